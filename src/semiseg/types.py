@@ -1,0 +1,140 @@
+"""The values that pass from room to room. Shapes are written `(B, C, H, W)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from semiseg.draws import Key
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+IGNORE_INDEX = 255
+"""The label of pixels that are neither taught nor scored."""
+
+
+class Sample(NamedTuple):
+    """One image on disk, with its mask where it has one.
+
+    Attributes:
+        name: path below the split's `images` folder, without the suffix, `/` between folders.
+        image: the image's file.
+        mask: the mask's file, or None for an unlabelled image.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+
+
+class Labeled(NamedTuple):
+    """A batch of labelled images.
+
+    Attributes:
+        image: `(B, 3, H, W)` float in 0..1.
+        mask: `(B, H, W)` int64 class indices; 255 where ignored or padded.
+    """
+
+    image: Tensor
+    mask: Tensor
+
+
+class Unlabeled(NamedTuple):
+    """A batch of unlabelled images in two views of the same geometry.
+
+    Attributes:
+        weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped: what the teacher sees.
+        strong: `(B, 3, H, W)` the weak view after photometric changes: what the student sees.
+        valid: `(B, H, W)` bool, False where the crop shows padding instead of image.
+    """
+
+    weak: Tensor
+    strong: Tensor
+    valid: Tensor
+
+
+class Batch(NamedTuple):
+    """All that one training step needs.
+
+    Attributes:
+        labeled: the labelled images.
+        unlabeled: the unlabelled ones, or None if the method uses none or there are none.
+        index: the number of the micro batch, counted from 0 over the whole training.
+    """
+
+    labeled: Labeled
+    unlabeled: Unlabeled | None
+    index: int
+
+
+class Step(NamedTuple):
+    """Where in the training a method stands.
+
+    Attributes:
+        index: optimiser steps taken so far.
+        total: optimiser steps in the whole training.
+        key: the key of this step's random draws.
+    """
+
+    index: int
+    total: int
+    key: Key
+
+    @property
+    def share(self) -> float:
+        """The share of the training that is behind, from 0 to below 1."""
+        return self.index / self.total
+
+
+class Output(NamedTuple):
+    """What a network says about a batch.
+
+    Attributes:
+        logits: `(B, C, h, w)` at the decoder's stride.
+        representation: `(B, D, h, w)` at stride 4, not normalised, or None without such a head.
+    """
+
+    logits: Tensor
+    representation: Tensor | None
+
+
+class Losses(NamedTuple):
+    """What a method computed from one batch.
+
+    Attributes:
+        terms: scalars whose sum is minimised.
+        diagnostics: scalars to log, detached.
+        state: new values of the method's buffers, by name, written once the step was taken.
+    """
+
+    terms: Mapping[str, Tensor]
+    diagnostics: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+
+
+class Prediction(NamedTuple):
+    """The segmentation of one image, of the image's own size.
+
+    Attributes:
+        mask: `(H, W)` uint8 class indices.
+        confidence: `(H, W)` float32, the softmax probability of that class.
+    """
+
+    mask: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+
+
+class Run(NamedTuple):
+    """A finished training.
+
+    Attributes:
+        folder: the run folder.
+        scores: the contents of its `scores.json`.
+    """
+
+    folder: Path
+    scores: dict[str, Any]
