@@ -32,8 +32,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         For example ``Did you mean 'css'? Known: css, supervised.``
     """
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    listed = ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ..."
-    return f"{hint}Known: {listed}."
+    listed = f"Known: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
+    return hint + listed

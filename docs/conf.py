@@ -1,0 +1,66 @@
+"""Sphinx builds the docs from Markdown (MyST) and from the docstrings of src/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from semiseg._version import __version__
+
+project = "semiseg"
+author = "The semiseg authors"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"semiseg {release}"
+
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Attributes stay in their class's list, or each NamedTuple field would be described twice.
+napoleon_use_ivar = True
+# Docstrings write code in single backticks.
+default_role = "literal"
+
+
+def _fences_to_blocks(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn the ``` fences of docstrings, such as a drawn folder tree, into literal blocks."""
+    result: list[str] = []
+    fenced = False
+    for line in lines:
+        if line.strip().startswith("```"):
+            fenced = not fenced
+            result += ["", "::", ""] if fenced else [""]
+        else:
+            result.append(f"    {line}" if fenced else line)
+    lines[:] = result
+
+
+def _skip_fields(
+    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out the fields of NamedTuples: the class docstring describes them."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def setup(app: Any) -> None:
+    """Register the two handlers; Sphinx calls this."""
+    app.connect("autodoc-process-docstring", _fences_to_blocks)
+    app.connect("autodoc-skip-member", _skip_fields)

@@ -1,0 +1,1 @@
+"""Views of an image: weak (geometry), strong (photometry), mixed (CutMix)."""

@@ -1,0 +1,66 @@
+"""Mixing: a part of one image is pasted onto another, with everything that belongs to it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def draw_partners(batch: int, generator: torch.Generator) -> Tensor:
+    """A random permutation of `0..batch-1` without fixed points: nobody is mixed with themselves.
+
+    The images are put into a random cycle, and each takes its successor.
+
+    Args:
+        batch: number of images; with a single one there is no partner but itself.
+        generator: a CPU generator.
+
+    Returns:
+        `(batch,)` int64 on the CPU.
+    """
+    cycle = torch.randperm(batch, generator=generator)
+    partners = torch.empty_like(cycle)
+    partners[cycle] = cycle.roll(-1)
+    return partners
+
+
+def draw_boxes(batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """CutMix boxes of half the area, one an image.
+
+    The width is uniform in `width/2..width`, the height follows from the area, the place is
+    uniform (Sec. 4 of the paper does not say; so does the authors' program).
+
+    Args:
+        batch: number of boxes.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        generator: a CPU generator.
+
+    Returns:
+        `(batch, height, width)` bool on the CPU, True inside the box.
+    """
+    u = torch.rand(3, batch, generator=generator)
+    least = width // 2 + 1
+    w = (least + u[0] * (width - least + 1)).long().clamp(max=width)
+    h = (height * width / 2 / w).round().long().clamp(1, height)
+    left = (u[1] * (width - w + 1)).long()
+    top = (u[2] * (height - h + 1)).long()
+    x, y = torch.arange(width), torch.arange(height)
+    in_x = (x >= left[:, None]) & (x < (left + w)[:, None])
+    in_y = (y >= top[:, None]) & (y < (top + h)[:, None])
+    return in_y[:, :, None] & in_x[:, None, :]
+
+
+def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
+    """Replace the pixels in the boxes by the partners' pixels.
+
+    Args:
+        own: `(B, H, W)` or `(B, C, H, W)`, any type.
+        partners: `(B,)` int64, the image that each one's box is filled from.
+        boxes: `(B, H, W)` bool.
+
+    Returns:
+        As `own`.
+    """
+    inside = boxes.unsqueeze(1) if own.dim() == 4 else boxes
+    return torch.where(inside, own.index_select(0, partners), own)

@@ -1,0 +1,1 @@
+"""A folder of images becomes samples, classes and splits."""

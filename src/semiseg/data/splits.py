@@ -1,0 +1,252 @@
+"""Which masks may be seen: the labelled choice, the hidden rest, the validation images."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from semiseg.data.folder import DataFolder
+from semiseg.draws import Key
+from semiseg.errors import ConfigError, DataError
+from semiseg.types import Sample
+
+_HELD_OUT = 0.2  # of the labelled images, where the folder has no `val`
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one training.
+
+    Attributes:
+        labeled: images whose masks are used.
+        unlabeled: all other training images; their masks, if any, are not named here.
+        val: validation images.
+        notes: sentences on what was held out, hidden or left uncovered.
+    """
+
+    labeled: tuple[Sample, ...]
+    unlabeled: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    notes: tuple[str, ...]
+
+    def lists(self) -> dict[str, tuple[Sample, ...]]:
+        """The three lists by name."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
+
+
+def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
+    """Choose the labelled images, hide the other masks, hold out validation images if need be.
+
+    Args:
+        data: the folder.
+        labels: `all`, a number, a share (`0.1`, `10%`, `1/8`) or a file with a name a line.
+        split_seed: the seed of the choice, apart from the training's.
+
+    Raises:
+        ConfigError: `labels` cannot be understood, or asks for none or more than there are.
+        DataError: a listed name is not among the labelled images.
+    """
+    masked = [s for s in data.train if s.mask is not None]
+    key = Key.of(split_seed, "split")
+    notes: list[str] = []
+    val = data.val
+    if not val:
+        masked, held = _hold_out(masked, data.pixels, key.child("val"))
+        val = tuple(held)
+        notes.append(
+            f"{data.root} has no val/: {len(val)} of {len(val) + len(masked)} labelled images are "
+            "held out for validation"
+        )
+    if labels != "all" and not _is_amount(labels):
+        labeled = read_list(Path(labels), masked)
+    else:
+        wanted = _amount(labels, len(masked))
+        labeled = choose(masked, wanted, data.pixels, key.child("labels"))
+    if not labeled:
+        raise ConfigError("--labels leaves no labelled image; at least one is needed.")
+    taken = {s.image for s in (*labeled, *val)}
+    unlabeled = tuple(s._replace(mask=None) for s in data.train if s.image not in taken)
+    missing = _classes(masked, data.pixels) - _classes(labeled, data.pixels)
+    if missing:
+        names = ", ".join(data.classes.names[c] for c in sorted(missing))
+        notes.append(f"the labelled choice holds no pixel of: {names}")
+    if len(labeled) < len(masked):
+        notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabelled")
+    return Split(tuple(labeled), unlabeled, val, tuple(notes))
+
+
+def choose(
+    samples: Sequence[Sample], count: int, pixels: Mapping[Path, Mapping[int, int]], key: Key
+) -> list[Sample]:
+    """Choose `count` of the samples at random, so that each class occurs where that is possible.
+
+    The first `count` of a random order are taken. Then, from the rarest missing class on, the next
+    image of the order that holds it takes the place of the last chosen one that alone holds no
+    class: the choice stays as random as covering allows. Where so few images are wanted that this
+    leaves a class out, the greedy cover (each time the image with most missing classes) is taken
+    if it covers more.
+
+    Args:
+        samples: labelled samples.
+        count: how many to choose.
+        pixels: pixels of each class by mask.
+        key: the key of the random order.
+
+    Returns:
+        The chosen samples, sorted by name.
+    """
+    ordered = sorted(samples)
+    order = [ordered[i] for i in key.numpy().permutation(len(ordered))]
+    swapped = _cover_by_swaps(order, count, pixels)
+    everything = _classes(samples, pixels)
+    if _classes(swapped, pixels) != everything:
+        greedy = _cover_greedily(order, count, pixels)
+        if len(_classes(greedy, pixels)) > len(_classes(swapped, pixels)):
+            swapped = greedy
+    return sorted(swapped)
+
+
+def _cover_by_swaps(
+    order: Sequence[Sample], count: int, pixels: Mapping[Path, Mapping[int, int]]
+) -> list[Sample]:
+    holders: dict[int, list[Sample]] = {}
+    for sample in order:
+        for c in _classes([sample], pixels):
+            holders.setdefault(c, []).append(sample)
+    chosen = list(order[:count])
+    for c in sorted(holders, key=lambda c: (len(holders[c]), c)):
+        if c in _classes(chosen, pixels):
+            continue
+        for candidate in reversed(chosen):
+            rest = [s for s in chosen if s is not candidate]
+            if _classes(rest, pixels) == _classes(chosen, pixels):
+                chosen = [*rest, holders[c][0]]
+                break
+    return chosen
+
+
+def _cover_greedily(
+    order: Sequence[Sample], count: int, pixels: Mapping[Path, Mapping[int, int]]
+) -> list[Sample]:
+    left, chosen = list(order), []
+    covered: set[int] = set()
+    while len(chosen) < count:
+        best = max(left, key=lambda s: len(_classes([s], pixels) - covered))  # first of the order
+        left.remove(best)
+        chosen.append(best)
+        covered |= _classes([best], pixels)
+    return chosen
+
+
+def _classes(
+    samples: Iterable[Sample], pixels: Mapping[Path, Mapping[int, int]]
+) -> set[int]:
+    return {c for s in samples if s.mask is not None for c in pixels[s.mask]}
+
+
+def _hold_out(
+    masked: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], key: Key
+) -> tuple[list[Sample], list[Sample]]:
+    """Labelled images to train on and to validate on, one each at least."""
+    if len(masked) < 2:
+        raise DataError(
+            "There is one labelled image only and no val/: one is needed to train and another to "
+            "validate. Label one more image."
+        )
+    keep = len(masked) - max(1, round(_HELD_OUT * len(masked)))
+    kept = choose(masked, keep, pixels, key)
+    names = {s.name for s in kept}
+    return kept, [s for s in masked if s.name not in names]
+
+
+def _is_amount(labels: str) -> bool:
+    return bool(labels) and all(c in "0123456789.%/-+" for c in labels)
+
+
+def _amount(labels: str, available: int) -> int:
+    """The number of labelled images that `all`, a number or a share asks for."""
+    if labels == "all":
+        return available
+    try:
+        if labels.isdigit():
+            count = int(labels)
+        else:
+            top, _, bottom = labels.removesuffix("%").partition("/")
+            share = float(top) / float(bottom or 1) / (100 if labels.endswith("%") else 1)
+            if not 0 < share <= 1:
+                raise ValueError(labels)
+            count = max(1, math.floor(share * available + 0.5))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(
+            f"--labels {labels} is neither a number of masks, nor a share between 0 and 1 "
+            "(0.1, 10%, 1/8), nor a file, nor 'all'."
+        ) from error
+    if count < 1:
+        raise ConfigError("--labels 0 leaves nothing to learn from; ask for at least 1.")
+    if count > available:
+        raise ConfigError(
+            f"--labels {count} asks for more masks than there are to train on: {available}."
+        )
+    return count
+
+
+def read_list(path: Path, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that a list file names, one a line, with or without folder and suffix.
+
+    Of a line with several columns (image and mask, as published lists have them) the first counts.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: the file cannot be read, is empty, or names something that is not there or is
+            not clear.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"--labels {path}: no such file can be read, and it is neither a number, a share "
+            "(0.1, 10%, 1/8) nor 'all'."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file ({error}).") from error
+    by_name = {s.name: s for s in samples}
+    by_stem: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_stem.setdefault(sample.name.rsplit("/", 1)[-1], []).append(sample)
+    chosen: dict[str, Sample] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.strip()
+        if words and not words.startswith("#"):
+            sample = _look_up(words, by_name, by_stem, f"{path}, line {number}")
+            chosen[sample.name] = sample
+    if not chosen:
+        raise DataError(f"{path} names no image.")
+    return sorted(chosen.values())
+
+
+def _look_up(
+    words: str, by_name: Mapping[str, Sample], by_stem: Mapping[str, list[Sample]], where: str
+) -> Sample:
+    for text in (words, words.split()[0]):
+        name = Path(text).with_suffix("").as_posix() if Path(text).suffix else text
+        for candidate in (text, name):
+            if candidate in by_name:
+                return by_name[candidate]
+        same = by_stem.get(name.rsplit("/", 1)[-1], [])
+        if len(same) == 1:
+            return same[0]
+        if same:
+            raise DataError(
+                f"{where}: {text} may be {same[0].name} or {same[1].name}. Write the path below "
+                "images/."
+            )
+    raise DataError(f"{where}: there is no labelled image {words}.")
+
+
+def list_hash(samples: Iterable[Sample]) -> str:
+    """The first 16 hex digits of the SHA-256 of the sorted names, a line each."""
+    text = "".join(f"{name}\n" for name in sorted(s.name for s in samples))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

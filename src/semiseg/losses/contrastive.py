@@ -1,0 +1,138 @@
+"""Pixel contrast: anchors towards their class prototype, away from other classes (Eq. 9 of CSS)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semiseg.types import IGNORE_INDEX
+
+
+class Draw(NamedTuple):
+    """Which pixels a contrastive loss works on; `P` classes are present.
+
+    Attributes:
+        classes: `(P,)` int64, the present classes.
+        hard: `(P,)` bool, whether a class has hard pixels to draw anchors from.
+        anchors: `(P, A)` int64 positions among all pixels.
+        negatives: `(P, K)` int64 positions, pixels of other present classes.
+    """
+
+    classes: Tensor
+    hard: Tensor
+    anchors: Tensor
+    negatives: Tensor
+
+
+def draw_pixels(
+    labels: Tensor,
+    hard: Tensor,
+    prototypes: Tensor,
+    temperature: float,
+    anchors: int,
+    negatives: int,
+    generator: torch.Generator,
+) -> Draw:
+    """Draw anchors and negatives for all classes at once, by index arithmetic.
+
+    The pixels are sorted once by class, the hard ones first; a uniform draw among the (hard)
+    pixels of a class is then a uniform position in a range. A negative's class is drawn among the
+    other present classes with probability `softmax(cos(rho_c, rho_c') / tau)`, its pixel uniformly
+    among that class's. The negatives are shared by the anchors of a class: each anchor's own
+    distribution, and with it the expectation of the loss, is that of separate draws.
+
+    Args:
+        labels: `(N,)` int64, 255 for pixels that are not valid.
+        hard: `(N,)` bool, whether a pixel may be an anchor.
+        prototypes: `(C, D)`.
+        temperature: `tau`.
+        anchors: `A`.
+        negatives: `K`.
+        generator: a CPU generator; the draws do not depend on the device.
+
+    Returns:
+        The draw; of present classes without hard pixels the anchors mean nothing.
+    """
+    classes, device = prototypes.shape[0], labels.device
+    # Sort key: 2c for hard pixels of class c, 2c + 1 for its others, 2C for invalid ones.
+    invalid = labels == IGNORE_INDEX
+    key = torch.where(invalid, 2 * classes, 2 * labels + (~hard).long())
+    order = key.argsort(stable=True)
+    count = torch.bincount(key, minlength=2 * classes + 1)[: 2 * classes].view(classes, 2)
+    size, hard_size = count.sum(dim=1), count[:, 0]
+    start = size.cumsum(0) - size
+    present = size.nonzero().squeeze(1)
+    u = torch.rand(classes, anchors + 2 * negatives, generator=generator).to(device)
+    u_anchor, u_class, u_pixel = u.index_select(0, present).split(
+        [anchors, negatives, negatives], dim=1
+    )
+    own = present.unsqueeze(1)
+    anchor = _uniform(u_anchor, start[own], hard_size[own])
+    other = present[_other_class(prototypes.index_select(0, present), temperature, u_class)]
+    negative = _uniform(u_pixel, start[other], size[other])
+    return Draw(present, hard_size[present] > 0, order[anchor], order[negative])
+
+
+def _uniform(u: Tensor, start: Tensor, size: Tensor) -> Tensor:
+    """A position in `start .. start + size - 1` for each `u` in 0..1; `start` if there is none."""
+    # In double precision: in single, u * size can round up to size where size is large.
+    return start + (u.double() * size).long().minimum((size - 1).clamp(min=0))
+
+
+def _other_class(prototypes: Tensor, temperature: float, u: Tensor) -> Tensor:
+    """For each row, draw other rows with probability `softmax(cos / temperature)`.
+
+    Args:
+        prototypes: `(P, D)`.
+        temperature: `tau`.
+        u: `(P, K)` in 0..1.
+
+    Returns:
+        `(P, K)` int64 in `0..P-1`; never the row itself if `P > 1`.
+    """
+    unit = F.normalize(prototypes, dim=1)
+    logits = unit @ unit.t() / temperature
+    logits.fill_diagonal_(-torch.inf)
+    if len(logits) < 2:
+        return torch.zeros_like(u, dtype=torch.long)
+    cumulative = logits.softmax(dim=1).cumsum(dim=1)
+    # Scaled by the total, so that a rounded sum below 1 never draws the class after the last.
+    found = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
+    last = (cumulative < cumulative[:, -1:]).sum(dim=1, keepdim=True)  # the last with any weight
+    return found.minimum(last)
+
+
+def contrastive_loss(
+    representation: Tensor, prototypes: Tensor, draw: Draw, temperature: float
+) -> Tensor:
+    """InfoNCE of the drawn anchors (Eq. 9).
+
+    The sum over the classes that have hard pixels of their anchors' mean loss, divided by the
+    number of classes present. A gradient flows through the anchors alone.
+
+    Args:
+        representation: `(N, D)`, the student's, not normalised.
+        prototypes: `(C, D)`, the positives.
+        draw: from `draw_pixels`.
+        temperature: `tau`.
+
+    Returns:
+        A scalar; exactly 0, with a graph, with fewer than two classes or without hard pixels.
+    """
+    present, (count, anchors) = len(draw.classes), draw.anchors.shape
+    if present < 2:
+        return representation.sum() * 0.0
+    # index_select, since the backward of indexing with repeats is not deterministic.
+    anchor = representation.index_select(0, draw.anchors.flatten()).view(count, anchors, -1)
+    negative = representation.detach().index_select(0, draw.negatives.flatten())
+    negative = F.normalize(negative, dim=1).view(count, draw.negatives.shape[1], -1)
+    positive = F.normalize(prototypes.detach().index_select(0, draw.classes), dim=1)
+    anchor = F.normalize(anchor, dim=2)
+    to_positive = (anchor @ positive.unsqueeze(2)) / temperature
+    to_negative = anchor @ negative.transpose(1, 2) / temperature
+    all_logits = torch.cat([to_positive, to_negative], dim=2)
+    loss = (all_logits.logsumexp(dim=2) - to_positive.squeeze(2)).mean(dim=1)
+    return torch.where(draw.hard, loss, 0.0).sum() / present

@@ -1,0 +1,146 @@
+"""The network: encoder, decoder, a logit head and, where a method asks, a representation head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semiseg.errors import ConfigError, nearest
+from semiseg.model.encoders import load_weights, resolve
+from semiseg.types import Output
+
+DECODERS: dict[str, dict[str, Any]] = {
+    # Rates of 12/24/36 would exceed the 14 x 14 map of a small crop; 128 channels instead of 256
+    # take a quarter off the time of a step.
+    "deeplabv3plus": {"decoder_channels": 128, "decoder_atrous_rates": (6, 12, 18)},
+    "fpn": {},
+    "upernet": {},
+    "segformer": {},
+}
+"""The decoders whose last map has stride 4, with what we set other than their defaults."""
+
+STRIDE = 4
+
+
+class Network(nn.Module):
+    """A segmentation network with one or two heads on the decoder's stride-4 map.
+
+    Args:
+        classes: number of classes `C`.
+        encoder: an encoder of smp or a model of timm.
+        decoder: a name of `DECODERS`.
+        weights: the source of the encoder's weights, see `load_weights`.
+
+    Raises:
+        ConfigError: unknown names, weights that cannot be had, or parts that do not fit together.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        classes: int,
+        encoder: str = "tf_efficientnet_lite0",
+        decoder: str = "deeplabv3plus",
+        weights: str = "auto",
+    ) -> None:
+        super().__init__()
+        if decoder not in DECODERS:
+            raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, DECODERS)}")
+        name = resolve(encoder)
+        try:
+            model = smp.create_model(
+                decoder, encoder_name=name, encoder_weights=None, classes=1, **DECODERS[decoder]
+            )
+        except Exception as error:  # smp raises what its parts raise
+            raise ConfigError(
+                f"The encoder {encoder} does not fit the decoder {decoder} ({error}). Choose "
+                "another of the two."
+            ) from error
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self.weights_source, norm = load_weights(self.encoder, name, weights)
+        self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
+        self.stride = int(getattr(self.encoder, "output_stride", 32))
+        self.width = self._probe()
+        self.classes = classes
+        self.logit_head = nn.Conv2d(self.width, classes, 1)
+        self.representation_head: nn.Sequential | None = None
+        self.spec = {"classes": classes, "encoder": encoder, "decoder": decoder}
+
+    def _probe(self) -> int:
+        """The channels of the decoder's map; its stride is checked on the way."""
+        was_training = self.training
+        self.eval()
+        side = 2 * self.stride
+        with torch.no_grad():
+            features = self.decoder(self.encoder(torch.zeros(1, 3, side, side)))
+        self.train(was_training)
+        if features.shape[-1] * STRIDE != side:
+            raise ConfigError(
+                f"This decoder's map has stride {side // features.shape[-1]} with this encoder; "
+                f"stride {STRIDE} is needed. Choose another encoder or decoder."
+            )
+        return int(features.shape[1])
+
+    def add_representation_head(self, dim: int) -> None:
+        """Build the representation head `h` with `dim` output channels.
+
+        The decoder's last 3x3 convolution is shared by both heads, so that a head of 1x1
+        convolutions suffices: at laptop scale a 3x3-256 head would cost more than the network.
+        """
+        self.representation_head = nn.Sequential(
+            nn.Conv2d(self.width, self.width, 1, bias=False),
+            nn.BatchNorm2d(self.width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(self.width, dim, 1),
+        )
+        self.spec["representation_dim"] = dim
+
+    def forward(self, image: Tensor) -> Output:
+        """Segment a batch.
+
+        Args:
+            image: `(B, 3, H, W)` float in 0..1, of any size.
+
+        Returns:
+            Logits `(B, C, ceil(H/4), ceil(W/4))` and representations `(B, D, ...)` or None.
+        """
+        x = (image - self.mean) / self.std
+        height, width = image.shape[-2:]
+        pad = (-width % self.stride, -height % self.stride)
+        if any(pad):
+            x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean colour
+        features = self.decoder(self.encoder(x))
+        features = features[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+        head = self.representation_head
+        return Output(self.logit_head(features), None if head is None else head(features))
+
+
+def upsample(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear enlargement of stride-4 maps to the image they belong to.
+
+    Args:
+        maps: `(B, C, ceil(H/4), ceil(W/4))`.
+        height: `H`.
+        width: `W`.
+
+    Returns:
+        `(B, C, H, W)`. Where `H` is no multiple of 4 the last cell reaches beyond the image.
+    """
+    full = [side * STRIDE for side in maps.shape[-2:]]
+    large = F.interpolate(maps, size=full, mode="bilinear", align_corners=False)
+    return large[..., :height, :width]
+
+
+def rebuild(spec: dict[str, Any]) -> Network:
+    """The untrained network that a saved `Network.spec` describes."""
+    network = Network(spec["classes"], spec["encoder"], spec["decoder"], weights="none")
+    if "representation_dim" in spec:
+        network.add_representation_head(spec["representation_dim"])
+    return network

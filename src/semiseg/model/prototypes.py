@@ -1,0 +1,90 @@
+"""Class prototypes: where in representation space a class lives (Eq. 2 and 3 of CSS)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+
+def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """The mean representation of each class in a batch (Eq. 2).
+
+    Args:
+        representation: `(N, D)`, not normalised.
+        labels: `(N,)` int64, 255 for pixels that belong to no class.
+        classes: number of classes `C`.
+
+    Returns:
+        Means `(C, D)`, zero for classes without a pixel, and counts `(C,)`.
+    """
+    # A product with the one-hot labels sums in a fixed order; scattered adds do not on a GPU.
+    one_hot = labels.unsqueeze(0) == torch.arange(classes, device=labels.device).unsqueeze(1)
+    weights = one_hot.to(representation.dtype)
+    counts = weights.sum(dim=1)
+    return weights @ representation / counts.clamp(min=1).unsqueeze(1), counts
+
+
+def update_prototypes(
+    prototypes: Tensor, seen: Tensor, means: Tensor, counts: Tensor, momentum: float
+) -> tuple[Tensor, Tensor]:
+    """Move the prototypes of the classes in the batch towards their means (Eq. 3).
+
+    Args:
+        prototypes: `(C, D)`.
+        seen: `(C,)` bool, whether a class has a prototype yet.
+        means: `(C, D)` from `class_means`.
+        counts: `(C,)` from `class_means`.
+        momentum: `a` in `rho = a rho + (1 - a) m`; the first mean of a class is taken as it is.
+
+    Returns:
+        The new prototypes and the new `seen`.
+    """
+    present = counts > 0
+    moved = torch.where(
+        seen.unsqueeze(1), torch.lerp(means, prototypes, momentum), means
+    )
+    return torch.where(present.unsqueeze(1), moved, prototypes), seen | present
+
+
+def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tensor:
+    """Cosine similarity of each pixel to each prototype.
+
+    Args:
+        representation: `(B, D, H, W)`.
+        prototypes: `(C, D)`.
+        seen: `(C,)` bool.
+
+    Returns:
+        `(B, C, H, W)` in -1..1; -2, below every similarity, for classes without a prototype.
+    """
+    # (C, D) as a 1x1 convolution; the pixels' lengths are divided out afterwards, so that no
+    # normalised copy of the D-channel map is made.
+    weight = F.normalize(prototypes, dim=1).unsqueeze(-1).unsqueeze(-1)
+    length = representation.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    cosine = F.conv2d(representation, weight.to(representation.dtype)) / length
+    return torch.where(seen.view(1, -1, 1, 1), cosine, cosine.new_tensor(-2.0))
+
+
+def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
+    """The nearest labels at a coarser grid, taken at the centres of its cells.
+
+    Args:
+        labels: `(B, H, W)` of any type.
+        height: rows of the grid.
+        width: columns of the grid.
+
+    Returns:
+        `(B, height, width)` of the same type.
+    """
+    rows = _centres(labels.shape[-2], height, labels.device)
+    columns = _centres(labels.shape[-1], width, labels.device)
+    return labels.index_select(-2, rows).index_select(-1, columns)
+
+
+def _centres(fine: int, coarse: int, device: torch.device) -> Tensor:
+    centres = (torch.arange(coarse, device=device) * 2 + 1) * fine // (2 * coarse)
+    return centres.clamp(max=fine - 1)
+
+
