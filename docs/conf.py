@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+
+from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
@@ -29,7 +30,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 # Attributes stay in their class's list, or each NamedTuple field would be described twice.
@@ -39,7 +40,7 @@ default_role = "literal"
 
 
 def _fences_to_blocks(
-    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Turn the ``` fences of docstrings, such as a drawn folder tree, into literal blocks."""
     result: list[str] = []
@@ -54,13 +55,13 @@ def _fences_to_blocks(
 
 
 def _skip_fields(
-    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
 ) -> bool | None:
     """Leave out the fields of NamedTuples: the class docstring describes them."""
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
-def setup(app: Any) -> None:
+def setup(app: Sphinx) -> None:
     """Register the two handlers; Sphinx calls this."""
     app.connect("autodoc-process-docstring", _fences_to_blocks)
     app.connect("autodoc-skip-member", _skip_fields)

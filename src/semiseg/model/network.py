@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semiseg.errors import ConfigError, nearest
-from semiseg.model.encoders import load_weights, resolve
+from semiseg.model.encoders import Normalization, load_weights, resolve
 from semiseg.types import Output
 
 DECODERS: dict[str, dict[str, Any]] = {
@@ -64,14 +65,20 @@ class Network(nn.Module):
             ) from error
         self.encoder, self.decoder = model.encoder, model.decoder
         self.weights_source, norm = load_weights(self.encoder, name, weights)
-        self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
         self.stride = int(getattr(self.encoder, "output_stride", 32))
         self.width = self._probe()
         self.classes = classes
         self.logit_head = nn.Conv2d(self.width, classes, 1)
         self.representation_head: nn.Sequential | None = None
-        self.spec = {"classes": classes, "encoder": encoder, "decoder": decoder}
+        self.spec: dict[str, Any] = {"classes": classes, "encoder": encoder, "decoder": decoder}
+        self.set_normalization(norm)
+
+    def set_normalization(self, norm: Normalization) -> None:
+        """Set what is subtracted from the images and what they are divided by."""
+        # Not in the state dict: the spec carries them, and an average has nothing to average.
+        self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
+        self.spec.update(mean=list(norm.mean), std=list(norm.std))
 
     def _probe(self) -> int:
         """The channels of the decoder's map; its stride is checked on the way."""
@@ -122,25 +129,26 @@ class Network(nn.Module):
         return Output(self.logit_head(features), None if head is None else head(features))
 
 
-def upsample(maps: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear enlargement of stride-4 maps to the image they belong to.
+def upsample(maps: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """Bilinear enlargement of stride-4 maps.
 
     Args:
-        maps: `(B, C, ceil(H/4), ceil(W/4))`.
-        height: `H`.
-        width: `W`.
+        maps: `(B, C, ceil(h/4), ceil(w/4))`, what a network gave for images of `source` size.
+        source: height and width `(h, w)` of those images.
+        target: height and width `(H, W)` of the picture they were scaled from.
 
     Returns:
-        `(B, C, H, W)`. Where `H` is no multiple of 4 the last cell reaches beyond the image.
+        `(B, C, H, W)`. Where `h` is no multiple of 4 the last cell reaches beyond the picture.
     """
-    full = [side * STRIDE for side in maps.shape[-2:]]
+    full = [round(m * STRIDE * t / s) for m, s, t in zip(maps.shape[-2:], source, target, strict=True)]
     large = F.interpolate(maps, size=full, mode="bilinear", align_corners=False)
-    return large[..., :height, :width]
+    return large[..., : target[0], : target[1]]
 
 
-def rebuild(spec: dict[str, Any]) -> Network:
+def rebuild(spec: Mapping[str, Any]) -> Network:
     """The untrained network that a saved `Network.spec` describes."""
     network = Network(spec["classes"], spec["encoder"], spec["decoder"], weights="none")
+    network.set_normalization(Normalization(tuple(spec["mean"]), tuple(spec["std"])))
     if "representation_dim" in spec:
         network.add_representation_head(spec["representation_dim"])
     return network

@@ -57,14 +57,14 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
         seen: `(C,)` bool.
 
     Returns:
-        `(B, C, H, W)` in -1..1; -2, below every similarity, for classes without a prototype.
+        `(B, C, H, W)` in -1..1; for classes without a prototype -1000, which no softmax sees.
     """
     # (C, D) as a 1x1 convolution; the pixels' lengths are divided out afterwards, so that no
     # normalised copy of the D-channel map is made.
     weight = F.normalize(prototypes, dim=1).unsqueeze(-1).unsqueeze(-1)
     length = representation.norm(dim=1, keepdim=True).clamp(min=1e-12)
     cosine = F.conv2d(representation, weight.to(representation.dtype)) / length
-    return torch.where(seen.view(1, -1, 1, 1), cosine, cosine.new_tensor(-2.0))
+    return torch.where(seen.view(1, -1, 1, 1), cosine, cosine.new_tensor(-1000.0))
 
 
 def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""The training itself: steps, optimiser, schedule, validation, checkpoints, by Lightning."""

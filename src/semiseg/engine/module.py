@@ -1,0 +1,150 @@
+"""A method as a Lightning module: optimiser, schedule, keyed draws, validation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from semiseg.draws import Key
+from semiseg.evaluate.inference import Scene, segment, to_input
+from semiseg.evaluate.metrics import confusion_matrix, scores
+from semiseg.methods.base import Method
+from semiseg.types import Batch, Losses, Step
+
+OptimizerName = Literal["adamw", "sgd"]
+RATES: dict[str, tuple[float, float]] = {"adamw": (3e-3, 5e-4), "sgd": (1e-2, 1e-3)}
+"""Default learning rates of decoder and heads, and of the pretrained encoder."""
+
+_LOG_EVERY = 10
+
+
+class TrainingModule(L.LightningModule):
+    """Runs a method; what it computes is the method's, when it happens is Lightning's.
+
+    Args:
+        method: the method with its student.
+        names: the class names, for the scores.
+        steps: optimiser steps in all.
+        key: the key of the steps' draws.
+        optimizer: `adamw`, or `sgd` with Nesterov momentum 0.9.
+        lr: learning rate of decoder and heads.
+        encoder_lr: learning rate of the encoder.
+        weight_decay: on weights; biases and batch norm are spared.
+        lr_warmup: share of the steps over which the rates rise from 0, linearly.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        names: tuple[str, ...],
+        steps: int,
+        key: Key,
+        optimizer: OptimizerName,
+        lr: float,
+        encoder_lr: float,
+        weight_decay: float,
+        lr_warmup: float,
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.names = names
+        self.steps = steps
+        self.key = key
+        self.optimizer_name, self.lr, self.encoder_lr = optimizer, lr, encoder_lr
+        self.weight_decay, self.lr_warmup = weight_decay, lr_warmup
+        self.looks: list[dict[str, Any]] = []
+        self._confusion: dict[str, Tensor] = {}
+        self._losses: Losses | None = None
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Images become floats in 0..1 on the device, where that is cheap."""
+        if not isinstance(batch, Batch):
+            return batch
+        labeled = batch.labeled._replace(image=to_input(batch.labeled.image))
+        unlabeled = batch.unlabeled
+        if unlabeled is not None:
+            unlabeled = unlabeled._replace(
+                weak=to_input(unlabeled.weak), strong=to_input(unlabeled.strong)
+            )
+        return Batch(labeled, unlabeled, batch.index)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One micro batch: seed the global generators from the key, compute, log."""
+        key = self.key.child("step", batch.index)
+        key.seed_globals()
+        step = Step(self.global_step, self.steps, key)
+        losses = self.method.compute(batch.labeled, batch.unlabeled, step)
+        self._losses = losses
+        loss = torch.stack(list(losses.terms.values())).sum()
+        if batch_idx % _LOG_EVERY == 0:
+            values = {**losses.terms, **losses.diagnostics}
+            self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=1)
+            self.log("train/loss", loss.detach(), batch_size=1)
+        return loss
+
+    def on_after_backward(self) -> None:
+        """Prototypes and the like take in the batch once its gradient is there."""
+        if self._losses is not None:
+            self.method.commit(self._losses)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take the step, then let the teacher follow: before any checkpoint is written."""
+        step = self.global_step
+        super().optimizer_step(*args, **kwargs)
+        self.method.after_step(step, self.steps)
+
+    def configure_optimizers(self) -> Any:
+        """Two rates (encoder, rest), decay on weights alone, poly 0.9 to 0 after a warm-up."""
+        encoder = {id(p) for p in self.method.student.encoder.parameters()}
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for parameter in self.method.student.parameters():
+            rate = self.encoder_lr if id(parameter) in encoder else self.lr
+            decay = self.weight_decay if parameter.dim() > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+        params = [
+            {"params": list(p), "lr": rate, "weight_decay": decay}
+            for (rate, decay), p in groups.items()
+        ]
+        optimizer: Optimizer
+        if self.optimizer_name == "sgd":
+            optimizer = SGD(params, lr=self.lr, momentum=0.9, nesterov=True)
+        else:
+            optimizer = AdamW(params, lr=self.lr, fused=True)
+        schedule = LambdaLR(optimizer, self.rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_factor(self, step: int) -> float:
+        """The factor on the learning rates at a step: linear warm-up, then poly 0.9 to 0."""
+        rise = round(self.lr_warmup * self.steps)
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        left = (self.steps - step) / max(1, self.steps - rise)
+        return float(max(0.0, left) ** 0.9)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start new confusion matrices, one a network."""
+        count = len(self.names)
+        self._confusion = {
+            name: torch.zeros(count, count, dtype=torch.long, device=self.device)
+            for name in self.method.networks()
+        }
+
+    def validation_step(self, batch: Scene, batch_idx: int) -> None:
+        """Segment one image with each network, at the size of its mask."""
+        height, width = batch.mask.shape
+        for name, network in self.method.networks().items():
+            labels = segment(network, batch.image, (height, width)).argmax(dim=0)
+            self._confusion[name] += confusion_matrix(labels, batch.mask, len(self.names))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep and log the scores of this look."""
+        look: dict[str, Any] = {"step": self.global_step}
+        for name, confusion in self._confusion.items():
+            look[name] = scores(confusion.cpu(), self.names)
+            self.log(f"val/miou_{name}", look[name]["miou"] or 0.0)
+        self.looks.append(look)

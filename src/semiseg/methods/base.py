@@ -1,0 +1,68 @@
+"""What all methods share: the student, the teacher that follows it, and the state after a step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.model.network import Network
+from semiseg.model.teacher import Teacher
+from semiseg.types import Labeled, Losses, Step, Unlabeled
+
+
+class Method(nn.Module, ABC):
+    """A way to train a student: from a labelled and an unlabelled batch to named losses.
+
+    A method's constructor takes the student first and its settings by keyword; their names, types
+    and defaults are the command line's flags and the keys of `config.yaml`.
+
+    Args:
+        student: the network that learns.
+
+    Attributes:
+        name: the name in `METHODS` and on the command line.
+        uses_unlabeled: whether unlabelled images are to be loaded at all.
+        teacher: the average of the student, or None.
+    """
+
+    name: ClassVar[str]
+    uses_unlabeled: ClassVar[bool]
+
+    def __init__(self, student: Network) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher: Teacher | None = None
+
+    @abstractmethod
+    def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
+        """The losses of one batch: mathematics alone, no logging and no change of state.
+
+        Args:
+            labeled: labelled images.
+            unlabeled: unlabelled images, or None where there are none.
+            step: where in the training this is, with the key of its draws.
+        """
+
+    @torch.no_grad()
+    def commit(self, losses: Losses) -> None:
+        """Write the new values of buffers that `compute` returned."""
+        for name, value in losses.state.items():
+            self.get_buffer(name).copy_(value)
+
+    def after_step(self, step: int, total: int) -> None:
+        """Let the teacher follow, after the student took optimiser step `step` of `total`."""
+        if self.teacher is not None:
+            self.teacher.update(self.student, step, total)
+
+    def networks(self) -> dict[str, Network]:
+        """The networks to validate; the better one is released."""
+        if self.teacher is None:
+            return {"student": self.student}
+        return {"student": self.student, "teacher": self.teacher.network}
+
+    def released_tensors(self) -> dict[str, Tensor]:
+        """What a released model carries beside its network, by name."""
+        return {}

@@ -1,0 +1,22 @@
+"""Supervised: the labelled images alone, the yardstick of all other methods."""
+
+from __future__ import annotations
+
+from semiseg.losses.supervised import cross_entropy
+from semiseg.methods.base import Method
+from semiseg.model.network import upsample
+from semiseg.types import Labeled, Losses, Step, Unlabeled
+
+
+class Supervised(Method):
+    """Cross-entropy on the labelled images; unlabelled ones are not even loaded."""
+
+    name = "supervised"
+    uses_unlabeled = False
+
+    def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
+        """See `Method.compute`."""
+        height, width = labeled.mask.shape[-2:]
+        logits = self.student(labeled.image).logits
+        logits = upsample(logits, (height, width), (height, width))
+        return Losses({"supervised": cross_entropy(logits, labeled.mask)}, {}, {})
