@@ -63,31 +63,31 @@ class Batch(NamedTuple):
     Attributes:
         labeled: the labelled images.
         unlabeled: the unlabelled ones, or None if the method uses none or there are none.
-        index: the number of the micro batch, counted from 0 over the whole training.
+        number: of the micro batch, counted from 0 over the whole training.
     """
 
     labeled: Labeled
     unlabeled: Unlabeled | None
-    index: int
+    number: int
 
 
 class Step(NamedTuple):
     """Where in the training a method stands.
 
     Attributes:
-        index: optimiser steps taken so far.
+        number: optimiser steps taken so far.
         total: optimiser steps in the whole training.
         key: the key of this step's random draws.
     """
 
-    index: int
+    number: int
     total: int
     key: Key
 
     @property
     def share(self) -> float:
         """The share of the training that is behind, from 0 to below 1."""
-        return self.index / self.total
+        return self.number / self.total
 
 
 class Output(NamedTuple):

@@ -24,7 +24,7 @@ quarters padding at laptop crops."""
 
 
 class TrainingBatches(Dataset[Batch]):
-    """Batch number `index` as a function of `index` alone: whoever asks, and when.
+    """Batch number `index` as a function of `index` alone, whoever asks, and when.
 
     A training can so be resumed at any step, with any number of loader processes.
 

@@ -20,8 +20,6 @@ OptimizerName = Literal["adamw", "sgd"]
 RATES: dict[str, tuple[float, float]] = {"adamw": (3e-3, 5e-4), "sgd": (1e-2, 1e-3)}
 """Default learning rates of decoder and heads, and of the pretrained encoder."""
 
-_LOG_EVERY = 10
-
 
 class TrainingModule(L.LightningModule):
     """Runs a method; what it computes is the method's, when it happens is Lightning's.
@@ -71,20 +69,18 @@ class TrainingModule(L.LightningModule):
             unlabeled = unlabeled._replace(
                 weak=to_input(unlabeled.weak), strong=to_input(unlabeled.strong)
             )
-        return Batch(labeled, unlabeled, batch.index)
+        return Batch(labeled, unlabeled, batch.number)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One micro batch: seed the global generators from the key, compute, log."""
-        key = self.key.child("step", batch.index)
+        key = self.key.child("step", batch.number)
         key.seed_globals()
         step = Step(self.global_step, self.steps, key)
         losses = self.method.compute(batch.labeled, batch.unlabeled, step)
         self._losses = losses
         loss = torch.stack(list(losses.terms.values())).sum()
-        if batch_idx % _LOG_EVERY == 0:
-            values = {**losses.terms, **losses.diagnostics}
-            self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=1)
-            self.log("train/loss", loss.detach(), batch_size=1)
+        values = {**losses.terms, **losses.diagnostics, "loss": loss}
+        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=1)
         return loss
 
     def on_after_backward(self) -> None:

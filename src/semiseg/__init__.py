@@ -1,0 +1,29 @@
+"""semiseg: a segmentation model from a few labelled and many unlabelled images.
+
+The same functions stand on the command line; torch is imported when one of them runs.
+"""
+
+from semiseg._version import __version__
+from semiseg.deliver.demo import demo
+from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.model import Model, load
+from semiseg.deliver.predict import predict
+from semiseg.engine.train import train
+from semiseg.errors import ConfigError, DataError, RunError, SemisegError
+from semiseg.types import Prediction, Run
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Model",
+    "Prediction",
+    "Run",
+    "RunError",
+    "SemisegError",
+    "__version__",
+    "demo",
+    "evaluate",
+    "load",
+    "predict",
+    "train",
+]

@@ -1,0 +1,131 @@
+"""The command line: the public functions, their parameters as flags, their docstrings as help."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+from semiseg import __version__
+from semiseg.deliver.compare import score_table
+from semiseg.deliver.demo import demo
+from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.predict import predict
+from semiseg.engine.train import train
+from semiseg.errors import ConfigError, SemisegError
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "demo": demo,
+}
+
+
+class _Help(DefaultHelpFormatter):
+    """Flags with dashes, as people type them."""
+
+    def format_help(self) -> str:
+        return re.sub(r"--\w+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; user errors are one sentence on stderr and exit status 2.
+
+    Args:
+        arguments: without the program's name; those of the process if not given.
+    """
+    words = _spelled_out(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        parser = _parser(words)
+        values = parser.instantiate_classes(parser.parse_args(words)).as_dict()
+        command = values["subcommand"]
+        _run(command, values[command])
+    except SemisegError as error:
+        print(f"semiseg: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("semiseg: interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run(command: str, values: dict[str, Any]) -> None:
+    """Call the function and print what it found."""
+    as_json = values.pop("json", False)
+    values.pop("config", None)
+    result = COMMANDS[command](**values)
+    if command == "evaluate":
+        print(json.dumps(result, indent=2) if as_json else score_table(result))
+    elif command == "train":
+        print(f"{result.folder}: mIoU {result.scores['miou']['released']:.1f} % on val")
+    elif command == "predict":
+        print(f"{len(result)} masks written to {values['out']}")
+
+
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """The parser; the method's own settings are added once its name is known."""
+    parser = ArgumentParser(
+        prog="semiseg",
+        description="A segmentation model from a few labelled and many unlabelled images.",
+        version=__version__,
+        formatter_class=_Help,
+    )
+    commands = parser.add_subcommands(required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        text = (function.__doc__ or "").partition("\n")[0]
+        sub = ArgumentParser(description=text, formatter_class=_Help)
+        if name == "train":
+            sub.add_argument("--config", action="config", help="settings from a YAML file")
+        sub.add_function_arguments(function, skip={"options"}, as_positional=True)
+        if name == "evaluate":
+            sub.add_argument("--json", action="store_true", help="print the scores as JSON")
+        if name == "train" and words[:1] == ["train"]:
+            from semiseg.methods import method_class
+
+            chosen = method_class(_method_name(words))
+            sub.add_class_arguments(chosen, skip={"student"})
+        commands.add_subcommand(name, sub, help=text)
+    return parser
+
+
+def _method_name(words: Sequence[str]) -> str:
+    """The method that the words, or the configuration file they name, ask for."""
+    import yaml
+
+    name = "css"
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        value = value if equals else "".join(words[i + 1 : i + 2])
+        if flag == "--method":
+            name = value
+        elif flag == "--config" and Path(value).is_file():
+            try:
+                content = yaml.safe_load(Path(value).read_text(encoding="utf-8-sig"))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise ConfigError(f"{value} cannot be read as YAML ({error}).") from error
+            if isinstance(content, dict):
+                name = str(content.get("method", name))
+    return name
+
+
+def _spelled_out(words: list[str]) -> list[str]:
+    """The words as the parser takes them: `--split-seed` as `--split_seed`, switches as `=true`."""
+    function = COMMANDS.get(words[0]) if words else None
+    parameters = inspect.signature(function).parameters if function else {}
+    result = []
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            name = flag[2:].replace("-", "_")
+            switch = name in parameters and parameters[name].annotation == "bool"
+            if switch and not equals and words[i + 1 : i + 2] not in (["true"], ["false"]):
+                equals, value = "=", "true"
+            word = f"--{name}{equals}{value}"
+        result.append(word)
+    return result

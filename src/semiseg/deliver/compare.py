@@ -1,0 +1,50 @@
+"""Scores of several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table of classes by runs, IoU in per cent, with the mean and the seconds below.
+
+    Args:
+        runs: contents of `scores.json`, by the name of the column.
+    """
+    names = list(next(iter(runs.values()))["per_class"])
+    rows = [
+        [name, *(_cell(r["per_class"][name]["iou"]) for r in runs.values())] for name in names
+    ]
+    rows.append(["mean", *(_cell(r["miou"]["released"]) for r in runs.values())])
+    rows.append(["seconds", *(f"{r['seconds']:.0f}" for r in runs.values())])
+    return grid(["IoU on val, %", *runs], rows)
+
+
+def score_table(found: Mapping[str, Any]) -> str:
+    """A table of one evaluation: each class's scores, and the mean IoU.
+
+    Args:
+        found: what `evaluate` returned.
+    """
+    columns = ("iou", "dice", "precision", "recall")
+    rows = [
+        [name, *(_cell(values[c]) for c in columns), f"{values['pixels']:,}"]
+        for name, values in found["per_class"].items()
+    ]
+    text = grid(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
+    return f"{text}\nmIoU {_cell(found['miou'])} % on {found['images']} images of {found['split']}"
+
+
+def grid(head: list[str], rows: list[list[str]]) -> str:
+    """Columns of text, the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for row in [head, ["-" * w for w in widths], *rows]:
+        cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(score: float | None) -> str:
+    return "-" if score is None else f"{score:.1f}"

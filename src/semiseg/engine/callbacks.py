@@ -1,0 +1,101 @@
+"""What a person sees while a training runs: a bar, and a line at each look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from semiseg.engine.module import TrainingModule
+from semiseg.types import Batch
+
+
+LOG_EVERY = 10
+"""Steps between two rows of the metrics, and between two changes of the bar's words."""
+
+
+class Watch(Callback):
+    """A bar with the losses and the share of pixels taught, and a line at each validation.
+
+    Where the output is no terminal only the lines are written.
+
+    Args:
+        console: where to write.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("step {task.completed}/{task.total}"),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=None)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar."""
+        self.progress.update(self.task, total=trainer.max_steps)
+        self.progress.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Move the bar; to read the values, a device has to be waited for, so now and then."""
+        self.progress.update(self.task, completed=trainer.global_step)
+        if batch_idx % LOG_EVERY == 0:
+            self.progress.update(self.task, description=describe(trainer))
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write a line with the scores of this look."""
+        if not isinstance(pl_module, TrainingModule) or not pl_module.looks:
+            return
+        look = pl_module.looks[-1]
+        found = ", ".join(
+            f"{name} {shown(values['miou'])}" for name, values in look.items() if name != "step"
+        )
+        self.console.print(
+            f"step {look['step']}/{pl_module.steps}  mIoU on val: {found}  {describe(trainer)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal as it was."""
+        self.progress.stop()
+
+
+def describe(trainer: L.Trainer) -> str:
+    """The newest losses and shares in words: `supervised 0.41  taught 63 %`."""
+    words = []
+    for name, value in trainer.callback_metrics.items():
+        kind, _, word = name.partition("/")
+        if kind == "train" and word != "loss":
+            share = word in ("taught", "agree", "hard")
+            number = float(value)
+            words.append(f"{word} {100 * number:.0f} %" if share else f"{word} {number:.2f}")
+    return "  ".join(words)
+
+
+def shown(score: float | None) -> str:
+    """A score for people: one decimal, or a dash where there is none."""
+    return "-" if score is None else f"{score:.1f}"
