@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from PIL import Image
 
 from semiseg.draws import Key
 from semiseg.types import IGNORE_INDEX
+
+_Item = TypeVar("_Item", bound=np.generic)
 
 _FILL = (124, 116, 104)  # ImageNet's mean: padding then says little to a pretrained encoder
 
@@ -91,8 +93,8 @@ def view_valid(view: View) -> NDArray[np.bool_]:
     return _canvas(np.ones(view.shown[::-1], dtype=np.bool_), view, False)
 
 
-def _canvas(part: NDArray[np.generic], view: View, fill: object) -> NDArray[np.generic]:
-    canvas = np.empty((view.crop, view.crop, *part.shape[2:]), dtype=part.dtype)
+def _canvas(part: NDArray[_Item], view: View, fill: int | tuple[int, ...]) -> NDArray[_Item]:
+    canvas: NDArray[_Item] = np.empty((view.crop, view.crop, *part.shape[2:]), dtype=part.dtype)
     canvas[:] = fill
     x, y = view.offset
     canvas[y : y + view.shown[1], x : x + view.shown[0]] = part

@@ -88,7 +88,8 @@ class Classes:
         if not np.array_equal(known[place], codes):
             strange = np.unique(codes[known[place] != codes])
             raise DataError(self.unknown(strange.tolist(), where))
-        return index[place]
+        indices: NDArray[np.uint8] = index[place]
+        return indices
 
     def unknown(self, codes: list[int], where: object) -> str:
         """The sentence about codes that belong to no class."""
@@ -287,7 +288,9 @@ def _infer_ids(found: list[int]) -> tuple[list[int], tuple[int, ...], str]:
     return ids, ignored, what
 
 
-def _colors(codes: list[int], encoding: Encoding, palette: Mapping[int, Color]) -> tuple[Color, ...]:
+def _colors(
+    codes: list[int], encoding: Encoding, palette: Mapping[int, Color]
+) -> tuple[Color, ...]:
     if encoding == "colors":
         return tuple((c >> 16, c >> 8 & 0xFF, c & 0xFF) for c in codes)
     return tuple(palette.get(c, default_color(i)) for i, c in enumerate(codes))
@@ -379,7 +382,7 @@ def _code(path: Path, value: object) -> int:
             return int(value[1:], 16)
         except ValueError:
             pass
-    raise DataError(f"{path}: {value!r} is neither an id, nor [r, g, b], nor \"#rrggbb\".")
+    raise DataError(f'{path}: {value!r} is neither an id, nor [r, g, b], nor "#rrggbb".')
 
 
 def _pack(color: Color) -> int:

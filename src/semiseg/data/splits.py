@@ -131,7 +131,8 @@ def _cover_by_swaps(
 def _cover_greedily(
     order: Sequence[Sample], count: int, pixels: Mapping[Path, Mapping[int, int]]
 ) -> list[Sample]:
-    left, chosen = list(order), []
+    left = list(order)
+    chosen: list[Sample] = []
     covered: set[int] = set()
     while len(chosen) < count:
         best = max(left, key=lambda s: len(_classes([s], pixels) - covered))  # first of the order
@@ -141,9 +142,7 @@ def _cover_greedily(
     return chosen
 
 
-def _classes(
-    samples: Iterable[Sample], pixels: Mapping[Path, Mapping[int, int]]
-) -> set[int]:
+def _classes(samples: Iterable[Sample], pixels: Mapping[Path, Mapping[int, int]]) -> set[int]:
     return {c for s in samples if s.mask is not None for c in pixels[s.mask]}
 
 

@@ -13,9 +13,7 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
         runs: contents of `scores.json`, by the name of the column.
     """
     names = list(next(iter(runs.values()))["per_class"])
-    rows = [
-        [name, *(_cell(r["per_class"][name]["iou"]) for r in runs.values())] for name in names
-    ]
+    rows = [[name, *(_cell(r["per_class"][name]["iou"]) for r in runs.values())] for name in names]
     rows.append(["mean", *(_cell(r["miou"]["released"]) for r in runs.values())])
     rows.append(["seconds", *(f"{r['seconds']:.0f}" for r in runs.values())])
     return grid(["IoU on val, %", *runs], rows)
@@ -41,8 +39,9 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = []
     for row in [head, ["-" * w for w in widths], *rows]:
-        cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
+        first, *rest = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]
+        lines.append("  ".join(cells))
     return "\n".join(lines)
 
 

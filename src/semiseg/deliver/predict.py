@@ -39,7 +39,6 @@ def predict(
         DataError: there are no images, or some cannot be read; the others are written all the same.
         RunError: no model that can be read, or an output folder that cannot be written.
     """
-    from PIL import Image
     from rich.console import Console
     from rich.progress import track
 
@@ -106,13 +105,15 @@ def _targets(images: Path, out: Path) -> dict[Path, Path]:
         targets[file] = out / (name.with_suffix(".png") if single else f"{name}.png")
     inside = next((s for s, t in targets.items() if t.resolve() == s.resolve()), None)
     if inside is not None:
-        raise DataError(f"The mask of {inside} would replace the image itself. Choose another --out.")
+        raise DataError(
+            f"The mask of {inside} would replace the image itself. Choose another --out."
+        )
     return targets
 
 
 def _save(picture: Image.Image, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, **({"quality": 92} if path.suffix == ".jpg" else {}))
+        picture.save(path, quality=92)  # of JPEG; PNG has no such thing and ignores it
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error}). Choose another --out.") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
@@ -11,7 +9,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from semiseg.engine.module import TrainingModule
 from semiseg.types import Batch
-
 
 LOG_EVERY = 10
 """Steps between two rows of the metrics, and between two changes of the bar's words."""
@@ -50,7 +47,7 @@ class Watch(Callback):
         self,
         trainer: L.Trainer,
         pl_module: L.LightningModule,
-        outputs: Any,
+        outputs: object,
         batch: Batch,
         batch_idx: int,
     ) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -59,7 +60,7 @@ class TrainingModule(L.LightningModule):
         self._confusion: dict[str, Tensor] = {}
         self._losses: Losses | None = None
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def on_after_batch_transfer(self, batch: Batch | Scene, dataloader_idx: int) -> Batch | Scene:
         """Images become floats in 0..1 on the device, where that is cheap."""
         if not isinstance(batch, Batch):
             return batch
@@ -88,13 +89,13 @@ class TrainingModule(L.LightningModule):
         if self._losses is not None:
             self.method.commit(self._losses)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on as it is
         """Take the step, then let the teacher follow: before any checkpoint is written."""
         step = self.global_step
         super().optimizer_step(*args, **kwargs)
         self.method.after_step(step, self.steps)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Two rates (encoder, rest), decay on weights alone, poly 0.9 to 0 after a warm-up."""
         encoder = {id(p) for p in self.method.student.encoder.parameters()}
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}

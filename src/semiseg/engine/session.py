@@ -98,9 +98,7 @@ def say(sentences: Iterable[str]) -> None:
         console.print(f"· {sentence}", highlight=False, soft_wrap=True)
 
 
-def build_student(
-    classes: int, seed: int, encoder: str, decoder: str, weights: str
-) -> Network:
+def build_student(classes: int, seed: int, encoder: str, decoder: str, weights: str) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(seed, "weights").seed_globals()
     student = Network(classes, encoder, decoder, weights)
@@ -140,7 +138,7 @@ def build_module(
         weight_decay,
         lr_warmup,
     )
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return module.to(memory_format=torch.channels_last)
 
 
 def training_loader(

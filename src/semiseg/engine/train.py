@@ -119,7 +119,9 @@ def train(
     run_folder.create(out, {**resolved, **options}, split)
     seconds = session.fit(
         module,
-        session.training_loader(split, folder.classes, plan, batch, steps * accumulate, seed, learner),
+        session.training_loader(
+            split, folder.classes, plan, batch, steps * accumulate, seed, learner
+        ),
         session.validation_loader(split, folder.classes, plan),
         out=out,
         looks=looks,

@@ -66,9 +66,9 @@ def draw_pixels(
     start = size.cumsum(0) - size
     present = size.nonzero().squeeze(1)
     u = torch.rand(classes, anchors + 2 * negatives, generator=generator).to(device)
-    u_anchor, u_class, u_pixel = u.index_select(0, present).split(
-        [anchors, negatives, negatives], dim=1
-    )
+    u = u.index_select(0, present)
+    u_anchor, u_class = u[:, :anchors], u[:, anchors : anchors + negatives]
+    u_pixel = u[:, anchors + negatives :]
     own = present.unsqueeze(1)
     anchor = _uniform(u_anchor, start[own], hard_size[own])
     other = present[_other_class(prototypes.index_select(0, present), temperature, u_class)]

@@ -18,7 +18,11 @@ def torch_device(accelerator: str) -> str:
     Raises:
         ConfigError: the name is unknown, or there is no such device here.
     """
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if accelerator == "auto":
         return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     if accelerator == "gpu" and here["mps"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -129,7 +129,7 @@ class Network(nn.Module):
         return Output(self.logit_head(features), None if head is None else head(features))
 
 
-def upsample(maps: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tensor:
     """Bilinear enlargement of stride-4 maps.
 
     Args:
@@ -140,7 +140,8 @@ def upsample(maps: Tensor, source: tuple[int, int], target: tuple[int, int]) -> 
     Returns:
         `(B, C, H, W)`. Where `h` is no multiple of 4 the last cell reaches beyond the picture.
     """
-    full = [round(m * STRIDE * t / s) for m, s, t in zip(maps.shape[-2:], source, target, strict=True)]
+    sides = zip(maps.shape[-2:], source, target, strict=True)
+    full = [round(m * STRIDE * t / s) for m, s, t in sides]
     large = F.interpolate(maps, size=full, mode="bilinear", align_corners=False)
     return large[..., : target[0], : target[1]]
 

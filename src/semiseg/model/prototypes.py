@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-
 def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """The mean representation of each class in a batch (Eq. 2).
 
@@ -42,9 +41,7 @@ def update_prototypes(
         The new prototypes and the new `seen`.
     """
     present = counts > 0
-    moved = torch.where(
-        seen.unsqueeze(1), torch.lerp(means, prototypes, momentum), means
-    )
+    moved = torch.where(seen.unsqueeze(1), torch.lerp(means, prototypes, momentum), means)
     return torch.where(present.unsqueeze(1), moved, prototypes), seen | present
 
 
@@ -86,5 +83,3 @@ def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
 def _centres(fine: int, coarse: int, device: torch.device) -> Tensor:
     centres = (torch.arange(coarse, device=device) * 2 + 1) * fine // (2 * coarse)
     return centres.clamp(max=fine - 1)
-
-

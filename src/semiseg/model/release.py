@@ -101,7 +101,9 @@ def load_release(folder: Path) -> Release:
     except RunError:
         raise
     except Exception as error:  # a damaged file can fail in many ways
-        raise RunError(f"The model in {folder} cannot be read ({error}). Train it again.") from error
+        raise RunError(
+            f"The model in {folder} cannot be read ({error}). Train it again."
+        ) from error
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
-    network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last).eval()
     return Release(network, classes, int(about["size"]), rest, about)
