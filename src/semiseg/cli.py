@@ -18,7 +18,7 @@ from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
 from semiseg.engine.train import train
-from semiseg.errors import ConfigError, SemisegError
+from semiseg.errors import ConfigError, Interrupted, SemisegError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         values = parser.instantiate_classes(parser.parse_args(words)).as_dict()
         command = values["subcommand"]
         _run(command, values[command])
+    except Interrupted as told:
+        print(f"semiseg: {told}", file=sys.stderr)
+        sys.exit(130)
     except SemisegError as error:
         print(f"semiseg: {error}", file=sys.stderr)
         sys.exit(2)

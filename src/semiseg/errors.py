@@ -22,6 +22,10 @@ class RunError(SemisegError):
     """A run folder cannot be written, read or continued."""
 
 
+class Interrupted(SemisegError):
+    """The user stopped a training; it can be resumed."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A phrase that suggests the known name most like `name`, and lists the others if few.
 

@@ -85,17 +85,17 @@ class TrainingBatches(Dataset[Batch]):
 
 
 class StepSampler(Sampler[int]):
-    """The numbers of the micro steps, from 0 to `total - 1`."""
+    """The numbers of the micro steps, from `start` to `total - 1`."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, start: int, total: int) -> None:
+        self.start, self.total = start, total
 
     def __iter__(self) -> Iterator[int]:
         """The numbers in their order."""
-        return iter(range(self.total))
+        return iter(range(self.start, self.total))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many there are in the whole training; Lightning counts those before `start`."""
         return self.total
 
 

@@ -6,18 +6,65 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.data import DataLoader
 
 from semiseg.engine.module import TrainingModule
+from semiseg.evaluate.inference import Scene
 from semiseg.types import Batch
+
+
+class Looks(Callback):
+    """Validates now and then and after the last step, and says what was found.
+
+    Lightning's own validation within an epoch cannot be resumed exactly: what of it is repeated
+    depends on where in its loops the checkpoint was written.
+
+    Args:
+        loader: the validation images.
+        every: steps between two looks.
+        console: where to write.
+    """
+
+    def __init__(self, loader: DataLoader[Scene], every: int, console: Console) -> None:
+        self.loader, self.every, self.console = loader, every, console
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Look if it is time; between the micro batches of a step it never is."""
+        step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or not isinstance(
+            pl_module, TrainingModule
+        ):
+            return
+        if step % self.every and step != pl_module.steps:
+            return
+        found = {k: v["miou"] for k, v in pl_module.look(self.loader).items()}
+        values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step)
+            logger.save()
+        said = ", ".join(f"{name} {shown(score)}" for name, score in found.items())
+        self.console.print(
+            f"step {step}/{pl_module.steps}  mIoU on val: {said}  {describe(trainer)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
 
 LOG_EVERY = 10
 """Steps between two rows of the metrics, and between two changes of the bar's words."""
 
 
 class Watch(Callback):
-    """A bar with the losses and the share of pixels taught, and a line at each validation.
+    """A bar with the losses, the share of pixels taught and the time left.
 
-    Where the output is no terminal only the lines are written.
+    Where the output is no terminal nothing is drawn.
 
     Args:
         console: where to write.
@@ -40,7 +87,7 @@ class Watch(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the bar."""
-        self.progress.update(self.task, total=trainer.max_steps)
+        self.progress.update(self.task, total=trainer.max_steps, completed=trainer.global_step)
         self.progress.start()
 
     def on_train_batch_end(
@@ -55,20 +102,6 @@ class Watch(Callback):
         self.progress.update(self.task, completed=trainer.global_step)
         if batch_idx % LOG_EVERY == 0:
             self.progress.update(self.task, description=describe(trainer))
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write a line with the scores of this look."""
-        if not isinstance(pl_module, TrainingModule) or not pl_module.looks:
-            return
-        look = pl_module.looks[-1]
-        found = ", ".join(
-            f"{name} {shown(values['miou'])}" for name, values in look.items() if name != "step"
-        )
-        self.console.print(
-            f"step {look['step']}/{pl_module.steps}  mIoU on val: {found}  {describe(trainer)}",
-            highlight=False,
-            soft_wrap=True,
-        )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the bar away."""

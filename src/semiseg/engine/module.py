@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import lightning as L
@@ -57,13 +59,11 @@ class TrainingModule(L.LightningModule):
         self.optimizer_name, self.lr, self.encoder_lr = optimizer, lr, encoder_lr
         self.weight_decay, self.lr_warmup = weight_decay, lr_warmup
         self.looks: list[dict[str, Any]] = []
-        self._confusion: dict[str, Tensor] = {}
+        self.seconds, self.started = 0.0, 0.0
         self._losses: Losses | None = None
 
-    def on_after_batch_transfer(self, batch: Batch | Scene, dataloader_idx: int) -> Batch | Scene:
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Images become floats in 0..1 on the device, where that is cheap."""
-        if not isinstance(batch, Batch):
-            return batch
         labeled = batch.labeled._replace(image=to_input(batch.labeled.image))
         unlabeled = batch.unlabeled
         if unlabeled is not None:
@@ -123,25 +123,46 @@ class TrainingModule(L.LightningModule):
         left = (self.steps - step) / max(1, self.steps - rise)
         return float(max(0.0, left) ** 0.9)
 
-    def on_validation_epoch_start(self) -> None:
-        """Start new confusion matrices, one a network."""
-        count = len(self.names)
-        self._confusion = {
+    @torch.no_grad()
+    def look(self, loader: Iterable[Scene]) -> dict[str, dict[str, Any]]:
+        """Score each network on the validation images, at the size of their masks.
+
+        Args:
+            loader: the images, one at a time.
+
+        Returns:
+            The scores by network, as `evaluate.metrics.scores` gives them; kept in `looks` too.
+        """
+        networks, count = self.method.networks(), len(self.names)
+        confusion = {
             name: torch.zeros(count, count, dtype=torch.long, device=self.device)
-            for name in self.method.networks()
+            for name in networks
         }
+        self.method.eval()
+        for scene in loader:
+            image, mask = (part.to(self.device) for part in scene)
+            for name, network in networks.items():
+                labels = segment(network, image, (mask.shape[0], mask.shape[1])).argmax(dim=0)
+                confusion[name] += confusion_matrix(labels, mask, count)
+        self.method.train()
+        found = {name: scores(table.cpu(), self.names) for name, table in confusion.items()}
+        self.looks.append({"step": self.global_step, **found})
+        return found
 
-    def validation_step(self, batch: Scene, batch_idx: int) -> None:
-        """Segment one image with each network, at the size of its mask."""
-        height, width = batch.mask.shape
-        for name, network in self.method.networks().items():
-            labels = segment(network, batch.image, (height, width)).argmax(dim=0)
-            self._confusion[name] += confusion_matrix(labels, batch.mask, len(self.names))
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What this module knows beside its tensors goes into the checkpoint."""
+        checkpoint["looks"] = self.looks
+        checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
-    def on_validation_epoch_end(self) -> None:
-        """Keep and log the scores of this look."""
-        look: dict[str, Any] = {"step": self.global_step}
-        for name, confusion in self._confusion.items():
-            look[name] = scores(confusion.cpu(), self.names)
-            self.log(f"val/miou_{name}", look[name]["miou"] or 0.0)
-        self.looks.append(look)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The looks and the seconds of the training so far."""
+        self.looks = checkpoint["looks"]
+        self.seconds = checkpoint["seconds"]
+
+    def on_fit_start(self) -> None:
+        """The clock starts, or goes on."""
+        self.started = time.monotonic()
+
+    def on_fit_end(self) -> None:
+        """The clock stops."""
+        self.seconds += time.monotonic() - self.started

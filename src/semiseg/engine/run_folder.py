@@ -4,7 +4,7 @@
 RUN/
   config.yaml        every setting, as resolved; `semiseg train --config` repeats the run
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images
-  checkpoints/       the newest checkpoint, to continue from
+  checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; tensorboard/ holds the same
   scores.json        the scores, with split hashes and versions
   model.safetensors  the released model, with model.json beside it
@@ -14,9 +14,10 @@ RUN/
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,15 @@ import yaml
 from semiseg._version import __version__
 from semiseg.data.masks import Classes
 from semiseg.data.splits import Split, list_hash
+from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.errors import RunError
 from semiseg.model.release import save_release
+from semiseg.types import Sample
 
 CONFIG = "config.yaml"
+SCORES = "scores.json"
+CHECKPOINTS = "checkpoints"
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 
 
@@ -48,7 +53,8 @@ def check(out: Path, overwrite: bool) -> None:
             )
         if not overwrite:
             raise RunError(
-                f"{out} already holds a run. Choose another --out, or replace it with --overwrite."
+                f"{out} already holds a run. Go on with it (--resume), replace it "
+                "(--overwrite), or choose another --out."
             )
     nearest = next(p for p in (out, *out.absolute().parents) if p.exists())
     try:
@@ -63,17 +69,119 @@ def check(out: Path, overwrite: bool) -> None:
         ) from error
 
 
+_FREE = frozenset({"data", "out", "workers"})  # what may change without changing a bit
+
+
+def begun(out: Path) -> bool:
+    """Whether there is a run to resume."""
+    return (out / CONFIG).is_file()
+
+
+def resumed_settings(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a run that is to be resumed.
+
+    Args:
+        given: the settings of this call; what differs from its default was meant.
+        defaults: the defaults of `given`.
+        options: settings of the method in this call.
+
+    Returns:
+        The run's settings with what may change taken from this call, and the method's.
+
+    Raises:
+        RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
+    """
+    out = Path(given["out"])
+    stored = _read_settings(out)
+    settings = {k: stored.get(k, v) for k, v in given.items()}
+    extra = {k: v for k, v in stored.items() if k not in given}
+    meant = {k: v for k, v in given.items() if k not in _FREE and v != defaults.get(k)}
+    for name, value in {**meant, **options}.items():
+        if name not in stored or _plain(value) != stored[name]:
+            raise RunError(
+                f"--{name.replace('_', '-')} {value} contradicts the run in {out}, which has "
+                f"{stored.get(name)}. Resume without it, or start a new run with another --out."
+            )
+    changed = {k: given[k] for k in _FREE if given[k] is not None}
+    return {**settings, **changed}, extra
+
+
+def _read_settings(out: Path) -> dict[str, Any]:
+    """The contents of `config.yaml`, if this version wrote it."""
+    file = out / CONFIG
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{file} cannot be read ({error}). Start the run anew.") from error
+    writer = text.partition("\n")[0].removeprefix("# semiseg ").strip()
+    if writer != __version__ or not isinstance(content, dict):
+        raise RunError(
+            f"{out} was written by semiseg {writer}; this is {__version__}. Resume it with that "
+            "version, or start a new run with another --out."
+        )
+    return content
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """The scores of a finished run, or None."""
+    if not (out / SCORES).is_file():
+        return None
+    scores: dict[str, Any] = json.loads((out / SCORES).read_text(encoding="utf-8"))
+    return scores
+
+
+def continued(out: Path, split: Split) -> tuple[Path | None, int]:
+    """The newest intact checkpoint and its step, or None and 0 if none was written yet.
+
+    Raises:
+        RunError: the images are not those that the run began with.
+    """
+    for name, samples in split.lists().items():
+        file = out / "split" / f"{name}.txt"
+        before = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if before != _listed(samples):
+            raise RunError(
+                f"The {name} images are no longer those of {file}: images or masks were added or "
+                "removed since the run began. Restore them, or start a new run."
+            )
+    return newest_intact(out / CHECKPOINTS) or (None, 0)
+
+
 def create(out: Path, settings: Mapping[str, object], split: Split) -> None:
-    """Create the folder (an old run in it is removed) with `config.yaml` and the split's lists."""
+    """Create the folder with `config.yaml` and the split's lists; an old run in it is removed."""
+    fresh = out.with_name(f"{out.name}.part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "split").mkdir(parents=True)
+    plain = {k: _plain(v) for k, v in settings.items()}
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    for name, samples in split.lists().items():
+        (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
+    write_text(fresh / CONFIG, f"# semiseg {__version__}\n{text}")
+    # Renamed as a whole: a run folder is complete or not there, whenever the process is killed.
     if out.is_dir():
         shutil.rmtree(out)
-    (out / "split").mkdir(parents=True)
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    (out / CONFIG).write_text(f"# semiseg {__version__}\n{text}", encoding="utf-8")
-    for name, samples in split.lists().items():
-        lines = "".join(f"{s.name}\n" for s in samples)
-        (out / "split" / f"{name}.txt").write_text(lines, encoding="utf-8")
+    fresh.rename(out)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _listed(samples: Iterable[Sample]) -> str:
+    return "".join(f"{s.name}\n" for s in samples)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all, even if the process is killed."""
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
 
 
 def finish(
@@ -83,7 +191,6 @@ def finish(
     size: int,
     split: Split,
     split_seed: int,
-    seconds: float,
 ) -> dict[str, Any]:
     """Release the better of student and teacher after the last step, and write `scores.json`.
 
@@ -108,7 +215,7 @@ def finish(
         "which": which,
         "labels": len(split.labeled),
         "steps": module.steps,
-        "seconds": round(seconds, 1),
+        "seconds": round(module.seconds, 1),
         "split": {
             "seed": split_seed,
             **{name: list_hash(samples) for name, samples in lists.items()},
@@ -123,5 +230,6 @@ def finish(
     about = {k: content[k] for k in ("method", "which", "miou", "labels", "steps", "split")}
     extra = module.method.released_tensors()
     save_release(out, networks[which], classes, size, extra, about)
-    (out / "scores.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    # Last, since it is what makes the run a finished one.
+    write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
     return content

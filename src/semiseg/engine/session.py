@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import logging
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semiseg.data.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.draws import Key
 from semiseg.engine.batches import StepSampler, TrainingBatches
-from semiseg.engine.callbacks import LOG_EVERY, Watch
-from semiseg.engine.module import RATES, OptimizerName, TrainingModule
+from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
+from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
+from semiseg.engine.module import RATES, TrainingModule
+from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.errors import ConfigError, SemisegError, nearest
 from semiseg.evaluate.inference import Scene, Scenes
 from semiseg.methods.base import Method
@@ -32,8 +35,6 @@ from semiseg.plan import Plan
 from semiseg.types import Batch
 
 console = Console(stderr=True)
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[str, Any]) -> None:
@@ -45,6 +46,9 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
     for name in ("steps", "batch", "accumulate", "looks"):
         if settings[name] < 1:
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
+    if settings["optimizer"] not in RATES:
+        told = nearest(settings["optimizer"], RATES)
+        raise ConfigError(f"There is no optimizer '{settings['optimizer']}'. {told}")
     if settings["batch"] < 2:
         raise ConfigError(
             "--batch 1 cannot be used: batch norm needs two images. Use --batch 2; if memory is "
@@ -98,45 +102,27 @@ def say(sentences: Iterable[str]) -> None:
         console.print(f"· {sentence}", highlight=False, soft_wrap=True)
 
 
-def build_student(classes: int, seed: int, encoder: str, decoder: str, weights: str) -> Network:
+def build_student(classes: int, s: SimpleNamespace) -> Network:
     """The student, its random weights drawn from the seed."""
-    Key.of(seed, "weights").seed_globals()
-    student = Network(classes, encoder, decoder, weights)
+    Key.of(s.seed, "weights").seed_globals()
+    student = Network(classes, s.encoder, s.decoder, s.weights)
     say([student.weights_source])
     return student
 
 
-def build_method(learner: type[Method], student: Network, options: Mapping[str, Any]) -> Method:
-    """The method around the student."""
-    return learner(student, **options)
-
-
-def build_module(
-    method: Method,
-    names: tuple[str, ...],
-    *,
-    steps: int,
-    seed: int,
-    optimizer: OptimizerName,
-    lr: float | None,
-    encoder_lr: float | None,
-    weight_decay: float,
-    lr_warmup: float,
-) -> TrainingModule:
+def build_module(method: Method, names: tuple[str, ...], s: SimpleNamespace) -> TrainingModule:
     """The Lightning module, with the optimiser's default rates where none are given."""
-    if optimizer not in RATES:
-        raise ConfigError(f"There is no optimizer '{optimizer}'. {nearest(optimizer, RATES)}")
-    rest, inner = RATES[optimizer]
+    rest, inner = RATES[s.optimizer]
     module = TrainingModule(
         method,
         names,
-        steps,
-        Key.of(seed),
-        optimizer,
-        rest if lr is None else lr,
-        inner if encoder_lr is None else encoder_lr,
-        weight_decay,
-        lr_warmup,
+        s.steps,
+        Key.of(s.seed),
+        s.optimizer,
+        rest if s.lr is None else s.lr,
+        inner if s.encoder_lr is None else s.encoder_lr,
+        s.weight_decay,
+        s.lr_warmup,
     )
     return module.to(memory_format=torch.channels_last)
 
@@ -145,87 +131,97 @@ def training_loader(
     split: Split,
     classes: Classes,
     plan: Plan,
-    batch: int,
-    total: int,
-    seed: int,
+    s: SimpleNamespace,
     learner: type[Method],
+    start: int,
 ) -> DataLoader[Batch]:
-    """The loader of all micro batches of the training, in their order."""
+    """The loader of the micro batches of the training from step `start` on, in their order."""
     if learner.uses_unlabeled and not split.unlabeled:
         say([f"there are no unlabelled images: {learner.name} learns from the labelled ones alone"])
     unlabeled = split.unlabeled if learner.uses_unlabeled else ()
     batches = TrainingBatches(
-        split.labeled, unlabeled, classes, plan.size, plan.crop, batch, Key.of(seed, "data")
+        split.labeled, unlabeled, classes, plan.size, plan.crop, s.batch, Key.of(s.seed, "data")
     )
     return DataLoader(
-        batches, batch_size=None, sampler=StepSampler(total), num_workers=plan.workers
+        batches,
+        batch_size=None,
+        sampler=StepSampler(start * s.accumulate, s.steps * s.accumulate),
+        num_workers=plan.workers,
+        worker_init_fn=ignore_interrupts,
     )
 
 
 def validation_loader(split: Split, classes: Classes, plan: Plan) -> DataLoader[Scene]:
     """The loader of the validation images, one at a time."""
     scenes = Scenes(split.val, classes, plan.size)
-    return DataLoader(scenes, batch_size=None, num_workers=plan.workers)
+    return DataLoader(
+        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_interrupts
+    )
 
 
 def fit(
     module: TrainingModule,
     training: DataLoader[Batch],
     validation: DataLoader[Scene],
-    *,
-    out: Path,
-    looks: int,
-    accumulate: int,
-    accelerator: str,
-    precision: Precision,
-) -> float:
-    """Train, look at `val` now and then and after the last step.
+    s: SimpleNamespace,
+    checkpoint: Path | None,
+    start: int,
+) -> None:
+    """Train, look at `val` now and then and after the last step, and save checkpoints.
 
-    Returns:
-        Seconds of the training, its validations included.
+    Args:
+        module: what to train.
+        training: the micro batches from step `start` on.
+        validation: the images to look at.
+        s: the settings of `train`.
+        checkpoint: to go on from, or None.
+        start: the checkpoint's step, or 0.
 
     Raises:
-        SemisegError: an image could not be read on the way.
+        SemisegError: an image could not be read on the way, a checkpoint not written.
+        Interrupted: the user stopped the training.
     """
-    every = max(1, module.steps // looks)
+    every = max(1, s.steps // s.looks)
+    checkpoints = Checkpoints(s.out / CHECKPOINTS, every, s.steps)
+    table = CSVLogger(s.out, name="", version="")
+    for step, row in _logged(s.out / "metrics.csv", start):  # the logger replaces the file
+        table.log_metrics(row, step)
+    table.save()
+    board = TensorBoardLogger(s.out, name="", version="tensorboard", purge_step=start)
     with warnings.catch_warnings():
         # Lightning's advice on workers and logging intervals is not for our users.
         warnings.filterwarnings("ignore", module="lightning")
         trainer = L.Trainer(
-            accelerator=accelerator,
+            accelerator=s.accelerator,
             devices=1,
-            precision=precision,
-            max_steps=module.steps,
+            precision=s.precision,
+            max_steps=s.steps,
             max_epochs=-1,
-            accumulate_grad_batches=accumulate,
-            val_check_interval=every * accumulate,
-            check_val_every_n_epoch=None,
+            accumulate_grad_batches=s.accumulate,
             log_every_n_steps=LOG_EVERY,
-            logger=[
-                CSVLogger(out, name="", version=""),
-                TensorBoardLogger(out, name="", version="tensorboard"),
-            ],
-            callbacks=[
-                Watch(console),
-                ModelCheckpoint(
-                    out / "checkpoints",
-                    filename="{step}",
-                    every_n_train_steps=every,
-                    save_top_k=1,
-                    monitor="step",
-                    mode="max",
-                ),
-            ],
-            **{**_quiet(), "enable_checkpointing": True},
+            logger=[table, board],
+            callbacks=[Watch(console), Looks(validation, every, console), checkpoints],
+            plugins=[SafeCheckpointIO()],
+            **_quiet(),
         )
-        start = time.monotonic()
         try:
-            trainer.fit(module, training, validation)
-            if not module.looks or module.looks[-1]["step"] != module.steps:
-                trainer.validate(module, validation, verbose=False)
+            with checkpoints.listening():
+                trainer.fit(module, training, ckpt_path=checkpoint)
         except SemisegError as error:
             raise type(error)(_first_told(error)) from None
-    return time.monotonic() - start
+
+
+def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]]]:
+    """The rows of a metrics file up to the step that a training goes on from."""
+    if not start or not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [
+        (int(row["step"]), {k: float(v) for k, v in row.items() if v and k != "step"})
+        for row in rows
+        if int(row["step"]) <= start
+    ]
 
 
 def _first_told(error: SemisegError) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 from semiseg.types import Run
 
@@ -36,6 +39,7 @@ def train(
     accelerator: str = "auto",
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     overwrite: bool = False,
+    resume: bool = False,
     **options: object,
 ) -> Run:
     """Train a segmentation model from a few labelled and many unlabelled images.
@@ -68,6 +72,9 @@ def train(
         accelerator: Lightning's accelerator, `auto`, `cpu`, `gpu` or `mps`.
         precision: Lightning's precision.
         overwrite: replace an existing run folder.
+        resume: go on with a training that was stopped or killed, from its newest checkpoint and
+            with its settings; the result is that of an uninterrupted training, bit by bit on a CPU.
+            Where there is none yet it is started.
         options: settings of the method by name, see its class in `semiseg.methods`.
 
     Returns:
@@ -76,58 +83,59 @@ def train(
     Raises:
         SemisegError: something is wrong with the data, a setting or the run folder; the message
             says what to do, and an existing run folder is as it was.
+        Interrupted: Ctrl-C was pressed; the training can be resumed.
     """
-    given = {k: v for k, v in locals().items() if k not in ("options", "overwrite")}
+    settings = {k: v for k, v in locals().items() if k not in ("options", "overwrite", "resume")}
     # Imported here, so that `semiseg --help` need not wait for torch.
+    from semiseg.engine import run_folder, session
+
+    settings["out"] = Path(out or f"runs/{method}")
+    if resume and not run_folder.begun(settings["out"]):
+        session.say([f"{settings['out']} holds no run to resume: it is started"])
+        resume = False
+    if resume:
+        defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+        settings, options = run_folder.resumed_settings(settings, defaults, options)
+    return _train(SimpleNamespace(**settings), options, overwrite, resume)
+
+
+def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
+    """Train with all settings in one place; see `train`."""
     from semiseg.data.folder import open_folder
     from semiseg.data.splits import make_split
     from semiseg.engine import run_folder, session
     from semiseg.methods import method_class
     from semiseg.plan import make_plan
 
-    learner = method_class(method)
-    session.check(given, learner, options)
-    out = Path(out or f"runs/{method}")
-    run_folder.check(out, overwrite)
-    folder = open_folder(Path(data), None if classes is None else Path(classes))
-    split = make_split(folder, str(labels), split_seed)
-    device, threads = session.set_device(accelerator, threads)
-    plan = make_plan(split.labeled, device == "cpu", size, crop, workers)
+    learner = method_class(s.method)
+    session.check(vars(s), learner, options)
+    if resume and (scores := run_folder.finished(s.out)) is not None:
+        session.say([f"{s.out} is finished: there is nothing to resume"])
+        return Run(s.out, scores)
+    if not resume:
+        run_folder.check(s.out, overwrite)
+    folder = open_folder(Path(s.data), None if s.classes is None else Path(s.classes))
+    split = make_split(folder, str(s.labels), s.split_seed)
+    device, s.threads = session.set_device(s.accelerator, s.threads)
+    plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
+    s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
     session.say([*folder.notes, *split.notes, *plan.reasons])
-    student = session.build_student(len(folder.classes), seed, encoder, decoder, weights)
-    module = session.build_module(
-        session.build_method(learner, student, options),
-        folder.classes.names,
-        steps=steps,
-        seed=seed,
-        optimizer=optimizer,
-        lr=lr,
-        encoder_lr=encoder_lr,
-        weight_decay=weight_decay,
-        lr_warmup=lr_warmup,
-    )
-    resolved = {
-        **given,
-        "out": out,
-        "size": plan.size,
-        "crop": plan.crop,
-        "workers": plan.workers,
-        "threads": threads,
-        "lr": module.lr,
-        "encoder_lr": module.encoder_lr,
-    }
-    run_folder.create(out, {**resolved, **options}, split)
-    seconds = session.fit(
+    student = session.build_student(len(folder.classes), s)
+    module = session.build_module(learner(student, **options), folder.classes.names, s)
+    s.lr, s.encoder_lr = module.lr, module.encoder_lr
+    checkpoint, start = None, 0
+    if resume:
+        checkpoint, start = run_folder.continued(s.out, split)
+        session.say([f"going on after step {start} of {s.steps}"])
+    else:
+        run_folder.create(s.out, {**vars(s), **options}, split)
+    session.fit(
         module,
-        session.training_loader(
-            split, folder.classes, plan, batch, steps * accumulate, seed, learner
-        ),
+        session.training_loader(split, folder.classes, plan, s, learner, start),
         session.validation_loader(split, folder.classes, plan),
-        out=out,
-        looks=looks,
-        accumulate=accumulate,
-        accelerator=accelerator,
-        precision=precision,
+        s,
+        checkpoint,
+        start,
     )
-    scores = run_folder.finish(out, module, folder.classes, plan.size, split, split_seed, seconds)
-    return Run(out, scores)
+    scores = run_folder.finish(s.out, module, folder.classes, plan.size, split, s.split_seed)
+    return Run(s.out, scores)

@@ -1,0 +1,166 @@
+"""Checkpoints that a training can be continued from, whenever it was killed.
+
+A checkpoint is written under a temporary name, synced to the disk and renamed. The final name
+carries its checksum, `step000120-0123456789abcdef.ckpt`, so that a damaged file is told from an
+intact one. Two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+
+from semiseg.errors import Interrupted, RunError
+from semiseg.types import Batch
+
+_NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.ckpt")
+_KEPT = 2
+_SECONDS = 60.0
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Lightning's writing and reading of checkpoints, made safe against kills and damage."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        """Write a checkpoint beside `path`, named by its checksum; older ones but one are removed.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written; older checkpoints are kept.
+        """
+        target = Path(path)
+        temporary = target.with_suffix(".part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target.with_name(f"{target.stem}-{_checksum(temporary)}.ckpt"))
+            _sync_folder(target.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise RunError(
+                f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
+                "then go on with --resume."
+            ) from error
+        for old in _by_step(target.parent)[_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
+        """Read tensors and plain values; anything else in the file is refused."""
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+
+def newest_intact(folder: Path) -> tuple[Path, int] | None:
+    """The newest checkpoint whose checksum is right, and its step; None if there is none."""
+    for path in _by_step(folder):
+        match = _NAME.fullmatch(path.name)
+        if match and _checksum(path) == match[2]:
+            return path, int(match[1])
+    return None
+
+
+def _by_step(folder: Path) -> list[Path]:
+    """Finished checkpoints, the newest first."""
+    found = [p for p in folder.glob("*.ckpt") if _NAME.fullmatch(p.name)]
+    return sorted(found, key=lambda p: (p.name.split("-")[0], p.stat().st_mtime), reverse=True)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming in the folder last; some systems cannot open a folder and need not."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Checkpoints(Callback):
+    """Saves after steps: at each look, once a minute, and when the user interrupts.
+
+    It must stand behind the callbacks whose work a checkpoint is to hold.
+
+    Args:
+        folder: where the checkpoints go.
+        every: steps between two looks.
+        total: steps in all.
+    """
+
+    def __init__(self, folder: Path, every: int, total: int) -> None:
+        self.folder, self.every, self.total = folder, every, total
+        self.interrupted = False
+        self._saved_step = -1
+        self._saved_time = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time; between the micro batches of a step it never is.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed; the step is finished and saved.
+        """
+        step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
+            return
+        late = time.monotonic() - self._saved_time > _SECONDS
+        if late or self.interrupted or step % self.every == 0 or step == self.total:
+            trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
+            self._saved_step, self._saved_time = step, time.monotonic()
+        if self.interrupted:
+            raise Interrupted(
+                f"stopped after step {step} of {self.total}, which is saved. Go on with the same "
+                f"command and --resume: semiseg train DATA --out {self.folder.parent} --resume"
+            )
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within this, Ctrl-C lets the step finish; a second one stops at once."""
+
+        def note(_signal: int, _frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        try:
+            before = signal.signal(signal.SIGINT, note)
+        except ValueError:  # not the main thread, where signals do not arrive
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def ignore_interrupts(_worker: int) -> None:
+    """For loader processes: Ctrl-C goes to the whole group, but only the trainer answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

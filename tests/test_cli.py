@@ -1,0 +1,270 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.cli import main
+
+
+def run(*words):
+    main([str(w) for w in words])
+
+
+def refused(capsys, *words):
+    """The sentence on stderr of a command that must exit with 2 and without a traceback."""
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    return told
+
+
+TINY = [
+    *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2", "--steps", "4"),
+    *("--looks", "2", "--workers", "0", "--accelerator", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_folder):
+    out = tmp_path_factory.mktemp("cli") / "css"
+    run("train", tiny_folder, "--method", "css", "--labels", 2, "--out", out, *TINY)
+    return out
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_version_and_help_answer_without_torch(words):
+    code = (
+        "import sys; from semiseg.cli import main\n"
+        f"try:\n    main({words!r})\n"
+        "except SystemExit as stop:\n    assert stop.code in (0, None)\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert semiseg.__version__ in done.stdout or "train" in done.stdout
+
+
+def test_the_module_runs_as_a_program():
+    words = [sys.executable, "-m", "semiseg", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"semiseg {semiseg.__version__}"
+
+
+def test_help_spells_flags_with_dashes_and_shows_the_settings_of_the_method(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("train", "--method", "css", "--help")
+    assert not stop.value.code
+    told = capsys.readouterr().out
+    assert "--split-seed" in told
+    assert "--split_seed" not in told
+    assert "--confidence-threshold" in told
+    with pytest.raises(SystemExit):
+        run("train", "--method", "supervised", "--help")
+    assert "--confidence-threshold" not in capsys.readouterr().out
+
+
+def test_the_run_folder_holds_what_the_docs_say(trained):
+    names = {p.name for p in trained.iterdir()}
+    assert {
+        "config.yaml",
+        "checkpoints",
+        "metrics.csv",
+        "tensorboard",
+        "scores.json",
+        "split",
+        "model.safetensors",
+        "model.json",
+    } <= names
+    assert len(list((trained / "checkpoints").glob("*.ckpt"))) == 1
+    rows = (trained / "metrics.csv").read_text().splitlines()
+    assert "val/miou_student" in rows[0]
+    assert "val/miou_teacher" in rows[0]
+    assert len((trained / "split" / "labeled.txt").read_text().split()) == 2
+
+
+def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(trained):
+    scores = json.loads((trained / "scores.json").read_text())
+    assert {
+        "method",
+        "miou",
+        "per_class",
+        "which",
+        "labels",
+        "steps",
+        "seconds",
+        "split",
+        "versions",
+    } <= set(scores)
+    assert scores["method"] == "css"
+    assert scores["labels"] == 2
+    assert scores["steps"] == 4
+    assert scores["which"] in ("teacher", "student")
+    assert scores["miou"]["last"] <= scores["miou"]["released"] <= scores["miou"]["best"]
+    for values in scores["per_class"].values():
+        assert set(values) == {"iou", "dice", "precision", "recall", "pixels"}
+    known = [v["iou"] for v in scores["per_class"].values() if v["iou"] is not None]
+    assert scores["miou"]["released"] == pytest.approx(np.mean(known))
+    assert set(scores["split"]) >= {"labeled", "unlabeled", "val"}
+
+
+def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_folder):
+    scores = json.loads((trained / "scores.json").read_text())
+    run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
+    found = json.loads(capsys.readouterr().out)
+    assert found["miou"] == pytest.approx(scores["miou"]["released"])
+    assert found["per_class"] == scores["per_class"]
+    run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
+    table = capsys.readouterr().out
+    assert all(name in table for name in found["per_class"])
+    assert f"{found['miou']:.1f}" in table
+
+
+def test_evaluate_refuses_a_split_without_masks(capsys, trained, tiny_folder):
+    told = refused(capsys, "evaluate", trained, tiny_folder, "--split", "test")
+    assert "test" in told
+
+
+def test_predict_writes_one_mask_an_image_of_its_own_size(capsys, trained, tmp_path):
+    sizes = {"a.jpg": (64, 48), "b.png": (33, 101), "c.webp": (200, 150), "d/e.bmp": (48, 48)}
+    rng = np.random.default_rng(0)
+    for name, (width, height) in sizes.items():
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    run("predict", trained, tmp_path / "in", "--out", tmp_path / "out", "--overlay")
+    assert "4 masks" in capsys.readouterr().out
+    for name, size in sizes.items():
+        with Image.open((tmp_path / "out" / name).with_suffix(".png")) as mask:
+            assert mask.size == size
+            assert mask.mode == "P"
+            assert set(np.unique(np.array(mask))) <= set(range(6))
+        with Image.open((tmp_path / "out" / "overlays" / name).with_suffix(".jpg")) as picture:
+            assert picture.size == size
+
+
+def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_bytes(b"no image")
+    told = refused(capsys, "predict", trained, tmp_path / "in", "--out", tmp_path / "out")
+    assert "bad.png" in told
+    assert (tmp_path / "out" / "good.png").is_file()
+
+
+def test_predict_never_replaces_its_input(capsys, trained, tmp_path):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    refused(capsys, "predict", trained, tmp_path, "--out", tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_the_loaded_model_predicts_from_files_pictures_and_arrays(trained, tiny_folder):
+    model = semiseg.load(trained, accelerator="cpu")
+    path = next((tiny_folder / "val" / "images").iterdir())
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    found = [model.predict(x) for x in (path, str(path), picture, np.array(picture))]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].mask, other.mask)
+    assert found[0].mask.shape == picture.size[::-1]
+    assert found[0].mask.dtype == np.uint8
+    assert found[0].confidence.shape == found[0].mask.shape
+    assert ((found[0].confidence > 0) & (found[0].confidence <= 1)).all()
+
+
+def test_an_existing_run_is_kept_unless_overwriting_is_asked_for(capsys, tiny_folder, tmp_path):
+    words = ["train", tiny_folder, "--method", "supervised", "--out", tmp_path / "run", *TINY]
+    run(*words)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    told = refused(capsys, *words, "--seed", 1)
+    assert "--overwrite" in told
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    run(*words, "--seed", 1, "--overwrite")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
+
+
+def test_overwrite_leaves_a_folder_alone_that_is_no_run(capsys, tiny_folder, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    told = refused(capsys, "train", tiny_folder, "--out", tmp_path, "--overwrite", *TINY)
+    assert str(tmp_path) in told
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_config_of_a_run_repeats_it(trained, tmp_path):
+    config = trained / "config.yaml"
+    run("train", "--config", config, "--out", tmp_path / "again")
+    ours, theirs = (d / "model.safetensors" for d in (trained, tmp_path / "again"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--method", "cs"], "css"),
+        (["--encoder", "tf_efficientnet_lit0"], "tf_efficientnet_lite0"),
+        (["--decoder", "deeplabv3"], "deeplabv3plus"),
+        (["--labels", "0"], "at least 1"),
+        (["--labels", "1000"], "1000"),
+        (["--labels", "nothing.txt"], "nothing.txt"),
+        (["--steps", "0"], "--steps"),
+        (["--batch", "1"], "--batch 2"),
+        (["--crop", "8"], "--crop"),
+        (["--weights", "nowhere.pth"], "nowhere.pth"),
+        (["--accelerator", "abacus"], "abacus"),
+        (["--classes", "nowhere.yaml"], "nowhere.yaml"),
+        (["--confidence-treshold", "0.5"], "treshold"),
+        (["--steps", "many"], "steps"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_and_nothing_is_written(
+    capsys, tiny_folder, tmp_path, words, expected
+):
+    out = tmp_path / "out"
+    told = refused(capsys, "train", tiny_folder, "--out", out, *TINY, *words)
+    assert expected in told
+    assert not out.exists()
+
+
+def test_a_wrong_folder_is_one_sentence(capsys, tmp_path):
+    told = refused(capsys, "train", tmp_path / "nowhere", "--out", tmp_path / "out", *TINY)
+    assert "nowhere" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_below_a_file_is_one_sentence(capsys, tiny_folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    told = refused(capsys, "train", tiny_folder, "--out", tmp_path / "file" / "run", *TINY)
+    assert "cannot be written" in told
+
+
+def test_a_folder_without_a_model_is_one_sentence(capsys, tiny_folder, tmp_path):
+    told = refused(capsys, "evaluate", tmp_path, tiny_folder)
+    assert "model.safetensors" in told
+
+
+def test_the_demo_compares_both_methods_and_says_what_comes_next(capsys, tmp_path):
+    run("demo", "--out", tmp_path / "demo", "--steps", 2)
+    told = capsys.readouterr().out
+    assert "supervised" in told
+    assert "css" in told
+    assert "semiseg train DATA" in told
+    with Image.open(tmp_path / "demo" / "demo.png") as picture:
+        assert picture.width > picture.height / 4
+    for method in ("supervised", "css"):
+        assert (tmp_path / "demo" / "runs" / method / "scores.json").is_file()
+    assert (tmp_path / "demo" / "data" / "classes.yaml").is_file()
+
+
+def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.txt").write_text("mine")
+    refused(capsys, "demo", "--out", tmp_path)
+    assert list(tmp_path.rglob("*.*")) == [tmp_path / "data" / "mine.txt"]
+    assert (tmp_path / "data" / "mine.txt").read_text() == "mine"

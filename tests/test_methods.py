@@ -1,0 +1,599 @@
+"""What every method promises, and CSS by hand: its labels, indicators, masks and mixing."""
+
+import inspect
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from semiseg.draws import Key
+from semiseg.errors import ConfigError
+from semiseg.losses.contrastive import contrastive_loss, draw_pixels
+from semiseg.methods import METHODS, method_class
+from semiseg.methods.css import Spaces, Targets, _mix
+from semiseg.model.network import Network
+from semiseg.model.prototypes import class_means, shrink_labels
+from semiseg.types import Labeled, Output, Step, Unlabeled
+
+CLASSES = 3
+MODES = ["mix", "cross", "logit", "representation"]
+# So low that a network without training teaches itself something.
+EASY = {
+    "confidence_threshold": 0.35,
+    "valid_threshold": 0.35,
+    "representation_dim": 8,
+    "anchors": 16,
+    "negatives": 16,
+}
+
+
+def at(number=50, total=100, key=0):
+    return Step(number, total, Key.of(key, number))
+
+
+def labeled_batch(size=64, batch=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.randint(CLASSES, (batch, 8, 8), generator=generator)
+    mask = F.interpolate(mask.unsqueeze(1).float(), size=(size, size)).squeeze(1).long()
+    mask[:, : size // 8] = 255
+    return Labeled(torch.rand(batch, 3, size, size, generator=generator), mask)
+
+
+def unlabeled_batch(size=64, batch=2, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    weak = torch.rand(batch, 3, size // 8, size // 8, generator=generator)
+    weak = F.interpolate(weak, size=(size, size), mode="bilinear")
+    strong = (weak + 0.1 * torch.rand(batch, 3, size, size, generator=generator)).clamp(max=1)
+    valid = torch.ones(batch, size, size, dtype=torch.bool)
+    valid[0, :, : size // 4] = False
+    return Unlabeled(weak, strong, valid)
+
+
+def build(name, **settings):
+    """A method whose networks answer each pixel differently, as trained ones do."""
+    torch.manual_seed(0)
+    method = METHODS[name](Network(CLASSES, "lcnet_035", weights="none"), **settings).train()
+    norms = [m for m in method.student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0  # all statistics are those of the one forward below
+    with torch.no_grad():
+        output = method.student(unlabeled_batch(seed=9).weak)
+        method.student.logit_head.weight.mul_(2 / output.logits.std())
+    for norm in norms:
+        norm.momentum = 0.1
+    method.after_step(0, 100)
+    return method
+
+
+def css(**settings):
+    return build("css", **{**EASY, **settings})
+
+
+def run(method, labeled, unlabeled, step):
+    """`compute`, with dropout drawn from the step's key as in training."""
+    step.key.seed_globals()
+    return method.compute(labeled, unlabeled, step)
+
+
+def learn(method, labeled, unlabeled, step):
+    """A whole step but for the optimiser's: a backward pass, the state, the teacher."""
+    losses = run(method, labeled, unlabeled, step)
+    torch.stack(list(losses.terms.values())).sum().backward()
+    method.commit(losses)
+    method.after_step(step.number, step.total)
+    return losses
+
+
+def values(scalars):
+    return {name: value.item() for name, value in scalars.items()}
+
+
+def snapshot(method):
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
+def same(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+# Contracts: whoever is in METHODS is tested by being there
+
+
+@pytest.fixture(params=METHODS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def method(name):
+    return build(name)
+
+
+@pytest.fixture(params=["with unlabeled", "labeled alone"])
+def unlabeled(request):
+    return unlabeled_batch() if request.param == "with unlabeled" else None
+
+
+@pytest.fixture(params=[0, 50, 99], ids=["first step", "half way", "last step"])
+def step(request):
+    return at(request.param)
+
+
+def test_method_is_found_by_its_name(name):
+    assert method_class(name) is METHODS[name]
+    assert METHODS[name].name == name
+    assert isinstance(METHODS[name].uses_unlabeled, bool)
+
+
+def test_unknown_method_is_answered_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"'supervise'.*Did you mean 'supervised'\?"):
+        method_class("supervise")
+
+
+def test_settings_are_documented_keywords_with_defaults(name):
+    """The command line and the help text are made of them."""
+    student, *settings = inspect.signature(METHODS[name]).parameters.values()
+    assert student.name == "student"
+    for setting in settings:
+        assert setting.kind is inspect.Parameter.KEYWORD_ONLY, setting
+        assert setting.default is not inspect.Parameter.empty, setting
+        assert f"\n        {setting.name}: " in METHODS[name].__doc__, setting
+
+
+def test_losses_are_finite_scalars_with_a_graph(method, unlabeled, step):
+    losses = run(method, labeled_batch(), unlabeled, step)
+    assert losses.terms
+    for term in losses.terms.values():
+        assert term.shape == ()
+        assert term.isfinite()
+        assert term >= 0
+    assert sum(losses.terms.values()).requires_grad
+    for value in (*losses.diagnostics.values(), *losses.state.values()):
+        assert not value.requires_grad
+    assert all(value.shape == () for value in losses.diagnostics.values())
+
+
+def test_gradients_reach_the_student_and_nobody_else(method, unlabeled):
+    learn(method, labeled_batch(), unlabeled, at())
+    for key, parameter in method.student.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    assert method.student.logit_head.weight.grad.any()
+    assert next(method.student.encoder.parameters()).grad.any()
+    head = method.student.representation_head
+    assert head is None or head[-1].weight.grad.any()
+    for key, parameter in method.named_parameters():
+        if not key.startswith("student."):
+            assert not parameter.requires_grad, key
+            assert parameter.grad is None, key
+
+
+def test_compute_changes_no_state(method, unlabeled, step):
+    """But for the student's own batch-norm statistics."""
+    before = snapshot(method)
+    run(method, labeled_batch(), unlabeled, step)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    changed = [k for k, v in method.state_dict().items() if not torch.equal(v, before[k])]
+    assert changed
+    for key in changed:
+        assert key.startswith("student.")
+        assert key.endswith(statistics)
+
+
+def test_commit_writes_the_new_state_and_nothing_else(method, unlabeled):
+    losses = run(method, labeled_batch(), unlabeled, at())
+    before = snapshot(method)
+    method.commit(losses)
+    after = method.state_dict()
+    assert losses.state.keys() <= after.keys()
+    for key, value in after.items():
+        assert torch.equal(value, losses.state.get(key, before[key])), key
+    assert after.keys() == before.keys()
+
+
+def test_the_teacher_follows_after_the_step(method):
+    if method.teacher is None:
+        assert method.networks() == {"student": method.student}
+        method.after_step(0, 100)
+        return
+    assert method.networks() == {"student": method.student, "teacher": method.teacher.network}
+    before = {k: v.clone() for k, v in method.teacher.network.state_dict().items()}
+    learn(method, labeled_batch(), unlabeled_batch(), at(0))
+    optimizer = torch.optim.SGD(method.student.parameters(), lr=0.1)
+    optimizer.step()
+    method.after_step(0, 100)
+    assert same(method.teacher.network.state_dict(), method.student.state_dict())
+    assert not same(method.teacher.network.state_dict(), before)
+    assert not any(m.training for m in method.teacher.modules())
+
+
+def test_several_steps_with_an_optimizer_lower_the_loss_on_labels(method):
+    labeled, unlabeled = labeled_batch(32), unlabeled_batch(32)
+    optimizer = torch.optim.AdamW(method.student.parameters(), lr=3e-3)
+    losses = []
+    for number in range(12):
+        optimizer.zero_grad()
+        step = at(number, 12)
+        losses.append(learn(method, labeled, unlabeled, step).terms["supervised"].item())
+        optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_same_key_gives_the_same_bits(name, unlabeled):
+    def all_of(key):
+        losses = run(build(name), labeled_batch(), unlabeled, at(key=key))
+        return {**losses.terms, **losses.diagnostics, **losses.state}
+
+    first, again, other = all_of(0), all_of(0), all_of(1)
+    assert same(first, again)
+    assert values(first | {k: v.sum() for k, v in first.items()}) != {
+        k: v.sum().item() for k, v in other.items()
+    }
+
+
+def test_nothing_to_learn_is_no_accident(method):
+    """Every label ignored, every unlabelled pixel padding: zeros, and gradients of zero."""
+    labeled, unlabeled = labeled_batch(), unlabeled_batch()
+    labeled.mask.fill_(255)
+    unlabeled.valid.fill_(False)
+    losses = learn(method, labeled, unlabeled, at())
+    assert all(value == 0 for value in values(losses.terms).values())
+    for value in (*losses.diagnostics.values(), *losses.state.values()):
+        assert value.isfinite().all()
+    for parameter in method.student.parameters():
+        assert not parameter.grad.any()
+
+
+@pytest.mark.parametrize("size", [33, 50])
+def test_crops_need_not_be_multiples_of_anything(method, size):
+    losses = learn(method, labeled_batch(size), unlabeled_batch(size), at())
+    assert all(term.isfinite() for term in losses.terms.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16-mixed", "16-mixed"])
+def test_mixed_precision(method, dtype):
+    """Both are settings of `train`. The state stays in the precision it is kept in."""
+    for number in (0, 50):
+        with torch.autocast("cpu", dtype):
+            losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
+        assert all(term.isfinite() for term in losses.terms.values())
+        for key, value in losses.state.items():
+            assert value.dtype == method.get_buffer(key).dtype
+            assert value.isfinite().all()
+        torch.stack([term.float() for term in losses.terms.values()]).sum().backward()
+        method.commit(losses)
+
+
+# CSS: the whole step
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_css_has_three_terms_in_every_mode(mode):
+    method = css(collaboration=mode)
+    for number in (20, 21, 22):
+        losses = learn(method, labeled_batch(seed=number), unlabeled_batch(), at(number))
+        assert losses.terms.keys() == {"supervised", "unsupervised", "contrastive"}
+        assert all(term.isfinite() for term in losses.terms.values())
+        assert losses.diagnostics.keys() == {"taught", "agree", "hard"}
+        assert all(0 <= value <= 1 for value in values(losses.diagnostics).values())
+    assert losses.terms["unsupervised"] > 0
+    assert losses.diagnostics["taught"] > 0
+    assert losses.terms["contrastive"] > 0
+    assert method.seen.all()
+
+
+def test_css_modes_teach_different_things():
+    """From the same state, so that the settings are seen to do something."""
+    terms = {}
+    for mode in MODES:
+        method = css(collaboration=mode)
+        learn(method, labeled_batch(), unlabeled_batch(), at(50))
+        losses = run(method, labeled_batch(), unlabeled_batch(), at(51))
+        terms[mode] = losses.terms["unsupervised"].item()
+    assert len(set(terms.values())) == 4, terms
+
+
+def test_css_cross_is_logit_until_the_prototypes_are_good():
+    def terms(mode, number):
+        method = css(collaboration=mode, cross_after=0.3)
+        learn(method, labeled_batch(), unlabeled_batch(), at(0))
+        return values(run(method, labeled_batch(), unlabeled_batch(), at(number)).terms)
+
+    assert terms("cross", 29) == terms("logit", 29)
+    assert terms("cross", 30) != terms("logit", 30)
+
+
+def test_css_learns_from_labels_alone_in_the_warm_up():
+    """Unlabelled images are not looked at: here they would spoil every number."""
+    spoiled = unlabeled_batch()
+    spoiled.weak.fill_(torch.nan)
+    spoiled.strong.fill_(torch.nan)
+    ours = run(css(supervised_warmup=0.1), labeled_batch(), spoiled, at(9))
+    alone = run(css(supervised_warmup=0.1), labeled_batch(), None, at(9))
+    assert ours.terms.keys() == {"supervised", "contrastive"}
+    assert values(ours.terms) == values(alone.terms)
+    assert same(ours.state, alone.state)
+    assert ours.terms["contrastive"] > 0
+    assert ours.state["seen"].all()
+    after = run(css(supervised_warmup=0.1), labeled_batch(), unlabeled_batch(), at(10))
+    assert "unsupervised" in after.terms
+
+
+class Spy:
+    """Keeps what a network was given and what it said."""
+
+    def __init__(self, network):
+        self.inputs, self.outputs = [], []
+        network.register_forward_hook(self)
+
+    def __call__(self, _module, inputs, output):
+        self.inputs.append(inputs[0])
+        self.outputs.append(output)
+
+
+def test_css_terms_are_those_of_the_student_s_one_forward():
+    """Labelled and mixed strong images together; `L_s` and `L_c` recomputed from what it said."""
+    method, labeled, unlabeled = css(contrast_weight=0.5), labeled_batch(), unlabeled_batch()
+    learn(method, labeled, unlabeled, at(50))
+    student, teacher = Spy(method.student), Spy(method.teacher.network)
+    step = at(51)
+    losses = run(method, labeled, unlabeled, step)
+    (seen,), (said,) = student.inputs, student.outputs
+    (taught_on,), (taught,) = teacher.inputs, teacher.outputs
+    assert torch.equal(taught_on, torch.cat([labeled.image, unlabeled.weak]))
+    assert torch.equal(seen[:2], labeled.image)
+    plain = method._targets(taught, 2, unlabeled.valid, step)
+    strong, mixed = _mix(unlabeled.strong, plain, step)
+    assert torch.equal(seen[2:], strong)
+
+    logits = F.interpolate(said.logits, size=(64, 64), mode="bilinear")
+    supervised = F.cross_entropy(logits[:2], labeled.mask, ignore_index=255)
+    torch.testing.assert_close(losses.terms["supervised"], supervised)
+    taught_sum = F.cross_entropy(logits[2:], mixed.logit, ignore_index=255, reduction="sum")
+    torch.testing.assert_close(losses.terms["unsupervised"], taught_sum / mixed.valid.sum())
+
+    truth = shrink_labels(labeled.mask, 16, 16)
+    labels = torch.cat([truth, mixed.representation]).flatten()
+    units = F.normalize(taught.representation[:2], dim=1).movedim(1, -1)
+    certainty = (units @ F.normalize(method.prototypes, dim=1).t() / 0.1).softmax(dim=-1)
+    certainty = certainty.gather(-1, truth.clamp(max=2).unsqueeze(-1)).squeeze(-1)
+    hard = (torch.cat([certainty, mixed.indicator]).flatten() < 0.8) & (labels != 255)
+    assert 0 < hard.sum() < (labels != 255).sum()
+    new = losses.state["prototypes"]
+    draw = draw_pixels(labels, hard, new, 0.5, 16, 16, step.key.child("contrast").torch())
+    pixels = said.representation.movedim(1, -1).flatten(end_dim=-2)
+    contrastive = 0.5 * contrastive_loss(pixels, new, draw, 0.5)
+    torch.testing.assert_close(losses.terms["contrastive"], contrastive)
+    share = hard.sum() / (labels != 255).sum()
+    torch.testing.assert_close(losses.diagnostics["hard"], share)
+
+
+def test_css_contrast_weight_is_a_factor():
+    terms = [
+        values(run(css(contrast_weight=w), labeled_batch(), unlabeled_batch(), at()).terms)
+        for w in (0.0, 1.0, 2.0)
+    ]
+    assert terms[0]["contrastive"] == 0
+    assert terms[2]["contrastive"] == pytest.approx(2 * terms[1]["contrastive"])
+    assert terms[1]["contrastive"] > 0
+    assert len({t["supervised"] for t in terms}) == 1
+
+
+def test_css_prototypes_are_the_teacher_s_of_the_weak_view():
+    """Not the student's, nor touched by the strong view and its mixing."""
+    first = css()
+    losses = run(first, labeled_batch(), unlabeled_batch(), at())
+    other = unlabeled_batch()
+    other.strong.fill_(0.5)
+    assert same(losses.state, run(css(), labeled_batch(), other, at()).state)
+    method = css()
+    with torch.no_grad():
+        for parameter in method.student.parameters():
+            parameter.mul_(1.5)
+    assert same(losses.state, run(method, labeled_batch(), unlabeled_batch(), at()).state)
+    other = unlabeled_batch(seed=5)
+    assert not same(losses.state, run(css(), labeled_batch(), other, at()).state)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_css_padding_is_never_taught_and_enters_no_prototype(mode):
+    """With padding alone only the labelled pixels are left."""
+    method = css(collaboration=mode, confidence_threshold=0.0, valid_threshold=0.0)
+    labeled, unlabeled = labeled_batch(), unlabeled_batch()
+    learn(method, labeled, unlabeled, at(50))
+    before = method.prototypes.clone()
+    unlabeled.valid.fill_(False)
+    losses = run(method, labeled, unlabeled, at(51))
+    assert losses.terms["unsupervised"] == 0
+    assert losses.diagnostics["taught"] == 0
+    representation = method.teacher(labeled.image).representation.movedim(1, -1).flatten(0, 2)
+    means, _ = class_means(representation, shrink_labels(labeled.mask, 16, 16).flatten(), CLASSES)
+    expected = 0.99 * before + 0.01 * means
+    torch.testing.assert_close(losses.state["prototypes"], expected, rtol=1e-4, atol=1e-6)
+    losses.terms["unsupervised"].backward(retain_graph=True)
+    assert not method.student.logit_head.weight.grad.isnan().any()
+
+
+def test_css_a_padded_part_is_not_taught():
+    method = css(confidence_threshold=0.0, valid_threshold=0.0, collaboration="logit")
+    unlabeled = unlabeled_batch()
+    method.teacher(unlabeled.weak)
+    targets = method._targets(method.teacher(unlabeled.weak), 0, unlabeled.valid, at())
+    assert torch.equal(targets.logit == 255, ~unlabeled.valid)
+    coarse = shrink_labels(unlabeled.valid, 16, 16)
+    assert torch.equal(targets.representation == 255, ~coarse)
+    assert 0 < (~coarse).sum() < coarse.numel() / 2
+
+
+def test_css_releases_its_prototypes():
+    method = css()
+    learn(method, labeled_batch(), unlabeled_batch(), at())
+    released = method.released_tensors()
+    assert same(released, {"prototypes": method.prototypes, "seen": method.seen})
+    assert released["seen"].all()
+
+
+# CSS by hand: four images, each of one colour in every map, so that sizes play no part
+
+# Prototypes along the axes; representations that lean towards one of them.
+AXES = 2.0 * torch.eye(3)
+LOGITS = torch.tensor([[3.0, 0, 0], [0, 3, 0], [0.0, 0.1, 0], [0, 0, 9]])
+SIGHTS = torch.tensor([[1.0, 0.7, 0], [0, 0, 5], [0.0, 1, 0.8], [0.45, 0, 0.5]])
+LOGIT_LABEL = [0, 1, 1, 2]
+SIGHT_LABEL = [0, 2, 1, 2]
+
+
+def by_hand(mode="mix", seen=(True, True, True), **settings):
+    method = css(collaboration=mode, representation_dim=3, **settings)
+    method.prototypes.copy_(AXES * torch.tensor(seen).unsqueeze(1))
+    method.seen.copy_(torch.tensor(seen))
+    return method
+
+
+def said():
+    """The teacher's word on four images of 8 x 8 pixels."""
+    logits, sights = (x.view(4, 3, 1, 1).expand(4, 3, 2, 2) for x in (LOGITS, SIGHTS))
+    return Output(logits, sights)
+
+
+def targets_of(method, number=50, valid=None):
+    valid = torch.ones(4, 8, 8, dtype=torch.bool) if valid is None else valid
+    return method._targets(said(), 0, valid, at(number))
+
+
+def single(maps):
+    """The one value that each image shows."""
+    flat = maps.flatten(1)
+    assert (flat == flat[:, :1]).all()
+    return flat[:, 0].tolist()
+
+
+# Each parts the images otherwise in at least one of the two spaces.
+THRESHOLDS = (0.3, 0.5, 0.85, 0.95, 0.995)
+CONFIDENCE = LOGITS.softmax(dim=1).amax(dim=1)
+INDICATORS = (F.normalize(SIGHTS, dim=1) / 0.1).softmax(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "number", "logit", "representation"),
+    [
+        ("mix", 50, [0, 255, 1, 2], [0, 255, 1, 2]),
+        ("logit", 50, LOGIT_LABEL, LOGIT_LABEL),
+        ("representation", 50, SIGHT_LABEL, SIGHT_LABEL),
+        ("cross", 19, LOGIT_LABEL, LOGIT_LABEL),
+        ("cross", 20, SIGHT_LABEL, LOGIT_LABEL),
+    ],
+)
+def test_css_collaboration_by_hand(mode, number, logit, representation):
+    method = by_hand(mode, confidence_threshold=0.0, valid_threshold=0.0, cross_after=0.2)
+    targets = targets_of(method, number)
+    assert single(targets.logit) == logit
+    assert single(targets.representation) == representation
+    assert targets.agree.item() == 0.75
+    indicator = [INDICATORS[i, c].item() if c != 255 else 0 for i, c in enumerate(representation)]
+    assert single(targets.indicator) == pytest.approx(indicator, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "trust"),
+    [
+        ("mix", CONFIDENCE),
+        ("logit", CONFIDENCE),
+        ("representation", INDICATORS.amax(dim=1)),
+        ("cross", INDICATORS.amax(dim=1)),
+    ],
+)
+def test_css_labels_are_taught_from_the_threshold_of_their_own_space_on(mode, trust):
+    """Confidence for labels of logit space, similarity for those of representation space."""
+    free = single(targets_of(by_hand(mode, confidence_threshold=0.0)).logit)
+    for threshold in THRESHOLDS:
+        targets = targets_of(by_hand(mode, confidence_threshold=threshold))
+        known = [label if t >= threshold else 255 for label, t in zip(free, trust, strict=True)]
+        assert single(targets.logit) == known
+    assert min(abs(t - h) for t in trust for h in THRESHOLDS) > 1e-3
+
+
+def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
+    """Whatever the confidence is."""
+    for mode, labels in (("logit", LOGIT_LABEL), ("representation", SIGHT_LABEL)):
+        own = [INDICATORS[i, c].item() for i, c in enumerate(labels)]
+        for threshold in THRESHOLDS:
+            targets = targets_of(by_hand(mode, valid_threshold=threshold))
+            known = [c if t >= threshold else 255 for c, t in zip(labels, own, strict=True)]
+            assert single(targets.representation) == known
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.1, 1.0])
+def test_css_indicator_by_hand(tau):
+    """`softmax_c(s / tau_r)` at the label's class, 0 where there is none."""
+    method = by_hand(indicator_temperature=tau)
+    similarities = torch.tensor([0.9, -0.2, 0.5]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    label = torch.tensor([[[0, 1], [2, 255]]])
+    ours = method._indicator(similarities, label).flatten()
+    soft = (torch.tensor([0.9, -0.2, 0.5]) / tau).softmax(dim=0)
+    torch.testing.assert_close(ours, torch.cat([soft, torch.zeros(1)]))
+
+
+def test_css_a_class_without_a_prototype_keeps_its_logit_label():
+    """Representation space has no opinion on class 1 yet, and cannot have it as nearest."""
+    settings = {"confidence_threshold": 0.0, "valid_threshold": 0.0}
+    targets = targets_of(by_hand("mix", (True, False, True), **settings))
+    assert single(targets.logit) == [0, 1, 1, 2]
+    targets = targets_of(by_hand("representation", (True, False, True), **settings))
+    assert 1 not in single(targets.logit)
+    # Its similarity indicator is 0: such pixels enter no contrast as long as that is asked for.
+    targets = targets_of(by_hand("mix", (True, False, True)))
+    assert single(targets.indicator)[1:3] == [0, 0]
+    assert single(targets.representation) == [0, 255, 255, 2]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_css_without_any_prototype_the_logit_label_stands(mode):
+    method = by_hand(mode, (False, False, False), confidence_threshold=0.0, valid_threshold=0.0)
+    targets = targets_of(method)
+    assert single(targets.logit) == LOGIT_LABEL
+    assert single(targets.representation) == LOGIT_LABEL
+    assert targets.indicator.isfinite().all()
+
+
+def test_css_collaborates_pixel_by_pixel():
+    method = by_hand("mix", (True, True, False))
+    spaces = Spaces(
+        logit_label=torch.tensor([[[0, 0, 1], [1, 2, 2]]]),
+        representation_label=torch.tensor([[[0, 1, 1], [0, 0, 1]]]),
+        similarity=torch.zeros(1, 3, 2, 3),
+    )
+    for final in method._collaborate(spaces, at()):
+        assert final.tolist() == [[[0, 255, 1], [255, 2, 2]]]
+
+
+def test_css_mixing_moves_everything_together():
+    """Each image, label, indicator and mask shows the number of the picture it comes from."""
+    number = torch.arange(6)
+    fine, coarse = (number.view(-1, 1, 1).expand(6, s, s).contiguous() for s in (64, 16))
+    valid = fine % 2 == 0
+    plain = Targets(fine, coarse, coarse / 10, valid, torch.tensor(0.5))
+    strong = fine.unsqueeze(1).expand(-1, 3, -1, -1) / 10
+    image, mixed = _mix(strong, plain, at())
+    assert torch.equal(image, mixed.logit.unsqueeze(1).expand(-1, 3, -1, -1) / 10)
+    assert torch.equal(mixed.valid, mixed.logit % 2 == 0)
+    assert torch.equal(mixed.representation, shrink_labels(mixed.logit, 16, 16))
+    assert torch.equal(mixed.indicator, mixed.representation / 10)
+    assert mixed.agree == 0.5
+    for own, shown in enumerate(mixed.logit):
+        share = (shown != own).double().mean().item()
+        assert len(shown.unique()) == 2
+        assert share == pytest.approx(0.5, abs=0.02)
+    again, _ = _mix(strong, plain, at())
+    other, _ = _mix(strong, plain, at(51))
+    assert torch.equal(image, again)
+    assert not torch.equal(image, other)
+
+
+def test_css_a_single_unlabelled_image_is_mixed_with_itself():
+    unlabeled = unlabeled_batch(batch=1)
+    method = css(confidence_threshold=0.0)
+    student = Spy(method.student)
+    losses = learn(method, labeled_batch(), unlabeled, at())
+    assert torch.equal(student.inputs[0][2:], unlabeled.strong)
+    assert losses.terms["unsupervised"] > 0

@@ -1,0 +1,212 @@
+"""What must not change the bits of a training, and what must."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import semiseg
+from semiseg.data.folder import open_folder
+from semiseg.data.loading import Order
+from semiseg.data.splits import make_split
+from semiseg.draws import Key
+from semiseg.engine.batches import TrainingBatches
+from semiseg.engine.module import TrainingModule
+from semiseg.methods import METHODS
+from semiseg.model.network import Network
+
+TINY = {
+    "weights": "none",
+    "size": 48,
+    "crop": 32,
+    "batch": 2,
+    "steps": 4,
+    "looks": 1,
+    "workers": 0,
+    "accelerator": "cpu",
+}
+
+
+@pytest.fixture
+def shared_golden():
+    path = Path(__file__).parents[2] / "shared" / "golden" / "css_program.npz"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def final_weights(folder, out, **settings):
+    run = semiseg.train(folder, out=out, **{**TINY, **settings})
+    return load_file(run.folder / "model.safetensors")
+
+
+def same(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_folder, tmp_path_factory):
+    return final_weights(tiny_folder, tmp_path_factory.mktemp("bits") / "run", method="css")
+
+
+@pytest.mark.parametrize("other", [{"workers": 2}, {"looks": 4}], ids=str)
+def test_workers_and_validations_do_not_change_a_bit(reference, tiny_folder, tmp_path, other):
+    ours = final_weights(tiny_folder, tmp_path / "run", method="css", **other)
+    assert same(reference, ours)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"labels": "2"}, {"anchors": 8}], ids=str)
+def test_seed_labels_and_settings_do(reference, tiny_folder, tmp_path, other):
+    ours = final_weights(tiny_folder, tmp_path / "run", method="css", **other)
+    assert not same(reference, ours)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path):
+    for optimizer in ("adamw", "sgd"):
+        run = semiseg.train(
+            tiny_folder, method=method, optimizer=optimizer, out=tmp_path / optimizer, **TINY
+        )
+        assert run.scores["miou"]["released"] is not None
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "upernet", "segformer"])
+def test_other_decoders_train(decoder, tiny_folder, tmp_path):
+    run = semiseg.train(
+        tiny_folder, method="css", decoder=decoder, out=tmp_path / "run", **{**TINY, "crop": 64}
+    )
+    path = next((tiny_folder / "val" / "images").iterdir())
+    assert semiseg.load(run.folder, "cpu").predict(path).mask.shape == (48, 64)
+
+
+def test_steps_are_optimiser_steps_whatever_is_accumulated(tiny_folder, tmp_path):
+    run = semiseg.train(
+        tiny_folder, method="css", out=tmp_path / "run", accumulate=2, **{**TINY, "looks": 2}
+    )
+    with (run.folder / "metrics.csv").open() as file:
+        looks = [row for row in csv.DictReader(file) if row["val/miou_student"]]
+    assert len(looks) == 2
+    assert run.scores["steps"] == 4
+    checkpoint = next((run.folder / "checkpoints").iterdir())
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["global_step"] == 4
+
+
+def test_css_learns_from_labelled_images_where_there_are_no_others(tmp_path, tiny_folder):
+    for part in ("train", "val"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / part).symlink_to(tiny_folder / part)
+    run = semiseg.train(tmp_path / "data", method="css", out=tmp_path / "run", **TINY)
+    assert run.scores["split"]["images"]["unlabeled"] == 0
+
+
+def test_an_unknown_option_of_the_method_is_refused_with_the_nearest_name(tiny_folder, tmp_path):
+    with pytest.raises(semiseg.ConfigError, match="anchors"):
+        semiseg.train(tiny_folder, method="css", out=tmp_path / "run", anchor=3, **TINY)
+
+
+def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_path):
+    from semiseg.data.synthetic import write_scenes
+
+    root = write_scenes(tmp_path / "data", labeled=2, unlabeled=1, val=1, size=(48, 64))
+    broken = next((root / "unlabeled").iterdir())
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(semiseg.DataError) as told:
+        semiseg.train(root, method="css", out=tmp_path / "run", **{**TINY, "workers": 1})
+    assert broken.name in str(told.value)
+    assert "Traceback" not in str(told.value)
+
+
+def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
+    from semiseg.data.synthetic import write_scenes
+
+    root = write_scenes(tmp_path / "data", labeled=6, unlabeled=2, val=0, size=(48, 64))
+    run = semiseg.train(root, method="supervised", out=tmp_path / "run", **TINY)
+    held_out = (run.folder / "split" / "val.txt").read_text().split()
+    labeled = (run.folder / "split" / "labeled.txt").read_text().split()
+    assert held_out
+    assert not set(held_out) & set(labeled)
+    found = semiseg.evaluate(run.folder, root, accelerator="cpu")
+    assert found["images"] == len(held_out)
+    assert found["miou"] == pytest.approx(run.scores["miou"]["released"])
+    assert found["hash"] == run.scores["split"]["val"]
+
+
+def test_each_pass_of_the_order_holds_each_sample_once():
+    order = Order(list("abcde"), Key.of(0, "order"))
+    passes = ["".join(order[5 * n + i] for i in range(5)) for n in range(20)]
+    assert {"".join(sorted(p)) for p in passes} == {"abcde"}
+    assert len(set(passes)) > 10
+    again = Order(list("abcde"), Key.of(0, "order"))
+    assert again[93] == passes[18][3]  # asked for at once, without the positions before it
+
+
+def test_a_batch_depends_on_its_number_alone(tiny_folder):
+    folder = open_folder(tiny_folder)
+    split = make_split(folder, "2", 0)
+    make = lambda: TrainingBatches(  # noqa: E731
+        split.labeled, split.unlabeled, folder.classes, 48, 32, 2, Key.of(0, "data")
+    )
+    ours, theirs = make(), make()
+    for number in (0, 1, 2):
+        ours[number]
+    assert torch.equal(ours[7].unlabeled.strong, theirs[7].unlabeled.strong)
+    assert torch.equal(ours[7].labeled.image, theirs[7].labeled.image)
+    assert not torch.equal(ours[6].labeled.image, ours[7].labeled.image)
+
+
+def test_weak_and_strong_views_share_their_geometry(tiny_folder):
+    folder = open_folder(tiny_folder)
+    split = make_split(folder, "2", 0)
+    batches = TrainingBatches(
+        split.labeled, split.unlabeled, folder.classes, 48, 64, 2, Key.of(0, "data")
+    )
+    views = batches[0].unlabeled
+    padding = ~views.valid.unsqueeze(1).expand_as(views.weak)
+    assert padding.any()
+    fill = torch.tensor([124, 116, 104], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert (views.weak == fill)[padding].all()
+    assert views.weak.dtype == torch.uint8
+
+
+def module(optimizer="adamw", **settings):
+    method = METHODS["supervised"](Network(3, weights="none"))
+    values = {"lr": 1.0, "encoder_lr": 0.1, "weight_decay": 0.5, "lr_warmup": 0.1, **settings}
+    return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), optimizer, **values)
+
+
+def test_the_rate_rises_and_falls_to_zero():
+    factors = [module().rate_factor(step) for step in range(101)]
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[0] > 0
+    assert factors[10] == 1.0
+    assert factors[55] == pytest.approx(0.5**0.9)
+    assert factors[100] == 0.0
+
+
+def test_the_poly_schedule_is_the_program_s_without_its_floor(shared_golden):
+    expected = torch.tensor(shared_golden["poly_lr"])
+    base = 6.4e-3
+    ours = module(lr_warmup=0.0)
+    ours.steps = 1000
+    factors = torch.tensor([base * ours.rate_factor(step) for step in range(1000)])
+    above = expected > 1.01e-4
+    torch.testing.assert_close(factors[above], expected[above].float(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_encoder_has_its_own_rate_and_norms_no_decay():
+    built = module()
+    optimizer = built.configure_optimizers()["optimizer"]
+    by_id = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    student = built.method.student
+    assert len(by_id) == len(list(student.parameters()))
+    # The schedule starts at the first step of the warm-up.
+    first = built.rate_factor(0)
+    for name, parameter in student.named_parameters():
+        group = by_id[id(parameter)]
+        assert group["lr"] == pytest.approx(first * (0.1 if name.startswith("encoder") else 1.0))
+        assert group["weight_decay"] == (0.5 if parameter.dim() > 1 else 0.0)
