@@ -81,7 +81,7 @@ def test_the_run_folder_holds_what_the_docs_say(trained):
         "model.safetensors",
         "model.json",
     } <= names
-    assert len(list((trained / "checkpoints").glob("*.ckpt"))) == 1
+    assert len(list((trained / "checkpoints").glob("*.ckpt"))) == 2
     rows = (trained / "metrics.csv").read_text().splitlines()
     assert "val/miou_student" in rows[0]
     assert "val/miou_teacher" in rows[0]

@@ -43,6 +43,7 @@ def unlabeled_batch(size=64, batch=2, seed=1):
     generator = torch.Generator().manual_seed(seed)
     weak = torch.rand(batch, 3, size // 8, size // 8, generator=generator)
     weak = F.interpolate(weak, size=(size, size), mode="bilinear")
+    weak = weak * torch.linspace(0.2, 1, batch).view(-1, 1, 1, 1)
     strong = (weak + 0.1 * torch.rand(batch, 3, size, size, generator=generator)).clamp(max=1)
     valid = torch.ones(batch, size, size, dtype=torch.bool)
     valid[0, :, : size // 4] = False
@@ -57,7 +58,7 @@ def build(name, **settings):
     for norm in norms:
         norm.momentum = 1.0  # all statistics are those of the one forward below
     with torch.no_grad():
-        output = method.student(unlabeled_batch(seed=9).weak)
+        output = method.student(unlabeled_batch(batch=8, seed=9).weak)
         method.student.logit_head.weight.mul_(2 / output.logits.std())
     for norm in norms:
         norm.momentum = 0.1
@@ -289,8 +290,10 @@ def test_css_modes_teach_different_things():
         method = css(collaboration=mode)
         learn(method, labeled_batch(), unlabeled_batch(), at(50))
         losses = run(method, labeled_batch(), unlabeled_batch(), at(51))
-        terms[mode] = losses.terms["unsupervised"].item()
+        terms[mode] = losses.terms["unsupervised"].item(), losses.terms["contrastive"].item()
     assert len(set(terms.values())) == 4, terms
+    # Both teach logit space what representation space says.
+    assert terms["cross"][0] == terms["representation"][0]
 
 
 def test_css_cross_is_logit_until_the_prototypes_are_good():
@@ -333,7 +336,8 @@ class Spy:
 
 def test_css_terms_are_those_of_the_student_s_one_forward():
     """Labelled and mixed strong images together; `L_s` and `L_c` recomputed from what it said."""
-    method, labeled, unlabeled = css(contrast_weight=0.5), labeled_batch(), unlabeled_batch()
+    method = css(contrast_weight=0.5, hard_threshold=0.36, valid_threshold=0.3)
+    labeled, unlabeled = labeled_batch(), unlabeled_batch()
     learn(method, labeled, unlabeled, at(50))
     student, teacher = Spy(method.student), Spy(method.teacher.network)
     step = at(51)
@@ -357,8 +361,10 @@ def test_css_terms_are_those_of_the_student_s_one_forward():
     units = F.normalize(taught.representation[:2], dim=1).movedim(1, -1)
     certainty = (units @ F.normalize(method.prototypes, dim=1).t() / 0.1).softmax(dim=-1)
     certainty = certainty.gather(-1, truth.clamp(max=2).unsqueeze(-1)).squeeze(-1)
-    hard = (torch.cat([certainty, mixed.indicator]).flatten() < 0.8) & (labels != 255)
-    assert 0 < hard.sum() < (labels != 255).sum()
+    ours = method._labeled_indicator(taught, truth)
+    torch.testing.assert_close(ours, certainty.masked_fill(truth == 255, 0), rtol=1e-3, atol=1e-5)
+    hard = (torch.cat([ours, mixed.indicator]).flatten() < 0.36) & (labels != 255)
+    assert 0.1 < hard.sum() / (labels != 255).sum() < 0.9
     new = losses.state["prototypes"]
     draw = draw_pixels(labels, hard, new, 0.5, 16, 16, step.key.child("contrast").torch())
     pixels = said.representation.movedim(1, -1).flatten(end_dim=-2)
@@ -381,18 +387,20 @@ def test_css_contrast_weight_is_a_factor():
 
 def test_css_prototypes_are_the_teacher_s_of_the_weak_view():
     """Not the student's, nor touched by the strong view and its mixing."""
-    first = css()
-    losses = run(first, labeled_batch(), unlabeled_batch(), at())
-    other = unlabeled_batch()
-    other.strong.fill_(0.5)
-    assert same(losses.state, run(css(), labeled_batch(), other, at()).state)
     method = css()
+    learn(method, labeled_batch(), unlabeled_batch(), at(50))
+
+    def state(**changed):
+        unlabeled = unlabeled_batch()._replace(**changed)
+        return run(method, labeled_batch(), unlabeled, at(51)).state
+
+    expected = state()
+    assert same(expected, state(strong=torch.full((2, 3, 64, 64), 0.5)))
+    assert not same(expected, state(weak=unlabeled_batch(seed=5).weak))
     with torch.no_grad():
         for parameter in method.student.parameters():
             parameter.mul_(1.5)
-    assert same(losses.state, run(method, labeled_batch(), unlabeled_batch(), at()).state)
-    other = unlabeled_batch(seed=5)
-    assert not same(losses.state, run(css(), labeled_batch(), other, at()).state)
+    assert same(expected, state())
 
 
 @pytest.mark.parametrize("mode", MODES)

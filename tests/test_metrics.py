@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from semiseg.evaluate.metrics import confusion_matrix, scores
+from semiseg.evaluation.metrics import confusion_matrix, scores
 
 
 def test_confusion_matrix_by_hand():

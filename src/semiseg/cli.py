@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _spelled_out(list(sys.argv[1:] if arguments is None else arguments))
     try:
         parser = _parser(words)
-        values = parser.instantiate_classes(parser.parse_args(words)).as_dict()
+        values = parser.parse_args(words).as_dict()
         command = values["subcommand"]
         _run(command, values[command])
     except Interrupted as told:

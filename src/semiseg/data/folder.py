@@ -6,7 +6,7 @@ DATA/
     images/   photographs, in subfolders or not
     masks/    one mask of the same stem for each labelled image
   val/        images/ and masks/; without it a part of the labelled images is held out
-  test/       images/ and masks/; optional, read by `semiseg evaluate --split test` alone
+  test/       images/ and masks/; optional, scored by `semiseg evaluate --split test` alone
   unlabeled/  more photographs without masks; optional
   classes.yaml  names, ids and colours of the classes; optional
 ```
@@ -111,8 +111,9 @@ def find_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
 
 
 def _extra(root: Path) -> list[Sample]:
-    """The images below `unlabeled/`, with or without a folder `images` between."""
+    """The images below `unlabeled/images`, or below `unlabeled` where there is no such folder."""
     folder = root / "unlabeled"
+    folder = folder / "images" if (folder / "images").is_dir() else folder
     return [Sample(f"unlabeled/{name}", path, None) for name, path in _by_name(folder).items()]
 
 

@@ -163,6 +163,10 @@ def read_mask(path: Path, classes: Classes) -> Image.Image:
             raise DataError(
                 f"{path} holds ids, but the other masks hold colours. Convert it to RGB colours."
             )
+        if not all(map(_is_grey, np.unique(codes).tolist())):
+            raise DataError(
+                f"{path} holds colours, but the classes are told apart by ids. Convert it to ids."
+            )
         codes = codes & 0xFF  # ids that were saved as grey RGB
     return Image.fromarray(classes.encode(codes, path))
 
@@ -193,7 +197,9 @@ def scan_mask(path: Path) -> MaskScan:
     """
     codes, encoding = read_codes(path)
     values, counts = np.unique(codes, return_counts=True)
-    if len(values) > _SMEARED:
+    with Image.open(path) as file:
+        lossy = file.format in ("JPEG", "MPO")
+    if len(values) > _SMEARED or lossy:
         raise DataError(
             f"{path} holds {len(values)} different values: it looks smeared by JPEG compression or "
             "by resizing with interpolation. Save the original mask as PNG."
@@ -250,15 +256,17 @@ def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
         DataError: there is nothing to learn, or more classes than 255.
     """
     scans, encoding = common_encoding(scans)
-    codes = sorted(set().union(*(s.counts for s in scans)))
+    found: set[int] = set().union(*(s.counts for s in scans))
+    codes = sorted(found)
     if encoding == "colors":
         said = f"the masks hold colours: {', '.join(spell(c, encoding) for c in codes[:20])}"
         ignored: tuple[int, ...] = ()
     else:
         codes, ignored, said = _infer_ids(codes)
-    if len(codes) < 2:
+    if len(found - set(ignored)) < 2:
+        held = ", ".join(spell(c, encoding) for c in sorted(found))
         raise DataError(
-            f"All masks hold one class only ({', '.join(spell(c, encoding) for c in codes)}); "
+            f"All masks hold one class only ({held}); "
             "a segmentation needs two. Check that the masks are the right files."
         )
     if len(codes) > MAX_CLASSES:
@@ -322,6 +330,9 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
             f"{path} has no list `classes:`. Write one name a class, or `- {{name: crop, id: 1}}` "
             "or `- {name: crop, color: [0, 128, 0]}` a class."
         )
+    strange = sorted(map(str, set(content) - {"classes", "ignore"}))
+    if strange:
+        raise DataError(f"{path}: unknown key '{strange[0]}'. Known: classes, ignore.")
     entries = [_entry(path, i, e) for i, e in enumerate(content["classes"])]
     names = [name for name, _, _ in entries]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -332,8 +343,14 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
             else f"{path} names {len(names)} classes; 2 to {MAX_CLASSES} can be learned."
         )
     scans, encoding = common_encoding(scans)
-    listed = content.get("ignore") or []
-    ignored = tuple(_code(path, v) for v in (listed if isinstance(listed, list) else [listed]))
+    listed = content.get("ignore")
+    if listed is None:
+        listed = []
+    if not isinstance(listed, list) or (
+        encoding == "colors" and listed and all(isinstance(v, int) for v in listed)
+    ):
+        listed = [listed]
+    ignored = tuple(_code(path, v) for v in listed)
     colors = tuple(c or default_color(i) for i, (_, _, c) in enumerate(entries))
     if encoding == "colors":
         if any(c is None for _, _, c in entries):
@@ -374,7 +391,7 @@ def _code(path: Path, value: object) -> int:
     """An id, `[r, g, b]` or `"#rrggbb"` as a code."""
     if isinstance(value, int):
         return value
-    if isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) for v in value):
+    if isinstance(value, list) and len(value) == 3 and all(v in range(256) for v in value):
         r, g, b = value
         return _pack((r, g, b))
     if isinstance(value, str) and len(value) == 7 and value.startswith("#"):

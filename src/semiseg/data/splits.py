@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from semiseg.draws import Key
 from semiseg.errors import ConfigError, DataError
 from semiseg.types import Sample
 
+_SUFFIX = re.compile(r"\.[^./]+$")
+_TRIES = 10_000  # of covers, before a class is left out
 _HELD_OUT = 0.2  # of the labelled images, where the folder has no `val`
 
 
@@ -52,16 +56,17 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
     masked = [s for s in data.train if s.mask is not None]
     key = Key.of(split_seed, "split")
     notes: list[str] = []
+    listed = None if labels == "all" or _is_amount(labels) else read_list(Path(labels), masked)
     val = data.val
     if not val:
-        masked, held = _hold_out(masked, data.pixels, key.child("val"))
+        masked, held = _hold_out(masked, listed or [], data.pixels, key.child("val"))
         val = tuple(held)
         notes.append(
-            f"{data.root} has no val/: {len(val)} of {len(val) + len(masked)} labelled images are "
-            "held out for validation"
+            f"{data.root} has no masks in val/: {len(val)} of {len(val) + len(masked)} labelled "
+            "images are held out for validation"
         )
-    if labels != "all" and not _is_amount(labels):
-        labeled = read_list(Path(labels), masked)
+    if listed is not None:
+        labeled = [s for s in listed if s not in val]
     else:
         wanted = _amount(labels, len(masked))
         labeled = choose(masked, wanted, data.pixels, key.child("labels"))
@@ -86,8 +91,8 @@ def choose(
     The first `count` of a random order are taken. Then, from the rarest missing class on, the next
     image of the order that holds it takes the place of the last chosen one that alone holds no
     class: the choice stays as random as covering allows. Where so few images are wanted that this
-    leaves a class out, the greedy cover (each time the image with most missing classes) is taken
-    if it covers more.
+    leaves a class out, a cover is searched for, and failing that as many classes are covered as
+    taking each time the image with most missing classes gives.
 
     Args:
         samples: labelled samples.
@@ -106,6 +111,8 @@ def choose(
         greedy = _cover_greedily(order, count, pixels)
         if len(_classes(greedy, pixels)) > len(_classes(swapped, pixels)):
             swapped = greedy
+    if _classes(swapped, pixels) != everything:
+        swapped = _cover_exactly(order, count, pixels) or swapped
     return sorted(swapped)
 
 
@@ -142,23 +149,54 @@ def _cover_greedily(
     return chosen
 
 
+def _cover_exactly(
+    order: Sequence[Sample], count: int, pixels: Mapping[Path, Mapping[int, int]]
+) -> list[Sample] | None:
+    """A choice that covers all classes, found by trying; None if there is none, or after long."""
+    shown = {s: _classes([s], pixels) for s in order}
+    holders = {c: [s for s in order if c in shown[s]] for c in _classes(order, pixels)}
+    tries = itertools.count()
+
+    def search(chosen: list[Sample], open_: set[int]) -> list[Sample] | None:
+        if not open_:
+            return chosen
+        if len(chosen) == count or next(tries) > _TRIES:
+            return None
+        rarest = min(open_, key=lambda c: (len(holders[c]), c))
+        found = (search([*chosen, s], open_ - shown[s]) for s in holders[rarest])
+        return next((f for f in found if f is not None), None)
+
+    cover = search([], set(holders))
+    if cover is None:
+        return None
+    return [*cover, *[s for s in order if s not in cover][: count - len(cover)]]
+
+
 def _classes(samples: Iterable[Sample], pixels: Mapping[Path, Mapping[int, int]]) -> set[int]:
     return {c for s in samples if s.mask is not None for c in pixels[s.mask]}
 
 
 def _hold_out(
-    masked: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], key: Key
+    masked: Sequence[Sample],
+    listed: Sequence[Sample],
+    pixels: Mapping[Path, Mapping[int, int]],
+    key: Key,
 ) -> tuple[list[Sample], list[Sample]]:
-    """Labelled images to train on and to validate on, one each at least."""
+    """Labelled images to train on and to validate on, one each at least.
+
+    Images that the user listed to train on are held out only where there are no others.
+    """
     if len(masked) < 2:
         raise DataError(
             "There is one labelled image only and no val/: one is needed to train and another to "
             "validate. Label one more image."
         )
-    keep = len(masked) - max(1, round(_HELD_OUT * len(masked)))
-    kept = choose(masked, keep, pixels, key)
-    names = {s.name for s in kept}
-    return kept, [s for s in masked if s.name not in names]
+    wanted = {s.name for s in listed}
+    free = [s for s in masked if s.name not in wanted] or list(masked)
+    held = min(len(free), max(1, round(_HELD_OUT * len(masked))))
+    trained = {s.name for s in choose(free, len(free) - held, pixels, key)}
+    out = {s.name for s in free} - trained
+    return [s for s in masked if s.name not in out], [s for s in masked if s.name in out]
 
 
 def _is_amount(labels: str) -> bool:
@@ -229,17 +267,18 @@ def read_list(path: Path, samples: Sequence[Sample]) -> list[Sample]:
 def _look_up(
     words: str, by_name: Mapping[str, Sample], by_stem: Mapping[str, list[Sample]], where: str
 ) -> Sample:
-    for text in (words, words.split()[0]):
-        name = Path(text).with_suffix("").as_posix() if Path(text).suffix else text
-        for candidate in (text, name):
-            if candidate in by_name:
-                return by_name[candidate]
+    first = words.split()[0]
+    names = [name for text in (words, first) for name in (text, _SUFFIX.sub("", text))]
+    for name in names:
+        if name in by_name:
+            return by_name[name]
+    for name in (*names[2:], *names[:2]):  # a name may hold spaces, but rather a line has columns
         same = by_stem.get(name.rsplit("/", 1)[-1], [])
         if len(same) == 1:
             return same[0]
         if same:
             raise DataError(
-                f"{where}: {text} may be {same[0].name} or {same[1].name}. Write the path below "
+                f"{where}: {words} may be {same[0].name} or {same[1].name}. Write the path below "
                 "images/."
             )
     raise DataError(f"{where}: there is no labelled image {words}.")

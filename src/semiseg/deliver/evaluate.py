@@ -41,8 +41,8 @@ def evaluate(
 
     from semiseg.data.splits import list_hash
     from semiseg.deliver.model import load
-    from semiseg.evaluate.inference import Scenes, segment
-    from semiseg.evaluate.metrics import confusion_matrix, scores
+    from semiseg.evaluation.inference import Scenes, segment
+    from semiseg.evaluation.metrics import confusion_matrix, scores
 
     model = load(run, accelerator)
     samples = _samples(Path(run), Path(data), split)

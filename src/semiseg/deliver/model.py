@@ -54,7 +54,7 @@ class Model:
         from PIL import Image
 
         from semiseg.data.images import read_image
-        from semiseg.evaluate.inference import segment, to_working_size
+        from semiseg.evaluation.inference import segment, to_working_size
 
         if isinstance(image, (str, Path)):
             picture = read_image(Path(image))

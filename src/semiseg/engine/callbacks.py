@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch.utils.data import DataLoader
 
 from semiseg.engine.module import TrainingModule
-from semiseg.evaluate.inference import Scene
+from semiseg.evaluation.inference import Scene
 from semiseg.types import Batch
 
 

@@ -14,8 +14,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from semiseg.draws import Key
-from semiseg.evaluate.inference import Scene, segment, to_input
-from semiseg.evaluate.metrics import confusion_matrix, scores
+from semiseg.evaluation.inference import Scene, segment, to_input
+from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
 from semiseg.types import Batch, Losses, Step
 
@@ -131,7 +131,7 @@ class TrainingModule(L.LightningModule):
             loader: the images, one at a time.
 
         Returns:
-            The scores by network, as `evaluate.metrics.scores` gives them; kept in `looks` too.
+            The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
         """
         networks, count = self.method.networks(), len(self.names)
         confusion = {

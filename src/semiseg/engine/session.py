@@ -28,10 +28,10 @@ from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_inte
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.errors import ConfigError, SemisegError, nearest
-from semiseg.evaluate.inference import Scene, Scenes
+from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
-from semiseg.plan import Plan
+from semiseg.planning import Plan
 from semiseg.types import Batch
 
 console = Console(stderr=True)
@@ -183,14 +183,14 @@ def fit(
     """
     every = max(1, s.steps // s.looks)
     checkpoints = Checkpoints(s.out / CHECKPOINTS, every, s.steps)
-    table = CSVLogger(s.out, name="", version="")
-    for step, row in _logged(s.out / "metrics.csv", start):  # the logger replaces the file
-        table.log_metrics(row, step)
-    table.save()
-    board = TensorBoardLogger(s.out, name="", version="tensorboard", purge_step=start)
     with warnings.catch_warnings():
-        # Lightning's advice on workers and logging intervals is not for our users.
+        # Lightning's advice on workers, logging intervals and folders is not for our users.
         warnings.filterwarnings("ignore", module="lightning")
+        table = CSVLogger(s.out, name="", version="")
+        for step, row in _logged(s.out / "metrics.csv", start):  # the logger replaces the file
+            table.log_metrics(row, step)
+        table.save()
+        board = TensorBoardLogger(s.out, name="", version="tensorboard", purge_step=start)
         trainer = L.Trainer(
             accelerator=s.accelerator,
             devices=1,

@@ -105,7 +105,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     from semiseg.data.splits import make_split
     from semiseg.engine import run_folder, session
     from semiseg.methods import method_class
-    from semiseg.plan import make_plan
+    from semiseg.planning import make_plan
 
     learner = method_class(s.method)
     session.check(vars(s), learner, options)
