@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from semiseg.losses.contrastive import Draw, contrastive_loss, draw_pixels
+from semiseg.losses.contrastive import Draw, _other_class, contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.losses.supervised import cross_entropy
 from semiseg.model.prototypes import class_means, update_prototypes
@@ -394,17 +394,29 @@ def test_a_low_temperature_never_draws_the_own_class_or_one_without_weight():
 
 
 def test_pixels_are_drawn_evenly():
-    """Anchors among the hard pixels of their class, negatives among all pixels of the other."""
-    labels = labels_of(60, classes=2, seed=11)
+    """Anchors among the hard pixels of their class, negatives among all pixels of another."""
+    labels = labels_of(60, classes=3, seed=11)
     hard = torch.rand(60, generator=seeded(12)) < 0.5
-    draw = drawn(labels, hard, normal(2, 4), anchors=30_000, negatives=30_000)
-    for c in (0, 1):
+    prototypes = torch.eye(3)  # each class is as likely as the other
+    draw = drawn(labels, hard, prototypes, anchors=30_000, negatives=30_000)
+    for c in range(3):
         may = (labels == c) & hard
         counts = draw.anchors[c].bincount(minlength=60)
         assert chi_square(counts, may * (30_000 / may.sum())) < 3.5
-        may = labels == 1 - c
+        may = torch.stack([labels == d for d in range(3) if d != c]).double()
+        expected = (may * 15_000 / may.sum(dim=1, keepdim=True)).sum(dim=0)
         counts = draw.negatives[c].bincount(minlength=60)
-        assert chi_square(counts, may * (30_000 / may.sum())) < 3.5
+        assert chi_square(counts, expected) < 3.5
+
+
+def test_the_ends_of_a_draw_are_not_the_own_class_either():
+    """0 and the largest float below 1, which a generator gives once in 17 million draws."""
+    for seed, count in enumerate((2, 5, 20, 50, 181) * 4):
+        ends = torch.tensor([0.0, 1 - 2**-24]).expand(count, 2)
+        prototypes = normal(count, 4, seed=seed, dtype=torch.float32)
+        others = _other_class(prototypes, (0.01, 0.5)[seed % 2], ends)
+        assert (others != torch.arange(count).unsqueeze(1)).all()
+        assert ((others >= 0) & (others < count)).all()
 
 
 def test_draws_depend_on_their_generator_alone(scene):

@@ -251,9 +251,14 @@ def test_crops_need_not_be_multiples_of_anything(method, size):
     assert all(term.isfinite() for term in losses.terms.values())
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16-mixed", "16-mixed"])
-def test_mixed_precision(method, dtype):
-    """Both are settings of `train`. The state stays in the precision it is kept in."""
+halves = pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16], ids=["bf16-mixed", "16-mixed"]
+)
+
+
+@halves
+def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
+    """Both are settings of `train`."""
     for number in (0, 50):
         with torch.autocast("cpu", dtype):
             losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
@@ -263,6 +268,22 @@ def test_mixed_precision(method, dtype):
             assert value.isfinite().all()
         torch.stack([term.float() for term in losses.terms.values()]).sum().backward()
         method.commit(losses)
+
+
+@halves
+@pytest.mark.parametrize("number", [0, 50])
+def test_mixed_precision_changes_the_losses_little(name, dtype, number):
+    """Also on the first step, when no class has a prototype."""
+
+    def terms(enabled):
+        method = build(name)
+        if number:
+            learn(method, labeled_batch(), unlabeled_batch(), at(number - 1))
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
+        return values(losses.terms)
+
+    assert terms(True) == pytest.approx(terms(False), rel=0.05, abs=0.02)
 
 
 # CSS: the whole step

@@ -13,7 +13,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
-from semiseg.deliver.compare import score_table
+from semiseg.deliver.compare import percent, score_table
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
@@ -66,7 +66,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
     if command == "evaluate":
         print(json.dumps(result, indent=2) if as_json else score_table(result))
     elif command == "train":
-        print(f"{result.folder}: mIoU {result.scores['miou']['released']:.1f} % on val")
+        print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
 

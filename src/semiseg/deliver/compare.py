@@ -13,8 +13,10 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
         runs: contents of `scores.json`, by the name of the column.
     """
     names = list(next(iter(runs.values()))["per_class"])
-    rows = [[name, *(_cell(r["per_class"][name]["iou"]) for r in runs.values())] for name in names]
-    rows.append(["mean", *(_cell(r["miou"]["released"]) for r in runs.values())])
+    rows = [
+        [name, *(percent(r["per_class"][name]["iou"]) for r in runs.values())] for name in names
+    ]
+    rows.append(["mean", *(percent(r["miou"]["released"]) for r in runs.values())])
     rows.append(["seconds", *(f"{r['seconds']:.0f}" for r in runs.values())])
     return grid(["IoU on val, %", *runs], rows)
 
@@ -27,11 +29,13 @@ def score_table(found: Mapping[str, Any]) -> str:
     """
     columns = ("iou", "dice", "precision", "recall")
     rows = [
-        [name, *(_cell(values[c]) for c in columns), f"{values['pixels']:,}"]
+        [name, *(percent(values[c]) for c in columns), f"{values['pixels']:,}"]
         for name, values in found["per_class"].items()
     ]
     text = grid(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
-    return f"{text}\nmIoU {_cell(found['miou'])} % on {found['images']} images of {found['split']}"
+    return (
+        f"{text}\nmIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
+    )
 
 
 def grid(head: list[str], rows: list[list[str]]) -> str:
@@ -45,5 +49,6 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(score: float | None) -> str:
+def percent(score: float | None) -> str:
+    """A score with one decimal, or a dash where there is none."""
     return "-" if score is None else f"{score:.1f}"

@@ -31,6 +31,7 @@ from semiseg.errors import ConfigError, SemisegError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
+from semiseg.model.release import load_release
 from semiseg.planning import Plan
 from semiseg.types import Batch
 
@@ -105,6 +106,8 @@ def say(sentences: Iterable[str]) -> None:
 def build_student(classes: int, s: SimpleNamespace) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
+    if s.init is not None:  # the run's weights will replace all others
+        return Network(classes, s.encoder, s.decoder, "none")
     student = Network(classes, s.encoder, s.decoder, s.weights)
     say([student.weights_source])
     return student
@@ -125,6 +128,17 @@ def build_module(method: Method, names: tuple[str, ...], s: SimpleNamespace) -> 
         s.lr_warmup,
     )
     return module.to(memory_format=torch.channels_last)
+
+
+def start_from(method: Method, run: Path, names: tuple[str, ...]) -> None:
+    """Take the weights of a finished run.
+
+    Raises:
+        RunError: the folder holds no model that can be read.
+        ConfigError: the run has another encoder or decoder.
+    """
+    added = method.start_from(load_release(run), names)
+    say([f"starting from {run}" + (f"; new classes: {', '.join(added)}" if added else "")])
 
 
 def training_loader(

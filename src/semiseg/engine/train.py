@@ -28,6 +28,7 @@ def train(
     encoder: str = "tf_efficientnet_lite0",
     decoder: str = "deeplabv3plus",
     weights: str = "auto",
+    init: Path | None = None,
     optimizer: Literal["adamw", "sgd"] = "adamw",
     lr: float | None = None,
     encoder_lr: float | None = None,
@@ -61,6 +62,8 @@ def train(
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
         decoder: `deeplabv3plus`, `fpn`, `upernet` or `segformer`.
         weights: encoder weights, `auto` (offline package, else hub), `hub`, `none` or a file.
+        init: a finished run to start from, to go on after labelling more; its encoder and decoder
+            are needed, its classes are matched by name, and others may be added.
         optimizer: `adamw`, or `sgd` with Nesterov momentum.
         lr: learning rate of decoder and heads; the optimiser's default if not given.
         encoder_lr: learning rate of the encoder; the optimiser's default if not given.
@@ -127,7 +130,9 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if resume:
         checkpoint, start = run_folder.continued(s.out, split)
         session.say([f"going on after step {start} of {s.steps}"])
-    else:
+    if s.init is not None and checkpoint is None:
+        session.start_from(module.method, Path(s.init), folder.classes.names)
+    if not resume:
         run_folder.create(s.out, {**vars(s), **options}, split)
     session.fit(
         module,

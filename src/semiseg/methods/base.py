@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from semiseg.model.network import Network
+from semiseg.model.release import Release, transfer
 from semiseg.model.teacher import Teacher
 from semiseg.types import Labeled, Losses, Step, Unlabeled
 
@@ -56,6 +58,18 @@ class Method(nn.Module, ABC):
         """Let the teacher follow, after the student took optimiser step `step` of `total`."""
         if self.teacher is not None:
             self.teacher.update(self.student, step, total)
+
+    @torch.no_grad()
+    def start_from(self, release: Release, names: Sequence[str]) -> tuple[str, ...]:
+        """Start from a released model; see `transfer`.
+
+        Returns:
+            The classes that the model does not know.
+        """
+        new = transfer(release, self.student, names)
+        if self.teacher is not None:
+            self.teacher.network.load_state_dict(self.student.state_dict())
+        return new
 
     def networks(self) -> dict[str, Network]:
         """The networks to validate; the better one is released."""

@@ -5,6 +5,7 @@ Equation numbers are the paper's. `docs/css.md` says where this departs from it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from semiseg.model.prototypes import (
     similarity,
     update_prototypes,
 )
+from semiseg.model.release import Release, match_classes
 from semiseg.model.teacher import Teacher
 from semiseg.types import IGNORE_INDEX, Labeled, Losses, Output, Step, Unlabeled
 
@@ -266,6 +268,17 @@ class CSS(Method):
         pixels = _flatten(_present(student.representation))
         loss = contrastive_loss(pixels, prototypes, draw, self.temperature)
         return loss, hard.sum() / (labels != IGNORE_INDEX).sum().clamp(min=1)
+
+    @torch.no_grad()
+    def start_from(self, release: Release, names: Sequence[str]) -> tuple[str, ...]:
+        """See `Method.start_from`; prototypes are taken over where their width is the same."""
+        added = super().start_from(release, names)
+        theirs = release.tensors.get("prototypes")
+        if theirs is not None and theirs.shape[1] == self.prototypes.shape[1]:
+            new, old = match_classes(names, release.classes.names)
+            self.prototypes[new] = theirs[old]
+            self.seen[new] = release.tensors["seen"][old]
+        return added
 
     def released_tensors(self) -> dict[str, Tensor]:
         """The prototypes, and which classes have one."""

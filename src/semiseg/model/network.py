@@ -80,6 +80,10 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
         self.spec.update(mean=list(norm.mean), std=list(norm.std))
 
+    def normalization(self) -> Normalization:
+        """What is subtracted from the images and what they are divided by."""
+        return Normalization(tuple(self.spec["mean"]), tuple(self.spec["std"]))
+
     def _probe(self) -> int:
         """The channels of the decoder's map; its stride is checked on the way."""
         was_training = self.training

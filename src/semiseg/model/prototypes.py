@@ -20,9 +20,12 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     """
     # A product with the one-hot labels sums in a fixed order; scattered adds do not on a GPU.
     one_hot = labels.unsqueeze(0) == torch.arange(classes, device=labels.device).unsqueeze(1)
-    weights = one_hot.to(representation.dtype)
-    counts = weights.sum(dim=1)
-    return weights @ representation / counts.clamp(min=1).unsqueeze(1), counts
+    # At least in single precision: the half that a network may run in cannot count to 3,000.
+    dtype = torch.promote_types(representation.dtype, torch.float32)
+    with torch.autocast(representation.device.type, enabled=False):
+        weights = one_hot.to(dtype)
+        counts = weights.sum(dim=1)
+        return weights @ representation.to(dtype) / counts.clamp(min=1).unsqueeze(1), counts
 
 
 def update_prototypes(

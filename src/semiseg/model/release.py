@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from semiseg._version import __version__
 from semiseg.data.masks import Classes
-from semiseg.errors import RunError
+from semiseg.errors import ConfigError, RunError
 from semiseg.model.network import Network, rebuild
 
 FORMAT = 1
@@ -69,6 +69,47 @@ def save_release(
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[str, ...]:
+    """Start a student from a released model's weights; classes are matched by their names.
+
+    Args:
+        release: the model to start from.
+        student: the network to fill, of the same encoder and decoder. The rows of classes that the
+            model does not know keep their random weights; so does a representation head of another
+            width, or one that the model does not have.
+        names: the student's class names.
+
+    Returns:
+        The classes that are new.
+
+    Raises:
+        ConfigError: another encoder or decoder.
+    """
+    for part in ("encoder", "decoder"):
+        theirs, ours = release.network.spec[part], student.spec[part]
+        if theirs != ours:
+            raise ConfigError(
+                f"--init: the run's {part} is {theirs}, this training's is {ours}. Add "
+                f"--{part} {theirs}, or start without --init."
+            )
+    student.set_normalization(release.network.normalization())
+    own, theirs_state = student.state_dict(), release.network.state_dict()
+    for key, value in theirs_state.items():
+        if not key.startswith("logit_head.") and key in own and own[key].shape == value.shape:
+            own[key].copy_(value)
+    new, old = match_classes(names, release.classes.names)
+    for key in ("logit_head.weight", "logit_head.bias"):
+        own[key][new] = theirs_state[key][old]
+    return tuple(n for n in names if n not in release.classes.names)
+
+
+def match_classes(names: Sequence[str], known: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Where the classes of the same name stand in each of two lists: `(M,)` int64 each."""
+    both = [n for n in names if n in known]
+    new = torch.tensor([names.index(n) for n in both], dtype=torch.long)
+    return new, torch.tensor([known.index(n) for n in both], dtype=torch.long)
 
 
 def load_release(folder: Path) -> Release:

@@ -1,0 +1,228 @@
+"""Killed, stopped and resumed: the result is that of the uninterrupted training, bit by bit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import semiseg
+from semiseg.cli import main
+from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
+
+WORDS = [
+    *("--method", "css", "--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
+    *("--steps", "12", "--looks", "4", "--workers", "1", "--threads", "1", "--accelerator", "cpu"),
+]
+
+
+def run(*words):
+    main([str(w) for w in words])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny_folder):
+    out = tmp_path_factory.mktemp("resume") / "whole"
+    run("train", tiny_folder, "--out", out, *WORDS)
+    return out
+
+
+def bits(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def start(folder, out, *more):
+    words = [sys.executable, "-m", "semiseg", "train", folder, "--out", out, *WORDS, *more]
+    return subprocess.Popen(
+        [str(w) for w in words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(found, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "nothing came"
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1, 2])
+def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_path, checkpoints):
+    out = tmp_path / "run"
+    process = start(tiny_folder, out)
+    folder = out / "checkpoints"
+    wait_for(lambda: len(list(folder.glob("*.ckpt"))) >= checkpoints, process)
+    process.kill()
+    process.communicate()
+    assert not (out / "scores.json").exists()
+    # Another number of loader processes; everything else comes from the run's config.yaml.
+    run("train", tiny_folder, "--out", out, "--resume", "--workers", "0")
+    assert bits(out) == bits(whole)
+    ours, theirs = ((f / "metrics.csv").read_text() for f in (out, whole))
+    assert ours == theirs
+
+
+def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
+    out = tmp_path / "run"
+    process = start(tiny_folder, out)
+    wait_for(lambda: list((out / "checkpoints").glob("*.ckpt")), process)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, told
+    assert "--resume" in told
+    assert "Traceback" not in told
+    step = int(told.rpartition("stopped after step ")[2].split()[0])
+    assert newest_intact(out / "checkpoints")[1] == step
+    run("train", tiny_folder, "--out", out, "--resume")
+    assert bits(out) == bits(whole)
+
+
+@pytest.fixture
+def unfinished(whole, tmp_path):
+    """The whole run as it was before its last checkpoint and its scores."""
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for name in ("scores.json", "model.safetensors", "model.json"):
+        (out / name).unlink()
+    newest_intact(out / "checkpoints")[0].unlink()
+    return out
+
+
+def test_a_torn_checkpoint_is_passed_over(whole, tiny_folder, unfinished):
+    (intact,) = (unfinished / "checkpoints").glob("*.ckpt")
+    state = intact.read_bytes()
+    torn = unfinished / "checkpoints" / "step000011-0123456789abcdef.ckpt"
+    torn.write_bytes(state[: len(state) // 2])
+    (unfinished / "checkpoints" / "step000012.part").write_bytes(state[:100])
+    assert newest_intact(unfinished / "checkpoints")[0] == intact
+    run("train", tiny_folder, "--out", unfinished, "--resume")
+    assert bits(unfinished) == bits(whole)
+
+
+def test_without_an_intact_checkpoint_it_begins_anew(whole, tiny_folder, unfinished):
+    shutil.rmtree(unfinished / "checkpoints")
+    run("train", tiny_folder, "--out", unfinished, "--resume")
+    assert bits(unfinished) == bits(whole)
+
+
+def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
+    before = bits(whole)
+    run("train", tiny_folder, "--out", whole, "--resume")
+    assert bits(whole) == before
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_resume_without_a_run_starts_one(capsys, tiny_folder, tmp_path, whole):
+    run("train", tiny_folder, "--out", tmp_path / "run", "--resume", *WORDS)
+    assert "it is started" in capsys.readouterr().err
+    assert bits(tmp_path / "run") == bits(whole)
+
+
+@pytest.mark.parametrize(
+    "words", [["--steps", "99"], ["--method", "supervised"], ["--anchors", "7"]], ids=str
+)
+def test_a_contradicting_setting_is_refused(capsys, tiny_folder, unfinished, words):
+    with pytest.raises(SystemExit) as stop:
+        run("train", tiny_folder, "--out", unfinished, "--resume", *words)
+    assert stop.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_a_run_of_another_version_is_refused(capsys, tiny_folder, unfinished):
+    config = unfinished / "config.yaml"
+    config.write_text(config.read_text().replace(semiseg.__version__, "0.0.1", 1))
+    with pytest.raises(SystemExit) as stop:
+        run("train", tiny_folder, "--out", unfinished, "--resume")
+    assert stop.value.code == 2
+    assert "0.0.1" in capsys.readouterr().err
+
+
+def test_changed_data_is_refused(capsys, tiny_folder, unfinished, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "data")
+    next((tmp_path / "data" / "unlabeled").iterdir()).unlink()
+    with pytest.raises(SystemExit) as stop:
+        run("train", tmp_path / "data", "--out", unfinished, "--resume")
+    assert stop.value.code == 2
+    assert "unlabeled" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_holds_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.system, ("true",))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(Exception, match=r"weights_only|Unsupported"):
+        SafeCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt")
+
+
+def test_two_checkpoints_are_kept_and_no_temporary_file(tmp_path):
+    io = SafeCheckpointIO()
+    for step in range(5):
+        io.save_checkpoint({"step": step}, tmp_path / f"step{step:06d}.ckpt")
+    assert len(list(tmp_path.iterdir())) == 2
+    path, step = newest_intact(tmp_path)
+    assert step == 4
+    assert io.load_checkpoint(path) == {"step": 4}
+
+
+def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, tmp_path):
+    names = [
+        c["name"] for c in yaml.safe_load((tiny_folder / "classes.yaml").read_text())["classes"]
+    ]
+    more = {
+        "classes": [
+            {"name": "new", "id": 200},
+            *({"name": n, "id": i} for i, n in reversed(list(enumerate(names)))),
+        ]
+    }
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    run(
+        "train",
+        tiny_folder,
+        "--out",
+        tmp_path / "run",
+        *WORDS,
+        "--init",
+        whole,
+        "--classes",
+        tmp_path / "more.yaml",
+        "--lr",
+        "0",
+        "--encoder-lr",
+        "0",
+        "--overwrite",
+    )
+    old, new = (load_file(f / "model.safetensors") for f in (whole, tmp_path / "run"))
+    # With rates of 0 the weights stay what they were taken as.
+    head = "network.logit_head.weight"
+    torch.testing.assert_close(new[head][1:].flip(0), old[head])
+    encoder = [k for k in old if k.startswith("network.encoder") and k.endswith("weight")]
+    assert all(torch.equal(old[k], new[k]) for k in encoder)
+
+
+def test_init_with_another_decoder_says_which_it_needs(capsys, whole, tiny_folder, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        run(
+            "train",
+            tiny_folder,
+            "--out",
+            tmp_path / "run",
+            *WORDS,
+            "--init",
+            whole,
+            "--decoder",
+            "fpn",
+        )
+    assert stop.value.code == 2
+    assert "--decoder deeplabv3plus" in capsys.readouterr().err
