@@ -6,13 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from semiseg.data.masks import Classes
 from semiseg.draws import Key
 from semiseg.errors import ConfigError
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods import METHODS, method_class
 from semiseg.methods.css import Spaces, Targets, _mix
+from semiseg.model.encoders import Normalization
 from semiseg.model.network import Network
 from semiseg.model.prototypes import class_means, shrink_labels
+from semiseg.model.release import load_release, save_release
 from semiseg.types import Labeled, Output, Step, Unlabeled
 
 CLASSES = 3
@@ -245,6 +248,34 @@ def test_nothing_to_learn_is_no_accident(method):
         assert not parameter.grad.any()
 
 
+def test_a_method_starts_from_a_released_model(name, tmp_path):
+    """Classes are matched by name; the teacher starts as the student does."""
+    trained = build(name)
+    learn(trained, labeled_batch(), unlabeled_batch(), at())
+    trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
+    classes = Classes(("sky", "tree", "road"), colors, "ids", (0, 1, 2))
+    save_release(tmp_path, trained.student, classes, 64, trained.released_tensors(), {})
+    torch.manual_seed(1)
+    method = METHODS[name](Network(CLASSES, "lcnet_035", weights="none"))
+    fresh = {k: v.clone() for k, v in method.student.state_dict().items()}
+    new = method.start_from(load_release(tmp_path), ("road", "car", "sky"))
+    assert new == ("car",)
+    ours, theirs = method.student.state_dict(), trained.student.state_dict()
+    for key, value in ours.items():
+        if key.startswith("logit_head."):
+            assert torch.equal(value, torch.stack([theirs[key][2], fresh[key][1], theirs[key][0]]))
+        else:
+            assert torch.equal(value, theirs[key]), key
+    for network in method.networks().values():
+        assert same(network.state_dict(), ours)
+        assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+        assert network.spec == trained.student.spec
+    for key in method.released_tensors().keys() & {"prototypes", "seen"}:
+        ours, theirs = (m.released_tensors()[key] for m in (method, trained))
+        assert torch.equal(ours, torch.stack([theirs[2], torch.zeros_like(theirs[1]), theirs[0]]))
+
+
 @pytest.mark.parametrize("size", [33, 50])
 def test_crops_need_not_be_multiples_of_anything(method, size):
     losses = learn(method, labeled_batch(size), unlabeled_batch(size), at())
@@ -273,7 +304,10 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
 @halves
 @pytest.mark.parametrize("number", [0, 50])
 def test_mixed_precision_changes_the_losses_little(name, dtype, number):
-    """Also on the first step, when no class has a prototype."""
+    """Also on the first step, when no class has a prototype.
+
+    Pseudo-labels are left out: in this untrained network many lie near a threshold.
+    """
 
     def terms(enabled):
         method = build(name)
@@ -281,9 +315,9 @@ def test_mixed_precision_changes_the_losses_little(name, dtype, number):
             learn(method, labeled_batch(), unlabeled_batch(), at(number - 1))
         with torch.autocast("cpu", dtype, enabled=enabled):
             losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
-        return values(losses.terms)
+        return {k: v for k, v in values(losses.terms).items() if k != "unsupervised"}
 
-    assert terms(True) == pytest.approx(terms(False), rel=0.05, abs=0.02)
+    assert terms(True) == pytest.approx(terms(False), rel=0.05)
 
 
 # CSS: the whole step

@@ -80,15 +80,21 @@ def test_prototypes_over_several_batches():
     assert seen.tolist() == [True]
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["half maps", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_prototypes_stay_in_single_precision_whatever_the_means_are(dtype):
-    """With mixed precision the maps are halves; 0.99 of a half would forget small moves."""
-    prototypes, seen = torch.ones(2, 3), torch.tensor([True, False])
-    means = torch.full((2, 3), 1.5, dtype=dtype)
-    moved, _ = update_prototypes(prototypes, seen, means, torch.ones(2), 0.99)
-    assert moved.dtype == torch.float32
-    expected = torch.tensor([1.005, 1.5]).unsqueeze(1).expand(2, 3)
-    torch.testing.assert_close(moved, expected, rtol=1e-5, atol=0)
+def test_similarity_in_half_precision(dtype, autocast):
+    """Divided by `tau_r` it is an exponent: 0.01 more or less is a tenth of an indicator."""
+    representation, prototypes = normal(2, 32, 4, 3).to(dtype), normal(5, 32, seed=1)
+    seen = torch.tensor([True, True, False, True, True])
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        ours = similarity(representation, prototypes, seen)
+    expected = similarity(representation.float(), prototypes, seen)
+    torch.testing.assert_close(ours.float(), expected, rtol=0, atol=1e-3)
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        unseen = similarity(representation, prototypes, torch.zeros(5) > 0)
+        scaled = unseen / 0.1
+        share = (scaled[:, 0] - scaled.logsumexp(dim=1)).exp()
+    torch.testing.assert_close(share.float(), torch.full((2, 4, 3), 0.2), rtol=0.01, atol=0)
 
 
 def test_similarity_is_the_cosine():

@@ -65,8 +65,8 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
     process.kill()
     process.communicate()
     assert not (out / "scores.json").exists()
-    # Another number of loader processes; everything else comes from the run's config.yaml.
-    run("train", tiny_folder, "--out", out, "--resume", "--workers", "0")
+    # The same command with another number of loader processes.
+    run("train", tiny_folder, "--out", out, *WORDS, "--resume", "--workers", "0")
     assert bits(out) == bits(whole)
     ours, theirs = ((f / "metrics.csv").read_text() for f in (out, whole))
     assert ours == theirs

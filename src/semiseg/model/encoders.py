@@ -100,7 +100,10 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
     except Exception as error:  # the formats' readers raise many kinds
-        raise ConfigError(f"{path} cannot be read as weights ({error}).") from error
+        raise ConfigError(
+            f"{path} cannot be read as weights ({error}). Name a state dict (.safetensors or .pth) "
+            "with --weights, or choose --weights auto."
+        ) from error
     own = encoder.state_dict()
     found: dict[str, Tensor] = {}
     for key in own:
@@ -113,7 +116,8 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
     if wrong:
         raise ConfigError(
             f"{path} does not fit the encoder {name}: {len(wrong)} of {len(own)} tensors are "
-            f"missing or of another shape (first: {wrong[0]})."
+            f"missing or of another shape (first: {wrong[0]}). Name the encoder that the file is for "
+            "with --encoder, or another file with --weights."
         )
     encoder.load_state_dict(found)
 

@@ -66,7 +66,7 @@ class Network(nn.Module):
         self.encoder, self.decoder = model.encoder, model.decoder
         self.weights_source, norm = load_weights(self.encoder, name, weights)
         self.stride = int(getattr(self.encoder, "output_stride", 32))
-        self.width = self._probe()
+        self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
         self.classes = classes
         self.logit_head = nn.Conv2d(self.width, classes, 1)
         self.representation_head: nn.Sequential | None = None
@@ -84,18 +84,24 @@ class Network(nn.Module):
         """What is subtracted from the images and what they are divided by."""
         return Normalization(tuple(self.spec["mean"]), tuple(self.spec["std"]))
 
-    def _probe(self) -> int:
+    def _probe(self, names: str) -> int:
         """The channels of the decoder's map; its stride is checked on the way."""
         was_training = self.training
         self.eval()
         side = 2 * self.stride
         with torch.no_grad():
-            features = self.decoder(self.encoder(torch.zeros(1, 3, side, side)))
+            try:
+                features = self.decoder(self.encoder(torch.zeros(1, 3, side, side)))
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"{names} cannot segment an image of {side} x {side} pixels ({error}). Choose "
+                    "another encoder or decoder."
+                ) from error
         self.train(was_training)
         if features.shape[-1] * STRIDE != side:
             raise ConfigError(
-                f"This decoder's map has stride {side // features.shape[-1]} with this encoder; "
-                f"stride {STRIDE} is needed. Choose another encoder or decoder."
+                f"{names} gives a map of stride {side // features.shape[-1]}; stride {STRIDE} is "
+                "needed. Choose another encoder or decoder."
             )
         return int(features.shape[1])
 

@@ -60,10 +60,14 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
         `(B, C, H, W)` in -1..1; for classes without a prototype -1000, which no softmax sees.
     """
     # (C, D) as a 1x1 convolution; the pixels' lengths are divided out afterwards, so that no
-    # normalised copy of the D-channel map is made.
-    weight = F.normalize(prototypes, dim=1).unsqueeze(-1).unsqueeze(-1)
-    length = representation.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    cosine = F.conv2d(representation, weight.to(representation.dtype)) / length
+    # normalised copy of the D-channel map is made. At least in single precision: the differences of
+    # similarities that an indicator is made of are lost in half.
+    dtype = torch.promote_types(representation.dtype, torch.float32)
+    with torch.autocast(representation.device.type, enabled=False):
+        maps = representation.to(dtype)
+        weight = F.normalize(prototypes.to(dtype), dim=1).unsqueeze(-1).unsqueeze(-1)
+        length = maps.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        cosine = F.conv2d(maps, weight) / length
     return torch.where(seen.view(1, -1, 1, 1), cosine, cosine.new_tensor(-1000.0))
 
 
@@ -84,5 +88,6 @@ def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
 
 
 def _centres(fine: int, coarse: int, device: torch.device) -> Tensor:
-    centres = (torch.arange(coarse, device=device) * 2 + 1) * fine // (2 * coarse)
+    stride = -(-fine // coarse)  # the last cell may reach beyond the image
+    centres = torch.arange(coarse, device=device) * stride + stride // 2
     return centres.clamp(max=fine - 1)
