@@ -11,6 +11,7 @@ from PIL import Image
 
 from semiseg.data.folder import open_folder
 from semiseg.data.images import image_size, read_image
+from semiseg.data.masks import MaskScan
 from semiseg.data.synthetic import COLORS, NAMES
 from semiseg.errors import DataError
 
@@ -123,6 +124,20 @@ def test_another_classes_file_takes_the_place_of_the_folders_own(tmp_path: Path)
         open_folder(tmp_path, tmp_path / "none.yaml")
 
 
+def test_masks_that_were_scanned_before_are_not_read_again(tmp_path: Path) -> None:
+    pairs(tmp_path / "train", "a", "b")
+    pairs(tmp_path / "val", "a")
+    asked = []
+
+    def known(path: Path) -> MaskScan:
+        asked.append(path)
+        return MaskScan(path, "ids", {0: 90, 3: 6}, (WIDTH, HEIGHT), {})
+
+    data = open_folder(tmp_path, scan=known)
+    assert len(asked) == 3
+    assert list(data.pixels.values()) == [{0: 90, 3: 6}] * 3
+
+
 # --- images that lie on their side
 
 
@@ -178,9 +193,9 @@ def test_no_training_images_are_refused_with_the_layout(tmp_path: Path) -> None:
 
 def test_no_training_masks_are_refused_with_the_layout(tmp_path: Path) -> None:
     photograph(tmp_path / "train" / "images" / "a.jpg")
-    mask(tmp_path / "train" / "masks" / "a_mask.png")
+    mask(tmp_path / "train" / "masks" / "a_annotation.png")
     pairs(tmp_path / "val", "v")
-    with pytest.raises(DataError, match=r"has no mask.*a mask has its image's name"):
+    with pytest.raises(DataError, match=r"a_annotation.*a mask has its image's name"):
         open_folder(tmp_path)
 
 

@@ -10,14 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.masks import (
-    Classes,
-    default_color,
-    infer_classes,
-    read_classes,
-    read_mask,
-    scan_mask,
-)
+from semiseg.data.classes import infer_classes, read_classes
+from semiseg.data.masks import Classes, default_color, read_mask, scan_mask
 from semiseg.errors import DataError
 
 # Three classes in blocks, as indices.
@@ -310,6 +304,7 @@ def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
         ("classes: [a]", "names 1 classes"),
         ("classes: [a, b, a]", "a is not"),
         ("classes: [a, {id: 1}]", "class 1 has no name"),
+        ("classes: [a, yes, c]", "name of class 1 is true to YAML"),
         ("classes: [a, {name: b, colour: [1, 2, 3]}]", "class b has an unknown key 'colour'"),
         ("classes: [a, b, c]\nignored: 255", "'ignored'"),
         ("classes: [a, {name: b, id: one}]", "id of class b"),

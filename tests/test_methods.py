@@ -255,7 +255,7 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
     trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
     classes = Classes(("sky", "tree", "road"), colors, "ids", (0, 1, 2))
-    save_release(tmp_path, trained.student, classes, 64, trained.released_tensors(), {})
+    save_release(tmp_path, trained.student, classes, 64, None, trained.released_tensors(), {})
     torch.manual_seed(1)
     method = METHODS[name](Network(CLASSES, "lcnet_035", weights="none"))
     fresh = {k: v.clone() for k, v in method.student.state_dict().items()}

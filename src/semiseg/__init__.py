@@ -4,6 +4,7 @@ The same functions stand on the command line; torch is imported when one of them
 """
 
 from semiseg._version import __version__
+from semiseg.deliver.check import check
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.model import Model, load
@@ -21,6 +22,7 @@ __all__ = [
     "RunError",
     "SemisegError",
     "__version__",
+    "check",
     "demo",
     "evaluate",
     "load",

@@ -13,6 +13,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
+from semiseg.deliver.check import check
 from semiseg.deliver.compare import percent, score_table
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
@@ -21,6 +22,7 @@ from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "check": check,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
@@ -63,7 +65,10 @@ def _run(command: str, values: dict[str, Any]) -> None:
     as_json = values.pop("json", False)
     values.pop("config", None)
     result = COMMANDS[command](**values)
-    if command == "evaluate":
+    if command == "check":
+        print(json.dumps(result.to_dict(), indent=2) if as_json else result.text())
+        sys.exit(0 if result.ok else 1)
+    elif command == "evaluate":
         print(json.dumps(result, indent=2) if as_json else score_table(result))
     elif command == "train":
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
@@ -86,8 +91,8 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
         if name == "train":
             sub.add_argument("--config", action="config", help="settings from a YAML file")
         sub.add_function_arguments(function, skip={"options"}, as_positional=True)
-        if name == "evaluate":
-            sub.add_argument("--json", action="store_true", help="print the scores as JSON")
+        if name in ("check", "evaluate"):
+            sub.add_argument("--json", action="store_true", help="print what was found as JSON")
         if name == "train" and words[:1] == ["train"]:
             from semiseg.methods import method_class
 
@@ -118,7 +123,11 @@ def _method_name(words: Sequence[str]) -> str:
 
 
 def _spelled_out(words: list[str]) -> list[str]:
-    """The words as the parser takes them: `--split-seed` as `--split_seed`, switches as `=true`."""
+    """The words as the parser takes them.
+
+    `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
+    of `--range 0,4095` get their brackets.
+    """
     function = COMMANDS.get(words[0]) if words else None
     parameters = inspect.signature(function).parameters if function else {}
     result = []
@@ -126,7 +135,10 @@ def _spelled_out(words: list[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag.startswith("--"):
             name = flag[2:].replace("-", "_")
-            switch = name in parameters and parameters[name].annotation == "bool"
+            kind = parameters[name].annotation if name in parameters else ""
+            switch = kind == "bool"
+            if kind.startswith("tuple") and i + 1 < len(words) and not equals:
+                words[i + 1] = f"[{words[i + 1].strip('[]()')}]"
             if switch and not equals and words[i + 1 : i + 2] not in (["true"], ["false"]):
                 equals, value = "=", "true"
             word = f"--{name}{equals}{value}"

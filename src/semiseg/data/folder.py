@@ -11,24 +11,37 @@ DATA/
   classes.yaml  names, ids and colours of the classes; optional
 ```
 
-An image of `train` without a mask of its stem is unlabelled.
+An image of `train` without a mask of its stem is unlabelled. Other shapes of the folder, by what is
+there; the first that fits counts:
+
+* `train.txt`, maybe `val.txt` and `test.txt`: an image a line, with its mask or without
+  (`lists.listed_samples`). The lists decide; nothing else is read.
+* `SegmentationClass/`: VOC's layout, which CVAT exports (`lists.voc_samples`).
+* `images/train/` and `masks/train/`, and so on: the splits lie within.
+* `images/` and `masks/`: all of it is `train`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.data.images import image_size, list_images
-from semiseg.data.masks import Classes, MaskScan, infer_classes, read_classes, scan_mask
+from semiseg.data.classes import infer_classes, read_classes
+from semiseg.data.classes_file import classes_files
+from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_images
+from semiseg.data.lists import listed_samples, voc_samples
+from semiseg.data.masks import Classes, MaskScan, scan_mask
+from semiseg.data.pairs import by_name, pair
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
 SPLITS = ("train", "val", "test")
 _TREE = (
     "Expected DATA/train/images and DATA/train/masks (a mask has its image's name), "
-    "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled."
+    "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled; or DATA/images and "
+    "DATA/masks, or DATA/train.txt with an image and its mask a line, or a CVAT export with "
+    "DATA/JPEGImages and DATA/SegmentationClass."
 )
 
 
@@ -55,80 +68,153 @@ class DataFolder:
     notes: tuple[str, ...]
 
 
-def open_folder(root: Path, classes_file: Path | None = None) -> DataFolder:
+def open_folder(
+    root: Path,
+    classes_file: Path | None = None,
+    scan: Callable[[Path], MaskScan] = scan_mask,
+) -> DataFolder:
     """Read a data folder: list the images, scan every mask, settle the classes.
 
     Args:
         root: the folder, laid out as this module's docstring draws it.
-        classes_file: instead of `root/classes.yaml`.
+        classes_file: instead of `root/classes.yaml` or `root/labelmap.txt`, in either form.
+        scan: gives what is in a mask; whoever has read the masks already need not read them again.
 
     Raises:
         DataError: no folder, no images, no masks, unreadable masks, masks of another size than
-            their image, or masks that do not fit the classes.
+            their image, masks that do not fit the classes, or an image in two splits.
     """
     found = {split: find_samples(root, split) for split in SPLITS}
     samples = {split: pairs for split, (pairs, _) in found.items()}
     notes = [note for _, split_notes in found.values() for note in split_notes]
+    _apart(samples)
+    notes += [note for split in SPLITS[1:] for note in _blank(split, samples[split])]
     labeled = [s for split in SPLITS for s in samples[split] if s.mask is not None]
     if not any(s.mask for s in samples["train"]):
         raise DataError(
-            f"{root / 'train'} has no mask that belongs to one of its images: nothing can be "
-            f"learned. {_TREE}"
+            f"{root} has no mask that belongs to one of its {len(samples['train'])} training "
+            f"images: nothing can be learned. {''.join(f'{note}. ' for note in notes)}{_TREE}"
         )
-    scans = [scan_mask(s.mask) for s in labeled if s.mask is not None]
-    for sample, scan in zip(labeled, scans, strict=True):
-        _same_size(sample, scan)
-    path = classes_file or root / "classes.yaml"
-    if classes_file is not None and not path.is_file():
-        raise DataError(f"{path} does not exist; --classes names a YAML file with the classes.")
-    classes, said = read_classes(path, scans) if path.is_file() else infer_classes(scans)
+    scans = [scan(s.mask) for s in labeled if s.mask is not None]
+    for sample, found_mask in zip(labeled, scans, strict=True):
+        _same_size(sample, found_mask)
+    classes, said = settle_classes(root, classes_file, scans)
     pixels = _pixels(scans, classes)
     val, test = (tuple(s for s in samples[x] if s.mask is not None) for x in ("val", "test"))
-    train = (*samples["train"], *_extra(root))
-    return DataFolder(root, classes, train, val, test, pixels, (said, *notes))
+    extra, more = find_unlabeled(root)
+    train = (*samples["train"], *extra)
+    return DataFolder(root, classes, train, val, test, pixels, (*said, *notes, *more))
 
 
 def find_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
-    """The images of one split with their masks, and notes on masks without an image.
+    """The images of one split with their masks, and notes on what is passed over.
+
+    Of `train`, those below `unlabeled` are left to `find_unlabeled`.
 
     Raises:
-        DataError: no such folder, two images or two masks of one name, or no training images.
+        DataError: no such folder, two images or two masks of one name, two masks for one image, a
+            list that does not fit, or no training images.
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. {_TREE}")
-    images = _by_name(root / split / "images")
-    if split == "train" and not images:
-        raise DataError(f"{root / split / 'images'} holds no images. {_TREE}")
-    masks = _by_name(root / split / "masks")
-    lonely = sorted(set(masks) - set(images))
-    notes = []
-    if lonely:
-        notes.append(
-            f"{len(lonely)} masks in {root / split / 'masks'} belong to no image and are passed "
-            f"over (first: {masks[lonely[0]].name})"
+    lists = _lists(root)
+    if lists:
+        samples = listed_samples(root, lists[split]) if split in lists else []
+        notes: list[str] = []
+    elif (root / "SegmentationClass").is_dir():
+        samples, notes = voc_samples(root, split)
+    else:
+        samples, notes = pair(*_folders(root, split))
+    if split == "train" and not samples:
+        raise DataError(_nothing(root, lists))
+    return samples, notes
+
+
+def _lists(root: Path) -> dict[str, Path]:
+    """The lists in the folder, by split."""
+    return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}
+
+
+def _folders(root: Path, split: str) -> tuple[Path, Path]:
+    """The folders of a split's images and masks, there or not."""
+    within = root / split / "images", root / split / "masks"
+    without = root / "images", root / "masks"
+    if within[0].is_dir():
+        return within
+    if all((folder / "train").is_dir() for folder in without):
+        return without[0] / split, without[1] / split
+    return without if split == "train" and without[0].is_dir() else within
+
+
+def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
+    """What to say where there is no image to train on."""
+    if lists:
+        return (
+            f"{root} holds {', '.join(p.name for p in lists.values())}, but no train.txt: no image "
+            "is listed to train on. Write one, with an image and its mask a line, or remove the "
+            "other lists."
         )
-    return [Sample(name, path, masks.get(name)) for name, path in images.items()], notes
+    held = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if p.name[0] != ".")
+    shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "")
+    return (
+        f"{root / 'train' / 'images'} holds no images, nor is there another folder of training "
+        f"images: {root} holds {shown or 'nothing'}. {_TREE} Images are files of the suffixes "
+        f"{', '.join(IMAGE_SUFFIXES)}."
+    )
 
 
-def _extra(root: Path) -> list[Sample]:
-    """The images below `unlabeled/images`, or below `unlabeled` where there is no such folder."""
+def _apart(samples: Mapping[str, Sequence[Sample]]) -> None:
+    """Raises for an image in two splits."""
+    split_of: dict[Path, str] = {}
+    for split, some in samples.items():
+        twice = [s for s in some if split_of.setdefault(s.image, split) != split]
+        if twice:
+            raise DataError(
+                f"{len(twice)} images are listed in {split_of[twice[0].image]} and in {split} "
+                f"(first: {twice[0].image}): what was trained on cannot be scored. Remove them "
+                "from one of the lists."
+            )
+
+
+def _blank(split: str, samples: Sequence[Sample]) -> list[str]:
+    blank = sum(s.mask is None for s in samples)
+    if not blank:
+        return []
+    return [f"{blank} of {len(samples)} images of {split} have no mask and are not scored"]
+
+
+def settle_classes(
+    root: Path, classes_file: Path | None, scans: Sequence[MaskScan]
+) -> tuple[Classes, list[str]]:
+    """The classes as a file names them or as the masks hold them, and what to say of it."""
+    if classes_file is not None and not classes_file.is_file():
+        raise DataError(
+            f"{classes_file} does not exist; --classes names a file in the form of classes.yaml or "
+            "labelmap.txt."
+        )
+    there = classes_files(root)
+    path = classes_file or next(iter(there), None)
+    classes, said = read_classes(path, scans) if path else infer_classes(scans)
+    unread = [str(p) for p in there if p != path]
+    return classes, [said, *[f"{p} is passed over" for p in unread]]
+
+
+def find_unlabeled(root: Path) -> tuple[list[Sample], list[str]]:
+    """The images of `unlabeled`, and a note where lists decide and they are passed over.
+
+    They lie below `unlabeled/images`, or below `unlabeled` where there is no such folder.
+
+    Raises:
+        DataError: two images of one name.
+    """
     folder = root / "unlabeled"
     folder = folder / "images" if (folder / "images").is_dir() else folder
-    return [Sample(f"unlabeled/{name}", path, None) for name, path in _by_name(folder).items()]
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    """Image files by their path below `folder` without the suffix, sorted by that name."""
-    found: dict[str, Path] = {}
-    for path in list_images(folder) if folder.is_dir() else []:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise DataError(
-                f"{found[name]} and {path} have the same name, so that it is not clear which of "
-                "them belongs to which mask. Rename or remove one."
-            )
-        found[name] = path
-    return dict(sorted(found.items()))
+    files = list_images(folder) if folder.is_dir() else []
+    if files and _lists(root):
+        note = f"{len(files)} images of {folder} count only where train.txt lists them"
+        return [], [note]
+    named = by_name(files, folder)
+    return [Sample(f"unlabeled/{name}", path, None) for name, path in named.items()], []
 
 
 def _same_size(sample: Sample, scan: MaskScan) -> None:
@@ -150,6 +236,6 @@ def _pixels(scans: Iterable[MaskScan], classes: Classes) -> dict[Path, dict[int,
         codes = {c & 0xFF if grey else c: n for c, n in scan.counts.items()}
         strange = sorted(set(codes) - set(index))
         if strange:
-            raise DataError(classes.unknown(strange, scan.path))
+            raise DataError(classes.unknown(strange, scan.path, scan.labels))
         result[scan.path] = {index[c]: n for c, n in codes.items() if index[c] != IGNORE_INDEX}
     return result

@@ -1,80 +1,157 @@
-"""Image files: which are read, how they are opened, what is said of a broken one."""
+"""Image files: which are read, how they are opened, what is said of a broken or strange one."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from semiseg.errors import DataError
+from semiseg.data.tiff import fault_of_header, fault_of_pages
+from semiseg.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are broken, or no images at all."""
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
-def list_images(folder: Path) -> list[Path]:
-    """All image files below `folder`, sorted by their path; what is hidden is left out."""
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """All files below `folder` with these suffixes, sorted; what is hidden is left out."""
     return sorted(
         p
         for p in folder.rglob("*")
-        if p.suffix.lower() in IMAGE_SUFFIXES
+        if p.suffix.lower() in suffixes
         and not any(part.startswith(".") for part in p.relative_to(folder).parts)
         and p.is_file()
     )
 
 
-def read_image(path: Path) -> Image.Image:
+def list_images(folder: Path) -> list[Path]:
+    """All image files below `folder`, sorted by their path; what is hidden is left out."""
+    return list_files(folder, IMAGE_SUFFIXES)
+
+
+def read_image(path: Path, value_range: tuple[float, float] | None = None) -> Image.Image:
     """The image in RGB, turned upright as its EXIF data say.
 
-    Raises:
-        DataError: the file cannot be decoded, or is cut off.
-    """
-    try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(_eight_bits(file, path)).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} cannot be read as an image ({error}). Replace the file or remove it."
-        ) from error
+    Grey, RGB, palette and CMYK images are read, transparency is dropped, and of an animation the
+    first frame is taken. A TIFF of several pages of one size is refused, since nobody knows whether
+    they are moments, depths or channels; smaller pages, such as a map's overviews, are passed over.
+    So is a TIFF of other channels than these: which of them are the image has to be chosen first.
 
-
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """The image with 8 bits a channel; 16 bits are scaled by the range of the type.
+    Args:
+        path: the image's file.
+        value_range: the values that become black and white in grey images of 16 or 32 bits or of
+            floating-point numbers; what lies outside is clipped, NaN is black. Without it 16 bits
+            are scaled by the range of the type. Images of 8 bits are not changed.
 
     Raises:
-        DataError: the pixels are floating-point numbers or exceed 16 bits, so that nobody knows
-            what is black and what is white.
+        DataError: the file cannot be decoded, is cut off, or holds no image as described.
+        ConfigError: the range is empty.
     """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image)
-        low, high = values.min(), values.max()
-        if image.mode == "F" or low < 0 or high > 65535:
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise ConfigError(
+            f"The value range {value_range[0]:g} to {value_range[1]:g} is empty; name the value of "
+            "black first, then a higher one for white."
+        )
+    with _checked(path) as file:
+        if value_range is not None and _deep_color(file):
             raise DataError(
-                f"{path} holds values from {low} to {high}; an image has 8 or 16 bits a channel. "
-                "Scale it to one of these."
+                f"{path} holds colours of 16 bits, which are read by their upper 8 bits: a value "
+                "range cannot be applied. Scale it to 8 bits, or use it without a range."
             )
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    return image
+        return _eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
+
+
+def _deep_color(file: Image.Image) -> bool:
+    """Whether an image that was opened, but not loaded, has colours of 16 bits."""
+    return ";16" in str(getattr(file, "tile", "")) and not file.mode.startswith("I")
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from its header alone.
 
     Raises:
-        DataError: the header cannot be read.
+        DataError: the header cannot be read, or tells of no image as `read_image` takes it.
     """
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-            # Of a TIFF, Pillow gives the size and the pixels upright already.
-            turned = file.format != "TIFF"
-            sideways = turned and file.getexif().get(_EXIF_ORIENTATION, 1) in _SIDEWAYS
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} cannot be read as an image ({error}). Replace the file or remove it."
-        ) from error
+    with _checked(path) as file:
+        width, height = file.size
+        # Of a TIFF, Pillow gives the size and the pixels upright already.
+        turned = file.format != "TIFF"
+        sideways = turned and file.getexif().get(_EXIF_ORIENTATION, 1) in _SIDEWAYS
     return (height, width) if sideways else (width, height)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """The image file, open, its pixels not yet read."""
+    # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
+    with path.open("rb") as stream, Image.open(stream) as file:
+        yield file
+
+
+def reason(error: Exception) -> str:
+    """What Pillow says of a file that it cannot read."""
+    unknown = isinstance(error, UnidentifiedImageError)  # its text names our stream, not the file
+    return "it is of no known format" if unknown else str(error)
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[Image.Image]:
+    """The image file, open; what goes wrong with it, then or later, is a DataError."""
+    try:
+        with open_image(path) as file:
+            if isinstance(file, TiffImagePlugin.TiffImageFile):
+                fault = fault_of_pages(file)
+                if fault:
+                    raise DataError(f"{path} {fault}")
+            yield file
+    except UNREADABLE as error:
+        fault = fault_of_header(path)
+        if fault:
+            raise DataError(f"{path} {fault}") from None
+        raise DataError(
+            f"{path} cannot be read as an image ({reason(error)}). Replace the file or remove it."
+        ) from error
+
+
+def _eight_bits(
+    image: Image.Image, path: Path, value_range: tuple[float, float] | None
+) -> Image.Image:
+    """The image with 8 bits a channel.
+
+    Raises:
+        DataError: without a range, the pixels are floating-point numbers or exceed 16 bits, so that
+            nobody knows what is black and what is white.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if value_range is not None:
+        low, high = value_range
+        scaled = ((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255)
+        return Image.fromarray(np.nan_to_num(scaled).round().astype(np.uint8))
+    if image.mode in ("I", "F"):
+        least, most = values.min(), values.max()
+        if image.mode == "F" or least < 0 or most > 65535:
+            raise DataError(
+                f"{path} holds values from {least} to {most}; an image has 8 or 16 bits a channel. "
+                "Scale it to one of these, or give a value range: the values that become black and "
+                "white."
+            )
+    return Image.fromarray((values >> 8).astype(np.uint8))

@@ -1,7 +1,8 @@
-"""Masks on disk become class indices: ids, palette or RGB colours; inferred where not said.
+"""Masks on disk become class indices: ids, palette, RGB colours or LabelMe's shapes.
 
-A pixel of a mask carries a *code*: the id itself, or the colour packed as `r << 16 | g << 8 | b`.
-`Classes` says which code means which class, and turns a mask into indices and back.
+A pixel of a mask carries a *code*: the id itself, the colour packed as `r << 16 | g << 8 | b`, or a
+hash of the label (`labelme.label_code`). `Classes` says which code means which class, and turns a
+mask into indices and back; `classes.py` finds the classes out.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.data.images import UNREADABLE, open_image, reason
+from semiseg.data.labelme import read_shapes
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
 
-Encoding = Literal["ids", "colors"]
+Encoding = Literal["ids", "colors", "labels"]
 Color = tuple[int, int, int]
 MAX_CLASSES = 255
+DRAWN = ".json"
+"""The suffix of LabelMe's files."""
+_KINDS: dict[Encoding, str] = {"ids": "ids", "colors": "colours", "labels": "LabelMe's shapes"}
+_NO_LABELS: Mapping[int, str] = MappingProxyType({})
 _SMEARED = 256  # more codes than this in one mask is no annotation but a lossy picture
 
 
@@ -32,7 +39,7 @@ class Classes:
     Attributes:
         names: one name a class, unique; the position is the class index.
         colors: one display colour a class; in colour masks also its code.
-        encoding: whether the masks hold ids or colours.
+        encoding: whether the masks hold ids, colours or labels.
         codes: the code of each class.
         ignored: the codes of pixels that are neither taught nor scored.
     """
@@ -68,12 +75,15 @@ class Classes:
             ignored=tuple(values["ignored"]),
         )
 
-    def encode(self, codes: NDArray[np.int32], where: object) -> NDArray[np.uint8]:
+    def encode(
+        self, codes: NDArray[np.int32], where: object, labels: Mapping[int, str] = _NO_LABELS
+    ) -> NDArray[np.uint8]:
         """Class indices `(H, W)` for a mask's codes `(H, W)`; 255 where ignored.
 
         Args:
             codes: the pixels as `read_codes` gives them for this encoding.
             where: the mask's file, for the error.
+            labels: the labels of the codes, for the error.
 
         Raises:
             DataError: a code belongs to no class.
@@ -87,25 +97,28 @@ class Classes:
         place = np.searchsorted(known, codes).clip(max=len(known) - 1)
         if not np.array_equal(known[place], codes):
             strange = np.unique(codes[known[place] != codes])
-            raise DataError(self.unknown(strange.tolist(), where))
+            raise DataError(self.unknown(strange.tolist(), where, labels))
         indices: NDArray[np.uint8] = index[place]
         return indices
 
-    def unknown(self, codes: list[int], where: object) -> str:
+    def unknown(
+        self, codes: list[int], where: object, labels: Mapping[int, str] = _NO_LABELS
+    ) -> str:
         """The sentence about codes that belong to no class."""
-        shown = ", ".join(spell(c, self.encoding) for c in codes[:5])
+        shown = ", ".join(spell(c, self.encoding, labels) for c in codes[:5])
         more = ", ..." if len(codes) > 5 else ""
-        what = "ids" if self.encoding == "ids" else "colours"
+        what = "labels" if self.encoding == "labels" else _KINDS[self.encoding]
+        named = dict(zip(self.codes, self.names, strict=True))
         return (
             f"{where} holds {what} that belong to no class: {shown}{more}. Known: "
-            f"{', '.join(spell(c, self.encoding) for c in self.codes[:20])}. "
-            "Correct the mask, or name these classes in classes.yaml."
+            f"{', '.join(spell(c, self.encoding, named) for c in self.codes[:20])}. "
+            "Correct the mask, or name these in classes.yaml, as classes or under `ignore:`."
         )
 
     def to_image(self, mask: NDArray[np.uint8]) -> Image.Image:
         """A palette image of class indices `(H, W)`: ids as in the masks, shown in the colours.
 
-        In colour data sets the index is the class index, and the palette holds the colours.
+        With colours or labels the values are class indices, and the palette holds the colours.
         """
         palette = np.zeros((256, 3), dtype=np.uint8)
         small = self.encoding == "ids" and max(self.codes) < 256
@@ -119,19 +132,43 @@ class Classes:
         return image
 
 
-def spell(code: int, encoding: Encoding) -> str:
-    """A code as a person would write it: `7` or `#00ff00`."""
+def spell(code: int, encoding: Encoding, labels: Mapping[int, str] = _NO_LABELS) -> str:
+    """A code as a person would write it: `7`, `#00ff00` or `crop`."""
+    if encoding == "labels":
+        return labels.get(code, str(code))
     return str(code) if encoding == "ids" else f"#{code:06x}"
 
 
-def read_codes(path: Path) -> tuple[NDArray[np.int32], Encoding]:
-    """The codes `(H, W)` of a mask and whether they are ids or packed colours.
+class Codes(NamedTuple):
+    """The pixels of a mask.
+
+    Attributes:
+        values: `(H, W)` the code of each pixel.
+        encoding: what the codes are.
+        labels: the labels of the codes, or empty.
+    """
+
+    values: NDArray[np.int32]
+    encoding: Encoding
+    labels: Mapping[int, str]
+
+
+def read_codes(path: Path) -> Codes:
+    """The codes of a mask, and whether they are ids, packed colours or hashed labels.
 
     Raises:
-        DataError: the file cannot be decoded, or holds neither ids nor colours.
+        DataError: the file cannot be decoded, or holds neither ids, nor colours, nor shapes.
     """
+    if path.suffix.lower() == DRAWN:
+        values, labels = read_shapes(path)
+        return Codes(values, "labels", labels)
+    values, encoding = _read_pixels(path)
+    return Codes(values, encoding, _NO_LABELS)
+
+
+def _read_pixels(path: Path) -> tuple[NDArray[np.int32], Encoding]:
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
                 return np.asarray(file).astype(np.int32), "ids"
@@ -141,9 +178,9 @@ def read_codes(path: Path) -> tuple[NDArray[np.int32], Encoding]:
                 rgb = np.asarray(file)[..., :3].astype(np.int32)
                 return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], "colors"
             mode = file.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(
-            f"{path} cannot be read as a mask ({error}). Replace the file or remove it."
+            f"{path} cannot be read as a mask ({reason(error)}). Replace the file or remove it."
         ) from error
     raise DataError(
         f"{path} is an image of mode {mode}; a mask holds ids (grey or palette) or RGB colours. "
@@ -157,18 +194,16 @@ def read_mask(path: Path, classes: Classes) -> Image.Image:
     Raises:
         DataError: the file cannot be decoded or holds codes of no class.
     """
-    codes, encoding = read_codes(path)
+    values, encoding, labels = read_codes(path)
     if encoding != classes.encoding:
-        if classes.encoding == "colors":
+        grey = encoding == "colors" and all(map(_is_grey, np.unique(values).tolist()))
+        if not grey or classes.encoding != "ids":
             raise DataError(
-                f"{path} holds ids, but the other masks hold colours. Convert it to RGB colours."
+                f"{path} holds {_KINDS[encoding]}, but the classes are told apart by "
+                f"{_KINDS[classes.encoding]}. Convert it, or remove it."
             )
-        if not all(map(_is_grey, np.unique(codes).tolist())):
-            raise DataError(
-                f"{path} holds colours, but the classes are told apart by ids. Convert it to ids."
-            )
-        codes = codes & 0xFF  # ids that were saved as grey RGB
-    return Image.fromarray(classes.encode(codes, path))
+        values = values & 0xFF  # ids that were saved as grey RGB
+    return Image.fromarray(classes.encode(values, path, labels))
 
 
 class MaskScan(NamedTuple):
@@ -176,10 +211,11 @@ class MaskScan(NamedTuple):
 
     Attributes:
         path: the mask's file.
-        encoding: ids or colours.
+        encoding: ids, colours or labels.
         counts: pixels of each code.
         size: width and height in pixels.
         palette: the colours of a palette image's ids, or empty.
+        labels: the labels of the codes in LabelMe's files, or empty; also those without a pixel.
     """
 
     path: Path
@@ -187,6 +223,7 @@ class MaskScan(NamedTuple):
     counts: dict[int, int]
     size: tuple[int, int]
     palette: dict[int, Color]
+    labels: Mapping[int, str] = _NO_LABELS
 
 
 def scan_mask(path: Path) -> MaskScan:
@@ -195,113 +232,61 @@ def scan_mask(path: Path) -> MaskScan:
     Raises:
         DataError: unreadable, or so many codes that the mask must be a lossy picture.
     """
-    codes, encoding = read_codes(path)
+    codes, encoding, labels = read_codes(path)
     values, counts = np.unique(codes, return_counts=True)
-    with Image.open(path) as file:
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    size = (codes.shape[1], codes.shape[0])
+    if encoding == "labels":
+        return MaskScan(path, encoding, found, size, {}, labels)
+    with open_image(path) as file:
         lossy = file.format in ("JPEG", "MPO")
+        flat = (file.getpalette() or []) if file.mode == "P" else []
     if len(values) > _SMEARED or lossy:
         raise DataError(
             f"{path} holds {len(values)} different values: it looks smeared by JPEG compression or "
             "by resizing with interpolation. Save the original mask as PNG."
         )
-    palette: dict[int, Color] = {}
-    with Image.open(path) as file:
-        if file.mode == "P":
-            flat = file.getpalette() or []
-            palette = {
-                int(v): (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2])
-                for v in values.tolist()
-                if 3 * v + 2 < len(flat)
-            }
-    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return MaskScan(path, encoding, found, (codes.shape[1], codes.shape[0]), palette)
+    palette = {
+        c: (flat[3 * c], flat[3 * c + 1], flat[3 * c + 2]) for c in found if c < len(flat) // 3
+    }
+    return MaskScan(path, encoding, found, size, palette, labels)
 
 
 def common_encoding(scans: Iterable[MaskScan]) -> tuple[list[MaskScan], Encoding]:
     """The scans in one encoding: RGB masks that are grey throughout are ids.
 
     Raises:
-        DataError: some masks hold ids and others colours.
+        DataError: the masks are of different kinds.
     """
     scans = list(scans)
+    drawn = [s for s in scans if s.encoding == "labels"]
     colored = [s for s in scans if s.encoding == "colors" and not all(map(_is_grey, s.counts))]
-    if not colored:
-        return [
-            s._replace(encoding="ids", counts={c & 0xFF: n for c, n in s.counts.items()})
-            if s.encoding == "colors"
-            else s
-            for s in scans
-        ], "ids"
     ids = [s for s in scans if s.encoding == "ids"]
-    if ids:
+    if drawn:
+        _one_kind(drawn, "LabelMe's shapes", [s for s in scans if s.encoding != "labels"], "pixels")
+        return scans, "labels"
+    if colored:
+        _one_kind(ids, "ids", [colored[0]], "colours")
+        return scans, "colors"
+    return [
+        s._replace(encoding="ids", counts={c & 0xFF: n for c, n in s.counts.items()})
+        if s.encoding == "colors"
+        else s
+        for s in scans
+    ], "ids"
+
+
+def _one_kind(some: list[MaskScan], kind: str, others: list[MaskScan], other: str) -> None:
+    """Raises if there are scans of both kinds."""
+    if some and others:
         raise DataError(
-            f"Some masks hold ids ({ids[0].path}, {len(ids)} in all) and others colours "
-            f"({colored[0].path}). Convert them to one kind."
+            f"Some masks hold {kind} ({some[0].path}, {len(some)} in all) and others {other} "
+            f"({others[0].path}). Convert them to one kind, or remove those of the other."
         )
-    return scans, "colors"
 
 
 def _is_grey(code: int) -> bool:
     return code >> 16 == code & 0xFF == code >> 8 & 0xFF
-
-
-def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
-    """Classes from the masks alone, and a sentence that says what was inferred.
-
-    Colours become ids in their sorted order, black first. Ids stand for themselves, 255 is ignored,
-    with two exceptions that would otherwise train on nonsense: masks of nothing but 0 and 255 are
-    binary, and a few widely spaced grey levels (0, 85, 170) are one class each.
-
-    Raises:
-        DataError: there is nothing to learn, or more classes than 255.
-    """
-    scans, encoding = common_encoding(scans)
-    found: set[int] = set().union(*(s.counts for s in scans))
-    codes = sorted(found)
-    if encoding == "colors":
-        said = f"the masks hold colours: {', '.join(spell(c, encoding) for c in codes[:20])}"
-        ignored: tuple[int, ...] = ()
-    else:
-        codes, ignored, said = _infer_ids(codes)
-    if len(found - set(ignored)) < 2:
-        held = ", ".join(spell(c, encoding) for c in sorted(found))
-        raise DataError(
-            f"All masks hold one class only ({held}); "
-            "a segmentation needs two. Check that the masks are the right files."
-        )
-    if len(codes) > MAX_CLASSES:
-        raise DataError(
-            f"The masks hold {len(codes)} classes, more than {MAX_CLASSES}. If they are smeared "
-            "colours, save the original masks as PNG; if not, merge classes in the masks."
-        )
-    palette: dict[int, Color] = {}
-    for scan in scans:
-        palette.update(scan.palette)
-    names = tuple(spell(c, encoding) for c in codes)
-    return Classes(names, _colors(codes, encoding, palette), encoding, tuple(codes), ignored), said
-
-
-def _infer_ids(found: list[int]) -> tuple[list[int], tuple[int, ...], str]:
-    """The ids that are classes, those that are ignored, and what to say."""
-    if found == [0, 255]:
-        return found, (), "the masks hold 0 and 255 only: binary, 255 is the foreground"
-    ids = [i for i in found if i != IGNORE_INDEX]
-    ignored = (IGNORE_INDEX,)
-    what = "; 255 is ignored" if IGNORE_INDEX in found else ""
-    if ids and ids[-1] >= 2 * len(ids) + 8 and ids[-1] - ids[0] >= 2 * len(ids):
-        return ids, ignored, f"the masks hold grey levels: {', '.join(map(str, ids[:20]))}{what}"
-    if ids:
-        ids = list(range(ids[-1] + 1))
-        what = f"the masks hold ids 0 to {ids[-1]}{what}"
-    return ids, ignored, what
-
-
-def _colors(
-    codes: list[int], encoding: Encoding, palette: Mapping[int, Color]
-) -> tuple[Color, ...]:
-    if encoding == "colors":
-        return tuple((c >> 16, c >> 8 & 0xFF, c & 0xFF) for c in codes)
-    return tuple(palette.get(c, default_color(i)) for i, c in enumerate(codes))
 
 
 def default_color(index: int) -> Color:
@@ -313,98 +298,3 @@ def default_color(index: int) -> Color:
     angles = (np.abs(((hue + np.array([0.0, 2 / 3, 1 / 3])) % 1.0) * 6 - 3) - 1).clip(0, 1)
     r, g, b = (level * (0.2 + 0.8 * angles)).round().astype(int).tolist()
     return (r, g, b)
-
-
-def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
-    """Classes as `classes.yaml` names them, and a sentence that says so.
-
-    Raises:
-        DataError: the file cannot be read, has another form, or does not fit the masks.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read as YAML ({error}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
-        raise DataError(
-            f"{path} has no list `classes:`. Write one name a class, or `- {{name: crop, id: 1}}` "
-            "or `- {name: crop, color: [0, 128, 0]}` a class."
-        )
-    strange = sorted(map(str, set(content) - {"classes", "ignore"}))
-    if strange:
-        raise DataError(f"{path}: unknown key '{strange[0]}'. Known: classes, ignore.")
-    entries = [_entry(path, i, e) for i, e in enumerate(content["classes"])]
-    names = [name for name, _, _ in entries]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice or not 2 <= len(names) <= MAX_CLASSES:
-        raise DataError(
-            f"{path}: class names must be unique ({', '.join(twice)} is not)."
-            if twice
-            else f"{path} names {len(names)} classes; 2 to {MAX_CLASSES} can be learned."
-        )
-    scans, encoding = common_encoding(scans)
-    listed = content.get("ignore")
-    if listed is None:
-        listed = []
-    if not isinstance(listed, list) or (
-        encoding == "colors" and listed and all(isinstance(v, int) for v in listed)
-    ):
-        listed = [listed]
-    ignored = tuple(_code(path, v) for v in listed)
-    colors = tuple(c or default_color(i) for i, (_, _, c) in enumerate(entries))
-    if encoding == "colors":
-        if any(c is None for _, _, c in entries):
-            raise DataError(
-                f"The masks hold colours ({scans[0].path}), but {path} gives no `color:` for "
-                f"class {next(n for n, _, c in entries if c is None)}."
-            )
-        codes = tuple(_pack(c) for c in colors)
-    else:
-        codes = tuple(i for _, i, _ in entries)
-        if IGNORE_INDEX not in codes:
-            ignored = (*ignored, IGNORE_INDEX)
-    if len(set(codes)) < len(codes) or set(codes) & set(ignored):
-        raise DataError(f"{path}: two classes share an id or a colour, or one is also ignored.")
-    return Classes(tuple(names), colors, encoding, codes, ignored), f"classes from {path}"
-
-
-def _entry(path: Path, position: int, entry: object) -> tuple[str, int, Color | None]:
-    """Name, id and colour of one line of `classes.yaml`."""
-    if isinstance(entry, (str, int)):
-        return str(entry), position, None
-    if not isinstance(entry, dict) or "name" not in entry:
-        raise DataError(f"{path}: class {position} has no name.")
-    strange = sorted(set(entry) - {"name", "id", "color"})
-    if strange:
-        raise DataError(
-            f"{path}: class {entry['name']} has an unknown key '{strange[0]}'. "
-            "Known: name, id, color."
-        )
-    number = entry.get("id", position)
-    if not isinstance(number, int) or not 0 <= number < 65536:
-        raise DataError(f"{path}: the id of class {entry['name']} is no number from 0 to 65535.")
-    color = _unpack(_code(path, entry["color"])) if "color" in entry else None
-    return str(entry["name"]), number, color
-
-
-def _code(path: Path, value: object) -> int:
-    """An id, `[r, g, b]` or `"#rrggbb"` as a code."""
-    if isinstance(value, int):
-        return value
-    if isinstance(value, list) and len(value) == 3 and all(v in range(256) for v in value):
-        r, g, b = value
-        return _pack((r, g, b))
-    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
-        try:
-            return int(value[1:], 16)
-        except ValueError:
-            pass
-    raise DataError(f'{path}: {value!r} is neither an id, nor [r, g, b], nor "#rrggbb".')
-
-
-def _pack(color: Color) -> int:
-    return color[0] << 16 | color[1] << 8 | color[2]
-
-
-def _unpack(code: int) -> Color:
-    return (code >> 16, code >> 8 & 0xFF, code & 0xFF)

@@ -46,7 +46,7 @@ def evaluate(
 
     model = load(run, accelerator)
     samples = _samples(Path(run), Path(data), split)
-    scenes = Scenes(samples, model.classes, model.release.size)
+    scenes = Scenes(samples, model.classes, model.release.size, model.release.value_range)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
     console = Console(stderr=True)

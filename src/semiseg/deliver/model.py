@@ -57,7 +57,7 @@ class Model:
         from semiseg.evaluation.inference import segment, to_working_size
 
         if isinstance(image, (str, Path)):
-            picture = read_image(Path(image))
+            picture = read_image(Path(image), self.release.value_range)
         elif isinstance(image, Image.Image):
             picture = image.convert("RGB")
         else:

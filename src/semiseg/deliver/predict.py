@@ -53,7 +53,7 @@ def predict(
         files.items(), "predict", console=console, disable=not console.is_terminal
     ):
         try:
-            picture = read_image(source)
+            picture = read_image(source, model.release.value_range)
         except DataError as error:
             failed.append(str(error))
             continue

@@ -36,6 +36,7 @@ class TrainingBatches(Dataset[Batch]):
         crop: side of the crop, in pixels.
         batch: images a batch, labelled and unlabelled each.
         key: the key of all draws.
+        value_range: the values that are black and white, see `read_image`.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class TrainingBatches(Dataset[Batch]):
         crop: int,
         batch: int,
         key: Key,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
+        self.value_range = value_range
         self.classes, self.size, self.crop, self.batch = classes, size, crop, batch
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = Order(labeled, self.keys["labeled"].child("order"))
@@ -67,7 +70,7 @@ class TrainingBatches(Dataset[Batch]):
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
         sample = self.labeled[position]
         key = self.keys["labeled"].child(position)
-        image = read_image(sample.image)
+        image = read_image(sample.image, self.value_range)
         if sample.mask is None:
             raise TypeError(f"{sample.name} has no mask")
         mask = read_mask(sample.mask, self.classes)
@@ -77,7 +80,7 @@ class TrainingBatches(Dataset[Batch]):
 
     def _unlabeled(self, samples: Order, position: int) -> tuple[Tensor, Tensor, Tensor]:
         key = self.keys["unlabeled"].child(position)
-        image = read_image(samples[position].image)
+        image = read_image(samples[position].image, self.value_range)
         view = draw_view(key.child("view"), image.size, self.size, self.crop, SCALE)
         weak = _tensor(view_image(image, view))
         strong = change(weak, STRONG, key.child("photometry"))

@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -167,6 +168,8 @@ def create(out: Path, settings: Mapping[str, object], split: Split) -> None:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, Path) else value
 
 
@@ -188,9 +191,8 @@ def finish(
     out: Path,
     module: TrainingModule,
     classes: Classes,
-    size: int,
     split: Split,
-    split_seed: int,
+    s: SimpleNamespace,
 ) -> dict[str, Any]:
     """Release the better of student and teacher after the last step, and write `scores.json`.
 
@@ -217,7 +219,7 @@ def finish(
         "steps": module.steps,
         "seconds": round(module.seconds, 1),
         "split": {
-            "seed": split_seed,
+            "seed": s.split_seed,
             **{name: list_hash(samples) for name, samples in lists.items()},
             "images": {name: len(samples) for name, samples in lists.items()},
         },
@@ -229,7 +231,7 @@ def finish(
     }
     about = {k: content[k] for k in ("method", "which", "miou", "labels", "steps", "split")}
     extra = module.method.released_tensors()
-    save_release(out, networks[which], classes, size, extra, about)
+    save_release(out, networks[which], classes, s.size, s.range, extra, about)
     # Last, since it is what makes the run a finished one.
     write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
     return content

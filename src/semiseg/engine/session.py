@@ -19,6 +19,8 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from semiseg.data.check import examine
+from semiseg.data.folder import DataFolder, open_folder
 from semiseg.data.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.draws import Key
@@ -27,7 +29,7 @@ from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
-from semiseg.errors import ConfigError, SemisegError, nearest
+from semiseg.errors import ConfigError, DataError, SemisegError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
@@ -47,6 +49,8 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
     for name in ("steps", "batch", "accumulate", "looks"):
         if settings[name] < 1:
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
+    if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
+        raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
     if settings["optimizer"] not in RATES:
         told = nearest(settings["optimizer"], RATES)
         raise ConfigError(f"There is no optimizer '{settings['optimizer']}'. {told}")
@@ -103,6 +107,21 @@ def say(sentences: Iterable[str]) -> None:
         console.print(f"· {sentence}", highlight=False, soft_wrap=True)
 
 
+def checked_folder(root: Path, classes_file: Path | None) -> DataFolder:
+    """Read a data folder after `semiseg check` found nothing that would spoil the training.
+
+    Raises:
+        DataError: it found something; the sentence names the files.
+    """
+    report, found = examine(root, classes_file)
+    errors = report.of("error")
+    if errors:
+        more = f" {len(errors) - 1} more with: semiseg check {root}" if len(errors) > 1 else ""
+        raise DataError(f"{errors[0].text}{more}")
+    say(warning.text for warning in report.of("warning"))
+    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan)
+
+
 def build_student(classes: int, s: SimpleNamespace) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
@@ -154,7 +173,14 @@ def training_loader(
         say([f"there are no unlabelled images: {learner.name} learns from the labelled ones alone"])
     unlabeled = split.unlabeled if learner.uses_unlabeled else ()
     batches = TrainingBatches(
-        split.labeled, unlabeled, classes, plan.size, plan.crop, s.batch, Key.of(s.seed, "data")
+        split.labeled,
+        unlabeled,
+        classes,
+        plan.size,
+        plan.crop,
+        s.batch,
+        Key.of(s.seed, "data"),
+        s.range,
     )
     return DataLoader(
         batches,
@@ -165,9 +191,11 @@ def training_loader(
     )
 
 
-def validation_loader(split: Split, classes: Classes, plan: Plan) -> DataLoader[Scene]:
+def validation_loader(
+    split: Split, classes: Classes, plan: Plan, s: SimpleNamespace
+) -> DataLoader[Scene]:
     """The loader of the validation images, one at a time."""
-    scenes = Scenes(split.val, classes, plan.size)
+    scenes = Scenes(split.val, classes, plan.size, s.range)
     return DataLoader(
         scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_interrupts
     )

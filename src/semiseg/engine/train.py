@@ -21,6 +21,7 @@ def train(
     seed: int = 0,
     split_seed: int = 0,
     classes: Path | None = None,
+    range: tuple[float, float] | None = None,
     size: int | None = None,
     crop: int | None = None,
     batch: int = 4,
@@ -55,6 +56,8 @@ def train(
         seed: seed of all random draws but the choice of labels.
         split_seed: seed of the choice of labels and of held-out validation images.
         classes: a YAML file with the classes, instead of `classes.yaml` in the data folder.
+        range: the values that are black and white in images of more than 8 bits, such as
+            `[0, 4095]`; the range of the type if not given.
         size: short side that images are scaled to, in pixels; from the data if not given.
         crop: side of the square training crops, in pixels; from the size if not given.
         batch: labelled images a batch; as many unlabelled ones beside them.
@@ -104,7 +107,6 @@ def train(
 
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
     """Train with all settings in one place; see `train`."""
-    from semiseg.data.folder import open_folder
     from semiseg.data.splits import make_split
     from semiseg.engine import run_folder, session
     from semiseg.methods import method_class
@@ -117,7 +119,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         return Run(s.out, scores)
     if not resume:
         run_folder.check(s.out, overwrite)
-    folder = open_folder(Path(s.data), None if s.classes is None else Path(s.classes))
+    folder = session.checked_folder(Path(s.data), None if s.classes is None else Path(s.classes))
     split = make_split(folder, str(s.labels), s.split_seed)
     device, s.threads = session.set_device(s.accelerator, s.threads)
     plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
@@ -137,10 +139,10 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     session.fit(
         module,
         session.training_loader(split, folder.classes, plan, s, learner, start),
-        session.validation_loader(split, folder.classes, plan),
+        session.validation_loader(split, folder.classes, plan, s),
         s,
         checkpoint,
         start,
     )
-    scores = run_folder.finish(s.out, module, folder.classes, plan.size, split, s.split_seed)
+    scores = run_folder.finish(s.out, module, folder.classes, split, s)
     return Run(s.out, scores)

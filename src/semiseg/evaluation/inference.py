@@ -37,9 +37,17 @@ class Scenes(Dataset[Scene]):
         samples: images with masks.
         classes: how to read the masks.
         size: short side at working size, in pixels.
+        value_range: the values that are black and white, see `read_image`.
     """
 
-    def __init__(self, samples: Sequence[Sample], classes: Classes, size: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        classes: Classes,
+        size: int,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.value_range = value_range
         self.samples = [(s.image, s.mask) for s in samples if s.mask is not None]
         self.classes = classes
         self.size = size
@@ -52,7 +60,7 @@ class Scenes(Dataset[Scene]):
         """Image and mask number `index`."""
         image, mask = self.samples[index]
         truth = torch.from_numpy(np.array(read_mask(mask, self.classes)))
-        return Scene(to_working_size(read_image(image), self.size), truth)
+        return Scene(to_working_size(read_image(image, self.value_range), self.size), truth)
 
 
 def to_working_size(image: Image.Image, size: int) -> Tensor:

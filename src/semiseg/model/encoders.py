@@ -116,8 +116,8 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
     if wrong:
         raise ConfigError(
             f"{path} does not fit the encoder {name}: {len(wrong)} of {len(own)} tensors are "
-            f"missing or of another shape (first: {wrong[0]}). Name the encoder that the file is for "
-            "with --encoder, or another file with --weights."
+            f"missing or of another shape (first: {wrong[0]}). Name the encoder that the file is "
+            "for with --encoder, or another file with --weights."
         )
     encoder.load_state_dict(found)
 

@@ -27,6 +27,7 @@ class Release(NamedTuple):
         network: in eval mode, on the CPU.
         classes: names, colours and codes of the classes.
         size: short side at working size, in pixels.
+        value_range: the values that are black and white in its images, see `read_image`.
         tensors: what the method added, such as `prototypes` and `seen`.
         about: the whole contents of `model.json`.
     """
@@ -34,6 +35,7 @@ class Release(NamedTuple):
     network: Network
     classes: Classes
     size: int
+    value_range: tuple[float, float] | None
     tensors: dict[str, Tensor]
     about: dict[str, Any]
 
@@ -43,6 +45,7 @@ def save_release(
     network: Network,
     classes: Classes,
     size: int,
+    value_range: tuple[float, float] | None,
     tensors: Mapping[str, Tensor],
     about: Mapping[str, Any],
 ) -> None:
@@ -53,6 +56,7 @@ def save_release(
         network: the network to release.
         classes: its classes.
         size: the working size it was trained at.
+        value_range: the values that are black and white in its images, or None.
         tensors: what else belongs to it, by name.
         about: further plain values for the json (method, scores).
     """
@@ -64,6 +68,7 @@ def save_release(
         "semiseg": __version__,
         "network": network.spec,
         "size": size,
+        "range": value_range,
         "classes": classes.to_dict(),
         **about,
     }
@@ -139,6 +144,8 @@ def load_release(folder: Path) -> Release:
             {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
         )
         classes = Classes.from_dict(about["classes"])
+        size = int(about["size"])
+        value_range = None if about["range"] is None else (about["range"][0], about["range"][1])
     except RunError:
         raise
     except Exception as error:  # a damaged file can fail in many ways
@@ -147,4 +154,4 @@ def load_release(folder: Path) -> Release:
         ) from error
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
     network.to(memory_format=torch.channels_last).eval()
-    return Release(network, classes, int(about["size"]), rest, about)
+    return Release(network, classes, size, value_range, rest, about)

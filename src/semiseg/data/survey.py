@@ -1,0 +1,283 @@
+"""Everything in a data folder, read to its end; what cannot be read is written down, not raised."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import UnidentifiedImageError
+
+from semiseg.data.classes import infer_classes, read_classes
+from semiseg.data.classes_file import classes_files
+from semiseg.data.findings import Finding
+from semiseg.data.folder import SPLITS, find_samples
+from semiseg.data.images import IMAGE_SUFFIXES, list_files
+from semiseg.data.masks import DRAWN, Classes, MaskScan
+from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
+from semiseg.errors import DataError
+from semiseg.types import IGNORE_INDEX, Sample
+
+_MASK_SUFFIXES = (*IMAGE_SUFFIXES, DRAWN)
+Progress = Callable[[int, int], None]
+"""Told after each file how many are done, and of how many."""
+
+
+class Problem(NamedTuple):
+    """Why a file is of no use: the reason, and whether it is a mask smeared beyond recognition."""
+
+    reason: str
+    smeared: bool
+
+
+_Scan = Callable[[Path], ImageScan] | Callable[[Path], MaskLook]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is in a data folder.
+
+    Attributes:
+        root: the folder.
+        samples: by split: `train`, `unlabeled`, `val`, `test`.
+        listing: findings on names and folders.
+        images: the images that can be decoded.
+        masks: the masks that can be read.
+        problems: the other files.
+        classes: None if they could not be settled; then `inferred` says why.
+        named: whether a file names the classes.
+        inferred: how the classes were found.
+        pixels: for each mask the pixels of each class index in it, 255 for ignored ones; masks
+            with unknown codes and smeared ones are left out.
+        unknown: the codes that belong to no class, by mask.
+    """
+
+    root: Path
+    samples: Mapping[str, Sequence[Sample]]
+    listing: tuple[Finding, ...]
+    images: Mapping[Path, ImageScan]
+    masks: Mapping[Path, MaskLook]
+    problems: Mapping[Path, Problem]
+    classes: Classes | None
+    named: bool
+    inferred: str
+    pixels: Mapping[Path, Mapping[int, int]]
+    unknown: Mapping[Path, Sequence[int]]
+
+    def name(self, path: Path) -> str:
+        """A file's path below the folder."""
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+
+    def labeled(self, *splits: str) -> Iterator[tuple[Sample, Path]]:
+        """The samples of the splits that have masks, with these."""
+        for split in splits:
+            for sample in self.samples[split]:
+                if sample.mask is not None:
+                    yield sample, sample.mask
+
+    def occurring(self, split: str) -> set[int]:
+        """The class indices in the masks of a split."""
+        found = {c for _, mask in self.labeled(split) for c in self.pixels.get(mask, ())}
+        return found - {IGNORE_INDEX}
+
+
+def survey(
+    root: Path, classes_file: Path | None, value_range: ValueRange, progress: Progress
+) -> Survey:
+    """Read all images and masks of a data folder; see `check.examine`.
+
+    Raises:
+        DataError: there is no such folder, or no such file of classes.
+    """
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}.")
+    if classes_file is not None and not classes_file.is_file():
+        raise DataError(f"{classes_file} does not exist; --classes names a file with the classes.")
+    found = {split: _samples(root, split) for split in SPLITS} | {"unlabeled": _unlabeled(root)}
+    order = ("train", "unlabeled", "val", "test")
+    samples = {split: found[split][0] for split in order}
+    listing = tuple(dict.fromkeys(finding for split in order for finding in found[split][1]))
+    everything = [s for split in order for s in samples[split]]
+    images, masks, problems = _scan(ScanCache(root, value_range), everything, progress)
+    path = classes_file or next(iter(classes_files(root)), None)
+    named = path is not None
+    # A smeared mask among good ones must not invent classes; where a file names them it cannot.
+    scans = [look.scan for look in masks.values() if named or not look.smeared]
+    classes, inferred = _settle(path, scans)
+    pixels: dict[Path, dict[int, int]] = {}
+    unknown: dict[Path, list[int]] = {}
+    for mask, look in masks.items():
+        counts, strange = _by_class(look.scan, classes) if classes else ({}, [])
+        if strange:
+            unknown[mask] = strange
+        elif classes and (named or not look.smeared):
+            pixels[mask] = counts
+    return Survey(
+        root, samples, listing, images, masks, problems, classes, named, inferred, pixels, unknown
+    )
+
+
+def _samples(root: Path, split: str) -> tuple[list[Sample], list[Finding]]:
+    """The samples of one split; where names are not clear, the first file of each name."""
+    try:
+        samples, notes = find_samples(root, split)
+    except DataError as error:
+        told = Finding("error", "layout", str(error).rstrip("."))
+        folders = _folders(root, split)
+        if folders is None:
+            return [], [told]
+        images, twice = _by_name(root, folders[0], IMAGE_SUFFIXES)
+        masks, again = _by_name(root, folders[1], _MASK_SUFFIXES)
+        samples = [Sample(name, path, masks.get(name)) for name, path in images.items()]
+        return samples, _duplicates(twice + again) or [told]
+    used = {s.mask for s in samples}
+    # Images without a mask are named by a rule.
+    notes = [note for note in notes if "have no mask and are not scored" not in note]
+    return samples, [_passed_over(root, split, note, used) for note in notes]
+
+
+def _folders(root: Path, split: str) -> tuple[Path, Path] | None:
+    """Where images and masks of a split lie, if it is by their names that they belong together."""
+    if (root / "SegmentationClass").is_dir() or _listed(root):
+        return None
+    images, masks = root / "images", root / "masks"
+    pairs = [(root / split / "images", root / split / "masks"), (images / split, masks / split)]
+    if split == "train":
+        pairs.append((images, masks))
+    return next((pair for pair in pairs if pair[0].is_dir()), None)
+
+
+def _listed(root: Path) -> bool:
+    """Whether lists say which images there are."""
+    return any((root / f"{split}.txt").is_file() for split in SPLITS)
+
+
+def _passed_over(root: Path, split: str, note: str, used: Set[Path | None]) -> Finding:
+    """What `find_samples` passed over, with all files where they are masks in a folder."""
+    if "belong to no image" not in note:
+        return Finding("note", "layout", note.rstrip("."))
+    folders = _folders(root, split)
+    lonely = list_files(folders[1], _MASK_SUFFIXES) if folders else []
+    lonely = [path for path in lonely if path not in used]
+    return Finding(
+        "warning",
+        "mask-without-image",
+        "Masks that belong to no image and are passed over" if lonely else note.rstrip("."),
+        tuple(p.relative_to(root).as_posix() for p in lonely),
+        remedy="Give each the name of its image, or remove it.",
+    )
+
+
+def _unlabeled(root: Path) -> tuple[list[Sample], list[Finding]]:
+    """The images below `unlabeled/images`, or below `unlabeled` where there is no such folder."""
+    folder = root / "unlabeled"
+    folder = folder / "images" if (folder / "images").is_dir() else folder
+    images, twice = _by_name(root, folder, IMAGE_SUFFIXES)
+    if images and _listed(root):
+        what = f"{len(images)} images of {folder} count only where train.txt lists them"
+        return [], [Finding("note", "layout", what)]
+    return [Sample(f"unlabeled/{n}", path, None) for n, path in images.items()], _duplicates(twice)
+
+
+def _by_name(
+    root: Path, folder: Path, suffixes: tuple[str, ...]
+) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    """The first file of each name without suffix, and the pairs that share one."""
+    found: dict[str, Path] = {}
+    twice = []
+    for path in list_files(folder, suffixes):
+        first = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        if first != path:
+            twice.append((path.relative_to(root).as_posix(), first.relative_to(root).as_posix()))
+    return found, twice
+
+
+def _duplicates(twice: Sequence[tuple[str, str]]) -> list[Finding]:
+    if not twice:
+        return []
+    told = Finding(
+        "error",
+        "duplicate-name",
+        "Files of one name, so that it is not clear which image belongs to which mask",
+        tuple(path for path, _ in twice),
+        tuple(f" beside {first}" for _, first in twice),
+        "Rename or remove one of each.",
+    )
+    return [told]
+
+
+def _scan(
+    cache: ScanCache, samples: Sequence[Sample], progress: Progress
+) -> tuple[dict[Path, ImageScan], dict[Path, MaskLook], dict[Path, Problem]]:
+    """Decode all files, on several threads, and keep what was found for the next time."""
+    jobs: list[tuple[_Scan, Path]] = [(cache.image, s.image) for s in samples]
+    jobs += [(cache.mask, s.mask) for s in samples if s.mask is not None]
+    images: dict[Path, ImageScan] = {}
+    masks: dict[Path, MaskLook] = {}
+    problems: dict[Path, Problem] = {}
+    try:
+        # Pillow warns of large images and of odd metadata; what matters is whether it can decode.
+        with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            warnings.simplefilter("ignore")
+            for done, (path, found) in enumerate(pool.map(_attempt, jobs), 1):
+                if isinstance(found, ImageScan):
+                    images[path] = found
+                elif isinstance(found, MaskLook):
+                    masks[path] = found
+                else:
+                    problems[path] = found
+                progress(done, len(jobs))
+    finally:  # also when it is interrupted: the next time goes on from there
+        cache.save()
+    return images, masks, problems
+
+
+def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskLook | Problem]:
+    """Scan a file without raising anything: a decoder may stumble over bytes in any way."""
+    scan, path = job
+    try:
+        return path, scan(path)
+    except DataError as error:
+        if error.__cause__ is not None:
+            return path, Problem(_reason(error.__cause__), smeared=False)
+        told = str(error)
+        reason = told.removeprefix(str(path)).lstrip(" ,").rstrip(".")
+        return path, Problem(reason, smeared="smeared" in told)
+    except Exception as error:
+        return path, Problem(_reason(error), smeared=False)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "is no image of a known format"
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _settle(path: Path | None, scans: Sequence[MaskScan]) -> tuple[Classes | None, str]:
+    """The classes and how they were found, or None and what hinders."""
+    if not scans:
+        return None, ""
+    try:
+        return infer_classes(scans) if path is None else read_classes(path, scans)
+    except DataError as error:
+        return None, str(error)
+
+
+def _by_class(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:
+    """Pixels of each class index, 255 for ignored ones, and codes of no class."""
+    index = {code: i for i, code in enumerate(classes.codes)}
+    index.update(dict.fromkeys(classes.ignored, IGNORE_INDEX))
+    grey = scan.encoding == "colors" and classes.encoding == "ids"
+    pixels: dict[int, int] = {}
+    strange = []
+    for code, count in scan.counts.items():
+        i = index.get(code & 0xFF if grey else code)
+        if i is None:
+            strange.append(code)
+        else:
+            pixels[i] = pixels.get(i, 0) + count
+    return pixels, strange

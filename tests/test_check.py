@@ -1,0 +1,889 @@
+"""Each defect of a data folder is found, named with its files, and a clean folder gives nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from semiseg.data import scan_cache
+from semiseg.data.findings import Finding, Report
+from semiseg.data.scan_cache import look_at_mask, mixed_edges
+from semiseg.deliver.check import check
+from semiseg.errors import ConfigError, DataError, RunError
+
+WIDTH, HEIGHT = 48, 32
+Size = tuple[int, int]
+# Three classes in stripes.
+STRIPES = np.repeat(np.arange(3, dtype=np.uint8), WIDTH // 3)[None].repeat(HEIGHT, axis=0)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache") / "semiseg"
+    monkeypatch.setenv("SEMISEG_CACHE", str(folder))
+    return folder
+
+
+def photograph(path: Path, seed: int, size: Size = (WIDTH, HEIGHT)) -> Path:
+    """A picture that differs from that of any other seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+def mask(path: Path, values: NDArray[np.generic] = STRIPES) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Nothing is wrong here: train a, b, c and, without a mask, d; val v, w."""
+    root = tmp_path / "data"
+    for i, name in enumerate(("train/a", "train/b", "train/c", "train/d", "val/v", "val/w")):
+        split, stem = name.split("/")
+        photograph(root / split / "images" / f"{stem}.png", i)
+        if stem != "d":
+            mask(root / split / "masks" / f"{stem}.png")
+    return root
+
+
+def only(report: Report) -> Finding:
+    """The one finding of the report."""
+    assert len(report.findings) == 1, [f.text for f in report.findings]
+    return report.findings[0]
+
+
+def found(report: Report, kind: str) -> Finding:
+    """The finding of this kind, of which there is one."""
+    chosen = [f for f in report.findings if f.kind == kind]
+    assert len(chosen) == 1, [f.text for f in report.findings]
+    return chosen[0]
+
+
+# --- nothing wrong
+
+
+def test_a_clean_folder_gives_no_finding_but_counts_and_a_histogram(data: Path) -> None:
+    photograph(data / "unlabeled" / "u.png", 10, (100, 50))
+    report = check(data)
+    assert report.findings == ()
+    assert "Nothing to remark on." in report.text()
+    assert report.ok
+    assert {k: tuple(v) for k, v in report.counts.items()} == {
+        "train": (3, 1),
+        "unlabeled": (0, 1),
+        "val": (2, 0),
+    }
+    assert report.sizes is not None
+    assert report.sizes == ((48, 32), (48, 32), (100, 50), 2)
+    assert report.classes == ("0", "1", "2")
+    pixels = WIDTH * HEIGHT // 3
+    assert report.histogram["train"].classes["1"] == (3 * pixels, pytest.approx(1 / 3), 3)
+    assert report.histogram["val"].classes["2"] == (2 * pixels, pytest.approx(1 / 3), 2)
+    assert report.histogram["val"].ignored == (0, 0.0, 0)
+
+
+def test_the_drawn_scenes_are_clean(tiny_folder: Path) -> None:
+    report = check(tiny_folder)
+    assert report.ok
+    assert {f.kind for f in report.findings} <= {"unscored-class", "absent-class", "unseen-class"}
+
+
+def test_ignored_pixels_have_a_line_of_their_own_and_no_part_in_the_shares(data: Path) -> None:
+    values = STRIPES.copy()
+    values[:, : WIDTH // 3] = 255
+    mask(data / "train" / "masks" / "a.png", values)
+    histogram = check(data).histogram["train"]
+    pixels = WIDTH * HEIGHT // 3
+    assert histogram.ignored == (pixels, pytest.approx(1 / 9), 1)
+    assert histogram.classes["0"] == (2 * pixels, pytest.approx(2 / 8), 2)
+
+
+def test_the_report_is_json_and_a_table(data: Path) -> None:
+    mask(data / "train" / "masks" / "lonely.png")
+    report = check(data)
+    values = json.loads(json.dumps(report.to_dict()))
+    assert values["ok"] is True
+    assert values["counts"]["train"] == {"labeled": 3, "unlabeled": 1}
+    assert values["sizes"]["median"] == [48, 32]
+    assert values["histogram"]["val"]["classes"]["0"]["images"] == 2
+    assert values["findings"][0]["items"] == ["train/masks/lonely.png"]
+    text = report.text()
+    assert "All images are 48 x 32 pixels." in text
+    assert "ids 0 to 2" in text
+    assert "warning  Masks that belong to no image" in text
+    assert "1 warning." in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_turned_image_goes_with_its_upright_mask(data: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(data / "train" / "images" / "a.png") as file:
+        file.transpose(Image.Transpose.ROTATE_90).save(
+            data / "train" / "images" / "a.png", exif=exif
+        )
+    assert check(data).findings == ()
+
+
+def test_classes_named_in_another_file(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("classes: [soil, crop, weed]")
+    assert check(data, classes=tmp_path / "c.yaml").classes == ("soil", "crop", "weed")
+
+
+# --- what cannot be read
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def scrawl(path: Path) -> None:
+    path.write_bytes(b"<html>not found</html>")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def inflate(path: Path) -> None:
+    """A header that promises 10^10 pixels."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + path.read_bytes()[33:])
+
+
+@pytest.mark.parametrize("spoil", [cut, scrawl, empty, inflate])
+@pytest.mark.parametrize("kind", ["image", "mask"])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_unreadable_files(data: Path, spoil: Callable[[Path], None], kind: str, split: str) -> None:
+    stem = "a" if split == "train" else "v"
+    spoil(data / split / f"{kind}s" / f"{stem}.png")
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", f"unreadable-{kind}")
+    assert told.items == (f"{split}/{kind}s/{stem}.png",)
+    assert str(data) not in told.text
+
+
+def test_a_jpeg_that_is_cut_off_in_its_pixels(data: Path) -> None:
+    (data / "train" / "images" / "a.png").unlink()
+    cut(photograph(data / "train" / "images" / "a.jpg", 0))
+    told = only(check(data))
+    assert told.kind == "unreadable-image"
+    assert "truncated" in told.text
+
+
+def test_an_unreadable_unlabeled_image(data: Path) -> None:
+    (data / "unlabeled").mkdir()
+    scrawl(data / "unlabeled" / "u.jpg")
+    assert only(check(data)).items == ("unlabeled/u.jpg",)
+
+
+def test_a_mask_of_numbers_that_are_no_ids(data: Path) -> None:
+    (data / "train" / "masks" / "a.png").unlink()
+    mask(data / "train" / "masks" / "a.tif", STRIPES.astype(np.float32))
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "unreadable-mask")
+    assert "mode F" in told.text
+
+
+def test_images_of_many_bits_need_the_range_that_the_training_is_given(
+    data: Path, tmp_path: Path
+) -> None:
+    (data / "train" / "images" / "a.png").unlink()
+    path = data / "train" / "images" / "a.tif"
+    Image.fromarray(np.linspace(0, 9, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, -1)).save(
+        path
+    )
+    assert only(check(data)).items == ("train/images/a.tif",)
+    report = check(data, range=(0, 9), picture=tmp_path / "p.png")
+    assert report.findings == ()
+    assert (tmp_path / "p.png").is_file()
+    with pytest.raises(ConfigError, match="range"):
+        check(data, range=(9, 0))
+
+
+def test_no_file_ends_in_a_traceback(data: Path) -> None:
+    """Whatever a decoder stumbles over is a finding."""
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        suffix = ("png", "jpg", "tif", "webp", "bmp")[i % 5]
+        path = photograph(data / "unlabeled" / f"{i}.{suffix}", i)
+        content = bytearray(path.read_bytes())
+        for place in rng.integers(0, min(len(content), 400), 8):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+    report = check(data)
+    assert not report.ok
+    assert {f.kind for f in report.findings} == {"unreadable-image"}
+
+
+@pytest.mark.parametrize("error", [IndexError("list index"), struct.error("unpack"), MemoryError()])
+def test_a_decoder_may_raise_anything(
+    data: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(scan_cache, "scan_image", stumble)
+    told = found(check(data), "unreadable-image")
+    assert len(told.items) == 6
+    assert (str(error) or "MemoryError") in told.text
+
+
+# --- masks that do not fit
+
+
+def test_a_mask_of_another_size(data: Path) -> None:
+    mask(data / "val" / "masks" / "w.png", STRIPES[:, :-1])
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "size")
+    assert "val/masks/w.png is 47 x 32, its image 48 x 32" in told.text
+
+
+def test_values_of_no_class(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: [soil, crop, weed]")
+    values = STRIPES.copy()
+    values[0, :3] = 7, 9, 255
+    mask(data / "train" / "masks" / "b.png", values)
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "unknown-value")
+    assert "train/masks/b.png (7, 9)" in told.text
+
+
+def test_a_mask_without_an_image(data: Path) -> None:
+    mask(data / "train" / "masks" / "a_mask.png")
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("warning", "mask-without-image")
+    assert told.items == ("train/masks/a_mask.png",)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_an_image_without_a_mask_in_val_or_test(data: Path, split: str) -> None:
+    photograph(data / split / "images" / "x.png", 20)
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("warning", "missing-mask")
+    assert told.items == (f"{split}/images/x.png",)
+
+
+def test_all_files_that_share_a_name_are_found_at_once(data: Path) -> None:
+    photograph(data / "train" / "images" / "a.bmp", 20)
+    mask(data / "train" / "masks" / "b.bmp")
+    photograph(data / "unlabeled" / "u.png", 21)
+    photograph(data / "unlabeled" / "u.bmp", 22)
+    report = check(data)
+    told = [f for f in report.findings if f.kind == "duplicate-name"]
+    assert [f.severity for f in told] == ["error", "error"]
+    paths = {item for f in told for item in f.items}
+    assert {p.rpartition(".")[0] for p in paths} == {
+        "train/images/a",
+        "train/masks/b",
+        "unlabeled/u",
+    }
+    assert "a.png" in told[0].text
+    assert "a.bmp" in told[0].text
+    assert report.counts["train"] == (3, 1)
+
+
+# --- smeared masks
+
+
+def blurred(values: NDArray[np.uint8], factor: float = 0.8) -> NDArray[np.uint8]:
+    image = Image.fromarray(values)
+    small = image.resize((int(image.width * factor), HEIGHT), Image.Resampling.BICUBIC)
+    return np.array(small.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+
+
+def blobs() -> NDArray[np.uint8]:
+    """A disc on two halves; 0, 100 and 250."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    values = np.where(x < WIDTH // 2, 0, 100).astype(np.uint8)
+    values[(x - 24) ** 2 + (y - 16) ** 2 < 120] = 250
+    return values
+
+
+def blob_folder(data: Path) -> None:
+    for path in data.rglob("masks/*.png"):
+        mask(path, blobs())
+
+
+def test_a_mask_with_fewer_than_256_values_that_interpolation_made(data: Path) -> None:
+    blob_folder(data)
+    assert check(data).findings == ()
+    values = blurred(blobs())
+    assert 8 < len(np.unique(values)) < 256
+    mask(data / "train" / "masks" / "a.png", values)
+    report = check(data)
+    told = only(report)
+    assert (told.severity, told.kind) == ("error", "smeared-mask")
+    assert told.items == ("train/masks/a.png",)
+    assert report.classes == ("0", "100", "250")  # it invents no classes
+
+
+def test_a_smeared_mask_of_colors(data: Path) -> None:
+    colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
+    for path in data.rglob("masks/*.png"):
+        mask(path, colors[blobs() // 100])
+    assert check(data).findings == ()
+    values = np.dstack([blurred(c) for c in colors[blobs() // 100].transpose(2, 0, 1)])
+    mask(data / "val" / "masks" / "v.png", values)
+    told = only(check(data))
+    assert (told.severity, told.kind, told.items) == ("error", "smeared-mask", ("val/masks/v.png",))
+
+
+def test_values_that_a_file_names_are_meant_even_if_they_look_smeared(data: Path) -> None:
+    blob_folder(data)
+    values = blurred(blobs())
+    mask(data / "train" / "masks" / "a.png", values)
+    ids = sorted({*np.unique(values).tolist(), 0, 100, 250} - {255})
+    lines = [f"  - {{name: c{i}, id: {i}}}\n" for i in ids]
+    (data / "classes.yaml").write_text("classes:\n" + "".join(lines))
+    assert found(check(data), "smeared-mask").severity == "warning"
+    (data / "classes.yaml").write_text("classes:\n" + "".join(lines[:1] + lines[2:]))
+    assert found(check(data), "smeared-mask").severity == "error"
+
+
+def test_a_mask_that_was_saved_as_jpeg(data: Path) -> None:
+    (data / "train" / "masks" / "a.png").unlink()
+    mask(data / "train" / "masks" / "a.jpg")
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "smeared-mask")
+    assert told.items == ("train/masks/a.jpg",)
+
+
+def test_many_small_things_are_not_taken_for_smear(tmp_path: Path) -> None:
+    """Twenty classes, eighteen of them tiny, with hard edges."""
+    values = np.zeros((200, 200), np.uint8)
+    values[100:] = 40
+    for i in range(18):
+        values[10 * i : 10 * i + 6, 96:104] = 2 * i + 1
+    assert not look_at_mask(mask(tmp_path / "m.png", values)).smeared
+
+
+def test_the_share_of_mixed_edges_by_hand() -> None:
+    row = np.array([[0, 0, 5, 9, 9, 0, 0]], np.int32)
+    # Triples with different ends: 0 0 5, 0 5 9, 5 9 9, 9 9 0, 9 0 0; of these only 0 5 9 is mixed.
+    assert mixed_edges(row) == pytest.approx(1 / 5)
+    assert mixed_edges(row.T) == pytest.approx(1 / 5)
+    assert mixed_edges(np.zeros((4, 4), np.int32)) == 0
+
+
+def test_real_masks_are_not_smeared_until_they_are_resized(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    for path in sorted((shared_data / "camvid" / "val" / "masks").iterdir())[::20]:
+        assert not look_at_mask(path).smeared
+        with Image.open(path) as file:
+            for factor in (0.2, 0.5, 1.7):
+                size = (round(file.width * factor), round(file.height * factor))
+                file.resize(size, Image.Resampling.NEAREST).save(tmp_path / "n.png")
+                assert not look_at_mask(tmp_path / "n.png").smeared
+            for factor in (0.5, 0.9, 2):
+                size = (round(file.width * factor), round(file.height * factor))
+                file.convert("L").resize(size, Image.Resampling.BILINEAR).save(tmp_path / "s.png")
+                assert look_at_mask(tmp_path / "s.png").smeared
+
+
+# --- the same image twice
+
+
+def same(data: Path, source: str, target: str) -> None:
+    """The source's image, in another kind of file, and its mask if it is to have one."""
+    image = (data / target).with_suffix(".bmp")
+    image.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(data / source) as file:
+        file.save(image)
+    if "val" in target or "train" in target:
+        mask(image.parent.parent / "masks" / f"{image.stem}.png")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "severity", "kind"),
+    [
+        ("train/images/a.png", "train/images/z", "note", "repeated-image"),
+        ("train/images/a.png", "unlabeled/z", "note", "repeated-image"),
+        ("val/images/v.png", "val/images/z", "note", "repeated-image"),
+        ("train/images/a.png", "val/images/z", "warning", "leak"),
+        ("val/images/v.png", "unlabeled/z", "warning", "leak"),
+    ],
+)
+def test_identical_images(data: Path, source: str, target: str, severity: str, kind: str) -> None:
+    same(data, source, target)
+    told = only(check(data))
+    assert (told.severity, told.kind) == (severity, kind)
+    assert source in told.text
+    assert f"{target}.bmp" in told.text
+
+
+def test_identical_images_without_val_may_part_when_images_are_held_out(data: Path) -> None:
+    for path in data.rglob("val/*/*.png"):
+        path.unlink()
+    same(data, "train/images/a.png", "train/images/z")
+    assert found(check(data), "repeated-image").severity == "warning"
+
+
+@pytest.mark.parametrize(("rows", "severity"), [(1, "warning"), (HEIGHT // 2, "error")])
+def test_identical_images_with_different_masks(data: Path, rows: int, severity: str) -> None:
+    same(data, "train/images/a.png", "train/images/z")
+    values = STRIPES.copy()
+    values[:rows] = values[:rows, ::-1]  # as many pixels of each class
+    mask(data / "train" / "masks" / "z.png", values)
+    told = found(check(data), "contradicting-masks")
+    assert told.severity == severity
+    assert "train/images/z.bmp = train/images/a.png" in told.text
+    assert f"{100 * rows / HEIGHT * 2 / 3:.1f} %" in told.text
+
+
+# --- values and classes
+
+
+def test_classes_that_only_val_shows(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: [soil, crop, weed, stone]")
+    mask(data / "val" / "masks" / "v.png", STRIPES + np.uint8(1))
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("warning", "unseen-class")
+    assert told.items == ("stone",)
+
+
+def test_classes_that_val_does_not_show_and_classes_that_nothing_shows(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: [soil, crop, weed, stone, straw]")
+    mask(data / "train" / "masks" / "a.png", STRIPES + np.uint8(1))
+    report = check(data)
+    assert found(report, "unscored-class").items == ("stone",)
+    assert found(report, "absent-class").items == ("straw",)
+    assert {f.severity for f in report.findings} == {"note"}
+
+
+@pytest.mark.parametrize("high", [1, 255])
+def test_the_foreground_of_binary_masks_is_said(data: Path, high: int) -> None:
+    for path in data.rglob("masks/*.png"):
+        mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("note", "foreground")
+    assert f"{high} is taken as the foreground" in told.text
+
+
+def test_a_foreground_of_1_in_some_masks_and_of_255_in_others(data: Path) -> None:
+    for path in data.rglob("masks/*.png"):
+        high = 255 if path.stem == "b" else 1
+        mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
+    told = found(check(data), "mixed-foreground")
+    assert told.severity == "warning"
+    assert told.items == ("train/masks/b.png",)
+
+
+def test_an_ignored_border_is_no_foreground(data: Path) -> None:
+    for path in data.rglob("masks/*.png"):
+        values = np.where(STRIPES == 1, 1, 0).astype(np.uint8)
+        values[0] = 255
+        mask(path, values)
+    assert only(check(data)).kind == "foreground"
+
+
+def test_masks_of_one_class_or_of_none(data: Path) -> None:
+    mask(data / "train" / "masks" / "a.png", np.full_like(STRIPES, 255))
+    mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 2))
+    report = check(data)
+    assert found(report, "all-ignored").severity == "warning"
+    assert found(report, "all-ignored").items == ("train/masks/a.png",)
+    assert found(report, "one-class").severity == "note"
+    assert "train/masks/b.png (2)" in found(report, "one-class").text
+    assert len(report.findings) == 2
+
+
+def test_ids_beside_colors_are_said_once(data: Path) -> None:
+    colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
+    mask(data / "train" / "masks" / "a.png", colors[STRIPES])
+    report = check(data)
+    told = only(report)
+    assert (told.severity, told.kind) == ("error", "classes")
+    assert "colours" in told.text
+    assert report.classes == ()
+    assert report.histogram == {}
+
+
+def test_ids_that_were_saved_as_grey_rgb_are_ids(data: Path) -> None:
+    mask(data / "train" / "masks" / "a.png", np.dstack([STRIPES] * 3))
+    report = check(data)
+    assert report.findings == ()
+    assert report.histogram["train"].classes["1"].images == 3
+
+
+def test_a_broken_classes_file_is_a_finding(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: {")
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "classes")
+    assert "classes.yaml" in told.text
+
+
+# --- other layouts
+
+
+def flat(data: Path) -> None:
+    """`images` and `masks` with the splits within."""
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (data / kind).mkdir(exist_ok=True)
+            (data / split / kind).rename(data / kind / split)
+
+
+def test_another_layout_is_checked_in_the_same_way(data: Path) -> None:
+    flat(data)
+    assert check(data).findings == ()
+    mask(data / "masks" / "train" / "x.png")
+    mask(data / "masks" / "val" / "v.png", STRIPES[:-1])
+    photograph(data / "images" / "train" / "b.bmp", 20)
+    report = check(data)
+    assert found(report, "duplicate-name").items[0].startswith("images/train/b.")
+    assert found(report, "size").items == ("masks/val/v.png",)
+    (data / "images" / "train" / "b.bmp").unlink()
+    assert found(check(data), "mask-without-image").items == ("masks/train/x.png",)
+
+
+def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None:
+    lines = [f"train/images/{x}.png train/masks/{x}.png" for x in "abc"]
+    (data / "train.txt").write_text("\n".join(lines))
+    (data / "val.txt").write_text("val/images/v.png val/masks/v.png\n" + lines[0])
+    photograph(data / "unlabeled" / "u.png", 20)
+    report = check(data)
+    told = found(report, "shared-image")
+    assert told.severity == "error"
+    assert "train/images/a.png in train and val" in told.text
+    assert "unlabeled" in found(report, "layout").text
+    assert len(report.findings) == 2
+    (data / "val.txt").write_text("nowhere.png")
+    (data / "unlabeled" / "u.png").unlink()
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("error", "layout")
+    assert "nowhere.png" in told.text
+
+
+def test_a_fault_of_the_whole_folder_is_said_once(data: Path) -> None:
+    (data / "SegmentationClass").mkdir()
+    assert only(check(data)).kind == "layout"
+
+
+def shapes(path: Path, *labels: str) -> None:
+    """LabelMe's file: a stripe for each label."""
+    drawn = [
+        {"label": x, "points": [[16 * i, 0], [16 * i + 15, 31]], "shape_type": "rectangle"}
+        for i, x in enumerate(labels)
+    ]
+    path.write_text(json.dumps({"imageWidth": WIDTH, "imageHeight": HEIGHT, "shapes": drawn}))
+
+
+def test_drawn_masks_are_checked_and_kept(data: Path, decoded: list[str]) -> None:
+    for path in data.rglob("masks/*.png"):
+        path.unlink()
+        shapes(path.with_suffix(".json"), "crop", "weed")
+    age(data)
+    first = check(data)
+    assert first.findings == ()
+    assert first.classes == ("_background_", "crop", "weed")
+    decoded.clear()
+    assert check(data) == first
+    assert decoded == []
+    (data / "classes.yaml").write_text("classes: [_background_, crop]")
+    assert "(weed)" in found(check(data), "unknown-value").text
+    (data / "train" / "masks" / "b.json").write_text('{"shapes": [{"label": "crop"}]}')
+    assert str(data) not in found(check(data), "unreadable-mask").text
+
+
+# --- what is missing
+
+
+def test_no_masks(data: Path) -> None:
+    for path in data.rglob("train/masks/*"):
+        path.unlink()
+    told = found(check(data), "no-masks")
+    assert told.severity == "error"
+    assert "train/masks" in told.text
+
+
+def test_no_images(tmp_path: Path) -> None:
+    told = only(check(tmp_path))
+    assert told.severity == "error"
+    assert "holds no images" in told.text
+
+
+@pytest.mark.parametrize(("labeled", "severity"), [(3, "note"), (1, "error")])
+def test_no_val(data: Path, labeled: int, severity: str) -> None:
+    for path in data.rglob("val/*/*.png"):
+        path.unlink()
+    for stem in ("a", "b", "c")[labeled:]:
+        (data / "train" / "masks" / f"{stem}.png").unlink()
+    told = only(check(data))
+    assert (told.severity, told.kind) == (severity, "no-val")
+
+
+def test_a_missing_folder_and_a_missing_classes_file_are_refused(data: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        check(data / "nowhere")
+    with pytest.raises(DataError, match=r"none\.yaml"):
+        check(data, classes=data / "none.yaml")
+
+
+def test_everything_is_said_at_once_errors_first(data: Path) -> None:
+    scrawl(data / "train" / "images" / "a.png")
+    mask(data / "train" / "masks" / "lonely.png")
+    mask(data / "val" / "masks" / "v.png", STRIPES[:-1])
+    mask(data / "val" / "masks" / "w.png", np.full_like(STRIPES, 1))
+    report = check(data)
+    assert [(f.severity, f.kind) for f in report.findings] == [
+        ("error", "unreadable-image"),
+        ("error", "size"),
+        ("warning", "mask-without-image"),
+        ("note", "one-class"),
+    ]
+    assert not report.ok
+    assert "2 errors, 1 warning, 1 note." in report.text()
+
+
+def test_five_files_are_named_and_all_are_counted(data: Path) -> None:
+    for i in range(7):
+        mask(data / "train" / "masks" / f"lonely{i}.png")
+    told = only(check(data))
+    assert "7 (train/masks/lonely0.png" in told.text
+    assert "lonely4.png, ...)" in told.text
+    assert "lonely5" not in told.text
+    assert len(told.items) == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_names_that_no_terminal_takes(data: Path) -> None:
+    scrawl(data / "train" / "images" / os.fsdecode(b"\xff\x1b[31m.png"))
+    report = check(data)
+    assert "??[31m.png" in only(report).text
+    report.text().encode()
+    json.dumps(report.to_dict(), ensure_ascii=False).encode()
+
+
+# --- what is kept from one time to the next
+
+
+def age(root: Path) -> None:
+    """Files of this moment are not trusted to stay as they are."""
+    for path in root.rglob("*.*"):
+        os.utime(path, (1e9, 1e9))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are decoded from now on."""
+    names: list[str] = []
+    for function in ("scan_image", "look_at_mask"):
+        original = getattr(scan_cache, function)
+
+        def spy(path: Path, *rest: object, original: Callable[..., object] = original) -> object:
+            names.append(f"{path.parent.name}/{path.name}")
+            return original(path, *rest)
+
+        monkeypatch.setattr(scan_cache, function, spy)
+    return names
+
+
+def test_a_second_look_decodes_nothing_and_says_the_same(data: Path, decoded: list[str]) -> None:
+    mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 2))
+    mask(data / "val" / "masks" / "w.png", STRIPES[:-1])
+    image = Image.fromarray(STRIPES)
+    image.putpalette([*range(9)])
+    image.save(data / "val" / "masks" / "v.png")
+    age(data)
+    first = check(data)
+    assert len(decoded) == 11
+    decoded.clear()
+    assert check(data) == first
+    assert decoded == []
+
+
+def test_a_changed_file_is_read_again(data: Path, decoded: list[str]) -> None:
+    age(data)
+    assert check(data).findings == ()
+    decoded.clear()
+    mask(data / "train" / "masks" / "a.png", np.full_like(STRIPES, 2))
+    assert only(check(data)).kind == "one-class"
+    assert decoded == ["masks/a.png"]
+
+
+def test_a_broken_file_is_asked_again_each_time(data: Path) -> None:
+    scrawl(data / "train" / "images" / "a.png")
+    age(data)
+    assert only(check(data)) == only(check(data))
+
+
+def test_files_of_this_moment_are_not_trusted(data: Path, decoded: list[str]) -> None:
+    check(data)
+    decoded.clear()
+    check(data)
+    assert len(decoded) == 11
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"files": 3}', '{"files": {"image:train/images/a.png": 3}}']
+)
+def test_broken_notes_are_ignored(data: Path, cache: Path, content: str) -> None:
+    age(data)
+    first = check(data)
+    (notes,) = cache.iterdir()
+    whole = json.loads(notes.read_text())
+    notes.write_text(content)
+    assert check(data) == first
+    assert json.loads(notes.read_text()) == whole
+    for values in (None, 3, [], "x", [None] * 8):
+        spoiled = {
+            k: values and v[:2] + values if isinstance(values, list) else values
+            for k, v in whole["files"].items()
+        }
+        notes.write_text(json.dumps({**whole, "files": spoiled}))
+        assert check(data) == first
+
+
+def test_notes_of_another_release_are_ignored(data: Path, cache: Path, decoded: list[str]) -> None:
+    age(data)
+    check(data)
+    (notes,) = cache.iterdir()
+    notes.write_text(json.dumps({**json.loads(notes.read_text()), "semiseg": "0.0.0"}))
+    decoded.clear()
+    check(data)
+    assert len(decoded) == 11
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    age(data)
+    monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "file" / "below"))
+    assert check(data).findings == ()
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_nothing_is_written_among_the_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    age(data)
+    before = sorted(data.rglob("*"))
+    monkeypatch.setenv("SEMISEG_CACHE", str(data / "cache"))
+    check(data)
+    assert sorted(data.rglob("*")) == before
+
+
+def test_notes_of_files_that_are_gone_are_dropped(data: Path, cache: Path) -> None:
+    age(data)
+    check(data)
+    for folder in ("images", "masks"):
+        next((data / "train" / folder).glob("a.png")).unlink()
+    photograph(data / "train" / "images" / "e.png", 30)
+    age(data)
+    check(data)
+    (notes,) = cache.iterdir()
+    assert "a.png" not in notes.read_text()
+    assert "train/images/e.png" in notes.read_text()
+
+
+# --- the picture
+
+
+def test_a_picture_shows_every_class_and_is_the_same_each_time(data: Path, tmp_path: Path) -> None:
+    (data / "classes.yaml").write_text(
+        "classes:\n  - {name: soil, color: [10, 20, 30]}\n  - {name: crop, color: [0, 200, 0]}\n"
+        "  - {name: weed, color: [200, 0, 0]}\n"
+    )
+    values = STRIPES.copy()
+    values[:4] = 255
+    mask(data / "train" / "masks" / "a.png", values)
+    for name in ("one", "two"):
+        check(data, picture=tmp_path / f"{name}.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    with Image.open(tmp_path / "one.png") as picture:
+        colors = {color for _, color in picture.getcolors(1 << 24) or []}
+    assert {(10, 20, 30), (0, 200, 0), (200, 0, 0), (96, 96, 96)} <= colors
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (30, 300)), (40, (300, 30)), (12, (300, 200))])
+def test_pictures_of_any_number_and_shape(tmp_path: Path, count: int, size: Size) -> None:
+    for i in range(count):
+        photograph(tmp_path / "train" / "images" / "deep" / f"{'long' * 40}{i}.png", i, size)
+        values = np.zeros(size[::-1], np.uint8)
+        values[: size[1] // 2] = 1 + i
+        mask(tmp_path / "train" / "masks" / "deep" / f"{'long' * 40}{i}.png", values)
+    check(tmp_path, picture=tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        assert 400 < picture.width < 2000
+        assert 100 < picture.height < 3000
+
+
+def test_colors_that_nobody_can_tell_apart_are_replaced(data: Path, tmp_path: Path) -> None:
+    for path in data.rglob("masks/*.png"):
+        image = Image.fromarray(STRIPES)
+        image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        image.save(path)
+    check(data, picture=tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        bottom = picture.crop((0, picture.height - 40, picture.width, picture.height))
+        colors = [color for _, color in bottom.getcolors(1 << 20) or []]
+    assert sum(max(c) - min(c) > 60 for c in colors if isinstance(c, tuple)) == 2
+
+
+def crop(path: Path) -> None:
+    mask(path, STRIPES[:-1])
+
+
+@pytest.mark.parametrize("spoil", [scrawl, crop])
+def test_without_a_mask_that_fits_there_is_no_picture(
+    data: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    for path in data.rglob("train/masks/*.png"):
+        spoil(path)
+    report = check(data, picture=tmp_path / "p.png")
+    assert found(report, "no-picture").severity == "note"
+    assert not (tmp_path / "p.png").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere/p.png", "p.nothing"])
+def test_a_picture_that_cannot_be_written_is_one_sentence(
+    data: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(RunError, match="cannot be written"):
+        check(data, picture=tmp_path / name)
+
+
+def test_the_mask_is_laid_over_the_image_in_the_colors_of_its_classes(
+    data: Path, tmp_path: Path
+) -> None:
+    for path in data.rglob("train/images/*.png"):
+        Image.new("RGB", (WIDTH, HEIGHT), (100, 100, 100)).save(path)
+    (data / "classes.yaml").write_text(
+        "classes:\n  - {name: soil, color: [10, 20, 30]}\n  - {name: crop, color: [0, 200, 0]}\n"
+        "  - {name: weed, color: [200, 0, 0]}\n"
+    )
+    check(data, picture=tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        top = np.array(picture.crop((0, 0, picture.width, picture.height // 2))).reshape(-1, 3)
+    for color in ((10, 20, 30), (0, 200, 0), (200, 0, 0)):
+        blend = 0.45 * 100 + 0.55 * np.array(color)
+        assert (np.abs(top - blend).max(axis=1) <= 1).sum() > 100
+
+
+def test_a_check_needs_no_torch(tiny_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from semiseg.deliver.check import check\n"
+        f"check(Path({str(tiny_folder)!r}), picture=Path({str(tmp_path / 'p.png')!r}))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "src"}
+    )

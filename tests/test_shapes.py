@@ -1,0 +1,860 @@
+"""Data come in many shapes: folders, lists, names, LabelMe's and CVAT's files, kinds of images."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from semiseg.data.classes import infer_classes
+from semiseg.data.folder import DataFolder, find_samples, open_folder
+from semiseg.data.images import image_size, read_image
+from semiseg.data.masks import Classes, read_mask, scan_mask
+from semiseg.data.splits import make_split
+from semiseg.errors import ConfigError, DataError
+
+WIDTH, HEIGHT = 12, 8
+BLACK, GREEN, RED, WHITE = (0, 0, 0), (0, 255, 0), (255, 0, 0), (255, 255, 255)
+
+
+def photograph(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (90, 80, 70)).save(path)
+    return path
+
+
+def mask(path: Path, foreground: int = 1) -> Path:
+    """Foreground in the left half, 0 in the right."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((HEIGHT, WIDTH), np.uint8)
+    values[:, : WIDTH // 2] = foreground
+    Image.fromarray(values).save(path)
+    return path
+
+
+def colored(path: Path, *colors: tuple[int, int, int]) -> Path:
+    """Upright stripes of these colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = np.repeat(np.array(colors, np.uint8), WIDTH // len(colors), axis=0)
+    Image.fromarray(np.tile(stripes, (HEIGHT, 1, 1))).save(path)
+    return path
+
+
+def text(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode())
+    return path
+
+
+def names(samples: Sequence[Any]) -> list[str]:
+    return [s.name for s in samples]
+
+
+def masks(data: DataFolder, root: Path) -> dict[str, str | None]:
+    """The masks of the training images by their names, below the folder."""
+    return {s.name: s.mask and s.mask.relative_to(root).as_posix() for s in data.train}
+
+
+# --- folders
+
+
+def test_a_flat_folder_is_all_to_train_on(tmp_path: Path) -> None:
+    for name in ("a", "seq/0001", "seq/0002"):
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    for name in ("a", "seq/0002"):
+        mask(tmp_path / "masks" / f"{name}.png")
+    photograph(tmp_path / "unlabeled" / "deep" / "u.png")
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {
+        "a": "masks/a.png",
+        "seq/0001": None,
+        "seq/0002": "masks/seq/0002.png",
+        "unlabeled/deep/u": None,
+    }
+    assert data.val == data.test == ()
+    split = make_split(data, "all", 0)
+    assert len(split.val) == len(split.labeled) == 1
+
+
+def test_a_flat_folder_may_have_a_val_beside_it(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "val"):
+        photograph(folder / "images" / "a.jpg")
+        mask(folder / "masks" / "a.png")
+    data = open_folder(tmp_path)
+    assert [s.image for s in data.train] == [tmp_path / "images" / "a.jpg"]
+    assert [s.image for s in data.val] == [tmp_path / "val" / "images" / "a.jpg"]
+
+
+def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        photograph(tmp_path / "images" / split / "x" / f"{split}.jpg")
+        mask(tmp_path / "masks" / split / "x" / f"{split}.png")
+    data = open_folder(tmp_path)
+    assert (names(data.train), names(data.val)) == (["x/train"], ["x/val"])
+
+
+def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
+    photograph(tmp_path / "pictures" / "a.jpg")
+    photograph(tmp_path / "b.jpg")
+    with pytest.raises(DataError, match=r"holds b\.jpg, pictures/\. Expected.*DATA/images.*\.webp"):
+        open_folder(tmp_path)
+
+
+def test_images_to_score_without_a_mask_are_noted(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in "abc":
+            photograph(tmp_path / split / "images" / f"{name}.jpg")
+        mask(tmp_path / split / "masks" / "a.png")
+    assert names(find_samples(tmp_path, "val")[0]) == ["a", "b", "c"]
+    data = open_folder(tmp_path)
+    assert (names(data.train), names(data.val)) == (["a", "b", "c"], ["a"])
+    assert data.notes[1:] == ("2 of 3 images of val have no mask and are not scored",)
+
+
+# --- lists
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of images and masks in no order that could be guessed."""
+    for name in ("x/a.jpg", "x/my b.jpg", "y/c,d.png", "e.jpg"):
+        photograph(tmp_path / name)
+    for name in ("m/1.png", "m/2 2.png"):
+        mask(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("x/a.jpg m/1.png", {"x/a": "m/1.png"}),
+        ("x/a.jpg   m/1.png", {"x/a": "m/1.png"}),
+        ("x/a.jpg,m/1.png", {"x/a": "m/1.png"}),
+        ("x/a.jpg, m/2 2.png", {"x/a": "m/2 2.png"}),
+        ("x/a.jpg\tm/1.png", {"x/a": "m/1.png"}),
+        ("x/my b.jpg\tm/2 2.png", {"x/my b": "m/2 2.png"}),
+        ("x/my b.jpg,m/2 2.png", {"x/my b": "m/2 2.png"}),
+        ("y/c,d.png\tm/1.png", {"y/c,d": "m/1.png"}),
+        ("x\\a.jpg m\\1.png", {"x/a": "m/1.png"}),
+        ("./x/a.jpg m/1.png", {"x/a": "m/1.png"}),
+        ("x/a.jpg m/1.png # the best", {"x/a": "m/1.png"}),
+        ("\ufeff# mine\r\n\r\nx/a.jpg m/1.png\r\n", {"x/a": "m/1.png"}),
+        ("x/a.jpg m/1.png\nx/a.jpg m/1.png", {"x/a": "m/1.png"}),
+        ("x/a.jpg m/1.png\nx/my b.jpg", {"x/a": "m/1.png", "x/my b": None}),
+        ("x/a.jpg,m/1.png\ny/c,d.png\ne.jpg,", {"e": None, "x/a": "m/1.png", "y/c,d": None}),
+    ],
+)
+def test_lists_pair_images_with_masks(
+    pictures: Path, line: str, expected: dict[str, str | None]
+) -> None:
+    text(pictures / "train.txt", line)
+    assert masks(open_folder(pictures), pictures) == expected
+
+
+def test_lists_decide_what_is_read(pictures: Path) -> None:
+    """Of other shapes that the folder has, too, nothing is taken."""
+    text(pictures / "train.txt", "x/a.jpg m/1.png")
+    text(pictures / "val.txt", "e.jpg m/1.png\nx/my b.jpg")
+    for folder in ("train/images", "test/images", "images", "unlabeled"):
+        photograph(pictures / folder / "z.jpg")
+    data = open_folder(pictures)
+    assert [names(x) for x in (data.train, data.val, data.test)] == [["x/a"], ["e"], []]
+    assert any("1 images of" in n and "only where train.txt lists them" in n for n in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("e.jpg\nx/b.jpg m/1.png", r"train\.txt, line 2: there is no file .*x/b\.jpg"),
+        ("# one\n\nx/a.jpg m/3.png", r"train\.txt, line 3: there is no file .*m/3\.png"),
+        ("x/a", r"train\.txt, line 1: there is no file .*x/a\..*have their suffix"),
+        ("y/c,d.png m/1.png", r"train\.txt, line 1: there is no file .*y/c\."),
+        ("x/a.jpg m/1.png 0.5", r"train\.txt, line 1 has 3 columns"),
+        ("x/a.jpg " + "m" * 5000, r"line 1: there is no file"),
+        ("x/a.jpg m/1.png\nx/a.jpg", r"line 2: .*a\.jpg is already named in line 1"),
+        ("../{root}/e.jpg", r"line 1: .*lies outside of"),
+        ("# nothing\n", r"train\.txt names no image"),
+    ],
+)
+def test_a_wrong_list_is_refused_with_its_line(pictures: Path, lines: str, said: str) -> None:
+    text(pictures / "train.txt", lines.replace("{root}", pictures.name))
+    with pytest.raises(DataError, match=said):
+        open_folder(pictures)
+
+
+def test_a_list_that_is_no_text_is_refused(pictures: Path) -> None:
+    (pictures / "train.txt").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(DataError, match=r"train\.txt is not a text file"):
+        open_folder(pictures)
+
+
+def test_lists_without_one_to_train_on_are_refused(pictures: Path) -> None:
+    text(pictures / "val.txt", "e.jpg m/1.png")
+    photograph(pictures / "train" / "images" / "z.jpg")
+    with pytest.raises(DataError, match=r"holds val\.txt, but no train\.txt.*remove"):
+        open_folder(pictures)
+
+
+def test_an_image_in_two_lists_is_refused(pictures: Path) -> None:
+    text(pictures / "train.txt", "x/a.jpg m/1.png\ne.jpg")
+    text(pictures / "val.txt", "e.jpg m/1.png")
+    with pytest.raises(DataError, match=r"1 images are listed in train and in val.*e\.jpg"):
+        open_folder(pictures)
+
+
+# --- masks with an ending
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_MASK", "_masks", "_label", "_Labels", "_gt", "_seg"])
+def test_a_mask_may_have_an_ending(tmp_path: Path, ending: str) -> None:
+    photograph(tmp_path / "train" / "images" / "seq" / "a.jpg")
+    mask(tmp_path / "train" / "masks" / "seq" / f"a{ending}.png")
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {"seq/a": f"train/masks/seq/a{ending}.png"}
+
+
+def test_the_very_name_comes_first(tmp_path: Path) -> None:
+    for name in ("a", "b", "b_mask", "c_gt"):
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    for name in ("a", "a_mask", "b_mask", "c_gt_seg", "d_mask"):
+        mask(tmp_path / "masks" / f"{name}.png")
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {
+        "a": "masks/a.png",
+        "b": None,  # the mask is that of b_mask
+        "b_mask": "masks/b_mask.png",
+        "c_gt": "masks/c_gt_seg.png",
+    }
+    assert any(n.startswith("2 masks in") and "a_mask.png" in n for n in data.notes)
+
+
+def test_two_masks_for_one_image_are_refused_with_both(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / "a_mask.png")
+    mask(tmp_path / "masks" / "a_gt.png")
+    with pytest.raises(DataError, match=r"a_gt\.png and .*a_mask\.png may both .*a\.jpg"):
+        open_folder(tmp_path)
+
+
+# --- LabelMe
+
+Shape = dict[str, Any]
+
+
+def shape(
+    label: str, points: list[list[float]], kind: str | None = "polygon", **more: Any
+) -> Shape:
+    return {"label": label, "points": points, "shape_type": kind, "flags": {}, **more}
+
+
+def box(label: str, x0: int, y0: int, x1: int, y1: int) -> Shape:
+    return shape(label, [[x0, y0], [x1, y1]], "rectangle")
+
+
+def labelme(path: Path, *shapes: Shape, **more: Any) -> Path:
+    """A file as LabelMe writes it."""
+    content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"{path.stem}.jpg"}
+    size = {"imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH}
+    return text(path, json.dumps({**content, **size, **more}))
+
+
+def drawn(path: Path, *shapes: Shape) -> tuple[Classes, NDArray[np.uint8]]:
+    """The classes and the indices of a LabelMe file with these shapes."""
+    labelme(path, *shapes)
+    classes, _ = infer_classes([scan_mask(path)])
+    return classes, np.asarray(read_mask(path, classes))
+
+
+@pytest.mark.parametrize("folder", ["masks", "images"])
+def test_labelme_files_are_masks(tmp_path: Path, folder: str) -> None:
+    for name in ("a", "seq/b", "c"):
+        photograph(tmp_path / "train" / "images" / f"{name}.jpg")
+    labelme(tmp_path / "train" / folder / "a.json", box("weed", 0, 0, 3, 7))
+    labelme(tmp_path / "train" / folder / "seq" / "b.json", box("crop", 2, 2, 3, 3))
+    text(tmp_path / "train" / "images" / "export.json", "[]")  # of no image, and none of ours
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {
+        "a": f"train/{folder}/a.json",
+        "c": None,
+        "seq/b": f"train/{folder}/seq/b.json",
+    }
+    assert data.classes.names == ("_background_", "crop", "weed")
+    pixels = {path.stem: counts for path, counts in data.pixels.items()}
+    assert pixels == {"a": {0: 64, 2: 32}, "b": {0: 92, 1: 4}}
+    assert "LabelMe's shapes: _background_, crop, weed" in data.notes[0]
+
+
+def test_labelme_shapes_lie_where_they_were_drawn(tmp_path: Path) -> None:
+    classes, found = drawn(
+        tmp_path / "a.json",
+        shape("p", [[0, 0], [3, 0], [3, 3], [0, 3]]),
+        box("r", 11, 7, 9, 4),  # drawn from below
+        shape("c", [[6.0, 3.0], [6.0, 5.0]], "circle"),
+        shape("o", [[0, 5], [2, 5], [2, 7], [0, 7]], None),  # of an old version
+    )
+    assert classes.names == ("_background_", "c", "o", "p", "r")
+    c, o, p, r = (found == i for i in range(1, 5))
+    assert p.sum() == 16
+    assert p[:4, :4].all()
+    assert r.sum() == 12
+    assert r[4:, 9:].all()
+    assert o.sum() == 9
+    assert o[5:, :3].all()
+    assert c[3, 4:9].all()
+    assert c[1:6, 6].all()
+    assert not c[1, 4]
+    assert 13 <= c.sum() <= 21  # of 12.6, with its outline
+
+
+def test_later_labelme_shapes_lie_above(tmp_path: Path) -> None:
+    under, over = box("field", 0, 0, 11, 7), box("stone", 2, 2, 3, 3)
+    _, found = drawn(tmp_path / "a.json", under, over)
+    assert (found == 2).sum() == 4
+    _, found = drawn(tmp_path / "b.json", over, under, box("_background_", 0, 0, 0, 7))
+    assert (found == 2).sum() == 0
+    assert (found[:, 0] == 0).all()
+
+
+def test_labelme_ignores_what_it_is_told_to(tmp_path: Path) -> None:
+    ignored = box("__ignore__", 4, 0, 5, 7)
+    classes, found = drawn(tmp_path / "a.json", box("crop", 0, 0, 3, 7), ignored)
+    assert classes.names == ("_background_", "crop")
+    assert (found[:, 4:6] == 255).all()
+    assert (found == 255).sum() == 16
+
+
+def test_labelme_masks_of_pixels(tmp_path: Path) -> None:
+    stored = np.array([[1, 0, 1], [0, 1, 0]], np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(stored).save(buffer, "png")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    corners = [[10.0, 3.0], [12.0, 4.0]]  # reaches out of the image
+    path = tmp_path / "a.json"
+    _, found = drawn(path, shape("crop", corners, "mask", mask=encoded))
+    assert np.argwhere(found == 1).tolist() == [[3, 10], [4, 11]]
+    labelme(path, shape("crop", corners, "mask", mask="!"))
+    with pytest.raises(DataError, match=r"a\.json, shape 1 \(crop\) is a mask whose pixels cannot"):
+        scan_mask(path)
+
+
+def test_a_labelme_file_without_shapes_is_all_background(tmp_path: Path) -> None:
+    for name in "ab":
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    labelme(tmp_path / "images" / "a.json", box("crop", 0, 0, 3, 7))
+    empty = labelme(tmp_path / "images" / "b.json")
+    assert open_folder(tmp_path).pixels[empty] == {0: WIDTH * HEIGHT}
+
+
+def test_labels_mean_the_same_class_in_every_file_and_image_shows_it(tmp_path: Path) -> None:
+    """Though one file knows labels that another does not."""
+    first = labelme(tmp_path / "a.json", box("weed", 0, 0, 0, 0))
+    second = labelme(tmp_path / "b.json", box("crop", 0, 0, 0, 0), box("weed", 1, 1, 1, 1))
+    classes, _ = infer_classes([scan_mask(first), scan_mask(second)])
+    assert classes == Classes.from_dict(json.loads(json.dumps(classes.to_dict())))
+    assert np.asarray(read_mask(first, classes))[0, 0] == 2
+    found = np.asarray(read_mask(second, classes))
+    assert (found[0, 0], found[1, 1]) == (1, 2)
+    image = classes.to_image(found)
+    assert np.array_equal(np.asarray(image), found)
+    assert image.convert("RGB").getpixel((1, 1)) == classes.colors[2]
+    assert len(set(classes.colors)) == 3
+
+
+def annotated(root: Path, yaml: str, *shapes: Shape) -> DataFolder:
+    """A folder with one LabelMe file and a classes.yaml, opened."""
+    photograph(root / "images" / "a.jpg")
+    labelme(root / "masks" / "a.json", *shapes)
+    text(root / "classes.yaml", yaml)
+    return open_folder(root)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "expected", "counts"),
+    [
+        ("classes: [weed, _background_, crop]", "weed _background_ crop", {0: 8, 1: 72, 2: 16}),
+        ("classes: [weed, crop]", "_background_ weed crop", {0: 72, 1: 8, 2: 16}),
+        ("classes: [background, weed, crop]", "background weed crop", {0: 72, 1: 8, 2: 16}),
+        ("classes: [crop]\nignore: weed", "_background_ crop", {0: 72, 1: 16}),
+        ("classes: [weed, crop]\nignore: [_background_]", "weed crop", {0: 8, 1: 16}),
+        ("classes: [weed, crop, tree]", "_background_ weed crop tree", {0: 72, 1: 8, 2: 16}),
+    ],
+)
+def test_names_select_and_order_labels(
+    tmp_path: Path, yaml: str, expected: str, counts: dict[int, int]
+) -> None:
+    data = annotated(tmp_path, yaml, box("crop", 0, 0, 1, 7), box("weed", 4, 0, 4, 7))
+    assert data.classes.names == tuple(expected.split())
+    assert list(data.pixels.values()) == [counts]
+
+
+def test_background_is_a_label_where_somebody_drew_it(tmp_path: Path) -> None:
+    data = annotated(tmp_path, "classes: [background, x]", box("background", 0, 0, 1, 7))
+    assert data.classes.names == ("_background_", "background", "x")
+    assert list(data.pixels.values()) == [{0: 80, 1: 16}]
+
+
+def test_a_label_of_no_class_is_refused_by_its_name(tmp_path: Path) -> None:
+    said = r"a\.json holds labels that belong to no class: weed\. Known: _background_, crop.*ignore"
+    shapes = box("crop", 0, 0, 1, 7), box("weed", 4, 0, 4, 7)
+    with pytest.raises(DataError, match=said):
+        annotated(tmp_path, "classes: [crop]", *shapes)
+    only, _ = infer_classes([scan_mask(labelme(tmp_path / "c.json", shapes[0]))])
+    with pytest.raises(DataError, match=said):
+        read_mask(tmp_path / "masks" / "a.json", only)
+
+
+@pytest.mark.parametrize("where", ["masks/b.json", "images/b.json"])
+def test_shapes_beside_pixels_are_refused_with_both_files(tmp_path: Path, where: str) -> None:
+    for name in "ab":
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    labelme(tmp_path / where, box("crop", 0, 0, 1, 7))
+    with pytest.raises(DataError, match=r"LabelMe's shapes .*b\.json, 1 in all.*pixels .*a\.png"):
+        open_folder(tmp_path)
+
+
+def test_shapes_and_pixels_of_one_image_are_refused_with_both_files(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    labelme(tmp_path / "images" / "a.json", box("crop", 0, 0, 1, 7))
+    with pytest.raises(DataError, match=r"a\.png and .*a\.json have the same name"):
+        open_folder(tmp_path)
+
+
+def test_other_json_beside_an_image_does_no_harm(tmp_path: Path) -> None:
+    """A camera's notes, for instance, where masks are images."""
+    photograph(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    text(tmp_path / "images" / "a.json", '{"exposure": 0.01}')
+    assert masks(open_folder(tmp_path), tmp_path) == {"a": "masks/a.png"}
+
+
+def test_shapes_do_not_fit_classes_of_pixels_nor_the_other_way(tmp_path: Path) -> None:
+    path = labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7))
+    shapes, _ = infer_classes([scan_mask(path)])
+    pixels, _ = infer_classes([scan_mask(mask(tmp_path / "b.png"))])
+    with pytest.raises(DataError, match=r"a\.json holds LabelMe's shapes.*told apart by ids"):
+        read_mask(path, pixels)
+    with pytest.raises(DataError, match=r"b\.png holds ids.*told apart by LabelMe's shapes"):
+        read_mask(tmp_path / "b.png", shapes)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"shapes": [', r"cannot be read as JSON"),
+        ("\ufeff", r"cannot be read as JSON"),
+        ("[" * 100_000, r"cannot be read as JSON"),
+        ("[]", r"is no LabelMe file"),
+        ('{"annotations": []}', r"no list `shapes`"),
+        ('{"shapes": [], "imageWidth": null, "imageHeight": 8}', r"gives None x 8"),
+        ('{"shapes": [], "imageWidth": 1000000, "imageHeight": 1000000}', r"size in pixels"),
+    ],
+)
+def test_a_file_that_is_not_labelmes_is_refused_by_name(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    text(tmp_path / "images" / "a.json", content)
+    with pytest.raises(DataError, match=rf"a\.json.*{said}"):
+        open_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (shape("x", [[0, 0], [5, 5]], "line"), r"\(x\) is a line, which covers no area"),
+        (shape("x", [[0, 0]], "point"), r"\(x\) is a point, which covers no area"),
+        (shape("x", [[0, 0], [5, 5]]), r"is a polygon of 2 points; 3 or more are needed"),
+        (shape("x", [[0, 0]], "circle"), r"is a circle of 1 points; 2 are needed"),
+        (shape("x", [[0, 0], [5, 5], [1, 2]], "circle"), r"is a circle of 3 points"),
+        (shape("x", [[0, 0], ["a", 5], [1, 2]]), r"no list of pairs of numbers"),
+        (shape("x", [[0, 0], [float("nan"), 5], [1, 2]]), r"no list of pairs of numbers"),
+        (shape("x", [[0, 0], [1e30, 5], [1, 2]]), r"no list of pairs of numbers"),
+        (shape(" ", [[0, 0], [1, 5], [1, 2]]), r"shape 2 has no label"),
+    ],
+)
+def test_a_wrong_shape_is_refused_by_its_number(tmp_path: Path, wrong: Shape, said: str) -> None:
+    path = labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7), wrong)
+    with pytest.raises(DataError, match=rf"a\.json, shape 2.*{said}|a\.json, {said}"):
+        scan_mask(path)
+
+
+def test_a_labelme_file_of_another_image_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg", (20, 10))
+    labelme(tmp_path / "images" / "a.json", box("crop", 0, 0, 1, 7))
+    with pytest.raises(DataError, match=r"a\.json is 12 x 8 pixels.*a\.jpg is 20 x 10"):
+        open_folder(tmp_path)
+
+
+# --- CVAT and VOC
+
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nweed:255,0,0::\ncrop:0,255,0::\n"
+
+
+def voc(root: Path, *stems: str, images: str = "JPEGImages") -> Path:
+    """An export of CVAT's, each mask in stripes of background, crop and weed."""
+    for stem in stems:
+        photograph(root / images / f"{stem}.jpg")
+        colored(root / "SegmentationClass" / f"{stem}.png", BLACK, GREEN, RED)
+        colored(root / "SegmentationObject" / f"{stem}.png", BLACK, WHITE)
+    text(root / "labelmap.txt", LABELMAP)
+    return root
+
+
+def listed(root: Path, **lists: str) -> None:
+    for name, lines in lists.items():
+        text(root / "ImageSets" / "Segmentation" / f"{name}.txt", lines)
+
+
+@pytest.mark.parametrize("images", ["JPEGImages", "images"])
+def test_a_cvat_export_is_read(tmp_path: Path, images: str) -> None:
+    voc(tmp_path, "a", "sub/my b", images=images)
+    listed(tmp_path, default="a\nsub/my b\n")
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {
+        "a": "SegmentationClass/a.png",
+        "sub/my b": "SegmentationClass/sub/my b.png",
+    }
+    assert data.classes.names == ("background", "weed", "crop")
+    assert data.classes.colors == (BLACK, RED, GREEN)
+    found = np.asarray(read_mask(tmp_path / "SegmentationClass" / "a.png", data.classes))
+    assert found[0, ::4].tolist() == [0, 2, 1]
+    assert data.notes == (f"classes from {tmp_path / 'labelmap.txt'}",)
+
+
+def test_voc_lists_give_the_splits(tmp_path: Path) -> None:
+    voc(tmp_path, "a", "b", "c", "d")
+    for name in ("u", "out1", "out2"):
+        photograph(tmp_path / "JPEGImages" / f"{name}.png")
+    photograph(tmp_path / "unlabeled" / "x.jpg")
+    listed(tmp_path, train="a\r\nu\r\n", Validation="b", test="c", trainval="a\nb\nd", default="d")
+    data = open_folder(tmp_path)
+    assert [names(x) for x in (data.train, data.val, data.test)] == [
+        ["a", "d", "u", "unlabeled/x"],
+        ["b"],
+        ["c"],
+    ]
+    assert masks(data, tmp_path)["u"] is None
+    assert any("2 images of" in n and "are in no list" in n for n in data.notes)
+
+
+def test_without_voc_lists_all_is_to_train_on(tmp_path: Path) -> None:
+    data = open_folder(voc(tmp_path, "a", "b"))
+    assert (names(data.train), data.val, data.test) == (["a", "b"], (), ())
+
+
+def test_a_voc_list_that_names_no_image_is_refused_with_its_line(tmp_path: Path) -> None:
+    voc(tmp_path, "a")
+    listed(tmp_path, train="a\nb\n")
+    with pytest.raises(DataError, match=r"train\.txt, line 2: there is no image b"):
+        open_folder(tmp_path)
+
+
+def test_an_export_without_images_is_refused_with_the_way_to_get_them(tmp_path: Path) -> None:
+    colored(tmp_path / "SegmentationClass" / "a.png", BLACK, RED)
+    with pytest.raises(DataError, match=r"no folder .*JPEGImages.*Save images"):
+        open_folder(tmp_path)
+
+
+def test_masks_of_ids_count_the_lines_of_a_labelmap(tmp_path: Path) -> None:
+    """As Datumaro exports them without colours; VOC's own are palette images of the same ids."""
+    voc(tmp_path, "a")
+    path = mask(tmp_path / "SegmentationClass" / "a.png", foreground=2)
+    assert open_folder(tmp_path).pixels[path] == {0: 48, 2: 48}
+    with Image.open(path) as image:
+        image.putpalette([*BLACK, *RED, *GREEN])
+        image.save(path)
+    assert open_folder(tmp_path).pixels[path] == {0: 48, 2: 48}
+
+
+def test_a_palette_that_contradicts_a_labelmap_is_refused(tmp_path: Path) -> None:
+    voc(tmp_path, "a")
+    path = mask(tmp_path / "SegmentationClass" / "a.png")
+    with Image.open(path) as image:
+        image.putpalette([*BLACK, *GREEN, *RED])
+        image.save(path)
+    with pytest.raises(DataError, match=r"a\.png shows id 1 in the colour of crop.*number 2"):
+        open_folder(tmp_path)
+
+
+def test_the_outlines_of_voc_are_ignored(tmp_path: Path) -> None:
+    voc(tmp_path, "a")
+    path = colored(tmp_path / "SegmentationClass" / "a.png", BLACK, (224, 224, 192), RED)
+    data = open_folder(tmp_path)
+    assert data.pixels[path] == {0: 32, 1: 32}
+    assert np.asarray(read_mask(path, data.classes))[0, 4] == 255
+    text(tmp_path / "labelmap.txt", LABELMAP + "sand:224,224,192::\n")
+    assert open_folder(tmp_path).pixels[path] == {0: 32, 1: 32, 3: 32}
+    text(tmp_path / "labelmap.txt", LABELMAP.replace("crop:", "ignored:"))
+    colored(path, BLACK, GREEN, RED)
+    assert open_folder(tmp_path).classes.names == ("background", "weed")
+    assert open_folder(tmp_path).pixels[path] == {0: 32, 1: 32}
+
+
+@pytest.mark.parametrize("name", ["labelmap.txt", "classes.yaml"])
+def test_black_and_white_are_colors_where_a_file_says_so(tmp_path: Path, name: str) -> None:
+    """Else white would be id 255, which is ignored."""
+    photograph(tmp_path / "images" / "a.jpg")
+    path = colored(tmp_path / "masks" / "a.png", BLACK, WHITE, (128, 128, 128))
+    content = {
+        "labelmap.txt": "background:0,0,0::\ncrop:255,255,255::\nignored:128,128,128::",
+        "classes.yaml": 'classes: [{name: background, color: "#000000"}, {name: crop, '
+        'color: "#ffffff"}]\nignore: [128, 128, 128]',
+    }
+    text(tmp_path / name, content[name])
+    data = open_folder(tmp_path)
+    assert data.pixels[path] == {0: 32, 1: 32}
+    assert np.asarray(read_mask(path, data.classes))[0, ::4].tolist() == [0, 1, 255]
+
+
+def test_grey_ids_saved_as_rgb_stay_ids(tmp_path: Path) -> None:
+    """The colours that a file gives are then for display."""
+    photograph(tmp_path / "images" / "a.jpg")
+    path = colored(tmp_path / "masks" / "a.png", BLACK, (1, 1, 1))
+    text(tmp_path / "labelmap.txt", LABELMAP)
+    data = open_folder(tmp_path)
+    assert data.classes.encoding == "ids"
+    assert data.pixels[path] == {0: 48, 1: 48}
+
+
+def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:
+    voc(tmp_path, "a")
+    listing = [
+        f"{{name: {n}, color: {list(c)}}}" for n, c in zip("xyz", (GREEN, BLACK, RED), strict=True)
+    ]
+    text(tmp_path / "classes.yaml", f"classes: [{', '.join(listing)}]")
+    data = open_folder(tmp_path)
+    assert data.classes.names == ("x", "y", "z")
+    assert any(n.endswith("labelmap.txt is passed over") for n in data.notes)
+    other = text(tmp_path / "other.txt", LABELMAP)
+    assert open_folder(tmp_path, other).classes.names == ("background", "weed", "crop")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("background:0,0,0::\nweed\n", r"line 2: 'weed' is not of the form"),
+        ("background:0,0,0::\nweed:255,0::\n", r"line 2: .*not of the form"),
+        ("background:0,0,0::\nweed:255,0,256::\n", r"\[255, 0, 256\] is neither"),
+        ("background:0,0,0::\nweed:255,0,0::\nweed:0,255,0::", r"weed is not"),
+        ("background:0,0,0::\nweed:::\ncrop:0,255,0::", r"gives no `color:` for class weed"),
+        ("background:0,0,0::\n", r"names 1 classes"),
+        ("background:0,0,0::\nweed:255,0,0::", r"no class: #00ff00"),
+    ],
+)
+def test_a_wrong_labelmap_is_refused_by_what_is_wrong(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    voc(tmp_path, "a")
+    text(tmp_path / "labelmap.txt", content)
+    with pytest.raises(DataError, match=said):
+        open_folder(tmp_path)
+
+
+def test_a_labelmap_names_the_labels_of_labelme(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    labelme(tmp_path / "images" / "a.json", box("crop", 0, 0, 1, 7))
+    text(tmp_path / "labelmap.txt", LABELMAP)
+    data = open_folder(tmp_path)
+    assert data.classes.names == ("background", "weed", "crop")
+    assert data.classes.colors == (BLACK, RED, GREEN)
+    assert list(data.pixels.values()) == [{0: 80, 2: 16}]
+
+
+# --- images
+
+RAMP = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH)
+
+
+def pixels(path: Path, **more: Any) -> NDArray[np.uint8]:
+    image = read_image(path, **more)
+    assert image.mode == "RGB"
+    assert image.size == image_size(path)
+    return np.asarray(image)
+
+
+def tiff(path: Path, values: NDArray[Any], photometric: int = 1, extra: Sequence[int] = ()) -> Path:
+    """A TIFF of `(H, W, C)`, written by hand, since Pillow writes none of other channels."""
+    height, width, count = values.shape
+    form = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    shorts = {258: [values.itemsize * 8] * count, 259: [1], 262: [photometric], 277: [count]}
+    shorts |= {339: [form] * count} | ({338: list(extra)} if extra else {})
+    longs = {256: [width], 257: [height], 273: [0], 278: [height], 279: [values.nbytes]}
+    tags = sorted(
+        [(t, "H", v) for t, v in shorts.items()] + [(t, "I", v) for t, v in longs.items()]
+    )
+    end = 8 + 2 + 12 * len(tags) + 4
+    long = {t: struct.pack(f"<{len(v)}{k}", *v) for t, k, v in tags}
+    spilled = {t: raw for t, raw in long.items() if len(raw) > 4}
+    *starts, pixels_at = np.cumsum([end, *map(len, spilled.values())]).tolist()
+    offsets = dict(zip(spilled, starts, strict=True))
+    long[273] = struct.pack("<I", pixels_at)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, kind, v in tags:
+        raw = struct.pack("<I", offsets[tag]) if tag in spilled else long[tag].ljust(4, b"\0")
+        head += struct.pack("<HHI", tag, {"H": 3, "I": 4}[kind], len(v)) + raw
+    path.write_bytes(head + bytes(4) + b"".join(spilled.values()) + values.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        *[("jpg", mode) for mode in ("L", "RGB", "CMYK")],
+        *[("png", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")],
+        *[("bmp", mode) for mode in ("1", "L", "P", "RGB")],
+        *[("tif", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")],
+        ("webp", "RGB"),
+    ],
+)
+def test_images_of_every_kind_are_read(tmp_path: Path, suffix: str, mode: str) -> None:
+    image = Image.new("RGB", (WIDTH, HEIGHT), WHITE).convert(mode)
+    path = tmp_path / f"a.{suffix}"
+    image.save(path, quality=100)
+    with Image.open(path) as stored:
+        assert stored.mode == mode
+    assert pixels(path).shape == (HEIGHT, WIDTH, 3)
+    assert pixels(path).min() > 250
+
+
+def test_transparency_is_dropped(tmp_path: Path) -> None:
+    Image.new("RGBA", (WIDTH, HEIGHT), (9, 8, 7, 0)).save(tmp_path / "a.png")
+    assert pixels(tmp_path / "a.png")[0, 0].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_by_the_range_of_the_type(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(RAMP.astype(np.uint16) * 256 + 17).save(path)
+    assert np.array_equal(pixels(path)[..., 1], RAMP)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.float32])
+def test_a_range_says_what_is_black_and_white(tmp_path: Path, dtype: type) -> None:
+    values = np.array([[0, 100, 200, 355], [356, 500, 1000, 3]], dtype)[..., None]
+    path = tiff(tmp_path / "a.tif", values)
+    found = pixels(path, value_range=(100, 355))[..., 0]
+    assert found.tolist() == [[0, 0, 100, 255], [255, 255, 255, 0]]
+
+
+def test_a_range_does_not_change_images_of_eight_bits(tmp_path: Path) -> None:
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    assert np.array_equal(pixels(tmp_path / "a.png", value_range=(0, 9))[..., 0], RAMP)
+
+
+def test_what_is_no_number_is_black(tmp_path: Path) -> None:
+    values = np.array([[np.nan, np.inf, -np.inf, 1]], np.float32)[..., None]
+    path = tiff(tmp_path / "a.tif", values)
+    assert pixels(path, value_range=(0, 1))[0, :, 0].tolist() == [0, 255, 0, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_without_a_range_black_and_white_are_not_guessed(tmp_path: Path, dtype: type) -> None:
+    path = tiff(tmp_path / "a.tif", np.array([[0, 70000]], dtype)[..., None])
+    with pytest.raises(DataError, match=r"a\.tif holds values from 0.* to 70000.*value range"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("value_range", [(3, 3), (4, 3), (0, float("nan"))])
+def test_an_empty_range_is_refused(tmp_path: Path, value_range: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="is empty"):
+        read_image(photograph(tmp_path / "a.png"), value_range=value_range)
+
+
+def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> None:
+    values = np.full((HEIGHT, WIDTH, 3), 5000, np.uint16)
+    path = tiff(tmp_path / "a.tif", values, photometric=2)
+    assert set(pixels(path).flat) == {19}
+    with pytest.raises(DataError, match=r"a\.tif holds colours of 16 bits.*range cannot"):
+        read_image(path, value_range=(0, 5000))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_grey_images_are_turned_upright(tmp_path: Path, suffix: str, dtype: type) -> None:
+    """Pillow 13.0 scrambles such a TIFF when it opens it by its name."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a.{suffix}"
+    scale = 256 if dtype is np.uint16 else 1
+    Image.fromarray(RAMP.astype(dtype) * scale).save(path, exif=exif)
+    assert np.array_equal(pixels(path)[..., 0], np.rot90(RAMP, -1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), (level,) * 3) for level in (10, 90)]
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 2
+    assert set(pixels(path).flat) == {10}
+
+
+def test_a_stack_of_pages_is_refused_and_an_overview_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    page = Image.fromarray(RAMP)
+    page.save(path, save_all=True, append_images=[page.resize((WIDTH // 2, HEIGHT // 2))])
+    assert np.array_equal(pixels(path)[..., 0], RAMP)
+    page.save(path, save_all=True, append_images=[page])
+    for read in (read_image, image_size):
+        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*images of their own"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("channels", "photometric", "extra"),
+    [
+        (2, 1, ()),
+        (2, 1, (0,)),
+        (4, 2, (0,)),  # red, green, blue and infrared
+        (4, 1, (0, 0, 0)),
+        (5, 2, (0, 0)),  # of which Pillow shows three
+        (5, 1, (0, 0, 0, 0)),
+        (8, 1, ()),
+    ],
+)
+def test_other_channels_are_refused_with_what_to_keep(
+    tmp_path: Path, channels: int, photometric: int, extra: Sequence[int]
+) -> None:
+    values = np.zeros((HEIGHT, WIDTH, channels), np.uint8)
+    path = tiff(tmp_path / "a.tif", values, photometric, extra)
+    for read in (read_image, image_size):
+        with pytest.raises(
+            DataError, match=rf"a\.tif is a TIFF of {channels} channels.*three band"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("channels", "photometric", "extra"), [(1, 1, ()), (2, 1, (2,)), (3, 2, ()), (4, 2, (2,))]
+)
+def test_alpha_is_no_strange_channel(
+    tmp_path: Path, channels: int, photometric: int, extra: Sequence[int]
+) -> None:
+    values = np.full((HEIGHT, WIDTH, channels), 77, np.uint8)
+    assert set(pixels(tiff(tmp_path / "a.tif", values, photometric, extra)).flat) == {77}
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "said"),
+    [(3, np.float32, "3 channels of 32-bit floating-point"), (1, np.float64, "64-bit floating-")],
+)
+def test_tiffs_that_pillow_cannot_open_are_named_with_their_kind(
+    tmp_path: Path, channels: int, dtype: type, said: str
+) -> None:
+    path = tiff(
+        tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, channels), dtype), 2 if channels > 1 else 1
+    )
+    with pytest.raises(DataError, match=rf"a\.tif is a TIFF of .*{said}.*8 bits"):
+        read_image(path)

@@ -1,0 +1,238 @@
+"""Strangers' folders through the real command line: each shape trains, each mistake is told."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semiseg.cli import main
+from semiseg.data.synthetic import COLORS, NAMES, draw_scene
+from semiseg.draws import Key
+
+TINY = [
+    *("--method", "supervised", "--weights", "none", "--crop", "32", "--batch", "2"),
+    *("--steps", "1", "--looks", "1", "--workers", "0", "--accelerator", "cpu"),
+]
+SCENES = [draw_scene(Key.of(3, i), (48, 64), every_class=True) for i in range(4)]
+
+
+def run(*words):
+    main([str(w) for w in words])
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "data"
+
+
+def save(array, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+def save_palette(mask, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(mask)
+    image.putpalette(np.array(COLORS, dtype=np.uint8).tobytes())
+    image.save(path)
+
+
+def flat(root):
+    for i, (image, mask) in enumerate(SCENES):
+        save(image, root / "images" / f"{i}.jpg")
+        save_palette(mask, root / "masks" / f"{i}_mask.png")
+    save(SCENES[0][0][::-1], root / "unlabeled" / "x.jpg")
+
+
+def nested(root):
+    for i, (image, mask) in enumerate(SCENES):
+        split = "val" if i == 3 else "train"
+        save(image, root / split / "images" / f"field{i % 2}" / f"{i}.webp")
+        save(mask, root / split / "masks" / f"field{i % 2}" / f"{i}.png")
+
+
+def listed(root):
+    for i, (image, mask) in enumerate(SCENES):
+        save(image, root / "photos" / f"{i}.bmp")
+        save(mask, root / "truth" / f"t{i}.png")
+    lines = [f"photos/{i}.bmp truth/t{i}.png" for i in range(4)]
+    (root / "train.txt").write_text("\r\n".join(lines[:3]))
+    (root / "val.txt").write_text(lines[3])
+
+
+def labelme(root):
+    for i, (image, _) in enumerate(SCENES):
+        save(image, root / "images" / f"{i}.png")
+        shapes = [
+            {"label": label, "shape_type": "polygon", "points": [[x, 4], [x + 20, 6], [x + 9, 40]]}
+            for label, x in (("crop", 3), ("weed", 30))
+        ]
+        about = {"imageWidth": 64, "imageHeight": 48, "imagePath": f"{i}.png", "shapes": shapes}
+        (root / "images" / f"{i}.json").write_text(json.dumps(about))
+
+
+def cvat(root):
+    colors = np.array(COLORS, dtype=np.uint8)
+    for i, (image, mask) in enumerate(SCENES):
+        save(image, root / "JPEGImages" / f"{i}.jpg")
+        save(colors[mask], root / "SegmentationClass" / f"{i}.png")
+    named = zip(NAMES, COLORS, strict=True)
+    lines = ["# label:color_rgb:parts:actions", *(f"{n}:{r},{g},{b}::" for n, (r, g, b) in named)]
+    (root / "labelmap.txt").write_text("\n".join(lines))
+
+
+def sixteen_bits(root):
+    for i, (image, mask) in enumerate(SCENES):
+        grey = image.mean(axis=2).astype(np.uint16) * 257
+        save(grey, root / "images" / f"{i}.tif")
+        save(mask, root / "masks" / f"{i}.png")
+
+
+def mixed_kinds(root):
+    """RGBA, grey, RGB and a photograph lying on its side, of three sizes."""
+    (image, mask), (grey, second), (plain, third), (turned, fourth) = SCENES
+    opaque = np.full((*mask.shape, 1), 255, dtype=np.uint8)
+    save(np.concatenate([image, opaque], axis=2), root / "images" / "a.png")
+    save(mask, root / "masks" / "a.png")
+    save(grey.mean(axis=2).astype(np.uint8)[:40], root / "images" / "b.jpg")
+    save(second[:40], root / "masks" / "b_gt.png")
+    save(plain[:, :50], root / "images" / "c.jpg")
+    save(third[:, :50], root / "masks" / "c_label.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: 90 degrees to the right
+    save(np.rot90(turned), root / "images" / "d.jpg", exif=exif)
+    save(fourth, root / "masks" / "d.png")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [flat, nested, listed, labelme, cvat, sixteen_bits, mixed_kinds],
+    ids=lambda f: f.__name__,
+)
+def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_path, shape):
+    shape(root)
+    with pytest.raises(SystemExit) as stop:
+        run("check", root)
+    told = capsys.readouterr().out
+    assert stop.value.code == 0, told
+    run("train", root, "--out", tmp_path / "run", *TINY)
+    run("evaluate", tmp_path / "run", root, "--json", "--accelerator", "cpu")
+    found = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert found["images"] >= 1
+    expected = {labelme: {"_background_", "crop", "weed"}, cvat: set(NAMES)}
+    if shape in expected:
+        assert set(found["per_class"]) == expected[shape]
+    else:
+        assert len(found["per_class"]) == len(NAMES)
+    folder = next(
+        f for f in ("images", "train/images", "photos", "JPEGImages") if (root / f).is_dir()
+    )
+    run("predict", tmp_path / "run", root / folder, "--out", tmp_path / "masks")
+    assert len(list((tmp_path / "masks").rglob("*.png"))) >= 3
+
+
+def test_without_val_what_is_held_out_is_said(capsys, root, tmp_path):
+    flat(root)
+    run("train", root, "--out", tmp_path / "run", *TINY)
+    assert "1 of 4 labelled images are held out" in capsys.readouterr().err
+
+
+def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):
+    sixteen_bits(root)
+    run("train", root, "--out", tmp_path / "run", "--range", "0,4095", *TINY)
+    about = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert about["range"] == [0, 4095]
+    run("evaluate", tmp_path / "run", root, "--accelerator", "cpu")
+
+
+def no_masks(root):
+    shutil.rmtree(root / "train" / "masks")
+    return "mask"
+
+
+def no_images(root):
+    shutil.rmtree(root / "train")
+    return "train"
+
+
+def cut_off_image(root):
+    path = next((root / "unlabeled").iterdir())
+    path.write_bytes(path.read_bytes()[:400])
+    return path.name
+
+
+def cut_off_mask(root):
+    path = next((root / "val" / "masks").iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    return path.name
+
+
+def another_size(root):
+    path = next((root / "train" / "masks").iterdir())
+    save(np.zeros((20, 30), dtype=np.uint8), path)
+    return path.name
+
+
+def id_beyond_the_classes(root):
+    path = next((root / "train" / "masks").iterdir())
+    mask = np.array(Image.open(path))
+    mask[0, 0] = 77
+    save(mask, path)
+    return "77"
+
+
+def smeared(root):
+    path = next((root / "train" / "masks").iterdir())
+    colors = np.array(COLORS, dtype=np.uint8)[np.array(Image.open(path))]
+    path.unlink()
+    save(colors, path.with_suffix(".jpg"))
+    return "JPEG"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        no_masks,
+        no_images,
+        cut_off_image,
+        cut_off_mask,
+        another_size,
+        id_beyond_the_classes,
+        smeared,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_each_mistake_is_one_sentence_before_anything_is_written(
+    capsys, tiny_folder, root, tmp_path, spoil
+):
+    shutil.copytree(tiny_folder, root)
+    expected = spoil(root)
+    with pytest.raises(SystemExit) as stop:
+        run("train", root, "--out", tmp_path / "run", *TINY)
+    told = capsys.readouterr().err
+    assert stop.value.code == 2, told
+    assert expected in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit) as stop:
+        run("check", root)
+    assert stop.value.code == 1
+    assert expected in capsys.readouterr().out
+
+
+def test_check_as_json_and_as_a_picture(capsys, tiny_folder, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        run("check", tiny_folder, "--json", "--picture", tmp_path / "grid.png")
+    assert stop.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is True
+    assert found["counts"]["train"]["labeled"] == 4
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.width > 64
