@@ -27,9 +27,9 @@ def evaluate(
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
-        `{"miou", "accuracy", "per_class": {name: {"iou", "dice", "precision", "recall",
-        "pixels"}}, "split", "images", "hash"}`, scores in per cent; None for classes that
-        neither occur nor are predicted, which the mean leaves out.
+        `miou` and `accuracy` in per cent; `per_class`, by name the `iou`, `dice`, `precision` and
+        `recall` in per cent and the true `pixels`; `split`, its number of `images` and their `hash`.
+        A class that neither occurs nor is predicted has None and is left out of the mean.
 
     Raises:
         RunError: the folder holds no model that can be read.
