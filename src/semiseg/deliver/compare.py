@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from semiseg.data import findings
+
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of classes by runs, IoU in per cent, with the mean and the seconds below.
@@ -18,7 +20,7 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     rows.append(["mean", *(percent(r["miou"]["released"]) for r in runs.values())])
     rows.append(["seconds", *(f"{r['seconds']:.0f}" for r in runs.values())])
-    return grid(["IoU on val, %", *runs], rows)
+    return findings.table(["IoU on val, %", *runs], rows)
 
 
 def score_table(found: Mapping[str, Any]) -> str:
@@ -32,21 +34,10 @@ def score_table(found: Mapping[str, Any]) -> str:
         [name, *(percent(values[c]) for c in columns), f"{values['pixels']:,}"]
         for name, values in found["per_class"].items()
     ]
-    text = grid(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
+    text = findings.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
     return (
         f"{text}\nmIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
     )
-
-
-def grid(head: list[str], rows: list[list[str]]) -> str:
-    """Columns of text, the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = []
-    for row in [head, ["-" * w for w in widths], *rows]:
-        first, *rest = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]
-        lines.append("  ".join(cells))
-    return "\n".join(lines)
 
 
 def percent(score: float | None) -> str:

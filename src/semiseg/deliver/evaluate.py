@@ -28,8 +28,8 @@ def evaluate(
 
     Returns:
         `miou` and `accuracy` in per cent; `per_class`, by name the `iou`, `dice`, `precision` and
-        `recall` in per cent and the true `pixels`; `split`, its number of `images` and their `hash`.
-        A class that neither occurs nor is predicted has None and is left out of the mean.
+        `recall` in per cent and the true `pixels`; `split`, the number of its `images` and their
+        `hash`. A class that neither occurs nor is predicted has None and is left out of the mean.
 
     Raises:
         RunError: the folder holds no model that can be read.
