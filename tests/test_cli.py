@@ -219,8 +219,11 @@ def test_the_config_of_a_run_repeats_it(trained, tmp_path):
         (["--weights", "nowhere.pth"], "nowhere.pth"),
         (["--accelerator", "abacus"], "abacus"),
         (["--classes", "nowhere.yaml"], "nowhere.yaml"),
-        (["--confidence-treshold", "0.5"], "treshold"),
-        (["--steps", "many"], "steps"),
+        (["--confidence-treshold", "0.5"], "Did you mean --confidence-threshold?"),
+        (["--stepz", "3"], "Did you mean --steps?"),
+        (["--steps", "many"], "--steps: expected int. got many"),
+        (["--optimizer", "adam"], "'adamw', 'sgd'"),
+        (["--range", "9,3"], "smaller"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_nothing_is_written(
@@ -230,6 +233,28 @@ def test_a_wrong_setting_is_one_sentence_and_nothing_is_written(
     told = refused(capsys, "train", tiny_folder, "--out", out, *TINY, *words)
     assert expected in told
     assert not out.exists()
+
+
+def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder, tmp_path):
+    (tmp_path / "config.yaml").write_text("stepz: 3\n")
+    words = ["train", tiny_folder, "--config", tmp_path / "config.yaml"]
+    assert "Did you mean --steps?" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian", "x"], "Did you mean 'train'?"),
+        ([], "check, demo, evaluate, predict, train"),
+        (["train"], "required: data"),
+        (["predict", "run", "images"], "required: out"),
+        (["evaluate", "run", "data", "--split", "exam"], "'test'"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence(capsys, words, expected):
+    told = refused(capsys, *words)
+    assert expected in told
+    assert told.count("\n") == 1
 
 
 def test_a_wrong_folder_is_one_sentence(capsys, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -19,7 +20,7 @@ from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
 from semiseg.engine.train import train
-from semiseg.errors import ConfigError, Interrupted, SemisegError
+from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
@@ -37,6 +38,16 @@ class _Help(DefaultHelpFormatter):
         return re.sub(r"--\w+", lambda flag: flag[0].replace("_", "-"), super().format_help())
 
 
+class _Parser(ArgumentParser):
+    """A parser whose errors are one sentence with the nearest known name, without the usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        told = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
+        told = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", told)
+        told = told.replace("Expected a ", "expected ").replace("Got value: ", "got ")
+        raise ConfigError(re.sub(r"(required: )\w+\.", r"\1", told)) from ex
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; user errors are one sentence on stderr and exit status 2.
 
@@ -46,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _spelled_out(list(sys.argv[1:] if arguments is None else arguments))
     try:
         parser = _parser(words)
-        values = parser.parse_args(words).as_dict()
+        values = _parsed(parser, words)
         command = values["subcommand"]
         _run(command, values[command])
     except Interrupted as told:
@@ -58,6 +69,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("semiseg: interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
+    """The values of the words.
+
+    Raises:
+        ConfigError: a command, a flag, a key of the configuration or a value is not known.
+    """
+    try:
+        return dict(parser.parse_args(words).as_dict())
+    except ConfigError as error:
+        told = str(error)
+    command = words[0] if words else ""
+    if command not in COMMANDS:
+        what = f"There is no command '{command}'" if command else "A command is missing"
+        raise ConfigError(f"{what}. {nearest(command, COMMANDS)} See: semiseg --help")
+    ending = f"See: semiseg {command} --help"
+    strange = re.search(r"unrecognized arguments: --(\w+)|option '(\w+)'", told, re.IGNORECASE)
+    if strange:
+        name = strange[1] or strange[2]
+        close = difflib.get_close_matches(name, _known(command, words), n=1)
+        hint = f"Did you mean --{_dashed(close[0])}? " if close else ""
+        raise ConfigError(f"There is no setting --{_dashed(name)}. {hint}{ending}")
+    value = re.search(r'Parser key "([\w.]+)": (.*)', told)
+    if value:
+        raise ConfigError(f"--{_dashed(value[1])}: {value[2]}. {ending}")
+    raise ConfigError(f"{told}. {ending}")
+
+
+def _known(command: str, words: Sequence[str]) -> list[str]:
+    """The names of a command's settings."""
+    names = list(inspect.signature(COMMANDS[command]).parameters)
+    if command == "train":
+        from semiseg.methods import method_class
+
+        names += list(inspect.signature(method_class(_method_name(words))).parameters)
+    return names
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _run(command: str, values: dict[str, Any]) -> None:
@@ -78,7 +130,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
     """The parser; the method's own settings are added once its name is known."""
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="semiseg",
         description="A segmentation model from a few labelled and many unlabelled images.",
         version=__version__,
@@ -87,7 +139,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     commands = parser.add_subcommands(required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").partition("\n")[0]
-        sub = ArgumentParser(description=text, formatter_class=_Help)
+        sub = _Parser(description=text, formatter_class=_Help)
         if name == "train":
             sub.add_argument("--config", action="config", help="settings from a YAML file")
         sub.add_function_arguments(function, skip={"options"}, as_positional=True)
