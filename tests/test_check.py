@@ -214,6 +214,9 @@ def test_images_of_many_bits_need_the_range_that_the_training_is_given(
     report = check(data, range=(0, 9), picture=tmp_path / "p.png")
     assert report.findings == ()
     assert (tmp_path / "p.png").is_file()
+    age(data)
+    assert check(data, range=(0, 9)).findings == ()
+    assert only(check(data)).items == ("train/images/a.tif",)  # what is kept knows the range
     with pytest.raises(ConfigError, match="range"):
         check(data, range=(9, 0))
 
@@ -555,6 +558,28 @@ def test_another_layout_is_checked_in_the_same_way(data: Path) -> None:
     assert found(check(data), "mask-without-image").items == ("masks/train/x.png",)
 
 
+def test_all_images_in_one_folder_are_train(data: Path) -> None:
+    for kind in ("images", "masks"):
+        (data / "train" / kind).rename(data / kind)
+        for path in (data / "val" / kind).iterdir():
+            path.unlink()
+        (data / "val" / kind).rmdir()
+    mask(data / "masks" / "x.png")
+    report = check(data)
+    assert report.counts["train"] == (3, 1)
+    assert found(report, "mask-without-image").items == ("masks/x.png",)
+    photograph(data / "images" / "b.bmp", 20)
+    assert found(check(data), "duplicate-name").items[0].startswith("images/b.")
+
+
+def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: [soil, crop, weed]")
+    (data / "labelmap.txt").write_text("a:0,0,0::\nb:1,1,1::\n")
+    report = check(data)
+    assert report.classes == ("soil", "crop", "weed")
+    assert "labelmap.txt is passed over" in report.inferred
+
+
 def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None:
     lines = [f"train/images/{x}.png train/masks/{x}.png" for x in "abc"]
     (data / "train.txt").write_text("\n".join(lines))
@@ -578,10 +603,14 @@ def test_a_fault_of_the_whole_folder_is_said_once(data: Path) -> None:
     assert only(check(data)).kind == "layout"
 
 
-def shapes(path: Path, *labels: str) -> None:
+def shapes(path: Path, *labels: str, width: int = 16) -> None:
     """LabelMe's file: a stripe for each label."""
     drawn = [
-        {"label": x, "points": [[16 * i, 0], [16 * i + 15, 31]], "shape_type": "rectangle"}
+        {
+            "label": x,
+            "points": [[width * i, 0], [width * i + width - 1, 9]],
+            "shape_type": "rectangle",
+        }
         for i, x in enumerate(labels)
     ]
     path.write_text(json.dumps({"imageWidth": WIDTH, "imageHeight": HEIGHT, "shapes": drawn}))
@@ -598,6 +627,9 @@ def test_drawn_masks_are_checked_and_kept(data: Path, decoded: list[str]) -> Non
     decoded.clear()
     assert check(data) == first
     assert decoded == []
+    shapes(data / "train" / "masks" / "a.json", *"abcdefgh", width=1)
+    assert {f.kind for f in check(data).findings} == {"unscored-class"}  # thin, but not smeared
+    shapes(data / "train" / "masks" / "a.json", "crop", "weed")
     (data / "classes.yaml").write_text("classes: [_background_, crop]")
     assert "(weed)" in found(check(data), "unknown-value").text
     (data / "train" / "masks" / "b.json").write_text('{"shapes": [{"label": "crop"}]}')

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from PIL import UnidentifiedImageError
 
-from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
-from semiseg.data.folder import SPLITS, find_samples
+from semiseg.data.folder import SPLITS, find_samples, find_unlabeled, settle_classes
 from semiseg.data.images import IMAGE_SUFFIXES, list_files
 from semiseg.data.masks import DRAWN, Classes, MaskScan
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
@@ -103,11 +102,10 @@ def survey(
     listing = tuple(dict.fromkeys(finding for split in order for finding in found[split][1]))
     everything = [s for split in order for s in samples[split]]
     images, masks, problems = _scan(ScanCache(root, value_range), everything, progress)
-    path = classes_file or next(iter(classes_files(root)), None)
-    named = path is not None
+    named = classes_file is not None or bool(classes_files(root))
     # A smeared mask among good ones must not invent classes; where a file names them it cannot.
     scans = [look.scan for look in masks.values() if named or not look.smeared]
-    classes, inferred = _settle(path, scans)
+    classes, inferred = _settle(root, classes_file, scans)
     pixels: dict[Path, dict[int, int]] = {}
     unknown: dict[Path, list[int]] = {}
     for mask, look in masks.items():
@@ -135,8 +133,6 @@ def _samples(root: Path, split: str) -> tuple[list[Sample], list[Finding]]:
         samples = [Sample(name, path, masks.get(name)) for name, path in images.items()]
         return samples, _duplicates(twice + again) or [told]
     used = {s.mask for s in samples}
-    # Images without a mask are named by a rule.
-    notes = [note for note in notes if "have no mask and are not scored" not in note]
     return samples, [_passed_over(root, split, note, used) for note in notes]
 
 
@@ -173,14 +169,16 @@ def _passed_over(root: Path, split: str, note: str, used: Set[Path | None]) -> F
 
 
 def _unlabeled(root: Path) -> tuple[list[Sample], list[Finding]]:
-    """The images below `unlabeled/images`, or below `unlabeled` where there is no such folder."""
-    folder = root / "unlabeled"
-    folder = folder / "images" if (folder / "images").is_dir() else folder
-    images, twice = _by_name(root, folder, IMAGE_SUFFIXES)
-    if images and _listed(root):
-        what = f"{len(images)} images of {folder} count only where train.txt lists them"
-        return [], [Finding("note", "layout", what)]
-    return [Sample(f"unlabeled/{n}", path, None) for n, path in images.items()], _duplicates(twice)
+    """The unlabelled images; where names are not clear, the first file of each name."""
+    try:
+        samples, notes = find_unlabeled(root)
+    except DataError:
+        folder = root / "unlabeled"
+        folder = folder / "images" if (folder / "images").is_dir() else folder
+        images, twice = _by_name(root, folder, IMAGE_SUFFIXES)
+        samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
+        return samples, _duplicates(twice)
+    return samples, [Finding("note", "layout", note.rstrip(".")) for note in notes]
 
 
 def _by_name(
@@ -257,14 +255,17 @@ def _reason(error: BaseException) -> str:
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
-def _settle(path: Path | None, scans: Sequence[MaskScan]) -> tuple[Classes | None, str]:
+def _settle(
+    root: Path, classes_file: Path | None, scans: Sequence[MaskScan]
+) -> tuple[Classes | None, str]:
     """The classes and how they were found, or None and what hinders."""
     if not scans:
         return None, ""
     try:
-        return infer_classes(scans) if path is None else read_classes(path, scans)
+        classes, said = settle_classes(root, classes_file, scans)
     except DataError as error:
         return None, str(error)
+    return classes, "; ".join(said)
 
 
 def _by_class(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:

@@ -44,16 +44,14 @@ def check(
 
     from semiseg.data.check import examine
 
-    file = None if classes is None else Path(classes)
+    named = None if classes is None else Path(classes)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("check", total=None)
         report, survey = examine(
-            Path(data), file, range, lambda i, n: bar.update(task, completed=i, total=n)
+            Path(data), named, range, lambda i, n: bar.update(task, completed=i, total=n)
         )
-    if picture is None:
-        return report
-    more = _write_picture(survey, Path(picture), range)
+    more = [] if picture is None else _write_picture(survey, Path(picture), range)
     return replace(report, findings=(*report.findings, *more))
 
 

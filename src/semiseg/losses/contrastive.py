@@ -78,8 +78,9 @@ def draw_pixels(
 
 def _uniform(u: Tensor, start: Tensor, size: Tensor) -> Tensor:
     """A position in `start .. start + size - 1` for each `u` in 0..1; `start` if there is none."""
-    # In double precision: in single, u * size can round up to size where size is large.
-    return start + (u.double() * size).long().minimum((size - 1).clamp(min=0))
+    # In integers, since u is a multiple of 2^-24: as floats, u * size can round up to size where
+    # size is large, and not every device has double precision.
+    return start + ((u * 2**24).long() * size >> 24)
 
 
 def _other_class(prototypes: Tensor, temperature: float, u: Tensor) -> Tensor:
@@ -125,14 +126,18 @@ def contrastive_loss(
     present, (count, anchors) = len(draw.classes), draw.anchors.shape
     if present < 2:
         return representation.sum() * 0.0
-    # index_select, since the backward of indexing with repeats is not deterministic.
-    anchor = representation.index_select(0, draw.anchors.flatten()).view(count, anchors, -1)
-    negative = representation.detach().index_select(0, draw.negatives.flatten())
-    negative = F.normalize(negative, dim=1).view(count, draw.negatives.shape[1], -1)
-    positive = F.normalize(prototypes.detach().index_select(0, draw.classes), dim=1)
-    anchor = F.normalize(anchor, dim=2)
-    to_positive = (anchor @ positive.unsqueeze(2)) / temperature
-    to_negative = anchor @ negative.transpose(1, 2) / temperature
-    all_logits = torch.cat([to_positive, to_negative], dim=2)
-    loss = (all_logits.logsumexp(dim=2) - to_positive.squeeze(2)).mean(dim=1)
-    return torch.where(draw.hard, loss, 0.0).sum() / present
+    # What is drawn is little, so that half precision would save nothing here.
+    dtype = torch.promote_types(representation.dtype, torch.float32)
+    with torch.autocast(representation.device.type, enabled=False):
+        # index_select, since the backward of indexing with repeats is not deterministic.
+        anchor = representation.index_select(0, draw.anchors.flatten()).to(dtype)
+        negative = representation.detach().index_select(0, draw.negatives.flatten()).to(dtype)
+        positive = prototypes.detach().index_select(0, draw.classes).to(dtype)
+        anchor = F.normalize(anchor.view(count, anchors, -1), dim=2)
+        negative = F.normalize(negative, dim=1).view(count, draw.negatives.shape[1], -1)
+        positive = F.normalize(positive, dim=1)
+        to_positive = (anchor @ positive.unsqueeze(2)) / temperature
+        to_negative = anchor @ negative.transpose(1, 2) / temperature
+        all_logits = torch.cat([to_positive, to_negative], dim=2)
+        loss = (all_logits.logsumexp(dim=2) - to_positive.squeeze(2)).mean(dim=1)
+        return torch.where(draw.hard, loss, 0.0).sum() / present

@@ -69,6 +69,7 @@ class Method(nn.Module, ABC):
         new = transfer(release, self.student, names)
         if self.teacher is not None:
             self.teacher.network.load_state_dict(self.student.state_dict())
+            self.teacher.network.set_normalization(self.student.normalization())
         return new
 
     def networks(self) -> dict[str, Network]:

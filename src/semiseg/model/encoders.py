@@ -100,8 +100,9 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
     except Exception as error:  # the formats' readers raise many kinds
+        reason = str(error).partition("\n")[0]
         raise ConfigError(
-            f"{path} cannot be read as weights ({error}). Name a state dict (.safetensors or .pth) "
+            f"{path} cannot be read as weights ({reason}). Name a state dict (.safetensors or .pth) "
             "with --weights, or choose --weights auto."
         ) from error
     own = encoder.state_dict()
@@ -112,6 +113,9 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
             if candidate in state:
                 found[key] = state[candidate]
                 break
+    for key, value in own.items():
+        if key.endswith("num_batches_tracked"):  # which old files lack, and inference does not use
+            found.setdefault(key, value)
     wrong = [k for k in own if k not in found or found[k].shape != own[k].shape]
     if wrong:
         raise ConfigError(
