@@ -102,8 +102,8 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
     except Exception as error:  # the formats' readers raise many kinds
         reason = str(error).partition("\n")[0]
         raise ConfigError(
-            f"{path} cannot be read as weights ({reason}). Name a state dict (.safetensors or .pth) "
-            "with --weights, or choose --weights auto."
+            f"{path} cannot be read as weights ({reason}). Name a state dict (.safetensors or "
+            ".pth) with --weights, or choose --weights auto."
         ) from error
     own = encoder.state_dict()
     found: dict[str, Tensor] = {}
