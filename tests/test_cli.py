@@ -158,6 +158,13 @@ def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, traine
     assert (tmp_path / "out" / "good.png").is_file()
 
 
+def test_predict_does_not_segment_the_masks_of_its_former_call(capsys, trained, tmp_path):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
+    for _ in range(2):
+        run("predict", trained, tmp_path, "--out", tmp_path / "masks", "--overlay")
+        assert "1 masks" in capsys.readouterr().out
+
+
 def test_predict_never_replaces_its_input(capsys, trained, tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
@@ -223,7 +230,12 @@ def test_the_config_of_a_run_repeats_it(trained, tmp_path):
         (["--stepz", "3"], "Did you mean --steps?"),
         (["--steps", "many"], "--steps: expected int. got many"),
         (["--optimizer", "adam"], "'adamw', 'sgd'"),
-        (["--range", "9,3"], "smaller"),
+        (["--range", "9,3"], "--range"),
+        (["--lr", "-1"], "--lr"),
+        (["--workers", "-1"], "--workers"),
+        (["--anchors", "0"], "--anchors"),
+        (["--temperature", "0"], "--temperature"),
+        (["--lr-warmup", "3"], "--lr-warmup"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_nothing_is_written(

@@ -61,7 +61,10 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
     out = tmp_path / "run"
     process = start(tiny_folder, out)
     folder = out / "checkpoints"
-    wait_for(lambda: len(list(folder.glob("*.ckpt"))) >= checkpoints, process)
+    wait_for(
+        lambda: (out / "config.yaml").exists() and len(list(folder.glob("*.ckpt"))) >= checkpoints,
+        process,
+    )
     process.kill()
     process.communicate()
     assert not (out / "scores.json").exists()
@@ -120,6 +123,52 @@ def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
     run("train", tiny_folder, "--out", whole, "--resume")
     assert bits(whole) == before
     assert "nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "css", "--anchors", "7"],
+        ["--method", "supervised"],
+        ["--method", "css", "--accumulate", "2"],
+    ],
+    ids=str,
+)
+def test_a_bare_resume_takes_the_settings_of_the_run(tiny_folder, tmp_path, words):
+    common = [w for i, w in enumerate(WORDS) if i > 1]
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    run("train", tiny_folder, "--out", whole, *common, *words)
+    shutil.copytree(whole, out)
+    (out / "scores.json").unlink()
+    newest_intact(out / "checkpoints")[0].unlink()
+    run("train", tiny_folder, "--out", out, "--resume")
+    assert bits(out) == bits(whole)
+    assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished):
+    table = unfinished / "metrics.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([*rows[:-2], rows[-2][:3]]))
+    run("train", tiny_folder, "--out", unfinished, "--resume")
+    assert bits(unfinished) == bits(whole)
+
+
+def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinished):
+    with pytest.raises(SystemExit) as stop:
+        run("train", tiny_folder, "--out", unfinished, "--resume", "--overwrite")
+    assert stop.value.code == 2
+    assert (unfinished / "config.yaml").is_file()
+
+
+def test_changed_classes_are_refused(capsys, tiny_folder, unfinished, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "data")
+    file = tmp_path / "data" / "classes.yaml"
+    file.write_text(file.read_text().replace("name: crop", "name: salad"))
+    with pytest.raises(SystemExit) as stop:
+        run("train", tmp_path / "data", "--out", unfinished, "--resume")
+    assert stop.value.code == 2
+    assert "classes" in capsys.readouterr().err
 
 
 def test_resume_without_a_run_starts_one(capsys, tiny_folder, tmp_path, whole):

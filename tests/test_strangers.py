@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import semiseg
 from semiseg.cli import main
+from semiseg.data.images import read_image
 from semiseg.data.synthetic import COLORS, NAMES, draw_scene
 from semiseg.draws import Key
 
@@ -145,11 +147,22 @@ def test_without_val_what_is_held_out_is_said(capsys, root, tmp_path):
 
 
 def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):
-    sixteen_bits(root)
+    for i, (image, mask) in enumerate(SCENES):
+        save(image.mean(axis=2).astype(np.float32) * 16, root / "images" / f"{i}.tif")
+        save(mask, root / "masks" / f"{i}.png")
+    with pytest.raises(SystemExit) as stop:
+        run("train", root, "--out", tmp_path / "run", *TINY)
+    assert stop.value.code == 2
+    assert "range" in capsys.readouterr().err
     run("train", root, "--out", tmp_path / "run", "--range", "0,4095", *TINY)
     about = json.loads((tmp_path / "run" / "model.json").read_text())
     assert about["range"] == [0, 4095]
     run("evaluate", tmp_path / "run", root, "--accelerator", "cpu")
+    run("predict", tmp_path / "run", root / "images", "--out", tmp_path / "masks")
+    # Pictures of the same scenes in 8 bits give the same masks: the range was applied.
+    seen = read_image(root / "images" / "0.tif", (0, 4095))
+    ours = semiseg.load(tmp_path / "run", "cpu").predict(seen).mask
+    np.testing.assert_array_equal(ours, np.array(Image.open(tmp_path / "masks" / "0.png")))
 
 
 def no_masks(root):

@@ -14,6 +14,10 @@ class DataError(SemisegError):
     """Something is wrong with the images, the masks or a list of them."""
 
 
+class SmearedMask(DataError):
+    """A mask went through lossy compression or interpolation: its values are no annotation."""
+
+
 class ConfigError(SemisegError):
     """A setting, a name or a combination of settings cannot be used."""
 

@@ -108,7 +108,7 @@ class Losses(NamedTuple):
     Attributes:
         terms: scalars whose sum is minimised.
         diagnostics: scalars to log, detached.
-        state: new values of the method's buffers, by name, written once the step was taken.
+        state: new values of the method's buffers, by name, written once the gradient is there.
     """
 
     terms: Mapping[str, Tensor]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from semiseg.data.images import UNREADABLE, open_image, reason
 from semiseg.data.labelme import read_shapes
-from semiseg.errors import DataError
+from semiseg.errors import DataError, SmearedMask
 from semiseg.types import IGNORE_INDEX
 
 Encoding = Literal["ids", "colors", "labels"]
@@ -242,7 +242,7 @@ def scan_mask(path: Path) -> MaskScan:
         lossy = file.format in ("JPEG", "MPO")
         flat = (file.getpalette() or []) if file.mode == "P" else []
     if len(values) > _SMEARED or lossy:
-        raise DataError(
+        raise SmearedMask(
             f"{path} holds {len(values)} different values: it looks smeared by JPEG compression or "
             "by resizing with interpolation. Save the original mask as PNG."
         )

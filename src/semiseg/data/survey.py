@@ -18,7 +18,7 @@ from semiseg.data.folder import SPLITS, find_samples, find_unlabeled, settle_cla
 from semiseg.data.images import IMAGE_SUFFIXES, list_files
 from semiseg.data.masks import DRAWN, Classes, MaskScan
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
-from semiseg.errors import DataError
+from semiseg.errors import DataError, SmearedMask
 from semiseg.types import IGNORE_INDEX, Sample
 
 _MASK_SUFFIXES = (*IMAGE_SUFFIXES, DRAWN)
@@ -244,7 +244,7 @@ def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskLook | Prob
             return path, Problem(_reason(error.__cause__), smeared=False)
         told = str(error)
         reason = told.removeprefix(str(path)).lstrip(" ,").rstrip(".")
-        return path, Problem(reason, smeared="smeared" in told)
+        return path, Problem(reason, smeared=isinstance(error, SmearedMask))
     except Exception as error:
         return path, Problem(_reason(error), smeared=False)
 

@@ -92,6 +92,8 @@ def _targets(images: Path, out: Path) -> dict[Path, Path]:
         raise DataError(f"There is no file or folder {images}.")
     root = images if images.is_dir() else images.parent
     files = list_images(images) if images.is_dir() else [images]
+    if out.resolve() != images.resolve():  # masks of an earlier call are no images to segment
+        files = [f for f in files if not f.resolve().is_relative_to(out.resolve())]
     if not files:
         raise DataError(
             f"{images} holds no images; the suffixes {', '.join(IMAGE_SUFFIXES)} are read."

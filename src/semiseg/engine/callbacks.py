@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
+from semiseg.engine.checkpoint import is_look
 from semiseg.engine.module import TrainingModule
 from semiseg.evaluation.inference import Scene
 from semiseg.types import Batch
@@ -21,12 +22,12 @@ class Looks(Callback):
 
     Args:
         loader: the validation images.
-        every: steps between two looks.
+        looks: how many there are in the whole training.
         console: where to write.
     """
 
-    def __init__(self, loader: DataLoader[Scene], every: int, console: Console) -> None:
-        self.loader, self.every, self.console = loader, every, console
+    def __init__(self, loader: DataLoader[Scene], looks: int, console: Console) -> None:
+        self.loader, self.looks, self.console = loader, looks, console
 
     def on_train_batch_end(
         self,
@@ -42,7 +43,7 @@ class Looks(Callback):
             pl_module, TrainingModule
         ):
             return
-        if step % self.every and step != pl_module.steps:
+        if not is_look(step, pl_module.steps, self.looks):
             return
         found = {k: v["miou"] for k, v in pl_module.look(self.loader).items()}
         values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}

@@ -60,6 +60,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
             ) from error
         for old in _by_step(target.parent)[_KEPT:]:
             old.unlink(missing_ok=True)
+        for torn in target.parent.glob("*.part"):  # of a process that was killed while writing
+            torn.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read tensors and plain values; anything else in the file is refused."""
@@ -79,7 +81,12 @@ def newest_intact(folder: Path) -> tuple[Path, int] | None:
 def _by_step(folder: Path) -> list[Path]:
     """Finished checkpoints, the newest first."""
     found = [p for p in folder.glob("*.ckpt") if _NAME.fullmatch(p.name)]
-    return sorted(found, key=lambda p: (p.name.split("-")[0], p.stat().st_mtime), reverse=True)
+    return sorted(found, key=lambda p: (_step(p), p.stat().st_mtime), reverse=True)
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def _checksum(path: Path) -> str:
@@ -99,6 +106,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def is_look(step: int, total: int, looks: int) -> bool:
+    """Whether a validation is due after a step: `looks` times, evenly spread, the last at the end.
+
+    Example:
+        >>> [step for step in range(1, 10) if is_look(step, 9, 4)]
+        [3, 5, 7, 9]
+    """
+    return step * looks // total != (step - 1) * looks // total
+
+
 class Checkpoints(Callback):
     """Saves after steps: at each look, once a minute, and when the user interrupts.
 
@@ -106,12 +123,12 @@ class Checkpoints(Callback):
 
     Args:
         folder: where the checkpoints go.
-        every: steps between two looks.
+        looks: validations in the whole training.
         total: steps in all.
     """
 
-    def __init__(self, folder: Path, every: int, total: int) -> None:
-        self.folder, self.every, self.total = folder, every, total
+    def __init__(self, folder: Path, looks: int, total: int) -> None:
+        self.folder, self.looks, self.total = folder, looks, total
         self.interrupted = False
         self._saved_step = -1
         self._saved_time = time.monotonic()
@@ -133,7 +150,7 @@ class Checkpoints(Callback):
         if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
             return
         late = time.monotonic() - self._saved_time > _SECONDS
-        if late or self.interrupted or step % self.every == 0 or step == self.total:
+        if late or self.interrupted or is_look(step, self.total, self.looks):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()
         if self.interrupted:

@@ -17,6 +17,7 @@ from semiseg.draws import Key
 from semiseg.evaluation.inference import Scene, segment, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
+from semiseg.model.encoders import Normalization
 from semiseg.types import Batch, Losses, Step
 
 OptimizerName = Literal["adamw", "sgd"]
@@ -152,11 +153,15 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this module knows beside its tensors goes into the checkpoint."""
         checkpoint["looks"] = self.looks
+        checkpoint["normalization"] = [list(v) for v in self.method.student.normalization()]
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The looks and the seconds of the training so far."""
         self.looks = checkpoint["looks"]
+        mean, std = (tuple(values) for values in checkpoint["normalization"])
+        for network in self.method.networks().values():
+            network.set_normalization(Normalization(mean, std))
         self.seconds = checkpoint["seconds"]
 
     def on_fit_start(self) -> None:

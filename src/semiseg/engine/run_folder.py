@@ -3,7 +3,7 @@
 ```
 RUN/
   config.yaml        every setting, as resolved; `semiseg train --config` repeats the run
-  split/             labeled.txt, unlabeled.txt, val.txt: the names of the images
+  split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; tensorboard/ holds the same
   scores.json        the scores, with split hashes and versions
@@ -37,6 +37,7 @@ from semiseg.types import Sample
 CONFIG = "config.yaml"
 SCORES = "scores.json"
 CHECKPOINTS = "checkpoints"
+_CLASSES = "classes.json"
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 
 
@@ -134,12 +135,18 @@ def finished(out: Path) -> dict[str, Any] | None:
     return scores
 
 
-def continued(out: Path, split: Split) -> tuple[Path | None, int]:
+def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, int]:
     """The newest intact checkpoint and its step, or None and 0 if none was written yet.
 
     Raises:
-        RunError: the images are not those that the run began with.
+        RunError: the images or the classes are not those that the run began with.
     """
+    known = out / "split" / _CLASSES
+    if not known.is_file() or json.loads(known.read_text(encoding="utf-8")) != classes.to_dict():
+        raise RunError(
+            f"The classes are no longer those of {known}: masks or the file that names the classes "
+            "were changed since the run began. Restore them, or start a new run."
+        )
     for name, samples in split.lists().items():
         file = out / "split" / f"{name}.txt"
         before = file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -151,8 +158,11 @@ def continued(out: Path, split: Split) -> tuple[Path | None, int]:
     return newest_intact(out / CHECKPOINTS) or (None, 0)
 
 
-def create(out: Path, settings: Mapping[str, object], split: Split) -> None:
-    """Create the folder with `config.yaml` and the split's lists; an old run in it is removed."""
+def create(out: Path, settings: Mapping[str, object], split: Split, classes: Classes) -> None:
+    """Create the folder with `config.yaml`, the split's lists and the classes.
+
+    An old run in it is removed.
+    """
     fresh = out.with_name(f"{out.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
@@ -160,11 +170,15 @@ def create(out: Path, settings: Mapping[str, object], split: Split) -> None:
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
+    write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
     write_text(fresh / CONFIG, f"# semiseg {__version__}\n{text}")
     # Renamed as a whole: a run folder is complete or not there, whenever the process is killed.
+    old = out.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if out.is_dir():
-        shutil.rmtree(out)
+        out.rename(old)
     fresh.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _plain(value: object) -> object:
@@ -204,7 +218,8 @@ def finish(
     networks = module.method.networks()
     final = module.looks[-1]
     which = max(networks, key=lambda name: final[name]["miou"] or 0.0)
-    found = [look[n]["miou"] for look in module.looks for n in networks if look[n]["miou"]]
+    seen = [look[name]["miou"] for look in module.looks for name in networks]
+    found = [score for score in seen if score is not None]
     lists = split.lists()
     content: dict[str, Any] = {
         "method": module.method.name,

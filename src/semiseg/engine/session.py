@@ -16,6 +16,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -29,7 +30,7 @@ from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
-from semiseg.errors import ConfigError, DataError, SemisegError, nearest
+from semiseg.errors import ConfigError, DataError, RunError, SemisegError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
@@ -38,6 +39,8 @@ from semiseg.planning import Plan
 from semiseg.types import Batch
 
 console = Console(stderr=True)
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[str, Any]) -> None:
@@ -51,6 +54,21 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
         raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
+    for name in ("lr", "encoder_lr", "weight_decay", "workers"):
+        if settings[name] is not None and settings[name] < 0:
+            raise ConfigError(f"--{name.replace('_', '-')} {settings[name]} is below 0.")
+    if not 0 <= settings["lr_warmup"] < 1:
+        raise ConfigError(
+            f"--lr-warmup {settings['lr_warmup']} is no share of the steps, from 0 to below 1."
+        )
+    if settings["precision"] not in PRECISIONS:
+        told = nearest(settings["precision"], PRECISIONS)
+        raise ConfigError(f"There is no precision '{settings['precision']}'. {told}")
+    if (
+        settings["init"] is not None
+        and Path(settings["init"]).resolve() == settings["out"].resolve()
+    ):
+        raise ConfigError("--init and --out name the same folder; choose another --out.")
     if settings["optimizer"] not in RATES:
         told = nearest(settings["optimizer"], RATES)
         raise ConfigError(f"There is no optimizer '{settings['optimizer']}'. {told}")
@@ -107,25 +125,35 @@ def say(sentences: Iterable[str]) -> None:
         console.print(f"· {sentence}", highlight=False, soft_wrap=True)
 
 
-def checked_folder(root: Path, classes_file: Path | None) -> DataFolder:
+def checked_folder(
+    root: Path, classes_file: Path | None, value_range: tuple[float, float] | None
+) -> DataFolder:
     """Read a data folder after `semiseg check` found nothing that would spoil the training.
 
     Raises:
         DataError: it found something; the sentence names the files.
     """
-    report, found = examine(root, classes_file)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reading the images and masks", total=None)
+        report, found = examine(
+            root,
+            classes_file,
+            value_range,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
     errors = report.of("error")
     if errors:
         more = f" {len(errors) - 1} more with: semiseg check {root}" if len(errors) > 1 else ""
         raise DataError(f"{errors[0].text}{more}")
-    say(warning.text for warning in report.of("warning"))
+    # What is passed over, open_folder says itself.
+    say(w.text for w in report.of("warning") if w.kind != "mask-without-image")
     return open_folder(root, classes_file, lambda mask: found.masks[mask].scan)
 
 
-def build_student(classes: int, s: SimpleNamespace) -> Network:
+def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
-    if s.init is not None:  # the run's weights will replace all others
+    if resumed or s.init is not None:  # the checkpoint's or the run's weights replace all others
         return Network(classes, s.encoder, s.decoder, "none")
     student = Network(classes, s.encoder, s.decoder, s.weights)
     say([student.weights_source])
@@ -223,8 +251,7 @@ def fit(
         SemisegError: an image could not be read on the way, a checkpoint not written.
         Interrupted: the user stopped the training.
     """
-    every = max(1, s.steps // s.looks)
-    checkpoints = Checkpoints(s.out / CHECKPOINTS, every, s.steps)
+    checkpoints = Checkpoints(s.out / CHECKPOINTS, s.looks, s.steps)
     with warnings.catch_warnings():
         # Lightning's advice on workers, logging intervals and folders is not for our users.
         warnings.filterwarnings("ignore", module="lightning")
@@ -242,7 +269,7 @@ def fit(
             accumulate_grad_batches=s.accumulate,
             log_every_n_steps=LOG_EVERY,
             logger=[table, board],
-            callbacks=[Watch(console), Looks(validation, every, console), checkpoints],
+            callbacks=[Watch(console), Looks(validation, s.looks, console), checkpoints],
             plugins=[SafeCheckpointIO()],
             **_quiet(),
         )
@@ -251,6 +278,18 @@ def fit(
                 trainer.fit(module, training, ckpt_path=checkpoint)
         except SemisegError as error:
             raise type(error)(_first_told(error)) from None
+        except SystemExit:  # what Lightning makes of a second Ctrl-C
+            raise KeyboardInterrupt from None
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"The device's memory is too small ({str(error).splitlines()[0]}). Start anew with "
+                "a smaller --crop, or with --batch 2 --accumulate 2."
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"A file of the run in {s.out} cannot be written or read ({error}). Mend that, "
+                "then go on with --resume."
+            ) from error
 
 
 def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]]]:
@@ -259,11 +298,18 @@ def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return [
-        (int(row["step"]), {k: float(v) for k, v in row.items() if v and k != "step"})
-        for row in rows
-        if int(row["step"]) <= start
-    ]
+    found: list[tuple[int, dict[str, float | Tensor]]] = []
+    for row in rows:
+        try:
+            values = {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
+            step = int(values.pop("step"))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # a line that was cut off when the process was killed
+        # A look counts the steps that are behind it, a training row those before its own.
+        last = start if any(k.startswith("val/") for k in values) else start - 1
+        if step <= last and None not in row.values():
+            found.append((step, dict(values)))
+    return found
 
 
 def _first_told(error: SemisegError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from semiseg.errors import ConfigError
 from semiseg.types import Run
 
 
@@ -94,14 +95,20 @@ def train(
     settings = {k: v for k, v in locals().items() if k not in ("options", "overwrite", "resume")}
     # Imported here, so that `semiseg --help` need not wait for torch.
     from semiseg.engine import run_folder, session
+    from semiseg.methods import method_class
 
     settings["out"] = Path(out or f"runs/{method}")
+    settings["labels"] = str(labels)
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite contradict each other; choose one of them.")
     if resume and not run_folder.begun(settings["out"]):
         session.say([f"{settings['out']} holds no run to resume: it is started"])
         resume = False
     if resume:
         defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-        settings, options = run_folder.resumed_settings(settings, defaults, options)
+        own = inspect.signature(method_class(method)).parameters
+        meant = {k: v for k, v in options.items() if k not in own or v != own[k].default}
+        settings, options = run_folder.resumed_settings(settings, defaults, meant)
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
 
@@ -119,23 +126,23 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         return Run(s.out, scores)
     if not resume:
         run_folder.check(s.out, overwrite)
-    folder = session.checked_folder(Path(s.data), None if s.classes is None else Path(s.classes))
-    split = make_split(folder, str(s.labels), s.split_seed)
+    classes_file = None if s.classes is None else Path(s.classes)
+    folder = session.checked_folder(Path(s.data), classes_file, s.range)
+    split = make_split(folder, s.labels, s.split_seed)
     device, s.threads = session.set_device(s.accelerator, s.threads)
     plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
     s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
     session.say([*folder.notes, *split.notes, *plan.reasons])
-    student = session.build_student(len(folder.classes), s)
+    checkpoint, start = run_folder.continued(s.out, split, folder.classes) if resume else (None, 0)
+    student = session.build_student(len(folder.classes), s, checkpoint is not None)
     module = session.build_module(learner(student, **options), folder.classes.names, s)
     s.lr, s.encoder_lr = module.lr, module.encoder_lr
-    checkpoint, start = None, 0
     if resume:
-        checkpoint, start = run_folder.continued(s.out, split)
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names)
     if not resume:
-        run_folder.create(s.out, {**vars(s), **options}, split)
+        run_folder.create(s.out, {**vars(s), **options}, split, folder.classes)
     session.fit(
         module,
         session.training_loader(split, folder.classes, plan, s, learner, start),

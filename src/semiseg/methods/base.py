@@ -9,10 +9,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from semiseg.errors import ConfigError
 from semiseg.model.network import Network
 from semiseg.model.release import Release, transfer
 from semiseg.model.teacher import Teacher
 from semiseg.types import Labeled, Losses, Step, Unlabeled
+
+
+def require(meant: bool, name: str, value: object) -> None:
+    """Refuse a setting of a method that cannot be meant.
+
+    Raises:
+        ConfigError: it is not `meant`.
+    """
+    if not meant:
+        raise ConfigError(f"--{name.replace('_', '-')} {value} is out of its range.")
 
 
 class Method(nn.Module, ABC):

@@ -6,7 +6,7 @@ Equation numbers are the paper's. `docs/css.md` says where this departs from it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from semiseg.augment.mix import draw_boxes, draw_partners, paste
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.losses.supervised import cross_entropy
-from semiseg.methods.base import Method
+from semiseg.methods.base import Method, require
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import (
     class_means,
@@ -83,6 +83,9 @@ class CSS(Method):
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
         cross_after: for `cross`, the share of the steps before which the logit label is used.
+
+    Raises:
+        ConfigError: a setting is out of its range.
     """
 
     name = "css"
@@ -110,6 +113,17 @@ class CSS(Method):
         cross_after: float = 0.2,
     ) -> None:
         super().__init__(student)
+        require(collaboration in get_args(Collaboration), "collaboration", collaboration)
+        for name, value in (("anchors", anchors), ("negatives", negatives)):
+            require(value >= 1, name, value)
+        require(representation_dim >= 1, "representation_dim", representation_dim)
+        require(temperature > 0, "temperature", temperature)
+        require(indicator_temperature > 0, "indicator_temperature", indicator_temperature)
+        require(contrast_weight >= 0, "contrast_weight", contrast_weight)
+        require(0 <= prototype_momentum <= 1, "prototype_momentum", prototype_momentum)
+        require(0 <= teacher_memory <= 1, "teacher_memory", teacher_memory)
+        require(0 <= supervised_warmup <= 1, "supervised_warmup", supervised_warmup)
+        require(0 <= cross_after <= 1, "cross_after", cross_after)
         self.collaboration = collaboration
         self.confidence_threshold = confidence_threshold
         self.valid_threshold = valid_threshold
@@ -182,7 +196,7 @@ class CSS(Method):
         """Pseudo-labels and indicators of the unlabelled images, which begin at `first`."""
         size = valid.shape[-2:]
         representation = _present(taught.representation)[first:]
-        coarse_logits = taught.logits[first:]
+        coarse_logits = taught.logits[first:].float()  # in half, 0.94 is rounded to 1
         coarse_similarity = similarity(representation, self.prototypes, self.seen)
         fine_logits = upsample(coarse_logits, size, size)
         coarse = self._spaces(coarse_logits, coarse_similarity)

@@ -76,8 +76,9 @@ class Network(nn.Module):
     def set_normalization(self, norm: Normalization) -> None:
         """Set what is subtracted from the images and what they are divided by."""
         # Not in the state dict: the spec carries them, and an average has nothing to average.
-        self.register_buffer("mean", torch.tensor(norm.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(norm.std).view(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", norm.mean), ("std", norm.std)):
+            value = torch.tensor(values, device=self.logit_head.weight.device).view(1, 3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
         self.spec.update(mean=list(norm.mean), std=list(norm.std))
 
     def normalization(self) -> Normalization:
