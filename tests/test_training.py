@@ -14,6 +14,7 @@ from semiseg.data.loading import Order
 from semiseg.data.splits import make_split
 from semiseg.draws import Key
 from semiseg.engine.batches import TrainingBatches
+from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
@@ -91,7 +92,8 @@ def test_steps_are_optimiser_steps_whatever_is_accumulated(tiny_folder, tmp_path
         looks = [row for row in csv.DictReader(file) if row["val/miou_student"]]
     assert len(looks) == 2
     assert run.scores["steps"] == 4
-    checkpoint = next((run.folder / "checkpoints").iterdir())
+    checkpoint, step = newest_intact(run.folder / "checkpoints")
+    assert step == 4
     state = torch.load(checkpoint, weights_only=True)
     assert state["global_step"] == 4
 
