@@ -116,6 +116,26 @@ class Losses(NamedTuple):
     state: Mapping[str, Tensor]
 
 
+class Opinions(NamedTuple):
+    """What a method believes of unlabelled images, pixel by pixel, before any mixing.
+
+    Attributes:
+        logit_label: `(B, H, W)` int64, the teacher's class in logit space.
+        confidence: `(B, H, W)` float, that class's softmax probability.
+        representation_label: `(B, H, W)` int64, the class of the nearest prototype, or None for a
+            method without representation space.
+        similarity: `(B, H, W)` float, that class's similarity indicator, or None likewise.
+        final: `(B, H, W)` int64, the pseudo-label as it is taught in logit space; 255 where
+            nothing is taught.
+    """
+
+    logit_label: Tensor
+    confidence: Tensor
+    representation_label: Tensor | None
+    similarity: Tensor | None
+    final: Tensor
+
+
 class Prediction(NamedTuple):
     """The segmentation of one image, of the image's own size.
 

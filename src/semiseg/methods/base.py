@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from semiseg.errors import ConfigError
+from semiseg.losses.supervised import cross_entropy
 from semiseg.model.network import Network
 from semiseg.model.release import Release, transfer
 from semiseg.model.teacher import Teacher
-from semiseg.types import Labeled, Losses, Step, Unlabeled
+from semiseg.types import Labeled, Losses, Opinions, Step, Unlabeled
 
 
 def require(meant: bool, name: str, value: object) -> None:
@@ -39,6 +40,7 @@ class Method(nn.Module, ABC):
         name: the name in `METHODS` and on the command line.
         uses_unlabeled: whether unlabelled images are to be loaded at all.
         teacher: the average of the student, or None.
+        supervised_loss: `L_s`, from logits `(B, C, H, W)` and masks `(B, H, W)` to a scalar.
     """
 
     name: ClassVar[str]
@@ -48,6 +50,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.student = student
         self.teacher: Teacher | None = None
+        self.supervised_loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
 
     @abstractmethod
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
@@ -58,6 +61,20 @@ class Method(nn.Module, ABC):
             unlabeled: unlabelled images, or None where there are none.
             step: where in the training this is, with the key of its draws.
         """
+
+    @torch.no_grad()
+    def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions | None:
+        """What would be taught about unlabelled images at this step, for the diagnostics.
+
+        Args:
+            weak: `(B, 3, H, W)` float in 0..1, the weak view.
+            valid: `(B, H, W)` bool, False where there is padding.
+            step: where in the training this is.
+
+        Returns:
+            The opinions, or None for a method without pseudo-labels.
+        """
+        return None
 
     @torch.no_grad()
     def commit(self, losses: Losses) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor
 from semiseg.augment.mix import draw_boxes, draw_partners, paste
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.losses.supervised import cross_entropy
 from semiseg.methods.base import Method, require
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import (
@@ -163,7 +162,7 @@ class CSS(Method):
             step,
         )
         terms = {
-            "supervised": cross_entropy(logits[:count], labeled.mask),
+            "supervised": self.supervised_loss(logits[:count], labeled.mask),
             "unsupervised": pseudo_label_loss(logits[count:], mixed.logit, mixed.valid),
             "contrastive": self.contrast_weight * contrast,
         }
@@ -187,7 +186,7 @@ class CSS(Method):
         logits = upsample(student.logits, size, size)
         contrast, hard = self._contrast(student, truth, certainty, state["prototypes"], step)
         terms = {
-            "supervised": cross_entropy(logits, labeled.mask),
+            "supervised": self.supervised_loss(logits, labeled.mask),
             "contrastive": self.contrast_weight * contrast,
         }
         return Losses(terms, {"hard": hard}, state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from semiseg.losses.supervised import cross_entropy
 from semiseg.methods.base import Method
 from semiseg.model.network import upsample
 from semiseg.types import Labeled, Losses, Step, Unlabeled
@@ -19,4 +18,4 @@ class Supervised(Method):
         height, width = labeled.mask.shape[-2:]
         logits = self.student(labeled.image).logits
         logits = upsample(logits, (height, width), (height, width))
-        return Losses({"supervised": cross_entropy(logits, labeled.mask)}, {}, {})
+        return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
