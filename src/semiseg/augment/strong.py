@@ -78,12 +78,13 @@ def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
 
 def _recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
     """Apply the colour changes in their order: one matrix product."""
-    planes = image.reshape(3, -1)
-    mean = planes.sum(dim=1).double().numpy() / planes.shape[1]
+    values = image.float()
+    rows = values.sum(dim=2).double()  # row by row such sums are exact, whatever their order
+    mean = rows.sum(dim=1).numpy() / image[0].numel()
     matrix, offset = color_map(order, amounts, mean)
     exact = [torch.from_numpy(np.rint(x * _FRACTION) / _FRACTION).float() for x in (matrix, offset)]
     # Half a level more, so that cutting off the fraction rounds to the nearest byte.
-    result = torch.addmm(exact[1][:, None] + 0.5, exact[0], planes.float()).clamp_(0, 255)
+    result = torch.addmm(exact[1][:, None] + 0.5, exact[0], values.reshape(3, -1)).clamp_(0, 255)
     # numpy turns floats into bytes several times as fast as torch does.
     return torch.from_numpy(result.numpy().astype(np.uint8)).reshape(image.shape)
 
@@ -132,17 +133,16 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
     sides = [w for w in weights[1:] if w]
     if not sides:
         return image
-    pad = len(sides)
-    values = np.pad(image.numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="reflect")
-    down = _smooth(values.astype(np.uint16), sides)
+    down = _smooth(image.numpy().astype(np.uint16), sides)
     both = _smooth(down.swapaxes(1, 2), sides).swapaxes(1, 2)
     return torch.from_numpy(both.astype(np.uint8))
 
 
 def _smooth(values: NDArray[np.uint16], sides: Sequence[int]) -> NDArray[np.uint16]:
-    """Weigh each row with its neighbours, the kernel's sum being 256; `pad` rows less each way."""
-    pad = len(sides)
-    rows = values.shape[1] - 2 * pad
+    """Weigh each row of `(3, H, W)` with its neighbours, mirrored at the border."""
+    rows, pad = values.shape[1], len(sides)
+    above, below = values[:, pad:0:-1], values[:, -2 : -pad - 2 : -1]
+    values = np.concatenate([above, values, below], axis=1)
     total = values[:, pad : pad + rows] * np.uint16(256 - 2 * sum(sides))
     for away, weight in enumerate(sides, 1):
         pair = values[:, pad - away :][:, :rows] + values[:, pad + away :][:, :rows]
