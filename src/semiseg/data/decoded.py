@@ -32,7 +32,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.images import read_image
+from semiseg.data.images import image_size, read_image
 from semiseg.data.masks import Classes, read_mask
 from semiseg.data.scan_cache import FRESH, ValueRange, cache_folder
 
@@ -67,7 +67,7 @@ class Decoded:
 
         def make() -> NDArray[np.uint8]:
             image = read_image(path, self.value_range, self.enough)
-            size = reduced(image.size, self.enough)
+            size = reduced(image_size(path), self.enough)
             return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
 
         return self._kept(path, f"image {self.value_range}", make)
