@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -22,6 +22,9 @@ from semiseg.deliver.predict import predict
 from semiseg.deliver.tables import percent, score_table
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
+
+if TYPE_CHECKING:
+    from semiseg.methods.base import Method
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
@@ -107,6 +110,9 @@ def _known(command: str, words: Sequence[str]) -> list[str]:
         from semiseg.methods import method_class
 
         names += list(inspect.signature(method_class(_method_name(words))).parameters)
+    elif command == "compare":
+        for key, method in _compared(words).items():
+            names += [f"{key}.{name}" for name in inspect.signature(method).parameters]
     return names
 
 
@@ -172,13 +178,19 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
     """Add what a comparison passes on: the settings of `train`, and of each method by its name."""
     from semiseg.deliver.comparison_settings import OWN
-    from semiseg.methods import METHODS
 
     parser.add_function_arguments(train, skip={*OWN, "steps"})
-    named = _flag_value(words, "--methods", "supervised,css").split(",")
-    for name in (name.strip() for name in named):
-        if name in METHODS:
-            parser.add_class_arguments(METHODS[name], name.replace("-", "_"), skip={"student"})
+    for key, method in _compared(words).items():
+        parser.add_class_arguments(method, key, skip={"student"})
+
+
+def _compared(words: Sequence[str]) -> dict[str, type[Method]]:
+    """The methods that a comparison names, by the start of their flags."""
+    from semiseg.methods import METHODS
+
+    default = inspect.signature(compare).parameters["methods"].default
+    named = [name.strip() for name in _flag_value(words, "--methods", default).split(",")]
+    return {name.replace("-", "_"): METHODS[name] for name in named if name in METHODS}
 
 
 def _flag_value(words: Sequence[str], flag: str, default: str) -> str:

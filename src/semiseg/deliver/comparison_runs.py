@@ -85,10 +85,11 @@ class Runner:
             chosen = list(methods) if split.unlabeled else [BASELINE]
             if label == ALL and BASELINE not in chosen:
                 chosen.append(BASELINE)
-            found += [Task(m, label, int(seed)) for seed in seeds for m in chosen]
+            found += [Task(method, label, 0) for method in chosen]
         by_time = self.shared.equal == "time"
         # How long the others take decides how many steps supervised gets, so it comes last.
-        order = sorted(found, key=lambda t: (t.seed, by_time and t.method == BASELINE))
+        found.sort(key=lambda task: by_time and task.method == BASELINE)
+        order = [task._replace(seed=int(seed)) for seed in seeds for task in found]
         self._check_names(order)
         return order
 
