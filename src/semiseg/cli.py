@@ -9,24 +9,29 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
 from semiseg.deliver.check import check
-from semiseg.deliver.compare import percent, score_table
+from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
+from semiseg.deliver.tables import percent, score_table
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
+
+if TYPE_CHECKING:
+    from semiseg.methods.base import Method
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "compare": compare,
     "demo": demo,
 }
 
@@ -35,7 +40,7 @@ class _Help(DefaultHelpFormatter):
     """Flags with dashes, as people type them."""
 
     def format_help(self) -> str:
-        return re.sub(r"--\w+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+        return re.sub(r"--[\w.]+", lambda flag: flag[0].replace("_", "-"), super().format_help())
 
 
 class _Parser(ArgumentParser):
@@ -100,12 +105,21 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
 
 def _known(command: str, words: Sequence[str]) -> list[str]:
     """The names of a command's settings."""
-    names = list(inspect.signature(COMMANDS[command]).parameters)
+    names = list(_parameters(command))
     if command == "train":
         from semiseg.methods import method_class
 
         names += list(inspect.signature(method_class(_method_name(words))).parameters)
+    elif command == "compare":
+        for key, method in _compared(words).items():
+            names += [f"{key}.{name}" for name in inspect.signature(method).parameters]
     return names
+
+
+def _parameters(command: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a command's function; a comparison passes those of `train` on."""
+    own = dict(inspect.signature(COMMANDS[command]).parameters)
+    return {**inspect.signature(train).parameters, **own} if command == "compare" else own
 
 
 def _dashed(name: str) -> str:
@@ -126,6 +140,11 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "compare":
+        print(f"{result.text()}\n\nwritten to {result.folder}/comparison.md, .csv, .json, .png")
+        for name, told in result.failed.items():
+            print(f"semiseg: {name} failed: {told}", file=sys.stderr)
+        sys.exit(2 if result.failed else 0)
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
@@ -150,8 +169,37 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 
             chosen = method_class(_method_name(words))
             sub.add_class_arguments(chosen, skip={"student"})
+        if name == "compare" and words[:1] == ["compare"]:
+            _add_shared(sub, words)
         commands.add_subcommand(name, sub, help=text)
     return parser
+
+
+def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Add what a comparison passes on: the settings of `train`, and of each method by its name."""
+    from semiseg.deliver.comparison_settings import OWN
+
+    parser.add_function_arguments(train, skip={*OWN, "steps"})
+    for key, method in _compared(words).items():
+        parser.add_class_arguments(method, key, skip={"student"})
+
+
+def _compared(words: Sequence[str]) -> dict[str, type[Method]]:
+    """The methods that a comparison names, by the start of their flags."""
+    from semiseg.methods import METHODS
+
+    default = inspect.signature(compare).parameters["methods"].default
+    named = [name.strip() for name in _flag_value(words, "--methods", default).split(",")]
+    return {name.replace("-", "_"): METHODS[name] for name in named if name in METHODS}
+
+
+def _flag_value(words: Sequence[str], flag: str, default: str) -> str:
+    """The last value that the words give to a flag."""
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == flag:
+            default = value if equals else "".join(words[i + 1 : i + 2])
+    return default
 
 
 def _method_name(words: Sequence[str]) -> str:
@@ -180,8 +228,7 @@ def _spelled_out(words: list[str]) -> list[str]:
     `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
     of `--range 0,4095` get their brackets.
     """
-    function = COMMANDS.get(words[0]) if words else None
-    parameters = inspect.signature(function).parameters if function else {}
+    parameters = _parameters(words[0]) if words and words[0] in COMMANDS else {}
     result = []
     for i, word in enumerate(words):
         flag, equals, value = word.partition("=")

@@ -44,7 +44,12 @@ def working_size(source: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def draw_view(
-    key: Key, source: tuple[int, int], size: int, crop: int, scale: tuple[float, float]
+    key: Key,
+    source: tuple[int, int],
+    size: int,
+    crop: int,
+    scale: tuple[float, float],
+    focus: tuple[float, float] | None = None,
 ) -> View:
     """Draw a view: a scale, a place and a flip.
 
@@ -54,6 +59,8 @@ def draw_view(
         size: short side at working size, in pixels.
         crop: side of the square crop in pixels.
         scale: range of the random factor on the working size, drawn evenly in its logarithm.
+        focus: shares of the width and of the height at which the crop's middle is to lie, as far
+            as the image reaches; drawn if not given.
 
     Returns:
         The view. Where the scaled image is smaller than the crop it is padded.
@@ -62,16 +69,18 @@ def draw_view(
     factor = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
     width, height = (max(1, round(s * factor)) for s in working_size(source, size))
     places = rng.uniform(size=2).tolist()
-    start_x, shown_w, pad_x = _place(width, crop, places[0])
-    start_y, shown_h, pad_y = _place(height, crop, places[1])
+    start_x, shown_w, pad_x = _place(width, crop, places[0], focus and focus[0])
+    start_y, shown_h, pad_y = _place(height, crop, places[1], focus and focus[1])
     left, right = _whole(start_x, shown_w, source[0], width)
     top, bottom = _whole(start_y, shown_h, source[1], height)
     flip = bool(rng.integers(2))
     return View((left, top, right, bottom), (shown_w, shown_h), (pad_x, pad_y), crop, flip)
 
 
-def _place(length: int, crop: int, u: float) -> tuple[int, int, int]:
+def _place(length: int, crop: int, u: float, middle: float | None) -> tuple[int, int, int]:
     """Start in the scaled image, visible length, and start in the crop, along one axis."""
+    if middle is not None and length >= crop:
+        return min(max(0, round(middle * length - crop / 2)), length - crop), crop, 0
     room = int(u * (abs(length - crop) + 1))
     return (room, crop, 0) if length >= crop else (0, length, room)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from semiseg.augment.focus import Focus
 from semiseg.augment.strong import LABELED, STRONG, change
 from semiseg.augment.weak import draw_view, view_image, view_mask, view_valid
 from semiseg.data.decoded import Decoded
@@ -36,6 +37,7 @@ class TrainingBatches(Dataset[Batch]):
         batch: images a batch, labelled and unlabelled each.
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
+        focus: where crops of labelled images are centred, if not anywhere.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class TrainingBatches(Dataset[Batch]):
         batch: int,
         key: Key,
         value_range: tuple[float, float] | None = None,
+        focus: Focus | None = None,
     ) -> None:
+        self.focus = focus
         self.size, self.crop, self.batch = size, crop, batch
         self.decoded = Decoded(math.ceil(size * SCALE[1]), classes, value_range)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
@@ -74,7 +78,8 @@ class TrainingBatches(Dataset[Batch]):
         image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
         mask = self.decoded.mask(sample.mask, source)
-        view = draw_view(key.child("view"), source, self.size, self.crop, SCALE)
+        place = None if self.focus is None else self.focus.draw(key.child("focus"), mask)
+        view = draw_view(key.child("view"), source, self.size, self.crop, SCALE, place)
         changed = change(view_image(image, view), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 

@@ -36,6 +36,10 @@ def train(
     encoder_lr: float | None = None,
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
+    class_weights: Literal["none", "inverse", "effective"] = "none",
+    ohem: float = 0.0,
+    dice: float = 0.0,
+    rare_crops: float = 0.0,
     looks: int = 5,
     workers: int | None = None,
     threads: int | None = None,
@@ -74,6 +78,13 @@ def train(
         encoder_lr: learning rate of the encoder; the optimiser's default if not given.
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
+        class_weights: weights of the classes in the loss on labelled images, by their pixels in
+            the chosen masks: `none`, `inverse`, or by their `effective` number.
+        ohem: online hard example mining: this loss keeps pixels whose true class has a probability
+            of at most 0.7, and at least this share of the batch; 0 for all pixels.
+        dice: weight of a Dice term that is added to this loss.
+        rare_crops: share of the labelled crops that are centred on a pixel of a class that is drawn
+            by the inverse of its pixels.
         looks: validations, evenly spread; the last one after the last step.
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.
@@ -116,7 +127,7 @@ def train(
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
     """Train with all settings in one place; see `train`."""
     from semiseg.data.splits import make_split
-    from semiseg.engine import run_folder, session
+    from semiseg.engine import imbalance, run_folder, session
     from semiseg.methods import method_class
     from semiseg.planning import make_plan
 
@@ -143,11 +154,14 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names)
+    pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(folder.classes))
+    imbalance.set_loss(module.method, s, pixels)
     if not resume:
         run_folder.create(s.out, {**vars(s), **options}, split, folder.classes)
+    focus = imbalance.make_focus(s, pixels)
     session.fit(
         module,
-        session.training_loader(split, folder.classes, plan, s, learner, start),
+        session.training_loader(split, folder.classes, plan, s, learner, start, focus),
         session.validation_loader(split, folder.classes, plan, s),
         s,
         checkpoint,
