@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import divisor
 from semiseg.types import IGNORE_INDEX
 
 
@@ -12,7 +13,7 @@ def pseudo_label_loss(logits: Tensor, pseudo_label: Tensor, valid: Tensor) -> Te
     """Cross-entropy against pseudo-labels, divided by all pixels that show image.
 
     Pixels without a pseudo-label count in the divisor: the less is known, the less it weighs
-    against the labelled images.
+    against the labelled images. In several processes they are counted over all; see `divisor`.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
@@ -24,4 +25,4 @@ def pseudo_label_loss(logits: Tensor, pseudo_label: Tensor, valid: Tensor) -> Te
     """
     taught = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
     total = F.cross_entropy(logits, taught, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / valid.sum().clamp(min=1)
+    return total / divisor(valid.sum())

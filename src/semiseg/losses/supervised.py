@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import divisor
 from semiseg.types import IGNORE_INDEX
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy over the pixels that are not ignored.
+    """Mean cross-entropy over the pixels that are not ignored, over all processes; see `divisor`.
 
     Args:
         logits: `(B, C, H, W)` float.
@@ -19,4 +20,4 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         A scalar; exactly 0, with a graph, where every pixel is ignored.
     """
     total = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (target != IGNORE_INDEX).sum().clamp(min=1)
+    return total / divisor((target != IGNORE_INDEX).sum())
