@@ -37,6 +37,7 @@ def train(
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
     looks: int = 5,
+    diagnostics: bool = True,
     workers: int | None = None,
     threads: int | None = None,
     accelerator: str = "auto",
@@ -74,6 +75,8 @@ def train(
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         looks: validations, evenly spread; the last one after the last step.
+        diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
+            masks where these are only hidden; after the last one draw them.
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.
         accelerator: Lightning's accelerator, `auto`, `cpu`, `gpu` or `mps`.
@@ -147,6 +150,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         module,
         session.training_loader(split, folder.classes, plan, s, learner, start),
         session.validation_loader(split, folder.classes, plan, s),
+        session.diagnostics(split, folder.classes, s, learner),
         s,
         checkpoint,
         start,
