@@ -11,7 +11,8 @@ from semiseg.draws import Key
 from semiseg.errors import ConfigError
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods import METHODS, method_class
-from semiseg.methods.css import Spaces, Targets, _mix
+from semiseg.losses.collaboration import Spaces, Targets
+from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.encoders import Normalization
 from semiseg.model.network import Network
 from semiseg.model.prototypes import class_means, shrink_labels

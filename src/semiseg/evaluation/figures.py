@@ -86,7 +86,8 @@ def draw_plane(found: Mapping[str, Any]) -> Figure:
     with np.errstate(invalid="ignore", divide="ignore"):
         right = 100 * counts["right"] / counts["known"]
     least = min(99.0, share[share > 0].min(initial=99.0))
-    shown = [(share, counts["all"], "% of the pixels", "viridis", LogNorm(least, 100))]
+    norm: Normalize = LogNorm(least, 100)
+    shown = [(share, counts["all"], "% of the pixels", "viridis", norm)]
     if known:
         words = "% of them whose logit label is right"
         shown.append((right, counts["known"], words, "RdYlBu", Normalize(0, 100)))
