@@ -29,15 +29,18 @@ class Split:
         unlabeled: all other training images; their masks, if any, are not named here.
         val: validation images.
         notes: sentences on what was held out, hidden or left uncovered.
+        hidden: those of the unlabelled images that do have a mask, with it. They are for the
+            diagnostics alone: nothing here is ever taught.
     """
 
     labeled: tuple[Sample, ...]
     unlabeled: tuple[Sample, ...]
     val: tuple[Sample, ...]
     notes: tuple[str, ...]
+    hidden: tuple[Sample, ...] = ()
 
     def lists(self) -> dict[str, tuple[Sample, ...]]:
-        """The three lists by name."""
+        """The three lists that make up the split, by name."""
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
 
 
@@ -73,14 +76,16 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
     if not labeled:
         raise ConfigError("--labels leaves no labelled image; at least one is needed.")
     taken = {s.image for s in (*labeled, *val)}
-    unlabeled = tuple(s._replace(mask=None) for s in data.train if s.image not in taken)
+    rest = [s for s in data.train if s.image not in taken]
+    unlabeled = tuple(s._replace(mask=None) for s in rest)
+    hidden = tuple(s for s in rest if s.mask is not None)
     missing = _classes(masked, data.pixels) - _classes(labeled, data.pixels)
     if missing:
         names = ", ".join(data.classes.names[c] for c in sorted(missing))
         notes.append(f"the labelled choice holds no pixel of: {names}")
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabelled")
-    return Split(tuple(labeled), unlabeled, val, tuple(notes))
+    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden)
 
 
 def choose(

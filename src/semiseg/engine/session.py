@@ -30,6 +30,7 @@ from semiseg.engine import imbalance
 from semiseg.engine.batches import StepSampler, TrainingBatches
 from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
+from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError, nearest
@@ -235,10 +236,20 @@ def validation_loader(
     )
 
 
+def diagnostics(
+    split: Split, classes: Classes, s: SimpleNamespace, learner: type[Method]
+) -> Diagnostics | None:
+    """The looks at the pseudo-labels; None if they are not wanted or nothing is unlabelled."""
+    if not (s.diagnostics and learner.uses_unlabeled and split.unlabeled):
+        return None
+    return Diagnostics(split, classes, s.size, s.range, s.out, Key.of(s.seed, "diagnostics"))
+
+
 def fit(
     module: TrainingModule,
     training: DataLoader[Batch],
     validation: DataLoader[Scene],
+    watched: Diagnostics | None,
     s: SimpleNamespace,
     checkpoint: Path | None,
     start: int,
@@ -249,6 +260,7 @@ def fit(
         module: what to train.
         training: the micro batches from step `start` on.
         validation: the images to look at.
+        watched: looks at the pseudo-labels, or None.
         s: the settings of `train`.
         checkpoint: to go on from, or None.
         start: the checkpoint's step, or 0.
@@ -275,7 +287,7 @@ def fit(
             accumulate_grad_batches=s.accumulate,
             log_every_n_steps=LOG_EVERY,
             logger=[table, board],
-            callbacks=[Watch(console), Looks(validation, s.looks, console), checkpoints],
+            callbacks=[Watch(console), Looks(validation, s.looks, console, watched), checkpoints],
             plugins=[SafeCheckpointIO()],
             **_quiet(),
         )
@@ -312,7 +324,7 @@ def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]
         except (AttributeError, KeyError, TypeError, ValueError):
             continue  # a line that was cut off when the process was killed
         # A look counts the steps that are behind it, a training row those before its own.
-        last = start if any(k.startswith("val/") for k in values) else start - 1
+        last = start if any(k.startswith(("val/", "pseudo/")) for k in values) else start - 1
         if step <= last and None not in row.values():
             found.append((step, dict(values)))
     return found

@@ -41,6 +41,7 @@ def train(
     dice: float = 0.0,
     rare_crops: float = 0.0,
     looks: int = 5,
+    diagnostics: bool = True,
     workers: int | None = None,
     threads: int | None = None,
     accelerator: str = "auto",
@@ -86,6 +87,8 @@ def train(
         rare_crops: share of the labelled crops that are centred on a pixel of a class that is drawn
             by the inverse of its pixels.
         looks: validations, evenly spread; the last one after the last step.
+        diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
+            masks where these are only hidden; after the last one draw them.
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.
         accelerator: Lightning's accelerator, `auto`, `cpu`, `gpu` or `mps`.
@@ -163,6 +166,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         module,
         session.training_loader(split, folder.classes, plan, s, learner, start, focus),
         session.validation_loader(split, folder.classes, plan, s),
+        session.diagnostics(split, folder.classes, s, learner),
         s,
         checkpoint,
         start,
