@@ -224,17 +224,22 @@ def _header() -> dict[str, Any]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
-def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
-    """Where the notes on a data folder lie; None where there is no place outside of it."""
+def cache_folder(root: Path) -> Path | None:
+    """Where things about a data folder may be kept; None where that would be within it."""
     try:
         named = os.environ.get("SEMISEG_CACHE")
         folder = Path(named) if named else Path.home() / ".cache" / "semiseg"
-        data = root.resolve()
-        if folder.resolve().is_relative_to(data):
-            return None
+        return None if folder.resolve().is_relative_to(root.resolve()) else folder
     except (OSError, RuntimeError):  # no home, or a loop of links
         return None
-    digest = hashlib.blake2b(os.fsencode(data), digest_size=8)
+
+
+def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
+    """Where the notes on a data folder lie; None where there is no place outside of it."""
+    folder = cache_folder(root)
+    if folder is None:
+        return None
+    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8)
     if value_range is not None:  # the same files are other images
         digest.update(f"\0{value_range}".encode())
     return folder / f"scans-{digest.hexdigest()}.json"

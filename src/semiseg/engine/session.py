@@ -126,7 +126,10 @@ def say(sentences: Iterable[str]) -> None:
 
 
 def checked_folder(
-    root: Path, classes_file: Path | None, value_range: tuple[float, float] | None
+    root: Path,
+    classes_file: Path | None,
+    value_range: tuple[float, float] | None,
+    dataset: str | None = None,
 ) -> DataFolder:
     """Read a data folder after `semiseg check` found nothing that would spoil the training.
 
@@ -140,6 +143,7 @@ def checked_folder(
             classes_file,
             value_range,
             lambda done, total: bar.update(task, completed=done, total=total),
+            dataset,
         )
     errors = report.of("error")
     if errors:
@@ -147,7 +151,7 @@ def checked_folder(
         raise DataError(f"{errors[0].text}{more}")
     # What is passed over, open_folder says itself.
     say(w.text for w in report.of("warning") if w.kind != "mask-without-image")
-    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan)
+    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan, dataset)
 
 
 def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:

@@ -15,6 +15,7 @@ from semiseg.types import Run
 def train(
     data: Path,
     *,
+    dataset: str | None = None,
     method: str = "css",
     labels: str = "all",
     out: Path | None = None,
@@ -49,6 +50,8 @@ def train(
 
     Args:
         data: the data folder, with `train/images`, `train/masks`, `val/...` and `unlabeled/`.
+        dataset: the data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
+            for none. Recognised by its content if not given.
         method: how to train, `css` or `supervised`.
         labels: masks to use, the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`)
             or a file with a name a line.
@@ -127,7 +130,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if not resume:
         run_folder.check(s.out, overwrite)
     classes_file = None if s.classes is None else Path(s.classes)
-    folder = session.checked_folder(Path(s.data), classes_file, s.range)
+    folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed)
     device, s.threads = session.set_device(s.accelerator, s.threads)
     plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
