@@ -234,3 +234,31 @@ def test_an_unknown_data_set_is_one_sentence_with_the_nearest_name(tmp_path):
 
 def test_folder_reads_a_tree_as_if_it_were_unknown(official_tree):
     assert find_dataset(official_tree("cityscapes"), "folder") is None
+
+
+def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
+    asked = []
+
+    def fake(root, **settings):
+        asked.append(settings)
+        (root / "VOCdevkit").mkdir()
+        official_tree("voc").rename(root / "VOCdevkit" / "VOC2012")
+
+    monkeypatch.setattr("torchvision.datasets.VOCSegmentation", fake)
+    folder = semiseg.download("voc", out=tmp_path / "out")
+    assert asked == [{"year": "2012", "image_set": "train", "download": True}]
+    assert len(open_folder(folder).val) == 2
+
+
+def test_what_cannot_be_downloaded_says_where_it_is(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match=r"by hand, from https://www\.cityscapes-dataset\.com"):
+        semiseg.download("cityscapes", out=tmp_path)
+    with pytest.raises(ConfigError, match="Did you mean 'voc'"):
+        semiseg.download("vox", out=tmp_path)
+
+    def broken(root, **settings):
+        raise RuntimeError("File not found or corrupted.")
+
+    monkeypatch.setattr("torchvision.datasets.VOCSegmentation", broken)
+    with pytest.raises(DataError, match="could not be fetched"):
+        semiseg.download("voc", out=tmp_path)

@@ -6,9 +6,11 @@ The same functions stand on the command line; torch is imported when one of them
 from semiseg._version import __version__
 from semiseg.deliver.check import check
 from semiseg.deliver.demo import demo
+from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.model import Model, load
 from semiseg.deliver.predict import predict
+from semiseg.deliver.split import split
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.types import Prediction, Run
@@ -24,8 +26,10 @@ __all__ = [
     "__version__",
     "check",
     "demo",
+    "download",
     "evaluate",
     "load",
     "predict",
+    "split",
     "train",
 ]

@@ -87,9 +87,10 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             )
 
 
-def method_settings(learner: type[Method]) -> list[str]:
-    """The names of a method's settings: its constructor's parameters after the student."""
-    return [name for name in inspect.signature(learner).parameters if name != "student"]
+def method_settings(learner: type[Method]) -> dict[str, Any]:
+    """A method's settings with their defaults: its constructor's parameters after the student."""
+    _student, *settings = inspect.signature(learner).parameters.values()
+    return {setting.name: setting.default for setting in settings}
 
 
 def set_device(accelerator: str, threads: int | None) -> tuple[str, int]:

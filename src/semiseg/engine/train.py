@@ -52,7 +52,8 @@ def train(
         data: the data folder, with `train/images`, `train/masks`, `val/...` and `unlabeled/`.
         dataset: the data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
             for none. Recognised by its content if not given.
-        method: how to train, `css` or `supervised`.
+        method: how to train: `supervised`, `mean_teacher`, `cutmix`, `contrastive`, `css`, or
+            `css-paper` and `css-program`, which are `css` with other defaults.
         labels: masks to use, the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`)
             or a file with a name a line.
         out: the run folder to write; `runs/METHOD` if not given.
@@ -109,8 +110,8 @@ def train(
         resume = False
     if resume:
         defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-        own = inspect.signature(method_class(method)).parameters
-        meant = {k: v for k, v in options.items() if k not in own or v != own[k].default}
+        own = session.method_settings(method_class(method))
+        meant = {k: v for k, v in options.items() if k not in own or v != own[k]}
         settings, options = run_folder.resumed_settings(settings, defaults, meant)
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
@@ -124,6 +125,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
 
     learner = method_class(s.method)
     session.check(vars(s), learner, options)
+    options = {**session.method_settings(learner), **options}
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
         return Run(s.out, scores)

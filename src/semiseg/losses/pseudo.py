@@ -1,27 +1,94 @@
-"""The loss of the student against pseudo-labels, `L_u`."""
+"""The losses of the student against what the teacher says of unlabelled images, `L_u`."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg.types import IGNORE_INDEX
 
+Mean = Literal["all", "kept", "program"]
 
-def pseudo_label_loss(logits: Tensor, pseudo_label: Tensor, valid: Tensor) -> Tensor:
-    """Cross-entropy against pseudo-labels, divided by all pixels that show image.
 
-    Pixels without a pseudo-label count in the divisor: the less is known, the less it weighs
-    against the labelled images.
+def unsupervised_loss(
+    logits: Tensor, pseudo_label: Tensor, confident: Tensor, valid: Tensor, mean: Mean
+) -> Tensor:
+    """`L_u` by one of its means: `pseudo_label_loss` at confident pixels, or the `program`'s.
+
+    Args:
+        logits: `(B, C, H, W)` float, the student on the strong view.
+        pseudo_label: `(B, H, W)` int64, confident or not; 255 where there is none.
+        confident: `(B, H, W)` bool.
+        valid: `(B, H, W)` bool, False where there is padding.
+        mean: over `all` valid pixels, those that are `kept`, or see `share_weighted_loss`.
+
+    Returns:
+        A scalar; exactly 0, with a graph, where nothing is taught.
+    """
+    if mean == "program":
+        return share_weighted_loss(logits, pseudo_label, confident)
+    return pseudo_label_loss(
+        logits, pseudo_label.masked_fill(~confident, IGNORE_INDEX), valid, mean
+    )
+
+
+def pseudo_label_loss(
+    logits: Tensor, pseudo_label: Tensor, valid: Tensor, over: Literal["all", "kept"] = "all"
+) -> Tensor:
+    """Cross-entropy against pseudo-labels, as a mean over pixels that show image.
+
+    Over `all` of them, pixels without a pseudo-label count in the divisor: the less is known, the
+    less it weighs against the labelled images. Over those that are `kept`, few weigh as many do.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
         pseudo_label: `(B, H, W)` int64, 255 where nothing is taught.
         valid: `(B, H, W)` bool, False where there is padding.
+        over: the pixels that the sum is divided by.
 
     Returns:
         A scalar; exactly 0, with a graph, where nothing is taught.
     """
     taught = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
     total = F.cross_entropy(logits, taught, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / valid.sum().clamp(min=1)
+    pixels = valid if over == "all" else taught != IGNORE_INDEX
+    return total / pixels.sum().clamp(min=1)
+
+
+def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor) -> Tensor:
+    """Cross-entropy against all pseudo-labels, weighted by how many of an image are confident.
+
+    This is what the authors' program does: an image's weight is the number of its confident pixels
+    over that of its labelled ones, and the mean is over the pixels whose cross-entropy is not 0.
+    Where labels were withdrawn although they are confident, the weight exceeds 1.
+
+    Args:
+        logits: `(B, C, H, W)` float, the student on the strong view.
+        pseudo_label: `(B, H, W)` int64, 255 where there is none.
+        confident: `(B, H, W)` bool.
+
+    Returns:
+        A scalar; exactly 0, with a graph, where there is no label.
+    """
+    labels = (pseudo_label != IGNORE_INDEX).sum(dim=(1, 2))
+    weight = confident.sum(dim=(1, 2)) / labels.clamp(min=1)
+    loss = F.cross_entropy(logits, pseudo_label, ignore_index=IGNORE_INDEX, reduction="none")
+    return (weight.view(-1, 1, 1) * loss).sum() / (loss > 0).sum().clamp(min=1)
+
+
+def consistency_loss(logits: Tensor, teacher_logits: Tensor, valid: Tensor) -> Tensor:
+    """Squared distance of two predictions, summed over classes, its mean over valid pixels.
+
+    Args:
+        logits: `(B, C, H, W)` float, the student's.
+        teacher_logits: `(B, C, H, W)` float; no gradient flows into them.
+        valid: `(B, H, W)` bool, False where there is padding.
+
+    Returns:
+        A scalar in 0..2; exactly 0, with a graph, where no pixel is valid.
+    """
+    difference = logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)
+    distance = difference.square().sum(dim=1)
+    return (distance * valid).sum() / valid.sum().clamp(min=1)

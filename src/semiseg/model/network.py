@@ -157,6 +157,11 @@ def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tens
     return large[..., : target[0], : target[1]]
 
 
+def flatten(maps: Tensor) -> Tensor:
+    """`(B, D, h, w)` as `(B h w, D)`; a view where the maps are channels-last."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
 def rebuild(spec: Mapping[str, Any]) -> Network:
     """The untrained network that a saved `Network.spec` describes."""
     network = Network(spec["classes"], spec["encoder"], spec["decoder"], weights="none")

@@ -1,0 +1,113 @@
+"""How logit space and representation space together label a pixel (Sec. 3.2, 3.3 of CSS)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from semiseg.types import IGNORE_INDEX
+
+Collaboration = Literal["mix", "cross", "logit", "representation"]
+Kind = Literal["confidence", "similarity"]
+
+
+class Spaces(NamedTuple):
+    """What the two spaces say of a batch, at one resolution.
+
+    Attributes:
+        logits: `(B, C, H, W)` float; their softmax holds the confidences.
+        similarity: `(B, C, H, W)` float, cosines to the prototypes over `tau_r`; their softmax
+            holds the similarity indicators (Eq. 5).
+        logit_label: `(B, H, W)`, the class of the largest logit (Eq. 1).
+        representation_label: `(B, H, W)`, the class of the nearest prototype (Eq. 4).
+    """
+
+    logits: Tensor
+    similarity: Tensor
+    logit_label: Tensor
+    representation_label: Tensor
+
+    def scores(self, kind: Kind) -> Tensor:
+        """`(B, C, H, W)`, what that indicator is the softmax of."""
+        return self.logits if kind == "confidence" else self.similarity
+
+
+class Targets(NamedTuple):
+    """What is taught about the unlabelled images, map by map.
+
+    Attributes:
+        logit: `(B, H, W)`, the label for logit space; 255 where there is none.
+        trusted: `(B, H, W)` bool, where the indicator reaches `delta_u`; nowhere in padding.
+        agree: `(B, H, W)` bool, where both spaces have the same label; nowhere in padding.
+        valid: `(B, H, W)` bool, where the views show image.
+        representation: `(B, h, w)`, the label for representation space at stride 4; 255 where the
+            indicator is below `delta_w`.
+        indicator: `(B, h, w)`, what tells whether a pixel of that label is hard.
+    """
+
+    logit: Tensor
+    trusted: Tensor
+    agree: Tensor
+    valid: Tensor
+    representation: Tensor
+    indicator: Tensor
+
+    @property
+    def taught(self) -> Tensor:
+        """`(B, H, W)`, the label for logit space where it is trusted, else 255."""
+        return self.logit.masked_fill(~self.trusted, IGNORE_INDEX)
+
+
+def read_spaces(logits: Tensor, similarity: Tensor, known: Tensor) -> Spaces:
+    """The labels of both spaces.
+
+    Args:
+        logits: `(B, C, H, W)`.
+        similarity: `(B, C, H, W)`.
+        known: `(C,)` bool, the classes that have a prototype. Without any, representation space
+            has nothing to say of its own, and repeats the logit label.
+    """
+    logit_label, nearest = logits.argmax(dim=1), similarity.argmax(dim=1)
+    return Spaces(logits, similarity, logit_label, torch.where(known.any(), nearest, logit_label))
+
+
+def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The final labels (Sec. 3.3).
+
+    Args:
+        how: `mix` keeps the labels on which both spaces agree, `cross` gives each space the label
+            of the other, `logit` and `representation` give both that of one.
+        spaces: from `read_spaces`.
+        known: `(C,)` bool. A class without a prototype cannot be nearest: there `mix` lets the
+            logit label stand.
+
+    Returns:
+        The labels for logit space and for representation space, `(B, H, W)` each; 255 where there
+        is none.
+    """
+    logit, representation = spaces.logit_label, spaces.representation_label
+    if how == "representation":
+        return representation, representation
+    if how == "cross":
+        return representation, logit
+    if how == "mix":
+        final = logit.masked_fill((logit != representation) & known[logit], IGNORE_INDEX)
+        return final, final
+    return logit, logit
+
+
+def indicator_of(scores: Tensor, label: Tensor) -> Tensor:
+    """How far a space trusts a label: the softmax of its scores at that class (Eq. 5).
+
+    Args:
+        scores: `(B, C, H, W)` float, the logits or the scaled similarities.
+        label: `(B, H, W)` int64, 255 where there is none.
+
+    Returns:
+        `(B, H, W)` in 0..1, 0 where there is no label.
+    """
+    known = label.clamp(max=scores.shape[1] - 1)  # 255 has no channel
+    own = scores.gather(1, known.unsqueeze(1)).squeeze(1)
+    return (own - scores.logsumexp(dim=1)).exp().masked_fill(label == IGNORE_INDEX, 0.0)
