@@ -18,10 +18,6 @@ from semiseg.data.masks import Classes, read_mask
 from semiseg.draws import Key
 from semiseg.types import Batch, Labeled, Sample, Unlabeled
 
-SCALE = (0.75, 1.5)
-"""The random factor on the working size. The paper's 0.5 would show a quarter image and three
-quarters padding at laptop crops."""
-
 
 class TrainingBatches(Dataset[Batch]):
     """Batch number `index` as a function of `index` alone, whoever asks, and when.
@@ -37,6 +33,7 @@ class TrainingBatches(Dataset[Batch]):
         batch: images a batch, labelled and unlabelled each.
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
+        scale: range of the random factor on the working size.
     """
 
     def __init__(
@@ -49,8 +46,9 @@ class TrainingBatches(Dataset[Batch]):
         batch: int,
         key: Key,
         value_range: tuple[float, float] | None = None,
+        scale: tuple[float, float] = (0.75, 1.5),
     ) -> None:
-        self.value_range = value_range
+        self.value_range, self.scale = value_range, scale
         self.classes, self.size, self.crop, self.batch = classes, size, crop, batch
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = Order(labeled, self.keys["labeled"].child("order"))
@@ -74,14 +72,14 @@ class TrainingBatches(Dataset[Batch]):
         if sample.mask is None:
             raise TypeError(f"{sample.name} has no mask")
         mask = read_mask(sample.mask, self.classes)
-        view = draw_view(key.child("view"), image.size, self.size, self.crop, SCALE)
+        view = draw_view(key.child("view"), image.size, self.size, self.crop, self.scale)
         changed = change(_tensor(view_image(image, view)), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
     def _unlabeled(self, samples: Order, position: int) -> tuple[Tensor, Tensor, Tensor]:
         key = self.keys["unlabeled"].child(position)
         image = read_image(samples[position].image, self.value_range)
-        view = draw_view(key.child("view"), image.size, self.size, self.crop, SCALE)
+        view = draw_view(key.child("view"), image.size, self.size, self.crop, self.scale)
         weak = _tensor(view_image(image, view))
         strong = change(weak, STRONG, key.child("photometry"))
         return weak, strong, torch.from_numpy(view_valid(view))

@@ -54,6 +54,8 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
         raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
+    if not 0 < settings["scale"][0] <= settings["scale"][1]:
+        raise ConfigError(f"--scale {settings['scale']}: two factors above 0, the smaller first.")
     for name in ("lr", "encoder_lr", "weight_decay", "workers"):
         if settings[name] is not None and settings[name] < 0:
             raise ConfigError(f"--{name.replace('_', '-')} {settings[name]} is below 0.")
@@ -158,9 +160,10 @@ def checked_folder(
 def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
+    shape = {k: vars(s)[k] for k in ("heads", "output_stride", "atrous_rates")}
     if resumed or s.init is not None:  # the checkpoint's or the run's weights replace all others
-        return Network(classes, s.encoder, s.decoder, "none")
-    student = Network(classes, s.encoder, s.decoder, s.weights)
+        return Network(classes, s.encoder, s.decoder, "none", **shape)
+    student = Network(classes, s.encoder, s.decoder, s.weights, **shape)
     say([student.weights_source])
     return student
 
@@ -214,6 +217,7 @@ def training_loader(
         s.batch,
         Key.of(s.seed, "data"),
         s.range,
+        s.scale,
     )
     return DataLoader(
         batches,
