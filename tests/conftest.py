@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from semiseg.data.synthetic import write_scenes
 
@@ -32,3 +35,117 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of ten drawn scenes, 48 x 64. All tests share it: copy it to change it."""
     root = tmp_path_factory.mktemp("tiny") / "data"
     return write_scenes(root, labeled=4, unlabeled=4, val=2, size=(48, 64))
+
+
+class Tree:
+    """Writes a data set's official tree with drawn images and blocky masks, all from a seed."""
+
+    def __init__(self, root: Path, size: tuple[int, int] = (48, 64)) -> None:
+        self.root, self.size, self.rng = root, size, np.random.default_rng(0)
+
+    def put(self, image: str, mask: str | None = None, ids: tuple[int, ...] = ()) -> None:
+        """An image, and a mask whose 16 fields hold ids drawn from `ids`."""
+        height, width = self.size
+        pixels = self.rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        self.save(image, pixels)
+        if mask is not None:
+            fields = self.rng.choice(ids, (4, 4))
+            fields.flat[: len(ids)] = ids[:16]
+            codes = np.kron(fields, np.ones((height // 4, width // 4), np.int64)).astype(np.uint8)
+            self.save(mask, codes)
+
+    def save(self, name: str, pixels: np.ndarray) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".mat":
+            pytest.importorskip("scipy.io").savemat(path, {"S": pixels})
+        else:
+            Image.fromarray(pixels).save(path)
+
+    def text(self, name: str, *lines: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _voc(tree: Tree) -> None:
+    stems = [f"2007_{i:06d}" for i in range(10)]
+    for i, stem in enumerate(stems):
+        tree.put(f"JPEGImages/{stem}.jpg", f"SegmentationClassAug/{stem}.png", (0, 1, 20, 255))
+        if i < 6:
+            tree.put(f"JPEGImages/{stem}.jpg", f"SegmentationClass/{stem}.png", (0, 1, 20, 255))
+    tree.put("JPEGImages/2009_000099.jpg")  # of another task of VOC
+    tree.text("ImageSets/Segmentation/train.txt", *stems[:4])
+    tree.text("ImageSets/Segmentation/val.txt", *stems[4:6])
+
+
+def _cityscapes(tree: Tree) -> None:
+    for split, count in (("train", 4), ("val", 2)):
+        for i in range(count):
+            city, stem = ("jena", "weimar")[i % 2], f"{i:06d}_000019"
+            at = f"{split}/{city}/{city}_{stem}"
+            mask = f"gtFine/{at}_gtFine_labelIds.png"
+            tree.put(f"leftImg8bit/{at}_leftImg8bit.png", mask, (0, 4, 7, 8, 11, 33))
+
+
+def _ade20k(tree: Tree) -> None:
+    for folder, word, count in (("training", "train", 4), ("validation", "val", 2)):
+        for i in range(1, count + 1):
+            name = f"{folder}/ADE_{word}_{i:08d}"
+            tree.put(f"images/{name}.jpg", f"annotations/{name}.png", (0, 1, 2, 150))
+
+
+def _cocostuff(tree: Tree) -> None:
+    for listing, start, count in (("train", 1, 4), ("test", 5, 2)):
+        names = [f"COCO_train2014_{i:012d}" for i in range(start, start + count)]
+        for name in names:
+            tree.put(f"images/{name}.jpg", f"annotations/{name}.mat", (0, 1, 13, 92, 182))
+        tree.text(f"imageLists/{listing}.txt", *names)
+
+
+def _camvid(tree: Tree) -> None:
+    for split, count in (("train", 4), ("val", 2), ("test", 1)):
+        names = [f"0001TP_{i:06d}.png" for i in range(count)]
+        for name in names:
+            tree.put(f"{split}/{name}", f"{split}annot/{name}", (0, 3, 10, 11))
+        tree.text(f"{split}.txt", *(f"/SegNet/CamVid/{split}/{n} x" for n in names))
+
+
+def _coco(tree: Tree) -> None:
+    for split, count in (("train", 4), ("val", 2)):
+        images = [
+            {"id": i, "file_name": f"{i}.jpg", "height": tree.size[0], "width": tree.size[1]}
+            for i in range(count)
+        ]
+        shapes = []
+        for i in range(count):
+            tree.put(f"{split}2017/{i}.jpg")
+            large, small = [4, 4, 60, 4, 60, 40, 4, 40], [20, 12, 40, 12, 40, 28, 20, 28]
+            for category, outline in ((90, small), (3, large)):
+                shapes.append({"image_id": i, "category_id": category, "segmentation": [outline]})
+        categories = [{"id": 90, "name": "weed"}, {"id": 3, "name": "crop"}]
+        content = {"images": images, "annotations": shapes, "categories": categories}
+        tree.text(f"annotations/instances_{split}2017.json", json.dumps(content))
+
+
+_TREES = {
+    "voc": _voc,
+    "voc-blender": _voc,
+    "cityscapes": _cityscapes,
+    "ade20k": _ade20k,
+    "cocostuff10k": _cocostuff,
+    "camvid": _camvid,
+    "coco": _coco,
+}
+
+
+@pytest.fixture
+def official_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+
+    def write(name: str, size: tuple[int, int] = (48, 64)) -> Path:
+        tree = Tree(tmp_path / name, size)
+        _TREES[name](tree)
+        return tree.root
+
+    return write

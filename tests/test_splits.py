@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import semiseg
 from semiseg.data.folder import DataFolder, open_folder
 from semiseg.data.masks import Classes, default_color
 from semiseg.data.splits import Split, choose, list_hash, make_split, read_list
 from semiseg.draws import Key
-from semiseg.errors import ConfigError, DataError
+from semiseg.errors import ConfigError, DataError, RunError
 from semiseg.types import Sample
 
 NO_FILE = Path("none")
@@ -317,6 +318,90 @@ def test_published_lists_can_be_read(shared_data: Path, published: str, count: i
     samples = [sample(x.split("/", below)[-1].rsplit(".", 1)[0]) for x in images]
     assert len(samples) == count
     assert read_list(path, [*samples, sample("another")]) == sorted(samples)
+
+
+def published(shared_data: Path, family: str) -> dict[str, list[str]]:
+    """The lines of all lists of a data set."""
+    files = sorted((shared_data / "splits" / family).rglob("*.txt"))
+    return {
+        f.parent.name if f.stem == "labeled" else "val": f.read_text().split("\n") for f in files
+    }
+
+
+COUNTS = {
+    "pascal": {"92": 92, "183": 183, "366": 366, "732": 732, "1464": 1464, "1_16": 662, "1_8": 1323}
+    | {"1_4": 2646, "u2pl_1_16": 662, "u2pl_1_8": 1323, "u2pl_1_4": 2646, "val": 1449},
+    "cityscapes": {"1_30": 100, "1_16": 186, "1_8": 372, "1_4": 744, "1_2": 1488, "val": 500},
+}
+
+
+def stem(line: str) -> str:
+    """What our data sets call the image of a line."""
+    path = line.split()[0].rsplit(".", 1)[0].removesuffix("_leftImg8bit")
+    return path.split("/", 2)[-1] if "leftImg8bit" in line else path.split("/", 1)[-1]
+
+
+@pytest.mark.parametrize("family", COUNTS)
+def test_all_published_lists_are_read_as_they_are(shared_data: Path, family: str) -> None:
+    lists = published(shared_data, family)
+    trained = sorted({stem(x) for k, v in lists.items() if k != "val" for x in v if x})
+    scored = [stem(x) for x in lists["val"] if x]
+    data = folder([{0, 1}] * len(trained), val=0)
+    train = tuple(sample(name) for name in trained)
+    data = replace(
+        data,
+        train=train,
+        val=tuple(sample(name, "val") for name in scored),
+        pixels={s.mask: {0: 1, 1: 1} for s in train if s.mask},
+    )
+    counts = dict(COUNTS[family])
+    assert len(scored) == counts.pop("val")
+    for name, count in counts.items():
+        path = shared_data / "splits" / family / name / "labeled.txt"
+        split = make_split(data, str(path), 0)
+        assert len(split.labeled) == count, name
+        assert names(split.labeled) == sorted(stem(x) for x in lists[name] if x)
+        assert split.source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        assert any(list_hash(split.labeled) in note for note in split.notes)
+
+
+@pytest.mark.parametrize(
+    "line", ["{0}", "{0}.png", "leftImg8bit/train/{0}_leftImg8bit.png", "x/{1}"]
+)
+def test_lists_of_cityscapes_in_the_ways_of_several_programs(tmp_path: Path, line: str) -> None:
+    name = "jena/jena_000078_000019"
+    (tmp_path / "3").mkdir()
+    path = tmp_path / "3" / "labeled_filename.txt"  # CSS's N/seed/labeled_filename.txt
+    path.write_text(line.format(name, name.split("/")[1]))
+    assert read_list(path, [sample(name), sample("jena/other")]) == [sample(name)]
+
+
+def test_a_list_that_overlaps_with_val_or_names_what_has_no_mask_is_refused(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
+    path = tmp_path / "labels.txt"
+    data = folder([{0, 1}] * 3, unlabeled=1)
+    path.write_text("0001\nv1\n")
+    with pytest.raises(DataError, match=r"line 2: v1 is an image of val"):
+        make_split(data, str(path), 0)
+    path.write_text("u0\n")
+    with pytest.raises(DataError, match=r"line 1: u0 is an image without a mask .* --dataset"):
+        make_split(data, str(path), 0)
+
+
+def test_split_writes_the_lists_that_train_would_choose(tmp_path: Path, tiny_folder: Path) -> None:
+    counts = semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")
+    assert counts == {"labeled": 2, "unlabeled": 6, "val": 2}
+    expected = make_split(open_folder(tiny_folder), "2", 3)
+    text = (tmp_path / "lists" / "labeled.txt").read_text()
+    assert text.split() == names(expected.labeled)
+    again = make_split(open_folder(tiny_folder), str(tmp_path / "lists" / "labeled.txt"), 0)
+    assert again.labeled == expected.labeled
+    assert again.unlabeled == expected.unlabeled
+    semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")
+    (tmp_path / "lists" / "labeled.txt").write_text("0000\n")
+    with pytest.raises(RunError, match="holds another list"):
+        semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")
 
 
 # --- hashes

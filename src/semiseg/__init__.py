@@ -7,9 +7,11 @@ from semiseg._version import __version__
 from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
+from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.model import Model, load
 from semiseg.deliver.predict import predict
+from semiseg.deliver.split import split
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.types import Prediction, Run
@@ -26,8 +28,10 @@ __all__ = [
     "check",
     "compare",
     "demo",
+    "download",
     "evaluate",
     "load",
     "predict",
+    "split",
     "train",
 ]

@@ -17,8 +17,10 @@ from semiseg import __version__
 from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
+from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
+from semiseg.deliver.split import split
 from semiseg.deliver.tables import percent, score_table
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
@@ -33,6 +35,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": predict,
     "compare": compare,
     "demo": demo,
+    "split": split,
+    "download": download,
 }
 
 
@@ -138,6 +142,11 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(json.dumps(result, indent=2) if as_json else score_table(result))
     elif command == "train":
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
+    elif command == "split":
+        counts = ", ".join(f"{count} {name}" for name, count in result.items())
+        print(f"{values['out']}: {counts}")
+    elif command == "download":
+        print(f"{result}: semiseg check {result}")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
     elif command == "compare":

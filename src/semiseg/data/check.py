@@ -26,6 +26,7 @@ def examine(
     classes_file: Path | None = None,
     value_range: ValueRange = None,
     progress: Progress = lambda done, total: None,
+    dataset: str | None = None,
 ) -> tuple[Report, Survey]:
     """Read a data folder to its end and say all that is wrong or worth knowing.
 
@@ -34,6 +35,7 @@ def examine(
         classes_file: instead of `root/classes.yaml`.
         value_range: the values that are black and white in images, see `read_image`.
         progress: told after each file how many are done, and of how many.
+        dataset: the name of the data set that it is, `folder` for none, or None to recognise it.
 
     Returns:
         The report, and what it was made from.
@@ -41,7 +43,7 @@ def examine(
     Raises:
         DataError: there is no such folder, or no such file of classes.
     """
-    found = survey(root, classes_file, value_range, progress)
+    found = survey(root, classes_file, value_range, progress, dataset)
     findings = [*found.listing, *(finding for rule in RULES for finding in rule(found))]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     classes = found.classes

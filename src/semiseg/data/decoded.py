@@ -168,7 +168,10 @@ def _save(file: Path, array: NDArray[np.uint8]) -> None:
 def _make_room() -> tuple[Path | None, int]:
     """The folder of the files and the bytes that may still be written; None if they are off."""
     try:
-        folder = cache_folder() / "decoded"
+        kept = cache_folder()
+        if kept is None:
+            return None, 0
+        folder = kept / "decoded"
         folder.mkdir(parents=True, exist_ok=True)
         files = [(p, p.stat()) for p in folder.glob("*/*")]
         used = sum(status.st_size for _, status in files)

@@ -16,6 +16,7 @@ there; the first that fits counts:
 
 * `train.txt`, maybe `val.txt` and `test.txt`: an image a line, with its mask or without
   (`lists.listed_samples`). The lists decide; nothing else is read.
+* what shows it to be one of the data sets of `semiseg.data.sets`: its official tree.
 * `SegmentationClass/`: VOC's layout, which CVAT exports (`lists.voc_samples`).
 * `images/train/` and `masks/train/`, and so on: the splits lie within.
 * `images/` and `masks/`: all of it is `train`.
@@ -33,6 +34,7 @@ from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_images
 from semiseg.data.lists import listed_samples, voc_samples
 from semiseg.data.masks import Classes, MaskScan, scan_mask
 from semiseg.data.pairs import by_name, pair
+from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
@@ -72,6 +74,7 @@ def open_folder(
     root: Path,
     classes_file: Path | None = None,
     scan: Callable[[Path], MaskScan] = scan_mask,
+    dataset: str | None = None,
 ) -> DataFolder:
     """Read a data folder: list the images, scan every mask, settle the classes.
 
@@ -79,12 +82,13 @@ def open_folder(
         root: the folder, laid out as this module's docstring draws it.
         classes_file: instead of `root/classes.yaml` or `root/labelmap.txt`, in either form.
         scan: gives what is in a mask; whoever has read the masks already need not read them again.
+        dataset: the name of the data set that it is, `folder` for none, or None to recognise it.
 
     Raises:
         DataError: no folder, no images, no masks, unreadable masks, masks of another size than
             their image, masks that do not fit the classes, or an image in two splits.
     """
-    found = {split: find_samples(root, split) for split in SPLITS}
+    found = {split: find_samples(root, split, dataset) for split in SPLITS}
     samples = {split: pairs for split, (pairs, _) in found.items()}
     notes = [note for _, split_notes in found.values() for note in split_notes]
     _apart(samples)
@@ -98,15 +102,17 @@ def open_folder(
     scans = [scan(s.mask) for s in labeled if s.mask is not None]
     for sample, found_mask in zip(labeled, scans, strict=True):
         _same_size(sample, found_mask)
-    classes, said = settle_classes(root, classes_file, scans)
+    classes, said = settle_classes(root, classes_file, scans, dataset)
     pixels = _pixels(scans, classes)
     val, test = (tuple(s for s in samples[x] if s.mask is not None) for x in ("val", "test"))
-    extra, more = find_unlabeled(root)
+    extra, more = find_unlabeled(root, dataset)
     train = (*samples["train"], *extra)
     return DataFolder(root, classes, train, val, test, pixels, (*said, *notes, *more))
 
 
-def find_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
+def find_samples(
+    root: Path, split: str, dataset: str | None = None
+) -> tuple[list[Sample], list[str]]:
     """The images of one split with their masks, and notes on what is passed over.
 
     Of `train`, those below `unlabeled` are left to `find_unlabeled`.
@@ -117,10 +123,12 @@ def find_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. {_TREE}")
-    lists = _lists(root)
-    if lists:
+    known, lists = find_dataset(root, dataset), _lists(root)
+    notes: list[str] = []
+    if known is not None:
+        samples = known.samples(root, split)
+    elif lists:
         samples = listed_samples(root, lists[split]) if split in lists else []
-        notes: list[str] = []
     elif (root / "SegmentationClass").is_dir():
         samples, notes = voc_samples(root, split)
     else:
@@ -184,9 +192,9 @@ def _blank(split: str, samples: Sequence[Sample]) -> list[str]:
 
 
 def settle_classes(
-    root: Path, classes_file: Path | None, scans: Sequence[MaskScan]
+    root: Path, classes_file: Path | None, scans: Sequence[MaskScan], dataset: str | None = None
 ) -> tuple[Classes, list[str]]:
-    """The classes as a file names them or as the masks hold them, and what to say of it."""
+    """The classes as a file, the data set or the masks have them, and what to say of it."""
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist; --classes names a file in the form of classes.yaml or "
@@ -194,12 +202,16 @@ def settle_classes(
         )
     there = classes_files(root)
     path = classes_file or next(iter(there), None)
+    known = find_dataset(root, dataset)
+    if path is None and known is not None:
+        classes = known.classes(root, [scan.path for scan in scans])
+        return classes, [f"read as {known.title} ({known.name}), {len(classes)} classes"]
     classes, said = read_classes(path, scans) if path else infer_classes(scans)
     unread = [str(p) for p in there if p != path]
     return classes, [said, *[f"{p} is passed over" for p in unread]]
 
 
-def find_unlabeled(root: Path) -> tuple[list[Sample], list[str]]:
+def find_unlabeled(root: Path, dataset: str | None = None) -> tuple[list[Sample], list[str]]:
     """The images of `unlabeled`, and a note where lists decide and they are passed over.
 
     They lie below `unlabeled/images`, or below `unlabeled` where there is no such folder.
@@ -210,7 +222,7 @@ def find_unlabeled(root: Path) -> tuple[list[Sample], list[str]]:
     folder = root / "unlabeled"
     folder = folder / "images" if (folder / "images").is_dir() else folder
     files = list_images(folder) if folder.is_dir() else []
-    if files and _lists(root):
+    if files and _lists(root) and find_dataset(root, dataset) is None:
         note = f"{len(files)} images of {folder} count only where train.txt lists them"
         return [], [note]
     named = by_name(files, folder)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from semiseg.data.images import UNREADABLE, open_image, reason
 from semiseg.data.labelme import read_shapes
+from semiseg.data.matlab import MATLAB, read_matrix
 from semiseg.errors import DataError, SmearedMask
 from semiseg.types import IGNORE_INDEX
 
@@ -162,6 +163,8 @@ def read_codes(path: Path) -> Codes:
     if path.suffix.lower() == DRAWN:
         values, labels = read_shapes(path)
         return Codes(values, "labels", labels)
+    if path.suffix.lower() == MATLAB:
+        return Codes(read_matrix(path), "ids", _NO_LABELS)
     values, encoding = _read_pixels(path)
     return Codes(values, encoding, _NO_LABELS)
 
@@ -236,7 +239,7 @@ def scan_mask(path: Path) -> MaskScan:
     values, counts = np.unique(codes, return_counts=True)
     found = dict(zip(values.tolist(), counts.tolist(), strict=True))
     size = (codes.shape[1], codes.shape[0])
-    if encoding == "labels":
+    if encoding == "labels" or path.suffix.lower() == MATLAB:
         return MaskScan(path, encoding, found, size, {}, labels)
     with open_image(path) as file:
         lossy = file.format in ("JPEG", "MPO")

@@ -225,26 +225,23 @@ def _header() -> dict[str, Any]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
-def cache_folder() -> Path:
-    """Where what may be found out again is kept.
-
-    Raises:
-        RuntimeError: there is no home folder.
-    """
-    named = os.environ.get("SEMISEG_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "semiseg"
+def cache_folder(root: Path | None = None) -> Path | None:
+    """Where what may be found out again is kept; None where that would be within a data folder."""
+    try:
+        named = os.environ.get("SEMISEG_CACHE")
+        folder = Path(named) if named else Path.home() / ".cache" / "semiseg"
+        within = root is not None and folder.resolve().is_relative_to(root.resolve())
+        return None if within else folder
+    except (OSError, RuntimeError):  # no home, or a loop of links
+        return None
 
 
 def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
     """Where the notes on a data folder lie; None where there is no place outside of it."""
-    try:
-        folder = cache_folder()
-        data = root.resolve()
-        if folder.resolve().is_relative_to(data):
-            return None
-    except (OSError, RuntimeError):  # no home, or a loop of links
+    folder = cache_folder(root)
+    if folder is None:
         return None
-    digest = hashlib.blake2b(os.fsencode(data), digest_size=8)
+    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8)
     if value_range is not None:  # the same files are other images
         digest.update(f"\0{value_range}".encode())
     return folder / f"scans-{digest.hexdigest()}.json"

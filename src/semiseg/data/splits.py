@@ -7,8 +7,9 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from semiseg.data.folder import DataFolder
 from semiseg.draws import Key
@@ -16,6 +17,7 @@ from semiseg.errors import ConfigError, DataError
 from semiseg.types import Sample
 
 _SUFFIX = re.compile(r"\.[^./]+$")
+_KIND = re.compile(r"_(leftImg8bit|gtFine_\w+)$")  # which lists of Cityscapes may have
 _TRIES = 10_000  # of covers, before a class is left out
 _HELD_OUT = 0.2  # of the labelled images, where the folder has no `val`
 
@@ -31,6 +33,8 @@ class Split:
         notes: sentences on what was held out, hidden or left uncovered.
         hidden: those of the unlabelled images that do have a mask, with it. They are for the
             diagnostics alone: nothing here is ever taught.
+        source: where a file listed the labelled images, its `file` and the first 16 hex digits of
+            its `sha256`; else empty.
     """
 
     labeled: tuple[Sample, ...]
@@ -38,6 +42,7 @@ class Split:
     val: tuple[Sample, ...]
     notes: tuple[str, ...]
     hidden: tuple[Sample, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
 
     def lists(self) -> dict[str, tuple[Sample, ...]]:
         """The three lists that make up the split, by name."""
@@ -54,12 +59,12 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
 
     Raises:
         ConfigError: `labels` cannot be understood, or asks for none or more than there are.
-        DataError: a listed name is not among the labelled images.
+        DataError: a listed name is not among the labelled images, or is one of `val`.
     """
     masked = [s for s in data.train if s.mask is not None]
     key = Key.of(split_seed, "split")
     notes: list[str] = []
-    listed = None if labels == "all" or _is_amount(labels) else read_list(Path(labels), masked)
+    listed = None if labels == "all" or _is_amount(labels) else _listed(Path(labels), data)
     val = data.val
     if not val:
         masked, held = _hold_out(masked, listed or [], data.pixels, key.child("val"))
@@ -70,6 +75,7 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
         )
     if listed is not None:
         labeled = [s for s in listed if s not in val]
+        notes.append(f"{labels} lists {len(listed)} labelled images, hash {list_hash(listed)}")
     else:
         wanted = _amount(labels, len(masked))
         labeled = choose(masked, wanted, data.pixels, key.child("labels"))
@@ -85,7 +91,24 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
         notes.append(f"the labelled choice holds no pixel of: {names}")
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabelled")
-    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden)
+    source = {} if listed is None else {"file": labels, "sha256": _file_hash(Path(labels))}
+    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
+
+
+def _listed(path: Path, data: DataFolder) -> list[Sample]:
+    """The labelled images that a list names; what is scored or has no mask is refused."""
+    masked = [s for s in data.train if s.mask is not None]
+    blank = [s for s in data.train if s.mask is None]
+    refused = {
+        "is an image of val: what is scored must not be taught. Remove the line": data.val,
+        "is an image without a mask here. Add the mask, name the --dataset whose masks the list is "
+        "for, or remove the line": blank,
+    }
+    return read_list(path, masked, refused)
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def choose(
@@ -235,15 +258,24 @@ def _amount(labels: str, available: int) -> int:
     return count
 
 
-def read_list(path: Path, samples: Sequence[Sample]) -> list[Sample]:
+def read_list(
+    path: Path,
+    samples: Sequence[Sample],
+    refused: Mapping[str, Sequence[Sample]] = MappingProxyType({}),
+) -> list[Sample]:
     """The samples that a list file names, one a line, with or without folder and suffix.
 
     Of a line with several columns (image and mask, as published lists have them) the first counts.
 
+    Args:
+        path: the list.
+        samples: those that it may name.
+        refused: those that it may not name, by what is wrong with them.
+
     Raises:
         ConfigError: there is no such file.
-        DataError: the file cannot be read, is empty, or names something that is not there or is
-            not clear.
+        DataError: the file cannot be read, is empty, or names something that is not there, is
+            refused or is not clear.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -254,39 +286,55 @@ def read_list(path: Path, samples: Sequence[Sample]) -> list[Sample]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file ({error}).") from error
-    by_name = {s.name: s for s in samples}
-    by_stem: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_stem.setdefault(sample.name.rsplit("/", 1)[-1], []).append(sample)
+    known, others = _Names(samples), {told: _Names(some) for told, some in refused.items()}
     chosen: dict[str, Sample] = {}
     for number, line in enumerate(lines, 1):
         words = line.strip()
-        if words and not words.startswith("#"):
-            sample = _look_up(words, by_name, by_stem, f"{path}, line {number}")
-            chosen[sample.name] = sample
+        if not words or words.startswith("#"):
+            continue
+        where = f"{path}, line {number}: "
+        sample = known.find(words, where)
+        if sample is None:
+            told = [told for told, names in others.items() if names.find(words, where)]
+            reason = f"{words} {told[0]}" if told else f"there is no labelled image {words}"
+            raise DataError(f"{where}{reason}.")
+        chosen[sample.name] = sample
     if not chosen:
         raise DataError(f"{path} names no image.")
     return sorted(chosen.values())
 
 
-def _look_up(
-    words: str, by_name: Mapping[str, Sample], by_stem: Mapping[str, list[Sample]], where: str
-) -> Sample:
-    first = words.split()[0]
-    names = [name for text in (words, first) for name in (text, _SUFFIX.sub("", text))]
-    for name in names:
-        if name in by_name:
-            return by_name[name]
-    for name in (*names[2:], *names[:2]):  # a name may hold spaces, but rather a line has columns
-        same = by_stem.get(name.rsplit("/", 1)[-1], [])
-        if len(same) == 1:
-            return same[0]
-        if same:
-            raise DataError(
-                f"{where}: {words} may be {same[0].name} or {same[1].name}. Write the path below "
-                "images/."
-            )
-    raise DataError(f"{where}: there is no labelled image {words}.")
+class _Names:
+    """Finds samples by what lists call them."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.by_name = {s.name: s for s in samples}
+        self.by_stem: dict[str, list[Sample]] = {}
+        for sample in samples:
+            self.by_stem.setdefault(sample.name.rsplit("/", 1)[-1], []).append(sample)
+
+    def find(self, words: str, where: str) -> Sample | None:
+        """The sample of a line, if there is one.
+
+        Raises:
+            DataError: there are two.
+        """
+        first = words.split()[0]
+        names = [name for text in (words, first) for name in (text, _SUFFIX.sub("", text))]
+        for name in names:
+            if name in self.by_name:
+                return self.by_name[name]
+        # A name may hold spaces, but rather a line has columns.
+        for name in (*names[2:], *names[:2], _KIND.sub("", names[3])):
+            same = self.by_stem.get(name.rsplit("/", 1)[-1], [])
+            if len(same) == 1:
+                return same[0]
+            if same:
+                raise DataError(
+                    f"{where}{words} may be {same[0].name} or {same[1].name}. Write the path below "
+                    "images/."
+                )
+        return None
 
 
 def list_hash(samples: Iterable[Sample]) -> str:

@@ -18,6 +18,7 @@ from semiseg.data.folder import SPLITS, find_samples, find_unlabeled, settle_cla
 from semiseg.data.images import IMAGE_SUFFIXES, list_files
 from semiseg.data.masks import DRAWN, Classes, MaskScan
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
+from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError, SmearedMask
 from semiseg.types import IGNORE_INDEX, Sample
 
@@ -85,7 +86,11 @@ class Survey:
 
 
 def survey(
-    root: Path, classes_file: Path | None, value_range: ValueRange, progress: Progress
+    root: Path,
+    classes_file: Path | None,
+    value_range: ValueRange,
+    progress: Progress,
+    dataset: str | None = None,
 ) -> Survey:
     """Read all images and masks of a data folder; see `check.examine`.
 
@@ -96,16 +101,18 @@ def survey(
         raise DataError(f"There is no folder {root}.")
     if classes_file is not None and not classes_file.is_file():
         raise DataError(f"{classes_file} does not exist; --classes names a file with the classes.")
-    found = {split: _samples(root, split) for split in SPLITS} | {"unlabeled": _unlabeled(root)}
+    known = find_dataset(root, dataset)
+    found = {split: _samples(root, split, dataset) for split in SPLITS}
+    found["unlabeled"] = _unlabeled(root, dataset)
     order = ("train", "unlabeled", "val", "test")
     samples = {split: found[split][0] for split in order}
     listing = tuple(dict.fromkeys(finding for split in order for finding in found[split][1]))
     everything = [s for split in order for s in samples[split]]
     images, masks, problems = _scan(ScanCache(root, value_range), everything, progress)
-    named = classes_file is not None or bool(classes_files(root))
+    named = classes_file is not None or bool(classes_files(root)) or known is not None
     # A smeared mask among good ones must not invent classes; where a file names them it cannot.
     scans = [look.scan for look in masks.values() if named or not look.smeared]
-    classes, inferred = _settle(root, classes_file, scans)
+    classes, inferred = _settle(root, classes_file, scans, dataset)
     pixels: dict[Path, dict[int, int]] = {}
     unknown: dict[Path, list[int]] = {}
     for mask, look in masks.items():
@@ -119,13 +126,13 @@ def survey(
     )
 
 
-def _samples(root: Path, split: str) -> tuple[list[Sample], list[Finding]]:
+def _samples(root: Path, split: str, dataset: str | None) -> tuple[list[Sample], list[Finding]]:
     """The samples of one split; where names are not clear, the first file of each name."""
     try:
-        samples, notes = find_samples(root, split)
+        samples, notes = find_samples(root, split, dataset)
     except DataError as error:
         told = Finding("error", "layout", str(error).rstrip("."))
-        folders = _folders(root, split)
+        folders = _folders(root, split, dataset)
         if folders is None:
             return [], [told]
         images, twice = _by_name(root, folders[0], IMAGE_SUFFIXES)
@@ -133,12 +140,13 @@ def _samples(root: Path, split: str) -> tuple[list[Sample], list[Finding]]:
         samples = [Sample(name, path, masks.get(name)) for name, path in images.items()]
         return samples, _duplicates(twice + again) or [told]
     used = {s.mask for s in samples}
-    return samples, [_passed_over(root, split, note, used) for note in notes]
+    return samples, [_passed_over(root, split, note, used, dataset) for note in notes]
 
 
-def _folders(root: Path, split: str) -> tuple[Path, Path] | None:
+def _folders(root: Path, split: str, dataset: str | None) -> tuple[Path, Path] | None:
     """Where images and masks of a split lie, if it is by their names that they belong together."""
-    if (root / "SegmentationClass").is_dir() or _listed(root):
+    known = find_dataset(root, dataset) is not None
+    if known or (root / "SegmentationClass").is_dir() or _listed(root):
         return None
     images, masks = root / "images", root / "masks"
     pairs = [(root / split / "images", root / split / "masks"), (images / split, masks / split)]
@@ -152,11 +160,13 @@ def _listed(root: Path) -> bool:
     return any((root / f"{split}.txt").is_file() for split in SPLITS)
 
 
-def _passed_over(root: Path, split: str, note: str, used: Set[Path | None]) -> Finding:
+def _passed_over(
+    root: Path, split: str, note: str, used: Set[Path | None], dataset: str | None
+) -> Finding:
     """What `find_samples` passed over, with all files where they are masks in a folder."""
     if "belong to no image" not in note:
         return Finding("note", "layout", note.rstrip("."))
-    folders = _folders(root, split)
+    folders = _folders(root, split, dataset)
     lonely = list_files(folders[1], _MASK_SUFFIXES) if folders else []
     lonely = [path for path in lonely if path not in used]
     return Finding(
@@ -168,10 +178,10 @@ def _passed_over(root: Path, split: str, note: str, used: Set[Path | None]) -> F
     )
 
 
-def _unlabeled(root: Path) -> tuple[list[Sample], list[Finding]]:
+def _unlabeled(root: Path, dataset: str | None) -> tuple[list[Sample], list[Finding]]:
     """The unlabelled images; where names are not clear, the first file of each name."""
     try:
-        samples, notes = find_unlabeled(root)
+        samples, notes = find_unlabeled(root, dataset)
     except DataError:
         folder = root / "unlabeled"
         folder = folder / "images" if (folder / "images").is_dir() else folder
@@ -256,13 +266,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _settle(
-    root: Path, classes_file: Path | None, scans: Sequence[MaskScan]
+    root: Path, classes_file: Path | None, scans: Sequence[MaskScan], dataset: str | None
 ) -> tuple[Classes | None, str]:
     """The classes and how they were found, or None and what hinders."""
     if not scans:
         return None, ""
     try:
-        classes, said = settle_classes(root, classes_file, scans)
+        classes, said = settle_classes(root, classes_file, scans, dataset)
     except DataError as error:
         return None, str(error)
     return classes, "; ".join(said)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def check(
     data: Path,
     *,
+    dataset: str | None = None,
     classes: Path | None = None,
     range: tuple[float, float] | None = None,
     picture: Path | None = None,
@@ -25,6 +26,7 @@ def check(
 
     Args:
         data: the data folder.
+        dataset: as for `train`.
         classes: a file instead of `DATA/classes.yaml` or `DATA/labelmap.txt`.
         range: the values that are black and white in images of more than 8 bits, as for `train`.
         picture: an image file to write, up to 12 labelled images with their masks laid over them.
@@ -49,7 +51,7 @@ def check(
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("check", total=None)
         report, survey = examine(
-            Path(data), named, range, lambda i, n: bar.update(task, completed=i, total=n)
+            Path(data), named, range, lambda i, n: bar.update(task, completed=i, total=n), dataset
         )
     more = [] if picture is None else _write_picture(survey, Path(picture), range)
     return replace(report, findings=(*report.findings, *more))

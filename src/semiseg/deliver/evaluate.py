@@ -16,6 +16,7 @@ def evaluate(
     data: Path,
     *,
     split: Literal["train", "val", "test"] = "val",
+    dataset: str | None = None,
     accelerator: str = "auto",
 ) -> dict[str, Any]:
     """Score a trained model on all masks of one split, at the masks' own size.
@@ -24,6 +25,7 @@ def evaluate(
         run: the run folder.
         data: a data folder in the layout of `train`.
         split: which of its splits. Where it has no `val`, the images that the training held out.
+        dataset: as for `train`.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
@@ -45,7 +47,7 @@ def evaluate(
     from semiseg.evaluation.metrics import confusion_matrix, scores
 
     model = load(run, accelerator)
-    samples = _samples(Path(run), Path(data), split)
+    samples = _samples(Path(run), Path(data), split, dataset)
     scenes = Scenes(samples, model.classes, model.release.size, model.release.value_range)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
@@ -61,16 +63,16 @@ def evaluate(
     return {**found, "split": split, "images": len(samples), "hash": list_hash(samples)}
 
 
-def _samples(run: Path, data: Path, split: str) -> list[Sample]:
+def _samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
     """The images of the split that have masks."""
     from semiseg.data.folder import find_samples
     from semiseg.data.splits import read_list
 
-    found, _ = find_samples(data, split)
+    found, _ = find_samples(data, split, dataset)
     samples = [s for s in found if s.mask is not None]
     held_out = run / "split" / "val.txt"
     if not samples and split == "val" and held_out.is_file():
-        train, _ = find_samples(data, "train")
+        train, _ = find_samples(data, "train", dataset)
         samples = read_list(held_out, [s for s in train if s.mask is not None])
     if not samples:
         raise DataError(

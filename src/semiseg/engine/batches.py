@@ -18,10 +18,6 @@ from semiseg.data.masks import Classes
 from semiseg.draws import Key
 from semiseg.types import Batch, Labeled, Sample, Unlabeled
 
-SCALE = (0.75, 1.5)
-"""The random factor on the working size. The paper's 0.5 would show a quarter image and three
-quarters padding at laptop crops."""
-
 
 class TrainingBatches(Dataset[Batch]):
     """Batch number `index` as a function of `index` alone, whoever asks, and when.
@@ -38,6 +34,7 @@ class TrainingBatches(Dataset[Batch]):
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
         focus: where crops of labelled images are centred, if not anywhere.
+        scale: range of the random factor on the working size.
     """
 
     def __init__(
@@ -51,10 +48,11 @@ class TrainingBatches(Dataset[Batch]):
         key: Key,
         value_range: tuple[float, float] | None = None,
         focus: Focus | None = None,
+        scale: tuple[float, float] = (0.75, 1.5),
     ) -> None:
-        self.focus = focus
+        self.focus, self.scale = focus, scale
         self.size, self.crop, self.batch = size, crop, batch
-        self.decoded = Decoded(math.ceil(size * SCALE[1]), classes, value_range)
+        self.decoded = Decoded(math.ceil(size * scale[1]), classes, value_range)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = Order(labeled, self.keys["labeled"].child("order"))
         self.unlabeled = (
@@ -79,7 +77,7 @@ class TrainingBatches(Dataset[Batch]):
         source = image.shape[1], image.shape[0]
         mask = self.decoded.mask(sample.mask, source)
         place = None if self.focus is None else self.focus.draw(key.child("focus"), mask)
-        view = draw_view(key.child("view"), source, self.size, self.crop, SCALE, place)
+        view = draw_view(key.child("view"), source, self.size, self.crop, self.scale, place)
         changed = change(view_image(image, view), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
@@ -87,7 +85,7 @@ class TrainingBatches(Dataset[Batch]):
         key = self.keys["unlabeled"].child(position)
         image = self.decoded.image(samples[position].image)
         source = image.shape[1], image.shape[0]
-        view = draw_view(key.child("view"), source, self.size, self.crop, SCALE)
+        view = draw_view(key.child("view"), source, self.size, self.crop, self.scale)
         weak = view_image(image, view)
         strong = change(weak, STRONG, key.child("photometry"))
         return weak, strong, torch.from_numpy(view_valid(view))

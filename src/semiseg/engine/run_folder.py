@@ -241,6 +241,7 @@ def finish(
             "seed": s.split_seed,
             **{name: list_hash(samples) for name, samples in lists.items()},
             "images": {name: len(samples) for name, samples in lists.items()},
+            **({"list": dict(split.source)} if split.source else {}),
         },
         "versions": {
             "semiseg": __version__,

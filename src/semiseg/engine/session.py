@@ -57,6 +57,8 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
         raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
+    if not 0 < settings["scale"][0] <= settings["scale"][1]:
+        raise ConfigError(f"--scale {settings['scale']}: two factors above 0, the smaller first.")
     for name in ("lr", "encoder_lr", "weight_decay", "workers"):
         if settings[name] is not None and settings[name] < 0:
             raise ConfigError(f"--{name.replace('_', '-')} {settings[name]} is below 0.")
@@ -131,7 +133,10 @@ def say(sentences: Iterable[str]) -> None:
 
 
 def checked_folder(
-    root: Path, classes_file: Path | None, value_range: tuple[float, float] | None
+    root: Path,
+    classes_file: Path | None,
+    value_range: tuple[float, float] | None,
+    dataset: str | None = None,
 ) -> DataFolder:
     """Read a data folder after `semiseg check` found nothing that would spoil the training.
 
@@ -145,6 +150,7 @@ def checked_folder(
             classes_file,
             value_range,
             lambda done, total: bar.update(task, completed=done, total=total),
+            dataset,
         )
     errors = report.of("error")
     if errors:
@@ -152,15 +158,16 @@ def checked_folder(
         raise DataError(f"{errors[0].text}{more}")
     # What is passed over, open_folder says itself.
     say(w.text for w in report.of("warning") if w.kind != "mask-without-image")
-    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan)
+    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan, dataset)
 
 
 def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
+    shape = {k: vars(s)[k] for k in ("heads", "output_stride", "atrous_rates")}
     if resumed or s.init is not None:  # the checkpoint's or the run's weights replace all others
-        return Network(classes, s.encoder, s.decoder, "none")
-    student = Network(classes, s.encoder, s.decoder, s.weights)
+        return Network(classes, s.encoder, s.decoder, "none", **shape)
+    student = Network(classes, s.encoder, s.decoder, s.weights, **shape)
     say([student.weights_source])
     return student
 
@@ -216,6 +223,7 @@ def training_loader(
         Key.of(s.seed, "data"),
         s.range,
         focus,
+        s.scale,
     )
     return DataLoader(
         batches,

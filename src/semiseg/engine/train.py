@@ -15,6 +15,7 @@ from semiseg.types import Run
 def train(
     data: Path,
     *,
+    dataset: str | None = None,
     method: str = "css",
     labels: str = "all",
     out: Path | None = None,
@@ -25,10 +26,14 @@ def train(
     range: tuple[float, float] | None = None,
     size: int | None = None,
     crop: int | None = None,
+    scale: tuple[float, float] = (0.75, 1.5),
     batch: int = 4,
     accumulate: int = 1,
     encoder: str = "tf_efficientnet_lite0",
     decoder: str = "deeplabv3plus",
+    heads: Literal["shared", "paper"] = "shared",
+    output_stride: int | None = None,
+    atrous_rates: tuple[int, int, int] | None = None,
     weights: str = "auto",
     init: Path | None = None,
     optimizer: Literal["adamw", "sgd"] = "adamw",
@@ -54,6 +59,8 @@ def train(
 
     Args:
         data: the data folder, with `train/images`, `train/masks`, `val/...` and `unlabeled/`.
+        dataset: the data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
+            for none. Recognised by its content if not given.
         method: how to train: `supervised`, `mean_teacher`, `cutmix`, `contrastive`, `css`, or
             `css-paper` and `css-program`, which are `css` with other defaults.
         labels: masks to use, the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`)
@@ -67,10 +74,16 @@ def train(
             `[0, 4095]`; the range of the type if not given.
         size: short side that images are scaled to, in pixels; from the data if not given.
         crop: side of the square training crops, in pixels; from the size if not given.
+        scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
+            and three quarters padding at laptop crops.
         batch: labelled images a batch; as many unlabelled ones beside them.
         accumulate: batches a step; memory is that of one batch.
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
         decoder: `deeplabv3plus`, `fpn`, `upernet` or `segformer`.
+        heads: `shared`, 1x1 convolutions on the decoder's last one; or `paper`, a 3x3 convolution
+            of 256 channels each on DeepLabV3+'s concatenation, as in the paper.
+        output_stride: of the encoder in DeepLabV3+, 8 or 16; 16 if not given.
+        atrous_rates: the rates of DeepLabV3+'s pyramid, `[6, 12, 18]` if not given.
         weights: encoder weights, `auto` (offline package, else hub), `hub`, `none` or a file.
         init: a finished run to start from, to go on after labelling more; its encoder and decoder
             are needed, its classes are matched by name, and others may be added.
@@ -143,7 +156,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if not resume:
         run_folder.check(s.out, overwrite)
     classes_file = None if s.classes is None else Path(s.classes)
-    folder = session.checked_folder(Path(s.data), classes_file, s.range)
+    folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed)
     device, s.threads = session.set_device(s.accelerator, s.threads)
     plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import segmentation_models_pytorch as smp
 import torch
@@ -26,6 +26,9 @@ DECODERS: dict[str, dict[str, Any]] = {
 
 STRIDE = 4
 
+Heads = Literal["shared", "paper"]
+_PAPER_WIDTH = 256
+
 
 class Network(nn.Module):
     """A segmentation network with one or two heads on the decoder's stride-4 map.
@@ -35,6 +38,14 @@ class Network(nn.Module):
         encoder: an encoder of smp or a model of timm.
         decoder: a name of `DECODERS`.
         weights: the source of the encoder's weights, see `load_weights`.
+        heads: `shared`, 1x1 convolutions on the decoder's last 3x3 one; or `paper`, heads of a
+            3x3-256 convolution each, on the concatenation (304 channels) of a DeepLabV3+ whose
+            ASPP has 256 full convolutions.
+        output_stride: of the encoder in DeepLabV3+, 8 or 16; 16 if not given.
+        atrous_rates: the three rates of DeepLabV3+'s ASPP; `DECODERS`' if not given.
+
+    Attributes:
+        classifier: the name of the layer whose outputs are the logits.
 
     Raises:
         ConfigError: unknown names, weights that cannot be had, or parts that do not fit together.
@@ -49,14 +60,16 @@ class Network(nn.Module):
         encoder: str = "tf_efficientnet_lite0",
         decoder: str = "deeplabv3plus",
         weights: str = "auto",
+        heads: Heads = "shared",
+        output_stride: int | None = None,
+        atrous_rates: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if decoder not in DECODERS:
-            raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, DECODERS)}")
+        options = _decoder_options(decoder, heads, output_stride, atrous_rates)
         name = resolve(encoder)
         try:
             model = smp.create_model(
-                decoder, encoder_name=name, encoder_weights=None, classes=1, **DECODERS[decoder]
+                decoder, encoder_name=name, encoder_weights=None, classes=1, **options
             )
         except Exception as error:  # smp raises what its parts raise
             raise ConfigError(
@@ -66,18 +79,27 @@ class Network(nn.Module):
         self.encoder, self.decoder = model.encoder, model.decoder
         self.weights_source, norm = load_weights(self.encoder, name, weights)
         self.stride = int(getattr(self.encoder, "output_stride", 32))
+        if heads == "paper":  # each head has a 3x3 convolution of its own in place of this one
+            self.decoder.block2 = nn.Identity()
         self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
         self.classes = classes
-        self.logit_head = nn.Conv2d(self.width, classes, 1)
+        self.heads = heads
+        self.logit_head: nn.Module = (
+            self._head(classes) if heads == "paper" else nn.Conv2d(self.width, classes, 1)
+        )
+        self.classifier = "logit_head.3" if heads == "paper" else "logit_head"
         self.representation_head: nn.Sequential | None = None
         self.spec: dict[str, Any] = {"classes": classes, "encoder": encoder, "decoder": decoder}
+        shape = {"heads": heads, "output_stride": output_stride, "atrous_rates": atrous_rates}
+        self.spec.update({k: v for k, v in shape.items() if v not in (None, "shared")})
         self.set_normalization(norm)
 
     def set_normalization(self, norm: Normalization) -> None:
         """Set what is subtracted from the images and what they are divided by."""
         # Not in the state dict: the spec carries them, and an average has nothing to average.
+        device = next(self.logit_head.parameters()).device
         for name, values in (("mean", norm.mean), ("std", norm.std)):
-            value = torch.tensor(values, device=self.logit_head.weight.device).view(1, 3, 1, 1)
+            value = torch.tensor(values, device=device).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
         self.spec.update(mean=list(norm.mean), std=list(norm.std))
 
@@ -109,16 +131,21 @@ class Network(nn.Module):
     def add_representation_head(self, dim: int) -> None:
         """Build the representation head `h` with `dim` output channels.
 
-        The decoder's last 3x3 convolution is shared by both heads, so that a head of 1x1
-        convolutions suffices: at laptop scale a 3x3-256 head would cost more than the network.
+        With `shared` heads the decoder's last 3x3 convolution serves both, so that 1x1 ones
+        suffice: at laptop scale a 3x3-256 head would cost more than the network.
         """
-        self.representation_head = nn.Sequential(
-            nn.Conv2d(self.width, self.width, 1, bias=False),
-            nn.BatchNorm2d(self.width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(self.width, dim, 1),
-        )
+        self.representation_head = self._head(dim)
         self.spec["representation_dim"] = dim
+
+    def _head(self, channels: int) -> nn.Sequential:
+        """Two convolutions, the first of 3x3 where no other is shared."""
+        width, side = (_PAPER_WIDTH, 3) if self.heads == "paper" else (self.width, 1)
+        return nn.Sequential(
+            nn.Conv2d(self.width, width, side, padding=side // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, channels, 1),
+        )
 
     def forward(self, image: Tensor) -> Output:
         """Segment a batch.
@@ -138,6 +165,37 @@ class Network(nn.Module):
         features = features[..., : -(-height // STRIDE), : -(-width // STRIDE)]
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
+
+
+def _decoder_options(
+    decoder: str, heads: str, output_stride: int | None, atrous_rates: Sequence[int] | None
+) -> dict[str, Any]:
+    """What smp's constructor of the decoder is given."""
+    if decoder not in DECODERS:
+        raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, DECODERS)}")
+    if heads not in get_args(Heads):
+        raise ConfigError(f"There are no heads '{heads}'. {nearest(heads, get_args(Heads))}")
+    asked = [
+        name
+        for name, given in (
+            ("--heads paper", heads == "paper"),
+            ("--output-stride", output_stride),
+            ("--atrous-rates", atrous_rates),
+        )
+        if given
+    ]
+    if asked and decoder != "deeplabv3plus":
+        raise ConfigError(f"{asked[0]} is for --decoder deeplabv3plus, not for {decoder}.")
+    if output_stride not in (None, 8, 16):
+        raise ConfigError(f"--output-stride {output_stride} cannot be built; choose 8 or 16.")
+    options = dict(DECODERS[decoder])
+    if heads == "paper":
+        options |= {"decoder_channels": _PAPER_WIDTH, "decoder_aspp_separable": False}
+    if output_stride is not None:
+        options["encoder_output_stride"] = output_stride
+    if atrous_rates is not None:
+        options["decoder_atrous_rates"] = tuple(atrous_rates)
+    return options
 
 
 def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tensor:
@@ -164,7 +222,8 @@ def flatten(maps: Tensor) -> Tensor:
 
 def rebuild(spec: Mapping[str, Any]) -> Network:
     """The untrained network that a saved `Network.spec` describes."""
-    network = Network(spec["classes"], spec["encoder"], spec["decoder"], weights="none")
+    shape = {k: spec[k] for k in ("heads", "output_stride", "atrous_rates") if k in spec}
+    network = Network(spec["classes"], spec["encoder"], spec["decoder"], "none", **shape)
     network.set_normalization(Normalization(tuple(spec["mean"]), tuple(spec["std"])))
     if "representation_dim" in spec:
         network.add_representation_head(spec["representation_dim"])

@@ -81,19 +81,19 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
 
     Args:
         release: the model to start from.
-        student: the network to fill, of the same encoder and decoder. The rows of classes that the
-            model does not know keep their random weights; so does a representation head of another
-            width, or one that the model does not have.
+        student: the network to fill, of the same encoder, decoder and kind of heads. The rows of
+            classes that the model does not know keep their random weights; so does a representation
+            head of another width, or one that the model does not have.
         names: the student's class names.
 
     Returns:
         The classes that are new.
 
     Raises:
-        ConfigError: another encoder or decoder.
+        ConfigError: another encoder or decoder, or other heads.
     """
-    for part in ("encoder", "decoder"):
-        theirs, ours = release.network.spec[part], student.spec[part]
+    for part in ("encoder", "decoder", "heads"):
+        theirs, ours = (n.spec.get(part, "shared") for n in (release.network, student))
         if theirs != ours:
             raise ConfigError(
                 f"--init: the run's {part} is {theirs}, this training's is {ours}. Add "
@@ -102,10 +102,14 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
     student.set_normalization(release.network.normalization())
     own, theirs_state = student.state_dict(), release.network.state_dict()
     for key, value in theirs_state.items():
-        if not key.startswith("logit_head.") and key in own and own[key].shape == value.shape:
+        if (
+            not key.startswith(f"{student.classifier}.")
+            and key in own
+            and own[key].shape == value.shape
+        ):
             own[key].copy_(value)
     new, old = match_classes(names, release.classes.names)
-    for key in ("logit_head.weight", "logit_head.bias"):
+    for key in (f"{student.classifier}.weight", f"{student.classifier}.bias"):
         own[key][new] = theirs_state[key][old]
     return tuple(n for n in names if n not in release.classes.names)
 

@@ -1,0 +1,264 @@
+"""The published data sets: official trees in, samples and classes out."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.data.folder import find_samples, open_folder
+from semiseg.data.masks import read_mask
+from semiseg.data.sets import DATASETS, find_dataset
+from semiseg.errors import ConfigError, DataError
+from semiseg.types import IGNORE_INDEX
+
+NEEDS = {"coco": "pycocotools", "cocostuff10k": "scipy"}
+TINY = {
+    "method": "css",
+    "weights": "none",
+    "size": 48,
+    "crop": 32,
+    "batch": 2,
+    "steps": 2,
+    "looks": 1,
+    "workers": 0,
+    "accelerator": "cpu",
+}
+
+
+@pytest.fixture(params=DATASETS)
+def known(request, official_tree):
+    """Each data set with its tree."""
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param])
+    return DATASETS[request.param], official_tree(request.param)
+
+
+def indices(sample, classes):
+    return np.array(read_mask(sample.mask, classes))
+
+
+# --- what holds for every data set
+
+
+def test_its_tree_is_recognised_and_opened(known):
+    dataset, root = known
+    found = find_dataset(root)
+    assert found is not None
+    assert found.name == dataset.name.removesuffix("-blender")
+    folder = open_folder(root, dataset=dataset.name)
+    assert sum(s.mask is not None for s in folder.train) >= 4
+    assert len(folder.val) == 2
+    for sample in folder.val:
+        values = set(np.unique(indices(sample, folder.classes)).tolist())
+        assert values <= {*range(len(folder.classes)), IGNORE_INDEX}
+
+
+def test_it_says_where_it_comes_from_and_draws_its_tree(known):
+    dataset, _ = known
+    assert dataset.home.startswith("http")
+    assert dataset.licence
+    assert "```" in (type(dataset).__doc__ or "")
+    assert len(dataset.names) == len(dataset.colors) == len(set(dataset.names))
+
+
+def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
+    dataset, root = known
+    report = semiseg.check(root, dataset=dataset.name)
+    assert report.ok, report.text()
+    run = semiseg.train(root, dataset=dataset.name, out=tmp_path / "run", **TINY)
+    scores = semiseg.evaluate(run.folder, root, dataset=dataset.name, accelerator="cpu")
+    assert scores["miou"] == pytest.approx(run.scores["miou"]["released"])
+
+
+def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
+    dataset, root = known
+    for part in ("SegmentationClass", "gtFine/val", "images/training", "valannot", "train2017"):
+        shutil.rmtree(root / part, ignore_errors=True)
+    if dataset.name == "cocostuff10k":
+        shutil.rmtree(root / "images")
+    with pytest.raises(DataError) as told:
+        open_folder(root, dataset=dataset.name)
+    assert dataset.home in str(told.value)
+    report = semiseg.check(root, dataset=dataset.name)
+    assert not report.ok
+    assert dataset.home in report.text()
+
+
+# --- what is particular to one
+
+
+def test_voc_classic_teaches_its_own_list_and_knows_the_rest_as_unlabelled(official_tree):
+    root = official_tree("voc")
+    folder = open_folder(root)
+    assert [s.name for s in folder.train if s.mask] == [f"2007_{i:06d}" for i in range(4)]
+    assert [s.name for s in folder.train if not s.mask] == [f"2007_{i:06d}" for i in range(6, 10)]
+    assert all(s.mask.parent.name == "SegmentationClass" for s in folder.train if s.mask)
+    shutil.rmtree(root / "SegmentationClassAug")
+    rest = [s.name for s in open_folder(root).train if not s.mask]
+    assert rest == [*(f"2007_{i:06d}" for i in range(6, 10)), "2009_000099"]
+
+
+def test_voc_blender_teaches_the_rough_masks_and_scores_the_fine_ones(official_tree):
+    folder = open_folder(official_tree("voc"), dataset="voc-blender")
+    assert {s.mask.parent.name for s in folder.train} == {"SegmentationClassAug"}
+    assert len(folder.train) == 8
+    assert {s.mask.parent.name for s in folder.val} == {"SegmentationClass"}
+
+
+def test_voc_is_found_below_the_folder_that_torchvision_makes(official_tree, tmp_path):
+    (tmp_path / "root" / "VOCdevkit").mkdir(parents=True)
+    official_tree("voc").rename(tmp_path / "root" / "VOCdevkit" / "VOC2012")
+    assert len(open_folder(tmp_path / "root").val) == 2
+
+
+def test_an_export_of_cvat_and_the_user_s_own_lists_are_no_voc(official_tree):
+    root = official_tree("voc")
+    (root / "labelmap.txt").write_text("background:0,0,0::\n")
+    assert find_dataset(root) is None
+    root = official_tree("cityscapes")
+    (root / "train.txt").write_text("")
+    assert find_dataset(root) is None
+
+
+def test_cityscapes_prefers_train_ids_where_all_images_have_them(official_tree):
+    root = official_tree("cityscapes")
+    by_ids = open_folder(root)
+    before = [indices(s, by_ids.classes) for s in by_ids.val]
+    assert by_ids.classes.codes[:2] == (7, 8)
+    for path in sorted((root / "gtFine").rglob("*_labelIds.png")):
+        codes = np.array(Image.open(path))
+        train_ids = by_ids.classes.encode(codes.astype(np.int32), path)
+        other = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
+        Image.fromarray(train_ids).save(other)
+    by_train_ids = open_folder(root)
+    assert by_train_ids.classes.codes == tuple(range(19))
+    for sample, expected in zip(by_train_ids.val, before, strict=True):
+        assert sample.mask.stem.endswith("labelTrainIds")
+        np.testing.assert_array_equal(indices(sample, by_train_ids.classes), expected)
+    other.unlink()
+    assert open_folder(root).classes.codes[:2] == (7, 8)
+
+
+def test_a_real_frame_of_cityscapes_reads_the_same_by_either_ids(shared_data):
+    root = shared_data / "samples" / "cityscapes"
+    (sample,), _ = find_samples(root, "val")
+    assert sample.name == "frankfurt/frankfurt_000000_000294"
+    dataset = DATASETS["cityscapes"]
+    by_train_ids = indices(sample, dataset.classes(root, [sample.mask]))
+    assert set(np.unique(by_train_ids)) == {0, 1, 2, 4, 5, 7, 8, 10, 11, 13, 255}
+    label_ids = sample.mask.with_name(sample.mask.name.replace("TrainIds", "Ids"))
+    by_ids = indices(sample._replace(mask=label_ids), dataset.classes(root, [label_ids]))
+    # The frame's two files were reduced in size apart: along edges a few pixels differ.
+    assert (by_ids == by_train_ids).mean() > 0.997
+    raw = np.array(Image.open(label_ids))
+    for code, index in ((7, 0), (8, 1), (11, 2), (17, 5), (21, 8), (23, 10), (26, 13)):
+        assert (raw == code).any()
+        assert set(np.unique(by_ids[raw == code])) == {index}
+    assert set(np.unique(by_ids[raw < 7])) == {IGNORE_INDEX}
+
+
+def test_real_pairs_of_ade20k_read_their_ids_less_one(shared_data):
+    root = shared_data / "samples" / "ade20k"
+    samples, _ = find_samples(root, "val")
+    assert [s.name for s in samples] == [f"ADE_val_{i:08d}" for i in (1, 2, 3)]
+    classes = DATASETS["ade20k"].classes(root, [])
+    shown = [{classes.names[i] for i in np.unique(indices(s, classes)) if i < 255} for s in samples]
+    assert shown[0] == {"wall", "building", "sky", "tree", "road", "grass", "plant"}
+    raw = np.array(Image.open(samples[2].mask))
+    expected = np.where(raw == 0, 255, raw.astype(int) - 1)
+    np.testing.assert_array_equal(indices(samples[2], classes), expected)
+
+
+def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official_tree, tmp_path):
+    pytest.importorskip("scipy")
+    root = official_tree("cocostuff10k")
+    official = open_folder(root)
+    assert official.classes.codes[11] == 13  # 12 is one of the ids that do not occur
+    assert official.classes.codes[-1] == 182
+    assert dict(zip(official.classes.codes, official.classes.names, strict=True))[92] == "banner"
+    converted = tmp_path / "converted"
+    for split, folder in (("train", "train2014"), ("val", "test2014")):
+        for sample in getattr(official, split):
+            found = indices(sample, official.classes)
+            numbers = np.where(found == 255, 0, found + 1).astype(np.uint8)
+            for place in ("images", "annotations"):
+                (converted / place / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample.image, converted / "images" / folder)
+            name = f"{sample.name}_labelTrainIds.png"
+            Image.fromarray(numbers).save(converted / "annotations" / folder / name)
+    other = open_folder(converted)
+    for ours, theirs in zip(official.val, other.val, strict=True):
+        assert ours.name == theirs.name
+        np.testing.assert_array_equal(
+            indices(ours, official.classes), indices(theirs, other.classes)
+        )
+
+
+def test_camvid_ignores_void(official_tree):
+    folder = open_folder(official_tree("camvid"))
+    raw = np.array(Image.open(folder.val[0].mask))
+    assert (indices(folder.val[0], folder.classes) == 255).sum() == (raw == 11).sum() > 0
+    assert len(folder.test) == 1
+
+
+def test_coco_draws_the_small_above_the_large_and_ignores_crowds(official_tree):
+    rle = pytest.importorskip("pycocotools.mask")
+    root = official_tree("coco")
+    file = root / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    crowd = rle.encode(np.asfortranarray(np.eye(48, 64, dtype=np.uint8)))
+    crowd["counts"] = crowd["counts"].decode()
+    content["annotations"].append(
+        {"image_id": 0, "category_id": 3, "iscrowd": 1, "segmentation": crowd}
+    )
+    file.write_text(json.dumps(content))
+    folder = open_folder(root)
+    assert folder.classes.names == ("background", "crop", "weed")
+    mask = indices(folder.val[0], folder.classes)
+    assert mask[20, 30] == 2  # weed, though it is listed before the crop below it
+    assert mask[35, 50] == 1
+    assert mask[0, 0] == 255
+    assert mask[0, 5] == 0
+    content["annotations"] = content["annotations"][:2]
+    file.write_text(json.dumps(content))
+    assert len(open_folder(root).val) == 1  # the other image has no annotations now
+
+
+def test_an_unknown_data_set_is_one_sentence_with_the_nearest_name(tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'cityscapes'"):
+        find_samples(tmp_path, "train", "cityscape")
+
+
+def test_folder_reads_a_tree_as_if_it_were_unknown(official_tree):
+    assert find_dataset(official_tree("cityscapes"), "folder") is None
+
+
+def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
+    asked = []
+
+    def fake(root, **settings):
+        asked.append(settings)
+        (root / "VOCdevkit").mkdir()
+        official_tree("voc").rename(root / "VOCdevkit" / "VOC2012")
+
+    monkeypatch.setattr("torchvision.datasets.VOCSegmentation", fake)
+    folder = semiseg.download("voc", out=tmp_path / "out")
+    assert asked == [{"year": "2012", "image_set": "train", "download": True}]
+    assert len(open_folder(folder).val) == 2
+
+
+def test_what_cannot_be_downloaded_says_where_it_is(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match=r"by hand, from https://www\.cityscapes-dataset\.com"):
+        semiseg.download("cityscapes", out=tmp_path)
+    with pytest.raises(ConfigError, match="Did you mean 'voc'"):
+        semiseg.download("vox", out=tmp_path)
+
+    def broken(root, **settings):
+        raise RuntimeError("File not found or corrupted.")
+
+    monkeypatch.setattr("torchvision.datasets.VOCSegmentation", broken)
+    with pytest.raises(DataError, match="could not be fetched"):
+        semiseg.download("voc", out=tmp_path)
