@@ -14,7 +14,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from semiseg.draws import Key
-from semiseg.evaluation.inference import Scene, segment, to_input
+from semiseg.evaluation.inference import Scene, segmenter, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
 from semiseg.model.encoders import Normalization
@@ -135,20 +135,18 @@ class TrainingModule(L.LightningModule):
             The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
         """
         networks, count = self.method.networks(), len(self.names)
-        confusion = {
-            name: torch.zeros(count, count, dtype=torch.long, device=self.device)
-            for name in networks
-        }
+        segmenters = {name: segmenter(network) for name, network in networks.items()}
+        confusion = {name: torch.zeros(count, count, dtype=torch.long) for name in networks}
         self.method.eval()
         for scene in loader:
-            image, mask = (part.to(self.device) for part in scene)
-            for name, network in networks.items():
-                labels = segment(network, image, (mask.shape[0], mask.shape[1])).argmax(dim=0)
-                confusion[name] += confusion_matrix(labels, mask, count)
+            images, mask = scene.image.numpy(), scene.mask
+            for name, segment in segmenters.items():
+                found = segment.read(segment.maps(images), 0, images, (len(mask), mask.shape[1]))
+                confusion[name] += confusion_matrix(torch.from_numpy(found.mask), mask, count)
         self.method.train()
-        found = {name: scores(table.cpu(), self.names) for name, table in confusion.items()}
-        self.looks.append({"step": self.global_step, **found})
-        return found
+        result = {name: scores(table, self.names) for name, table in confusion.items()}
+        self.looks.append({"step": self.global_step, **result})
+        return result
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this module knows beside its tensors goes into the checkpoint."""
