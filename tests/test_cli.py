@@ -160,9 +160,10 @@ def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, traine
 
 def test_predict_does_not_segment_the_masks_of_its_former_call(capsys, trained, tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
-    for _ in range(2):
-        run("predict", trained, tmp_path, "--out", tmp_path / "masks", "--overlay")
-        assert "1 masks" in capsys.readouterr().out
+    words = ["predict", trained, tmp_path, "--out", tmp_path / "masks", "--overlay"]
+    for more, count in ([], 1), ([], 0), (["--overwrite"], 1):
+        run(*words, *more)
+        assert f"{count} masks" in capsys.readouterr().out
 
 
 def test_predict_never_replaces_its_input(capsys, trained, tmp_path):
@@ -305,3 +306,14 @@ def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
     refused(capsys, "demo", "--out", tmp_path)
     assert list(tmp_path.rglob("*.*")) == [tmp_path / "data" / "mine.txt"]
     assert (tmp_path / "data" / "mine.txt").read_text() == "mine"
+
+
+def test_evaluate_tells_what_doubt_is_worth(capsys, trained, tiny_folder):
+    run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
+    found = json.loads(capsys.readouterr().out)["reliability"]
+    assert {"confidence", "similarity"} <= set(found)
+    assert found["confidence"]["kept"][0]["coverage"] == 100
+    run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
+    told = capsys.readouterr().out
+    assert "calibration error: confidence" in told
+    assert "pixels kept" in told

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from semiseg.errors import ConfigError, nearest
 from semiseg.model.encoders import Normalization, load_weights, resolve
-from semiseg.types import Output
+from semiseg.types import STRIDE, Output
 
 DECODERS: dict[str, dict[str, Any]] = {
     # Rates of 12/24/36 would exceed the 14 x 14 map of a small crop; 128 channels instead of 256
@@ -23,8 +23,6 @@ DECODERS: dict[str, dict[str, Any]] = {
     "segformer": {},
 }
 """The decoders whose last map has stride 4, with what we set other than their defaults."""
-
-STRIDE = 4
 
 Heads = Literal["shared", "paper"]
 _PAPER_WIDTH = 256
@@ -227,4 +225,6 @@ def rebuild(spec: Mapping[str, Any]) -> Network:
     network.set_normalization(Normalization(tuple(spec["mean"]), tuple(spec["std"])))
     if "representation_dim" in spec:
         network.add_representation_head(spec["representation_dim"])
+    if "crop" in spec:
+        network.spec["crop"] = spec["crop"]
     return network
