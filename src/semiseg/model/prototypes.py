@@ -18,14 +18,13 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     Returns:
         Means `(C, D)`, zero for classes without a pixel, and counts `(C,)`.
     """
-    # A product with the one-hot labels sums in a fixed order; scattered adds do not on a GPU.
-    one_hot = labels.unsqueeze(0) == torch.arange(classes, device=labels.device).unsqueeze(1)
+    key = labels.clamp(max=classes)  # one row more, for the pixels of no class
     # At least in single precision: the half that a network may run in cannot count to 3,000.
     dtype = torch.promote_types(representation.dtype, torch.float32)
-    with torch.autocast(representation.device.type, enabled=False):
-        weights = one_hot.to(dtype)
-        counts = weights.sum(dim=1)
-        return weights @ representation.to(dtype) / counts.clamp(min=1).unsqueeze(1), counts
+    pixels = representation.to(dtype)
+    sums = pixels.new_zeros(classes + 1, pixels.shape[1]).index_add_(0, key, pixels)[:-1]
+    counts = pixels.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(pixels[:, 0]))[:-1]
+    return sums / counts.clamp(min=1).unsqueeze(1), counts
 
 
 def update_prototypes(
