@@ -241,7 +241,6 @@ def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_pat
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, capsys):
-    comparison_runs.session.console.file = None  # the console writes where capsys listens
     semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", steps=100, looks=4)
     told = " ".join(capsys.readouterr().err.split())
     # 2 x (100 x 1 s + 4 x 3 s) + 2 x (100 x 2.5 s + 4 x 3 s) = 748 s
