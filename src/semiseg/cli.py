@@ -95,7 +95,9 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
         what = f"There is no command '{command}'" if command else "A command is missing"
         raise ConfigError(f"{what}. {nearest(command, COMMANDS)} See: semiseg --help")
     ending = f"See: semiseg {command} --help"
-    strange = re.search(r"unrecognized arguments: --(\w+)|option '(\w+)'", told, re.IGNORECASE)
+    strange = re.search(
+        r"unrecognized arguments: --([\w.]+)|option '([\w.]+)'", told, re.IGNORECASE
+    )
     if strange:
         name = strange[1] or strange[2]
         close = difflib.get_close_matches(name, _known(command, words), n=1)
