@@ -33,16 +33,19 @@ class Split:
         notes: sentences on what was held out, hidden or left uncovered.
         source: where a file listed the labelled images, its `file` and the first 16 hex digits of
             its `sha256`; else empty.
+        hidden: those of the unlabelled images that do have a mask, with it. They are for the
+            diagnostics alone: nothing here is ever taught.
     """
 
     labeled: tuple[Sample, ...]
     unlabeled: tuple[Sample, ...]
     val: tuple[Sample, ...]
     notes: tuple[str, ...]
+    hidden: tuple[Sample, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
 
     def lists(self) -> dict[str, tuple[Sample, ...]]:
-        """The three lists by name."""
+        """The three lists that make up the split, by name."""
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
 
 
@@ -79,7 +82,9 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
     if not labeled:
         raise ConfigError("--labels leaves no labelled image; at least one is needed.")
     taken = {s.image for s in (*labeled, *val)}
-    unlabeled = tuple(s._replace(mask=None) for s in data.train if s.image not in taken)
+    rest = [s for s in data.train if s.image not in taken]
+    unlabeled = tuple(s._replace(mask=None) for s in rest)
+    hidden = tuple(s for s in rest if s.mask is not None)
     missing = _classes(masked, data.pixels) - _classes(labeled, data.pixels)
     if missing:
         names = ", ".join(data.classes.names[c] for c in sorted(missing))
@@ -87,7 +92,7 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabelled")
     source = {} if listed is None else {"file": labels, "sha256": _file_hash(Path(labels))}
-    return Split(tuple(labeled), unlabeled, val, tuple(notes), source)
+    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
 
 
 def _listed(path: Path, data: DataFolder) -> list[Sample]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -11,25 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image, ImageFont
+    from PIL import Image
 
     from semiseg.data.masks import Classes, Color
     from semiseg.data.scan_cache import ValueRange
     from semiseg.data.survey import Survey
     from semiseg.types import Sample
 
-    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 _SHOWN = 12
 _COLUMNS = 3
 _TILE = 250  # width of one image
-_GAP = 10
+
 _OPACITY = 0.55  # of the classes' colours
-_TEXT = 14
-_LINE = 22
-_HATCH = 8  # period of the stripes over ignored pixels
-_PAPER, _INK = "white", (60, 60, 60)
-_ALIKE = 48  # a smaller sum of differences in R, G and B is hard to see
 
 
 def choose_samples(survey: Survey) -> list[Sample]:
@@ -68,26 +60,28 @@ def draw_samples(
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+    from semiseg.data.drawing import GAP, INK, LINE, PAPER, TEXT, legend, shorten, tellable
+
     pairs = [_read(sample, classes, value_range) for sample in samples]
     shape = min(1.5, max(0.4, median(image.height / image.width for image, _ in pairs)))
     box = (_TILE, round(_TILE * shape))
-    colors = _tellable(classes.colors)
-    font = ImageFont.load_default(_TEXT)
+    colors = tellable(classes.colors)
+    font = ImageFont.load_default(TEXT)
     columns = min(_COLUMNS, len(samples))
-    step = (2 * box[0] + 2 + _GAP, box[1] + _LINE + _GAP)
-    width = columns * step[0] + _GAP
-    legend = _legend({int(i) for _, mask in pairs for i in np.unique(mask)}, classes, colors, width)
-    below = -(-len(samples) // columns) * step[1] + _GAP
-    picture = Image.new("RGB", (width, below + legend.height), _PAPER)
-    picture.paste(legend, (0, below))
+    step = (2 * box[0] + 2 + GAP, box[1] + LINE + GAP)
+    width = columns * step[0] + GAP
+    key = legend({int(i) for _, mask in pairs for i in np.unique(mask)}, classes, colors, width)
+    below = -(-len(samples) // columns) * step[1] + GAP
+    picture = Image.new("RGB", (width, below + key.height), PAPER)
+    picture.paste(key, (0, below))
     draw = ImageDraw.Draw(picture)
     for n, (sample, (image, mask)) in enumerate(zip(samples, pairs, strict=True)):
-        x, y = _GAP + n % columns * step[0], _GAP + n // columns * step[1]
+        x, y = GAP + n % columns * step[0], GAP + n // columns * step[1]
         small = ImageOps.contain(image, box)
         for k, part in enumerate((small, _overlay(small, mask, colors))):
             left, top = (box[0] - small.width) // 2, (box[1] - small.height) // 2
             picture.paste(part, (x + k * (box[0] + 2) + left, y + top))
-        draw.text((x, y + box[1] + 2), _shorten(sample.name, font, step[0] - _GAP), _INK, font)
+        draw.text((x, y + box[1] + 2), shorten(sample.name, font, step[0] - GAP), INK, font)
     return picture
 
 
@@ -110,6 +104,7 @@ def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color
     import numpy as np
     from PIL import Image
 
+    from semiseg.data.drawing import stripes
     from semiseg.types import IGNORE_INDEX
 
     table = np.full((256, 3), 255, np.uint8)
@@ -121,63 +116,5 @@ def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color
     ignored = Image.fromarray((mask == IGNORE_INDEX).astype(np.uint8) * 255)
     where = np.asarray(ignored.resize(image.size, way)) > 127
     values = np.array(colored)
-    values[where] = np.asarray(Image.blend(grey, _stripes(image.size), _OPACITY))[where]
+    values[where] = np.asarray(Image.blend(grey, stripes(image.size), _OPACITY))[where]
     return Image.fromarray(values)
-
-
-def _stripes(size: tuple[int, int]) -> Image.Image:
-    """Slanting stripes, grey on white: what is ignored."""
-    import numpy as np
-    from PIL import Image
-
-    y, x = np.mgrid[: size[1], : size[0]]
-    grey = np.where((x + y) % _HATCH < _HATCH // 2, 96, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _legend(found: set[int], classes: Classes, colors: Sequence[Color], width: int) -> Image.Image:
-    """Swatches and names of these class indices, in as many lines as they need."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(_TEXT)
-    swatch = (_TEXT, _TEXT)
-    entries = [
-        (Image.new("RGB", swatch, colors[i]), classes.names[i])
-        if i < len(classes)
-        else (_stripes(swatch), "ignored")
-        for i in sorted(found)
-    ]
-    places = []
-    x, y = _GAP, 0
-    for _, name in entries:
-        wide = round(font.getlength(name)) + 2 * _LINE + _GAP
-        if x > _GAP and x + wide > width:
-            x, y = _GAP, y + _LINE
-        places.append((x, y))
-        x += wide
-    legend = Image.new("RGB", (width, y + _LINE + _GAP), _PAPER)
-    draw = ImageDraw.Draw(legend)
-    for (square, name), (x, y) in zip(entries, places, strict=True):
-        legend.paste(square, (x, y + 2))
-        draw.rectangle((x, y + 2, x + _TEXT - 1, y + _TEXT + 1), outline=_INK)
-        draw.text((x + _TEXT + 6, y), name, _INK, font)
-    return legend
-
-
-def _tellable(colors: Sequence[Color]) -> Sequence[Color]:
-    """The colours; others in their place where some are so alike that nobody can tell them."""
-    from semiseg.data.masks import default_color
-
-    alike = any(
-        sum(abs(a - b) for a, b in zip(one, other, strict=True)) < _ALIKE
-        for one, other in itertools.combinations(colors, 2)
-    )
-    return [default_color(i) for i in range(len(colors))] if alike else colors
-
-
-def _shorten(name: str, font: Font, width: int) -> str:
-    """The end of a long name."""
-    short = name
-    while len(short) > 1 and font.getlength(short) > width:
-        short = f"...{short.removeprefix('...')[1:]}"
-    return short

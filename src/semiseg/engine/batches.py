@@ -34,6 +34,8 @@ class TrainingBatches(Dataset[Batch]):
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
         scale: range of the random factor on the working size.
+        rank: the process that asks, from 0.
+        world: how many processes share each batch; it is a multiple of them.
     """
 
     def __init__(
@@ -47,7 +49,10 @@ class TrainingBatches(Dataset[Batch]):
         key: Key,
         value_range: tuple[float, float] | None = None,
         scale: tuple[float, float] = (0.75, 1.5),
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
+        self.rank, self.world = rank, world
         self.value_range, self.scale = value_range, scale
         self.classes, self.size, self.crop, self.batch = classes, size, crop, batch
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
@@ -57,8 +62,10 @@ class TrainingBatches(Dataset[Batch]):
         )
 
     def __getitem__(self, index: int) -> Batch:
-        """The batch of micro step `index`; images uint8, `(B, 3, H, W)`."""
-        positions = range(index * self.batch, (index + 1) * self.batch)
+        """This process's part of the batch of micro step `index`; images uint8, `(B, 3, H, W)`."""
+        part = self.batch // self.world
+        first = index * self.batch + self.rank * part
+        positions = range(first, first + part)
         labeled = Labeled(*map(torch.stack, zip(*map(self._labeled, positions), strict=True)))
         if self.unlabeled is None:
             return Batch(labeled, None, index)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch.utils.data import DataLoader
 
 from semiseg.engine.checkpoint import is_look
+from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import TrainingModule
 from semiseg.evaluation.inference import Scene
 from semiseg.types import Batch
@@ -24,10 +25,19 @@ class Looks(Callback):
         loader: the validation images.
         looks: how many there are in the whole training.
         console: where to write.
+        diagnostics: looks at the pseudo-labels, or None.
     """
 
-    def __init__(self, loader: DataLoader[Scene], looks: int, console: Console) -> None:
+    def __init__(
+        self,
+        loader: DataLoader[Scene],
+        looks: int,
+        console: Console,
+        diagnostics: Diagnostics | None,
+    ) -> None:
         self.loader, self.looks, self.console = loader, looks, console
+        self.diagnostics = diagnostics
+        self._warned: list[str] = []
 
     def on_train_batch_end(
         self,
@@ -47,6 +57,10 @@ class Looks(Callback):
             return
         found = {k: v["miou"] for k, v in pl_module.look(self.loader).items()}
         values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}
+        if not trainer.is_global_zero:
+            return
+        if self.diagnostics is not None:
+            values |= self.diagnostics.look(pl_module)
         for logger in trainer.loggers:
             logger.log_metrics(values, step)
             logger.save()
@@ -56,6 +70,15 @@ class Looks(Callback):
             highlight=False,
             soft_wrap=True,
         )
+        self._warn(pl_module.looks[-1].get("pseudo", {}).get("warnings", []))
+
+    def _warn(self, sentences: list[str]) -> None:
+        """Say what is new: an indicator that died, not one that was dead at the last look, too."""
+        kinds = [sentence.partition(":")[0] for sentence in sentences]
+        for kind, sentence in zip(kinds, sentences, strict=True):
+            if kind not in self._warned:
+                self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
+        self._warned = kinds
 
 
 LOG_EVERY = 10

@@ -18,6 +18,7 @@ from semiseg.evaluation.inference import Scene, segment, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
 from semiseg.model.encoders import Normalization
+from semiseg.model.ranks import ranks, sum_over_ranks
 from semiseg.types import Batch, Losses, Step
 
 OptimizerName = Literal["adamw", "sgd"]
@@ -76,6 +77,8 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One micro batch: seed the global generators from the key, compute, log."""
         key = self.key.child("step", batch.number)
+        if ranks() > 1:
+            key = key.child("rank", self.global_rank)
         key.seed_globals()
         step = Step(self.global_step, self.steps, key)
         losses = self.method.compute(batch.labeled, batch.unlabeled, step)
@@ -129,7 +132,7 @@ class TrainingModule(L.LightningModule):
         """Score each network on the validation images, at the size of their masks.
 
         Args:
-            loader: the images, one at a time.
+            loader: this process's images, one at a time.
 
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
@@ -146,7 +149,10 @@ class TrainingModule(L.LightningModule):
                 labels = segment(network, image, (mask.shape[0], mask.shape[1])).argmax(dim=0)
                 confusion[name] += confusion_matrix(labels, mask, count)
         self.method.train()
-        found = {name: scores(table.cpu(), self.names) for name, table in confusion.items()}
+        found = {
+            name: scores(sum_over_ranks(table).cpu(), self.names)
+            for name, table in confusion.items()
+        }
         self.looks.append({"step": self.global_step, **found})
         return found
 

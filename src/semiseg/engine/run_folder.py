@@ -6,6 +6,7 @@ RUN/
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; tensorboard/ holds the same
+  diagnostics/       how good the pseudo-labels were; see `engine.diagnostics`
   scores.json        the scores, with split hashes and versions
   model.safetensors  the released model, with model.json beside it
 ```

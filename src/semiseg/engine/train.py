@@ -42,9 +42,12 @@ def train(
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
     looks: int = 5,
+    diagnostics: bool = True,
     workers: int | None = None,
     threads: int | None = None,
     accelerator: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     overwrite: bool = False,
     resume: bool = False,
@@ -71,7 +74,8 @@ def train(
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
-        batch: labelled images a batch; as many unlabelled ones beside them.
+        batch: labelled images a batch, of all devices together; as many unlabelled ones beside
+            them.
         accumulate: batches a step; memory is that of one batch.
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
         decoder: `deeplabv3plus`, `fpn`, `upernet` or `segformer`.
@@ -88,9 +92,13 @@ def train(
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         looks: validations, evenly spread; the last one after the last step.
+        diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
+            masks where these are only hidden; after the last one draw them.
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.
         accelerator: Lightning's accelerator, `auto`, `cpu`, `gpu` or `mps`.
+        devices: devices of this machine that train together; they share the batch.
+        num_nodes: machines that train together, each with so many devices.
         precision: Lightning's precision.
         overwrite: replace an existing run folder.
         resume: go on with a training that was stopped or killed, from its newest checkpoint and
@@ -130,6 +138,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     """Train with all settings in one place; see `train`."""
     from semiseg.data.splits import make_split
     from semiseg.engine import run_folder, session
+    from semiseg.engine.devices import part_of, set_device
     from semiseg.methods import method_class
     from semiseg.planning import make_plan
 
@@ -139,13 +148,16 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
         return Run(s.out, scores)
-    if not resume:
+    place = set_device(s.accelerator, s.threads, s.devices, s.num_nodes)
+    s.threads = place.threads
+    part_of(s.batch, place)
+    session.console.quiet = place.rank > 0
+    if not resume and place.rank == 0:
         run_folder.check(s.out, overwrite)
     classes_file = None if s.classes is None else Path(s.classes)
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed)
-    device, s.threads = session.set_device(s.accelerator, s.threads)
-    plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
+    plan = make_plan(split.labeled, place.kind == "cpu", s.size, s.crop, s.workers)
     s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
     session.say([*folder.notes, *split.notes, *plan.reasons])
     checkpoint, start = run_folder.continued(s.out, split, folder.classes) if resume else (None, 0)
@@ -156,15 +168,19 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names)
-    if not resume:
+    if not resume and place.rank == 0:
         run_folder.create(s.out, {**vars(s), **options}, split, folder.classes)
     session.fit(
         module,
-        session.training_loader(split, folder.classes, plan, s, learner, start),
-        session.validation_loader(split, folder.classes, plan, s),
+        session.training_loader(split, folder.classes, plan, s, place, learner, start),
+        session.validation_loader(split, folder.classes, plan, s, place),
+        place,
+        session.diagnostics(split, folder.classes, s, learner),
         s,
         checkpoint,
         start,
     )
+    if place.rank > 0:  # it was started for the training alone
+        raise SystemExit(0)
     scores = run_folder.finish(s.out, module, folder.classes, split, s)
     return Run(s.out, scores)

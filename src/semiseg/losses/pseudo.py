@@ -1,4 +1,7 @@
-"""The losses of the student against what the teacher says of unlabelled images, `L_u`."""
+"""The losses of the student against what the teacher says of unlabelled images, `L_u`.
+
+In several processes each is a mean over the pixels of all; see `model.ranks.divisor`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import divisor
 from semiseg.types import IGNORE_INDEX
 
 Mean = Literal["all", "kept", "program"]
@@ -54,7 +58,7 @@ def pseudo_label_loss(
     taught = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
     total = F.cross_entropy(logits, taught, ignore_index=IGNORE_INDEX, reduction="sum")
     pixels = valid if over == "all" else taught != IGNORE_INDEX
-    return total / pixels.sum().clamp(min=1)
+    return total / divisor(pixels.sum())
 
 
 def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor) -> Tensor:
@@ -75,7 +79,7 @@ def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor)
     labels = (pseudo_label != IGNORE_INDEX).sum(dim=(1, 2))
     weight = confident.sum(dim=(1, 2)) / labels.clamp(min=1)
     loss = F.cross_entropy(logits, pseudo_label, ignore_index=IGNORE_INDEX, reduction="none")
-    return (weight.view(-1, 1, 1) * loss).sum() / (loss > 0).sum().clamp(min=1)
+    return (weight.view(-1, 1, 1) * loss).sum() / divisor((loss > 0).sum())
 
 
 def consistency_loss(logits: Tensor, teacher_logits: Tensor, valid: Tensor) -> Tensor:
@@ -91,4 +95,4 @@ def consistency_loss(logits: Tensor, teacher_logits: Tensor, valid: Tensor) -> T
     """
     difference = logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)
     distance = difference.square().sum(dim=1)
-    return (distance * valid).sum() / valid.sum().clamp(min=1)
+    return (distance * valid).sum() / divisor(valid.sum())

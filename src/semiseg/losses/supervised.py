@@ -1,10 +1,11 @@
-"""The loss on labelled images."""
+"""The losses on labelled images; in several processes means over all pixels, see `divisor`."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import divisor
 from semiseg.types import IGNORE_INDEX
 
 
@@ -19,7 +20,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         A scalar; exactly 0, with a graph, where every pixel is ignored.
     """
     total = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (target != IGNORE_INDEX).sum().clamp(min=1)
+    return total / divisor((target != IGNORE_INDEX).sum())
 
 
 def ohem_cross_entropy(logits: Tensor, target: Tensor, threshold: float, min_kept: int) -> Tensor:
@@ -44,4 +45,4 @@ def ohem_cross_entropy(logits: Tensor, target: Tensor, threshold: float, min_kep
     last = min(min_kept, probability.numel())
     limit = probability.flatten().kthvalue(last).values.clamp(min=threshold)
     hard = labeled & (probability <= limit)
-    return (loss * hard).sum() / hard.sum().clamp(min=1)
+    return (loss * hard).sum() / divisor(hard.sum())

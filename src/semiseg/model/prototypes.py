@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import sum_over_ranks
+
 
 def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """The mean representation of each class in a batch (Eq. 2).
+    """The mean representation of each class in a batch (Eq. 2), over all processes.
 
     Args:
         representation: `(N, D)`, not normalised.
@@ -25,7 +27,11 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     with torch.autocast(representation.device.type, enabled=False):
         weights = one_hot.to(dtype)
         counts = weights.sum(dim=1)
-        return weights @ representation.to(dtype) / counts.clamp(min=1).unsqueeze(1), counts
+        sums = weights @ representation.to(dtype)
+    # The one thing that processes exchange of a batch: C x (D + 1) numbers.
+    totals = sum_over_ranks(torch.cat([sums, counts.unsqueeze(1)], dim=1))
+    sums, counts = totals[:, :-1], totals[:, -1]
+    return sums / counts.clamp(min=1).unsqueeze(1), counts
 
 
 def update_prototypes(

@@ -1,0 +1,77 @@
+"""One of two processes, started by test_ranks.py: half of a batch, its gradient and its means.
+
+Run as `rank.py RANK FOLDER`; writes `FOLDER/rankRANK.pt`.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from semiseg.losses.pseudo import pseudo_label_loss
+from semiseg.losses.supervised import cross_entropy
+from semiseg.model.prototypes import class_means, update_prototypes
+
+CLASSES, DIM = 5, 6
+
+
+class Heads(nn.Module):
+    """A representation and logits from it, without batch norm, whose means a batch decides."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.h = nn.Conv2d(3, DIM, 1).double()
+        self.g = nn.Conv2d(DIM, CLASSES, 1).double()
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator).double()
+
+    def forward(self, image):
+        representation = self.h(image)
+        return self.g(representation), representation
+
+
+def batch():
+    """Two labelled and two unlabelled images whose pixels are spread unevenly."""
+    generator = torch.Generator().manual_seed(5)
+    image = torch.randn(4, 3, 7, 9, generator=generator).double()
+    label = torch.randint(CLASSES, (4, 7, 9), generator=generator)
+    label[0, 1:] = 255  # the first process has few labelled pixels
+    label[1][label[1] == 0] = 1  # and the second alone none of class 0
+    label[2][label[2] == 4] = 255
+    label[3] = 255  # nor has it any pseudo-label
+    valid = torch.ones(4, 7, 9, dtype=torch.bool)
+    valid[2, :, 4:] = False
+    return image, label, valid
+
+
+def learn(heads, image, label, valid):
+    """The loss's gradient, and the prototypes after the batch; labelled images come first."""
+    count = len(image) // 2
+    logits, representation = heads(image)
+    loss = cross_entropy(logits[:count], label[:count])
+    loss = loss + pseudo_label_loss(logits[count:], label[count:], valid[count:])
+    loss.backward()
+    pixels = representation.detach().permute(0, 2, 3, 1).reshape(-1, DIM)
+    means, counts = class_means(pixels, label.flatten(), CLASSES)
+    old = torch.ones(CLASSES, DIM).double()
+    seen = torch.tensor([True, False, True, False, True])
+    prototypes, seen = update_prototypes(old, seen, means, counts, 0.9)
+    grads = [p.grad.clone() for p in heads.parameters()]
+    return {"grads": grads, "prototypes": prototypes, "seen": seen, "counts": counts}
+
+
+def main(rank, folder):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    image, label, valid = (part[[rank, rank + 2]] for part in batch())
+    found = learn(DistributedDataParallel(Heads()), image, label, valid)
+    torch.save(found, folder / f"rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,70 @@
+"""Two processes with half a batch each compute what one computes from the whole."""
+
+import os
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+import torch
+
+from semiseg.model.ranks import divisor, ranks, sum_over_ranks
+
+SCRIPT = Path(__file__).with_name("rank.py")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """What two gloo processes found."""
+    folder = tmp_path_factory.mktemp("ranks")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(rank), str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        told = [process.communicate(timeout=120)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in zip(processes, told, strict=True):
+        assert process.returncode == 0, text
+    return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What this process finds from the whole batch."""
+    spec = util.spec_from_file_location("rank", SCRIPT)
+    script = util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script.learn(script.Heads(), *script.batch())
+
+
+@pytest.mark.distributed
+def test_prototypes_are_those_of_the_whole_batch_and_identical_on_all_ranks(both, alone):
+    for name in ("prototypes", "seen", "counts"):
+        assert torch.equal(both[0][name], both[1][name])
+        torch.testing.assert_close(both[0][name], alone[name], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.distributed
+def test_the_averaged_gradient_is_that_of_the_whole_batch(both, alone):
+    assert alone["grads"]
+    for mine, theirs, whole in zip(both[0]["grads"], both[1]["grads"], alone["grads"], strict=True):
+        assert torch.equal(mine, theirs)
+        torch.testing.assert_close(mine, whole, rtol=1e-10, atol=1e-12)
+
+
+def test_one_process_is_left_as_it_is():
+    count = torch.tensor(7)
+    assert ranks() == 1
+    assert sum_over_ranks(count) is count
+    assert divisor(count) == 7
+    assert divisor(torch.tensor(0)) == 1
