@@ -11,8 +11,9 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.model import Model, load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
-from semiseg.engine.train import train
+from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
+from semiseg.recipes import recipe
 from semiseg.types import Prediction, Run
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "check",
     "demo",
     "download",
+    "dry_run",
     "evaluate",
     "load",
     "predict",
+    "recipe",
     "split",
     "train",
 ]
