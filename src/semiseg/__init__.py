@@ -5,6 +5,7 @@ The same functions stand on the command line; torch is imported when one of them
 
 from semiseg._version import __version__
 from semiseg.deliver.check import check
+from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
@@ -26,6 +27,7 @@ __all__ = [
     "SemisegError",
     "__version__",
     "check",
+    "compare",
     "demo",
     "download",
     "dry_run",

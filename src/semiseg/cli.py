@@ -9,27 +9,32 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
 from semiseg.deliver.check import check
-from semiseg.deliver.compare import percent, score_table
+from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
+from semiseg.deliver.tables import percent, score_table
 from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
+
+if TYPE_CHECKING:
+    from semiseg.methods.base import Method
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "compare": compare,
     "demo": demo,
     "split": split,
     "download": download,
@@ -40,7 +45,7 @@ class _Help(DefaultHelpFormatter):
     """Flags with dashes, as people type them."""
 
     def format_help(self) -> str:
-        return re.sub(r"--\w+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+        return re.sub(r"--[\w.]+", lambda flag: flag[0].replace("_", "-"), super().format_help())
 
 
 class _Parser(ArgumentParser):
@@ -92,7 +97,9 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
         what = f"There is no command '{command}'" if command else "A command is missing"
         raise ConfigError(f"{what}. {nearest(command, COMMANDS)} See: semiseg --help")
     ending = f"See: semiseg {command} --help"
-    strange = re.search(r"unrecognized arguments: --(\w+)|option '(\w+)'", told, re.IGNORECASE)
+    strange = re.search(
+        r"unrecognized arguments: --([\w.]+)|option '([\w.]+)'", told, re.IGNORECASE
+    )
     if strange:
         name = strange[1] or strange[2]
         close = difflib.get_close_matches(name, _known(command, words), n=1)
@@ -106,12 +113,21 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
 
 def _known(command: str, words: Sequence[str]) -> list[str]:
     """The names of a command's settings."""
-    names = list(inspect.signature(COMMANDS[command]).parameters)
+    names = list(_parameters(command))
     if command == "train":
         from semiseg.methods import method_class
 
         names += list(inspect.signature(method_class(_method_name(words))).parameters)
+    elif command == "compare":
+        for key, method in _compared(words).items():
+            names += [f"{key}.{name}" for name in inspect.signature(method).parameters]
     return names
+
+
+def _parameters(command: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a command's function; a comparison passes those of `train` on."""
+    own = dict(inspect.signature(COMMANDS[command]).parameters)
+    return {**inspect.signature(train).parameters, **own} if command == "compare" else own
 
 
 def _dashed(name: str) -> str:
@@ -141,6 +157,11 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "compare":
+        print(f"{result.text()}\n\nwritten to {result.folder}/comparison.md, .csv, .json, .png")
+        for name, told in result.failed.items():
+            print(f"semiseg: {name} failed: {told}", file=sys.stderr)
+        sys.exit(2 if result.failed else 0)
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
@@ -169,26 +190,46 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 
             chosen = method_class(_method_name(words))
             sub.add_class_arguments(chosen, skip={"student"})
+        if name == "compare" and words[:1] == ["compare"]:
+            _add_shared(sub, words)
         commands.add_subcommand(name, sub, help=text)
     return parser
 
 
 def _with_recipe(words: list[str]) -> list[str]:
     """The words of `train` with the settings of its recipe before them, so that they prevail."""
-    if words[:1] != ["train"] or not (name := _value(words, "--recipe")):
+    if words[:1] != ["train"] or not (name := _flag_value(words, "--recipe", "")):
         return words
     method = _method_name(words, default="") or None
     flags = [f"--{k}={json.dumps(v)}" for k, v in recipe(name, method).items()]
     return ["train", *(flag.replace('"', "") for flag in flags), *words[1:]]
 
 
-def _value(words: Sequence[str], flag: str) -> str:
-    """What a flag was given, or nothing."""
+def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Add what a comparison passes on: the settings of `train`, and of each method by its name."""
+    from semiseg.deliver.comparison_settings import OWN
+
+    parser.add_function_arguments(train, skip={*OWN, "steps"})
+    for key, method in _compared(words).items():
+        parser.add_class_arguments(method, key, skip={"student"})
+
+
+def _compared(words: Sequence[str]) -> dict[str, type[Method]]:
+    """The methods that a comparison names, by the start of their flags."""
+    from semiseg.methods import METHODS
+
+    default = inspect.signature(compare).parameters["methods"].default
+    named = [name.strip() for name in _flag_value(words, "--methods", default).split(",")]
+    return {name.replace("-", "_"): METHODS[name] for name in named if name in METHODS}
+
+
+def _flag_value(words: Sequence[str], flag: str, default: str) -> str:
+    """The last value that the words give to a flag."""
     for i, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == flag:
-            return value if equals else "".join(words[i + 1 : i + 2])
-    return ""
+            default = value if equals else "".join(words[i + 1 : i + 2])
+    return default
 
 
 def _method_name(words: Sequence[str], default: str = "css") -> str:
@@ -217,8 +258,7 @@ def _spelled_out(words: list[str]) -> list[str]:
     `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
     of `--range 0,4095` get their brackets.
     """
-    function = COMMANDS.get(words[0]) if words else None
-    parameters = inspect.signature(function).parameters if function else {}
+    parameters = _parameters(words[0]) if words and words[0] in COMMANDS else {}
     result = []
     for i, word in enumerate(words):
         flag, equals, value = word.partition("=")

@@ -41,7 +41,12 @@ def working_size(source: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def draw_view(
-    key: Key, source: tuple[int, int], size: int, crop: int, scale: tuple[float, float]
+    key: Key,
+    source: tuple[int, int],
+    size: int,
+    crop: int,
+    scale: tuple[float, float],
+    focus: tuple[float, float] | None = None,
 ) -> View:
     """Draw a view: a scale, a place and a flip.
 
@@ -51,6 +56,8 @@ def draw_view(
         size: short side at working size, in pixels.
         crop: side of the square crop in pixels.
         scale: range of the random factor on the working size, drawn evenly in its logarithm.
+        focus: shares of the width and of the height at which the crop's middle is to lie, as far
+            as the image reaches; drawn if not given.
 
     Returns:
         The view. Where the scaled image is smaller than the crop it is padded.
@@ -59,16 +66,18 @@ def draw_view(
     factor = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
     width, height = (max(1, round(s * factor)) for s in working_size(source, size))
     places = rng.uniform(size=2).tolist()
-    left, shown_w, pad_x = _place(width, crop, places[0])
-    top, shown_h, pad_y = _place(height, crop, places[1])
+    left, shown_w, pad_x = _place(width, crop, places[0], focus and focus[0])
+    top, shown_h, pad_y = _place(height, crop, places[1], focus and focus[1])
     x, y = source[0] / width, source[1] / height
     box = (left * x, top * y, (left + shown_w) * x, (top + shown_h) * y)
     flip = bool(rng.integers(2))
     return View(box, (shown_w, shown_h), (pad_x, pad_y), crop, flip)
 
 
-def _place(length: int, crop: int, u: float) -> tuple[int, int, int]:
+def _place(length: int, crop: int, u: float, middle: float | None) -> tuple[int, int, int]:
     """Start in the scaled image, visible length, and start in the crop, along one axis."""
+    if middle is not None and length >= crop:
+        return min(max(0, round(middle * length - crop / 2)), length - crop), crop, 0
     room = int(u * (abs(length - crop) + 1))
     return (room, crop, 0) if length >= crop else (0, length, room)
 

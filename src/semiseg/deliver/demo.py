@@ -32,7 +32,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
     from rich.console import Console
 
     from semiseg.data.synthetic import write_scenes
-    from semiseg.deliver.compare import table
+    from semiseg.deliver.tables import table
     from semiseg.engine.train import train
 
     out = Path(out)

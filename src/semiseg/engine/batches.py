@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from semiseg.augment.focus import Focus
 from semiseg.augment.strong import LABELED, STRONG, change
 from semiseg.augment.weak import draw_view, view_image, view_mask, view_valid
 from semiseg.data.images import read_image
@@ -33,6 +34,7 @@ class TrainingBatches(Dataset[Batch]):
         batch: images a batch, labelled and unlabelled each.
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
+        focus: where crops of labelled images are centred, if not anywhere.
         scale: range of the random factor on the working size.
         rank: the process that asks, from 0.
         world: how many processes share each batch; it is a multiple of them.
@@ -48,10 +50,12 @@ class TrainingBatches(Dataset[Batch]):
         batch: int,
         key: Key,
         value_range: tuple[float, float] | None = None,
+        focus: Focus | None = None,
         scale: tuple[float, float] = (0.75, 1.5),
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        self.focus = focus
         self.rank, self.world = rank, world
         self.value_range, self.scale = value_range, scale
         self.classes, self.size, self.crop, self.batch = classes, size, crop, batch
@@ -79,7 +83,10 @@ class TrainingBatches(Dataset[Batch]):
         if sample.mask is None:
             raise TypeError(f"{sample.name} has no mask")
         mask = read_mask(sample.mask, self.classes)
-        view = draw_view(key.child("view"), image.size, self.size, self.crop, self.scale)
+        place = None
+        if self.focus is not None:
+            place = self.focus.draw(key.child("focus"), np.asarray(mask))
+        view = draw_view(key.child("view"), image.size, self.size, self.crop, self.scale, place)
         changed = change(_tensor(view_image(image, view)), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 

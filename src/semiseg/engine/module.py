@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from statistics import median
 from typing import Any, Literal
 
 import lightning as L
@@ -62,6 +63,9 @@ class TrainingModule(L.LightningModule):
         self.weight_decay, self.lr_warmup = weight_decay, lr_warmup
         self.looks: list[dict[str, Any]] = []
         self.seconds, self.started = 0.0, 0.0
+        self.step_seconds: list[float] = []
+        self.look_seconds: list[float] = []
+        self._stepped: float | None = None
         self._losses: Losses | None = None
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -98,6 +102,10 @@ class TrainingModule(L.LightningModule):
         step = self.global_step
         super().optimizer_step(*args, **kwargs)
         self.method.after_step(step, self.steps)
+        now = time.monotonic()
+        if self._stepped is not None:
+            self.step_seconds.append(now - self._stepped)
+        self._stepped = now
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Two rates (encoder, rest), decay on weights alone, poly 0.9 to 0 after a warm-up."""
@@ -137,6 +145,7 @@ class TrainingModule(L.LightningModule):
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
         """
+        began = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
         confusion = {
             name: torch.zeros(count, count, dtype=torch.long, device=self.device)
@@ -154,7 +163,15 @@ class TrainingModule(L.LightningModule):
             for name, table in confusion.items()
         }
         self.looks.append({"step": self.global_step, **found})
+        self.look_seconds.append(time.monotonic() - began)
+        self._stepped = None  # the time to the next step holds this look
         return found
+
+    def pace(self) -> dict[str, float]:
+        """Median seconds from one step to the next, and of a look, since the start or resuming."""
+        steps = self.step_seconds or [self.seconds / self.steps]
+        looks = self.look_seconds or [0.0]  # all of them may lie before the resuming
+        return {"step": round(median(steps), 4), "look": round(median(looks), 3)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this module knows beside its tensors goes into the checkpoint."""

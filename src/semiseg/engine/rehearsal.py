@@ -122,7 +122,7 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
     """Bytes that do not depend on the batch."""
     student = sum(p.numel() * p.element_size() for p in module.method.student.parameters())
     everything = sum(t.numel() * t.element_size() for t in module.state_dict().values())
-    return everything + student * (1 + (1 if optimizer == "sgd" else 2))
+    return int(everything) + int(student) * (1 + (1 if optimizer == "sgd" else 2))
 
 
 class _Clock(Callback):

@@ -72,7 +72,8 @@ def check(out: Path, overwrite: bool) -> None:
         ) from error
 
 
-_FREE = frozenset({"data", "out", "workers"})  # what may change without changing a bit
+FREE = frozenset({"data", "out", "workers"})
+"""Settings that may change without changing a bit of the result."""
 
 
 def begun(out: Path) -> bool:
@@ -100,14 +101,14 @@ def resumed_settings(
     stored = _read_settings(out)
     settings = {k: stored.get(k, v) for k, v in given.items()}
     extra = {k: v for k, v in stored.items() if k not in given}
-    meant = {k: v for k, v in given.items() if k not in _FREE and v != defaults.get(k)}
+    meant = {k: v for k, v in given.items() if k not in FREE and v != defaults.get(k)}
     for name, value in {**meant, **options}.items():
-        if name not in stored or _plain(value) != stored[name]:
+        if name not in stored or plain(value) != stored[name]:
             raise RunError(
                 f"--{name.replace('_', '-')} {value} contradicts the run in {out}, which has "
                 f"{stored.get(name)}. Resume without it, or start a new run with another --out."
             )
-    changed = {k: given[k] for k in _FREE if given[k] is not None}
+    changed = {k: given[k] for k in FREE if given[k] is not None}
     return {**settings, **changed}, extra
 
 
@@ -167,8 +168,8 @@ def create(out: Path, settings: Mapping[str, object], split: Split, classes: Cla
     fresh = out.with_name(f"{out.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
-    plain = {k: _plain(v) for k, v in settings.items()}
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    held = {k: plain(v) for k, v in settings.items()}
+    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
@@ -182,7 +183,8 @@ def create(out: Path, settings: Mapping[str, object], split: Split, classes: Cla
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A setting as YAML holds it."""
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
@@ -234,6 +236,7 @@ def finish(
         "labels": len(split.labeled),
         "steps": module.steps,
         "seconds": round(module.seconds, 1),
+        "pace": module.pace(),
         "split": {
             "seed": s.split_seed,
             **{name: list_hash(samples) for name, samples in lists.items()},

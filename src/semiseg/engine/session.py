@@ -18,11 +18,13 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from semiseg.augment.focus import Focus
 from semiseg.data.check import examine
 from semiseg.data.folder import DataFolder, open_folder
 from semiseg.data.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.draws import Key
+from semiseg.engine import imbalance
 from semiseg.engine.batches import StepSampler, TrainingBatches
 from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
@@ -79,6 +81,7 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             "--batch 1 cannot be used: batch norm needs two images. Use --batch 2; if memory is "
             "short, a smaller --crop."
         )
+    imbalance.check(settings)
     known = method_settings(learner)
     for name in options:
         if name not in known:
@@ -177,6 +180,7 @@ def training_loader(
     place: Place,
     learner: type[Method],
     start: int,
+    focus: Focus | None,
 ) -> DataLoader[Batch]:
     """The loader of the micro batches of the training from step `start` on, in their order."""
     if learner.uses_unlabeled and not split.unlabeled:
@@ -191,6 +195,7 @@ def training_loader(
         s.batch,
         Key.of(s.seed, "data"),
         s.range,
+        focus,
         s.scale,
         place.rank,
         place.world,

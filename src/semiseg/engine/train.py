@@ -14,6 +14,7 @@ from semiseg.types import Run
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
+    from semiseg.augment.focus import Focus
     from semiseg.data.folder import DataFolder
     from semiseg.data.splits import Split
     from semiseg.engine.devices import Place
@@ -53,6 +54,10 @@ def train(
     encoder_lr: float | None = None,
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
+    class_weights: Literal["none", "inverse", "effective"] = "none",
+    ohem: float = 0.0,
+    dice: float = 0.0,
+    rare_crops: float = 0.0,
     looks: int = 5,
     diagnostics: bool = True,
     workers: int | None = None,
@@ -103,6 +108,13 @@ def train(
         encoder_lr: learning rate of the encoder; the optimiser's default if not given.
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
+        class_weights: weights of the classes in the loss on labelled images, by their pixels in
+            the chosen masks: `none`, `inverse`, or by their `effective` number.
+        ohem: online hard example mining: this loss keeps pixels whose true class has a probability
+            of at most 0.7, and at least this share of the batch; 0 for all pixels.
+        dice: weight of a Dice term that is added to this loss.
+        rare_crops: share of the labelled crops that are centred on a pixel of a class that is drawn
+            by the inverse of its pixels.
         looks: validations, evenly spread; the last one after the last step.
         diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
             masks where these are only hidden; after the last one draw them.
@@ -156,6 +168,7 @@ class _Parts(NamedTuple):
     split: Split
     plan: Plan
     module: TrainingModule
+    focus: Focus | None
     checkpoint: Path | None
     start: int
 
@@ -178,7 +191,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     session.fit(
         parts.module,
         session.training_loader(
-            parts.split, classes, parts.plan, s, place, parts.learner, parts.start
+            parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
         ),
         session.validation_loader(parts.split, classes, parts.plan, s, place),
         place,
@@ -209,7 +222,7 @@ def _place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
 def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: bool) -> _Parts:
     """Read the data and build the network; what was derived is written into the settings."""
     from semiseg.data.splits import make_split
-    from semiseg.engine import run_folder, session
+    from semiseg.engine import imbalance, run_folder, session
     from semiseg.methods import method_class
     from semiseg.planning import make_plan
 
@@ -229,7 +242,10 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names)
-    return _Parts(place, learner, options, folder, split, plan, module, checkpoint, start)
+    pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(folder.classes))
+    imbalance.set_loss(module.method, s, pixels)
+    focus = imbalance.make_focus(s, pixels)
+    return _Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
 
 
 def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
@@ -270,6 +286,8 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 1, "accumulate": 1})
         plan = parts.plan._replace(crop=crop, workers=0)
         classes = parts.folder.classes
-        return session.training_loader(parts.split, classes, plan, small, place, parts.learner, 0)
+        return session.training_loader(
+            parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
+        )
 
     return rehearse(parts.module, loader, s, place.kind, world)

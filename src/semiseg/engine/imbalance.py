@@ -1,0 +1,94 @@
+"""What `train` does about classes of unequal size, if it is asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from torch import Tensor
+
+from semiseg.augment.focus import Focus
+from semiseg.errors import ConfigError, nearest
+from semiseg.losses.imbalance import (
+    dice_loss,
+    effective_weights,
+    inverse_weights,
+    weighted_cross_entropy,
+)
+from semiseg.losses.supervised import ohem_cross_entropy
+from semiseg.methods.base import Method
+from semiseg.types import Sample
+
+WEIGHTS: dict[str, Callable[[Sequence[int]], Tensor] | None] = {
+    "none": None,
+    "inverse": inverse_weights,
+    "effective": effective_weights,
+}
+_HARD = 0.7  # of OHEM: the threshold that all programs of the field use
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot be meant.
+
+    Raises:
+        ConfigError: a value is out of its range, or two of them contradict each other.
+    """
+    weights = settings["class_weights"]
+    if weights not in WEIGHTS:
+        raise ConfigError(f"There are no --class-weights '{weights}'. {nearest(weights, WEIGHTS)}")
+    for name in ("ohem", "rare_crops"):
+        if not 0 <= settings[name] <= 1:
+            told = f"--{name.replace('_', '-')} {settings[name]}"
+            raise ConfigError(f"{told} is no share, from 0 to 1.")
+    if settings["dice"] < 0:
+        raise ConfigError(f"--dice {settings['dice']} is below 0.")
+    if settings["ohem"] and weights != "none":
+        raise ConfigError(
+            "--ohem and --class-weights each choose what counts in the loss on labelled images; "
+            "use one of them."
+        )
+
+
+def count_pixels(
+    labeled: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], classes: int
+) -> list[int]:
+    """Pixels of each class in the labelled images."""
+    masks = [s.mask for s in labeled if s.mask is not None]
+    return [sum(pixels[mask].get(c, 0) for mask in masks) for c in range(classes)]
+
+
+def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
+    """Give the method the loss on labelled images that the settings ask for.
+
+    Where they ask for none, the method keeps its own.
+
+    Args:
+        method: the method.
+        s: the settings of `train`.
+        pixels: pixels of each class in the labelled images.
+    """
+    weigh = WEIGHTS[s.class_weights]
+    weights = None if weigh is None else weigh(pixels)
+    main = method.supervised_loss
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        if weights is not None:
+            total = weighted_cross_entropy(logits, target, weights)
+        elif s.ohem:
+            kept = max(1, round(s.ohem * target.numel()))
+            total = ohem_cross_entropy(logits, target, _HARD, kept)
+        else:
+            total = main(logits, target)
+        return total + s.dice * dice_loss(logits, target) if s.dice else total
+
+    if weights is not None or s.ohem or s.dice:
+        method.supervised_loss = loss
+
+
+def make_focus(s: SimpleNamespace, pixels: Sequence[int]) -> Focus | None:
+    """How crops of labelled images look for rare classes; None if they do not."""
+    if not s.rare_crops:
+        return None
+    return Focus(s.rare_crops, tuple(1 / n if n else 0.0 for n in pixels))

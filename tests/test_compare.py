@@ -1,0 +1,389 @@
+"""`compare`: which runs are made, what is said of them, and what is refused."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from PIL import Image
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.synthetic import write_scenes
+from semiseg.deliver import comparison_runs
+from semiseg.deliver.comparison import Record, make_rows
+from semiseg.deliver.comparison_plot import draw
+from semiseg.deliver.comparison_text import markdown, statements, text
+from semiseg.errors import ConfigError, Interrupted, RunError
+
+TINY = {
+    "weights": "none",
+    "size": 48,
+    "crop": 32,
+    "batch": 2,
+    "looks": 1,
+    "workers": 0,
+    "accelerator": "cpu",
+}
+
+
+def record(method, labels, seed, miou, masks=None, step=1.0, split="x"):
+    """A run with two classes, the second of which scores 10 more than the first."""
+    count = masks if masks is not None else (100 if labels == "all" else int(labels))
+    split = {"labeled": f"{labels}{split}", "unlabeled": "u", "val": "v"}
+    scores = {
+        "method": method,
+        "miou": {"last": miou - 1, "best": miou + 1, "released": miou},
+        "per_class": {"soil": {"iou": miou - 5}, "weed": {"iou": miou + 5}},
+        "labels": count,
+        "steps": 10,
+        "seconds": 20.0,
+        "pace": {"step": step, "look": 3.0},
+        "split": split,
+    }
+    return Record(method, labels, seed, scores)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Trainings that take no time: the calls, with `css` three points above `supervised`."""
+    calls = []
+
+    def train(data, *, out, resume=False, **s):
+        calls.append({**s, "out": out, "resume": resume})
+        if s["method"] == "css" and s["seed"] == 13:
+            raise RunError("the sun was in the way.")
+        gain, step = (3.0, 2.5) if s["method"] == "css" else (0.0, 1.0)
+        made = record(s["method"], s["labels"], s["seed"], 40 + s["seed"] + gain, 2, step)
+        out.mkdir(parents=True, exist_ok=True)
+        config = {k: s[k] for k in ("method", "labels", "seed", "steps")}
+        (out / "config.yaml").write_text(yaml.safe_dump(config))
+        (out / "scores.json").write_text(json.dumps({**made.scores, "steps": s["steps"]}))
+        return semiseg.Run(out, made.scores)
+
+    monkeypatch.setattr(comparison_runs, "train", train)
+    monkeypatch.setattr(comparison_runs, "draw", lambda rows, path: None)  # the slowest part
+    return calls
+
+
+@pytest.fixture(scope="module")
+def masks_only(tmp_path_factory):
+    """Four images with masks, none without."""
+    root = tmp_path_factory.mktemp("masks") / "data"
+    return write_scenes(root, labeled=4, unlabeled=0, val=2, size=(48, 64))
+
+
+def runs(calls, out):
+    return [c["out"].name for c in calls if c["out"].parent == out]
+
+
+def test_the_first_seed_comes_first_and_all_masks_are_for_supervised(trained, masks_only, tmp_path):
+    out = tmp_path / "out"
+    semiseg.compare(masks_only, methods="css", labels="2,all", seeds="0,1", out=out, steps=6)
+    assert runs(trained, out) == ["css-2-0", "supervised-all-0", "css-2-1", "supervised-all-1"]
+
+
+def test_where_images_are_left_without_masks_every_method_gets_all_masks(
+    trained, tiny_folder, tmp_path
+):
+    out = tmp_path / "out"
+    semiseg.compare(tiny_folder, labels="all", out=out)
+    assert runs(trained, out) == ["supervised-all-0", "css-all-0"]
+
+
+def test_all_runs_get_the_same_settings_and_each_method_its_own(trained, tiny_folder, tmp_path):
+    semiseg.compare(
+        tiny_folder,
+        labels="1/2",
+        out=tmp_path / "out",
+        steps=7,
+        size=64,
+        split_seed=3,
+        css={"anchors": 5},
+    )
+    made = [c for c in trained if c["out"].parent == tmp_path / "out"]
+    assert [c["out"].name for c in made] == ["supervised-1of2-0", "css-1of2-0"]
+    for call in made:
+        assert (call["steps"], call["size"], call["split_seed"]) == (7, 64, 3)
+        assert call["labels"] == "1/2"
+    assert "anchors" not in made[0]
+    assert made[1]["anchors"] == 5
+
+
+def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
+    trained, tiny_folder, tmp_path
+):
+    out = tmp_path / "out"
+    semiseg.compare(tiny_folder, methods="supervised", labels="2", out=out, steps=6)
+    started = out / "css-2-0"
+    started.mkdir()
+    (started / "config.yaml").write_text("method: css\n")
+    trained.clear()
+    found = semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out)
+    assert runs(trained, out) == ["css-2-0", "supervised-2-1", "css-2-1"]
+    assert [c["resume"] for c in trained if c["out"].parent == out] == [True, False, False]
+    assert all(c["steps"] == 6 for c in trained if c["out"].parent == out)
+    assert [(r.method, r.seeds) for r in found.rows] == [
+        ("supervised", [0, 1]),
+        ("css", [0, 1]),
+    ]
+    trained.clear()
+    semiseg.compare(tiny_folder, labels="2", seeds="1,0", out=out)
+    assert trained == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"size": 64}, "--size 64 contradicts .* which has 48"),
+        ({"steps": 9}, "--steps 9"),
+        ({"equal": "time"}, "--equal time"),
+        ({"css": {"anchors": 7}}, "--css.anchors 7 contradicts .* its default"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_the_folder_are_refused(
+    trained, tiny_folder, tmp_path, settings, told
+):
+    out = tmp_path / "out"
+    semiseg.compare(tiny_folder, labels="2", out=out, steps=6, size=48)
+    trained.clear()
+    with pytest.raises(RunError, match=told):
+        semiseg.compare(tiny_folder, labels="2", seeds="5", out=out, **settings)
+    assert trained == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"methods": "csss"}, "Did you mean 'css'"),
+        ({"methods": " , "}, "--methods is empty"),
+        ({"labels": "2,99"}, "--labels 99"),
+        ({"seeds": "0,-1"}, "--seeds: '-1'"),
+        ({"equal": "hours"}, "--equal hours"),
+        ({"sizes": 4}, "Did you mean 'size'"),
+        ({"anchors": 4}, "--css.anchors"),
+        ({"css": {"anchor": 4}}, "Did you mean 'anchors'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(
+    trained, tiny_folder, tmp_path, settings, told
+):
+    with pytest.raises(ConfigError, match=told):
+        semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    assert trained == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(trained, tiny_folder, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(RunError, match="is no comparison"):
+        semiseg.compare(tiny_folder, out=tmp_path)
+
+
+def test_two_lists_of_one_name_do_not_share_a_folder(trained, tiny_folder, tmp_path):
+    names = sorted(p.stem for p in (tiny_folder / "train" / "masks").iterdir())
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "few.txt").write_text(names[0])
+    with pytest.raises(ConfigError, match="would share the folder"):
+        semiseg.compare(
+            tiny_folder, labels=f"{tmp_path}/a/few.txt,{tmp_path}/b/few.txt", out=tmp_path / "out"
+        )
+
+
+def test_a_run_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
+    trained, tiny_folder, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", str(tiny_folder), "--labels=2", "--seeds=13,1", f"--out={out}"])
+    assert stop.value.code == 2
+    assert runs(trained, out) == ["supervised-2-13", "css-2-13", "supervised-2-1", "css-2-1"]
+    told = capsys.readouterr()
+    assert "css-2-13 failed: the sun was in the way." in told.err.splitlines()[-1]
+    assert "css - supervised, labels 2: +3.0, not resolved (1 seed)" in told.out
+    assert json.loads((out / "comparison.json").read_text())["failed"].keys() == {"css-2-13"}
+
+
+def test_an_interruption_says_how_to_go_on(trained, tiny_folder, tmp_path, monkeypatch):
+    def stopped(data, **settings):
+        raise Interrupted("stopped after step 3 of 6, which is saved. Go on with semiseg train.")
+
+    monkeypatch.setattr(comparison_runs, "_probe", lambda data, settings: None)
+    monkeypatch.setattr(comparison_runs, "train", stopped)
+    with pytest.raises(Interrupted, match=r"step 3 of 6.*the same semiseg compare command"):
+        semiseg.compare(tiny_folder, labels="2", out=tmp_path / "out")
+
+
+def test_equal_time_gives_supervised_the_steps_that_the_slowest_method_has_time_for(
+    trained, tiny_folder, tmp_path
+):
+    out = tmp_path / "out"
+    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out, steps=6, equal="time")
+    made = [(c["out"].name, c["steps"]) for c in trained if c["out"].parent == out]
+    # a step of css takes 2.5 s, one of supervised 1 s
+    assert made == [
+        ("css-2-0", 6),
+        ("supervised-2-0", 15),
+        ("css-2-1", 6),
+        ("supervised-2-1", 15),
+    ]
+    assert yaml.safe_load((out / "compare.yaml").read_text())["supervised_steps"] == 15
+
+
+def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_path):
+    found = semiseg.compare(
+        tiny_folder, methods="supervised", labels="2", out=tmp_path / "out", equal="time"
+    )
+    assert "finished run of another method" in found.failed["supervised-2-0"]
+
+
+def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, capsys):
+    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", steps=100, looks=4)
+    told = " ".join(capsys.readouterr().err.split())
+    # 2 x (100 x 1 s + 4 x 3 s) + 2 x (100 x 2.5 s + 4 x 3 s) = 748 s
+    assert "run 1 of 4: supervised, labels 2, seed 0, about 12 min left" in told
+    assert "run 4 of 4: css, labels 2, seed 1, about 4 min left" in told
+
+
+def several():
+    """`css` closes half of a gap of ten points with 10 labels; with 20 nothing is known."""
+    supervised, ceiling = [50.0, 51.0, 52.0], [60.0, 61.2, 61.8]
+    gains = [5.0, 4.5, 5.5]
+    made = []
+    for seed in range(3):
+        made.append(record("supervised", "10", seed, supervised[seed]))
+        made.append(record("css", "10", seed, supervised[seed] + gains[seed]))
+        made.append(record("supervised", "all", seed, ceiling[seed]))
+    made.append(record("supervised", "20", 0, 55.0))
+    made.append(record("css", "20", 0, 54.0))
+    return make_rows(made, ["supervised", "css"])
+
+
+def test_rows_hold_means_spreads_and_paired_differences():
+    rows = several()
+    assert [(r.method, r.labels) for r in rows] == [
+        ("supervised", "10"),
+        ("css", "10"),
+        ("supervised", "20"),
+        ("css", "20"),
+        ("supervised", "all"),
+    ]
+    css = rows[1].to_dict()
+    assert css["miou"]["released"] == {"mean": 56.0, "spread": 1.32}  # 55, 55.5, 57.5
+    assert css["miou"]["last"]["mean"] == 55.0
+    assert css["gain"]["estimate"] == pytest.approx(5.0)
+    # the standard deviation of 5, 4.5, 5.5 is 0.5: 4.3027 x 0.5 / sqrt(3) = 1.2421
+    assert css["gain"]["low"] == pytest.approx(5 - 1.2421, abs=1e-4)
+    assert css["class_gains"] == {"soil": 5.0, "weed": 5.0}
+    assert css["closed"]["estimate"] == pytest.approx(0.5)
+    assert css["closed"]["resolved"]
+    assert rows[0].gain is None
+    assert rows[4].closed is None
+
+
+def test_sentences_say_what_is_resolved_and_what_is_not():
+    rows = several()
+    assert statements(rows[0]) == []
+    gain, share = statements(rows[1])
+    assert gain == "css - supervised, labels 10: +5.0 (95 % interval 3.8 to 6.2, 3 seeds)"
+    assert share.startswith("share of the gap closed by css, labels 10: 50 % (95 % interval 3")
+    gain, share = statements(rows[3])
+    assert gain == "css - supervised, labels 20: -1.0, not resolved (1 seed)"
+    assert share.endswith("not resolved (1 seed)")
+
+
+def test_an_interval_with_both_signs_is_not_resolved():
+    made = [record("supervised", "10", s, 50.0) for s in range(2)]
+    made += [record("css", "10", s, 50.0 + gain) for s, gain in enumerate((-1.0, 2.0))]
+    (told,) = statements(make_rows(made, ["supervised", "css"])[1])
+    assert told.endswith("2 seeds), not resolved")
+
+
+def test_a_gap_within_chance_and_no_gap_are_told():
+    made = [record("supervised", "10", s, 50.0) for s in range(2)]
+    made += [record("css", "10", s, 51.0) for s in range(2)]
+    for tops, told in (((49.0, 52.0), "the gap is within chance"), ((49.0, 50.0), "no gap was")):
+        ceiling = [record("supervised", "all", s, tops[s]) for s in range(2)]
+        rows = make_rows([*made, *ceiling], ["supervised", "css"])
+        assert told in statements(rows[1])[1]
+
+
+def test_runs_on_other_images_are_not_paired():
+    made = [record("supervised", "10", 0, 50.0), record("css", "10", 0, 52.0, split="y")]
+    rows = make_rows(made, ["supervised", "css"])
+    assert rows[1].gain is None
+    assert rows[0].hashes("labeled") != rows[1].hashes("labeled")
+
+
+def test_only_seeds_that_both_have_are_paired():
+    made = [record("supervised", "10", s, 50.0 + s) for s in (0, 1)]
+    made += [record("css", "10", s, 51.0 + s) for s in (1, 2, 3)]
+    row = make_rows(made, ["supervised", "css"])[1]
+    assert row.gain == (1.0, None, None, 1)
+    assert row.seeds == [1, 2, 3]
+
+
+def test_text_and_page_show_every_row():
+    rows = several()
+    table = text(rows)
+    assert table.count("css") >= 4
+    assert "51.0 ± 1.0" in table
+    page = markdown(rows, {"steps": 10, "lr": None})
+    assert "| 10 | 10 | css | 3 | 55.0 ± 1.3 | 57.0 ± 1.3 | 56.0 ± 1.3 | 10 | 20 | 1.00 |" in page
+    assert "| 10 | css | +5.0 | +5.0 |" in page
+    assert "steps 10" in page
+    assert "lr" not in page.splitlines()[-1]
+
+
+def test_a_broken_run_is_told(trained, tiny_folder, tmp_path):
+    out = tmp_path / "out"
+    semiseg.compare(tiny_folder, labels="2", out=out)
+    (out / "css-2-0" / "scores.json").write_text("{")
+    with pytest.raises(RunError, match="css-2-0 cannot be read"):
+        semiseg.compare(tiny_folder, labels="2", out=out)
+
+
+def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(comparison_runs, "_PROBE", 2)
+    out = tmp_path / "out"
+    words = [f"--{name}={value}" for name, value in TINY.items()]
+    words += ["--labels", "2", "--steps", "2", "--css.anchors", "8"]
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", str(masks_only), "--out", str(out), *words])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    assert "css - supervised, labels 2" in told
+    with (out / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["labels"], r["method"]) for r in rows] == [
+        ("2", "supervised"),
+        ("2", "css"),
+    ]
+    with Image.open(out / "comparison.png") as picture:
+        assert picture.width > 500
+    stored = json.loads((out / "comparison.json").read_text())
+    assert stored["settings"]["size"] == 48
+    assert stored["rows"][1]["seconds_a_step"] > 0
+    assert yaml.safe_load((out / "css-2-0" / "config.yaml").read_text())["anchors"] == 8
+    assert "comparison.png" in (out / "comparison.md").read_text()
+
+
+def test_help_lists_the_settings_of_train_and_of_the_methods(capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--methods", "css", "--help"])
+    told = capsys.readouterr().out
+    for flag in ("--split-seed", "--encoder-lr", "--css.hard-threshold", "--seeds"):
+        assert flag in told
+    with pytest.raises(SystemExit):
+        main(["compare", "d", "--css.hard-treshold", "1"])
+    assert "Did you mean --css.hard-threshold" in capsys.readouterr().err
+
+
+def test_the_plot_has_a_line_a_method_and_the_ceiling(tmp_path):
+    draw(several(), tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        colors = {color for _, color in picture.convert("RGB").getcolors(1 << 20)}
+    assert {(0, 0, 0), (0xE6, 0x9F, 0), (128, 128, 128)} <= colors

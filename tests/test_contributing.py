@@ -1,0 +1,72 @@
+"""The walk-through of CONTRIBUTING.md is run as it stands there, and the docs know all methods."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from semiseg.cli import main
+from semiseg.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--looks=1"]
+TINY += ["--workers=0", "--accelerator=cpu"]
+
+
+def blocks(language):
+    """The code of the section on methods, in its order."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Add a method in one file")[2].partition("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def imported(name, code, folder):
+    path = folder / f"{name.rpartition('.')[2]}.py"
+    path.write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def entropy(tmp_path, monkeypatch):
+    """The walk-through's method, as if it were there."""
+    name = "semiseg.methods.entropy"
+    module = imported(name, blocks("python")[0], tmp_path)
+    monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(METHODS, module.Entropy.name, module.Entropy)
+    return module
+
+
+def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, tmp_path):
+    module = imported("walk_through_tests", blocks("python")[1], tmp_path)
+    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
+def test_the_commands_of_the_walk_through_train_it(
+    entropy, tiny_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    train, compare = blocks("bash")[0].strip().splitlines()
+    main([*shlex.split(train.replace("DATA", str(tiny_folder)))[1:], *TINY])
+    config = yaml.safe_load(Path("runs/entropy/config.yaml").read_text())
+    assert (config["method"], config["entropy_weight"]) == ("entropy", 0.2)
+    assert "uncertainty" in capsys.readouterr().err  # the line of the look names the diagnostics
+    with pytest.raises(SystemExit) as stop:
+        main([*shlex.split(compare.replace("DATA", str(tiny_folder)))[1:], *TINY])
+    assert stop.value.code == 0
+    assert "entropy - supervised, labels 2" in capsys.readouterr().out
+
+
+def test_each_method_has_its_section_in_the_docs():
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
+    assert set(METHODS) <= set(sections)

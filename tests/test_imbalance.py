@@ -1,0 +1,240 @@
+"""What is done about classes of unequal size, against the formulas written out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import semiseg
+from semiseg.augment.focus import Focus
+from semiseg.augment.weak import draw_view, view_mask
+from semiseg.data.folder import open_folder
+from semiseg.data.splits import make_split
+from semiseg.draws import Key
+from semiseg.engine import imbalance
+from semiseg.engine.batches import TrainingBatches
+from semiseg.errors import ConfigError
+from semiseg.losses.imbalance import (
+    dice_loss,
+    effective_weights,
+    inverse_weights,
+    weighted_cross_entropy,
+)
+from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
+from semiseg.methods import METHODS
+from semiseg.model.network import Network
+
+TINY = {
+    "weights": "none",
+    "size": 48,
+    "crop": 32,
+    "batch": 2,
+    "steps": 2,
+    "looks": 1,
+    "workers": 0,
+    "accelerator": "cpu",
+}
+
+
+@pytest.fixture
+def batch():
+    """Logits and masks of four classes, the last of which occurs nowhere; some is ignored."""
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(size=(2, 4, 3, 5))).requires_grad_()
+    target = rng.integers(0, 3, size=(2, 3, 5))
+    target[0, 0] = 255
+    return logits, torch.from_numpy(target)
+
+
+def probabilities(logits, b, y, x):
+    powers = [math.exp(v) for v in logits[b, :, y, x].tolist()]
+    return [p / sum(powers) for p in powers]
+
+
+def pixels(target):
+    return [
+        (b, y, x, int(target[b, y, x]))
+        for b, y, x in np.ndindex(*target.shape)
+        if target[b, y, x] != 255
+    ]
+
+
+def test_inverse_weights_by_hand():
+    # 1/6, 1/3 and 1/1, scaled so that 10 pixels weigh 10 in all: each class 10/3
+    found = inverse_weights([6, 3, 0, 1])
+    assert found.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
+
+
+def test_effective_weights_by_hand():
+    # three classes occur, so that 1 / (1 - b) = 12 / 3 = 4 and b = 3/4
+    raw = [0.25 / (1 - 0.75**n) for n in (9, 2, 1)]
+    mean = (9 * raw[0] + 2 * raw[1] + raw[2]) / 12
+    found = effective_weights([9, 2, 0, 1])
+    assert found.tolist() == pytest.approx([raw[0] / mean, raw[1] / mean, 0, raw[2] / mean])
+
+
+def test_effective_weights_do_not_depend_on_the_resolution_and_are_gentler_than_inverse_ones():
+    counts = [900_000, 90_000, 10_000]
+    small = effective_weights([n // 4 for n in counts])
+    large = effective_weights(counts)
+    assert torch.allclose(small, large, rtol=1e-3)
+    spread = large.max() / large.min()
+    assert 20 < spread < inverse_weights(counts).max() / inverse_weights(counts).min()
+
+
+def test_weighted_cross_entropy_by_hand(batch):
+    logits, target = batch
+    weights = torch.tensor([0.5, 2.0, 7.0, 0.0], dtype=torch.float64)
+    found = pixels(target)
+    total = sum(-weights[c] * math.log(probabilities(logits, b, y, x)[c]) for b, y, x, c in found)
+    expected = total / sum(weights[c] for *_, c in found)
+    found_loss = weighted_cross_entropy(logits.detach(), target, weights)
+    assert float(found_loss) == pytest.approx(float(expected))
+    same = weighted_cross_entropy(logits, target, torch.full((4,), 3.0))
+    assert float(same) == pytest.approx(float(cross_entropy(logits, target)))
+
+
+def test_dice_by_hand(batch):
+    logits, target = batch
+    found = pixels(target)
+    losses = []
+    for c in range(3):  # the fourth class is not shown
+        both = sum(probabilities(logits, b, y, x)[c] for b, y, x, true in found if true == c)
+        taken = sum(probabilities(logits, b, y, x)[c] for b, y, x, _ in found)
+        losses.append(1 - 2 * both / (taken + sum(true == c for *_, true in found)))
+    assert float(dice_loss(logits, target)) == pytest.approx(sum(losses) / 3)
+    perfect = torch.nn.functional.one_hot(target.clamp(max=3), 4).movedim(-1, 1) * 200.0
+    assert float(dice_loss(perfect.double(), target)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("min_kept", [1, 6, 1000])
+def test_ohem_by_hand(batch, min_kept):
+    logits, target = batch
+    own = sorted(probabilities(logits, b, y, x)[c] for b, y, x, c in pixels(target))
+    limit = max(0.3, own[min_kept - 1]) if min_kept <= len(own) else 1.0
+    kept = [p for p in own if p <= limit]
+    expected = sum(-math.log(p) for p in kept) / len(kept)
+    assert float(ohem_cross_entropy(logits, target, 0.3, min_kept)) == pytest.approx(expected)
+
+
+LOSSES = {
+    "dice": dice_loss,
+    "weights": lambda logits, target: weighted_cross_entropy(
+        logits, target, torch.tensor([1.0, 2.0, 3.0, 0.5])
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_where_all_is_ignored_the_loss_is_an_exact_zero_with_a_gradient(loss, batch):
+    logits, target = batch
+    value = loss(logits, torch.full_like(target, 255))
+    assert value.item() == 0
+    value.backward()
+    assert logits.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_gradients(loss, batch):
+    logits, target = batch
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), logits)
+
+
+def test_focus_draws_rare_classes_and_their_pixels():
+    mask = np.zeros((40, 60), dtype=np.uint8)
+    mask[10, 20:24] = 1
+    mask[30:, :] = 255
+    focus = Focus(1.0, (1 / 1796, 1 / 4, 1.0))  # the third class is not shown
+    places = [focus.draw(Key.of(0, i), mask) for i in range(400)]
+    rare = [p for p in places if mask[int(p[1] * 40), int(p[0] * 60)] == 1]
+    assert len(rare) == pytest.approx(400 * 1796 / 1800, abs=8)
+    assert {int(x * 60) for x, _ in rare} == {20, 21, 22, 23}
+    assert focus.draw(Key.of(0, 7), mask) == places[7]
+    assert focus.draw(Key.of(0), np.full((4, 4), 255, dtype=np.uint8)) is None
+    some = [Focus(0.25, (1.0, 1.0)).draw(Key.of(1, i), mask) for i in range(400)]
+    assert sum(p is not None for p in some) == pytest.approx(100, abs=30)
+
+
+@pytest.mark.parametrize("place", [(0.5, 0.5), (0.01, 0.99), (0.7, 0.2)])
+def test_a_focused_view_shows_its_place_in_the_middle_as_far_as_the_image_reaches(place):
+    from PIL import Image
+
+    source = (400, 300)
+    mask = np.zeros((300, 400), dtype=np.uint8)
+    x, y = int(place[0] * 400), int(place[1] * 300)
+    mask[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 1
+    plain = draw_view(Key.of(3), source, 300, 100, (1.0, 1.0))
+    view = draw_view(Key.of(3), source, 300, 100, (1.0, 1.0), place)
+    assert (view.shown, view.flip) == (plain.shown, plain.flip)
+    rows, columns = np.nonzero(view_mask(Image.fromarray(mask), view) == 1)
+    assert len(rows) > 0
+    if place == (0.5, 0.5):
+        assert abs(rows.mean() - 50) <= 2
+        assert abs(columns.mean() - 50) <= 2
+
+
+def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_folder):
+    folder = open_folder(tiny_folder)
+    split = make_split(folder, "all", 0)
+    count = len(folder.classes)
+    counts = imbalance.count_pixels(split.labeled, folder.pixels, count)
+    rarest = min((n, c) for c, n in enumerate(counts) if n)[1]
+    weights = tuple(1 / n if n else 0.0 for n in counts)
+
+    def shown(focus):
+        common = (split.labeled, (), folder.classes, 48, 32, 4, Key.of(0))
+        batches = TrainingBatches(*common, focus=focus)
+        return torch.cat([batches[i].labeled.mask for i in range(8)])
+
+    plain, focused = shown(None), shown(Focus(1.0, weights))
+    assert torch.equal(plain, shown(Focus(0.0, weights)))
+    assert (focused == rarest).any(dim=(1, 2)).sum() > (plain == rarest).any(dim=(1, 2)).sum()
+
+
+def test_each_setting_takes_the_place_of_the_supervised_loss(batch):
+    from types import SimpleNamespace
+
+    logits, target = batch
+    method = METHODS["supervised"](Network(4, weights="none"))
+    off = {"class_weights": "none", "ohem": 0.0, "dice": 0.0}
+    counts = [5, 3, 2, 0]
+
+    def loss(**on):
+        method.supervised_loss = cross_entropy
+        imbalance.set_loss(method, SimpleNamespace(**{**off, **on}), counts)
+        return method.supervised_loss(logits, target)
+
+    weighted = weighted_cross_entropy(logits, target, inverse_weights(counts))
+    assert torch.equal(loss(), cross_entropy(logits, target))
+    assert method.supervised_loss is cross_entropy
+    assert torch.equal(loss(class_weights="inverse"), weighted)
+    assert torch.equal(loss(ohem=0.2), ohem_cross_entropy(logits, target, 0.7, 6))
+    both = weighted + 0.5 * dice_loss(logits, target)
+    assert torch.allclose(loss(class_weights="inverse", dice=0.5), both)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
+    settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}
+    run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", **TINY, **settings)
+    assert run.scores["miou"]["released"] is not None
+    stored = (run.folder / "config.yaml").read_text()
+    assert "class_weights: effective" in stored
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"class_weights": "invers"}, "Did you mean 'inverse'"),
+        ({"ohem": 2.0}, "--ohem 2.0 is no share"),
+        ({"rare_crops": -0.1}, "--rare-crops -0.1 is no share"),
+        ({"dice": -1.0}, "--dice -1.0 is below 0"),
+        ({"ohem": 0.1, "class_weights": "inverse"}, "use one of them"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_refused(tiny_folder, tmp_path, settings, told):
+    with pytest.raises(ConfigError, match=told):
+        semiseg.train(tiny_folder, out=tmp_path / "run", **TINY, **settings)
+    assert not (tmp_path / "run").exists()
