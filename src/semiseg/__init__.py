@@ -14,8 +14,9 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
-from semiseg.engine.train import train
+from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
+from semiseg.recipes import recipe
 from semiseg.types import Prediction, Run
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ __all__ = [
     "compare",
     "demo",
     "download",
+    "dry_run",
     "evaluate",
     "load",
     "predict",
+    "recipe",
     "split",
     "train",
 ]

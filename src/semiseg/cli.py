@@ -22,8 +22,9 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
 from semiseg.deliver.tables import percent, score_table
-from semiseg.engine.train import train
+from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
+from semiseg.recipes import names, recipe
 
 if TYPE_CHECKING:
     from semiseg.methods.base import Method
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = _spelled_out(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        words = _with_recipe(words)
         parser = _parser(words)
         values = _parsed(parser, words)
         command = values["subcommand"]
@@ -135,7 +137,11 @@ def _dashed(name: str) -> str:
 def _run(command: str, values: dict[str, Any]) -> None:
     """Call the function and print what it found."""
     as_json = values.pop("json", False)
-    values.pop("config", None)
+    for name in ("config", "recipe"):
+        values.pop(name, None)
+    if values.pop("dry_run", False):
+        print(dry_run(**values).text())
+        return
     result = COMMANDS[command](**values)
     if command == "check":
         print(json.dumps(result.to_dict(), indent=2) if as_json else result.text())
@@ -172,6 +178,10 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
         sub = _Parser(description=text, formatter_class=_Help)
         if name == "train":
             sub.add_argument("--config", action="config", help="settings from a YAML file")
+            sub.add_argument("--recipe", help=f"defaults under a name: {', '.join(names())}")
+            sub.add_argument(
+                "--dry_run", action="store_true", help="build all, take a small step, extrapolate"
+            )
         sub.add_function_arguments(function, skip={"options"}, as_positional=True)
         if name in ("check", "evaluate"):
             sub.add_argument("--json", action="store_true", help="print what was found as JSON")
@@ -184,6 +194,15 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
             _add_shared(sub, words)
         commands.add_subcommand(name, sub, help=text)
     return parser
+
+
+def _with_recipe(words: list[str]) -> list[str]:
+    """The words of `train` with the settings of its recipe before them, so that they prevail."""
+    if words[:1] != ["train"] or not (name := _flag_value(words, "--recipe", "")):
+        return words
+    method = _method_name(words, default="") or None
+    flags = [f"--{k}={json.dumps(v)}" for k, v in recipe(name, method).items()]
+    return ["train", *(flag.replace('"', "") for flag in flags), *words[1:]]
 
 
 def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
@@ -213,11 +232,11 @@ def _flag_value(words: Sequence[str], flag: str, default: str) -> str:
     return default
 
 
-def _method_name(words: Sequence[str]) -> str:
+def _method_name(words: Sequence[str], default: str = "css") -> str:
     """The method that the words, or the configuration file they name, ask for."""
     import yaml
 
-    name = "css"
+    name = default
     for i, word in enumerate(words):
         flag, equals, value = word.partition("=")
         value = value if equals else "".join(words[i + 1 : i + 2])

@@ -22,6 +22,10 @@ class ConfigError(SemisegError):
     """A setting, a name or a combination of settings cannot be used."""
 
 
+class HubError(ConfigError):
+    """Pretrained weights could not be fetched."""
+
+
 class RunError(SemisegError):
     """A run folder cannot be written, read or continued."""
 

@@ -31,10 +31,10 @@ class Split:
         unlabeled: all other training images; their masks, if any, are not named here.
         val: validation images.
         notes: sentences on what was held out, hidden or left uncovered.
-        hidden: those of the unlabelled images that do have a mask, with it. They are for the
-            diagnostics alone: nothing here is ever taught.
         source: where a file listed the labelled images, its `file` and the first 16 hex digits of
             its `sha256`; else empty.
+        hidden: those of the unlabelled images that do have a mask, with it. They are for the
+            diagnostics alone: nothing here is ever taught.
     """
 
     labeled: tuple[Sample, ...]

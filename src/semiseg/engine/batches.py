@@ -35,6 +35,8 @@ class TrainingBatches(Dataset[Batch]):
         value_range: the values that are black and white, see `read_image`.
         focus: where crops of labelled images are centred, if not anywhere.
         scale: range of the random factor on the working size.
+        rank: the process that asks, from 0.
+        world: how many processes share each batch; it is a multiple of them.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class TrainingBatches(Dataset[Batch]):
         value_range: tuple[float, float] | None = None,
         focus: Focus | None = None,
         scale: tuple[float, float] = (0.75, 1.5),
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.focus, self.scale = focus, scale
+        self.rank, self.world = rank, world
         self.size, self.crop, self.batch = size, crop, batch
         self.decoded = Decoded(math.ceil(size * scale[1]), classes, value_range)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
@@ -60,8 +65,10 @@ class TrainingBatches(Dataset[Batch]):
         )
 
     def __getitem__(self, index: int) -> Batch:
-        """The batch of micro step `index`; images uint8, `(B, 3, H, W)`."""
-        positions = range(index * self.batch, (index + 1) * self.batch)
+        """This process's part of the batch of micro step `index`; images uint8, `(B, 3, H, W)`."""
+        part = self.batch // self.world
+        first = index * self.batch + self.rank * part
+        positions = range(first, first + part)
         labeled = Labeled(*map(torch.stack, zip(*map(self._labeled, positions), strict=True)))
         if self.unlabeled is None:
             return Batch(labeled, None, index)

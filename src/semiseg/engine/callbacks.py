@@ -57,6 +57,8 @@ class Looks(Callback):
             return
         found = {k: v["miou"] for k, v in pl_module.look(self.loader).items()}
         values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}
+        if not trainer.is_global_zero:
+            return
         if self.diagnostics is not None:
             values |= self.diagnostics.look(pl_module)
         for logger in trainer.loggers:

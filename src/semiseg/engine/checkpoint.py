@@ -149,7 +149,10 @@ class Checkpoints(Callback):
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
             return
-        late = time.monotonic() - self._saved_time > _SECONDS
+        # Clocks and signals differ between processes, but all of them have to save.
+        agreed = trainer.strategy.reduce_boolean_decision
+        late = agreed(time.monotonic() - self._saved_time > _SECONDS, all=False)
+        self.interrupted = agreed(self.interrupted, all=False)
         if late or self.interrupted or is_look(step, self.total, self.looks):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()

@@ -19,6 +19,7 @@ from semiseg.evaluation.inference import Scene, segmenter, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
 from semiseg.model.encoders import Normalization
+from semiseg.model.ranks import ranks, sum_over_ranks
 from semiseg.types import Batch, Losses, Step
 
 OptimizerName = Literal["adamw", "sgd"]
@@ -80,6 +81,8 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One micro batch: seed the global generators from the key, compute, log."""
         key = self.key.child("step", batch.number)
+        if ranks() > 1:
+            key = key.child("rank", self.global_rank)
         key.seed_globals()
         step = Step(self.global_step, self.steps, key)
         losses = self.method.compute(batch.labeled, batch.unlabeled, step)
@@ -137,7 +140,7 @@ class TrainingModule(L.LightningModule):
         """Score each network on the validation images, at the size of their masks.
 
         Args:
-            loader: the images, one at a time.
+            loader: this process's images, one at a time.
 
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
@@ -153,7 +156,10 @@ class TrainingModule(L.LightningModule):
                 found = segment.read(segment.maps(images), 0, images, (len(mask), mask.shape[1]))
                 confusion[name] += confusion_matrix(torch.from_numpy(found.mask), mask, count)
         self.method.train()
-        result = {name: scores(table, self.names) for name, table in confusion.items()}
+        result = {
+            name: scores(sum_over_ranks(table.to(self.device)).cpu(), self.names)
+            for name, table in confusion.items()
+        }
         self.looks.append({"step": self.global_step, **result})
         self.look_seconds.append(time.monotonic() - began)
         self._stepped = None  # the time to the next step holds this look

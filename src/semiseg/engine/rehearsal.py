@@ -1,0 +1,175 @@
+"""The dry run: one small step of a training, and what it says about the whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from semiseg.engine.devices import quiet, trainer_settings
+from semiseg.engine.module import TrainingModule
+from semiseg.types import Batch
+
+_IMAGES = 2
+_MULTIPLE = 32
+_GIB = 2**30
+
+
+class Rehearsal(NamedTuple):
+    """What one small step says about a training.
+
+    Attributes:
+        device: the kind of device that it ran on.
+        crop: side of the step's crops, in pixels; it had 2 labelled and 2 unlabelled images.
+        parameters: of the student.
+        operations: floating-point operations of the step, forward and backward.
+        step_operations: of a step of the training.
+        memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
+            what was kept for the backward pass.
+        step_memory: of a step of the training, on each device.
+        seconds: of the step, without reading images.
+        hours: of the training on as many such devices, without validations.
+        whole: the training in words.
+    """
+
+    device: str
+    crop: int
+    parameters: int
+    operations: int
+    step_operations: int
+    memory: int
+    step_memory: int
+    seconds: float
+    hours: float
+    whole: str
+
+    def text(self) -> str:
+        """A line for each figure."""
+        this = f"this step of 2 + 2 images at {self.crop} x {self.crop}"
+        return "\n".join(
+            (
+                f"parameters  {self.parameters / 1e6:.1f} million",
+                f"operations  {self.operations / 1e12:.3g} TFLOP {this}; "
+                f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
+                f"memory      {self.memory / _GIB:.2f} GiB this step; about "
+                f"{self.step_memory / _GIB:.1f} GiB on each device",
+                f"time        {self.seconds:.1f} s this step, the first one; about "
+                f"{self.hours:,.1f} hours in all on such a device ({self.device})",
+            )
+        )
+
+
+def rehearse(
+    module: TrainingModule,
+    loader: Callable[[int], DataLoader[Batch]],
+    s: SimpleNamespace,
+    kind: str,
+    world: int,
+) -> Rehearsal:
+    """Take a step of 2 + 2 images at half crop, and extrapolate.
+
+    Work and memory are taken to grow with the number of pixels; what a loss does by class does not,
+    and is small beside the network.
+
+    Args:
+        module: what would be trained.
+        loader: gives a loader of one such batch for a crop.
+        s: the settings of the training.
+        kind: the device's kind.
+        world: the devices that it is meant for.
+    """
+    crop = max(_MULTIPLE, s.crop // 2 // _MULTIPLE * _MULTIPLE)
+    ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)
+    fixed = _fixed(module, s.optimizer)
+    clock, kept = _Clock(), _Kept(module)
+    trainer = L.Trainer(
+        **trainer_settings(s.accelerator, 1, 1),
+        precision=s.precision,
+        max_steps=1,
+        logger=False,
+        callbacks=[clock],
+        **quiet(),
+    )
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(kept.pack, kept.unpack):
+        trainer.fit(module, loader(crop))
+    operations = counter.get_total_flops()
+    devices = f" on {world} devices" if world > 1 else ""
+    half = f"{s.batch} + {s.batch} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
+    return Rehearsal(
+        device=kind,
+        crop=crop,
+        parameters=sum(p.numel() for p in module.method.student.parameters()),
+        operations=operations,
+        step_operations=round(operations * ratio * s.accumulate),
+        memory=fixed + kept.bytes,
+        step_memory=fixed + round(kept.bytes * ratio / world),
+        seconds=clock.seconds,
+        hours=clock.seconds * ratio * s.accumulate * s.steps / world / 3600,
+        whole=half,
+    )
+
+
+def _fixed(module: TrainingModule, optimizer: str) -> int:
+    """Bytes that do not depend on the batch."""
+    student = sum(p.numel() * p.element_size() for p in module.method.student.parameters())
+    everything = sum(t.numel() * t.element_size() for t in module.state_dict().values())
+    return int(everything) + int(student) * (1 + (1 if optimizer == "sgd" else 2))
+
+
+class _Clock(Callback):
+    """The time of the step."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """The batch is on the device."""
+        self.seconds = -_now(pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """The step is taken."""
+        self.seconds += _now(pl_module)
+
+
+def _now(module: L.LightningModule) -> float:
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    return time.monotonic()
+
+
+class _Kept:
+    """Counts the bytes that are kept for the backward pass; parameters are not."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.seen = {p.untyped_storage().data_ptr() for p in module.parameters()}
+        self.bytes = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        """A tensor is kept."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.seen:
+            self.seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return tensor
+
+    def unpack(self, tensor: Tensor) -> Tensor:
+        """It is needed."""
+        return tensor

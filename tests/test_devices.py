@@ -1,0 +1,98 @@
+"""Several processes: each takes its part of a batch, all end with one model, one of them writes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from semiseg.data.folder import open_folder
+from semiseg.draws import Key
+from semiseg.engine.batches import TrainingBatches
+from semiseg.engine.devices import Place, part_of
+from semiseg.errors import ConfigError
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+import semiseg
+from semiseg.engine.module import TrainingModule
+
+data, out = map(Path, sys.argv[1:])
+
+def keep(self):
+    state = {k: v.clone() for k, v in self.method.named_parameters()}
+    buffers = {k: v.clone() for k, v in self.method.named_buffers() if "prototypes" in k}
+    torch.save({**state, **buffers}, out.with_name(f"rank{self.global_rank}.pt"))
+
+TrainingModule.on_train_end = keep
+run = semiseg.train(
+    data, out=out, method="css", weights="none", size=48, crop=32, batch=4, steps=2, looks=1,
+    workers=0, accelerator="cpu", devices=2, supervised_warmup=0.0, encoder="resnet18",
+)
+print("scores", run.scores["miou"]["released"])
+"""
+
+
+@pytest.mark.distributed
+def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        words, env=env, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    assert any("prototypes" in key for key in ours)
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        assert torch.equal(value, theirs[key]), key
+    # One process speaks and writes.
+    assert done.stdout.count("scores") == 1
+    assert done.stderr.count("mIoU on val") == 1
+    assert (tmp_path / "run" / "scores.json").is_file()
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) <= 4
+    assert len(list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"script.py", "run", "rank0.pt", "rank1.pt"}
+
+
+def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
+    folder = open_folder(tiny_folder)
+    labeled = [s for s in folder.train if s.mask]
+    unlabeled = [s for s in folder.train if not s.mask]
+
+    def batch(index, *rank):
+        data = TrainingBatches(
+            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), None, (0.75, 1.5), *rank
+        )
+        found = data[index]
+        return [*found.labeled, *found.unlabeled]
+
+    for index in (0, 3):
+        whole, parts = batch(index), zip(batch(index, 0, 2), batch(index, 1, 2), strict=True)
+        for tensor, both in zip(whole, parts, strict=True):
+            assert torch.equal(tensor, torch.cat(both))
+
+
+@pytest.mark.parametrize(
+    ("batch", "place", "part"),
+    [
+        (16, Place("cuda", 1, 0, 4), 4),
+        (4, Place("cuda", 1, 0, 4), 1),  # SyncBN counts all four
+        (4, Place("cpu", 1, 1, 2), 2),
+        (2, Place("cpu", 1, 0, 1), 2),
+    ],
+)
+def test_the_total_batch_is_dealt_out(batch, place, part):
+    assert part_of(batch, place) == part
+
+
+@pytest.mark.parametrize(
+    ("batch", "place"), [(6, Place("cuda", 1, 0, 4)), (2, Place("cpu", 1, 0, 2))]
+)
+def test_a_batch_that_cannot_be_dealt_out_is_refused(batch, place):
+    with pytest.raises(ConfigError, match=f"--batch {batch} .*multiple of {place.world}"):
+        part_of(batch, place)
