@@ -9,6 +9,7 @@ from semiseg._version import __version__
 from semiseg.deliver.check import check
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.engine.train import train
@@ -30,6 +31,7 @@ __all__ = [
     "check",
     "demo",
     "evaluate",
+    "export",
     "load",
     "predict",
     "train",

@@ -18,6 +18,7 @@ from semiseg.deliver.check import check
 from semiseg.deliver.compare import percent, score_table
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "demo": demo,
 }
 
@@ -126,6 +128,10 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "export":
+        ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
+        told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
+        print(f"{result.path}: {told}")
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
