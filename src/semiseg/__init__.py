@@ -11,6 +11,7 @@ from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
@@ -37,6 +38,7 @@ __all__ = [
     "download",
     "dry_run",
     "evaluate",
+    "export",
     "load",
     "predict",
     "recipe",

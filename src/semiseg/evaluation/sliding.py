@@ -106,29 +106,30 @@ class Segmenter:
 
     def _augmented(self, picture: Image.Image, images: Images) -> Maps:
         """The mean over scales and mirror images; logits are the logarithm of the probabilities."""
-        centres = [(np.arange(-(-n // STRIDE)) + 0.5) * STRIDE / n for n in images.shape[-2:]]
-        probability: Floats = np.float32(0)
-        similarity: Floats | None = None
+        height, width = images.shape[-2:]
+        up, across = _centres(height), _centres(width)
+        views = []
         for scale in _SCALES:
             view = to_array(picture, round(scale * self.size))
-            for mirrored in (False, True):
-                maps = self.maps(np.ascontiguousarray(view[..., ::-1]) if mirrored else view)
-                place = centres[0], 1 - centres[1] if mirrored else centres[1]
-                rows, columns = (
-                    interpolation(c * n / STRIDE - 0.5, cells)
-                    for c, n, cells in zip(
-                        place, view.shape[-2:], maps.logits.shape[-2:], strict=True
-                    )
+            views.append((self.maps(view), view.shape, across))
+            mirrored = self.maps(np.ascontiguousarray(view[..., ::-1]))
+            views.append((mirrored, view.shape, 1 - across))
+        probability: list[Floats] = []
+        similarity: list[Floats] = []
+        for maps, shape, place in views:
+            rows, columns = (
+                interpolation(centres * n / STRIDE - 0.5, cells)
+                for centres, n, cells in zip(
+                    (up, place), shape[-2:], maps.logits.shape[-2:], strict=True
                 )
-                parts = np.exp(maps.logits - maps.logits.max(axis=1, keepdims=True))
-                parts /= parts.sum(axis=1, keepdims=True)
-                probability = probability + rows @ parts @ columns.T
-                if maps.similarity is not None:
-                    found = rows @ maps.similarity @ columns.T
-                    similarity = found if similarity is None else similarity + found
-        count = 2 * len(_SCALES)
-        mean = np.maximum(probability / count, np.finfo(np.float32).tiny)
-        return Maps(np.log(mean), None if similarity is None else similarity / count)
+            )
+            parts = np.exp(maps.logits - maps.logits.max(axis=1, keepdims=True))
+            parts /= parts.sum(axis=1, keepdims=True)
+            probability.append(rows @ parts @ columns.T)
+            if maps.similarity is not None:
+                similarity.append(rows @ maps.similarity @ columns.T)
+        mean = np.maximum(np.mean(probability, axis=0), np.finfo(np.float32).tiny)
+        return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
 
 
 def to_array(picture: Image.Image, size: int) -> Images:
@@ -153,7 +154,7 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
     for place in places:
         cells = _cells(place)
         count = cells.stop - cells.start
-        ramp = (np.arange(count, dtype=np.float32) + 0.5) / margin
+        ramp = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(margin)
         weight = np.ones(count, np.float32)
         if place.start:
             weight = np.minimum(weight, ramp)
@@ -162,6 +163,12 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
         total[cells] += weight
         weights.append(weight)
     return [(p, w / total[_cells(p)]) for p, w in zip(places, weights, strict=True)]
+
+
+def _centres(length: int) -> NDArray[np.float64]:
+    """Where the cells of a map have their centres, as shares of the image's length."""
+    centres: NDArray[np.float64] = (np.arange(-(-length // STRIDE)) + 0.5) * (STRIDE / length)
+    return centres
 
 
 def _cells(pixels: slice) -> slice:

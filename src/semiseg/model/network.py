@@ -160,7 +160,10 @@ class Network(nn.Module):
         if any(pad):
             x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean colour
         features = self.decoder(self.encoder(x))
-        features = features[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+        return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+
+    def heads(self, features: Tensor) -> Output:
+        """What the heads make of the decoder's map `(B, width, h, w)`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
 
