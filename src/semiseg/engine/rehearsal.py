@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -99,8 +100,11 @@ def rehearse(
         callbacks=[clock],
         **quiet(),
     )
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(kept.pack, kept.unpack):
-        trainer.fit(module, loader(crop))
+    with warnings.catch_warnings():
+        # Lightning's advice on workers, and its use of torch under the counter.
+        warnings.filterwarnings("ignore", module="lightning")
+        with FlopCounterMode(display=False) as counter, saved_tensors_hooks(kept.pack, kept.unpack):
+            trainer.fit(module, loader(crop))
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
     half = f"{s.batch} + {s.batch} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
