@@ -306,7 +306,8 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
 def test_mixed_precision_changes_the_losses_little(name, dtype, number):
     """Also on the first step, when no class has a prototype.
 
-    Pseudo-labels are left out: in this untrained network many lie near a threshold.
+    Pseudo-labels are left out: in this untrained network many lie near a threshold. The rest may
+    differ by a tenth: eight bits, through all layers of a network without trained scales.
     """
 
     def terms(enabled):
@@ -317,7 +318,7 @@ def test_mixed_precision_changes_the_losses_little(name, dtype, number):
             losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
         return {k: v for k, v in values(losses.terms).items() if k != "unsupervised"}
 
-    assert terms(True) == pytest.approx(terms(False), rel=0.05)
+    assert terms(True) == pytest.approx(terms(False), rel=0.1)
 
 
 # CSS: the whole step
