@@ -7,8 +7,9 @@ Each case runs in a process of its own on one thread: forward and backward of `d
 `contrastive_loss` on `(4, 256, side, side)` representations, 256 anchors and 512 negatives a class.
 Memory is what the first call adds at its peak to a process that holds the inputs (Linux: the peak
 is reset before the call); the gradient, as large as the representations, is part of it. Time is the
-processor's, the least of several calls, so that it hardly depends on what else the machine does. Then both losses are drawn many times on a small case, and the
-differences of their means are set against their standard errors.
+processor's, the least of several calls, so that it hardly depends on what else the machine does.
+Then both losses are drawn many times on a small case, and the differences of their means are set
+against their standard errors.
 """
 
 from __future__ import annotations
