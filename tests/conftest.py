@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semiseg.data.masks import Classes
 from semiseg.data.synthetic import write_scenes
 
 
@@ -155,3 +156,40 @@ def drawn_tree(tmp_path: Path) -> Callable[..., Path]:
 def official_tree(drawn_tree: Callable[..., Path]) -> Callable[[str], Path]:
     """Writes the official tree of a data set by its name: four labelled images or more, two val."""
     return lambda name: drawn_tree(name, _TREES[name])
+
+
+def _release(folder: Path, prototypes: bool) -> Path:
+    """A model of random weights, as a training would have left it behind."""
+    import torch
+
+    from semiseg.draws import Key
+    from semiseg.model.network import Network
+    from semiseg.model.release import save_release
+
+    names = ("field", "house", "road", "tree", "pond")  # as many as the drawn scenes have
+    colors = tuple((50 * i, 255 - 50 * i, 128) for i in range(len(names)))
+    classes = Classes(names, colors, "ids", tuple(range(len(names))))
+    Key.of(0, "test").seed_globals()
+    network = Network(len(names), "lcnet_035", "fpn", weights="none")
+    network.spec["crop"] = 64
+    torch.nn.init.normal_(network.logit_head.weight, std=3)
+    tensors = {}
+    if prototypes:
+        network.add_representation_head(8)
+        seen = torch.tensor([True, True, True, True, False])
+        tensors = {"prototypes": torch.randn(len(names), 8), "seen": seen}
+    about = {"method": "css" if prototypes else "supervised"}
+    save_release(folder, network.eval(), classes, 48, None, tensors, about)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def css_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of random weights that has prototypes of four of five classes."""
+    return _release(tmp_path_factory.mktemp("css"), True)
+
+
+@pytest.fixture(scope="session")
+def plain_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of random weights without prototypes."""
+    return _release(tmp_path_factory.mktemp("plain"), False)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as tv
 
-from semiseg.augment.strong import LABELED, STRONG, Photometry, change
+from semiseg.augment.strong import LABELED, STRONG, Photometry, _blur, _recolor, change, color_map
 from semiseg.draws import Key
 
 PHOTOMETRIES = pytest.mark.parametrize("photometry", [LABELED, STRONG], ids=["labeled", "strong"])
@@ -143,3 +144,86 @@ def test_the_least_crop_can_be_blurred():
     image = picture(32, 32)
     widest = STRONG._replace(p_blur=1.0, blur=(1.15, 1.15))
     assert change(image, widest, Key.of(0)).shape == (3, 32, 32)
+
+
+# --- the formulas
+
+
+def grey(image):
+    return (torch.tensor([0.299, 0.587, 0.114]).double()[:, None, None] * image).sum(0)
+
+
+def one_by_one(image, order, amounts):
+    """The changes after one another in double precision, by their definitions."""
+    x = image.double()
+    for change_ in order:
+        amount = amounts[change_]
+        if change_ == 0:
+            x = x * amount
+        elif change_ == 1:
+            x = amount * x + (1 - amount) * grey(x).mean()
+        elif change_ == 2:
+            x = amount * x + (1 - amount) * grey(x)
+        else:  # Rodrigues' formula about the axis of greys
+            angle = torch.tensor(2 * np.pi * amount).double()
+            axis = torch.full((3, 1, 1), 3**-0.5).double().expand_as(x)
+            across = torch.linalg.cross(axis, x, dim=0)
+            along = axis * (axis * x).sum(0)
+            x = x * angle.cos() + across * angle.sin() + along * (1 - angle.cos())
+    return x.clamp(0, 255)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_matrix_is_the_changes_after_one_another(seed):
+    rng = np.random.default_rng(seed)
+    image = torch.from_numpy(rng.integers(0, 256, (3, 40, 56), dtype=np.uint8))
+    order, amounts = (
+        rng.permutation(4).tolist(),
+        [*rng.uniform(0.5, 1.5, 3), rng.uniform(-0.5, 0.5)],
+    )
+    expected = one_by_one(image, order, amounts)
+    assert (_recolor(image, order, amounts).double() - expected).abs().max() <= 0.6
+
+
+def test_red_turns_towards_green():
+    matrix, offset = color_map([3], [1, 1, 1, 1 / 3], np.zeros(3))
+    np.testing.assert_allclose(matrix @ [1, 0, 0] + offset, [0, 1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.25])
+@pytest.mark.parametrize(
+    ("number", "theirs"),
+    list(enumerate([tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation])),
+)
+def test_each_factor_is_torchvision_s(number, theirs, factor):
+    """To their cutting off where we round, and their whole mean."""
+    image = picture(low=0, high=255)
+    amounts = [1.0, 1.0, 1.0, 0.0]
+    amounts[number] = factor
+    ours = _recolor(image, [number], amounts).int()
+    assert (ours - theirs(image, factor).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [0.15, 0.3, 0.5, 0.8, 1.15])
+def test_the_blur_is_torchvision_s_to_a_level_or_two(sigma):
+    """Its weights are multiples of 1/256; noise from black to white shows most of it."""
+    image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0))
+    side = 2 * max(1, round(3 * sigma)) + 1
+    exact = tv.gaussian_blur(image.double(), [side, side], [sigma, sigma])
+    difference = (_blur(image.to(torch.uint8), sigma).double() - exact).abs()
+    assert difference.max() <= 2
+    assert difference.mean() <= 0.5
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    image = torch.randint(256, (3, 224, 224), generator=torch.Generator().manual_seed(0))
+    image = image.to(torch.uint8)
+    before = torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            made.append([change(image, STRONG, Key.of(i)) for i in range(6)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *made))

@@ -28,6 +28,7 @@ TINY = {
     "looks": 1,
     "workers": 0,
     "accelerator": "cpu",
+    "diagnostics": False,
 }
 
 

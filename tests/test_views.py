@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from semiseg.augment.weak import (
     View,
@@ -31,6 +30,10 @@ def drawn(
     return [draw_view(Key.of(0, i), source, size, crop, scale) for i in range(count)]
 
 
+def shown_image(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    return view_image(image, view).permute(1, 2, 0).numpy()
+
+
 def unflipped(array: NDArray[np.generic], view: View) -> NDArray[np.generic]:
     return array[:, ::-1] if view.flip else array
 
@@ -52,8 +55,8 @@ def test_at_its_own_size_an_image_is_shown_as_it_is_or_mirrored() -> None:
     image = noise(40, 40)
     mask = image[..., 0] // 32
     for view in drawn(8, (40, 40), 40, 40, AS_IT_IS):
-        assert np.array_equal(unflipped(view_image(Image.fromarray(image), view), view), image)
-        assert np.array_equal(unflipped(view_mask(Image.fromarray(mask), view), view), mask)
+        assert np.array_equal(unflipped(shown_image(image, view), view), image)
+        assert np.array_equal(unflipped(view_mask(mask, view), view), mask)
         assert view_valid(view).all()
 
 
@@ -63,7 +66,7 @@ def test_a_crop_is_a_part_of_a_larger_image() -> None:
     for view in drawn(20, (64, 48), 48, 32, AS_IT_IS):
         left, top = round(view.box[0]), round(view.box[1])
         part = image[top : top + 32, left : left + 32]
-        assert np.array_equal(unflipped(view_image(Image.fromarray(image), view), view), part)
+        assert np.array_equal(unflipped(shown_image(image, view), view), part)
         assert view_valid(view).all()
         places.add((left, top))
     assert len(places) > 15
@@ -77,21 +80,21 @@ def test_a_smaller_image_is_padded_and_the_padding_is_known() -> None:
         rows = np.flatnonzero(valid.any(1))
         assert np.array_equal(rows, np.arange(rows[0], rows[0] + 20))
         assert valid[rows].all()
-        seen = view_mask(Image.fromarray(mask), view)
+        seen = view_mask(mask, view)
         assert (seen[valid] == 3).all()
         assert (seen[~valid] == 255).all()
-        shown = view_image(Image.fromarray(image), view)
+        shown = shown_image(image, view)
         assert len(np.unique(shown[~valid], axis=0)) == 1
         left = round(view.box[0])
         assert np.array_equal(unflipped(shown, view)[rows], image[:, left : left + 32])
 
 
 def test_image_mask_and_valid_are_flipped_together() -> None:
-    image, mask = Image.fromarray(noise(30, 20)), Image.fromarray(noise(30, 20)[..., 0])
+    image, mask = noise(30, 20), noise(30, 20)[..., 0]
     view = draw_view(Key.of(1), (30, 20), 20, 48, (0.7, 0.9))
     here, there = (view._replace(flip=flip) for flip in (False, True))
     assert 0 < view_valid(here).mean() < 1
-    assert np.array_equal(view_image(image, there), view_image(image, here)[:, ::-1])
+    assert np.array_equal(shown_image(image, there), shown_image(image, here)[:, ::-1])
     assert np.array_equal(view_mask(mask, there), view_mask(mask, here)[:, ::-1])
     assert np.array_equal(view_valid(there), view_valid(here)[:, ::-1])
 
@@ -105,10 +108,10 @@ def test_an_image_that_spells_the_mask_still_does_so_in_its_view(
     """Away from edges, where resampling mixes colours."""
     blocks = np.random.default_rng(0).integers(len(COLORS), size=(20, 20))
     ids = np.kron(blocks, np.ones((16, 16), int))[: source[1], : source[0]].astype(np.uint8)
-    image, mask = Image.fromarray(COLORS[ids]), Image.fromarray(ids)
+    image, mask = COLORS[ids], ids
     compared = 0
     for view in drawn(25, source, size, crop, (0.75, 1.5)):
-        seen, shown = view_mask(mask, view), view_image(image, view)
+        seen, shown = view_mask(mask, view), shown_image(image, view)
         around = np.lib.stride_tricks.sliding_window_view(seen, (7, 7))
         inner = (around == around[..., :1, :1]).all((-1, -2)) & (around[..., 0, 0] != 255)
         middle = slice(3, -3), slice(3, -3)
@@ -128,9 +131,9 @@ def test_edges_of_image_and_mask_fall_on_the_same_pixels(upright: bool, factor: 
     image = np.repeat(mask[..., None] // 7 * np.uint8(255), 3, axis=2)
     wrong = []
     for view in drawn(20, (60, 60), 60, 40, (factor, factor)):
-        seen = view_mask(Image.fromarray(mask), view)
+        seen = view_mask(mask, view)
         assert set(np.unique(seen)) <= {0, 7, 255}
-        shown = view_image(Image.fromarray(image), view)[..., 0]
+        shown = shown_image(image, view)[..., 0]
         clear = (seen != 255) & (np.abs(shown.astype(int) - 128) > 16)
         wrong.append(((shown > 128) != (seen == 7))[clear].mean())
     assert np.mean(wrong) < 0.005
@@ -180,8 +183,8 @@ def test_sources_of_any_shape_give_whole_views() -> None:
     for number, (width, height) in enumerate(sources):
         size, crop = (int(x) for x in rng.integers(8, 64, 2))
         view = draw_view(Key.of(number), (width, height), size, crop, (0.5, 2.0))
-        image, mask = Image.new("RGB", (width, height)), Image.new("L", (width, height))
-        assert view_image(image, view).shape == (crop, crop, 3)
+        image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+        assert view_image(image, view).shape == (3, crop, crop)
         valid = view_valid(view)
         assert valid.any()
         assert np.array_equal(view_mask(mask, view) == 0, valid)

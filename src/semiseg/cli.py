@@ -19,6 +19,7 @@ from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
 from semiseg.deliver.tables import percent, score_table
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "export": export,
     "demo": demo,
     "split": split,
     "download": download,
@@ -162,6 +164,10 @@ def _run(command: str, values: dict[str, Any]) -> None:
         for name, told in result.failed.items():
             print(f"semiseg: {name} failed: {told}", file=sys.stderr)
         sys.exit(2 if result.failed else 0)
+    elif command == "export":
+        ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
+        told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
+        print(f"{result.path}: {told}")
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

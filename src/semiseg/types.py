@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 IGNORE_INDEX = 255
 """The label of pixels that are neither taught nor scored."""
 
+STRIDE = 4
+"""Pixels of the image, a side, to a cell of a network's maps."""
+
 
 class Sample(NamedTuple):
     """One image on disk, with its mask where it has one.
@@ -142,10 +145,28 @@ class Prediction(NamedTuple):
     Attributes:
         mask: `(H, W)` uint8 class indices.
         confidence: `(H, W)` float32, the softmax probability of that class.
+        nearest: `(H, W)` uint8, the class of the nearest prototype: what representation space would
+            say. None for a model without prototypes.
+        similarity: `(H, W)` float32 in 0..1, how sure representation space is of `nearest`
+            (Eq. 5 of CSS). None likewise.
+        probabilities: `(C, H, W)` float16, the softmax of the logits, where they were asked for.
     """
 
     mask: NDArray[np.uint8]
     confidence: NDArray[np.float32]
+    nearest: NDArray[np.uint8] | None = None
+    similarity: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float16] | None = None
+
+    def doubtful(self, threshold: float) -> NDArray[np.bool_]:
+        """`(H, W)` bool, where the mask is not to be relied upon.
+
+        Args:
+            threshold: a lower confidence is doubtful; so is a pixel whose nearest prototype is of
+                another class.
+        """
+        low: NDArray[np.bool_] = self.confidence < threshold
+        return low if self.nearest is None else low | (self.nearest != self.mask)
 
 
 class Run(NamedTuple):

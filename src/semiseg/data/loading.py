@@ -1,11 +1,19 @@
-"""Which samples a step sees, as a function of the step alone."""
+"""Which samples a step sees, as a function of the step alone; files read ahead of their use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from semiseg.draws import Key
 from semiseg.types import Sample
+
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
+_READERS = 2  # threads; the network needs the cores more
+_AHEAD = 4  # items that are read before they are asked for
 
 
 class Order:
@@ -33,3 +41,24 @@ class Order:
             order = self.key.child(number).numpy().permutation(len(self.samples))
             self._passes[number] = order.tolist()
         return self.samples[self._passes[number][place]]
+
+
+def ahead(read: Callable[[_Item], _Value], items: Iterable[_Item]) -> Iterator[_Value]:
+    """What is read of each item, in order; threads read a few items ahead of who takes them.
+
+    Args:
+        read: spends its time outside of Python, as Pillow's decoders do.
+        items: what to read.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        pending: deque[Future[_Value]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(read, item))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -30,6 +30,7 @@ DRAWN = ".json"
 """The suffix of LabelMe's files."""
 _KINDS: dict[Encoding, str] = {"ids": "ids", "colors": "colours", "labels": "LabelMe's shapes"}
 _NO_LABELS: Mapping[int, str] = MappingProxyType({})
+_TABLE = 1 << 16
 _SMEARED = 256  # more codes than this in one mask is no annotation but a lossy picture
 
 
@@ -95,6 +96,13 @@ class Classes:
         )
         order = np.argsort(known, kind="stable")
         known, index = known[order], index[order]
+        if _few(codes):  # a table is several times as fast as a search
+            table = np.full(_TABLE, -1, dtype=np.int16)
+            small = (known >= 0) & (known < _TABLE)
+            table[known[small][::-1]] = index[small][::-1]  # of equal codes the first counts
+            found = table[codes]
+            if found.min() >= 0:
+                return found.astype(np.uint8)
         place = np.searchsorted(known, codes).clip(max=len(known) - 1)
         if not np.array_equal(known[place], codes):
             strange = np.unique(codes[known[place] != codes])
@@ -209,6 +217,11 @@ def read_mask(path: Path, classes: Classes) -> Image.Image:
     return Image.fromarray(classes.encode(values, path, labels))
 
 
+def _few(codes: NDArray[np.int32]) -> bool:
+    """Whether the codes are small enough to be counted and looked up in tables."""
+    return codes.size > 0 and int(codes.min()) >= 0 and int(codes.max()) < _TABLE
+
+
 class MaskScan(NamedTuple):
     """What was found in one mask.
 
@@ -236,7 +249,12 @@ def scan_mask(path: Path) -> MaskScan:
         DataError: unreadable, or so many codes that the mask must be a lossy picture.
     """
     codes, encoding, labels = read_codes(path)
-    values, counts = np.unique(codes, return_counts=True)
+    if _few(codes):
+        counts = np.bincount(codes.ravel())
+        values = np.flatnonzero(counts)
+        counts = counts[values]
+    else:
+        values, counts = np.unique(codes, return_counts=True)
     found = dict(zip(values.tolist(), counts.tolist(), strict=True))
     size = (codes.shape[1], codes.shape[0])
     if encoding == "labels" or path.suffix.lower() == MATLAB:

@@ -27,11 +27,12 @@ from semiseg.data.images import read_image
 from semiseg.data.masks import MaskScan, read_codes, scan_mask
 
 _FORMAT = 1  # to be raised when a scan of the same file would give something else
-_FRESH = 2.0  # seconds; the clock of a file system may be as coarse
 _TINY = 0.01  # the share of a mask's pixels below which a code is no class of this image
 _MIXED_EDGES = 0.2  # drawn masks reach 0.13 when reduced to a fifth; smeared ones start at 0.24
 _TINY_CODES = 4
 ValueRange = tuple[float, float] | None
+FRESH = 2.0
+"""Seconds for which a file is too young to be noted: a file system's clock may be as coarse."""
 
 
 class ImageScan(NamedTuple):
@@ -192,7 +193,7 @@ class ScanCache:
 
     def _note(self, key: str, stamp: list[int], values: list[Any]) -> None:
         # A file of this moment may change once more without another time of change.
-        if stamp and stamp[1] / 1e9 < self._started - _FRESH:
+        if stamp and stamp[1] / 1e9 < self._started - FRESH:
             self._new[key] = [*stamp, *values]
 
     def _read(self) -> dict[str, list[Any]]:
@@ -224,12 +225,13 @@ def _header() -> dict[str, Any]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
-def cache_folder(root: Path) -> Path | None:
-    """Where things about a data folder may be kept; None where that would be within it."""
+def cache_folder(root: Path | None = None) -> Path | None:
+    """Where what may be found out again is kept; None where that would be within a data folder."""
     try:
         named = os.environ.get("SEMISEG_CACHE")
         folder = Path(named) if named else Path.home() / ".cache" / "semiseg"
-        return None if folder.resolve().is_relative_to(root.resolve()) else folder
+        within = root is not None and folder.resolve().is_relative_to(root.resolve())
+        return None if within else folder
     except (OSError, RuntimeError):  # no home, or a loop of links
         return None
 

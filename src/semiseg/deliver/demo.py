@@ -92,7 +92,7 @@ def draw_comparison(data: Path, runs: list[Path]) -> Image.Image:
     from semiseg.data.folder import find_samples
     from semiseg.data.images import read_image
     from semiseg.data.masks import read_mask
-    from semiseg.deliver.model import load
+    from semiseg.deliver.load import load
 
     models = [load(run) for run in runs]
     classes = models[0].classes

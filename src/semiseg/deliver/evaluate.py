@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from semiseg.errors import DataError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from semiseg.deliver.predictor import Predictor
     from semiseg.types import Sample
 
 
@@ -22,7 +27,7 @@ def evaluate(
     """Score a trained model on all masks of one split, at the masks' own size.
 
     Args:
-        run: the run folder.
+        run: the run folder, or a model that was exported as `.onnx`.
         data: a data folder in the layout of `train`.
         split: which of its splits. Where it has no `val`, the images that the training held out.
         dataset: as for `train`.
@@ -32,35 +37,63 @@ def evaluate(
         `miou` and `accuracy` in per cent; `per_class`, by name the `iou`, `dice`, `precision` and
         `recall` in per cent and the true `pixels`; `split`, the number of its `images` and their
         `hash`. A class that neither occurs nor is predicted has None and is left out of the mean.
+        `reliability` says for `confidence`, and for `similarity` where the model has prototypes,
+        the calibration error and the accuracy as doubtful pixels are left out (see
+        `Calibration.found`); then also the `coverage` and `accuracy` of where both spaces `agree`.
 
     Raises:
-        RunError: the folder holds no model that can be read.
-        DataError: the split has no masks, or they do not fit the model's classes.
+        RunError: there is no model that can be read.
+        DataError: the split has no masks, or they do not fit the model's classes or the images.
     """
+    from semiseg.data.splits import list_hash
+    from semiseg.deliver.load import load
+
+    model = load(run, accelerator)
+    samples = _samples(Path(run), Path(data), split, dataset)
+    found = _score(model, samples)
+    return {**found, "split": split, "images": len(samples), "hash": list_hash(samples)}
+
+
+def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
+    """Segment and count."""
+    import numpy as np
     import torch
     from rich.console import Console
     from rich.progress import track
 
-    from semiseg.data.splits import list_hash
-    from semiseg.deliver.model import load
-    from semiseg.evaluation.inference import Scenes, segment
+    from semiseg.data.images import read_image
+    from semiseg.data.loading import ahead
+    from semiseg.data.masks import read_mask
+    from semiseg.evaluation.calibration import Reliability
     from semiseg.evaluation.metrics import confusion_matrix, scores
 
-    model = load(run, accelerator)
-    samples = _samples(Path(run), Path(data), split, dataset)
-    scenes = Scenes(samples, model.classes, model.release.size, model.release.value_range)
+    def look(sample: Sample) -> tuple[Image.Image, Image.Image]:
+        image = read_image(sample.image, model.value_range)
+        return image, read_mask(sample.mask or Path(), model.classes)
+
+    def pictures() -> Iterator[Image.Image]:
+        for picture, mask in ahead(look, samples):
+            waiting.append(mask)
+            yield picture
+
+    waiting: deque[Image.Image] = deque()
+    reliability = Reliability(model.two_spaces)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
     console = Console(stderr=True)
-    for i in track(
-        range(len(scenes)), "evaluate", console=console, disable=not console.is_terminal
+    for sample, found in track(
+        zip(samples, model.stream(pictures()), strict=True),
+        "evaluate",
+        len(samples),
+        console=console,
+        disable=not console.is_terminal,
     ):
-        image, mask = scenes[i]
-        height, width = mask.shape
-        logits = segment(model.network, image.to(model.device), (height, width))
-        confusion += confusion_matrix(logits.argmax(dim=0).cpu(), mask, count)
-    found = scores(confusion, model.classes.names)
-    return {**found, "split": split, "images": len(samples), "hash": list_hash(samples)}
+        truth = np.array(waiting.popleft())
+        if truth.shape != found.mask.shape:
+            raise DataError(f"{sample.mask} is of another size than its image {sample.image}.")
+        confusion += confusion_matrix(torch.from_numpy(found.mask), torch.from_numpy(truth), count)
+        reliability.add(found, truth)
+    return {**scores(confusion, model.classes.names), "reliability": reliability.found()}
 
 
 def _samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:

@@ -1,91 +1,88 @@
-"""`load`: a trained model as an object that segments images."""
+"""A trained network as an object that segments images, and that can be handed on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semiseg.types import Prediction
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+
+from semiseg._version import __version__
+from semiseg.deliver.card import card
+from semiseg.deliver.predictor import Predictor
+from semiseg.errors import RunError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
-
-    from semiseg.data.masks import Classes
     from semiseg.model.release import Release
 
 
-class Model:
+class Model(Predictor, ModelHubMixin):
     """A trained model.
+
+    `save_pretrained(folder)` writes it with a model card, `Model.from_pretrained(folder)` reads it;
+    `push_to_hub` and names of the hub work as the hub's client describes.
 
     Args:
         release: what was read from the run folder.
         device: where to run, as torch names it.
     """
 
-    def __init__(self, release: Release, device: str) -> None:
+    def __init__(self, release: Release, device: str = "cpu") -> None:
+        from semiseg.evaluation.inference import prototypes_of, segmenter
+
         self.release = release
         self.device = device
         self.network = release.network.to(device)
+        segment = segmenter(self.network, release.size, release.tensors)
+        super().__init__(release.about, segment, prototypes_of(release.tensors)[0] is not None)
+        # What the client writes as config.json; all that is needed is in model.json.
+        self._hub_mixin_config = {"library_name": "semiseg", "version": __version__}
 
-    @property
-    def classes(self) -> Classes:
-        """Names, colours and codes of the classes."""
-        return self.release.classes
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:  # noqa: ANN401 - the client's
+        """What the client writes as README.md: the card of the run."""
+        return ModelCard(card(self.about))
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """The contents of `model.json`: method, scores, split and network."""
-        return self.release.about
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write `model.safetensors` and `model.json`; the client writes the rest."""
+        from semiseg.model.release import save_release
 
-    def predict(self, image: Path | str | Image.Image | NDArray[np.uint8]) -> Prediction:
-        """Segment one image.
+        known = {"format", "semiseg", "network", "size", "range", "classes"}
+        r = self.release
+        about = {k: v for k, v in r.about.items() if k not in known}
+        save_release(save_directory, r.network, r.classes, r.size, r.value_range, r.tensors, about)
 
-        Args:
-            image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size.
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        device: str = "cpu",
+    ) -> Model:
+        """Read a folder, or what the hub has under a name."""
+        from semiseg.model.release import load_release
 
-        Returns:
-            Class indices and their confidence, of the image's own size.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        from PIL import Image
-
-        from semiseg.data.images import read_image
-        from semiseg.evaluation.inference import segment, to_working_size
-
-        if isinstance(image, (str, Path)):
-            picture = read_image(Path(image), self.release.value_range)
-        elif isinstance(image, Image.Image):
-            picture = image.convert("RGB")
-        else:
-            picture = Image.fromarray(image).convert("RGB")
-        scaled = to_working_size(picture, self.release.size).to(self.device)
-        logits = segment(self.network, scaled, (picture.height, picture.width))
-        top, label = logits.max(dim=0)
-        confidence = (top - logits.logsumexp(dim=0)).exp()
-        return Prediction(
-            label.to("cpu").numpy().astype("uint8"), confidence.to("cpu").float().numpy()
-        )
-
-
-def load(run: Path | str, accelerator: str = "auto") -> Model:
-    """Load the model of a finished run.
-
-    Args:
-        run: the run folder.
-        accelerator: `auto`, `cpu`, `gpu` or `mps`.
-
-    Returns:
-        The model, ready to predict.
-
-    Raises:
-        RunError: the folder holds no model that can be read.
-        ConfigError: there is no such accelerator here.
-    """
-    from semiseg.model.device import torch_device
-    from semiseg.model.release import load_release
-
-    return Model(load_release(Path(run)), torch_device(accelerator))
+        folder = Path(model_id)
+        if not folder.is_dir():
+            try:
+                folder = Path(
+                    snapshot_download(
+                        model_id,
+                        revision=revision,
+                        cache_dir=cache_dir,
+                        force_download=force_download,
+                        local_files_only=local_files_only,
+                        token=token,
+                        allow_patterns=["model.safetensors", "model.json"],
+                    )
+                )
+            except Exception as error:  # the client raises many kinds
+                reason = str(error).partition("\n")[0]
+                raise RunError(
+                    f"{model_id} is no folder, and could not be loaded from the hub ({reason})."
+                ) from error
+        return cls(load_release(folder), device)

@@ -1,35 +1,54 @@
-"""`predict`: masks, and overlays to look at, for a file or a folder of images."""
+"""`predict`: masks, and what helps to judge them, for any number of images."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semiseg.errors import DataError, RunError
+from semiseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
+    from rich.console import Console
 
-    from semiseg.data.masks import Classes
-
-_OPACITY = 0.5
+    from semiseg.deliver.predictor import Predictor
 
 
 def predict(
-    run: Path, images: Path, *, out: Path, overlay: bool = False, accelerator: str = "auto"
+    run: Path,
+    images: Path,
+    *,
+    out: Path,
+    colors: bool = False,
+    overlay: bool = False,
+    probabilities: bool = False,
+    confidence: bool = False,
+    reliability: bool = False,
+    abstain: float | None = None,
+    tta: bool = False,
+    overwrite: bool = False,
+    accelerator: str = "auto",
 ) -> list[Path]:
-    """Segment an image or all images below a folder.
+    """Segment images: a file, a folder, a pattern or a list.
 
     Args:
-        run: the run folder of a training.
-        images: an image file, or a folder that is searched with its subfolders.
+        run: the run folder of a training, or a model that was exported as `.onnx`.
+        images: an image, a folder that is searched with its subfolders, a pattern in quotes, or a
+            text file with a path a line.
         out: the folder for the masks, one PNG an image, of the image's size and name. Its values
             are the ids of the training masks; where those held colours, the class indices, with
             the colours as the palette.
+        colors: write `colors/NAME.png` too, the mask in RGB.
         overlay: write `overlays/NAME.jpg` too, the mask's colours over the image.
+        probabilities: write `probabilities/NAME.npz` too, those of all classes in half precision.
+        confidence: write `confidence/NAME.png` too, 0 to 255 for 0 to 1.
+        reliability: write `reliability/NAME.png` too. Red is the confidence, green how sure the
+            nearest prototype is, blue whether the two agree. For methods with prototypes.
+        abstain: write 255 where the confidence is below this, or the nearest prototype disagrees.
+        tta: average over three scales and both mirror images, which takes six times as long.
+        overwrite: replace what is there; without it, images whose files are there are passed over.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
@@ -37,85 +56,136 @@ def predict(
 
     Raises:
         DataError: there are no images, or some cannot be read; the others are written all the same.
+        ConfigError: the model has not what a setting needs.
         RunError: no model that can be read, or an output folder that cannot be written.
     """
     from rich.console import Console
-    from rich.progress import track
 
-    from semiseg.data.images import read_image
-    from semiseg.deliver.model import load
+    from semiseg.deliver.inputs import find_images
+    from semiseg.deliver.load import load
 
-    files = _targets(Path(images), Path(out))
-    model = load(run, accelerator)
+    wanted = {
+        "colors": colors,
+        "overlays": overlay,
+        "probabilities": probabilities,
+        "confidence": confidence,
+        "reliability": reliability,
+        "": True,
+    }
+    named = find_images(Path(images), Path(out))
+    files = _targets(named, Path(out), [kind for kind, asked in wanted.items() if asked])
+    left = files if overwrite else {s: t for s, t in files.items() if not _there(t)}
     console = Console(stderr=True)
-    failed: list[str] = []
-    for source, target in track(
-        files.items(), "predict", console=console, disable=not console.is_terminal
-    ):
-        try:
-            picture = read_image(source, model.release.value_range)
-        except DataError as error:
-            failed.append(str(error))
-            continue
-        mask = model.predict(picture).mask
-        _save(model.classes.to_image(mask), target)
-        if overlay:
-            name = target.relative_to(out).with_suffix(".jpg")
-            _save(draw_overlay(picture, mask, model.classes), Path(out) / "overlays" / name)
+    if len(left) < len(files):
+        told = f"{len(files) - len(left)} of {len(files)} images have their files in {out} already"
+        console.print(f"· {told}; --overwrite replaces them", highlight=False, soft_wrap=True)
+    model = load(run, accelerator)
+    _check(model, Path(run), reliability, abstain)
+    failed = _write(model, left, console, abstain, tta)
     if failed:
         raise DataError(
             f"{len(failed)} of {len(files)} images could not be read, the others are in {out}:\n"
-            + "\n".join(failed)
+            + "\n".join(map(str, failed.values()))
         )
-    return list(files.values())
+    return [targets[""] for targets in left.values()]
 
 
-def draw_overlay(image: Image.Image, mask: NDArray[np.uint8], classes: Classes) -> Image.Image:
-    """The image in grey tones of half weight under the classes' colours.
+def _check(model: Predictor, run: Path, reliability: bool, abstain: float | None) -> None:
+    """Refuse what the model cannot give."""
+    from semiseg.types import IGNORE_INDEX
 
-    Args:
-        image: RGB, `(W, H)`.
-        mask: `(H, W)` class indices.
-        classes: their colours.
-    """
-    from PIL import Image
-
-    colors = classes.to_image(mask).convert("RGB")
-    return Image.blend(image, colors, _OPACITY)
-
-
-def _targets(images: Path, out: Path) -> dict[Path, Path]:
-    """The images and the masks to write for them."""
-    from semiseg.data.images import IMAGE_SUFFIXES, list_images
-
-    if not images.exists():
-        raise DataError(f"There is no file or folder {images}.")
-    root = images if images.is_dir() else images.parent
-    files = list_images(images) if images.is_dir() else [images]
-    if out.resolve() != images.resolve():  # masks of an earlier call are no images to segment
-        files = [f for f in files if not f.resolve().is_relative_to(out.resolve())]
-    if not files:
-        raise DataError(
-            f"{images} holds no images; the suffixes {', '.join(IMAGE_SUFFIXES)} are read."
+    if reliability and not model.two_spaces:
+        raise ConfigError(
+            f"--reliability compares logit space with the nearest prototype, and {run} has no "
+            f"prototypes: it was trained by {model.about.get('method', 'another method')}. Use "
+            "--confidence, or a model that was trained by css."
         )
-    names = Counter(f.relative_to(root).with_suffix("") for f in files)
-    targets = {}
-    for file in files:
-        name = file.relative_to(root)
-        # a.jpg and a.png in one folder: keep the suffix, so that neither mask replaces the other.
-        single = names[name.with_suffix("")] == 1
-        targets[file] = out / (name.with_suffix(".png") if single else f"{name}.png")
-    inside = next((s for s, t in targets.items() if t.resolve() == s.resolve()), None)
-    if inside is not None:
-        raise DataError(
-            f"The mask of {inside} would replace the image itself. Choose another --out."
+    if abstain is None:
+        return
+    if not 0 <= abstain <= 1:
+        raise ConfigError(f"--abstain {abstain} is no confidence, from 0 to 1.")
+    classes = model.classes
+    if classes.encoding == "ids" and IGNORE_INDEX in classes.codes:
+        name = classes.names[classes.codes.index(IGNORE_INDEX)]
+        raise ConfigError(
+            f"--abstain writes 255, but in the masks of {run} this means class {name}. Use "
+            "--confidence, which leaves the mask as it is."
         )
+
+
+def _targets(named: dict[str, Path], out: Path, kinds: list[str]) -> dict[Path, dict[str, Path]]:
+    """The images and the files to write for each, by kind."""
+    from semiseg.deliver.outputs import KINDS
+
+    sources = {source.resolve() for source in named.values()}
+    owner: dict[Path, Path] = {}
+    targets: dict[Path, dict[str, Path]] = {}
+    for name, source in named.items():
+        targets[source] = {k: out / k / f"{name}{KINDS[k].suffix}" for k in kinds}
+        for target in targets[source].values():
+            if target.resolve() in sources:
+                raise DataError(
+                    f"{target}, a result of {source}, would replace an image. Choose another --out."
+                )
+            if owner.setdefault(target, source) != source:
+                raise DataError(
+                    f"{owner[target]} and {source} would both be written to {target}. Rename one "
+                    "of them, or segment their folders one by one."
+                )
     return targets
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _there(targets: dict[str, Path]) -> bool:
+    return all(target.is_file() for target in targets.values())
+
+
+def _write(
+    model: Predictor,
+    files: dict[Path, dict[str, Path]],
+    console: Console,
+    abstain: float | None,
+    tta: bool,
+) -> dict[Path, DataError]:
+    """Segment and write; what is said of the images that cannot be read."""
+    from rich.progress import track
+
+    from semiseg.data.loading import ahead
+    from semiseg.deliver.outputs import KINDS, Scene, save
+    from semiseg.types import IGNORE_INDEX
+
+    failed: dict[Path, DataError] = {}
+    waiting: deque[tuple[Path, Image.Image]] = deque()
+    hidden = not console.is_terminal
+
+    def pictures() -> Iterator[Image.Image]:
+        found = ahead(lambda file: read_or_tell(file, model.value_range), files)
+        for file, picture in track(
+            zip(files, found, strict=True), "predict", len(files), console=console, disable=hidden
+        ):
+            if isinstance(picture, DataError):
+                failed[file] = picture
+            else:
+                waiting.append((file, picture))
+                yield picture
+
+    every = any("probabilities" in targets for targets in files.values())
+    for prediction in model.stream(pictures(), tta, every):
+        file, picture = waiting.popleft()
+        mask = prediction.mask
+        if abstain is not None:
+            mask = mask.copy()
+            mask[prediction.doubtful(abstain)] = IGNORE_INDEX
+        scene = Scene(picture, prediction, mask, model.classes)
+        for kind, target in files[file].items():
+            save(scene, KINDS[kind], target)
+    return failed
+
+
+def read_or_tell(file: Path, value_range: tuple[float, float] | None) -> Image.Image | DataError:
+    """The picture, or what is wrong with it: one broken file stops no others."""
+    from semiseg.data.images import read_image
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=92)  # of JPEG; PNG has no such thing and ignores it
-    except OSError as error:
-        raise RunError(f"{path} cannot be written ({error}). Choose another --out.") from error
+        return read_image(file, value_range)
+    except DataError as error:
+        return error

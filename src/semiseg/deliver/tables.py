@@ -24,7 +24,7 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def score_table(found: Mapping[str, Any]) -> str:
-    """A table of one evaluation: each class's scores, and the mean IoU.
+    """Tables of one evaluation: each class's scores, the mean IoU, and what doubt is worth.
 
     Args:
         found: what `evaluate` returned.
@@ -35,9 +35,22 @@ def score_table(found: Mapping[str, Any]) -> str:
         for name, values in found["per_class"].items()
     ]
     text = findings.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
-    return (
-        f"{text}\nmIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
-    )
+    mean = f"mIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
+    return f"{text}\n{mean}\n\n{_reliability_table(found['reliability'])}"
+
+
+def _reliability_table(found: Mapping[str, Any]) -> str:
+    """The accuracy as doubtful pixels are left out, and the calibration errors."""
+    rows = [
+        [percent(kept["coverage"]), percent(kept["accuracy"]), f"{kept['from']:.3f}"]
+        for kept in found["confidence"]["kept"]
+    ]
+    agree = found.get("agree")
+    if agree:
+        rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "spaces agree"])
+    text = findings.table(["pixels kept, %", "accuracy, %", "confidence from"], rows)
+    errors = [f"{k} {percent(v['ece'])} %" for k, v in found.items() if k != "agree"]
+    return f"{text}\ncalibration error: {', '.join(errors)}"
 
 
 def percent(score: float | None) -> str:

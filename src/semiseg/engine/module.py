@@ -15,7 +15,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from semiseg.draws import Key
-from semiseg.evaluation.inference import Scene, segment, to_input
+from semiseg.evaluation.inference import Scene, segmenter, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
 from semiseg.model.encoders import Normalization
@@ -147,25 +147,23 @@ class TrainingModule(L.LightningModule):
         """
         began = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
-        confusion = {
-            name: torch.zeros(count, count, dtype=torch.long, device=self.device)
-            for name in networks
-        }
+        segmenters = {name: segmenter(network) for name, network in networks.items()}
+        confusion = {name: torch.zeros(count, count, dtype=torch.long) for name in networks}
         self.method.eval()
         for scene in loader:
-            image, mask = (part.to(self.device) for part in scene)
-            for name, network in networks.items():
-                labels = segment(network, image, (mask.shape[0], mask.shape[1])).argmax(dim=0)
-                confusion[name] += confusion_matrix(labels, mask, count)
+            images, mask = scene.image.numpy(), scene.mask
+            for name, segment in segmenters.items():
+                found = segment.read(segment.maps(images), 0, images, (len(mask), mask.shape[1]))
+                confusion[name] += confusion_matrix(torch.from_numpy(found.mask), mask, count)
         self.method.train()
-        found = {
-            name: scores(sum_over_ranks(table).cpu(), self.names)
+        result = {
+            name: scores(sum_over_ranks(table.to(self.device)).cpu(), self.names)
             for name, table in confusion.items()
         }
-        self.looks.append({"step": self.global_step, **found})
+        self.looks.append({"step": self.global_step, **result})
         self.look_seconds.append(time.monotonic() - began)
         self._stepped = None  # the time to the next step holds this look
-        return found
+        return result
 
     def pace(self) -> dict[str, float]:
         """Median seconds from one step to the next, and of a look, since the start or resuming."""

@@ -137,10 +137,11 @@ def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
     """The student, its random weights drawn from the seed."""
     Key.of(s.seed, "weights").seed_globals()
     shape = {k: vars(s)[k] for k in ("heads", "output_stride", "atrous_rates")}
-    if resumed or s.init is not None:  # the checkpoint's or the run's weights replace all others
-        return Network(classes, s.encoder, s.decoder, "none", **shape)
-    student = Network(classes, s.encoder, s.decoder, s.weights, **shape)
-    say([student.weights_source])
+    replaced = resumed or s.init is not None  # by the checkpoint's or the run's weights
+    student = Network(classes, s.encoder, s.decoder, "none" if replaced else s.weights, **shape)
+    student.spec["crop"] = s.crop  # as wide as it learns to look
+    if not replaced:
+        say([student.weights_source])
     return student
 
 

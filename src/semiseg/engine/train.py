@@ -54,7 +54,7 @@ def train(
     encoder_lr: float | None = None,
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
-    class_weights: Literal["none", "inverse", "effective"] = "none",
+    class_weights: Literal["none", "sqrt", "inverse", "effective"] = "sqrt",
     ohem: float = 0.0,
     dice: float = 0.0,
     rare_crops: float = 0.0,
@@ -109,7 +109,8 @@ def train(
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         class_weights: weights of the classes in the loss on labelled images, by their pixels in
-            the chosen masks: `none`, `inverse`, or by their `effective` number.
+            the chosen masks: `none`, by the `inverse` or its square root (`sqrt`), or by their
+            `effective` number.
         ohem: online hard example mining: this loss keeps pixels whose true class has a probability
             of at most 0.7, and at least this share of the batch; 0 for all pixels.
         dice: weight of a Dice term that is added to this loss.

@@ -1,8 +1,8 @@
-"""Whole images through a network: scaled to working size, segmented, enlarged to their own size."""
+"""Labelled images to score a network on, and the network as what segments pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from semiseg.augment.weak import working_size
 from semiseg.data.images import read_image
 from semiseg.data.masks import Classes, read_mask
-from semiseg.model.network import Network, upsample
+from semiseg.evaluation.reading import Arithmetic, Maps
+from semiseg.evaluation.sliding import Images, Segmenter, to_array
+from semiseg.model.network import Network
+from semiseg.model.prototypes import similarity
 from semiseg.types import Sample
 
 
@@ -65,10 +67,7 @@ class Scenes(Dataset[Scene]):
 
 def to_working_size(image: Image.Image, size: int) -> Tensor:
     """An RGB image as `(1, 3, h, w)` uint8, its short side scaled to `size` pixels."""
-    target = working_size(image.size, size)
-    if target != image.size:
-        image = image.resize(target, Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
+    return torch.from_numpy(to_array(image, size))
 
 
 def to_input(image: Tensor) -> Tensor:
@@ -76,18 +75,35 @@ def to_input(image: Tensor) -> Tensor:
     return image.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-@torch.no_grad()
-def segment(network: Network, image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The logits of one image at another size.
+def segmenter(
+    network: Network, size: int = 0, tensors: Mapping[str, Tensor] | None = None
+) -> Segmenter:
+    """A network as what segments pictures.
 
     Args:
-        network: in eval mode.
-        image: `(1, 3, h, w)` uint8 at working size, on the network's device.
-        size: height and width `(H, W)` of the original.
-
-    Returns:
-        `(C, H, W)` float.
+        network: in eval mode; where it lies is where all is computed.
+        size: short side at working size, in pixels; 0 where images come at working size.
+        tensors: `prototypes` and `seen`, where representation space is to be asked too.
     """
-    height, width = image.shape[-2:]
-    logits = network(to_input(image)).logits
-    return upsample(logits, (height, width), size)[0].float()
+    device = network.mean.device
+    prototypes, seen = prototypes_of(tensors or {})
+    known = None if prototypes is None else (prototypes.to(device), seen.to(device))
+
+    @torch.no_grad()
+    def forward(images: Images) -> Maps:
+        output = network(to_input(torch.from_numpy(images).to(device)))
+        near = None
+        if known is not None and output.representation is not None:
+            near = similarity(output.representation, *known).cpu().numpy()
+        return Maps(output.logits.float().cpu().numpy(), near)
+
+    arithmetic = Arithmetic(
+        torch, lambda array: torch.from_numpy(array).to(device), lambda found: found.cpu().numpy()
+    )
+    return Segmenter(forward, size, network.spec.get("crop"), network.stride, arithmetic)
+
+
+def prototypes_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+    """A release's prototypes `(C, D)` and which classes have one `(C,)`; None if none has."""
+    seen = tensors.get("seen", torch.zeros(1, dtype=torch.bool))
+    return (tensors.get("prototypes") if bool(seen.any()) else None), seen

@@ -60,10 +60,11 @@ def draw_pixels(
     # Sort key: 2c for hard pixels of class c, 2c + 1 for its others, 2C for invalid ones.
     invalid = labels == IGNORE_INDEX
     key = torch.where(invalid, 2 * classes, 2 * labels + (~hard).long())
-    order = key.argsort(stable=True)
-    count = torch.bincount(key, minlength=2 * classes + 1)[: 2 * classes].view(classes, 2)
-    size, hard_size = count.sum(dim=1), count[:, 0]
-    start = size.cumsum(0) - size
+    ordered, order = key.sort(stable=True)
+    # Where each key begins. (A count of the keys would make a GPU wait for the largest.)
+    begin = torch.searchsorted(ordered, torch.arange(2 * classes + 1, device=device))
+    start = begin[:-1:2]
+    size, hard_size = begin[2::2] - start, begin[1::2] - start
     present = size.nonzero().squeeze(1)
     u = torch.rand(classes, anchors + 2 * negatives, generator=generator).to(device)
     u = u.index_select(0, present)
@@ -133,11 +134,11 @@ def contrastive_loss(
         anchor = representation.index_select(0, draw.anchors.flatten()).to(dtype)
         negative = representation.detach().index_select(0, draw.negatives.flatten()).to(dtype)
         positive = prototypes.detach().index_select(0, draw.classes).to(dtype)
-        anchor = F.normalize(anchor.view(count, anchors, -1), dim=2)
+        # Divided by `tau` here, where there are the fewest numbers.
+        anchor = F.normalize(anchor.view(count, anchors, -1), dim=2) / temperature
         negative = F.normalize(negative, dim=1).view(count, draw.negatives.shape[1], -1)
-        positive = F.normalize(positive, dim=1)
-        to_positive = (anchor @ positive.unsqueeze(2)) / temperature
-        to_negative = anchor @ negative.transpose(1, 2) / temperature
-        all_logits = torch.cat([to_positive, to_negative], dim=2)
-        loss = (all_logits.logsumexp(dim=2) - to_positive.squeeze(2)).mean(dim=1)
+        to_positive = (anchor @ F.normalize(positive, dim=1).unsqueeze(2)).squeeze(2)
+        to_negative = anchor @ negative.transpose(1, 2)
+        # -log(e^p / (e^p + sum e^n)) without a copy of the logits that holds both.
+        loss = -F.logsigmoid(to_positive - to_negative.logsumexp(dim=2)).mean(dim=1)
         return torch.where(draw.hard, loss, 0.0).sum() / present

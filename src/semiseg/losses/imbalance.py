@@ -10,6 +10,8 @@ from torch import Tensor
 
 from semiseg.types import IGNORE_INDEX
 
+_LEAST = 1e-4  # the share of pixels below which a class weighs no more
+
 
 def inverse_weights(pixels: Sequence[int]) -> Tensor:
     """Weights of classes by the inverse of their pixels.
@@ -21,6 +23,23 @@ def inverse_weights(pixels: Sequence[int]) -> Tensor:
         `(C,)` float, whose mean over all pixels is 1; 0 for a class without pixels.
     """
     return _scaled([1 / n if n else 0.0 for n in pixels], pixels)
+
+
+def root_weights(pixels: Sequence[int]) -> Tensor:
+    """Weights of classes by the inverse of the square root of their pixels.
+
+    Half way, on a scale of ratios, between weighing all pixels and weighing all classes the same:
+    rare classes are learned early, and a large one is not given up for them.
+
+    Args:
+        pixels: how many each class has. A class with less than one in ten thousand weighs as if it
+            had as many, so that a few stray pixels do not rule the loss.
+
+    Returns:
+        `(C,)` float, whose mean over all pixels is 1; 0 for a class without pixels.
+    """
+    least = _LEAST * sum(pixels)
+    return _scaled([max(n, least) ** -0.5 if n else 0.0 for n in pixels], pixels)
 
 
 def effective_weights(pixels: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from semiseg.errors import ConfigError, nearest
 from semiseg.model.encoders import Normalization, load_weights, resolve
-from semiseg.types import Output
+from semiseg.types import STRIDE, Output
 
 DECODERS: dict[str, dict[str, Any]] = {
     # Rates of 12/24/36 would exceed the 14 x 14 map of a small crop; 128 channels instead of 256
@@ -23,8 +23,6 @@ DECODERS: dict[str, dict[str, Any]] = {
     "segformer": {},
 }
 """The decoders whose last map has stride 4, with what we set other than their defaults."""
-
-STRIDE = 4
 
 Heads = Literal["shared", "paper"]
 _PAPER_WIDTH = 256
@@ -83,7 +81,7 @@ class Network(nn.Module):
             self.decoder.block2 = nn.Identity()
         self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
         self.classes = classes
-        self.heads = heads
+        self.head_kind = heads
         self.logit_head: nn.Module = (
             self._head(classes) if heads == "paper" else nn.Conv2d(self.width, classes, 1)
         )
@@ -139,7 +137,7 @@ class Network(nn.Module):
 
     def _head(self, channels: int) -> nn.Sequential:
         """Two convolutions, the first of 3x3 where no other is shared."""
-        width, side = (_PAPER_WIDTH, 3) if self.heads == "paper" else (self.width, 1)
+        width, side = (_PAPER_WIDTH, 3) if self.head_kind == "paper" else (self.width, 1)
         return nn.Sequential(
             nn.Conv2d(self.width, width, side, padding=side // 2, bias=False),
             nn.BatchNorm2d(width),
@@ -162,7 +160,10 @@ class Network(nn.Module):
         if any(pad):
             x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean colour
         features = self.decoder(self.encoder(x))
-        features = features[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+        return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+
+    def heads(self, features: Tensor) -> Output:
+        """What the heads make of the decoder's map `(B, width, h, w)`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
 
@@ -227,4 +228,6 @@ def rebuild(spec: Mapping[str, Any]) -> Network:
     network.set_normalization(Normalization(tuple(spec["mean"]), tuple(spec["std"])))
     if "representation_dim" in spec:
         network.add_representation_head(spec["representation_dim"])
+    if "crop" in spec:
+        network.spec["crop"] = spec["crop"]
     return network

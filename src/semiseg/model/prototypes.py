@@ -20,14 +20,12 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     Returns:
         Means `(C, D)`, zero for classes without a pixel, and counts `(C,)`.
     """
-    # A product with the one-hot labels sums in a fixed order; scattered adds do not on a GPU.
-    one_hot = labels.unsqueeze(0) == torch.arange(classes, device=labels.device).unsqueeze(1)
+    key = labels.clamp(max=classes)  # one row more, for the pixels of no class
     # At least in single precision: the half that a network may run in cannot count to 3,000.
     dtype = torch.promote_types(representation.dtype, torch.float32)
-    with torch.autocast(representation.device.type, enabled=False):
-        weights = one_hot.to(dtype)
-        counts = weights.sum(dim=1)
-        sums = weights @ representation.to(dtype)
+    pixels = representation.to(dtype)
+    sums = pixels.new_zeros(classes + 1, pixels.shape[1]).index_add_(0, key, pixels)[:-1]
+    counts = pixels.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(pixels[:, 0]))[:-1]
     # The one thing that processes exchange of a batch: C x (D + 1) numbers.
     totals = sum_over_ranks(torch.cat([sums, counts.unsqueeze(1)], dim=1))
     sums, counts = totals[:, :-1], totals[:, -1]

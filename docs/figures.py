@@ -1,0 +1,43 @@
+"""Draws the figures of docs/diagnostics.md and docs/css.md from the demo's scenes.
+
+    python docs/figures.py
+
+128 scenes are drawn with masks, 120 of these are hidden, and `css` is trained for 300 steps, which
+takes two minutes on two cores. Its diagnostics are the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import semiseg
+from semiseg.data.synthetic import write_scenes
+from semiseg.engine.diagnostics import DIAGNOSTICS
+
+DOCS = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--sample", type=int, default=0, help="the scene shown in css-spaces.png")
+    parser.add_argument("--keep", type=Path, help="where to leave data and run; nowhere if missing")
+    words = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = words.keep or Path(temporary)
+        data = write_scenes(folder / "data", labeled=128, unlabeled=0, val=40)
+        out = folder / "run"
+        semiseg.train(data, labels="8", steps=words.steps, looks=10, out=out, overwrite=True)
+        for source, target in (
+            ("curves.png", "diagnostics-curves.png"),
+            ("plane.png", "diagnostics-plane.png"),
+            (f"sample{words.sample}.png", "css-spaces.png"),
+        ):
+            shutil.copy(out / DIAGNOSTICS / source, DOCS / target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Which images a person means: a file, a folder, a pattern or a list; and where results go."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from semiseg.errors import DataError
+
+
+def find_images(images: Path, out: Path) -> dict[str, Path]:
+    """The images, by the name that their results get below `out`, without a suffix.
+
+    The name is the path below the folder, below the fixed part of the pattern, or below the folder
+    that all images of a list share; where two images differ in their suffix alone it is kept.
+
+    Args:
+        images: an image, a folder that is searched with its subfolders, a pattern such as
+            `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
+        out: the folder of the results; what is in it is no image to segment.
+
+    Raises:
+        DataError: there are no such images, or two results would have the same name.
+    """
+    from semiseg.data.images import IMAGE_SUFFIXES, list_images
+
+    if images.is_dir():
+        root, files = images, list_images(images)
+    elif images.suffix.lower() == ".txt" and images.is_file():
+        files = _listed(images)
+        root = _shared(files)
+    elif images.exists():
+        root, files = images.parent, [images]
+    elif glob.has_magic(str(images)):
+        root, files = _matching(images, IMAGE_SUFFIXES)
+    else:
+        raise DataError(f"There is no file or folder {images}.")
+    if out.resolve() != root.resolve():  # results of an earlier call are no images to segment
+        inside = out.resolve()
+        files = [f for f in files if not f.resolve().is_relative_to(inside)]
+    if not files:
+        raise DataError(
+            f"{images} holds no images; the suffixes {', '.join(IMAGE_SUFFIXES)} are read."
+        )
+    return _named(files, root)
+
+
+def _named(files: Iterable[Path], root: Path) -> dict[str, Path]:
+    places = {f: f.relative_to(root) for f in dict.fromkeys(files)}
+    alike = Counter(place.with_suffix("") for place in places.values())
+    named: dict[str, Path] = {}
+    for file, place in places.items():
+        short = place.with_suffix("")
+        name = (short if alike[short] == 1 else place).as_posix()
+        if name in named:
+            raise DataError(
+                f"The results of {named[name]} and {file} would have the same name. Rename one."
+            )
+        named[name] = file
+    return named
+
+
+def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path]]:
+    """The folder before the first part with a wildcard, and the images that match."""
+    parts = pattern.parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    found = sorted(root.glob("/".join(parts[fixed:])))
+    files = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
+    if not files:
+        raise DataError(f"The pattern {pattern} matches no image.")
+    return root, files
+
+
+def _listed(path: Path) -> list[Path]:
+    """The images of a text file, absolute and without `..`, so that names stay below a folder."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a text file that can be read ({error}).") from error
+    files = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        places = [folder / text for folder in (path.parent, Path())]
+        file = next((p for p in places if p.is_file()), None)
+        if file is None:
+            raise DataError(
+                f"{path}, line {number}: there is no file {text}, neither below {path.parent} nor "
+                "from here. Correct the line; it holds one path alone."
+            )
+        files.append(Path(os.path.normpath(file.absolute())))
+    if not files:
+        raise DataError(f"{path} names no image. Write the path of an image a line.")
+    return files
+
+
+def _shared(files: list[Path]) -> Path:
+    return Path(os.path.commonpath([f.parent for f in files]))

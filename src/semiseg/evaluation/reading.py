@@ -1,0 +1,137 @@
+"""From maps at stride 4 to labels at the picture's size, with numpy or with torch.
+
+Enlarging is bilinear and done a few rows at a time, so that the memory is that of the answer: all
+class scores of a picture of 4000 x 3000 pixels with 21 classes would take a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.types import STRIDE, Prediction
+
+Floats = NDArray[np.float32]
+INDICATOR_TEMPERATURE = 0.1
+"""`tau_r` of the similarity indicator (Eq. 5 of CSS), the paper's."""
+_AT_ONCE = 1 << 20  # numbers in one piece: its few copies stay within a CPU's cache
+
+
+class Maps(NamedTuple):
+    """What a model says of a batch of images, at stride 4.
+
+    Attributes:
+        logits: `(B, C, ceil(h/4), ceil(w/4))`.
+        similarity: of the same shape, cosine similarity to each class's prototype, -1000 for
+            classes without one. None for a model without prototypes.
+    """
+
+    logits: Floats
+    similarity: Floats | None
+
+
+class Arithmetic(NamedTuple):
+    """Where arrays are computed with: numpy, or torch on a device.
+
+    Attributes:
+        module: has `exp` and `amax`.
+        place: a numpy array to one of the module's.
+        fetch: the way back.
+    """
+
+    module: Any
+    place: Callable[[NDArray[Any]], Any]
+    fetch: Callable[[Any], NDArray[Any]]
+
+
+NUMPY = Arithmetic(np, np.asarray, np.asarray)
+
+
+def interpolation(places: NDArray[np.float64], cells: int) -> Floats:
+    """The matrix `(N, cells)` whose product with a map gives its linear interpolation.
+
+    Args:
+        places: `(N,)` where to read, in cells; 0 is the centre of the first. What lies beyond the
+            first or the last centre gets their value.
+        cells: length of the map.
+
+    Example:
+        >>> interpolation(np.array([-0.3, 0.25, 2.0]), 3).tolist()
+        [[1.0, 0.0, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
+    """
+    inside = places.clip(0, cells - 1)
+    low = np.floor(inside).astype(int)
+    share = inside - low
+    matrix = np.zeros((len(places), cells), np.float32)
+    rows = np.arange(len(places))
+    matrix[rows, low] = 1 - share
+    matrix[rows, np.minimum(low + 1, cells - 1)] += share.astype(np.float32)
+    return matrix
+
+
+def enlargement(cells: int, source: int, target: int) -> Floats:
+    """The matrix `(target, cells)` that enlarges a map along one axis.
+
+    Args:
+        cells: `ceil(source / 4)`, length of the map.
+        source: pixels of the image that the network saw.
+        target: pixels of the picture which that image was scaled from.
+    """
+    centres = (np.arange(target) + 0.5) * (source / target)
+    return interpolation(centres / STRIDE - 0.5, cells)
+
+
+def read(
+    maps: Maps,
+    index: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    arithmetic: Arithmetic = NUMPY,
+    probabilities: bool = False,
+) -> Prediction:
+    """Labels, and how sure they are, at the size of the picture.
+
+    Args:
+        maps: of a batch.
+        index: which image of the batch.
+        source: height and width `(h, w)` of the images that the network saw.
+        target: height and width `(H, W)` of the picture.
+        arithmetic: what to compute with.
+        probabilities: give those of all classes too.
+    """
+    height, width = target
+    spaces = {"mask": ("confidence", arithmetic.place(maps.logits[index]))}
+    if maps.similarity is not None:
+        scaled = maps.similarity[index] * np.float32(1 / INDICATOR_TEMPERATURE)
+        spaces["nearest"] = ("similarity", arithmetic.place(scaled))
+    classes, *cells = maps.logits.shape[1:]
+    rows = enlargement(cells[0], source[0], height)
+    columns = arithmetic.place(np.ascontiguousarray(enlargement(cells[1], source[1], width).T))
+    found: dict[str, NDArray[Any]] = {}
+    for label, (certainty, _) in spaces.items():
+        found[label], found[certainty] = np.empty(target, np.uint8), np.empty(target, np.float32)
+    if probabilities:
+        found["probabilities"] = np.empty((classes, *target), np.float16)
+    step = max(1, _AT_ONCE // (classes * width))
+    for start in range(0, height, step):
+        strip = slice(start, start + step)
+        for label, (certainty, scores) in spaces.items():
+            best, parts, total = _softmax(arithmetic, rows[strip], scores, columns)
+            found[label][strip] = arithmetic.fetch(best)
+            found[certainty][strip] = arithmetic.fetch(1 / total)
+            if probabilities and label == "mask":
+                found["probabilities"][:, strip] = arithmetic.fetch(parts / total)
+    return Prediction(**found)
+
+
+def _softmax(arithmetic: Arithmetic, rows: Floats, scores: Any, columns: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of numpy or torch
+    """The best class of each pixel, and the softmax as parts of a total; the best part is 1."""
+    xp = arithmetic.module
+    large = arithmetic.place(rows) @ scores @ columns
+    best = large.argmax(0)
+    large -= xp.amax(large, 0)
+    xp.exp(large, out=large)
+    return best, large, large.sum(0)

@@ -1,0 +1,233 @@
+"""What `predict` takes and what it writes."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.masks import Classes
+from semiseg.errors import ConfigError, DataError
+from semiseg.types import Prediction
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes = {"a.jpg": (64, 48), "b.png": (33, 101), "deep/c.jpg": (60, 200)}
+    for name, (width, height) in sizes.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def written(out):
+    return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+
+
+def values(path):
+    with Image.open(path) as file:
+        return np.array(file)
+
+
+def test_all_that_can_be_asked_for_is_written(css_release, photos, tmp_path):
+    every = dict.fromkeys(["colors", "overlay", "probabilities", "confidence", "reliability"], True)
+    out = tmp_path / "out"
+    masks = semiseg.predict(css_release, photos, out=out, accelerator="cpu", **every)
+    assert [m.relative_to(out).as_posix() for m in masks] == ["a.png", "b.png", "deep/c.png"]
+    kinds = {
+        "colors": "png",
+        "overlays": "jpg",
+        "probabilities": "npz",
+        "confidence": "png",
+        "reliability": "png",
+    }
+    stems = ["a", "b", "deep/c"]
+    assert written(out) == sorted(
+        [f"{k}/{s}.{x}" for k, x in kinds.items() for s in stems] + [f"{s}.png" for s in stems]
+    )
+    model = semiseg.load(css_release, accelerator="cpu")
+    found = model.predict(photos / "b.png", probabilities=True)
+    mask = values(out / "b.png")
+    np.testing.assert_array_equal(mask, found.mask)
+    np.testing.assert_array_equal(
+        values(out / "colors" / "b.png"), np.array(model.classes.colors, np.uint8)[mask]
+    )
+    shown = values(out / "confidence" / "b.png")
+    np.testing.assert_allclose(shown / 255, found.confidence, atol=2e-3)
+    red, green, blue = values(out / "reliability" / "b.png").transpose(2, 0, 1)
+    np.testing.assert_array_equal(red, shown)
+    np.testing.assert_allclose(green / 255, found.similarity, atol=2e-3)
+    np.testing.assert_array_equal(blue == 255, found.mask == found.nearest)
+    with np.load(out / "probabilities" / "b.npz") as arrays:
+        assert arrays["probabilities"].dtype == np.float16
+        np.testing.assert_array_equal(arrays["probabilities"], found.probabilities)
+        assert tuple(arrays["classes"]) == model.classes.names
+
+
+def test_the_nearest_prototype_is_what_the_formula_says(css_release):
+    """Eq. 4 and 5, at the picture's size, from the network's own maps."""
+    import torch
+
+    from semiseg.model.prototypes import similarity
+    from semiseg.model.release import load_release
+
+    release = load_release(css_release)
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    with torch.no_grad():
+        image = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+        output = release.network(image)
+    near = similarity(output.representation, *release.tensors.values())
+    near = torch.nn.functional.interpolate(near, scale_factor=4, mode="bilinear")[0]
+    found = semiseg.load(css_release, accelerator="cpu").predict(picture)
+    assert (near.argmax(dim=0).numpy() == found.nearest).mean() > 0.999
+    expected = (near / 0.1).softmax(dim=0).amax(dim=0).numpy()
+    np.testing.assert_allclose(found.similarity, expected, atol=1e-3)
+    assert 4 not in found.nearest
+
+
+@pytest.mark.parametrize("way", ["file", "pattern", "deep pattern", "list"])
+def test_images_are_named_in_several_ways(plain_release, photos, tmp_path, way, monkeypatch):
+    out = tmp_path / "out"
+    if way == "list":
+        text = f"# chosen\na.jpg\n\n{os.path.relpath(photos / 'deep' / 'c.jpg', tmp_path)}\n"
+        (photos / "list.txt").write_text(text)
+        monkeypatch.chdir(tmp_path)
+    images, expected = {
+        "file": (photos / "deep" / "c.jpg", ["c.png"]),
+        "pattern": (photos / "*.jpg", ["a.png"]),
+        "deep pattern": (photos / "**" / "*.jpg", ["a.png", "deep/c.png"]),
+        "list": (photos / "list.txt", ["a.png", "deep/c.png"]),
+    }[way]
+    semiseg.predict(plain_release, images, out=out, accelerator="cpu")
+    assert written(out) == expected
+
+
+def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "list.txt").write_text("../photos/a.jpg\n../photos/deep/../b.png\n")
+    semiseg.predict(plain_release, lists / "list.txt", out=tmp_path / "out", accelerator="cpu")
+    assert written(tmp_path / "out") == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("a.jpg\nnowhere.jpg\n", "line 2"), ("# nothing\n", "names no image")],
+)
+def test_a_list_that_does_not_fit_is_told(plain_release, photos, tmp_path, content, told):
+    (photos / "list.txt").write_text(content)
+    with pytest.raises(DataError, match=told):
+        semiseg.predict(plain_release, photos / "list.txt", out=tmp_path / "out")
+
+
+def test_images_that_differ_in_their_suffix_keep_it(plain_release, tmp_path):
+    for name in ("a.jpg", "a.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    semiseg.predict(plain_release, tmp_path, out=tmp_path / "out", accelerator="cpu")
+    assert written(tmp_path / "out") == ["a.jpg.png", "a.png.png"]
+
+
+def test_results_of_two_images_never_share_a_file(plain_release, tmp_path):
+    for name in ("x.jpg", "colors/x.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.new("RGB", (64, 48)).save(tmp_path / "in" / name)
+    with pytest.raises(DataError, match="both be written"):
+        semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", colors=True)
+
+
+def test_what_is_there_is_passed_over_unless_more_is_asked_for(plain_release, photos, tmp_path):
+    def predict(**more):
+        masks = semiseg.predict(plain_release, photos, out=out, accelerator="cpu", **more)
+        return [m.name for m in masks]
+
+    out = tmp_path / "out"
+    assert len(predict()) == 3
+    assert predict() == []
+    (out / "b.png").unlink()
+    assert predict() == ["b.png"]
+    assert len(predict(confidence=True)) == 3
+    assert predict(confidence=True) == []
+    (out / "a.png").write_bytes(b"old")
+    assert len(predict(overwrite=True)) == 3
+    assert values(out / "a.png").shape == (48, 64)
+
+
+def test_broken_images_stop_no_others_and_are_told_at_the_end(
+    plain_release, photos, tmp_path, capsys
+):
+    (photos / "a0.png").write_bytes(b"no image")
+    (photos / "z.jpg").write_bytes((photos / "a.jpg").read_bytes()[:300])
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", str(plain_release), str(photos), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "2 of 5" in told
+    assert "a0.png" in told
+    assert "z.jpg" in told
+    assert written(tmp_path / "out") == ["a.png", "b.png", "deep/c.png"]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6, 1.0])
+def test_abstaining_leaves_out_doubt_and_disagreement(css_release, photos, tmp_path, threshold):
+    out = tmp_path / "out"
+    semiseg.predict(css_release, photos, out=out, abstain=threshold, accelerator="cpu")
+    found = semiseg.load(css_release, accelerator="cpu").predict(photos / "a.jpg")
+    expected = found.mask.copy()
+    expected[(found.confidence < threshold) | (found.nearest != found.mask)] = 255
+    np.testing.assert_array_equal(values(out / "a.png"), expected)
+    assert (expected == 255).any()
+
+
+def test_without_prototypes_confidence_alone_decides():
+    mask, confidence = np.array([[0, 1]], np.uint8), np.array([[0.4, 0.6]], np.float32)
+    assert Prediction(mask, confidence).doubtful(0.5).tolist() == [[True, False]]
+    other = Prediction(mask, confidence, nearest=np.array([[0, 2]], np.uint8))
+    assert other.doubtful(0.5).tolist() == [[True, True]]
+
+
+def test_reliability_needs_prototypes_and_says_so(plain_release, photos, tmp_path):
+    with pytest.raises(ConfigError, match=r"no prototypes.*supervised"):
+        semiseg.predict(plain_release, photos, out=tmp_path / "out", reliability=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_abstaining_needs_a_value_that_is_no_class(photos, tmp_path):
+    from semiseg.model.network import Network
+    from semiseg.model.release import save_release
+
+    classes = Classes(("no", "yes"), ((0, 0, 0), (255, 255, 255)), "ids", (0, 255), ())
+    network = Network(2, "lcnet_035", "fpn", weights="none")
+    save_release(tmp_path, network, classes, 48, None, {}, {"method": "supervised"})
+    for threshold, told in ((0.5, "class yes"), (1.5, "from 0 to 1")):
+        with pytest.raises(ConfigError, match=told):
+            semiseg.predict(tmp_path, photos, out=tmp_path / "out", abstain=threshold)
+
+
+def test_views_are_averaged_on_demand(css_release, photos):
+    model = semiseg.load(css_release, accelerator="cpu")
+    plain = model.predict(photos / "a.jpg")
+    averaged = model.predict(photos / "a.jpg", tta=True, probabilities=True)
+    assert averaged.mask.shape == plain.mask.shape
+    assert not np.array_equal(averaged.confidence, plain.confidence)
+    total = averaged.probabilities.astype(float).sum(axis=0)
+    np.testing.assert_allclose(total, 1, atol=2e-3)
+
+
+def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
+    model = semiseg.load(css_release, accelerator="cpu")
+    shapes = []
+    inner = model.segment.forward
+
+    def forward(images):
+        shapes.append(images.shape)
+        return inner(images)
+
+    model.segment.forward = forward
+    found = model.predict(np.zeros((100, 900, 3), np.uint8))
+    assert found.mask.shape == (100, 900)
+    assert len(shapes) > 2
+    assert max(shape[-1] for shape in shapes) <= 128
