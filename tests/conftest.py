@@ -141,15 +141,21 @@ _TREES = {
 
 
 @pytest.fixture
-def official_tree(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+def drawn_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tree into a folder of that name, by a function such as those above."""
 
-    def write(name: str, size: tuple[int, int] = (48, 64)) -> Path:
-        tree = Tree(tmp_path / name, size)
-        _TREES[name](tree)
+    def write(name: str, draw: Callable[[Tree], None]) -> Path:
+        tree = Tree(tmp_path / name)
+        draw(tree)
         return tree.root
 
     return write
+
+
+@pytest.fixture
+def official_tree(drawn_tree: Callable[..., Path]) -> Callable[[str], Path]:
+    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+    return lambda name: drawn_tree(name, _TREES[name])
 
 
 def _release(folder: Path, prototypes: bool) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg.deliver.compare import percent
+from semiseg.deliver.tables import percent
 
 _HEAD = """---
 library_name: semiseg

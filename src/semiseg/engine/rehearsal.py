@@ -1,10 +1,11 @@
-"""The dry run: one small step of a training, and what it says about the whole."""
+"""The dry run: a small step of a training, counted and timed, and what it says of the whole."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Rehearsal(NamedTuple):
         memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
             what was kept for the backward pass.
         step_memory: of a step of the training, on each device.
-        seconds: of the step, without reading images.
+        seconds: of another such step, without reading images: the first one is slower.
         hours: of the training on as many such devices, without validations.
         whole: the training in words.
     """
@@ -63,7 +64,7 @@ class Rehearsal(NamedTuple):
                 f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
-                f"time        {self.seconds:.1f} s this step, the first one; about "
+                f"time        {self.seconds:.1f} s a second such step; about "
                 f"{self.hours:,.1f} hours in all on such a device ({self.device})",
             )
         )
@@ -76,14 +77,14 @@ def rehearse(
     kind: str,
     world: int,
 ) -> Rehearsal:
-    """Take a step of 2 + 2 images at half crop, and extrapolate.
+    """Take a step of 2 + 2 images at half crop and a second one, and extrapolate.
 
     Work and memory are taken to grow with the number of pixels; what a loss does by class does not,
     and is small beside the network.
 
     Args:
         module: what would be trained.
-        loader: gives a loader of one such batch for a crop.
+        loader: gives a loader of two such batches for a crop.
         s: the settings of the training.
         kind: the device's kind.
         world: the devices that it is meant for.
@@ -91,11 +92,12 @@ def rehearse(
     crop = max(_MULTIPLE, s.crop // 2 // _MULTIPLE * _MULTIPLE)
     ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)
     fixed = _fixed(module, s.optimizer)
-    clock, kept = _Clock(), _Kept(module)
+    counter, kept, counting = FlopCounterMode(display=False), _Kept(module), ExitStack()
+    clock = _Clock(counting)
     trainer = L.Trainer(
         **trainer_settings(s.accelerator, 1, 1),
         precision=s.precision,
-        max_steps=1,
+        max_steps=2,
         logger=False,
         callbacks=[clock],
         **quiet(),
@@ -103,7 +105,9 @@ def rehearse(
     with warnings.catch_warnings():
         # Lightning's advice on workers, and its use of torch under the counter.
         warnings.filterwarnings("ignore", module="lightning")
-        with FlopCounterMode(display=False) as counter, saved_tensors_hooks(kept.pack, kept.unpack):
+        with counting:
+            counting.enter_context(counter)
+            counting.enter_context(saved_tensors_hooks(kept.pack, kept.unpack))
             trainer.fit(module, loader(crop))
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
@@ -130,10 +134,10 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
 
 
 class _Clock(Callback):
-    """The time of the step."""
+    """Ends the counting, which takes time of its own, with a step, and times the next one."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, counting: ExitStack) -> None:
+        self.counting, self.seconds = counting, 0.0
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
@@ -150,6 +154,7 @@ class _Clock(Callback):
         batch_idx: int,
     ) -> None:
         """The step is taken."""
+        self.counting.close()
         self.seconds += _now(pl_module)
 
 

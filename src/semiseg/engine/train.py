@@ -250,7 +250,7 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
 
 
 def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
-    """Build what `train` would, take one step of 2 + 2 images at half crop, and extrapolate.
+    """Build what `train` would, take a step of 2 + 2 images at half crop, extrapolate.
 
     Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
 
@@ -284,7 +284,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         parts = build(s, options, place, resume=False)
 
     def loader(crop: int) -> DataLoader[Batch]:
-        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 1, "accumulate": 1})
+        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 2, "accumulate": 1})
         plan = parts.plan._replace(crop=crop, workers=0)
         classes = parts.folder.classes
         return session.training_loader(
