@@ -12,6 +12,7 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
+from semiseg.deliver.suggest import suggest
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.types import Prediction, Run
@@ -34,6 +35,7 @@ __all__ = [
     "export",
     "load",
     "predict",
+    "suggest",
     "train",
 ]
 

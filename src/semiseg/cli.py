@@ -15,11 +15,12 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
 from semiseg.deliver.check import check
-from semiseg.deliver.compare import percent, score_table
+from semiseg.deliver.compare import percent, score_table, suggestion_table
 from semiseg.deliver.demo import demo
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
+from semiseg.deliver.suggest import suggest
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "suggest": suggest,
     "export": export,
     "demo": demo,
 }
@@ -128,6 +130,10 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "suggest":
+        print(suggestion_table(result))
+        print(f"Correct the masks in {values['out']}/train/masks; {values['out']} is then a data")
+        print(f"folder: semiseg train {values['out']} --init {values['run']} --out OTHER")
     elif command == "export":
         ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
         told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
@@ -183,13 +189,15 @@ def _method_name(words: Sequence[str]) -> str:
 def _spelled_out(words: list[str]) -> list[str]:
     """The words as the parser takes them.
 
-    `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
-    of `--range 0,4095` get their brackets.
+    `--split-seed` becomes `--split_seed`, `-n` `--n`, a switch `--overlay` `--overlay=true`, and
+    the two values of `--range 0,4095` get their brackets.
     """
     function = COMMANDS.get(words[0]) if words else None
     parameters = inspect.signature(function).parameters if function else {}
     result = []
     for i, word in enumerate(words):
+        if word[:1] == "-" and word[1:] in parameters:
+            word = f"-{word}"
         flag, equals, value = word.partition("=")
         if flag.startswith("--"):
             name = flag[2:].replace("-", "_")
