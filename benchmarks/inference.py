@@ -27,11 +27,11 @@ from semiseg.data.masks import Classes, read_mask
 from semiseg.evaluation.inference import segmenter, to_input, to_working_size
 from semiseg.evaluation.sliding import to_array
 from semiseg.model.network import Network, upsample
-from semiseg.model.release import load_release, save_release
+from semiseg.model.release import Release, load_release, save_release
 from semiseg.types import Sample
 
 
-def plain(release, samples: list[Sample], out: Path | None) -> None:
+def plain(release: Release, samples: list[Sample], out: Path | None) -> None:
     count = len(release.classes)
     total = torch.zeros(count, count, dtype=torch.long)
     for sample in samples:
@@ -120,7 +120,10 @@ def seams(run: Path, data: Path, images: int = 20) -> None:
         step, last = 96, -(-(length - 160) // 32) * 32
         starts = [*range(0, last, step), last]
         edges.append([e for s in starts for e in (s, s + 160) if 0 < e < length])
-    far = [np.min([abs(np.arange(n) + 0.5 - e) for e in es], axis=0) for n, es in zip((240, 320), edges)]
+    far = [
+        np.min([abs(np.arange(n) + 0.5 - e) for e in es], axis=0)
+        for n, es in zip((240, 320), edges, strict=True)
+    ]
     distance = np.minimum(far[0][:, None], far[1][None])
     bands = {"0-8": (0, 8), "8-16": (8, 16), "16-32": (16, 32), "32 and more": (32, 999)}
     changed = np.zeros((240, 320))

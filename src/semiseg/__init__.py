@@ -15,6 +15,7 @@ from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
+from semiseg.deliver.suggest import suggest
 from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.recipes import recipe
@@ -43,6 +44,7 @@ __all__ = [
     "predict",
     "recipe",
     "split",
+    "suggest",
     "train",
 ]
 

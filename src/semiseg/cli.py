@@ -22,7 +22,8 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
-from semiseg.deliver.tables import percent, score_table
+from semiseg.deliver.suggest import suggest
+from semiseg.deliver.tables import percent, score_table, suggestion_table
 from semiseg.engine.train import dry_run, train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "suggest": suggest,
     "export": export,
     "demo": demo,
     "split": split,
@@ -164,6 +166,10 @@ def _run(command: str, values: dict[str, Any]) -> None:
         for name, told in result.failed.items():
             print(f"semiseg: {name} failed: {told}", file=sys.stderr)
         sys.exit(2 if result.failed else 0)
+    elif command == "suggest":
+        print(suggestion_table(result))
+        print(f"Correct the masks in {values['out']}/train/masks; {values['out']} is then a data")
+        print(f"folder: semiseg train {values['out']} --init {values['run']} --out OTHER")
     elif command == "export":
         ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
         told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
@@ -261,12 +267,14 @@ def _method_name(words: Sequence[str], default: str = "css") -> str:
 def _spelled_out(words: list[str]) -> list[str]:
     """The words as the parser takes them.
 
-    `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
-    of `--range 0,4095` get their brackets.
+    `--split-seed` becomes `--split_seed`, `-n` `--n`, a switch `--overlay` `--overlay=true`, and
+    the two values of `--range 0,4095` get their brackets.
     """
     parameters = _parameters(words[0]) if words and words[0] in COMMANDS else {}
     result = []
     for i, word in enumerate(words):
+        if word[:1] == "-" and word[1:] in parameters:
+            word = f"-{word}"
         flag, equals, value = word.partition("=")
         if flag.startswith("--"):
             name = flag[2:].replace("-", "_")
