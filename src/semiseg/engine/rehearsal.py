@@ -136,7 +136,7 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
 
 
 class _Clock(Callback):
-    """Ends the counting, which takes time of its own, with a step, and times the next one if need be."""
+    """Counts a step and times it or, since counting takes time of its own, the next one."""
 
     def __init__(self, counting: ExitStack) -> None:
         self.counting, self.seconds = counting, 0.0
