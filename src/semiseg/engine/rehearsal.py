@@ -24,6 +24,7 @@ from semiseg.types import Batch
 _IMAGES = 2
 _MULTIPLE = 32
 _GIB = 2**30
+_LONG = 10.0  # seconds: beside such a step, what makes a first one slower is small
 
 
 class Rehearsal(NamedTuple):
@@ -38,7 +39,8 @@ class Rehearsal(NamedTuple):
         memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
             what was kept for the backward pass.
         step_memory: of a step of the training, on each device.
-        seconds: of another such step, without reading images: the first one is slower.
+        seconds: of another such step, without reading images: the first one is slower. Of the
+            first, if that took more than ten seconds.
         hours: of the training on as many such devices, without validations.
         whole: the training in words.
     """
@@ -64,7 +66,7 @@ class Rehearsal(NamedTuple):
                 f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
-                f"time        {self.seconds:.1f} s a second such step; about "
+                f"time        {self.seconds:.1f} s such a step; about "
                 f"{self.hours:,.1f} hours in all on such a device ({self.device})",
             )
         )
@@ -77,7 +79,7 @@ def rehearse(
     kind: str,
     world: int,
 ) -> Rehearsal:
-    """Take a step of 2 + 2 images at half crop and a second one, and extrapolate.
+    """Take a step of 2 + 2 images at half crop, maybe a second one, and extrapolate.
 
     Work and memory are taken to grow with the number of pixels; what a loss does by class does not,
     and is small beside the network.
@@ -134,7 +136,7 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
 
 
 class _Clock(Callback):
-    """Ends the counting, which takes time of its own, with a step, and times the next one."""
+    """Counts a step and times it or, since counting takes time of its own, the next one."""
 
     def __init__(self, counting: ExitStack) -> None:
         self.counting, self.seconds = counting, 0.0
@@ -156,6 +158,7 @@ class _Clock(Callback):
         """The step is taken."""
         self.counting.close()
         self.seconds += _now(pl_module)
+        trainer.should_stop = self.seconds > _LONG
 
 
 def _now(module: L.LightningModule) -> float:

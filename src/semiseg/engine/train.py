@@ -267,12 +267,15 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
     from semiseg.engine import session
     from semiseg.engine.rehearsal import rehearse
     from semiseg.errors import HubError
+    from semiseg.methods import method_class
 
     own = inspect.signature(train).parameters
     options = {k: v for k, v in settings.items() if k not in own}
     filled = {name: settings.get(name, p.default) for name, p in own.items() if name != "options"}
     s = SimpleNamespace(**{**filled, "data": data, "labels": str(filled["labels"])})
     s.out = Path(s.out or f"runs/{s.method}")
+    if "supervised_warmup" in session.method_settings(method_class(s.method)):
+        options["supervised_warmup"] = 0.0  # whose steps are smaller than the others
     world = s.devices * s.num_nodes
     s.devices = s.num_nodes = 1
     place = _place(s, options)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import ranks, sum_over_ranks
 from semiseg.types import IGNORE_INDEX
 
 _LEAST = 1e-4  # the share of pixels below which a class weighs no more
@@ -83,6 +84,7 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
     total = F.cross_entropy(logits, target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
     known = target != IGNORE_INDEX
     share = weights[target.masked_fill(~known, 0)].mul(known).sum()
+    share = sum_over_ranks(share) / ranks()  # as in `model.ranks.divisor`
     return total / share.masked_fill(share == 0, 1.0)
 
 
