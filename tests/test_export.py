@@ -206,10 +206,11 @@ def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_
 
     run = shutil.copytree(css_release, tmp_path / "run")
     (run / "split").mkdir()
+    (run / "split" / "labeled.txt").write_text("0000\n")
     (run / "split" / "val.txt").write_text("0001\n")
     (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
     found = semiseg.export(run, out=tmp_path / "out", format="safetensors")
-    assert found.image.endswith("0001.png") or found.image.endswith("0001.jpg")
+    assert found.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
 
 
 def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeypatch):

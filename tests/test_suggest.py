@@ -57,7 +57,7 @@ def run_folder(css_release, tiny_folder, tmp_path):
     run = shutil.copytree(css_release, tmp_path / "run")
     (run / "split").mkdir()
     (run / "split" / "labeled.txt").write_text("0000\n0001\n")
-    (run / "split" / "val.txt").write_text("0003\n")
+    (run / "split" / "val.txt").write_text("0000\n0001\n")  # names of other images than above
     (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
     return run
 

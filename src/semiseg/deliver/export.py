@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from semiseg.errors import RunError
+from semiseg.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -116,21 +116,17 @@ def compare(original: Predictor, exported: Predictor, picture: Image.Image) -> t
 
 def _picture(run: Path, model: Predictor) -> tuple[str, Image.Image]:
     """An image of the run's `val` where the data are still there, else a drawn scene."""
-    import yaml
     from PIL import Image
 
-    from semiseg.data.folder import find_samples
     from semiseg.data.images import read_image
-    from semiseg.data.splits import read_list
     from semiseg.data.synthetic import draw_scene
+    from semiseg.deliver.run_data import samples_of
     from semiseg.draws import Key
-    from semiseg.errors import SemisegError
 
-    try:
-        data = Path(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"])
-        samples = [*find_samples(data, "val")[0], *find_samples(data, "train")[0]]
-        sample = read_list(run / "split" / "val.txt", samples)[0]
-        return str(sample.image), read_image(sample.image, model.value_range)
-    except (SemisegError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        image, _ = draw_scene(Key.of(0, "export"), (160, 160))
-        return "a drawn scene", Image.fromarray(image)
+    for sample in samples_of(run)[1]:
+        try:
+            return str(sample.image), read_image(sample.image, model.value_range)
+        except DataError:
+            continue
+    image, _ = draw_scene(Key.of(0, "export"), (160, 160))
+    return "a drawn scene", Image.fromarray(image)

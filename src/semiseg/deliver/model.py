@@ -61,7 +61,7 @@ class Model(Predictor, ModelHubMixin):
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
-        device: str = "cpu",
+        **model_kwargs: Any,  # noqa: ANN401 - the client's
     ) -> Model:
         """Read a folder, or what the hub has under a name."""
         from semiseg.model.release import load_release
@@ -85,4 +85,4 @@ class Model(Predictor, ModelHubMixin):
                 raise RunError(
                     f"{model_id} is no folder, and could not be loaded from the hub ({reason})."
                 ) from error
-        return cls(load_release(folder), device)
+        return cls(load_release(folder), **model_kwargs)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from semiseg.deliver.onnx_model import METADATA
 from semiseg.errors import ConfigError
@@ -116,6 +116,9 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     prototypes, seen = prototypes_of(release.tensors)
 
     class Core(nn.Module):
+        seen: Tensor
+        prototypes: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -152,7 +155,7 @@ def _core(release: Release) -> tuple[Any, list[str]]:
             f"The encoder {spec['encoder']} with the decoder {spec['decoder']} cannot be exported "
             f"as ONNX ({reason}). Use --format safetensors, or train with another of the two."
         ) from error
-    return program.model_proto, names
+    return cast(Any, program).model_proto, names
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ def suggest(
 
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
+    from semiseg.deliver.run_data import samples_of
     from semiseg.deliver.suggested import write
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
@@ -88,7 +89,9 @@ def suggest(
         raise ConfigError(f"{run} is an exported model; suggest needs the run folder it is from.")
     model = Model(load_release(run), torch_device(accelerator))
     console = Console(stderr=True)
-    labeled, known = _known(run)
+    masked, held = samples_of(run)
+    labeled = {s.name: s.image for s in masked}
+    known = {s.image.resolve() for s in (*masked, *held)}
     named = find_images(Path(images), out)
     fresh = {k: f for k, f in named.items() if f.resolve() not in known}
     notes = []
@@ -181,24 +184,6 @@ def _look(
     finally:
         handle.remove()
     return seen, broken
-
-
-def _known(run: Path) -> tuple[dict[str, Path], set[Path]]:
-    """The run's labelled images where they are still there, and all that it had masks of."""
-    import yaml
-
-    from semiseg.data.folder import find_samples
-    from semiseg.data.splits import read_list
-    from semiseg.errors import SemisegError
-
-    try:
-        data = Path(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"])
-        samples = [*find_samples(data, "train")[0], *find_samples(data, "val")[0]]
-        labeled = {s.name: s.image for s in read_list(run / "split" / "labeled.txt", samples)}
-        held = [s.image for s in read_list(run / "split" / "val.txt", samples)]
-    except (SemisegError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return {}, set()
-    return labeled, {p.resolve() for p in (*labeled.values(), *held)}
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:

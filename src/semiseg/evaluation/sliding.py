@@ -127,7 +127,8 @@ class Segmenter:
             parts /= parts.sum(axis=1, keepdims=True)
             probability.append(rows @ parts @ columns.T)
             if maps.similarity is not None:
-                similarity.append(rows @ maps.similarity @ columns.T)
+                near: Floats = rows @ maps.similarity @ columns.T
+                similarity.append(near)
         mean = np.maximum(np.mean(probability, axis=0), np.finfo(np.float32).tiny)
         return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
 
@@ -149,17 +150,15 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
     last = max(0, -(-(length - window) // multiple) * multiple)
     places = [slice(s, min(s + window, length)) for s in (*range(0, last, step), last)]
     margin = max(1, (window - step) // STRIDE)
-    weights = []
+    weights: list[Floats] = []
     total = np.zeros(-(-length // STRIDE), np.float32)
     for place in places:
         cells = _cells(place)
         count = cells.stop - cells.start
-        ramp = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(margin)
-        weight = np.ones(count, np.float32)
-        if place.start:
-            weight = np.minimum(weight, ramp)
-        if place.stop < length:
-            weight = np.minimum(weight, ramp[::-1])
+        ramp = (np.arange(count) + 0.5) / margin
+        before = ramp if place.start else np.ones(count)
+        after = ramp[::-1] if place.stop < length else np.ones(count)
+        weight = np.minimum(np.minimum(before, after), 1).astype(np.float32)
         total[cells] += weight
         weights.append(weight)
     return [(p, w / total[_cells(p)]) for p, w in zip(places, weights, strict=True)]
