@@ -728,6 +728,14 @@ def test_css_labels_are_taught_from_the_threshold_of_their_own_space_on(mode, tr
     assert min(abs(t - h) for t in trust for h in THRESHOLDS) > 1e-3
 
 
+def test_css_a_withdrawn_label_is_still_one_that_was_trusted():
+    """In the second image the spaces disagree. The program's weight counts its pixels."""
+    targets = targets_of(by_hand("mix", confidence_threshold=0.9))
+    assert single(targets.logit)[1] == single(targets.taught)[1] == 255
+    assert single(targets.trusted) == [c > 0.9 for c in CONFIDENCE.tolist()]
+    assert single(targets.trusted)[1]
+
+
 def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
     """Whatever the confidence is."""
     for mode, labels in (("logit", LOGIT_LABEL), ("representation", SIGHT_LABEL)):
