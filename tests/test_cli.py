@@ -257,7 +257,7 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     ("words", "expected"),
     [
         (["trian", "x"], "Did you mean 'train'?"),
-        ([], "check, demo, evaluate, predict, train"),
+        ([], "check, compare, demo, evaluate, predict, train"),
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),
         (["evaluate", "run", "data", "--split", "exam"], "'test'"),
