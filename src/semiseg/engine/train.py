@@ -40,6 +40,7 @@ def train(
     size: int | None = None,
     crop: int | None = None,
     scale: tuple[float, float] = (0.75, 1.5),
+    photometry: Literal["mild", "paper"] = "mild",
     batch: int = 4,
     accumulate: int = 1,
     encoder: str = "tf_efficientnet_lite0",
@@ -91,6 +92,7 @@ def train(
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
+        photometry: colour changes of unlabelled images, `mild`, or as in the `paper`'s program.
         batch: labelled images a batch, of all devices together; as many unlabelled ones beside
             them.
         accumulate: batches a step; memory is that of one batch.
