@@ -32,7 +32,8 @@ class Rehearsal(NamedTuple):
 
     Attributes:
         device: the kind of device that it ran on.
-        crop: side of the step's crops, in pixels; it had 2 labelled and 2 unlabelled images.
+        crop: side of the step's crops, in pixels.
+        images: labelled images of the step, and as many unlabelled ones if any, in words.
         parameters: of the student.
         operations: floating-point operations of the step, forward and backward.
         step_operations: of a step of the training.
@@ -47,6 +48,7 @@ class Rehearsal(NamedTuple):
 
     device: str
     crop: int
+    images: str
     parameters: int
     operations: int
     step_operations: int
@@ -58,7 +60,7 @@ class Rehearsal(NamedTuple):
 
     def text(self) -> str:
         """A line for each figure."""
-        this = f"this step of 2 + 2 images at {self.crop} x {self.crop}"
+        this = f"this step of {self.images} images at {self.crop} x {self.crop}"
         return "\n".join(
             (
                 f"parameters  {self.parameters / 1e6:.1f} million",
@@ -78,6 +80,7 @@ def rehearse(
     s: SimpleNamespace,
     kind: str,
     world: int,
+    both: bool,
 ) -> Rehearsal:
     """Take a step of 2 + 2 images at half crop, maybe a second one, and extrapolate.
 
@@ -90,6 +93,7 @@ def rehearse(
         s: the settings of the training.
         kind: the device's kind.
         world: the devices that it is meant for.
+        both: whether there are unlabelled images beside the labelled ones.
     """
     crop = max(_MULTIPLE, s.crop // 2 // _MULTIPLE * _MULTIPLE)
     ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)
@@ -113,10 +117,12 @@ def rehearse(
             trainer.fit(module, loader(crop))
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
-    half = f"{s.batch} + {s.batch} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
+    whole, small = (f"{n} + {n}" if both else f"{n}" for n in (s.batch, _IMAGES))
+    words = f"{whole} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
     return Rehearsal(
         device=kind,
         crop=crop,
+        images=small,
         parameters=sum(p.numel() for p in module.method.student.parameters()),
         operations=operations,
         step_operations=round(operations * ratio * s.accumulate),
@@ -124,7 +130,7 @@ def rehearse(
         step_memory=fixed + round(kept.bytes * ratio / world),
         seconds=clock.seconds,
         hours=clock.seconds * ratio * s.accumulate * s.steps / world / 3600,
-        whole=half,
+        whole=words,
     )
 
 

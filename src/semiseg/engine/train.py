@@ -296,4 +296,5 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
             parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
         )
 
-    return rehearse(parts.module, loader, s, place.kind, world)
+    both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)
+    return rehearse(parts.module, loader, s, place.kind, world, both)
