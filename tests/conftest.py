@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from semiseg.data.masks import Classes
-from semiseg.data.synthetic import write_scenes
+from semiseg.data.synthetic import COLORS, NAMES, write_scenes
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -166,18 +166,16 @@ def _release(folder: Path, prototypes: bool) -> Path:
     from semiseg.model.network import Network
     from semiseg.model.release import save_release
 
-    names = ("field", "house", "road", "tree", "pond")  # as many as the drawn scenes have
-    colors = tuple((50 * i, 255 - 50 * i, 128) for i in range(len(names)))
-    classes = Classes(names, colors, "ids", tuple(range(len(names))))
+    classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     Key.of(0, "test").seed_globals()
-    network = Network(len(names), "lcnet_035", "fpn", weights="none")
+    network = Network(len(NAMES), "lcnet_035", "fpn", weights="none")
     network.spec["crop"] = 64
     torch.nn.init.normal_(network.logit_head.weight, std=3)
     tensors = {}
     if prototypes:
         network.add_representation_head(8)
-        seen = torch.tensor([True, True, True, True, False])
-        tensors = {"prototypes": torch.randn(len(names), 8), "seen": seen}
+        seen = torch.arange(len(NAMES)) < len(NAMES) - 1
+        tensors = {"prototypes": torch.randn(len(NAMES), 8), "seen": seen}
     about = {"method": "css" if prototypes else "supervised"}
     save_release(folder, network.eval(), classes, 48, None, tensors, about)
     return folder
@@ -185,7 +183,7 @@ def _release(folder: Path, prototypes: bool) -> Path:
 
 @pytest.fixture(scope="session")
 def css_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of random weights that has prototypes of four of five classes."""
+    """A folder with a model of random weights that has prototypes of all classes but the last."""
     return _release(tmp_path_factory.mktemp("css"), True)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
+from semiseg.data.synthetic import NAMES
 from semiseg.deliver.export import compare
 from semiseg.errors import ConfigError, RunError
 
@@ -98,9 +99,9 @@ def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     for shape in ((1, 3, 32, 32), (3, 3, 33, 130), (2, 3, 1, 7)):
         logits, similarity = session.run(None, {"image": np.zeros(shape, np.uint8)})
         cells = tuple(-(-n // 4) for n in shape[2:])
-        assert logits.shape == similarity.shape == (shape[0], 5, *cells)
+        assert logits.shape == similarity.shape == (shape[0], len(NAMES), *cells)
     about = json.loads(session.get_modelmeta().custom_metadata_map["semiseg"])
-    assert about["classes"]["names"] == ["field", "house", "road", "tree", "pond"]
+    assert about["classes"]["names"] == list(NAMES)
     assert about["size"] == 48
     assert about["range"] is None
     assert {"mean", "std", "crop"} <= set(about["network"])
@@ -221,7 +222,7 @@ def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeyp
         steps=600,
         which="teacher",
         miou={"released": 52.61},
-        per_class={"field": {"iou": 50.0, "precision": 60.0, "recall": None}},
+        per_class={"soil": {"iou": 50.0, "precision": 60.0, "recall": None}},
         split={"labeled": "abc", "val": "def", "images": {"labeled": 23, "val": 101}},
     )
     model.save_pretrained(tmp_path / "hub")

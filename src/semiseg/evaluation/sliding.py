@@ -127,8 +127,8 @@ class Segmenter:
             parts /= parts.sum(axis=1, keepdims=True)
             probability.append(rows @ parts @ columns.T)
             if maps.similarity is not None:
-                near: Floats = rows @ maps.similarity @ columns.T
-                similarity.append(near)
+                near = rows @ maps.similarity @ columns.T
+                similarity.append(near.astype(np.float32))
         mean = np.maximum(np.mean(probability, axis=0), np.finfo(np.float32).tiny)
         return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
 
@@ -166,8 +166,8 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
 
 def _centres(length: int) -> NDArray[np.float64]:
     """Where the cells of a map have their centres, as shares of the image's length."""
-    centres: NDArray[np.float64] = (np.arange(-(-length // STRIDE)) + 0.5) * (STRIDE / length)
-    return centres
+    cells = np.arange(-(-length // STRIDE), dtype=np.float64)
+    return (cells + 0.5) * (STRIDE / length)
 
 
 def _cells(pixels: slice) -> slice:
