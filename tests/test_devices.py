@@ -66,9 +66,9 @@ def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
     labeled = [s for s in folder.train if s.mask]
     unlabeled = [s for s in folder.train if not s.mask]
 
-    def batch(index, *rank):
+    def batch(index, rank=0, world=1):
         data = TrainingBatches(
-            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), None, (0.75, 1.5), *rank
+            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), rank=rank, world=world
         )
         found = data[index]
         return [*found.labeled, *found.unlabeled]

@@ -55,6 +55,7 @@ def test_the_paper_s_figures_stand_in_the_recipes(name):
     assert found["encoder"] == "resnet101"
     assert (found["output_stride"], found["atrous_rates"]) == (8, [12, 24, 36])
     assert found["weight_decay"] == 5e-4
+    assert (found["photometry"], found["class_weights"]) == ("paper", "none")
     road = name == "cityscapes"
     assert (found["crop"], found["batch"]) == ((768, 8) if road else (512, 16))
     assert found["steps"] == (80_000 if name in ("cityscapes", "ade20k") else 40_000)

@@ -18,13 +18,14 @@ from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
+from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
 from semiseg.deliver.split import split
 from semiseg.deliver.suggest import suggest
 from semiseg.deliver.tables import percent, score_table, suggestion_table
-from semiseg.engine.train import dry_run, train
+from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
 
