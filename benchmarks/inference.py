@@ -100,8 +100,8 @@ def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
     model.predict(picture)
     seconds = time.process_time() - start
     print(
-        f"\n{size[0]} x {size[1]}, {classes} classes: {seconds:.1f} CPU s, {peak() - before:.0f} MiB "
-        f"above the {before:.0f} MiB of the process (all scores at once: "
+        f"\n{size[0]} x {size[1]}, {classes} classes: {seconds:.1f} CPU s, "
+        f"{peak() - before:.0f} MiB above the {before:.0f} MiB of the process (all scores at once: "
         f"{classes * size[0] * size[1] * 4 / 2**20:.0f} MiB)",
         flush=True,
     )

@@ -258,7 +258,7 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     ("words", "expected"),
     [
         (["trian", "x"], "Did you mean 'train'?"),
-        ([], "check, demo, evaluate, predict, train"),
+        ([], "check, demo, evaluate, export, predict, suggest, train"),
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),
         (["evaluate", "run", "data", "--split", "exam"], "'test'"),
