@@ -303,11 +303,7 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     ("words", "expected"),
     [
         (["trian", "x"], "Did you mean 'train'?"),
-<<<<<<< HEAD
         ([], "Known: check, compare, demo"),
-=======
-        ([], "check, demo, evaluate, export, predict, suggest, train"),
->>>>>>> deliver
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),
         (["evaluate", "run", "data", "--split", "exam"], "'test'"),
