@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from semiseg.deliver.model import Model
-
     Features = NDArray[np.float32]
 
 _SAME = 0.01  # a smaller distance: nothing new is to be seen
@@ -75,6 +73,7 @@ def suggest(
     """
     from rich.console import Console
 
+    from semiseg.deliver.features import look
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
     from semiseg.deliver.run_data import samples_of
@@ -102,13 +101,13 @@ def suggest(
     if len(fresh) < len(named):
         notes.append(f"{len(named) - len(fresh)} images had masks in {run} and are passed over")
     _say(console, notes)
-    seen, broken = _look(model, fresh, console)
+    seen, broken = look(model, fresh, console)
     if not seen:
         raise DataError(
             f"{images} holds no image that could be suggested: {len(broken)} are broken, "
             f"{len(named) - len(fresh)} are labelled."
         )
-    others = [vector for _, vector in _look(model, labeled, console)[0]]
+    others = [vector for _, vector in look(model, labeled, console)[0]]
     chosen = choose([s for s, _ in seen], [v for _, v in seen], others, n)
     _say(console, broken)
     if len(chosen) < n:
@@ -147,43 +146,6 @@ def choose(
         distance = np.minimum(distance, 1 - own @ own[best])
         distance[best] = 0
     return chosen
-
-
-def _look(
-    model: Model, named: dict[str, Path], console: Console
-) -> tuple[list[tuple[Suggestion, Features]], list[str]]:
-    """What the model makes of each image, with the encoder's mean features; what is broken."""
-    import numpy as np
-    from rich.progress import track
-
-    from semiseg.data.loading import ahead
-    from semiseg.deliver.predict import read_or_tell
-
-    captured: list[Features] = []
-    handle = model.network.encoder.register_forward_hook(
-        lambda _module, _inputs, maps: captured.append(maps[-1][0].mean((1, 2)).cpu().numpy())
-    )
-    seen: list[tuple[Suggestion, Features]] = []
-    broken: list[str] = []
-    pictures = ahead(lambda file: read_or_tell(file, model.value_range), named.values())
-    pairs = zip(named.items(), pictures, strict=True)
-    hidden = not console.is_terminal
-    try:
-        for (name, file), picture in track(
-            pairs, "looking", len(named), console=console, disable=hidden
-        ):
-            if isinstance(picture, DataError):
-                broken.append(str(picture))
-                continue
-            captured.clear()
-            found = model.predict(picture)
-            doubt = float(1 - found.confidence.mean())
-            apart = None if found.nearest is None else float((found.nearest != found.mask).mean())
-            vector = np.mean(captured, axis=0)  # over the windows of a large image
-            seen.append((Suggestion(name, file, 0.0, doubt, apart, 1.0), vector))
-    finally:
-        handle.remove()
-    return seen, broken
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:
