@@ -13,8 +13,10 @@ from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
+from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
-from semiseg.engine.train import dry_run, train
+from semiseg.deliver.training import train
+from semiseg.engine.train import dry_run
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.recipes import recipe
 from semiseg.types import Prediction, Run
@@ -40,6 +42,7 @@ __all__ = [
     "load",
     "predict",
     "recipe",
+    "report",
     "split",
     "train",
 ]

@@ -20,9 +20,11 @@ from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.predict import predict
+from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
 from semiseg.deliver.tables import percent, score_table
-from semiseg.engine.train import dry_run, train
+from semiseg.deliver.training import train
+from semiseg.engine.train import dry_run
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
 
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "report": report,
     "demo": demo,
     "split": split,
     "download": download,
@@ -157,6 +160,8 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "report":
+        print(result)
     elif command == "compare":
         print(f"{result.text()}\n\nwritten to {result.folder}/comparison.md, .csv, .json, .png")
         for name, told in result.failed.items():

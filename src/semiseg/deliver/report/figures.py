@@ -1,4 +1,4 @@
-"""Pictures that lie within the page: matplotlib's as SVG that follows light and dark, and photos."""
+"""Pictures within the page: matplotlib's as SVG that follows light and dark, and photographs."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ def draw_lines(series: Series, label: str, percent: bool) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    from semiseg.evaluation.figures import plain
+
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
     for i, (name, points) in enumerate(series.items()):
@@ -92,7 +94,7 @@ def draw_lines(series: Series, label: str, percent: bool) -> Figure:
             linewidth=1.8,
             marker="o" if len(points) < 20 else "",
             markersize=4,
-            label=name.lstrip("_").replace("$", r"\$"),
+            label=plain(name),
         )
     axes.set_xlabel("step")
     axes.set_ylabel(label)

@@ -126,7 +126,9 @@ def headline(scores: Mapping[str, Any]) -> str:
         used += f" and {_count(images['unlabeled'], 'unlabelled image')}"
     reached = scores["miou"]["released"]
     if reached is None:
-        return f"{used} {scores['method']} was trained; no class occurs in val, so nothing is known."
+        return (
+            f"{used} {scores['method']} was trained; no class occurs in val, so nothing is known."
+        )
     told = f"{used} {scores['method']} reaches {percent(reached)} % mIoU on val."
     known = [(v["iou"], name) for name, v in scores["per_class"].items() if v["iou"] is not None]
     if len(known) < 2:
@@ -199,7 +201,12 @@ def _classes(run: Stored) -> list[dict[str, Any]]:
     pixels = sum(values["pixels"] for values in per_class.values())
     colors, _ = colors_of(Classes.from_dict(run.model["classes"]))
     rows = [
-        {**values, "name": name, "color": css_color(color), "share": 100 * values["pixels"] / pixels}
+        {
+            **values,
+            "name": name,
+            "color": css_color(color),
+            "share": 100 * values["pixels"] / pixels,
+        }
         for (name, values), color in zip(per_class.items(), colors, strict=True)
         if pixels
     ]
@@ -270,4 +277,3 @@ def _gallery(run: Stored, data: Path, accelerator: str) -> tuple[Gallery | None,
         return make_gallery(load(run.folder, accelerator), samples), ""
     except DataError as error:
         return None, f"{error} Name the folder that they are in: semiseg report RUN --data DATA."
-

@@ -66,6 +66,9 @@ def colors_of(classes: Classes) -> tuple[Sequence[Color], bool]:
     """The colours of the classes in the report, and whether everyone can tell them apart."""
     from semiseg.data.drawing import tellable
 
+    own = set(classes.colors)
+    if len(own) == len(classes) and own <= set(_SAFE):
+        return classes.colors, True
     if len(classes) <= len(_SAFE):
         return _SAFE[: len(classes)], True
     return tellable(classes.colors), False
@@ -198,9 +201,7 @@ def _flat(mask: NDArray[np.uint8], colors: Sequence[Color]) -> Picture:
     return flat(image)
 
 
-def _mistakes(
-    image: Image.Image, true: NDArray[np.uint8], said: NDArray[np.uint8]
-) -> Image.Image:
+def _mistakes(image: Image.Image, true: NDArray[np.uint8], said: NDArray[np.uint8]) -> Image.Image:
     """The image in pale grey, and wrong pixels in one strong colour."""
     import numpy as np
     from PIL import Image as Pillow
