@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from semiseg.errors import RunError
 from semiseg.methods import METHODS
 
 COMPARISON = "comparison.json"
+NAME = "report.html"
 
 
-def comparison_page(folder: Path) -> dict[str, Any]:
+def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
     """The values for `comparison.html`.
 
     Args:
         folder: that of the comparison.
+        target: the file to write, which leads to the reports of the runs.
 
     Raises:
         RunError: the comparison or one of its runs cannot be read, or none is finished.
@@ -38,7 +41,11 @@ def comparison_page(folder: Path) -> dict[str, Any]:
     failed = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))["failed"]
     runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
     settings = yaml.safe_load((runs[0] / CONFIG).read_text(encoding="utf-8"))
-    reports = [f"{run.name}/report.html" for run in runs if (run / "report.html").is_file()]
+    reports = {
+        run.name: Path(os.path.relpath(run / NAME, target.parent)).as_posix()
+        for run in runs
+        if (run / NAME).is_file()
+    }
     return {
         "title": f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
         "headline": headline(rows),

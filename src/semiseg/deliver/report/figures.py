@@ -42,9 +42,8 @@ def quiet_style() -> AbstractContextManager[None]:
     """Matplotlib's settings for the report; figures are made and saved within it."""
     from matplotlib import rc_context
 
-    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "semiseg"}
-    settings |= {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
-    return rc_context(settings)
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "semiseg", "font.size": 11}
+    return rc_context({**settings, "axes.spines.top": False, "axes.spines.right": False})
 
 
 def svg(figure: Figure) -> Picture:

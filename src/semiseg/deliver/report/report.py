@@ -7,8 +7,6 @@ from typing import Any
 
 from semiseg.errors import RunError
 
-_NAME = "report.html"
-
 
 def report(
     run: Path, *, out: Path | None = None, data: Path | None = None, accelerator: str = "auto"
@@ -28,16 +26,16 @@ def report(
         RunError: there is no finished run, or the file cannot be written.
     """
     # Imported here, so that `semiseg --help` need not wait for torch.
-    from semiseg.deliver.report.comparison_page import COMPARISON, comparison_page
+    from semiseg.deliver.report.comparison_page import COMPARISON, NAME, comparison_page
     from semiseg.deliver.report.figures import quiet_style
     from semiseg.deliver.report.run_page import read_run, run_page
     from semiseg.engine.run_folder import write_text
 
     folder = Path(run)
-    target = folder / _NAME if out is None else Path(out)
+    target = folder / NAME if out is None else Path(out)
     with quiet_style():
         if (folder / COMPARISON).is_file():
-            page = _render("comparison.html", comparison_page(folder))
+            page = _render("comparison.html", comparison_page(folder, target))
         else:
             values = run_page(read_run(folder), None if data is None else Path(data), accelerator)
             page = _render("run.html", values)
