@@ -2,8 +2,8 @@
 
     python docs/figures.py
 
-128 scenes are drawn with masks, 120 of these are hidden, and `css` is trained for 300 steps, which
-takes two minutes on two cores. Its diagnostics are the figures.
+128 scenes are drawn with masks, 120 of these are hidden, and `css` is trained for 120 steps, which
+takes a minute on two cores. Its diagnostics are the figures.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ DOCS = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--sample", type=int, default=0, help="the scene shown in css-spaces.png")
     parser.add_argument("--keep", type=Path, help="where to leave data and run; nowhere if missing")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = words.keep or Path(temporary)
-        data = write_scenes(folder / "data", labeled=128, unlabeled=0, val=40)
+        data = write_scenes(folder / "data", labeled=128, unlabeled=0, val=20)
         out = folder / "run"
-        semiseg.train(data, labels="8", steps=words.steps, looks=10, out=out, overwrite=True)
+        settings = {"labels": "8", "steps": words.steps, "crop": 96, "looks": 6}
+        semiseg.train(data, out=out, overwrite=True, **settings)
         for source, target in (
             ("curves.png", "diagnostics-curves.png"),
             ("plane.png", "diagnostics-plane.png"),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from semiseg.data.masks import Classes
-from semiseg.data.synthetic import write_scenes
+from semiseg.data.synthetic import COLORS, NAMES, write_scenes
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -150,15 +150,21 @@ _TREES = {
 
 
 @pytest.fixture
-def official_tree(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+def drawn_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tree into a folder of that name, by a function such as those above."""
 
-    def write(name: str, size: tuple[int, int] = (48, 64)) -> Path:
-        tree = Tree(tmp_path / name, size)
-        _TREES[name](tree)
+    def write(name: str, draw: Callable[[Tree], None]) -> Path:
+        tree = Tree(tmp_path / name)
+        draw(tree)
         return tree.root
 
     return write
+
+
+@pytest.fixture
+def official_tree(drawn_tree: Callable[..., Path]) -> Callable[[str], Path]:
+    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+    return lambda name: drawn_tree(name, _TREES[name])
 
 
 def _release(folder: Path, prototypes: bool) -> Path:
@@ -169,18 +175,16 @@ def _release(folder: Path, prototypes: bool) -> Path:
     from semiseg.model.network import Network
     from semiseg.model.release import save_release
 
-    names = ("field", "house", "road", "tree", "pond")  # as many as the drawn scenes have
-    colors = tuple((50 * i, 255 - 50 * i, 128) for i in range(len(names)))
-    classes = Classes(names, colors, "ids", tuple(range(len(names))))
+    classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     Key.of(0, "test").seed_globals()
-    network = Network(len(names), "lcnet_035", "fpn", weights="none")
+    network = Network(len(NAMES), "lcnet_035", "fpn", weights="none")
     network.spec["crop"] = 64
     torch.nn.init.normal_(network.logit_head.weight, std=3)
     tensors = {}
     if prototypes:
         network.add_representation_head(8)
-        seen = torch.tensor([True, True, True, True, False])
-        tensors = {"prototypes": torch.randn(len(names), 8), "seen": seen}
+        seen = torch.arange(len(NAMES)) < len(NAMES) - 1
+        tensors = {"prototypes": torch.randn(len(NAMES), 8), "seen": seen}
     about = {"method": "css" if prototypes else "supervised"}
     save_release(folder, network.eval(), classes, 48, None, tensors, about)
     return folder
@@ -188,7 +192,7 @@ def _release(folder: Path, prototypes: bool) -> Path:
 
 @pytest.fixture(scope="session")
 def css_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of random weights that has prototypes of four of five classes."""
+    """A folder with a model of random weights that has prototypes of all classes but the last."""
     return _release(tmp_path_factory.mktemp("css"), True)
 
 

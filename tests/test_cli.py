@@ -1,13 +1,18 @@
+import inspect
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.methods import METHODS
 
 
 def run(*words):
@@ -67,6 +72,46 @@ def test_help_spells_flags_with_dashes_and_shows_the_settings_of_the_method(caps
     with pytest.raises(SystemExit):
         run("train", "--method", "supervised", "--help")
     assert "--confidence-threshold" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--method", "css-paper"], {"unsupervised-mean": "kept", "temperature": "0.1"}),
+        (["--method=css-program"], {"prototypes-from": "student", "supervised-warmup": "0.0"}),
+        (["--method", "contrastive"], {"collaboration": "logit", "indicator": "confidence"}),
+        (["--method", "css"], {"collaboration": "mix", "unsupervised-mean": "all"}),
+        (["--method", "mean_teacher"], {"ramp-up": "0.4"}),
+    ],
+    ids=str,
+)
+def test_help_shows_the_defaults_of_the_preset(capsys, words, shown):
+    with pytest.raises(SystemExit):
+        run("train", *words, "--help")
+    told = " ".join(capsys.readouterr().out.split())
+    for name, value in shown.items():
+        (_, about) = told.split(f" --{name} ")[-2:]
+        assert f"default: {value})" in about.partition(" --")[0]
+
+
+def test_a_run_s_config_repeats_a_preset_with_every_setting(tmp_path, tiny_folder):
+    """What was given and what was not; from Python as from the shell."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 2, "looks": 1}
+    settings |= {"workers": 0, "accelerator": "cpu"}
+    semiseg.train(tiny_folder, method="css-program", anchors=9, out=first, **settings)
+    config = yaml.safe_load((first / "config.yaml").read_text())
+    known = inspect.signature(METHODS["css-program"]).parameters
+    stored = {k: v for k, v in config.items() if k in known}
+    expected = {k: p.default for k, p in known.items() if k != "student"} | {"anchors": 9}
+    assert stored == expected
+    assert config["method"] == "css-program"
+    run("train", tiny_folder, "--config", first / "config.yaml", "--out", again)
+    ours, theirs = (load_file(f / "model.safetensors") for f in (first, again))
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+    assert json.loads((again / "scores.json").read_text())["method"] == "css-program"
+    # It is finished, and knows its preset's defaults as its own.
+    run("train", tiny_folder, "--method", "css-program", "--out", first, "--resume")
 
 
 def test_the_run_folder_holds_what_the_docs_say(trained):
@@ -258,7 +303,11 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     ("words", "expected"),
     [
         (["trian", "x"], "Did you mean 'train'?"),
+<<<<<<< HEAD
         ([], "Known: check, compare, demo"),
+=======
+        ([], "check, demo, evaluate, export, predict, suggest, train"),
+>>>>>>> deliver
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),
         (["evaluate", "run", "data", "--split", "exam"], "'test'"),

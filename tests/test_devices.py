@@ -42,7 +42,7 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
-        words, env=env, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
+        words, env=env, capture_output=True, text=True, check=False, timeout=540, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
@@ -55,7 +55,9 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     assert done.stderr.count("mIoU on val") == 1
     assert (tmp_path / "run" / "scores.json").is_file()
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) <= 4
-    assert len(list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))) == 1
+    saved = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert saved[-1].startswith("step000002-")
+    assert len({name.split("-")[0] for name in saved}) == len(saved)  # each step is saved once
     assert {p.name for p in tmp_path.iterdir()} == {"script.py", "run", "rank0.pt", "rank1.pt"}
 
 
@@ -64,9 +66,9 @@ def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
     labeled = [s for s in folder.train if s.mask]
     unlabeled = [s for s in folder.train if not s.mask]
 
-    def batch(index, *rank):
+    def batch(index, rank=0, world=1):
         data = TrainingBatches(
-            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), None, (0.75, 1.5), *rank
+            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), rank=rank, world=world
         )
         found = data[index]
         return [*found.labeled, *found.unlabeled]

@@ -209,7 +209,7 @@ def test_thresholds_are_settings_of_the_methods(name):
     assert (found.taught is not None) == ("confidence_threshold" in settings)
     assert (found.hard is not None) == ("hard_threshold" in settings)
     if name == "css":
-        assert found == Thresholds(0.97, 0.7, 0.8, False)
+        assert found == Thresholds(0.95, 0.7, 0.8, False)
 
 
 def test_hidden_masks_are_known_to_the_split_and_never_in_a_batch(tiny_folder):

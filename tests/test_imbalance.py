@@ -19,6 +19,7 @@ from semiseg.losses.imbalance import (
     dice_loss,
     effective_weights,
     inverse_weights,
+    root_weights,
     weighted_cross_entropy,
 )
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
@@ -64,6 +65,19 @@ def test_inverse_weights_by_hand():
     # 1/6, 1/3 and 1/1, scaled so that 10 pixels weigh 10 in all: each class 10/3
     found = inverse_weights([6, 3, 0, 1])
     assert found.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
+
+
+def test_root_weights_by_hand():
+    # 1/3, 1/2 and 1/1, scaled so that 14 pixels weigh 14 in all
+    mean = (3 + 2 + 1) / 14
+    expected = [1 / 3 / mean, 1 / 2 / mean, 0, 1 / mean]
+    assert root_weights([9, 4, 0, 1]).tolist() == pytest.approx(expected)
+
+
+def test_a_few_stray_pixels_do_not_rule_the_loss():
+    one, hundred = root_weights([10**6 - 1, 1]), root_weights([10**6 - 100, 100])
+    ratios = [(w[1] / w[0]).item() for w in (one, hundred)]
+    assert ratios == pytest.approx([100, 100], rel=1e-3)
 
 
 def test_effective_weights_by_hand():
@@ -230,7 +244,7 @@ def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
         ({"ohem": 2.0}, "--ohem 2.0 is no share"),
         ({"rare_crops": -0.1}, "--rare-crops -0.1 is no share"),
         ({"dice": -1.0}, "--dice -1.0 is below 0"),
-        ({"ohem": 0.1, "class_weights": "inverse"}, "use one of them"),
+        ({"ohem": 0.1}, "add --class-weights none"),
     ],
     ids=str,
 )

@@ -2,15 +2,24 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from semiseg.augment.mix import draw_boxes
+from semiseg.engine.module import TrainingModule
 from semiseg.losses.contrastive import Draw, _other_class, contrastive_loss, draw_pixels
-from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.losses.supervised import cross_entropy
+from semiseg.losses.pseudo import (
+    consistency_loss,
+    pseudo_label_loss,
+    share_weighted_loss,
+    unsupervised_loss,
+)
+from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
+from semiseg.methods.semi_supervised import scheduled
 from semiseg.model.prototypes import class_means, update_prototypes
 
 TAU = 0.5
@@ -152,6 +161,165 @@ def test_extreme_logits_and_a_single_pixel_stay_finite():
     assert grad.isfinite().all()
     assert grad[0, :, 0, 0].abs().sum().item() == pytest.approx(2)
     assert grad.abs().sum().item() == pytest.approx(2)
+
+
+# The other losses of whole maps
+
+
+def probabilities(values):
+    return [math.exp(-nll(values, c)) for c in range(len(values))]
+
+
+def share_weighted_by_hand(logits, label, confident):
+    total, count = 0.0, 0
+    for b in range(len(label)):
+        known = int((label[b] != 255).sum())
+        for y, x in np.ndindex(*label.shape[1:]):
+            if label[b, y, x] != 255:
+                loss = nll(logits[b, :, y, x].tolist(), int(label[b, y, x]))
+                total += int(confident[b].sum()) / known * loss
+                count += loss > 0
+    return total / count
+
+
+def consistency_by_hand(logits, teacher, valid):
+    total = 0.0
+    for b, y, x in np.ndindex(*valid.shape):
+        if valid[b, y, x]:
+            ours, theirs = (probabilities(m[b, :, y, x].tolist()) for m in (logits, teacher))
+            total += sum((p - q) ** 2 for p, q in zip(ours, theirs, strict=True))
+    return total / int(valid.sum())
+
+
+def ohem_by_hand(logits, target, threshold, min_kept):
+    losses = [
+        nll(logits[b, :, y, x].tolist(), int(target[b, y, x]))
+        for b, y, x in np.ndindex(*target.shape)
+        if target[b, y, x] != 255
+    ]
+    hard = sorted(losses, reverse=True)
+    kept = max(min_kept, sum(math.exp(-v) <= threshold for v in losses))
+    return sum(hard[:kept]) / len(hard[:kept])
+
+
+@pytest.fixture(params=[2, 5, 181])
+def maps(request):
+    """Logits, the teacher's logits, labels, confident and valid pixels."""
+    classes = request.param
+    coin = torch.rand(2, 2, 4, 3, generator=seeded(7)) < 0.7
+    logits, teacher = (normal(2, classes, 4, 3, scale=2, seed=s) for s in (0, 1))
+    return logits, teacher, labels_of(2, 4, 3, classes=classes), *coin
+
+
+def test_kept_pixels_alone_count_in_the_divisor(maps):
+    logits, _, label, _, valid = maps
+    total, count = cross_entropy_sum(logits, label.masked_fill(~valid, 255))
+    ours = pseudo_label_loss(logits, label, valid, "kept")
+    assert ours.item() == pytest.approx(total / count, rel=1e-12)
+    assert count < valid.sum()
+
+
+def test_share_weighted_loss_by_hand(maps):
+    logits, _, label, confident, _ = maps
+    expected = share_weighted_by_hand(logits, label, confident)
+    assert share_weighted_loss(logits, label, confident).item() == pytest.approx(expected)
+
+
+def test_the_means_of_the_unsupervised_loss(maps):
+    logits, _, label, confident, valid = maps
+    taught = label.masked_fill(~confident, 255)
+    for mean in ("all", "kept"):
+        ours = unsupervised_loss(logits, label, confident, valid, mean)
+        assert torch.equal(ours, pseudo_label_loss(logits, taught, valid, mean))
+    ours = unsupervised_loss(logits, label, confident, valid, "program")
+    assert torch.equal(ours, share_weighted_loss(logits, label, confident))
+
+
+def test_consistency_by_hand(maps):
+    logits, teacher, _, _, valid = maps
+    expected = consistency_by_hand(logits, teacher, valid)
+    assert consistency_loss(logits, teacher, valid).item() == pytest.approx(expected, rel=1e-12)
+    assert consistency_loss(logits, logits, valid) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("min_kept", [1, 5, 1000])
+def test_ohem_by_hand(maps, threshold, min_kept):
+    logits, _, target, _, _ = maps
+    expected = ohem_by_hand(logits, target, threshold, min_kept)
+    ours = ohem_cross_entropy(logits, target, threshold, min_kept)
+    assert ours.item() == pytest.approx(expected, rel=1e-6)
+    if threshold == 1 or min_kept == 1000:
+        torch.testing.assert_close(ours, cross_entropy(logits, target))
+
+
+def test_gradients_of_the_other_losses():
+    logits, teacher = normal(2, 4, 3, 2).requires_grad_(), normal(2, 4, 3, 2, seed=4)
+    label = labels_of(2, 3, 2, classes=4)
+    coin = torch.rand(2, 3, 2, generator=seeded(7)) < 0.7
+    check = torch.autograd.gradcheck
+    assert check(lambda x: pseudo_label_loss(x, label, coin, "kept"), logits)
+    assert check(lambda x: share_weighted_loss(x, label, coin), logits)
+    assert check(lambda x: consistency_loss(x, teacher, coin), logits)
+    assert check(lambda x: ohem_cross_entropy(x, label, 0.3, 4), logits)
+    teacher.requires_grad_()
+    consistency_loss(logits, teacher, coin).backward()
+    assert teacher.grad is None
+
+
+def test_the_other_losses_do_not_care_for_the_order_of_classes_or_images(maps):
+    logits, teacher, label, confident, valid = maps
+    classes = logits.shape[1]
+    order = torch.randperm(classes, generator=seeded(2))
+    rank = torch.cat([order.argsort(), torch.full((256 - classes,), 255)])
+    for loss, given, moved in (
+        (share_weighted_loss, (label, confident), (rank[label].flip(0), confident.flip(0))),
+        (consistency_loss, (teacher, valid), (teacher[:, order].flip(0), valid.flip(0))),
+        (ohem_cross_entropy, (label, 0.3, 5), (rank[label].flip(0), 0.3, 5)),
+    ):
+        ours, theirs = loss(logits, *given), loss(logits[:, order].flip(0), *moved)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("mean", ["all", "kept", "program"])
+def test_without_a_taught_pixel_each_mean_is_an_exact_zero_with_a_graph(mean):
+    """In the program, images without a label give inf or NaN."""
+    label, nothing = labels_of(2, 4, 4, classes=3), torch.zeros(2, 4, 4, dtype=torch.bool)
+    for given in (
+        (torch.full((2, 4, 4), 255), ~nothing, ~nothing),
+        (label, nothing, ~nothing),
+        (torch.full((2, 4, 4), 255), nothing, nothing),
+    ):
+        logits = normal(2, 3, 4, 4).requires_grad_()
+        value = unsupervised_loss(logits, *given, mean)
+        (grad,) = torch.autograd.grad(value, logits)
+        assert value == 0
+        assert torch.equal(grad, torch.zeros_like(logits))
+
+
+def test_an_image_without_labels_does_not_spoil_the_others():
+    label = labels_of(2, 4, 4, classes=3)
+    label[0] = 255
+    confident = torch.ones(2, 4, 4, dtype=torch.bool)
+    loss = share_weighted_loss(normal(2, 3, 4, 4), label, confident)
+    assert loss.item() == pytest.approx(
+        share_weighted_by_hand(normal(2, 3, 4, 4)[1:], label[1:], confident[1:])
+    )
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_ohem_and_consistency_of_nothing_and_of_one_pixel(pixels):
+    logits, some = normal(1, 3, 2, 2).requires_grad_(), torch.zeros(1, 2, 2, dtype=torch.bool)
+    some[0, 0, :pixels] = True
+    target = torch.full((1, 2, 2), 255).masked_fill(some, 1)
+    for loss in (
+        ohem_cross_entropy(logits, target, 0.7, 100),
+        consistency_loss(logits, normal(1, 3, 2, 2, seed=4), some),
+    ):
+        (grad,) = torch.autograd.grad(loss, logits)
+        assert grad.isfinite().all()
+        assert torch.equal((grad != 0).any(dim=1), some)
+        assert (loss > 0) == bool(pixels)
 
 
 # The contrastive loss, given a draw
@@ -509,3 +677,40 @@ def test_contrastive_loss_is_that_of_the_authors_program(golden):
     assert (off.abs() > 3).double().mean() < 0.01
     assert off.square().mean().sqrt() < 1.2
     assert joint[learns].mean() < 0.1 * mean[learns].abs().mean()
+
+
+@pytest.mark.parametrize("min_kept", [100, 500, 900])
+def test_ohem_is_that_of_the_authors_program(golden, min_kept):
+    ours = ohem_cross_entropy(golden["ohem_logits"], golden["ohem_target"], 0.7, min_kept)
+    assert ours.item() == pytest.approx(golden[f"ohem_loss_{min_kept}"].item(), rel=1e-5)
+
+
+def test_share_weighted_loss_is_that_of_the_authors_program(golden):
+    confident = golden["unsup_conf"] >= 0.9
+    ours = share_weighted_loss(golden["unsup_logits"], golden["unsup_label"], confident)
+    assert ours.item() == pytest.approx(golden["unsup_program_loss"].item(), rel=1e-5)
+
+
+def test_schedules_are_those_of_the_authors_program(golden):
+    """Its ramp is over 200 passes; its learning rate falls as ours, to 1e-4 at the lowest."""
+    ours = [scheduled("ramp_down", passes / 200) for passes in range(220)]
+    assert ours == pytest.approx(golden["ramp"].tolist(), abs=1e-5)
+    module = SimpleNamespace(steps=1000, lr_warmup=0.0)
+    rates = [max(1e-4, 6.4e-3 * TrainingModule.rate_factor(module, t)) for t in range(1000)]
+    assert rates == pytest.approx(golden["poly_lr"].tolist(), rel=1e-4)
+
+
+def test_schedules_by_hand():
+    assert scheduled("constant", 0.3) == 1
+    assert scheduled("ramp_up", 0.5) == scheduled("ramp_down", 0.5) == math.exp(-1.25)
+    assert [scheduled("ramp_down", t) for t in (0, 1, 2)] == [1, 0, 0]
+    assert [scheduled("ramp_up", t) for t in (0, 1, 2)] == [math.exp(-5), 1, 1]
+
+
+def test_boxes_of_cut_mix_are_those_of_the_authors_program(golden):
+    boxes = draw_boxes(4000, 64, 96, seeded())
+    assert boxes.double().mean().item() == pytest.approx(golden["cut_area_mean"].item(), abs=2e-3)
+    for dim, name in ((1, "cut_width_mean"), (2, "cut_height_mean")):
+        side = boxes.any(dim=dim).sum(dim=1).double()
+        error = 2 * side.std() / math.sqrt(len(side))  # theirs is a mean of draws as well
+        assert abs(side.mean() - golden[name]) < 3 * error

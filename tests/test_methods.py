@@ -326,7 +326,8 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
 def test_mixed_precision_changes_the_losses_little(name, dtype, number):
     """Also on the first step, when no class has a prototype.
 
-    Pseudo-labels are left out: in this untrained network many lie near a threshold.
+    Pseudo-labels are left out: in this untrained network many lie near a threshold. The rest may
+    differ by a tenth: eight bits, through all layers of a network without trained scales.
     """
 
     def terms(enabled):
@@ -516,6 +517,138 @@ def test_css_releases_its_prototypes():
     assert released["seen"].all()
 
 
+# Settings: rows of the table in docs/css.md, and the paper's ablations
+
+
+INDICATOR_NAMES = ["own", "confidence", "similarity"]
+
+
+@pytest.mark.parametrize("indicator", INDICATOR_NAMES)
+@pytest.mark.parametrize("mode", MODES)
+def test_css_each_cell_of_the_ablations_of_labels_and_indicators(mode, indicator):
+    """Tab. 6 and 7: the label from each space or both, trusted by each indicator."""
+    method = css(collaboration=mode, indicator=indicator)
+    for number in (0, 19, 20, 50):
+        losses = learn(method, labeled_batch(), unlabeled_batch(), at(number))
+        assert all(term.isfinite() for term in losses.terms.values())
+    assert losses.terms["unsupervised"] > 0
+    assert losses.terms["contrastive"] > 0
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"confidence_threshold": 0.5},
+        {"valid_threshold": 0.5},
+        {"hard_threshold": 0.97},
+        {"valid_indicator": "confidence"},
+        {"valid_indicator": "similarity", "indicator": "confidence"},
+        {"indicator_temperature": 0.5},
+        {"temperature": 0.1},
+        {"anchors": 64},
+        {"negatives": 64},
+        {"contrast_weight": 0.1},
+        {"contrast_schedule": "ramp_down"},
+        {"contrast_schedule": "ramp_up"},
+        {"unsupervised_mean": "kept"},
+        {"unsupervised_mean": "program"},
+        {"prototypes_from": "student"},
+        {"prototype_momentum": 0.9},
+        {"unseen_prototypes": "zeros"},
+        {"representation_dim": 16},
+        {"teacher_memory": 0.01},
+        {"supervised_warmup": 0.0},
+        {"collaboration": "cross", "cross_after": 0.0},
+    ],
+    ids=str,
+)
+def test_css_each_number_of_the_ablations(setting):
+    method = css(**setting)
+    for number in (0, 6, 50):
+        losses = learn(method, labeled_batch(), unlabeled_batch(), at(number))
+        assert losses.terms.keys() >= {"supervised", "contrastive"}
+        assert all(term.isfinite() for term in losses.terms.values())
+    for name, value in setting.items():
+        if hasattr(method, name):
+            assert getattr(method, name) == value
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"collaboration": "vote"},
+        {"indicator": "both"},
+        {"valid_indicator": "own"},
+        {"unsupervised_mean": "batch"},
+        {"prototypes_from": "both"},
+        {"unseen_prototypes": "random"},
+        {"contrast_schedule": "linear"},
+    ],
+    ids=str,
+)
+def test_css_a_choice_that_there_is_not_is_refused(setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} {setting[name]}"):
+        METHODS["css"](Network(CLASSES, "lcnet_035", weights="none"), **setting)
+
+
+@pytest.mark.parametrize("mean", ["all", "kept", "program"])
+def test_css_unsupervised_loss_is_divided_as_the_setting_says(mean):
+    method = css(unsupervised_mean=mean)
+    unlabeled = unlabeled_batch()
+    learn(method, labeled_batch(), unlabeled, at(50))
+    student, teacher = Spy(method.student), Spy(method.teacher.network)
+    losses = run(method, labeled_batch(), unlabeled, at(51))
+    _, mixed = mix(
+        unlabeled.strong,
+        targets_at(method, teacher.outputs[0], 2, unlabeled.valid, at(51)),
+        at(51),
+    )
+    logits = F.interpolate(student.outputs[0].logits[2:], size=(64, 64), mode="bilinear")
+    every = F.cross_entropy(logits, mixed.logit, ignore_index=255, reduction="none")
+    kept = every * mixed.trusted
+    share = mixed.trusted.sum((1, 2), keepdim=True) / (mixed.logit != 255).sum((1, 2), keepdim=True)
+    expected = {
+        "all": kept.sum() / mixed.valid.sum(),
+        "kept": kept[mixed.taught != 255].mean(),
+        "program": (share * every)[every > 0].mean(),
+    }
+    assert 0 < (mixed.taught != 255).sum() < mixed.valid.sum()
+    torch.testing.assert_close(losses.terms["unsupervised"], expected[mean])
+
+
+def test_css_prototypes_from_the_student_are_of_what_it_saw():
+    """Its representations of labelled and mixed images, by their labels after the mixing."""
+    method = css(prototypes_from="student")
+    labeled, unlabeled = labeled_batch(), unlabeled_batch()
+    learn(method, labeled, unlabeled, at(50))
+    student, teacher = Spy(method.student), Spy(method.teacher.network)
+    losses = run(method, labeled, unlabeled, at(51))
+    plain = targets_at(method, teacher.outputs[0], 2, unlabeled.valid, at(51))
+    _, mixed = mix(unlabeled.strong, plain, at(51))
+    labels = torch.cat([shrink_labels(labeled.mask, 16, 16), mixed.representation]).flatten()
+    pixels = student.outputs[0].representation.detach().movedim(1, -1).flatten(0, 2)
+    means, counts = class_means(pixels, labels, CLASSES)
+    assert (counts > 0).all()
+    expected = 0.99 * method.prototypes + 0.01 * means
+    torch.testing.assert_close(losses.state["prototypes"], expected, rtol=1e-4, atol=1e-6)
+    assert not losses.state["prototypes"].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("schedule", "number", "factor"),
+    [("ramp_down", 50, 0.2865), ("ramp_up", 50, 0.2865), ("ramp_up", 90, 0.9512)],
+)
+def test_css_the_contrast_s_weight_follows_its_schedule(schedule, number, factor):
+    constant, other = (
+        run(css(contrast_schedule=s), labeled_batch(), unlabeled_batch(), at(number)).terms
+        for s in ("constant", schedule)
+    )
+    ratio = other["contrastive"] / constant["contrastive"]
+    assert ratio.item() == pytest.approx(factor, abs=1e-4)
+    assert torch.equal(other["unsupervised"], constant["unsupervised"])
+
+
 # CSS by hand: four images, each of one colour in every map, so that sizes play no part
 
 # Prototypes along the axes; representations that lean towards one of them.
@@ -596,6 +729,14 @@ def test_css_labels_are_taught_from_the_threshold_of_their_own_space_on(mode, tr
     assert min(abs(t - h) for t in trust for h in THRESHOLDS) > 1e-3
 
 
+def test_css_a_withdrawn_label_is_still_one_that_was_trusted():
+    """In the second image the spaces disagree. The program's weight counts its pixels."""
+    targets = targets_of(by_hand("mix", confidence_threshold=0.9))
+    assert single(targets.logit)[1] == single(targets.taught)[1] == 255
+    assert single(targets.trusted) == [c > 0.9 for c in CONFIDENCE.tolist()]
+    assert single(targets.trusted)[1]
+
+
 def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
     """Whatever the confidence is."""
     for mode, labels in (("logit", LOGIT_LABEL), ("representation", SIGHT_LABEL)):
@@ -604,6 +745,48 @@ def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
             targets = targets_of(by_hand(mode, valid_threshold=threshold))
             known = [c if t >= threshold else 255 for c, t in zip(labels, own, strict=True)]
             assert single(targets.representation) == known
+
+
+@pytest.mark.parametrize("indicator", ["confidence", "similarity"])
+@pytest.mark.parametrize("mode", ["logit", "representation"])
+def test_css_one_indicator_in_both_spaces_by_hand(mode, indicator):
+    """Tab. 7: what is trusted in `L_u`, believed and hard in `L_c` is one indicator's word."""
+    labels = LOGIT_LABEL if mode == "logit" else SIGHT_LABEL
+    table = LOGITS.softmax(dim=1) if indicator == "confidence" else INDICATORS
+    trust = [table[i, c].item() for i, c in enumerate(labels)]
+    assert min(abs(t - h) for t in trust for h in THRESHOLDS) > 1e-3
+    for h in THRESHOLDS:
+        settings = {"confidence_threshold": h, "valid_threshold": h, "indicator": indicator}
+        targets = targets_of(by_hand(mode, **settings))
+        known = [c if t >= h else 255 for c, t in zip(labels, trust, strict=True)]
+        assert single(targets.taught) == known
+        assert single(targets.representation) == known
+        assert single(targets.indicator) == pytest.approx(trust, rel=1e-4)
+
+
+def test_css_valid_pixels_by_confidence_are_hard_by_similarity():
+    """Row 4: what enters `L_c` and what is an anchor there need not ask the same."""
+    own = [INDICATORS[i, c].item() for i, c in enumerate(LOGIT_LABEL)]
+    for h in THRESHOLDS:
+        targets = targets_of(by_hand("logit", valid_threshold=h, valid_indicator="confidence"))
+        known = [c if t >= h else 255 for c, t in zip(LOGIT_LABEL, CONFIDENCE, strict=True)]
+        assert single(targets.representation) == known
+        assert single(targets.indicator) == pytest.approx(own, rel=1e-4)
+
+
+def test_css_a_prototype_of_zeros_is_nearer_than_any_at_an_obtuse_angle():
+    """Row 5: class 1 was not seen; the second image lies opposite to what was."""
+    logits = torch.tensor([[3.0, 0, 0], [3, 0, 0]]).view(2, 3, 1, 1).expand(2, 3, 2, 2)
+    sights = torch.tensor([[1.0, 0, 0], [-1, 0, -1]]).view(2, 3, 1, 1).expand(2, 3, 2, 2)
+    nearest = {}
+    for unseen in ("masked", "zeros"):
+        method = by_hand("representation", (True, False, True), unseen_prototypes=unseen)
+        spaces = method._spaces(Output(logits, sights))
+        nearest[unseen] = single(spaces.representation_label)
+    assert nearest == {"masked": [0, 0], "zeros": [0, 1]}
+    # In mix, a class without a prototype then has no say, and the first step teaches class 0 alone.
+    method = by_hand("mix", (False, False, False), unseen_prototypes="zeros")
+    assert single(method._spaces(said()).representation_label) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.1, 1.0])
@@ -683,3 +866,130 @@ def test_css_a_single_unlabelled_image_is_mixed_with_itself():
     losses = learn(method, labeled_batch(), unlabeled, at())
     assert torch.equal(student.inputs[0][2:], unlabeled.strong)
     assert losses.terms["unsupervised"] > 0
+
+
+# What a method believes
+
+
+@pytest.mark.parametrize("number", [19, 50])
+@pytest.mark.parametrize("mode", MODES)
+def test_css_opinions_are_what_is_taught(mode, number):
+    method = by_hand(mode, confidence_threshold=0.9)
+    method.teacher.forward = lambda _image: said()
+    valid = torch.ones(4, 8, 8, dtype=torch.bool)
+    valid[0, :, :3] = False
+    opinions = method.opinions(torch.zeros(4, 3, 8, 8), valid, at(number))
+    assert torch.equal(opinions.final, targets_of(method, number, valid).taught)
+    assert (opinions.final[~valid] == 255).all()
+    assert single(opinions.logit_label) == LOGIT_LABEL
+    assert single(opinions.representation_label) == SIGHT_LABEL
+    for ours, theirs in (
+        (opinions.confidence, CONFIDENCE),
+        (opinions.similarity, INDICATORS.amax(dim=1)),
+    ):
+        everywhere = theirs.view(4, 1, 1).expand(4, 8, 8)
+        torch.testing.assert_close(ours, everywhere, rtol=1e-4, atol=1e-6)
+
+
+def test_opinions_of_each_method(method):
+    """Of the teacher on the weak view, before any mixing; no state is changed."""
+    unlabeled = unlabeled_batch()
+    before = snapshot(method)
+    opinions = method.opinions(unlabeled.weak, unlabeled.valid, at())
+    assert same(before, snapshot(method))
+    if method.teacher is None:
+        assert opinions is None
+        return
+    logits = F.interpolate(method.teacher(unlabeled.weak).logits, size=(64, 64), mode="bilinear")
+    confidence, label = logits.softmax(dim=1).max(dim=1)
+    torch.testing.assert_close(opinions.confidence, confidence)
+    assert torch.equal(opinions.logit_label, label)
+    has_space = method.student.representation_head is not None
+    assert (opinions.representation_label is not None) == has_space
+    assert (opinions.similarity is not None) == has_space
+    assert (opinions.final[~unlabeled.valid] == 255).all()
+    taught = opinions.final != 255
+    assert not has_space or method.collaboration in ("mix", "logit")
+    assert torch.equal(opinions.final[taught], label[taught])
+
+
+# Mean Teacher and CutMix
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "cutmix"])
+def test_methods_of_logit_space_alone_build_no_representation_head(name):
+    method = build(name)
+    assert method.student.representation_head is None
+    assert method.released_tensors() == {}
+    assert not list(method.buffers(recurse=False))
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "cutmix"])
+def test_the_warm_up_looks_at_labels_alone(name):
+    spoiled = unlabeled_batch()
+    spoiled.weak.fill_(torch.nan)
+    spoiled.strong.fill_(torch.nan)
+    ours = run(build(name, supervised_warmup=0.1), labeled_batch(), spoiled, at(9))
+    alone = run(build("supervised"), labeled_batch(), None, at(9))
+    assert values(ours.terms) == values(alone.terms)
+    after = run(build(name, supervised_warmup=0.1), labeled_batch(), unlabeled_batch(), at(10))
+    assert len(after.terms) == 2
+
+
+@pytest.mark.parametrize(("number", "ramp"), [(20, 0.2865), (40, 1.0), (90, 1.0)])
+def test_mean_teacher_by_hand(number, ramp):
+    """The squared distance of the softmaxes where there is image, its weight ramped up."""
+    method = build("mean_teacher", consistency_weight=3.0, ramp_up=0.4)
+    student, teacher = Spy(method.student), Spy(method.teacher.network)
+    unlabeled = unlabeled_batch()
+    losses = run(method, labeled_batch(), unlabeled, at(number))
+    assert torch.equal(student.inputs[0][2:], unlabeled.strong)
+    assert torch.equal(teacher.inputs[0], unlabeled.weak)
+    ours, theirs = student.outputs[0].logits[2:], teacher.outputs[0].logits
+    distance = (ours.softmax(dim=1) - theirs.softmax(dim=1)).square().sum(dim=1)
+    expected = distance[shrink_labels(unlabeled.valid, 16, 16)].mean()
+    torch.testing.assert_close(losses.diagnostics["distance"], expected)
+    ratio = losses.terms["consistency"] / expected
+    assert ratio.item() == pytest.approx(3 * ramp, rel=1e-3)
+
+
+def test_mean_teacher_without_a_ramp_has_its_weight_at_once():
+    method = build("mean_teacher", ramp_up=0.0, supervised_warmup=0.0)
+    losses = run(method, labeled_batch(), unlabeled_batch(), at(0))
+    ratio = losses.terms["consistency"] / losses.diagnostics["distance"]
+    assert ratio.item() == pytest.approx(5)
+
+
+def test_cutmix_by_hand():
+    """Confident labels of the weak view, mixed as the strong view is."""
+    method = build("cutmix", confidence_threshold=0.5, unsupervised_weight=2.0)
+    student, unlabeled = Spy(method.student), unlabeled_batch()
+    losses = run(method, labeled_batch(), unlabeled, at())
+    final = method.opinions(unlabeled.weak, unlabeled.valid, at()).final
+    strong, label, valid = cut_mix(at(), unlabeled.strong, final, unlabeled.valid)
+    assert torch.equal(student.inputs[0][2:], strong)
+    logits = F.interpolate(student.outputs[0].logits[2:], size=(64, 64), mode="bilinear")
+    total = F.cross_entropy(logits, label, ignore_index=255, reduction="sum")
+    torch.testing.assert_close(losses.terms["unsupervised"], 2 * total / valid.sum())
+    share = (label != 255).sum() / valid.sum()
+    assert 0 < share < 1
+    torch.testing.assert_close(losses.diagnostics["taught"], share)
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", ["contrastive", "css-paper", "css-program"])
+def test_a_preset_is_css_with_other_defaults(name):
+    ours, theirs = (inspect.signature(METHODS[n]).parameters for n in (name, "css"))
+    assert list(ours) == list(theirs)
+    changed = {k: p.default for k, p in ours.items() if p.default != theirs[k].default}
+    assert changed
+    assert issubclass(METHODS[name], METHODS["css"])
+    small = {k: v for k, v in EASY.items() if k not in changed}
+    preset, css_itself = build(name, **small), build("css", **small, **changed)
+    for number in (50, 51):
+        step = labeled_batch(), unlabeled_batch(), at(number)
+        assert values(learn(preset, *step).terms) == values(learn(css_itself, *step).terms)
+    other = build(name, **{**small, "temperature": 0.3, "representation_dim": 8})
+    assert (other.temperature, other.prototypes.shape[1]) == (0.3, 8)

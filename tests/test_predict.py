@@ -86,7 +86,7 @@ def test_the_nearest_prototype_is_what_the_formula_says(css_release):
     assert (near.argmax(dim=0).numpy() == found.nearest).mean() > 0.999
     expected = (near / 0.1).softmax(dim=0).amax(dim=0).numpy()
     np.testing.assert_allclose(found.similarity, expected, atol=1e-3)
-    assert 4 not in found.nearest
+    assert 5 not in found.nearest
 
 
 @pytest.mark.parametrize("way", ["file", "pattern", "deep pattern", "list"])

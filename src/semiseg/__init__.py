@@ -10,13 +10,15 @@ from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
+from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
+from semiseg.deliver.suggest import suggest
 from semiseg.deliver.training import train
-from semiseg.engine.train import dry_run
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.recipes import recipe
 from semiseg.types import Prediction, Run
@@ -39,11 +41,13 @@ __all__ = [
     "download",
     "dry_run",
     "evaluate",
+    "export",
     "load",
     "predict",
     "recipe",
     "report",
     "split",
+    "suggest",
     "train",
 ]
 

@@ -18,13 +18,15 @@ from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
 from semiseg.deliver.download import download
+from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
+from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
-from semiseg.deliver.tables import percent, score_table
+from semiseg.deliver.suggest import suggest
+from semiseg.deliver.tables import percent, score_table, suggestion_table
 from semiseg.deliver.training import train
-from semiseg.engine.train import dry_run
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
 
@@ -38,6 +40,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": predict,
     "compare": compare,
     "report": report,
+    "suggest": suggest,
+    "export": export,
     "demo": demo,
     "split": split,
     "download": download,
@@ -167,6 +171,14 @@ def _run(command: str, values: dict[str, Any]) -> None:
         for name, told in result.failed.items():
             print(f"semiseg: {name} failed: {told}", file=sys.stderr)
         sys.exit(2 if result.failed else 0)
+    elif command == "suggest":
+        print(suggestion_table(result))
+        print(f"Correct the masks in {values['out']}/train/masks; {values['out']} is then a data")
+        print(f"folder: semiseg train {values['out']} --init {values['run']} --out OTHER")
+    elif command == "export":
+        ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
+        told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
+        print(f"{result.path}: {told}")
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
@@ -260,12 +272,14 @@ def _method_name(words: Sequence[str], default: str = "css") -> str:
 def _spelled_out(words: list[str]) -> list[str]:
     """The words as the parser takes them.
 
-    `--split-seed` becomes `--split_seed`, a switch `--overlay` `--overlay=true`, and the two values
-    of `--range 0,4095` get their brackets.
+    `--split-seed` becomes `--split_seed`, `-n` `--n`, a switch `--overlay` `--overlay=true`, and
+    the two values of `--range 0,4095` get their brackets.
     """
     parameters = _parameters(words[0]) if words and words[0] in COMMANDS else {}
     result = []
     for i, word in enumerate(words):
+        if word[:1] == "-" and word[1:] in parameters:
+            word = f"-{word}"
         flag, equals, value = word.partition("=")
         if flag.startswith("--"):
             name = flag[2:].replace("-", "_")

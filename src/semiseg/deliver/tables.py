@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from semiseg.data import findings
+
+if TYPE_CHECKING:
+    from semiseg.deliver.suggest import Suggestion
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -37,6 +40,21 @@ def score_table(found: Mapping[str, Any]) -> str:
     text = findings.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
     mean = f"mIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
     return f"{text}\n{mean}\n\n{_reliability_table(found['reliability'])}"
+
+
+def suggestion_table(found: Sequence[Suggestion]) -> str:
+    """A table of what `suggest` chose, with the reasons."""
+    rows = [
+        [
+            one.name,
+            f"{one.score:.3f}",
+            percent(100 * one.doubt),
+            percent(None if one.disagreement is None else 100 * one.disagreement),
+            f"{one.distance:.2f}",
+        ]
+        for one in found
+    ]
+    return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
 def _reliability_table(found: Mapping[str, Any]) -> str:

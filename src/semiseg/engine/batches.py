@@ -35,6 +35,7 @@ class TrainingBatches(Dataset[Batch]):
         value_range: the values that are black and white, see `read_image`.
         focus: where crops of labelled images are centred, if not anywhere.
         scale: range of the random factor on the working size.
+        photometry: which of `STRONG` the unlabelled images are changed by.
         rank: the process that asks, from 0.
         world: how many processes share each batch; it is a multiple of them.
     """
@@ -51,10 +52,11 @@ class TrainingBatches(Dataset[Batch]):
         value_range: tuple[float, float] | None = None,
         focus: Focus | None = None,
         scale: tuple[float, float] = (0.75, 1.5),
+        photometry: str = "mild",
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.focus, self.scale = focus, scale
+        self.focus, self.scale, self.strong = focus, scale, STRONG[photometry]
         self.rank, self.world = rank, world
         self.size, self.crop, self.batch = size, crop, batch
         self.decoded = Decoded(math.ceil(size * scale[1]), classes, value_range)
@@ -94,7 +96,7 @@ class TrainingBatches(Dataset[Batch]):
         source = image.shape[1], image.shape[0]
         view = draw_view(key.child("view"), source, self.size, self.crop, self.scale)
         weak = view_image(image, view)
-        strong = change(weak, STRONG, key.child("photometry"))
+        strong = change(weak, self.strong, key.child("photometry"))
         return weak, strong, torch.from_numpy(view_valid(view))
 
 

@@ -9,7 +9,9 @@ starts the processes by starting the program again. All of them train; the first
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import platform
 import warnings
 from typing import Any, NamedTuple
 
@@ -18,6 +20,10 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from semiseg.errors import ConfigError
+
+# mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD: blocks of any size come from the heap,
+# which never shrinks and grows by 64 MB.
+_MALLOPT = {-3: 2**31 - 1, -1: 2**31 - 1, -2: 64 * 2**20}
 
 
 class Place(NamedTuple):
@@ -44,6 +50,19 @@ def trainer_settings(accelerator: str, devices: int, nodes: int) -> dict[str, An
         settings["strategy"] = "ddp_find_unused_parameters_true"
         settings["use_distributed_sampler"] = False  # the batches know their part themselves
     return settings
+
+
+def keep_memory() -> None:
+    """Let the C library keep freed memory for the next step instead of giving it back.
+
+    By default glibc returns each large block at once, and every step then pays for its pages anew.
+    Other C libraries have no such switch, or none that is needed.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    for option, value in _MALLOPT.items():
+        library.mallopt(option, value)
 
 
 def set_device(accelerator: str, threads: int | None, devices: int = 1, nodes: int = 1) -> Place:
@@ -77,6 +96,8 @@ def set_device(accelerator: str, threads: int | None, devices: int = 1, nodes: i
         threads = max(1, torch.get_num_threads() // devices)
     if threads is not None:
         torch.set_num_threads(threads)
+    if kind == "cpu":
+        keep_memory()
     return Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
 
 

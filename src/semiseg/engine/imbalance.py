@@ -15,6 +15,7 @@ from semiseg.losses.imbalance import (
     dice_loss,
     effective_weights,
     inverse_weights,
+    root_weights,
     weighted_cross_entropy,
 )
 from semiseg.losses.supervised import ohem_cross_entropy
@@ -23,6 +24,7 @@ from semiseg.types import Sample
 
 WEIGHTS: dict[str, Callable[[Sequence[int]], Tensor] | None] = {
     "none": None,
+    "sqrt": root_weights,
     "inverse": inverse_weights,
     "effective": effective_weights,
 }
@@ -47,7 +49,7 @@ def check(settings: Mapping[str, Any]) -> None:
     if settings["ohem"] and weights != "none":
         raise ConfigError(
             "--ohem and --class-weights each choose what counts in the loss on labelled images; "
-            "use one of them."
+            "use one of them: add --class-weights none, or leave --ohem out."
         )
 
 

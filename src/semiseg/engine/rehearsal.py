@@ -1,9 +1,11 @@
-"""The dry run: one small step of a training, and what it says about the whole."""
+"""The dry run: a small step of a training, counted and timed, and what it says of the whole."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ from semiseg.types import Batch
 _IMAGES = 2
 _MULTIPLE = 32
 _GIB = 2**30
+_LONG = 10.0  # seconds: beside such a step, what makes a first one slower is small
 
 
 class Rehearsal(NamedTuple):
@@ -29,20 +32,23 @@ class Rehearsal(NamedTuple):
 
     Attributes:
         device: the kind of device that it ran on.
-        crop: side of the step's crops, in pixels; it had 2 labelled and 2 unlabelled images.
+        crop: side of the step's crops, in pixels.
+        images: labelled images of the step, and as many unlabelled ones if any, in words.
         parameters: of the student.
         operations: floating-point operations of the step, forward and backward.
         step_operations: of a step of the training.
         memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
             what was kept for the backward pass.
         step_memory: of a step of the training, on each device.
-        seconds: of the step, without reading images.
+        seconds: of another such step, without reading images: the first one is slower. Of the
+            first, if that took more than ten seconds.
         hours: of the training on as many such devices, without validations.
         whole: the training in words.
     """
 
     device: str
     crop: int
+    images: str
     parameters: int
     operations: int
     step_operations: int
@@ -54,7 +60,7 @@ class Rehearsal(NamedTuple):
 
     def text(self) -> str:
         """A line for each figure."""
-        this = f"this step of 2 + 2 images at {self.crop} x {self.crop}"
+        this = f"this step of {self.images} images at {self.crop} x {self.crop}"
         return "\n".join(
             (
                 f"parameters  {self.parameters / 1e6:.1f} million",
@@ -62,7 +68,7 @@ class Rehearsal(NamedTuple):
                 f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
-                f"time        {self.seconds:.1f} s this step, the first one; about "
+                f"time        {self.seconds:.1f} s such a step; about "
                 f"{self.hours:,.1f} hours in all on such a device ({self.device})",
             )
         )
@@ -74,39 +80,49 @@ def rehearse(
     s: SimpleNamespace,
     kind: str,
     world: int,
+    both: bool,
 ) -> Rehearsal:
-    """Take a step of 2 + 2 images at half crop, and extrapolate.
+    """Take a step of 2 + 2 images at half crop, maybe a second one, and extrapolate.
 
     Work and memory are taken to grow with the number of pixels; what a loss does by class does not,
     and is small beside the network.
 
     Args:
         module: what would be trained.
-        loader: gives a loader of one such batch for a crop.
+        loader: gives a loader of two such batches for a crop.
         s: the settings of the training.
         kind: the device's kind.
         world: the devices that it is meant for.
+        both: whether there are unlabelled images beside the labelled ones.
     """
     crop = max(_MULTIPLE, s.crop // 2 // _MULTIPLE * _MULTIPLE)
     ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)
     fixed = _fixed(module, s.optimizer)
-    clock, kept = _Clock(), _Kept(module)
+    counter, kept, counting = FlopCounterMode(display=False), _Kept(module), ExitStack()
+    clock = _Clock(counting)
     trainer = L.Trainer(
         **trainer_settings(s.accelerator, 1, 1),
         precision=s.precision,
-        max_steps=1,
+        max_steps=2,
         logger=False,
         callbacks=[clock],
         **quiet(),
     )
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(kept.pack, kept.unpack):
-        trainer.fit(module, loader(crop))
+    with warnings.catch_warnings():
+        # Lightning's advice on workers, and its use of torch under the counter.
+        warnings.filterwarnings("ignore", module="lightning")
+        with counting:
+            counting.enter_context(counter)
+            counting.enter_context(saved_tensors_hooks(kept.pack, kept.unpack))
+            trainer.fit(module, loader(crop))
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
-    half = f"{s.batch} + {s.batch} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
+    whole, small = (f"{n} + {n}" if both else f"{n}" for n in (s.batch, _IMAGES))
+    words = f"{whole} images at {s.crop} x {s.crop}{devices}, {s.steps} of them"
     return Rehearsal(
         device=kind,
         crop=crop,
+        images=small,
         parameters=sum(p.numel() for p in module.method.student.parameters()),
         operations=operations,
         step_operations=round(operations * ratio * s.accumulate),
@@ -114,7 +130,7 @@ def rehearse(
         step_memory=fixed + round(kept.bytes * ratio / world),
         seconds=clock.seconds,
         hours=clock.seconds * ratio * s.accumulate * s.steps / world / 3600,
-        whole=half,
+        whole=words,
     )
 
 
@@ -126,10 +142,10 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
 
 
 class _Clock(Callback):
-    """The time of the step."""
+    """Counts a step and times it or, since counting takes time of its own, the next one."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, counting: ExitStack) -> None:
+        self.counting, self.seconds = counting, 0.0
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
@@ -146,7 +162,9 @@ class _Clock(Callback):
         batch_idx: int,
     ) -> None:
         """The step is taken."""
+        self.counting.close()
         self.seconds += _now(pl_module)
+        trainer.should_stop = self.seconds > _LONG
 
 
 def _now(module: L.LightningModule) -> float:

@@ -254,7 +254,8 @@ def finish(
             **{name: version(name) for name in _PACKAGES},
         },
     }
-    about = {k: content[k] for k in ("method", "which", "miou", "labels", "steps", "split")}
+    told = ("method", "which", "miou", "per_class", "labels", "steps", "split")
+    about = {k: content[k] for k in told}
     extra = module.method.released_tensors()
     save_release(out, networks[which], classes, s.size, s.range, extra, about)
     write_text(out / CONFUSION, _confusion_csv(classes.names, final[which]["confusion"]))

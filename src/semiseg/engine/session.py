@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semiseg.augment.focus import Focus
+from semiseg.augment.strong import STRONG
 from semiseg.data.check import examine
 from semiseg.data.folder import DataFolder, open_folder
 from semiseg.data.masks import Classes
@@ -56,6 +57,9 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
         raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
+    if settings["photometry"] not in STRONG:
+        told = nearest(settings["photometry"], STRONG)
+        raise ConfigError(f"There is no --photometry '{settings['photometry']}'. {told}")
     if not 0 < settings["scale"][0] <= settings["scale"][1]:
         raise ConfigError(f"--scale {settings['scale']}: two factors above 0, the smaller first.")
     for name in ("lr", "encoder_lr", "weight_decay", "workers"):
@@ -198,6 +202,7 @@ def training_loader(
         s.range,
         focus,
         s.scale,
+        s.photometry,
         place.rank,
         place.world,
     )

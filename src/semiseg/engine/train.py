@@ -6,23 +6,10 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from semiseg.errors import ConfigError
 from semiseg.types import Run
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
-    from semiseg.augment.focus import Focus
-    from semiseg.data.folder import DataFolder
-    from semiseg.data.splits import Split
-    from semiseg.engine.devices import Place
-    from semiseg.engine.module import TrainingModule
-    from semiseg.engine.rehearsal import Rehearsal
-    from semiseg.methods.base import Method
-    from semiseg.planning import Plan
-    from semiseg.types import Batch
 
 
 def train(
@@ -40,6 +27,7 @@ def train(
     size: int | None = None,
     crop: int | None = None,
     scale: tuple[float, float] = (0.75, 1.5),
+    photometry: Literal["mild", "paper"] = "mild",
     batch: int = 4,
     accumulate: int = 1,
     encoder: str = "tf_efficientnet_lite0",
@@ -54,7 +42,7 @@ def train(
     encoder_lr: float | None = None,
     weight_decay: float = 1e-2,
     lr_warmup: float = 0.05,
-    class_weights: Literal["none", "inverse", "effective"] = "none",
+    class_weights: Literal["none", "sqrt", "inverse", "effective"] = "sqrt",
     ohem: float = 0.0,
     dice: float = 0.0,
     rare_crops: float = 0.0,
@@ -91,6 +79,7 @@ def train(
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
+        photometry: colour changes of unlabelled images, `mild`, or as in the `paper`'s program.
         batch: labelled images a batch, of all devices together; as many unlabelled ones beside
             them.
         accumulate: batches a step; memory is that of one batch.
@@ -109,7 +98,8 @@ def train(
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         class_weights: weights of the classes in the loss on labelled images, by their pixels in
-            the chosen masks: `none`, `inverse`, or by their `effective` number.
+            the chosen masks: `none`, by the `inverse` or its square root (`sqrt`), or by their
+            `effective` number.
         ohem: online hard example mining: this loss keeps pixels whose true class has a probability
             of at most 0.7, and at least this share of the batch; 0 for all pixels.
         dice: weight of a Dice term that is added to this loss.
@@ -158,29 +148,15 @@ def train(
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
 
-class _Parts(NamedTuple):
-    """What a training is put together from."""
-
-    place: Place
-    learner: type[Method]
-    options: dict[str, Any]
-    folder: DataFolder
-    split: Split
-    plan: Plan
-    module: TrainingModule
-    focus: Focus | None
-    checkpoint: Path | None
-    start: int
-
-
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
     """Train with all settings in one place; see `train`."""
     from semiseg.engine import run_folder, session
+    from semiseg.engine.parts import build, settle_place
 
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
         return Run(s.out, scores)
-    place = _place(s, options)
+    place = settle_place(s, options)
     if not resume and place.rank == 0:
         run_folder.check(s.out, overwrite)
     parts = build(s, options, place, resume)
@@ -203,91 +179,3 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if place.rank > 0:  # it was started for the training alone
         raise SystemExit(0)
     return Run(s.out, run_folder.finish(s.out, parts.module, classes, parts.split, s))
-
-
-def _place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
-    """Check the settings, and find out where they are to run."""
-    from semiseg.engine import session
-    from semiseg.engine.devices import part_of, set_device
-    from semiseg.methods import method_class
-
-    session.check(vars(s), method_class(s.method), options)
-    place = set_device(s.accelerator, s.threads, s.devices, s.num_nodes)
-    s.threads = place.threads
-    part_of(s.batch, place)
-    session.console.quiet = place.rank > 0
-    return place
-
-
-def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: bool) -> _Parts:
-    """Read the data and build the network; what was derived is written into the settings."""
-    from semiseg.data.splits import make_split
-    from semiseg.engine import imbalance, run_folder, session
-    from semiseg.methods import method_class
-    from semiseg.planning import make_plan
-
-    learner = method_class(s.method)
-    options = {**session.method_settings(learner), **options}
-    classes_file = None if s.classes is None else Path(s.classes)
-    folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
-    split = make_split(folder, s.labels, s.split_seed)
-    plan = make_plan(split.labeled, place.kind == "cpu", s.size, s.crop, s.workers)
-    s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
-    session.say([*folder.notes, *split.notes, *plan.reasons])
-    checkpoint, start = run_folder.continued(s.out, split, folder.classes) if resume else (None, 0)
-    student = session.build_student(len(folder.classes), s, checkpoint is not None)
-    module = session.build_module(learner(student, **options), folder.classes.names, s)
-    s.lr, s.encoder_lr = module.lr, module.encoder_lr
-    if resume:
-        session.say([f"going on after step {start} of {s.steps}"])
-    if s.init is not None and checkpoint is None:
-        session.start_from(module.method, Path(s.init), folder.classes.names)
-    pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(folder.classes))
-    imbalance.set_loss(module.method, s, pixels)
-    focus = imbalance.make_focus(s, pixels)
-    return _Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
-
-
-def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
-    """Build what `train` would, take one step of 2 + 2 images at half crop, and extrapolate.
-
-    Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
-
-    Args:
-        data: the data folder.
-        settings: as for `train`.
-
-    Returns:
-        Parameters, operations, memory and hours.
-
-    Raises:
-        SemisegError: as `train`.
-    """
-    from semiseg.engine import session
-    from semiseg.engine.rehearsal import rehearse
-    from semiseg.errors import HubError
-
-    own = inspect.signature(train).parameters
-    options = {k: v for k, v in settings.items() if k not in own}
-    filled = {name: settings.get(name, p.default) for name, p in own.items() if name != "options"}
-    s = SimpleNamespace(**{**filled, "data": data, "labels": str(filled["labels"])})
-    s.out = Path(s.out or f"runs/{s.method}")
-    world = s.devices * s.num_nodes
-    s.devices = s.num_nodes = 1
-    place = _place(s, options)
-    try:
-        parts = build(s, options, place, resume=False)
-    except HubError as error:
-        session.say([f"{error} The dry run goes on with random weights."])
-        s.weights = "none"
-        parts = build(s, options, place, resume=False)
-
-    def loader(crop: int) -> DataLoader[Batch]:
-        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 1, "accumulate": 1})
-        plan = parts.plan._replace(crop=crop, workers=0)
-        classes = parts.folder.classes
-        return session.training_loader(
-            parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
-        )
-
-    return rehearse(parts.module, loader, s, place.kind, world)

@@ -64,6 +64,7 @@ def _finish(axes: Axes, title: str, label: str) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel(label)
     axes.set_ylim(0, 100)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
 

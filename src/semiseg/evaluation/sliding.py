@@ -106,29 +106,31 @@ class Segmenter:
 
     def _augmented(self, picture: Image.Image, images: Images) -> Maps:
         """The mean over scales and mirror images; logits are the logarithm of the probabilities."""
-        centres = [(np.arange(-(-n // STRIDE)) + 0.5) * STRIDE / n for n in images.shape[-2:]]
-        probability: Floats = np.float32(0)
-        similarity: Floats | None = None
+        height, width = images.shape[-2:]
+        up, across = _centres(height), _centres(width)
+        views = []
         for scale in _SCALES:
             view = to_array(picture, round(scale * self.size))
-            for mirrored in (False, True):
-                maps = self.maps(np.ascontiguousarray(view[..., ::-1]) if mirrored else view)
-                place = centres[0], 1 - centres[1] if mirrored else centres[1]
-                rows, columns = (
-                    interpolation(c * n / STRIDE - 0.5, cells)
-                    for c, n, cells in zip(
-                        place, view.shape[-2:], maps.logits.shape[-2:], strict=True
-                    )
+            views.append((self.maps(view), view.shape, across))
+            mirrored = self.maps(np.ascontiguousarray(view[..., ::-1]))
+            views.append((mirrored, view.shape, 1 - across))
+        probability: list[Floats] = []
+        similarity: list[Floats] = []
+        for maps, shape, place in views:
+            rows, columns = (
+                interpolation(centres * n / STRIDE - 0.5, cells)
+                for centres, n, cells in zip(
+                    (up, place), shape[-2:], maps.logits.shape[-2:], strict=True
                 )
-                parts = np.exp(maps.logits - maps.logits.max(axis=1, keepdims=True))
-                parts /= parts.sum(axis=1, keepdims=True)
-                probability = probability + rows @ parts @ columns.T
-                if maps.similarity is not None:
-                    found = rows @ maps.similarity @ columns.T
-                    similarity = found if similarity is None else similarity + found
-        count = 2 * len(_SCALES)
-        mean = np.maximum(probability / count, np.finfo(np.float32).tiny)
-        return Maps(np.log(mean), None if similarity is None else similarity / count)
+            )
+            parts = np.exp(maps.logits - maps.logits.max(axis=1, keepdims=True))
+            parts /= parts.sum(axis=1, keepdims=True)
+            probability.append(rows @ parts @ columns.T)
+            if maps.similarity is not None:
+                near = rows @ maps.similarity @ columns.T
+                similarity.append(near.astype(np.float32))
+        mean = np.maximum(np.mean(probability, axis=0), np.finfo(np.float32).tiny)
+        return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
 
 
 def to_array(picture: Image.Image, size: int) -> Images:
@@ -148,20 +150,24 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
     last = max(0, -(-(length - window) // multiple) * multiple)
     places = [slice(s, min(s + window, length)) for s in (*range(0, last, step), last)]
     margin = max(1, (window - step) // STRIDE)
-    weights = []
+    weights: list[Floats] = []
     total = np.zeros(-(-length // STRIDE), np.float32)
     for place in places:
         cells = _cells(place)
         count = cells.stop - cells.start
-        ramp = (np.arange(count, dtype=np.float32) + 0.5) / margin
-        weight = np.ones(count, np.float32)
-        if place.start:
-            weight = np.minimum(weight, ramp)
-        if place.stop < length:
-            weight = np.minimum(weight, ramp[::-1])
+        ramp = (np.arange(count) + 0.5) / margin
+        before = ramp if place.start else np.ones(count)
+        after = ramp[::-1] if place.stop < length else np.ones(count)
+        weight = np.minimum(np.minimum(before, after), 1).astype(np.float32)
         total[cells] += weight
         weights.append(weight)
     return [(p, w / total[_cells(p)]) for p, w in zip(places, weights, strict=True)]
+
+
+def _centres(length: int) -> NDArray[np.float64]:
+    """Where the cells of a map have their centres, as shares of the image's length."""
+    cells = np.arange(-(-length // STRIDE), dtype=np.float64)
+    return (cells + 0.5) * (STRIDE / length)
 
 
 def _cells(pixels: slice) -> slice:

@@ -39,7 +39,8 @@ class Targets(NamedTuple):
 
     Attributes:
         logit: `(B, H, W)`, the label for logit space; 255 where there is none.
-        trusted: `(B, H, W)` bool, where the indicator reaches `delta_u`; nowhere in padding.
+        trusted: `(B, H, W)` bool, where the indicator reaches `delta_u`, also where the other space
+            withdrew the label; nowhere in padding.
         agree: `(B, H, W)` bool, where both spaces have the same label; nowhere in padding.
         valid: `(B, H, W)` bool, where the views show image.
         representation: `(B, h, w)`, the label for representation space at stride 4; 255 where the

@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.model.ranks import ranks, sum_over_ranks
 from semiseg.types import IGNORE_INDEX
+
+_LEAST = 1e-4  # the share of pixels below which a class weighs no more
 
 
 def inverse_weights(pixels: Sequence[int]) -> Tensor:
@@ -21,6 +24,23 @@ def inverse_weights(pixels: Sequence[int]) -> Tensor:
         `(C,)` float, whose mean over all pixels is 1; 0 for a class without pixels.
     """
     return _scaled([1 / n if n else 0.0 for n in pixels], pixels)
+
+
+def root_weights(pixels: Sequence[int]) -> Tensor:
+    """Weights of classes by the inverse of the square root of their pixels.
+
+    Half way, on a scale of ratios, between weighing all pixels and weighing all classes the same:
+    rare classes are learned early, and a large one is not given up for them.
+
+    Args:
+        pixels: how many each class has. A class with less than one in ten thousand weighs as if it
+            had as many, so that a few stray pixels do not rule the loss.
+
+    Returns:
+        `(C,)` float, whose mean over all pixels is 1; 0 for a class without pixels.
+    """
+    least = _LEAST * sum(pixels)
+    return _scaled([max(n, least) ** -0.5 if n else 0.0 for n in pixels], pixels)
 
 
 def effective_weights(pixels: Sequence[int]) -> Tensor:
@@ -64,6 +84,7 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> T
     total = F.cross_entropy(logits, target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
     known = target != IGNORE_INDEX
     share = weights[target.masked_fill(~known, 0)].mul(known).sum()
+    share = sum_over_ranks(share) / ranks()  # as in `model.ranks.divisor`
     return total / share.masked_fill(share == 0, 1.0)
 
 

@@ -22,6 +22,8 @@ _ALL: tuple[type[Method], ...] = (
     preset(
         "css-paper",
         CSS,
+        confidence_threshold=0.97,
+        contrast_weight=1.0,
         indicator_temperature=0.1,
         temperature=0.1,
         unsupervised_mean="kept",
@@ -31,6 +33,8 @@ _ALL: tuple[type[Method], ...] = (
     preset(
         "css-program",
         CSS,
+        confidence_threshold=0.97,
+        contrast_weight=1.0,
         indicator_temperature=0.5,
         valid_indicator="confidence",
         contrast_schedule="ramp_down",

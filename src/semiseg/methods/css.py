@@ -81,7 +81,7 @@ class CSS(Prototypical):
         *,
         collaboration: Collaboration = "mix",
         indicator: Indicator = "own",
-        confidence_threshold: float = 0.97,
+        confidence_threshold: float = 0.95,
         valid_threshold: float = 0.7,
         hard_threshold: float = 0.8,
         valid_indicator: ValidIndicator = "same",
@@ -89,7 +89,7 @@ class CSS(Prototypical):
         temperature: float = 0.5,
         anchors: int = 256,
         negatives: int = 512,
-        contrast_weight: float = 1.0,
+        contrast_weight: float = 0.1,
         contrast_schedule: Schedule = "constant",
         unsupervised_mean: Mean = "all",
         prototypes_from: Source = "teacher",
@@ -222,10 +222,11 @@ class CSS(Prototypical):
         """The label for logit space, and where its indicator reaches `delta_u`."""
         how = self._collaboration(step)
         label, _ = collaborate(how, fine, self.known)
-        # The space that the label comes from, where each is trusted by its own indicator.
+        # The space that the label comes from; it may trust a label that the other one withdraws.
         own: Kind = "similarity" if how in ("cross", "representation") else "confidence"
         kind = own if self.indicator == "own" else self.indicator
-        trust = indicator_of(fine.scores(kind), label)
+        judged = fine.logit_label if own == "confidence" else fine.representation_label
+        trust = indicator_of(fine.scores(kind), judged)
         label = label.masked_fill(~valid, IGNORE_INDEX)
         return label, valid & (trust >= self.confidence_threshold)
 

@@ -32,7 +32,7 @@ class CutMix(SemiSupervised):
         self,
         student: Network,
         *,
-        confidence_threshold: float = 0.97,
+        confidence_threshold: float = 0.95,
         unsupervised_weight: float = 1.0,
         teacher_memory: float = 0.03,
         supervised_warmup: float = 0.05,

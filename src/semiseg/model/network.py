@@ -81,7 +81,7 @@ class Network(nn.Module):
             self.decoder.block2 = nn.Identity()
         self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
         self.classes = classes
-        self.heads = heads
+        self.head_kind = heads
         self.logit_head: nn.Module = (
             self._head(classes) if heads == "paper" else nn.Conv2d(self.width, classes, 1)
         )
@@ -137,7 +137,7 @@ class Network(nn.Module):
 
     def _head(self, channels: int) -> nn.Sequential:
         """Two convolutions, the first of 3x3 where no other is shared."""
-        width, side = (_PAPER_WIDTH, 3) if self.heads == "paper" else (self.width, 1)
+        width, side = (_PAPER_WIDTH, 3) if self.head_kind == "paper" else (self.width, 1)
         return nn.Sequential(
             nn.Conv2d(self.width, width, side, padding=side // 2, bias=False),
             nn.BatchNorm2d(width),
@@ -160,7 +160,10 @@ class Network(nn.Module):
         if any(pad):
             x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean colour
         features = self.decoder(self.encoder(x))
-        features = features[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+        return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+
+    def heads(self, features: Tensor) -> Output:
+        """What the heads make of the decoder's map `(B, width, h, w)`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
 

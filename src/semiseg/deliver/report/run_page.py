@@ -21,8 +21,11 @@ from semiseg.errors import DataError, RunError
 from semiseg.methods import method_class
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from semiseg.deliver.report.scenes import Gallery
 
+Curves = dict[str, list[tuple[int, float]]]
 _SHARES = ("taught", "agree", "hard")  # of the pixels, among what a step reports
 _TABLE = 25  # classes that a table of the confusion matrix can hold
 _CONFUSED = 8
@@ -53,7 +56,7 @@ class Stored(NamedTuple):
     scores: dict[str, Any]
     settings: dict[str, Any]
     model: dict[str, Any]
-    curves: dict[str, list[tuple[int, float]]]
+    curves: Curves
     confusion: list[list[int]] | None
     diagnostics: list[dict[str, Any]]
 
@@ -152,9 +155,9 @@ def _json(file: Path) -> Any:  # noqa: ANN401 - whatever it holds
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _read_curves(file: Path) -> dict[str, list[tuple[int, float]]]:
+def _read_curves(file: Path) -> Curves:
     """The columns of the metrics; none where there is no file."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    found: Curves = {}
     if not file.is_file():
         return found
     with file.open(encoding="utf-8", newline="") as lines:
@@ -173,9 +176,11 @@ def _read_confusion(file: Path) -> list[list[int]] | None:
         return [[int(count) for count in row[1:]] for row in list(csv.reader(lines))[1:]]
 
 
-def _curves(columns: Mapping[str, list[tuple[int, float]]]) -> list[tuple[str, Any]]:
+def _curves(columns: Curves) -> list[tuple[str, Figure]]:
     """The figures, each with what it shows."""
-    losses, shares, looks = {}, {}, {}
+    losses: Curves = {}
+    shares: Curves = {}
+    looks: Curves = {}
     for name, points in columns.items():
         kind, _, word = name.partition("/")
         if kind == "train" and word in _SHARES:
@@ -184,12 +189,16 @@ def _curves(columns: Mapping[str, list[tuple[int, float]]]) -> list[tuple[str, A
             losses[word] = points
         elif name.startswith("val/miou_"):
             looks[name.removeprefix("val/miou_")] = points
-    found = [
+    found: list[tuple[str, Curves, str, bool]] = [
         ("mean IoU on val at each look", looks, "mIoU on val, %", True),
         ("what is minimised, and other values of the batches", losses, "loss", False),
         ("shares of the unlabelled pixels", shares, "% of the pixels", True),
     ]
-    return [(words, draw_lines(series, *how)) for words, series, *how in found if series]
+    return [
+        (words, draw_lines(series, label, of_all))
+        for words, series, label, of_all in found
+        if series
+    ]
 
 
 def _classes(run: Stored) -> list[dict[str, Any]]:

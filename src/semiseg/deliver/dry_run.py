@@ -1,0 +1,66 @@
+"""`dry_run`: what a training would cost, from one small step of it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from semiseg.engine.train import train
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from semiseg.engine.rehearsal import Rehearsal
+    from semiseg.types import Batch
+
+
+def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
+    """Build what `train` would, take a step of 2 + 2 images at half crop, extrapolate.
+
+    Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
+
+    Args:
+        data: the data folder.
+        settings: as for `train`.
+
+    Returns:
+        Parameters, operations, memory and hours.
+
+    Raises:
+        SemisegError: as `train`.
+    """
+    from semiseg.engine import session
+    from semiseg.engine.parts import build, settle_place
+    from semiseg.engine.rehearsal import rehearse
+    from semiseg.errors import HubError
+    from semiseg.methods import method_class
+
+    own = inspect.signature(train).parameters
+    options = {k: v for k, v in settings.items() if k not in own}
+    filled = {name: settings.get(name, p.default) for name, p in own.items() if name != "options"}
+    s = SimpleNamespace(**{**filled, "data": data, "labels": str(filled["labels"])})
+    s.out = Path(s.out or f"runs/{s.method}")
+    if "supervised_warmup" in session.method_settings(method_class(s.method)):
+        options["supervised_warmup"] = 0.0  # whose steps are smaller than the others
+    world = s.devices * s.num_nodes
+    s.devices = s.num_nodes = 1
+    place = settle_place(s, options)
+    try:
+        parts = build(s, options, place, resume=False)
+    except HubError as error:
+        session.say([f"{error} The dry run goes on with random weights."])
+        s.weights = "none"
+        parts = build(s, options, place, resume=False)
+
+    def loader(crop: int) -> DataLoader[Batch]:
+        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 2, "accumulate": 1})
+        plan = parts.plan._replace(crop=crop, workers=0)
+        classes = parts.folder.classes
+        return session.training_loader(
+            parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
+        )
+
+    both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)
+    return rehearse(parts.module, loader, s, place.kind, world, both)

@@ -1,0 +1,28 @@
+"""The images that a run was trained and validated on, where its data are still there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semiseg.errors import SemisegError
+
+if TYPE_CHECKING:
+    from semiseg.types import Sample
+
+
+def samples_of(run: Path) -> tuple[list[Sample], list[Sample]]:
+    """The labelled images and those of `val`; none where the run or its data cannot be read."""
+    import yaml
+
+    from semiseg.data.folder import find_samples
+    from semiseg.data.splits import read_list
+
+    try:
+        data = Path(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"])
+        train, val = (find_samples(data, split)[0] for split in ("train", "val"))
+        labeled = read_list(run / "split" / "labeled.txt", train)
+        held = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
+    except (SemisegError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return [], []
+    return labeled, held

@@ -1,0 +1,92 @@
+"""What `suggest` writes: lists, a picture, and a data folder with masks to correct."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semiseg.errors import RunError
+
+if TYPE_CHECKING:
+    from semiseg.data.masks import Classes
+    from semiseg.deliver.predictor import Predictor
+    from semiseg.deliver.suggest import Suggestion
+
+_SHOWN = 24  # images in the picture
+
+
+def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
+    """Write all of it.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    import yaml
+
+    from semiseg.deliver.samples import draw_samples
+    from semiseg.types import Sample
+
+    classes = drawable(model.classes)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        samples = []
+        for one in chosen:
+            image = out / "train" / "images" / f"{one.name}{_rest(one)}"
+            mask = out / "train" / "masks" / f"{one.name}.png"
+            for path in (image, mask):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            if not image.exists() or not image.samefile(one.image):
+                shutil.copyfile(one.image, image)
+            drawn = classes.to_image(model.predict(one.image).mask)
+            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask)
+            samples.append(Sample(one.name, image, mask))
+        text = yaml.safe_dump(_spelled(classes), sort_keys=False, allow_unicode=True)
+        (out / "classes.yaml").write_text(text, encoding="utf-8")
+        lines = "".join(f"{one.image.absolute()}\n" for one in chosen)
+        (out / "suggested.txt").write_text(lines, encoding="utf-8")
+        _write_table(chosen, out / "suggested.csv")
+        draw_samples(samples[:_SHOWN], classes, model.value_range).save(out / "suggested.png")
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+
+
+def drawable(classes: Classes) -> Classes:
+    """The classes as pixels can spell them: LabelMe's labels become ids."""
+    if classes.encoding != "labels":
+        return classes
+    return replace(classes, encoding="ids", codes=tuple(range(len(classes))), ignored=(255,))
+
+
+def _rest(one: Suggestion) -> str:
+    """The suffix, unless the name has it because another image differs in it alone."""
+    suffix = one.image.suffix
+    return "" if one.name.endswith(suffix) else suffix
+
+
+def _spelled(classes: Classes) -> dict[str, Any]:
+    """The contents of `classes.yaml`."""
+    entries = [
+        {"name": name, "id": i if classes.encoding == "colors" else code, "color": list(color)}
+        for i, (name, code, color) in enumerate(
+            zip(classes.names, classes.codes, classes.colors, strict=True)
+        )
+    ]
+    if classes.encoding == "colors":
+        ignored: list[Any] = [f"#{code:06x}" for code in classes.ignored]
+    else:
+        ignored = [code for code in classes.ignored if code != 255]
+    return {"classes": entries, **({"ignore": ignored} if ignored else {})}
+
+
+def _write_table(chosen: Sequence[Suggestion], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["rank", "image", "score", "doubt", "disagreement", "distance"])
+        for rank, one in enumerate(chosen, 1):
+            values = (one.score, one.doubt, one.disagreement, one.distance)
+            shown = ["" if v is None else f"{v:.4f}" for v in values]
+            table.writerow([rank, one.image.absolute(), *shown])

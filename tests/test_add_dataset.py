@@ -1,0 +1,78 @@
+"""The walk-through of CONTRIBUTING.md to a new data set is run, and the docs know all of them."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from semiseg.cli import main
+from semiseg.data.folder import open_folder
+from semiseg.data.masks import read_mask
+from semiseg.data.sets import DATASETS, find_dataset
+from semiseg.errors import DataError
+from semiseg.recipes import names
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--looks=1"]
+TINY += ["--workers=0", "--accelerator=cpu", "--method=supervised"]
+
+
+def blocks(language):
+    """The code of the section, in its order."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Add a data set in one file")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def loveda(monkeypatch, drawn_tree):
+    """The walk-through's data set, as if it were there, and its tree."""
+    code = {}
+    exec(compile(blocks("python")[0], "loveda.py", "exec"), code)
+    exec(compile(blocks("python")[1], "conftest.py", "exec"), code)
+    dataset = code["LoveDa"]()
+    monkeypatch.setitem(DATASETS, dataset.name, dataset)
+    return drawn_tree("loveda", code["_loveda"])
+
+
+def test_the_data_set_of_the_walk_through_is_recognised_and_read(loveda):
+    found = find_dataset(loveda)
+    assert found is not None
+    assert found.name == "loveda"
+    folder = open_folder(loveda)
+    assert len(folder.train) == 4
+    assert len(folder.val) == 2
+    raw = np.array(Image.open(folder.val[0].mask))
+    index = np.array(read_mask(folder.val[0].mask, folder.classes))
+    np.testing.assert_array_equal(index, np.where(raw == 0, 255, raw.astype(int) - 1))
+
+
+def test_a_part_of_it_says_what_is_missing(loveda):
+    (loveda / "Val" / "Urban").rename(loveda / "elsewhere")
+    with pytest.raises(DataError, match=r"lacks Val/Urban/images_png.*zenodo\.org"):
+        open_folder(loveda)
+
+
+def test_the_commands_of_the_walk_through_run(loveda, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = blocks("bash")[0].replace("DATA", str(loveda)).splitlines()
+    check, train = (shlex.split(line)[1:] for line in lines)
+    with pytest.raises(SystemExit) as stop:
+        main(check)
+    assert stop.value.code == 0
+    main([*train, *TINY])
+    assert yaml.safe_load(Path("runs/loveda/config.yaml").read_text())["labels"] == "2"
+
+
+def test_the_docs_have_a_row_for_each_data_set_and_recipe():
+    pages = {page: (ROOT / "docs" / f"{page}.md").read_text() for page in ("datasets", "recipes")}
+    for dataset in DATASETS.values():
+        row = next(x for x in pages["datasets"].splitlines() if x.startswith(f"| `{dataset.name}`"))
+        assert dataset.licence in row or "as above" in row
+        assert dataset.home.split()[0].rstrip("/") in row.replace("/)", ")")
+    for name in names():
+        assert f"\n| `{name}`" in pages["recipes"]

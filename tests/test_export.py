@@ -1,0 +1,246 @@
+"""Exported models: the same answers, without Lightning or without torch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.synthetic import NAMES
+from semiseg.deliver.export import compare
+from semiseg.errors import ConfigError, RunError
+
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {names}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+TORCH = ("torch", "torchvision", "lightning", "segmentation_models_pytorch", "timm", "torchmetrics")
+onnx_extra = pytest.mark.skipif(
+    any(
+        not __import__("importlib.util").util.find_spec(n)
+        for n in ("onnx", "onnxruntime", "onnxscript")
+    ),
+    reason="the onnx extra is not installed",
+)
+
+
+def without(names, code):
+    """Run code in a Python where these packages cannot be imported."""
+    src = str(Path(semiseg.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKER.format(names=tuple(names)) + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": src},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name, (width, height) in {
+        "a.png": (64, 48),
+        "b.png": (75, 101),
+        "c.png": (300, 60),
+    }.items():
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(css_release, tmp_path_factory):
+    out = tmp_path_factory.mktemp("onnx") / "css.onnx"
+    found = semiseg.export(css_release, out=out)
+    assert found.path == out
+    assert found.difference < 1e-3
+    assert found.image == "a drawn scene"
+    assert sorted(p.name for p in out.parent.iterdir()) == ["css.onnx"]
+    return out
+
+
+def agree(ours, theirs):
+    assert (ours.mask == theirs.mask).mean() > 0.9999
+    assert (ours.nearest == theirs.nearest).mean() > 0.9999
+    np.testing.assert_allclose(ours.confidence, theirs.confidence, atol=1e-3)
+    np.testing.assert_allclose(ours.similarity, theirs.similarity, atol=1e-3)
+
+
+@onnx_extra
+def test_the_onnx_model_says_the_same_of_images_of_any_size(exported, css_release, photos):
+    onnx, original = semiseg.load(exported), semiseg.load(css_release, accelerator="cpu")
+    assert onnx.classes == original.classes
+    for file in sorted(photos.iterdir()):
+        agree(onnx.predict(file), original.predict(file))
+    agree(onnx.predict(photos / "b.png", tta=True), original.predict(photos / "b.png", tta=True))
+
+
+@onnx_extra
+def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    assert [(i.name, i.type) for i in session.get_inputs()] == [("image", "tensor(uint8)")]
+    assert [o.name for o in session.get_outputs()] == ["logits", "similarity"]
+    for shape in ((1, 3, 32, 32), (3, 3, 33, 130), (2, 3, 1, 7)):
+        logits, similarity = session.run(None, {"image": np.zeros(shape, np.uint8)})
+        cells = tuple(-(-n // 4) for n in shape[2:])
+        assert logits.shape == similarity.shape == (shape[0], len(NAMES), *cells)
+    about = json.loads(session.get_modelmeta().custom_metadata_map["semiseg"])
+    assert about["classes"]["names"] == list(NAMES)
+    assert about["size"] == 48
+    assert about["range"] is None
+    assert {"mean", "std", "crop"} <= set(about["network"])
+
+
+@onnx_extra
+def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos, tmp_path):
+    words = ["predict", str(exported), str(photos), "--out", str(tmp_path / "without")]
+    words += ["--reliability", "--overlay", "--abstain", "0.3"]
+    code = f"from semiseg.cli import main\nmain({words!r})\nassert 'torch' not in sys.modules"
+    assert "3 masks" in without(TORCH, code)
+    semiseg.predict(css_release, photos, out=tmp_path / "with", abstain=0.3, accelerator="cpu")
+    for file in photos.iterdir():
+        ours, theirs = (np.array(Image.open(tmp_path / x / file.name)) for x in ("without", "with"))
+        assert (ours == theirs).mean() > 0.999
+        assert (tmp_path / "without" / "reliability" / file.name).is_file()
+
+
+@onnx_extra
+def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, tiny_folder):
+    ours, theirs = (
+        semiseg.evaluate(m, tiny_folder, accelerator="cpu") for m in (exported, css_release)
+    )
+    assert ours["miou"] == pytest.approx(theirs["miou"], abs=0.01)
+
+
+@onnx_extra
+def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tmp_path, capsys):
+    main(["export", str(plain_release), "--out", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert "model.onnx: largest difference" in told
+    model = semiseg.load(tmp_path / "model.onnx")
+    assert not model.two_spaces
+    assert model.predict(np.zeros((50, 60, 3), np.uint8)).nearest is None
+
+
+@onnx_extra
+def test_files_that_are_no_model_are_told(exported, tmp_path):
+    import onnx
+
+    with pytest.raises(RunError, match="There is no model"):
+        semiseg.load(tmp_path / "nowhere.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(RunError, match="cannot be read"):
+        semiseg.load(tmp_path / "broken.onnx")
+    stranger = onnx.load(exported)
+    del stranger.metadata_props[:]
+    onnx.save(stranger, tmp_path / "stranger.onnx")
+    with pytest.raises(RunError, match="not exported by semiseg"):
+        semiseg.load(tmp_path / "stranger.onnx")
+    with pytest.raises(ConfigError, match="abacus"):
+        semiseg.load(exported, accelerator="abacus")
+
+
+def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
+    original, other = (semiseg.load(css_release, accelerator="cpu") for _ in range(2))
+    with Image.open(photos / "a.png") as file:
+        picture = file.convert("RGB")
+    assert compare(original, other, picture) == (0, 0)
+    inner = other.segment.forward
+
+    def shifted(by):
+        def forward(images):
+            maps = inner(images)
+            logits = maps.logits.copy()
+            logits[:, 0] += by
+            return maps._replace(logits=logits)
+
+        return forward
+
+    other.segment.forward = shifted(5e-4)
+    difference, _ = compare(original, other, picture)
+    assert difference == pytest.approx(5e-4, rel=0.1)
+    other.segment.forward = shifted(5.0)
+    with pytest.raises(RunError, match="not the same model"):
+        compare(original, other, picture)
+
+
+def test_safetensors_are_read_without_lightning(css_release, photos, tmp_path):
+    found = semiseg.export(css_release, out=tmp_path / "out", format="safetensors")
+    assert found.difference == 0
+    names = {"model.safetensors", "model.json", "README.md", "config.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
+    code = f"""
+import semiseg
+model = semiseg.load({str(tmp_path / "out")!r}, accelerator="cpu")
+found = model.predict({str(photos / "a.png")!r})
+assert "lightning" not in sys.modules
+print(int(found.mask.sum()))
+"""
+    expected = semiseg.load(css_release, accelerator="cpu").predict(photos / "a.png").mask
+    told = without(["lightning", "lightning_fabric", "pytorch_lightning"], code)
+    assert int(told) == int(expected.sum())
+
+
+def test_the_run_itself_is_no_place_for_its_export(css_release):
+    with pytest.raises(RunError, match="the run itself"):
+        semiseg.export(css_release, out=css_release, format="safetensors")
+
+
+def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_path):
+    import shutil
+
+    run = shutil.copytree(css_release, tmp_path / "run")
+    (run / "split").mkdir()
+    (run / "split" / "labeled.txt").write_text("0000\n")
+    (run / "split" / "val.txt").write_text("0001\n")
+    (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
+    found = semiseg.export(run, out=tmp_path / "out", format="safetensors")
+    assert found.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
+
+
+def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = semiseg.load(css_release, accelerator="cpu")
+    model.about.update(
+        labels=23,
+        steps=600,
+        which="teacher",
+        miou={"released": 52.61},
+        per_class={"soil": {"iou": 50.0, "precision": 60.0, "recall": None}},
+        split={"labeled": "abc", "val": "def", "images": {"labeled": 23, "val": 101}},
+    )
+    model.save_pretrained(tmp_path / "hub")
+    again = semiseg.Model.from_pretrained(tmp_path / "hub")
+    assert isinstance(again, semiseg.Model)
+    np.testing.assert_array_equal(
+        again.predict(photos / "a.png").mask, model.predict(photos / "a.png").mask
+    )
+    assert again.about == model.about
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: semiseg\n")
+    for told in (
+        "css",
+        "52.6",
+        "23 (`abc`)",
+        "101 (`def`)",
+        "beetle",
+        "semiseg.load",
+        "| soil | 50.0",
+    ):
+        assert told in card

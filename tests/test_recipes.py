@@ -1,0 +1,190 @@
+"""Recipes: settings under a name; each is taken through two steps on a tiny official tree."""
+
+import re
+
+import pytest
+import torch
+import yaml
+
+import semiseg
+from semiseg.cli import main
+from semiseg.engine.train import train
+from semiseg.errors import ConfigError
+from semiseg.model.network import Network, rebuild
+from semiseg.recipes import names, recipe
+
+PAPER = ["ade20k", "cityscapes", "cocostuff10k", "voc-blender", "voc-classic"]
+# A recipe's own scale would take hours; the rest of its settings stay.
+SMALL = [
+    *("--encoder", "resnet18", "--weights", "none", "--size", "48", "--crop", "64"),
+    *("--batch", "2", "--steps", "2", "--looks", "1", "--workers", "0", "--labels", "2"),
+    *("--accelerator", "cpu", "--diagnostics", "false"),
+]
+
+
+def tree_of(name, official_tree):
+    known = {"camvid-cpu": "camvid", "peanut-cpu": "ade20k"}
+    dataset = known.get(name) or recipe(name)["dataset"]
+    if dataset == "cocostuff10k":
+        pytest.importorskip("scipy")
+    return official_tree(dataset)
+
+
+def test_the_seven_recipes_are_there():
+    assert names() == ["ade20k", "camvid-cpu", *PAPER[1:3], "peanut-cpu", *PAPER[3:]]
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_trains_on_its_tree_and_its_settings_are_kept(name, official_tree, tmp_path):
+    root = tree_of(name, official_tree)
+    words = ["train", str(root), "--recipe", name, "--out", str(tmp_path / "run"), *SMALL]
+    main(words)
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    changed = {word[2:] for word in SMALL if word.startswith("--")}
+    for key, value in recipe(name).items():
+        assert key in changed or kept[key] == value, key
+    assert kept["steps"] == 2
+    assert kept["encoder"] == "resnet18"
+    assert (tmp_path / "run" / "scores.json").is_file()
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_paper_s_figures_stand_in_the_recipes(name):
+    found = recipe(name)
+    assert found["method"] == "css-paper"
+    assert found["encoder"] == "resnet101"
+    assert (found["output_stride"], found["atrous_rates"]) == (8, [12, 24, 36])
+    assert found["weight_decay"] == 5e-4
+    assert (found["photometry"], found["class_weights"]) == ("paper", "none")
+    road = name == "cityscapes"
+    assert (found["crop"], found["batch"]) == ((768, 8) if road else (512, 16))
+    assert found["steps"] == (80_000 if name in ("cityscapes", "ade20k") else 40_000)
+    assert found["lr"] == found["encoder_lr"] == (3.8e-3 if road else 6.4e-3)
+    assert found["scale"] == ([0.5, 2.0] if road else [0.5, 1.5])
+    assert ("ohem" in found) == road
+    assert found["teacher_memory"] * found["steps"] == pytest.approx(100)
+
+
+def test_a_dry_run_takes_one_step_writes_nothing_and_extrapolates(
+    official_tree, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    root = official_tree("voc")
+    before = sorted(tmp_path.rglob("*"))
+    flags = ["--crop", "128", "--batch", "4", "--steps", "10"]
+    main(["train", str(root), "--recipe", "voc-classic", *SMALL, *flags, "--dry-run"])
+    told = capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+    found = re.search(r"operations  ([\d.e-]+) TFLOP .*64 x 64; ([\d.e-]+) TFLOP a step", told)
+    assert found, told
+    assert float(found[2]) == pytest.approx(8 * float(found[1]), rel=0.01)
+    for word in ("parameters", "GiB", "hours", "4 + 4 images at 128 x 128, 10 of them"):
+        assert word in told
+
+
+def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder):
+    settings = dict(
+        method="supervised", encoder="resnet18", weights="none", size=48, crop=64, workers=0,
+        accelerator="cpu", optimizer="sgd", batch=4,
+    )  # fmt: skip
+    one = semiseg.dry_run(tiny_folder, **settings)
+    two = semiseg.dry_run(tiny_folder, **settings, devices=2)
+    weights = 4 * one.parameters
+    assert one.parameters == sum(
+        p.numel() for p in Network(6, "resnet18", weights="none").parameters()
+    )
+    assert one.memory > 3 * weights  # weights, gradients, momentum
+    assert one.step_operations == two.step_operations == 8 * one.operations
+    fixed = 2 * two.step_memory - one.step_memory
+    assert fixed == pytest.approx(3 * weights, rel=0.02)
+
+
+def test_a_dry_run_measures_a_step_with_unlabelled_images(tiny_folder):
+    settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
+    alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
+    both = semiseg.dry_run(tiny_folder, method="css", supervised_warmup=0.5, **settings)
+    assert both.operations > 2 * alone.operations
+
+
+def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, capsys):
+    def unreachable(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", unreachable)
+    monkeypatch.setattr("semiseg.model.encoders.smp.encoders.get_encoder", unreachable)
+    found = semiseg.dry_run(
+        tiny_folder, method="supervised", encoder="resnet18", weights="hub", size=48, crop=32,
+        workers=0, accelerator="cpu",
+    )  # fmt: skip
+    assert found.seconds > 0
+    assert "--weights none" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_another_method_takes_what_it_knows_of_a_recipe():
+    found = recipe("voc-classic", "supervised")
+    assert found["method"] == "supervised"
+    assert found["crop"] == 512
+    assert "teacher_memory" not in found
+    with pytest.raises(ConfigError, match="Did you mean 'voc-classic'"):
+        recipe("voc-clasic")
+
+
+def test_a_recipe_is_settings_of_train_from_python_too(official_tree, tmp_path):
+    small = dict(
+        encoder="resnet18", weights="none", size=48, crop=64, batch=2, steps=1, looks=1, workers=0,
+        accelerator="cpu", out=tmp_path / "run", labels="2",
+    )  # fmt: skip
+    run = train(official_tree("voc"), **{**recipe("voc-classic", "supervised"), **small})
+    assert run.scores["method"] == "supervised"
+
+
+# --- the network of the paper
+
+
+def test_the_paper_s_heads_stand_on_the_concatenation_at_output_stride_8():
+    network = Network(
+        5, "resnet18", weights="none", heads="paper", output_stride=8, atrous_rates=(12, 24, 36)
+    )
+    network.add_representation_head(16)
+    for head in (network.logit_head, network.representation_head):
+        assert (head[0].in_channels, head[0].out_channels, head[0].kernel_size) == (
+            304,
+            256,
+            (3, 3),
+        )
+    deepest = network.eval().encoder(torch.zeros(1, 3, 64, 64))[-1]
+    assert deepest.shape[-2:] == (8, 8)
+    image = torch.rand(1, 3, 65, 70)
+    output = network(image)
+    assert output.logits.shape == (1, 5, 17, 18)
+    assert output.representation.shape == (1, 16, 17, 18)
+    again = rebuild(network.spec).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(image).logits, output.logits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"decoder": "fpn", "heads": "paper"}, "--heads paper is for --decoder deeplabv3plus"),
+        ({"decoder": "fpn", "output_stride": 8}, "--output-stride is for"),
+        ({"output_stride": 4}, "choose 8 or 16"),
+        ({"heads": "papers"}, "Did you mean 'paper'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(settings, told):
+    with pytest.raises(ConfigError, match=told):
+        Network(5, weights="none", **settings)
+
+
+def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path):
+    small = dict(
+        method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,
+        steps=1, looks=1, workers=0, accelerator="cpu", labels="2",
+    )  # fmt: skip
+    root = official_tree("voc")
+    paper = train(root, **small, out=tmp_path / "paper", heads="paper")
+    with pytest.raises(ConfigError, match="Add --heads paper"):
+        train(root, **small, out=tmp_path / "other", init=paper.folder)
+    again = train(root, **small, out=tmp_path / "again", heads="paper", init=paper.folder)
+    assert again.scores["steps"] == 1

@@ -1,0 +1,120 @@
+"""What to label next: the choice by hand, and what is written."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.check import examine
+from semiseg.data.folder import open_folder
+from semiseg.data.masks import Classes, read_mask
+from semiseg.deliver.suggest import Suggestion, choose
+from semiseg.deliver.suggested import drawable
+from semiseg.errors import ConfigError, DataError
+
+
+def candidate(name, doubt, disagreement=None):
+    return Suggestion(name, Path(name), 0.0, doubt, disagreement, 1.0)
+
+
+def vectors(*angles):
+    return [np.array([np.cos(a), np.sin(a)], np.float32) for a in angles]
+
+
+def test_doubt_decides_among_images_that_are_equally_far():
+    given = [candidate("a", 0.1), candidate("b", 0.4), candidate("c", 0.2)]
+    every = vectors(0, 2 * np.pi / 3, 4 * np.pi / 3)
+    assert [s.name for s in choose(given, every, [], 3)] == ["b", "c", "a"]
+
+
+def test_the_spaces_disagreement_counts_as_much_as_doubt():
+    assert candidate("a", 0.2, 0.6).worth == pytest.approx(0.4)
+    assert candidate("a", 0.2).worth == 0.2
+
+
+def test_no_two_of_a_kind_are_chosen():
+    given = [candidate("a", 0.5), candidate("twin", 0.49), candidate("other", 0.1)]
+    chosen = choose(given, vectors(0, 0.001, 3), [], 3)
+    assert [s.name for s in chosen] == ["a", "other"]
+
+
+def test_what_is_like_a_labelled_image_comes_last():
+    given = [candidate("near", 0.5), candidate("far", 0.3)]
+    chosen = choose(given, vectors(0.3, 3), vectors(0), 2)
+    assert [s.name for s in chosen] == ["far", "near"]
+    assert chosen[0].distance > 1
+    assert chosen[0].score == pytest.approx(0.3 * chosen[0].distance)
+
+
+@pytest.fixture
+def run_folder(css_release, tiny_folder, tmp_path):
+    """The release, with the lists of a training on the tiny folder."""
+    run = shutil.copytree(css_release, tmp_path / "run")
+    (run / "split").mkdir()
+    (run / "split" / "labeled.txt").write_text("0000\n0001\n")
+    (run / "split" / "val.txt").write_text("0000\n0001\n")  # names of other images than above
+    (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
+    return run
+
+
+def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
+    run_folder, tiny_folder, tmp_path, capsys
+):
+    out = tmp_path / "next"
+    images = tiny_folder / "train" / "images"
+    main(["suggest", str(run_folder), str(images), "-n", "2", "--out", str(out)])
+    told = capsys.readouterr()
+    assert "disagreement" in told.out
+    assert "--init" in told.out
+    assert "had masks" in told.err
+    chosen = [Path(line) for line in (out / "suggested.txt").read_text().splitlines()]
+    assert 1 <= len(chosen) <= 2
+    assert {p.stem for p in chosen} <= {"0002", "0003"}  # those of the run are known already
+    with (out / "suggested.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [str(p) for p in chosen]
+    assert float(rows[0]["score"]) > 0
+    with Image.open(out / "suggested.png") as picture:
+        assert picture.width > 200
+    model = semiseg.load(run_folder, accelerator="cpu")
+    folder = open_folder(out)
+    assert folder.classes == model.classes
+    assert {s.image.name for s in folder.train} == {p.name for p in chosen}
+    for sample, path in zip(folder.train, sorted(chosen), strict=True):
+        mask = np.array(read_mask(sample.mask, folder.classes))
+        np.testing.assert_array_equal(mask, model.predict(path).mask)
+    assert not [f for f in examine(out)[0].of("error") if "val" not in f.kind]
+
+
+def test_a_run_without_prototypes_and_without_its_data_says_so(
+    plain_release, tiny_folder, tmp_path, capsys
+):
+    images = tiny_folder / "unlabeled"
+    found = semiseg.suggest(plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu")
+    told = capsys.readouterr().err
+    assert "no prototypes" in told
+    assert "are not there" in told
+    assert all(s.disagreement is None for s in found)
+
+
+def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="1 are broken"):
+        semiseg.suggest(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
+    with pytest.raises(ConfigError, match="--n 0"):
+        semiseg.suggest(plain_release, tmp_path / "in", out=tmp_path / "out", n=0)
+    with pytest.raises(ConfigError, match="exported"):
+        semiseg.suggest(tmp_path / "m.onnx", tmp_path / "in", out=tmp_path / "out")
+
+
+def test_labels_of_labelme_become_ids():
+    classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "labels", (77, 88), (5,))
+    written = drawable(classes)
+    assert (written.encoding, written.codes, written.ignored) == ("ids", (0, 1), (255,))
+    assert drawable(written) is written
