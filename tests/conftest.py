@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,6 +20,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the check notes of files stays out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEMISEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_reports() -> Iterator[None]:
+    """A training in the tests draws no report, which takes a second; their own tests draw them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semiseg.deliver.training.write_report", lambda folder: None)
         yield
 
 
@@ -191,3 +200,61 @@ def css_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model of random weights without prototypes."""
     return _release(tmp_path_factory.mktemp("plain"), False)
+
+
+class Reported(NamedTuple):
+    """A finished run with its report, of data whose names are a stranger's."""
+
+    data: Path
+    run: Path
+    page: Path
+
+
+STRANGE_CLASS = "_<b>$soil$</b>"
+STRANGE_IMAGE = '<img src=x onerror=alert(1)> & "it\'s"'
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """A run of four steps by `css`, and its report."""
+    import semiseg
+
+    root = tmp_path_factory.mktemp("reported")
+    data = write_scenes(root / "data", labeled=4, unlabeled=2, val=8, size=(48, 64))
+    names = data / "classes.yaml"
+    names.write_text(names.read_text().replace("name: soil", f"name: {json.dumps(STRANGE_CLASS)}"))
+    for folder in ("images", "masks"):
+        for file in (data / "val" / folder).glob("0003.*"):
+            file.rename(file.with_stem(STRANGE_IMAGE))
+    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "looks": 2}
+    settings |= {"workers": 0, "accelerator": "cpu", "labels": 2, "scale": (0.5, 1.5)}
+    run = semiseg.train(data, out=root / "run", **settings, anchors=16).folder
+    return Reported(data, run, semiseg.report(run))
+
+
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a comparison with two methods and two seeds, without the models."""
+    from semiseg.deliver.comparison_settings import Shared, train_defaults
+
+    folder = tmp_path_factory.mktemp("compared")
+    Shared("steps", None, {**train_defaults(), "steps": 10}, {"css": {"anchors": 128}}).save(folder)
+    for method, gain in (("supervised", 0.0), ("css", 3.0)):
+        for seed in (0, 1):
+            miou = 40 + gain + seed * (1 + gain / 10)
+            scores = {
+                "method": method,
+                "miou": {"last": miou - 1, "best": miou + 1, "released": miou},
+                "per_class": {STRANGE_CLASS: {"iou": miou - 5}, "weed": {"iou": None}},
+                **{"labels": 8, "steps": 10, "seconds": 20.0, "pace": {"step": 1.0, "look": 3.0}},
+                "split": {"labeled": "l", "unlabeled": "u", "val": "v"},
+                "versions": {"semiseg": "0"},
+            }
+            run = folder / f"{method}-8-{seed}"
+            run.mkdir()
+            config = {"method": method, "labels": "8", "seed": seed, "data": "my data"}
+            (run / "config.yaml").write_text(json.dumps(config))
+            (run / "scores.json").write_text(json.dumps(scores))
+            (run / "report.html").touch()
+    (folder / "comparison.json").write_text(json.dumps({"failed": {"css-8-2": "<i>no</i> luck"}}))
+    return folder

@@ -63,6 +63,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(comparison_runs, "train", train)
     monkeypatch.setattr(comparison_runs, "draw", lambda rows, path: None)  # the slowest part
+    monkeypatch.setattr(comparison_runs, "write_report", lambda folder: None)
     return calls
 
 

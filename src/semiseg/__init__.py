@@ -15,9 +15,10 @@ from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
+from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
 from semiseg.deliver.suggest import suggest
-from semiseg.engine.train import train
+from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.recipes import recipe
 from semiseg.types import Prediction, Run
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "predict",
     "recipe",
+    "report",
     "split",
     "suggest",
     "train",

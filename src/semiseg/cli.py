@@ -22,10 +22,11 @@ from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.predict import predict
+from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
 from semiseg.deliver.suggest import suggest
 from semiseg.deliver.tables import percent, score_table, suggestion_table
-from semiseg.engine.train import train
+from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
 
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "predict": predict,
     "compare": compare,
+    "report": report,
     "suggest": suggest,
     "export": export,
     "demo": demo,
@@ -162,6 +164,8 @@ def _run(command: str, values: dict[str, Any]) -> None:
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
         print(f"{len(result)} masks written to {values['out']}")
+    elif command == "report":
+        print(result)
     elif command == "compare":
         print(f"{result.text()}\n\nwritten to {result.folder}/comparison.md, .csv, .json, .png")
         for name, told in result.failed.items():

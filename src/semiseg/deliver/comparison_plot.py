@@ -16,13 +16,17 @@ _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#5
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
+    """Write the picture as PNG; see `make_figure`."""
+    make_figure(rows).savefig(path, dpi=150)
+
+
+def make_figure(rows: Sequence[Row]) -> Figure:
     """Draw a line a method, with the range of its seeds, and the ceiling.
 
     The ceiling is `supervised` with all masks.
 
     Args:
         rows: the rows of the comparison.
-        path: the PNG to write.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
@@ -55,4 +59,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_ylabel("mIoU on val, %; mean and range of the seeds")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    return figure

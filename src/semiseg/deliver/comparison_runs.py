@@ -14,6 +14,7 @@ from semiseg.deliver import comparison_text
 from semiseg.deliver.comparison import ALL, BASELINE, Comparison, Record, make_rows, read_records
 from semiseg.deliver.comparison_plot import draw
 from semiseg.deliver.comparison_settings import Shared
+from semiseg.deliver.report.report import write_report
 from semiseg.engine import run_folder, session
 from semiseg.engine.run_folder import write_text
 from semiseg.engine.train import train
@@ -131,12 +132,16 @@ class Runner:
             found = self._write()
             if number + 1 < len(missing):
                 session.console.print(found.text(), markup=False, highlight=False, soft_wrap=True)
-        return self._write()
+        found = self._write()
+        if found.rows:
+            write_report(self.out)
+        return found
 
     def _train(self, task: Task) -> None:
         folder = self.out / task.name
         settings = {**self._settings(task), "steps": self._steps(task), "out": folder}
         train(self.data, **settings, resume=run_folder.begun(folder))
+        write_report(folder)
 
     def _settings(self, task: Task) -> dict[str, Any]:
         own = self.shared.methods.get(task.method, {})  # the ceiling's method may not be listed

@@ -33,7 +33,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
 
     from semiseg.data.synthetic import write_scenes
     from semiseg.deliver.tables import table
-    from semiseg.engine.train import train
+    from semiseg.deliver.training import train
 
     out = Path(out)
     if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
@@ -72,7 +72,7 @@ def _verdict(runs: dict[str, Run], picture: Path) -> str:
     )
     return f"""
 {found}
-{picture} shows image, truth, supervised and css.
+{picture} shows image, truth, supervised and css; {runs["css"].folder}/report.html shows the rest.
 
 Next, with your own images in DATA/train/images, some masks in DATA/train/masks:
   semiseg train DATA --out runs/css

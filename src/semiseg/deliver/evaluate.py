@@ -49,7 +49,7 @@ def evaluate(
     from semiseg.deliver.load import load
 
     model = load(run, accelerator)
-    samples = _samples(Path(run), Path(data), split, dataset)
+    samples = scored_samples(Path(run), Path(data), split, dataset)
     found = _score(model, samples)
     return {**found, "split": split, "images": len(samples), "hash": list_hash(samples)}
 
@@ -96,8 +96,18 @@ def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
     return {**scores(confusion, model.classes.names), "reliability": reliability.found()}
 
 
-def _samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
-    """The images of the split that have masks."""
+def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
+    """The images of the split that have masks.
+
+    Args:
+        run: the run folder; it knows which images were held out where there is no `val`.
+        data: the data folder.
+        split: `train`, `val` or `test`.
+        dataset: as for `train`.
+
+    Raises:
+        DataError: there are none.
+    """
     from semiseg.data.folder import find_samples
     from semiseg.data.splits import read_list
 

@@ -143,7 +143,8 @@ class TrainingModule(L.LightningModule):
             loader: this process's images, one at a time.
 
         Returns:
-            The scores by network, as `evaluation.metrics.scores` gives them; kept in `looks` too.
+            The scores by network, as `evaluation.metrics.scores` gives them, with the `confusion`
+            matrix that they were computed from; kept in `looks` too.
         """
         began = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
@@ -156,10 +157,10 @@ class TrainingModule(L.LightningModule):
                 found = segment.read(segment.maps(images), 0, images, (len(mask), mask.shape[1]))
                 confusion[name] += confusion_matrix(torch.from_numpy(found.mask), mask, count)
         self.method.train()
-        result = {
-            name: scores(sum_over_ranks(table.to(self.device)).cpu(), self.names)
-            for name, table in confusion.items()
-        }
+        result = {}
+        for name, table in confusion.items():
+            counts = sum_over_ranks(table.to(self.device)).cpu()
+            result[name] = {**scores(counts, self.names), "confusion": counts.tolist()}
         self.looks.append({"step": self.global_step, **result})
         self.look_seconds.append(time.monotonic() - began)
         self._stepped = None  # the time to the next step holds this look

@@ -8,17 +8,21 @@ RUN/
   metrics.csv        losses and scores by step; tensorboard/ holds the same
   diagnostics/       how good the pseudo-labels were; see `engine.diagnostics`
   scores.json        the scores, with split hashes and versions
+  confusion.csv      pixels of val by true class (rows) and predicted class (columns)
+  report.html        all of this to look at; see `deliver.report`
   model.safetensors  the released model, with model.json beside it
 ```
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +41,7 @@ from semiseg.types import Sample
 
 CONFIG = "config.yaml"
 SCORES = "scores.json"
+CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 _CLASSES = "classes.json"
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
@@ -253,6 +258,16 @@ def finish(
     about = {k: content[k] for k in told}
     extra = module.method.released_tensors()
     save_release(out, networks[which], classes, s.size, s.range, extra, about)
+    write_text(out / CONFUSION, _confusion_csv(classes.names, final[which]["confusion"]))
     # Last, since it is what makes the run a finished one.
     write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
     return content
+
+
+def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Pixels by true class (rows) and predicted class (columns)."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["true \\ predicted", *names])
+    writer.writerows([name, *row] for name, row in zip(names, counts, strict=True))
+    return file.getvalue()

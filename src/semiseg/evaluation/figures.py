@@ -44,7 +44,7 @@ def draw_curves(looks: Sequence[Mapping[str, Any]], colors: Mapping[str, Color])
             color=[channel / 255 for channel in color],
             marker="o",
             markersize=3,
-            label=name if i < _NAMED else None,
+            label=plain(name) if i < _NAMED else None,
         )
     _finish(axes[0], "pixels of each class that are taught", "of those called so by logit space, %")
     if quality:
@@ -101,6 +101,11 @@ def draw_plane(found: Mapping[str, Any]) -> Figure:
         place.set_ylabel("confidence of the logit label")
         place.set_aspect("equal")
     return figure
+
+
+def plain(name: str) -> str:
+    """A name for a legend, which leaves out those with a leading `_` and reads `$` as formulas."""
+    return name.lstrip("_").replace("$", r"\$")
 
 
 def _number(value: float | None) -> float:

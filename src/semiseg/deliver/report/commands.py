@@ -1,0 +1,72 @@
+"""The command lines that repeat a run or a comparison."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from semiseg.deliver.comparison import Row
+from semiseg.deliver.comparison_settings import Shared, train_defaults
+from semiseg.engine.run_folder import FREE, plain
+from semiseg.engine.session import method_settings
+from semiseg.engine.train import train
+from semiseg.methods import method_class
+
+
+def repeat_run(settings: Mapping[str, Any]) -> str:
+    """`semiseg train` with all settings of a run that are not the defaults.
+
+    Args:
+        settings: the contents of its `config.yaml`.
+    """
+    own = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+    defaults = {**own, **method_settings(method_class(settings["method"]))}
+    given = {k: v for k, v in settings.items() if k not in FREE and v != plain(defaults.get(k))}
+    words = ["semiseg", "train", str(settings["data"]), *_flags(given), "--out", "OTHER"]
+    return shlex.join(words)
+
+
+def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
+    """`semiseg compare` for the runs of a comparison.
+
+    Args:
+        data: the data folder.
+        shared: the settings of all runs.
+        rows: what was trained.
+    """
+    found = list(rows)
+    listed = {
+        "methods": dict.fromkeys(row.method for row in found),
+        "labels": dict.fromkeys(row.labels for row in found),
+        "seeds": sorted({seed for row in found for seed in row.seeds}),
+    }
+    defaults = train_defaults()
+    flags = {name: ",".join(map(str, values)) for name, values in listed.items()}
+    flags |= {k: v for k, v in shared.train.items() if v != plain(defaults.get(k)) or k == "steps"}
+    if shared.equal != "steps":
+        flags["equal"] = shared.equal
+    for method, options in shared.methods.items():
+        flags |= {f"{method.replace('-', '_')}.{name}": v for name, v in options.items()}
+    return shlex.join(["semiseg", "compare", data, *_flags(flags), "--out", "OTHER"])
+
+
+def _flags(settings: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, value in settings.items():
+        if value is not None:
+            words += [f"--{_dashed(name)}", _spelled(value)]
+    return words
+
+
+def _dashed(name: str) -> str:
+    """`class_weights` as `class-weights`; the method before a dot keeps its own name."""
+    method, dot, setting = name.rpartition(".")
+    return f"{method}{dot}{setting.replace('_', '-')}"
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

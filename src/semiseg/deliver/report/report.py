@@ -1,0 +1,85 @@
+"""`report`: a run or a comparison as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from semiseg.errors import RunError
+
+
+def report(
+    run: Path, *, out: Path | None = None, data: Path | None = None, accelerator: str = "auto"
+) -> Path:
+    """Write a run or a comparison as one HTML file, to be opened in any browser.
+
+    Args:
+        run: a run folder, or the folder of a comparison.
+        out: the file to write; `report.html` in that folder if not given.
+        data: the data folder, if it was moved since the training.
+        accelerator: `auto`, `cpu`, `gpu` or `mps`; some images of `val` are segmented again.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: there is no finished run, or the file cannot be written.
+    """
+    # Imported here, so that `semiseg --help` need not wait for torch.
+    from semiseg.deliver.report.comparison_page import COMPARISON, NAME, comparison_page
+    from semiseg.deliver.report.figures import quiet_style
+    from semiseg.deliver.report.run_page import read_run, run_page
+    from semiseg.engine.run_folder import write_text
+
+    folder = Path(run)
+    target = folder / NAME if out is None else Path(out)
+    with quiet_style():
+        if (folder / COMPARISON).is_file():
+            page = _render("comparison.html", comparison_page(folder, target))
+        else:
+            values = run_page(read_run(folder), None if data is None else Path(data), accelerator)
+            page = _render("run.html", values)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_text(target, page)
+    except OSError as error:
+        raise RunError(f"{target} cannot be written ({error}). Choose another --out.") from error
+    return target
+
+
+def write_report(folder: Path) -> None:
+    """Write the report of what has just ended. A failure is told and costs nothing else."""
+    from semiseg.engine.session import say
+
+    try:
+        report(folder)
+    except Exception as error:  # hours of training are not lost for a picture
+        told = " ".join(str(error).split()) or repr(error)
+        say([f"the report of {folder} could not be drawn, all else is there: {told}"])
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    """Fill in a template. Names of classes and files are a stranger's, so all is escaped."""
+    import hashlib
+    from base64 import b64encode
+
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from semiseg.deliver.tables import percent
+
+    here = Path(__file__).parent
+    room = Environment(
+        loader=FileSystemLoader(here),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    room.filters["percent"] = percent
+    script = (here / "script.js").read_text(encoding="utf-8")
+    room.globals["script"] = Markup(script)
+    room.globals["style"] = Markup((here / "style.css").read_text(encoding="utf-8"))
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    room.globals["script_hash"] = f"sha256-{digest}"
+    return room.get_template(template).render(values)

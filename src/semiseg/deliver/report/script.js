@@ -1,0 +1,25 @@
+"use strict";
+// Each scene is a stack of pictures. Two of them are shown: the left one is cut off at the slider.
+const sides = ["left", "right"];
+const choices = Object.fromEntries(sides.map((side) => [side, document.getElementById(side)]));
+
+function show() {
+  for (const layer of document.querySelectorAll(".layer")) {
+    for (const side of sides) {
+      layer.classList.toggle(side, layer.dataset.layer === choices[side].value);
+    }
+  }
+}
+
+function move(slider) {
+  slider.closest(".stage").style.setProperty("--at", `${slider.value}%`);
+  slider.setAttribute("aria-valuetext", `${slider.value} % ${choices.left.value}, rest ${choices.right.value}`);
+}
+
+if (choices.left) {
+  const sliders = document.querySelectorAll(".stage input");
+  const all = () => { show(); sliders.forEach(move); };
+  for (const slider of sliders) slider.addEventListener("input", () => move(slider));
+  for (const choice of Object.values(choices)) choice.addEventListener("change", all);
+  all();
+}

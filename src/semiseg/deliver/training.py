@@ -1,0 +1,28 @@
+"""`train` as people call it: the training, and then its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from semiseg.deliver.report.report import write_report
+from semiseg.engine.train import train as run_training
+from semiseg.types import Run
+
+P = ParamSpec("P")
+
+
+def _reported(function: Callable[P, Run]) -> Callable[P, Run]:
+    """The same function, which also writes the report."""
+
+    @wraps(function)
+    def train(*args: P.args, **kwargs: P.kwargs) -> Run:
+        run = function(*args, **kwargs)
+        write_report(run.folder)
+        return run
+
+    return train
+
+
+train = _reported(run_training)

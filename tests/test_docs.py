@@ -1,0 +1,73 @@
+"""The commands of README and docs: each is understood, and the cheap ones are run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from semiseg import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHEAP = {"check", "evaluate", "predict", "suggest", "report"}
+FROM_A_RUN = CHEAP - {"check"}
+
+
+def commands(page):
+    """The words of each line of the bash fences that calls semiseg, without its name."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = []
+    for fence in re.findall(r"^ *```bash\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+        for line in fence.splitlines():
+            for part in re.split(r"&&|;|\|", line):
+                words = shlex.split(part, comments=True)
+                if words[:1] == ["semiseg"]:
+                    found.append(words[1:])
+    return found
+
+
+def test_there_are_commands():
+    found = [words[0] for page in PAGES for words in commands(page)]
+    assert set(cli.COMMANDS) - {"download", "split", "demo"} <= set(found)
+    assert len(found) > 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_understood(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_run", lambda command, values: asked.append(command))
+    monkeypatch.chdir(ROOT)
+    for words in commands(page):
+        try:
+            cli.main(words)
+        except SystemExit as stop:
+            pytest.fail(f"{page.name}: semiseg {shlex.join(words)}: exit status {stop.code}")
+    assert asked == [words[0] for words in commands(page)]
+
+
+def runnable(words):
+    """Cheap, and of files that a test has."""
+    return words[0] in CHEAP and not any(w.endswith(".onnx") or w[0] in "/." for w in words[1:])
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any(map(runnable, commands(p)))], ids=lambda page: page.name
+)
+def test_the_cheap_commands_run(page, reported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(reported.data, "DATA")
+    for name in ("IMAGES", "NEW_IMAGES"):
+        shutil.copytree(reported.data / "unlabeled" / "images", name)
+    for words in filter(runnable, commands(page)):
+        run = Path(words[1])
+        if words[0] in FROM_A_RUN and not run.exists():
+            shutil.copytree(reported.run, run, ignore=shutil.ignore_patterns("checkpoints"))
+        try:
+            cli.main(words)
+        except SystemExit as stop:
+            told = capsys.readouterr().err
+            # What `suggest` wrote may give the check something to find.
+            allowed = (0, 1) if words[0] == "check" else (0,)
+            assert stop.code in allowed, f"semiseg {shlex.join(words)}: {told}"

@@ -1,0 +1,237 @@
+"""The report: what it says, that it needs nothing beside it, and that it never costs a run."""
+
+import csv
+import json
+import re
+import shlex
+import shutil
+from html.parser import HTMLParser
+from itertools import chain
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+import semiseg
+from semiseg import cli
+from semiseg.data.masks import Classes
+from semiseg.deliver.comparison import make_rows, read_records
+from semiseg.deliver.comparison_settings import Shared, train_defaults
+from semiseg.deliver.evaluate import scored_samples
+from semiseg.deliver.load import load
+from semiseg.deliver.report.commands import repeat_comparison
+from semiseg.deliver.report.comparison_page import headline as comparison_headline
+from semiseg.deliver.report.figures import draw_confusion, draw_lines, svg
+from semiseg.deliver.report.report import write_report
+from semiseg.deliver.report.run_page import headline
+from semiseg.deliver.report.scenes import colors_of, make_gallery
+from semiseg.engine.run_folder import plain
+from semiseg.errors import RunError
+from semiseg.methods import METHODS
+
+
+def parsed(command):
+    """The settings that the command line reads from a command."""
+    words = cli._spelled_out(shlex.split(command)[1:])
+    return cli._parsed(cli._parser(words), words)[words[0]]
+
+
+class Asked(HTMLParser):
+    """What a page would fetch or lead to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [v for k, v in attributes if k in ("src", "href", "action", "srcset", "data")]
+
+
+def test_a_page_needs_nothing_beside_it(reported, compared, tmp_path):
+    elsewhere = semiseg.report(compared, out=tmp_path / "sub" / "page.html")
+    for page, links in ((reported.page, 0), (elsewhere, 4)):
+        text = page.read_text()
+        outside = [v for v in Asked(text).found if not v.startswith("data:")]
+        assert len(outside) == links
+        assert all((page.parent / unquote(link)).is_file() for link in outside)
+        assert "@import" not in text
+        assert "url(" not in text
+        assert len(text) < 5_000_000
+
+
+def test_the_names_of_a_stranger_are_text(reported, compared):
+    for page in (reported.page, semiseg.report(compared)):
+        text = page.read_text()
+        assert "<b>$soil" not in text
+        assert "&lt;b&gt;$soil$&lt;/b&gt;" in text
+        assert "<img src=x" not in text
+        assert "<i>no" not in text
+    assert (
+        "&lt;img src=x onerror=alert(1)&gt; &amp; &#34;it&#39;s&#34;" in reported.page.read_text()
+    )
+
+
+def test_the_report_says_what_the_run_found(reported):
+    text = reported.page.read_text()
+    scores = json.loads((reported.run / "scores.json").read_text())
+    assert f"reaches {scores['miou']['released']:.1f} % mIoU on val" in text
+    for value in (*scores["versions"].values(), scores["split"]["val"], scores["split"]["labeled"]):
+        assert value in text
+    for section in ("scenes", "classes", "confusion", "curves", "pseudo", "again"):
+        assert f'id="{section}"' in text
+
+
+def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
+    with (reported.run / "confusion.csv").open(newline="") as file:
+        head, *rows = list(csv.reader(file))
+    counts = [[int(n) for n in row[1:]] for row in rows]
+    scores = json.loads((reported.run / "scores.json").read_text())["per_class"]
+    assert head[1:] == [row[0] for row in rows] == list(scores)
+    for i, values in enumerate(scores.values()):
+        assert sum(counts[i]) == values["pixels"]
+        union = sum(counts[i]) + sum(row[i] for row in counts) - counts[i][i]
+        assert 100 * counts[i][i] / union == pytest.approx(values["iou"])
+
+
+@pytest.mark.parametrize(
+    ("method", "miou", "told"),
+    [
+        ("css", 58.12, "With 1 mask and 1,344 unlabelled images css reaches 58.1 % mIoU on val."),
+        ("supervised", 58.12, "With 1 mask supervised reaches 58.1 % mIoU on val."),
+        ("supervised", None, "so nothing is known"),
+    ],
+)
+def test_the_headline(method, miou, told):
+    classes = {"a": {"iou": miou}, "b": {"iou": None}}
+    scores = {"method": method, "labels": 1, "miou": {"released": miou}, "per_class": classes}
+    said = headline({**scores, "split": {"images": {"unlabeled": 1344}}})
+    assert said == told or (miou is None and said.endswith(f"{told}."))
+
+
+def test_the_command_is_that_of_the_run(reported):
+    command = re.search(r'<pre[^>]*aria-label="command">(.*?)</pre>', reported.page.read_text())[1]
+    found = parsed(command)
+    settings = yaml.safe_load((reported.run / "config.yaml").read_text())
+    assert settings["anchors"] == 16
+    assert settings["scale"] == [0.5, 1.5]
+    for name, value in settings.items():
+        if name not in ("out", "workers"):  # `workers` changes no result
+            assert plain(found[name]) == value, name
+
+
+def test_the_command_of_a_comparison(compared):
+    rows = make_rows(read_records(compared), list(METHODS))
+    shared = Shared(
+        "time", 9, {**train_defaults(), "steps": 10, "ohem": 0.1}, {"css": {"anchors": 8}}
+    )
+    found = parsed(repeat_comparison("my data", shared, rows))
+    assert (str(found["data"]), found["methods"], found["labels"]) == (
+        "my data",
+        "supervised,css",
+        "8",
+    )
+    assert (found["seeds"], found["steps"], found["equal"], found["ohem"]) == (
+        "0,1",
+        10,
+        "time",
+        0.1,
+    )
+    assert found["css"]["anchors"] == 8
+
+
+def test_a_comparison_is_told_with_its_doubt(compared):
+    text = semiseg.report(compared).read_text()
+    assert "css is 3.1 points of mIoU above (95 % interval" in text
+    assert "css - supervised, labels 8: +3.2 (95 % interval" in text or "+3.1 (95" in text
+    assert 'href="css-8-1/report.html"' in text
+    alone = [r for r in read_records(compared) if r.method == "css"]
+    told = comparison_headline(make_rows(alone, ["css"]))
+    assert told == "css with 8 masks reaches 43.6 % mIoU on val."
+
+
+def test_images_that_are_gone_or_were_moved(reported, tmp_path):
+    run = shutil.copytree(reported.run, tmp_path / "run")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**settings, "data": str(tmp_path / "gone")}))
+    text = semiseg.report(run).read_text()
+    assert f"There is no folder {tmp_path / 'gone'}" in text
+    assert "--data DATA" in text
+    assert 'class="scene"' not in text
+    assert 'class="scene"' in semiseg.report(run, data=reported.data).read_text()
+
+
+def test_the_worst_and_the_best_images(reported):
+    samples = scored_samples(reported.run, reported.data, "val", None)
+    found = make_gallery(load(reported.run), samples)
+    groups = {words: [scene.name for scene in scenes] for words, scenes in found.groups.items()}
+    assert list(map(len, groups.values())) == [2, 3, 3]
+    assert sorted(chain(*groups.values())) == sorted(sample.name for sample in samples)
+    scores = [[scene.miou for scene in scenes] for scenes in found.groups.values()]
+    assert max(scores[1]) <= min(scores[0]) <= max(scores[0]) <= min(scores[2])
+    assert scores[1] == sorted(scores[1])
+    for scenes in found.groups.values():
+        for scene in scenes:
+            assert list(scene.layers)[-1] == found.doubt == "reliability"
+            assert {(p.width, p.height) for p in scene.layers.values()} == {(64, 48)}
+
+
+def test_the_colours_of_few_classes_are_told_apart_by_everyone():
+    def classes(*colors):
+        names = tuple(map(str, range(len(colors))))
+        return Classes(names, colors, "ids", tuple(range(len(colors))))
+
+    red_green = classes((255, 0, 0), (0, 160, 0))
+    assert colors_of(red_green) == (((230, 159, 0), (86, 180, 233)), True)
+    kept = classes((0, 158, 115), (0, 0, 0))
+    assert colors_of(kept) == (kept.colors, True)
+    many = classes(*((9 * i, 255 - 9 * i, 128) for i in range(20)))
+    assert not colors_of(many)[1]
+
+
+def test_figures_of_strange_names_and_of_many_classes():
+    picture = svg(draw_lines({"_a$b$": [(1, 2.0), (2, 1.0)], "c": [(1, 1.0)]}, "loss", False))
+    assert picture.uri.startswith("data:image/svg+xml;base64,")
+    shares = [[None] * 40 if i == 3 else [2.5] * 40 for i in range(40)]
+    assert svg(draw_confusion(shares)).width > 400
+
+
+def test_what_is_no_run_is_refused(tmp_path, reported):
+    with pytest.raises(RunError, match="neither a finished run"):
+        semiseg.report(tmp_path)
+    run = shutil.copytree(reported.run, tmp_path / "run")
+    (run / "scores.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        semiseg.report(run)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Choose another --out"):
+        semiseg.report(reported.run, out=tmp_path / "file" / "page.html")
+
+
+def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
+    tiny_folder, tmp_path, monkeypatch, capsys
+):
+    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "looks": 1}
+    settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
+    monkeypatch.setattr("semiseg.deliver.training.write_report", write_report)
+    run = semiseg.train(tiny_folder, out=tmp_path / "run", **settings)
+    text = (run.folder / "report.html").read_text()
+    assert "With 4 masks supervised reaches" in text
+    assert "<option selected>prediction" in text
+    assert "<option>confidence" in text
+
+    def fail(folder):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("semiseg.deliver.report.report.report", fail)
+    run = semiseg.train(tiny_folder, out=tmp_path / "other", **settings)
+    assert (run.folder / "model.safetensors").is_file()
+    assert not (run.folder / "report.html").exists()
+    assert "could not be drawn, all else is there: no ink" in capsys.readouterr().err
+
+
+def test_the_command_line(reported, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    cli.main(["report", str(reported.run), "--out", str(out)])
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.is_file()
