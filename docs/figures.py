@@ -1,4 +1,4 @@
-"""Draws the figures of docs/diagnostics.md and docs/css.md from the demo's scenes.
+"""Draws the figures of docs/diagnostics.md, css.md and report.md from the demo's scenes.
 
     python docs/figures.py
 
@@ -11,7 +11,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
 
 import semiseg
 from semiseg.data.synthetic import write_scenes
@@ -38,6 +42,18 @@ def main() -> None:
             (f"sample{words.sample}.png", "css-spaces.png"),
         ):
             shutil.copy(out / DIAGNOSTICS / source, DOCS / target)
+        photograph(semiseg.report(out), DOCS / "report.png")
+
+
+def photograph(page: Path, target: Path) -> None:
+    """The upper part of a report, as Debian's chromium shows it."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1100, "height": 1500})
+        opened.goto(page.resolve().as_uri())
+        picture = Image.open(BytesIO(opened.screenshot()))
+        browser.close()
+    picture.convert("RGB").quantize(128).save(target, optimize=True)
 
 
 if __name__ == "__main__":
