@@ -25,6 +25,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_thread_side_by_side() -> Iterator[None]:
+    """With `-n`, processes that each use every core would wait for one another."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            import torch
+
+            patch.setenv("OMP_NUM_THREADS", "1")
+            torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _no_reports() -> Iterator[None]:
     """A training in the tests draws no report, which takes a second; their own tests draw them."""
     with pytest.MonkeyPatch.context() as patch:

@@ -116,6 +116,20 @@ def test_pseudo_label_loss_is_divided_by_all_pixels_that_show_image(classes):
     assert pseudo_label_loss(logits, label, valid).item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_pseudo_labels_count_by_the_weight_of_their_class():
+    logits = normal(2, 3, 4, 3, scale=3)
+    label = labels_of(2, 4, 3, classes=3)
+    valid = torch.rand(2, 4, 3, generator=seeded(7)) < 0.7
+    weights = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
+    total = sum(
+        weight * cross_entropy_sum(logits, label.masked_fill(~valid | (label != c), 255))[0]
+        for c, weight in enumerate(weights.tolist())
+    )
+    expected = total / valid.sum().item()
+    found = pseudo_label_loss(logits, label, valid, weights=weights).item()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_gradients_of_both_cross_entropies():
     logits = normal(2, 4, 3, 2).requires_grad_()
     label = labels_of(2, 3, 2, classes=4)

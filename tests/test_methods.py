@@ -617,6 +617,17 @@ def test_css_unsupervised_loss_is_divided_as_the_setting_says(mean):
     torch.testing.assert_close(losses.terms["unsupervised"], expected[mean])
 
 
+def test_css_pseudo_labels_count_by_the_weights_of_the_classes():
+    method = css()
+    unlabeled = unlabeled_batch()
+    learn(method, labeled_batch(), unlabeled, at(50))
+    plain = run(method, labeled_batch(), unlabeled, at(51)).terms["unsupervised"]
+    method.class_weights = torch.full((CLASSES,), 3.0)
+    weighed = run(method, labeled_batch(), unlabeled, at(51)).terms["unsupervised"]
+    assert plain > 0
+    torch.testing.assert_close(weighed, 3 * plain)
+
+
 def test_css_prototypes_from_the_student_are_of_what_it_saw():
     """Its representations of labelled and mixed images, by their labels after the mixing."""
     method = css(prototypes_from="student")

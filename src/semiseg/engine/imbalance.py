@@ -85,6 +85,7 @@ def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
             total = main(logits, target)
         return total + s.dice * dice_loss(logits, target) if s.dice else total
 
+    method.class_weights = weights
     if weights is not None or s.ohem or s.dice:
         method.supervised_loss = loss
 

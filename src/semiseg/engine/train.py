@@ -97,9 +97,8 @@ def train(
         encoder_lr: learning rate of the encoder; the optimiser's default if not given.
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
-        class_weights: weights of the classes in the loss on labelled images, by their pixels in
-            the chosen masks: `none`, by the `inverse` or its square root (`sqrt`), or by their
-            `effective` number.
+        class_weights: weights of the classes, by their pixels in the chosen masks: `none`, by the
+            `inverse` or its square root (`sqrt`), or by their `effective` number.
         ohem: online hard example mining: this loss keeps pixels whose true class has a probability
             of at most 0.7, and at least this share of the batch; 0 for all pixels.
         dice: weight of a Dice term that is added to this loss.

@@ -17,7 +17,12 @@ Mean = Literal["all", "kept", "program"]
 
 
 def unsupervised_loss(
-    logits: Tensor, pseudo_label: Tensor, confident: Tensor, valid: Tensor, mean: Mean
+    logits: Tensor,
+    pseudo_label: Tensor,
+    confident: Tensor,
+    valid: Tensor,
+    mean: Mean,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """`L_u` by one of its means: `pseudo_label_loss` at confident pixels, or the `program`'s.
 
@@ -27,19 +32,23 @@ def unsupervised_loss(
         confident: `(B, H, W)` bool.
         valid: `(B, H, W)` bool, False where there is padding.
         mean: over `all` valid pixels, those that are `kept`, or see `share_weighted_loss`.
+        weights: `(C,)` float, what a pixel counts by its class; not for the `program`'s mean.
 
     Returns:
         A scalar; exactly 0, with a graph, where nothing is taught.
     """
     if mean == "program":
         return share_weighted_loss(logits, pseudo_label, confident)
-    return pseudo_label_loss(
-        logits, pseudo_label.masked_fill(~confident, IGNORE_INDEX), valid, mean
-    )
+    taught = pseudo_label.masked_fill(~confident, IGNORE_INDEX)
+    return pseudo_label_loss(logits, taught, valid, mean, weights)
 
 
 def pseudo_label_loss(
-    logits: Tensor, pseudo_label: Tensor, valid: Tensor, over: Literal["all", "kept"] = "all"
+    logits: Tensor,
+    pseudo_label: Tensor,
+    valid: Tensor,
+    over: Literal["all", "kept"] = "all",
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy against pseudo-labels, as a mean over pixels that show image.
 
@@ -51,12 +60,15 @@ def pseudo_label_loss(
         pseudo_label: `(B, H, W)` int64, 255 where nothing is taught.
         valid: `(B, H, W)` bool, False where there is padding.
         over: the pixels that the sum is divided by.
+        weights: `(C,)` float, what a pixel counts by its class. The divisor stays the number of
+            pixels: where large classes alone are certain, the loss is the smaller for it.
 
     Returns:
         A scalar; exactly 0, with a graph, where nothing is taught.
     """
     taught = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
-    total = F.cross_entropy(logits, taught, ignore_index=IGNORE_INDEX, reduction="sum")
+    weights = None if weights is None else weights.to(logits)
+    total = F.cross_entropy(logits, taught, weights, ignore_index=IGNORE_INDEX, reduction="sum")
     pixels = valid if over == "all" else taught != IGNORE_INDEX
     return total / divisor(pixels.sum())
 

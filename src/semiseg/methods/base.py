@@ -41,6 +41,8 @@ class Method(nn.Module, ABC):
         uses_unlabeled: whether unlabelled images are to be loaded at all.
         teacher: the average of the student, or None.
         supervised_loss: `L_s`, from logits `(B, C, H, W)` and masks `(B, H, W)` to a scalar.
+        class_weights: `(C,)` float, what a pixel counts by its class, or None for 1; labelled
+            pixels in `supervised_loss`, pseudo-labelled ones where a method says so.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,7 @@ class Method(nn.Module, ABC):
         self.student = student
         self.teacher: Teacher | None = None
         self.supervised_loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+        self.class_weights: Tensor | None = None
 
     @abstractmethod
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:

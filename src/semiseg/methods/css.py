@@ -168,7 +168,12 @@ class CSS(Prototypical):
         if len(strong):
             pixels = mixed.valid.sum().clamp(min=1)
             terms["unsupervised"] = unsupervised_loss(
-                logits[count:], mixed.logit, mixed.trusted, mixed.valid, self.unsupervised_mean
+                logits[count:],
+                mixed.logit,
+                mixed.trusted,
+                mixed.valid,
+                self.unsupervised_mean,
+                self.class_weights,
             )
             diagnostics["taught"] = (mixed.taught != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels

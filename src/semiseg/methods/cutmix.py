@@ -53,7 +53,7 @@ class CutMix(SemiSupervised):
         strong, label, valid = cut_mix(step, unlabeled.strong, taught, unlabeled.valid)
         logits = self.student(torch.cat([labeled.image, strong])).logits
         logits = upsample(logits, size, size)
-        unsupervised = pseudo_label_loss(logits[count:], label, valid)
+        unsupervised = pseudo_label_loss(logits[count:], label, valid, weights=self.class_weights)
         terms = {
             "supervised": self.supervised_loss(logits[:count], labeled.mask),
             "unsupervised": self.unsupervised_weight * unsupervised,
