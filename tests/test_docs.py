@@ -65,7 +65,7 @@ def test_the_cheap_commands_run(page, reported, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(reported.data, "DATA")
     for name in ("IMAGES", "NEW_IMAGES"):
-        shutil.copytree(reported.data / "unlabeled" / "images", name)
+        shutil.copytree(reported.data / "unlabeled", name)
     for words in filter(runnable, commands(page)):
         run = Path(words[1])
         if words[0] in FROM_A_RUN and not run.exists():
