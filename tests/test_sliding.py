@@ -9,7 +9,7 @@ from semiseg.evaluation.reading import NUMPY, Arithmetic, Maps, enlargement, rea
 from semiseg.evaluation.sliding import Segmenter, to_array
 from semiseg.model.network import upsample
 
-TORCH = Arithmetic(torch, torch.from_numpy, lambda found: found.numpy())
+TORCH = Arithmetic(torch, lambda a: a.max(0), torch.from_numpy, lambda found: found.numpy())
 
 
 def noise(height, width, seed=0):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from semiseg.draws import Key
 from semiseg.types import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _Item = TypeVar("_Item", bound=np.generic)
 
@@ -97,6 +97,10 @@ def view_image(image: NDArray[np.uint8], view: View) -> Tensor:
 
     Scaling and cropping are one resampling of the source, so that nothing is blurred twice.
     """
+    # Imported here, since an exported model predicts where torch is not installed.
+    import torch
+    from torch.nn import functional as F
+
     left, top, right, bottom = view.box
     part = torch.from_numpy(image[top:bottom, left:right]).permute(2, 0, 1)[None]
     size = view.shown[::-1]

@@ -8,6 +8,7 @@ cannot follow how sizes that are padded and halved five times come together agai
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import warnings
@@ -18,6 +19,7 @@ from typing import Any, cast
 
 from semiseg.deliver.onnx_model import METADATA
 from semiseg.errors import ConfigError
+from semiseg.model.network import Network
 from semiseg.model.release import Release
 from semiseg.types import STRIDE
 
@@ -112,7 +114,7 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     from semiseg.evaluation.inference import prototypes_of
     from semiseg.model.prototypes import similarity
 
-    network = release.network
+    network = _fixed_padding(release.network)
     prototypes, seen = prototypes_of(release.tensors)
 
     class Core(nn.Module):
@@ -156,6 +158,35 @@ def _core(release: Release) -> tuple[Any, list[str]]:
             f"as ONNX ({reason}). Use --format safetensors, or train with another of the two."
         ) from error
     return cast(Any, program).model_proto, names
+
+
+def _fixed_padding(network: Network) -> Network:
+    """A copy whose convolutions pad by numbers, where timm's compute them from the image's size.
+
+    All sides are multiples of every stride here, so that the margins are always the same; as
+    formulas of the size, nested from layer to layer, they keep torch's exporter busy for hours.
+    """
+    from timm.layers import Conv2dSame
+    from torch import nn
+
+    copied = copy.deepcopy(network)
+    found = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
+    for name, conv in found:
+        sides = zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)
+        rows, columns = (max(0, (k - 1) * d + 1 - s) for k, d, s in sides)
+        plain = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+        )
+        plain.load_state_dict(conv.state_dict())
+        margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        copied.set_submodule(name, nn.Sequential(nn.ZeroPad2d(margins), plain))
+    return copied.eval()
 
 
 @contextlib.contextmanager

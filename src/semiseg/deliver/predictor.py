@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from semiseg.evaluation.sliding import Segmenter
 
-_BATCH = 8  # images that are segmented together, where they are of one size
 _PIXELS = 1 << 23  # of large pictures fewer are held at a time
 
 
@@ -79,7 +78,7 @@ class Predictor:
         for picture in pictures:
             batch.append(picture)
             pixels = sum(p.width * p.height for p in batch)
-            if len(batch) == _BATCH or pixels >= _PIXELS:
+            if len(batch) == self.segment.batch or pixels >= _PIXELS:
                 yield from self.segment(batch, tta, probabilities)
                 batch = []
         yield from self.segment(batch, tta, probabilities)

@@ -19,6 +19,8 @@ from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
 from semiseg.types import Sample
 
+_BATCH = 8  # images of one size that go through a network together on a GPU
+
 
 class Scene(NamedTuple):
     """One image to evaluate on.
@@ -98,9 +100,15 @@ def segmenter(
         return Maps(output.logits.float().cpu().numpy(), near)
 
     arithmetic = Arithmetic(
-        torch, lambda array: torch.from_numpy(array).to(device), lambda found: found.cpu().numpy()
+        torch,
+        lambda scores: scores.max(0),  # on a CPU argmax takes ten times as long
+        lambda array: torch.from_numpy(array).to(device),
+        lambda found: found.cpu().numpy(),
     )
-    return Segmenter(forward, size, network.spec.get("crop"), network.stride, arithmetic)
+    # On a CPU several at once are no faster, and their maps leave its cache.
+    batch = 1 if device.type == "cpu" else _BATCH
+    crop = network.spec.get("crop")
+    return Segmenter(forward, size, crop, network.stride, arithmetic, batch)
 
 
 def prototypes_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:

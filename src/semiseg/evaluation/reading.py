@@ -37,17 +37,19 @@ class Arithmetic(NamedTuple):
     """Where arrays are computed with: numpy, or torch on a device.
 
     Attributes:
-        module: has `exp` and `amax`.
+        module: has `exp`.
+        best: the largest values along the first axis, and where they are.
         place: a numpy array to one of the module's.
         fetch: the way back.
     """
 
     module: Any
+    best: Callable[[Any], tuple[Any, Any]]
     place: Callable[[NDArray[Any]], Any]
     fetch: Callable[[Any], NDArray[Any]]
 
 
-NUMPY = Arithmetic(np, np.asarray, np.asarray)
+NUMPY = Arithmetic(np, lambda a: (a.max(0), a.argmax(0)), np.asarray, np.asarray)
 
 
 def interpolation(places: NDArray[np.float64], cells: int) -> Floats:
@@ -131,7 +133,7 @@ def _softmax(arithmetic: Arithmetic, rows: Floats, scores: Any, columns: Any) ->
     """The best class of each pixel, and the softmax as parts of a total; the best part is 1."""
     xp = arithmetic.module
     large = arithmetic.place(rows) @ scores @ columns
-    best = large.argmax(0)
-    large -= xp.amax(large, 0)
+    top, best = arithmetic.best(large)
+    large -= top
     xp.exp(large, out=large)
     return best, large, large.sum(0)

@@ -36,6 +36,7 @@ class Segmenter:
         multiple: windows begin at multiples of this many pixels, the coarsest stride in the model:
             then a window's cells are those of the whole image.
         arithmetic: what to enlarge its maps with.
+        batch: images of one working size that go through it together.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Segmenter:
         crop: int | None,
         multiple: int = 32,
         arithmetic: Arithmetic = NUMPY,
+        batch: int = 1,
     ) -> None:
-        self.forward, self.size, self.multiple = forward, size, multiple
+        self.forward, self.size, self.multiple, self.batch = forward, size, multiple, batch
         self.window = None if crop is None else -(-_CROPS * crop // multiple) * multiple
         self.arithmetic = arithmetic
 
