@@ -75,7 +75,7 @@ def test_the_names_of_a_stranger_are_text(reported, compared):
 def test_the_report_says_what_the_run_found(reported):
     text = reported.page.read_text()
     scores = json.loads((reported.run / "scores.json").read_text())
-    assert f"reaches {scores['miou']['released']:.1f} % mIoU on val" in text
+    assert f"reaches {scores['miou']['released']:.1f}\u00a0% mIoU on val" in text
     for value in (*scores["versions"].values(), scores["split"]["val"], scores["split"]["labeled"]):
         assert value in text
     for section in ("scenes", "classes", "confusion", "curves", "pseudo", "again"):
@@ -142,8 +142,8 @@ def test_the_command_of_a_comparison(compared):
 
 def test_a_comparison_is_told_with_its_doubt(compared):
     text = semiseg.report(compared).read_text()
-    assert "css is 3.1 points of mIoU above (95 % interval" in text
-    assert "css - supervised, labels 8: +3.2 (95 % interval" in text or "+3.1 (95" in text
+    assert "css is 3.1 points of mIoU above (95\u00a0% interval" in text
+    assert "css - supervised, labels 8: +3.1 (95 % interval" in text
     assert 'href="css-8-1/report.html"' in text
     alone = [r for r in read_records(compared) if r.method == "css"]
     told = comparison_headline(make_rows(alone, ["css"]))

@@ -95,7 +95,7 @@ def draw_plane(found: Mapping[str, Any]) -> Figure:
     edges = np.linspace(0, 1, BINS + 1)
     for place, (values, pixels, words, colors, norm) in zip(axes, shown, strict=True):
         visible = np.ma.masked_where(pixels == 0, values)
-        mesh = place.pcolormesh(edges, edges, visible, cmap=colors, norm=norm)
+        mesh = place.pcolormesh(edges, edges, visible, cmap=colors, norm=norm, edgecolors="face")
         figure.colorbar(mesh, ax=place, label=words)
         place.set_xlabel("similarity of the nearest prototype's class")
         place.set_ylabel("confidence of the logit label")

@@ -93,6 +93,7 @@ def draw_lines(series: Series, label: str, percent: bool) -> Figure:
             linewidth=1.8,
             marker="o" if len(points) < 20 else "",
             markersize=4,
+            clip_on=False,  # 0 and 100 % are whole points
             label=plain(name),
         )
     axes.set_xlabel("step")

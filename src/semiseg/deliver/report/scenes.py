@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SIDE = 480  # of a picture at most, in pixels
 _LOOKED_AT = 100  # images at most, or a report of a large data set would take as long as a look
-_EXTREMES, _RANDOM = 3, 4
+_EXTREMES, _RANDOM = 3, 3  # a row of the page each
 # Okabe and Ito's, which people with any kind of colour vision tell apart; there are no more.
 _SAFE: tuple[Color, ...] = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
