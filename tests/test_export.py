@@ -156,6 +156,22 @@ def test_files_that_are_no_model_are_told(exported, tmp_path):
         semiseg.load(exported, accelerator="abacus")
 
 
+@pytest.mark.slow
+@onnx_extra
+def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
+    from semiseg.data.masks import Classes
+    from semiseg.data.synthetic import COLORS
+    from semiseg.model.network import Network
+    from semiseg.model.release import save_release
+
+    classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
+    network = Network(len(NAMES), "lcnet_035", "upernet", weights="none").eval()
+    save_release(tmp_path, network, classes, 64, None, {}, {"method": "supervised"})
+    with pytest.raises((RunError, ConfigError), match="safetensors"):
+        semiseg.export(tmp_path, out=tmp_path / "model.onnx")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
 def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
     original, other = (semiseg.load(css_release, accelerator="cpu") for _ in range(2))
     with Image.open(photos / "a.png") as file:

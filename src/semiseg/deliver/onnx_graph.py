@@ -166,20 +166,23 @@ def _fixed_padding(network: Network) -> Network:
     All sides are multiples of every stride here, so that the margins are always the same; as
     formulas of the size, nested from layer to layer, they keep torch's exporter busy for hours.
     """
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
     from torch import nn
 
     copied = copy.deepcopy(network)
     found = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
     for name, conv in found:
-        sides = zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)
+        kernel, stride, dilation = (
+            cast("tuple[int, int]", v) for v in (conv.kernel_size, conv.stride, conv.dilation)
+        )
+        sides = zip(kernel, dilation, stride, strict=True)
         rows, columns = (max(0, (k - 1) * d + 1 - s) for k, d, s in sides)
         plain = nn.Conv2d(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            dilation=conv.dilation,
+            kernel,
+            stride,
+            dilation=dilation,
             groups=conv.groups,
             bias=conv.bias is not None,
         )

@@ -38,7 +38,15 @@ class OnnxModel(Predictor):
         names = [output.name for output in session.get_outputs()]
 
         def forward(images: Images) -> Maps:
-            found = dict(zip(names, session.run(names, {"image": images}), strict=True))
+            try:
+                found = dict(zip(names, session.run(names, {"image": images}), strict=True))
+            except Exception as error:  # onnxruntime raises many kinds
+                size = " x ".join(map(str, images.shape[:1:-1]))
+                raise RunError(
+                    f"onnxruntime cannot run the model on an image of {size} pixels ({error}). Its "
+                    "decoder may not bear another size than it was exported for: use --format "
+                    "safetensors, or train with the decoder deeplabv3plus or fpn."
+                ) from error
             return Maps(found["logits"], found.get("similarity"))
 
         segment = Segmenter(forward, about["size"], about["network"].get("crop"), about["stride"])
