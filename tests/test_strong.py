@@ -8,7 +8,10 @@ from torchvision.transforms.v2 import functional as tv
 from semiseg.augment.strong import LABELED, STRONG, Photometry, _blur, _recolor, change, color_map
 from semiseg.draws import Key
 
-PHOTOMETRIES = pytest.mark.parametrize("photometry", [LABELED, STRONG], ids=["labeled", "strong"])
+PAPER = STRONG["paper"]
+PHOTOMETRIES = pytest.mark.parametrize(
+    "photometry", [LABELED, *STRONG.values()], ids=["labeled", *STRONG]
+)
 
 
 def picture(height=40, width=56, low=60, high=200, seed=0):
@@ -72,7 +75,7 @@ def test_labelled_images_keep_their_hues():
 
 def test_strong_views_turn_all_hues_alike_and_by_a_quarter_circle_at_most():
     image = patches()
-    jitter = STRONG._replace(p_jitter=1.0, p_blur=0.0)
+    jitter = PAPER._replace(p_jitter=1.0, p_blur=0.0)
     turns = torch.stack([turned(image, jitter, Key.of(i)).flatten() for i in range(40)])
     # The circle of atan2 and that of hue (in HSV) agree at multiples of 60 degrees alone.
     assert (turns.amax(dim=1) - turns.amin(dim=1)).max() < 0.15
@@ -95,16 +98,16 @@ def test_factors_lie_within_the_jitter(factor):
 
 def test_probabilities_decide_how_often():
     image = picture()
-    never = STRONG._replace(p_jitter=0.0, p_blur=0.0)
+    never = PAPER._replace(p_jitter=0.0, p_blur=0.0)
     assert all(torch.equal(image, change(image, never, Key.of(i))) for i in range(10))
-    blur = STRONG._replace(p_jitter=0.0, p_blur=0.5, blur=(1.0, 1.15))
+    blur = PAPER._replace(p_jitter=0.0, p_blur=0.5, blur=(1.0, 1.15))
     noise = torch.randint(256, (3, 32, 32), generator=torch.Generator().manual_seed(0))
     noise = noise.to(torch.uint8)
     blurred = [change(noise, blur, Key.of(i)) for i in range(100)]
     flatter = [x.double().std() < 0.8 * noise.double().std() for x in blurred]
     assert 30 < sum(flatter) < 70
     assert sum(torch.equal(noise, x) for x in blurred) == 100 - sum(flatter)
-    jitter = STRONG._replace(p_blur=0.0)
+    jitter = PAPER._replace(p_blur=0.0)
     kept = sum(torch.equal(image, change(image, jitter, Key.of(i))) for i in range(100))
     assert 8 < kept < 34
 
@@ -142,7 +145,7 @@ def test_black_and_white_images_do_not_break(photometry, value):
 
 def test_the_least_crop_can_be_blurred():
     image = picture(32, 32)
-    widest = STRONG._replace(p_blur=1.0, blur=(1.15, 1.15))
+    widest = PAPER._replace(p_blur=1.0, blur=(1.15, 1.15))
     assert change(image, widest, Key.of(0)).shape == (3, 32, 32)
 
 
@@ -223,7 +226,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            made.append([change(image, STRONG, Key.of(i)) for i in range(6)])
+            made.append([change(image, PAPER, Key.of(i)) for i in range(6)])
     finally:
         torch.set_num_threads(before)
     assert all(map(torch.equal, *made))
