@@ -303,6 +303,7 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     ("words", "expected"),
     [
         (["trian", "x"], "Did you mean 'train'?"),
+        (["train", "data", "--step", "5"], "Did you mean --steps?"),
         ([], "Known: check, compare, demo"),
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),

@@ -94,6 +94,14 @@ def test_a_flat_folder_may_have_a_val_beside_it(tmp_path: Path) -> None:
     assert [s.image for s in data.val] == [tmp_path / "val" / "images" / "a.jpg"]
 
 
+def test_flat_folders_beside_those_of_train_are_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "train"):
+        photograph(folder / "images" / "a.jpg")
+        mask(folder / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"There are both .*train/images and .*images"):
+        open_folder(tmp_path)
+
+
 def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
     for split in ("train", "val"):
         photograph(tmp_path / "images" / split / "x" / f"{split}.jpg")

@@ -223,6 +223,14 @@ def test_what_is_held_out_does_not_depend_on_the_labels() -> None:
     assert some.val == everything.val != other.val
 
 
+def test_what_an_earlier_run_held_out_is_held_out_again() -> None:
+    data = folder([{0, 1}] * 20, val=0)
+    assert names(make_split(data, "all", 0, ["0003", "0007", "gone"]).val) == ["0003", "0007"]
+    assert len(make_split(data, "all", 0, ["gone"]).val) == 4
+    beside = folder([{0, 1}] * 20, val=2)
+    assert names(make_split(beside, "all", 0, ["0003"]).val) == ["v0", "v1"]
+
+
 def test_no_class_is_held_out_of_the_training_altogether() -> None:
     data = folder([{0}] * 8 + [{0, 1}, {0, 2}], val=0)
     for seed in range(20):

@@ -15,7 +15,7 @@ from semiseg.data.folder import open_folder
 from semiseg.data.masks import Classes, read_mask
 from semiseg.deliver.suggest import Suggestion, choose
 from semiseg.deliver.suggested import drawable
-from semiseg.errors import ConfigError, DataError
+from semiseg.errors import ConfigError, DataError, RunError
 
 
 def candidate(name, doubt, disagreement=None):
@@ -89,6 +89,11 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
         mask = np.array(read_mask(sample.mask, folder.classes))
         np.testing.assert_array_equal(mask, model.predict(path).mask)
     assert not [f for f in examine(out)[0].of("error") if "val" not in f.kind]
+    corrected = next((out / "train" / "masks").iterdir())
+    before = corrected.read_bytes()
+    with pytest.raises(RunError, match="--overwrite"):
+        semiseg.suggest(run_folder, images, out=out, n=2)
+    assert corrected.read_bytes() == before
 
 
 def test_a_run_without_prototypes_and_without_its_data_says_so(

@@ -188,11 +188,12 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
         description="A segmentation model from a few labelled and many unlabelled images.",
         version=__version__,
         formatter_class=_Help,
+        allow_abbrev=False,
     )
     commands = parser.add_subcommands(required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").partition("\n")[0]
-        sub = _Parser(description=text, formatter_class=_Help)
+        sub = _Parser(description=text, formatter_class=_Help, allow_abbrev=False)
         if name == "train":
             sub.add_argument("--config", action="config", help="settings from a YAML file")
             sub.add_argument("--recipe", help=f"defaults under a name: {', '.join(names())}")

@@ -132,6 +132,12 @@ def find_samples(
     elif (root / "SegmentationClass").is_dir():
         samples, notes = voc_samples(root, split)
     else:
+        both = root / "train" / "images", root / "images"
+        if all(folder.is_dir() for folder in both):
+            raise DataError(
+                f"There are both {both[0]} and {both[1]}, and which of them is to be trained on is "
+                "not clear. Move the images and masks of one into the folders of the other."
+            )
         samples, notes = pair(*_folders(root, split))
     if split == "train" and not samples:
         raise DataError(_nothing(root, lists))

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -49,13 +49,15 @@ class Split:
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
 
 
-def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
+def make_split(data: DataFolder, labels: str, split_seed: int, kept: Collection[str] = ()) -> Split:
     """Choose the labelled images, hide the other masks, hold out validation images if need be.
 
     Args:
         data: the folder.
         labels: `all`, a number, a share (`0.1`, `10%`, `1/8`) or a file with a name a line.
         split_seed: the seed of the choice, apart from the training's.
+        kept: names that an earlier run held out. Where there is no `val` they are held out again,
+            since what that run's model has learned is no validation for the next one.
 
     Raises:
         ConfigError: `labels` cannot be understood, or asks for none or more than there are.
@@ -67,7 +69,7 @@ def make_split(data: DataFolder, labels: str, split_seed: int) -> Split:
     listed = None if labels == "all" or _is_amount(labels) else _listed(Path(labels), data)
     val = data.val
     if not val:
-        masked, held = _hold_out(masked, listed or [], data.pixels, key.child("val"))
+        masked, held = _hold_out(masked, listed or [], data.pixels, key.child("val"), kept)
         val = tuple(held)
         notes.append(
             f"{data.root} has no masks in val/: {len(val)} of {len(val) + len(masked)} labelled "
@@ -209,10 +211,12 @@ def _hold_out(
     listed: Sequence[Sample],
     pixels: Mapping[Path, Mapping[int, int]],
     key: Key,
+    kept: Collection[str],
 ) -> tuple[list[Sample], list[Sample]]:
     """Labelled images to train on and to validate on, one each at least.
 
-    Images that the user listed to train on are held out only where there are no others.
+    Images that the user listed to train on are held out only where there are no others, and none
+    but those `kept` where some of these have masks.
     """
     if len(masked) < 2:
         raise DataError(
@@ -220,6 +224,9 @@ def _hold_out(
             "validate. Label one more image."
         )
     wanted = {s.name for s in listed}
+    out = {s.name for s in masked if s.name in kept} - wanted
+    if out and len(out) < len(masked):
+        return [s for s in masked if s.name not in out], [s for s in masked if s.name in out]
     free = [s for s in masked if s.name not in wanted] or list(masked)
     held = min(len(free), max(1, round(_HELD_OUT * len(masked))))
     trained = {s.name for s in choose(free, len(free) - held, pixels, key)}

@@ -120,6 +120,7 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
     if not samples:
         raise DataError(
             f"{data / split} has no masks that belong to images; there is nothing to compare the "
-            f"predictions with. Put masks into {data / split / 'masks'}, or choose another --split."
+            f"predictions with. Put masks into {data / split / 'masks'}, or take another --split. "
+            "(What a training held out itself is known to its run folder alone.)"
         )
     return samples

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from semiseg.errors import ConfigError, DataError
+from semiseg.errors import ConfigError, DataError, RunError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,13 @@ class Suggestion(NamedTuple):
 
 
 def suggest(
-    run: Path, images: Path, *, out: Path, n: int = 20, accelerator: str = "auto"
+    run: Path,
+    images: Path,
+    *,
+    out: Path,
+    n: int = 20,
+    overwrite: bool = False,
+    accelerator: str = "auto",
 ) -> list[Suggestion]:
     """Choose the images whose masks would teach a trained model most.
 
@@ -61,6 +67,7 @@ def suggest(
             the reasons; `suggested.png`, a picture of them; and a data folder to correct,
             `train/images`, `train/masks` (the model's) and `classes.yaml`.
         n: how many to choose.
+        overwrite: replace the masks of an earlier call, corrected or not.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
@@ -86,6 +93,11 @@ def suggest(
         raise ConfigError(f"--n {n} is too small; at least 1 is needed.")
     if run.suffix.lower() == ".onnx":
         raise ConfigError(f"{run} is an exported model; suggest needs the run folder it is from.")
+    if (out / "train" / "masks").is_dir() and not overwrite:
+        raise RunError(
+            f"{out / 'train' / 'masks'} exists, and may hold masks that you corrected. Choose "
+            "another --out, or replace them (--overwrite)."
+        )
     model = Model(load_release(run), torch_device(accelerator))
     console = Console(stderr=True)
     masked, held = samples_of(run)

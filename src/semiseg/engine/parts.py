@@ -49,7 +49,7 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
     options = {**session.method_settings(learner), **options}
     classes_file = None if s.classes is None else Path(s.classes)
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
-    split = make_split(folder, s.labels, s.split_seed)
+    split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
     plan = make_plan(split.labeled, place.kind == "cpu", s.size, s.crop, s.workers)
     s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
     session.say([*folder.notes, *split.notes, *plan.reasons])

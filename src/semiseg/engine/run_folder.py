@@ -165,6 +165,15 @@ def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, i
     return newest_intact(out / CHECKPOINTS) or (None, 0)
 
 
+def held_out(out: Path, init: Path | None, resume: bool) -> list[str]:
+    """The names of the images that must stay out of the training: its own, or the first run's."""
+    before = out if resume else init
+    file = None if before is None else Path(before) / "split" / "val.txt"
+    if file is None or not file.is_file():
+        return []
+    return file.read_text(encoding="utf-8").splitlines()
+
+
 def create(out: Path, settings: Mapping[str, object], split: Split, classes: Classes) -> None:
     """Create the folder with `config.yaml`, the split's lists and the classes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,8 @@ def save_release(
     weights = {f"{_NETWORK}{k}": v for k, v in network.state_dict().items()} | dict(tensors)
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
     save_file(plain, folder / "model.safetensors")
+    # safetensors writes for the owner alone; whoever may read the folder may read the model.
+    (folder / "model.safetensors").chmod(0o666 & ~_umask())
     content = {
         "format": FORMAT,
         "semiseg": __version__,
@@ -74,6 +77,13 @@ def save_release(
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _umask() -> int:
+    """What the user takes away from the rights of new files; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[str, ...]:
