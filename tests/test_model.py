@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import re
+import stat
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -471,6 +473,15 @@ def trained():
     network.set_normalization(normalization("resnet18")._replace(mean=(0.1, 0.2, 0.3)))
     disturb(network, 0)
     return network.eval()
+
+
+def test_who_may_read_the_folder_may_read_the_model(trained, tmp_path):
+    before = os.umask(0o027)
+    try:
+        release(tmp_path, trained)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == 0o640
 
 
 def test_a_released_model_is_the_same_model(trained, tmp_path):
