@@ -137,6 +137,7 @@ def headline(scores: Mapping[str, Any]) -> str:
     if len(known) < 2:
         return told
     (low, worst), (high, best) = min(known), max(known)
+    worst, best = (f"class {name}" if name.isdigit() else name for name in (worst, best))
     return f"{told} Best is {best} with {percent(high)} %, worst {worst} with {percent(low)} %."
 
 
