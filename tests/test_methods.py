@@ -326,19 +326,22 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
 def test_mixed_precision_changes_the_losses_little(name, dtype, number):
     """Also on the first step, when no class has a prototype.
 
-    Pseudo-labels are left out: in this untrained network many lie near a threshold. The rest may
-    differ by a tenth: eight bits, through all layers of a network without trained scales.
+    Four images each, since batch norm over fewer magnifies roundings. What a teacher says of
+    unlabelled images is left out: in this untrained network many pseudo-labels lie near a
+    threshold, and the consistency is the difference of two predictions nearly alike.
     """
+    labeled, unlabeled = labeled_batch(batch=4), unlabeled_batch(batch=4)
 
     def terms(enabled):
         method = build(name)
         if number:
-            learn(method, labeled_batch(), unlabeled_batch(), at(number - 1))
+            learn(method, labeled, unlabeled, at(number - 1))
         with torch.autocast("cpu", dtype, enabled=enabled):
-            losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
-        return {k: v for k, v in values(losses.terms).items() if k != "unsupervised"}
+            losses = run(method, labeled, unlabeled, at(number))
+        left_out = ("unsupervised", "consistency")
+        return {k: v for k, v in values(losses.terms).items() if k not in left_out}
 
-    assert terms(True) == pytest.approx(terms(False), rel=0.1)
+    assert terms(True) == pytest.approx(terms(False), rel=0.05)
 
 
 # CSS: the whole step
