@@ -28,12 +28,13 @@ from semiseg.draws import Key
 from semiseg.engine import imbalance
 from semiseg.engine.batches import StepSampler, TrainingBatches
 from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
-from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
+from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_signals
 from semiseg.engine.devices import Place, quiet, trainer_settings
 from semiseg.engine.diagnostics import Diagnostics
+from semiseg.engine.endings import explained
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
-from semiseg.errors import ConfigError, DataError, RunError, SemisegError, nearest
+from semiseg.errors import ConfigError, DataError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
@@ -211,7 +212,7 @@ def training_loader(
         batch_size=None,
         sampler=StepSampler(start * s.accumulate, s.steps * s.accumulate),
         num_workers=plan.workers,
-        worker_init_fn=ignore_interrupts,
+        worker_init_fn=ignore_signals,
     )
 
 
@@ -221,7 +222,7 @@ def validation_loader(
     """The loader of this process's part of the validation images, one at a time."""
     scenes = Scenes(split.val[place.rank :: place.world], classes, plan.size, s.range)
     return DataLoader(
-        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_interrupts
+        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_signals
     )
 
 
@@ -282,23 +283,8 @@ def fit(
             plugins=[SafeCheckpointIO()],
             **quiet(),
         )
-        try:
-            with checkpoints.listening():
-                trainer.fit(module, training, ckpt_path=checkpoint)
-        except SemisegError as error:
-            raise type(error)(_first_told(error)) from None
-        except SystemExit:  # what Lightning makes of a second Ctrl-C
-            raise KeyboardInterrupt from None
-        except torch.OutOfMemoryError as error:
-            raise RunError(
-                f"The device's memory is too small ({str(error).splitlines()[0]}). Start anew with "
-                "a smaller --crop, or with --batch 2 --accumulate 2."
-            ) from error
-        except OSError as error:
-            raise RunError(
-                f"A file of the run in {s.out} cannot be written or read ({error}). Mend that, "
-                "then go on with --resume."
-            ) from error
+        with explained(s.out), checkpoints.listening():
+            trainer.fit(module, training, ckpt_path=checkpoint)
 
 
 def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]]]:
@@ -319,8 +305,3 @@ def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]
         if step <= last and None not in row.values():
             found.append((step, dict(values)))
     return found
-
-
-def _first_told(error: SemisegError) -> str:
-    """The message itself: a loader process wraps it into its traceback."""
-    return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()

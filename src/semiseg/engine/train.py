@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from semiseg.errors import ConfigError
+from semiseg.errors import ConfigError, Interrupted
 from semiseg.types import Run
 
 
@@ -125,7 +126,7 @@ def train(
     Raises:
         SemisegError: something is wrong with the data, a setting or the run folder; the message
             says what to do, and an existing run folder is as it was.
-        Interrupted: Ctrl-C was pressed; the training can be resumed.
+        Interrupted: Ctrl-C was pressed or SIGTERM came; the training can be resumed.
     """
     settings = {k: v for k, v in locals().items() if k not in ("options", "overwrite", "resume")}
     # Imported here, so that `semiseg --help` need not wait for torch.
@@ -163,18 +164,20 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         settings = {**vars(s), **parts.options}
         run_folder.create(s.out, settings, parts.split, parts.folder.classes)
     classes = parts.folder.classes
-    session.fit(
-        parts.module,
-        session.training_loader(
-            parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
-        ),
-        session.validation_loader(parts.split, classes, parts.plan, s, place),
-        place,
-        session.diagnostics(parts.split, classes, s, parts.learner),
-        s,
-        parts.checkpoint,
-        parts.start,
-    )
+    # Of a stop all processes know; the first one tells of it.
+    with suppress(Interrupted) if place.rank > 0 else nullcontext():
+        session.fit(
+            parts.module,
+            session.training_loader(
+                parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
+            ),
+            session.validation_loader(parts.split, classes, parts.plan, s, place),
+            place,
+            session.diagnostics(parts.split, classes, s, parts.learner),
+            s,
+            parts.checkpoint,
+            parts.start,
+        )
     if place.rank > 0:  # it was started for the training alone
         raise SystemExit(0)
     return Run(s.out, run_folder.finish(s.out, parts.module, classes, parts.split, s))
