@@ -199,11 +199,15 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 def ignore_signals(_worker: int) -> None:
     """For loader processes: what stops a training goes to all processes, and the trainer answers.
 
-    The second SIGTERM ends them: the trainer sends them to those that do not end by themselves.
+    They end when the trainer, which needs them for its last step, says so.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _frame: _by_default(number))
+    if hasattr(signal, "sigwaitinfo"):  # else a SIGTERM to all ends them, and the trainer says so
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
 
 
-def _by_default(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
+def _obey_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

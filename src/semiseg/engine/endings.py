@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,8 @@ def _sentence(error: RuntimeError) -> str | None:
     if "can't allocate memory" in words:
         return _MEMORY.format(first[first.find("DefaultCPUAllocator") :])
     if isinstance(error, torch.distributed.DistError) or "gloo" in words:
-        return _OTHER.format(first)
+        known = re.search(r"Connection \w+ by \w+|[Tt]imed out", words)
+        return _OTHER.format(known[0] if known else first)
     return None
 
 

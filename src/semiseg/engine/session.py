@@ -31,7 +31,6 @@ from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_signals
 from semiseg.engine.devices import Place, quiet, trainer_settings
 from semiseg.engine.diagnostics import Diagnostics
-from semiseg.engine.endings import explained
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.errors import ConfigError, DataError, nearest
@@ -283,7 +282,7 @@ def fit(
             plugins=[SafeCheckpointIO()],
             **quiet(),
         )
-        with explained(s.out), checkpoints.listening():
+        with checkpoints.listening():
             trainer.fit(module, training, ckpt_path=checkpoint)
 
 
