@@ -29,6 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     with staged() as stage:
         found = kill_many(stage, given.kills, given.seed, given.minutes)
+        print(file=sys.stderr)
         found["others"] = others.all_of(stage, given.only)
         found["two processes"] = ranks.all_of(stage, given.only)
         print(json.dumps(found, indent=2))

@@ -50,6 +50,8 @@ def explained(out: Path) -> Iterator[None]:
         raise KeyboardInterrupt from None
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(_MEMORY.format(_own_words(error) or "MemoryError")) from error
+    except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:  # what it had sent
+        raise RunError(_LOADER.format(_own_words(error))) from error
     except OSError as error:
         raise RunError(
             f"A file of the run in {out} cannot be written or read ({_own_words(error)}). Mend "
