@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,25 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
     told = [line for line in done.stdout.splitlines() if line.startswith("semiseg: ")]
     assert told[0] == "semiseg: leaf.png cannot be read."
     assert [line for line in told[1:] if not line.startswith("semiseg: Another")] == []
+
+
+PARENT = """
+import os, subprocess, sys, time
+child = "import time; from semiseg.engine.orphan import end_with_parent; end_with_parent(0.1);"
+child += "print(flush=True); time.sleep(60)"
+started = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+started.stdout.readline()
+print(started.pid, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_does_not_outlive_the_one_that_started_it():
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, check=True)
+    process = Path(f"/proc/{int(done.stdout)}/stat")
+    if not process.parent.parent.is_dir():
+        pytest.skip("there is no /proc here to see it in")
+    end = time.monotonic() + 50
+    while process.exists() and process.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -155,12 +155,15 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     """Train with all settings in one place; see `train`."""
     from semiseg.engine import run_folder, session
     from semiseg.engine.endings import explained
+    from semiseg.engine.orphan import end_with_parent
     from semiseg.engine.parts import build, settle_place
 
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
         return Run(s.out, scores)
     place = settle_place(s, options)
+    if place.rank > 0:
+        end_with_parent()
     scores = None
     with explained(s.out):
         if not resume and place.rank == 0:
