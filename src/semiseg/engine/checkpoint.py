@@ -54,8 +54,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             temporary.rename(target.with_name(f"{target.stem}-{_checksum(temporary)}.ckpt"))
             _sync_folder(target.parent)
-        except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
+        except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+                raise  # by that one torch tells of a full disk
             raise RunError(
                 f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
                 "then go on with --resume."
