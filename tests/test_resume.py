@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.cli import main
 from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.engine.table import Table
 
 WORDS = [
     *("--method", "css", "--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
@@ -152,6 +153,27 @@ def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished
     table.write_text("\n".join([*rows[:-2], rows[-2][:3]]))
     run("train", tiny_folder, "--out", unfinished, "--resume")
     assert bits(unfinished) == bits(whole)
+
+
+def test_the_metrics_are_replaced_as_a_whole(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.csv"
+    table = Table(file, [{"step": 1, "val/miou": 0.5}])
+    assert not file.exists()
+    table.save()
+    before = file.read_text()
+    table.log_metrics({"train/loss": torch.tensor(2.0)}, 3)
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("csv.DictWriter.writerows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            table.save()
+    assert file.read_text() == before
+    table.finalize("success")
+    assert file.read_text().splitlines() == ["step,train/loss,val/miou", "1,,0.5", "3,2.0,"]
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinished):

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(command, values[command])
     except Interrupted as told:
         print(f"semiseg: {told}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(told.status)
     except SemisegError as error:
         print(f"semiseg: {error}", file=sys.stderr)
         sys.exit(2)

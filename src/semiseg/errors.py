@@ -33,6 +33,14 @@ class RunError(SemisegError):
 class Interrupted(SemisegError):
     """The user stopped a training; it can be resumed."""
 
+    status = 130  # as a shell has it: 128 and the number of the signal
+
+
+class Terminated(Interrupted):
+    """A training was asked to end by SIGTERM, as batch systems do; it can be resumed."""
+
+    status = 143
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A phrase that suggests the known name most like `name`, and lists the others if few.

@@ -120,7 +120,7 @@ class Runner:
             try:
                 self._train(task)
             except Interrupted as told:
-                raise Interrupted(
+                raise type(told)(
                     f"{told.args[0].partition('. Go on')[0]}. Go on with the same semiseg compare "
                     f"command and --out {self.out}"
                 ) from None
@@ -238,8 +238,8 @@ def _probe(data: Path, settings: dict[str, Any]) -> dict[str, float] | None:
             settings = {**settings, "steps": _PROBE, "looks": 1, "out": Path(folder) / "run"}
             pace: dict[str, float] = train(data, **settings).scores["pace"]
             return pace
-    except Interrupted:
-        raise Interrupted("stopped before the first run. Go on with the same command") from None
+    except Interrupted as told:
+        raise type(told)("stopped before the first run. Go on with the same command") from None
     except Exception:
         return None
     finally:

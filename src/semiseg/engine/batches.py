@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -76,6 +77,12 @@ class TrainingBatches(Dataset[Batch]):
             return Batch(labeled, None, index)
         views = zip(*(self._unlabeled(self.unlabeled, p) for p in positions), strict=True)
         return Batch(labeled, Unlabeled(*map(torch.stack, views)), index)
+
+    def files(self, index: int) -> list[Path]:
+        """The images of the whole batch of micro step `index`, of all processes."""
+        positions = range(index * self.batch, (index + 1) * self.batch)
+        orders = [order for order in (self.labeled, self.unlabeled) if order is not None]
+        return [order[position].image for order in orders for position in positions]
 
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
         sample = self.labeled[position]

@@ -123,6 +123,14 @@ class Watch(Callback):
         batch_idx: int,
     ) -> None:
         """Move the bar; to read the values, a device has to be waited for, so now and then."""
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if whole and isinstance(pl_module, TrainingModule) and pl_module.guard.flawed:
+            self.console.print(
+                f"warning: step {trainer.global_step} is skipped: its loss or gradient is not "
+                f"finite ({pl_module.guard.skipped} so far)",
+                highlight=False,
+                soft_wrap=True,
+            )
         self.progress.update(self.task, completed=trainer.global_step)
         if batch_idx % LOG_EVERY == 0:
             self.progress.update(self.task, description=describe(trainer))

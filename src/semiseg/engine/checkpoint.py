@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from semiseg.errors import Interrupted, RunError
+from semiseg.errors import Interrupted, RunError, Terminated
 from semiseg.types import Batch
 
 _NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.ckpt")
@@ -52,8 +54,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             temporary.rename(target.with_name(f"{target.stem}-{_checksum(temporary)}.ckpt"))
             _sync_folder(target.parent)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+                raise  # by that one torch tells of a full disk
             raise RunError(
                 f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
                 "then go on with --resume."
@@ -117,7 +121,7 @@ def is_look(step: int, total: int, looks: int) -> bool:
 
 
 class Checkpoints(Callback):
-    """Saves after steps: at each look, once a minute, and when the user interrupts.
+    """Saves after steps: at each look, once a minute, and when it is told to end.
 
     It must stand behind the callbacks whose work a checkpoint is to hold.
 
@@ -129,7 +133,7 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: Path, looks: int, total: int) -> None:
         self.folder, self.looks, self.total = folder, looks, total
-        self.interrupted = False
+        self.stopped_by = 0  # the number of a signal
         self._saved_step = -1
         self._saved_time = time.monotonic()
 
@@ -144,7 +148,7 @@ class Checkpoints(Callback):
         """Save if it is time; between the micro batches of a step it never is.
 
         Raises:
-            Interrupted: Ctrl-C was pressed; the step is finished and saved.
+            Interrupted: Ctrl-C was pressed, or SIGTERM came; the step is finished and saved.
         """
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
@@ -152,35 +156,60 @@ class Checkpoints(Callback):
         # Clocks and signals differ between processes, but all of them have to save.
         agreed = trainer.strategy.reduce_boolean_decision
         late = agreed(time.monotonic() - self._saved_time > _SECONDS, all=False)
-        self.interrupted = agreed(self.interrupted, all=False)
-        if late or self.interrupted or is_look(step, self.total, self.looks):
+        asked = agreed(self.stopped_by == signal.SIGTERM, all=False)
+        interrupted = agreed(self.stopped_by == signal.SIGINT, all=False)
+        if late or asked or interrupted or is_look(step, self.total, self.looks):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()
-        if self.interrupted:
-            raise Interrupted(
+        if asked or interrupted:
+            raise (Terminated if asked else Interrupted)(
                 f"stopped after step {step} of {self.total}, which is saved. Go on with the same "
                 f"command and --resume: semiseg train DATA --out {self.folder.parent} --resume"
             )
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Listen to SIGTERM, too; Lightning has put its own listener in place by now."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
+        if trainer.received_sigterm:
+            self.stopped_by = signal.SIGTERM
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        """Let the step finish; the same signal once more ends it at once."""
+        self.stopped_by = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _end)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Within this, Ctrl-C lets the step finish; a second one stops at once."""
-
-        def note(_signal: int, _frame: FrameType | None) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        try:
-            before = signal.signal(signal.SIGINT, note)
-        except ValueError:  # not the main thread, where signals do not arrive
+        if threading.current_thread() is not threading.main_thread():  # signals do not arrive there
             yield
             return
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        signal.signal(signal.SIGINT, self._note)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def ignore_interrupts(_worker: int) -> None:
-    """For loader processes: Ctrl-C goes to the whole group, but only the trainer answers it."""
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SIGTERMException
+
+
+def ignore_signals(_worker: int) -> None:
+    """For loader processes: what stops a training goes to all processes, and the trainer answers.
+
+    They end when the trainer, which needs them for its last step, says so.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # else a SIGTERM to all ends them, and the trainer says so
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -15,6 +15,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from semiseg.draws import Key
+from semiseg.engine.guard import IN_A_ROW, Guard
+from semiseg.errors import RunError
 from semiseg.evaluation.inference import Scene, segmenter, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
@@ -56,6 +58,7 @@ class TrainingModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.method = method
+        self.guard = Guard(method)
         self.names = names
         self.steps = steps
         self.key = key
@@ -80,6 +83,8 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One micro batch: seed the global generators from the key, compute, log."""
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self.guard.begin()
         key = self.key.child("step", batch.number)
         if ranks() > 1:
             key = key.child("rank", self.global_rank)
@@ -90,22 +95,49 @@ class TrainingModule(L.LightningModule):
         loss = torch.stack(list(losses.terms.values())).sum()
         values = {**losses.terms, **losses.diagnostics, "loss": loss}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=1)
-        return loss
+        if self.guard.skipped:
+            self.log("skipped_steps", float(self.guard.skipped), batch_size=1)
+        return self.guard.watch(loss)
 
     def on_after_backward(self) -> None:
         """Prototypes and the like take in the batch once its gradient is there."""
         if self._losses is not None:
             self.method.commit(self._losses)
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """With all gradients there: is this a step to take?"""
+        self.guard.judge(scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on as it is
-        """Take the step, then let the teacher follow: before any checkpoint is written."""
+        """Take the step, then let the teacher follow: before any checkpoint is written.
+
+        Raises:
+            RunError: it is one too many that is not finite.
+        """
         step = self.global_step
         super().optimizer_step(*args, **kwargs)
-        self.method.after_step(step, self.steps)
+        if self.guard.row >= IN_A_ROW:
+            raise RunError(self._hopeless(step))
+        if not self.guard.flawed:
+            self.method.after_step(step, self.steps)
         now = time.monotonic()
         if self._stepped is not None:
             self.step_seconds.append(now - self._stepped)
         self._stepped = now
+
+    def _hopeless(self, step: int) -> str:
+        """What is told once steps are not finite again and again."""
+        parts = self.trainer.accumulate_grad_batches
+        loader: Any = self.trainer.train_dataloader
+        numbers = range(step * parts, (step + 1) * parts)
+        files = ", ".join(str(path) for n in numbers for path in loader.dataset.files(n))
+        return (
+            f"The loss or its gradient was not finite in {IN_A_ROW} steps in a row, the last of "
+            f"them step {step + 1}. Its images: {files}. Look at these (semiseg check) and mend "
+            "what is wrong, then go on with --resume: the newest checkpoint is from before. If "
+            "nothing is wrong with them, start anew with a lower --lr and --encoder-lr, or with "
+            "--precision 32-true."
+        )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Two rates (encoder, rest), decay on weights alone, poly 0.9 to 0 after a warm-up."""
@@ -175,12 +207,14 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this module knows beside its tensors goes into the checkpoint."""
         checkpoint["looks"] = self.looks
+        checkpoint["guard"] = self.guard.state()
         checkpoint["normalization"] = [list(v) for v in self.method.student.normalization()]
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The looks and the seconds of the training so far."""
         self.looks = checkpoint["looks"]
+        self.guard.restore(checkpoint["guard"])
         mean, std = (tuple(values) for values in checkpoint["normalization"])
         for network in self.method.networks().values():
             network.set_normalization(Normalization(mean, std))

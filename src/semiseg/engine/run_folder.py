@@ -249,6 +249,7 @@ def finish(
         "which": which,
         "labels": len(split.labeled),
         "steps": module.steps,
+        "skipped_steps": module.guard.skipped,
         "seconds": round(module.seconds, 1),
         "pace": module.pace(),
         "split": {

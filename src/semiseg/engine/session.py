@@ -12,10 +12,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from semiseg.augment.focus import Focus
@@ -28,12 +27,13 @@ from semiseg.draws import Key
 from semiseg.engine import imbalance
 from semiseg.engine.batches import StepSampler, TrainingBatches
 from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
-from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_interrupts
+from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_signals
 from semiseg.engine.devices import Place, quiet, trainer_settings
 from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import RATES, TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
-from semiseg.errors import ConfigError, DataError, RunError, SemisegError, nearest
+from semiseg.engine.table import Table
+from semiseg.errors import ConfigError, DataError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
@@ -211,7 +211,7 @@ def training_loader(
         batch_size=None,
         sampler=StepSampler(start * s.accumulate, s.steps * s.accumulate),
         num_workers=plan.workers,
-        worker_init_fn=ignore_interrupts,
+        worker_init_fn=ignore_signals,
     )
 
 
@@ -221,7 +221,7 @@ def validation_loader(
     """The loader of this process's part of the validation images, one at a time."""
     scenes = Scenes(split.val[place.rank :: place.world], classes, plan.size, s.range)
     return DataLoader(
-        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_interrupts
+        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_signals
     )
 
 
@@ -264,10 +264,7 @@ def fit(
     with warnings.catch_warnings():
         # Lightning's advice on workers, logging intervals and folders is not for our users.
         warnings.filterwarnings("ignore", module="lightning")
-        table = CSVLogger(s.out, name="", version="")
-        for step, row in _logged(s.out / "metrics.csv", start):  # the logger replaces the file
-            table.log_metrics(row, step)
-        table.save()
+        table = Table(s.out / "metrics.csv", _logged(s.out / "metrics.csv", start))
         board = TensorBoardLogger(s.out, name="", version="tensorboard", purge_step=start)
         trainer = L.Trainer(
             **trainer_settings(s.accelerator, s.devices, s.num_nodes),
@@ -282,45 +279,25 @@ def fit(
             plugins=[SafeCheckpointIO()],
             **quiet(),
         )
-        try:
-            with checkpoints.listening():
-                trainer.fit(module, training, ckpt_path=checkpoint)
-        except SemisegError as error:
-            raise type(error)(_first_told(error)) from None
-        except SystemExit:  # what Lightning makes of a second Ctrl-C
-            raise KeyboardInterrupt from None
-        except torch.OutOfMemoryError as error:
-            raise RunError(
-                f"The device's memory is too small ({str(error).splitlines()[0]}). Start anew with "
-                "a smaller --crop, or with --batch 2 --accumulate 2."
-            ) from error
-        except OSError as error:
-            raise RunError(
-                f"A file of the run in {s.out} cannot be written or read ({error}). Mend that, "
-                "then go on with --resume."
-            ) from error
+        with checkpoints.listening():
+            trainer.fit(module, training, ckpt_path=checkpoint)
 
 
-def _logged(file: Path, start: int) -> list[tuple[int, dict[str, float | Tensor]]]:
+def _logged(file: Path, start: int) -> list[dict[str, float]]:
     """The rows of a metrics file up to the step that a training goes on from."""
     if not start or not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    found: list[tuple[int, dict[str, float | Tensor]]] = []
+    found: list[dict[str, float]] = []
     for row in rows:
         try:
             values = {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
-            step = int(values.pop("step"))
+            step = int(values["step"])
         except (AttributeError, KeyError, TypeError, ValueError):
-            continue  # a line that was cut off when the process was killed
+            continue  # a line that was cut off
         # A look counts the steps that are behind it, a training row those before its own.
         last = start if any(k.startswith(("val/", "pseudo/")) for k in values) else start - 1
         if step <= last and None not in row.values():
-            found.append((step, dict(values)))
+            found.append(values)
     return found
-
-
-def _first_told(error: SemisegError) -> str:
-    """The message itself: a loader process wraps it into its traceback."""
-    return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()

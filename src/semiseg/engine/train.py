@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from semiseg.errors import ConfigError
+from semiseg.errors import ConfigError, Interrupted
 from semiseg.types import Run
+
+if TYPE_CHECKING:
+    from semiseg.engine.parts import Parts
 
 
 def train(
@@ -125,7 +129,7 @@ def train(
     Raises:
         SemisegError: something is wrong with the data, a setting or the run folder; the message
             says what to do, and an existing run folder is as it was.
-        Interrupted: Ctrl-C was pressed; the training can be resumed.
+        Interrupted: Ctrl-C was pressed or SIGTERM came; the training can be resumed.
     """
     settings = {k: v for k, v in locals().items() if k not in ("options", "overwrite", "resume")}
     # Imported here, so that `semiseg --help` need not wait for torch.
@@ -150,19 +154,40 @@ def train(
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
     """Train with all settings in one place; see `train`."""
     from semiseg.engine import run_folder, session
+    from semiseg.engine.endings import explained
+    from semiseg.engine.orphan import end_with_parent
     from semiseg.engine.parts import build, settle_place
 
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
         return Run(s.out, scores)
     place = settle_place(s, options)
-    if not resume and place.rank == 0:
-        run_folder.check(s.out, overwrite)
-    parts = build(s, options, place, resume)
-    if not resume and place.rank == 0:
-        settings = {**vars(s), **parts.options}
-        run_folder.create(s.out, settings, parts.split, parts.folder.classes)
-    classes = parts.folder.classes
+    if place.rank > 0:
+        end_with_parent()
+    scores = None
+    with explained(s.out):
+        if not resume and place.rank == 0:
+            run_folder.check(s.out, overwrite)
+        parts = build(s, options, place, resume)
+        if not resume and place.rank == 0:
+            settings = {**vars(s), **parts.options}
+            run_folder.create(s.out, settings, parts.split, parts.folder.classes)
+        # Of a stop all processes know; the first one tells of it.
+        with suppress(Interrupted) if place.rank > 0 else nullcontext():
+            _fit(parts, s)
+        if place.rank == 0:
+            classes = parts.folder.classes
+            scores = run_folder.finish(s.out, parts.module, classes, parts.split, s)
+    if scores is None:  # it was started for the training alone
+        raise SystemExit(0)
+    return Run(s.out, scores)
+
+
+def _fit(parts: Parts, s: SimpleNamespace) -> None:
+    """The training itself."""
+    from semiseg.engine import session
+
+    place, classes = parts.place, parts.folder.classes
     session.fit(
         parts.module,
         session.training_loader(
@@ -175,6 +200,3 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         parts.checkpoint,
         parts.start,
     )
-    if place.rank > 0:  # it was started for the training alone
-        raise SystemExit(0)
-    return Run(s.out, run_folder.finish(s.out, parts.module, classes, parts.split, s))

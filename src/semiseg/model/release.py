@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -60,10 +61,19 @@ def save_release(
         value_range: the values that are black and white in its images, or None.
         tensors: what else belongs to it, by name.
         about: further plain values for the json (method, scores).
+
+    Raises:
+        RunError: the weights cannot be written.
     """
     weights = {f"{_NETWORK}{k}": v for k, v in network.state_dict().items()} | dict(tensors)
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    save_file(plain, folder / "model.safetensors")
+    try:
+        save_file(plain, folder / "model.safetensors")
+    except SafetensorError as error:
+        raise RunError(
+            f"{folder / 'model.safetensors'} cannot be written ({error}). Make room or mend the "
+            "disk, then try again; a training goes on with --resume."
+        ) from error
     # safetensors writes for the owner alone; whoever may read the folder may read the model.
     (folder / "model.safetensors").chmod(0o666 & ~_umask())
     content = {

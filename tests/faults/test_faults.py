@@ -1,0 +1,118 @@
+"""A dozen kills and each other fault; `python tests/faults/run.py --kills 500` for more."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).with_name("run.py")
+
+SCRIPT = """
+import os, sys
+from semiseg.cli import main
+from semiseg.engine.batches import TrainingBatches
+from semiseg.errors import DataError
+
+read = TrainingBatches.__getitem__
+
+def failing(self, index):
+    if index == 2:
+        raise DataError("leaf.png cannot be read.")
+    return read(self, index)
+
+if os.environ.get("LOCAL_RANK") == "1":
+    TrainingBatches.__getitem__ = failing
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The summary of one run: one import of everything, and a fork for each training."""
+    done = subprocess.run(
+        [sys.executable, RUN, "--kills", "12"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout.startswith("{"), done.stderr
+    return json.loads(done.stdout)
+
+
+def failures(faults):
+    return {k: v for k, v in faults.items() if v and not v.startswith("skipped")}
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_as_if_it_had_been_left_alone(found):
+    assert found["kills"] >= 12
+    assert not found["wrong"]
+
+
+@pytest.mark.slow
+def test_each_fault_ends_in_a_sentence_and_resumes(found):
+    assert not failures(found["others"])
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_do_so_together(found):
+    assert not failures(found["two processes"])
+
+
+@pytest.mark.slow
+def test_a_full_disk(found):
+    skipped = [v for v in found["others"].values() if v.startswith("skipped")]
+    if skipped:
+        pytest.skip(skipped[0])
+
+
+@pytest.mark.distributed
+def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, tmp_path):
+    """With Lightning's own start of the second process."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    words = ["train", tiny_folder, "--out", tmp_path / "run", "--weights", "none", "--size", "48"]
+    words += ["--encoder", "lcnet_035", "--crop", "32", "--batch", "4", "--steps", "50"]
+    words += ["--accelerator", "cpu", "--devices", "2", "--threads", "1", "--workers", "0"]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stdout, done.stdout
+    assert done.returncode in (2, -9), done.stdout  # Lightning's observer may be the first
+    told = [line for line in done.stdout.splitlines() if line.startswith("semiseg: ")]
+    assert told[0] == "semiseg: leaf.png cannot be read."
+    assert [line for line in told[1:] if not line.startswith("semiseg: Another")] == []
+
+
+PARENT = """
+import os, subprocess, sys, time
+child = "import time; from semiseg.engine.orphan import end_with_parent; end_with_parent(0.1);"
+child += "print(flush=True); time.sleep(60)"
+started = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+started.stdout.readline()
+print(started.pid, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_does_not_outlive_the_one_that_started_it():
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, check=True)
+    process = Path(f"/proc/{int(done.stdout)}/stat")
+    if not process.parent.parent.is_dir():
+        pytest.skip("there is no /proc here to see it in")
+    end = time.monotonic() + 50
+    while process.exists() and process.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.05)
