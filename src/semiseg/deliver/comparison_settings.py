@@ -16,8 +16,10 @@ from semiseg.errors import ConfigError, RunError, nearest
 
 FILE = "compare.yaml"
 EQUAL = ("steps", "time")
-OWN = frozenset({"data", "method", "labels", "out", "seed", "overwrite", "resume", "options"})
-"""Parameters of `train` that a comparison sets itself."""
+OWN = frozenset(
+    {"data", "method", "labels", "out", "seed", "budget", "overwrite", "resume", "options"}
+)
+"""Parameters of `train` that a comparison sets itself, or that its runs could not share."""
 
 
 @dataclass
