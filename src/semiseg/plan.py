@@ -262,36 +262,37 @@ def _afforded(settings: Settings, facts: Facts, pace: Pace) -> _Sizes:
     Raises:
         ConfigError: it does not pay the least.
     """
-    high = largest_size(facts, budget=True)
-    low = min(high, _SMALLEST)
-    if settings["size"]:
-        sizes = [settings["size"]]
-    elif settings["crop"]:  # which is what a step costs; the size is then that without a budget
-        sizes = [largest_size(facts, budget=False)]
-    else:
-        sizes = sorted({low, high, *range(low // _GRID * _GRID + _GRID, high, _GRID)})
-    batch = settings["batch"] or BATCH
-    small = [n for n in sizes if batch * (settings["crop"] or crop_of(n)) ** 2 <= pace.most]
-    tried = [_fit(settings, facts, pace, n, batch) for n in small or sizes[:1]]
-    need = settings["steps"]
-    enough = [t for t in tried if t.steps >= (need or _wanted(t.size))]
-    best = enough[-1] if enough else tried[0]
-    if facts.device == "cuda" and not settings["batch"] and best is tried[-1]:
+    batch, need = settings["batch"] or BATCH, settings["steps"]
+    tried = [_fit(settings, facts, pace, size, batch) for size in _sizes(settings, facts)]
+    held = [t for t in tried if t.batch * t.crop**2 <= pace.most] or tried[:1]
+    enough = [t for t in held if t.steps >= (need or _wanted(t.size))]
+    best = enough[-1] if enough else held[0]
+    if facts.device == "cuda" and not settings["batch"] and best is held[-1]:
         more = [_fit(settings, facts, pace, best.size, n) for n in _BATCHES]
-        least = need or 2 * max(_STEPS, _wanted(best.size))
-        fits = (t for t in more if t.steps >= least and t.batch * t.crop**2 <= pace.most)
-        best = next(fits, best)
+        worth = need or 2 * max(_STEPS, _wanted(best.size))
+        paid = (t for t in more if t.steps >= worth and t.batch * t.crop**2 <= pace.most)
+        best = next(paid, best)
     least = need or _FEWEST_STEPS
     if best.steps < least:
-        # A look may take a fifth of the budget, so what is needed is found from the parts.
-        one = best._replace(steps=least)
-        needed = _seconds(settings, facts, pace, one) / (1 - _RESERVE - _FOR_LOOKS)
+        # Of a budget as short as that, looks take up to their share.
+        needed = _seconds(settings, facts, pace, best._replace(steps=least))
+        minutes = int(needed / (1 - _RESERVE - _FOR_LOOKS) / 60) + 1
         raise ConfigError(
-            f"--budget {settings['budget']} is too short here: {least} steps at size {best.size} "
-            f"take --budget {_ceiling(needed)} or more on this machine. Give more time, or a "
-            "smaller --size."
+            f"--budget {settings['budget']} is too short on this machine: {least} steps at size "
+            f"{best.size} take --budget {minutes}m. Give that or more, or a smaller --size."
         )
     return best._replace(steps=need or min(_MOST_STEPS, _rounded(best.steps)))
+
+
+def _sizes(settings: Settings, facts: Facts) -> list[int]:
+    """The sizes that a budget may choose among, the smallest first."""
+    if settings["size"]:
+        return [settings["size"]]
+    if settings["crop"]:  # it decides what a step costs; the size is then that without a budget
+        return [largest_size(facts, budget=False)]
+    high = largest_size(facts, budget=True)
+    low = min(high, _SMALLEST)
+    return sorted({low, high, *range(low // _GRID * _GRID + _GRID, high, _GRID)})
 
 
 def _fit(settings: Settings, facts: Facts, pace: Pace, size: int, batch: int) -> _Sizes:
@@ -314,12 +315,6 @@ def _seconds(settings: Settings, facts: Facts, pace: Pace, sizes: _Sizes) -> flo
     step = accumulate * pace.step.at(sizes.batch * sizes.crop**2)
     look = pace.look.at(sizes.size**2) * facts.scenes
     return pace.spent + sizes.steps * step + (sizes.looks + 1) * look
-
-
-def _ceiling(seconds: float) -> str:
-    """A budget that is enough: whole minutes, or hours."""
-    minutes = int(seconds / 60) + 1
-    return f"{minutes}m" if minutes < 120 else f"{minutes // 60 + 1}h"
 
 
 def _why_sizes(
@@ -375,7 +370,7 @@ def _why_rates(settings: Settings, sizes: _Sizes, facts: Facts) -> dict[str, _Wh
         weights = "the classes are about equally frequent, so the weights are all about 1"
     else:
         rarest = min((n, name) for name, n in facts.pixels.items() if n)[1]
-        weights = f"'{rarest}' has a {times:,.0f}th of the commonest class's pixels"
+        weights = f"the commonest class has {times:,.0f} times the pixels of '{rarest}'"
         if settings["class_weights"] == "sqrt":
             weights += "; worth 5 points of mIoU on camvid"
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"

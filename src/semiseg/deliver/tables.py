@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from semiseg.deliver.suggest import Suggestion
     from semiseg.types import Plan
 
+_WIDE = 200
+
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of classes by runs, IoU in per cent, with the mean and the seconds below.
@@ -72,6 +74,8 @@ def print_plan(plan: Plan) -> None:
         value = ", ".join(map(str, entry.value)) if isinstance(entry.value, tuple) else entry.value
         table.add_row(entry.setting, Text(str(value)), source, Text(entry.reason))
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file has room
+        console = Console(highlight=False, width=_WIDE)
     console.print(table)
     for warning in plan.warnings:
         console.print(f"\n{warning}", markup=False)
