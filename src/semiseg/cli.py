@@ -67,6 +67,8 @@ class _Parser(ArgumentParser):
         told = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
         told = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", told)
         told = told.replace("Expected a ", "expected ").replace("Got value: ", "got ")
+        # A setting that may also be left out: the first of the two types is the one to name.
+        told = re.sub(r"Does not .*?Errors: - (.*?) - .*Given value: ", r"\1. got ", told)
         raise ConfigError(re.sub(r"(required: )\w+\.", r"\1", told)) from ex
 
 
