@@ -119,6 +119,7 @@ def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
     assert plan.value("crop") == 96
     assert all(e.reason for e in plan.entries)
     assert "as given: size 96, batch 2, looks 2, lr 0.001" in " ".join(plan.brief())
+    assert entry(planned(scale=[0.75, 1.5]), "scale").source == "default"
     assert len(planned().brief()) == 2  # size and crop: the start stays readable
 
 
@@ -194,6 +195,8 @@ def test_what_is_given_beside_a_budget_stays(given):
     assert [entry(plan, name).source for name in given] == ["user"]
     assert {name: plan.value(name) for name in given} == given
     assert 1500 < plan.seconds <= 2400 or "steps" in given
+    if "crop" in given:
+        assert entry(plan, "size")[1:3] == (240, "device")
     if "steps" in given:
         assert plan.value("size") > planned(PACE, budget="10m", **given).value("size")
 

@@ -40,10 +40,7 @@ _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("photometry", "mild"): "with the threshold 0.95 a point above strong colours on camvid",
     ("scale", (0.75, 1.5)): "half the size, as in the paper, would mostly show padding",
     ("confidence_threshold", 0.95): "with mild colours a point above 0.8 on camvid",
-    (
-        "contrast_weight",
-        0.1,
-    ): "at 1 and with strong colours css was below the labelled images alone",
+    ("contrast_weight", 0.1): "at 1 and with strong colours css was below supervised",
     ("indicator_temperature", 0.1): "at 0.5 no similarity passes 0.73 over 21 classes",
 }
 _SHARES = {  # of the steps
@@ -221,8 +218,10 @@ def make_plan(
         **_why_rates(settings, sizes, facts),
         **_why_method(own, sizes.steps),
     }
-    everything = {**settings, **own}
-    given = {k: v for k, v in everything.items() if v is not None and v != defaults[k]}
+    given = {k: v for k, v in {**settings, **own}.items() if v is not None}
+    # A file or a comparison has lists for tuples.
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    given = {k: v for k, v in given.items() if v != defaults[k]}
     entries = [
         Entry(name, given[name], "user", "as given") if name in given else Entry(name, *why)
         for name, why in told.items()
@@ -321,7 +320,7 @@ def _why_sizes(
     settings: Settings, sizes: _Sizes, facts: Facts, pace: Pace | None
 ) -> dict[str, _Why]:
     """Size, crop, batch, steps and looks."""
-    limit = largest_size(facts, budget=pace is not None)
+    limit = largest_size(facts, budget=pace is not None and not settings["crop"])
     own = f"the short side of the images is {facts.side:g} pixels"
     place = "the CPU" if facts.device == "cpu" else "this device"
     size: _Why = (sizes.size, "data", own)
@@ -340,7 +339,8 @@ def _why_sizes(
     steps: _Why = (sizes.steps, "default", "about 20 minutes on two cores at size 240")
     if pace is not None:
         step = pace.step.at(sizes.batch * sizes.crop**2) * settings["accumulate"]
-        told = f"of {step:.2g} s each as measured"
+        whole = duration(_seconds(settings, facts, pace, sizes))
+        told = f"of {step:.2g} s each as measured, in all about {whole}"
         if sizes.steps == _MOST_STEPS:
             told += "; more are not known to help, so it ends early"
         steps = (sizes.steps, "budget", told)
@@ -409,7 +409,7 @@ def _warnings(facts: Facts) -> list[str]:
     if 0 < facts.unlabeled < facts.labeled:
         found.append(
             f"warning: there are fewer unlabelled images ({facts.unlabeled}) than labelled ones "
-            f"({facts.labeled}): they can hardly help; --method supervised is several times as fast"
+            f"({facts.labeled}): they will help little, and --method supervised is faster"
         )
     near = facts.likeness
     if near and near.apart > max(_UNLIKE, _UNLIKE_RATIO * near.among):
