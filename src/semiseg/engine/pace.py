@@ -30,7 +30,7 @@ _SIZES = {"cpu": (128, 224)}
 _SIZES_GPU = (256, 512)
 _STEPS = 5  # the first ones are slower: caches fill, kernels are chosen
 _FIRST = 2
-_LONG = 6.0  # seconds of a step: beside it, what makes the first one slower is small
+_LONG = 6.0  # seconds of a step: two are then enough
 _SCENES = 2
 _MEMORY = 0.85  # of what is free
 
@@ -147,7 +147,8 @@ class _Clock(Callback):
         now = time.monotonic()
         self.steps.append(now - self.last)
         self.last = now
-        trainer.should_stop = self.steps[-1] > _LONG
+        # The first one holds the start of the loader.
+        trainer.should_stop = len(self.steps) > 1 and self.steps[-1] > _LONG
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look twice: the first time is slower."""
