@@ -24,7 +24,7 @@ RATES: dict[str, tuple[float, float]] = {"adamw": (3e-3, 5e-4), "sgd": (1e-2, 1e
 
 # The reference: a css step of 4 + 4 such crops takes about a second on two cores, so this is about
 # 20 minutes. Sizes and steps grow together from it: steps with the square of the size.
-_SIZE, _STEPS = 240, 1000
+_SIZE, STEPS = 240, 1000
 _GPU_SIZE = 512  # without a budget
 _SMALLEST, _LARGEST, _LARGEST_GPU = 128, 512, 768  # with a budget
 _GRID = 16  # of the sizes that are tried
@@ -234,7 +234,7 @@ def make_plan(
 def _without_budget(settings: Settings, facts: Facts) -> _Sizes:
     """From the data and the device alone."""
     size: int = settings["size"] or largest_size(facts, budget=False)
-    steps = _STEPS if facts.device == "cpu" else _rounded(max(_STEPS, _wanted(size)))
+    steps = STEPS if facts.device == "cpu" else _rounded(max(STEPS, _wanted(size)))
     return _Sizes(
         size,
         settings["crop"] or crop_of(size),
@@ -246,7 +246,7 @@ def _without_budget(settings: Settings, facts: Facts) -> _Sizes:
 
 def _wanted(size: int) -> float:
     """The steps that are worth a size: with the square of it, so that both grow with a budget."""
-    return _STEPS * size**2 / _SIZE**2
+    return STEPS * size**2 / _SIZE**2
 
 
 def _rounded(steps: float) -> int:
@@ -268,7 +268,7 @@ def _afforded(settings: Settings, facts: Facts, pace: Pace) -> _Sizes:
     best = enough[-1] if enough else held[0]
     if facts.device == "cuda" and not settings["batch"] and best is held[-1]:
         more = [_fit(settings, facts, pace, best.size, n) for n in _BATCHES]
-        worth = need or 2 * max(_STEPS, _wanted(best.size))
+        worth = need or 2 * max(STEPS, _wanted(best.size))
         paid = (t for t in more if t.steps >= worth and t.batch * t.crop**2 <= pace.most)
         best = next(paid, best)
     least = need or _FEWEST_STEPS
@@ -345,7 +345,7 @@ def _why_sizes(
             told += "; more are not known to help, so it ends early"
         steps = (sizes.steps, "budget", told)
     elif facts.device != "cpu":
-        steps = (sizes.steps, "device", f"{_STEPS} at size {_SIZE}, with the square of the size")
+        steps = (sizes.steps, "device", f"{STEPS} at size {_SIZE}, with the square of the size")
     looks: _Why = (sizes.looks, "default", "validations, the last one after the last step")
     if pace is not None and sizes.looks < LOOKS:
         looks = (sizes.looks, "budget", "more would take over a fifth of the time")
