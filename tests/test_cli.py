@@ -275,6 +275,7 @@ def test_the_config_of_a_run_repeats_it(trained, tmp_path):
         (["--confidence-treshold", "0.5"], "Did you mean --confidence-threshold?"),
         (["--stepz", "3"], "Did you mean --steps?"),
         (["--steps", "many"], "--steps: expected int. got many"),
+        (["--lr", "high"], "--lr: expected float. got high"),
         (["--optimizer", "adam"], "'adamw', 'sgd'"),
         (["--range", "9,3"], "--range"),
         (["--lr", "-1"], "--lr"),

@@ -14,6 +14,7 @@ from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
 from semiseg.deliver.load import load
+from semiseg.deliver.plan import plan
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "plan",
     "predict",
     "recipe",
     "report",

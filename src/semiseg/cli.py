@@ -21,11 +21,12 @@ from semiseg.deliver.download import download
 from semiseg.deliver.dry_run import dry_run
 from semiseg.deliver.evaluate import evaluate
 from semiseg.deliver.export import export
+from semiseg.deliver.plan import plan
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
 from semiseg.deliver.suggest import suggest
-from semiseg.deliver.tables import percent, score_table, suggestion_table
+from semiseg.deliver.tables import percent, print_plan, score_table, suggestion_table
 from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
+    "plan": plan,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
@@ -46,6 +48,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "split": split,
     "download": download,
 }
+
+_OF_A_METHOD = ("plan", "train")
+"""Commands with the settings of a method, a configuration and recipes."""
 
 
 class _Help(DefaultHelpFormatter):
@@ -62,6 +67,8 @@ class _Parser(ArgumentParser):
         told = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
         told = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", told)
         told = told.replace("Expected a ", "expected ").replace("Got value: ", "got ")
+        # A setting that may also be left out: the first of the two types is the one to name.
+        told = re.sub(r"Does not .*?Errors: - (.*?) - .*Given value: ", r"\1. got ", told)
         raise ConfigError(re.sub(r"(required: )\w+\.", r"\1", told)) from ex
 
 
@@ -121,7 +128,7 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
 def _known(command: str, words: Sequence[str]) -> list[str]:
     """The names of a command's settings."""
     names = list(_parameters(command))
-    if command == "train":
+    if command in _OF_A_METHOD:
         from semiseg.methods import method_class
 
         names += list(inspect.signature(method_class(_method_name(words))).parameters)
@@ -132,9 +139,10 @@ def _known(command: str, words: Sequence[str]) -> list[str]:
 
 
 def _parameters(command: str) -> dict[str, inspect.Parameter]:
-    """The parameters of a command's function; a comparison passes those of `train` on."""
+    """The parameters of a command's function; some pass those of `train` on."""
     own = dict(inspect.signature(COMMANDS[command]).parameters)
-    return {**inspect.signature(train).parameters, **own} if command == "compare" else own
+    passes = command in ("plan", "compare")
+    return {**inspect.signature(train).parameters, **own} if passes else own
 
 
 def _dashed(name: str) -> str:
@@ -155,6 +163,8 @@ def _run(command: str, values: dict[str, Any]) -> None:
         sys.exit(0 if result.ok else 1)
     elif command == "evaluate":
         print(json.dumps(result, indent=2) if as_json else score_table(result))
+    elif command == "plan":
+        print_plan(result)
     elif command == "train":
         print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
     elif command == "split":
@@ -194,16 +204,23 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").partition("\n")[0]
         sub = _Parser(description=text, formatter_class=_Help, allow_abbrev=False)
-        if name == "train":
+        if name in _OF_A_METHOD:
             sub.add_argument("--config", action="config", help="settings from a YAML file")
             sub.add_argument("--recipe", help=f"defaults under a name: {', '.join(names())}")
+        if name == "train":
             sub.add_argument(
                 "--dry_run", action="store_true", help="build all, take a small step, extrapolate"
             )
-        sub.add_function_arguments(function, skip={"options"}, as_positional=True)
+        if name == "plan":
+            # Of what it takes all but the data are settings of `train`.
+            sub.add_function_arguments(
+                train, skip={"options", "overwrite", "resume"}, as_positional=True
+            )
+        else:
+            sub.add_function_arguments(function, skip={"options"}, as_positional=True)
         if name in ("check", "evaluate"):
             sub.add_argument("--json", action="store_true", help="print what was found as JSON")
-        if name == "train" and words[:1] == ["train"]:
+        if name in _OF_A_METHOD and words[:1] == [name]:
             from semiseg.methods import method_class
 
             chosen = method_class(_method_name(words))
@@ -215,12 +232,19 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 
 
 def _with_recipe(words: list[str]) -> list[str]:
-    """The words of `train` with the settings of its recipe before them, so that they prevail."""
-    if words[:1] != ["train"] or not (name := _flag_value(words, "--recipe", "")):
+    """The words with the settings of their recipe before them, so that they prevail."""
+    if (
+        not words
+        or words[0] not in _OF_A_METHOD
+        or not (name := _flag_value(words, "--recipe", ""))
+    ):
         return words
     method = _method_name(words, default="") or None
-    flags = [f"--{k}={json.dumps(v)}" for k, v in recipe(name, method).items()]
-    return ["train", *(flag.replace('"', "") for flag in flags), *words[1:]]
+    settings = recipe(name, method)
+    if _flag_value(words, "--budget", ""):
+        settings.pop("steps", None)  # the budget decides on them
+    flags = [f"--{k}={json.dumps(v)}" for k, v in settings.items()]
+    return [words[0], *(flag.replace('"', "") for flag in flags), *words[1:]]
 
 
 def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:

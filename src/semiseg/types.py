@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from semiseg.draws import Key
 
@@ -179,3 +179,59 @@ class Run(NamedTuple):
 
     folder: Path
     scores: dict[str, Any]
+
+
+Source = Literal["data", "device", "budget", "default", "user"]
+"""What a value of a plan comes from."""
+
+
+class Entry(NamedTuple):
+    """One setting of a plan.
+
+    Attributes:
+        setting: its name, as a parameter of `train` or of the method.
+        value: what it is.
+        source: what it comes from: `data`, `device`, `budget`, `default` or `user`.
+        reason: why, in half a sentence.
+    """
+
+    setting: str
+    value: Any
+    source: Source
+    reason: str
+
+
+class Plan(NamedTuple):
+    """What a training is to be.
+
+    Attributes:
+        entries: the settings that matter, each with its reason.
+        warnings: a sentence for each thing that will hardly help.
+        seconds: what the training is expected to take; None where nothing was measured.
+    """
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+    seconds: float | None
+
+    def value(self, setting: str) -> Any:  # noqa: ANN401 - of whichever type it is
+        """The value of a setting."""
+        return next(e.value for e in self.entries if e.setting == setting)
+
+    def brief(self) -> list[str]:
+        """A sentence for each value that was derived, one for those given, and the warnings."""
+        found = [
+            f"{e.setting} {e.value}: {e.reason}"
+            for e in self.entries
+            if e.source not in ("default", "user") and e.setting != "workers"
+        ]
+        given = [f"{e.setting} {e.value}" for e in self.entries if e.source == "user"]
+        if given:
+            found.append(f"as given: {', '.join(given)}")
+        return [*found, *self.warnings]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `plan.yaml`."""
+        seconds = None if self.seconds is None else round(self.seconds)
+        entries = [e._asdict() for e in self.entries]
+        return {"plan": entries, "warnings": [*self.warnings], "seconds": seconds}

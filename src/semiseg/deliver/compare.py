@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from semiseg.errors import ConfigError, RunError
+from semiseg.plan import STEPS
 
 if TYPE_CHECKING:
     from semiseg.deliver.comparison import Comparison
@@ -17,7 +18,7 @@ def compare(
     methods: str = "supervised,css",
     labels: str = "all",
     seeds: str = "0",
-    steps: int = 1000,
+    steps: int = STEPS,
     out: Path = Path("runs/comparison"),
     equal: Literal["steps", "time"] = "steps",
     **options: object,

@@ -20,6 +20,7 @@ from semiseg.engine.run_folder import write_text
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.methods import METHODS, method_class
+from semiseg.plan import LOOKS, duration
 
 _PROBE = 12  # steps that a method's pace is measured over
 _BAR = 20
@@ -192,7 +193,7 @@ class Runner:
         left = [self._estimate(task) for task in tasks[number:]]
         known = [seconds for seconds in left if seconds is not None]
         # A method that cannot be measured is taken to be like the others.
-        time = f", about {_duration(sum(known) / len(known) * len(left))} left" if known else ""
+        time = f", about {duration(sum(known) / len(known) * len(left))} left" if known else ""
         full = _BAR * number // len(tasks)
         bar = "━" * full + "─" * (_BAR - full)
         return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{time}"
@@ -206,7 +207,7 @@ class Runner:
         if self.shared.equal == "time" and task.method == BASELINE:
             slowest = max(p["step"] for p in self.paces.values())
             training = slowest * steps
-        return training + pace["look"] * int(self.shared.train["looks"])
+        return training + pace["look"] * int(self.shared.train["looks"] or LOOKS)
 
     def _records(self) -> list[Record]:
         return read_records(self.out)
@@ -244,11 +245,3 @@ def _probe(data: Path, settings: dict[str, Any]) -> dict[str, float] | None:
         return None
     finally:
         session.console.quiet = before
-
-
-def _duration(seconds: float) -> str:
-    """A time as people say it: `40 s`, `12 min`, `1 h 12 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -13,11 +13,14 @@ import yaml
 from semiseg._version import __version__
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, RunError, nearest
+from semiseg.plan import STEPS
 
 FILE = "compare.yaml"
 EQUAL = ("steps", "time")
-OWN = frozenset({"data", "method", "labels", "out", "seed", "overwrite", "resume", "options"})
-"""Parameters of `train` that a comparison sets itself."""
+OWN = frozenset(
+    {"data", "method", "labels", "out", "seed", "budget", "overwrite", "resume", "options"}
+)
+"""Parameters of `train` that a comparison sets itself, or that its runs could not share."""
 
 
 @dataclass
@@ -47,7 +50,8 @@ class Shared:
 def train_defaults() -> dict[str, Any]:
     """The settings of `train` that a comparison passes on, with their defaults."""
     parameters = inspect.signature(train).parameters
-    return {name: p.default for name, p in parameters.items() if name not in OWN}
+    found = {name: p.default for name, p in parameters.items() if name not in OWN}
+    return {**found, "steps": STEPS}  # runs that are compared have a number of them in common
 
 
 def settle(out: Path, equal: str, methods: Sequence[str], given: Mapping[str, Any]) -> Shared:

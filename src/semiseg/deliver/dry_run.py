@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from semiseg.engine.train import train
+from semiseg.engine.train import settings_of
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -37,11 +36,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
     from semiseg.errors import HubError
     from semiseg.methods import method_class
 
-    own = inspect.signature(train).parameters
-    options = {k: v for k, v in settings.items() if k not in own}
-    filled = {name: settings.get(name, p.default) for name, p in own.items() if name != "options"}
-    s = SimpleNamespace(**{**filled, "data": data, "labels": str(filled["labels"])})
-    s.out = Path(s.out or f"runs/{s.method}")
+    s, options = settings_of(data, settings)
     if "supervised_warmup" in session.method_settings(method_class(s.method)):
         options["supervised_warmup"] = 0.0  # whose steps are smaller than the others
     world = s.devices * s.num_nodes
@@ -55,11 +50,16 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         parts = build(s, options, place, resume=False)
 
     def loader(crop: int) -> DataLoader[Batch]:
-        small = SimpleNamespace(**{**vars(s), "batch": 2, "steps": 2, "accumulate": 1})
-        plan = parts.plan._replace(crop=crop, workers=0)
+        small = {"batch": 2, "steps": 2, "accumulate": 1, "crop": crop, "workers": 0}
         classes = parts.folder.classes
         return session.training_loader(
-            parts.split, classes, plan, small, place, parts.learner, 0, parts.focus
+            parts.split,
+            classes,
+            SimpleNamespace(**{**vars(s), **small}),
+            place,
+            parts.learner,
+            0,
+            parts.focus,
         )
 
     both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)

@@ -9,6 +9,9 @@ from semiseg.data import findings
 
 if TYPE_CHECKING:
     from semiseg.deliver.suggest import Suggestion
+    from semiseg.types import Plan
+
+_WIDE = 200
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -55,6 +58,29 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
         for one in found
     ]
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
+
+
+def print_plan(plan: Plan) -> None:
+    """The settings of a plan with their reasons, what will hardly help, and the time."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from semiseg.plan import duration
+
+    table = Table("setting", "value", "from", "why", box=None, pad_edge=False)
+    for entry in plan.entries:
+        source = "you" if entry.source == "user" else entry.source
+        value = ", ".join(map(str, entry.value)) if isinstance(entry.value, tuple) else entry.value
+        table.add_row(entry.setting, Text(str(value)), source, Text(entry.reason))
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file has room
+        console = Console(highlight=False, width=_WIDE)
+    console.print(table)
+    for warning in plan.warnings:
+        console.print(f"\n{warning}", markup=False)
+    if plan.seconds is not None:
+        console.print(f"\nIn all about {duration(plan.seconds)} on this machine.")
 
 
 def _reliability_table(found: Mapping[str, Any]) -> str:

@@ -25,8 +25,6 @@ from semiseg.model.ranks import ranks, sum_over_ranks
 from semiseg.types import Batch, Losses, Step
 
 OptimizerName = Literal["adamw", "sgd"]
-RATES: dict[str, tuple[float, float]] = {"adamw": (3e-3, 5e-4), "sgd": (1e-2, 1e-3)}
-"""Default learning rates of decoder and heads, and of the pretrained encoder."""
 
 
 class TrainingModule(L.LightningModule):

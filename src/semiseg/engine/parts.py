@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 from semiseg.augment.focus import Focus
 from semiseg.data.folder import DataFolder
-from semiseg.data.splits import Split, make_split
-from semiseg.engine import imbalance, run_folder, session
+from semiseg.data.splits import Split
+from semiseg.engine import run_folder, session
 from semiseg.engine.devices import Place, part_of, set_device
 from semiseg.engine.module import TrainingModule
+from semiseg.engine.planning import prepare
 from semiseg.methods import method_class
 from semiseg.methods.base import Method
-from semiseg.planning import Plan, make_plan
+from semiseg.plan import check as check_plan
+from semiseg.types import Plan
 
 
 class Parts(NamedTuple):
@@ -38,30 +40,23 @@ def settle_place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
     session.check(vars(s), method_class(s.method), options)
     place = set_device(s.accelerator, s.threads, s.devices, s.num_nodes)
     s.threads = place.threads
-    part_of(s.batch, place)
+    check_plan(vars(s), place.world)
+    if s.batch is not None:
+        part_of(s.batch, place)
     session.console.quiet = place.rank > 0
     return place
 
 
 def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: bool) -> Parts:
     """Read the data and build the network; what was derived is written into the settings."""
-    learner = method_class(s.method)
-    options = {**session.method_settings(learner), **options}
-    classes_file = None if s.classes is None else Path(s.classes)
-    folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
-    split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
-    plan = make_plan(split.labeled, place.kind == "cpu", s.size, s.crop, s.workers)
-    s.size, s.crop, s.workers = plan.size, plan.crop, plan.workers
-    session.say([*folder.notes, *split.notes, *plan.reasons])
+    options, folder, split, plan = prepare(s, options, place, resume)
+    if not resume:
+        session.say(plan.brief())
     checkpoint, start = run_folder.continued(s.out, split, folder.classes) if resume else (None, 0)
-    student = session.build_student(len(folder.classes), s, checkpoint is not None)
-    module = session.build_module(learner(student, **options), folder.classes.names, s)
-    s.lr, s.encoder_lr = module.lr, module.encoder_lr
+    module, focus = session.assemble(s, options, folder, split, checkpoint is not None)
     if resume:
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names)
-    pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(folder.classes))
-    imbalance.set_loss(module.method, s, pixels)
-    focus = imbalance.make_focus(s, pixels)
+    learner = method_class(s.method)
     return Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)

@@ -3,6 +3,7 @@
 ```
 RUN/
   config.yaml        every setting, as resolved; `semiseg train --config` repeats the run
+  plan.yaml          the settings that matter, each with its reason; see `semiseg.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; tensorboard/ holds the same
@@ -37,9 +38,10 @@ from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.errors import RunError
 from semiseg.model.release import save_release
-from semiseg.types import Sample
+from semiseg.types import Plan, Sample
 
 CONFIG = "config.yaml"
+PLAN = "plan.yaml"
 SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
@@ -174,8 +176,10 @@ def held_out(out: Path, init: Path | None, resume: bool) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines()
 
 
-def create(out: Path, settings: Mapping[str, object], split: Split, classes: Classes) -> None:
-    """Create the folder with `config.yaml`, the split's lists and the classes.
+def create(
+    out: Path, settings: Mapping[str, object], split: Split, classes: Classes, plan: Plan
+) -> None:
+    """Create the folder with `config.yaml`, `plan.yaml`, the split's lists and the classes.
 
     An old run in it is removed.
     """
@@ -183,10 +187,11 @@ def create(out: Path, settings: Mapping[str, object], split: Split, classes: Cla
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
     held = {k: plain(v) for k, v in settings.items()}
-    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True)
+    text = _yaml(held)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
+    write_text(fresh / PLAN, _yaml(plan.to_dict()))
     write_text(fresh / CONFIG, f"# semiseg {__version__}\n{text}")
     # Renamed as a whole: a run folder is complete or not there, whenever the process is killed.
     old = out.with_name(f"{out.name}.old")
@@ -195,6 +200,10 @@ def create(out: Path, settings: Mapping[str, object], split: Split, classes: Cla
         out.rename(old)
     fresh.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _yaml(content: object) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def plain(value: object) -> object:

@@ -30,15 +30,16 @@ from semiseg.engine.callbacks import LOG_EVERY, Looks, Watch
 from semiseg.engine.checkpoint import Checkpoints, SafeCheckpointIO, ignore_signals
 from semiseg.engine.devices import Place, quiet, trainer_settings
 from semiseg.engine.diagnostics import Diagnostics
-from semiseg.engine.module import RATES, TrainingModule
+from semiseg.engine.module import TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.engine.table import Table
 from semiseg.errors import ConfigError, DataError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
+from semiseg.methods import method_class
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
-from semiseg.planning import Plan
+from semiseg.plan import RATES
 from semiseg.types import Batch
 
 console = Console(stderr=True)
@@ -53,7 +54,7 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
         ConfigError: a number is out of its range, or the method has no such setting.
     """
     for name in ("steps", "batch", "accumulate", "looks", "devices", "num_nodes"):
-        if settings[name] < 1:
+        if settings[name] is not None and settings[name] < 1:
             raise ConfigError(f"--{name} {settings[name]} is too small; at least 1 is needed.")
     if settings["range"] is not None and not settings["range"][0] < settings["range"][1]:
         raise ConfigError(f"--range {settings['range']}: the first value must be the smaller one.")
@@ -80,7 +81,7 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
     if settings["optimizer"] not in RATES:
         told = nearest(settings["optimizer"], RATES)
         raise ConfigError(f"There is no optimizer '{settings['optimizer']}'. {told}")
-    if settings["batch"] < 2:
+    if settings["batch"] == 1:
         raise ConfigError(
             "--batch 1 cannot be used: batch norm needs two images. Use --batch 2; if memory is "
             "short, a smaller --crop."
@@ -150,20 +151,35 @@ def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
 
 
 def build_module(method: Method, names: tuple[str, ...], s: SimpleNamespace) -> TrainingModule:
-    """The Lightning module, with the optimiser's default rates where none are given."""
-    rest, inner = RATES[s.optimizer]
+    """The Lightning module."""
     module = TrainingModule(
         method,
         names,
         s.steps,
         Key.of(s.seed),
         s.optimizer,
-        rest if s.lr is None else s.lr,
-        inner if s.encoder_lr is None else s.encoder_lr,
+        s.lr,
+        s.encoder_lr,
         s.weight_decay,
         s.lr_warmup,
     )
     return module.to(memory_format=torch.channels_last)
+
+
+def assemble(
+    s: SimpleNamespace,
+    options: Mapping[str, Any],
+    folder: DataFolder,
+    split: Split,
+    resumed: bool = False,
+) -> tuple[TrainingModule, Focus | None]:
+    """Student, method and losses as a module, and how crops look for rare classes."""
+    names = folder.classes.names
+    student = build_student(len(names), s, resumed)
+    module = build_module(method_class(s.method)(student, **options), names, s)
+    pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(names))
+    imbalance.set_loss(module.method, s, pixels)
+    return module, imbalance.make_focus(s, pixels)
 
 
 def start_from(method: Method, run: Path, names: tuple[str, ...]) -> None:
@@ -180,7 +196,6 @@ def start_from(method: Method, run: Path, names: tuple[str, ...]) -> None:
 def training_loader(
     split: Split,
     classes: Classes,
-    plan: Plan,
     s: SimpleNamespace,
     place: Place,
     learner: type[Method],
@@ -195,8 +210,8 @@ def training_loader(
         split.labeled,
         unlabeled,
         classes,
-        plan.size,
-        plan.crop,
+        s.size,
+        s.crop,
         s.batch,
         Key.of(s.seed, "data"),
         s.range,
@@ -210,18 +225,18 @@ def training_loader(
         batches,
         batch_size=None,
         sampler=StepSampler(start * s.accumulate, s.steps * s.accumulate),
-        num_workers=plan.workers,
+        num_workers=s.workers,
         worker_init_fn=ignore_signals,
     )
 
 
 def validation_loader(
-    split: Split, classes: Classes, plan: Plan, s: SimpleNamespace, place: Place
+    split: Split, classes: Classes, s: SimpleNamespace, place: Place
 ) -> DataLoader[Scene]:
     """The loader of this process's part of the validation images, one at a time."""
-    scenes = Scenes(split.val[place.rank :: place.world], classes, plan.size, s.range)
+    scenes = Scenes(split.val[place.rank :: place.world], classes, s.size, s.range)
     return DataLoader(
-        scenes, batch_size=None, num_workers=plan.workers, worker_init_fn=ignore_signals
+        scenes, batch_size=None, num_workers=s.workers, worker_init_fn=ignore_signals
     )
 
 

@@ -23,7 +23,8 @@ def train(
     method: str = "css",
     labels: str = "all",
     out: Path | None = None,
-    steps: int = 1000,
+    steps: int | None = None,
+    budget: str | None = None,
     seed: int = 0,
     split_seed: int = 0,
     classes: Path | None = None,
@@ -32,7 +33,7 @@ def train(
     crop: int | None = None,
     scale: tuple[float, float] = (0.75, 1.5),
     photometry: Literal["mild", "paper"] = "mild",
-    batch: int = 4,
+    batch: int | None = None,
     accumulate: int = 1,
     encoder: str = "tf_efficientnet_lite0",
     decoder: str = "deeplabv3plus",
@@ -50,7 +51,7 @@ def train(
     ohem: float = 0.0,
     dice: float = 0.0,
     rare_crops: float = 0.0,
-    looks: int = 5,
+    looks: int | None = None,
     diagnostics: bool = True,
     workers: int | None = None,
     threads: int | None = None,
@@ -73,7 +74,10 @@ def train(
         labels: masks to use, the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`)
             or a file with a name a line.
         out: the run folder to write; `runs/METHOD` if not given.
-        steps: optimiser steps.
+        steps: optimiser steps; 1000 on a CPU if not given, see `semiseg plan`.
+        budget: time for the whole training, such as `10m`, `2h`, `1h30m` or `1d`. The size, the
+            steps and, on a GPU, the batch that it pays for are found from a few steps that are
+            measured first; what is given beside it stays.
         seed: seed of all random draws but the choice of labels.
         split_seed: seed of the choice of labels and of held-out validation images.
         classes: a YAML file with the classes, instead of `classes.yaml` in the data folder.
@@ -84,8 +88,8 @@ def train(
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
         photometry: colour changes of unlabelled images, `mild`, or as in the `paper`'s program.
-        batch: labelled images a batch, of all devices together; as many unlabelled ones beside
-            them.
+        batch: labelled images a batch, of all devices together, 4 if not given; as many unlabelled
+            ones beside them.
         accumulate: batches a step; memory is that of one batch.
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
         decoder: `deeplabv3plus`, `fpn`, `upernet` or `segformer`.
@@ -108,7 +112,7 @@ def train(
         dice: weight of a Dice term that is added to this loss.
         rare_crops: share of the labelled crops that are centred on a pixel of a class that is drawn
             by the inverse of its pixels.
-        looks: validations, evenly spread; the last one after the last step.
+        looks: validations, evenly spread, the last one after the last step; 5 if not given.
         diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
             masks where these are only hidden; after the last one draw them.
         workers: processes that load images; from the device if not given.
@@ -147,8 +151,17 @@ def train(
         defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
         own = session.method_settings(method_class(method))
         meant = {k: v for k, v in options.items() if k not in own or v != own[k]}
+        settings["budget"] = None  # it was spent on the plan that the run began with
         settings, options = run_folder.resumed_settings(settings, defaults, meant)
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
+
+
+def settings_of(data: Path, given: Mapping[str, Any]) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """All settings of `train` where some are given, and those of the method that are."""
+    own = inspect.signature(train).parameters
+    s = SimpleNamespace(**{k: given.get(k, p.default) for k, p in own.items() if k != "options"})
+    s.data, s.labels, s.out = Path(data), str(s.labels), Path(s.out or f"runs/{s.method}")
+    return s, {k: v for k, v in given.items() if k not in own}
 
 
 def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resume: bool) -> Run:
@@ -171,7 +184,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
         parts = build(s, options, place, resume)
         if not resume and place.rank == 0:
             settings = {**vars(s), **parts.options}
-            run_folder.create(s.out, settings, parts.split, parts.folder.classes)
+            run_folder.create(s.out, settings, parts.split, parts.folder.classes, parts.plan)
         # Of a stop all processes know; the first one tells of it.
         with suppress(Interrupted) if place.rank > 0 else nullcontext():
             _fit(parts, s)
@@ -191,9 +204,9 @@ def _fit(parts: Parts, s: SimpleNamespace) -> None:
     session.fit(
         parts.module,
         session.training_loader(
-            parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
+            parts.split, classes, s, place, parts.learner, parts.start, parts.focus
         ),
-        session.validation_loader(parts.split, classes, parts.plan, s, place),
+        session.validation_loader(parts.split, classes, s, place),
         place,
         session.diagnostics(parts.split, classes, s, parts.learner),
         s,

@@ -16,7 +16,7 @@ from semiseg.deliver.report import commands
 from semiseg.deliver.report.figures import Picture, draw_confusion, draw_lines, photo, svg
 from semiseg.deliver.tables import percent
 from semiseg.engine.diagnostics import DIAGNOSTICS
-from semiseg.engine.run_folder import CONFIG, CONFUSION, SCORES
+from semiseg.engine.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 from semiseg.errors import DataError, RunError
 from semiseg.methods import method_class
 
@@ -50,6 +50,7 @@ class Stored(NamedTuple):
         curves: (step, value) by column of `metrics.csv`.
         confusion: pixels by true and predicted class, or None.
         diagnostics: the looks of `diagnostics.json`; empty where there is none.
+        plan: the settings of `plan.yaml`; empty where there is none.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Stored(NamedTuple):
     curves: Curves
     confusion: list[list[int]] | None
     diagnostics: list[dict[str, Any]]
+    plan: list[dict[str, Any]]
 
 
 def read_run(folder: Path) -> Stored:
@@ -73,7 +75,7 @@ def read_run(folder: Path) -> Stored:
             "(comparison.json). Name such a folder; a run that was stopped goes on with "
             f"semiseg train DATA --out {folder} --resume."
         )
-    looks = folder / DIAGNOSTICS / "diagnostics.json"
+    looks, plan = folder / DIAGNOSTICS / "diagnostics.json", folder / PLAN
     try:
         return Stored(
             folder,
@@ -83,6 +85,7 @@ def read_run(folder: Path) -> Stored:
             _read_curves(folder / "metrics.csv"),
             _read_confusion(folder / CONFUSION),
             _json(looks)["looks"] if looks.is_file() else [],
+            yaml.safe_load(plan.read_text(encoding="utf-8"))["plan"] if plan.is_file() else [],
         )
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it anew.") from error
@@ -114,6 +117,7 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
         "gallery": gallery,
         "no_gallery": why,
         "pseudo": _pseudo(run),
+        "plan": run.plan,
         "command": commands.repeat_run(run.settings),
         "config": f"semiseg train --config {run.folder / CONFIG} --out OTHER",
         "split": scores["split"],

@@ -1,0 +1,393 @@
+"""The plan: its rules on made-up facts, budgets on a made-up pace, and what a person sees."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.likeness import Likeness, likeness
+from semiseg.draws import Key
+from semiseg.engine import planning
+from semiseg.engine.train import train
+from semiseg.errors import ConfigError
+from semiseg.methods import METHODS
+from semiseg.plan import Facts, Line, Pace, check, duration, make_plan, parse_budget
+from semiseg.types import Sample
+
+FACTS = Facts(
+    side=360,
+    labeled=23,
+    unlabeled=344,
+    scenes=121,
+    pixels={"road": 9000, "sky": 3000, "pole": 100, "never": 0},
+    likeness=None,
+    device="cpu",
+    world=1,
+)
+# A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.
+PACE = Pace(Line(0.1, 0.9 / (4 * 224**2)), Line(0, 0.05 / 240**2), math.inf, 10.0)
+TINY = {"encoder": "lcnet_035", "decoder": "fpn", "weights": "none", "method": "supervised"}
+TINY |= {"labels": "2", "workers": 0, "accelerator": "cpu", "batch": 2}
+
+
+def planned(pace=None, method="css", facts=FACTS, **given):
+    """The plan with these settings and the defaults of all others."""
+    own = {n: p.default for n, p in inspect.signature(METHODS[method]).parameters.items()}
+    own.pop("student")
+    shared = {n: p.default for n, p in inspect.signature(train).parameters.items()}
+    settings = {**shared, **{k: v for k, v in given.items() if k in shared}}
+    options = {**own, **{k: v for k, v in given.items() if k in own}}
+    check(settings, facts.world)
+    return make_plan(settings, options, {**shared, **own}, facts, pace)
+
+
+def entry(plan, name):
+    return next(e for e in plan.entries if e.setting == name)
+
+
+# --- times
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400), ("1h30m", 5400)),
+        *(("1.5h", 5400), ("1d 2h 3m 4s", 93_784), ("10M", 600)),
+    ],
+)
+def test_a_budget_is_a_time(text, seconds):
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", "m", "", "-5m", "10 minutes", "30m1h", "0m", "1e3s", "m10"])
+def test_what_is_no_time_is_told(text):
+    with pytest.raises(ConfigError, match=r"is no time\. Write 90s, 10m"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(40, "40 s"), (720, "12 min"), (4320, "1 h 12 min"), (183_600, "2 d 3 h")],
+)
+def test_times_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+# --- without a budget
+
+
+@pytest.mark.parametrize(
+    ("side", "device", "size", "crop", "steps", "source"),
+    [
+        (360, "cpu", 240, 224, 1000, "device"),
+        (100, "cpu", 100, 96, 1000, "data"),
+        (20, "cpu", 32, 32, 1000, "data"),
+        (1024, "cuda", 512, 512, 4500, "device"),
+        (100, "cuda", 100, 96, 1000, "data"),
+    ],
+)
+def test_the_size_is_that_of_the_images_within_the_device_s(
+    side, device, size, crop, steps, source
+):
+    plan = planned(facts=FACTS._replace(side=side, device=device))
+    assert [plan.value(n) for n in ("size", "crop", "steps", "batch", "looks")] == [
+        *(size, crop, steps),
+        *(4, 5),
+    ]
+    assert entry(plan, "size").source == source
+    assert plan.seconds is None
+
+
+@pytest.mark.parametrize(("world", "batch"), [(1, 4), (2, 4), (3, 6), (4, 8)])
+def test_each_device_gets_two_images(world, batch):
+    assert planned(facts=FACTS._replace(world=world)).value("batch") == batch
+
+
+def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
+    given = {"size": 96, "batch": 2, "class_weights": "none", "lr": 1e-3, "looks": 2}
+    given |= {"confidence_threshold": 0.9, "anchors": 64}
+    plan = planned(**given)
+    for name, value in given.items():
+        found = entry(plan, name)
+        assert (found.value, found.source) == (value, "user")
+    assert plan.value("crop") == 96
+    assert all(e.reason for e in plan.entries)
+    assert "as given: size 96, batch 2, looks 2, lr 0.001" in " ".join(plan.brief())
+    assert entry(planned(scale=[0.75, 1.5]), "scale").source == "default"
+    assert len(planned().brief()) == 2  # size and crop: the start stays readable
+
+
+def test_evidence_is_told_of_the_value_that_has_it():
+    assert "camvid" in entry(planned(), "confidence_threshold").reason
+    assert entry(planned(method="css-paper"), "confidence_threshold").reason == (
+        "the method's default"
+    )
+    assert "1000 steps" not in entry(planned(), "teacher_memory").reason
+    assert "the first 50 steps" in entry(planned(), "supervised_warmup").reason
+    assert "the first 30 steps" in entry(planned(steps=600), "supervised_warmup").reason
+    names = {e.setting for e in planned(method="supervised").entries}
+    assert not {"teacher_memory", "confidence_threshold"} & names
+
+
+def test_weights_are_explained_by_the_classes():
+    assert "90 times the pixels of 'pole'" in entry(planned(), "class_weights").reason
+    even = FACTS._replace(pixels={"a": 100, "b": 150, "never": 0})
+    assert "equally frequent" in entry(planned(facts=even), "class_weights").reason
+
+
+# --- with a budget
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("side", [64, 360, 1024])
+def test_more_time_never_buys_less_and_is_never_exceeded(device, side):
+    facts = FACTS._replace(side=side, device=device)
+    largest = min(side, 512 if device == "cpu" else 768)
+    before = (0, 0.0)
+    for seconds in np.geomspace(300, 5 * 86_400, 120):
+        plan = planned(PACE, facts=facts, budget=f"{int(seconds)}s")
+        size, crop, batch, steps = (plan.value(n) for n in ("size", "crop", "batch", "steps"))
+        work = batch * crop**2 * steps
+        assert size >= before[0]
+        assert work >= 0.9 * before[1]  # steps are rounded down to two digits
+        assert min(128, largest) <= size <= largest
+        assert 100 <= steps <= 20_000
+        assert steps == float(f"{steps:.1e}")
+        assert plan.seconds <= int(seconds)
+        assert 1 <= plan.value("looks") <= 5
+        assert device == "cuda" or batch == 4
+        before = (size, work)
+    assert size == largest
+
+
+def test_the_reference_is_a_thousand_steps_at_240():
+    plan = planned(PACE, budget="20m")
+    assert 224 <= plan.value("size") <= 256
+    assert 800 <= plan.value("steps") <= 1300
+    assert planned(PACE, budget="20m") == plan
+
+
+def test_steps_and_size_shrink_together():
+    plan = planned(PACE, budget="4m")
+    assert plan.value("size") < 200
+    assert 250 <= plan.value("steps") < 800
+    assert entry(plan, "size").source == entry(plan, "crop").source == "budget"
+
+
+def test_more_steps_than_help_are_not_planned():
+    plan = planned(PACE, budget="5d", facts=FACTS._replace(side=100))
+    assert plan.value("steps") == 20_000
+    assert "ends early" in entry(plan, "steps").reason
+    assert plan.seconds < 86_400
+
+
+@pytest.mark.parametrize(
+    "given", [{"size": 320}, {"steps": 600}, {"crop": 160}, {"batch": 8}, {"looks": 1}], ids=str
+)
+def test_what_is_given_beside_a_budget_stays(given):
+    plan = planned(PACE, budget="40m", **given)
+    assert [entry(plan, name).source for name in given] == ["user"]
+    assert {name: plan.value(name) for name in given} == given
+    assert 1500 < plan.seconds <= 2400 or "steps" in given
+    if "crop" in given:
+        assert entry(plan, "size")[1:3] == (240, "device")
+    if "steps" in given:
+        assert plan.value("size") > planned(PACE, budget="10m", **given).value("size")
+
+
+@pytest.mark.parametrize("name", ["size", "crop"])
+def test_a_budget_with_steps_and_size_has_nothing_to_decide(name):
+    with pytest.raises(ConfigError, match=rf"--budget, --steps and --{name} contradict"):
+        planned(PACE, budget="10m", steps=100, **{name: 128})
+
+
+def test_a_budget_is_for_one_device():
+    with pytest.raises(ConfigError, match="for one device"):
+        planned(PACE, budget="10m", facts=FACTS._replace(world=2))
+
+
+@pytest.mark.parametrize("given", [{}, {"steps": 500}, {"size": 400}], ids=str)
+def test_a_budget_too_short_is_told_with_one_that_is_not(given):
+    with pytest.raises(ConfigError, match="is too short on this machine") as told:
+        planned(PACE, budget="20s", **given)
+    least = str(told.value).partition("take --budget ")[2].partition(".")[0]
+    assert planned(PACE, budget=least, **given).value("steps") >= given.get("steps", 100)
+
+
+def test_looks_take_a_fifth_of_the_time_at_most():
+    many = FACTS._replace(scenes=2000)
+    plan = planned(PACE, budget="20m", facts=many)
+    assert entry(plan, "looks") == (
+        *("looks", 1, "budget"),
+        *("more would take over a fifth of the time",),
+    )
+    assert plan.seconds <= 1200
+
+
+def test_on_a_gpu_the_batch_grows_last_and_within_the_memory():
+    fast = PACE._replace(step=Line(0.01, 0.2 / (4 * 512**2)), look=Line(0, 0.01 / 240**2))
+    facts = FACTS._replace(device="cuda", side=512)
+    found = [planned(fast, facts=facts, budget=b).value("batch") for b in ("5m", "80m", "4h")]
+    assert found == [4, 8, 16]
+    plan = planned(fast._replace(most=9 * 512**2), facts=facts, budget="4h")
+    assert plan.value("batch") == 8
+    assert entry(plan, "batch").source == "budget"
+    narrow = planned(fast._replace(most=4 * 300**2), facts=facts, budget="4h")
+    assert (narrow.value("crop"), narrow.value("batch")) == (288, 4)
+    assert planned(fast, facts=facts, budget="4h", batch=2).value("batch") == 2
+
+
+def test_a_line_through_noise_has_no_negative_part():
+    assert Line.through((10, 3.0), (20, 5.0)) == Line(1.0, 0.2)
+    assert Line.through((10, 5.0), (20, 3.0)) == Line(0.0, 0.15)
+    assert Line.through((10, 1.0), (20, 5.0)) == Line(0.0, 0.25)
+    assert Line.through((20, 5.0)) == Line(0.0, 0.25)
+
+
+# --- unlabelled images that cannot help
+
+
+def test_few_and_strange_unlabelled_images_are_told():
+    assert planned().warnings == ()
+    assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
+    (told,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
+    assert "fewer unlabelled images (7) than labelled ones (23)" in told
+    (told,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings
+    assert "unlike the labelled ones" in told
+    for near in (Likeness(0.8, 0.1), Likeness(1.5, 1.0)):
+        assert planned(facts=FACTS._replace(likeness=near)).warnings == ()
+
+
+def samples(folder):
+    return [Sample(f.stem, f, None) for f in sorted(folder.iterdir())]
+
+
+def unlike(labeled, unlabeled, seed=0):
+    facts = FACTS._replace(likeness=likeness(labeled, unlabeled, Key.of(seed)))
+    return facts.likeness is not None and bool(planned(facts=facts).warnings)
+
+
+def test_likeness_of_drawn_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("smooth", "rough"):
+        (tmp_path / kind).mkdir()
+        for i in range(10):
+            low = rng.integers(60, 200, (4, 4, 3) if kind == "smooth" else (90, 90, 3))
+            picture = Image.fromarray(low.astype(np.uint8)).resize((90, 90), Image.BICUBIC)
+            picture.save(tmp_path / kind / f"{i}.png")
+    smooth, rough = samples(tmp_path / "smooth"), samples(tmp_path / "rough")
+    assert not unlike(smooth[:5], smooth[5:])
+    assert unlike(smooth[:5], rough)
+    assert likeness(smooth[:3], rough, Key.of(0)) is None
+    assert likeness(smooth, [], Key.of(0)) is None
+    smooth[0].image.write_bytes(b"broken")
+    assert unlike(smooth[:6], rough)
+    assert likeness(smooth, rough, Key.of(0)) == likeness(smooth, rough, Key.of(0))
+
+
+def test_real_images_of_one_kind_stay_silent_and_others_speak(shared_data):
+    sets = {n: samples(shared_data / n / "train" / "images") for n in ("camvid", "peanut")}
+    sets["palette"] = samples(shared_data / "samples" / "palette" / "images")
+    for name, images in sets.items():
+        for seed in range(2):
+            order = np.random.default_rng(seed).permutation(len(images))
+            mixed = [images[i] for i in order]
+            cut = min(15, len(mixed) - 1)
+            assert not unlike(mixed[:cut], mixed[cut:], seed), name
+            for other in {"camvid", "peanut"} - {name} if name != "palette" else ():
+                assert unlike(mixed[:cut], sets[other], seed), (name, other)
+
+
+# --- in a run, and on the command line
+
+
+def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "measure", lambda *_: PACE)
+    out = tmp_path / "run"
+    train(tiny_folder, out=out, steps=2, budget="1m", **TINY)
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["budget"] is None
+    assert [config[k] for k in ("steps", "size", "crop", "batch", "looks")] == [2, 48, 32, 2, 5]
+    kept = yaml.safe_load((out / "plan.yaml").read_text())
+    assert kept["warnings"] == []
+    assert 0 < kept["seconds"] <= 60
+    rows = {row.pop("setting"): row for row in kept["plan"]}
+    assert rows["budget"] == {"value": "1m", "source": "user", "reason": "as given"}
+    assert rows["steps"]["source"] == "user"
+    assert rows["size"]["source"] == "data"
+    assert rows["scale"]["value"] == [0.75, 1.5]
+    monkeypatch.setattr(planning, "measure", None)
+    (out / "scores.json").unlink()
+    train(tiny_folder, out=out, budget="1m", resume=True, **TINY)
+    main(["train", "--config", str(out / "config.yaml"), "--out", str(tmp_path / "again")])
+    first, again = (load_file(f / "model.safetensors") for f in (out, tmp_path / "again"))
+    assert all((first[name] == again[name]).all() for name in first)
+
+
+def test_measuring_leaves_no_trace_in_the_training(tiny_folder, tmp_path):
+    settings = {**TINY, "steps": 2, "looks": 1}
+    train(tiny_folder, out=tmp_path / "budget", budget="2h", **settings)
+    train(tiny_folder, out=tmp_path / "plain", size=48, **settings)
+    one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("budget", "plain"))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_plan_measures_and_writes_nothing(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {k: v for k, v in TINY.items() if k not in ("method", "batch")}
+    plan = semiseg.plan(tiny_folder, budget="1h", **settings)
+    assert entry(plan, "steps").source == "budget"
+    assert 0 < plan.seconds <= 3600
+    assert semiseg.plan(tiny_folder, **settings) == semiseg.plan(tiny_folder, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "measure", lambda *_: PACE)
+    words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
+    main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
+    told = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in told.splitlines() if line.strip()}
+    assert rows["setting"] == ["value", "from", "why"]
+    assert rows["size"][:2] == ["48", "data"]
+    assert rows["batch"][:2] == ["2", "you"]
+    assert rows["anchors"][:2] == ["9", "you"]
+    assert "In all" not in told
+    main([*words, "--budget", "1h", "--recipe", "camvid-cpu", "--size", "48"])
+    told = capsys.readouterr().out
+    assert "In all about" in told
+    (steps,) = (line.split() for line in told.splitlines() if line.startswith("steps"))
+    assert steps[2] == "budget"  # the recipe's 600 gave way
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--budget", "soon"], "--budget soon is no time"),
+        (["--bugdet", "5m"], "Did you mean --budget?"),
+        (["--budget", "5m", "--steps", "9", "--size", "64"], "contradict one another"),
+        (["--size", "8"], "--size 8 is too small"),
+        (["--steps", "0"], "--steps 0 is too small"),
+        (["--resume", "true"], "There is no setting --resume"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_planned_is_a_sentence(words, told, tiny_folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", str(tiny_folder), *words])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_report_shows_the_plan(reported):
+    page = reported.page.read_text(encoding="utf-8")
+    assert "The plan" in page
+    assert "confidence_threshold" in page
