@@ -144,6 +144,7 @@ def train(
         own = session.method_settings(method_class(method))
         meant = {k: v for k, v in options.items() if k not in own or v != own[k]}
         settings, options = run_folder.resumed_settings(settings, defaults, meant)
+        session.check_kinds(train, settings, options)
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
 
