@@ -87,8 +87,10 @@ def _render(template: str, values: dict[str, Any]) -> str:
     )
     room.filters["percent"] = percent
     script = (here / "script.js").read_text(encoding="utf-8")
-    room.globals["script"] = Markup(script)
-    room.globals["style"] = Markup((here / "style.css").read_text(encoding="utf-8"))
+    style = (here / "style.css").read_text(encoding="utf-8")
+    # Both are our own files, and no words of a stranger are in them.
+    room.globals["script"] = Markup(script)  # nosec B704
+    room.globals["style"] = Markup(style)  # nosec B704
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     room.globals["script_hash"] = f"sha256-{digest}"
     return room.get_template(template).render(values)
