@@ -44,7 +44,7 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
                 shutil.copyfile(one.image, image)
             _own(mask)
             drawn = classes.to_image(model.predict(one.image).mask)
-            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask)
+            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask, "PNG")
             samples.append(Sample(one.name, image, mask))
         text = yaml.safe_dump(_spelled(classes), sort_keys=False, allow_unicode=True)
         for name in ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png"):
