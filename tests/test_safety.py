@@ -250,8 +250,9 @@ def test_no_pattern_list_or_name_leads_out_of_the_output_folder(tmp_path, plain_
     (tmp_path / "list.txt").write_text(f"{photos}/../../side.png\nin/photos/a/{names[0]}\n")
     for images in (photos, tmp_path / "list.txt", photos / "*.png", photos / "../a"):
         kinds = {"overlay": True, "confidence": True}
-        assert predict(plain_release, images, out=out, accelerator="cpu", **kinds)
+        predict(plain_release, images, out=out, accelerator="cpu", **kinds)
         suggest(plain_release, images, out=tmp_path / "in" / "deep" / "s", overwrite=True)
+    assert tree(out)
     assert [n for n in tree(tmp_path / "in") if not n.startswith("deep")] == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "list.txt"]
 
