@@ -53,7 +53,6 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "miou": dict,
     "per_class": dict,
     "split": dict,
-    "versions": dict,
 }
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 
