@@ -142,12 +142,12 @@ def read_records(folder: Path) -> list[Record]:
         try:
             config = read_yaml(scores.parent / "config.yaml")
             told = (str(config["method"]), str(config["labels"]), int(config["seed"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found.append(Record(*told, read_scores(scores)))
+        except (OSError, ValueError, LookupError, TypeError, RunError) as error:
             raise RunError(
-                f"The run in {scores.parent} cannot be read ({error}). Remove that folder to "
-                "train it anew."
+                f"The run in {scores.parent} cannot be read ({error}). Remove that folder to train "
+                "it anew."
             ) from error
-        found.append(Record(*told, read_scores(scores)))
     return found
 
 
