@@ -276,7 +276,7 @@ def _flag_value(words: Sequence[str], flag: str, default: str) -> str:
 
 def _method_name(words: Sequence[str], default: str = "css") -> str:
     """The method that the words, or the configuration file they name, ask for."""
-    import yaml
+    from semiseg.data.texts import read_yaml
 
     name = default
     for i, word in enumerate(words):
@@ -286,8 +286,8 @@ def _method_name(words: Sequence[str], default: str = "css") -> str:
             name = value
         elif flag == "--config" and Path(value).is_file():
             try:
-                content = yaml.safe_load(Path(value).read_text(encoding="utf-8-sig"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                content = read_yaml(Path(value))
+            except (OSError, ValueError) as error:
                 raise ConfigError(f"{value} cannot be read as YAML ({error}).") from error
             if isinstance(content, dict):
                 name = str(content.get("method", name))

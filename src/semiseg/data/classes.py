@@ -29,6 +29,8 @@ from semiseg.data.masks import (
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
 
+_MOST_IDS = 65535  # more are too many in any case, and a list of them may fill the memory
+
 
 def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     """Classes from the masks alone, and a sentence that says what was inferred.
@@ -87,7 +89,7 @@ def _infer_ids(found: list[int]) -> tuple[list[int], tuple[int, ...], str]:
     if ids and ids[-1] >= 2 * len(ids) + 8 and ids[-1] - ids[0] >= 2 * len(ids):
         return ids, ignored, f"the masks hold grey levels: {', '.join(map(str, ids[:20]))}{what}"
     if ids:
-        ids = list(range(ids[-1] + 1))
+        ids = list(range(min(ids[-1], _MOST_IDS) + 1))
         what = f"the masks hold ids 0 to {ids[-1]}{what}"
     return ids, ignored, what
 

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
+from semiseg.data import texts
 from semiseg.data.masks import Color
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
@@ -57,8 +56,8 @@ def read_yaml(path: Path) -> Named:
         DataError: the file cannot be read, or has another form.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = texts.read_yaml(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise DataError(
@@ -78,12 +77,14 @@ def _entry(path: Path, position: int, entry: object) -> Entry:
         entry = {"name": entry}
     if not isinstance(entry, dict) or "name" not in entry:
         raise DataError(f"{path}: class {position} has no name.")
+    if isinstance(entry["name"], (list, dict, set)):
+        raise DataError(f"{path}: the name of class {position} is no word.")
     if isinstance(entry["name"], bool):
         raise DataError(
             f"{path}: the name of class {position} is {str(entry['name']).lower()} to YAML. Put "
             "the word in quotation marks."
         )
-    strange = sorted(set(entry) - {"name", "id", "color"})
+    strange = sorted(map(str, set(entry) - {"name", "id", "color"}))
     if strange:
         raise DataError(
             f"{path}: class {entry['name']} has an unknown key '{strange[0]}'. "
@@ -105,8 +106,8 @@ def read_labelmap(path: Path) -> Named:
         DataError: the file cannot be read, or has another form.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = texts.read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a text file that can be read ({error}).") from error
     entries: list[Entry] = []
     for number, line in enumerate(lines, 1):

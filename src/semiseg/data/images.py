@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import math
+import stat
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from semiseg.data.tiff import fault_of_header, fault_of_pages
 from semiseg.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
+"""What is read, whatever the suffix. Pillow knows more, some of which start other programs."""
 UNREADABLE = (
     OSError,
     ValueError,
     SyntaxError,
     EOFError,
-    IndexError,
+    LookupError,
     TypeError,
-    OverflowError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
+    zlib.error,
     Image.DecompressionBombError,
 )
 """What Pillow raises for files that are broken, or no images at all."""
@@ -83,6 +91,7 @@ def read_image(
         if enough is not None:
             factor = enough / min(file.size)
             file.draft(None, (math.ceil(file.width * factor), math.ceil(file.height * factor)))
+        verify_checksums(file)
         return _eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
 
 
@@ -108,15 +117,42 @@ def image_size(path: Path) -> tuple[int, int]:
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """The image file, open, its pixels not yet read."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")  # to open a pipe is to wait for its writer
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
-    with path.open("rb") as stream, Image.open(stream) as file:
+    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as file:
         yield file
 
 
-def reason(error: Exception) -> str:
+def verify_checksums(file: Image.Image) -> None:
+    """Refuse an open PNG whose pixels do not have their checksum.
+
+    Pillow looks at the other chunks alone, and takes one of twenty changed bits for other pixels.
+
+    Raises:
+        OSError: they do not.
+    """
+    if not isinstance(file, PngImagePlugin.PngImageFile) or file.fp is None:
+        return
+    stream = file.fp
+    place = stream.tell()
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+        size = int.from_bytes(head[:4], "big")
+        if head[4:] != b"IDAT":
+            stream.seek(size + 4, 1)
+            continue
+        found = zlib.crc32(stream.read(size), zlib.crc32(b"IDAT"))
+        if found != int.from_bytes(stream.read(4), "big"):
+            raise OSError("its pixels do not have their checksum")
+    stream.seek(place)
+
+
+def reason(error: BaseException) -> str:
     """What Pillow says of a file that it cannot read."""
-    unknown = isinstance(error, UnidentifiedImageError)  # its text names our stream, not the file
-    return "it is of no known format" if unknown else str(error)
+    if isinstance(error, UnidentifiedImageError):  # its text names our stream, not the file
+        return f"it is none of {', '.join(FORMATS)}"
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 @contextmanager

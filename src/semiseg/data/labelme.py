@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from semiseg.data.images import UNREADABLE
+from semiseg.data.texts import read_json
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
 
@@ -49,8 +50,8 @@ def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
         DataError: the file is no JSON, not LabelMe's, or has a shape without an area.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as JSON ({error}). Save it in LabelMe again, or remove it."
         ) from error
@@ -129,9 +130,10 @@ def _points(points: object, where: str) -> list[tuple[float, float]]:
 def _stored(mask: object, where: str) -> Image.Image:
     """The pixels of a shape that LabelMe keeps as a PNG in base64, nonzero where it is."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(str(mask), validate=True))) as file:
+        pixels = io.BytesIO(base64.b64decode(str(mask), validate=True))
+        with Image.open(pixels, formats=["PNG"]) as file:
             return Image.fromarray((np.asarray(file.convert("L")) > 0).astype(np.uint8) * 255)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{where} is a mask whose pixels cannot be read ({error}). Draw it again in LabelMe, "
             "or delete it."

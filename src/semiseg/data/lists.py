@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semiseg.data.pairs import pair
+from semiseg.data.texts import read_text
 from semiseg.errors import DataError
 from semiseg.types import Sample
 
@@ -48,8 +49,8 @@ def listed_samples(root: Path, list_file: Path) -> list[Sample]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers and texts of the lines that are neither empty nor comments."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a text file that can be read ({error}).") from error
     for number, line in enumerate(lines, 1):
         text = _COMMENT.sub("", line).strip()

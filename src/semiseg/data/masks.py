@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.images import UNREADABLE, open_image, reason
+from semiseg.data.images import UNREADABLE, open_image, reason, verify_checksums
 from semiseg.data.labelme import read_shapes
 from semiseg.data.matlab import MATLAB, read_matrix
 from semiseg.errors import DataError, SmearedMask
@@ -31,6 +31,7 @@ DRAWN = ".json"
 _KINDS: dict[Encoding, str] = {"ids": "ids", "colors": "colours", "labels": "LabelMe's shapes"}
 _NO_LABELS: Mapping[int, str] = MappingProxyType({})
 _TABLE = 1 << 16
+_CODES = 1 << 31
 _SMEARED = 256  # more codes than this in one mask is no annotation but a lossy picture
 
 
@@ -68,14 +69,35 @@ class Classes:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Classes:
-        """The inverse of `to_dict`."""
-        return cls(
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: no such classes can be.
+            LookupError: something is missing.
+            TypeError: something is of another kind.
+        """
+        found = cls(
             names=tuple(values["names"]),
             colors=tuple((int(r), int(g), int(b)) for r, g, b in values["colors"]),
             encoding=values["encoding"],
             codes=tuple(values["codes"]),
             ignored=tuple(values["ignored"]),
         )
+        count = len(found.names)
+        if not 0 < count <= MAX_CLASSES or {len(found.colors), len(found.codes)} != {count}:
+            raise ValueError(
+                f"{count} names, {len(found.colors)} colours, {len(found.codes)} codes"
+            )
+        if len(set(found.names)) < count or not all(isinstance(n, str) for n in found.names):
+            raise ValueError("the names of the classes are no different words")
+        if not all(0 <= level <= 255 for color in found.colors for level in color):
+            raise ValueError("a colour is not of 0 to 255")
+        codes = (*found.codes, *found.ignored)
+        if len(set(found.codes)) < count or not all(c in range(_CODES) for c in codes):
+            raise ValueError("the codes are no different numbers")
+        if found.encoding not in _KINDS:
+            raise ValueError(f"there is no encoding {found.encoding!r}")
+        return found
 
     def encode(
         self, codes: NDArray[np.int32], where: object, labels: Mapping[int, str] = _NO_LABELS
@@ -180,6 +202,7 @@ def read_codes(path: Path) -> Codes:
 def _read_pixels(path: Path) -> tuple[NDArray[np.int32], Encoding]:
     try:
         with open_image(path) as file:
+            verify_checksums(file)
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
                 return np.asarray(file).astype(np.int32), "ids"
@@ -268,7 +291,7 @@ def scan_mask(path: Path) -> MaskScan:
             "by resizing with interpolation. Save the original mask as PNG."
         )
     palette = {
-        c: (flat[3 * c], flat[3 * c + 1], flat[3 * c + 2]) for c in found if c < len(flat) // 3
+        c: (flat[3 * c], flat[3 * c + 1], flat[3 * c + 2]) for c in found if 0 <= c < len(flat) // 3
     }
     return MaskScan(path, encoding, found, size, palette, labels)
 

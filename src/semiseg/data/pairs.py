@@ -47,6 +47,8 @@ def by_name(files: Iterable[Path], *roots: Path) -> dict[str, Path]:
     for path in files:
         root = next(root for root in roots if path.is_relative_to(root))
         name = path.relative_to(root).with_suffix("").as_posix()
+        if len(name.splitlines()) != 1:
+            raise DataError(f"{str(path)!r} has a line break in its name. Rename it.")
         if name in found:
             raise DataError(
                 f"{found[name]} and {path} have the same name, so that it is not clear which of "
@@ -65,7 +67,14 @@ def _beside(images: Path, pictures: Mapping[str, Path], masks: list[Path]) -> li
     drawn = [p for p in drawn if p.relative_to(images).with_suffix("").as_posix() in pictures]
     if all(p.suffix.lower() == DRAWN for p in masks):
         return drawn
-    return [p for p in drawn if b'"shapes"' in p.read_bytes()]
+    return [p for p in drawn if _has_shapes(p)]
+
+
+def _has_shapes(path: Path) -> bool:
+    try:
+        return b'"shapes"' in path.read_bytes()
+    except OSError:  # who reads it as a mask will say so
+        return True
 
 
 def _match(

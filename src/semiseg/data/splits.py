@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from semiseg.data.folder import DataFolder
+from semiseg.data.texts import read_text
 from semiseg.draws import Key
 from semiseg.errors import ConfigError, DataError
 from semiseg.types import Sample
@@ -285,22 +286,23 @@ def read_list(
             refused or is not clear.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).split("\n")
     except OSError as error:
         raise ConfigError(
             f"--labels {path}: no such file can be read, and it is neither a number, a share "
             "(0.1, 10%, 1/8) nor 'all'."
         ) from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{path} is not a text file ({error}).") from error
     known, others = _Names(samples), {told: _Names(some) for told, some in refused.items()}
     chosen: dict[str, Sample] = {}
     for number, line in enumerate(lines, 1):
         words = line.strip()
-        if not words or words.startswith("#"):
-            continue
         where = f"{path}, line {number}: "
-        sample = known.find(words, where)
+        sample = known.by_name.get(line)  # as we write them, though it be like a comment
+        if sample is None and (not words or words.startswith("#")):
+            continue
+        sample = sample or known.find(words, where)
         if sample is None:
             told = [told for told, names in others.items() if names.find(words, where)]
             reason = f"{words} {told[0]}" if told else f"there is no labelled image {words}"

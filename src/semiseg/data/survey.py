@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import UnidentifiedImageError
-
 from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
 from semiseg.data.folder import SPLITS, find_samples, find_unlabeled, settle_classes
-from semiseg.data.images import IMAGE_SUFFIXES, list_files
+from semiseg.data.images import IMAGE_SUFFIXES, list_files, reason
 from semiseg.data.masks import DRAWN, Classes, MaskScan
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
 from semiseg.data.sets import find_dataset
@@ -251,18 +249,11 @@ def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskLook | Prob
         return path, scan(path)
     except DataError as error:
         if error.__cause__ is not None:
-            return path, Problem(_reason(error.__cause__), smeared=False)
-        told = str(error)
-        reason = told.removeprefix(str(path)).lstrip(" ,").rstrip(".")
-        return path, Problem(reason, smeared=isinstance(error, SmearedMask))
+            return path, Problem(reason(error.__cause__), smeared=False)
+        told = str(error).removeprefix(str(path)).lstrip(" ,").rstrip(".")
+        return path, Problem(told, smeared=isinstance(error, SmearedMask))
     except Exception as error:
-        return path, Problem(_reason(error), smeared=False)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "is no image of a known format"
-    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        return path, Problem(reason(error), smeared=False)
 
 
 def _settle(

@@ -22,6 +22,13 @@ def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
     if fault:
         return fault
     size = file.size
+    # Pillow leaves black what no strip or tile holds.
+    parts = [tile[1] or (0, 0, 0, 0) for tile in file.tile]
+    if sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in parts) < size[0] * size[1]:
+        return (
+            f"is damaged: it has {size[0]} x {size[1]} pixels by its header, and holds fewer. "
+            "Replace the file or remove it."
+        )
     try:
         file.seek(1)
     except EOFError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg.deliver.tables import percent
+from semiseg.deliver.tables import markdown, percent
 
 _HEAD = """---
 library_name: semiseg
@@ -43,12 +43,14 @@ def card(about: Mapping[str, Any]) -> str:
     """
     classes, network = about["classes"], about["network"]
     names = classes["names"]
-    parts = [_HEAD.format(count=len(names), method=about.get("method", "an unknown method"))]
+    parts = [
+        _HEAD.format(count=len(names), method=markdown(about.get("method", "an unknown method")))
+    ]
     parts.append(_training(about))
     if about.get("per_class"):
         parts.append(_scores(about))
     listed = "".join(
-        f"| {i} | {name} | `#{r:02x}{g:02x}{b:02x}` |\n"
+        f"| {i} | {markdown(name)} | `#{r:02x}{g:02x}{b:02x}` |\n"
         for i, (name, (r, g, b)) in enumerate(zip(names, classes["colors"], strict=True))
     )
     parts.append(f"## Classes\n\n| index | name | colour |\n|---|---|---|\n{listed}")
@@ -67,14 +69,14 @@ def _training(about: Mapping[str, Any]) -> str:
     network, split = about["network"], about.get("split", {})
     images = split.get("images", {})
     rows = {
-        "Method": about.get("method"),
-        "Network": f"{network['encoder']}, {network['decoder']}",
-        "Steps": about.get("steps"),
+        "Method": _told(about.get("method")),
+        "Network": markdown(f"{network['encoder']}, {network['decoder']}"),
+        "Steps": _told(about.get("steps")),
         "Labelled images": _listed(images.get("labeled"), split.get("labeled")),
         "Unlabelled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
         "Validation images": _listed(images.get("val"), split.get("val")),
-        "Released": f"the {about['which']}" if "which" in about else None,
-        "semiseg": about.get("semiseg"),
+        "Released": _told(f"the {about['which']}" if "which" in about else None),
+        "semiseg": _told(about.get("semiseg")),
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
     note = "\n\nA hash is that of the sorted names of the images.\n" if images else "\n"
@@ -82,12 +84,16 @@ def _training(about: Mapping[str, Any]) -> str:
 
 
 def _listed(count: int | None, digest: str | None) -> str | None:
-    return None if count is None else f"{count} (`{digest}`)"
+    return None if count is None else markdown(f"{count} ({digest})")
+
+
+def _told(value: object) -> str | None:
+    return None if value is None else markdown(value)
 
 
 def _scores(about: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"| {name} | {percent(values['iou'])} | {percent(values['precision'])} "
+        f"| {markdown(name)} | {percent(values['iou'])} | {percent(values['precision'])} "
         f"| {percent(values['recall'])} |\n"
         for name, values in about["per_class"].items()
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-import yaml
-
+from semiseg.data.texts import read_yaml
+from semiseg.engine.run_folder import read_scores
 from semiseg.errors import RunError
 from semiseg.evaluation.intervals import Interval, mean_interval, ratio_interval
 
@@ -141,13 +140,13 @@ def read_records(folder: Path) -> list[Record]:
     found = []
     for scores in sorted(folder.glob("*/scores.json")):
         try:
-            config = yaml.safe_load((scores.parent / "config.yaml").read_text(encoding="utf-8"))
-            content = json.loads(scores.read_text(encoding="utf-8"))
-            found.append(Record(config["method"], config["labels"], int(config["seed"]), content))
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            config = read_yaml(scores.parent / "config.yaml")
+            told = (str(config["method"]), str(config["labels"]), int(config["seed"]))
+            found.append(Record(*told, read_scores(scores)))
+        except (OSError, ValueError, LookupError, TypeError, RunError) as error:
             raise RunError(
-                f"The run in {scores.parent} cannot be read ({error}). Remove that folder to "
-                "train it anew."
+                f"The run in {scores.parent} cannot be read ({error}). Remove that folder to train "
+                "it anew."
             ) from error
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from semiseg._version import __version__
+from semiseg.data.texts import read_yaml
 from semiseg.engine.train import train
 from semiseg.errors import ConfigError, RunError, nearest
 from semiseg.plan import STEPS
@@ -152,8 +153,8 @@ def read(out: Path) -> Shared | None:
             )
         return None
     try:
-        return Shared(**yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as error:
+        return Shared(**read_yaml(file))
+    except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"{file} cannot be read ({error}). Restore it, or start another comparison with "
             "another --out."

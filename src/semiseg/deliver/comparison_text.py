@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from semiseg.data import findings
+from semiseg.deliver import tables
 from semiseg.deliver.comparison import BASELINE, SCORES, Row
 from semiseg.deliver.tables import percent
 from semiseg.evaluation.intervals import Interval
@@ -37,11 +38,8 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
         [row.labels, row.method, *(_signed(row.class_gains.get(n)) for n in names)]
         for row in compared
     ]
-    hashes = [
-        [row.labels, row.method, *(", ".join(f"`{h}`" for h in row.hashes(n)) for n in _LISTS)]
-        for row in rows
-    ]
-    shared = ", ".join(f"{k} {v}" for k, v in settings.items() if v is not None)
+    hashes = [[row.labels, row.method, *(", ".join(row.hashes(n)) for n in _LISTS)] for row in rows]
+    shared = ", ".join(tables.markdown(f"{k} {v}") for k, v in settings.items() if v is not None)
     said = [f"- {sentence}" for row in rows for sentence in statements(row)]
     parts = [
         "# Comparison",
@@ -145,5 +143,7 @@ def _bounds(found: Interval | None) -> list[float | None]:
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *cells])
+    cells = [[tables.markdown(cell) for cell in row] for row in [head, *rows]]
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [cells[0], ["---"] * len(head), *cells[1:]]
+    )

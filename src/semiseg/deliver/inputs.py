@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from semiseg.data.texts import read_text
 from semiseg.errors import DataError
 
 
@@ -32,12 +33,13 @@ def find_images(images: Path, out: Path) -> dict[str, Path]:
     elif images.suffix.lower() == ".txt" and images.is_file():
         files = _listed(images)
         root = _shared(files)
-    elif images.exists():
+    elif images.is_file():
         root, files = images.parent, [images]
     elif glob.has_magic(str(images)):
         root, files = _matching(images, IMAGE_SUFFIXES)
     else:
-        raise DataError(f"There is no file or folder {images}.")
+        strange = "is neither a file nor a folder" if images.exists() else "does not exist"
+        raise DataError(f"{images} {strange}. Name an image, a folder, a pattern or a list.")
     if out.resolve() != root.resolve():  # results of an earlier call are no images to segment
         inside = out.resolve()
         files = [f for f in files if not f.resolve().is_relative_to(inside)]
@@ -68,6 +70,8 @@ def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path
     parts = pattern.parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
+    if ".." in parts[fixed:]:  # results would leave the output folder
+        raise DataError(f"The pattern {pattern} goes back by '..' behind a wildcard. Write it out.")
     found = sorted(root.glob("/".join(parts[fixed:])))
     files = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
     if not files:
@@ -78,8 +82,8 @@ def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path
 def _listed(path: Path) -> list[Path]:
     """The images of a text file, absolute and without `..`, so that names stay below a folder."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).split("\n")
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a text file that can be read ({error}).") from error
     files = []
     for number, line in enumerate(lines, 1):

@@ -46,7 +46,7 @@ class Model(Predictor, ModelHubMixin):
         """Write `model.safetensors` and `model.json`; the client writes the rest."""
         from semiseg.model.release import save_release
 
-        known = {"format", "semiseg", "network", "size", "range", "classes"}
+        known = {"format", "semiseg", "network", "size", "range", "classes", "sha256"}
         r = self.release
         about = {k: v for k, v in r.about.items() if k not in known}
         save_release(save_directory, r.network, r.classes, r.size, r.value_range, r.tensors, about)

@@ -55,6 +55,8 @@ class OnnxModel(Predictor):
 
 def _open(path: Path, accelerator: str) -> tuple[Any, dict[str, Any]]:
     """The session of onnxruntime, and what the file says of the model."""
+    from semiseg.model.about import read_about
+
     try:
         import onnxruntime
     except ImportError as error:
@@ -73,12 +75,18 @@ def _open(path: Path, accelerator: str) -> tuple[Any, dict[str, Any]]:
     chosen = kinds[::-1] if kind == "auto" else [kind]
     try:
         session = onnxruntime.InferenceSession(path, providers=[_PROVIDERS[k] for k in chosen])
-        about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
-    except KeyError as error:
-        raise RunError(
-            f"{path} was not exported by semiseg: it does not say which classes it knows. Export "
-            "the run again."
-        ) from error
+        told = session.get_modelmeta().custom_metadata_map.get(METADATA)
+        if told is None:
+            raise RunError(
+                f"{path} was not exported by semiseg: it does not say which classes it knows. "
+                "Export the run again."
+            )
+        about = json.loads(told)
+        read_about(about)
+        if about["stride"] not in range(1, 1024):
+            raise ValueError(f"the stride {about['stride']} is no number of pixels")
+    except RunError:
+        raise
     except Exception as error:  # onnxruntime raises many kinds
         raise RunError(f"{path} cannot be read ({error}). Export the run again.") from error
     return session, about

@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 def samples_of(run: Path) -> tuple[list[Sample], list[Sample]]:
     """The labelled images and those of `val`; none where the run or its data cannot be read."""
-    import yaml
-
     from semiseg.data.folder import find_samples
     from semiseg.data.splits import read_list
+    from semiseg.data.texts import read_yaml
 
     try:
-        data = Path(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"])
+        data = Path(read_yaml(run / "config.yaml")["data"])
         train, val = (find_samples(data, split)[0] for split in ("train", "val"))
         labeled = read_list(run / "split" / "labeled.txt", train)
         held = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
-    except (SemisegError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (SemisegError, OSError, ValueError, KeyError, TypeError):
         return [], []
     return labeled, held

@@ -55,7 +55,7 @@ def split(
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             file = folder / f"{name}.txt"
-            if file.exists() and file.read_text(encoding="utf-8") != text:
+            if file.exists() and file.read_bytes() != text.encode():
                 raise RunError(f"{file} holds another list. Choose another --out.")
         for name, text in texts.items():
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")

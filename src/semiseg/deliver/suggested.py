@@ -40,11 +40,15 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
             for path in (image, mask):
                 path.parent.mkdir(parents=True, exist_ok=True)
             if not image.exists() or not image.samefile(one.image):
+                _own(image)
                 shutil.copyfile(one.image, image)
+            _own(mask)
             drawn = classes.to_image(model.predict(one.image).mask)
-            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask)
+            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask, "PNG")
             samples.append(Sample(one.name, image, mask))
         text = yaml.safe_dump(_spelled(classes), sort_keys=False, allow_unicode=True)
+        for name in ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png"):
+            _own(out / name)
         (out / "classes.yaml").write_text(text, encoding="utf-8")
         lines = "".join(f"{one.image.absolute()}\n" for one in chosen)
         (out / "suggested.txt").write_text(lines, encoding="utf-8")
@@ -52,6 +56,12 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
         draw_samples(samples[:_SHOWN], classes, model.value_range).save(out / "suggested.png")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+
+
+def _own(path: Path) -> None:
+    """Remove a link in the place of a file, or what it leads to would be written."""
+    if path.is_symlink():
+        path.unlink()
 
 
 def drawable(classes: Classes) -> Classes:

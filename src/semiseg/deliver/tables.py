@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +97,12 @@ def _reliability_table(found: Mapping[str, Any]) -> str:
     text = findings.table(["pixels kept, %", "accuracy, %", "confidence from"], rows)
     errors = [f"{k} {percent(v['ece'])} %" for k, v in found.items() if k != "agree"]
     return f"{text}\ncalibration error: {', '.join(errors)}"
+
+
+def markdown(text: object) -> str:
+    """A stranger's word in Markdown: one line of text, in a table or not, and no markup."""
+    escaped = html.escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escaped)
 
 
 def percent(score: float | None) -> str:

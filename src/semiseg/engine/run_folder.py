@@ -23,7 +23,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +34,7 @@ import yaml
 from semiseg._version import __version__
 from semiseg.data.masks import Classes
 from semiseg.data.splits import Split, list_hash
+from semiseg.data.texts import read_json, read_text, read_yaml
 from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.errors import RunError
@@ -46,6 +47,15 @@ SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 _CLASSES = "classes.json"
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "method": str,
+    "labels": int,
+    "steps": int,
+    "seconds": (int, float),
+    "miou": dict,
+    "per_class": dict,
+    "split": dict,
+}
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 
 
@@ -123,9 +133,9 @@ def _read_settings(out: Path) -> dict[str, Any]:
     """The contents of `config.yaml`, if this version wrote it."""
     file = out / CONFIG
     try:
-        text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = read_text(file)
+        content = read_yaml(file)
+    except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read ({error}). Start the run anew.") from error
     writer = text.partition("\n")[0].removeprefix("# semiseg ").strip()
     if writer != __version__ or not isinstance(content, dict):
@@ -140,7 +150,28 @@ def finished(out: Path) -> dict[str, Any] | None:
     """The scores of a finished run, or None."""
     if not (out / SCORES).is_file():
         return None
-    scores: dict[str, Any] = json.loads((out / SCORES).read_text(encoding="utf-8"))
+    return read_scores(out / SCORES)
+
+
+def read_scores(file: Path) -> dict[str, Any]:
+    """The contents of `scores.json`, or as much of it as a comparison needs.
+
+    Raises:
+        RunError: it cannot be read, or does not hold scores.
+    """
+    try:
+        scores: dict[str, Any] = read_json(file)
+        for name, kind in _KINDS.items():
+            if not isinstance(scores[name], kind):
+                raise TypeError(f"its {name} is {scores[name]!r}")
+        found = [scores["miou"][name] for name in ("last", "best", "released")]
+        found += [values["iou"] for values in scores["per_class"].values()]
+        if not all(isinstance(score, (int, float, type(None))) for score in found):
+            raise TypeError("a score is no number")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{file} cannot be read ({error}). Remove it and go on with --resume, or train anew."
+        ) from error
     return scores
 
 
@@ -151,20 +182,27 @@ def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, i
         RunError: the images or the classes are not those that the run began with.
     """
     known = out / "split" / _CLASSES
-    if not known.is_file() or json.loads(known.read_text(encoding="utf-8")) != classes.to_dict():
+    if _stored(known, read_json) != classes.to_dict():
         raise RunError(
             f"The classes are no longer those of {known}: masks or the file that names the classes "
             "were changed since the run began. Restore them, or start a new run."
         )
     for name, samples in split.lists().items():
         file = out / "split" / f"{name}.txt"
-        before = file.read_text(encoding="utf-8") if file.is_file() else ""
-        if before != _listed(samples):
+        if _stored(file, read_text) != _listed(samples):
             raise RunError(
                 f"The {name} images are no longer those of {file}: images or masks were added or "
                 "removed since the run began. Restore them, or start a new run."
             )
     return newest_intact(out / CHECKPOINTS) or (None, 0)
+
+
+def _stored(file: Path, read: Callable[[Path], object]) -> object:
+    """What a file of the run holds, if it is there and intact."""
+    try:
+        return read(file)
+    except (OSError, ValueError):
+        return None
 
 
 def held_out(out: Path, init: Path | None, resume: bool) -> list[str]:
@@ -173,7 +211,10 @@ def held_out(out: Path, init: Path | None, resume: bool) -> list[str]:
     file = None if before is None else Path(before) / "split" / "val.txt"
     if file is None or not file.is_file():
         return []
-    return file.read_text(encoding="utf-8").splitlines()
+    try:
+        return read_text(file).split("\n")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}). Restore it, or start anew.") from error
 
 
 def create(

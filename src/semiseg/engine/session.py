@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from argparse import ArgumentError
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import Progress
@@ -33,7 +35,7 @@ from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import TrainingModule
 from semiseg.engine.run_folder import CHECKPOINTS
 from semiseg.engine.table import Table
-from semiseg.errors import ConfigError, DataError, nearest
+from semiseg.errors import ConfigError, DataError, RunError, nearest
 from semiseg.evaluation.inference import Scene, Scenes
 from semiseg.methods import method_class
 from semiseg.methods.base import Method
@@ -95,6 +97,29 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
                 if known
                 else f"The method {learner.name} has no settings, but '{name}' was given."
             )
+
+
+def check_kinds(
+    function: Callable[..., Any], settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Refuse settings of a run's `config.yaml` that are of another kind than the parameters.
+
+    Raises:
+        ConfigError: there is no such method.
+        RunError: one is of another kind.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(function, skip={"options"})
+    learner = method_class(str(settings["method"]))
+    parser.add_class_arguments(learner, skip={"student"})
+    own = method_settings(learner)
+    try:
+        parser.parse_object({**settings, **{k: v for k, v in options.items() if k in own}})
+    except ArgumentError as error:
+        raise RunError(
+            f"{settings['out']}/config.yaml is damaged ({' '.join(str(error).split())}). Restore "
+            "it, or start a new run with another --out."
+        ) from error
 
 
 def method_settings(learner: type[Method]) -> dict[str, Any]:
@@ -235,9 +260,7 @@ def validation_loader(
 ) -> DataLoader[Scene]:
     """The loader of this process's part of the validation images, one at a time."""
     scenes = Scenes(split.val[place.rank :: place.world], classes, s.size, s.range)
-    return DataLoader(
-        scenes, batch_size=None, num_workers=s.workers, worker_init_fn=ignore_signals
-    )
+    return DataLoader(scenes, batch_size=None, num_workers=s.workers, worker_init_fn=ignore_signals)
 
 
 def diagnostics(

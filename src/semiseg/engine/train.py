@@ -153,6 +153,7 @@ def train(
         meant = {k: v for k, v in options.items() if k not in own or v != own[k]}
         settings["budget"] = None  # it was spent on the plan that the run began with
         settings, options = run_folder.resumed_settings(settings, defaults, meant)
+        session.check_kinds(train, settings, options)
     return _train(SimpleNamespace(**settings), options, overwrite, resume)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,14 @@ from torch import Tensor
 
 from semiseg._version import __version__
 from semiseg.data.masks import Classes
+from semiseg.data.texts import read_json
 from semiseg.errors import ConfigError, RunError
+from semiseg.model.about import read_about
 from semiseg.model.network import Network, rebuild
 
 FORMAT = 1
 _NETWORK = "network."
+_SUM = "sha256"  # of the weights; models of the first versions lack it
 
 
 class Release(NamedTuple):
@@ -83,6 +87,7 @@ def save_release(
         "size": size,
         "range": value_range,
         "classes": classes.to_dict(),
+        _SUM: _checksum(folder / "model.safetensors"),
         **about,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -155,21 +160,22 @@ def load_release(folder: Path) -> Release:
                 "of a finished `semiseg train`."
             )
     try:
-        about = json.loads(about_file.read_text(encoding="utf-8"))
+        about = read_json(about_file)
         if about["format"] != FORMAT:
             raise RunError(
                 f"{about_file} has format {about['format']}, written by semiseg "
                 f"{about.get('semiseg')}; this is {__version__}, which reads format {FORMAT}. "
                 "Use that version, or train again."
             )
+        classes, size, value_range, _ = read_about(about)
+        if _SUM in about and about[_SUM] != _checksum(weights_file):
+            raise ValueError(f"{weights_file.name} is not as it was written with {about_file.name}")
         tensors = load_file(weights_file)
         network = rebuild(about["network"])
         network.load_state_dict(
             {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
         )
-        classes = Classes.from_dict(about["classes"])
-        size = int(about["size"])
-        value_range = None if about["range"] is None else (about["range"][0], about["range"][1])
+        _check_prototypes(network, tensors)
     except RunError:
         raise
     except Exception as error:  # a damaged file can fail in many ways
@@ -179,3 +185,18 @@ def load_release(folder: Path) -> Release:
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
     network.to(memory_format=torch.channels_last).eval()
     return Release(network, classes, size, value_range, rest, about)
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_prototypes(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if the prototypes are not those of the network."""
+    shape = (network.classes, network.spec.get("representation_dim"))
+    prototypes, seen = tensors.get("prototypes"), tensors.get("seen")
+    if prototypes is not None and (prototypes.shape != shape or seen is None):
+        raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
+    if seen is not None and (seen.shape != shape[:1] or seen.dtype != torch.bool):
+        raise ValueError("`seen` does not say of each class whether it has a prototype")

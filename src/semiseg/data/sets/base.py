@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from semiseg.data.images import IMAGE_SUFFIXES, list_files
 from semiseg.data.masks import Classes, Color
+from semiseg.data.texts import read_text
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
@@ -116,8 +117,8 @@ def read_names(path: Path) -> list[str]:
         DataError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a list of names ({error}).") from error
     return [line.split()[0] for line in lines if line.strip()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,16 @@ from PIL import Image
 from semiseg.data.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.scan_cache import cache_folder
 from semiseg.data.sets.base import DataSet
+from semiseg.data.texts import read_json
 from semiseg.errors import ConfigError, DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
+_NUMBERS = {
+    "images": ("id", "height", "width"),
+    "annotations": ("image_id", "category_id"),
+    "categories": ("id",),
+}
+_PIXELS = 2**28  # as many as no image has that Pillow opens
 _SPLITS = {"train": ("train", "default"), "val": ("val", "valid"), "test": ("test",)}
 
 
@@ -101,11 +107,26 @@ def _read(file: Path) -> dict[str, Any]:
 @lru_cache(maxsize=3)  # one a split: COCO's own takes seconds to parse
 def _parsed(file: Path, _changed: int) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
-        found = {key: list(content[key]) for key in ("images", "annotations", "categories")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} cannot be read as COCO's JSON of instances ({error}).") from error
-    return found
+        content = read_json(file)
+        for key, names in _NUMBERS.items():
+            for entry in content[key]:
+                entry.update({name: int(entry[name]) for name in names})
+        for entry in content["images"]:
+            name = Path(entry["file_name"])
+            if name.is_absolute() or ".." in name.parts:
+                raise ValueError(f"{name} lies outside of the folder")
+            if (
+                not 0
+                < min(entry["height"], entry["width"])
+                <= _PIXELS // max(entry["height"], entry["width"])
+            ):
+                raise ValueError(f"{name} has {entry['width']} x {entry['height']} pixels")
+        return {key: list(content[key]) for key in _NUMBERS}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{file} cannot be read as COCO's JSON of instances ({type(error).__name__}: {error}). "
+            "Export it again."
+        ) from error
 
 
 def _categories(root: Path) -> dict[int, str]:

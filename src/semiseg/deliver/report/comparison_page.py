@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from semiseg.data.texts import read_json, read_yaml
 from semiseg.deliver import comparison_settings
 from semiseg.deliver.comparison import BASELINE, Row, make_rows, read_records
 from semiseg.deliver.comparison_plot import make_figure
@@ -38,9 +36,9 @@ def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
     shared = comparison_settings.read(folder)
     if not rows or shared is None:
         raise RunError(f"{folder} holds no finished run of a comparison. Go on with it first.")
-    failed = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))["failed"]
+    failed = read_json(folder / COMPARISON)["failed"]
     runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
-    settings = yaml.safe_load((runs[0] / CONFIG).read_text(encoding="utf-8"))
+    settings = read_yaml(runs[0] / CONFIG)
     reports = {
         run.name: Path(os.path.relpath(run / NAME, target.parent)).as_posix()
         for run in runs

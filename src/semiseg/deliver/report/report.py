@@ -7,6 +7,9 @@ from typing import Any
 
 from semiseg.errors import RunError
 
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What comes of files in which something is missing, or is of another kind."""
+
 
 def report(
     run: Path, *, out: Path | None = None, data: Path | None = None, accelerator: str = "auto"
@@ -33,12 +36,18 @@ def report(
 
     folder = Path(run)
     target = folder / NAME if out is None else Path(out)
-    with quiet_style():
-        if (folder / COMPARISON).is_file():
-            page = _render("comparison.html", comparison_page(folder, target))
-        else:
-            values = run_page(read_run(folder), None if data is None else Path(data), accelerator)
-            page = _render("run.html", values)
+    try:
+        with quiet_style():
+            if (folder / COMPARISON).is_file():
+                page = _render("comparison.html", comparison_page(folder, target))
+            else:
+                moved = None if data is None else Path(data)
+                page = _render("run.html", run_page(read_run(folder), moved, accelerator))
+    except DAMAGE as error:
+        raise RunError(
+            f"A file of {folder} is damaged ({type(error).__name__}: {error}). Restore it, or "
+            "train anew."
+        ) from error
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, page)
@@ -78,8 +87,10 @@ def _render(template: str, values: dict[str, Any]) -> str:
     )
     room.filters["percent"] = percent
     script = (here / "script.js").read_text(encoding="utf-8")
-    room.globals["script"] = Markup(script)
-    room.globals["style"] = Markup((here / "style.css").read_text(encoding="utf-8"))
+    style = (here / "style.css").read_text(encoding="utf-8")
+    # Both are our own files, and no words of a stranger are in them.
+    room.globals["script"] = Markup(script)  # nosec B704
+    room.globals["style"] = Markup(style)  # nosec B704
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     room.globals["script_hash"] = f"sha256-{digest}"
     return room.get_template(template).render(values)

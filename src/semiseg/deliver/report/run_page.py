@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
 from PIL import Image
 
+from semiseg.data.texts import read_json, read_yaml
 from semiseg.deliver.report import commands
 from semiseg.deliver.report.figures import Picture, draw_confusion, draw_lines, photo, svg
 from semiseg.deliver.tables import percent
 from semiseg.engine.diagnostics import DIAGNOSTICS
-from semiseg.engine.run_folder import CONFIG, CONFUSION, PLAN, SCORES
+from semiseg.engine.run_folder import CONFIG, CONFUSION, PLAN, SCORES, read_scores
 from semiseg.errors import DataError, RunError
 from semiseg.methods import method_class
 
@@ -79,15 +78,15 @@ def read_run(folder: Path) -> Stored:
     try:
         return Stored(
             folder,
-            _json(folder / SCORES),
-            yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
-            _json(folder / "model.json"),
+            read_scores(folder / SCORES),
+            read_yaml(folder / CONFIG),
+            read_json(folder / "model.json"),
             _read_curves(folder / "metrics.csv"),
             _read_confusion(folder / CONFUSION),
-            _json(looks)["looks"] if looks.is_file() else [],
-            yaml.safe_load(plan.read_text(encoding="utf-8"))["plan"] if plan.is_file() else [],
+            read_json(looks)["looks"] if looks.is_file() else [],
+            read_yaml(plan)["plan"] if plan.is_file() else [],
         )
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it anew.") from error
 
 
@@ -154,10 +153,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _json(file: Path) -> Any:  # noqa: ANN401 - whatever it holds
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _read_curves(file: Path) -> Curves:

@@ -1,0 +1,320 @@
+"""What comes from a stranger runs nothing, and nothing that is written leaves its folder."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import semiseg
+from semiseg.cli import main
+from semiseg.data.masks import Classes
+from semiseg.data.sets import DATASETS
+from semiseg.data.texts import read_yaml
+from semiseg.deliver.card import card
+from semiseg.deliver.inputs import find_images
+from semiseg.deliver.load import load
+from semiseg.deliver.predict import predict
+from semiseg.deliver.run_data import samples_of
+from semiseg.deliver.suggest import suggest
+from semiseg.engine.checkpoint import SafeCheckpointIO
+from semiseg.errors import ConfigError, DataError, RunError
+from semiseg.model.encoders import load_weights
+from semiseg.model.network import Network
+
+SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
+
+
+class Evil:
+    """Its pickle makes a file when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def test_the_trap_works(tmp_path):
+    pickle.loads(pickle.dumps(Evil(tmp_path / "made")))
+    assert (tmp_path / "made").is_dir()
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "weights", "model", "raw"])
+def test_a_pickle_is_never_run(tmp_path, where, css_release):
+    made, file = tmp_path / "made", tmp_path / "evil.pth"
+    torch.save({"state_dict": Evil(made)}, file)
+    if where == "raw":
+        file.write_bytes(pickle.dumps(Evil(made)))
+    if where == "checkpoint":
+        with pytest.raises(pickle.UnpicklingError):
+            SafeCheckpointIO().load_checkpoint(file)
+    elif where == "model":
+        run = shutil.copytree(css_release, tmp_path / "run")
+        shutil.copy(file, run / "model.safetensors")
+        with pytest.raises(RunError, match=re.escape(str(run))):
+            load(run, "cpu")
+    else:
+        encoder = Network(2, "lcnet_035", "fpn", weights="none").encoder
+        with pytest.raises(ConfigError, match=re.escape(str(file))):
+            load_weights(encoder, "tu-lcnet_035", str(file))
+    assert not made.exists()
+
+
+TAGS = [
+    "!!python/object/apply:os.mkdir ['{}']",
+    "!!python/object/new:os.mkdir ['{}']",
+    "!!python/name:os.mkdir ''",
+    "!!python/module:os ''",
+    "[!!python/object/apply:os.mkdir ['{}']]",
+]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("where", ["classes", "config", "run", "comparison"])
+def test_yaml_makes_plain_values_alone(tmp_path, tiny_folder, capsys, tag, where):
+    made = tmp_path / "made"
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    run = tmp_path / "run"
+    run.mkdir()
+    told = tag.format(made)
+    words = ["train", data, "--out", run, "--weights", "none", "--accelerator", "cpu"]
+    if where == "classes":
+        (data / "classes.yaml").write_text(f"classes: {told}\n")
+    elif where == "config":
+        (tmp_path / "c.yaml").write_text(f"method: {told}\n")
+        words += ["--config", tmp_path / "c.yaml"]
+    elif where == "run":
+        (run / "config.yaml").write_text(f"# semiseg {semiseg.__version__}\nmethod: {told}\n")
+        words += ["--resume"]
+    else:
+        (run / "settings.yaml").write_text(f"varied: {told}\n")
+        (run / "comparison.yaml").write_text(f"varied: {told}\n")
+        words[0] = "compare"
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    assert stop.value.code == 2
+    assert not made.exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_aliases_that_would_fill_the_memory_are_refused(tmp_path):
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    (tmp_path / "x.yaml").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="aliases"):
+        read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "y.yaml").write_text("a: &a [1, 2]\nb: *a\n")
+    assert read_yaml(tmp_path / "y.yaml") == {"a": [1, 2], "b": [1, 2]}
+    (tmp_path / "z.yaml").write_text("&a [*a]")
+    with pytest.raises(ValueError, match="aliases"):
+        read_yaml(tmp_path / "z.yaml")
+
+
+def test_the_sources_hold_none_of_what_runs_a_strangers_words():
+    banned = re.compile(
+        r"\b(pickle|marshal|shelve|dill|cloudpickle|joblib)\b|(?<![.\w])(eval|exec)\(|"
+        r"yaml\.(load|unsafe_load|full_load)\(|weights_only=False|allow_pickle=True|"
+        r"os\.system|shell=True|trust_remote_code"
+    )
+    for path in SOURCES:
+        code = re.sub(r'"""[\s\S]*?"""|#.*', "", path.read_text())
+        assert not banned.search(code), (path, banned.search(code))
+        assert code.count("torch.load(") == code.count("weights_only=True"), path
+
+
+# --- run folders
+
+
+def test_lists_of_a_run_lead_nowhere(tmp_path, reported):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (9, 9)).save(secret)
+    run = shutil.copytree(reported.run, tmp_path / "run")
+    for line in (str(secret), "../../secret.png", "..\\..\\secret", "/etc/passwd", "val/../../x"):
+        for name in ("val", "labeled"):
+            (run / "split" / f"{name}.txt").write_text(f"{line}\n")
+        assert samples_of(run) == ([], [])
+
+
+def test_the_images_of_a_list_of_a_data_folder_stay_in_it(tmp_path, tiny_folder):
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    shutil.copy(next((data / "unlabeled").rglob("*.jpg")), tmp_path / "out.jpg")
+    for line in ("../out.jpg", str(tmp_path / "out.jpg"), "train/../../out.jpg", "..\\out.jpg"):
+        (data / "train.txt").write_text(f"{line}\n")
+        assert not semiseg.check(data).ok
+    listing = data / "annotations" / "instances_train.json"
+    listing.parent.mkdir()
+    (data / "train.txt").unlink()
+    for name in ("../out.jpg", str(tmp_path / "out.jpg")):
+        image = {"id": 1, "file_name": name, "width": 64, "height": 48}
+        content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+        listing.write_text(json.dumps(content))
+        with pytest.raises(DataError, match="outside"):
+            DATASETS["coco"].samples(data, "train")
+
+
+def test_a_model_that_is_a_link_is_read_as_what_it_is(tmp_path, css_release):
+    run = shutil.copytree(css_release, tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    (run / "model.safetensors").symlink_to("/etc/passwd")
+    with pytest.raises(RunError, match=re.escape(str(run))):
+        load(run, "cpu")
+
+
+def changed(path, *keys, to):
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("keys", "to"),
+    [
+        (("size",), 10**9),
+        (("size",), "48"),
+        (("network", "classes"), 10**9),
+        (("network", "representation_dim"), 10**12),
+        (("network", "crop"), -1),
+        (("network", "encoder"), "hf-hub:somebody/evil"),
+        (("network", "encoder"), "../../evil"),
+        (("network", "decoder"), "__class__"),
+        (("network", "std"), [0, 0, 0]),
+        (("network", "mean"), [float("nan")] * 3),
+        (("classes", "names"), ["a"]),
+        (("classes", "names"), [["a"]] * 6),
+        (("classes", "codes"), [0, 0, 0, 0, 0, 0]),
+        (("classes", "codes"), [-1, 1, 2, 3, 4, 5]),
+        (("classes", "encoding"), "python"),
+        (("range",), [5, 5]),
+        (("sha256",), "0" * 64),
+        (("format",), "x"),
+    ],
+)
+def test_a_model_json_that_cannot_be_meant_is_refused(tmp_path, css_release, keys, to):
+    run = shutil.copytree(css_release, tmp_path / "run")
+    changed(run / "model.json", *keys, to=to)
+    with pytest.raises(RunError, match=re.escape(str(run))):
+        load(run, "cpu")
+
+
+def test_the_metadata_of_an_onnx_file_are_checked(tmp_path, plain_release):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    whole = semiseg.export(plain_release, out=tmp_path / "m.onnx").path
+    told = [
+        ("size", 10**9),
+        ("stride", 0),
+        ("classes", {"names": ["a"]}),
+        ("network", None),
+        ("range", "x"),
+    ]
+    for key, value in [*told, (None, "not json"), (None, "[" * 9000)]:
+        model = onnx.load(whole)
+        entry = next(p for p in model.metadata_props if p.key == "semiseg")
+        entry.value = value if key is None else json.dumps({**json.loads(entry.value), key: value})
+        onnx.save(model, tmp_path / "evil.onnx")
+        with pytest.raises(RunError, match=r"evil\.onnx"):
+            load(tmp_path / "evil.onnx")
+
+
+# --- where results go
+
+
+def tree(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def test_no_pattern_list_or_name_leads_out_of_the_output_folder(tmp_path, plain_release):
+    photos = tmp_path / "in" / "photos" / "a"
+    photos.mkdir(parents=True)
+    names = ("..\\..\\up.png", "..up.png", "....png", "%2e%2e%2fup.png", "~root.png", "C:up.png")
+    for i, name in enumerate(names):
+        Image.fromarray(np.full((8, 9, 3), i * 20, np.uint8)).save(photos / name, "PNG")
+    Image.new("RGB", (9, 8)).save(tmp_path / "in" / "side.png")
+    before = tree(tmp_path / "in")
+    out = tmp_path / "in" / "deep" / "out"
+    for pattern in ("photos/*/../../*.png", "*/../side.png"):
+        with pytest.raises(DataError, match=r"'\.\.' behind a wildcard"):
+            find_images(tmp_path / "in" / pattern, out)
+    (tmp_path / "list.txt").write_text(f"{photos}/../../side.png\nin/photos/a/{names[0]}\n")
+    for images in (photos, tmp_path / "list.txt", photos / "*.png", photos / "../a"):
+        kinds = {"overlay": True, "confidence": True}
+        predict(plain_release, images, out=out, accelerator="cpu", **kinds)
+        suggest(plain_release, images, out=tmp_path / "in" / "deep" / "s", overwrite=True)
+    assert tree(out)
+    assert [n for n in tree(tmp_path / "in") if not n.startswith("deep")] == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "list.txt"]
+
+
+def test_suggest_writes_through_no_link(tmp_path, plain_release):
+    """A folder of suggestions from a stranger may hold links to one's own files."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    Image.effect_noise((40, 40), 90).save(photos / "a.png")
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    for name in ("train/masks/a.png", "train/images/a.png", "classes.yaml", "suggested.csv"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).symlink_to(mine)
+    suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
+    assert mine.read_text() == "mine"
+
+
+# --- pages
+
+
+def test_names_of_a_stranger_are_text_in_the_card(css_release):
+    about = json.loads((css_release / "model.json").read_text())
+    evil = "<script>alert(1)</script>|x|\n# big [a](javascript:alert(1)) `x` <img src=x>"
+    about["classes"]["names"][0] = evil
+    about["method"] = evil
+    score = {"iou": 1.0, "precision": 1.0, "recall": 1.0}
+    about |= {"per_class": {evil: score}, "miou": {"released": 1.0}, "which": evil}
+    page = card(about)
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "\n# big" not in page
+    assert not re.search(r"(?<!\\)\]\(javascript", page)
+    rows = [line for line in page.splitlines() if line.startswith("| 0 |")]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 4
+
+
+def test_names_of_a_stranger_are_text_in_the_markdown_of_a_comparison(compared):
+    from semiseg.deliver.comparison import make_rows, read_records
+    from semiseg.deliver.comparison_text import markdown
+    from semiseg.methods import METHODS
+
+    for file in compared.glob("*/scores.json"):
+        text = file.read_text().replace("weed", "<script>a</script>|\\n# big")
+        file.write_text(text)
+    page = markdown(make_rows(read_records(compared), list(METHODS)), {"data": "<script>|\n# b"})
+    assert "<script>" not in page
+    assert "\n# b" not in page.removeprefix("# Comparison")
+
+
+def test_classes_that_came_through_json_are_checked():
+    with pytest.raises(ValueError, match="names"):
+        Classes.from_dict(
+            {"names": [], "colors": [], "encoding": "ids", "codes": [], "ignored": []}
+        )
+
+
+def test_weights_and_their_json_belong_together(tmp_path, css_release):
+    run = shutil.copytree(css_release, tmp_path / "run")
+    data = bytearray((run / "model.safetensors").read_bytes())
+    data[-5] ^= 1  # one bit of one weight, which safetensors takes
+    (run / "model.safetensors").write_bytes(data)
+    load_file(run / "model.safetensors")
+    with pytest.raises(RunError, match="not as it was written"):
+        load(run, "cpu")
