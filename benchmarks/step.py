@@ -44,13 +44,14 @@ from semiseg.types import Batch
 
 SKIPPED = 4  # steps before anything is measured: files are decoded, memory is fetched
 METHODS = ("supervised", "mean_teacher", "cutmix", "css")
-SIZE = (480, 360)
 
 
-def write_data(root: Path, classes: int, labeled: int = 16, unlabeled: int = 16) -> Path:
+def write_data(
+    root: Path, classes: int, unlabeled: int = 16, size: tuple[int, int] = (480, 360)
+) -> Path:
     """A data folder of clouds with blocky masks; beyond 16 of a kind files are hard links."""
     rng = np.random.default_rng(0)
-    folders = {"train": labeled, "unlabeled": unlabeled, "val": 1}
+    folders = {"train": 16, "unlabeled": unlabeled, "val": 1}
     then = time.time() - 60  # files of this moment are not kept decoded
     for split, count in folders.items():
         pictures = root / split / ("images" if split != "unlabeled" else "")
@@ -60,7 +61,7 @@ def write_data(root: Path, classes: int, labeled: int = 16, unlabeled: int = 16)
                 os.link(pictures / f"{i % 16:06d}.jpg", pictures / f"{i:06d}.jpg")
                 continue
             coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-            image = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
+            image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
             image.save(pictures / f"{i:06d}.jpg", quality=92)
             os.utime(pictures / f"{i:06d}.jpg", (then, then))
             if split == "unlabeled":
@@ -68,9 +69,8 @@ def write_data(root: Path, classes: int, labeled: int = 16, unlabeled: int = 16)
             masks = root / split / "masks"
             masks.mkdir(exist_ok=True)
             blocks = rng.integers(0, classes, (6, 8), dtype=np.uint8)
-            Image.fromarray(blocks).resize(SIZE, Image.Resampling.NEAREST).save(
-                masks / f"{i:06d}.png"
-            )
+            mask = Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST)
+            mask.save(masks / f"{i:06d}.png")
             os.utime(masks / f"{i:06d}.png", (then, then))
     lines = [f"  - {{name: c{i}, id: {i}}}\n" for i in range(classes)]
     (root / "classes.yaml").write_text("classes:\n" + "".join(lines), encoding="utf-8")
@@ -156,7 +156,7 @@ class Bare:
 class Probe(Callback):
     """Times the steps of a training, and takes a bare one after each."""
 
-    def __init__(self, bare: Bare, shown: str, clock: Clock) -> None:
+    def __init__(self, bare: Bare | None, shown: str, clock: Clock) -> None:
         self.bare, self.shown, self.clock = bare, shown, clock
         self.steps: list[tuple[float, float]] = []
         self.bares: list[tuple[float, float]] = []
@@ -171,7 +171,8 @@ class Probe(Callback):
         if trainer.global_step > SKIPPED:
             self.steps.append((middle[0] - self.began[0], middle[1] - self.began[1]))
             self.parts.append(dict(self.clock.now))
-        self.bare.step(batch, self.shown)
+        if self.bare is not None:
+            self.bare.step(batch, self.shown)
         end = (time.process_time(), time.perf_counter())
         if trainer.global_step > SKIPPED:
             self.bares.append((end[0] - middle[0], end[1] - middle[1]))
@@ -225,8 +226,10 @@ def watch(clock: Clock, module: Any) -> list[Callable[[], None]]:
     return wrapped
 
 
-def measure(name: str, data: Path, out: Path, given: argparse.Namespace) -> Probe:
-    """Train a few steps with a bare one after each."""
+def measure(
+    name: str, data: Path, out: Path, given: argparse.Namespace, bare: bool = True
+) -> Probe:
+    """Train a few steps, with a bare one after each if so wanted."""
     s = settings(
         data=data,
         method=name,
@@ -241,12 +244,13 @@ def measure(name: str, data: Path, out: Path, given: argparse.Namespace) -> Prob
         diagnostics=False,
         workers=0,
         accelerator=given.accelerator,
+        devices=given.devices,
     )
     place = parts.settle_place(s, {})
     session.console.quiet = True
     made = parts.build(s, {}, place, resume=False)
     clock, shown = Clock(), "all" if name == "css" else "weak"
-    probe = Probe(Bare(made.module), shown, clock)
+    probe = Probe(Bare(made.module) if bare else None, shown, clock)
     made.module.configure_callbacks = lambda: [probe]
     configure = made.module.configure_optimizers
 
@@ -265,6 +269,8 @@ def measure(name: str, data: Path, out: Path, given: argparse.Namespace) -> Prob
     session.fit(made.module, training, validation, place, None, s, None, 0)
     for undo in reversed(wrapped):
         undo()
+    if place.rank > 0:
+        raise SystemExit(0)  # the first process tells
     return probe
 
 
@@ -286,9 +292,10 @@ def main() -> None:
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--accelerator", default="cpu")
+    parser.add_argument("--devices", type=int, default=1, help="more only with one method")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
-    print(f"{torch.get_num_threads()} threads; milliseconds of the processor, (of the wall)")
+    print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
     print("| method | classes | bare | step | ratio | lowest to highest |\n|---|---:|---:|---:|---:|---|")
     said, ratios = [], []
     for classes in given.classes:
