@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -37,12 +36,13 @@ from PIL import Image
 from torch.nn import functional as F
 
 from semiseg.engine import batches, parts, session
+from semiseg.engine.module import TrainingModule
 from semiseg.engine.train import train
 from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervised
 from semiseg.model.network import upsample
 from semiseg.types import Batch
 
-SKIPPED = 4  # steps before anything is measured: files are decoded, memory is fetched
+SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
 METHODS = ("supervised", "mean_teacher", "cutmix", "css")
 
 
@@ -107,13 +107,13 @@ class Clock:
         self.turn()
         self.running.pop()
 
-    def wrap(self, owner: Any, attribute: str, name: str) -> Callable[[], None]:
+    def wrap(self, owner: object, attribute: str, name: str) -> Callable[[], None]:
         """Time a function or method in place; the result puts the original back."""
         inner = getattr(owner, attribute)
         own = attribute in vars(owner)
 
         @functools.wraps(inner)
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: object, **kwargs: object) -> object:
             with self.part(name):
                 return inner(*args, **kwargs)
 
@@ -124,7 +124,7 @@ class Clock:
 class Bare:
     """The network alone, with an optimiser and an average of its own."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: TrainingModule) -> None:
         self.student = copy.deepcopy(module.method.student).train()
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, fused=True)
@@ -164,7 +164,12 @@ class Probe(Callback):
         self.began = (time.process_time(), time.perf_counter())
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         self.clock.turn()
         middle = (time.process_time(), time.perf_counter())
@@ -180,13 +185,13 @@ class Probe(Callback):
         self.began = (time.process_time(), time.perf_counter())
         self.clock.last = self.began[0]
 
-    def on_before_backward(self, *args: Any) -> None:
+    def on_before_backward(self, *args: object) -> None:
         self.clock.begin("backward")
 
-    def on_after_backward(self, *args: Any) -> None:
+    def on_after_backward(self, *args: object) -> None:
         self.clock.end()
 
-    def on_before_optimizer_step(self, *args: Any) -> None:
+    def on_before_optimizer_step(self, *args: object) -> None:
         self.clock.begin("optimiser")  # until the step's hook ends it
 
 
@@ -197,7 +202,7 @@ def settings(**given: object) -> SimpleNamespace:
     return SimpleNamespace(**{k: v for k, v in {**known, **given}.items() if k not in left_out})
 
 
-def watch(clock: Clock, module: Any) -> list[Callable[[], None]]:
+def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     """Time the parts of a training."""
     method, wrapped = module.method, []
     wrapped.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
@@ -254,7 +259,7 @@ def measure(
     made.module.configure_callbacks = lambda: [probe]
     configure = made.module.configure_optimizers
 
-    def configured() -> Any:
+    def configured() -> object:
         found = configure()
         found["optimizer"].register_step_post_hook(lambda *_: clock.end())
         return found
@@ -296,7 +301,9 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
-    print("| method | classes | bare | step | ratio | lowest to highest |\n|---|---:|---:|---:|---:|---|")
+    print(
+        "| method | classes | bare | step | ratio | lowest to highest |\n|---|---:|---:|---:|---:|---|"
+    )
     said, ratios = [], []
     for classes in given.classes:
         with tempfile.TemporaryDirectory() as temporary:
