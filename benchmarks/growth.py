@@ -1,8 +1,9 @@
 """How the time of a step and the memory grow with batch, crop, classes and unlabelled images.
 
-Each point is a training of a few steps in a fresh process, whose peak memory is its own; the first
-step of it decodes and fetches, and is not counted. Seconds are those of the processor. From the
-root of the repository:
+Each point is a training of a few steps in a process of its own, whose peak memory is its own, what
+was imported included; its first steps decode and fetch, and are not counted. Seconds are those of
+the processor. Beside the steps: the check, the lists, the network, one validation. From the root of
+the repository:
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py --plot docs/growth.png
 """
@@ -10,22 +11,22 @@ root of the repository:
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-BASE = {"batch": 4, "crop": 128, "classes": 21, "unlabeled": 100}
+from step import SKIPPED, measure, write_data
+
+BASE: dict[str, int] = {"batch": 4, "crop": 128, "classes": 21, "unlabeled": 100}
 POINTS = {
     "batch": [2, 4, 8],
-    "crop": [64, 128, 192, 256],
+    "crop": [64, 128, 256],
     "classes": [2, 21, 60, 181],
     "unlabeled": [100, 1000, 10_000, 100_000],
 }
@@ -37,49 +38,31 @@ TITLES = {
 }
 
 
-def child(point: dict[str, int], method: str, repeats: int) -> None:
-    """Measure one point and print it."""
-    from step import SKIPPED, measure, write_data
-
-    logging.disable(logging.WARNING)
+def measure_point(point: dict[str, int], method: str, repeats: int) -> dict[str, Any]:
+    """Train a few steps, in a process that has loaded everything and holds no data yet."""
+    given = argparse.Namespace(
+        crop=point["crop"],
+        batch=point["batch"],
+        repeats=repeats,
+        encoder="tf_efficientnet_lite0",
+        weights="auto",
+        accelerator="cpu",
+        devices=1,
+    )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         os.environ["SEMISEG_CACHE"] = str(root / "cache")
         data = write_data(root / "data", point["classes"], point["unlabeled"], (160, 120))
-        given = argparse.Namespace(
-            crop=point["crop"],
-            batch=point["batch"],
-            repeats=repeats,
-            encoder="tf_efficientnet_lite0",
-            weights="auto",
-            accelerator="cpu",
-            devices=1,
-        )
         start = time.process_time()
         probe = measure(method, data, root / "run", given, bare=False)
         whole = time.process_time() - start
-    steps = [step[0] for step in probe.steps[:-1]]  # the last one validates
-    print(
-        json.dumps(
-            {
-                **point,
-                "step": median(steps),
-                "before": whole - median(steps) * (repeats + SKIPPED + 1),
-                "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            }
-        )
-    )
-
-
-def measured(point: dict[str, int], method: str, repeats: int) -> dict[str, Any]:
-    """The point as a fresh process finds it."""
-    words = [sys.executable, __file__, "--child", json.dumps(point), "--method", method]
-    words += ["--repeats", str(repeats)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    step = median(step[0] for step in probe.steps[:-1])  # the last one validates
+    return {
+        **point,
+        "step": step,
+        "before": whole - step * (repeats + SKIPPED + 1),
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 def draw(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
@@ -110,24 +93,23 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="where to draw the figure")
     parser.add_argument("--method", default="css")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--jobs", type=int, default=1, help="points that are measured at once")
     given = parser.parse_args()
-    if given.child:
-        child(given.child, given.method, given.repeats)
-        return
-    base = measured(BASE, given.method, given.repeats)
-    found: dict[str, list[dict[str, Any]]] = {}
-    print(
-        "| | | step, CPU s | peak, MiB | before the first step, CPU s |\n|---|---:|---:|---:|---:|"
-    )
-    for name, values in POINTS.items():
-        found[name] = []
-        for value in values:
-            point = {**BASE, name: value}
-            row = base if point == BASE else measured(point, given.method, given.repeats)
+    logging.disable(logging.WARNING)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in POINTS}
+    places = [(name, {**BASE, name: value}) for name, values in POINTS.items() for value in values]
+    print("| | | step, CPU s | peak, MiB | beside the steps, CPU s |\n|---|---:|---:|---:|---:|")
+    with get_context("fork").Pool(given.jobs, maxtasksperchild=1) as pool:
+        rows = {}
+        for _, point in reversed(places):  # the longest first
+            key = tuple(point.values())
+            if key not in rows:
+                rows[key] = pool.apply_async(measure_point, (point, given.method, given.repeats))
+        for name, point in places:
+            row = rows[tuple(point.values())].get()
             found[name].append(row)
             print(
-                f"| {TITLES[name]} | {value:,} | {row['step']:.2f} | {row['megabytes']:.0f} "
+                f"| {TITLES[name]} | {row[name]:,} | {row['step']:.2f} | {row['megabytes']:.0f} "
                 f"| {row['before']:.1f} |",
                 flush=True,
             )

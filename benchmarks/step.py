@@ -301,9 +301,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
-    print(
-        "| method | classes | bare | step | ratio | lowest to highest |\n|---|---:|---:|---:|---:|---|"
-    )
+    print("| method | classes | bare | step | ratio | middle half |\n|---|---:|---:|---:|---:|---|")
     said, ratios = [], []
     for classes in given.classes:
         with tempfile.TemporaryDirectory() as temporary:
