@@ -252,12 +252,13 @@ def _kept(images: int) -> Iterator[None]:
 
     By default it gives back each image's at once; an eighth of the time then goes into new pages.
     """
-    before = Image.core.get_blocks_max()
-    Image.core.set_blocks_max(max(before, images))
+    memory = Image.core  # type: ignore[attr-defined]  # not in Pillow's types
+    before = memory.get_blocks_max()
+    memory.set_blocks_max(max(before, images))
     try:
         yield
     finally:
-        Image.core.set_blocks_max(before)
+        memory.set_blocks_max(before)
 
 
 def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskLook | Problem]:
