@@ -150,7 +150,7 @@ class CSS(Prototypical):
             mixed = Targets(*maps)
         student: Output = self.student(torch.cat([labeled.image, strong]))
         # Parted before they are enlarged: the gradient of a slice is as large as the whole.
-        ours, theirs = student.logits.split([count, len(strong)])
+        ours, theirs = student.logits.tensor_split([count])
         labels = torch.cat([truth, mixed.representation])
         if self.prototypes_from == "teacher":
             state = self.new_prototypes(

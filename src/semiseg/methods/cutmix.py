@@ -53,7 +53,7 @@ class CutMix(SemiSupervised):
         strong, label, valid = cut_mix(step, unlabeled.strong, taught, unlabeled.valid)
         logits = self.student(torch.cat([labeled.image, strong])).logits
         # Parted before they are enlarged: the gradient of a slice is as large as the whole.
-        ours, theirs = (upsample(part, size, size) for part in logits.split([count, len(strong)]))
+        ours, theirs = (upsample(part, size, size) for part in logits.tensor_split([count]))
         unsupervised = pseudo_label_loss(theirs, label, valid, weights=self.class_weights)
         terms = {
             "supervised": self.supervised_loss(ours, labeled.mask),

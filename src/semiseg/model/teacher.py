@@ -51,6 +51,6 @@ class Teacher(nn.Module):
         # Not torch's AveragedModel: it reads a counter from the device, which a GPU is waited for.
         longest = max(1.0, self.memory * total)
         decay = min(1 - 1 / (step + 1), 1 - 1 / longest)
-        own, theirs = list(self.network.parameters()), list(student.parameters())
-        torch._foreach_lerp_(own, theirs, 1 - decay)
+        own: list[Tensor] = [*self.network.parameters()]
+        torch._foreach_lerp_(own, [*student.parameters()], 1 - decay)
         torch._foreach_copy_(list(self.network.buffers()), list(student.buffers()))
