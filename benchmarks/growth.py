@@ -82,8 +82,9 @@ def draw(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
             axis.set_xticks([r[name] for r in rows], [f"{r[name]:,}" for r in rows], fontsize=8)
             axis.minorticks_off()
             axis.grid(alpha=0.3)
-            axis.set_ylim(bottom=0)
         axes[1, column].set_xlabel(TITLES[name], fontsize=8)
+    for row in axes:  # all columns of a row have one scale, known once all are drawn
+        row[0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("CPU seconds a step")
     axes[1, 0].set_ylabel("peak memory, MiB")
     figure.tight_layout()
