@@ -149,7 +149,8 @@ class CSS(Prototypical):
             strong, *maps = cut_mix(step, unlabeled.strong, *plain)
             mixed = Targets(*maps)
         student: Output = self.student(torch.cat([labeled.image, strong]))
-        logits = upsample(student.logits, size, size)
+        # Parted before they are enlarged: the gradient of a slice is as large as the whole.
+        ours, theirs = student.logits.tensor_split([count])
         labels = torch.cat([truth, mixed.representation])
         if self.prototypes_from == "teacher":
             state = self.new_prototypes(
@@ -161,14 +162,14 @@ class CSS(Prototypical):
         contrast, hard = self._contrast(student, labels, hardness, state["prototypes"], step)
         weight = self.contrast_weight * scheduled(self.contrast_schedule, step.share)
         terms = {
-            "supervised": self.supervised_loss(logits[:count], labeled.mask),
+            "supervised": self.supervised_loss(upsample(ours, size, size), labeled.mask),
             "contrastive": weight * contrast,
         }
         diagnostics = {"hard": hard}
         if len(strong):
             pixels = mixed.valid.sum().clamp(min=1)
             terms["unsupervised"] = unsupervised_loss(
-                logits[count:],
+                upsample(theirs, size, size),
                 mixed.logit,
                 mixed.trusted,
                 mixed.valid,

@@ -52,10 +52,11 @@ class CutMix(SemiSupervised):
         taught = self.opinions(unlabeled.weak, unlabeled.valid, step).final
         strong, label, valid = cut_mix(step, unlabeled.strong, taught, unlabeled.valid)
         logits = self.student(torch.cat([labeled.image, strong])).logits
-        logits = upsample(logits, size, size)
-        unsupervised = pseudo_label_loss(logits[count:], label, valid, weights=self.class_weights)
+        # Parted before they are enlarged: the gradient of a slice is as large as the whole.
+        ours, theirs = (upsample(part, size, size) for part in logits.tensor_split([count]))
+        unsupervised = pseudo_label_loss(theirs, label, valid, weights=self.class_weights)
         terms = {
-            "supervised": self.supervised_loss(logits[:count], labeled.mask),
+            "supervised": self.supervised_loss(ours, labeled.mask),
             "unsupervised": self.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from semiseg.model.network import Network
 from semiseg.types import Output
@@ -21,20 +21,16 @@ class Teacher(nn.Module):
         student: the network to follow.
         memory: how far the average looks back, as a share of all steps. Short trainings need a
             short memory: a teacher that trails its student teaches the past.
+
+    Attributes:
+        network: the averaged network.
     """
 
     def __init__(self, student: Network, memory: float) -> None:
         super().__init__()
         self.memory = memory
-        self._decay = 0.0
-        self.average = AveragedModel(student, multi_avg_fn=self._blend)
-        self.average.requires_grad_(False)
+        self.network = copy.deepcopy(student).requires_grad_(False)
         self.eval()
-
-    @property
-    def network(self) -> Network:
-        """The averaged network."""
-        return cast(Network, self.average.module)
 
     def train(self, mode: bool = True) -> Teacher:
         """Stay in eval mode, whatever the student does."""
@@ -43,22 +39,18 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, image: Tensor) -> Output:
         """The averaged network's output, without a graph; see `Network.forward`."""
-        return cast(Output, self.average(image))
+        return cast(Output, self.network(image))
 
+    @torch.no_grad()
     def update(self, student: Network, step: int, total: int) -> None:
         """Take the student's parameters in, after optimiser step `step` (from 0) of `total`.
 
         The decay is `min(1 - 1/(t+1), 1 - 1/(memory * total))`: at first the plain mean of all
         students so far, later an average over the memory.
         """
+        # Not torch's AveragedModel: it reads a counter from the device, which a GPU is waited for.
         longest = max(1.0, self.memory * total)
-        self._decay = min(1 - 1 / (step + 1), 1 - 1 / longest)
-        self.average.update_parameters(student)
-
-    def _blend(
-        self,
-        averaged: tuple[Tensor, ...] | list[Tensor],
-        current: tuple[Tensor, ...] | list[Tensor],
-        _count: Tensor | int,
-    ) -> None:
-        torch._foreach_lerp_(list(averaged), list(current), 1 - self._decay)
+        decay = min(1 - 1 / (step + 1), 1 - 1 / longest)
+        own: list[Tensor] = [*self.network.parameters()]
+        torch._foreach_lerp_(own, [*student.parameters()], 1 - decay)
+        torch._foreach_copy_(list(self.network.buffers()), list(student.buffers()))

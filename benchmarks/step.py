@@ -1,0 +1,332 @@
+"""What a training step costs, beside the network alone.
+
+The bare network is what nobody can do without: the teacher's forward on what the method shows it,
+in inference mode; one forward of the student on labelled and strong images; cross-entropy on logits
+enlarged to the crop; backward; optimiser; moving average. The step is that of a training: the same
+`fit`, loader, method, logging. After each step of the training a bare one is taken, so that both
+see the same machine; the ratio is the median over such pairs. Times are those of the processor
+(all threads of the process), which do not count what others do; the wall's stand beside them. From
+the root of the repository:
+
+    OMP_NUM_THREADS=1 python benchmarks/step.py --classes 11 21 150
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import inspect
+import logging
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
+from torch.nn import functional as F
+
+from semiseg.engine import batches, checkpoint, parts, session
+from semiseg.engine.module import TrainingModule
+from semiseg.engine.train import train
+from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervised
+from semiseg.model.network import upsample
+from semiseg.types import Batch
+
+SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
+METHODS = ("supervised", "mean_teacher", "cutmix", "css")
+
+
+def write_data(
+    root: Path, classes: int, unlabeled: int = 16, size: tuple[int, int] = (480, 360)
+) -> Path:
+    """A data folder of clouds with blocky masks; beyond 16 of a kind files are hard links."""
+    rng = np.random.default_rng(0)
+    folders = {"train": 16, "unlabeled": unlabeled, "val": 1}
+    then = time.time() - 60  # files of this moment are not kept decoded
+    for split, count in folders.items():
+        pictures = root / split / ("images" if split != "unlabeled" else "")
+        pictures.mkdir(parents=True)
+        for i in range(count):
+            if i >= 16:
+                os.link(pictures / f"{i % 16:06d}.jpg", pictures / f"{i:06d}.jpg")
+                continue
+            coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+            image.save(pictures / f"{i:06d}.jpg", quality=92)
+            os.utime(pictures / f"{i:06d}.jpg", (then, then))
+            if split == "unlabeled":
+                continue
+            masks = root / split / "masks"
+            masks.mkdir(exist_ok=True)
+            blocks = rng.integers(0, classes, (6, 8), dtype=np.uint8)
+            mask = Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST)
+            mask.save(masks / f"{i:06d}.png")
+            os.utime(masks / f"{i:06d}.png", (then, then))
+    lines = [f"  - {{name: c{i}, id: {i}}}\n" for i in range(classes)]
+    (root / "classes.yaml").write_text("classes:\n" + "".join(lines), encoding="utf-8")
+    return root
+
+
+class Clock:
+    """Seconds by part; a part that runs within another is not counted in that one."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, float] = defaultdict(float)
+        self.running = ["rest"]
+        self.last = time.process_time()
+
+    def turn(self) -> None:
+        """What has passed belongs to the part that is running."""
+        now = time.process_time()
+        self.now[self.running[-1]] += now - self.last
+        self.last = now
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self.begin(name)
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self, name: str) -> None:
+        self.turn()
+        self.running.append(name)
+
+    def end(self) -> None:
+        self.turn()
+        self.running.pop()
+
+    def wrap(self, owner: object, attribute: str, name: str) -> Callable[[], None]:
+        """Time a function or method in place; the result puts the original back."""
+        inner = getattr(owner, attribute)
+        own = attribute in vars(owner)
+
+        @functools.wraps(inner)
+        def timed(*args: object, **kwargs: object) -> object:
+            with self.part(name):
+                return inner(*args, **kwargs)
+
+        setattr(owner, attribute, timed)
+        return lambda: setattr(owner, attribute, inner) if own else delattr(owner, attribute)
+
+
+class Bare:
+    """The network alone, with an optimiser and an average of its own."""
+
+    def __init__(self, module: TrainingModule) -> None:
+        self.student = copy.deepcopy(module.method.student).train()
+        self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, fused=True)
+
+    def step(self, batch: Batch, shown: str) -> None:
+        """One step.
+
+        Args:
+            batch: images as floats.
+            shown: what the method's teacher looks at: `none`, `weak` or `all`.
+        """
+        labeled, unlabeled = batch.labeled, batch.unlabeled
+        images, mask = labeled.image, labeled.mask
+        if unlabeled is not None:
+            weak = unlabeled.weak
+            with torch.inference_mode():
+                self.teacher(torch.cat([images, weak]) if shown == "all" else weak)
+            images, mask = torch.cat([images, unlabeled.strong]), torch.cat([mask, mask])
+        size = mask.shape[-2:]
+        logits = upsample(self.student(images).logits, size, size)
+        F.cross_entropy(logits, mask, ignore_index=255).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if unlabeled is not None:
+            own, theirs = ([*n.parameters()] for n in (self.teacher, self.student))
+            torch._foreach_lerp_(own, [p.detach() for p in theirs], 0.03)
+
+
+class Probe(Callback):
+    """Times the steps of a training, and takes a bare one after each."""
+
+    def __init__(self, bare: Bare | None, shown: str, clock: Clock) -> None:
+        self.bare, self.shown, self.clock = bare, shown, clock
+        self.steps: list[tuple[float, float]] = []
+        self.bares: list[tuple[float, float]] = []
+        self.parts: list[dict[str, float]] = []
+        self.began = (time.process_time(), time.perf_counter())
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        self.clock.turn()
+        middle = (time.process_time(), time.perf_counter())
+        if trainer.global_step > SKIPPED:
+            self.steps.append((middle[0] - self.began[0], middle[1] - self.began[1]))
+            self.parts.append(dict(self.clock.now))
+        if self.bare is not None:
+            self.bare.step(batch, self.shown)
+        end = (time.process_time(), time.perf_counter())
+        if trainer.global_step > SKIPPED:
+            self.bares.append((end[0] - middle[0], end[1] - middle[1]))
+        self.clock.now.clear()
+        self.began = (time.process_time(), time.perf_counter())
+        self.clock.last = self.began[0]
+
+    def on_before_backward(self, *args: object) -> None:
+        self.clock.begin("backward")
+
+    def on_after_backward(self, *args: object) -> None:
+        self.clock.end()
+
+    def on_before_optimizer_step(self, *args: object) -> None:
+        self.clock.begin("optimiser")  # until the step's hook ends it
+
+
+def settings(**given: object) -> SimpleNamespace:
+    """All settings of `train`, by default as it has them."""
+    left_out = ("options", "overwrite", "resume")
+    known = {n: p.default for n, p in inspect.signature(train).parameters.items()}
+    return SimpleNamespace(**{k: v for k, v in {**known, **given}.items() if k not in left_out})
+
+
+def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
+    """Time the parts of a training."""
+    method, wrapped = module.method, []
+    wrapped.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
+    wrapped.append(clock.wrap(module, "on_after_batch_transfer", "floats"))
+    wrapped.append(clock.wrap(method.student, "forward", "student"))
+    wrapped.append(clock.wrap(method, "supervised_loss", "losses"))
+    wrapped.append(clock.wrap(method, "compute", "labels and the like"))
+    wrapped.append(clock.wrap(method, "after_step", "moving average"))
+    wrapped.append(clock.wrap(module, "log_dict", "logging"))
+    if method.teacher is not None:
+        wrapped.append(clock.wrap(method.teacher, "forward", "teacher"))
+    for owner in (css, cutmix, mean_teacher, semi_supervised, supervised):
+        for name, part in (
+            ("cut_mix", "mixing"),
+            ("upsample", "upsampling"),
+            ("unsupervised_loss", "losses"),
+            ("pseudo_label_loss", "losses"),
+            ("consistency_loss", "losses"),
+            ("draw_pixels", "contrast"),
+            ("contrastive_loss", "contrast"),
+        ):
+            if hasattr(owner, name):
+                wrapped.append(clock.wrap(owner, name, part))
+    if hasattr(method, "new_prototypes"):
+        wrapped.append(clock.wrap(method, "new_prototypes", "prototypes"))
+    return wrapped
+
+
+def measure(
+    name: str, data: Path, out: Path, given: argparse.Namespace, bare: bool = True
+) -> Probe:
+    """Train a few steps, with a bare one after each if so wanted."""
+    s = settings(
+        data=data,
+        method=name,
+        out=out,
+        steps=given.repeats + SKIPPED + 1,
+        size=given.crop,
+        crop=given.crop,
+        batch=given.batch,
+        encoder=given.encoder,
+        weights=given.weights,
+        looks=1,
+        diagnostics=False,
+        workers=0,
+        accelerator=given.accelerator,
+        devices=given.devices,
+    )
+    place = parts.settle_place(s, {})
+    session.console.quiet = True
+    made = parts.build(s, {}, place, resume=False)
+    clock, shown = Clock(), "all" if name == "css" else "weak"
+    probe = Probe(Bare(made.module) if bare else None, shown, clock)
+    made.module.configure_callbacks = lambda: [probe]
+    configure = made.module.configure_optimizers
+
+    def configured() -> object:
+        found = configure()
+        found["optimizer"].register_step_post_hook(lambda *_: clock.end())
+        return found
+
+    made.module.configure_optimizers = configured
+    wrapped = watch(clock, made.module)
+    classes, learner = made.folder.classes, made.learner
+    training = session.training_loader(
+        made.split, classes, made.plan, s, place, learner, 0, made.focus
+    )
+    validation = session.validation_loader(made.split, classes, made.plan, s, place)
+    session.fit(made.module, training, validation, place, None, s, None, 0)
+    for undo in reversed(wrapped):
+        undo()
+    if place.rank > 0:
+        raise SystemExit(0)  # the first process tells
+    return probe
+
+
+def shares(probe: Probe) -> str:
+    """The parts of a step in milliseconds, the largest first."""
+    names = {name for found in probe.parts for name in found}
+    each = {n: 1e3 * median(found.get(n, 0.0) for found in probe.parts) for n in names}
+    return ", ".join(f"{n} {v:.1f}" for n, v in sorted(each.items(), key=lambda item: -item[1]))
+
+
+def main() -> None:
+    """Measure each method with each number of classes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--classes", nargs="+", type=int, default=[11, 21, 150])
+    parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=4, help="labelled, and as many unlabelled")
+    parser.add_argument("--encoder", default="tf_efficientnet_lite0")
+    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--accelerator", default="cpu")
+    parser.add_argument("--devices", type=int, default=1, help="more only with one method")
+    given = parser.parse_args()
+    logging.disable(logging.WARNING)
+    checkpoint._SECONDS = float("inf")  # one a minute: where steps take long, one a step
+    print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
+    print("| method | classes | bare | step | ratio | middle half |\n|---|---:|---:|---:|---:|---|")
+    said, ratios = [], []
+    for classes in given.classes:
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            os.environ["SEMISEG_CACHE"] = str(root / "cache")
+            data = write_data(root / "data", classes)
+            for name in given.methods:
+                probe = measure(name, data, root / name, given)
+                pairs = list(zip(probe.steps, probe.bares, strict=True))[:-1]  # the last one looks
+                found = sorted(step[0] / bare[0] for step, bare in pairs)
+                low, high = found[len(found) // 4], found[-1 - len(found) // 4]
+                walls = median(step[1] / bare[1] for step, bare in pairs)
+                mean = [[1e3 * median(p[k][i] for p in pairs) for i in (0, 1)] for k in (1, 0)]
+                print(
+                    f"| {name} | {classes} | {mean[0][0]:.0f} ({mean[0][1]:.0f}) "
+                    f"| {mean[1][0]:.0f} ({mean[1][1]:.0f}) | {median(found):.3f} ({walls:.3f}) "
+                    f"| {low:.3f} to {high:.3f} |",
+                    flush=True,
+                )
+                said.append(f"{name}, {classes} classes: {shares(probe)}")
+                ratios.append(f"{name} {classes}: {median(found):.3f}")
+    print("\nparts of a step, ms\n" + "\n".join(said))
+    print("ratio " + ", ".join(ratios))
+
+
+if __name__ == "__main__":
+    main()
