@@ -231,3 +231,15 @@ def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
     assert found.mask.shape == (100, 900)
     assert len(shapes) > 2
     assert max(shape[-1] for shape in shapes) <= 128
+
+
+def test_an_overlay_is_bare_where_it_would_only_darken():
+    """Ignored pixels, and a class drawn in black."""
+    from semiseg.data.masks import Classes
+    from semiseg.deliver.outputs import draw_overlay
+
+    colors = ((0, 0, 0), (200, 0, 100))
+    classes = Classes(("background", "crack"), colors, "ids", (0, 1))
+    image = Image.new("RGB", (3, 1), (100, 60, 20))
+    found = np.array(draw_overlay(image, np.array([[0, 1, 255]], np.uint8), classes))
+    np.testing.assert_array_equal(found[0], [[100, 60, 20], [150, 30, 60], [100, 60, 20]])

@@ -64,3 +64,44 @@ def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     """
     inside = boxes.unsqueeze(1) if own.dim() == 4 else boxes
     return torch.where(inside, own.index_select(0, partners), own)
+
+
+def draw_classes(masks: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the classes that each mask shows, the odd one more, without replacement.
+
+    Args:
+        masks: `(B, H, W)` int64 class indices; 255 is no class.
+        weights: `(C,)` float above 0, how readily a class is drawn.
+        generator: a CPU generator.
+
+    Returns:
+        `(B, C)` bool on the masks' device.
+    """
+    batch, classes = len(masks), len(weights)
+    labels = masks.flatten(1)
+    shown = torch.zeros(batch, classes + 1, dtype=torch.bool, device=masks.device)
+    shown.scatter_(1, labels.clamp(max=classes), value=True)
+    shown = shown[:, :classes]
+    # The largest of log(weight) plus Gumbel noise are a weighted draw without replacement.
+    noise = -(-torch.rand(batch, classes, generator=generator).log()).log()
+    scores = noise.to(masks.device) + weights.to(masks.device).log()
+    order = scores.masked_fill(~shown, -torch.inf).argsort(dim=1, descending=True)
+    place = torch.empty_like(order).scatter_(
+        1, order, torch.arange(classes, device=masks.device).expand(batch, -1)
+    )
+    return shown & (place < (shown.sum(dim=1, keepdim=True) + 1) // 2)
+
+
+def pixels_of(classes: Tensor, masks: Tensor) -> Tensor:
+    """Where masks show one of the classes chosen for each.
+
+    Args:
+        classes: `(B, C)` bool.
+        masks: `(B, H, W)` int64 class indices; 255 is no class.
+
+    Returns:
+        `(B, H, W)` bool.
+    """
+    table = torch.nn.functional.pad(classes, (0, 1))
+    index = masks.clamp(max=classes.shape[1])
+    return table.gather(1, index.flatten(1)).view_as(masks)

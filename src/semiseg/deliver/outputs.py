@@ -95,20 +95,25 @@ KINDS = {
 
 
 def draw_overlay(image: Image.Image, mask: NDArray[np.uint8], classes: Classes) -> Image.Image:
-    """The image under the classes' colours, half and half; where the mask is 255, the image alone.
+    """The image under the classes' colours, half and half.
+
+    Where the mask is 255 the image is left as it is, and where the colour is black, which is how
+    many tools draw the background: it would do nothing but darken.
 
     Args:
         image: RGB, `(W, H)`.
         mask: `(H, W)` class indices.
         classes: their colours.
     """
+    import numpy as np
     from PIL import Image as Pillow
 
     from semiseg.types import IGNORE_INDEX
 
     colors = classes.to_image(mask).convert("RGB")
     blended = Pillow.blend(image, colors, _OPACITY)
-    blended.paste(image, mask=Pillow.fromarray(mask == IGNORE_INDEX))
+    bare = (mask == IGNORE_INDEX) | ~np.asarray(colors).any(axis=2)
+    blended.paste(image, mask=Pillow.fromarray(bare))
     return blended
 
 
