@@ -65,3 +65,20 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
     imbalance.set_loss(module.method, s, pixels)
     focus = imbalance.make_focus(s, pixels)
     return Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
+
+
+def fit(parts: Parts, s: SimpleNamespace) -> None:
+    """The training itself; see `session.fit`."""
+    place, classes = parts.place, parts.folder.classes
+    session.fit(
+        parts.module,
+        session.training_loader(
+            parts.split, classes, parts.plan, s, place, parts.learner, parts.start, parts.focus
+        ),
+        session.validation_loader(parts.split, classes, parts.plan, s, place),
+        place,
+        session.diagnostics(parts.split, classes, s, parts.learner),
+        s,
+        parts.checkpoint,
+        parts.start,
+    )
