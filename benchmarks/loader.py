@@ -28,11 +28,12 @@ from semiseg.data.folder import DataFolder, open_folder
 from semiseg.data.images import image_size
 from semiseg.data.synthetic import write_scenes
 from semiseg.draws import Key
-from semiseg.engine.batches import SCALE, TrainingBatches
+from semiseg.engine.batches import TrainingBatches
 from semiseg.types import Sample
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 BATCH = 4
+SCALE = (0.75, 1.5)  # `TrainingBatches`' own
 
 
 class Plain:

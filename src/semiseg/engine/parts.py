@@ -60,3 +60,20 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
         session.start_from(module.method, Path(s.init), folder.classes.names)
     learner = method_class(s.method)
     return Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
+
+
+def fit(parts: Parts, s: SimpleNamespace) -> None:
+    """The training itself; see `session.fit`."""
+    place, classes = parts.place, parts.folder.classes
+    session.fit(
+        parts.module,
+        session.training_loader(
+            parts.split, classes, s, place, parts.learner, parts.start, parts.focus
+        ),
+        session.validation_loader(parts.split, classes, s, place),
+        place,
+        session.diagnostics(parts.split, classes, s, parts.learner),
+        s,
+        parts.checkpoint,
+        parts.start,
+    )

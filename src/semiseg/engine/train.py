@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from semiseg.errors import ConfigError, Interrupted
 from semiseg.types import Run
-
-if TYPE_CHECKING:
-    from semiseg.engine.parts import Parts
 
 
 def train(
@@ -170,7 +167,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     from semiseg.engine import run_folder, session
     from semiseg.engine.endings import explained
     from semiseg.engine.orphan import end_with_parent
-    from semiseg.engine.parts import build, settle_place
+    from semiseg.engine.parts import build, fit, settle_place
 
     if resume and (scores := run_folder.finished(s.out)) is not None:
         session.say([f"{s.out} is finished: there is nothing to resume"])
@@ -188,29 +185,10 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
             run_folder.create(s.out, settings, parts.split, parts.folder.classes, parts.plan)
         # Of a stop all processes know; the first one tells of it.
         with suppress(Interrupted) if place.rank > 0 else nullcontext():
-            _fit(parts, s)
+            fit(parts, s)
         if place.rank == 0:
             classes = parts.folder.classes
             scores = run_folder.finish(s.out, parts.module, classes, parts.split, s)
     if scores is None:  # it was started for the training alone
         raise SystemExit(0)
     return Run(s.out, scores)
-
-
-def _fit(parts: Parts, s: SimpleNamespace) -> None:
-    """The training itself."""
-    from semiseg.engine import session
-
-    place, classes = parts.place, parts.folder.classes
-    session.fit(
-        parts.module,
-        session.training_loader(
-            parts.split, classes, s, place, parts.learner, parts.start, parts.focus
-        ),
-        session.validation_loader(parts.split, classes, s, place),
-        place,
-        session.diagnostics(parts.split, classes, s, parts.learner),
-        s,
-        parts.checkpoint,
-        parts.start,
-    )
