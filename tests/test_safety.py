@@ -195,6 +195,7 @@ def changed(path, *keys, to):
         (("classes", "names"), [["a"]] * 6),
         (("classes", "codes"), [0, 0, 0, 0, 0, 0]),
         (("classes", "codes"), [-1, 1, 2, 3, 4, 5]),
+        (("classes", "codes"), [1e300, 1, 2, 3, 4, 5]),
         (("classes", "encoding"), "python"),
         (("range",), [5, 5]),
         (("sha256",), "0" * 64),

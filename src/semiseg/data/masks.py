@@ -93,7 +93,9 @@ class Classes:
         if not all(0 <= level <= 255 for color in found.colors for level in color):
             raise ValueError("a colour is not of 0 to 255")
         codes = (*found.codes, *found.ignored)
-        if len(set(found.codes)) < count or not all(c in range(_CODES) for c in codes):
+        if len(set(found.codes)) < count or not all(
+            isinstance(c, int) and 0 <= c < _CODES for c in codes
+        ):
             raise ValueError("the codes are no different numbers")
         if found.encoding not in _KINDS:
             raise ValueError(f"there is no encoding {found.encoding!r}")

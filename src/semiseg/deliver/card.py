@@ -84,7 +84,8 @@ def _training(about: Mapping[str, Any]) -> str:
 
 
 def _listed(count: int | None, digest: str | None) -> str | None:
-    return None if count is None else markdown(f"{count} ({digest})")
+    shown = "".join(c for c in str(digest) if c.isalnum())
+    return None if count is None else f"{markdown(count)} (`{shown}`)"
 
 
 def _told(value: object) -> str | None:
