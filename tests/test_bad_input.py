@@ -655,7 +655,9 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
         found = attempt(lambda: check(root), root)
         assert found is not None
         inside_it = [str(p.relative_to(root)) for p in root.rglob("*.*")]
-        data = attempt(lambda: checked_folder(root, None, None), root, *inside_it)
+        data = attempt(
+            lambda: checked_folder(root, None, None), root, "Label one more image", *inside_it
+        )
         if not found.ok:
             assert data is None
             return
@@ -668,7 +670,7 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
                 counted = sum(data.pixels[sample.mask].values())
                 assert counted <= codes.size
                 assert counted == held.sum() or data.classes.encoding != "ids"
-        split = attempt(lambda: make_split(data, "all", 0), root)
+        split = attempt(lambda: make_split(data, "all", 0), root, "Label one more image")
         if split is None:
             return
         lists = Path(place) / "lists"

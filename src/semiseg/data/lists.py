@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semiseg.data.pairs import pair
-from semiseg.data.texts import read_text
+from semiseg.data.texts import is_file, read_text
 from semiseg.errors import DataError
 from semiseg.types import Sample
 
@@ -59,7 +59,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _columns(root: Path, text: str, where: str) -> list[str]:
-    if _is_file(root / text):
+    if is_file(root / text):
         return [text]
     separator = next((s for s in "\t," if s in text), None)
     columns = [column.strip() for column in text.split(separator)]
@@ -77,7 +77,7 @@ def _below(root: Path, text: str, where: str) -> Path:
     """The file that a list names."""
     for name in (text, text.replace("\\", "/")):
         path = root / name
-        if _is_file(path):
+        if is_file(path):
             if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
                 raise DataError(
                     f"{where}: {text} lies outside of {root}. Move it there, or link to it, and "
@@ -88,13 +88,6 @@ def _below(root: Path, text: str, where: str) -> Path:
         f"{where}: there is no file {root / text}. Paths are relative to {root} and have their "
         "suffix; correct the line, or remove the list to read the folder without it."
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
-        return False
 
 
 def voc_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:

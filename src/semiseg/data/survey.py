@@ -183,12 +183,13 @@ def _unlabeled(root: Path, dataset: str | None) -> tuple[list[Sample], list[Find
     """The unlabelled images; where names are not clear, the first file of each name."""
     try:
         samples, notes = find_unlabeled(root, dataset)
-    except DataError:
+    except DataError as error:
+        told = Finding("error", "layout", str(error).rstrip("."))
         folder = root / "unlabeled"
         folder = folder / "images" if (folder / "images").is_dir() else folder
         images, twice = _by_name(root, folder, IMAGE_SUFFIXES)
         samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
-        return samples, _duplicates(twice)
+        return samples, _duplicates(twice) or [told]
     return samples, [Finding("note", "layout", note.rstrip(".")) for note in notes]
 
 

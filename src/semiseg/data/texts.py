@@ -12,6 +12,14 @@ import yaml
 _VALUES = 1_000_000  # in a YAML file, its aliases written out
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for what can be no name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from semiseg.data.texts import read_text
+from semiseg.data.texts import is_file, read_text
 from semiseg.errors import DataError
 
 
@@ -91,7 +91,7 @@ def _listed(path: Path) -> list[Path]:
         if not text or text.startswith("#"):
             continue
         places = [folder / text for folder in (path.parent, Path())]
-        file = next((p for p in places if p.is_file()), None)
+        file = next((p for p in places if is_file(p)), None)
         if file is None:
             raise DataError(
                 f"{path}, line {number}: there is no file {text}, neither below {path.parent} nor "

@@ -18,7 +18,7 @@ from PIL import Image
 from semiseg.data.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.scan_cache import cache_folder
 from semiseg.data.sets.base import DataSet
-from semiseg.data.texts import read_json
+from semiseg.data.texts import is_file, read_json
 from semiseg.errors import ConfigError, DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
@@ -70,7 +70,7 @@ class Coco(DataSet):
             for entry in content["images"]:
                 name = str(entry["file_name"])
                 places = [root / subset, root / "images" / subset, root / "images", root]
-                image = next((p / name for p in places if (p / name).is_file()), None)
+                image = next((p / name for p in places if is_file(p / name)), None)
                 if image is None:
                     raise DataError(
                         f"{file} names {name}, which lies neither in {root / subset} nor in "
