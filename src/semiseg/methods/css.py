@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from semiseg.augment.mix import draw_classes, pixels_of
 from semiseg.losses.collaboration import (
     Collaboration,
     Kind,
@@ -99,7 +98,6 @@ class CSS(Prototypical):
         representation_dim: int = 64,
         teacher_memory: float = 0.03,
         supervised_warmup: float = 0.05,
-        paste: float = 0.0,
         cross_after: float = 0.2,
     ) -> None:
         super().__init__(
@@ -137,7 +135,6 @@ class CSS(Prototypical):
         self.anchors, self.negatives = anchors, negatives
         self.contrast_weight, self.contrast_schedule = contrast_weight, contrast_schedule
         self.unsupervised_mean, self.prototypes_from = unsupervised_mean, prototypes_from
-        self.paste = paste
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
@@ -151,8 +148,6 @@ class CSS(Prototypical):
             plain = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
             strong, *maps = cut_mix(step, unlabeled.strong, *plain)
             mixed = Targets(*maps)
-            if self.paste:
-                strong, mixed = self._pasted(strong, mixed, labeled, truth, certainty, step)
         student: Output = self.student(torch.cat([labeled.image, strong]))
         # Parted before they are enlarged: the gradient of a slice is as large as the whole.
         ours, theirs = student.logits.tensor_split([count])
@@ -203,36 +198,6 @@ class CSS(Prototypical):
         cosine = similarity(present(taught.representation), self.prototypes, self.known)
         logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
         return read_spaces(logits, cosine / self.indicator_temperature, self.known)
-
-    def _pasted(
-        self,
-        strong: Tensor,
-        mixed: Targets,
-        labeled: Labeled,
-        truth: Tensor,
-        certainty: Tensor,
-        step: Step,
-    ) -> tuple[Tensor, Targets]:
-        """Some classes of a labelled image, rare ones first, on each mixed image."""
-        count = len(strong)
-        generator = step.key.child("paste").torch()
-        weights = self.class_weights
-        if weights is None:
-            weights = strong.new_ones(self.student.classes)
-        mask, coarse = labeled.mask[:count], truth[:count]
-        chosen = draw_classes(mask, weights.square(), generator)
-        taken = torch.rand(count, generator=generator) < self.paste
-        chosen &= taken.to(chosen.device)[:, None]
-        fine, small = pixels_of(chosen, mask), pixels_of(chosen, coarse)
-        strong = torch.where(fine.unsqueeze(1), labeled.image[:count], strong)
-        return strong, Targets(
-            logit=torch.where(fine, mask, mixed.logit),
-            trusted=mixed.trusted | fine,
-            agree=mixed.agree | fine,
-            valid=mixed.valid | fine,
-            representation=torch.where(small, coarse, mixed.representation),
-            indicator=torch.where(small, certainty[:count], mixed.indicator),
-        )
 
     def _enlarged(self, spaces: Spaces, valid: Tensor) -> Spaces:
         """The same at the crop's resolution."""
