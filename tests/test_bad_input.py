@@ -612,7 +612,7 @@ def spoil(root, rng):
     elif way == "mode":
         _other_mode(path, rng)
     elif way == "values":
-        _mask_values(rng.choice(sorted((root / "train" / "masks").glob("*.png")) or [path]), rng)
+        _mask_values(rng.choice(list_files(root / "train" / "masks", (".png",)) or [path]), rng)
     elif way == "twice":
         path.with_suffix(rng.choice([".jpg", ".tif", ".PNG"])).write_bytes(path.read_bytes())
     elif way == "case":

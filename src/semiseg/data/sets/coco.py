@@ -111,6 +111,8 @@ def _parsed(file: Path, _changed: int) -> dict[str, Any]:
         for key, names in _NUMBERS.items():
             for entry in content[key]:
                 entry.update({name: int(entry[name]) for name in names})
+        for entry in content["categories"]:
+            entry["name"] = str(entry["name"])
         for entry in content["images"]:
             name = Path(entry["file_name"])
             if name.is_absolute() or ".." in name.parts:
