@@ -203,6 +203,10 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
     (run / "scores.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         semiseg.report(run)
+    shutil.copy(reported.run / "scores.json", run)
+    (run / "plan.yaml").write_text("plan: [{setting: size}]\n")
+    with pytest.raises(RunError, match="is damaged"):
+        semiseg.report(run)
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="Choose another --out"):
         semiseg.report(reported.run, out=tmp_path / "file" / "page.html")

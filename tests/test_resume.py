@@ -91,6 +91,40 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_pat
     assert bits(out) == bits(whole)
 
 
+LOADER = """
+import multiprocessing
+import sys
+import time
+
+from semiseg.engine.checkpoint import ignore_signals
+
+def load(ready):
+    ignore_signals(0)
+    ready.set()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    ready = context.Event()
+    loader = context.Process(target=load, args=(ready,))
+    loader.start()
+    assert ready.wait(60)
+    loader.terminate()
+    loader.join(20)
+    alive = loader.is_alive()
+    loader.kill()
+    sys.exit(alive)
+"""
+
+
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"])
+def test_a_loader_process_ends_when_the_trainer_says_so(tmp_path, start_method):
+    """Also where a fork server started it, as Python 3.14 does by default."""
+    script = tmp_path / "loader.py"
+    script.write_text(LOADER)
+    assert subprocess.run([sys.executable, script, start_method], check=False).returncode == 0
+
+
 @pytest.fixture
 def unfinished(whole, tmp_path):
     """The whole run as it was before its last checkpoint and its scores."""
