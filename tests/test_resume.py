@@ -189,7 +189,7 @@ def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished
     assert bits(unfinished) == bits(whole)
 
 
-def test_the_metrics_are_replaced_as_a_whole(tmp_path, monkeypatch):
+def test_metrics_with_a_new_column_are_replaced_as_a_whole(tmp_path, monkeypatch):
     file = tmp_path / "metrics.csv"
     table = Table(file, [{"step": 1, "val/miou": 0.5}])
     assert not file.exists()
@@ -208,6 +208,20 @@ def test_the_metrics_are_replaced_as_a_whole(tmp_path, monkeypatch):
     table.finalize("success")
     assert file.read_text().splitlines() == ["step,train/loss,val/miou", "1,,0.5", "3,2.0,"]
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_row_without_a_new_column_is_added_to_the_metrics(tmp_path):
+    """Or each step of a long training would cost more than the one before."""
+    file = tmp_path / "metrics.csv"
+    table = Table(file, [])
+    table.log_metrics({"train/loss": 2.0}, 1)
+    table.save()
+    place = file.stat().st_ino
+    table.log_metrics({"train/loss": 1.0}, 2)
+    table.save()
+    table.save()
+    assert file.stat().st_ino == place
+    assert file.read_text().splitlines() == ["step,train/loss", "1,2.0", "2,1.0"]
 
 
 def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinished):
