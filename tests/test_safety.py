@@ -280,6 +280,12 @@ def test_suggest_writes_through_no_link(tmp_path, plain_release):
         (out / name).symlink_to(mine)
     suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
     assert mine.read_text() == "mine"
+    shutil.rmtree(out / "train" / "masks")
+    (tmp_path / "elsewhere").mkdir()
+    (out / "train" / "masks").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"train/masks lies outside of .*out, by a link"):
+        suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 # --- pages
