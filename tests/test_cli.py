@@ -305,6 +305,9 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
     [
         (["trian", "x"], "Did you mean 'train'?"),
         (["train", "data", "--step", "5"], "Did you mean --steps?"),
+        (["compare", "data", "--budget", "5m"], "no setting --budget. See: semiseg compare"),
+        (["compare", "data", "--seed", "1"], "Did you mean --seeds?"),
+        (["plan", "data", "--resume"], "no setting --resume. See: semiseg plan"),
         ([], "Known: check, compare, demo"),
         (["train"], "required: data"),
         (["predict", "run", "images"], "required: out"),

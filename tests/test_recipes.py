@@ -1,6 +1,7 @@
 """Recipes: settings under a name; each is taken through two steps on a tiny official tree."""
 
 import re
+import signal
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import yaml
 import semiseg
 from semiseg.cli import main
 from semiseg.engine.train import train
-from semiseg.errors import ConfigError
+from semiseg.errors import ConfigError, RunError
 from semiseg.model.network import Network, rebuild
 from semiseg.recipes import names, recipe
 
@@ -99,11 +100,33 @@ def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder
     assert fixed == pytest.approx(3 * weights, rel=0.02)
 
 
-def test_a_dry_run_measures_a_step_with_unlabelled_images(tiny_folder):
+def test_a_dry_run_measures_a_step_with_unlabelled_images(tiny_folder, capsys):
     settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
     alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
     both = semiseg.dry_run(tiny_folder, method="css", supervised_warmup=0.5, **settings)
     assert both.operations > 2 * alone.operations
+    assert "supervised_warmup 0.5" in capsys.readouterr().err
+
+
+def test_a_dry_run_has_the_batch_of_all_devices(tiny_folder):
+    settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
+    found = semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, devices=4, **settings)
+    assert "8 images at 64 x 64 on 4 devices" in found.whole
+    with pytest.raises(ConfigError, match="for one device"):
+        semiseg.dry_run(tiny_folder, budget="1m", devices=4, **settings)
+
+
+def test_a_dry_run_that_is_stopped_ends_in_a_sentence(tiny_folder, monkeypatch):
+    settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
+    for stop, told in ((KeyboardInterrupt, KeyboardInterrupt), (MemoryError, RunError)):
+
+        def step(*args, stop=stop):
+            raise stop
+
+        monkeypatch.setattr("semiseg.engine.module.TrainingModule.training_step", step)
+        with pytest.raises(told):
+            semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, **settings)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has it ignored
 
 
 def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from PIL import Image
 
 import semiseg
 from semiseg import cli
@@ -202,6 +203,16 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
     run = shutil.copytree(reported.run, tmp_path / "run")
     (run / "scores.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
+        semiseg.report(run)
+    shutil.copy(reported.run / "scores.json", run)
+    (run / "plan.yaml").write_text("plan: [{setting: size}]\n")
+    with pytest.raises(RunError, match="is damaged"):
+        semiseg.report(run)
+    shutil.copy(reported.run / "plan.yaml", run)
+    picture = run / "diagnostics" / "sample0.png"
+    picture.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(picture, "EPS")  # which Pillow has another program draw
+    with pytest.raises(RunError, match=r"sample0.png cannot be read \(it is none of PNG"):
         semiseg.report(run)
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="Choose another --out"):

@@ -91,6 +91,40 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_pat
     assert bits(out) == bits(whole)
 
 
+LOADER = """
+import multiprocessing
+import sys
+import time
+
+from semiseg.engine.checkpoint import ignore_signals
+
+def load(ready):
+    ignore_signals(0)
+    ready.set()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    ready = context.Event()
+    loader = context.Process(target=load, args=(ready,))
+    loader.start()
+    assert ready.wait(60)
+    loader.terminate()
+    loader.join(20)
+    alive = loader.is_alive()
+    loader.kill()
+    sys.exit(alive)
+"""
+
+
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"])
+def test_a_loader_process_ends_when_the_trainer_says_so(tmp_path, start_method):
+    """Also where a fork server started it, as Python 3.14 does by default."""
+    script = tmp_path / "loader.py"
+    script.write_text(LOADER)
+    assert subprocess.run([sys.executable, script, start_method], check=False).returncode == 0
+
+
 @pytest.fixture
 def unfinished(whole, tmp_path):
     """The whole run as it was before its last checkpoint and its scores."""
@@ -155,7 +189,7 @@ def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished
     assert bits(unfinished) == bits(whole)
 
 
-def test_the_metrics_are_replaced_as_a_whole(tmp_path, monkeypatch):
+def test_metrics_with_a_new_column_are_replaced_as_a_whole(tmp_path, monkeypatch):
     file = tmp_path / "metrics.csv"
     table = Table(file, [{"step": 1, "val/miou": 0.5}])
     assert not file.exists()
@@ -174,6 +208,20 @@ def test_the_metrics_are_replaced_as_a_whole(tmp_path, monkeypatch):
     table.finalize("success")
     assert file.read_text().splitlines() == ["step,train/loss,val/miou", "1,,0.5", "3,2.0,"]
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_row_without_a_new_column_is_added_to_the_metrics(tmp_path):
+    """Or each step of a long training would cost more than the one before."""
+    file = tmp_path / "metrics.csv"
+    table = Table(file, [])
+    table.log_metrics({"train/loss": 2.0}, 1)
+    table.save()
+    place = file.stat().st_ino
+    table.log_metrics({"train/loss": 1.0}, 2)
+    table.save()
+    table.save()
+    assert file.stat().st_ino == place
+    assert file.read_text().splitlines() == ["step,train/loss", "1,2.0", "2,1.0"]
 
 
 def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinished):

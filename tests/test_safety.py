@@ -24,6 +24,7 @@ from semiseg.deliver.load import load
 from semiseg.deliver.predict import predict
 from semiseg.deliver.run_data import samples_of
 from semiseg.deliver.suggest import suggest
+from semiseg.engine import session
 from semiseg.engine.checkpoint import SafeCheckpointIO
 from semiseg.errors import ConfigError, DataError, RunError
 from semiseg.model.encoders import load_weights
@@ -279,9 +280,21 @@ def test_suggest_writes_through_no_link(tmp_path, plain_release):
         (out / name).symlink_to(mine)
     suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
     assert mine.read_text() == "mine"
+    shutil.rmtree(out / "train" / "masks")
+    (tmp_path / "elsewhere").mkdir()
+    (out / "train" / "masks").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"train/masks lies outside of .*out, by a link"):
+        suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 # --- pages
+
+
+def test_names_of_a_stranger_are_text_in_the_terminal(capsys):
+    """Not markup, which would swallow a name in brackets and stumble over a slash in them."""
+    session.say(["a[b].png and dir[/x].png"])
+    assert capsys.readouterr().err == "· a[b].png and dir[/x].png\n"
 
 
 def test_names_of_a_stranger_are_text_in_the_card(css_release):

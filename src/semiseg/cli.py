@@ -141,8 +141,13 @@ def _known(command: str, words: Sequence[str]) -> list[str]:
 def _parameters(command: str) -> dict[str, inspect.Parameter]:
     """The parameters of a command's function; some pass those of `train` on."""
     own = dict(inspect.signature(COMMANDS[command]).parameters)
-    passes = command in ("plan", "compare")
-    return {**inspect.signature(train).parameters, **own} if passes else own
+    if command not in ("plan", "compare"):
+        return own
+    from semiseg.deliver.comparison_settings import OWN
+
+    kept = OWN if command == "compare" else {"overwrite", "resume", "options"}
+    passed = inspect.signature(train).parameters
+    return {**{name: p for name, p in passed.items() if name not in kept}, **own}
 
 
 def _dashed(name: str) -> str:

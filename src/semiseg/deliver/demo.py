@@ -44,7 +44,8 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another folder.") from error
     console = Console(stderr=True)
-    console.print(f"Drawing scenes into {out / 'data'}: 8 labelled, 120 unlabelled, 40 for val.")
+    told = f"Drawing scenes into {out / 'data'}: 8 labelled, 120 unlabelled, 40 for val."
+    console.print(told, markup=False)
     write_scenes(out / "data", seed=seed)
     runs: dict[str, Run] = {}
     for method in ("supervised", "css"):

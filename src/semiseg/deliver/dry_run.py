@@ -31,23 +31,29 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         SemisegError: as `train`.
     """
     from semiseg.engine import session
+    from semiseg.engine.endings import unbegun
     from semiseg.engine.parts import build, settle_place
     from semiseg.engine.rehearsal import rehearse
     from semiseg.errors import HubError
-    from semiseg.methods import method_class
+    from semiseg.methods.semi_supervised import SemiSupervised
+    from semiseg.plan import check
 
     s, options = settings_of(data, settings)
-    if "supervised_warmup" in session.method_settings(method_class(s.method)):
-        options["supervised_warmup"] = 0.0  # whose steps are smaller than the others
     world = s.devices * s.num_nodes
     s.devices = s.num_nodes = 1
     place = settle_place(s, options)
-    try:
-        parts = build(s, options, place, resume=False)
-    except HubError as error:
-        session.say([f"{error} The dry run goes on with random weights."])
-        s.weights = "none"
-        parts = build(s, options, place, resume=False)
+    check(vars(s), world)
+    meant = place._replace(world=world)
+    with unbegun():
+        try:
+            parts = build(s, options, meant, resume=False)
+        except HubError as error:
+            session.say([f"{error} The dry run goes on with random weights."])
+            s.weights = "none"
+            parts = build(s, options, meant, resume=False)
+    method = parts.module.method
+    if isinstance(method, SemiSupervised):
+        method.supervised_warmup = 0.0  # whose steps are smaller than the others
 
     def loader(crop: int) -> DataLoader[Batch]:
         small = {"batch": 2, "steps": 2, "accumulate": 1, "crop": crop, "workers": 0}
@@ -63,4 +69,5 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         )
 
     both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)
-    return rehearse(parts.module, loader, s, place.kind, world, both)
+    with unbegun():
+        return rehearse(parts.module, loader, s, place.kind, world, both)

@@ -26,9 +26,11 @@ def plan(data: Path, **settings: Any) -> Plan:  # noqa: ANN401 - as `train` has 
     Raises:
         SemisegError: as `train`.
     """
+    from semiseg.engine.endings import unbegun
     from semiseg.engine.parts import settle_place
     from semiseg.engine.planning import prepare
 
     s, options = settings_of(data, settings)
     place = settle_place(s, options)
-    return prepare(s, options, place, resume=False).plan
+    with unbegun():
+        return prepare(s, options, place, resume=False).plan

@@ -78,7 +78,8 @@ def predict(
     console = Console(stderr=True)
     if len(left) < len(files):
         told = f"{len(files) - len(left)} of {len(files)} images have their files in {out} already"
-        console.print(f"· {told}; --overwrite replaces them", highlight=False, soft_wrap=True)
+        told = f"· {told}; --overwrite replaces them"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     model = load(run, accelerator)
     _check(model, Path(run), reliability, abstain)
     failed = _write(model, left, console, abstain, tta)

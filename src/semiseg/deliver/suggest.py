@@ -162,4 +162,4 @@ def choose(
 
 def _say(console: Console, sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        console.print(f"· {sentence}", highlight=False, soft_wrap=True)
+        console.print(f"· {sentence}", markup=False, highlight=False, soft_wrap=True)

@@ -38,6 +38,9 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
             image = out / "train" / "images" / f"{one.name}{_rest(one)}"
             mask = out / "train" / "masks" / f"{one.name}.png"
             for path in (image, mask):
+                if not path.parent.resolve().is_relative_to(out.resolve()):
+                    told = f"{path.parent} lies outside of {out}, by a link."
+                    raise RunError(f"{told} Remove the link, or choose another --out.")
                 path.parent.mkdir(parents=True, exist_ok=True)
             if not image.exists() or not image.samefile(one.image):
                 _own(image)

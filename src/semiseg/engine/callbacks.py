@@ -77,7 +77,8 @@ class Looks(Callback):
         kinds = [sentence.partition(":")[0] for sentence in sentences]
         for kind, sentence in zip(kinds, sentences, strict=True):
             if kind not in self._warned:
-                self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
+                told = f"warning: {sentence}"
+                self.console.print(told, markup=False, highlight=False, soft_wrap=True)
         self._warned = kinds
 
 

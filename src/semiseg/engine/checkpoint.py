@@ -8,6 +8,7 @@ intact one. Two are kept.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import re
 import signal
@@ -210,6 +211,7 @@ def ignore_signals(_worker: int) -> None:
 
 
 def _obey_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+    parent = multiprocessing.parent_process()  # not getppid: that may be a fork server
+    while parent is not None and signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
     os._exit(0)

@@ -64,6 +64,28 @@ def explained(out: Path) -> Iterator[None]:
         raise RunError(sentence) from error
 
 
+@contextmanager
+def unbegun() -> Iterator[None]:
+    """Within this, what ends some steps that were only tried is told, as `explained` does.
+
+    Raises:
+        RunError: the memory was too small.
+        Terminated: SIGTERM came.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    try:
+        yield
+    except SIGTERMException:
+        raise Terminated("terminated while steps were tried; nothing was written") from None
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from None
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RunError(
+            f"The memory is too small ({_own_words(error) or 'MemoryError'}). Give a smaller "
+            "--crop, or --batch 2."
+        ) from error
+
+
 def _sentence(error: RuntimeError) -> str | None:
     """What torch's plain errors are about, by their words; None where it is not known."""
     words = str(error)

@@ -131,7 +131,7 @@ def method_settings(learner: type[Method]) -> dict[str, Any]:
 def say(sentences: Iterable[str]) -> None:
     """Tell the user what was inferred, derived and passed over."""
     for sentence in sentences:
-        console.print(f"· {sentence}", highlight=False, soft_wrap=True)
+        console.print(f"· {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def checked_folder(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Table(Logger):
-    """Writes the file as a whole each time, so that no kill can leave a part of it.
+    """Adds rows to the file, and writes it anew where a column is; no kill costs an earlier row.
 
     Args:
         file: where to write.
@@ -24,6 +24,8 @@ class Table(Logger):
         super().__init__()
         self.file = file
         self.rows = [dict(row) for row in rows]
+        self._columns: list[str] = []  # of the file, once it is ours
+        self._written = 0  # rows
 
     @property
     def name(self) -> str:
@@ -46,15 +48,22 @@ class Table(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the file; in several processes the first one does."""
-        if not self.rows:
+        """Write what is new; in several processes the first one does."""
+        new = self.rows[self._written :]
+        columns = sorted({*self._columns, *(k for row in new for k in row)})
+        if not new:
             return
-        temporary = self.file.with_name(f"{self.file.name}.part")
-        with temporary.open("w", encoding="utf-8", newline="") as lines:
-            writer = csv.DictWriter(lines, sorted({k for row in self.rows for k in row}))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        temporary.rename(self.file)
+        if columns == self._columns:
+            with self.file.open("a", encoding="utf-8", newline="") as lines:
+                csv.DictWriter(lines, columns).writerows(new)
+        else:
+            temporary = self.file.with_name(f"{self.file.name}.part")
+            with temporary.open("w", encoding="utf-8", newline="") as lines:
+                writer = csv.DictWriter(lines, columns)
+                writer.writeheader()
+                writer.writerows(self.rows)
+            temporary.rename(self.file)
+        self._columns, self._written = columns, len(self.rows)
 
     def finalize(self, status: str) -> None:
         """Write what is left."""

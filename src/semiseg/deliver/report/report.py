@@ -29,6 +29,8 @@ def report(
         RunError: there is no finished run, or the file cannot be written.
     """
     # Imported here, so that `semiseg --help` need not wait for torch.
+    from jinja2 import UndefinedError
+
     from semiseg.deliver.report.comparison_page import COMPARISON, NAME, comparison_page
     from semiseg.deliver.report.figures import quiet_style
     from semiseg.deliver.report.run_page import read_run, run_page
@@ -43,7 +45,7 @@ def report(
             else:
                 moved = None if data is None else Path(data)
                 page = _render("run.html", run_page(read_run(folder), moved, accelerator))
-    except DAMAGE as error:
+    except (*DAMAGE, UndefinedError) as error:
         raise RunError(
             f"A file of {folder} is damaged ({type(error).__name__}: {error}). Restore it, or "
             "train anew."

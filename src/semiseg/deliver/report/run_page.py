@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image
-
+from semiseg.data.images import UNREADABLE, open_image, reason
 from semiseg.data.texts import read_json, read_yaml
 from semiseg.deliver.report import commands
 from semiseg.deliver.report.figures import Picture, draw_confusion, draw_lines, photo, svg
@@ -265,8 +264,11 @@ def _samples(folder: Path) -> list[Picture]:
     """The first pictures of single images."""
     found = []
     for file in sorted((folder / DIAGNOSTICS).glob("sample*.png"))[:_DRAWN]:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
+        try:
+            with open_image(file) as image:
+                picture = image.convert("RGB")
+        except UNREADABLE as error:
+            raise RunError(f"{file} cannot be read ({reason(error)}). Remove it.") from error
         picture.thumbnail((_WIDE, 4 * _WIDE))
         found.append(photo(picture))
     return found
