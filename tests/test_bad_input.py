@@ -520,6 +520,44 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
             assert all(inside(sample.name) for sample in found or [])
 
 
+LABELME_FOUND = (LABELME.replace('"polygon"', '{"a": 1}'), LABELME.replace('"polygon"', '["a"]'))
+COCO_FOUND = (
+    COCO.replace('"name": "b"', '"a": 1'),
+    COCO.replace('"id": 1, "file_name"', '"file_name"'),
+    COCO.replace('"a.png"', '"../a.png"'),
+    COCO.replace('"a.png"', f'"{"x" * 3000}"'),
+    COCO.replace(f'"width": {WIDTH}', '"width": 1e300'),
+    "[" * 3000,
+)
+YAML_FOUND = (
+    "classes: 2020-13-45",
+    "classes: !!int ''",
+    "[" * 3000,
+    LAUGHS,
+    "classes: [{name: [a]}]",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", t) for t in LABELME_FOUND]
+    + [("annotations/instances_train.json", t) for t in COCO_FOUND]
+    + [("classes.yaml", t) for t in YAML_FOUND],
+)
+def test_texts_that_once_ended_in_a_traceback_are_refused(tmp_path, name, text):
+    root = write_folder(tmp_path / "data")
+    (root / "train" / "images").rename(root / "images")
+    file = root / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    readers = {
+        "a.json": lambda: read_shapes(file),
+        "classes.yaml": lambda: read_classes(file, []),
+    }
+    read = readers.get(name, lambda: DATASETS["coco"].samples(root, "train"))
+    assert attempt(read, file) is None
+
+
 def inside(name):
     return not Path(name).is_absolute() and ".." not in Path(name).parts
 

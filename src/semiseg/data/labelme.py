@@ -86,7 +86,7 @@ def _canvas(path: Path, content: dict[str, Any]) -> Image.Image:
 
 
 def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> None:
-    kind = shape.get("shape_type") or "polygon"  # old versions knew no other
+    kind = str(shape.get("shape_type") or "polygon")  # old versions knew no other
     points = _points(shape.get("points"), where)
     draw = ImageDraw.Draw(canvas)
     if kind in ("polygon", "oriented_rectangle", "rectangle") and len(points) > 2:
