@@ -1,7 +1,7 @@
 """Which settings are worth having: one run a factor, everything else at its default.
 
 Each factor of `FACTORS` is trained on a data set's few masks at a small working size and scored on
-`val`; the table says how far it is from `css`. Finished runs in the output folder are kept. With
+`val`. Finished runs in the output folder are kept. With
 one seed a difference below a point says nothing; repeat those that matter (`--seeds 0,1,2`). From
 the root of the repository:
 
@@ -18,11 +18,19 @@ from typing import Any
 
 import semiseg
 
+_CEILING: dict[str, Any] = {"method": "supervised", "labels": "all"}
 FACTORS: dict[str, dict[str, Any]] = {
     "supervised": {"method": "supervised"},
-    "supervised, all masks": {"method": "supervised", "labels": "all"},
+    "supervised, all masks": _CEILING,
+    "supervised, rates x2": {"method": "supervised", "lr": 6e-3, "encoder_lr": 1e-3},
+    "supervised, rates x4": {"method": "supervised", "lr": 1.2e-2, "encoder_lr": 2e-3},
+    "supervised, all masks, rate of the encoder x2": {**_CEILING, "encoder_lr": 1e-3},
+    "supervised, all masks, rates x2": {**_CEILING, "lr": 6e-3, "encoder_lr": 1e-3},
+    "supervised, all masks, rates x4": {**_CEILING, "lr": 1.2e-2, "encoder_lr": 2e-3},
     "cutmix": {"method": "cutmix"},
     "css": {},
+    "css, rates x2": {"lr": 6e-3, "encoder_lr": 1e-3},
+    "css, confidence threshold 0": {"confidence_threshold": 0.0},
     "css, confidence threshold 0.8": {"confidence_threshold": 0.8},
     "css, supervised warm-up 0.3": {"supervised_warmup": 0.3},
     "css, teacher memory 0.1": {"teacher_memory": 0.1},
