@@ -295,6 +295,24 @@ def test_two_checkpoints_are_kept_and_no_temporary_file(tmp_path):
     assert io.load_checkpoint(path) == {"step": 4}
 
 
+def test_what_a_kill_left_between_writing_and_tidying_goes_when_a_training_goes_on(
+    tiny_folder, whole, tmp_path
+):
+    """Also where no step is left to take; a damaged newer one takes no intact one's place."""
+    out = shutil.copytree(whole, tmp_path / "run")
+    (out / "scores.json").unlink()
+    folder = out / "checkpoints"
+    kept = {path.name for path in folder.iterdir()}
+    for name in ("step000001-0123456789abcdef.ckpt", "step000012.part"):
+        (folder / name).write_bytes(b"old")
+    damaged = {f"step00099{n}-0123456789abcdef.ckpt" for n in range(2)}
+    for name in damaged:
+        (folder / name).write_bytes(b"torn")
+    run("train", tiny_folder, "--out", out, "--resume")
+    assert {path.name for path in folder.iterdir()} == kept | damaged
+    assert bits(out) == bits(whole)
+
+
 def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, tmp_path):
     names = [
         c["name"] for c in yaml.safe_load((tiny_folder / "classes.yaml").read_text())["classes"]

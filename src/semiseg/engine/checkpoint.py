@@ -63,15 +63,27 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
                 "then go on with --resume."
             ) from error
-        for old in _by_step(target.parent)[_KEPT:]:
-            old.unlink(missing_ok=True)
-        for torn in target.parent.glob("*.part"):  # of a process that was killed while writing
-            torn.unlink(missing_ok=True)
+        tidy(target.parent)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read tensors and plain values; anything else in the file is refused."""
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
+
+
+def tidy(folder: Path, begin: str | Path | None = None) -> None:
+    """Keep the newest checkpoints, and nothing of a process that was killed while writing.
+
+    Args:
+        folder: where they are.
+        begin: the one that is known to be intact, if any: newer ones may be damaged, and count as
+            none of those that are kept.
+    """
+    found = _by_step(folder)
+    if begin is not None:
+        found = [path for path in found if _step(path) <= _step(Path(begin))]
+    for old in (*found[_KEPT:], *folder.glob("*.part")):
+        old.unlink(missing_ok=True)
 
 
 def newest_intact(folder: Path) -> tuple[Path, int] | None:
@@ -167,6 +179,11 @@ class Checkpoints(Callback):
                 f"stopped after step {step} of {self.total}, which is saved. Go on with the same "
                 f"command and --resume: semiseg train DATA --out {self.folder.parent} --resume"
             )
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove what a kill left between writing and tidying; there may be no step to take."""
+        if trainer.is_global_zero:
+            tidy(self.folder, trainer.ckpt_path)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen to SIGTERM, too; Lightning has put its own listener in place by now."""
