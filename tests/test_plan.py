@@ -58,14 +58,15 @@ def entry(plan, name):
     ("text", "seconds"),
     [
         *(("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400), ("1h30m", 5400)),
-        *(("1.5h", 5400), ("1d 2h 3m 4s", 93_784), ("10M", 600)),
+        *(("1.5h", 5400), ("1d 2h 3m 4s", 93_784), ("10M", 600), ("5min", 300)),
+        *(("2 hours 10 minutes", 7800), ("1 day", 86_400), ("30 secs", 30)),
     ],
 )
 def test_a_budget_is_a_time(text, seconds):
     assert parse_budget(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["10", "m", "", "-5m", "10 minutes", "30m1h", "0m", "1e3s", "m10"])
+@pytest.mark.parametrize("text", ["10", "m", "", "-5m", "10 mints", "30m1h", "0m", "1e3s", "m10"])
 def test_what_is_no_time_is_told(text):
     with pytest.raises(ConfigError, match=r"is no time\. Write 90s, 10m"):
         parse_budget(text)

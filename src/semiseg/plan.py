@@ -34,7 +34,12 @@ _FEWEST_STEPS, _MOST_STEPS = 100, 20_000
 _RESERVE = 0.05  # of a budget: starting, checkpoints, a machine busier than when measured
 _FOR_LOOKS = 0.2  # of a budget, at most
 _UNLIKE, _UNLIKE_RATIO = 0.9, 2.0  # see `Likeness`; among images of one kind: up to 0.8, about 1
-_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_UNITS = {  # as people write them, and their seconds
+    "d(?:ays?)?": 86_400,
+    "h(?:ours?)?": 3_600,
+    "m(?:in(?:ute)?s?)?": 60,
+    "s(?:ec(?:ond)?s?)?": 1,
+}
 _EVEN = 2.0  # the most frequent class then has at most so many times the pixels of the rarest
 _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("photometry", "mild"): "with the threshold 0.95 a point above strong colours on camvid",
