@@ -9,7 +9,6 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from semiseg.data.texts import read_yaml
-from semiseg.engine.run_folder import read_scores
 from semiseg.errors import RunError
 from semiseg.evaluation.intervals import Interval, mean_interval, ratio_interval
 
@@ -137,6 +136,8 @@ def read_records(folder: Path) -> list[Record]:
     Raises:
         RunError: a run's files cannot be read.
     """
+    from semiseg.engine.run_folder import read_scores
+
     found = []
     for scores in sorted(folder.glob("*/scores.json")):
         try:
