@@ -92,7 +92,7 @@ class Classes:
             raise ValueError("the names of the classes are no different words")
         if not all(0 <= level <= 255 for color in found.colors for level in color):
             raise ValueError("a colour is not of 0 to 255")
-        codes = (*found.codes, *found.ignored)
+        codes = [*values["codes"], *values["ignored"]]
         if len(set(found.codes)) < count or not all(
             isinstance(c, int) and 0 <= c < _CODES for c in codes
         ):
