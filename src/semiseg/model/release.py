@@ -194,9 +194,10 @@ def _checksum(file: Path) -> str:
 
 def _check_prototypes(network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Raises ValueError if the prototypes are not those of the network."""
-    shape = (network.classes, network.spec.get("representation_dim"))
     prototypes, seen = tensors.get("prototypes"), tensors.get("seen")
-    if prototypes is not None and (prototypes.shape != shape or seen is None):
-        raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
-    if seen is not None and (seen.shape != shape[:1] or seen.dtype != torch.bool):
+    if prototypes is not None and network.representation_head is not None:
+        shape = (network.classes, network.spec["representation_dim"])
+        if prototypes.shape != shape or seen is None:
+            raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
+    if seen is not None and (seen.shape != (network.classes,) or seen.dtype != torch.bool):
         raise ValueError("`seen` does not say of each class whether it has a prototype")
