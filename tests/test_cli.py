@@ -235,12 +235,16 @@ def test_the_loaded_model_predicts_from_files_pictures_and_arrays(trained, tiny_
 def test_an_existing_run_is_kept_unless_overwriting_is_asked_for(capsys, tiny_folder, tmp_path):
     words = ["train", tiny_folder, "--method", "supervised", "--out", tmp_path / "run", *TINY]
     run(*words)
+    beside = [tmp_path / f"run.{ending}" for ending in ("old", "part")]
+    for folder in beside:  # the user's
+        folder.mkdir()
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     told = refused(capsys, *words, "--seed", 1)
     assert "--overwrite" in told
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
     run(*words, "--seed", 1, "--overwrite")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "run", *beside]
 
 
 def test_overwrite_leaves_a_folder_alone_that_is_no_run(capsys, tiny_folder, tmp_path):

@@ -162,6 +162,8 @@ def test_settings_that_contradict_the_folder_are_refused(
         ({"labels": "2,99"}, "--labels 99"),
         ({"seeds": "0,-1"}, "--seeds: '-1'"),
         ({"equal": "hours"}, "--equal hours"),
+        ({"devices": 2}, "compare trains on one device"),
+        ({"num_nodes": 2}, "compare trains on one device"),
         ({"sizes": 4}, "Did you mean 'size'"),
         ({"anchors": 4}, "--css.anchors"),
         ({"css": {"anchor": 4}}, "Did you mean 'anchors'"),

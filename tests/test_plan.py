@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.cli import main
 from semiseg.data.likeness import Likeness, likeness
+from semiseg.data.synthetic import write_scenes
 from semiseg.draws import Key
 from semiseg.engine import planning
 from semiseg.engine.train import train
@@ -347,6 +348,21 @@ def test_plan_measures_and_writes_nothing(tiny_folder, tmp_path, monkeypatch):
     assert 0 < plan.seconds <= 3600
     assert semiseg.plan(tiny_folder, **settings) == semiseg.plan(tiny_folder, **settings)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_size_does_not_depend_on_how_many_masks_are_used(tmp_path):
+    """Else few masks and all of them would be compared at different sizes."""
+    data = write_scenes(tmp_path / "data", labeled=4, unlabeled=1, val=1, size=(64, 64))
+    names = sorted(path.stem for path in (data / "train" / "images").iterdir())
+    for kind in ("images", "masks"):  # one is larger than the others
+        (path,) = (data / "train" / kind).glob(f"{names[0]}.*")
+        with Image.open(path) as file:
+            larger = file.resize((128, 128), Image.Resampling.NEAREST)
+        larger.save(path)
+    few = tmp_path / "few.txt"
+    few.write_text(f"{names[0]}\n")
+    sizes = {semiseg.plan(data, labels=labels).value("size") for labels in (str(few), "all")}
+    assert sizes == {64}
 
 
 def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, monkeypatch, capsys):

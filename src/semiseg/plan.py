@@ -59,7 +59,7 @@ class Facts(NamedTuple):
     """What the rules look at.
 
     Attributes:
-        side: median short side of the labelled images, in pixels.
+        side: median short side of the images that have masks, hidden or not, in pixels.
         labeled: labelled images.
         unlabeled: unlabelled images that the method uses.
         scenes: images of a look: those of `val`, and those of the diagnostics.

@@ -41,7 +41,7 @@ VARIANTS = {
     "plain": ["--workers", "0"],
     "workers and accumulation": ["--workers", "1", "--accumulate", "2"],
 }
-_FILES = ("config.yaml", "confusion.csv", "metrics.csv", "model.json", "model.safetensors")
+_FILES = ("confusion.csv", "metrics.csv", "model.json", "model.safetensors")
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -178,7 +178,7 @@ class Stage:
 
 def ending(out: Path) -> dict[str, str]:
     """Hashes of all that a training leaves behind, and the names of its files."""
-    found = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in _FILES[1:]}
+    found = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in _FILES}
     scores = json.loads((out / "scores.json").read_text())
     for name in ("seconds", "pace"):
         del scores[name]

@@ -79,7 +79,8 @@ def _facts(
     key = Key.of(s.seed, "plan")
     watched = choose_sample(split, key) if s.diagnostics and unlabeled else ()
     return Facts(
-        side=median(min(image_size(sample.image)) for sample in split.labeled),
+        # Hidden masks count, too: with few and with all masks a comparison trains at one size.
+        side=median(min(image_size(s.image)) for s in (*split.labeled, *split.hidden)),
         labeled=len(split.labeled),
         unlabeled=len(unlabeled),
         scenes=len(split.val) + len(watched),

@@ -224,7 +224,8 @@ def create(
 
     An old run in it is removed.
     """
-    fresh = out.with_name(f"{out.name}.part")
+    # Names that no folder of the user's has: what lies there is left by a kill, and removed.
+    fresh = out.with_name(f"{out.name}.semiseg-new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
     held = {k: plain(v) for k, v in settings.items()}
@@ -235,7 +236,7 @@ def create(
     write_text(fresh / PLAN, _yaml(plan.to_dict()))
     write_text(fresh / CONFIG, f"# semiseg {__version__}\n{text}")
     # Renamed as a whole: a run folder is complete or not there, whenever the process is killed.
-    old = out.with_name(f"{out.name}.old")
+    old = out.with_name(f"{out.name}.semiseg-old")
     shutil.rmtree(old, ignore_errors=True)
     if out.is_dir():
         out.rename(old)
