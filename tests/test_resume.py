@@ -1,6 +1,7 @@
 """Killed, stopped and resumed: the result is that of the uninterrupted training, bit by bit."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -87,7 +88,9 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_pat
     assert "Traceback" not in told
     step = int(told.rpartition("stopped after step ")[2].split()[0])
     assert newest_intact(out / "checkpoints")[1] == step
-    run("train", tiny_folder, "--out", out, "--resume")
+    command = shlex.split(told.rpartition("Go on with: ")[2].splitlines()[0])
+    assert command == ["semiseg", "train", str(tiny_folder), "--out", str(out), "--resume"]
+    run(*command[1:])
     assert bits(out) == bits(whole)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import multiprocessing
 import os
 import re
+import shlex
 import signal
 import threading
 import time
@@ -86,6 +87,12 @@ def tidy(folder: Path, begin: str | Path | None = None) -> None:
         old.unlink(missing_ok=True)
 
 
+def how_to_go_on(data: Path, out: Path) -> str:
+    """The command that resumes a run, to be typed as it is; its settings are the run's own."""
+    words = ["semiseg", "train", str(data), "--out", str(out), "--resume"]
+    return f"Go on with: {shlex.join(words)}"
+
+
 def newest_intact(folder: Path) -> tuple[Path, int] | None:
     """The newest checkpoint whose checksum is right, and its step; None if there is none."""
     for path in _by_step(folder):
@@ -142,10 +149,11 @@ class Checkpoints(Callback):
         folder: where the checkpoints go.
         looks: validations in the whole training.
         total: steps in all.
+        data: the data folder, for the sentence that says how to go on.
     """
 
-    def __init__(self, folder: Path, looks: int, total: int) -> None:
-        self.folder, self.looks, self.total = folder, looks, total
+    def __init__(self, folder: Path, looks: int, total: int, data: Path) -> None:
+        self.folder, self.looks, self.total, self.data = folder, looks, total, data
         self.stopped_by = 0  # the number of a signal
         self._saved_step = -1
         self._saved_time = time.monotonic()
@@ -176,8 +184,8 @@ class Checkpoints(Callback):
             self._saved_step, self._saved_time = step, time.monotonic()
         if asked or interrupted:
             raise (Terminated if asked else Interrupted)(
-                f"stopped after step {step} of {self.total}, which is saved. Go on with the same "
-                f"command and --resume: semiseg train DATA --out {self.folder.parent} --resume"
+                f"stopped after step {step} of {self.total}, which is saved. "
+                f"{how_to_go_on(self.data, self.folder.parent)}"
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

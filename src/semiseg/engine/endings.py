@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from semiseg.engine.checkpoint import how_to_go_on
 from semiseg.errors import RunError, SemisegError, Terminated
 
 _MEMORY = (
@@ -27,10 +28,11 @@ _OTHER = (
 
 
 @contextmanager
-def explained(out: Path) -> Iterator[None]:
+def explained(data: Path, out: Path) -> Iterator[None]:
     """Within this, what a user can mend ends in a `SemisegError`, and the rest as it is.
 
     Args:
+        data: the data folder.
         out: the run folder.
 
     Raises:
@@ -42,10 +44,7 @@ def explained(out: Path) -> Iterator[None]:
     except SemisegError as error:
         raise type(error)(_own_words(error)) from None
     except SIGTERMException:  # before the first step, or within one of several batches
-        raise Terminated(
-            "terminated. Go on with the same command and --resume: semiseg train DATA --out "
-            f"{out} --resume"
-        ) from None
+        raise Terminated(f"terminated. {how_to_go_on(data, out)}") from None
     except SystemExit:  # what Lightning makes of a second Ctrl-C
         raise KeyboardInterrupt from None
     except (torch.OutOfMemoryError, MemoryError) as error:

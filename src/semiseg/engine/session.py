@@ -298,7 +298,7 @@ def fit(
         SemisegError: an image could not be read on the way, a checkpoint not written.
         Interrupted: the user stopped the training.
     """
-    checkpoints = Checkpoints(s.out / CHECKPOINTS, s.looks, s.steps)
+    checkpoints = Checkpoints(s.out / CHECKPOINTS, s.looks, s.steps, s.data)
     with warnings.catch_warnings():
         # Lightning's advice on workers, logging intervals and folders is not for our users.
         warnings.filterwarnings("ignore", module="lightning")

@@ -176,7 +176,7 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if place.rank > 0:
         end_with_parent()
     scores = None
-    with explained(s.out):
+    with explained(s.data, s.out):
         if not resume and place.rank == 0:
             run_folder.check(s.out, overwrite)
         parts = build(s, options, place, resume)
