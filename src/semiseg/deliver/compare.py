@@ -53,12 +53,6 @@ def compare(
     from semiseg.deliver.comparison_runs import Runner
     from semiseg.deliver.comparison_settings import settle
 
-    if options.get("devices", 1) != 1 or options.get("num_nodes", 1) != 1:
-        # Each further process would run the whole comparison anew, beside the first one.
-        raise ConfigError(
-            "compare trains on one device. For several, run each training by itself: semiseg train "
-            f"DATA --method METHOD --devices N --out {out}/METHOD-LABELS-SEED."
-        )
     out = Path(out)
     wanted = _listed("methods", methods)
     given = {**options, "steps": steps}

@@ -69,13 +69,19 @@ def settle(out: Path, equal: str, methods: Sequence[str], given: Mapping[str, An
         does not is taken from the folder.
 
     Raises:
-        ConfigError: there is no such setting.
+        ConfigError: there is no such setting, or one of several devices.
         RunError: the folder is no comparison, or its settings are others.
     """
     if equal not in EQUAL:
         raise ConfigError(f"There is no --equal {equal}. {nearest(equal, EQUAL)}")
     defaults = train_defaults()
     settings, own = _sorted_out(given, methods, defaults)
+    if any(settings.get(name, 1) != 1 for name in ("devices", "num_nodes")):
+        # Each further process would run the whole comparison anew, beside the first one.
+        raise ConfigError(
+            "compare trains on one device. For several, run each training by itself: semiseg train "
+            f"DATA --method METHOD --devices N --out {out}/METHOD-LABELS-SEED."
+        )
     stored = read(out)
     if stored is None:
         return Shared(equal, None, settings, own)
