@@ -19,7 +19,7 @@ from semiseg.types import Entry, Plan, Source
 Settings = Mapping[str, Any]
 
 BATCH, LOOKS = 4, 5
-RATES: dict[str, tuple[float, float]] = {"adamw": (3e-3, 5e-4), "sgd": (1e-2, 1e-3)}
+RATES: dict[str, tuple[float, float]] = {"adamw": (6e-3, 1e-3), "sgd": (1e-2, 1e-3)}
 """Default learning rates of decoder and heads, and of the pretrained encoder."""
 
 # The reference: a css step of 4 + 4 such crops takes about a second on two cores, so this is about
