@@ -1,6 +1,7 @@
 """What must not change the bits of a training, and what must."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,12 @@ def test_steps_are_optimiser_steps_whatever_is_accumulated(tiny_folder, tmp_path
     assert step == 4
     state = torch.load(checkpoint, weights_only=True)
     assert state["global_step"] == 4
+
+
+def test_a_log_tells_the_time_left(tiny_folder, tmp_path, capsys):
+    semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **{**TINY, "looks": 2})
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
 
 
 def test_css_learns_from_labelled_images_where_there_are_no_others(tmp_path, tiny_folder):

@@ -12,6 +12,7 @@ from semiseg.engine.checkpoint import is_look
 from semiseg.engine.diagnostics import Diagnostics
 from semiseg.engine.module import TrainingModule
 from semiseg.evaluation.inference import Scene
+from semiseg.plan import duration
 from semiseg.types import Batch
 
 
@@ -66,11 +67,20 @@ class Looks(Callback):
             logger.save()
         said = ", ".join(f"{name} {shown(score)}" for name, score in found.items())
         self.console.print(
-            f"step {step}/{pl_module.steps}  mIoU on val: {said}  {describe(trainer)}",
+            f"step {step}/{pl_module.steps}  mIoU on val: {said}  {describe(trainer)}"
+            f"{self._left(pl_module, step)}",
             highlight=False,
             soft_wrap=True,
         )
         self._warn(pl_module.looks[-1].get("pseudo", {}).get("warnings", []))
+
+    def _left(self, module: TrainingModule, step: int) -> str:
+        """What the training still takes, for whoever reads a log, which has no bar."""
+        steps, looks = module.steps - step, self.looks - len(module.looks)
+        if not steps:
+            return ""
+        pace = module.pace()
+        return f"  about {duration(steps * pace['step'] + looks * pace['look'])} left"
 
     def _warn(self, sentences: list[str]) -> None:
         """Say what is new: an indicator that died, not one that was dead at the last look, too."""
