@@ -3,6 +3,8 @@
 import copy
 import functools
 import inspect
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ import torch.nn.functional as F
 
 from semiseg.data.masks import Classes
 from semiseg.draws import Key
+from semiseg.engine.imbalance import set_loss
 from semiseg.errors import ConfigError
-from semiseg.losses.collaboration import Spaces, Targets, collaborate, indicator_of
+from semiseg.losses.collaboration import Spaces, Targets, calibrate, collaborate, indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods import METHODS, method_class
 from semiseg.methods.semi_supervised import cut_mix
@@ -558,6 +561,7 @@ def test_css_each_cell_of_the_ablations_of_labels_and_indicators(mode, indicator
         {"prototypes_from": "student"},
         {"prototype_momentum": 0.9},
         {"unseen_prototypes": "zeros"},
+        {"class_prior": "uniform"},
         {"representation_dim": 16},
         {"teacher_memory": 0.01},
         {"supervised_warmup": 0.0},
@@ -585,6 +589,7 @@ def test_css_each_number_of_the_ablations(setting):
         {"unsupervised_mean": "batch"},
         {"prototypes_from": "both"},
         {"unseen_prototypes": "random"},
+        {"class_prior": "val"},
         {"contrast_schedule": "linear"},
     ],
     ids=str,
@@ -801,6 +806,54 @@ def test_css_a_prototype_of_zeros_is_nearer_than_any_at_an_obtuse_angle():
     # In mix, a class without a prototype then has no say, and the first step teaches class 0 alone.
     method = by_hand("mix", (False, False, False), unseen_prototypes="zeros")
     assert single(method._spaces(said()).representation_label) == [0, 0, 0, 0]
+
+
+def test_calibrated_scores_are_probabilities_by_bayes_rule():
+    """Where a loss weighs classes the logits are `log(w p)`; similarities know no shares."""
+    p = torch.tensor([0.5, 0.3, 0.2])
+    weights, shares = torch.tensor([0.5, 2.0, 7.0]), torch.tensor([0.6, 0.3, 0.1])
+    likelihood = torch.tensor([0.1, 0.2, 0.4])
+    logits, similarity = calibrate(
+        (weights * p).log().view(1, 3, 1, 1) + 5, likelihood.log().view(1, 3, 1, 1), weights, shares
+    )
+    torch.testing.assert_close(logits.softmax(dim=1).flatten(), p)
+    joint = likelihood * shares
+    torch.testing.assert_close(similarity.softmax(dim=1).flatten(), joint / joint.sum())
+
+
+def test_calibration_without_weights_shares_or_pixels_of_a_class():
+    logits, similarity = torch.randn(2, 1, 3, 2, 2).unbind()
+    same_logits, same_similarity = calibrate(logits, similarity, None, None)
+    assert same_logits is logits
+    assert same_similarity is similarity
+    nothing = torch.tensor([0.0, 1.0, 2.0])
+    shifted, scaled = calibrate(logits, similarity, nothing, nothing / 3)
+    assert torch.equal(shifted[:, 0], logits[:, 0])  # has no weight to be taken out
+    assert shifted.isfinite().all()
+    torch.testing.assert_close(scaled[:, 0], similarity[:, 0] + math.log(1e-4))
+
+
+@pytest.mark.parametrize("prior", ["labeled", "uniform"])
+def test_css_a_doubtful_pixel_is_of_the_more_frequent_class(prior):
+    """The logit as the loss's weight raised it, the similarity a little nearer to a rare class."""
+    method = by_hand("mix", class_prior=prior)
+    method.class_weights = torch.tensor([0.5, 4.0, 1.0])
+    method.class_shares = torch.tensor([0.9, 0.02, 0.08])
+    logits = torch.tensor([1.0, 1.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    sights = torch.tensor([0.5, 0.6, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    spaces = method._spaces(Output(logits, sights))
+    label = 0 if prior == "labeled" else 1
+    assert single(spaces.logit_label) == single(spaces.representation_label) == [label]
+
+
+def test_training_tells_css_how_frequent_classes_are():
+    method = css()
+    settings = SimpleNamespace(class_weights="none", ohem=0.0, dice=0.0)
+    set_loss(method, settings, [30, 10, 0])
+    assert method.class_shares.tolist() == [0.75, 0.25, 0.0]
+    assert method.class_weights is None
+    losses = learn(method, labeled_batch(), unlabeled_batch(), at(50))
+    assert all(term.isfinite() for term in losses.terms.values())
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.1, 1.0])

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from semiseg.augment.focus import Focus
@@ -62,9 +63,9 @@ def count_pixels(
 
 
 def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
-    """Give the method the loss on labelled images that the settings ask for.
+    """Tell the method how frequent classes are, and give it the loss that the settings ask for.
 
-    Where they ask for none, the method keeps its own.
+    Where they ask for none, the method keeps its own loss on labelled images.
 
     Args:
         method: the method.
@@ -86,6 +87,7 @@ def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
         return total + s.dice * dice_loss(logits, target) if s.dice else total
 
     method.class_weights = weights
+    method.class_shares = torch.tensor(pixels, dtype=torch.float32) / max(1, sum(pixels))
     if weights is not None or s.ohem or s.dice:
         method.supervised_loss = loss
 

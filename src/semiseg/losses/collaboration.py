@@ -11,6 +11,7 @@ from semiseg.types import IGNORE_INDEX
 
 Collaboration = Literal["mix", "cross", "logit", "representation"]
 Kind = Literal["confidence", "similarity"]
+_LEAST = 1e-4  # of the shares of classes: no prior forbids one
 
 
 class Spaces(NamedTuple):
@@ -72,6 +73,39 @@ def read_spaces(logits: Tensor, similarity: Tensor, known: Tensor) -> Spaces:
     """
     logit_label, nearest = logits.argmax(dim=1), similarity.argmax(dim=1)
     return Spaces(logits, similarity, logit_label, torch.where(known.any(), nearest, logit_label))
+
+
+def calibrate(
+    logits: Tensor, similarity: Tensor, weights: Tensor | None, shares: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Scores whose softmax are probabilities where classes are as frequent as in the labels.
+
+    A cross-entropy with weights `w` is least where `softmax(logits)` is `w p` but for a factor, `p`
+    being the classes' probabilities: `log w` is taken out. Similarities say how likely a
+    representation is of each class (as densities of von Mises-Fisher do, of concentration
+    `1 / tau_r` about the prototypes), not how likely each class is: by Bayes' rule the logarithm of
+    its share is added.
+
+    Args:
+        logits: `(B, C, H, W)`.
+        similarity: `(B, C, H, W)`, scaled by the temperature.
+        weights: `(C,)`, of the classes in the loss, or None for 1. A class that weighs 0 has no
+            pixels to learn from, and its logit stays.
+        shares: `(C,)`, of the classes in the labelled pixels, or None for the same. One below
+            1e-4 counts as that.
+
+    Returns:
+        Both as they came in, shifted class by class.
+    """
+
+    def shape(values: Tensor) -> Tensor:
+        return values.to(logits).log().view(1, -1, 1, 1)
+
+    if weights is not None:
+        logits = logits - shape(torch.where(weights > 0, weights, 1.0))
+    if shares is not None:
+        similarity = similarity + shape(shares.clamp(min=_LEAST))
+    return logits, similarity
 
 
 def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,13 @@ _ALL: tuple[type[Method], ...] = (
     MeanTeacher,
     CutMix,
     # The "Baseline" of Tab. 1: CSS without the second judge.
-    preset("contrastive", CSS, collaboration="logit", indicator="confidence"),
+    preset(
+        "contrastive",
+        CSS,
+        collaboration="logit",
+        indicator="confidence",
+        class_prior="uniform",
+    ),
     CSS,
     # What the paper says; where it is silent, the program's value if it can work. It has one
     # temperature for Eq. 5 and 9, and at the program's 0.5 that of Eq. 5 would be dead.
@@ -27,6 +33,7 @@ _ALL: tuple[type[Method], ...] = (
         indicator_temperature=0.1,
         temperature=0.1,
         unsupervised_mean="kept",
+        class_prior="uniform",
         representation_dim=256,
     ),
     # What the authors' program does. Its teacher remembers 100 of 40,000 steps.
@@ -41,6 +48,7 @@ _ALL: tuple[type[Method], ...] = (
         unsupervised_mean="program",
         prototypes_from="student",
         unseen_prototypes="zeros",
+        class_prior="uniform",
         representation_dim=256,
         teacher_memory=0.0025,
         supervised_warmup=0.0,

@@ -43,6 +43,8 @@ class Method(nn.Module, ABC):
         supervised_loss: `L_s`, from logits `(B, C, H, W)` and masks `(B, H, W)` to a scalar.
         class_weights: `(C,)` float, what a pixel counts by its class, or None for 1; labelled
             pixels in `supervised_loss`, pseudo-labelled ones where a method says so.
+        class_shares: `(C,)` float, the share of each class in the labelled pixels, or None where it
+            is not known.
     """
 
     name: ClassVar[str]
@@ -54,6 +56,7 @@ class Method(nn.Module, ABC):
         self.teacher: Teacher | None = None
         self.supervised_loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
         self.class_weights: Tensor | None = None
+        self.class_shares: Tensor | None = None
 
     @abstractmethod
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:

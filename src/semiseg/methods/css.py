@@ -15,6 +15,7 @@ from semiseg.losses.collaboration import (
     Kind,
     Spaces,
     Targets,
+    calibrate,
     collaborate,
     indicator_of,
     read_spaces,
@@ -32,6 +33,7 @@ Indicator = Literal["own", "confidence", "similarity"]
 ValidIndicator = Literal["same", "confidence", "similarity"]
 Source = Literal["teacher", "student"]
 Unseen = Literal["masked", "zeros"]
+Prior = Literal["labeled", "uniform"]
 
 
 class CSS(Prototypical):
@@ -64,6 +66,9 @@ class CSS(Prototypical):
         prototype_momentum: `a` of Eq. 3.
         unseen_prototypes: of classes without a prototype representation space has no opinion
             (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
+        class_prior: how frequent both spaces take classes to be: as in the `labeled` pixels (see
+            `calibrate`), or as the paper, whose logits and similarities are taken as they are
+            (`uniform`).
         representation_dim: channels `D` of the representation head.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
@@ -95,6 +100,7 @@ class CSS(Prototypical):
         prototypes_from: Source = "teacher",
         prototype_momentum: float = 0.99,
         unseen_prototypes: Unseen = "masked",
+        class_prior: Prior = "labeled",
         representation_dim: int = 64,
         teacher_memory: float = 0.03,
         supervised_warmup: float = 0.05,
@@ -116,6 +122,7 @@ class CSS(Prototypical):
             ("unsupervised_mean", unsupervised_mean, Mean),
             ("prototypes_from", prototypes_from, Source),
             ("unseen_prototypes", unseen_prototypes, Unseen),
+            ("class_prior", class_prior, Prior),
         ):
             require(choice in get_args(choices), name, choice)
         for name, count in (("anchors", anchors), ("negatives", negatives)):
@@ -135,6 +142,7 @@ class CSS(Prototypical):
         self.anchors, self.negatives = anchors, negatives
         self.contrast_weight, self.contrast_schedule = contrast_weight, contrast_schedule
         self.unsupervised_mean, self.prototypes_from = unsupervised_mean, prototypes_from
+        self.class_prior = class_prior
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
@@ -197,7 +205,10 @@ class CSS(Prototypical):
         """What both spaces say at stride 4, by the prototypes from before this step."""
         cosine = similarity(present(taught.representation), self.prototypes, self.known)
         logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
-        return read_spaces(logits, cosine / self.indicator_temperature, self.known)
+        scaled = cosine / self.indicator_temperature
+        if self.class_prior == "labeled":
+            logits, scaled = calibrate(logits, scaled, self.class_weights, self.class_shares)
+        return read_spaces(logits, scaled, self.known)
 
     def _enlarged(self, spaces: Spaces, valid: Tensor) -> Spaces:
         """The same at the crop's resolution."""
