@@ -1,9 +1,10 @@
-"""What a model would teach of its unlabelled images, and how much of it would be right.
+"""What a model of css would teach of its unlabelled images, and how much of it would be right.
 
-For each class, at several thresholds of the confidence: the pixels taught, as a share of those
-that truly are of the class, and the share of them that is right (precision). The same with the
-weights of the classes taken out of the probabilities, and what the agreement of both spaces leaves.
-The hidden masks are the truth. From the root of the repository:
+Both spaces label the hidden images at stride 4, with the class frequencies of the labelled pixels
+(`--class-prior labeled`) and without (`uniform`); the hidden masks are the truth. First, how good
+each space is, where they agree, and which is right where they do not. Then, at several thresholds
+of the confidence and where both agree: for each class the pixels taught, as a share of those that
+truly are of it, and the share of them that is right. From the root of the repository:
 
     python benchmarks/labels.py runs/css ../shared/data/camvid --every 6
 """
@@ -14,47 +15,64 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from PIL import Image
+from torch import Tensor
 
 import semiseg
 from semiseg.data.folder import find_samples
+from semiseg.data.images import read_image
 from semiseg.data.masks import read_mask
 from semiseg.data.splits import read_list
+from semiseg.evaluation.metrics import confusion_matrix, scores
+from semiseg.evaluation.sliding import to_array
+from semiseg.losses.collaboration import calibrate
 from semiseg.losses.imbalance import root_weights
 
+TEMPERATURE = 0.1  # the default of --indicator-temperature
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 
 
-def table(
-    title: str,
-    names: tuple[str, ...],
-    truth: NDArray[np.uint8],
-    label: NDArray[np.uint8],
-    trust: NDArray[np.float32],
-) -> None:
-    """Print a row a threshold: `taught / right` of all pixels and of each class, in per cent."""
-    print(f"\n{title}\n\n| at least | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
-    true = np.bincount(truth, minlength=len(names))
+def percent(values: Tensor) -> float:
+    """The share of True values; 0 where there are none."""
+    return 100 * values.double().mean().item() if values.numel() else 0.0
+
+
+def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Tensor) -> None:
+    """Print both tables for scores `(C, N)` of pixels whose classes are `truth` `(N,)`."""
+    trust, label = logits.softmax(dim=0).max(dim=0)
+    nearest = similarity.argmax(dim=0)
+    agree = label == nearest
+    for name, found in (("logit space", label), ("representation space", nearest)):
+        miou = scores(confusion_matrix(found, truth, len(names)), names)["miou"]
+        print(f"{name}: accuracy {percent(found == truth):.1f}, mIoU {miou:.1f}")
+    apart = ~agree
+    print(
+        f"agree on {percent(agree):.1f} %, accuracy there {percent((label == truth)[agree]):.1f}; "
+        f"elsewhere logit space is right on {percent((label == truth)[apart]):.0f} %, "
+        f"representation space on {percent((nearest == truth)[apart]):.0f} %"
+    )
+    print(f"\n| at least | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
+    true = truth.bincount(minlength=len(names)).clamp(min=1)
     for threshold in THRESHOLDS:
-        kept = trust >= threshold
-        taught = np.bincount(label[kept], minlength=len(names))
-        right = np.bincount(label[kept & (label == truth)], minlength=len(names))
-        share = 100 * taught / np.maximum(true, 1)
-        precise = 100 * right / np.maximum(taught, 1)
-        cells = [f"{100 * kept.mean():.0f} / {100 * right.sum() / max(kept.sum(), 1):.1f}"]
-        cells += [f"{s:.0f} / {p:.0f}" for s, p in zip(share, precise, strict=True)]
+        kept = agree & (trust >= threshold)
+        taught = label[kept].bincount(minlength=len(names))
+        right = label[kept & (label == truth)].bincount(minlength=len(names))
+        cells = [f"{percent(kept):.0f} / {100 * right.sum() / taught.sum().clamp(min=1):.1f}"]
+        rows = zip(100 * taught / true, 100 * right / taught.clamp(min=1), strict=True)
+        cells += [f"{share:.0f} / {precision:.0f}" for share, precision in rows]
         print(f"| {threshold} | {' | '.join(cells)} |")
 
 
 def main() -> None:
-    """Segment the unlabelled images whose masks are there, and print the tables."""
+    """Look at the unlabelled images whose masks are there, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("run", type=Path, help="of css, with --class-weights sqrt")
     parser.add_argument("data", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take every so many images")
     a = parser.parse_args()
     model = semiseg.load(a.run)
-    classes = model.classes
+    classes, segment = model.classes, model.segment
     train = [s for s in find_samples(a.data, "train")[0] if s.mask is not None]
     labeled, hidden = (
         read_list(a.run / "split" / f"{part}.txt", train) for part in ("labeled", "unlabeled")
@@ -62,29 +80,24 @@ def main() -> None:
     pixels = np.zeros(256, dtype=np.int64)
     for sample in labeled:
         pixels += np.bincount(np.array(read_mask(sample.mask, classes)).ravel(), minlength=256)
-    weights = root_weights(pixels[: len(classes)].tolist()).numpy()
-    found: list[tuple[NDArray[np.generic], ...]] = []
+    counts = torch.from_numpy(pixels[: len(classes)])
+    found: list[tuple[Tensor, ...]] = []
     for sample in hidden[:: a.every]:
-        truth = np.array(read_mask(sample.mask, classes))
-        told = model.predict(sample.image, probabilities=True)
-        plain = told.probabilities.astype(np.float32) / np.maximum(weights, 1e-6)[:, None, None]
-        plain /= plain.sum(axis=0)
-        maps = truth, told.mask, told.confidence, told.nearest, plain.argmax(axis=0), plain.max(0)
-        found.append(tuple(m[truth < len(classes)] for m in maps))
-    truth, label, trust, nearest, other, calm = (
-        np.concatenate(part) for part in zip(*found, strict=True)
-    )
-    print(f"{len(found)} images")
-    table("By confidence", classes.names, truth, label, trust)
-    agree = label == nearest
-    table(
-        "By confidence, where both spaces agree",
-        classes.names,
-        truth,
-        label,
-        np.where(agree, trust, -1.0),
-    )
-    table("The weights of the classes taken out", classes.names, truth, other, calm)
+        maps = segment.maps(to_array(read_image(sample.image, model.value_range), segment.size))
+        height, width = maps.logits.shape[-2:]
+        mask = read_mask(sample.mask, classes).resize((width, height), Image.Resampling.NEAREST)
+        truth = torch.from_numpy(np.array(mask)).long()
+        known = truth < len(classes)
+        spaces = (torch.from_numpy(m)[0][:, known] for m in (maps.logits, maps.similarity))
+        found.append((truth[known], *spaces))
+    truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
+    scaled = similarity / TEMPERATURE
+    print(f"{len(found)} images\n\n--class-prior uniform\n")
+    report(classes.names, truth, logits, scaled)
+    as_maps = (m[None, :, :, None] for m in (logits, scaled))
+    calibrated = calibrate(*as_maps, root_weights(counts.tolist()), counts / counts.sum())
+    print("\n--class-prior labeled\n")
+    report(classes.names, truth, *(m[0, :, :, 0] for m in calibrated))
 
 
 if __name__ == "__main__":
