@@ -1,10 +1,12 @@
 """What a model of css would teach of its unlabelled images, and how much of it would be right.
 
-Both spaces label the hidden images at stride 4, with the class frequencies of the labelled pixels
-(`--class-prior labeled`) and without (`uniform`); the hidden masks are the truth. First, how good
-each space is, where they agree, and which is right where they do not. Then, at several thresholds
-of the confidence and where both agree: for each class the pixels taught, as a share of those that
-truly are of it, and the share of them that is right. From the root of the repository:
+Both spaces label the hidden images at stride 4, representation space once without (`uniform`) and
+once with the class frequencies that logit space has learned (`--class-prior loss`); then both with
+those of the labelled pixels, the weights of the loss taken out of the logits. The hidden masks are
+the truth. First, how good each space is, where they agree, and which is right where they do not.
+Then, at several thresholds of the confidence and where both agree, for each class: the pixels
+taught, as a share of those that truly are of it, and the share of them that is right. From the root
+of the repository:
 
     python benchmarks/labels.py runs/css ../shared/data/camvid --every 6
 """
@@ -26,7 +28,7 @@ from semiseg.data.masks import read_mask
 from semiseg.data.splits import read_list
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.evaluation.sliding import to_array
-from semiseg.losses.collaboration import calibrate
+from semiseg.losses.collaboration import class_prior
 from semiseg.losses.imbalance import root_weights
 
 TEMPERATURE = 0.1  # the default of --indicator-temperature
@@ -94,10 +96,12 @@ def main() -> None:
     scaled = similarity / TEMPERATURE
     print(f"{len(found)} images\n\n--class-prior uniform\n")
     report(classes.names, truth, logits, scaled)
-    as_maps = (m[None, :, :, None] for m in (logits, scaled))
-    calibrated = calibrate(*as_maps, root_weights(counts.tolist()), counts / counts.sum())
-    print("\n--class-prior labeled\n")
-    report(classes.names, truth, *(m[0, :, :, 0] for m in calibrated))
+    shares, weights = counts / counts.sum(), root_weights(counts.tolist())
+    print("\n--class-prior loss\n")
+    report(classes.names, truth, logits, scaled + class_prior(shares, weights)[:, None])
+    print("\nboth with the frequencies of the labelled pixels\n")
+    plain = logits - torch.where(weights > 0, weights, 1.0).log()[:, None]
+    report(classes.names, truth, plain, scaled + class_prior(shares, None)[:, None])
 
 
 if __name__ == "__main__":

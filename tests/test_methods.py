@@ -3,7 +3,6 @@
 import copy
 import functools
 import inspect
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,7 @@ from semiseg.data.masks import Classes
 from semiseg.draws import Key
 from semiseg.engine.imbalance import set_loss
 from semiseg.errors import ConfigError
-from semiseg.losses.collaboration import Spaces, Targets, calibrate, collaborate, indicator_of
+from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods import METHODS, method_class
 from semiseg.methods.semi_supervised import cut_mix
@@ -521,6 +520,11 @@ def test_css_releases_its_prototypes():
     released = method.released_tensors()
     assert same(released, {"prototypes": method.prototypes, "seen": method.seen})
     assert released["seen"].all()
+    method.class_shares = torch.tensor([0.5, 0.3, 0.2])
+    prior = method.released_tensors()["class_prior"]
+    torch.testing.assert_close(prior, method.class_shares.log())
+    method.class_prior = "uniform"
+    assert same(method.released_tensors(), released)
 
 
 # Settings: rows of the table in docs/css.md, and the paper's ablations
@@ -808,42 +812,33 @@ def test_css_a_prototype_of_zeros_is_nearer_than_any_at_an_obtuse_angle():
     assert single(method._spaces(said()).representation_label) == [0, 0, 0, 0]
 
 
-def test_calibrated_scores_are_probabilities_by_bayes_rule():
-    """Where a loss weighs classes the logits are `log(w p)`; similarities know no shares."""
-    p = torch.tensor([0.5, 0.3, 0.2])
-    weights, shares = torch.tensor([0.5, 2.0, 7.0]), torch.tensor([0.6, 0.3, 0.1])
-    likelihood = torch.tensor([0.1, 0.2, 0.4])
-    logits, similarity = calibrate(
-        (weights * p).log().view(1, 3, 1, 1) + 5, likelihood.log().view(1, 3, 1, 1), weights, shares
-    )
-    torch.testing.assert_close(logits.softmax(dim=1).flatten(), p)
-    joint = likelihood * shares
-    torch.testing.assert_close(similarity.softmax(dim=1).flatten(), joint / joint.sum())
+def test_a_prior_makes_densities_comparable_with_weighed_probabilities():
+    """Logits of a loss that weighs classes are `log(w p)`; Bayes' rule gives the same from `f`."""
+    shares, weights = torch.tensor([0.6, 0.3, 0.1]), torch.tensor([0.5, 2.0, 7.0])
+    density = torch.tensor([0.1, 0.2, 0.4])
+    p = density * shares / (density * shares).sum()
+    ours = (density.log() + class_prior(shares, weights)).softmax(dim=0)
+    torch.testing.assert_close(ours, (weights * p).log().softmax(dim=0))
+    torch.testing.assert_close(class_prior(shares, None), shares.log())
 
 
-def test_calibration_without_weights_shares_or_pixels_of_a_class():
-    logits, similarity = torch.randn(2, 1, 3, 2, 2).unbind()
-    same_logits, same_similarity = calibrate(logits, similarity, None, None)
-    assert same_logits is logits
-    assert same_similarity is similarity
-    nothing = torch.tensor([0.0, 1.0, 2.0])
-    shifted, scaled = calibrate(logits, similarity, nothing, nothing / 3)
-    assert torch.equal(shifted[:, 0], logits[:, 0])  # has no weight to be taken out
-    assert shifted.isfinite().all()
-    torch.testing.assert_close(scaled[:, 0], similarity[:, 0] + math.log(1e-4))
+def test_no_prior_forbids_a_class():
+    shares, weights = torch.tensor([0.0, 0.5, 0.5]), torch.tensor([0.0, 1.0, 1.0])
+    found = class_prior(shares, weights)
+    torch.testing.assert_close(found, torch.tensor([1e-4, 0.5, 0.5]).log())
 
 
-@pytest.mark.parametrize("prior", ["labeled", "uniform"])
-def test_css_a_doubtful_pixel_is_of_the_more_frequent_class(prior):
-    """The logit as the loss's weight raised it, the similarity a little nearer to a rare class."""
+@pytest.mark.parametrize(("prior", "label"), [("loss", 0), ("uniform", 1)])
+def test_css_a_doubtful_representation_is_of_the_more_frequent_class(prior, label):
+    """It lies a little nearer to a rare one."""
     method = by_hand("mix", class_prior=prior)
-    method.class_weights = torch.tensor([0.5, 4.0, 1.0])
-    method.class_shares = torch.tensor([0.9, 0.02, 0.08])
+    method.class_weights = torch.tensor([0.7, 2.0, 1.5])
+    method.class_shares = torch.tensor([0.8, 0.05, 0.15])
     logits = torch.tensor([1.0, 1.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     sights = torch.tensor([0.5, 0.6, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     spaces = method._spaces(Output(logits, sights))
-    label = 0 if prior == "labeled" else 1
-    assert single(spaces.logit_label) == single(spaces.representation_label) == [label]
+    assert single(spaces.logit_label) == [1]
+    assert single(spaces.representation_label) == [label]
 
 
 def test_training_tells_css_how_frequent_classes_are():

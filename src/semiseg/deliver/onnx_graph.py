@@ -111,7 +111,7 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     from torch import Tensor, nn
     from torch.export import Dim
 
-    from semiseg.evaluation.inference import prototypes_of
+    from semiseg.evaluation.inference import prior_of, prototypes_of
     from semiseg.model.prototypes import similarity
 
     network = _fixed_padding(release.network)
@@ -120,18 +120,21 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     class Core(nn.Module):
         seen: Tensor
         prototypes: Tensor
+        prior: Tensor
 
         def __init__(self) -> None:
             super().__init__()
             self.network = network
             self.register_buffer("seen", seen)
             self.register_buffer("prototypes", prototypes)
+            self.register_buffer("prior", prior_of(release.tensors))
 
         def forward(self, padded: Tensor) -> tuple[Tensor, ...]:
             output = network.heads(network.decoder(network.encoder(padded)))
             if prototypes is None or output.representation is None:
                 return (output.logits,)
-            return output.logits, similarity(output.representation, self.prototypes, self.seen)
+            near = similarity(output.representation, self.prototypes, self.seen)
+            return output.logits, near + self.prior
 
     stride = network.stride
     shapes = ({0: Dim("batch"), 2: stride * Dim("rows"), 3: stride * Dim("columns")},)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from semiseg.data.images import read_image
 from semiseg.data.masks import Classes, read_mask
-from semiseg.evaluation.reading import Arithmetic, Maps
+from semiseg.evaluation.reading import INDICATOR_TEMPERATURE, Arithmetic, Maps
 from semiseg.evaluation.sliding import Images, Segmenter, to_array
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
@@ -85,18 +85,20 @@ def segmenter(
     Args:
         network: in eval mode; where it lies is where all is computed.
         size: short side at working size, in pixels; 0 where images come at working size.
-        tensors: `prototypes` and `seen`, where representation space is to be asked too.
+        tensors: `prototypes`, `seen` and `class_prior`, where representation space is to be asked
+            too.
     """
     device = network.mean.device
     prototypes, seen = prototypes_of(tensors or {})
     known = None if prototypes is None else (prototypes.to(device), seen.to(device))
+    prior = prior_of(tensors or {}).to(device)
 
     @torch.no_grad()
     def forward(images: Images) -> Maps:
         output = network(to_input(torch.from_numpy(images).to(device)))
         near = None
         if known is not None and output.representation is not None:
-            near = similarity(output.representation, *known).cpu().numpy()
+            near = (similarity(output.representation, *known) + prior).cpu().numpy()
         return Maps(output.logits.float().cpu().numpy(), near)
 
     arithmetic = Arithmetic(
@@ -115,3 +117,9 @@ def prototypes_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]
     """A release's prototypes `(C, D)` and which classes have one `(C,)`; None if none has."""
     seen = tensors.get("seen", torch.zeros(1, dtype=torch.bool))
     return (tensors.get("prototypes") if bool(seen.any()) else None), seen
+
+
+def prior_of(tensors: Mapping[str, Tensor]) -> Tensor:
+    """What a release adds to cosines for how frequent classes are, `(C, 1, 1)`, or a 0."""
+    prior = tensors.get("class_prior", torch.zeros(1))
+    return INDICATOR_TEMPERATURE * prior.view(-1, 1, 1)

@@ -11,7 +11,7 @@ from semiseg.types import IGNORE_INDEX
 
 Collaboration = Literal["mix", "cross", "logit", "representation"]
 Kind = Literal["confidence", "similarity"]
-_LEAST = 1e-4  # of the shares of classes: no prior forbids one
+_LEAST = 1e-4  # of the frequencies of classes: no prior forbids one
 
 
 class Spaces(NamedTuple):
@@ -75,37 +75,24 @@ def read_spaces(logits: Tensor, similarity: Tensor, known: Tensor) -> Spaces:
     return Spaces(logits, similarity, logit_label, torch.where(known.any(), nearest, logit_label))
 
 
-def calibrate(
-    logits: Tensor, similarity: Tensor, weights: Tensor | None, shares: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Scores whose softmax are probabilities where classes are as frequent as in the labels.
+def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
+    """How frequent classes are for a network that learns from weighed labels, as logarithms.
 
-    A cross-entropy with weights `w` is least where `softmax(logits)` is `w p` but for a factor, `p`
-    being the classes' probabilities: `log w` is taken out. Similarities say how likely a
-    representation is of each class (as densities of von Mises-Fisher do, of concentration
-    `1 / tau_r` about the prototypes), not how likely each class is: by Bayes' rule the logarithm of
-    its share is added.
+    A cross-entropy with class weights teaches logits of a world in which a class is as frequent as
+    its share of the labelled pixels times its weight. A cosine to a prototype says how likely a
+    representation is of a class, as the density of a von Mises-Fisher distribution of concentration
+    `1 / tau_r` does, but not how likely the class is; by Bayes' rule this is what it lacks to be
+    compared with the logits.
 
     Args:
-        logits: `(B, C, H, W)`.
-        similarity: `(B, C, H, W)`, scaled by the temperature.
-        weights: `(C,)`, of the classes in the loss, or None for 1. A class that weighs 0 has no
-            pixels to learn from, and its logit stays.
-        shares: `(C,)`, of the classes in the labelled pixels, or None for the same. One below
-            1e-4 counts as that.
+        shares: `(C,)`, of the classes in the labelled pixels.
+        weights: `(C,)`, of the classes in the loss, or None for 1.
 
     Returns:
-        Both as they came in, shifted class by class.
+        `(C,)`; a class that makes up less than 1e-4 counts as if it made up that.
     """
-
-    def shape(values: Tensor) -> Tensor:
-        return values.to(logits).log().view(1, -1, 1, 1)
-
-    if weights is not None:
-        logits = logits - shape(torch.where(weights > 0, weights, 1.0))
-    if shares is not None:
-        similarity = similarity + shape(shares.clamp(min=_LEAST))
-    return logits, similarity
+    counted = shares if weights is None else shares * weights.to(shares)
+    return (counted / counted.sum()).clamp(min=_LEAST).log()
 
 
 def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tensor, Tensor]:

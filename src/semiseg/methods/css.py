@@ -15,7 +15,7 @@ from semiseg.losses.collaboration import (
     Kind,
     Spaces,
     Targets,
-    calibrate,
+    class_prior,
     collaborate,
     indicator_of,
     read_spaces,
@@ -33,7 +33,7 @@ Indicator = Literal["own", "confidence", "similarity"]
 ValidIndicator = Literal["same", "confidence", "similarity"]
 Source = Literal["teacher", "student"]
 Unseen = Literal["masked", "zeros"]
-Prior = Literal["labeled", "uniform"]
+Prior = Literal["loss", "uniform"]
 
 
 class CSS(Prototypical):
@@ -66,9 +66,9 @@ class CSS(Prototypical):
         prototype_momentum: `a` of Eq. 3.
         unseen_prototypes: of classes without a prototype representation space has no opinion
             (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
-        class_prior: how frequent both spaces take classes to be: as in the `labeled` pixels (see
-            `calibrate`), or as the paper, whose logits and similarities are taken as they are
-            (`uniform`).
+        class_prior: how frequent representation space takes classes to be: as they count in the
+            `loss` on labelled images, as logit space does (see `losses.collaboration.class_prior`),
+            or all the same (`uniform`), as in the paper.
         representation_dim: channels `D` of the representation head.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
@@ -100,7 +100,7 @@ class CSS(Prototypical):
         prototypes_from: Source = "teacher",
         prototype_momentum: float = 0.99,
         unseen_prototypes: Unseen = "masked",
-        class_prior: Prior = "labeled",
+        class_prior: Prior = "loss",
         representation_dim: int = 64,
         teacher_memory: float = 0.03,
         supervised_warmup: float = 0.05,
@@ -206,9 +206,21 @@ class CSS(Prototypical):
         cosine = similarity(present(taught.representation), self.prototypes, self.known)
         logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
         scaled = cosine / self.indicator_temperature
-        if self.class_prior == "labeled":
-            logits, scaled = calibrate(logits, scaled, self.class_weights, self.class_shares)
+        if (prior := self._prior()) is not None:
+            scaled = scaled + prior.to(scaled).view(1, -1, 1, 1)
         return read_spaces(logits, scaled, self.known)
+
+    def _prior(self) -> Tensor | None:
+        """`(C,)`, what is added to scaled similarities; None for nothing."""
+        if self.class_prior == "uniform" or self.class_shares is None:
+            return None
+        return class_prior(self.class_shares, self.class_weights)
+
+    def released_tensors(self) -> dict[str, Tensor]:
+        """The prototypes, which classes have one, and the prior where there is one."""
+        prior = self._prior()
+        found = super().released_tensors()
+        return found if prior is None else {**found, "class_prior": prior}
 
     def _enlarged(self, spaces: Spaces, valid: Tensor) -> Spaces:
         """The same at the crop's resolution."""

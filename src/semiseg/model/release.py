@@ -199,5 +199,8 @@ def _check_prototypes(network: Network, tensors: Mapping[str, Tensor]) -> None:
         shape = (network.classes, network.spec["representation_dim"])
         if prototypes.shape != shape or seen is None:
             raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
+    prior = tensors.get("class_prior")
+    if prior is not None and prior.shape != (network.classes,):
+        raise ValueError(f"the prior of the classes is of {tuple(prior.shape)}")
     if seen is not None and (seen.shape != (network.classes,) or seen.dtype != torch.bool):
         raise ValueError("`seen` does not say of each class whether it has a prototype")
