@@ -26,6 +26,7 @@ from semiseg.data.folder import find_samples
 from semiseg.data.images import read_image
 from semiseg.data.masks import read_mask
 from semiseg.data.splits import read_list
+from semiseg.evaluation.inference import prior_of
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.evaluation.sliding import to_array
 from semiseg.losses.collaboration import class_prior
@@ -69,7 +70,8 @@ def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Te
 def main() -> None:
     """Look at the unlabelled images whose masks are there, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("run", type=Path, help="of css, with --class-weights sqrt")
+    told = "of css, with --class-weights sqrt and --indicator-temperature 0.1"
+    parser.add_argument("run", type=Path, help=told)
     parser.add_argument("data", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take every so many images")
     a = parser.parse_args()
@@ -93,7 +95,7 @@ def main() -> None:
         spaces = (torch.from_numpy(m)[0][:, known] for m in (maps.logits, maps.similarity))
         found.append((truth[known], *spaces))
     truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
-    scaled = similarity / TEMPERATURE
+    scaled = (similarity - prior_of(model.release.tensors).view(-1, 1)) / TEMPERATURE
     print(f"{len(found)} images\n\n--class-prior uniform\n")
     report(classes.names, truth, logits, scaled)
     shares, weights = counts / counts.sum(), root_weights(counts.tolist())

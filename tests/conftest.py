@@ -198,7 +198,7 @@ def _release(folder: Path, prototypes: bool) -> Path:
         network.add_representation_head(8)
         seen = torch.arange(len(NAMES)) < len(NAMES) - 1
         tensors = {"prototypes": torch.randn(len(NAMES), 8), "seen": seen}
-        tensors["class_prior"] = torch.linspace(-3, -0.5, len(NAMES))
+        tensors["similarity_prior"] = torch.linspace(-0.3, -0.05, len(NAMES))
     about = {"method": "css" if prototypes else "supervised"}
     save_release(folder, network.eval(), classes, 48, None, tensors, about)
     return folder

@@ -13,13 +13,14 @@ from semiseg.data.masks import Classes
 from semiseg.draws import Key
 from semiseg.engine.imbalance import set_loss
 from semiseg.errors import ConfigError
+from semiseg.evaluation.inference import prior_of
 from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods import METHODS, method_class
 from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.encoders import Normalization
 from semiseg.model.network import Network
-from semiseg.model.prototypes import class_means, shrink_labels
+from semiseg.model.prototypes import class_means, shrink_labels, similarity
 from semiseg.model.release import load_release, save_release
 from semiseg.types import Labeled, Output, Step, Unlabeled
 
@@ -521,8 +522,8 @@ def test_css_releases_its_prototypes():
     assert same(released, {"prototypes": method.prototypes, "seen": method.seen})
     assert released["seen"].all()
     method.class_shares = torch.tensor([0.5, 0.3, 0.2])
-    prior = method.released_tensors()["class_prior"]
-    torch.testing.assert_close(prior, method.class_shares.log())
+    prior = method.released_tensors()["similarity_prior"]
+    torch.testing.assert_close(prior, 0.1 * method.class_shares.log())
     method.class_prior = "uniform"
     assert same(method.released_tensors(), released)
 
@@ -826,6 +827,31 @@ def test_no_prior_forbids_a_class():
     shares, weights = torch.tensor([0.0, 0.5, 0.5]), torch.tensor([0.0, 1.0, 1.0])
     found = class_prior(shares, weights)
     torch.testing.assert_close(found, torch.tensor([1e-4, 0.5, 0.5]).log())
+    nothing = class_prior(torch.zeros(3), weights)
+    assert torch.equal(nothing, nothing[:1].expand(3))  # masks without a pixel favour no class
+    assert nothing.isfinite().all()
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.1, 0.5])
+def test_css_releases_the_prior_that_it_was_trained_with(tau):
+    method = by_hand("mix", indicator_temperature=tau)
+    method.class_shares = torch.tensor([0.7, 0.25, 0.05])
+    torch.manual_seed(0)
+    sights = torch.randn(4, 3, 16, 16)
+    spaces = method._spaces(Output(torch.randn(4, 3, 16, 16), sights))
+    near = similarity(sights, method.prototypes, method.seen) + prior_of(method.released_tensors())
+    assert torch.equal(near.argmax(dim=1), spaces.representation_label)
+    assert not torch.equal(sights.argmax(dim=1), spaces.representation_label)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "css-paper", "css-program"])
+def test_presets_know_no_prior(name):
+    method = build(name, **EASY)
+    learn(method, labeled_batch(), unlabeled_batch(), at(50))
+    plain = run(method, labeled_batch(), unlabeled_batch(), at(51)).terms
+    method.class_shares = torch.tensor([0.9, 0.09, 0.01])
+    assert same(run(method, labeled_batch(), unlabeled_batch(), at(51)).terms, plain)
+    assert "similarity_prior" not in method.released_tensors()
 
 
 @pytest.mark.parametrize(("prior", "label"), [("loss", 0), ("uniform", 1)])

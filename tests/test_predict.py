@@ -68,22 +68,28 @@ def test_all_that_can_be_asked_for_is_written(css_release, photos, tmp_path):
         assert tuple(arrays["classes"]) == model.classes.names
 
 
-def test_the_nearest_prototype_is_what_the_formula_says(css_release):
+@pytest.mark.parametrize("prior", [True, False])
+def test_the_nearest_prototype_is_what_the_formula_says(css_release, tmp_path, prior):
     """Eq. 4 and 5 with the prior of the classes, at the picture's size, from the network's maps."""
     import torch
 
     from semiseg.model.prototypes import similarity
-    from semiseg.model.release import load_release
+    from semiseg.model.release import load_release, save_release
 
-    release = load_release(css_release)
+    r = release = load_release(css_release)
+    if not prior:  # an older model, or one of `--class-prior uniform`
+        del r.tensors["similarity_prior"]
+        save_release(tmp_path, r.network, r.classes, r.size, r.value_range, r.tensors, r.about)
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     with torch.no_grad():
         image = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
         output = release.network(image)
     near = similarity(output.representation, *(release.tensors[k] for k in ("prototypes", "seen")))
-    near = near + 0.1 * release.tensors["class_prior"].view(1, -1, 1, 1)
+    if prior:
+        near = near + release.tensors["similarity_prior"].view(1, -1, 1, 1)
     near = torch.nn.functional.interpolate(near, scale_factor=4, mode="bilinear")[0]
-    found = semiseg.load(css_release, accelerator="cpu").predict(picture)
+    folder = css_release if prior else tmp_path
+    found = semiseg.load(folder, accelerator="cpu").predict(picture)
     assert (near.argmax(dim=0).numpy() == found.nearest).mean() > 0.999
     expected = (near / 0.1).softmax(dim=0).amax(dim=0).numpy()
     np.testing.assert_allclose(found.similarity, expected, atol=1e-3)

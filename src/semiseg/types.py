@@ -125,8 +125,8 @@ class Opinions(NamedTuple):
     Attributes:
         logit_label: `(B, H, W)` int64, the teacher's class in logit space.
         confidence: `(B, H, W)` float, that class's softmax probability.
-        representation_label: `(B, H, W)` int64, the class of the nearest prototype, or None for a
-            method without representation space.
+        representation_label: `(B, H, W)` int64, the class of the nearest prototype, after the prior
+            of the classes if there is one, or None for a method without representation space.
         similarity: `(B, H, W)` float, that class's similarity indicator, or None likewise.
         final: `(B, H, W)` int64, the pseudo-label as it is taught in logit space; 255 where
             nothing is taught.
@@ -145,8 +145,9 @@ class Prediction(NamedTuple):
     Attributes:
         mask: `(H, W)` uint8 class indices.
         confidence: `(H, W)` float32, the softmax probability of that class.
-        nearest: `(H, W)` uint8, the class of the nearest prototype: what representation space would
-            say. None for a model without prototypes.
+        nearest: `(H, W)` uint8, what representation space would say: the class of the nearest
+            prototype, after the prior of the classes where the model has one. None for a model
+            without prototypes.
         similarity: `(H, W)` float32 in 0..1, how sure representation space is of `nearest`
             (Eq. 5 of CSS). None likewise.
         probabilities: `(C, H, W)` float16, the softmax of the logits, where they were asked for.

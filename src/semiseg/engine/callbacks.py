@@ -75,10 +75,14 @@ class Looks(Callback):
         self._warn(pl_module.looks[-1].get("pseudo", {}).get("warnings", []))
 
     def _left(self, module: TrainingModule, step: int) -> str:
-        """What the training still takes, for whoever reads a log, which has no bar."""
-        steps, looks = module.steps - step, self.looks - len(module.looks)
-        if not steps:
+        """What steps and looks still take, for whoever reads a log, which has no bar.
+
+        Nothing where no step was timed yet: after resuming, or with a look after each.
+        """
+        steps = module.steps - step
+        if not steps or not module.step_seconds:
             return ""
+        looks = min(steps, self.looks - len(module.looks))
         pace = module.pace()
         return f"  about {duration(steps * pace['step'] + looks * pace['look'])} left"
 

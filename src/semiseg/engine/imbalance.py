@@ -1,4 +1,4 @@
-"""What `train` does about classes of unequal size, if it is asked to."""
+"""What `train` does about classes of unequal size."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
     main = method.supervised_loss
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        if weights is not None:
-            total = weighted_cross_entropy(logits, target, weights)
+        if method.class_weights is not None:
+            total = weighted_cross_entropy(logits, target, method.class_weights)
         elif s.ohem:
             kept = max(1, round(s.ohem * target.numel()))
             total = ohem_cross_entropy(logits, target, _HARD, kept)

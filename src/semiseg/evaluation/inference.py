@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from semiseg.data.images import read_image
 from semiseg.data.masks import Classes, read_mask
-from semiseg.evaluation.reading import INDICATOR_TEMPERATURE, Arithmetic, Maps
+from semiseg.evaluation.reading import Arithmetic, Maps
 from semiseg.evaluation.sliding import Images, Segmenter, to_array
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
@@ -85,8 +85,8 @@ def segmenter(
     Args:
         network: in eval mode; where it lies is where all is computed.
         size: short side at working size, in pixels; 0 where images come at working size.
-        tensors: `prototypes`, `seen` and `class_prior`, where representation space is to be asked
-            too.
+        tensors: `prototypes`, `seen` and `similarity_prior`, where representation space is to be
+            asked too.
     """
     device = network.mean.device
     prototypes, seen = prototypes_of(tensors or {})
@@ -121,5 +121,4 @@ def prototypes_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]
 
 def prior_of(tensors: Mapping[str, Tensor]) -> Tensor:
     """What a release adds to cosines for how frequent classes are, `(C, 1, 1)`, or a 0."""
-    prior = tensors.get("class_prior", torch.zeros(1))
-    return INDICATOR_TEMPERATURE * prior.view(-1, 1, 1)
+    return tensors.get("similarity_prior", torch.zeros(1)).view(-1, 1, 1)

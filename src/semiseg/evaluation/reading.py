@@ -26,8 +26,8 @@ class Maps(NamedTuple):
     Attributes:
         logits: `(B, C, ceil(h/4), ceil(w/4))`.
         similarity: of the same shape, cosine similarity to each class's prototype, to which
-            `tau_r` times the logarithm of the class's frequency is added if the model has a prior;
-            -1000 for classes without a prototype. None for a model without prototypes.
+            the release's `similarity_prior` is added if it has one; about -1000 for classes without
+            a prototype. None for a model without prototypes.
     """
 
     logits: Floats

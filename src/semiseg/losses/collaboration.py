@@ -19,10 +19,10 @@ class Spaces(NamedTuple):
 
     Attributes:
         logits: `(B, C, H, W)` float; their softmax holds the confidences.
-        similarity: `(B, C, H, W)` float, cosines to the prototypes over `tau_r`; their softmax
-            holds the similarity indicators (Eq. 5).
+        similarity: `(B, C, H, W)` float, cosines to the prototypes over `tau_r`, plus the prior of
+            the classes if there is one; their softmax holds the similarity indicators (Eq. 5).
         logit_label: `(B, H, W)`, the class of the largest logit (Eq. 1).
-        representation_label: `(B, H, W)`, the class of the nearest prototype (Eq. 4).
+        representation_label: `(B, H, W)`, the class of the largest similarity (Eq. 4).
     """
 
     logits: Tensor
@@ -92,7 +92,9 @@ def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
         `(C,)`; a class that makes up less than 1e-4 counts as if it made up that.
     """
     counted = shares if weights is None else shares * weights.to(shares)
-    return (counted / counted.sum()).clamp(min=_LEAST).log()
+    # Where the masks show nothing at all, no class is more frequent than another.
+    total = counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
+    return (counted / total).clamp(min=_LEAST).log()
 
 
 def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tensor, Tensor]:

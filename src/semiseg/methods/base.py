@@ -49,14 +49,17 @@ class Method(nn.Module, ABC):
 
     name: ClassVar[str]
     uses_unlabeled: ClassVar[bool]
+    class_weights: Tensor | None
+    class_shares: Tensor | None
 
     def __init__(self, student: Network) -> None:
         super().__init__()
         self.student = student
         self.teacher: Teacher | None = None
         self.supervised_loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
-        self.class_weights: Tensor | None = None
-        self.class_shares: Tensor | None = None
+        # Buffers, so that no step copies them to its device; they follow from the data.
+        self.register_buffer("class_weights", None, persistent=False)
+        self.register_buffer("class_shares", None, persistent=False)
 
     @abstractmethod
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:

@@ -52,7 +52,8 @@ class CSS(Prototypical):
         hard_threshold: `delta_s`, pixels with a lower indicator are hard: anchors of `L_c`.
         valid_indicator: what is compared with `delta_w`: the `same` as with `delta_s`, or always
             the `similarity` or the `confidence`.
-        indicator_temperature: `tau_r` of the similarity indicator (Eq. 5).
+        indicator_temperature: `tau_r` of the similarity indicator (Eq. 5); the larger it is, the
+            more `class_prior` weighs in the label too.
         temperature: `tau` of the contrastive loss (Eq. 9).
         anchors: anchors a class.
         negatives: negatives a class.
@@ -67,8 +68,9 @@ class CSS(Prototypical):
         unseen_prototypes: of classes without a prototype representation space has no opinion
             (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
         class_prior: how frequent representation space takes classes to be: as they count in the
-            `loss` on labelled images, as logit space does (see `losses.collaboration.class_prior`),
-            or all the same (`uniform`), as in the paper.
+            `loss` on labelled images, their pixels times their weights, as logit space does (see
+            `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
+            all the same (`uniform`), as in the paper.
         representation_dim: channels `D` of the representation head.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
@@ -217,10 +219,12 @@ class CSS(Prototypical):
         return class_prior(self.class_shares, self.class_weights)
 
     def released_tensors(self) -> dict[str, Tensor]:
-        """The prototypes, which classes have one, and the prior where there is one."""
+        """The prototypes, which classes have one, and what the prior adds to cosines."""
         prior = self._prior()
         found = super().released_tensors()
-        return found if prior is None else {**found, "class_prior": prior}
+        if prior is None:
+            return found
+        return {**found, "similarity_prior": self.indicator_temperature * prior}
 
     def _enlarged(self, spaces: Spaces, valid: Tensor) -> Spaces:
         """The same at the crop's resolution."""

@@ -199,8 +199,12 @@ def _check_prototypes(network: Network, tensors: Mapping[str, Tensor]) -> None:
         shape = (network.classes, network.spec["representation_dim"])
         if prototypes.shape != shape or seen is None:
             raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
-    prior = tensors.get("class_prior")
-    if prior is not None and prior.shape != (network.classes,):
-        raise ValueError(f"the prior of the classes is of {tuple(prior.shape)}")
+    prior = tensors.get("similarity_prior")
+    if prior is not None and not (
+        prior.shape == (network.classes,)
+        and prior.dtype == torch.float32
+        and bool(prior.isfinite().all())
+    ):
+        raise ValueError("`similarity_prior` is not a finite number for each class")
     if seen is not None and (seen.shape != (network.classes,) or seen.dtype != torch.bool):
         raise ValueError("`seen` does not say of each class whether it has a prototype")
