@@ -19,17 +19,27 @@ from typing import Any
 import semiseg
 
 _CEILING: dict[str, Any] = {"method": "supervised", "labels": "all"}
+_SLOW: dict[str, Any] = {"lr": 3e-3, "encoder_lr": 5e-4}
+_FAST: dict[str, Any] = {"lr": 1.2e-2, "encoder_lr": 2e-3}
 FACTORS: dict[str, dict[str, Any]] = {
     "supervised": {"method": "supervised"},
     "supervised, all masks": _CEILING,
-    "supervised, rates x2": {"method": "supervised", "lr": 6e-3, "encoder_lr": 1e-3},
-    "supervised, rates x4": {"method": "supervised", "lr": 1.2e-2, "encoder_lr": 2e-3},
-    "supervised, all masks, rate of the encoder x2": {**_CEILING, "encoder_lr": 1e-3},
-    "supervised, all masks, rates x2": {**_CEILING, "lr": 6e-3, "encoder_lr": 1e-3},
-    "supervised, all masks, rates x4": {**_CEILING, "lr": 1.2e-2, "encoder_lr": 2e-3},
+    "supervised, rates x1/2": {"method": "supervised", **_SLOW},
+    "supervised, rates x2": {"method": "supervised", **_FAST},
+    "supervised, all masks, rates x1/2": {**_CEILING, **_SLOW},
+    "supervised, all masks, rate of decoder and heads x1/2": {**_CEILING, "lr": 3e-3},
+    "supervised, all masks, rates x2": {**_CEILING, **_FAST},
+    "supervised, dice": {"method": "supervised", "dice": 1.0},
     "cutmix": {"method": "cutmix"},
     "css": {},
-    "css, rates x2": {"lr": 6e-3, "encoder_lr": 1e-3},
+    "css, rates x1/2": {**_SLOW},
+    "css, rates x2": {**_FAST},
+    "css, uniform prior": {"class_prior": "uniform"},
+    "css, contrast weight 0": {"contrast_weight": 0.0},
+    "css, contrast weight 0, confidence threshold 0.8": {
+        "contrast_weight": 0.0,
+        "confidence_threshold": 0.8,
+    },
     "css, confidence threshold 0": {"confidence_threshold": 0.0},
     "css, confidence threshold 0.8": {"confidence_threshold": 0.8},
     "css, supervised warm-up 0.3": {"supervised_warmup": 0.3},
