@@ -79,7 +79,8 @@ def test_the_nearest_prototype_is_what_the_formula_says(css_release, tmp_path, p
     r = release = load_release(css_release)
     if not prior:  # an older model, or one of `--class-prior uniform`
         del r.tensors["similarity_prior"]
-        save_release(tmp_path, r.network, r.classes, r.size, r.value_range, r.tensors, r.about)
+        about = {"method": "css"}
+        save_release(tmp_path, r.network, r.classes, r.size, r.value_range, r.tensors, about)
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     with torch.no_grad():
         image = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
