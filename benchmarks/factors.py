@@ -32,8 +32,8 @@ FACTORS: dict[str, dict[str, Any]] = {
     "supervised, dice": {"method": "supervised", "dice": 1.0},
     "cutmix": {"method": "cutmix"},
     "css": {},
-    "css, rates x1/2": {**_SLOW},
-    "css, rates x2": {**_FAST},
+    "css, rates x1/2": _SLOW,
+    "css, rates x2": _FAST,
     "css, uniform prior": {"class_prior": "uniform"},
     "css, contrast weight 0": {"contrast_weight": 0.0},
     "css, contrast weight 0, confidence threshold 0.8": {

@@ -22,10 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 import semiseg
-from semiseg.data.folder import find_samples
+from semiseg.data.folder import open_folder
 from semiseg.data.images import read_image
 from semiseg.data.masks import read_mask
 from semiseg.data.splits import read_list
+from semiseg.engine.imbalance import count_pixels
 from semiseg.evaluation.inference import prior_of
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.evaluation.sliding import to_array
@@ -77,14 +78,12 @@ def main() -> None:
     a = parser.parse_args()
     model = semiseg.load(a.run)
     classes, segment = model.classes, model.segment
-    train = [s for s in find_samples(a.data, "train")[0] if s.mask is not None]
+    folder = open_folder(a.data)
     labeled, hidden = (
-        read_list(a.run / "split" / f"{part}.txt", train) for part in ("labeled", "unlabeled")
+        read_list(a.run / "split" / f"{part}.txt", folder.train)
+        for part in ("labeled", "unlabeled")
     )
-    pixels = np.zeros(256, dtype=np.int64)
-    for sample in labeled:
-        pixels += np.bincount(np.array(read_mask(sample.mask, classes)).ravel(), minlength=256)
-    counts = torch.from_numpy(pixels[: len(classes)])
+    counts = count_pixels(labeled, folder.pixels, len(classes))
     found: list[tuple[Tensor, ...]] = []
     for sample in hidden[:: a.every]:
         maps = segment.maps(to_array(read_image(sample.image, model.value_range), segment.size))
@@ -98,7 +97,7 @@ def main() -> None:
     scaled = (similarity - prior_of(model.release.tensors).view(-1, 1)) / TEMPERATURE
     print(f"{len(found)} images\n\n--class-prior uniform\n")
     report(classes.names, truth, logits, scaled)
-    shares, weights = counts / counts.sum(), root_weights(counts.tolist())
+    shares, weights = torch.tensor(counts) / sum(counts), root_weights(counts)
     print("\n--class-prior loss\n")
     report(classes.names, truth, logits, scaled + class_prior(shares, weights)[:, None])
     print("\nboth with the frequencies of the labelled pixels\n")

@@ -595,3 +595,14 @@ def test_a_representation_head_of_another_width_stays_as_it_was(tmp_path):
     image = pictures(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(student(image).logits, theirs(image).logits)
+
+
+@pytest.mark.parametrize(
+    "prior", [torch.zeros(2), torch.zeros(6).double(), torch.full((6,), torch.nan)], ids=str
+)
+def test_a_prior_that_is_not_a_finite_number_a_class_is_refused(css_release, tmp_path, prior):
+    r = load_release(css_release)
+    tensors = {**r.tensors, "similarity_prior": prior}
+    save_release(tmp_path, r.network, r.classes, r.size, r.value_range, tensors, {"method": "css"})
+    with pytest.raises(RunError, match="`similarity_prior` is not a finite number for each class"):
+        load_release(tmp_path)

@@ -46,10 +46,7 @@ _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("scale", (0.75, 1.5)): "half the size, as in the paper, would mostly show padding",
     ("confidence_threshold", 0.95): "98 to 99 % of what it taught on camvid and peanut was right",
     ("contrast_weight", 0.1): "more has not been shown to help",
-    (
-        "indicator_temperature",
-        0.1,
-    ): "at 0.5 no similarity of 21 classes passes 0.73 by itself",
+    ("indicator_temperature", 0.1): "at 0.5 no similarity of 21 classes passes 0.73 by itself",
     ("class_prior", "loss"): "representation space is right on 5 points more of camvid",
 }
 _SHARES = {  # of the steps

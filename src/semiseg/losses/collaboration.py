@@ -91,7 +91,7 @@ def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
     Returns:
         `(C,)`; a class that makes up less than 1e-4 counts as if it made up that.
     """
-    counted = shares if weights is None else shares * weights.to(shares)
+    counted = shares if weights is None else shares * weights
     # Where the masks show nothing at all, no class is more frequent than another.
     total = counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
     return (counted / total).clamp(min=_LEAST).log()

@@ -209,7 +209,7 @@ class CSS(Prototypical):
         logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
         scaled = cosine / self.indicator_temperature
         if (prior := self._prior()) is not None:
-            scaled = scaled + prior.to(scaled).view(1, -1, 1, 1)
+            scaled = scaled + prior.view(1, -1, 1, 1)
         return read_spaces(logits, scaled, self.known)
 
     def _prior(self) -> Tensor | None:
