@@ -1,5 +1,6 @@
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -72,6 +73,29 @@ def test_help_spells_flags_with_dashes_and_shows_the_settings_of_the_method(caps
     with pytest.raises(SystemExit):
         run("train", "--method", "supervised", "--help")
     assert "--confidence-threshold" not in capsys.readouterr().out
+
+
+def test_help_has_a_section_for_each_setting_and_no_python_types(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    told = capsys.readouterr().out
+    assert told.startswith("usage: semiseg train DATA [settings]\n")
+    assert not re.search(r"type:|null|Optional|Path\b", told)
+    own, _, method = told.partition("\nTwo spaces label")
+    sections = re.split(r"\n  (?=[a-z ]+:\n)", own)
+    assert len(sections) == 9
+    assert "--collaboration" in method
+    placed = [re.findall(r"^ +--([a-z-]+)", part, re.MULTILINE) for part in sections]
+    unplaced = {"method", "config", "print-config", "recipe", "dry-run"}
+    assert set(placed[0]) == unplaced
+    settings = set(inspect.signature(semiseg.train).parameters) - {"data", "options", "method"}
+    found = [name.replace("-", "_") for part in placed[1:] for name in part]
+    assert sorted(found) == sorted(settings)
+    with pytest.raises(SystemExit):
+        run("predict", "--help")
+    few = capsys.readouterr().out
+    assert few.startswith("usage: semiseg predict RUN IMAGES --out OUT [settings]\n")
+    assert "  machine:" not in few
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Action
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -52,12 +53,69 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 _OF_A_METHOD = ("plan", "train")
 """Commands with the settings of a method, a configuration and recipes."""
 
+_MANY = 20  # settings of a command, whose help has sections
+
+
+_SECTIONS = {
+    "data": ("dataset", "labels", "split_seed", "classes", "range"),
+    "length and images": (
+        *("steps", "budget", "seed", "size", "crop", "scale", "photometry", "batch", "accumulate"),
+    ),
+    "network": (
+        *("encoder", "decoder", "heads", "output_stride", "atrous_rates", "weights", "init"),
+    ),
+    "optimiser": ("optimizer", "lr", "encoder_lr", "weight_decay", "lr_warmup"),
+    "classes of unequal size": ("class_weights", "ohem", "dice", "rare_crops"),
+    "validation": ("looks", "diagnostics"),
+    "machine": (*("workers", "threads", "accelerator", "devices", "num_nodes", "precision"),),
+    "run folder": ("out", "overwrite", "resume"),
+}
+"""The settings of `train` by what they are about, as its help shows them."""
+
 
 class _Help(DefaultHelpFormatter):
-    """Flags with dashes, as people type them."""
+    """Flags with dashes, as people type them; those of a training in sections."""
 
     def format_help(self) -> str:
         return re.sub(r"--[\w.]+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """What must be given; the settings are told below."""
+        given = [a for a in actions if a.required]
+        words = [" ".join((*a.option_strings, str(a.metavar or a.dest.upper()))) for a in given]
+        # jsonargparse calls a command `semiseg [options] train`.
+        own = self._prog.replace("[options] ", "")
+        # Asked for without actions, to name the commands, it is the program alone.
+        settings = ["[settings]"] if actions else []
+        super().add_usage(" ".join((own, *words, *settings)), (), groups, prefix)
+
+    def add_arguments(self, actions: Iterable[Action]) -> None:
+        rest = list(actions)
+        parts = {t: [a for a in rest if a.dest in names] for t, names in _SECTIONS.items()}
+        # Other commands have a few of the same names, too few for sections.
+        parts = {t: part for t, part in parts.items() if len(rest) > _MANY}
+        super().add_arguments([a for a in rest if not any(a in p for p in parts.values())])
+        for title, part in parts.items():
+            self.start_section(title)
+            super().add_arguments(part)
+            self.end_section()
+
+    def _get_default_metavar_for_positional(self, action: Action) -> str:
+        return action.dest.upper()
+
+    def _get_help_string(self, action: Action) -> str:
+        """The text and the default: no Python types, and no default where the text tells it."""
+        text = super()._get_help_string(action)
+        text = re.sub(r"(, )?type: %\(type\)s(, )?", "", text)
+        if action.default is None:
+            text = text.replace("default: %(default)s", "")
+        return text.removesuffix(" ()")
 
 
 class _Parser(ArgumentParser):
