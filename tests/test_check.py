@@ -342,11 +342,12 @@ def test_a_smeared_mask_of_colors(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     for path in data.rglob("masks/*.png"):
         mask(path, colors[blobs() // 100])
-    assert check(data).findings == ()
+    assert only(check(data)).kind == "unnamed-classes"
     values = np.dstack([blurred(c) for c in colors[blobs() // 100].transpose(2, 0, 1)])
     mask(data / "val" / "masks" / "v.png", values)
-    told = only(check(data))
+    told, unnamed = check(data).findings
     assert (told.severity, told.kind, told.items) == ("error", "smeared-mask", ("val/masks/v.png",))
+    assert unnamed.kind == "unnamed-classes"
 
 
 def test_values_that_a_file_names_are_meant_even_if_they_look_smeared(data: Path) -> None:
@@ -470,6 +471,19 @@ def test_classes_that_val_does_not_show_and_classes_that_nothing_shows(data: Pat
     assert found(report, "unscored-class").items == ("stone",)
     assert found(report, "absent-class").items == ("straw",)
     assert {f.severity for f in report.findings} == {"note"}
+
+
+def test_classes_that_are_called_by_their_colors(data: Path) -> None:
+    colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
+    for path in data.rglob("masks/*.png"):
+        mask(path, colors[STRIPES])
+    told = only(check(data))
+    assert (told.severity, told.kind) == ("note", "unnamed-classes")
+    assert '{name: background, color: "#000000"}' in told.text
+    named = (("soil", "#000000"), ("crop", "#00ff00"), ("weed", "#ff0000"))
+    lines = [f'- {{name: {name}, color: "{color}"}}\n' for name, color in named]
+    (data / "classes.yaml").write_text("classes:\n" + "".join(lines))
+    assert check(data).findings == ()
 
 
 @pytest.mark.parametrize("high", [1, 255])

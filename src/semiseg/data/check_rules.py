@@ -137,6 +137,18 @@ def _foreground(s: Survey) -> Iterator[Finding]:
         )
 
 
+def _unnamed(s: Survey) -> Iterator[Finding]:
+    if s.classes is None or s.classes.encoding != "colors" or s.named:
+        return
+    yield Finding(
+        "note",
+        "unnamed-classes",
+        "Tables and legends will call the classes by their colours",
+        remedy="Name them in classes.yaml, in which each is a line such as "
+        f'{{name: background, color: "{s.classes.names[0]}"}} below `classes:`, after a dash.',
+    )
+
+
 def _occurrence(s: Survey) -> Iterator[Finding]:
     if s.classes is None:
         return
@@ -278,6 +290,7 @@ RULES: tuple[Callable[[Survey], Iterable[Finding]], ...] = (
     _contradicting,
     _missing,
     _occurrence,
+    _unnamed,
     _foreground,
     _uniform,
 )
