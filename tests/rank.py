@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from semiseg.losses.pseudo import pseudo_label_loss
+from semiseg.losses.pseudo import balanced_weights, count_labels, pseudo_label_loss
 from semiseg.losses.supervised import cross_entropy
 from semiseg.model.prototypes import class_means, update_prototypes
 
@@ -52,7 +52,9 @@ def learn(heads, image, label, valid):
     count = len(image) // 2
     logits, representation = heads(image)
     loss = cross_entropy(logits[:count], label[:count])
-    loss = loss + pseudo_label_loss(logits[count:], label[count:], valid[count:])
+    shares = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.1])
+    weights = balanced_weights(shares, count_labels(label[count:], CLASSES), None)
+    loss = loss + pseudo_label_loss(logits[count:], label[count:], valid[count:], weights=weights)
     loss.backward()
     pixels = representation.detach().permute(0, 2, 3, 1).reshape(-1, DIM)
     means, counts = class_means(pixels, label.flatten(), CLASSES)

@@ -13,7 +13,9 @@ from semiseg.augment.mix import draw_boxes
 from semiseg.engine.module import TrainingModule
 from semiseg.losses.contrastive import Draw, _other_class, contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import (
+    balanced_weights,
     consistency_loss,
+    count_labels,
     pseudo_label_loss,
     share_weighted_loss,
     unsupervised_loss,
@@ -128,6 +130,37 @@ def test_pseudo_labels_count_by_the_weight_of_their_class():
     expected = total / valid.sum().item()
     found = pseudo_label_loss(logits, label, valid, weights=weights).item()
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_labels_are_counted_without_those_of_no_class():
+    labels = torch.tensor([[[0, 2, 2], [255, 2, 0]]])
+    assert count_labels(labels, 4).tolist() == [2.0, 0.0, 3.0, 0.0]
+    assert count_labels(labels[:0], 2).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.5, 2.0])])
+def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
+    """Class 1 is half as frequent among the taught as among the labelled, class 0 twice."""
+    shares, taught = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
+    plain = torch.ones(3) if weights is None else weights
+    found = balanced_weights(shares, taught, weights)
+    mass = found * taught
+    expected = shares * plain / (shares * plain).sum()
+    torch.testing.assert_close(mass / mass.sum(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(mass.sum(), (plain * taught).sum())
+
+
+def test_no_class_counts_more_than_five_times_as_much_for_being_seldom_taught():
+    shares, taught = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
+    found = balanced_weights(shares, taught, None)
+    ratios = found / found[0] * (0.5001 / (1e6 / 1.2e6 + 1e-4))
+    torch.testing.assert_close(ratios[1:], torch.tensor([5.0, 0.2501 / (1 / 12 + 1e-4), 0.2]))
+
+
+def test_where_nothing_was_taught_yet_the_weights_are_those_of_the_labels():
+    weights = torch.tensor([0.5, 1.5])
+    found = balanced_weights(torch.tensor([0.9, 0.1]), torch.zeros(2), weights)
+    assert torch.equal(found, weights)
 
 
 def test_gradients_of_both_cross_entropies():

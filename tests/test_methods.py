@@ -16,6 +16,7 @@ from semiseg.errors import ConfigError
 from semiseg.evaluation.inference import prior_of
 from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
+from semiseg.losses.pseudo import balanced_weights
 from semiseg.methods import METHODS, method_class
 from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.encoders import Normalization
@@ -567,6 +568,7 @@ def test_css_each_cell_of_the_ablations_of_labels_and_indicators(mode, indicator
         {"prototype_momentum": 0.9},
         {"unseen_prototypes": "zeros"},
         {"class_prior": "uniform"},
+        {"class_balance": "none"},
         {"representation_dim": 16},
         {"teacher_memory": 0.01},
         {"supervised_warmup": 0.0},
@@ -595,6 +597,7 @@ def test_css_each_number_of_the_ablations(setting):
         {"prototypes_from": "both"},
         {"unseen_prototypes": "random"},
         {"class_prior": "val"},
+        {"class_balance": "val"},
         {"contrast_schedule": "linear"},
     ],
     ids=str,
@@ -639,6 +642,32 @@ def test_css_pseudo_labels_count_by_the_weights_of_the_classes():
     weighed = run(method, labeled_batch(), unlabeled, at(51)).terms["unsupervised"]
     assert plain > 0
     torch.testing.assert_close(weighed, 3 * plain)
+
+
+def test_css_a_class_that_is_seldom_taught_counts_the_more():
+    """By what was taught in this step and the ones before, as against the labels."""
+    settings = {"collaboration": "logit"}
+    method, plain = (css(class_balance=how, **settings) for how in ("labels", "none"))
+    shares = torch.tensor([0.2, 0.3, 0.5])
+    for m in (method, plain):
+        m.class_shares = shares
+        learn(m, labeled_batch(), unlabeled_batch(), at(50))
+    first = method.taught
+    assert torch.equal(first, plain.taught)
+    student, teacher = Spy(method.student), Spy(method.teacher.network)
+    losses = run(method, labeled_batch(), unlabeled := unlabeled_batch(), at(51))
+    targets = targets_at(method, teacher.outputs[0], 2, unlabeled.valid, at(51))
+    _, mixed = mix(unlabeled.strong, targets, at(51))
+    counts = torch.bincount(mixed.taught[mixed.taught != 255], minlength=3)
+    assert (counts > 0).sum() > 1
+    torch.testing.assert_close(losses.state["taught"], 0.97 * first + counts)
+    weights = balanced_weights(shares, losses.state["taught"], None)
+    assert weights.max() > 1.2 * weights.min()
+    logits = F.interpolate(student.outputs[0].logits[2:], size=(64, 64), mode="bilinear")
+    every = F.cross_entropy(logits, mixed.taught, weights, ignore_index=255, reduction="sum")
+    torch.testing.assert_close(losses.terms["unsupervised"], every / mixed.valid.sum())
+    others = run(plain, labeled_batch(), unlabeled_batch(), at(51)).terms
+    assert others["unsupervised"] != losses.terms["unsupervised"]
 
 
 def test_css_prototypes_from_the_student_are_of_what_it_saw():
@@ -845,7 +874,7 @@ def test_css_releases_the_prior_that_it_was_trained_with(tau):
 
 
 @pytest.mark.parametrize("name", ["contrastive", "css-paper", "css-program"])
-def test_presets_know_no_prior(name):
+def test_presets_know_neither_prior_nor_balance(name):
     method = build(name, **EASY)
     learn(method, labeled_batch(), unlabeled_batch(), at(50))
     plain = run(method, labeled_batch(), unlabeled_batch(), at(51)).terms

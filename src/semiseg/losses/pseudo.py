@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.model.ranks import divisor
+from semiseg.model.ranks import divisor, sum_over_ranks
 from semiseg.types import IGNORE_INDEX
 
 Mean = Literal["all", "kept", "program"]
+_LEAST = 1e-4  # of the shares of classes: what is below it cannot be told from nothing
+_MOST = 5.0  # how far a weight may move: where hardly anything is taught, it would be noise
 
 
 def unsupervised_loss(
@@ -92,6 +95,48 @@ def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor)
     weight = confident.sum(dim=(1, 2)) / labels.clamp(min=1)
     loss = F.cross_entropy(logits, pseudo_label, ignore_index=IGNORE_INDEX, reduction="none")
     return (weight.view(-1, 1, 1) * loss).sum() / divisor((loss > 0).sum())
+
+
+def count_labels(labels: Tensor, classes: int) -> Tensor:
+    """Pixels of each class, over all processes.
+
+    Args:
+        labels: any shape, int64; 255 for pixels that belong to no class.
+        classes: number of classes `C`.
+
+    Returns:
+        `(C,)` float, the same in each process.
+    """
+    key = labels.flatten().clamp(max=classes)  # one more, for the pixels of no class
+    # In integers, which come to the same in whatever order a GPU adds them.
+    counts = key.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(key))
+    return sum_over_ranks(counts[:classes]).float()
+
+
+def balanced_weights(shares: Tensor, taught: Tensor, weights: Tensor | None) -> Tensor:
+    """Weights with which classes count in `L_u` as they do in the loss on labelled images.
+
+    A threshold passes most pixels of an easy class and few of a hard one, and so says that the hard
+    one is rare. In the loss on labelled images class `c` counts as its share `shares[c]` of the
+    pixels times `weights[c]`. A taught pixel is therefore weighed by `weights[c]` times
+    `shares[c]` over the class's share of what is taught, at most five times up or down.
+
+    Args:
+        shares: `(C,)`, of the classes in the labelled pixels.
+        taught: `(C,)`, pixels that were taught of each class of late; all 0 where nothing was.
+        weights: `(C,)`, of the classes in the loss on labelled images, or None for 1.
+
+    Returns:
+        `(C,)`, scaled so that what is taught weighs as much in all as with `weights`.
+    """
+    plain = torch.ones_like(shares) if weights is None else weights
+    total = taught.sum()
+    found = taught / total.clamp(min=1)
+    ratio = ((shares + _LEAST) / (found + _LEAST)).clamp(1 / _MOST, _MOST)
+    moved = plain * ratio
+    tiny = torch.finfo(moved.dtype).tiny
+    scale = (found * plain).sum() / (found * moved).sum().clamp(min=tiny)
+    return torch.where(total > 0, moved * scale, plain)
 
 
 def consistency_loss(logits: Tensor, teacher_logits: Tensor, valid: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ _ALL: tuple[type[Method], ...] = (
         collaboration="logit",
         indicator="confidence",
         class_prior="uniform",
+        class_balance="none",
     ),
     CSS,
     # What the paper says; where it is silent, the program's value if it can work. It has one
@@ -34,6 +35,7 @@ _ALL: tuple[type[Method], ...] = (
         temperature=0.1,
         unsupervised_mean="kept",
         class_prior="uniform",
+        class_balance="none",
         representation_dim=256,
     ),
     # What the authors' program does. Its teacher remembers 100 of 40,000 steps.
@@ -49,6 +51,7 @@ _ALL: tuple[type[Method], ...] = (
         prototypes_from="student",
         unseen_prototypes="zeros",
         class_prior="uniform",
+        class_balance="none",
         representation_dim=256,
         teacher_memory=0.0025,
         supervised_warmup=0.0,

@@ -21,7 +21,7 @@ from semiseg.losses.collaboration import (
     read_spaces,
 )
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
-from semiseg.losses.pseudo import Mean, unsupervised_loss
+from semiseg.losses.pseudo import Mean, balanced_weights, count_labels, unsupervised_loss
 from semiseg.methods.base import require
 from semiseg.methods.prototypical import Prototypical, present
 from semiseg.methods.semi_supervised import Schedule, cut_mix, scheduled
@@ -34,6 +34,8 @@ ValidIndicator = Literal["same", "confidence", "similarity"]
 Source = Literal["teacher", "student"]
 Unseen = Literal["masked", "zeros"]
 Prior = Literal["loss", "uniform"]
+Balance = Literal["labels", "none"]
+_REMEMBERED = 0.97  # of the counts of taught pixels, each step: about 33 steps
 
 
 class CSS(Prototypical):
@@ -71,16 +73,23 @@ class CSS(Prototypical):
             `loss` on labelled images, their pixels times their weights, as logit space does (see
             `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
             all the same (`uniform`), as in the paper.
+        class_balance: what a taught pixel counts in `L_u` by its class: as much as lets classes
+            count there as they do on the `labels`, see `losses.pseudo.balanced_weights`; or the
+            weights of the loss on these, and no more (`none`). Not with the `program`'s mean.
         representation_dim: channels `D` of the representation head.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
         cross_after: for `cross`, the share of the steps before which the logit label is used.
+
+    Attributes:
+        taught: `(C,)`, pixels that were taught of each class of late.
 
     Raises:
         ConfigError: a setting is out of its range.
     """
 
     name = "css"
+    taught: Tensor
 
     def __init__(
         self,
@@ -103,6 +112,7 @@ class CSS(Prototypical):
         prototype_momentum: float = 0.99,
         unseen_prototypes: Unseen = "masked",
         class_prior: Prior = "loss",
+        class_balance: Balance = "labels",
         representation_dim: int = 64,
         teacher_memory: float = 0.03,
         supervised_warmup: float = 0.05,
@@ -125,6 +135,7 @@ class CSS(Prototypical):
             ("prototypes_from", prototypes_from, Source),
             ("unseen_prototypes", unseen_prototypes, Unseen),
             ("class_prior", class_prior, Prior),
+            ("class_balance", class_balance, Balance),
         ):
             require(choice in get_args(choices), name, choice)
         for name, count in (("anchors", anchors), ("negatives", negatives)):
@@ -144,7 +155,8 @@ class CSS(Prototypical):
         self.anchors, self.negatives = anchors, negatives
         self.contrast_weight, self.contrast_schedule = contrast_weight, contrast_schedule
         self.unsupervised_mean, self.prototypes_from = unsupervised_mean, prototypes_from
-        self.class_prior = class_prior
+        self.class_prior, self.class_balance = class_prior, class_balance
+        self.register_buffer("taught", torch.zeros(student.classes))
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
@@ -178,17 +190,25 @@ class CSS(Prototypical):
         diagnostics = {"hard": hard}
         if len(strong):
             pixels = mixed.valid.sum().clamp(min=1)
+            counts = count_labels(mixed.taught, len(self.taught))
+            state["taught"] = _REMEMBERED * self.taught + counts
             terms["unsupervised"] = unsupervised_loss(
                 upsample(theirs, size, size),
                 mixed.logit,
                 mixed.trusted,
                 mixed.valid,
                 self.unsupervised_mean,
-                self.class_weights,
+                self._weights(state["taught"]),
             )
             diagnostics["taught"] = (mixed.taught != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels
         return Losses(terms, diagnostics, state)
+
+    def _weights(self, taught: Tensor) -> Tensor | None:
+        """`(C,)`, what a taught pixel counts by its class; None for 1."""
+        if self.class_balance == "none" or self.class_shares is None:
+            return self.class_weights
+        return balanced_weights(self.class_shares, taught, self.class_weights)
 
     @torch.no_grad()
     def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions:
