@@ -35,6 +35,7 @@ FACTORS: dict[str, dict[str, Any]] = {
     "css, rates x1/2": _SLOW,
     "css, rates x2": _FAST,
     "css, uniform prior": {"class_prior": "uniform"},
+    "css, no balance": {"class_balance": "none"},
     "css, contrast weight 0": {"contrast_weight": 0.0},
     "css, contrast weight 0, confidence threshold 0.8": {
         "contrast_weight": 0.0,

@@ -48,6 +48,7 @@ _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("contrast_weight", 0.1): "more has not been shown to help",
     ("indicator_temperature", 0.1): "at 0.5 no similarity of 21 classes passes 0.73 by itself",
     ("class_prior", "loss"): "representation space is right on 5 points more of camvid",
+    ("class_balance", "labels"): "a threshold teaches easy classes most, at the cost of hard ones",
 }
 _SHARES = {  # of the steps
     "supervised_warmup": "the first {} steps are on labelled images alone: a teacher learns first",
@@ -59,6 +60,7 @@ _OWN = (
     "contrast_weight",
     "indicator_temperature",
     "class_prior",
+    "class_balance",
 )
 
 
