@@ -269,6 +269,21 @@ def test_a_run_of_another_version_is_refused(capsys, tiny_folder, unfinished):
     assert "0.0.1" in capsys.readouterr().err
 
 
+def test_a_checkpoint_with_other_buffers_is_refused(capsys, tiny_folder, unfinished):
+    """Between releases the version says nothing of them."""
+    path, step = newest_intact(unfinished / "checkpoints")
+    state = SafeCheckpointIO().load_checkpoint(path)
+    del state["state_dict"]["method.taught"]
+    path.unlink()
+    SafeCheckpointIO().save_checkpoint(state, path.with_name(f"step{step:06d}.ckpt"))
+    with pytest.raises(SystemExit) as stop:
+        run("train", tiny_folder, "--out", unfinished, "--resume")
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "method.taught" in told
+    assert "Traceback" not in told
+
+
 def test_changed_data_is_refused(capsys, tiny_folder, unfinished, tmp_path):
     shutil.copytree(tiny_folder, tmp_path / "data")
     next((tmp_path / "data" / "unlabeled").iterdir()).unlink()

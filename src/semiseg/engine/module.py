@@ -210,7 +210,17 @@ class TrainingModule(L.LightningModule):
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The looks and the seconds of the training so far."""
+        """The looks and the seconds of the training so far.
+
+        Raises:
+            RunError: the checkpoint is of another method or of another state of this program.
+        """
+        if strange := checkpoint["state_dict"].keys() ^ self.state_dict().keys():
+            raise RunError(
+                f"The checkpoint was written by another state of this program ({min(strange)} is "
+                "in one of them alone). Resume it with that one, or start a new run with another "
+                "--out."
+            )
         self.looks = checkpoint["looks"]
         self.guard.restore(checkpoint["guard"])
         mean, std = (tuple(values) for values in checkpoint["normalization"])
