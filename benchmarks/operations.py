@@ -42,18 +42,20 @@ def exchange(method: Method) -> Exchange:
     `gradients` are averaged in single precision; `prototypes` are the classes' sums and counts of
     `class_means`; `batch_norm` is SyncBN's: mean, variance and count forward, two sums backward, of
     the student alone; `buffers` are sent to all by the first process before each forward; `counts`
-    are the divisors of the two losses, a flag for each parameter that says whether it was used, one
-    that says whether the step is finite, and three decisions about checkpoints.
+    are the divisors of the two losses, css's taught pixels of each class, a flag for each parameter
+    that says whether it was used, one that says whether the step is finite, and three decisions
+    about checkpoints.
     """
     parameters = [p for p in method.parameters() if p.requires_grad]
     norms = [m for m in method.student.modules() if isinstance(m, nn.BatchNorm2d)]
     prototypes = getattr(method, "prototypes", None)
+    taught = getattr(method, "taught", None)
     return Exchange(
         gradients=sum(4 * p.numel() for p in parameters),
         prototypes=0 if prototypes is None else 4 * (prototypes.numel() + len(prototypes)),
         batch_norm=sum(4 * (2 * m.num_features + 1) + 8 * m.num_features for m in norms),
         buffers=sum(b.numel() * b.element_size() for b in method.buffers()),
-        counts=2 * 8 + 4 * len(parameters) + 4 * 4,
+        counts=2 * 8 + (0 if taught is None else 8 * len(taught)) + 4 * len(parameters) + 4 * 4,
     )
 
 

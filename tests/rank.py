@@ -41,7 +41,7 @@ def batch():
     label[0, 1:] = 255  # the first process has few labelled pixels
     label[1][label[1] == 0] = 1  # and the second alone none of class 0
     label[2][label[2] == 4] = 255
-    label[3] = 255  # nor has it any pseudo-label
+    label[3, 1:] = 255  # nor has it many pseudo-labels
     valid = torch.ones(4, 7, 9, dtype=torch.bool)
     valid[2, :, 4:] = False
     return image, label, valid
@@ -53,7 +53,8 @@ def learn(heads, image, label, valid):
     logits, representation = heads(image)
     loss = cross_entropy(logits[:count], label[:count])
     shares = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.1])
-    weights = balanced_weights(shares, count_labels(label[count:], CLASSES), None)
+    taught = count_labels(label[count:], CLASSES)
+    weights = balanced_weights(shares, taught, None)
     loss = loss + pseudo_label_loss(logits[count:], label[count:], valid[count:], weights=weights)
     loss.backward()
     pixels = representation.detach().permute(0, 2, 3, 1).reshape(-1, DIM)
@@ -62,7 +63,13 @@ def learn(heads, image, label, valid):
     seen = torch.tensor([True, False, True, False, True])
     prototypes, seen = update_prototypes(old, seen, means, counts, 0.9)
     grads = [p.grad.clone() for p in heads.parameters()]
-    return {"grads": grads, "prototypes": prototypes, "seen": seen, "counts": counts}
+    return {
+        "grads": grads,
+        "prototypes": prototypes,
+        "seen": seen,
+        "counts": counts,
+        "taught": taught,
+    }
 
 
 def main(rank, folder):

@@ -500,7 +500,7 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
             assert set(found or []) <= set(stems)
         elif file.name == "images.txt":
             file.write_bytes(garbled("train/images/a.png\nval/images/v.png\n", rng))
-            found = attempt(lambda: find_images(file, Path(place) / "out"), file)
+            found = attempt(lambda: find_images(file, Path(place) / "out")[0], file)
             assert all(inside(name) for name in found or {})
         elif file.name == "voc":
             (root / "SegmentationClass").mkdir()

@@ -479,7 +479,7 @@ def test_classes_that_are_called_by_their_colors(data: Path) -> None:
         mask(path, colors[STRIPES])
     told = only(check(data))
     assert (told.severity, told.kind) == ("note", "unnamed-classes")
-    assert '{name: background, color: "#000000"}' in told.text
+    assert '- {name: NAME, color: "#000000"}' in told.text
     named = (("soil", "#000000"), ("crop", "#00ff00"), ("weed", "#ff0000"))
     lines = [f'- {{name: {name}, color: "{color}"}}\n' for name, color in named]
     (data / "classes.yaml").write_text("classes:\n" + "".join(lines))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.deliver.tables import closing
 from semiseg.methods import METHODS
 
 
@@ -41,6 +42,20 @@ def trained(tmp_path_factory, tiny_folder):
     out = tmp_path_factory.mktemp("cli") / "css"
     run("train", tiny_folder, "--method", "css", "--labels", 2, "--out", out, *TINY)
     return out
+
+
+def test_a_training_ends_with_its_worst_class_and_its_page(capsys, tmp_path, tiny_folder):
+    out = tmp_path / "run"
+    run("train", tiny_folder, "--method", "supervised", "--out", out, *TINY)
+    scores = json.loads((out / "scores.json").read_text())
+    found = {k: v["iou"] for k, v in scores["per_class"].items() if v["iou"] is not None}
+    worst = min(found, key=found.get)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"{out}: mIoU {scores['miou']['released']:.1f} % on val, least of {worst} "
+        f"({found[worst]:.1f} %); see report.html there"
+    )
+    one = {"miou": {"released": 100.0}, "per_class": {"a": {"iou": 100.0}, "b": {"iou": None}}}
+    assert closing(one) == "mIoU 100.0 % on val"
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
@@ -81,7 +96,7 @@ def test_help_has_a_section_for_each_setting_and_no_python_types(capsys):
     told = capsys.readouterr().out
     assert told.startswith("usage: semiseg train DATA [settings]\n")
     assert not re.search(r"type:|null|Optional|Path\b", told)
-    own, _, method = told.partition("\nTwo spaces label")
+    own, _, method = told.partition("\nof css itself, rarely needed:")
     sections = re.split(r"\n  (?=[a-z ]+:\n)", own)
     assert len(sections) == 9
     assert "--collaboration" in method

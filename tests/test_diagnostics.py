@@ -2,12 +2,14 @@
 
 import csv
 import inspect
+import io
 import json
 import shutil
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file
 
 import semiseg
@@ -17,6 +19,7 @@ from semiseg.data.splits import Split, make_split
 from semiseg.data.synthetic import write_scenes
 from semiseg.draws import Key
 from semiseg.engine.batches import TrainingBatches
+from semiseg.engine.callbacks import Looks
 from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.diagnostics import choose_sample
 from semiseg.evaluation.diagnostics import BINS, Tally, Thresholds, curve_values, plane
@@ -286,6 +289,26 @@ def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_pat
     assert len(draw_plane(full).axes) == 4  # each with its bar
     assert len(draw_plane(blind).axes) == 2
     draw_plane(full).savefig(tmp_path / "plane.png")
+
+
+def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once():
+    console = Console(file=io.StringIO(), width=200)
+    looks = Looks(None, 5, console, None)
+    for early, sentences in (
+        (True, ["nothing is taught: 0 of 9"]),
+        (True, ["nothing is taught: 1 of 9"]),
+        (False, ["nothing is taught: 2 of 9", "all is hard"]),
+        (False, ["nothing is taught: 3 of 9"]),
+        (False, []),
+        (False, ["all is hard"]),
+    ):
+        looks._warn(sentences, early)
+    assert console.file.getvalue().splitlines() == [
+        "note: so far, nothing is taught: 0 of 9",
+        "warning: nothing is taught: 2 of 9",
+        "warning: all is hard",
+        "warning: all is hard",
+    ]
 
 
 @pytest.fixture(scope="module")

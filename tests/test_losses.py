@@ -150,11 +150,20 @@ def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
     torch.testing.assert_close(mass.sum(), (plain * taught).sum())
 
 
-def test_no_class_counts_more_than_five_times_as_much_for_being_seldom_taught():
+def test_shares_part_by_five_times_at_most():
+    """Of class 1 nothing is taught, of class 3 what was never labelled; the rest sets the scale."""
     shares, taught = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
     found = balanced_weights(shares, taught, None)
-    ratios = found / found[0] * (0.5001 / (1e6 / 1.2e6 + 1e-4))
-    torch.testing.assert_close(ratios[1:], torch.tensor([5.0, 0.2501 / (1 / 12 + 1e-4), 0.2]))
+    first, third = 0.5001 / (1e6 / 1.2e6 + 1e-4), 0.2501 / (1e5 / 1.2e6 + 1e-4)
+    scale = 1.2e6 / (1e6 * first + 1e5 * third + 1e5 * 0.2)
+    expected = torch.tensor([first, 5.0, third, 0.2]) * scale
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_weight_moves_more_than_twenty_five_times():
+    """All that is taught is of a class that hardly counts in the labels."""
+    shares, taught = torch.tensor([0.0, 1.0]), torch.tensor([1e6, 0.0])
+    torch.testing.assert_close(balanced_weights(shares, taught, None), torch.tensor([1.0, 25.0]))
 
 
 def test_where_nothing_was_taught_yet_the_weights_are_those_of_the_labels():

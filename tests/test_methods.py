@@ -653,7 +653,9 @@ def test_css_a_class_that_is_seldom_taught_counts_the_more():
         m.class_shares = shares
         learn(m, labeled_batch(), unlabeled_batch(), at(50))
     first = method.taught
-    assert torch.equal(first, plain.taught)
+    assert first.any()
+    assert plain.taught is None
+    assert method.state_dict().keys() - plain.state_dict().keys() == {"taught"}
     student, teacher = Spy(method.student), Spy(method.teacher.network)
     losses = run(method, labeled_batch(), unlabeled := unlabeled_batch(), at(51))
     targets = targets_at(method, teacher.outputs[0], 2, unlabeled.valid, at(51))

@@ -377,6 +377,7 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     assert rows["batch"][:2] == ["2", "you"]
     assert rows["anchors"][:2] == ["9", "you"]
     assert "In all" not in told
+    assert "--dry-run" in told
     main([*words, "--budget", "1h", "--recipe", "camvid-cpu", "--size", "48"])
     told = capsys.readouterr().out
     assert "In all about" in told

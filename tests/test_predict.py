@@ -1,6 +1,8 @@
 """What `predict` takes and what it writes."""
 
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -112,6 +114,29 @@ def test_images_are_named_in_several_ways(plain_release, photos, tmp_path, way, 
     }[way]
     semiseg.predict(plain_release, images, out=out, accelerator="cpu")
     assert written(out) == expected
+
+
+@pytest.mark.parametrize("layout", ["tree", "flat", "voc"])
+def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_path, capsys, layout):
+    data = tmp_path / "data"
+    if layout == "tree":
+        shutil.copytree(tiny_folder, data)
+    else:
+        shutil.copytree(tiny_folder / "train", data)
+    if layout == "voc":
+        (data / "images").rename(data / "JPEGImages")
+        (data / "masks").rename(data / "SegmentationClass")
+        shutil.copytree(data / "SegmentationClass", data / "SegmentationObject")
+    masks = next(p for p in data.rglob("*") if p.name in ("masks", "SegmentationClass"))
+    shutil.copy(next(masks.iterdir()), masks / "of-no-image.png")
+    (data / "more").mkdir()
+    shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "more" / "photo.png")
+    semiseg.predict(plain_release, data, out=tmp_path / "out", accelerator="cpu")
+    found = written(tmp_path / "out")
+    assert found
+    assert not [name for name in found if "masks" in name or "Segmentation" in name]
+    assert "more/photo.png" in found
+    assert re.search(r"\d+ masks in .* are passed over", capsys.readouterr().err)
 
 
 def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):

@@ -48,8 +48,8 @@ def alone():
 
 
 @pytest.mark.distributed
-def test_prototypes_are_those_of_the_whole_batch_and_identical_on_all_ranks(both, alone):
-    for name in ("prototypes", "seen", "counts"):
+def test_prototypes_and_counts_are_those_of_the_whole_batch_on_all_ranks(both, alone):
+    for name in ("prototypes", "seen", "counts", "taught"):
         assert torch.equal(both[0][name], both[1][name])
         torch.testing.assert_close(both[0][name], alone[name], rtol=1e-12, atol=1e-12)
 

@@ -79,7 +79,7 @@ def test_a_dry_run_takes_one_step_writes_nothing_and_extrapolates(
     found = re.search(r"operations  ([\d.e-]+) TFLOP .*64 x 64; ([\d.e-]+) TFLOP a step", told)
     assert found, told
     assert float(found[2]) == pytest.approx(8 * float(found[1]), rel=0.01)
-    for word in ("parameters", "GiB", "hours", "4 + 4 images at 128 x 128, 10 of them"):
+    for word in ("parameters", "GiB", " s in all", "4 + 4 images at 128 x 128, 10 of them"):
         assert word in told
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_built_is_refused(settings, told):
         Network(5, weights="none", **settings)
 
 
-def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path):
+def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
     small = dict(
         method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,
         steps=1, looks=1, workers=0, accelerator="cpu", labels="2",
@@ -209,5 +209,10 @@ def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path):
     paper = train(root, **small, out=tmp_path / "paper", heads="paper")
     with pytest.raises(ConfigError, match="Add --heads paper"):
         train(root, **small, out=tmp_path / "other", init=paper.folder)
+    capsys.readouterr()
+    small["size"] = 64
     again = train(root, **small, out=tmp_path / "again", heads="paper", init=paper.folder)
     assert again.scores["steps"] == 1
+    assert (
+        "was trained at size 48, this run is at 64 (--size 48 keeps it)" in capsys.readouterr().err
+    )

@@ -19,7 +19,9 @@ from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
 from semiseg.engine.table import Table
 
 WORDS = [
-    *("--method", "css", "--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
+    # So little trained a network is sure of nothing.
+    *("--method", "css", "--confidence-threshold", "0"),
+    *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
     *("--steps", "12", "--looks", "4", "--workers", "1", "--threads", "1", "--accelerator", "cpu"),
 ]
 
@@ -56,6 +58,11 @@ def wait_for(found, process, seconds=120):
         assert time.monotonic() < end, "nothing came"
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
+
+
+def test_something_was_taught(whole):
+    path, _ = newest_intact(whole / "checkpoints")
+    assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.taught"].any()
 
 
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
@@ -166,14 +173,14 @@ def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--method", "css", "--anchors", "7"],
+        ["--method", "css", "--anchors", "7", "--confidence-threshold", "0"],
         ["--method", "supervised"],
         ["--method", "css", "--accumulate", "2"],
     ],
     ids=str,
 )
 def test_a_bare_resume_takes_the_settings_of_the_run(tiny_folder, tmp_path, words):
-    common = [w for i, w in enumerate(WORDS) if i > 1]
+    common = WORDS[4:]
     whole, out = tmp_path / "whole", tmp_path / "run"
     run("train", tiny_folder, "--out", whole, *common, *words)
     shutil.copytree(whole, out)

@@ -1,7 +1,9 @@
 """What to label next: the choice by hand, and what is written."""
 
 import csv
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from semiseg.cli import main
 from semiseg.data.check import examine
 from semiseg.data.folder import open_folder
 from semiseg.data.masks import Classes, read_mask
-from semiseg.deliver.suggest import Suggestion, choose
-from semiseg.deliver.suggested import drawable
+from semiseg.deliver.suggest import Suggestion, choose, how_to_go_on
+from semiseg.deliver.suggested import _spelled, drawable
 from semiseg.errors import ConfigError, DataError, RunError
 
 
@@ -94,6 +96,61 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     with pytest.raises(RunError, match="--overwrite"):
         semiseg.suggest(run_folder, images, out=out, n=2)
     assert corrected.read_bytes() == before
+
+
+def commands(told):
+    """The lines of the advice that a shell is to run."""
+    return [line.strip() for line in told.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize("layout", ["tree", "flat", "within"])
+@pytest.mark.parametrize("taken", [False, True])
+def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
+    run_folder, tiny_folder, tmp_path, layout, taken
+):
+    data, out = tmp_path / "my data", tmp_path / "next"
+    source = shutil.copytree(tiny_folder / "train", tmp_path / "source")
+    images, masks = {
+        "tree": ("train/images", "train/masks"),
+        "flat": ("images", "masks"),
+        "within": ("images/train", "masks/train"),
+    }[layout]
+    for here, there in (("images", images), ("masks", masks)):
+        (data / there).parent.mkdir(parents=True, exist_ok=True)
+        (source / here).rename(data / there)
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    shutil.copytree(tiny_folder / "unlabeled", tmp_path / "photos")
+    if taken:  # by another image
+        first = min((tmp_path / "photos").iterdir())
+        first.rename(first.with_name(min((data / images).iterdir()).name))
+    before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
+    chosen = semiseg.suggest(run_folder, tmp_path / "photos", out=out, n=9, accelerator="cpu")
+    *copies, train = commands(how_to_go_on(run_folder, out))
+    assert shlex.split(train)[1:5] == ["train", str(data), "--init", str(run_folder)]
+    for command in copies:
+        subprocess.run(shlex.split(command), check=True)
+    assert all(p.read_bytes() == content for p, content in before.items())
+    folder = open_folder(data)
+    labeled = {s.image.read_bytes() for s in folder.train if s.mask}
+    assert {one.image.read_bytes() for one in chosen} <= labeled
+    assert len(labeled) == 4 + len(chosen)
+
+
+def test_the_advice_where_the_data_decide_by_lists_or_are_gone(run_folder, tmp_path):
+    data = tmp_path / "listed"
+    data.mkdir()
+    (data / "train.txt").write_text("a.png b.png\n")
+    for root in (data, tmp_path / "gone"):
+        (run_folder / "config.yaml").write_text(f"data: {root}\n")
+        (train,) = commands(how_to_go_on(run_folder, tmp_path / "next"))
+        assert shlex.split(train)[:3] == ["semiseg", "train", str(tmp_path / "next")]
+
+
+def test_classes_of_colors_are_written_without_ids():
+    told = _spelled(Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), ()))
+    assert told == {
+        "classes": [{"name": "a", "color": [0, 0, 0]}, {"name": "b", "color": [9, 9, 9]}]
+    }
 
 
 def test_a_run_without_prototypes_and_without_its_data_says_so(

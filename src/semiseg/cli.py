@@ -26,8 +26,8 @@ from semiseg.deliver.plan import plan
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
-from semiseg.deliver.suggest import suggest
-from semiseg.deliver.tables import percent, print_plan, score_table, suggestion_table
+from semiseg.deliver.suggest import how_to_go_on, suggest
+from semiseg.deliver.tables import closing, print_plan, score_table, suggestion_table
 from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
@@ -229,7 +229,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
     elif command == "plan":
         print_plan(result)
     elif command == "train":
-        print(f"{result.folder}: mIoU {percent(result.scores['miou']['released'])} % on val")
+        print(f"{result.folder}: {closing(result.scores)}; see report.html there")
     elif command == "split":
         counts = ", ".join(f"{count} {name}" for name, count in result.items())
         print(f"{values['out']}: {counts}")
@@ -246,8 +246,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
         sys.exit(2 if result.failed else 0)
     elif command == "suggest":
         print(suggestion_table(result))
-        print(f"Correct the masks in {values['out']}/train/masks; {values['out']} is then a data")
-        print(f"folder: semiseg train {values['out']} --init {values['run']} --out OTHER")
+        print(how_to_go_on(Path(values["run"]), Path(values["out"])))
     elif command == "export":
         ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
         told = f"largest difference {result.difference:.1e} on {result.image}{ties}"
@@ -287,7 +286,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
             from semiseg.methods import method_class
 
             chosen = method_class(_method_name(words))
-            sub.add_class_arguments(chosen, skip={"student"})
+            _add_own(sub, chosen)
         if name == "compare" and words[:1] == ["compare"]:
             _add_shared(sub, words)
         commands.add_subcommand(name, sub, help=text)
@@ -316,7 +315,13 @@ def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
 
     parser.add_function_arguments(train, skip={*OWN, "steps"})
     for key, method in _compared(words).items():
-        parser.add_class_arguments(method, key, skip={"student"})
+        _add_own(parser, method, key)
+
+
+def _add_own(parser: ArgumentParser, method: type[Method], key: str | None = None) -> None:
+    """Add the settings of a method, below a title that says whether one has to read on."""
+    parser.add_class_arguments(method, key, skip={"student"})
+    parser._action_groups[-1].title = f"of {method.name} itself, rarely needed"
 
 
 def _compared(words: Sequence[str]) -> dict[str, type[Method]]:

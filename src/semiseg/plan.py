@@ -22,8 +22,9 @@ BATCH, LOOKS = 4, 5
 RATES: dict[str, tuple[float, float]] = {"adamw": (6e-3, 1e-3), "sgd": (1e-2, 1e-3)}
 """Default learning rates of decoder and heads, and of the pretrained encoder."""
 
-# The reference: a css step of 4 + 4 such crops takes about a second on two cores, so this is about
-# 20 minutes. Sizes and steps grow together from it: steps with the square of the size.
+# The reference: a css step of 4 + 4 such crops takes a second to one and a half on one or two
+# cores, so this is about 25 minutes. Sizes and steps grow together from it: steps with the square
+# of the size.
 _SIZE, STEPS = 240, 1000
 _GPU_SIZE = 512  # without a budget
 _SMALLEST, _LARGEST, _LARGEST_GPU = 128, 512, 768  # with a budget
@@ -48,7 +49,10 @@ _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("contrast_weight", 0.1): "more has not been shown to help",
     ("indicator_temperature", 0.1): "at 0.5 no similarity of 21 classes passes 0.73 by itself",
     ("class_prior", "loss"): "representation space is right on 5 points more of camvid",
-    ("class_balance", "labels"): "a threshold teaches easy classes most, at the cost of hard ones",
+    (
+        "class_balance",
+        "labels",
+    ): "thresholds teach easy classes most; +0.6 on camvid, within chance",
 }
 _SHARES = {  # of the steps
     "supervised_warmup": "the first {} steps are on labelled images alone: a teacher learns first",
@@ -350,7 +354,7 @@ def _why_sizes(
     repeats = ", which repeat" if facts.labeled < sizes.steps * sizes.batch else ""
     grown = sizes.batch > BATCH and not settings["batch"]
     batch = f"{each}{repeats}" + ("; the device has time for more than 4" if grown else "")
-    steps: _Why = (sizes.steps, "default", "about 20 minutes on two cores at size 240")
+    steps: _Why = (sizes.steps, "default", "at size 240 about 25 minutes of a core with css")
     if pace is not None:
         step = pace.step.at(sizes.batch * sizes.crop**2) * settings["accumulate"]
         whole = duration(_seconds(settings, facts, pace, sizes))
@@ -379,7 +383,7 @@ def _why_rates(settings: Settings, sizes: _Sizes, facts: Facts) -> dict[str, _Wh
     counts = [n for n in facts.pixels.values() if n]
     times = max(counts) / min(counts) if counts else 1.0
     if settings["class_weights"] == "none":
-        weights = "each pixel counts the same"
+        weights = "each labelled pixel counts the same"
     elif times <= _EVEN:
         weights = "the classes are about equally frequent, so the weights are all about 1"
     else:

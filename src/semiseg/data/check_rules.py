@@ -144,8 +144,8 @@ def _unnamed(s: Survey) -> Iterator[Finding]:
         "note",
         "unnamed-classes",
         "Tables and legends will call the classes by their colours",
-        remedy="Name them in classes.yaml, in which each is a line such as "
-        f'{{name: background, color: "{s.classes.names[0]}"}} below `classes:`, after a dash.',
+        remedy="Name all of them in classes.yaml before training: below the line `classes:`, each "
+        f'as a line such as `- {{name: NAME, color: "{s.classes.names[0]}"}}`.',
     )
 
 
@@ -212,7 +212,7 @@ def _identical(s: Survey) -> Iterator[Finding]:
     leaked: dict[Path, str] = {}
     repeated: dict[Path, str] = {}
     for group in _same_pixels(s):
-        first, *others = group
+        first, *others = sorted(group, key=lambda path: group[path][1] is None)
         for path in others:
             apart = group[path][0] != group[first][0]
             crosses = apart and bool({group[path][0], group[first][0]} & {"val", "test"})
@@ -222,8 +222,9 @@ def _identical(s: Survey) -> Iterator[Finding]:
     yield from _finding(s, "warning", "leak", what, leaked, remedy)
     held_out = not list(s.labeled("val"))  # twins may then part: one is taught, the other scored
     severity: Severity = "warning" if held_out else "note"
-    what = "Identical images within a split"
-    yield from _finding(s, severity, "repeated-image", what, repeated, "One of each is enough.")
+    what = "Identical images"
+    remedy = "One of each is enough; delete those without a mask."
+    yield from _finding(s, severity, "repeated-image", what, repeated, remedy)
 
 
 def _contradicting(s: Survey) -> Iterator[Finding]:

@@ -144,6 +144,17 @@ def find_samples(
     return samples, notes
 
 
+def training_folders(root: Path, dataset: str | None = None) -> tuple[Path, Path] | None:
+    """The folders into which further images and masks of `train` go; None where others decide.
+
+    So it is where lists say what is trained on, in VOC's layout and in a data set's official tree.
+    """
+    if find_dataset(root, dataset) or _lists(root) or (root / "SegmentationClass").is_dir():
+        return None
+    images, masks = _folders(root, "train")
+    return (images, masks) if images.is_dir() else None
+
+
 def _lists(root: Path) -> dict[str, Path]:
     """The lists in the folder, by split."""
     return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}

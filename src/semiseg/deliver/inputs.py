@@ -12,7 +12,7 @@ from semiseg.data.texts import is_file, read_text
 from semiseg.errors import DataError
 
 
-def find_images(images: Path, out: Path) -> dict[str, Path]:
+def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     """The images, by the name that their results get below `out`, without a suffix.
 
     The name is the path below the folder, below the fixed part of the pattern, or below the folder
@@ -21,15 +21,23 @@ def find_images(images: Path, out: Path) -> dict[str, Path]:
     Args:
         images: an image, a folder that is searched with its subfolders, a pattern such as
             `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
-        out: the folder of the results; what is in it is no image to segment.
+            The masks of a data folder are no images to segment.
+        out: the folder of the results; neither is what is in it.
+
+    Returns:
+        The images, and notes on what is passed over.
 
     Raises:
         DataError: there are no such images, or two results would have the same name.
     """
     from semiseg.data.images import IMAGE_SUFFIXES, list_images
 
+    notes = []
     if images.is_dir():
-        root, files = images, list_images(images)
+        root, found = images, list_images(images)
+        files = _without_masks(images, found)
+        if len(files) < len(found):
+            notes.append(f"{len(found) - len(files)} masks in {images} are passed over")
     elif images.suffix.lower() == ".txt" and images.is_file():
         files = _listed(images)
         root = _shared(files)
@@ -47,7 +55,24 @@ def find_images(images: Path, out: Path) -> dict[str, Path]:
         raise DataError(
             f"{images} holds no images; the suffixes {', '.join(IMAGE_SUFFIXES)} are read."
         )
-    return _named(files, root)
+    return _named(files, root), notes
+
+
+def _without_masks(root: Path, files: list[Path]) -> list[Path]:
+    """Of a data folder, or of the folder of one of its splits, the files that are no masks."""
+    from semiseg.data.folder import SPLITS, find_samples
+
+    try:
+        samples = [s for split in SPLITS for s in find_samples(root, split)[0]]
+    except DataError:  # no data folder
+        return files
+    images = {s.image for s in samples}
+    masks = {s.mask for s in samples if s.mask}
+    # What lies beside masks alone is a mask too, if maybe one of no image.
+    beside = {m.parent for m in masks} - {i.parent for i in images}
+    # VOC's layout holds the things apart as well.
+    beside |= {p.with_name("SegmentationObject") for p in beside if p.name == "SegmentationClass"}
+    return [f for f in files if f in images or not (f in masks or f.parent in beside)]
 
 
 def _named(files: Iterable[Path], root: Path) -> dict[str, Path]:

@@ -72,14 +72,15 @@ def predict(
         "reliability": reliability,
         "": True,
     }
-    named = find_images(Path(images), Path(out))
+    named, notes = find_images(Path(images), Path(out))
     files = _targets(named, Path(out), [kind for kind, asked in wanted.items() if asked])
     left = files if overwrite else {s: t for s, t in files.items() if not _there(t)}
     console = Console(stderr=True)
     if len(left) < len(files):
         told = f"{len(files) - len(left)} of {len(files)} images have their files in {out} already"
-        told = f"· {told}; --overwrite replaces them"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        notes.append(f"{told}; --overwrite replaces them")
+    for note in notes:
+        console.print(f"· {note}", markup=False, highlight=False, soft_wrap=True)
     model = load(run, accelerator)
     _check(model, Path(run), reliability, abstain)
     failed = _write(model, left, console, abstain, tta)

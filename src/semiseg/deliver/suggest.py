@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,9 +104,8 @@ def suggest(
     masked, held = samples_of(run)
     labeled = {s.name: s.image for s in masked}
     known = {s.image.resolve() for s in (*masked, *held)}
-    named = find_images(Path(images), out)
+    named, notes = find_images(Path(images), out)
     fresh = {k: f for k, f in named.items() if f.resolve() not in known}
-    notes = []
     if not model.two_spaces:
         notes.append(f"{run} has no prototypes: doubt in logit space alone is counted")
     if not labeled:
@@ -158,6 +158,66 @@ def choose(
         distance = np.minimum(distance, 1 - own @ own[best])
         distance[best] = 0
     return chosen
+
+
+def how_to_go_on(run: Path, out: Path) -> str:
+    """What to do with the masks: the commands by which they join the data of the run.
+
+    Where these are gone, or lists decide what is trained on, they are trained on alone. Where a
+    name is taken by another image, or has a mask, a folder of their own keeps the two apart.
+
+    Args:
+        run: the run folder.
+        out: where `suggest` wrote.
+    """
+    from shlex import quote
+
+    from semiseg.data.folder import training_folders
+    from semiseg.deliver.run_data import data_of
+
+    masks = out / "train" / "masks"
+    data = data_of(run)
+    folders = training_folders(data) if data else None
+    drawn = folders and any(next(folder.rglob("*.json"), None) for folder in folders)
+    if data is None or folders is None or drawn:
+        return (
+            f"Correct the masks in {masks}. Add the images with them to your data, or train on "
+            f"them alone:\n  semiseg train {quote(str(out))} --init {quote(str(run))} --out OTHER"
+        )
+    ours = out / "train" / "images", masks
+    copies = [
+        f"  cp -r {quote(str(o))}/. {quote(str(t))}/" for o, t in zip(ours, folders, strict=True)
+    ]
+    if _taken(ours[0], *folders):
+        base = out.resolve().name
+        free = (f"{base}-{i}" if i else base for i in count())
+        name = next(n for n in free if not any((f / n).exists() for f in folders))
+        copies = [
+            f"  cp -r {quote(str(o))} {quote(str(t / name))}"
+            for o, t in zip(ours, folders, strict=True)
+        ]
+    return "\n".join(
+        (
+            f"Correct the masks in {masks}. Then add them to your data and go on:",
+            *copies,
+            f"  semiseg train {quote(str(data))} --init {quote(str(run))} --out OTHER",
+        )
+    )
+
+
+def _taken(ours: Path, images: Path, masks: Path) -> bool:
+    """Whether an image would replace another one, or a mask would."""
+    from filecmp import cmp
+
+    from semiseg.data.images import list_images
+
+    for path in list_images(ours):
+        place = path.relative_to(ours)
+        there = [p for p in (images / place).parent.glob("*") if p.stem == place.stem]
+        masked = any(p.stem == place.stem for p in (masks / place).parent.glob("*"))
+        if masked or any(not p.is_file() or not cmp(path, p, shallow=False) for p in there):
+            return True
+    return False
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:

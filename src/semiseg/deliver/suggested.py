@@ -82,11 +82,10 @@ def _rest(one: Suggestion) -> str:
 
 def _spelled(classes: Classes) -> dict[str, Any]:
     """The contents of `classes.yaml`."""
+    coded = classes.encoding != "colors"
     entries = [
-        {"name": name, "id": i if classes.encoding == "colors" else code, "color": list(color)}
-        for i, (name, code, color) in enumerate(
-            zip(classes.names, classes.codes, classes.colors, strict=True)
-        )
+        {"name": name, **({"id": code} if coded else {}), "color": list(color)}
+        for name, code, color in zip(classes.names, classes.codes, classes.colors, strict=True)
     ]
     if classes.encoding == "colors":
         ignored: list[Any] = [f"#{code:06x}" for code in classes.ignored]

@@ -62,6 +62,16 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
+def closing(scores: Mapping[str, Any]) -> str:
+    """The scores of a run in half a line: the mean, and the class that is found worst."""
+    told = f"mIoU {percent(scores['miou']['released'])} % on val"
+    found = {n: v["iou"] for n, v in scores["per_class"].items() if v["iou"] is not None}
+    if len(found) < 2:
+        return told
+    worst = min(found, key=found.__getitem__)
+    return f"{told}, least of {worst} ({percent(found[worst])} %)"
+
+
 def print_plan(plan: Plan) -> None:
     """The settings of a plan with their reasons, what will hardly help, and the time."""
     from rich.console import Console
@@ -81,8 +91,14 @@ def print_plan(plan: Plan) -> None:
     console.print(table)
     for warning in plan.warnings:
         console.print(f"\n{warning}", markup=False)
+    told = (
+        "How long this takes was not measured: `semiseg train DATA --dry-run` takes a step and says"
+    )
     if plan.seconds is not None:
-        console.print(f"\nIn all about {duration(plan.seconds)} on this machine.")
+        told = f"In all about {duration(plan.seconds)} on this machine."
+    else:
+        told += " so, and --budget 20m fits the plan into a time."
+    console.print(f"\n{told}", markup=False)
 
 
 def _reliability_table(found: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Looks(Callback):
     ) -> None:
         self.loader, self.looks, self.console = loader, looks, console
         self.diagnostics = diagnostics
-        self._warned: list[str] = []
+        self._warned: list[tuple[bool, str]] = []
 
     def on_train_batch_end(
         self,
@@ -72,7 +72,8 @@ class Looks(Callback):
             highlight=False,
             soft_wrap=True,
         )
-        self._warn(pl_module.looks[-1].get("pseudo", {}).get("warnings", []))
+        warnings = pl_module.looks[-1].get("pseudo", {}).get("warnings", [])
+        self._warn(warnings, early=2 * step <= pl_module.steps)
 
     def _left(self, module: TrainingModule, step: int) -> str:
         """What steps and looks still take, for whoever reads a log, which has no bar.
@@ -86,12 +87,15 @@ class Looks(Callback):
         pace = module.pace()
         return f"  about {duration(steps * pace['step'] + looks * pace['look'])} left"
 
-    def _warn(self, sentences: list[str]) -> None:
-        """Say what is new: an indicator that died, not one that was dead at the last look, too."""
-        kinds = [sentence.partition(":")[0] for sentence in sentences]
+    def _warn(self, sentences: list[str], early: bool) -> None:
+        """Say what is new: an indicator that died, not one that was dead at the last look, too.
+
+        In the first half of the steps it may come to life yet, and the warning is a note.
+        """
+        kinds = [(early, sentence.partition(":")[0]) for sentence in sentences]
         for kind, sentence in zip(kinds, sentences, strict=True):
             if kind not in self._warned:
-                told = f"warning: {sentence}"
+                told = f"note: so far, {sentence}" if early else f"warning: {sentence}"
                 self.console.print(told, markup=False, highlight=False, soft_wrap=True)
         self._warned = kinds
 

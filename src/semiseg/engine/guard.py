@@ -17,9 +17,9 @@ IN_A_ROW = 3
 class Guard:
     """Judges each step, and undoes what its forward passes did to the method's buffers.
 
-    What a step changes before its optimiser is asked are the batch norm's statistics and the
-    prototypes; what it changes after that (weights, teacher) is left out. To judge, a device has to
-    be waited for, once a step.
+    What a step changes before its optimiser is asked are the batch norm's statistics, the
+    prototypes and the counts of taught pixels; what it changes after that (weights, teacher) is
+    left out. To judge, a device has to be waited for, once a step.
 
     Args:
         method: what is trained.

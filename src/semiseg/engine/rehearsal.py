@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.engine.devices import quiet, trainer_settings
 from semiseg.engine.module import TrainingModule
+from semiseg.plan import duration
 from semiseg.types import Batch
 
 _IMAGES = 2
@@ -69,7 +70,7 @@ class Rehearsal(NamedTuple):
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
                 f"time        {self.seconds:.1f} s such a step; about "
-                f"{self.hours:,.1f} hours in all on such a device ({self.device})",
+                f"{duration(3600 * self.hours)} in all on such a device ({self.device})",
             )
         )
 

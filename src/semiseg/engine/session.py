@@ -207,15 +207,22 @@ def assemble(
     return module, imbalance.make_focus(s, pixels)
 
 
-def start_from(method: Method, run: Path, names: tuple[str, ...]) -> None:
-    """Take the weights of a finished run.
+def start_from(method: Method, run: Path, names: tuple[str, ...], size: int) -> None:
+    """Take the weights of a finished run, and say what is not as it was there.
 
     Raises:
         RunError: the folder holds no model that can be read.
         ConfigError: the run has another encoder or decoder.
     """
-    added = method.start_from(load_release(run), names)
-    say([f"starting from {run}" + (f"; new classes: {', '.join(added)}" if added else "")])
+    release = load_release(run)
+    added = method.start_from(release, names)
+    told = f"starting from {run}" + (f"; new classes: {', '.join(added)}" if added else "")
+    if release.size != size:
+        told += (
+            f"; it was trained at size {release.size}, this run is at {size} (--size "
+            f"{release.size} keeps it)"
+        )
+    say([told])
 
 
 def training_loader(

@@ -16,7 +16,7 @@ from semiseg.types import IGNORE_INDEX
 
 Mean = Literal["all", "kept", "program"]
 _LEAST = 1e-4  # of the shares of classes: what is below it cannot be told from nothing
-_MOST = 5.0  # how far a weight may move: where hardly anything is taught, it would be noise
+_MOST = 5.0  # how far two shares may part: where hardly anything is taught, it would be noise
 
 
 def unsupervised_loss(
@@ -119,7 +119,8 @@ def balanced_weights(shares: Tensor, taught: Tensor, weights: Tensor | None) -> 
     A threshold passes most pixels of an easy class and few of a hard one, and so says that the hard
     one is rare. In the loss on labelled images class `c` counts as its share `shares[c]` of the
     pixels times `weights[c]`. A taught pixel is therefore weighed by `weights[c]` times
-    `shares[c]` over the class's share of what is taught, at most five times up or down.
+    `shares[c]` over the class's share of what is taught, a ratio that is kept within a fifth and
+    five. All are then scaled alike, also by a fifth to five, so no weight moves more than 25 times.
 
     Args:
         shares: `(C,)`, of the classes in the labelled pixels.
@@ -127,7 +128,7 @@ def balanced_weights(shares: Tensor, taught: Tensor, weights: Tensor | None) -> 
         weights: `(C,)`, of the classes in the loss on labelled images, or None for 1.
 
     Returns:
-        `(C,)`, scaled so that what is taught weighs as much in all as with `weights`.
+        `(C,)`, scaled so that the pixels of `taught` weigh as much in all as with `weights`.
     """
     plain = torch.ones_like(shares) if weights is None else weights
     total = taught.sum()

@@ -35,7 +35,7 @@ Source = Literal["teacher", "student"]
 Unseen = Literal["masked", "zeros"]
 Prior = Literal["loss", "uniform"]
 Balance = Literal["labels", "none"]
-_REMEMBERED = 0.97  # of the counts of taught pixels, each step: about 33 steps
+_REMEMBERED = 0.97  # of the counts of taught pixels, each micro batch: about 33 of them
 
 
 class CSS(Prototypical):
@@ -73,23 +73,24 @@ class CSS(Prototypical):
             `loss` on labelled images, their pixels times their weights, as logit space does (see
             `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
             all the same (`uniform`), as in the paper.
-        class_balance: what a taught pixel counts in `L_u` by its class: as much as lets classes
-            count there as they do on the `labels`, see `losses.pseudo.balanced_weights`; or the
-            weights of the loss on these, and no more (`none`). Not with the `program`'s mean.
+        class_balance: `labels` weighs taught pixels so that each class has about the share in `L_u`
+            that it has in the loss on labelled images, see `losses.pseudo.balanced_weights` (here
+            too `ohem`, `dice` and `rare_crops` are not counted); `none` uses that loss's class
+            weights alone. Ignored with the `program`'s mean, which weighs no class.
         representation_dim: channels `D` of the representation head.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
         cross_after: for `cross`, the share of the steps before which the logit label is used.
 
     Attributes:
-        taught: `(C,)`, pixels that were taught of each class of late.
+        taught: `(C,)`, pixels that were taught of each class of late; None without a balance.
 
     Raises:
         ConfigError: a setting is out of its range.
     """
 
     name = "css"
-    taught: Tensor
+    taught: Tensor | None
 
     def __init__(
         self,
@@ -155,8 +156,9 @@ class CSS(Prototypical):
         self.anchors, self.negatives = anchors, negatives
         self.contrast_weight, self.contrast_schedule = contrast_weight, contrast_schedule
         self.unsupervised_mean, self.prototypes_from = unsupervised_mean, prototypes_from
-        self.class_prior, self.class_balance = class_prior, class_balance
-        self.register_buffer("taught", torch.zeros(student.classes))
+        self.class_prior = class_prior
+        balanced = class_balance == "labels" and unsupervised_mean != "program"
+        self.register_buffer("taught", torch.zeros(student.classes) if balanced else None)
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
@@ -190,25 +192,22 @@ class CSS(Prototypical):
         diagnostics = {"hard": hard}
         if len(strong):
             pixels = mixed.valid.sum().clamp(min=1)
-            counts = count_labels(mixed.taught, len(self.taught))
-            state["taught"] = _REMEMBERED * self.taught + counts
+            weights = self.class_weights
+            if self.taught is not None and self.class_shares is not None:
+                counts = count_labels(mixed.taught, len(self.taught))
+                state["taught"] = _REMEMBERED * self.taught + counts
+                weights = balanced_weights(self.class_shares, state["taught"], weights)
             terms["unsupervised"] = unsupervised_loss(
                 upsample(theirs, size, size),
                 mixed.logit,
                 mixed.trusted,
                 mixed.valid,
                 self.unsupervised_mean,
-                self._weights(state["taught"]),
+                weights,
             )
             diagnostics["taught"] = (mixed.taught != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels
         return Losses(terms, diagnostics, state)
-
-    def _weights(self, taught: Tensor) -> Tensor | None:
-        """`(C,)`, what a taught pixel counts by its class; None for 1."""
-        if self.class_balance == "none" or self.class_shares is None:
-            return self.class_weights
-        return balanced_weights(self.class_shares, taught, self.class_weights)
 
     @torch.no_grad()
     def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions:

@@ -26,7 +26,7 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     pixels = representation.to(dtype)
     sums = pixels.new_zeros(classes + 1, pixels.shape[1]).index_add_(0, key, pixels)[:-1]
     counts = pixels.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(pixels[:, 0]))[:-1]
-    # The one thing that processes exchange of a batch: C x (D + 1) numbers.
+    # All that processes exchange for prototypes: C x (D + 1) numbers a batch.
     totals = sum_over_ranks(torch.cat([sums, counts.unsqueeze(1)], dim=1))
     sums, counts = totals[:, :-1], totals[:, -1]
     return sums / counts.clamp(min=1).unsqueeze(1), counts
