@@ -434,6 +434,14 @@ def test_identical_images(data: Path, source: str, target: str, severity: str, k
     assert f"{target}.bmp" in told.text
 
 
+def test_of_identical_images_the_one_with_a_mask_is_kept(data: Path) -> None:
+    same(data, "train/images/b.png", "train/images/z")
+    (data / "train" / "masks" / "b.png").unlink()
+    told = found(check(data), "repeated-image")
+    assert told.items == ("train/images/b.png",)
+    assert "train/images/b.png = train/images/z.bmp" in told.text
+
+
 def test_identical_images_without_val_may_part_when_images_are_held_out(data: Path) -> None:
     for path in data.rglob("val/*/*.png"):
         path.unlink()

@@ -44,7 +44,11 @@ def trained(tmp_path_factory, tiny_folder):
     return out
 
 
-def test_a_training_ends_with_its_worst_class_and_its_page(capsys, tmp_path, tiny_folder):
+def test_a_training_ends_with_its_worst_class_and_its_page(
+    capsys, tmp_path, tiny_folder, monkeypatch
+):
+    write = "semiseg.deliver.training.write_report"
+    monkeypatch.setattr(write, lambda folder: (folder / "report.html").touch())
     out = tmp_path / "run"
     run("train", tiny_folder, "--method", "supervised", "--out", out, *TINY)
     scores = json.loads((out / "scores.json").read_text())
@@ -52,7 +56,7 @@ def test_a_training_ends_with_its_worst_class_and_its_page(capsys, tmp_path, tin
     worst = min(found, key=found.get)
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"{out}: mIoU {scores['miou']['released']:.1f} % on val, least of {worst} "
-        f"({found[worst]:.1f} %); see report.html there"
+        f"({found[worst]:.1f} %); see {out / 'report.html'}"
     )
     one = {"miou": {"released": 100.0}, "per_class": {"a": {"iou": 100.0}, "b": {"iou": None}}}
     assert closing(one) == "mIoU 100.0 % on val"

@@ -128,15 +128,21 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
         (data / "masks").rename(data / "SegmentationClass")
         shutil.copytree(data / "SegmentationClass", data / "SegmentationObject")
     masks = next(p for p in data.rglob("*") if p.name in ("masks", "SegmentationClass"))
-    shutil.copy(next(masks.iterdir()), masks / "of-no-image.png")
+    (masks / "deep").mkdir()
+    shutil.copy(next(masks.glob("*.png")), masks / "deep" / "of-no-image.png")
+    (data / "costumes" / "masks").mkdir(parents=True)  # beside no images: photographs
+    shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "costumes" / "masks" / "a.png")
     (data / "more").mkdir()
     shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "more" / "photo.png")
     semiseg.predict(plain_release, data, out=tmp_path / "out", accelerator="cpu")
     found = written(tmp_path / "out")
     assert found
+    assert {"more/photo.png", "costumes/masks/a.png"} <= set(found)
+    found.remove("costumes/masks/a.png")
     assert not [name for name in found if "masks" in name or "Segmentation" in name]
-    assert "more/photo.png" in found
-    assert re.search(r"\d+ masks in .* are passed over", capsys.readouterr().err)
+    assert re.search(r"\d+ masks are passed over", capsys.readouterr().err)
+    semiseg.predict(plain_release, masks, out=tmp_path / "asked", accelerator="cpu")
+    assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
 
 
 def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import semiseg
 from semiseg.cli import main
 from semiseg.data.check import examine
+from semiseg.data.classes import read_classes
 from semiseg.data.folder import open_folder
-from semiseg.data.masks import Classes, read_mask
+from semiseg.data.masks import Classes, read_mask, scan_mask
 from semiseg.deliver.suggest import Suggestion, choose, how_to_go_on
 from semiseg.deliver.suggested import _spelled, drawable
 from semiseg.errors import ConfigError, DataError, RunError
@@ -104,11 +106,11 @@ def commands(told):
 
 
 @pytest.mark.parametrize("layout", ["tree", "flat", "within"])
-@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("out", ["next", ".next", "more/it's next"])
 def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
-    run_folder, tiny_folder, tmp_path, layout, taken
+    run_folder, tiny_folder, tmp_path, layout, out
 ):
-    data, out = tmp_path / "my data", tmp_path / "next"
+    data, out = tmp_path / "my data", tmp_path / out
     source = shutil.copytree(tiny_folder / "train", tmp_path / "source")
     images, masks = {
         "tree": ("train/images", "train/masks"),
@@ -118,39 +120,55 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     for here, there in (("images", images), ("masks", masks)):
         (data / there).parent.mkdir(parents=True, exist_ok=True)
         (source / here).rename(data / there)
-    (run_folder / "config.yaml").write_text(f"data: {data}\n")
-    shutil.copytree(tiny_folder / "unlabeled", tmp_path / "photos")
-    if taken:  # by another image
-        first = min((tmp_path / "photos").iterdir())
-        first.rename(first.with_name(min((data / images).iterdir()).name))
+    settings = {"data": str(data), "size": 48, "range": [0, 99], "dataset": "folder"}
+    (run_folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    photos = shutil.copytree(tiny_folder / "unlabeled", tmp_path / "photos")
+    first, second, *_ = sorted(photos.iterdir())
+    taken = first.rename(first.with_name(min((data / images).iterdir()).name))  # by another image
+    with Image.open(second) as picture:  # two that differ in the suffix alone
+        picture.rotate(180).save(taken.with_suffix(".bmp"))
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
-    chosen = semiseg.suggest(run_folder, tmp_path / "photos", out=out, n=9, accelerator="cpu")
+    chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu")
+    assert {".bmp", taken.suffix} <= {one.image.suffix for one in chosen}
     *copies, train = commands(how_to_go_on(run_folder, out))
-    assert shlex.split(train)[1:5] == ["train", str(data), "--init", str(run_folder)]
-    for command in copies:
-        subprocess.run(shlex.split(command), check=True)
+    kept = ["--dataset", "folder", "--range", "0,99", "--size", "48", "--init", str(run_folder)]
+    assert shlex.split(train) == ["semiseg", "train", str(data), *kept, "--out", "OTHER"]
+    for _ in range(2):
+        for command in copies:
+            subprocess.run(shlex.split(command), check=True)
     assert all(p.read_bytes() == content for p, content in before.items())
-    folder = open_folder(data)
-    labeled = {s.image.read_bytes() for s in folder.train if s.mask}
+    labeled = {s.image.read_bytes() for s in open_folder(data).train if s.mask}
     assert {one.image.read_bytes() for one in chosen} <= labeled
     assert len(labeled) == 4 + len(chosen)
+    assert commands(how_to_go_on(run_folder, out))[0] != copies[0]  # that folder is there now
 
 
-def test_the_advice_where_the_data_decide_by_lists_or_are_gone(run_folder, tmp_path):
+def test_the_advice_where_no_folders_of_the_data_decide(run_folder, tiny_folder, tmp_path):
     data = tmp_path / "listed"
     data.mkdir()
     (data / "train.txt").write_text("a.png b.png\n")
-    for root in (data, tmp_path / "gone"):
+    drawn = shutil.copytree(tiny_folder, tmp_path / "drawn")
+    (drawn / "train" / "masks" / "0000.json").write_text("{}")
+    for root in (data, drawn, tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
         (run_folder / "config.yaml").write_text(f"data: {root}\n")
         (train,) = commands(how_to_go_on(run_folder, tmp_path / "next"))
         assert shlex.split(train)[:3] == ["semiseg", "train", str(tmp_path / "next")]
 
 
-def test_classes_of_colors_are_written_without_ids():
-    told = _spelled(Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), ()))
-    assert told == {
-        "classes": [{"name": "a", "color": [0, 0, 0]}, {"name": "b", "color": [9, 9, 9]}]
-    }
+def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
+    with pytest.raises(ConfigError, match="is the data folder of"):
+        semiseg.suggest(run_folder, tiny_folder, out=tiny_folder, accelerator="cpu")
+
+
+def test_classes_of_colors_are_written_without_ids(tmp_path):
+    classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), (0x010101,))
+    told = _spelled(classes)
+    assert "id" not in told["classes"][0]
+    path = tmp_path / "classes.yaml"
+    path.write_text(yaml.safe_dump(told))
+    mask = tmp_path / "mask.png"
+    Image.new("RGB", (2, 2), (9, 9, 9)).save(mask)
+    assert read_classes(path, [scan_mask(mask)])[0] == classes
 
 
 def test_a_run_without_prototypes_and_without_its_data_says_so(

@@ -229,7 +229,8 @@ def _run(command: str, values: dict[str, Any]) -> None:
     elif command == "plan":
         print_plan(result)
     elif command == "train":
-        print(f"{result.folder}: {closing(result.scores)}; see report.html there")
+        page = result.folder / "report.html"
+        print(f"{result.folder}: {closing(result.scores)}" + f"; see {page}" * page.is_file())
     elif command == "split":
         counts = ", ".join(f"{count} {name}" for name, count in result.items())
         print(f"{values['out']}: {counts}")
@@ -320,8 +321,10 @@ def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
 
 def _add_own(parser: ArgumentParser, method: type[Method], key: str | None = None) -> None:
     """Add the settings of a method, below a title that says whether one has to read on."""
+    before = len(parser._action_groups)
     parser.add_class_arguments(method, key, skip={"student"})
-    parser._action_groups[-1].title = f"of {method.name} itself, rarely needed"
+    for group in parser._action_groups[before:]:
+        group.title = f"of {method.name} itself, rarely needed"
 
 
 def _compared(words: Sequence[str]) -> dict[str, type[Method]]:

@@ -222,8 +222,8 @@ def _identical(s: Survey) -> Iterator[Finding]:
     yield from _finding(s, "warning", "leak", what, leaked, remedy)
     held_out = not list(s.labeled("val"))  # twins may then part: one is taught, the other scored
     severity: Severity = "warning" if held_out else "note"
-    what = "Identical images"
-    remedy = "One of each is enough; delete those without a mask."
+    what = "Images that are identical to another one, the second named"
+    remedy = "One of each is enough; those named first may be deleted."
     yield from _finding(s, severity, "repeated-image", what, repeated, remedy)
 
 

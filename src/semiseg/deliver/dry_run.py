@@ -25,7 +25,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         settings: as for `train`.
 
     Returns:
-        Parameters, operations, memory and hours.
+        Parameters, operations, memory and time.
 
     Raises:
         SemisegError: as `train`.

@@ -21,7 +21,8 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Args:
         images: an image, a folder that is searched with its subfolders, a pattern such as
             `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
-            The masks of a data folder are no images to segment.
+            Of a data folder, what lies in `masks` beside `images` is no image to segment, nor what
+            lies in VOC's folders of masks.
         out: the folder of the results; neither is what is in it.
 
     Returns:
@@ -35,9 +36,10 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     notes = []
     if images.is_dir():
         root, found = images, list_images(images)
-        files = _without_masks(images, found)
-        if len(files) < len(found):
-            notes.append(f"{len(found) - len(files)} masks in {images} are passed over")
+        masks = [f for f in found if _is_mask(f, images)]
+        files = [f for f in found if f not in set(masks)]
+        if masks:
+            notes.append(f"{len(masks)} masks are passed over (first: {masks[0]})")
     elif images.suffix.lower() == ".txt" and images.is_file():
         files = _listed(images)
         root = _shared(files)
@@ -58,21 +60,16 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     return _named(files, root), notes
 
 
-def _without_masks(root: Path, files: list[Path]) -> list[Path]:
-    """Of a data folder, or of the folder of one of its splits, the files that are no masks."""
-    from semiseg.data.folder import SPLITS, find_samples
-
-    try:
-        samples = [s for split in SPLITS for s in find_samples(root, split)[0]]
-    except DataError:  # no data folder
-        return files
-    images = {s.image for s in samples}
-    masks = {s.mask for s in samples if s.mask}
-    # What lies beside masks alone is a mask too, if maybe one of no image.
-    beside = {m.parent for m in masks} - {i.parent for i in images}
-    # VOC's layout holds the things apart as well.
-    beside |= {p.with_name("SegmentationObject") for p in beside if p.name == "SegmentationClass"}
-    return [f for f in files if f in images or not (f in masks or f.parent in beside)]
+def _is_mask(file: Path, root: Path) -> bool:
+    """Whether a file lies where data folders have their masks, as its place alone shows."""
+    for folder in file.parents:
+        if folder == root:
+            return False
+        beside = folder.parent / "images", folder.parent / "JPEGImages"
+        named = folder.name == "masks" or folder.name.startswith("Segmentation")
+        if named and any(images.is_dir() for images in beside):
+            return True
+    return False
 
 
 def _named(files: Iterable[Path], root: Path) -> dict[str, Path]:

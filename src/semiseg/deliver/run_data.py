@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semiseg.errors import SemisegError
 
@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from semiseg.types import Sample
 
 
-def data_of(run: Path) -> Path | None:
-    """The data folder that a run was trained on; None where it is not told, or gone."""
+def settings_of(run: Path) -> dict[str, Any]:
+    """The contents of a run's `config.yaml`; empty where there is none that can be read."""
     from semiseg.data.texts import read_yaml
 
     try:
-        data = Path(read_yaml(run / "config.yaml")["data"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(read_yaml(run / "config.yaml"))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def data_of(run: Path) -> Path | None:
+    """The data folder that a run was trained on; None where it is not told, or gone."""
+    data = settings_of(run).get("data")
+    try:
+        return Path(data) if data and isinstance(data, str) and Path(data).is_dir() else None
+    except (OSError, ValueError):
         return None
-    return data if data.is_dir() else None
 
 
 def samples_of(run: Path) -> tuple[list[Sample], list[Sample]]:

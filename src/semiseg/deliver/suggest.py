@@ -84,7 +84,7 @@ def suggest(
     from semiseg.deliver.features import look
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
-    from semiseg.deliver.run_data import samples_of
+    from semiseg.deliver.run_data import data_of, samples_of
     from semiseg.deliver.suggested import write
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
@@ -94,6 +94,9 @@ def suggest(
         raise ConfigError(f"--n {n} is too small; at least 1 is needed.")
     if run.suffix.lower() == ".onnx":
         raise ConfigError(f"{run} is an exported model; suggest needs the run folder it is from.")
+    data = data_of(run)
+    if data is not None and out.resolve() == data.resolve():
+        raise ConfigError(f"--out {out} is the data folder of {run}. Choose another one.")
     if (out / "train" / "masks").is_dir() and not overwrite:
         raise RunError(
             f"{out / 'train' / 'masks'} exists, and may hold masks that you corrected. Choose "
@@ -163,61 +166,42 @@ def choose(
 def how_to_go_on(run: Path, out: Path) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
-    Where these are gone, or lists decide what is trained on, they are trained on alone. Where a
-    name is taken by another image, or has a mask, a folder of their own keeps the two apart.
+    They get a folder of their own there, so that they never replace anything. Where the data are
+    gone, or lists decide what is trained on, or masks are drawn as shapes, no command is right.
 
     Args:
         run: the run folder.
         out: where `suggest` wrote.
     """
-    from shlex import quote
+    import shlex
 
     from semiseg.data.folder import training_folders
-    from semiseg.deliver.run_data import data_of
+    from semiseg.deliver.report.commands import go_on
+    from semiseg.deliver.run_data import data_of, settings_of
 
-    masks = out / "train" / "masks"
-    data = data_of(run)
-    folders = training_folders(data) if data else None
+    settings, data = settings_of(run), data_of(run)
+    folders = training_folders(data, settings.get("dataset")) if data else None
     drawn = folders and any(next(folder.rglob("*.json"), None) for folder in folders)
-    if data is None or folders is None or drawn:
+    if folders is None or drawn:
         return (
-            f"Correct the masks in {masks}. Add the images with them to your data, or train on "
-            f"them alone:\n  semiseg train {quote(str(out))} --init {quote(str(run))} --out OTHER"
+            f"Correct the masks in {out / 'train' / 'masks'}. Add them with their images to your "
+            f"data, or train on them alone:\n  {go_on(settings, run, out, ('range', 'size'))}"
         )
-    ours = out / "train" / "images", masks
+    masks = out / "train" / "masks"
+    base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
+    free = (f"{base}-{i}" if i else base for i in count())
+    name = next(n for n in free if not any((folder / n).exists() for folder in folders))
     copies = [
-        f"  cp -r {quote(str(o))}/. {quote(str(t))}/" for o, t in zip(ours, folders, strict=True)
+        f"  {shlex.join(('cp', '-r', f'{out}/train/{kind}/.', str(folder / name)))}"
+        for kind, folder in zip(("images", "masks"), folders, strict=True)
     ]
-    if _taken(ours[0], *folders):
-        base = out.resolve().name
-        free = (f"{base}-{i}" if i else base for i in count())
-        name = next(n for n in free if not any((f / n).exists() for f in folders))
-        copies = [
-            f"  cp -r {quote(str(o))} {quote(str(t / name))}"
-            for o, t in zip(ours, folders, strict=True)
-        ]
     return "\n".join(
         (
             f"Correct the masks in {masks}. Then add them to your data and go on:",
             *copies,
-            f"  semiseg train {quote(str(data))} --init {quote(str(run))} --out OTHER",
+            f"  {go_on(settings, run)}",
         )
     )
-
-
-def _taken(ours: Path, images: Path, masks: Path) -> bool:
-    """Whether an image would replace another one, or a mask would."""
-    from filecmp import cmp
-
-    from semiseg.data.images import list_images
-
-    for path in list_images(ours):
-        place = path.relative_to(ours)
-        there = [p for p in (images / place).parent.glob("*") if p.stem == place.stem]
-        masked = any(p.stem == place.stem for p in (masks / place).parent.glob("*"))
-        if masked or any(not p.is_file() or not cmp(path, p, shallow=False) for p in there):
-            return True
-    return False
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:

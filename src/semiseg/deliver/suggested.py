@@ -35,8 +35,9 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         samples = []
         for one in chosen:
-            image = out / "train" / "images" / f"{one.name}{_rest(one)}"
-            mask = out / "train" / "masks" / f"{one.name}.png"
+            name = _paired(one)
+            image = out / "train" / "images" / f"{name}{one.image.suffix}"
+            mask = out / "train" / "masks" / f"{name}.png"
             for path in (image, mask):
                 if not path.parent.resolve().is_relative_to(out.resolve()):
                     told = f"{path.parent} lies outside of {out}, by a link."
@@ -74,10 +75,15 @@ def drawable(classes: Classes) -> Classes:
     return replace(classes, encoding="ids", codes=tuple(range(len(classes))), ignored=(255,))
 
 
-def _rest(one: Suggestion) -> str:
-    """The suffix, unless the name has it because another image differs in it alone."""
+def _paired(one: Suggestion) -> str:
+    """A name without a suffix, also where another image differs in it alone: `a_jpg` and `a_png`.
+
+    An image and its mask have one stem.
+    """
     suffix = one.image.suffix
-    return "" if one.name.endswith(suffix) else suffix
+    return (
+        f"{one.name.removesuffix(suffix)}_{suffix[1:]}" if one.name.endswith(suffix) else one.name
+    )
 
 
 def _spelled(classes: Classes) -> dict[str, Any]:

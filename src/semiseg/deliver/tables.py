@@ -91,13 +91,13 @@ def print_plan(plan: Plan) -> None:
     console.print(table)
     for warning in plan.warnings:
         console.print(f"\n{warning}", markup=False)
-    told = (
-        "How long this takes was not measured: `semiseg train DATA --dry-run` takes a step and says"
-    )
-    if plan.seconds is not None:
-        told = f"In all about {duration(plan.seconds)} on this machine."
+    if plan.seconds is None:
+        told = (
+            "How long this takes was not measured. `semiseg train DATA --dry-run` takes a step and "
+            "estimates it; --budget 20m fits the plan into a time."
+        )
     else:
-        told += " so, and --budget 20m fits the plan into a time."
+        told = f"In all about {duration(plan.seconds)} on this machine."
     console.print(f"\n{told}", markup=False)
 
 

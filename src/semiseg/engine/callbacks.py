@@ -90,7 +90,8 @@ class Looks(Callback):
     def _warn(self, sentences: list[str], early: bool) -> None:
         """Say what is new: an indicator that died, not one that was dead at the last look, too.
 
-        In the first half of the steps it may come to life yet, and the warning is a note.
+        In the first half of the steps the student learns so much yet that it may pass by itself;
+        the warning is then a note.
         """
         kinds = [(early, sentence.partition(":")[0]) for sentence in sentences]
         for kind, sentence in zip(kinds, sentences, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from semiseg.deliver.comparison import Row
@@ -26,6 +27,25 @@ def repeat_run(settings: Mapping[str, Any]) -> str:
     given = {k: v for k, v in settings.items() if k not in FREE and v != plain(defaults.get(k))}
     words = ["semiseg", "train", str(settings["data"]), *_flags(given), "--out", "OTHER"]
     return shlex.join(words)
+
+
+def go_on(
+    settings: Mapping[str, Any],
+    run: Path,
+    data: Path | None = None,
+    kept: Iterable[str] = ("dataset", "classes", "range", "size"),
+) -> str:
+    """`semiseg train` from the weights of a run, with what says how its images are read.
+
+    Args:
+        settings: the contents of its `config.yaml`.
+        run: its folder.
+        data: what to train on, if not the data of the run.
+        kept: the settings to take over.
+    """
+    flags = _flags({name: settings.get(name) for name in kept})
+    place = str(settings["data"] if data is None else data)
+    return shlex.join(["semiseg", "train", place, *flags, "--init", str(run), "--out", "OTHER"])
 
 
 def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
