@@ -481,6 +481,11 @@ def test_classes_that_val_does_not_show_and_classes_that_nothing_shows(data: Pat
     assert {f.severity for f in report.findings} == {"note"}
 
 
+def test_of_masks_that_cannot_be_read_no_class_is_said_to_be_missing(data: Path) -> None:
+    (data / "classes.yaml").write_text("classes: [soil, crop]\n")  # and there is a third
+    assert {f.kind for f in check(data).findings} == {"unknown-value"}
+
+
 def test_classes_that_are_called_by_their_colors(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     for path in data.rglob("masks/*.png"):

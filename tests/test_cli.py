@@ -44,6 +44,13 @@ def trained(tmp_path_factory, tiny_folder):
     return out
 
 
+def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.chdir(tiny_folder.parent)
+    run("train", tiny_folder.name, "--method", "supervised", "--out", tmp_path / "run", *TINY)
+    held = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert held["data"] == str(tiny_folder)
+
+
 def test_a_training_ends_with_its_worst_class_and_its_page(
     capsys, tmp_path, tiny_folder, monkeypatch
 ):
@@ -55,11 +62,13 @@ def test_a_training_ends_with_its_worst_class_and_its_page(
     found = {k: v["iou"] for k, v in scores["per_class"].items() if v["iou"] is not None}
     worst = min(found, key=found.get)
     assert capsys.readouterr().out.splitlines()[-1] == (
-        f"{out}: mIoU {scores['miou']['released']:.1f} % on val, least of {worst} "
+        f"{out}: mIoU {scores['miou']['released']:.1f} % on 2 images of val, least of {worst} "
         f"({found[worst]:.1f} %); see {out / 'report.html'}"
     )
-    one = {"miou": {"released": 100.0}, "per_class": {"a": {"iou": 100.0}, "b": {"iou": None}}}
-    assert closing(one) == "mIoU 100.0 % on val"
+    one = {"a": {"iou": 100.0}, "b": {"iou": None}}
+    few = {"images": {"val": 1}}
+    found = closing({"miou": {"released": 100.0}, "per_class": one, "split": few})
+    assert found == "mIoU 100.0 % on 1 image of val"
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
@@ -251,7 +260,7 @@ def test_predict_does_not_segment_the_masks_of_its_former_call(capsys, trained, 
     words = ["predict", trained, tmp_path, "--out", tmp_path / "masks", "--overlay"]
     for more, count in ([], 1), ([], 0), (["--overwrite"], 1):
         run(*words, *more)
-        assert f"{count} masks" in capsys.readouterr().out
+        assert f"{count} mask{'s' * (count != 1)} written" in capsys.readouterr().out
 
 
 def test_predict_never_replaces_its_input(capsys, trained, tmp_path):

@@ -299,6 +299,8 @@ def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
     ("text", "said"),
     [
         ("classes: [a, b", "cannot be read as YAML"),
+        ("classes:\n- {name: a, color: #000000}\n", "A colour is in quotes"),
+        ("classes:\n- name: a\n  color: #000000\n", "A colour is in quotes"),
         ("- a\n- b", "no list `classes:`"),
         ("classes: 3", "no list `classes:`"),
         ("classes: [a]", "names 1 classes"),

@@ -370,7 +370,9 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     monkeypatch.setattr(planning, "measure", lambda *_: PACE)
     words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
     main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
-    told = capsys.readouterr().out
+    told, said = capsys.readouterr()
+    assert "css learns from 4 images with masks and 4 without; 2 of val score it" in said
+    assert not any(line.endswith(" ") for line in told.splitlines())
     rows = {line.split()[0]: line.split()[1:] for line in told.splitlines() if line.strip()}
     assert rows["setting"] == ["value", "from", "why"]
     assert rows["size"][:2] == ["48", "data"]

@@ -27,7 +27,7 @@ from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
 from semiseg.deliver.suggest import how_to_go_on, suggest
-from semiseg.deliver.tables import closing, print_plan, score_table, suggestion_table
+from semiseg.deliver.tables import closing, count, print_plan, score_table, suggestion_table
 from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
@@ -237,7 +237,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
     elif command == "download":
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
-        print(f"{len(result)} masks written to {values['out']}")
+        print(f"{count(len(result), 'mask')} written to {values['out']}")
     elif command == "report":
         print(result)
     elif command == "compare":

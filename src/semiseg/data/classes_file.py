@@ -58,7 +58,8 @@ def read_yaml(path: Path) -> Named:
     try:
         content = texts.read_yaml(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as YAML ({error}).") from error
+        told = f"{path} cannot be read as YAML ({error})."
+        raise DataError(f'{told} A colour is in quotes: "#00a000".') from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise DataError(
             f"{path} has no list `classes:`. Write one name a class, or `- {{name: crop, id: 1}}` "
@@ -137,6 +138,11 @@ def code_of(path: Path, value: object) -> int:
         return pack(_color(path, value))
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
         return int(value[1:], 16)
+    if value is None:
+        raise DataError(
+            f'{path}: an id or a colour is empty. A colour is in quotes, "#00a000", since # begins '
+            "a comment."
+        )
     raise DataError(f'{path}: {value!r} is neither an id, nor [r, g, b], nor "#rrggbb".')
 
 

@@ -33,7 +33,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
     from semiseg.engine import session
     from semiseg.engine.endings import unbegun
     from semiseg.engine.parts import build, settle_place
-    from semiseg.engine.rehearsal import rehearse
+    from semiseg.engine.rehearsal import STEPS, rehearse
     from semiseg.errors import HubError
     from semiseg.methods.semi_supervised import SemiSupervised
     from semiseg.plan import check
@@ -56,7 +56,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
         method.supervised_warmup = 0.0  # whose steps are smaller than the others
 
     def loader(crop: int) -> DataLoader[Batch]:
-        small = {"batch": 2, "steps": 2, "accumulate": 1, "crop": crop, "workers": 0}
+        small = {"batch": 2, "steps": STEPS, "accumulate": 1, "crop": crop, "workers": 0}
         classes = parts.folder.classes
         return session.training_loader(
             parts.split,

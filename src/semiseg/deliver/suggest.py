@@ -84,7 +84,7 @@ def suggest(
     from semiseg.deliver.features import look
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
-    from semiseg.deliver.run_data import data_of, samples_of
+    from semiseg.deliver.run_data import data_of, samples_of, settings_of
     from semiseg.deliver.suggested import write
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
@@ -112,7 +112,11 @@ def suggest(
     if not model.two_spaces:
         notes.append(f"{run} has no prototypes: doubt in logit space alone is counted")
     if not labeled:
-        notes.append(f"the data of {run} are not there: distance is to the chosen images alone")
+        told = settings_of(run).get("data", "a folder that it does not tell")
+        notes.append(
+            f"the data of {run} ({told}) are not there: which images have masks is not known, so "
+            "these may be chosen too, and distance is to the chosen ones alone"
+        )
     if len(fresh) < len(named):
         notes.append(f"{len(named) - len(fresh)} images had masks in {run} and are passed over")
     _say(console, notes)
@@ -200,6 +204,7 @@ def how_to_go_on(run: Path, out: Path) -> str:
             f"Correct the masks in {masks}. Then add them to your data and go on:",
             *copies,
             f"  {go_on(settings, run)}",
+            "What else you set for the first run, such as --steps, is to be set again.",
         )
     )
 

@@ -62,9 +62,15 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
+def count(number: int, what: str) -> str:
+    """`1 mask`, `2 masks`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def closing(scores: Mapping[str, Any]) -> str:
     """The scores of a run in half a line: the mean, and the class that is found worst."""
-    told = f"mIoU {percent(scores['miou']['released'])} % on val"
+    scenes = count(scores["split"]["images"]["val"], "image")
+    told = f"mIoU {percent(scores['miou']['released'])} % on {scenes} of val"
     found = {n: v["iou"] for n, v in scores["per_class"].items() if v["iou"] is not None}
     if len(found) < 2:
         return told
@@ -86,9 +92,13 @@ def print_plan(plan: Plan) -> None:
         value = ", ".join(map(str, entry.value)) if isinstance(entry.value, tuple) else entry.value
         table.add_row(entry.setting, Text(str(value)), source, Text(entry.reason))
     console = Console(highlight=False)
-    if not console.is_terminal:  # a file has room
+    if console.is_terminal:
+        console.print(table)
+    else:  # a file has room, and no use for what fills lines up
         console = Console(highlight=False, width=_WIDE)
-    console.print(table)
+        with console.capture() as found:
+            console.print(table)
+        print("\n".join(line.rstrip() for line in found.get().splitlines()))
     for warning in plan.warnings:
         console.print(f"\n{warning}", markup=False)
     if plan.seconds is None:

@@ -96,7 +96,9 @@ class Looks(Callback):
         kinds = [(early, sentence.partition(":")[0]) for sentence in sentences]
         for kind, sentence in zip(kinds, sentences, strict=True):
             if kind not in self._warned:
-                told = f"note: so far, {sentence}" if early else f"warning: {sentence}"
+                told = f"warning: {sentence}"
+                if early:
+                    told = f"note: so far, {sentence}; this may pass, see the next looks"
                 self.console.print(told, markup=False, highlight=False, soft_wrap=True)
         self._warned = kinds
 

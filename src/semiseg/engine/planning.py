@@ -53,7 +53,11 @@ def prepare(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume
     classes_file = None if s.classes is None else Path(s.classes)
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
-    session.say([*folder.notes, *split.notes])
+    uses = method_class(s.method).uses_unlabeled
+    images = f"{len(split.labeled)} images with masks"
+    images += f" and {len(split.unlabeled)} without" if uses else ""
+    learned = f"{s.method} learns from {images}; {len(split.val)} of val score it"
+    session.say([*folder.notes, *split.notes, learned])
     facts = _facts(s, folder, split, place, resume)
     pace = None
     if s.budget is not None:

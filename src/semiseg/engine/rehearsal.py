@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from statistics import median
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -19,12 +20,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.engine.devices import quiet, trainer_settings
 from semiseg.engine.module import TrainingModule
-from semiseg.plan import duration
+from semiseg.plan import Line, duration
 from semiseg.types import Batch
 
 _IMAGES = 2
 _MULTIPLE = 32
 _GIB = 2**30
+STEPS = 4
+"""Steps at a crop: one that is counted, and some that are timed."""
+_QUICK = 2.0  # seconds of a step
 _LONG = 10.0  # seconds: beside such a step, what makes a first one slower is small
 
 
@@ -41,8 +45,8 @@ class Rehearsal(NamedTuple):
         memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
             what was kept for the backward pass.
         step_memory: of a step of the training, on each device.
-        seconds: of another such step, without reading images: the first one is slower. Of the
-            first, if that took more than ten seconds.
+        seconds: of such a step after the first, without reading images. Of the first, if that took
+            more than ten seconds.
         hours: of the training on as many such devices, without validations.
         whole: the training in words.
     """
@@ -83,14 +87,14 @@ def rehearse(
     world: int,
     both: bool,
 ) -> Rehearsal:
-    """Take a step of 2 + 2 images at half crop, maybe a second one, and extrapolate.
+    """Take steps of 2 + 2 images at half crop, quick ones at the whole crop too, and extrapolate.
 
     Work and memory are taken to grow with the number of pixels; what a loss does by class does not,
-    and is small beside the network.
+    and is small beside the network. Where steps are quick, time is a line through both crops.
 
     Args:
         module: what would be trained.
-        loader: gives a loader of two such batches for a crop.
+        loader: gives a loader of `STEPS` such batches for a crop.
         s: the settings of the training.
         kind: the device's kind.
         world: the devices that it is meant for.
@@ -100,22 +104,15 @@ def rehearse(
     ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)
     fixed = _fixed(module, s.optimizer)
     counter, kept, counting = FlopCounterMode(display=False), _Kept(module), ExitStack()
-    clock = _Clock(counting)
-    trainer = L.Trainer(
-        **trainer_settings(s.accelerator, 1, 1),
-        precision=s.precision,
-        max_steps=2,
-        logger=False,
-        callbacks=[clock],
-        **quiet(),
-    )
-    with warnings.catch_warnings():
-        # Lightning's advice on workers, and its use of torch under the counter.
-        warnings.filterwarnings("ignore", module="lightning")
-        with counting:
-            counting.enter_context(counter)
-            counting.enter_context(saved_tensors_hooks(kept.pack, kept.unpack))
-            trainer.fit(module, loader(crop))
+    with counting:
+        counting.enter_context(counter)
+        counting.enter_context(saved_tensors_hooks(kept.pack, kept.unpack))
+        seconds = _seconds_of_a_step(module, loader(crop), s, counting)
+    points = [(float(_IMAGES * crop**2), seconds)]
+    if seconds < _QUICK and crop < s.crop:  # what does not grow with the pixels then counts
+        whole_crop = _seconds_of_a_step(module, loader(s.crop), s, ExitStack())
+        points.append((float(_IMAGES * s.crop**2), whole_crop))
+    step = Line.through(*points).at(s.batch * s.crop**2)
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
     whole, small = (f"{n} + {n}" if both else f"{n}" for n in (s.batch, _IMAGES))
@@ -129,10 +126,30 @@ def rehearse(
         step_operations=round(operations * ratio * s.accumulate),
         memory=fixed + kept.bytes,
         step_memory=fixed + round(kept.bytes * ratio / world),
-        seconds=clock.seconds,
-        hours=clock.seconds * ratio * s.accumulate * s.steps / world / 3600,
+        seconds=seconds,
+        hours=step * s.accumulate * s.steps / world / 3600,
         whole=words,
     )
+
+
+def _seconds_of_a_step(
+    module: TrainingModule, loader: DataLoader[Batch], s: SimpleNamespace, counting: ExitStack
+) -> float:
+    """Take a few steps; `counting` is closed after the first."""
+    clock = _Clock(counting)
+    trainer = L.Trainer(
+        **trainer_settings(s.accelerator, 1, 1),
+        precision=s.precision,
+        max_steps=STEPS,
+        logger=False,
+        callbacks=[clock],
+        **quiet(),
+    )
+    with warnings.catch_warnings():
+        # Lightning's advice on workers, and its use of torch under the counter.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, loader)
+    return clock.seconds
 
 
 def _fixed(module: TrainingModule, optimizer: str) -> int:
@@ -143,16 +160,23 @@ def _fixed(module: TrainingModule, optimizer: str) -> int:
 
 
 class _Clock(Callback):
-    """Counts a step and times it or, since counting takes time of its own, the next one."""
+    """Times steps; with the first one, counting ends, which takes time of its own."""
 
     def __init__(self, counting: ExitStack) -> None:
-        self.counting, self.seconds = counting, 0.0
+        self.counting = counting
+        self.steps: list[float] = []
+        self._began = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of a step; the first is slower, and counts only where it is alone."""
+        return median(self.steps[1:] or self.steps)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """The batch is on the device."""
-        self.seconds = -_now(pl_module)
+        self._began = _now(pl_module)
 
     def on_train_batch_end(
         self,
@@ -164,8 +188,8 @@ class _Clock(Callback):
     ) -> None:
         """The step is taken."""
         self.counting.close()
-        self.seconds += _now(pl_module)
-        trainer.should_stop = self.seconds > _LONG
+        self.steps.append(_now(pl_module) - self._began)
+        trainer.should_stop = self.steps[-1] > _LONG
 
 
 def _now(module: L.LightningModule) -> float:

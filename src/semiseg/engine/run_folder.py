@@ -229,6 +229,7 @@ def create(
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
     held = {k: plain(v) for k, v in settings.items()}
+    held["data"] = str(Path(str(settings["data"])).absolute())  # the run may be read from elsewhere
     text = _yaml(held)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
