@@ -17,7 +17,7 @@ from semiseg.data.check import examine
 from semiseg.data.classes import read_classes
 from semiseg.data.folder import open_folder
 from semiseg.data.masks import Classes, read_mask, scan_mask
-from semiseg.deliver.suggest import Suggestion, choose, how_to_go_on
+from semiseg.deliver.suggest import Suggestion, choose, next_steps
 from semiseg.deliver.suggested import _spelled, drawable
 from semiseg.errors import ConfigError, DataError, RunError
 
@@ -130,7 +130,7 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
     chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu")
     assert {".bmp", taken.suffix} <= {one.image.suffix for one in chosen}
-    *copies, train = commands(how_to_go_on(run_folder, out))
+    *copies, train = commands(next_steps(run_folder, out))
     kept = ["--dataset", "folder", "--range", "0,99", "--size", "48", "--init", str(run_folder)]
     assert shlex.split(train) == ["semiseg", "train", str(data), *kept, "--out", "OTHER"]
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     labeled = {s.image.read_bytes() for s in open_folder(data).train if s.mask}
     assert {one.image.read_bytes() for one in chosen} <= labeled
     assert len(labeled) == 4 + len(chosen)
-    assert commands(how_to_go_on(run_folder, out))[0] != copies[0]  # that folder is there now
+    assert commands(next_steps(run_folder, out))[0] != copies[0]  # that folder is there now
 
 
 def test_the_advice_where_no_folders_of_the_data_decide(run_folder, tiny_folder, tmp_path):
@@ -151,7 +151,7 @@ def test_the_advice_where_no_folders_of_the_data_decide(run_folder, tiny_folder,
     (drawn / "train" / "masks" / "0000.json").write_text("{}")
     for root in (data, drawn, tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
         (run_folder / "config.yaml").write_text(f"data: {root}\n")
-        (train,) = commands(how_to_go_on(run_folder, tmp_path / "next"))
+        (train,) = commands(next_steps(run_folder, tmp_path / "next"))
         assert shlex.split(train)[:3] == ["semiseg", "train", str(tmp_path / "next")]
 
 

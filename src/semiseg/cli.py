@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
+from semiseg.data.findings import number
 from semiseg.deliver.check import check
 from semiseg.deliver.compare import compare
 from semiseg.deliver.demo import demo
@@ -26,8 +27,8 @@ from semiseg.deliver.plan import plan
 from semiseg.deliver.predict import predict
 from semiseg.deliver.report.report import report
 from semiseg.deliver.split import split
-from semiseg.deliver.suggest import how_to_go_on, suggest
-from semiseg.deliver.tables import closing, count, print_plan, score_table, suggestion_table
+from semiseg.deliver.suggest import next_steps, suggest
+from semiseg.deliver.tables import closing, print_plan, score_table, suggestion_table
 from semiseg.deliver.training import train
 from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.recipes import names, recipe
@@ -237,7 +238,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
     elif command == "download":
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
-        print(f"{count(len(result), 'mask')} written to {values['out']}")
+        print(f"{number(len(result), 'mask')} written to {values['out']}")
     elif command == "report":
         print(result)
     elif command == "compare":
@@ -247,7 +248,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
         sys.exit(2 if result.failed else 0)
     elif command == "suggest":
         print(suggestion_table(result))
-        print(how_to_go_on(Path(values["run"]), Path(values["out"])))
+        print(next_steps(Path(values["run"]), Path(values["out"])))
     elif command == "export":
         ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
         told = f"largest difference {result.difference:.1e} on {result.image}{ties}"

@@ -155,7 +155,7 @@ class Report:
     def text(self) -> str:
         """Tables and sentences for the terminal."""
         told = "\n".join(_wrap(f.text, f"{f.severity:<9}") for f in self.findings)
-        found = ", ".join(_number(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
+        found = ", ".join(number(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
         parts = [self._counts(), self._sizes(), self._classes(), told]
         return "\n\n".join([p for p in parts if p] + [f"{found or 'Nothing to remark on'}."])
 
@@ -177,10 +177,10 @@ class Report:
     def _classes(self) -> str:
         if not self.classes:
             return ""
-        number = _number(len(self.classes), "class", "classes")
+        classes = number(len(self.classes), "class", "classes")
         # What was inferred is a sentence, or `classes from FILE`.
         rest = self.inferred.removeprefix("classes")
-        said = _printable(f"{number}{rest if rest != self.inferred else f': {rest}'}.")
+        said = _printable(f"{classes}{rest if rest != self.inferred else f': {rest}'}.")
         head = ["class", *(f"{s} {t}" for s in self.histogram for t in ("pixels", "%", "images"))]
         rows = [
             [
@@ -221,8 +221,9 @@ def _wrap(text: str, label: str = "") -> str:
     )
 
 
-def _number(count: int, one: str, several: str | None = None) -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
+def number(count: int, one: str, several: str | None = None) -> str:
+    """`1 mask`, `2 masks`; `several` where more than an `s` tells them apart."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def _printable(text: str) -> str:

@@ -167,7 +167,7 @@ def choose(
     return chosen
 
 
-def how_to_go_on(run: Path, out: Path) -> str:
+def next_steps(run: Path, out: Path) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
     They get a folder of their own there, so that they never replace anything. Where the data are

@@ -62,14 +62,9 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
-def count(number: int, what: str) -> str:
-    """`1 mask`, `2 masks`."""
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def closing(scores: Mapping[str, Any]) -> str:
     """The scores of a run in half a line: the mean, and the class that is found worst."""
-    scenes = count(scores["split"]["images"]["val"], "image")
+    scenes = findings.number(scores["split"]["images"]["val"], "image")
     told = f"mIoU {percent(scores['miou']['released'])} % on {scenes} of val"
     found = {n: v["iou"] for n, v in scores["per_class"].items() if v["iou"] is not None}
     if len(found) < 2:

@@ -10,6 +10,7 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from semiseg.data.findings import number
 from semiseg.data.folder import DataFolder
 from semiseg.data.images import image_size
 from semiseg.data.likeness import likeness
@@ -54,7 +55,7 @@ def prepare(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
     uses = method_class(s.method).uses_unlabeled
-    images = f"{len(split.labeled)} images with masks"
+    images = f"{number(len(split.labeled), 'image')} with masks"
     images += f" and {len(split.unlabeled)} without" if uses else ""
     learned = f"{s.method} learns from {images}; {len(split.val)} of val score it"
     session.say([*folder.notes, *split.notes, learned])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from semiseg.data.findings import number
 from semiseg.data.images import UNREADABLE, open_image, reason
 from semiseg.data.texts import read_json, read_yaml
 from semiseg.deliver.report import commands
@@ -126,9 +127,9 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
 def headline(scores: Mapping[str, Any]) -> str:
     """What was reached with what, in one or two sentences."""
     images = scores["split"]["images"]
-    used = f"With {_count(scores['labels'], 'mask')}"
+    used = f"With {number(scores['labels'], 'mask')}"
     if method_class(scores["method"]).uses_unlabeled:
-        used += f" and {_count(images['unlabeled'], 'unlabelled image')}"
+        used += f" and {number(images['unlabeled'], 'unlabelled image')}"
     reached = scores["miou"]["released"]
     if reached is None:
         return (
@@ -141,10 +142,6 @@ def headline(scores: Mapping[str, Any]) -> str:
     (low, worst), (high, best) = min(known), max(known)
     worst, best = (f"class {name}" if name.isdigit() else name for name in (worst, best))
     return f"{told} Best is {best} with {percent(high)} %, worst {worst} with {percent(low)} %."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:
