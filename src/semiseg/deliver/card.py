@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg.deliver.tables import markdown, percent
+from semiseg.deliver.tables import kept, markdown, percent
 
 _HEAD = """---
 library_name: semiseg
@@ -75,7 +75,7 @@ def _training(about: Mapping[str, Any]) -> str:
         "Labelled images": _listed(images.get("labeled"), split.get("labeled")),
         "Unlabelled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
         "Validation images": _listed(images.get("val"), split.get("val")),
-        "Released": _told(f"the {about['which']}" if "which" in about else None),
+        "Released": _told(kept(about) if "which" in about else None),
         "semiseg": _told(about.get("semiseg")),
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
@@ -100,7 +100,8 @@ def _scores(about: Mapping[str, Any]) -> str:
     )
     return (
         f"## Scores on the validation images\n\nmIoU {percent(about['miou']['released'])} %. Which "
-        "of student and teacher was released was chosen on these images.\n\n"
+        "of student and teacher was released, and how it was adjusted, was chosen on these "
+        "images.\n\n"
         f"| class | IoU, % | precision, % | recall, % |\n|---|---|---|---|\n{rows}"
     )
 

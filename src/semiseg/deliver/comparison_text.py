@@ -45,7 +45,8 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
         "# Comparison",
         "mIoU on val in per cent, mean ± standard deviation over the seeds. `last`: the student "
         "after the last step; `best`: the highest of all looks, which flatters; `released`: the "
-        "model that was kept, the better of student and teacher after the last step. Differences "
+        "model that was kept, the better of student and teacher after the last step, with the "
+        "share of the class weights in its logits that is best on val. Differences "
         "and shares are of `released`.",
         _grid(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labelled images](comparison.png)",

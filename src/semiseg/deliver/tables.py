@@ -62,6 +62,15 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
+def kept(about: Mapping[str, Any]) -> str:
+    """Which network was released, and how it was adjusted; for scores and for `model.json`."""
+    strength = about.get("adjustment", {}).get("strength", 0.0)
+    taken = (
+        f", {100 * strength:.0f} % of the class weights taken out of its logits" if strength else ""
+    )
+    return f"the {about['which']}{taken}"
+
+
 def closing(scores: Mapping[str, Any]) -> str:
     """The scores of a run in half a line: the mean, and the class that is found worst."""
     scenes = findings.number(scores["split"]["images"]["val"], "image")

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from semiseg.draws import Key
 from semiseg.engine.guard import IN_A_ROW, Guard
 from semiseg.errors import RunError
+from semiseg.evaluation.adjustment import offsets
 from semiseg.evaluation.inference import Scene, segmenter, to_input
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.methods.base import Method
@@ -174,23 +175,33 @@ class TrainingModule(L.LightningModule):
 
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them, with the `confusion`
-            matrix that they were computed from; kept in `looks` too.
+            matrix that they were computed from; kept in `looks` too. After the last step also
+            `adjusted`: the same for each `strength` of `evaluation.adjustment`, 0 the first.
         """
         began = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
         segmenters = {name: segmenter(network) for name, network in networks.items()}
-        confusion = {name: torch.zeros(count, count, dtype=torch.long) for name in networks}
+        tried = offsets(self.method.class_weights, count)
+        if self.global_step < self.steps:
+            tried = {0.0: tried[0.0]}
+        added = torch.stack(list(tried.values())).numpy()
+        confusion = {n: torch.zeros(len(tried), count, count, dtype=torch.long) for n in networks}
         self.method.eval()
         for scene in loader:
             images, mask = scene.image.numpy(), scene.mask
             for name, segment in segmenters.items():
-                found = segment.read(segment.maps(images), 0, images, (len(mask), mask.shape[1]))
-                confusion[name] += confusion_matrix(torch.from_numpy(found.mask), mask, count)
+                found = torch.from_numpy(segment.labels(images, (len(mask), mask.shape[1]), added))
+                for table, labels in zip(confusion[name], found, strict=True):
+                    table += confusion_matrix(labels, mask, count)
         self.method.train()
-        result = {}
-        for name, table in confusion.items():
-            counts = sum_over_ranks(table.to(self.device)).cpu()
-            result[name] = {**scores(counts, self.names), "confusion": counts.tolist()}
+        result: dict[str, dict[str, Any]] = {}
+        for name, tables in confusion.items():
+            counts = sum_over_ranks(tables.to(self.device)).cpu()
+            scored = [{**scores(c, self.names), "confusion": c.tolist()} for c in counts]
+            result[name] = dict(scored[0])
+            if self.global_step == self.steps:
+                adjusted = zip(tried, scored, strict=True)
+                result[name]["adjusted"] = [{"strength": s, **k} for s, k in adjusted]
         self.looks.append({"step": self.global_step, **result})
         self.look_seconds.append(time.monotonic() - began)
         self._stepped = None  # the time to the next step holds this look

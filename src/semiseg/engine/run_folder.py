@@ -38,6 +38,7 @@ from semiseg.data.texts import read_json, read_text, read_yaml
 from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.errors import RunError
+from semiseg.evaluation.adjustment import offsets
 from semiseg.model.release import save_release
 from semiseg.types import Plan, Sample
 
@@ -279,26 +280,34 @@ def finish(
 ) -> dict[str, Any]:
     """Release the better of student and teacher after the last step, and write `scores.json`.
 
+    Its logits are adjusted as is best on `val` (see `evaluation.adjustment`): the module's own
+    network is changed, whose training is over.
+
     Returns:
         The scores. Of `miou`, `last` is the student's after the last step, `best` the highest of
-        either network at any look (which flatters: it was chosen on `val`), `released` that of
-        the released network.
+        either network at any look and of the released one (which flatters: it was chosen on
+        `val`), `released` that of the released network.
     """
     networks = module.method.networks()
     final = module.looks[-1]
     which = max(networks, key=lambda name: final[name]["miou"] or 0.0)
+    network, weights = networks[which], module.method.class_weights
+    released = max(final[which]["adjusted"], key=lambda tried: tried["miou"] or 0.0)
+    strength = released["strength"]
+    network.add_to_logits(offsets(weights, network.classes)[strength])
     seen = [look[name]["miou"] for look in module.looks for name in networks]
-    found = [score for score in seen if score is not None]
+    found = [score for score in (*seen, released["miou"]) if score is not None]
     lists = split.lists()
     content: dict[str, Any] = {
         "method": module.method.name,
         "miou": {
             "last": final["student"]["miou"],
             "best": max(found, default=None),
-            "released": final[which]["miou"],
+            "released": released["miou"],
         },
-        "per_class": final[which]["per_class"],
+        "per_class": released["per_class"],
         "which": which,
+        "adjustment": {"strength": strength, "without": final[which]["miou"]},
         "labels": len(split.labeled),
         "steps": module.steps,
         "skipped_steps": module.guard.skipped,
@@ -316,14 +325,25 @@ def finish(
             **{name: version(name) for name in _PACKAGES},
         },
     }
-    told = ("method", "which", "miou", "per_class", "labels", "steps", "split")
+    told = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
     about = {k: content[k] for k in told}
-    extra = module.method.released_tensors()
-    save_release(out, networks[which], classes, s.size, s.range, extra, about)
-    write_text(out / CONFUSION, _confusion_csv(classes.names, final[which]["confusion"]))
+    extra = module.method.released_tensors(strength)
+    save_release(out, network, classes, s.size, s.range, extra, about)
+    write_text(out / CONFUSION, _confusion_csv(classes.names, released["confusion"]))
     # Last, since it is what makes the run a finished one.
     write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
     return content
+
+
+def adjusted(scores: Mapping[str, Any]) -> list[str]:
+    """What was taken out of the logits and what it gave, as a sentence; nothing if nothing was."""
+    found = scores["adjustment"]
+    if not found["strength"]:
+        return []
+    return [
+        f"{100 * found['strength']:.0f} % of the class weights are taken out of the logits again, "
+        f"which gives {scores['miou']['released']:.1f} on val instead of {found['without']:.1f}"
+    ]
 
 
 def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

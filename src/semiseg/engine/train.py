@@ -191,4 +191,5 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
             scores = run_folder.finish(s.out, parts.module, classes, parts.split, s)
     if scores is None:  # it was started for the training alone
         raise SystemExit(0)
+    session.say(run_folder.adjusted(scores))
     return Run(s.out, scores)

@@ -6,7 +6,7 @@ class scores of a picture of 4000 x 3000 pixels with 21 classes would take a gig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,24 +105,21 @@ def read(
         arithmetic: what to compute with.
         probabilities: give those of all classes too.
     """
-    height, width = target
     spaces = {"mask": ("confidence", arithmetic.place(maps.logits[index]))}
     if maps.similarity is not None:
         scaled = maps.similarity[index] * np.float32(1 / INDICATOR_TEMPERATURE)
         spaces["nearest"] = ("similarity", arithmetic.place(scaled))
-    classes, *cells = maps.logits.shape[1:]
-    rows = enlargement(cells[0], source[0], height)
-    columns = arithmetic.place(np.ascontiguousarray(enlargement(cells[1], source[1], width).T))
+    classes = maps.logits.shape[1]
+    rows, columns = _enlarging(maps, source, target, arithmetic)
     found: dict[str, NDArray[Any]] = {}
     for label, (certainty, _) in spaces.items():
         found[label], found[certainty] = np.empty(target, np.uint8), np.empty(target, np.float32)
     if probabilities:
         found["probabilities"] = np.empty((classes, *target), np.float16)
-    step = max(1, _AT_ONCE // (classes * width))
-    for start in range(0, height, step):
-        strip = slice(start, start + step)
+    for strip in _strips(classes, target):
         for label, (certainty, scores) in spaces.items():
-            best, parts, total = _softmax(arithmetic, rows[strip], scores, columns)
+            large = arithmetic.place(rows[strip]) @ scores @ columns
+            best, parts, total = _softmax(arithmetic, large)
             found[label][strip] = arithmetic.fetch(best)
             found[certainty][strip] = arithmetic.fetch(1 / total)
             if probabilities and label == "mask":
@@ -130,10 +127,60 @@ def read(
     return Prediction(**found)
 
 
-def _softmax(arithmetic: Arithmetic, rows: Floats, scores: Any, columns: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of numpy or torch
-    """The best class of each pixel, and the softmax as parts of a total; the best part is 1."""
+def labels(
+    maps: Maps,
+    index: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    offsets: Floats,
+    arithmetic: Arithmetic = NUMPY,
+) -> NDArray[np.uint8]:
+    """The labels alone, once for each of several offsets of the classes' logits.
+
+    Args:
+        maps: of a batch.
+        index: which image of the batch.
+        source: height and width `(h, w)` of the images that the network saw.
+        target: height and width `(H, W)` of the picture.
+        offsets: `(N, C)`, what is added to the logits.
+        arithmetic: what to compute with.
+
+    Returns:
+        `(N, H, W)`.
+    """
+    rows, columns = _enlarging(maps, source, target, arithmetic)
+    logits = arithmetic.place(maps.logits[index])
+    added = [arithmetic.place(offset.reshape(-1, 1, 1)) for offset in offsets]
+    found = np.empty((len(added), *target), np.uint8)
+    for strip in _strips(maps.logits.shape[1], target):
+        large = arithmetic.place(rows[strip]) @ logits @ columns
+        for part, offset in zip(found, added, strict=True):
+            part[strip] = arithmetic.fetch(arithmetic.best(large + offset)[1])
+    return found
+
+
+def _enlarging(
+    maps: Maps, source: tuple[int, int], target: tuple[int, int], arithmetic: Arithmetic
+) -> tuple[Floats, Any]:
+    """What maps are multiplied by from the left, and from the right, to be of the target's size."""
+    cells = maps.logits.shape[-2:]
+    rows, columns = (enlargement(*sizes) for sizes in zip(cells, source, target, strict=True))
+    return rows, arithmetic.place(np.ascontiguousarray(columns.T))
+
+
+def _strips(classes: int, target: tuple[int, int]) -> Iterator[slice]:
+    """The rows of a picture, a few at a time."""
+    height, width = target
+    step = max(1, _AT_ONCE // (classes * width))
+    return (slice(start, start + step) for start in range(0, height, step))
+
+
+def _softmax(arithmetic: Arithmetic, large: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of numpy or torch
+    """The best class of each pixel, and the softmax as parts of a total; the best part is 1.
+
+    The scores `large`, `(C, H, W)`, are overwritten.
+    """
     xp = arithmetic.module
-    large = arithmetic.place(rows) @ scores @ columns
     top, best = arithmetic.best(large)
     large -= top
     xp.exp(large, out=large)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.augment.weak import working_size
-from semiseg.evaluation.reading import NUMPY, Arithmetic, Floats, Maps, interpolation, read
+from semiseg.evaluation.reading import (
+    NUMPY,
+    Arithmetic,
+    Floats,
+    Maps,
+    interpolation,
+    labels,
+    read,
+)
 from semiseg.types import STRIDE, Prediction
 
 _OVERLAP = 0.25  # of a window's side
@@ -87,6 +95,11 @@ class Segmenter:
         """What the maps of image number `index` say at another size `(H, W)`; see `reading`."""
         source = images.shape[-2], images.shape[-1]
         return read(maps, index, source, target, self.arithmetic, probabilities)
+
+    def labels(self, images: Images, target: tuple[int, int], offsets: Floats) -> NDArray[np.uint8]:
+        """The labels `(N, H, W)` of one image at working size, for `N` offsets; see `reading`."""
+        source = images.shape[-2], images.shape[-1]
+        return labels(self.maps(images), 0, source, target, offsets, self.arithmetic)
 
     def maps(self, images: Images) -> Maps:
         """The maps of images at working size, `(B, 3, h, w)`, in one piece or in windows."""

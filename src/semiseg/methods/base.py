@@ -115,6 +115,11 @@ class Method(nn.Module, ABC):
             return {"student": self.student}
         return {"student": self.student, "teacher": self.teacher.network}
 
-    def released_tensors(self) -> dict[str, Tensor]:
-        """What a released model carries beside its network, by name."""
+    def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
+        """What a released model carries beside its network, by name.
+
+        Args:
+            strength: the share of the class weights that is taken out of its logits, see
+                `evaluation.adjustment`.
+        """
         return {}

@@ -227,20 +227,25 @@ class CSS(Prototypical):
         cosine = similarity(present(taught.representation), self.prototypes, self.known)
         logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
         scaled = cosine / self.indicator_temperature
-        if (prior := self._prior()) is not None:
+        if (prior := self._prior(self.class_weights)) is not None:
             scaled = scaled + prior.view(1, -1, 1, 1)
         return read_spaces(logits, scaled, self.known)
 
-    def _prior(self) -> Tensor | None:
+    def _prior(self, weights: Tensor | None) -> Tensor | None:
         """`(C,)`, what is added to scaled similarities; None for nothing."""
         if self.class_prior == "uniform" or self.class_shares is None:
             return None
-        return class_prior(self.class_shares, self.class_weights)
+        return class_prior(self.class_shares, weights)
 
-    def released_tensors(self) -> dict[str, Tensor]:
-        """The prototypes, which classes have one, and what the prior adds to cosines."""
-        prior = self._prior()
-        found = super().released_tensors()
+    def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
+        """The prototypes, which classes have one, and what the prior adds to cosines.
+
+        What is taken out of the logits is taken out of the prior too, so that both spaces go on
+        to judge the same world; see `Method.released_tensors`.
+        """
+        weights = self.class_weights
+        prior = self._prior(None if weights is None else weights ** (1 - strength))
+        found = super().released_tensors(strength)
         if prior is None:
             return found
         return {**found, "similarity_prior": self.indicator_temperature * prior}

@@ -87,8 +87,8 @@ class Prototypical(SemiSupervised):
             self.seen[new] = release.tensors["seen"][old]
         return added
 
-    def released_tensors(self) -> dict[str, Tensor]:
-        """The prototypes, and which classes have one."""
+    def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
+        """The prototypes, and which classes have one; see `Method.released_tensors`."""
         return {"prototypes": self.prototypes, "seen": self.seen}
 
 

@@ -105,6 +105,12 @@ class Network(nn.Module):
         """What is subtracted from the images and what they are divided by."""
         return Normalization(tuple(self.spec["mean"]), tuple(self.spec["std"]))
 
+    @torch.no_grad()
+    def add_to_logits(self, offsets: Tensor) -> None:
+        """Change the network so that all its logits are larger by `(C,)` from now on."""
+        bias = self.get_parameter(f"{self.classifier}.bias")
+        bias.add_(offsets.to(bias))
+
     def _probe(self, names: str) -> int:
         """The channels of the decoder's map; its stride is checked on the way."""
         was_training = self.training
