@@ -126,6 +126,16 @@ def test_help_has_a_section_for_each_setting_and_no_python_types(capsys):
     assert "  machine:" not in few
 
 
+def test_the_help_of_compare_has_sections_for_methods_with_settings_alone(capsys):
+    with pytest.raises(SystemExit):
+        run("compare", "--help")
+    told = capsys.readouterr().out
+    assert "of css itself" in told
+    assert "of supervised itself" not in told
+    assert "CONFIG" not in told.partition("of css itself")[2]
+    assert "mean --supervised" not in refused(capsys, "compare", "x", "--supervised.foo", "3")
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [

@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import sys
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -190,11 +190,17 @@ def _known(command: str, words: Sequence[str]) -> list[str]:
     if command in _OF_A_METHOD:
         from semiseg.methods import method_class
 
-        names += list(inspect.signature(method_class(_method_name(words))).parameters)
+        names += _own(method_class(_method_name(words)))
     elif command == "compare":
         for key, method in _compared(words).items():
-            names += [f"{key}.{name}" for name in inspect.signature(method).parameters]
+            names += [f"{key}.{name}" for name in _own(method)]
     return names
+
+
+def _own(method: type[Method]) -> list[str]:
+    """The names of a method's settings."""
+    _student, *settings = inspect.signature(method).parameters
+    return settings
 
 
 def _parameters(command: str) -> dict[str, inspect.Parameter]:
@@ -322,10 +328,15 @@ def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
 
 def _add_own(parser: ArgumentParser, method: type[Method], key: str | None = None) -> None:
     """Add the settings of a method, below a title that says whether one has to read on."""
+    if not _own(method):
+        return
     before = len(parser._action_groups)
     parser.add_class_arguments(method, key, skip={"student"})
     for group in parser._action_groups[before:]:
         group.title = f"of {method.name} itself, rarely needed"
+    for action in parser._actions:
+        if action.dest == key:  # a file with these settings; `--config` is for files
+            action.help = SUPPRESS
 
 
 def _compared(words: Sequence[str]) -> dict[str, type[Method]]:
