@@ -151,7 +151,7 @@ def test_a_comparison_is_told_with_its_doubt(compared):
     assert told == "css with 8 masks reaches 43.6 % mIoU on val."
 
 
-def test_images_that_are_gone_or_were_moved(reported, tmp_path):
+def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
     run = shutil.copytree(reported.run, tmp_path / "run")
     settings = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**settings, "data": str(tmp_path / "gone")}))
@@ -159,7 +159,10 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path):
     assert f"There is no folder {tmp_path / 'gone'}" in text
     assert "--data DATA" in text
     assert 'class="scene"' not in text
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"report.html shows no images. There is no folder {tmp_path / 'gone'}" in told
     assert 'class="scene"' in semiseg.report(run, data=reported.data).read_text()
+    assert "shows no images" not in capsys.readouterr().err
 
 
 def test_the_worst_and_the_best_images(reported):

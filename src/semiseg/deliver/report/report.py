@@ -35,16 +35,20 @@ def report(
     from semiseg.deliver.report.figures import quiet_style
     from semiseg.deliver.report.run_page import read_run, run_page
     from semiseg.engine.run_folder import write_text
+    from semiseg.engine.session import say
 
     folder = Path(run)
     target = folder / NAME if out is None else Path(out)
+    missing = ""
     try:
         with quiet_style():
             if (folder / COMPARISON).is_file():
                 page = _render("comparison.html", comparison_page(folder, target))
             else:
                 moved = None if data is None else Path(data)
-                page = _render("run.html", run_page(read_run(folder), moved, accelerator))
+                values = run_page(read_run(folder), moved, accelerator)
+                missing = values["no_gallery"]
+                page = _render("run.html", values)
     except (*DAMAGE, UndefinedError) as error:
         raise RunError(
             f"A file of {folder} is damaged ({type(error).__name__}: {error}). Restore it, or "
@@ -55,6 +59,8 @@ def report(
         write_text(target, page)
     except OSError as error:
         raise RunError(f"{target} cannot be written ({error}). Choose another --out.") from error
+    if missing:
+        say([f"{target} shows no images. {missing}"])
     return target
 
 
