@@ -22,10 +22,12 @@ import semiseg
 from semiseg.data.folder import open_folder
 from semiseg.data.splits import read_list
 from semiseg.data.texts import read_yaml
+from semiseg.deliver.evaluate import scored_samples
 from semiseg.engine.imbalance import WEIGHTS, count_pixels
 from semiseg.evaluation.adjustment import STRENGTHS, offsets
 from semiseg.evaluation.inference import Scenes
 from semiseg.evaluation.metrics import confusion_matrix
+from semiseg.model.release import LOGIT_OFFSETS
 
 CHOSEN_ON = (5, 20, 50)  # images
 DRAWS = 200
@@ -41,17 +43,19 @@ def miou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def tables(run: Path, data: Path) -> NDArray[np.int64]:
     """Confusion matrices `(images, strengths, C, C)` of a run on `val`."""
-    model, folder = semiseg.load(run), open_folder(data)
-    count = len(model.classes)
-    weigh = WEIGHTS[read_yaml(run / "config.yaml")["class_weights"]]
+    model, settings = semiseg.load(run), read_yaml(run / "config.yaml")
+    count, weigh = len(model.classes), WEIGHTS[settings["class_weights"]]
     if weigh is None:
         raise SystemExit(f"{run} was trained without class weights")
+    named = None if settings["classes"] is None else Path(settings["classes"])
+    folder = open_folder(data, named, dataset=settings["dataset"])
     labeled = read_list(run / "split" / "labeled.txt", folder.train)
     tried = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
-    done = model.about.get("adjustment", {}).get("strength", 0.0)
-    added = torch.stack([tried[s] - tried[done] for s in STRENGTHS]).numpy()
+    done = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))
+    added = (torch.stack(list(tried.values())) - done).numpy()
     segment, found = model.segment, []
-    for image, truth in Scenes(folder.val, model.classes, segment.size, model.value_range):
+    samples = scored_samples(run, data, "val", settings["dataset"])
+    for image, truth in Scenes(samples, model.classes, segment.size, model.value_range):
         labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), added)
         found.append([confusion_matrix(torch.from_numpy(k), truth, count).numpy() for k in labels])
     return np.array(found)

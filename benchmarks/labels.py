@@ -1,7 +1,8 @@
 """What a model of css would teach of its unlabelled images, and how much of it would be right.
 
 Both spaces label the hidden images at stride 4, representation space once without (`uniform`) and
-once with the class frequencies that logit space has learned (`--class-prior loss`); then both with
+once with the class frequencies that logit space has learned (`--class-prior loss`), the logits as
+they were trained, before any adjustment; then both with
 those of the labelled pixels, the weights of the loss taken out of the logits. The hidden masks are
 the truth. First, how good each space is, where they agree, and which is right where they do not.
 Then, at several thresholds of the confidence and where both agree, for each class: the pixels
@@ -32,6 +33,7 @@ from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.evaluation.sliding import to_array
 from semiseg.losses.collaboration import class_prior
 from semiseg.losses.imbalance import root_weights
+from semiseg.model.release import LOGIT_OFFSETS
 
 TEMPERATURE = 0.1  # the default of --indicator-temperature
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
@@ -84,6 +86,7 @@ def main() -> None:
         for part in ("labeled", "unlabeled")
     )
     counts = count_pixels(labeled, folder.pixels, len(classes))
+    added = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(len(classes)))
     found: list[tuple[Tensor, ...]] = []
     for sample in hidden[:: a.every]:
         maps = segment.maps(to_array(read_image(sample.image, model.value_range), segment.size))
@@ -91,7 +94,8 @@ def main() -> None:
         mask = read_mask(sample.mask, classes).resize((width, height), Image.Resampling.NEAREST)
         truth = torch.from_numpy(np.array(mask)).long()
         known = truth < len(classes)
-        spaces = (torch.from_numpy(m)[0][:, known] for m in (maps.logits, maps.similarity))
+        trained = maps.logits - added.view(-1, 1, 1).numpy()
+        spaces = (torch.from_numpy(m)[0][:, known] for m in (trained, maps.similarity))
         found.append((truth[known], *spaces))
     truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
     scaled = (similarity - prior_of(model.release.tensors).view(-1, 1)) / TEMPERATURE

@@ -1,18 +1,29 @@
 """The class weights are taken out of the released model's logits, as far as `val` gains by it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 import semiseg
+from semiseg.data.folder import open_folder
+from semiseg.data.masks import Classes
+from semiseg.data.splits import read_list
+from semiseg.deliver.card import card
 from semiseg.engine import module as engine_module
 from semiseg.engine import run_folder
-from semiseg.evaluation.adjustment import STRENGTHS, offsets
+from semiseg.engine.checkpoint import newest_intact
+from semiseg.engine.imbalance import count_pixels
+from semiseg.errors import RunError
+from semiseg.evaluation.adjustment import STRENGTHS, judged, offset, offsets
+from semiseg.evaluation.metrics import scores
 from semiseg.evaluation.reading import Maps, labels, read
+from semiseg.losses.imbalance import root_weights, weighted_cross_entropy
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
+from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
 from tests.test_sliding import TORCH
 
 TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "looks": 2, "labels": "2", "workers": 0}
@@ -30,16 +41,33 @@ def test_offsets_take_the_logarithm_of_the_weights_out():
     assert torch.equal(alone[1], torch.zeros(3))
 
 
-def test_adjusted_logits_are_those_of_a_network_that_learned_without_weights():
-    """Two Gaussians, weights known: the Bayes classifier of the weighed world, adjusted by 1."""
-    x = torch.linspace(-4, 4, 801)
-    shares, weights = torch.tensor([0.9, 0.1]), torch.tensor([0.2, 5.0])
-    density = torch.stack([-((x + 1) ** 2) / 2, -((x - 1) ** 2) / 2])
-    weighed = density + (shares * weights).log()[:, None]
-    plain = density + shares.log()[:, None]
-    found = (weighed + offsets(weights, 2)[1.0][:, None]).softmax(0)
-    torch.testing.assert_close(found, plain.softmax(0))
-    assert not torch.equal(weighed.argmax(0), plain.argmax(0))
+def test_adjusted_logits_are_those_that_a_loss_without_weights_would_teach():
+    """A logit a class for pixels that all look alike, fitted by the weighed loss."""
+    target = torch.tensor([0] * 8 + [1] * 2).view(1, 1, 10)
+    weights = torch.tensor([0.5, 3.0])
+    logits = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=50)
+
+    def loss():
+        optimizer.zero_grad()
+        value = weighted_cross_entropy(logits.view(1, 2, 1, 1).expand(1, 2, 1, 10), target, weights)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    assert logits.softmax(0)[1] > 0.5  # the rare class, at each of the pixels
+    plain = (logits + offset(weights, 2, 1.0)).softmax(0)
+    torch.testing.assert_close(plain, torch.tensor([0.8, 0.2]), rtol=1e-3, atol=1e-3)
+
+
+def test_a_class_that_is_predicted_by_mistake_alone_does_not_decide():
+    """Without it in the prediction mIoU rises, and all classes that are there are worse."""
+    names = ("a", "b", "never")
+    before = scores(torch.tensor([[90, 5, 5], [10, 85, 5], [0, 0, 0]]), names)
+    after = scores(torch.tensor([[88, 12, 0], [15, 85, 0], [0, 0, 0]]), names)
+    assert after["miou"] > before["miou"]
+    assert judged(after) < judged(before)
+    assert judged(scores(torch.zeros(3, 3), names)) == 0
 
 
 @pytest.mark.parametrize("arithmetic", [None, TORCH], ids=["numpy", "torch"])
@@ -51,8 +79,8 @@ def test_labels_are_those_of_adjusted_maps(arithmetic):
     found = labels(maps, 1, (60, 80), (121, 163), added, **chosen)
     assert found.dtype == np.uint8
     assert len({part.tobytes() for part in found}) == 4
-    for part, offset in zip(found, added, strict=True):
-        shifted = maps._replace(logits=maps.logits + offset.reshape(1, -1, 1, 1))
+    for part, shift in zip(found, added, strict=True):
+        shifted = maps._replace(logits=maps.logits + shift.reshape(1, -1, 1, 1))
         whole = read(shifted, 1, (60, 80), (121, 163), **chosen).mask
         assert (part == whole).mean() > 0.9999  # but for ties of rounding
     assert np.array_equal(found[0], read(maps, 1, (60, 80), (121, 163), **chosen).mask)
@@ -88,45 +116,109 @@ def everywhere(class_: int, classes: int) -> torch.Tensor:
     return 1000.0 * torch.nn.functional.one_hot(torch.tensor(class_), classes)
 
 
+def looks_of(run):
+    return torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)["looks"]
+
+
 @pytest.mark.parametrize("method", ["supervised", "css"])
 def test_what_is_best_on_val_is_released(method, tiny_folder, tmp_path, monkeypatch, capsys):
     """With strengths that each make one class everything, the scores tell which was taken."""
 
-    def extreme(weights, classes):
-        assert weights is not None
-        return {0.0: torch.zeros(classes)} | {
-            1.0 + c: everywhere(c, classes) for c in range(classes)
-        }
+    def extreme(weights, classes, strength):
+        if weights is None or not strength:
+            return torch.zeros(classes)
+        return everywhere(round(10 * strength) - 1, classes)
 
-    for place in (engine_module, run_folder):
-        monkeypatch.setattr(place, "offsets", extreme)
+    def all_of_them(weights, classes):
+        tried = [0.0] if weights is None else [0.0, *((1 + c) / 10 for c in range(classes))]
+        return {strength: extreme(weights, classes, strength) for strength in tried}
+
+    monkeypatch.setattr(run_folder, "offset", extreme)
+    monkeypatch.setattr(engine_module, "offsets", all_of_them)
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", lr=0.0, **TINY)
-    checkpoint = max((run.folder / "checkpoints").glob("*.ckpt"), key=lambda f: f.stat().st_mtime)
-    final = torch.load(checkpoint, weights_only=False)["looks"][-1]
-    tried = final[run.scores["which"]]["adjusted"]
-    best = max(tried, key=lambda one: one["miou"])
+    told = " ".join(capsys.readouterr().err.split())
+    first, final = looks_of(run.folder)
+    assert "tried" not in first["student"]
+    tried = final[run.scores["which"]]["tried"]
+    best = max(tried, key=judged)
     assert run.scores["adjustment"] == {"strength": best["strength"], "without": tried[0]["miou"]}
     assert best["strength"] > 0
     assert run.scores["miou"]["released"] == best["miou"] > tried[0]["miou"]
     assert run.scores["miou"]["best"] >= best["miou"]
     assert run.scores["per_class"] == best["per_class"]
+    words = f"{100 * best['strength']:.0f} % of the class weights"
+    assert f"{words} are taken out of the logits of the {run.scores['which']} again" in told
+    assert words in semiseg.report(run.folder).read_text()
     found = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
-    assert found["miou"] == pytest.approx(best["miou"])
-    assert found["per_class"] == best["per_class"]
-    about = json.loads((run.folder / "model.json").read_text())
-    assert about["adjustment"] == run.scores["adjustment"]
-    assert f"{100 * best['strength']:.0f} % of the class weights" in capsys.readouterr().err
-    taken = {name for name, values in found["per_class"].items() if values["recall"] == 100}
-    assert list(found["per_class"]).index(taken.pop()) == best["strength"] - 1
+    assert found["per_class"] == best["per_class"]  # one class everywhere: no pixel is near a tie
+    release = load_release(run.folder)
+    assert release.about["adjustment"] == run.scores["adjustment"]
+    assert words in card(release.about)
+    if method == "css":
+        weights = release.tensors["similarity_prior"]
+        assert not torch.equal(weights, unadjusted_prior(run.folder, tiny_folder))
 
 
-def test_earlier_looks_and_unweighed_losses_try_nothing(tiny_folder, tmp_path, capsys):
+def unadjusted_prior(run, data):
+    """The prior of a css run as it was in the training."""
+    method = METHODS["css"](Network(3, weights="none"))
+    folder = open_folder(data)
+    pixels = count_pixels(
+        read_list(run / "split" / "labeled.txt", folder.train), folder.pixels, len(folder.classes)
+    )
+    method.class_shares = torch.tensor(pixels) / sum(pixels)
+    method.class_weights = root_weights(pixels)
+    return method.released_tensors()["similarity_prior"]
+
+
+def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, capsys):
     run = semiseg.train(
         tiny_folder, method="supervised", class_weights="none", out=tmp_path / "run", **TINY
     )
-    checkpoint = max((run.folder / "checkpoints").glob("*.ckpt"), key=lambda f: f.stat().st_mtime)
-    first, last = torch.load(checkpoint, weights_only=False)["looks"]
-    assert "adjusted" not in first["student"]
-    assert [one["strength"] for one in last["student"]["adjusted"]] == [0.0]
+    _, last = looks_of(run.folder)
+    assert [one["strength"] for one in last["student"]["tried"]] == [0.0]
     assert run.scores["adjustment"]["strength"] == 0
     assert "class weights are taken" not in capsys.readouterr().err
+
+
+def test_a_new_training_starts_without_the_adjustment(tmp_path):
+    """Whose loss weighs the classes anew."""
+    classes = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), "ids", (0, 1, 2))
+    network = Network(3, "lcnet_035", "fpn", weights="none")
+    before = network.get_parameter("logit_head.bias").clone()
+    added = torch.tensor([1.0, -1.0, 0.5])
+    network.add_to_logits(added)
+    save_release(tmp_path, network, classes, 64, None, {LOGIT_OFFSETS: added}, {})
+    student = Network(3, "lcnet_035", "fpn", weights="none")
+    transfer(load_release(tmp_path), student, ("c", "b", "new"))
+    torch.testing.assert_close(student.get_parameter("logit_head.bias")[:2], before[[2, 1]])
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], [0.0, float("nan"), 0.0]], ids=["length", "nan"])
+def test_offsets_of_a_stranger_are_checked(tmp_path, wrong):
+    classes = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), "ids", (0, 1, 2))
+    network = Network(3, "lcnet_035", "fpn", weights="none")
+    save_release(tmp_path, network, classes, 64, None, {LOGIT_OFFSETS: torch.tensor(wrong)}, {})
+    with pytest.raises(RunError, match="logit_offsets"):
+        load_release(tmp_path)
+
+
+def test_a_checkpoint_of_before_is_finished_without_it(tiny_folder, tmp_path, monkeypatch):
+    look = engine_module.TrainingModule.look
+    monkeypatch.setattr(
+        engine_module.TrainingModule, "look", lambda self, loader, *, last: look(self, loader)
+    )
+    run = semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **TINY)
+    assert run.scores["adjustment"]["strength"] == 0
+    assert run.scores["miou"]["released"] == run.scores["miou"]["last"]
+
+
+def test_pages_of_models_from_before_say_nothing_of_it(reported, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(reported.run, run)
+    for name in ("scores.json", "model.json"):
+        content = json.loads((run / name).read_text())
+        del content["adjustment"]
+        (run / name).write_text(json.dumps(content))
+    assert "taken out of its logits" not in semiseg.report(run).read_text()
+    assert "adjusted" not in card(load_release(run).about)

@@ -232,7 +232,7 @@ def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_f
     assert f"{found['miou']:.1f}" in table
     assert "flatters" not in table
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu", "--split", "train")
-    assert "learned from images among them, which flatters it" in capsys.readouterr().out
+    assert "where it has learned from them, that flatters it" in capsys.readouterr().out
 
 
 def test_evaluate_refuses_a_split_without_masks(capsys, trained, tiny_folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg.deliver.tables import kept, markdown, percent
+from semiseg.deliver.tables import markdown, percent, which_network
 
 _HEAD = """---
 library_name: semiseg
@@ -75,7 +75,7 @@ def _training(about: Mapping[str, Any]) -> str:
         "Labelled images": _listed(images.get("labeled"), split.get("labeled")),
         "Unlabelled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
         "Validation images": _listed(images.get("val"), split.get("val")),
-        "Released": _told(kept(about) if "which" in about else None),
+        "Released": _told(which_network(about) if "which" in about else None),
         "semiseg": _told(about.get("semiseg")),
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
@@ -98,10 +98,10 @@ def _scores(about: Mapping[str, Any]) -> str:
         f"| {percent(values['recall'])} |\n"
         for name, values in about["per_class"].items()
     )
+    adjusted = ", and how it was adjusted," if "adjustment" in about else ""
     return (
         f"## Scores on the validation images\n\nmIoU {percent(about['miou']['released'])} %. Which "
-        "of student and teacher was released, and how it was adjusted, was chosen on these "
-        "images.\n\n"
+        f"of student and teacher was released{adjusted} was chosen on these images.\n\n"
         f"| class | IoU, % | precision, % | recall, % |\n|---|---|---|---|\n{rows}"
     )
 

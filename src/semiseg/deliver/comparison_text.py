@@ -44,9 +44,9 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
     parts = [
         "# Comparison",
         "mIoU on val in per cent, mean ± standard deviation over the seeds. `last`: the student "
-        "after the last step; `best`: the highest of all looks, which flatters; `released`: the "
-        "model that was kept, the better of student and teacher after the last step, with the "
-        "share of the class weights in its logits that is best on val. Differences "
+        "after the last step; `best`: the highest at any look, and of the released model, which "
+        "flatters; `released`: the better of student and teacher after the last step, each with "
+        "its logits adjusted as is best on val. Differences "
         "and shares are of `released`.",
         _grid(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labelled images](comparison.png)",

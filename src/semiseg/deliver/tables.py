@@ -45,7 +45,7 @@ def score_table(found: Mapping[str, Any]) -> str:
     text = findings.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
     mean = f"mIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
     if found["split"] == "train":
-        mean += "; it has learned from images among them, which flatters it"
+        mean += "; where it has learned from them, that flatters it"
     return f"{text}\n{mean}\n\n{_reliability_table(found['reliability'])}"
 
 
@@ -64,12 +64,12 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
-def kept(about: Mapping[str, Any]) -> str:
+def which_network(about: Mapping[str, Any]) -> str:
     """Which network was released, and how it was adjusted; for scores and for `model.json`."""
+    from semiseg.evaluation.adjustment import in_words
+
     strength = about.get("adjustment", {}).get("strength", 0.0)
-    taken = (
-        f", {100 * strength:.0f} % of the class weights taken out of its logits" if strength else ""
-    )
+    taken = f", {in_words(strength)} taken out of its logits" if strength else ""
     return f"the {about['which']}{taken}"
 
 

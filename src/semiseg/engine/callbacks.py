@@ -56,7 +56,8 @@ class Looks(Callback):
             return
         if not is_look(step, pl_module.steps, self.looks):
             return
-        found = {k: v["miou"] for k, v in pl_module.look(self.loader).items()}
+        looked = pl_module.look(self.loader, last=step == pl_module.steps)
+        found = {k: v["miou"] for k, v in looked.items()}
         values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}
         if not trainer.is_global_zero:
             return

@@ -167,41 +167,40 @@ class TrainingModule(L.LightningModule):
         return float(max(0.0, left) ** 0.9)
 
     @torch.no_grad()
-    def look(self, loader: Iterable[Scene]) -> dict[str, dict[str, Any]]:
+    def look(self, loader: Iterable[Scene], *, last: bool = False) -> dict[str, dict[str, Any]]:
         """Score each network on the validation images, at the size of their masks.
 
         Args:
             loader: this process's images, one at a time.
+            last: this is the look after the last step, of which a network is released.
 
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them, with the `confusion`
-            matrix that they were computed from; kept in `looks` too. After the last step also
-            `adjusted`: the same for each `strength` of `evaluation.adjustment`, 0 the first.
+            matrix that they were computed from; kept in `looks` too. At the last look also
+            `tried`: the same for each `strength` of `evaluation.adjustment`, 0 the first.
         """
         began = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
         segmenters = {name: segmenter(network) for name, network in networks.items()}
-        tried = offsets(self.method.class_weights, count)
-        if self.global_step < self.steps:
-            tried = {0.0: tried[0.0]}
+        tried = offsets(self.method.class_weights if last else None, count)
         added = torch.stack(list(tried.values())).numpy()
         confusion = {n: torch.zeros(len(tried), count, count, dtype=torch.long) for n in networks}
         self.method.eval()
         for scene in loader:
             images, mask = scene.image.numpy(), scene.mask
             for name, segment in segmenters.items():
-                found = torch.from_numpy(segment.labels(images, (len(mask), mask.shape[1]), added))
-                for table, labels in zip(confusion[name], found, strict=True):
-                    table += confusion_matrix(labels, mask, count)
+                labels = torch.from_numpy(segment.labels(images, (len(mask), mask.shape[1]), added))
+                for table, one in zip(confusion[name], labels, strict=True):
+                    table += confusion_matrix(one, mask, count)
         self.method.train()
         result: dict[str, dict[str, Any]] = {}
         for name, tables in confusion.items():
             counts = sum_over_ranks(tables.to(self.device)).cpu()
             scored = [{**scores(c, self.names), "confusion": c.tolist()} for c in counts]
             result[name] = dict(scored[0])
-            if self.global_step == self.steps:
-                adjusted = zip(tried, scored, strict=True)
-                result[name]["adjusted"] = [{"strength": s, **k} for s, k in adjusted]
+            if last:
+                pairs = zip(tried, scored, strict=True)
+                result[name]["tried"] = [{"strength": s, **found} for s, found in pairs]
         self.looks.append({"step": self.global_step, **result})
         self.look_seconds.append(time.monotonic() - began)
         self._stepped = None  # the time to the next step holds this look

@@ -38,8 +38,8 @@ from semiseg.data.texts import read_json, read_text, read_yaml
 from semiseg.engine.checkpoint import newest_intact
 from semiseg.engine.module import TrainingModule
 from semiseg.errors import RunError
-from semiseg.evaluation.adjustment import offsets
-from semiseg.model.release import save_release
+from semiseg.evaluation.adjustment import in_words, judged, offset
+from semiseg.model.release import LOGIT_OFFSETS, save_release
 from semiseg.types import Plan, Sample
 
 CONFIG = "config.yaml"
@@ -280,7 +280,7 @@ def finish(
 ) -> dict[str, Any]:
     """Release the better of student and teacher after the last step, and write `scores.json`.
 
-    Its logits are adjusted as is best on `val` (see `evaluation.adjustment`): the module's own
+    Each with its logits adjusted as is best on `val`, see `evaluation.adjustment`. The module's own
     network is changed, whose training is over.
 
     Returns:
@@ -290,11 +290,16 @@ def finish(
     """
     networks = module.method.networks()
     final = module.looks[-1]
-    which = max(networks, key=lambda name: final[name]["miou"] or 0.0)
-    network, weights = networks[which], module.method.class_weights
-    released = max(final[which]["adjusted"], key=lambda tried: tried["miou"] or 0.0)
-    strength = released["strength"]
-    network.add_to_logits(offsets(weights, network.classes)[strength])
+    # A checkpoint of an earlier version may lack what it would have tried.
+    tried = [
+        (name, one)
+        for name in networks
+        for one in final[name].get("tried", [{"strength": 0.0, **final[name]}])
+    ]
+    which, released = max(tried, key=lambda pair: judged(pair[1]))
+    network, strength = networks[which], released["strength"]
+    added = offset(module.method.class_weights, network.classes, strength)
+    network.add_to_logits(added)
     seen = [look[name]["miou"] for look in module.looks for name in networks]
     found = [score for score in (*seen, released["miou"]) if score is not None]
     lists = split.lists()
@@ -327,7 +332,7 @@ def finish(
     }
     told = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
     about = {k: content[k] for k in told}
-    extra = module.method.released_tensors(strength)
+    extra = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
     save_release(out, network, classes, s.size, s.range, extra, about)
     write_text(out / CONFUSION, _confusion_csv(classes.names, released["confusion"]))
     # Last, since it is what makes the run a finished one.
@@ -335,14 +340,14 @@ def finish(
     return content
 
 
-def adjusted(scores: Mapping[str, Any]) -> list[str]:
+def what_was_adjusted(scores: Mapping[str, Any]) -> list[str]:
     """What was taken out of the logits and what it gave, as a sentence; nothing if nothing was."""
     found = scores["adjustment"]
     if not found["strength"]:
         return []
     return [
-        f"{100 * found['strength']:.0f} % of the class weights are taken out of the logits again, "
-        f"which gives {scores['miou']['released']:.1f} on val instead of {found['without']:.1f}"
+        f"{in_words(found['strength'])} are taken out of the logits of the {scores['which']} again,"
+        f" which gives {scores['miou']['released']:.1f} on val instead of {found['without']:.1f}"
     ]
 
 

@@ -103,7 +103,8 @@ def train(
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         class_weights: weights of the classes, by their pixels in the chosen masks: `none`, by the
-            `inverse` or its square root (`sqrt`), or by their `effective` number.
+            `inverse` or its square root (`sqrt`), or by their `effective` number. As much of them
+            as is best on `val` is taken out of the released model's logits again.
         ohem: online hard example mining: this loss keeps pixels whose true class has a probability
             of at most 0.7, and at least this share of the batch; 0 for all pixels.
         dice: weight of a Dice term that is added to this loss.
@@ -191,5 +192,5 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
             scores = run_folder.finish(s.out, parts.module, classes, parts.split, s)
     if scores is None:  # it was started for the training alone
         raise SystemExit(0)
-    session.say(run_folder.adjusted(scores))
+    session.say(run_folder.what_was_adjusted(scores))
     return Run(s.out, scores)

@@ -9,6 +9,9 @@ between the two, so that a share of `log w_c` is subtracted: the logit adjustmen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,20 +19,46 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The shares of `log w_c` of which the best on `val` is released."""
 
 
-def offsets(weights: Tensor | None, classes: int) -> dict[float, Tensor]:
-    """What is added to the logits, by the share of the weights that it takes out.
+def offset(weights: Tensor | None, classes: int, strength: float) -> Tensor:
+    """What is added to the logits to take a share of the weights out.
 
     Args:
         weights: `(C,)`, what a pixel counted in the loss by its class; None for 1, of which
             nothing can be taken out.
         classes: their number `C`.
+        strength: the share.
 
     Returns:
-        `(C,)` float32 on the CPU each, the first of them zeros; 0 for a class of weight 0, which
-        no labelled pixel is of.
+        `(C,)` float32 on the CPU; 0 for a class of weight 0, which no labelled pixel is of.
     """
-    if weights is None:
-        return {0.0: torch.zeros(classes)}
+    if weights is None or not strength:
+        return torch.zeros(classes)
     known = weights.detach().float().cpu()
-    logarithms = torch.where(known > 0, known, 1.0).log()
-    return {strength: -strength * logarithms for strength in STRENGTHS}
+    return -strength * torch.where(known > 0, known, 1.0).log()
+
+
+def offsets(weights: Tensor | None, classes: int) -> dict[float, Tensor]:
+    """`offset` by the strength, for each that is tried: 0 first, and alone without weights."""
+    tried = STRENGTHS[:1] if weights is None else STRENGTHS
+    return {strength: offset(weights, classes, strength) for strength in tried}
+
+
+def judged(scores: Mapping[str, Any]) -> float:
+    """The mean IoU by which one of several predictions of the same images is chosen.
+
+    Other than `miou` it is over the classes that the images show, whatever is predicted: a class
+    that is predicted by mistake alone would leave the mean, and raise it, once it is not.
+
+    Args:
+        scores: what `evaluation.metrics.scores` gave.
+
+    Returns:
+        Per cent; 0 where the images show nothing.
+    """
+    shown = [values["iou"] for values in scores["per_class"].values() if values["pixels"]]
+    return sum(shown) / len(shown) if shown else 0.0
+
+
+def in_words(strength: float) -> str:
+    """A share of the weights, for people."""
+    return f"{100 * strength:.0f} % of the class weights"

@@ -240,8 +240,8 @@ class CSS(Prototypical):
     def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
         """The prototypes, which classes have one, and what the prior adds to cosines.
 
-        What is taken out of the logits is taken out of the prior too, so that both spaces go on
-        to judge the same world; see `Method.released_tensors`.
+        What is taken out of the logits is taken out of that prior too, so that both spaces go on to
+        judge the same world; see `Method.released_tensors`. A `uniform` prior has nothing of it.
         """
         weights = self.class_weights
         prior = self._prior(None if weights is None else weights ** (1 - strength))

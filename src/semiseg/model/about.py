@@ -50,6 +50,9 @@ def read_about(content: Any) -> About:  # noqa: ANN401 - whatever the file holds
         raise ValueError(f"a representation of {network['representation_dim']} channels")
     if not isinstance(content.get("per_class", {}), Mapping):
         raise TypeError("per_class is no mapping")
+    strength = content.get("adjustment", {}).get("strength", 0.0)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"{strength} of the class weights taken out")
     if extent is not None and not float(extent[0]) < float(extent[1]):
         raise ValueError(f"the range {extent} is empty")
     return About(

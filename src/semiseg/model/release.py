@@ -23,6 +23,8 @@ from semiseg.model.network import Network, rebuild
 
 FORMAT = 1
 _NETWORK = "network."
+LOGIT_OFFSETS = "logit_offsets"
+"""The tensor `(C,)` of what was added to the logits after the training."""
 _SUM = "sha256"  # of the weights; models of the first versions lack it
 
 
@@ -108,7 +110,8 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
         release: the model to start from.
         student: the network to fill, of the same encoder, decoder and kind of heads. The rows of
             classes that the model does not know keep their random weights; so does a representation
-            head of another width, or one that the model does not have.
+            head of another width, or one that the model does not have. What was added to its logits
+            after the training is taken off again: the new one weighs the classes anew.
         names: the student's class names.
 
     Returns:
@@ -134,8 +137,10 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
         ):
             own[key].copy_(value)
     new, old = match_classes(names, release.classes.names)
-    for key in (f"{student.classifier}.weight", f"{student.classifier}.bias"):
-        own[key][new] = theirs_state[key][old]
+    weight, bias = (f"{student.classifier}.{kind}" for kind in ("weight", "bias"))
+    added = release.tensors.get(LOGIT_OFFSETS, torch.zeros(release.network.classes))
+    own[weight][new] = theirs_state[weight][old]
+    own[bias][new] = theirs_state[bias][old] - added[old]
     return tuple(n for n in names if n not in release.classes.names)
 
 
@@ -175,7 +180,7 @@ def load_release(folder: Path) -> Release:
         network.load_state_dict(
             {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
         )
-        _check_prototypes(network, tensors)
+        _check_tensors(network, tensors)
     except RunError:
         raise
     except Exception as error:  # a damaged file can fail in many ways
@@ -192,19 +197,20 @@ def _checksum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check_prototypes(network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if the prototypes are not those of the network."""
+def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if the prototypes and the like are not those of the network."""
     prototypes, seen = tensors.get("prototypes"), tensors.get("seen")
     if prototypes is not None and network.representation_head is not None:
         shape = (network.classes, network.spec["representation_dim"])
         if prototypes.shape != shape or seen is None:
             raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
-    prior = tensors.get("similarity_prior")
-    if prior is not None and not (
-        prior.shape == (network.classes,)
-        and prior.dtype == torch.float32
-        and bool(prior.isfinite().all())
-    ):
-        raise ValueError("`similarity_prior` is not a finite number for each class")
+    for name in ("similarity_prior", LOGIT_OFFSETS):
+        values = tensors.get(name)
+        if values is not None and not (
+            values.shape == (network.classes,)
+            and values.dtype == torch.float32
+            and bool(values.isfinite().all())
+        ):
+            raise ValueError(f"`{name}` is not a finite number for each class")
     if seen is not None and (seen.shape != (network.classes,) or seen.dtype != torch.bool):
         raise ValueError("`seen` does not say of each class whether it has a prototype")

@@ -13,7 +13,7 @@ from semiseg.data.images import UNREADABLE, open_image, reason
 from semiseg.data.texts import read_json, read_yaml
 from semiseg.deliver.report import commands
 from semiseg.deliver.report.figures import Picture, draw_confusion, draw_lines, photo, svg
-from semiseg.deliver.tables import kept, percent
+from semiseg.deliver.tables import percent, which_network
 from semiseg.engine.diagnostics import DIAGNOSTICS
 from semiseg.engine.run_folder import CONFIG, CONFUSION, PLAN, SCORES, read_scores
 from semiseg.errors import DataError, RunError
@@ -101,7 +101,7 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
     scores, miou = run.scores, run.scores["miou"]
     gallery, why = _gallery(run, data or Path(run.settings["data"]), accelerator)
     facts = {
-        "Kept": f"{kept(scores)}, after the last step",
+        "Kept": f"{which_network(scores)}, after the last step",
         "mIoU of the student": f"{percent(miou['last'])} % after the last step",
         "Best seen": f"{percent(miou['best'])} %, chosen on val, so it flatters",
         "Training": f"{scores['steps']:,} steps in {_duration(scores['seconds'])}",
