@@ -4,7 +4,9 @@ Weights teach rare classes early, and leave them too many pixels at the end: a n
 with the weight `w_c` of class `c` gives logits that are larger by `log w_c` than those of a world
 in which classes are as frequent as in the labelled images. What mean IoU is highest with lies
 between the two, so that a share of `log w_c` is subtracted: the logit adjustment of Menon et al.
-(ICLR 2021), with the loss's weights in place of the frequencies.
+(ICLR 2021), with the loss's weights in place of the frequencies. Pseudo-labels of a teacher that
+leans to rare classes, weighed in their turn, lean further: of such a student more than all of its
+weights may have to be taken out.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """The shares of `log w_c` of which the best on `val` is released."""
 
 

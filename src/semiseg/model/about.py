@@ -9,6 +9,7 @@ from semiseg.data.masks import Classes
 
 _LARGEST = 1 << 16  # of a side in pixels
 _WIDEST = 1 << 14  # of a representation, in channels
+_STRONGEST = 100.0  # times the class weights that may have been taken out of logits
 
 
 class About(NamedTuple):
@@ -51,7 +52,7 @@ def read_about(content: Any) -> About:  # noqa: ANN401 - whatever the file holds
     if not isinstance(content.get("per_class", {}), Mapping):
         raise TypeError("per_class is no mapping")
     strength = content.get("adjustment", {}).get("strength", 0.0)
-    if not 0 <= strength <= 1:
+    if not 0 <= strength < _STRONGEST:
         raise ValueError(f"{strength} of the class weights taken out")
     if extent is not None and not float(extent[0]) < float(extent[1]):
         raise ValueError(f"the range {extent} is empty")
