@@ -111,6 +111,17 @@ def test_the_prior_of_representation_space_is_adjusted_as_the_logits_are():
     torch.testing.assert_close(half, 0.1 * (counted / counted.sum()).log())
 
 
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_a_class_that_no_label_shows_spoils_no_strength(strength):
+    method = METHODS["css"](Network(3, weights="none"))
+    method.class_shares = torch.tensor([0.8, 0.2, 0.0])
+    method.class_weights = torch.tensor([0.8, 1.8, 0.0])
+    prior = method.released_tensors(strength)["similarity_prior"]
+    assert prior.isfinite().all()
+    torch.testing.assert_close(prior[2], 0.1 * torch.tensor(1e-4).log())
+    assert offset(method.class_weights, 3, strength).isfinite().all()
+
+
 def everywhere(class_: int, classes: int) -> torch.Tensor:
     """What makes one class that of every pixel."""
     return 1000.0 * torch.nn.functional.one_hot(torch.tensor(class_), classes)

@@ -244,7 +244,9 @@ class CSS(Prototypical):
         judge the same world; see `Method.released_tensors`. A `uniform` prior has nothing of it.
         """
         weights = self.class_weights
-        prior = self._prior(None if weights is None else weights ** (1 - strength))
+        if weights is not None:  # 0 where the labelled pixels show no such class
+            weights = torch.where(weights > 0, weights ** (1 - strength), weights)
+        prior = self._prior(weights)
         found = super().released_tensors(strength)
         if prior is None:
             return found
