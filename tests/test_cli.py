@@ -126,6 +126,15 @@ def test_help_has_a_section_for_each_setting_and_no_python_types(capsys):
     assert "  machine:" not in few
 
 
+def test_a_reader_that_has_enough_sees_no_traceback(tiny_folder):
+    words = [sys.executable, "-m", "semiseg", "check", str(tiny_folder), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 141
+
+
 def test_the_help_of_compare_has_sections_for_methods_with_settings_alone(capsys):
     with pytest.raises(SystemExit):
         run("compare", "--help")

@@ -390,3 +390,18 @@ def test_the_plot_has_a_line_a_method_and_the_ceiling(tmp_path):
     with Image.open(tmp_path / "plot.png") as picture:
         colors = {color for _, color in picture.convert("RGB").getcolors(1 << 20)}
     assert {(0, 0, 0), (0xE6, 0x9F, 0), (128, 128, 128)} <= colors
+
+
+def test_the_measurement_before_the_runs_says_nothing(tiny_folder, capsys):
+    """Its warnings and its score, after some steps, would be taken for those of a run."""
+    small = {"method": "css", "size": 48, "crop": 32, "batch": 2, "workers": 0, "labels": "2"}
+    pace = comparison_runs._probe(tiny_folder, {**small, "accelerator": "cpu", "weights": "none"})
+    assert pace is not None
+    assert set(pace) == {"step", "look"}
+    assert capsys.readouterr().err == ""
+    assert not comparison_runs.session.console.quiet
+
+
+def test_runs_start_from_no_other(tiny_folder, tmp_path):
+    with pytest.raises(ConfigError, match="init"):
+        semiseg.compare(tiny_folder, out=tmp_path, init=tmp_path / "run")

@@ -178,7 +178,9 @@ def test_results_of_two_images_never_share_a_file(plain_release, tmp_path):
         semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", colors=True)
 
 
-def test_what_is_there_is_passed_over_unless_more_is_asked_for(plain_release, photos, tmp_path):
+def test_what_is_there_is_passed_over_unless_more_is_asked_for(
+    plain_release, photos, tmp_path, capsys
+):
     def predict(**more):
         masks = semiseg.predict(plain_release, photos, out=out, accelerator="cpu", **more)
         return [m.name for m in masks]
@@ -188,7 +190,11 @@ def test_what_is_there_is_passed_over_unless_more_is_asked_for(plain_release, ph
     assert predict() == []
     (out / "b.png").unlink()
     assert predict() == ["b.png"]
-    assert len(predict(confidence=True)) == 3
+    (out / "a.png").write_bytes(b"corrected by hand")
+    assert predict(confidence=True) == []
+    assert "of 3 images only the files are written" in " ".join(capsys.readouterr().err.split())
+    assert (out / "a.png").read_bytes() == b"corrected by hand"
+    assert len(list((out / "confidence").iterdir())) == 3
     assert predict(confidence=True) == []
     (out / "a.png").write_bytes(b"old")
     assert len(predict(overwrite=True)) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import os
 import re
 import sys
 from argparse import SUPPRESS, Action
@@ -143,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser = _parser(words)
         values = _parsed(parser, words)
         command = values["subcommand"]
-        _run(command, values[command])
+        try:
+            _run(command, values[command])
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is taken care of
     except Interrupted as told:
         print(f"semiseg: {told}", file=sys.stderr)
         sys.exit(told.status)
@@ -153,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("semiseg: interrupted.", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # `semiseg check DATA | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:

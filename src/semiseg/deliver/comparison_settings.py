@@ -19,7 +19,7 @@ from semiseg.plan import STEPS
 FILE = "compare.yaml"
 EQUAL = ("steps", "time")
 OWN = frozenset(
-    {"data", "method", "labels", "out", "seed", "budget", "overwrite", "resume", "options"}
+    {"data", "method", "labels", "out", "seed", "budget", "init", "overwrite", "resume", "options"}
 )
 """Parameters of `train` that a comparison sets itself, or that its runs could not share."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semiseg.data.findings import number
 from semiseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def predict(
             nearest prototype is, blue whether the two agree. For methods with prototypes.
         abstain: write 255 where the confidence is below this, or the nearest prototype disagrees.
         tta: average over three scales and both mirror images, which takes six times as long.
-        overwrite: replace what is there; without it, images whose files are there are passed over.
+        overwrite: replace what is there; without it, no file is, and images whose files are all
+            there are passed over.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
@@ -74,11 +76,17 @@ def predict(
     }
     named, notes = find_images(Path(images), Path(out))
     files = _targets(named, Path(out), [kind for kind, asked in wanted.items() if asked])
-    left = files if overwrite else {s: t for s, t in files.items() if not _there(t)}
+    left = files
+    if not overwrite:  # what is there may have been corrected by hand
+        absent = {s: {k: t for k, t in ts.items() if not t.is_file()} for s, ts in files.items()}
+        left = {s: targets for s, targets in absent.items() if targets}
     console = Console(stderr=True)
     if len(left) < len(files):
         told = f"{len(files) - len(left)} of {len(files)} images have their files in {out} already"
         notes.append(f"{told}; --overwrite replaces them")
+    if kept := sum(targets != files[source] for source, targets in left.items()):
+        told = f"of {number(kept, 'image')} only the files are written that {out} lacks"
+        notes.append(f"{told}; --overwrite replaces the others")
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, soft_wrap=True)
     model = load(run, accelerator)
@@ -89,7 +97,7 @@ def predict(
             f"{len(failed)} of {len(files)} images could not be read, the others are in {out}:\n"
             + "\n".join(map(str, failed.values()))
         )
-    return [targets[""] for targets in left.values()]
+    return [targets[""] for targets in left.values() if "" in targets]
 
 
 def _check(model: Predictor, run: Path, reliability: bool, abstain: float | None) -> None:
@@ -135,10 +143,6 @@ def _targets(named: dict[str, Path], out: Path, kinds: list[str]) -> dict[Path, 
                     "of them, or segment their folders one by one."
                 )
     return targets
-
-
-def _there(targets: dict[str, Path]) -> bool:
-    return all(target.is_file() for target in targets.values())
 
 
 def _write(

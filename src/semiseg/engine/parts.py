@@ -43,7 +43,7 @@ def settle_place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
     check_plan(vars(s), place.world)
     if s.batch is not None:
         part_of(s.batch, place)
-    session.console.quiet = place.rank > 0
+    session.console.quiet = session.console.quiet or place.rank > 0
     return place
 
 
