@@ -2,12 +2,11 @@
 
 Both spaces label the hidden images at stride 4, representation space once without (`uniform`) and
 once with the class frequencies that logit space has learned (`--class-prior loss`), the logits as
-they were trained, before any adjustment; then both with
-those of the labelled pixels, the weights of the loss taken out of the logits. The hidden masks are
-the truth. First, how good each space is, where they agree, and which is right where they do not.
-Then, at several thresholds of the confidence and where both agree, for each class: the pixels
-taught, as a share of those that truly are of it, and the share of them that is right. From the root
-of the repository:
+they were trained, before any adjustment; then both with those of the labelled pixels, the weights
+of the loss taken out of the logits. The hidden masks are the truth. First, how good each space is,
+where they agree, and which is right where they do not. Then, at several thresholds of the
+confidence and where both agree, for each class: the pixels taught, as a share of those that truly
+are of it, and the share of them that is right. From the root of the repository:
 
     python benchmarks/labels.py runs/css ../shared/data/camvid --every 6
 """
