@@ -12,7 +12,7 @@ from semiseg.cli import main
 from semiseg.data.synthetic import write_scenes
 from semiseg.deliver import comparison_runs
 from semiseg.deliver.comparison import Record, make_rows
-from semiseg.deliver.comparison_plot import draw
+from semiseg.deliver.comparison_plot import draw, make_figure
 from semiseg.deliver.comparison_text import markdown, statements, text
 from semiseg.errors import ConfigError, Interrupted, RunError
 
@@ -78,9 +78,15 @@ def runs(calls, out):
     return [c["out"].name for c in calls if c["out"].parent == out]
 
 
-def test_the_first_seed_comes_first_and_all_masks_are_for_supervised(trained, masks_only, tmp_path):
+def test_the_first_seed_comes_first_and_all_masks_are_for_supervised(
+    trained, masks_only, tmp_path, capsys
+):
     out = tmp_path / "out"
     semiseg.compare(masks_only, methods="css", labels="2,all", seeds="0,1", out=out, steps=6)
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        "labels all: no image is left unlabelled, so supervised alone is trained, not css" in told
+    )
     assert runs(trained, out) == ["css-2-0", "supervised-all-0", "css-2-1", "supervised-all-1"]
 
 
@@ -390,6 +396,13 @@ def test_the_plot_has_a_line_a_method_and_the_ceiling(tmp_path):
     with Image.open(tmp_path / "plot.png") as picture:
         colors = {color for _, color in picture.convert("RGB").getcolors(1 << 20)}
     assert {(0, 0, 0), (0xE6, 0x9F, 0), (128, 128, 128)} <= colors
+
+
+def test_points_of_one_number_of_masks_stay_together():
+    figure = make_figure([row for row in several() if row.labels == "10"])
+    left, right = figure.axes[0].get_xlim()
+    assert right / left > 2  # on a logarithmic axis, whose points lie 2 % apart
+    assert make_figure([row for row in several() if row.labels == "all"]).axes
 
 
 def test_the_measurement_before_the_runs_says_nothing(tiny_folder, capsys):

@@ -86,7 +86,7 @@ def test_shares_by_hand(six_pixels):
     assert found["per_class"]["a"]["taught"] == pytest.approx(20)
     assert found["per_class"]["a"]["kept"] == pytest.approx(50)
     assert found["per_class"]["c"]["kept"] == 0
-    assert not found["warnings"]
+    assert [told.partition(":")[0] for told in found["warnings"]] == ["classes are not taught"]
 
 
 def test_quality_of_each_source_by_hand(six_pixels):
@@ -189,6 +189,17 @@ def test_a_dead_indicator_is_told(confidence, similarity, words):
     for sentence, part in zip(told, words, strict=True):
         assert part in sentence
         assert "--" in sentence  # the setting
+
+
+def test_classes_that_are_never_taught_are_told(six_pixels):
+    (told,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("classes are not")]
+    assert told.startswith("classes are not taught: c. Of")  # a and b are, c is called once
+    assert "--confidence-threshold 0.9" in told
+    label = torch.arange(8).view(1, 1, 8)
+    final = torch.where(label < 1, label, 255)
+    tally = Tally([f"class{i}" for i in range(8)], Thresholds(taught=0.9))
+    tally.add(Opinions(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
+    assert "class1, class2, class3, class4, class5 and 2 others." in tally.warnings()[0]
 
 
 def test_the_program_s_temperature_is_told():

@@ -155,6 +155,11 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
     run = shutil.copytree(reported.run, tmp_path / "run")
     settings = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**settings, "data": str(tmp_path / "gone")}))
+    before = (run / "report.html").read_bytes()  # which shows images
+    with pytest.raises(RunError, match=r"report.html is kept, .* --data DATA"):
+        semiseg.report(run)
+    assert (run / "report.html").read_bytes() == before
+    (run / "report.html").unlink()
     text = semiseg.report(run).read_text()
     assert f"There is no folder {tmp_path / 'gone'}" in text
     assert "--data DATA" in text

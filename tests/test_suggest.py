@@ -160,6 +160,23 @@ def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
         semiseg.suggest(run_folder, tiny_folder, out=tiny_folder, accelerator="cpu")
 
 
+def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
+    (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
+    data = shutil.copytree(tiny_folder, tmp_path / "moved")
+    with pytest.raises(ConfigError, match="holds not the images"):
+        semiseg.suggest(run_folder, data, out=tmp_path / "out", data=tmp_path, accelerator="cpu")
+    words = [run_folder, data, "--out", tmp_path / "out", "--data", data, "--accelerator", "cpu"]
+    main(["suggest", *map(str, words), "--n", "99"])
+    told = capsys.readouterr()
+    assert "are not there" not in told.err
+    *copies, train = commands(told.out)
+    assert shlex.split(train)[:3] == ["semiseg", "train", str(data)]
+    assert all(str(data / "train") in copy for copy in copies)
+    listed = (tmp_path / "out" / "suggested.txt").read_text().splitlines()
+    assert listed
+    assert not {str(data / "val" / "images" / f"000{i}.png") for i in (0, 1)} & set(listed)
+
+
 def test_classes_of_colors_are_written_without_ids(tmp_path):
     classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), (0x010101,))
     told = _spelled(classes)
@@ -179,6 +196,7 @@ def test_a_run_without_prototypes_and_without_its_data_says_so(
     told = capsys.readouterr().err
     assert "no prototypes" in told
     assert "are not there" in told
+    assert "--data DATA" in told
     assert all(s.disagreement is None for s in found)
 
 

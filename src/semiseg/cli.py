@@ -261,7 +261,8 @@ def _run(command: str, values: dict[str, Any]) -> None:
         sys.exit(2 if result.failed else 0)
     elif command == "suggest":
         print(suggestion_table(result))
-        print(next_steps(Path(values["run"]), Path(values["out"])))
+        moved = values["data"] and Path(values["data"])
+        print(next_steps(Path(values["run"]), Path(values["out"]), moved))
     elif command == "export":
         ties = f", {result.ties} ties fell otherwise" if result.ties else ", no label changed"
         told = f"largest difference {result.difference:.1e} on {result.image}{ties}"

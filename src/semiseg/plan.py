@@ -351,7 +351,7 @@ def _why_sizes(
     repeats = ", which repeat" if facts.labeled < sizes.steps * sizes.batch else ""
     grown = sizes.batch > BATCH and not settings["batch"]
     batch = f"{each}{repeats}" + ("; the device has time for more than 4" if grown else "")
-    steps: _Why = (sizes.steps, "default", "at size 240 about 25 minutes of a core with css")
+    steps: _Why = (sizes.steps, "default", "at size 240 about 10 minutes of a core, 25 with css")
     if pace is not None:
         step = pace.step.at(sizes.batch * sizes.crop**2) * settings["accumulate"]
         whole = duration(_seconds(settings, facts, pace, sizes))

@@ -51,6 +51,9 @@ def make_figure(rows: Sequence[Row]) -> Figure:
         axes.axhspan(min(scores_all), max(scores_all), color="grey", alpha=0.15, linewidth=0)
     counts = sorted({row.images for row in shown})
     axes.set_xscale("log")
+    # So wide that points beside one another are seen to belong together.
+    if counts:
+        axes.set_xlim(counts[0] / 1.5, counts[-1] * 1.5)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())

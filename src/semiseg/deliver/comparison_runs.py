@@ -85,6 +85,11 @@ class Runner:
         for label in labels:
             split = make_split(folder, label, s["split_seed"])
             chosen = list(methods) if split.unlabeled else [BASELINE]
+            if left := [m for m in methods if m not in chosen]:
+                told = (
+                    f"labels {label}: no image is left unlabelled, so {BASELINE} alone is trained"
+                )
+                session.say([f"{told}, not {', '.join(left)}"])
             if label == ALL and BASELINE not in chosen:
                 chosen.append(BASELINE)
             found += [Task(method, label, 0) for method in chosen]

@@ -17,10 +17,15 @@ from semiseg.evaluation.intervals import Interval
 _LISTS = ("labeled", "unlabeled", "val")
 _HEAD = ["labels", "masks", "method", "runs", *SCORES, "steps", "seconds", "s/step"]
 
+_COLUMNS = (
+    "mIoU on val in per cent: last, of the student after the last step; best, at any look, which "
+    "flatters; released, of the model that is kept. seconds are of a whole run."
+)
+
 
 def text(rows: Sequence[Row]) -> str:
     """The scores as a table and the statements below it."""
-    lines = [findings.table(_HEAD, [_cells(row) for row in rows])]
+    lines = [findings.table(_HEAD, [_cells(row) for row in rows]), _COLUMNS]
     said = [sentence for row in rows for sentence in statements(row)]
     return "\n".join([*lines, "", *said] if said else lines)
 

@@ -30,12 +30,17 @@ def data_of(run: Path) -> Path | None:
         return None
 
 
-def samples_of(run: Path) -> tuple[list[Sample], list[Sample]]:
-    """The labelled images and those of `val`; none where the run or its data cannot be read."""
+def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
+    """The labelled images and those of `val`; none where the run or its data cannot be read.
+
+    Args:
+        run: the run folder.
+        data: where the data are; where they were if None.
+    """
     from semiseg.data.folder import find_samples
     from semiseg.data.splits import read_list
 
-    data = data_of(run)
+    data = data or data_of(run)
     if data is None:
         return [], []
     try:

@@ -52,6 +52,7 @@ def suggest(
     *,
     out: Path,
     n: int = 20,
+    data: Path | None = None,
     overwrite: bool = False,
     accelerator: str = "auto",
 ) -> list[Suggestion]:
@@ -68,6 +69,7 @@ def suggest(
             the reasons; `suggested.png`, a picture of them; and a data folder to correct,
             `train/images`, `train/masks` (the model's) and `classes.yaml`.
         n: how many to choose.
+        data: the data folder, if it was moved since the training.
         overwrite: replace the masks of an earlier call, corrected or not.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
@@ -76,7 +78,8 @@ def suggest(
 
     Raises:
         DataError: there are no images that could be suggested.
-        ConfigError: a setting is out of its range, or the model is an exported one.
+        ConfigError: a setting is out of its range, the model is an exported one, or `data` are not
+            those of the run.
         RunError: no model that can be read, or an output folder that cannot be written.
     """
     from rich.console import Console
@@ -89,12 +92,12 @@ def suggest(
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
 
-    run, out = Path(run), Path(out)
+    run, out, given = Path(run), Path(out), data is not None
     if n < 1:
         raise ConfigError(f"--n {n} is too small; at least 1 is needed.")
     if run.suffix.lower() == ".onnx":
         raise ConfigError(f"{run} is an exported model; suggest needs the run folder it is from.")
-    data = data_of(run)
+    data = data_of(run) if data is None else Path(data)
     if data is not None and out.resolve() == data.resolve():
         raise ConfigError(f"--out {out} is the data folder of {run}. Choose another one.")
     if (out / "train" / "masks").is_dir() and not overwrite:
@@ -104,7 +107,12 @@ def suggest(
         )
     model = Model(load_release(run), torch_device(accelerator))
     console = Console(stderr=True)
-    masked, held = samples_of(run)
+    masked, held = samples_of(run, data)
+    if given and not masked:
+        raise ConfigError(
+            f"--data {data} holds not the images that {run} was trained on, which its split/ "
+            "lists. Name the folder that they are in now."
+        )
     labeled = {s.name: s.image for s in masked}
     known = {s.image.resolve() for s in (*masked, *held)}
     named, notes = find_images(Path(images), out)
@@ -115,7 +123,8 @@ def suggest(
         told = settings_of(run).get("data", "a folder that it does not tell")
         notes.append(
             f"the data of {run} ({told}) are not there: which images have masks is not known, so "
-            "these may be chosen too, and distance is to the chosen ones alone"
+            "these may be chosen too, and distance is to the chosen ones alone. If they were "
+            "moved, name their folder: --data DATA"
         )
     if len(fresh) < len(named):
         notes.append(f"{len(named) - len(fresh)} images had masks in {run} and are passed over")
@@ -167,7 +176,7 @@ def choose(
     return chosen
 
 
-def next_steps(run: Path, out: Path) -> str:
+def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
     They get a folder of their own there, so that they never replace anything. Where the data are
@@ -176,6 +185,7 @@ def next_steps(run: Path, out: Path) -> str:
     Args:
         run: the run folder.
         out: where `suggest` wrote.
+        moved: the data folder, if it was moved since the training.
     """
     import shlex
 
@@ -183,7 +193,8 @@ def next_steps(run: Path, out: Path) -> str:
     from semiseg.deliver.report.commands import go_on
     from semiseg.deliver.run_data import data_of, settings_of
 
-    settings, data = settings_of(run), data_of(run)
+    settings = settings_of(run)
+    data = data_of(run) if moved is None else moved.absolute()
     folders = training_folders(data, settings.get("dataset")) if data else None
     drawn = folders and any(next(folder.rglob("*.json"), None) for folder in folders)
     if folders is None or drawn:
@@ -203,7 +214,7 @@ def next_steps(run: Path, out: Path) -> str:
         (
             f"Correct the masks in {masks}. Then add them to your data and go on:",
             *copies,
-            f"  {go_on(settings, run)}",
+            f"  {go_on(settings, run, data)}",
             "What else you set for the first run, such as --steps, is to be set again.",
         )
     )

@@ -81,7 +81,8 @@ def closing(scores: Mapping[str, Any]) -> str:
     if len(found) < 2:
         return told
     worst = min(found, key=found.__getitem__)
-    return f"{told}, least of {worst} ({percent(found[worst])} %)"
+    name = f"class {worst}" if worst.isdigit() else worst
+    return f"{told}, least of {name} ({percent(found[worst])} %)"
 
 
 def print_plan(plan: Plan) -> None:

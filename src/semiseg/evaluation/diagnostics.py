@@ -19,6 +19,8 @@ BINS = 20
 """Cells along each side of the plane of confidence and similarity."""
 
 _RARE = 0.001  # a smaller share is as good as none, one above 1 - 0.001 as good as all
+_KEPT = 0.01  # of what is called a class; where less is taught, the class is as good as not taught
+_NAMED = 5  # classes in a sentence
 
 
 class Thresholds(NamedTuple):
@@ -197,7 +199,7 @@ class Tally:
         }
 
     def warnings(self) -> list[str]:
-        """A sentence for each threshold that decides nothing: always or never passed."""
+        """A sentence for each threshold that decides nothing, or keeps out whole classes."""
         t = self.thresholds
         told: list[str] = []
         if not self.valid:
@@ -209,6 +211,14 @@ class Tally:
             told.append(
                 f"next to nothing is taught about unlabelled images: {taught} of {self.valid} "
                 f"pixels pass --confidence-threshold {t.taught:g} ({highest})"
+            )
+        elif t.taught and (untaught := self._untaught()):
+            names = ", ".join(untaught[:_NAMED])
+            more = len(untaught) - _NAMED
+            told.append(
+                f"classes are not taught: {names}{f' and {more} others' if more > 0 else ''}. Of "
+                "what the teacher calls so, hardly a pixel passes --confidence-threshold "
+                f"{t.taught:g}: unlabelled images do not help them, more masks would"
             )
         passed, asked = (self.agree_taught, self.agree) if two else (taught, self.valid)
         if t.taught and asked and passed > (1 - _RARE) * asked:
@@ -234,6 +244,12 @@ class Tally:
                 f"{t.hard:g} ({said})"
             )
         return told
+
+    def _untaught(self) -> list[str]:
+        """Classes that the teacher does name, and that are hardly taught."""
+        seen = self.called >= _RARE * self.valid
+        low = seen & (self.taught < _KEPT * self.called)
+        return [self.names[c] for c in low.nonzero().flatten().tolist()]
 
 
 def curve_values(found: dict[str, Any]) -> dict[str, float]:

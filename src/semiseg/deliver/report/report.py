@@ -26,7 +26,8 @@ def report(
         The file.
 
     Raises:
-        RunError: there is no finished run, or the file cannot be written.
+        RunError: there is no finished run, the file cannot be written, or it would show no images
+            since the data are gone, and there is a page already.
     """
     # Imported here, so that `semiseg --help` need not wait for torch.
     from jinja2 import UndefinedError
@@ -54,6 +55,11 @@ def report(
             f"A file of {folder} is damaged ({type(error).__name__}: {error}). Restore it, or "
             "train anew."
         ) from error
+    if missing and target.exists():  # the images that it shows could not be drawn again
+        raise RunError(
+            f"{target} is kept, since a new page would show no images. {missing} Or write one "
+            "without them to another --out."
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, page)
