@@ -74,7 +74,8 @@ class Rehearsal(NamedTuple):
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
                 f"time        {self.seconds:.1f} s such a step; about "
-                f"{duration(3600 * self.hours)} in all on such a device ({self.device})",
+                f"{duration(3600 * self.hours)} in all on such a device ({self.device}), start, "
+                "looks and report aside",
             )
         )
 
