@@ -46,7 +46,9 @@ def found():
 
 
 def failures(faults):
-    return {k: v for k, v in faults.items() if v and not v.startswith("skipped")}
+    """All that was said by what went wrong, which pytest would cut short."""
+    wrong = {k: v for k, v in faults.items() if v and not v.startswith("skipped")}
+    return "\n\n".join(f"{name}: {told}" for name, told in wrong.items())
 
 
 @pytest.mark.slow
@@ -57,13 +59,15 @@ def test_a_killed_training_ends_as_if_it_had_been_left_alone(found):
 
 @pytest.mark.slow
 def test_each_fault_ends_in_a_sentence_and_resumes(found):
-    assert not failures(found["others"])
+    wrong = failures(found["others"])
+    assert not wrong, wrong
 
 
 @pytest.mark.slow
 @pytest.mark.distributed
 def test_two_processes_do_so_together(found):
-    assert not failures(found["two processes"])
+    wrong = failures(found["two processes"])
+    assert not wrong, wrong
 
 
 @pytest.mark.slow

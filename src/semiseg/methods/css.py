@@ -46,38 +46,41 @@ class CSS(Prototypical):
         collaboration: how the spaces' labels become one (Sec. 3.3): `mix` keeps those on which
             both agree, `cross` lets each space teach the other, `logit` and `representation` use
             one space alone.
-        indicator: what tells how far a label is trusted (Tab. 7): `own` is the indicator of the
-            space that the label of `L_u` comes from and the similarity in `L_c`; `confidence` or
-            `similarity` is that one in both.
-        confidence_threshold: `delta_u`, pixels with a lower indicator are not taught in `L_u`.
-        valid_threshold: `delta_w`, unlabelled pixels with a lower indicator stay out of `L_c`.
-        hard_threshold: `delta_s`, pixels with a lower indicator are hard: anchors of `L_c`.
-        valid_indicator: what is compared with `delta_w`: the `same` as with `delta_s`, or always
-            the `similarity` or the `confidence`.
-        indicator_temperature: `tau_r` of the similarity indicator (Eq. 5); the larger it is, the
-            more `class_prior` weighs in the label too.
-        temperature: `tau` of the contrastive loss (Eq. 9).
-        anchors: anchors a class.
-        negatives: negatives a class.
-        contrast_weight: `lambda_c`.
-        contrast_schedule: `constant`, or `lambda_c` times `exp(-5 t^2)` (`ramp_down`) or
-            `exp(-5 (1-t)^2)` (`ramp_up`) at the share `t` of the steps.
-        unsupervised_mean: what `L_u` is a mean over: `all` pixels that show image, those that are
-            `kept`, or as the authors' `program` does, see `share_weighted_loss`.
+        indicator: what tells how far a label is trusted (Tab. 7): `own` is, for what is taught, the
+            indicator of the space that the label comes from, and the similarity in the contrastive
+            loss; `confidence` or `similarity` is that one in both.
+        confidence_threshold: unlabelled pixels that are trusted less are not taught (`delta_u`).
+        valid_threshold: unlabelled pixels that are trusted less stay out of the contrastive loss
+            (`delta_w`).
+        hard_threshold: pixels that are trusted less are hard, and what the contrastive loss pulls
+            to their prototypes (`delta_s`).
+        valid_indicator: what `valid_threshold` is compared with: the `same` as `hard_threshold`, or
+            always the `similarity` or the `confidence`.
+        indicator_temperature: the lower, the surer representation space seems (`tau_r`, Eq. 5); the
+            higher, the more `class_prior` weighs in its labels.
+        temperature: of the contrastive loss (`tau`, Eq. 9).
+        anchors: how many hard pixels of a class the contrastive loss draws.
+        negatives: how many pixels of other classes each of them is pushed from.
+        contrast_weight: of the contrastive loss (`lambda_c`).
+        contrast_schedule: that weight is `constant`, falls (`ramp_down`, times `exp(-5 t^2)` at the
+            share `t` of the steps) or rises (`ramp_up`, `exp(-5 (1-t)^2)`).
+        unsupervised_mean: what the loss on unlabelled images is a mean over: `all` pixels that show
+            image, those that are `kept`, or as the authors' `program` does, see
+            `share_weighted_loss`.
         prototypes_from: whose representations the prototypes are means of: the `teacher`'s of the
             weak view, or the `student`'s of the mixed strong view.
-        prototype_momentum: `a` of Eq. 3.
+        prototype_momentum: how much of a prototype a batch leaves as it was (`a`, Eq. 3).
         unseen_prototypes: of classes without a prototype representation space has no opinion
             (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
         class_prior: how frequent representation space takes classes to be: as they count in the
             `loss` on labelled images, their pixels times their weights, as logit space does (see
             `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
             all the same (`uniform`), as in the paper.
-        class_balance: `labels` weighs taught pixels so that each class has about the share in `L_u`
-            that it has in the loss on labelled images, see `losses.pseudo.balanced_weights` (here
+        class_balance: `labels` weighs taught pixels so that each class counts about as much as it
+            does in the loss on labelled images, see `losses.pseudo.balanced_weights` (here
             too `ohem`, `dice` and `rare_crops` are not counted); `none` uses that loss's class
             weights alone. Ignored with the `program`'s mean, which weighs no class.
-        representation_dim: channels `D` of the representation head.
+        representation_dim: channels of the representation head (`D`).
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
         supervised_warmup: share of the steps on labelled images alone, at the start.
         cross_after: for `cross`, the share of the steps before which the logit label is used.
