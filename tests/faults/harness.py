@@ -7,6 +7,7 @@ but computed nothing.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import io
 import json
@@ -42,6 +43,7 @@ VARIANTS = {
     "workers and accumulation": ["--workers", "1", "--accumulate", "2"],
 }
 _FILES = ("confusion.csv", "metrics.csv", "model.json", "model.safetensors")
+_PATIENCE = 120  # seconds that a process may take
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -71,6 +73,7 @@ def live(
             os.setsid()
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
+            faulthandler.dump_traceback_later(_PATIENCE - 10)  # where it hangs
             prepare()
             main(words)
 
@@ -78,7 +81,7 @@ def live(
         process = _FORK.Process(target=child)
         process.start()
         meanwhile(process.pid)
-        process.join(120)
+        process.join(_PATIENCE)
         if process.is_alive():
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
