@@ -40,7 +40,7 @@ def _one_thread_side_by_side() -> Iterator[None]:
 def _no_reports() -> Iterator[None]:
     """A training in the tests draws no report, which takes a second; their own tests draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semiseg.deliver.training.write_report", lambda folder: None)
+        patch.setattr("semiseg.deliver.training.write_report", lambda *folders: None)
         yield
 
 

@@ -55,7 +55,7 @@ def test_a_training_ends_with_its_worst_class_and_its_page(
     capsys, tmp_path, tiny_folder, monkeypatch
 ):
     write = "semiseg.deliver.training.write_report"
-    monkeypatch.setattr(write, lambda folder: (folder / "report.html").touch())
+    monkeypatch.setattr(write, lambda folder, data: (folder / "report.html").touch())
     out = tmp_path / "run"
     run("train", tiny_folder, "--method", "supervised", "--out", out, *TINY)
     scores = json.loads((out / "scores.json").read_text())
@@ -387,8 +387,9 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
         (["compare", "data", "--seed", "1"], "Did you mean --seeds?"),
         (["plan", "data", "--resume"], "no setting --resume. See: semiseg plan"),
         ([], "Known: check, compare, demo"),
-        (["train"], "required: data"),
-        (["predict", "run", "images"], "required: out"),
+        (["train", "--data", "x"], "DATA is told by its place, without --: semiseg train DATA"),
+        (["train"], "What is missing is DATA. See: semiseg train --help"),
+        (["predict", "run", "images"], "What is missing is --out. See: semiseg predict --help"),
         (["evaluate", "run", "data", "--split", "exam"], "'test'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import yaml
@@ -9,6 +10,8 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
+from semiseg.data.folder import open_folder
+from semiseg.data.splits import list_hash, make_split
 from semiseg.data.synthetic import write_scenes
 from semiseg.deliver import comparison_runs
 from semiseg.deliver.comparison import Record, make_rows
@@ -55,6 +58,8 @@ def trained(monkeypatch):
             raise RunError("the sun was in the way.")
         gain, step = (3.0, 2.5) if s["method"] == "css" else (0.0, 1.0)
         made = record(s["method"], s["labels"], s["seed"], 40 + s["seed"] + gain, 2, step)
+        lists = make_split(open_folder(data), s["labels"], s.get("split_seed", 0)).lists()
+        made.scores["split"] |= {name: list_hash(samples) for name, samples in lists.items()}
         out.mkdir(parents=True, exist_ok=True)
         config = {k: s[k] for k in ("method", "labels", "seed", "steps")}
         (out / "config.yaml").write_text(yaml.safe_dump(config))
@@ -136,6 +141,17 @@ def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
     ]
     trained.clear()
     semiseg.compare(tiny_folder, labels="2", seeds="1,0", out=out)
+    assert trained == []
+
+
+def test_runs_on_images_that_were_changed_are_refused(trained, tiny_folder, tmp_path):
+    data, out = shutil.copytree(tiny_folder, tmp_path / "data"), tmp_path / "out"
+    semiseg.compare(data, methods="supervised", labels="all", out=out, steps=6)
+    next(iter((data / "unlabeled").iterdir())).unlink()
+    trained.clear()
+    told = "supervised with labels all, seed 0, whose unlabeled images are no longer"
+    with pytest.raises(ConfigError, match=told):
+        semiseg.compare(data, methods="supervised", labels="all", seeds="0,1", out=out, steps=6)
     assert trained == []
 
 

@@ -180,14 +180,16 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path, split
 
 
 def test_a_missing_folder_is_named_with_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere.*train/images"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere\.$"):
         open_folder(tmp_path / "nowhere")
 
 
 def test_no_training_images_are_refused_with_the_layout(tmp_path: Path) -> None:
-    photograph(tmp_path / "a.jpg")
     mask(tmp_path / "train" / "masks" / "a.png")
     with pytest.raises(DataError, match=r"train.images holds no images.*Expected DATA/train"):
+        open_folder(tmp_path)
+    photograph(tmp_path / "a.JPG")
+    with pytest.raises(DataError, match=r"holds the images itself \(a.JPG, train/\). Move them"):
         open_folder(tmp_path)
 
 

@@ -30,6 +30,8 @@ FACTS = Facts(
     likeness=None,
     device="cpu",
     world=1,
+    extent=None,
+    val=101,
 )
 # A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.
 PACE = Pace(Line(0.1, 0.9 / (4 * 224**2)), Line(0, 0.05 / 240**2), math.inf, 10.0)
@@ -258,6 +260,8 @@ def test_a_line_through_noise_has_no_negative_part():
 def test_few_and_strange_unlabelled_images_are_told():
     assert planned().warnings == ()
     assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
+    (told,) = planned(facts=FACTS._replace(val=2)).warnings
+    assert told.startswith("warning: val has 2 images: a score on so few is chance")
     (told,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
     assert "fewer unlabelled images (7) than labelled ones (23)" in told
     (told,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings

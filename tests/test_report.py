@@ -233,13 +233,19 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "looks": 1}
     settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
     monkeypatch.setattr("semiseg.deliver.training.write_report", write_report)
-    run = semiseg.train(tiny_folder, out=tmp_path / "run", **settings)
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    run = semiseg.train(data, out=tmp_path / "run", **settings)
     text = (run.folder / "report.html").read_text()
     assert "With 4 masks supervised reaches" in text
     assert "<option selected>prediction" in text
     assert "<option>confidence" in text
 
-    def fail(folder):
+    moved = data.rename(tmp_path / "moved")
+    (run.folder / "report.html").unlink()
+    semiseg.train(moved, out=run.folder, resume=True, **settings)  # it is finished
+    assert "<option selected>prediction" in (run.folder / "report.html").read_text()
+
+    def fail(folder, data):
         raise ValueError("no ink")
 
     monkeypatch.setattr("semiseg.deliver.report.report.report", fail)

@@ -160,6 +160,15 @@ def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
         semiseg.suggest(run_folder, tiny_folder, out=tiny_folder, accelerator="cpu")
 
 
+def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder, tmp_path, capsys):
+    (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
+    data = shutil.copytree(tiny_folder, tmp_path / "moved")
+    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu")
+    known = {data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)}
+    assert not known & {one.image for one in found}
+    assert "are not there" not in capsys.readouterr().err
+
+
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")

@@ -181,14 +181,28 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
         r"unrecognized arguments: --([\w.]+)|option '([\w.]+)'", told, re.IGNORECASE
     )
     if strange:
-        name = strange[1] or strange[2]
+        name = (strange[1] or strange[2]).replace("-", "_")
+        if name in _places(command):
+            usage = " ".join((command, *map(str.upper, _places(command))))
+            raise ConfigError(f"{name.upper()} is told by its place, without --: semiseg {usage}")
         close = difflib.get_close_matches(name, _known(command, words), n=1)
         hint = f"Did you mean --{_dashed(close[0])}? " if close else ""
         raise ConfigError(f"There is no setting --{_dashed(name)}. {hint}{ending}")
+    if missing := re.search(r"arguments are required: (.*?)\.?$", told):
+        places = _places(command)
+        names = [n.upper() if n in places else f"--{_dashed(n)}" for n in missing[1].split(", ")]
+        raise ConfigError(f"What is missing is {' and '.join(names)}. {ending}")
     value = re.search(r'Parser key "([\w.]+)": (.*)', told)
     if value:
         raise ConfigError(f"--{_dashed(value[1])}: {value[2]}. {ending}")
     raise ConfigError(f"{told}. {ending}")
+
+
+def _places(command: str) -> list[str]:
+    """What a command is told by its place, without a flag."""
+    every = _parameters(command).values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in every if p.kind in kinds and p.default is inspect.Parameter.empty]
 
 
 def _known(command: str, words: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ _BATCHES = (16, 8)  # on a GPU, where neither size nor steps are short
 _FEWEST_STEPS, _MOST_STEPS = 100, 20_000
 _RESERVE = 0.05  # of a budget: starting, checkpoints, a machine busier than when measured
 _FOR_LOOKS = 0.2  # of a budget, at most
+_FEW_SCORED = 6  # images of `val`
 _UNLIKE, _UNLIKE_RATIO = 0.9, 2.0  # see `Likeness`; among images of one kind: up to 0.8, about 1
 _UNITS = {  # as people write them, and their seconds
     "d(?:ays?)?": 86_400,
@@ -77,6 +78,9 @@ class Facts(NamedTuple):
         likeness: of the unlabelled images to the labelled ones; None where it is not known.
         device: `cpu`, `cuda` or `mps`.
         world: devices that train together.
+        extent: the values that grey images of more than 8 bits span; None where there are none,
+            where they span their type, and where the user says it.
+        val: images of `val`.
     """
 
     side: float
@@ -87,6 +91,8 @@ class Facts(NamedTuple):
     likeness: Likeness | None
     device: str
     world: int
+    extent: tuple[float, float] | None
+    val: int
 
 
 class Line(NamedTuple):
@@ -229,6 +235,7 @@ def make_plan(
     sizes = _afforded(settings, facts, pace) if pace else _without_budget(settings, facts)
     told: dict[str, _Why] = {
         **({"budget": (settings["budget"], "user", "as given")} if pace else {}),
+        **_why_range(facts),
         **_why_sizes(settings, sizes, facts, pace),
         **_why_rates(settings, sizes, facts),
         **_why_method(own, sizes.steps),
@@ -331,6 +338,14 @@ def _seconds(settings: Settings, facts: Facts, pace: Pace, sizes: _Sizes) -> flo
     return pace.spent + sizes.steps * step + (sizes.looks + 1) * look
 
 
+def _why_range(facts: Facts) -> dict[str, _Why]:
+    """Black and white of images of more than 8 bits."""
+    if facts.extent is None:
+        return {}
+    why = "what the grey images of more than 8 bits span, which becomes black and white"
+    return {"range": (facts.extent, "data", why)}
+
+
 def _why_sizes(
     settings: Settings, sizes: _Sizes, facts: Facts, pace: Pace | None
 ) -> dict[str, _Why]:
@@ -419,8 +434,14 @@ def _usual(name: str, settings: Settings) -> _Why:
 
 
 def _warnings(facts: Facts) -> list[str]:
-    """What the unlabelled images will hardly help with."""
+    """What the unlabelled images will hardly help with, and scores that say little."""
     found = []
+    if facts.val < _FEW_SCORED:
+        images = "1 image" if facts.val == 1 else f"{facts.val} images"
+        found.append(
+            f"warning: val has {images}: a score on so few is chance, and so is what is chosen by "
+            "it. Label more, or give a val/ of their own"
+        )
     if 0 < facts.unlabeled < facts.labeled:
         found.append(
             f"warning: there are fewer unlabelled images ({facts.unlabeled}) than labelled ones "

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from semiseg.data.check_rules import RULES
+from semiseg.data.depth import infer_range
 from semiseg.data.findings import (
     SEVERITIES,
     ClassCount,
+    Finding,
     Histogram,
     Report,
     Size,
@@ -45,6 +47,8 @@ def examine(
     """
     found = survey(root, classes_file, value_range, progress, dataset)
     findings = [*found.listing, *(finding for rule in RULES for finding in rule(found))]
+    if value_range is None and (extent := extent_of(found)):
+        findings.append(_told(*extent))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     classes = found.classes
     report = Report(
@@ -57,6 +61,17 @@ def examine(
         findings=tuple(findings),
     )
     return report, found
+
+
+def extent_of(s: Survey) -> tuple[float, float] | None:
+    """What a training would take for black and white in images of more than 8 bits."""
+    return infer_range([x.image for split in ("train", "unlabeled") for x in s.samples[split]])
+
+
+def _told(low: float, high: float) -> Finding:
+    what = f"The grey images of more than 8 bits hold values of {low:g} to {high:g}"
+    remedy = f"Training takes these for black and white; --range {low:g},{high:g} says otherwise."
+    return Finding("note", "value-range", what, remedy=remedy)
 
 
 def _counts(s: Survey) -> dict[str, SplitCount]:

@@ -21,6 +21,16 @@ _HATCH = 8  # period of the stripes over ignored pixels
 _ALIKE = 48  # a smaller sum of differences in R, G and B is hard to see
 
 
+def font() -> Font:
+    """The font of pictures: matplotlib's, since Pillow's own lacks letters with accents."""
+    from pathlib import Path
+
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", TEXT)
+
+
 def stripes(size: tuple[int, int]) -> Image.Image:
     """Slanting stripes, grey on white: what is ignored."""
     import numpy as np
@@ -33,9 +43,9 @@ def stripes(size: tuple[int, int]) -> Image.Image:
 
 def legend(found: set[int], classes: Classes, colors: Sequence[Color], width: int) -> Image.Image:
     """Swatches and names of these class indices, in as many lines as they need."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(TEXT)
+    letters = font()
     swatch = (TEXT, TEXT)
     entries = [
         (Image.new("RGB", swatch, colors[i]), classes.names[i])
@@ -46,7 +56,7 @@ def legend(found: set[int], classes: Classes, colors: Sequence[Color], width: in
     places = []
     x, y = GAP, 0
     for _, name in entries:
-        wide = round(font.getlength(name)) + 2 * LINE + GAP
+        wide = round(letters.getlength(name)) + 2 * LINE + GAP
         if x > GAP and x + wide > width:
             x, y = GAP, y + LINE
         places.append((x, y))
@@ -56,7 +66,7 @@ def legend(found: set[int], classes: Classes, colors: Sequence[Color], width: in
     for (square, name), (x, y) in zip(entries, places, strict=True):
         drawn.paste(square, (x, y + 2))
         draw.rectangle((x, y + 2, x + TEXT - 1, y + TEXT + 1), outline=INK)
-        draw.text((x + TEXT + 6, y), name, INK, font)
+        draw.text((x + TEXT + 6, y), name, INK, letters)
     return drawn
 
 
@@ -71,9 +81,9 @@ def tellable(colors: Sequence[Color]) -> Sequence[Color]:
     return [default_color(i) for i in range(len(colors))] if alike else colors
 
 
-def shorten(name: str, font: Font, width: int) -> str:
+def shorten(name: str, letters: Font, width: int) -> str:
     """The end of a long name."""
     short = name
-    while len(short) > 1 and font.getlength(short) > width:
+    while len(short) > 1 and letters.getlength(short) > width:
         short = f"...{short.removeprefix('...')[1:]}"
     return short

@@ -119,6 +119,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """The image file, open, its pixels not yet read."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")  # to open a pipe is to wait for its writer
+    if not path.stat().st_size:
+        raise OSError("it is empty, 0 bytes")
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
     with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as file:
         yield file

@@ -59,6 +59,7 @@ def check(
 
 def _write_picture(survey: Survey, picture: Path, value_range: ValueRange) -> list[Finding]:
     """Write the picture of labelled samples, or a note that there are none."""
+    from semiseg.data.check import extent_of
     from semiseg.data.findings import Finding
     from semiseg.deliver.samples import choose_samples, draw_samples
 
@@ -67,7 +68,7 @@ def _write_picture(survey: Survey, picture: Path, value_range: ValueRange) -> li
         what = f"{picture} was not written: there is no labelled image with a mask that fits"
         return [Finding("note", "no-picture", what)]
     try:
-        draw_samples(samples, survey.classes, value_range).save(picture)
+        draw_samples(samples, survey.classes, value_range or extent_of(survey)).save(picture)
     except (OSError, ValueError) as error:  # ValueError: no format of this suffix
         raise RunError(
             f"{picture} cannot be written ({error}). Name a .png or .jpg file in a folder that "

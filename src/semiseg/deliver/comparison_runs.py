@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from semiseg.data.splits import make_split
+from semiseg.data.splits import Split, list_hash, make_split
 from semiseg.deliver import comparison_text
 from semiseg.deliver.comparison import ALL, BASELINE, Comparison, Record, make_rows, read_records
 from semiseg.deliver.comparison_plot import draw
@@ -84,6 +84,7 @@ class Runner:
         found = []
         for label in labels:
             split = make_split(folder, label, s["split_seed"])
+            self._check_images(label, split)
             chosen = list(methods) if split.unlabeled else [BASELINE]
             if left := [m for m in methods if m not in chosen]:
                 told = (
@@ -99,6 +100,19 @@ class Runner:
         order = [task._replace(seed=int(seed)) for seed in seeds for task in found]
         self._check_names(order)
         return order
+
+    def _check_images(self, label: str, split: Split) -> None:
+        """Runs on other images, from before these were changed, are no part of the comparison."""
+        now = {name: list_hash(samples) for name, samples in split.lists().items()}
+        for record in self._records():
+            before = record.scores["split"]
+            changed = [name for name in now if before.get(name) != now[name]]
+            if record.labels == label and changed:
+                raise ConfigError(
+                    f"{self.out} holds {record.method} with labels {label}, seed {record.seed}, "
+                    f"whose {' and '.join(changed)} images are no longer those of {self.data}: "
+                    "images or masks were added or removed. Choose another --out."
+                )
 
     def _check_names(self, tasks: Sequence[Task]) -> None:
         """Two choices of labels must not share a folder."""

@@ -58,15 +58,15 @@ def draw_samples(
         value_range: the values that are black and white in the images, see `read_image`.
     """
     import numpy as np
-    from PIL import Image, ImageDraw, ImageFont, ImageOps
+    from PIL import Image, ImageDraw, ImageOps
 
-    from semiseg.data.drawing import GAP, INK, LINE, PAPER, TEXT, legend, shorten, tellable
+    from semiseg.data.drawing import GAP, INK, LINE, PAPER, font, legend, shorten, tellable
 
     pairs = [_read(sample, classes, value_range) for sample in samples]
     shape = min(1.5, max(0.4, median(image.height / image.width for image, _ in pairs)))
     box = (_TILE, round(_TILE * shape))
     colors = tellable(classes.colors)
-    font = ImageFont.load_default(TEXT)
+    letters = font()
     columns = min(_COLUMNS, len(samples))
     step = (2 * box[0] + 2 + GAP, box[1] + LINE + GAP)
     width = columns * step[0] + GAP
@@ -81,7 +81,7 @@ def draw_samples(
         for k, part in enumerate((small, _overlay(small, mask, colors))):
             left, top = (box[0] - small.width) // 2, (box[1] - small.height) // 2
             picture.paste(part, (x + k * (box[0] + 2) + left, y + top))
-        draw.text((x, y + box[1] + 2), shorten(sample.name, font, step[0] - GAP), INK, font)
+        draw.text((x, y + box[1] + 2), shorten(sample.name, letters, step[0] - GAP), INK, letters)
     return picture
 
 
@@ -100,7 +100,10 @@ def _read(
 
 
 def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color]) -> Image.Image:
-    """The image in grey under the classes' colours; stripes where pixels are ignored."""
+    """The image in grey under the classes' colours; stripes where pixels are ignored.
+
+    Black, as many tools draw the background, is left out, since it would do nothing but darken.
+    """
     import numpy as np
     from PIL import Image
 
@@ -112,9 +115,12 @@ def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color
     grey = image.convert("L").convert("RGB")  # so that a colour is that of the legend
     smaller = image.width < mask.shape[1]
     way = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
-    colored = Image.blend(grey, Image.fromarray(table[mask]).resize(image.size, way), _OPACITY)
+    colored = Image.fromarray(table[mask]).resize(image.size, way)
+    shown = Image.fromarray((table.max(axis=1)[mask] > 0).astype(np.uint8) * 255)
+    cover = (np.asarray(shown.resize(image.size, way)) * (_OPACITY / 255))[..., np.newaxis]
     ignored = Image.fromarray((mask == IGNORE_INDEX).astype(np.uint8) * 255)
     where = np.asarray(ignored.resize(image.size, way)) > 127
-    values = np.array(colored)
+    mixed = np.asarray(grey) * (1 - cover) + np.asarray(colored) * _OPACITY
+    values = mixed.round().astype(np.uint8)
     values[where] = np.asarray(Image.blend(grey, stripes(image.size), _OPACITY))[where]
     return Image.fromarray(values)

@@ -108,6 +108,8 @@ def suggest(
     model = Model(load_release(run), torch_device(accelerator))
     console = Console(stderr=True)
     masked, held = samples_of(run, data)
+    if not masked and data is None and Path(images).is_dir():  # the data themselves, moved
+        masked, held = samples_of(run, Path(images))
     if given and not masked:
         raise ConfigError(
             f"--data {data} holds not the images that {run} was trained on, which its split/ "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec
 
 from semiseg.deliver.report.report import write_report
@@ -19,7 +20,8 @@ def _reported(function: Callable[P, Run]) -> Callable[P, Run]:
     @wraps(function)
     def train(*args: P.args, **kwargs: P.kwargs) -> Run:
         run = function(*args, **kwargs)
-        write_report(run.folder)
+        # Where the data are now: a finished run may have been trained elsewhere.
+        write_report(run.folder, Path(str(args[0] if args else kwargs["data"])))
         return run
 
     return train

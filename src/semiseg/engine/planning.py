@@ -10,6 +10,7 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from semiseg.data.depth import infer_range
 from semiseg.data.findings import number
 from semiseg.data.folder import DataFolder
 from semiseg.data.images import image_size
@@ -82,6 +83,10 @@ def _facts(
     uses = method_class(s.method).uses_unlabeled
     unlabeled = split.unlabeled if uses else ()
     key = Key.of(s.seed, "plan")
+    extent = s.range
+    if extent is None and not resume:
+        # All training images, so that it is the same with few and with all masks.
+        extent = infer_range([sample.image for sample in folder.train])
     watched = choose_sample(split, key) if s.diagnostics and unlabeled else ()
     return Facts(
         # Hidden masks count, too: with few and with all masks a comparison trains at one size.
@@ -91,7 +96,9 @@ def _facts(
         scenes=len(split.val) + len(watched),
         pixels=dict(zip(names, counts, strict=True)),
         # A run that goes on was warned when it began.
-        likeness=None if resume else likeness(split.labeled, unlabeled, key, s.range),
+        likeness=None if resume else likeness(split.labeled, unlabeled, key, extent),
         device=place.kind,
         world=place.world,
+        extent=None if s.range is not None else extent,
+        val=len(split.val),
     )

@@ -342,13 +342,13 @@ def finish(
 
 def what_was_adjusted(scores: Mapping[str, Any]) -> list[str]:
     """What was taken out of the logits and what it gave, as a sentence; nothing if nothing was."""
-    found = scores["adjustment"]
-    if not found["strength"]:
+    found, reached = scores["adjustment"], scores["miou"]["released"]
+    if not found["strength"] or f"{reached:.1f}" == f"{found['without']:.1f}":
         return []
     return [
         f"the released model is the {scores['which']} with {in_words(found['strength'])} taken out "
         "of its logits, since they give rare classes too many pixels: mIoU "
-        f"{scores['miou']['released']:.1f} on val, by which the share was chosen, instead of "
+        f"{reached:.1f} on val, by which the share was chosen, instead of "
         f"{found['without']:.1f}"
     ]
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from semiseg.data.drawing import GAP, INK, LINE, PAPER, TEXT, legend, shorten, stripes, tellable
+from semiseg.data.drawing import GAP, INK, LINE, PAPER, font, legend, shorten, stripes, tellable
 from semiseg.data.masks import Classes
 from semiseg.types import IGNORE_INDEX
 
@@ -64,13 +64,13 @@ def draw_sample(seen: Seen, classes: Classes) -> Image.Image:
     key = legend(found, classes, [(int(r), int(g), int(b)) for r, g, b in colors], width)
     picture = Image.new("RGB", (width, below + key.height), PAPER)
     picture.paste(key, (0, below))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(TEXT)
-    draw.text((GAP, 2), shorten(seen.name, font, width - 2 * GAP), INK, font)
+    draw, letters = ImageDraw.Draw(picture), font()
+    draw.text((GAP, 2), shorten(seen.name, letters, width - 2 * GAP), INK, letters)
     for x, column in enumerate(columns):
         shown = [(words, tile) for words, tile in column if tile is not None]
         for y, (words, tile) in enumerate(shown):
             place = (GAP + x * step[0], LINE + y * step[1])
-            draw.text((place[0], place[1] + 2), words, INK, font)
+            draw.text((place[0], place[1] + 2), words, INK, letters)
             smooth = Image.Resampling.BOX if tile.width > TILE else Image.Resampling.NEAREST
             tile = tile.resize((TILE, height), smooth)
             picture.paste(tile, (place[0], place[1] + LINE))

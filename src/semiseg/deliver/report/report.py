@@ -70,12 +70,17 @@ def report(
     return target
 
 
-def write_report(folder: Path) -> None:
-    """Write the report of what has just ended. A failure is told and costs nothing else."""
+def write_report(folder: Path, data: Path | None = None) -> None:
+    """Write the report of what has just ended. A failure is told and costs nothing else.
+
+    Args:
+        folder: of a run or a comparison.
+        data: where a run's data are; where they were if None.
+    """
     from semiseg.engine.session import say
 
     try:
-        report(folder)
+        report(folder, data=data)
     except Exception as error:  # hours of training are not lost for a picture
         told = " ".join(str(error).split()) or repr(error)
         say([f"the report of {folder} could not be drawn, all else is there: {told}"])

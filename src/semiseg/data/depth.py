@@ -1,0 +1,50 @@
+"""Grey images of more than 8 bits, such as those of scanners: which values are black and white."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.data.images import UNREADABLE, open_image
+from semiseg.data.loading import ahead
+from semiseg.draws import Key
+
+_MOST = 64  # images that are looked at
+_PIXELS = 10_000  # of each, about
+_TAIL = 0.01  # per cent of the pixels that may be darker, or brighter: dead and hot ones
+_WIDE = 32_768  # values; what spans more is seen well enough by the range of its type
+
+
+def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
+    """The values that are black and white in grey images of 16 bits, as `read_image` takes them.
+
+    A scanner of 12 bits fills a sixteenth of the type, which as it is would be read nearly black.
+    Up to 64 images are looked at, always the same ones.
+
+    Args:
+        images: the files; those that cannot be read are passed over.
+
+    Returns:
+        Black and white; None where there are no such images, or they span half of their type.
+    """
+    order = Key.of(0, "depth").numpy().permutation(len(images))[:_MOST]
+    found = [v for v in ahead(_values, [images[i] for i in sorted(order)]) if v is not None]
+    if not found:
+        return None
+    low, high = np.percentile(np.concatenate(found), (_TAIL, 100 - _TAIL), method="nearest")
+    return (int(low), int(high)) if 0 < high - low < _WIDE else None
+
+
+def _values(path: Path) -> NDArray[np.int64] | None:
+    """Some pixels of a grey image of 16 bits, evenly spread; None for any other file."""
+    try:
+        with open_image(path) as file:
+            if not file.mode.startswith("I"):
+                return None
+            values = np.asarray(file).reshape(-1)
+    except UNREADABLE:
+        return None  # told where it matters
+    return values[:: max(1, len(values) // _PIXELS)].astype(np.int64)

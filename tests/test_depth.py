@@ -1,0 +1,81 @@
+"""Black and white of grey images of more than 8 bits."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import semiseg
+from semiseg.data.depth import infer_range
+from semiseg.data.synthetic import write_scenes
+
+
+def images(folder, *arrays):
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(len(arrays))]
+    for path, array in zip(paths, arrays, strict=True):
+        Image.fromarray(array).save(path)
+    return paths
+
+
+def scan(low, high, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(low, high, (60, 80), endpoint=True).astype(np.uint16)
+
+
+def test_what_a_scanner_of_12_bits_fills_is_black_and_white(tmp_path):
+    found = infer_range(images(tmp_path, scan(200, 3000), scan(100, 4000)))
+    assert found == pytest.approx((100, 4000), abs=5)
+
+
+def test_dead_and_hot_pixels_do_not_count(tmp_path):
+    arrays = [scan(1000, 2000, seed) for seed in range(20)]
+    arrays[3][5, 5], arrays[4][6, 6] = 65535, 0
+    assert infer_range(images(tmp_path, *arrays)) == pytest.approx((1000, 2000), abs=2)
+
+
+def test_images_that_span_their_type_or_have_8_bits_are_left_alone(tmp_path):
+    assert infer_range(images(tmp_path / "wide", scan(0, 60_000))) is None
+    assert infer_range(images(tmp_path / "flat", scan(7, 7))) is None
+    eight = np.zeros((9, 9), np.uint8)
+    paths = images(tmp_path / "eight", eight, np.stack([eight] * 3, axis=-1))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    assert infer_range([*paths, tmp_path / "broken.png"]) is None
+    assert infer_range([]) is None
+
+
+@pytest.fixture
+def scanned(tmp_path):
+    """A data folder of grey images of 12 bits in 16."""
+    data = write_scenes(tmp_path / "data", labeled=4, unlabeled=2, val=6, size=(48, 64))
+    for path in [*data.rglob("images/*"), *data.glob("unlabeled/*")]:
+        with Image.open(path) as image:
+            grey = np.asarray(image.convert("L")).astype(np.uint16)
+        path.unlink()
+        Image.fromarray(grey * 12 + 100).save(path.with_suffix(".png"))
+    return data
+
+
+def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
+    plan = semiseg.plan(scanned, accelerator="cpu")
+    (told,) = [entry for entry in plan.entries if entry.setting == "range"]
+    low, high = told.value
+    assert 100 <= low < high <= 100 + 12 * 255
+    small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
+    small |= {"steps": 1, "looks": 1, "workers": 0, "accelerator": "cpu", "method": "supervised"}
+    run = semiseg.train(scanned, out=tmp_path / "run", labels="2", **small)
+    assert f"range ({low}, {high})" in " ".join(capsys.readouterr().err.split())
+    assert yaml.safe_load((run.folder / "config.yaml").read_text())["range"] == [low, high]
+    assert semiseg.load(run.folder).value_range == (low, high)
+    given = semiseg.train(scanned, out=tmp_path / "given", range=(0, 9000), **small)
+    assert semiseg.load(given.folder).value_range == (0, 9000)
+
+
+def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):
+    picture = tmp_path / "samples.png"
+    (told,) = [f for f in semiseg.check(scanned, picture=picture).findings if "8 bits" in f.what]
+    assert told.kind == "value-range"
+    with Image.open(picture) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 30  # by the range of the type all is black
+    named = semiseg.check(scanned, range=(0, 4095))
+    assert not [f for f in named.findings if f.kind == "value-range"]
