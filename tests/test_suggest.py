@@ -1,6 +1,7 @@
 """What to label next: the choice by hand, and what is written."""
 
 import csv
+import json
 import shlex
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ from semiseg.data.check import examine
 from semiseg.data.classes import read_classes
 from semiseg.data.folder import open_folder
 from semiseg.data.masks import Classes, read_mask, scan_mask
+from semiseg.data.outlines import outlines, write_outlines
+from semiseg.data.synthetic import write_scenes
 from semiseg.deliver.suggest import Suggestion, choose, next_steps
-from semiseg.deliver.suggested import _spelled, drawable
+from semiseg.deliver.suggested import _spelled
 from semiseg.errors import ConfigError, DataError, RunError
 
 
@@ -220,8 +223,34 @@ def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_
         semiseg.suggest(tmp_path / "m.onnx", tmp_path / "in", out=tmp_path / "out")
 
 
-def test_labels_of_labelme_become_ids():
-    classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "labels", (77, 88), (5,))
-    written = drawable(classes)
-    assert (written.encoding, written.codes, written.ignored) == ("ids", (0, 1), (255,))
-    assert drawable(written) is written
+def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path):
+    data, photos = tmp_path / "data", tmp_path / "photos"
+    scenes = write_scenes(tmp_path / "scenes", labeled=4, unlabeled=3, val=0, size=(96, 128))
+    shutil.move(scenes / "unlabeled", photos)
+    (data / "images").mkdir(parents=True)
+    labels = ["_background_", "forêt/é", "Ab"]
+    for image in sorted((scenes / "train" / "images").iterdir()):
+        mask = np.array(Image.open(scenes / "train" / "masks" / f"{image.stem}.png")) % 3
+        shutil.copy(image, data / "images")
+        beside = data / "images" / f"{image.stem}.json"
+        write_outlines(beside, outlines(mask, 0), labels, image, mask.shape[::-1])
+    small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
+    small |= {"steps": 1, "looks": 1, "workers": 0, "accelerator": "cpu", "method": "supervised"}
+    run = semiseg.train(data, out=tmp_path / "run", **small).folder
+    out = tmp_path / "next"
+    chosen = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
+    assert not (out / "train" / "masks").exists()
+    for one in chosen:
+        beside = out / "train" / "images" / f"{one.name}.json"
+        assert json.loads(beside.read_text())["imagePath"] == one.image.name
+        drawn = np.array(read_mask(beside, semiseg.load(run).classes))
+        assert (drawn != semiseg.load(run).predict(one.image).mask).mean() < 0.2  # but for specks
+    with pytest.raises(RunError, match="may hold masks that you corrected"):
+        semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
+    copy, train = commands(next_steps(run, out))
+    assert shlex.split(copy)[-1] == str(data / "images" / "next")
+    assert shlex.split(train)[2] == str(data)
+    subprocess.run(shlex.split(copy), check=True)
+    joined = open_folder(data)
+    assert sum(s.mask is not None for s in joined.train) == 4 + len(chosen)
+    assert joined.classes.encoding == "labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
         Black and white; None where there are no such images, or they span half of their type.
     """
     order = Key.of(0, "depth").numpy().permutation(len(images))[:_MOST]
-    found = [v for v in ahead(_values, [images[i] for i in sorted(order)]) if v is not None]
+    with warnings.catch_warnings():  # Pillow's, of odd metadata, which the check has looked at
+        warnings.simplefilter("ignore")
+        found = [v for v in ahead(_values, [images[i] for i in sorted(order)]) if v is not None]
     if not found:
         return None
     low, high = np.percentile(np.concatenate(found), (_TAIL, 100 - _TAIL), method="nearest")

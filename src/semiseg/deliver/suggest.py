@@ -67,7 +67,8 @@ def suggest(
             that the run had masks of are passed over.
         out: the folder to write: `suggested.txt` and `suggested.csv`, the list without and with
             the reasons; `suggested.png`, a picture of them; and a data folder to correct,
-            `train/images`, `train/masks` (the model's) and `classes.yaml`.
+            `train/images`, `train/masks` (the model's) and `classes.yaml`. Where the run's masks
+            were LabelMe's, the model's are too, beside the images.
         n: how many to choose.
         data: the data folder, if it was moved since the training.
         overwrite: replace the masks of an earlier call, corrected or not.
@@ -88,7 +89,7 @@ def suggest(
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
     from semiseg.deliver.run_data import data_of, samples_of, settings_of
-    from semiseg.deliver.suggested import write
+    from semiseg.deliver.suggested import holds_masks, write
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
 
@@ -100,10 +101,10 @@ def suggest(
     data = data_of(run) if data is None else Path(data)
     if data is not None and out.resolve() == data.resolve():
         raise ConfigError(f"--out {out} is the data folder of {run}. Choose another one.")
-    if (out / "train" / "masks").is_dir() and not overwrite:
+    if holds_masks(out) and not overwrite:
         raise RunError(
-            f"{out / 'train' / 'masks'} exists, and may hold masks that you corrected. Choose "
-            "another --out, or replace them (--overwrite)."
+            f"{out / 'train'} exists, and may hold masks that you corrected. Choose another --out, "
+            "or replace them (--overwrite)."
         )
     model = Model(load_release(run), torch_device(accelerator))
     console = Console(stderr=True)
@@ -182,7 +183,8 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
     They get a folder of their own there, so that they never replace anything. Where the data are
-    gone, or lists decide what is trained on, or masks are drawn as shapes, no command is right.
+    gone, or lists decide what is trained on, or shapes and pixels would be mixed, no command is
+    right.
 
     Args:
         run: the run folder.
@@ -194,23 +196,25 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     from semiseg.data.folder import training_folders
     from semiseg.deliver.report.commands import go_on
     from semiseg.deliver.run_data import data_of, settings_of
+    from semiseg.deliver.suggested import holds_shapes
 
     settings = settings_of(run)
     data = data_of(run) if moved is None else moved.absolute()
     folders = training_folders(data, settings.get("dataset")) if data else None
     drawn = folders and any(next(folder.rglob("*.json"), None) for folder in folders)
-    if folders is None or drawn:
+    shapes = holds_shapes(out)
+    masks = out / "train" / ("images" if shapes else "masks")
+    if folders is None or bool(drawn) != shapes:
         return (
-            f"Correct the masks in {out / 'train' / 'masks'}. Add them with their images to your "
+            f"Correct the masks in {masks}. Add them with their images to your "
             f"data, or train on them alone:\n  {go_on(settings, run, out, ('range', 'size'))}"
         )
-    masks = out / "train" / "masks"
     base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
     free = (f"{base}-{i}" if i else base for i in count())
     name = next(n for n in free if not any((folder / n).exists() for folder in folders))
     copies = [
         f"  {shlex.join(('cp', '-r', f'{out}/train/{kind}/.', str(folder / name)))}"
-        for kind, folder in zip(("images", "masks"), folders, strict=True)
+        for kind, folder in list(zip(("images", "masks"), folders, strict=True))[: 2 - shapes]
     ]
     return "\n".join(
         (

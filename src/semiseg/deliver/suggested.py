@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semiseg.errors import RunError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from semiseg.data.masks import Classes
     from semiseg.deliver.predictor import Predictor
     from semiseg.deliver.suggest import Suggestion
@@ -30,14 +32,15 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
     from semiseg.deliver.samples import draw_samples
     from semiseg.types import Sample
 
-    classes = drawable(model.classes)
+    classes = model.classes
+    shapes = classes.encoding == "labels"  # drawn in LabelMe, and to be corrected there
     try:
         out.mkdir(parents=True, exist_ok=True)
         samples = []
         for one in chosen:
             name = _paired(one)
             image = out / "train" / "images" / f"{name}{one.image.suffix}"
-            mask = out / "train" / "masks" / f"{name}.png"
+            mask = image.with_suffix(".json") if shapes else _mask_of(out, name)
             for path in (image, mask):
                 if not path.parent.resolve().is_relative_to(out.resolve()):
                     told = f"{path.parent} lies outside of {out}, by a link."
@@ -47,8 +50,12 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
                 _own(image)
                 shutil.copyfile(one.image, image)
             _own(mask)
-            drawn = classes.to_image(model.predict(one.image).mask)
-            (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask, "PNG")
+            predicted = model.predict(one.image).mask
+            if shapes:
+                _draw_shapes(mask, predicted, classes, image)
+            else:
+                drawn = classes.to_image(predicted)
+                (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask, "PNG")
             samples.append(Sample(one.name, image, mask))
         text = yaml.safe_dump(_spelled(classes), sort_keys=False, allow_unicode=True)
         for name in ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png"):
@@ -68,11 +75,29 @@ def _own(path: Path) -> None:
         path.unlink()
 
 
-def drawable(classes: Classes) -> Classes:
-    """The classes as pixels can spell them: LabelMe's labels become ids."""
-    if classes.encoding != "labels":
-        return classes
-    return replace(classes, encoding="ids", codes=tuple(range(len(classes))), ignored=(255,))
+def _mask_of(out: Path, name: str) -> Path:
+    """The place of a mask of pixels."""
+    return out / "train" / "masks" / f"{name}.png"
+
+
+def _draw_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
+    """Write a mask as LabelMe's polygons."""
+    from semiseg.data.outlines import label_of, outlines, write_outlines
+
+    labels = [label_of(*named) for named in zip(classes.names, classes.codes, strict=True)]
+    background = classes.codes.index(0) if 0 in classes.codes else None
+    size = mask.shape[1], mask.shape[0]
+    write_outlines(path, outlines(mask, background), labels, image, size)
+
+
+def holds_masks(out: Path) -> bool:
+    """Whether an output folder holds masks, which may have been corrected."""
+    return (out / "train" / "masks").is_dir() or holds_shapes(out)
+
+
+def holds_shapes(out: Path) -> bool:
+    """Whether they are LabelMe's, beside the images."""
+    return next((out / "train" / "images").rglob("*.json"), None) is not None
 
 
 def _paired(one: Suggestion) -> str:
@@ -88,14 +113,15 @@ def _paired(one: Suggestion) -> str:
 
 def _spelled(classes: Classes) -> dict[str, Any]:
     """The contents of `classes.yaml`."""
-    coded = classes.encoding != "colors"
+    coded = classes.encoding == "ids"
     entries = [
         {"name": name, **({"id": code} if coded else {}), "color": list(color)}
         for name, code, color in zip(classes.names, classes.codes, classes.colors, strict=True)
     ]
+    ignored: list[Any] = []
     if classes.encoding == "colors":
-        ignored: list[Any] = [f"#{code:06x}" for code in classes.ignored]
-    else:
+        ignored = [f"#{code:06x}" for code in classes.ignored]
+    elif coded:
         ignored = [code for code in classes.ignored if code != 255]
     return {"classes": entries, **({"ignore": ignored} if ignored else {})}
 
