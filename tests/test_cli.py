@@ -387,6 +387,7 @@ def test_an_unknown_key_of_the_configuration_is_one_sentence(capsys, tiny_folder
         (["compare", "data", "--seed", "1"], "Did you mean --seeds?"),
         (["plan", "data", "--resume"], "no setting --resume. See: semiseg plan"),
         ([], "Known: check, compare, demo"),
+        (["check", "data", "--range", "4000"], "expected two values with a comma, such as 0.5,2"),
         (["train", "--data", "x"], "DATA is told by its place, without --: semiseg train DATA"),
         (["train"], "What is missing is DATA. See: semiseg train --help"),
         (["predict", "run", "images"], "What is missing is --out. See: semiseg predict --help"),

@@ -418,6 +418,9 @@ def test_points_of_one_number_of_masks_stay_together():
     figure = make_figure([row for row in several() if row.labels == "10"])
     left, right = figure.axes[0].get_xlim()
     assert right / left > 2  # on a logarithmic axis, whose points lie 2 % apart
+    near = [record("supervised", "10", 0, 50.0), record("css", "10", 0, 50.2)]
+    low, high = make_figure(make_rows(near, ["supervised", "css"])).axes[0].get_ylim()
+    assert (low, high) == pytest.approx((48.1, 52.1))
     assert make_figure([row for row in several() if row.labels == "all"]).axes
 
 

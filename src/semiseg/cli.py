@@ -126,6 +126,7 @@ class _Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         told = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
         told = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", told)
+        told = told.replace("tuple with 2 elements", "two values with a comma, such as 0.5,2")
         told = told.replace("Expected a ", "expected ").replace("Got value: ", "got ")
         # A setting that may also be left out: the first of the two types is the one to name.
         told = re.sub(r"Does not .*?Errors: - (.*?) - .*Given value: ", r"\1. got ", told)

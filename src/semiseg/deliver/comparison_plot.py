@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from semiseg.deliver.comparison import ALL, BASELINE, Row
 
 # Okabe and Ito's colours, which most people with a colour vision deficiency tell apart.
+_LEAST = 4.0  # points from bottom to top
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 
 
@@ -58,6 +59,9 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(counts, [str(count) for count in counts])
+    low, high = axes.get_ylim()
+    if high - low < _LEAST:  # else a tenth of a point would fill the picture
+        axes.set_ylim((low + high - _LEAST) / 2, (low + high + _LEAST) / 2)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("mIoU on val, %; mean and range of the seeds")
     axes.grid(axis="y", alpha=0.3)

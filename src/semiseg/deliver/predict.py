@@ -86,7 +86,7 @@ def predict(
         notes.append(f"{told}; --overwrite replaces them")
     if kept := sum(targets != files[source] for source, targets in left.items()):
         told = f"of {number(kept, 'image')} only the files are written that {out} lacks"
-        notes.append(f"{told}; --overwrite replaces the others")
+        notes.append(f"{told}, and show the model's mask; --overwrite replaces the others")
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, soft_wrap=True)
     model = load(run, accelerator)
