@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.cli import main
+from semiseg.cli import COMMANDS, main
 from semiseg.deliver.tables import closing
 from semiseg.methods import METHODS
 
@@ -398,6 +398,15 @@ def test_a_wrong_command_is_one_sentence(capsys, words, expected):
     told = refused(capsys, *words)
     assert expected in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "demo"])
+def test_what_is_missing_is_named_as_it_is_given(capsys, command):
+    told = refused(capsys, command).partition(". See")[0]
+    names = told.removeprefix("semiseg: What is missing is ").split(" and ")
+    parameters = inspect.signature(COMMANDS[command]).parameters.values()
+    wanted = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    assert names == [f"--{p.name}" if p.kind is p.KEYWORD_ONLY else p.name.upper() for p in wanted]
 
 
 def test_a_wrong_folder_is_one_sentence(capsys, tmp_path):

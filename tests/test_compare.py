@@ -58,7 +58,8 @@ def trained(monkeypatch):
             raise RunError("the sun was in the way.")
         gain, step = (3.0, 2.5) if s["method"] == "css" else (0.0, 1.0)
         made = record(s["method"], s["labels"], s["seed"], 40 + s["seed"] + gain, 2, step)
-        lists = make_split(open_folder(data), s["labels"], s.get("split_seed", 0)).lists()
+        folder = open_folder(data, dataset=s["dataset"])
+        lists = make_split(folder, s["labels"], s["split_seed"]).lists()
         made.scores["split"] |= {name: list_hash(samples) for name, samples in lists.items()}
         out.mkdir(parents=True, exist_ok=True)
         config = {k: s[k] for k in ("method", "labels", "seed", "steps")}
@@ -149,10 +150,21 @@ def test_runs_on_images_that_were_changed_are_refused(trained, tiny_folder, tmp_
     semiseg.compare(data, methods="supervised", labels="all", out=out, steps=6)
     next(iter((data / "unlabeled").iterdir())).unlink()
     trained.clear()
-    told = "supervised with labels all, seed 0, whose unlabeled images are no longer"
+    told = "supervised with labels all, seed 0, whose images of unlabeled are no longer"
     with pytest.raises(ConfigError, match=told):
         semiseg.compare(data, methods="supervised", labels="all", seeds="0,1", out=out, steps=6)
+    next(iter(sorted((data / "val" / "images").iterdir()))).unlink()
+    with pytest.raises(ConfigError, match="whose images of val are"):  # which all of them share
+        semiseg.compare(data, methods="supervised", labels="2", out=out, steps=6)
     assert trained == []
+
+
+def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
+    root, out = official_tree("voc"), tmp_path / "out"
+    for seeds in ("0", "0,1"):
+        semiseg.compare(root, dataset="voc-blender", labels="2", seeds=seeds, out=out, steps=6)
+    assert runs(trained, out)[:2] == ["supervised-2-0", "css-2-0"]
+    assert len(runs(trained, out)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Black and white of grey images of more than 8 bits."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import yaml
@@ -7,7 +10,9 @@ from PIL import Image
 
 import semiseg
 from semiseg.data.depth import infer_range
+from semiseg.data.images import read_image
 from semiseg.data.synthetic import write_scenes
+from semiseg.errors import DataError
 
 
 def images(folder, *arrays):
@@ -23,6 +28,19 @@ def scan(low, high, seed=0):
     return rng.integers(low, high, (60, 80), endpoint=True).astype(np.uint16)
 
 
+def deep_png():
+    """A PNG of 2 x 2 pixels with colours of 16 bits, which Pillow cannot write."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + bytes(range(12)) for _ in range(2)))
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def test_what_a_scanner_of_12_bits_fills_is_black_and_white(tmp_path):
     found = infer_range(images(tmp_path, scan(200, 3000), scan(100, 4000)))
     assert found == pytest.approx((100, 4000), abs=5)
@@ -32,6 +50,23 @@ def test_dead_and_hot_pixels_do_not_count(tmp_path):
     arrays = [scan(1000, 2000, seed) for seed in range(20)]
     arrays[3][5, 5], arrays[4][6, 6] = 65535, 0
     assert infer_range(images(tmp_path, *arrays)) == pytest.approx((1000, 2000), abs=2)
+
+
+def test_pixels_from_everywhere_are_looked_at(tmp_path):
+    """Of 2000 columns every 400th would be looked at if it were every 400th pixel."""
+    image = scan(600, 650)
+    large = np.tile(image, (34, 25))[:2000, :2000]
+    large[:, 1650:1950] = 3500
+    assert infer_range(images(tmp_path, large)) == pytest.approx((600, 3500), abs=2)
+
+
+def test_beside_colours_of_16_bits_there_is_no_range(tmp_path):
+    grey = images(tmp_path, scan(200, 3000))
+    deep = tmp_path / "deep.png"
+    deep.write_bytes(deep_png())
+    with pytest.raises(DataError, match="colours of 16 bits"):
+        read_image(deep, (0, 1))
+    assert infer_range([*grey, deep]) is None
 
 
 def test_images_that_span_their_type_or_have_8_bits_are_left_alone(tmp_path):

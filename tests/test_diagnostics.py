@@ -200,6 +200,9 @@ def test_classes_that_are_never_taught_are_told(six_pixels):
     tally = Tally([f"class{i}" for i in range(8)], Thresholds(taught=0.9))
     tally.add(Opinions(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
     assert "class1, class2, class3, class4, class5 and 2 others." in tally.warnings()[0]
+    tally.names = tally.names[:7]
+    tally.called, tally.taught = tally.called[:7], tally.taught[:7]
+    assert "class5, class6." in tally.warnings()[0]
 
 
 def test_the_program_s_temperature_is_told():

@@ -179,8 +179,8 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path, split
         open_folder(tmp_path)
 
 
-def test_a_missing_folder_is_named_with_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere\.$"):
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no folder .*nowhere\. Correct the path"):
         open_folder(tmp_path / "nowhere")
 
 
@@ -188,9 +188,12 @@ def test_no_training_images_are_refused_with_the_layout(tmp_path: Path) -> None:
     mask(tmp_path / "train" / "masks" / "a.png")
     with pytest.raises(DataError, match=r"train.images holds no images.*Expected DATA/train"):
         open_folder(tmp_path)
-    photograph(tmp_path / "a.JPG")
-    with pytest.raises(DataError, match=r"holds the images itself \(a.JPG, train/\). Move them"):
+    photograph(tmp_path / "preview.jpg")  # which is none of them
+    with pytest.raises(DataError, match=r"train.images holds no images.*Expected DATA/train"):
         open_folder(tmp_path)
+    photograph(tmp_path / "flat" / "a.JPG")
+    with pytest.raises(DataError, match=r"holds the images itself \(a.JPG\). Move them into"):
+        open_folder(tmp_path / "flat")
 
 
 def test_no_training_masks_are_refused_with_the_layout(tmp_path: Path) -> None:

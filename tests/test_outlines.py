@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from semiseg.data.labelme import label_code, read_shapes
-from semiseg.data.outlines import label_of, outlines, write_outlines
+from semiseg.data.outlines import Outline, label_of, outlines, write_outlines
 
 LABELS = ["_background_", "forêt/é", "crop"]
 
@@ -39,6 +39,25 @@ def test_rectangles_lines_and_what_touches_the_edge_come_back_pixel_by_pixel(tmp
     found, back = drawn(mask, tmp_path)
     assert np.array_equal(back, mask)
     assert sorted(one.label for one in found) == [1, 1, 2, 2]
+    (first,) = [one for one in found[:-1] if round(one.area) == 9 * 19]
+    assert sorted(map(tuple, first.points.round().tolist())) == [
+        (10, 5),
+        (10, 14),
+        (29, 5),
+        (29, 14),
+    ]
+
+
+@pytest.mark.parametrize("slope", [0, 0.2, 0.55, 1, 3])
+@pytest.mark.parametrize("width", [1, 2])
+def test_thin_slanting_things_are_kept_whole(tmp_path, slope, width):
+    mask = np.zeros((120, 120), np.uint8)
+    for along in np.arange(0, 100 / max(1, slope), 0.1):
+        x, y = round(10 + along), round(10 + along * slope)
+        mask[y : y + width, x : x + width] = 2
+    found, back = drawn(mask, tmp_path)
+    assert (back != mask).sum() <= 0.1 * (mask == 2).sum()
+    assert len(found) <= 12
 
 
 def test_what_lies_in_a_hole_is_drawn_later(tmp_path):
@@ -71,23 +90,28 @@ def test_round_things_need_few_corners_and_move_by_about_a_pixel(tmp_path, seed)
         for step in (-2, -1, 1, 2):
             edge |= np.roll(mask, step, axis) != mask
     assert not (back != mask)[2:-2, 2:-2][~edge[2:-2, 2:-2]].any()
+    found = [one for one in found if isinstance(one, Outline)]
+    for one in found:
+        assert (one.points != np.roll(one.points, 1, axis=0)).any(axis=1).all()  # none twice
     assert all(len(one.points) < 1.2 * np.sqrt(one.area) + 40 for one in found)
 
 
-def test_specks_are_left_out_and_the_file_has_labelme_s_form(tmp_path):
+def test_what_is_too_small_for_polygons_is_one_shape_of_its_pixels(tmp_path):
     mask = np.zeros((20, 20), np.uint8)
-    mask[3:5, 3:5] = 1
-    mask[10:13, 10:12] = 2
-    found, _ = drawn(mask, tmp_path)
-    assert [one.label for one in found] == [2]
+    mask[3:5, 3:5] = mask[15, 17] = 1
+    mask[10:13, 10:13] = 2
+    _, back = drawn(mask, tmp_path)
+    assert np.array_equal(back, mask)
     content = json.loads((tmp_path / "a.json").read_text())
     assert (content["imagePath"], content["imageWidth"], content["imageHeight"]) == (
         "a.jpg",
         20,
         20,
     )
-    (shape,) = content["shapes"]
-    assert (shape["label"], shape["shape_type"]) == ("crop", "polygon")
+    first, second = content["shapes"]
+    assert (first["label"], first["shape_type"]) == ("crop", "polygon")
+    assert (second["label"], second["shape_type"]) == ("forêt/é", "mask")
+    assert second["points"] == [[3, 3], [17, 15]]
 
 
 def test_the_background_has_labelme_s_own_name():

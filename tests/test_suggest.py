@@ -20,9 +20,11 @@ from semiseg.data.folder import open_folder
 from semiseg.data.masks import Classes, read_mask, scan_mask
 from semiseg.data.outlines import outlines, write_outlines
 from semiseg.data.synthetic import write_scenes
+from semiseg.deliver.predictor import Predictor
 from semiseg.deliver.suggest import Suggestion, choose, next_steps
 from semiseg.deliver.suggested import _spelled
 from semiseg.errors import ConfigError, DataError, RunError
+from semiseg.types import Prediction
 
 
 def candidate(name, doubt, disagreement=None):
@@ -223,7 +225,7 @@ def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_
         semiseg.suggest(tmp_path / "m.onnx", tmp_path / "in", out=tmp_path / "out")
 
 
-def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path):
+def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path, monkeypatch):
     data, photos = tmp_path / "data", tmp_path / "photos"
     scenes = write_scenes(tmp_path / "scenes", labeled=4, unlabeled=3, val=0, size=(96, 128))
     shutil.move(scenes / "unlabeled", photos)
@@ -237,14 +239,19 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path)
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
     small |= {"steps": 1, "looks": 1, "workers": 0, "accelerator": "cpu", "method": "supervised"}
     run = semiseg.train(data, out=tmp_path / "run", **small).folder
+    predicted = np.zeros((96, 128), np.uint8)  # a step teaches nothing yet
+    predicted[10:60, 20:90], predicted[30:50, 40:80], predicted[35:45, 50:60] = 1, 0, 2
+    sure = Prediction(predicted, np.ones((96, 128), np.float32))
+    really = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda self, image: (really(self, image), sure)[1])
     out = tmp_path / "next"
     chosen = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
     assert not (out / "train" / "masks").exists()
     for one in chosen:
         beside = out / "train" / "images" / f"{one.name}.json"
         assert json.loads(beside.read_text())["imagePath"] == one.image.name
-        drawn = np.array(read_mask(beside, semiseg.load(run).classes))
-        assert (drawn != semiseg.load(run).predict(one.image).mask).mean() < 0.2  # but for specks
+        assert len(json.loads(beside.read_text())["shapes"]) == 3
+        assert np.array_equal(read_mask(beside, semiseg.load(run).classes), predicted)
     with pytest.raises(RunError, match="may hold masks that you corrected"):
         semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
     copy, train = commands(next_steps(run, out))
@@ -254,3 +261,13 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path)
     joined = open_folder(data)
     assert sum(s.mask is not None for s in joined.train) == 4 + len(chosen)
     assert joined.classes.encoding == "labels"
+    (out / "train" / "masks").mkdir()
+    with pytest.raises(RunError, match="holds masks of pixels, of which this run has none"):
+        semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
+
+
+def test_an_ignored_background_of_labelme_stays_ignored():
+    classes = Classes(("a", "b"), ((1, 2, 3), (4, 5, 6)), "labels", (300, 301), (0, 255))
+    told = _spelled(classes)
+    assert told["ignore"] == ["_background_"]
+    assert told["classes"] == [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]

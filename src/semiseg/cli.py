@@ -191,7 +191,9 @@ def _parsed(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
         raise ConfigError(f"There is no setting --{_dashed(name)}. {hint}{ending}")
     if missing := re.search(r"arguments are required: (.*?)\.?$", told):
         places = _places(command)
-        names = [n.upper() if n in places else f"--{_dashed(n)}" for n in missing[1].split(", ")]
+        # jsonargparse puts the command before some of them.
+        plain = [name.removeprefix(f"{command}.") for name in missing[1].split(", ")]
+        names = [n.upper() if n in places else f"--{_dashed(n)}" for n in plain]
         raise ConfigError(f"What is missing is {' and '.join(names)}. {ending}")
     value = re.search(r'Parser key "([\w.]+)": (.*)', told)
     if value:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from semiseg.data.findings import number
 from semiseg.data.likeness import Likeness
 from semiseg.errors import ConfigError
 from semiseg.types import Entry, Plan, Source
@@ -366,7 +367,11 @@ def _why_sizes(
     repeats = ", which repeat" if facts.labeled < sizes.steps * sizes.batch else ""
     grown = sizes.batch > BATCH and not settings["batch"]
     batch = f"{each}{repeats}" + ("; the device has time for more than 4" if grown else "")
-    steps: _Why = (sizes.steps, "default", "at size 240 about 10 minutes of a core, 25 with css")
+    steps: _Why = (
+        sizes.steps,
+        "default",
+        "at size 240 about 10 minutes of a core, half an hour with a teacher",
+    )
     if pace is not None:
         step = pace.step.at(sizes.batch * sizes.crop**2) * settings["accumulate"]
         whole = duration(_seconds(settings, facts, pace, sizes))
@@ -437,10 +442,9 @@ def _warnings(facts: Facts) -> list[str]:
     """What the unlabelled images will hardly help with, and scores that say little."""
     found = []
     if facts.val < _FEW_SCORED:
-        images = "1 image" if facts.val == 1 else f"{facts.val} images"
         found.append(
-            f"warning: val has {images}: a score on so few is chance, and so is what is chosen by "
-            "it. Label more, or give a val/ of their own"
+            f"warning: val has {number(facts.val, 'image')}: a score on so few is chance, and so "
+            "is what is chosen by it. Label more, or give a val/ of their own"
         )
     if 0 < facts.unlabeled < facts.labeled:
         found.append(

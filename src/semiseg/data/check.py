@@ -65,7 +65,8 @@ def examine(
 
 def extent_of(s: Survey) -> tuple[float, float] | None:
     """What a training would take for black and white in images of more than 8 bits."""
-    return infer_range([x.image for split in ("train", "unlabeled") for x in s.samples[split]])
+    val = [sample for sample in s.samples["val"] if sample.mask is not None]
+    return infer_range([x.image for x in (*s.samples["train"], *s.samples["unlabeled"], *val)])
 
 
 def _told(low: float, high: float) -> Finding:

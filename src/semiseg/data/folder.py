@@ -122,7 +122,7 @@ def find_samples(
             list that does not fit, or no training images.
     """
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}.")
+        raise DataError(f"There is no folder {root}. Correct the path to the data.")
     known, lists = find_dataset(root, dataset), _lists(root)
     notes: list[str] = []
     if known is not None:
@@ -181,7 +181,8 @@ def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
         )
     held = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if p.name[0] != ".")
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "")
-    if any(name.lower().endswith(IMAGE_SUFFIXES) for name in held):
+    folders = {"train/", "images/"} & set(held)
+    if not folders and any(name.lower().endswith(IMAGE_SUFFIXES) for name in held):
         return (
             f"{root} holds the images itself ({shown}). Move them into {root / 'images'}, and "
             f"their masks into {root / 'masks'}; LabelMe's JSON may stay beside the images."

@@ -83,7 +83,7 @@ def read_image(
             "black first, then a higher one for white."
         )
     with _checked(path) as file:
-        if value_range is not None and _deep_color(file):
+        if value_range is not None and deep_color(file):
             raise DataError(
                 f"{path} holds colours of 16 bits, which are read by their upper 8 bits: a value "
                 "range cannot be applied. Scale it to 8 bits, or use it without a range."
@@ -95,7 +95,7 @@ def read_image(
         return _eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
 
 
-def _deep_color(file: Image.Image) -> bool:
+def deep_color(file: Image.Image) -> bool:
     """Whether an image that was opened, but not loaded, has colours of 16 bits."""
     return ";16" in str(getattr(file, "tile", "")) and not file.mode.startswith("I")
 

@@ -99,7 +99,7 @@ def survey(
         DataError: there is no such folder, or no such file of classes.
     """
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}.")
+        raise DataError(f"There is no folder {root}. Correct the path to the data.")
     if classes_file is not None and not classes_file.is_file():
         raise DataError(f"{classes_file} does not exist; --classes names a file with the classes.")
     known = find_dataset(root, dataset)

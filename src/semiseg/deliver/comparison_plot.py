@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from semiseg.deliver.comparison import ALL, BASELINE, Row
 
 # Okabe and Ito's colours, which most people with a colour vision deficiency tell apart.
-_LEAST = 4.0  # points from bottom to top
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+_LEAST = 4.0  # points from bottom to top
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -80,11 +80,11 @@ class Runner:
             raise ConfigError(f"--seeds: '{wrong[0]}' is no number from 0 on.")
         s = self.shared.train
         classes = None if s["classes"] is None else Path(s["classes"])
-        folder = session.checked_folder(self.data, classes, s["range"])
-        found = []
+        folder = session.checked_folder(self.data, classes, s["range"], s["dataset"])
+        records, found = self._records(), []
         for label in labels:
             split = make_split(folder, label, s["split_seed"])
-            self._check_images(label, split)
+            self._check_images(records, label, split, bool(folder.val))
             chosen = list(methods) if split.unlabeled else [BASELINE]
             if left := [m for m in methods if m not in chosen]:
                 told = (
@@ -101,17 +101,24 @@ class Runner:
         self._check_names(order)
         return order
 
-    def _check_images(self, label: str, split: Split) -> None:
-        """Runs on other images, from before these were changed, are no part of the comparison."""
+    def _check_images(
+        self, records: Sequence[Record], label: str, split: Split, own_val: bool
+    ) -> None:
+        """Runs on other images, from before these were changed, are no part of the comparison.
+
+        Those with other labels share `val`, unless a part of the labelled images is held out.
+        """
         now = {name: list_hash(samples) for name, samples in split.lists().items()}
-        for record in self._records():
+        for record in records:
+            shared = now if record.labels == label else {"val": now["val"]} if own_val else {}
             before = record.scores["split"]
-            changed = [name for name in now if before.get(name) != now[name]]
-            if record.labels == label and changed:
+            changed = [name for name in shared if before.get(name, now[name]) != now[name]]
+            if changed:
                 raise ConfigError(
-                    f"{self.out} holds {record.method} with labels {label}, seed {record.seed}, "
-                    f"whose {' and '.join(changed)} images are no longer those of {self.data}: "
-                    "images or masks were added or removed. Choose another --out."
+                    f"{self.out} holds {record.method} with labels {record.labels}, seed "
+                    f"{record.seed}, whose images of {', '.join(changed)} are no longer those of "
+                    f"{self.data}: images or masks were added, renamed or removed. Choose another "
+                    "--out."
                 )
 
     def _check_names(self, tasks: Sequence[Task]) -> None:

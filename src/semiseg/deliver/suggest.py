@@ -89,7 +89,7 @@ def suggest(
     from semiseg.deliver.inputs import find_images
     from semiseg.deliver.model import Model
     from semiseg.deliver.run_data import data_of, samples_of, settings_of
-    from semiseg.deliver.suggested import holds_masks, write
+    from semiseg.deliver.suggested import holds_masks, refuse_other_kind, write
     from semiseg.model.device import torch_device
     from semiseg.model.release import load_release
 
@@ -107,6 +107,7 @@ def suggest(
             "or replace them (--overwrite)."
         )
     model = Model(load_release(run), torch_device(accelerator))
+    refuse_other_kind(out, model.classes)
     console = Console(stderr=True)
     masked, held = samples_of(run, data)
     if not masked and data is None and Path(images).is_dir():  # the data themselves, moved

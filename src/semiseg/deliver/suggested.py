@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semiseg.data.labelme import BACKGROUND
 from semiseg.errors import RunError
 
 if TYPE_CHECKING:
@@ -95,6 +96,18 @@ def holds_masks(out: Path) -> bool:
     return (out / "train" / "masks").is_dir() or holds_shapes(out)
 
 
+def refuse_other_kind(out: Path, classes: Classes) -> None:
+    """Shapes beside masks of pixels, from an earlier call for another run, would be of no use.
+
+    Raises:
+        RunError: the folder holds masks of the other kind.
+    """
+    shapes = classes.encoding == "labels"
+    if (out / "train" / "masks").is_dir() if shapes else holds_shapes(out):
+        kind = "masks of pixels" if shapes else "LabelMe's shapes"
+        raise RunError(f"{out} holds {kind}, of which this run has none. Choose another --out.")
+
+
 def holds_shapes(out: Path) -> bool:
     """Whether they are LabelMe's, beside the images."""
     return next((out / "train" / "images").rglob("*.json"), None) is not None
@@ -123,6 +136,8 @@ def _spelled(classes: Classes) -> dict[str, Any]:
         ignored = [f"#{code:06x}" for code in classes.ignored]
     elif coded:
         ignored = [code for code in classes.ignored if code != 255]
+    elif 0 in classes.ignored:
+        ignored = [BACKGROUND]
     return {"classes": entries, **({"ignore": ignored} if ignored else {})}
 
 

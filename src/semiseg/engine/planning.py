@@ -85,8 +85,8 @@ def _facts(
     key = Key.of(s.seed, "plan")
     extent = s.range
     if extent is None and not resume:
-        # All training images, so that it is the same with few and with all masks.
-        extent = infer_range([sample.image for sample in folder.train])
+        # All images, so that it is the same with few and with all masks.
+        extent = infer_range([sample.image for sample in (*folder.train, *folder.val)])
     watched = choose_sample(split, key) if s.diagnostics and unlabeled else ()
     return Facts(
         # Hidden masks count, too: with few and with all masks a comparison trains at one size.

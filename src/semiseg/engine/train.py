@@ -79,7 +79,8 @@ def train(
         split_seed: seed of the choice of labels and of held-out validation images.
         classes: a YAML file with the classes, instead of `classes.yaml` in the data folder.
         range: the values that are black and white in images of more than 8 bits, such as
-            `[0, 4095]`; the range of the type if not given.
+            `[0, 4095]`; if not given, those that grey images of 16 bits span, or the range of the
+            type where that is less than twice as wide.
         size: short side that images are scaled to, in pixels; from the data if not given.
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image

@@ -213,10 +213,10 @@ class Tally:
                 f"pixels pass --confidence-threshold {t.taught:g} ({highest})"
             )
         elif t.taught and (untaught := self._untaught()):
-            names = ", ".join(untaught[:_NAMED])
             more = len(untaught) - _NAMED
+            names = ", ".join(untaught if more == 1 else untaught[:_NAMED])
             told.append(
-                f"classes are not taught: {names}{f' and {more} others' if more > 0 else ''}. Of "
+                f"classes are not taught: {names}{f' and {more} others' if more > 1 else ''}. Of "
                 "what the teacher calls so, hardly a pixel passes --confidence-threshold "
                 f"{t.taught:g}: unlabelled images do not help them, more masks would"
             )

@@ -55,7 +55,7 @@ def report(
             f"A file of {folder} is damaged ({type(error).__name__}: {error}). Restore it, or "
             "train anew."
         ) from error
-    if missing and target.exists():  # the images that it shows could not be drawn again
+    if missing and _shows_images(target):  # which could not be drawn again
         raise RunError(
             f"{target} is kept, since a new page would show no images. {missing} Or write one "
             "without them to another --out."
@@ -68,6 +68,14 @@ def report(
     if missing:
         say([f"{target} shows no images. {missing}"])
     return target
+
+
+def _shows_images(page: Path) -> bool:
+    """Whether there is a page that shows images of `val`."""
+    try:
+        return b'class="scene"' in page.read_bytes()
+    except OSError:
+        return False
 
 
 def write_report(folder: Path, data: Path | None = None) -> None:
