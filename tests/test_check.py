@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.data import scan_cache
+from semiseg.data.drawing import font
 from semiseg.data.findings import Finding, Report
 from semiseg.data.scan_cache import look_at_mask, mixed_edges
 from semiseg.deliver.check import check
+from semiseg.deliver.samples import _overlay
 from semiseg.errors import ConfigError, DataError, RunError
 
 WIDTH, HEIGHT = 48, 32
@@ -883,6 +885,27 @@ def test_pictures_of_any_number_and_shape(tmp_path: Path, count: int, size: Size
     with Image.open(tmp_path / "p.png") as picture:
         assert 400 < picture.width < 2000
         assert 100 < picture.height < 3000
+
+
+def test_a_black_class_leaves_the_image_as_it_is() -> None:
+    grey = Image.new("RGB", (40, 20), (100, 100, 100))
+    values = np.zeros((20, 40), np.uint8)
+    values[:, 10:20], values[:, 20:] = 1, 255
+    found = np.asarray(_overlay(grey, values, [(0, 0, 0), (200, 0, 0)]))
+    assert (found[:, :10] == 100).all()
+    assert (found[:, 10:20] == (155, 45, 45)).all()  # 0.45 of 100 and 0.55 of the colour
+    assert len(np.unique(found[:, 20:])) == 2  # stripes
+
+
+def test_letters_with_accents_are_drawn() -> None:
+    missing = bytes(font().getmask("\uffff"))
+    assert all(bytes(font().getmask(letter)) != missing for letter in "éêñßЖλ")
+
+
+def test_an_empty_image_is_told_as_such(data: Path) -> None:
+    (data / "train" / "images" / "hollow.png").write_bytes(b"")
+    (told,) = check(data).of("error")
+    assert "train/images/hollow.png: it is empty, 0 bytes" in told.text
 
 
 def test_colors_that_nobody_can_tell_apart_are_replaced(data: Path, tmp_path: Path) -> None:
