@@ -102,8 +102,12 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
     assert f"range ({low}, {high})" in " ".join(capsys.readouterr().err.split())
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["range"] == [low, high]
     assert semiseg.load(run.folder).value_range == (low, high)
-    given = semiseg.train(scanned, out=tmp_path / "given", range=(0, 9000), **small)
+    given = semiseg.train(
+        scanned, out=tmp_path / "given", range=(0, 9000), init=run.folder, **small
+    )
     assert semiseg.load(given.folder).value_range == (0, 9000)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"(--range {low},{high} keeps it)" in told
 
 
 def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):

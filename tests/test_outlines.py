@@ -70,6 +70,14 @@ def test_what_lies_in_a_hole_is_drawn_later(tmp_path):
     assert np.array_equal(back, mask)
 
 
+def test_an_outline_that_comes_back_to_a_point_keeps_its_corners(tmp_path):
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:50, 10:50] = 1
+    mask[30, 2:58] = mask[2:58, 30] = 1  # hairs on all sides
+    _, back = drawn(mask, tmp_path)
+    assert np.array_equal(back, mask)
+
+
 def test_without_a_background_class_all_is_drawn(tmp_path):
     mask = np.full((30, 40), 1, np.uint8)
     mask[10:20, 10:20] = 2

@@ -166,10 +166,12 @@ def _simple(corners: Floats, area: float) -> Floats:
     kept, parts = {0, far}, [(0, far), (far, len(corners))]
     while parts:
         start, end = parts.pop()
-        (x, y), (dx, dy) = ring[start], ring[end] - ring[start]
+        dx, dy = ring[end] - ring[start]
         between = ring[start + 1 : end]
         if len(between):
-            off = abs((between[:, 0] - x) * dy - (between[:, 1] - y) * dx) / np.hypot(dx, dy)
+            x, y = between.T - ring[start][:, np.newaxis]
+            long = np.hypot(dx, dy)  # 0 where the outline comes back to a point
+            off = abs(x * dy - y * dx) / long if long else np.hypot(x, y)
             worst = start + 1 + int(off.argmax())
             if off.max() > near:
                 kept.add(worst)

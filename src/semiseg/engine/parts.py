@@ -57,7 +57,7 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
     if resume:
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
-        session.start_from(module.method, Path(s.init), folder.classes.names, s.size)
+        session.start_from(module.method, Path(s.init), folder.classes.names, s)
     learner = method_class(s.method)
     return Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
 

@@ -207,7 +207,7 @@ def assemble(
     return module, imbalance.make_focus(s, pixels)
 
 
-def start_from(method: Method, run: Path, names: tuple[str, ...], size: int) -> None:
+def start_from(method: Method, run: Path, names: tuple[str, ...], s: SimpleNamespace) -> None:
     """Take the weights of a finished run, and say what is not as it was there.
 
     Raises:
@@ -217,10 +217,16 @@ def start_from(method: Method, run: Path, names: tuple[str, ...], size: int) -> 
     release = load_release(run)
     added = method.start_from(release, names)
     told = f"starting from {run}" + (f"; new classes: {', '.join(added)}" if added else "")
-    if release.size != size:
+    if release.size != s.size:
         told += (
-            f"; it was trained at size {release.size}, this run is at {size} (--size "
+            f"; it was trained at size {release.size}, this run is at {s.size} (--size "
             f"{release.size} keeps it)"
+        )
+    before, now = ((0, 65535) if r is None else tuple(r) for r in (release.value_range, s.range))
+    if before != now:
+        told += (
+            f"; its images of 16 bits were read by the range {before[0]:g},{before[1]:g}, those of "
+            f"this run are by {now[0]:g},{now[1]:g} (--range {before[0]:g},{before[1]:g} keeps it)"
         )
     say([told])
 
