@@ -181,7 +181,7 @@ def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
         )
     held = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if p.name[0] != ".")
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "")
-    folders = {"train/", "images/"} & set(held)
+    folders = any(name.endswith("/") for name in held)
     if not folders and any(name.lower().endswith(IMAGE_SUFFIXES) for name in held):
         return (
             f"{root} holds the images itself ({shown}). Move them into {root / 'images'}, and "
