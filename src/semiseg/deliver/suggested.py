@@ -41,7 +41,8 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
         for one in chosen:
             name = _paired(one)
             image = out / "train" / "images" / f"{name}{one.image.suffix}"
-            mask = image.with_suffix(".json") if shapes else _mask_of(out, name)
+            beside, apart = image.with_suffix(".json"), out / "train" / "masks" / f"{name}.png"
+            mask = beside if shapes else apart
             for path in (image, mask):
                 if not path.parent.resolve().is_relative_to(out.resolve()):
                     told = f"{path.parent} lies outside of {out}, by a link."
@@ -74,11 +75,6 @@ def _own(path: Path) -> None:
     """Remove a link in the place of a file, or what it leads to would be written."""
     if path.is_symlink():
         path.unlink()
-
-
-def _mask_of(out: Path, name: str) -> Path:
-    """The place of a mask of pixels."""
-    return out / "train" / "masks" / f"{name}.png"
 
 
 def _draw_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
