@@ -27,7 +27,7 @@ def report(
 
     Raises:
         RunError: there is no finished run, the file cannot be written, or it would show no images
-            since the data are gone, and there is a page already.
+            since the data are gone, in the place of a page that does.
     """
     # Imported here, so that `semiseg --help` need not wait for torch.
     from jinja2 import UndefinedError
