@@ -601,6 +601,23 @@ def test_all_images_in_one_folder_are_train(data: Path) -> None:
     assert found(check(data), "duplicate-name").items[0].startswith("images/b.")
 
 
+def test_masks_beside_their_images(data: Path) -> None:
+    for kind in ("images", "masks"):
+        for path in (data / "train" / kind).iterdir():
+            path.rename(data / f"{path.stem}{'_mask' * (kind == 'masks')}{path.suffix}")
+        (data / "train" / kind).rmdir()
+    (data / "train").rmdir()
+    mask(data / "x_mask.png")
+    report = check(data)
+    assert report.counts["train"] == (3, 1)
+    assert found(report, "mask-without-image").items == ("x_mask.png",)
+    assert "beside their images" in found(report, "layout").text
+    photograph(data / "b.bmp", 20)
+    assert found(check(data), "duplicate-name").items[0].startswith("b.")
+    mask(data / "a_mask_2.png")
+    assert "several masks of a" in found(check(data), "layout").text
+
+
 def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: [soil, crop, weed]")
     (data / "labelmap.txt").write_text("a:0,0,0::\nb:1,1,1::\n")

@@ -192,7 +192,7 @@ def test_no_training_images_are_refused_with_the_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train.images holds no images.*Expected DATA/train"):
         open_folder(tmp_path)
     photograph(tmp_path / "flat" / "a.JPG")
-    with pytest.raises(DataError, match=r"holds the images itself \(a.JPG\). Move them into"):
+    with pytest.raises(DataError, match=r"images \(a.JPG\), but none has a mask beside it"):
         open_folder(tmp_path / "flat")
 
 

@@ -134,9 +134,11 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "costumes" / "masks" / "a.png")
     (data / "more").mkdir()
     shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "more" / "photo.png")
+    shutil.copy(next(masks.glob("*.png")), data / "more" / "photo_mask.png")
     semiseg.predict(plain_release, data, out=tmp_path / "out", accelerator="cpu")
     found = written(tmp_path / "out")
     assert found
+    assert not [name for name in found if "photo_mask" in name]
     assert {"more/photo.png", "costumes/masks/a.png"} <= set(found)
     found.remove("costumes/masks/a.png")
     assert not [name for name in found if "masks" in name or "Segmentation" in name]

@@ -227,6 +227,59 @@ def test_coco_draws_the_small_above_the_large_and_ignores_crowds(official_tree):
     assert len(open_folder(root).val) == 1  # the other image has no annotations now
 
 
+def test_coco_as_roboflow_exports_it(official_tree, tmp_path):
+    pytest.importorskip("pycocotools")
+    source = official_tree("coco")
+    for old, new in (("train", "train"), ("val", "valid")):
+        folder = tmp_path / "export" / new
+        folder.mkdir(parents=True)
+        content = json.loads((source / "annotations" / f"instances_{old}2017.json").read_text())
+        content["categories"].insert(0, {"id": 0, "name": "plants", "supercategory": "none"})
+        for category in content["categories"][1:]:
+            category["supercategory"] = "plants"
+        (folder / "_annotations.coco.json").write_text(json.dumps(content))
+        for entry in content["images"]:
+            shutil.copy(source / f"{old}2017" / entry["file_name"], folder)
+    before, after = open_folder(source), open_folder(tmp_path / "export")
+    assert after.classes.names == before.classes.names == ("background", "crop", "weed")
+    for split in ("train", "val"):
+        old, new = getattr(before, split), getattr(after, split)
+        assert [s.name for s in old] == [s.name for s in new]
+        for a, b in zip(old, new, strict=True):
+            assert (a.mask is None) == (b.mask is None)
+            if a.mask is not None:
+                assert np.array_equal(indices(a, before.classes), indices(b, after.classes))
+    missing = after.val[0].image
+    missing.unlink()
+    with pytest.raises(DataError, match=rf"names {missing.name}, which does not lie in .*valid"):
+        open_folder(tmp_path / "export")
+
+
+def test_a_box_without_an_outline_is_no_mask(official_tree):
+    pytest.importorskip("pycocotools")
+    root = official_tree("coco")
+    file = root / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"][2].update(id=77, segmentation=[])
+    file.write_text(json.dumps(content))
+    with pytest.raises(
+        DataError, match=r"annotation 77 of image 1\.jpg has no outline, maybe a box"
+    ):
+        open_folder(root)
+
+
+def test_a_group_with_annotations_of_its_own_is_a_class(official_tree):
+    pytest.importorskip("pycocotools")
+    root = official_tree("coco")
+    for file in (root / "annotations").glob("*.json"):
+        content = json.loads(file.read_text())
+        first, *others = content["categories"]
+        for category in others:
+            category["supercategory"] = first["name"]
+        file.write_text(json.dumps(content))
+    assert open_folder(root).classes.names == ("background", "crop", "weed")
+
+
 def test_an_unknown_data_set_is_one_sentence_with_the_nearest_name(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'cityscapes'"):
         find_samples(tmp_path, "train", "cityscape")

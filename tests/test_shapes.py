@@ -117,6 +117,104 @@ def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
         open_folder(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_the_folder_of_val_has_several_names(tmp_path: Path, name: str) -> None:
+    for split in ("train", name):
+        photograph(tmp_path / split / "images" / f"{split}.jpg")
+        mask(tmp_path / split / "masks" / f"{split}.png")
+    assert names(open_folder(tmp_path).val) == [name]
+
+
+# --- images and masks side by side
+
+
+@pytest.mark.parametrize(
+    ("image", "beside"),
+    [
+        ("7.jpg", "7_mask.png"),
+        ("7.png", "7_GT.tif"),
+        ("7.JPEG", "7.png"),
+        ("7.x.y.jpg", "7.x.y.png"),
+    ],
+)
+@pytest.mark.parametrize("splits", [False, True])
+def test_masks_lie_beside_their_images(
+    tmp_path: Path, image: str, beside: str, splits: bool
+) -> None:
+    folders = [tmp_path / split for split in ("train", "valid")] if splits else [tmp_path]
+    for folder in folders:
+        photograph(folder / image)
+        mask(folder / beside)
+        photograph(folder / "more.jpg")
+    photograph(tmp_path / "unlabeled" / "u.jpg")
+    data = open_folder(tmp_path)
+    name = image.rpartition(".")[0]
+    assert masks(data, tmp_path) == {
+        name: f"train/{beside}" if splits else beside,
+        "more": None,
+        "unlabeled/u": None,
+    }
+    assert names(data.val) == [name] * splits
+    assert f"1 masks lie beside their images ({beside} is that of {image})" in data.notes
+
+
+def test_labelme_files_may_lie_with_the_images_in_the_data_folder(tmp_path: Path) -> None:
+    for name in "abc":
+        photograph(tmp_path / f"{name}.jpg")
+    labelme(tmp_path / "a.json", box("leaf", 0, 0, 5, 7))
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {"a": "a.json", "b": None, "c": None}
+    assert not [note for note in data.notes if "beside" in note]
+
+
+def test_masks_may_lie_below_a_folder_of_images(tmp_path: Path) -> None:
+    for name in "ab":
+        photograph(tmp_path / f"{name}.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    mask(tmp_path / "b_mask.png")
+    assert masks(open_folder(tmp_path), tmp_path) == {"a": "masks/a.png", "b": "b_mask.png"}
+
+
+def test_a_mask_beside_images_without_its_own_is_no_photograph(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    for name in "ab":
+        mask(tmp_path / "images" / f"{name}_mask.png")
+    data = open_folder(tmp_path)
+    assert masks(data, tmp_path) == {"a": "images/a_mask.png"}
+    assert any("1 masks in" in note and "b_mask.png" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_several_masks_of_an_image_are_refused(tmp_path: Path, first: bool) -> None:
+    photograph(tmp_path / "images" / "a.png")
+    for ending in ["mask"] * first + ["mask_1", "mask_2"]:
+        mask(tmp_path / "images" / f"a_{ending}.png")
+    with pytest.raises(
+        DataError, match=r"a_mask_1\.png seems to be one of several masks of a\. Dr"
+    ):
+        open_folder(tmp_path)
+
+
+def test_subfolders_that_are_not_read_are_named(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg")
+    mask(tmp_path / "a_mask.png")
+    for folder in ("unlabeled", "day 1", "masks", ".hidden"):
+        photograph(tmp_path / folder / "b.jpg")
+    (tmp_path / "notes").mkdir()
+    (told,) = [note for note in open_folder(tmp_path).notes if "subfolders of" in note]
+    assert "are not read (day 1); put" in told
+
+
+def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
+    tmp_path: Path,
+) -> None:
+    for name in ("a.jpg", "a.png"):
+        photograph(tmp_path / "images" / name)
+    mask(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match="have the same name"):
+        open_folder(tmp_path)
+
+
 def test_images_to_score_without_a_mask_are_noted(tmp_path: Path) -> None:
     for split in ("train", "val"):
         for name in "abc":
@@ -633,6 +731,35 @@ def test_grey_ids_saved_as_rgb_stay_ids(tmp_path: Path) -> None:
     data = open_folder(tmp_path)
     assert data.classes.encoding == "ids"
     assert data.pixels[path] == {0: 48, 1: 48}
+
+
+def test_roboflow_names_its_classes_in_a_table(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        photograph(tmp_path / split / "7_jpg.rf.0a.jpg")
+        mask(tmp_path / split / "7_jpg.rf.0a_mask.png", 2)
+        text(tmp_path / split / "_classes.csv", "Pixel Value, Class\r\n0, soil\r\n2, weed\r\n\r\n")
+    data = open_folder(tmp_path)
+    assert (data.classes.names, data.classes.codes) == (("soil", "weed"), (0, 2))
+    assert names(data.train) == names(data.val) == ["7_jpg.rf.0a"]
+    assert data.notes[0] == f"classes from {tmp_path / 'train' / '_classes.csv'}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("filename, weed\n7.jpg, 1\n", r"line 2: '7.jpg,1' is not an id and a name"),
+        ("Pixel Value, Class\n0, a\n1\n", r"line 3: '1' is not"),
+        ("Pixel Value, Class\n", r"names 0 classes"),
+        ("Pixel Value, Class\n0, a\n0, b\n", r"share an id"),
+        ("\0", r"_classes.csv"),
+    ],
+)
+def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, said: str) -> None:
+    photograph(tmp_path / "a.jpg")
+    mask(tmp_path / "a_mask.png")
+    text(tmp_path / "_classes.csv", rows)
+    with pytest.raises(DataError, match=said):
+        open_folder(tmp_path)
 
 
 def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:

@@ -266,6 +266,41 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
+def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
+    run_folder, tiny_folder, tmp_path
+):
+    data, out = tmp_path / "all my photos", tmp_path / "the next"
+    shutil.copytree(tiny_folder / "unlabeled", data)
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    first, *others = sorted(data.iterdir())
+    mask = np.zeros((48, 64), np.uint8)
+    mask[9:20, 9:30] = 1
+
+    def draw(folder, image):
+        beside = (folder / image.name).with_suffix(".json")
+        write_outlines(beside, outlines(mask, 0), ["_background_", "a"], image, (64, 48))
+
+    def advised():
+        *copies, train = commands(next_steps(run_folder, out))
+        return copies, shlex.split(train)[2]
+
+    draw(data, first)
+    (out / "train" / "images").mkdir(parents=True)
+    for image in others[:2]:
+        shutil.copy(image, out / "train" / "images")
+        draw(out / "train" / "images", image)
+    ((copy,), trained_on) = advised()
+    assert trained_on == str(data)
+    others[0].rename(data / "other")
+    assert advised() == ([], str(out))  # an image that is not there
+    shutil.copy(first, others[0])
+    assert advised() == ([], str(out))  # another image of its name
+    (data / "other").rename(others[0])
+    subprocess.run(["sh", "-c", copy], check=True)
+    assert sum(s.mask is not None for s in open_folder(data).train) == 3
+    assert advised() == ([], str(out))  # nothing that was drawn is replaced
+
+
 def test_an_ignored_background_of_labelme_stays_ignored():
     classes = Classes(("a", "b"), ((1, 2, 3), (4, 5, 6)), "labels", (300, 301), (0, 255))
     told = _spelled(classes)

@@ -12,6 +12,7 @@ from semiseg.data.classes_file import (
     code_of,
     pack,
     read_labelmap,
+    read_table,
     read_yaml,
     unpack,
 )
@@ -29,6 +30,7 @@ from semiseg.data.masks import (
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
 
+_READERS = {".txt": read_labelmap, ".csv": read_table}
 _MOST_IDS = 65535  # more are too many in any case, and a list of them may fill the memory
 
 
@@ -103,7 +105,7 @@ def _colors(
 
 
 def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
-    """Classes as `classes.yaml` or `labelmap.txt` names them, and a sentence that says so.
+    """Classes as `classes.yaml` or a tool's file names them, and a sentence that says so.
 
     The names select and order LabelMe's labels. Pixels in no shape are those of `_background_`, or
     of `background` where no shape has that label; named by neither, they are put first.
@@ -111,7 +113,7 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     Raises:
         DataError: the file cannot be read, has another form, or does not fit the masks.
     """
-    named = read_labelmap(path) if path.suffix.lower() == ".txt" else read_yaml(path)
+    named = _READERS.get(path.suffix.lower(), read_yaml)(path)
     scans, encoding = _fitting(path, named, list(scans))
     labels = set(_labels(scans).values())
     ignored = _ignored(path, named, encoding, labels)

@@ -1,7 +1,8 @@
-"""Files that name the classes: our `classes.yaml`, and the `labelmap.txt` of CVAT and Datumaro."""
+"""Files that name the classes: our `classes.yaml`, and those of CVAT, Datumaro and Roboflow."""
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX
 
 _LABELMAP_LINE = re.compile(r"([^:]+):([^:]*)(?::[^:]*){0,2}")
+_TABLE = "_classes.csv"
 _IGNORED = "ignored"  # what Datumaro calls the pixels of VOC's void
 _VOID: Color = (224, 224, 192)  # in which VOC draws the outlines of things
 
@@ -46,7 +48,8 @@ class Named(NamedTuple):
 
 def classes_files(root: Path) -> list[Path]:
     """The files of a data folder that name its classes; the first one counts."""
-    return [p for p in (root / "classes.yaml", root / "labelmap.txt") if p.is_file()]
+    ours = root / "classes.yaml", root / "labelmap.txt"
+    return [p for p in (*ours, root / "train" / _TABLE, root / _TABLE) if p.is_file()]
 
 
 def read_yaml(path: Path) -> Named:
@@ -128,6 +131,30 @@ def read_labelmap(path: Path) -> Named:
     if _VOID not in [e.color for e in entries]:
         void.append(Entry(_IGNORED, IGNORE_INDEX, _VOID))
     return Named(classes, tuple(void), None)
+
+
+def read_table(path: Path) -> Named:
+    """Read Roboflow's `_classes.csv`: below a line of titles an id and a name a line.
+
+    Raises:
+        DataError: the file cannot be read, or has another form.
+    """
+    try:
+        rows = list(csv.reader(texts.read_text(path).splitlines(), skipinitialspace=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} is not a table that can be read ({error}).") from error
+    entries = []
+    for number, row in enumerate(rows, 1):
+        cells = [cell.strip() for cell in row]
+        if number == 1 or not any(cells):
+            continue
+        if len(cells) != 2 or not re.fullmatch(r"\d{1,5}", cells[0]) or not cells[1]:
+            raise DataError(
+                f"{path}, line {number}: '{','.join(row)}' is not an id and a name, with a comma "
+                "between them."
+            )
+        entries.append(Entry(cells[1], int(cells[0]), None))
+    return Named(tuple(entries), (), None)
 
 
 def code_of(path: Path, value: object) -> int:

@@ -20,12 +20,17 @@ there; the first that fits counts:
 * `SegmentationClass/`: VOC's layout, which CVAT exports (`lists.voc_samples`).
 * `images/train/` and `masks/train/`, and so on: the splits lie within.
 * `images/` and `masks/`: all of it is `train`.
+* images with their masks beside them, in `train/`, `val/` and `test/` or, all of it `train`, in
+  `DATA` itself (`pairs.Folders.files`). Subfolders are not searched.
+
+The folder of `val` may also be called `valid` or `validation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from semiseg.data.classes import infer_classes, read_classes
@@ -33,17 +38,19 @@ from semiseg.data.classes_file import classes_files
 from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_images
 from semiseg.data.lists import listed_samples, voc_samples
 from semiseg.data.masks import Classes, MaskScan, scan_mask
-from semiseg.data.pairs import by_name, pair
+from semiseg.data.pairs import Folders, by_name, pair
 from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
 
 SPLITS = ("train", "val", "test")
+_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _TREE = (
     "Expected DATA/train/images and DATA/train/masks (a mask has its image's name), "
     "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled; or DATA/images and "
-    "DATA/masks, or DATA/train.txt with an image and its mask a line, or a CVAT export with "
-    "DATA/JPEGImages and DATA/SegmentationClass."
+    "DATA/masks, or images in DATA itself with LabelMe's JSON or NAME_mask.png beside them, or "
+    "DATA/train.txt with an image and its mask a line, or a CVAT export with DATA/JPEGImages and "
+    "DATA/SegmentationClass."
 )
 
 
@@ -80,7 +87,7 @@ def open_folder(
 
     Args:
         root: the folder, laid out as this module's docstring draws it.
-        classes_file: instead of `root/classes.yaml` or `root/labelmap.txt`, in either form.
+        classes_file: instead of that of the folder (`classes_files`), in any of their forms.
         scan: gives what is in a mask; whoever has read the masks already need not read them again.
         dataset: the name of the data set that it is, `folder` for none, or None to recognise it.
 
@@ -138,37 +145,57 @@ def find_samples(
                 f"There are both {both[0]} and {both[1]}, and which of them is to be trained on is "
                 "not clear. Move the images and masks of one into the folders of the other."
             )
-        samples, notes = pair(*_folders(root, split))
+        folders = find_folders(root, split, dataset)
+        samples, notes = pair(folders) if folders else ([], [])
+        notes += _not_read(folders) if folders else []
     if split == "train" and not samples:
         raise DataError(_nothing(root, lists))
     return samples, notes
 
 
-def training_folders(root: Path, dataset: str | None = None) -> tuple[Path, Path] | None:
-    """The folders into which further images and masks of `train` go; None where others decide.
+def find_folders(root: Path, split: str, dataset: str | None = None) -> Folders | None:
+    """Where the images and masks of a split lie, if it is by their names that they belong together.
 
-    So it is where lists say what is trained on, in VOC's layout and in a data set's official tree.
+    None where nothing does, and where others decide: lists, VOC's layout, a data set's own tree.
+
+    Raises:
+        DataError: images and masks lie side by side, and which is which is not clear.
     """
     if find_dataset(root, dataset) or _lists(root) or (root / "SegmentationClass").is_dir():
         return None
-    images, masks = _folders(root, "train")
-    return (images, masks) if images.is_dir() else None
+    images, masks = root / "images", root / "masks"
+    places = [(root / name / "images", root / name / "masks") for name in _NAMES[split]]
+    if all((folder / "train").is_dir() for folder in (images, masks)):
+        places += [(images / name, masks / name) for name in _NAMES[split]]
+    elif split == "train":
+        places.append((images, masks))
+    apart = next((Folders(*place) for place in places if place[0].is_dir()), None)
+    if apart is not None:
+        return apart
+    mixed = [root / name for name in _NAMES[split]] + [root] * (split == "train")
+    beside = (Folders(folder, folder / "masks", deep=False) for folder in mixed)
+    return next((folders for folders in beside if folders.files()[1]), None)
+
+
+def _not_read(folders: Folders) -> list[str]:
+    """A note on subfolders with images where only the files of the folder itself count."""
+    if folders.deep:
+        return []
+    known = {"masks", "unlabeled", *chain(*_NAMES.values())}
+    others = [p for p in sorted(folders.images.iterdir()) if p.is_dir() and p.name[0] != "."]
+    others = [p for p in others if p.name not in known and list_images(p)]
+    if not others:
+        return []
+    shown = ", ".join(p.name for p in others[:5]) + (", ..." if len(others) > 5 else "")
+    return [
+        f"images in subfolders of {folders.images} are not read ({shown}); put those without a "
+        "mask into 'unlabeled'"
+    ]
 
 
 def _lists(root: Path) -> dict[str, Path]:
     """The lists in the folder, by split."""
     return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}
-
-
-def _folders(root: Path, split: str) -> tuple[Path, Path]:
-    """The folders of a split's images and masks, there or not."""
-    within = root / split / "images", root / split / "masks"
-    without = root / "images", root / "masks"
-    if within[0].is_dir():
-        return within
-    if all((folder / "train").is_dir() for folder in without):
-        return without[0] / split, without[1] / split
-    return without if split == "train" and without[0].is_dir() else within
 
 
 def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
@@ -184,8 +211,8 @@ def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
     folders = any(name.endswith("/") for name in held)
     if not folders and any(name.lower().endswith(IMAGE_SUFFIXES) for name in held):
         return (
-            f"{root} holds the images itself ({shown}). Move them into {root / 'images'}, and "
-            f"their masks into {root / 'masks'}; LabelMe's JSON may stay beside the images."
+            f"{root} holds images ({shown}), but none has a mask beside it: LabelMe's JSON of its "
+            f"name, or NAME_mask.png. Draw some, or put the masks there or into {root / 'masks'}."
         )
     return (
         f"{root / 'train' / 'images'} holds no images, nor is there another folder of training "
@@ -220,8 +247,8 @@ def settle_classes(
     """The classes as a file, the data set or the masks have them, and what to say of it."""
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
-            f"{classes_file} does not exist; --classes names a file in the form of classes.yaml or "
-            "labelmap.txt."
+            f"{classes_file} does not exist; --classes names a file in the form of classes.yaml, "
+            "labelmap.txt or _classes.csv."
         )
     there = classes_files(root)
     path = classes_file or next(iter(there), None)

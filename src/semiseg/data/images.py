@@ -39,11 +39,17 @@ _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
-def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """All files below `folder` with these suffixes, sorted; what is hidden is left out."""
+def list_files(folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> list[Path]:
+    """All files below `folder` with these suffixes, sorted; what is hidden is left out.
+
+    Args:
+        folder: there or not.
+        suffixes: in small letters, with their dots.
+        deep: whether those in subfolders count.
+    """
     return sorted(
         p
-        for p in folder.rglob("*")
+        for p in (folder.rglob("*") if deep else folder.glob("*"))
         if p.suffix.lower() in suffixes
         and not any(part.startswith(".") for part in p.relative_to(folder).parts)
         and p.is_file()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from semiseg.data.pairs import pair
+from semiseg.data.pairs import Folders, pair
 from semiseg.data.texts import is_file, read_text
 from semiseg.errors import DataError
 from semiseg.types import Sample
@@ -106,7 +106,7 @@ def voc_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
             f"folder {root / 'JPEGImages'}. Export again from CVAT with 'Save images', or copy the "
             "images there."
         )
-    samples, notes = pair(images, root / "SegmentationClass")
+    samples, notes = pair(Folders(images, root / "SegmentationClass"))
     folder = root / "ImageSets" / "Segmentation"
     files = {p.stem.lower(): p for p in sorted(folder.glob("*.txt"))}
     known = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}

@@ -15,15 +15,20 @@ from PIL import Image
 
 from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
-from semiseg.data.folder import SPLITS, find_samples, find_unlabeled, settle_classes
-from semiseg.data.images import IMAGE_SUFFIXES, list_files, reason
-from semiseg.data.masks import DRAWN, Classes, MaskScan
+from semiseg.data.folder import (
+    SPLITS,
+    find_folders,
+    find_samples,
+    find_unlabeled,
+    settle_classes,
+)
+from semiseg.data.images import list_images, reason
+from semiseg.data.masks import Classes, MaskScan
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
 from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError, SmearedMask
 from semiseg.types import IGNORE_INDEX, Sample
 
-_MASK_SUFFIXES = (*IMAGE_SUFFIXES, DRAWN)
 Progress = Callable[[int, int], None]
 """Told after each file how many are done, and of how many."""
 
@@ -133,32 +138,19 @@ def _samples(root: Path, split: str, dataset: str | None) -> tuple[list[Sample],
         samples, notes = find_samples(root, split, dataset)
     except DataError as error:
         told = Finding("error", "layout", str(error).rstrip("."))
-        folders = _folders(root, split, dataset)
+        try:
+            folders = find_folders(root, split, dataset)
+        except DataError:
+            folders = None
         if folders is None:
             return [], [told]
-        images, twice = _by_name(root, folders[0], IMAGE_SUFFIXES)
-        masks, again = _by_name(root, folders[1], _MASK_SUFFIXES)
+        pictures, drawn = folders.files()
+        images, twice = _by_name(root, pictures, folders.images)
+        masks, again = _by_name(root, drawn, folders.masks, folders.images)
         samples = [Sample(name, path, masks.get(name)) for name, path in images.items()]
         return samples, _duplicates(twice + again) or [told]
     used = {s.mask for s in samples}
     return samples, [_passed_over(root, split, note, used, dataset) for note in notes]
-
-
-def _folders(root: Path, split: str, dataset: str | None) -> tuple[Path, Path] | None:
-    """Where images and masks of a split lie, if it is by their names that they belong together."""
-    known = find_dataset(root, dataset) is not None
-    if known or (root / "SegmentationClass").is_dir() or _listed(root):
-        return None
-    images, masks = root / "images", root / "masks"
-    pairs = [(root / split / "images", root / split / "masks"), (images / split, masks / split)]
-    if split == "train":
-        pairs.append((images, masks))
-    return next((pair for pair in pairs if pair[0].is_dir()), None)
-
-
-def _listed(root: Path) -> bool:
-    """Whether lists say which images there are."""
-    return any((root / f"{split}.txt").is_file() for split in SPLITS)
 
 
 def _passed_over(
@@ -167,9 +159,8 @@ def _passed_over(
     """What `find_samples` passed over, with all files where they are masks in a folder."""
     if "belong to no image" not in note:
         return Finding("note", "layout", note.rstrip("."))
-    folders = _folders(root, split, dataset)
-    lonely = list_files(folders[1], _MASK_SUFFIXES) if folders else []
-    lonely = [path for path in lonely if path not in used]
+    folders = find_folders(root, split, dataset)
+    lonely = [path for path in folders.files()[1] if path not in used] if folders else []
     return Finding(
         "warning",
         "mask-without-image",
@@ -187,19 +178,20 @@ def _unlabeled(root: Path, dataset: str | None) -> tuple[list[Sample], list[Find
         told = Finding("error", "layout", str(error).rstrip("."))
         folder = root / "unlabeled"
         folder = folder / "images" if (folder / "images").is_dir() else folder
-        images, twice = _by_name(root, folder, IMAGE_SUFFIXES)
+        images, twice = _by_name(root, list_images(folder), folder)
         samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
         return samples, _duplicates(twice) or [told]
     return samples, [Finding("note", "layout", note.rstrip(".")) for note in notes]
 
 
 def _by_name(
-    root: Path, folder: Path, suffixes: tuple[str, ...]
+    root: Path, files: Sequence[Path], *folders: Path
 ) -> tuple[dict[str, Path], list[tuple[str, str]]]:
-    """The first file of each name without suffix, and the pairs that share one."""
+    """The first file of each name, which is the path below its folder, and pairs of one name."""
     found: dict[str, Path] = {}
     twice = []
-    for path in list_files(folder, suffixes):
+    for path in files:
+        folder = next(folder for folder in folders if path.is_relative_to(folder))
         first = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
         if first != path:
             twice.append((path.relative_to(root).as_posix(), first.relative_to(root).as_posix()))

@@ -27,7 +27,7 @@ def check(
     Args:
         data: the data folder.
         dataset: as for `train`.
-        classes: a file instead of `DATA/classes.yaml` or `DATA/labelmap.txt`.
+        classes: a file instead of `DATA/classes.yaml`, `DATA/labelmap.txt` or `_classes.csv`.
         range: the values that are black and white in images of more than 8 bits, as for `train`.
         picture: an image file to write, up to 12 labelled images with their masks laid over them.
 

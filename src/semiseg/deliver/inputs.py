@@ -22,7 +22,7 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
         images: an image, a folder that is searched with its subfolders, a pattern such as
             `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
             Of a data folder, what lies in `masks` beside `images` is no image to segment, nor what
-            lies in VOC's folders of masks.
+            lies in VOC's folders of masks, nor `07_mask.png` beside `07.jpg`.
         out: the folder of the results; neither is what is in it.
 
     Returns:
@@ -32,11 +32,13 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
         DataError: there are no such images, or two results would have the same name.
     """
     from semiseg.data.images import IMAGE_SUFFIXES, list_images
+    from semiseg.data.pairs import masks_beside
 
     notes = []
     if images.is_dir():
         root, found = images, list_images(images)
         masks = [f for f in found if _is_mask(f, images)]
+        masks += masks_beside(f for f in found if f not in set(masks))
         files = [f for f in found if f not in set(masks)]
         if masks:
             notes.append(f"{len(masks)} masks are passed over (first: {masks[0]})")

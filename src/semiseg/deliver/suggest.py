@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from rich.console import Console
+
+    from semiseg.data.pairs import Folders
 
     Features = NDArray[np.float32]
 
@@ -192,39 +193,62 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
         out: where `suggest` wrote.
         moved: the data folder, if it was moved since the training.
     """
-    import shlex
-
-    from semiseg.data.folder import training_folders
+    from semiseg.data.folder import find_folders
     from semiseg.deliver.report.commands import go_on
     from semiseg.deliver.run_data import data_of, settings_of
     from semiseg.deliver.suggested import holds_shapes
 
     settings = settings_of(run)
     data = data_of(run) if moved is None else moved.absolute()
-    folders = training_folders(data, settings.get("dataset")) if data else None
-    drawn = folders and any(next(folder.rglob("*.json"), None) for folder in folders)
+    folders = find_folders(data, "train", settings.get("dataset")) if data else None
     shapes = holds_shapes(out)
     masks = out / "train" / ("images" if shapes else "masks")
-    if folders is None or bool(drawn) != shapes:
+    copies = _copies(out, folders, shapes) if folders else []
+    if not copies:
         return (
             f"Correct the masks in {masks}. Add them with their images to your "
             f"data, or train on them alone:\n  {go_on(settings, run, out, ('range', 'size'))}"
         )
-    base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
-    free = (f"{base}-{i}" if i else base for i in count())
-    name = next(n for n in free if not any((folder / n).exists() for folder in folders))
-    copies = [
-        f"  {shlex.join(('cp', '-r', f'{out}/train/{kind}/.', str(folder / name)))}"
-        for kind, folder in list(zip(("images", "masks"), folders, strict=True))[: 2 - shapes]
-    ]
     return "\n".join(
         (
             f"Correct the masks in {masks}. Then add them to your data and go on:",
-            *copies,
+            *(f"  {copy}" for copy in copies),
             f"  {go_on(settings, run, data)}",
             "What else you set for the first run, such as --steps, is to be set again.",
         )
     )
+
+
+def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
+    """The commands that add masks to those of a data folder; none where they would not fit."""
+    import shlex
+    from filecmp import cmp
+    from itertools import count
+
+    from semiseg.data.images import list_images
+    from semiseg.data.masks import DRAWN
+
+    drawn = any(mask.suffix.lower() == DRAWN for mask in folders.files()[1])
+    if drawn != shapes or not (shapes or folders.masks.is_dir()):
+        return []
+    if not folders.deep:  # a folder of their own would not be read
+        images = [p for p in list_images(out / "train" / "images") if p.parent.name == "images"]
+        there = [folders.images / image.name for image in images]
+        pairs = zip(there, images, strict=True)
+        same = all(old.is_file() and cmp(old, new, shallow=False) for old, new in pairs)
+        taken = any(image.with_suffix(DRAWN).exists() for image in there)
+        if taken or not (shapes and images and same):
+            return []
+        words = shlex.quote(f"{out}/train/images/"), shlex.quote(str(folders.images))
+        return [f"cp {words[0]}*{DRAWN} {words[1]}"]
+    base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
+    free = (f"{base}-{i}" if i else base for i in count())
+    places = list(zip(("images", "masks"), folders[:2], strict=True))[: 2 - shapes]
+    name = next(n for n in free if not any((folder / n).exists() for folder in folders[:2]))
+    return [
+        shlex.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
+        for kind, folder in places
+    ]
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ _NUMBERS = {
     "annotations": ("image_id", "category_id"),
     "categories": ("id",),
 }
+_ROBOFLOW = "_annotations.coco.json"
 _PIXELS = 2**28  # as many as no image has that Pillow opens
 _SPLITS = {"train": ("train", "default"), "val": ("val", "valid"), "test": ("test",)}
 
@@ -41,9 +42,18 @@ class Coco(DataSet):
       train2017/  val2017/                   or images/, images/train2017/, ...
     ```
 
-    Index 0 is the background, then follow the categories by their id. Where instances overlap, the
-    smaller one is on top; crowds (`iscrowd`) are ignored. An image without annotations is
-    unlabelled in `train`. The masks are drawn once, into the cache (`SEMISEG_CACHE`).
+    or, as Roboflow exports it,
+
+    ```
+    DATA/
+      train/_annotations.coco.json  train/*.jpg
+      valid/  test/                 optional
+    ```
+
+    Index 0 is the background, then follow the categories by their id; one that only stands above
+    others, and has no annotations, is none. Where instances overlap, the smaller one is on top;
+    crowds (`iscrowd`) are ignored. An image without annotations is unlabelled in `train`. The masks
+    are drawn once, into the cache (`SEMISEG_CACHE`).
     """
 
     name = "coco"
@@ -70,11 +80,13 @@ class Coco(DataSet):
             for entry in content["images"]:
                 name = str(entry["file_name"])
                 places = [root / subset, root / "images" / subset, root / "images", root]
+                places = [file.parent] if file.name == _ROBOFLOW else places
                 image = next((p / name for p in places if is_file(p / name)), None)
                 if image is None:
+                    shown = " nor in ".join(str(place) for place in places[::2])
                     raise DataError(
-                        f"{file} names {name}, which lies neither in {root / subset} nor in "
-                        f"{root / 'images'}. Get the images from {self.home}."
+                        f"{file} names {name}, which does not lie in {shown}. Get the images from "
+                        f"{self.home}."
                     )
                 number = int(entry["id"])
                 mask = masks / f"{number}.png" if number in labeled else None
@@ -97,7 +109,11 @@ def _jsons(root: Path, split: str) -> list[Path]:
     """The split's files of instances."""
     starts = tuple(f"instances_{word}" for word in _SPLITS[split])
     files = sorted((root / "annotations").glob("instances_*.json"))
-    return [path for path in files if path.stem.lower().startswith(starts)]
+    within = [root / word / _ROBOFLOW for word in _SPLITS[split]]
+    return [
+        *(path for path in files if path.stem.lower().startswith(starts)),
+        *(path for path in within if path.is_file()),
+    ]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -132,13 +148,19 @@ def _parsed(file: Path, _changed: int) -> dict[str, Any]:
 
 
 def _categories(root: Path) -> dict[int, str]:
-    """Names by id, of all files, in the order of the ids."""
+    """Names by id, of all files, in the order of the ids; without groups of other categories."""
     found: dict[int, str] = {}
+    above: set[str] = set()
+    used: set[int] = set()
     for split in _SPLITS:
         for file in _jsons(root, split):
-            for category in _read(file)["categories"]:
-                found[int(category["id"])] = str(category["name"])
-    return dict(sorted(found.items()))
+            content = _read(file)
+            used.update(annotation["category_id"] for annotation in content["annotations"])
+            for category in content["categories"]:
+                found[category["id"]] = category["name"]
+                above.add(str(category.get("supercategory")))
+    groups = {number for number, name in found.items() if name in above} - used
+    return {number: found[number] for number in sorted(found.keys() - groups)}
 
 
 def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
@@ -190,6 +212,11 @@ def _draw(
     height, width = int(entry["height"]), int(entry["width"])
     drawn: list[tuple[bool, int, int, NDArray[np.bool_], int]] = []
     for shape in shapes:
+        if not shape.get("segmentation"):
+            raise DataError(
+                f"{file}: annotation {shape.get('id')} of image {entry['file_name']} has no "
+                "outline, maybe a box alone. Draw one, or delete it, and export again."
+            )
         try:
             inside = _inside(shape["segmentation"], height, width)
             value = IGNORE_INDEX if shape.get("iscrowd") else index[int(shape["category_id"])]
