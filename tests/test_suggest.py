@@ -174,6 +174,22 @@ def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder
     assert "are not there" not in capsys.readouterr().err
 
 
+def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_folder, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for image in sorted((tiny_folder / "unlabeled").iterdir())[:3]:
+        with Image.open(image) as picture:
+            picture.convert("RGB").save(data / f"{image.stem}.jpg")
+    *masked, rest = sorted(data.iterdir())
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    for name, image in zip(("labeled", "val"), masked, strict=True):
+        mask = next((tiny_folder / "train" / "masks").iterdir())
+        shutil.copy(mask, image.with_suffix(".png"))
+        (run_folder / "split" / f"{name}.txt").write_text(f"{image.stem}\n")
+    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=9, accelerator="cpu")
+    assert [one.image for one in found] == [rest]
+
+
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")

@@ -121,6 +121,8 @@ def suggest(
     labeled = {s.name: s.image for s in masked}
     known = {s.image.resolve() for s in (*masked, *held)}
     named, notes = find_images(Path(images), out)
+    masks = {s.mask.resolve() for s in (*masked, *held) if s.mask is not None}
+    named = {k: f for k, f in named.items() if f.resolve() not in masks}  # PNG files beside JPEG
     fresh = {k: f for k, f in named.items() if f.resolve() not in known}
     if not model.two_spaces:
         notes.append(f"{run} has no prototypes: doubt in logit space alone is counted")
