@@ -1,5 +1,6 @@
 """Killed, stopped and resumed: the result is that of the uninterrupted training, bit by bit."""
 
+import json
 import os
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.cli import main
 from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.engine.run_folder import what_it_began_with
 from semiseg.engine.table import Table
 
 WORDS = [
@@ -371,6 +373,37 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
     torch.testing.assert_close(new[head][1:].flip(0), old[head])
     encoder = [k for k in old if k.startswith("network.encoder") and k.endswith("weight")]
     assert all(torch.equal(old[k], new[k]) for k in encoder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, "begin, from which it began, has mIoU 50.0 on the same images of val"),
+        (
+            {"miou": {"last": 9, "best": 9, "released": 60.5}},
+            "60.5 on the same images of val: it is",
+        ),
+        ({"split": {"val": "other"}}, None),
+        ({"split": {}}, None),
+        ({"per_class": {"b": {"iou": 1.0}}}, None),
+        ({"miou": {"last": 9, "best": 9, "released": None}}, None),
+        ({"miou": 7}, None),
+    ],
+)
+def test_what_a_training_began_with(tmp_path, change, told):
+    scores = {"method": "css", "labels": 3, "steps": 9, "seconds": 1.0}
+    scores |= {"miou": {"last": 50.0, "best": 50.0, "released": 50.0}, "split": {"val": "same"}}
+    scores |= {"per_class": {"a": {"iou": 50.0}}, "skipped_steps": 0}
+    (tmp_path / "begin").mkdir()
+    (tmp_path / "begin" / "scores.json").write_text(json.dumps(scores | change))
+    found = what_it_began_with(tmp_path / "begin", scores)
+    assert found == [] if told is None else told in found[0]
+    assert what_it_began_with(tmp_path / "nothing", scores) == []
+
+
+def test_init_says_what_it_began_with(capsys, whole, tiny_folder, tmp_path):
+    run("train", tiny_folder, "--out", tmp_path / "run", *WORDS, "--init", whole)
+    assert f"{whole}, from which it began, has mIoU" in capsys.readouterr().err
 
 
 def test_init_with_another_decoder_says_which_it_needs(capsys, whole, tiny_folder, tmp_path):

@@ -353,6 +353,24 @@ def what_was_adjusted(scores: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def what_it_began_with(init: Path, scores: Mapping[str, Any]) -> list[str]:
+    """How good the model is from which the training began, as a sentence.
+
+    Nothing where the two cannot be compared: other images of `val`, other classes, or no scores.
+    """
+    try:
+        before = read_scores(init / SCORES)
+    except RunError:
+        return []
+    own = [scores["miou"]["released"], scores["split"]["val"], sorted(scores["per_class"])]
+    old = [before["miou"]["released"], before["split"].get("val"), sorted(before["per_class"])]
+    if None in (own[0], old[0]) or own[1:] != old[1:]:
+        return []
+    told = f"{init}, from which it began, has mIoU {old[0]:.1f} on the same images of val"
+    worse = ": it is better than the new model. Use it, or train longer (--steps, --budget)"
+    return [told + worse * (old[0] > own[0])]
+
+
 def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Pixels by true class (rows) and predicted class (columns)."""
     file = io.StringIO()

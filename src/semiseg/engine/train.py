@@ -194,4 +194,6 @@ def _train(s: SimpleNamespace, options: Mapping[str, Any], overwrite: bool, resu
     if scores is None:  # it was started for the training alone
         raise SystemExit(0)
     session.say(run_folder.what_was_adjusted(scores))
+    if s.init is not None:
+        session.say(run_folder.what_it_began_with(Path(s.init), scores))
     return Run(s.out, scores)
