@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -613,9 +614,35 @@ def test_masks_beside_their_images(data: Path) -> None:
     assert found(report, "mask-without-image").items == ("x_mask.png",)
     assert "beside their images" in found(report, "layout").text
     photograph(data / "b.bmp", 20)
-    assert found(check(data), "duplicate-name").items[0].startswith("b.")
+    again = check(data)
+    assert found(again, "duplicate-name").items[0].startswith("b.")
+    assert again.counts == report.counts
     mask(data / "a_mask_2.png")
     assert "several masks of a" in found(check(data), "layout").text
+
+
+def test_several_masks_of_an_image_are_a_finding_in_a_folder_of_images(data: Path) -> None:
+    for path in (data / "train" / "masks").iterdir():
+        path.rename(data / "train" / "images" / f"{path.stem}_mask{path.suffix}")
+    mask(data / "train" / "images" / "a_mask_2.png")
+    assert "several masks of a" in found(check(data), "layout").text
+
+
+def test_images_with_names_of_masks_are_told(data: Path) -> None:
+    images = data / "train" / "images"
+    shutil.copy(data / "train" / "masks" / "a.png", images / "a_mask.png")
+    photograph(images / "b_seg-2.png", 20)
+    photograph(images / "x_mask.png", 30)  # of nothing that is there
+    told = found(check(data), "mask-name")
+    assert (told.severity, told.items) == (
+        "warning",
+        ("train/images/a_mask.png", "train/images/b_seg-2.png"),
+    )
+    (images / "b_seg-2.png").unlink()
+    shutil.copy(data / "train" / "masks" / "a.png", data / "train" / "masks" / "a_mask.png")
+    assert "mask-name" not in {f.kind for f in check(data).findings}  # both have a mask
+    (data / "train" / "masks" / "a.png").unlink()
+    assert found(check(data), "mask-name").items == ("train/images/a_mask.png",)
 
 
 def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:

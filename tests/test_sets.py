@@ -268,6 +268,23 @@ def test_a_box_without_an_outline_is_no_mask(official_tree):
         open_folder(root)
 
 
+def test_a_category_above_itself_is_a_class(official_tree):
+    pytest.importorskip("pycocotools")
+    root = official_tree("coco")
+    for file in (root / "annotations").glob("*.json"):
+        content = json.loads(file.read_text())
+        content["categories"] += [{"id": 1, "name": "person", "supercategory": "person"}]
+        content["categories"] += [{"id": 2, "name": "None"}]
+        file.write_text(json.dumps(content))
+    assert open_folder(root).classes.names == ("background", "person", "None", "crop", "weed")
+
+
+def test_roboflows_json_in_a_folder_of_masks_is_left_over(tiny_folder, tmp_path):
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    (data / "train" / "_annotations.coco.json").write_text("{}")
+    assert find_dataset(data) is None
+
+
 def test_a_group_with_annotations_of_its_own_is_a_class(official_tree):
     pytest.importorskip("pycocotools")
     root = official_tree("coco")

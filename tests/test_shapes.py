@@ -170,9 +170,11 @@ def test_labelme_files_may_lie_with_the_images_in_the_data_folder(tmp_path: Path
 def test_masks_may_lie_below_a_folder_of_images(tmp_path: Path) -> None:
     for name in "ab":
         photograph(tmp_path / f"{name}.jpg")
-    mask(tmp_path / "masks" / "a.png")
-    mask(tmp_path / "b_mask.png")
-    assert masks(open_folder(tmp_path), tmp_path) == {"a": "masks/a.png", "b": "b_mask.png"}
+    (tmp_path / "masks").mkdir()
+    mask(tmp_path / "b.png")  # an empty folder of masks decides nothing
+    assert masks(open_folder(tmp_path), tmp_path) == {"a": None, "b": "b.png"}
+    (tmp_path / "b.png").rename(tmp_path / "masks" / "b.png")
+    assert masks(open_folder(tmp_path), tmp_path) == {"a": None, "b": "masks/b.png"}
 
 
 def test_a_mask_beside_images_without_its_own_is_no_photograph(tmp_path: Path) -> None:
@@ -195,14 +197,92 @@ def test_several_masks_of_an_image_are_refused(tmp_path: Path, first: bool) -> N
         open_folder(tmp_path)
 
 
-def test_subfolders_that_are_not_read_are_named(tmp_path: Path) -> None:
+def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     photograph(tmp_path / "a.jpg")
     mask(tmp_path / "a_mask.png")
-    for folder in ("unlabeled", "day 1", "masks", ".hidden"):
+    for folder in ("unlabeled", "day 1", "val", "test", ".hidden"):
         photograph(tmp_path / folder / "b.jpg")
+    mask(tmp_path / "test" / "b_mask.png")
     (tmp_path / "notes").mkdir()
-    (told,) = [note for note in open_folder(tmp_path).notes if "subfolders of" in note]
-    assert "are not read (day 1); put" in told
+    shown = f"the images in {tmp_path / 'day 1'}, {tmp_path / 'val'} are not read"
+    assert any(note.startswith(shown) for note in open_folder(tmp_path).notes)
+    photograph(tmp_path / "train" / "c.jpg")
+    mask(tmp_path / "train" / "c_mask.png")
+    photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
+    (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
+    for folder in ("day 1", "train/unlabeled", ""):
+        assert f"{tmp_path / folder}" in told.split(" are not read")[0].split(", ") or folder == ""
+    assert told.startswith(f"the images in {tmp_path}, ")
+
+
+def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path) -> None:
+    for name in ("train", "val", "valid"):
+        photograph(tmp_path / name / "images" / f"{name}.jpg")
+        mask(tmp_path / name / "masks" / f"{name}.png")
+    data = open_folder(tmp_path)
+    assert names(data.val) == ["val"]
+    assert any(note.startswith(f"{tmp_path / 'valid'} is passed over") for note in data.notes)
+    (tmp_path / "val" / "images" / "val.jpg").unlink()
+    assert names(open_folder(tmp_path).val) == ["valid"]
+
+
+def test_beside_folders_of_images_other_folders_stay_unread(tmp_path: Path) -> None:
+    photograph(tmp_path / "train" / "images" / "a.jpg")
+    mask(tmp_path / "train" / "masks" / "a.png")
+    for name in ("x.jpg", "x.png", "x_mask.png"):
+        photograph(tmp_path / "test" / name)
+    text(tmp_path / "test" / "x.json", "{}")
+    assert open_folder(tmp_path).test == ()
+
+
+def test_photographs_with_endings_of_masks_beside_a_folder_of_masks(tmp_path: Path) -> None:
+    for name in ("a", "a_label", "c_label", "face_mask", "x", "x_seg2"):
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    for name in ("a", "face", "face_mask_label"):
+        mask(tmp_path / "masks" / f"{name}.png")
+    found = masks(open_folder(tmp_path), tmp_path)
+    assert found == {
+        "a": "masks/a.png",
+        "face_mask": "masks/face_mask_label.png",
+        **dict.fromkeys(("a_label", "c_label", "x", "x_seg2")),
+    }
+
+
+def test_a_photograph_with_shapes_of_its_own_is_no_mask(tmp_path: Path) -> None:
+    for name in ("face", "face_mask"):
+        photograph(tmp_path / f"{name}.jpg")
+        labelme(tmp_path / f"{name}.json", box("skin", 0, 0, 5, 7))
+    found = masks(open_folder(tmp_path), tmp_path)
+    assert found == {"face": "face.json", "face_mask": "face_mask.json"}
+
+
+def test_other_json_beside_images_is_no_mask(tmp_path: Path) -> None:
+    for name in "ab":
+        photograph(tmp_path / f"{name}.jpg")
+        text(tmp_path / f"{name}.json", '{"camera": 7}')
+    mask(tmp_path / "a_mask.png")
+    assert masks(open_folder(tmp_path), tmp_path) == {"a": "a_mask.png", "b": None}
+
+
+def test_two_masks_beside_an_image_are_refused_with_both(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg")
+    mask(tmp_path / "a.png")
+    mask(tmp_path / "a_mask.png")
+    with pytest.raises(
+        DataError, match=r"a\.png and .*a_mask\.png may both be the mask of .*a\.jpg"
+    ):
+        open_folder(tmp_path)
+
+
+def test_a_mask_of_a_missing_jpeg_is_no_photograph(tmp_path: Path) -> None:
+    for name in "ac":
+        photograph(tmp_path / f"{name}.jpg")
+    for name in ("a", "b"):
+        mask(tmp_path / f"{name}.png")
+    photograph(tmp_path / "d.png")
+    mask(tmp_path / "d_mask.png")
+    found = masks(open_folder(tmp_path), tmp_path)
+    assert found == {"a": "a.png", "c": None, "d": "d_mask.png"}
 
 
 def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
@@ -747,11 +827,10 @@ def test_roboflow_names_its_classes_in_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("filename, weed\n7.jpg, 1\n", r"line 2: '7.jpg,1' is not an id and a name"),
         ("Pixel Value, Class\n0, a\n1\n", r"line 3: '1' is not"),
+        ("Pixel Value, Class\na, 0\n", r"line 2: 'a,0' is not an id and a name"),
         ("Pixel Value, Class\n", r"names 0 classes"),
         ("Pixel Value, Class\n0, a\n0, b\n", r"share an id"),
-        ("\0", r"_classes.csv"),
     ],
 )
 def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, said: str) -> None:
@@ -760,6 +839,23 @@ def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, said: st
     text(tmp_path / "_classes.csv", rows)
     with pytest.raises(DataError, match=said):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("filename, weed\n7.jpg, 1\n", ("0", "1")),  # labels of whole images
+        ("\0", ("0", "1")),
+        ("0, soil\n1, weed\n", ("soil", "weed")),
+    ],
+)
+def test_tables_with_and_without_a_title(
+    tmp_path: Path, rows: str, expected: tuple[str, ...]
+) -> None:
+    photograph(tmp_path / "a.jpg")
+    mask(tmp_path / "a_mask.png")
+    text(tmp_path / "_classes.csv", rows)
+    assert open_folder(tmp_path).classes.names == expected
 
 
 def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:

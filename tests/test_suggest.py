@@ -312,6 +312,18 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
     shutil.copy(first, others[0])
     assert advised() == ([], str(out))  # another image of its name
     (data / "other").rename(others[0])
+    more = out / "train" / "images" / f"{first.stem}.json"
+    more.write_text("{}")
+    assert advised() == ([], str(out))  # of the image that is drawn already
+    more.rename(out / "train" / "images" / "more.json")
+    (out / "train" / "images" / "deep").mkdir()
+    (out / "train" / "images" / "more.json").rename(out / "train" / "images" / "deep" / "m.json")
+    assert advised() == ([], str(out))  # the command would leave it out
+    shutil.rmtree(out / "train" / "images" / "deep")
+    (data / "x_mask_1.png").write_bytes(first.read_bytes())
+    shutil.copy(first, data / "x.png")
+    assert advised() == ([], str(out))  # the data cannot be read as they are
+    (data / "x_mask_1.png").unlink()
     subprocess.run(["sh", "-c", copy], check=True)
     assert sum(s.mask is not None for s in open_folder(data).train) == 3
     assert advised() == ([], str(out))  # nothing that was drawn is replaced

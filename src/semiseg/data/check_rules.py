@@ -11,6 +11,7 @@ import numpy as np
 from semiseg.data.findings import Finding, Severity
 from semiseg.data.folder import SPLITS
 from semiseg.data.masks import read_codes, spell
+from semiseg.data.pairs import stem_of_image
 from semiseg.data.survey import Survey
 from semiseg.types import IGNORE_INDEX
 
@@ -60,6 +61,23 @@ def _other_size(s: Survey) -> Iterator[Finding]:
                 told[mask] = f" is {size[0]} x {size[1]}, its image {image[0]} x {image[1]}"
     what = "Masks of another size than their image"
     yield from _finding(s, "error", "size", what, told, "Export the masks at the images' sizes.")
+
+
+def _named_as_masks(s: Survey) -> Iterator[Finding]:
+    """Masks among the images, where the masks have a folder of their own."""
+    of_training = [*s.samples["train"], *s.samples["unlabeled"]]
+    labeled = {sample.image.with_suffix("") for sample in of_training if sample.mask}
+    stems: defaultdict[Path, set[str]] = defaultdict(set)
+    for sample in of_training:
+        stems[sample.image.parent].add(sample.image.stem)
+    chosen = []
+    for image in (sample.image for sample in of_training):
+        stem = stem_of_image(image, stems[image.parent])
+        if stem and not {image.with_suffix(""), image.parent / stem} <= labeled:
+            chosen.append(image)
+    what = "Images that are named as masks of others, and are taken for photographs"
+    remedy = "If they are masks, move them into the folder of the masks."
+    yield from _finding(s, "warning", "mask-name", what, dict.fromkeys(chosen, ""), remedy)
 
 
 def _missing(s: Survey) -> Iterator[Finding]:
@@ -292,6 +310,7 @@ RULES: tuple[Callable[[Survey], Iterable[Finding]], ...] = (
     _identical,
     _contradicting,
     _missing,
+    _named_as_masks,
     _occurrence,
     _unnamed,
     _foreground,

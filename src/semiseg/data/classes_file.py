@@ -48,8 +48,17 @@ class Named(NamedTuple):
 
 def classes_files(root: Path) -> list[Path]:
     """The files of a data folder that name its classes; the first one counts."""
-    ours = root / "classes.yaml", root / "labelmap.txt"
-    return [p for p in (*ours, root / "train" / _TABLE, root / _TABLE) if p.is_file()]
+    found = [p for p in (root / "classes.yaml", root / "labelmap.txt") if p.is_file()]
+    return found + [p for p in (root / "train" / _TABLE, root / _TABLE) if _names_ids(p)]
+
+
+def _names_ids(path: Path) -> bool:
+    """Whether a table names classes; Roboflow's of labels of whole images has the same name."""
+    try:
+        title = texts.read_text(path).partition(",")[0].strip().lower()
+    except (OSError, ValueError):
+        return False
+    return title == "pixel value" or title.isdigit()
 
 
 def read_yaml(path: Path) -> Named:
@@ -134,7 +143,7 @@ def read_labelmap(path: Path) -> Named:
 
 
 def read_table(path: Path) -> Named:
-    """Read Roboflow's `_classes.csv`: below a line of titles an id and a name a line.
+    """Read Roboflow's `_classes.csv`: an id and a name a line, below a line of titles or without.
 
     Raises:
         DataError: the file cannot be read, or has another form.
@@ -146,7 +155,7 @@ def read_table(path: Path) -> Named:
     entries = []
     for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row]
-        if number == 1 or not any(cells):
+        if not any(cells) or (number == 1 and not cells[0].isdigit()):
             continue
         if len(cells) != 2 or not re.fullmatch(r"\d{1,5}", cells[0]) or not cells[1]:
             raise DataError(

@@ -20,22 +20,21 @@ there; the first that fits counts:
 * `SegmentationClass/`: VOC's layout, which CVAT exports (`lists.voc_samples`).
 * `images/train/` and `masks/train/`, and so on: the splits lie within.
 * `images/` and `masks/`: all of it is `train`.
-* images with their masks beside them, in `train/`, `val/` and `test/` or, all of it `train`, in
-  `DATA` itself (`pairs.Folders.files`). Subfolders are not searched.
+* images with their masks beside them or in a folder `masks` below, in `train/`, `val/` and `test/`
+  or, all of it `train`, in `DATA` itself (`pairs.Folders.files`). Subfolders are not searched.
 
-The folder of `val` may also be called `valid` or `validation`.
+In folders, `val` may also be called `valid` or `validation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
-from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_images
+from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_files, list_images
 from semiseg.data.lists import listed_samples, voc_samples
 from semiseg.data.masks import Classes, MaskScan, scan_mask
 from semiseg.data.pairs import Folders, by_name, pair
@@ -147,7 +146,9 @@ def find_samples(
             )
         folders = find_folders(root, split, dataset)
         samples, notes = pair(folders) if folders else ([], [])
-        notes += _not_read(folders) if folders else []
+        if folders and split == "train" and not folders.deep:
+            notes += _not_read(root, dataset)
+        notes += _other_names(root, split, folders)
     if split == "train" and not samples:
         raise DataError(_nothing(root, lists))
     return samples, notes
@@ -169,28 +170,44 @@ def find_folders(root: Path, split: str, dataset: str | None = None) -> Folders 
         places += [(images / name, masks / name) for name in _NAMES[split]]
     elif split == "train":
         places.append((images, masks))
-    apart = next((Folders(*place) for place in places if place[0].is_dir()), None)
-    if apart is not None:
-        return apart
+    places = [place for place in places if place[0].is_dir()]
+    if len(places) > 1:  # an empty one hides none
+        places.sort(key=lambda place: not list_images(place[0]))
+    if places:
+        return Folders(*places[0])
+    if split != "train":
+        train = find_folders(root, "train", dataset)
+        if train is None or train.deep:
+            return None
     mixed = [root / name for name in _NAMES[split]] + [root] * (split == "train")
     beside = (Folders(folder, folder / "masks", deep=False) for folder in mixed)
     return next((folders for folders in beside if folders.files()[1]), None)
 
 
-def _not_read(folders: Folders) -> list[str]:
-    """A note on subfolders with images where only the files of the folder itself count."""
-    if folders.deep:
-        return []
-    known = {"masks", "unlabeled", *chain(*_NAMES.values())}
-    others = [p for p in sorted(folders.images.iterdir()) if p.is_dir() and p.name[0] != "."]
-    others = [p for p in others if p.name not in known and list_images(p)]
+def _not_read(root: Path, dataset: str | None) -> list[str]:
+    """A note on folders with images that are not read, where masks lie beside their images."""
+    used = [found for split in SPLITS if (found := find_folders(root, split, dataset))]
+    read = {root / "unlabeled", *(place for folders in used for place in folders[:2])}
+    around = sorted({root, *(folders.images for folders in used)})
+    below = [p for folder in around for p in sorted(folder.iterdir()) if p.name[0] != "."]
+    around = [p for p in below if p.is_dir() and not any(r.is_relative_to(p) for r in read)]
+    others = [p for p in around if list_images(p)]
+    if root not in read and list_files(root, IMAGE_SUFFIXES, deep=False):
+        others.insert(0, root)
     if not others:
         return []
-    shown = ", ".join(p.name for p in others[:5]) + (", ..." if len(others) > 5 else "")
-    return [
-        f"images in subfolders of {folders.images} are not read ({shown}); put those without a "
-        "mask into 'unlabeled'"
-    ]
+    shown = ", ".join(str(p) for p in others[:5]) + (", ..." if len(others) > 5 else "")
+    where = root / "unlabeled"
+    return [f"the images in {shown} are not read; those without a mask may be put into {where}"]
+
+
+def _other_names(root: Path, split: str, folders: Folders | None) -> list[str]:
+    """A note on folders that may be of a split, too, of which another one is read."""
+    names = [name for name in _NAMES[split] if (root / name).is_dir()]
+    if folders is None or len(names) < 2:
+        return []
+    others = [root / n for n in names if not folders.images.is_relative_to(root / n)]
+    return [f"{p} is passed over, since {folders.images} is read" for p in others if list_images(p)]
 
 
 def _lists(root: Path) -> dict[str, Path]:

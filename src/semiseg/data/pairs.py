@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from semiseg.types import Sample
 
 _ENDING = re.compile(r"_(masks?|labels?|gt|seg)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"_(masks?|labels?|gt|seg)[-_ ]?\d+$", re.IGNORECASE)
+_SHAPES = b'"shapes"'
+_CHUNK = 1 << 16
 _PHOTOGRAPHS = (".jpg", ".jpeg")  # no mask survives in these, so what has their name may be one
 
 
@@ -22,8 +25,7 @@ class Folders(NamedTuple):
 
     Attributes:
         images: the folder of the images.
-        masks: that of the masks. Where it is the same or does not exist, they lie beside the
-            images.
+        masks: that of the masks, there or not. Where it holds none, they lie beside the images.
         deep: whether files in subfolders count.
     """
 
@@ -34,87 +36,91 @@ class Folders(NamedTuple):
     def files(self) -> tuple[list[Path], list[Path]]:
         """The files of the images and those of the masks.
 
-        Masks beside the images are LabelMe's JSON files of an image's name, images whose name is
-        another's with an ending such as `_mask`, and, where there is no folder of masks, PNG files
-        of the name of a JPEG file.
+        LabelMe's JSON files of an image's name may lie beside it in any case. Where there is no
+        folder of masks so may images whose name is another's with an ending such as `_mask`, and
+        PNG files of the name of a JPEG file.
 
         Raises:
-            DataError: which of them are masks is not clear.
+            DataError: an image has several masks, one an object.
         """
         pictures = list_files(self.images, IMAGE_SUFFIXES, self.deep)
-        apart = self.masks != self.images and self.masks.is_dir()
-        masks = list_files(self.masks, (*IMAGE_SUFFIXES, DRAWN), self.deep) if apart else []
-        named = {mask.relative_to(self.masks).with_suffix("") for mask in masks}
-        beside = [  # what has a mask itself is an image, whatever it is called
-            path
-            for path in masks_beside(pictures, alike=not apart)
-            if path.relative_to(self.images).with_suffix("") not in named
-        ]
+        masks = list_files(self.masks, (*IMAGE_SUFFIXES, DRAWN), self.deep)
+        named = {picture.with_suffix("") for picture in pictures}
+        drawn = list_files(self.images, (DRAWN,), self.deep)
+        shapes = [path for path in drawn if path.with_suffix("") in named]
+        if any(path.suffix.lower() != DRAWN for path in masks):
+            shapes = [path for path in shapes if _has_shapes(path)]
+        if masks:
+            return pictures, [*masks, *shapes]
+        meant = [path for path in shapes if _has_shapes(path)]
+        beside = masks_beside(pictures, meant, alike=True)
         several = next((path for path in beside if _NUMBERED.search(path.stem)), None)
         if several is not None:
-            image = _base(_NUMBERED, several.with_suffix("")).name
+            image = _NUMBERED.sub("", several.stem)
             raise DataError(
                 f"{several} seems to be one of several masks of {image}. Draw them into one, "
                 f"{image}_mask.png, or move what is no mask out of {several.parent}."
             )
-        pictures = sorted(set(pictures) - set(beside))
-        masks += beside
-        return pictures, [*masks, *self._shapes(pictures, masks)]
-
-    def _shapes(self, pictures: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
-        """LabelMe's files beside the images.
-
-        Among masks that are images, a JSON file may be anything: only one with shapes counts.
-        """
-        named = {picture.with_suffix("") for picture in pictures}
-        drawn = list_files(self.images, (DRAWN,), self.deep)
-        drawn = [path for path in drawn if path.with_suffix("") in named and path not in masks]
-        if all(path.suffix.lower() == DRAWN for path in masks):
-            return drawn
-        return [path for path in drawn if _has_shapes(path)]
+        drawn = meant if beside or not self.deep else shapes
+        return sorted(set(pictures) - set(beside)), [*beside, *drawn]
 
 
-def masks_beside(pictures: Iterable[Path], alike: bool = False) -> list[Path]:
+def masks_beside(
+    pictures: Iterable[Path], shapes: Iterable[Path] = (), alike: bool = False
+) -> list[Path]:
     """Which of these images are masks of others in the same folder, by their names alone.
 
     Args:
         pictures: the images.
+        shapes: LabelMe's files; an image of the name of one is no mask.
         alike: whether PNG files of the name of a JPEG file are masks too.
 
     Returns:
-        The masks, sorted, with numbered ones (`07_mask_1.png` beside `07_mask.png`).
+        The masks, sorted. So is what has the ending of other masks in its folder, although its
+        image is missing: it is no photograph. And so are numbered ones (`07_mask_1.png`).
     """
-    pictures = sorted(pictures)
-    named = {path.with_suffix("") for path in pictures}
-    photographs = {p.with_suffix("") for p in pictures if p.suffix.lower() in _PHOTOGRAPHS}
-    masks = set()
-    for path in pictures:
-        whole = path.with_suffix("")
-        if _base(_ENDING, whole) in named - {whole}:
-            masks.add(path)
-        if alike and path.suffix.lower() == ".png" and whole in photographs:
-            masks.add(path)
-    endings = {found[0].lower() for path in masks if (found := _ENDING.search(path.stem))}
-    for path in pictures:
-        found = _ENDING.search(path.stem)
-        if found and found[0].lower() in endings:  # also where its image is missing
-            masks.add(path)
-        numbered = _NUMBERED.search(path.stem)
-        if numbered and _base(_NUMBERED, path.with_suffix("")) in named:
-            masks.add(path)
-    return sorted(masks)
+    images = {path.with_suffix("") for path in shapes}
+    by_folder = groupby(sorted(pictures), key=lambda path: path.parent)
+    found: list[Path] = []
+    for _, files in by_folder:
+        some = [path for path in files if path.with_suffix("") not in images]
+        found += _masks_of_a_folder(some, alike)
+    return sorted(found)
 
 
-def _base(ending: re.Pattern[str], path: Path) -> Path:
-    """The path without such an ending of its name."""
-    return path.parent / (ending.sub("", path.name) or path.name)
+def _masks_of_a_folder(files: Sequence[Path], alike: bool) -> set[Path]:
+    stems = {path.stem for path in files}
+    ending = {path: end[0] for path in files if (end := _ENDING.search(path.stem))}
+    image_of = {path: path.stem.removesuffix(end) for path, end in ending.items()}
+    used = {end.lower() for path, end in ending.items() if image_of[path] in stems}
+    masks = {path for path, end in ending.items() if end.lower() in used}
+    masks |= {path for path in files if stem_of_image(path, stems)}
+    if alike:
+        photographs = {path.stem for path in files if path.suffix.lower() in _PHOTOGRAPHS}
+        drawn = [path for path in files if path.suffix.lower() == ".png"]
+        if any(path.stem in photographs for path in drawn):  # then all PNG files but others' images
+            others = set(image_of.values()) - photographs
+            masks |= {path for path in drawn if path.stem not in others}
+    return masks
+
+
+def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
+    """Which of the stems is that of the image whose mask a file is by its name, if it is one."""
+    bases = (ending.sub("", mask.stem) for ending in (_ENDING, _NUMBERED))
+    return next((base for base in bases if base != mask.stem and base in stems), None)
 
 
 def _has_shapes(path: Path) -> bool:
+    before = b""  # LabelMe's files name them early, and may hold the image behind them
     try:
-        return b'"shapes"' in path.read_bytes()
+        with path.open("rb") as file:
+            while more := file.read(_CHUNK):
+                if _SHAPES in before[-len(_SHAPES) :] + more:
+                    return True
+                before = more
     except OSError:  # who reads it as a mask will say so
         return True
+    return False
 
 
 def pair(folders: Folders) -> tuple[list[Sample], list[str]]:
@@ -128,7 +134,7 @@ def pair(folders: Folders) -> tuple[list[Sample], list[str]]:
     """
     images, masks = folders.files()
     pictures = by_name(images, folders.images)
-    matched, lonely = _match(pictures, by_name(masks, folders.masks, folders.images))
+    matched, lonely = match(pictures, by_name(masks, folders.masks, folders.images))
     notes = []
     beside = [
         (image, matched[name])
@@ -142,8 +148,9 @@ def pair(folders: Folders) -> tuple[list[Sample], list[str]]:
             f"{len(drawn)} masks lie beside their images ({mask.name} is that of {image.name})"
         )
     if lonely:
+        place = next(f for f in folders[1::-1] if lonely[0].is_relative_to(f))
         notes.append(
-            f"{len(lonely)} masks in {folders.masks} belong to no image and are passed "
+            f"{len(lonely)} masks in {place} belong to no image and are passed "
             f"over (first: {lonely[0].name})"
         )
     return [Sample(name, path, matched.get(name)) for name, path in pictures.items()], notes
@@ -170,10 +177,14 @@ def by_name(files: Iterable[Path], *roots: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _match(
+def match(
     pictures: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> tuple[dict[str, Path], list[Path]]:
-    """Masks by the names of their images, and masks without an image."""
+    """Masks by the names of their images, and masks without an image.
+
+    Raises:
+        DataError: two masks may belong to one image.
+    """
     matched = {name: path for name, path in masks.items() if name in pictures}
     ending: dict[str, Path] = {}
     lonely = []
@@ -181,13 +192,16 @@ def _match(
         base = _ENDING.sub("", name)
         if name in matched:
             continue
-        if base not in pictures or base in matched:
-            lonely.append(path)
-        elif base in ending:
+        rival = ending.get(base)
+        if base in matched and path.parent == matched[base].parent == pictures[base].parent:
+            rival = matched[base]  # in a folder of masks the very name would come first
+        if rival is not None:
             raise DataError(
-                f"{ending[base]} and {path} may both be the mask of {pictures[base]}. Remove one, "
+                f"{rival} and {path} may both be the mask of {pictures[base]}. Remove one, "
                 "or give the right one the image's name."
             )
+        if base not in pictures or base in matched:
+            lonely.append(path)
         else:
             ending[base] = path
     return {**matched, **ending}, lonely

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from semiseg.data.folder import (
 )
 from semiseg.data.images import list_images, reason
 from semiseg.data.masks import Classes, MaskScan
+from semiseg.data.pairs import match
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
 from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError, SmearedMask
@@ -140,13 +141,15 @@ def _samples(root: Path, split: str, dataset: str | None) -> tuple[list[Sample],
         told = Finding("error", "layout", str(error).rstrip("."))
         try:
             folders = find_folders(root, split, dataset)
+            pictures, drawn = folders.files() if folders else ([], [])
         except DataError:
-            folders = None
+            return [], [told]
         if folders is None:
             return [], [told]
-        pictures, drawn = folders.files()
         images, twice = _by_name(root, pictures, folders.images)
         masks, again = _by_name(root, drawn, folders.masks, folders.images)
+        with suppress(DataError):
+            masks, _ = match(images, masks)
         samples = [Sample(name, path, masks.get(name)) for name, path in images.items()]
         return samples, _duplicates(twice + again) or [told]
     used = {s.mask for s in samples}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from semiseg.data.texts import is_file, read_text
@@ -21,8 +21,9 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Args:
         images: an image, a folder that is searched with its subfolders, a pattern such as
             `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
-            Of a data folder, what lies in `masks` beside `images` is no image to segment, nor what
-            lies in VOC's folders of masks, nor `07_mask.png` beside `07.jpg`.
+            Of a data folder, what lies in `masks` beside `images` or below an image of its name is
+            no image to segment, nor what lies in VOC's folders of masks, nor `07_mask.png` beside
+            `07.jpg` where masks have no folder of their own.
         out: the folder of the results; neither is what is in it.
 
     Returns:
@@ -31,15 +32,18 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Raises:
         DataError: there are no such images, or two results would have the same name.
     """
-    from semiseg.data.images import IMAGE_SUFFIXES, list_images
+    from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
+    from semiseg.data.masks import DRAWN
     from semiseg.data.pairs import masks_beside
 
     notes = []
     if images.is_dir():
         root, found = images, list_images(images)
-        masks = [f for f in found if _is_mask(f, images)]
-        masks += masks_beside(f for f in found if f not in set(masks))
-        files = [f for f in found if f not in set(masks)]
+        named = {f.with_suffix("") for f in found}
+        apart = {f for f in found if _is_mask(f, images, named)}
+        rest = [f for f in found if f not in apart and not _has_masks_apart(f, images)]
+        masks = sorted({*apart, *masks_beside(rest, list_files(images, (DRAWN,)))})
+        files = sorted(set(found) - set(masks))
         if masks:
             notes.append(f"{len(masks)} masks are passed over (first: {masks[0]})")
     elif images.suffix.lower() == ".txt" and images.is_file():
@@ -62,15 +66,33 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     return _named(files, root), notes
 
 
-def _is_mask(file: Path, root: Path) -> bool:
-    """Whether a file lies where data folders have their masks, as its place alone shows."""
+def _is_mask(file: Path, root: Path, named: Set[Path]) -> bool:
+    """Whether a file lies where data folders have their masks, as its place alone shows.
+
+    Args:
+        file: below `root`.
+        root: a folder.
+        named: all images below it, without their suffixes.
+    """
     for folder in file.parents:
         if folder == root:
-            return False
+            break
         beside = folder.parent / "images", folder.parent / "JPEGImages"
-        named = folder.name == "masks" or folder.name.startswith("Segmentation")
-        if named and any(images.is_dir() for images in beside):
+        called = folder.name == "masks" or folder.name.startswith("Segmentation")
+        if called and any(images.is_dir() for images in beside):
             return True
+    masks = file.parent
+    return masks.name == "masks" and masks.parent / file.stem in named
+
+
+def _has_masks_apart(file: Path, root: Path) -> bool:
+    """Whether the masks of an image would lie in a folder of their own, as its place shows."""
+    for folder in file.parents:
+        there = folder.parent / "masks", folder.parent / "SegmentationClass"
+        if folder.name in ("images", "JPEGImages") and any(masks.is_dir() for masks in there):
+            return True
+        if folder == root:
+            break
     return False
 
 

@@ -186,9 +186,9 @@ def choose(
 def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
-    They get a folder of their own there, so that they never replace anything. Where the data are
-    gone, or lists decide what is trained on, or shapes and pixels would be mixed, no command is
-    right.
+    They never replace anything: they get a folder of their own there or, where subfolders are not
+    read, LabelMe's files go to their images. Where the data are gone, or lists decide what is
+    trained on, or shapes and pixels would be mixed, no command is right.
 
     Args:
         run: the run folder.
@@ -202,10 +202,13 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
 
     settings = settings_of(run)
     data = data_of(run) if moved is None else moved.absolute()
-    folders = find_folders(data, "train", settings.get("dataset")) if data else None
     shapes = holds_shapes(out)
     masks = out / "train" / ("images" if shapes else "masks")
-    copies = _copies(out, folders, shapes) if folders else []
+    try:
+        folders = find_folders(data, "train", settings.get("dataset")) if data else None
+        copies = _copies(out, folders, shapes) if folders else []
+    except DataError:  # the data were changed after the training
+        copies = []
     if not copies:
         return (
             f"Correct the masks in {masks}. Add them with their images to your "
@@ -227,22 +230,24 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
     from filecmp import cmp
     from itertools import count
 
-    from semiseg.data.images import list_images
+    from semiseg.data.images import list_files, list_images
     from semiseg.data.masks import DRAWN
 
     drawn = any(mask.suffix.lower() == DRAWN for mask in folders.files()[1])
     if drawn != shapes or not (shapes or folders.masks.is_dir()):
         return []
     if not folders.deep:  # a folder of their own would not be read
-        images = [p for p in list_images(out / "train" / "images") if p.parent.name == "images"]
-        there = [folders.images / image.name for image in images]
+        place = out / "train" / "images"
+        images, drawn_now = list_images(place), list_files(place, (DRAWN,))
+        there = [folders.images / image.relative_to(place) for image in images]
         pairs = zip(there, images, strict=True)
         same = all(old.is_file() and cmp(old, new, shallow=False) for old, new in pairs)
-        taken = any(image.with_suffix(DRAWN).exists() for image in there)
-        if taken or not (shapes and images and same):
+        flat = all(path.parent == place for path in (*images, *drawn_now))
+        taken = any((folders.images / path.name).exists() for path in drawn_now)
+        if taken or not (shapes and images and same and flat):
             return []
-        words = shlex.quote(f"{out}/train/images/"), shlex.quote(str(folders.images))
-        return [f"cp {words[0]}*{DRAWN} {words[1]}"]
+        words = shlex.quote(f"{place}/"), shlex.quote(str(folders.images))
+        return [f"cp -n {words[0]}*{DRAWN} {words[1]}"]
     base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
     free = (f"{base}-{i}" if i else base for i in count())
     places = list(zip(("images", "masks"), folders[:2], strict=True))[: 2 - shapes]

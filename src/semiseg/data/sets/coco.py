@@ -109,10 +109,14 @@ def _jsons(root: Path, split: str) -> list[Path]:
     """The split's files of instances."""
     starts = tuple(f"instances_{word}" for word in _SPLITS[split])
     files = sorted((root / "annotations").glob("instances_*.json"))
-    within = [root / word / _ROBOFLOW for word in _SPLITS[split]]
+    within = [root / word for word in _SPLITS[split]]
     return [
         *(path for path in files if path.stem.lower().startswith(starts)),
-        *(path for path in within if path.is_file()),
+        *(
+            p / _ROBOFLOW
+            for p in within
+            if (p / _ROBOFLOW).is_file() and not (p / "images").is_dir()
+        ),
     ]
 
 
@@ -150,7 +154,7 @@ def _parsed(file: Path, _changed: int) -> dict[str, Any]:
 def _categories(root: Path) -> dict[int, str]:
     """Names by id, of all files, in the order of the ids; without groups of other categories."""
     found: dict[int, str] = {}
-    above: set[str] = set()
+    above: set[object] = set()
     used: set[int] = set()
     for split in _SPLITS:
         for file in _jsons(root, split):
@@ -158,7 +162,8 @@ def _categories(root: Path) -> dict[int, str]:
             used.update(annotation["category_id"] for annotation in content["annotations"])
             for category in content["categories"]:
                 found[category["id"]] = category["name"]
-                above.add(str(category.get("supercategory")))
+                if category.get("supercategory") != category["name"]:  # as COCO's person has it
+                    above.add(category.get("supercategory"))
     groups = {number for number, name in found.items() if name in above} - used
     return {number: found[number] for number in sorted(found.keys() - groups)}
 
