@@ -210,9 +210,8 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     mask(tmp_path / "train" / "c_mask.png")
     photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
     (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
-    for folder in ("day 1", "train/unlabeled", ""):
-        assert f"{tmp_path / folder}" in told.split(" are not read")[0].split(", ") or folder == ""
-    assert told.startswith(f"the images in {tmp_path}, ")
+    shown = [tmp_path, *(tmp_path / name for name in ("day 1", "val", "train/unlabeled"))]
+    assert told.startswith(f"the images in {', '.join(map(str, shown))} are not read")
 
 
 def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path) -> None:
@@ -293,6 +292,23 @@ def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
     mask(tmp_path / "masks" / "a.png")
     with pytest.raises(DataError, match="have the same name"):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("images", ["", "images", "train/images"])
+@pytest.mark.parametrize("drawn", ["a.png", "a_mask.png", "a.json"])
+def test_a_folder_that_may_be_that_of_the_masks_is_named(
+    tmp_path: Path, images: str, drawn: str
+) -> None:
+    photograph(tmp_path / images / "a.jpg")
+    folder = (tmp_path / images if images == "" else (tmp_path / images).parent) / "labels"
+    mask(folder / drawn) if drawn.endswith("png") else labelme(folder / drawn)
+    with pytest.raises(DataError) as error:
+        open_folder(tmp_path)
+    there = folder.with_name("masks")
+    told = f"{folder} holds files of the images' names: if they are the masks, call it {there}"
+    assert told in str(error.value)
+    folder.rename(there)
+    assert names(find_samples(tmp_path, "train")[0]) == ["a"]
 
 
 def test_images_to_score_without_a_mask_are_noted(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_files, list_images
 from semiseg.data.lists import listed_samples, voc_samples
-from semiseg.data.masks import Classes, MaskScan, scan_mask
-from semiseg.data.pairs import Folders, by_name, pair
+from semiseg.data.masks import DRAWN, Classes, MaskScan, scan_mask
+from semiseg.data.pairs import Folders, by_name, pair, stem_of_image
 from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
@@ -149,6 +149,8 @@ def find_samples(
         if folders and split == "train" and not folders.deep:
             notes += _not_read(root, dataset)
         notes += _other_names(root, split, folders)
+        if split == "train" and folders and not any(sample.mask for sample in samples):
+            notes += _masks_elsewhere(root, [s.image for s in samples], folders.masks)
     if split == "train" and not samples:
         raise DataError(_nothing(root, lists))
     return samples, notes
@@ -197,8 +199,25 @@ def _not_read(root: Path, dataset: str | None) -> list[str]:
     if not others:
         return []
     shown = ", ".join(str(p) for p in others[:5]) + (", ..." if len(others) > 5 else "")
-    where = root / "unlabeled"
-    return [f"the images in {shown} are not read; those without a mask may be put into {where}"]
+    return [
+        f"the images in {shown} are not read: put all images with their masks below "
+        f"{root / 'images'}, whose subfolders are, or what has no mask into {root / 'unlabeled'}"
+    ]
+
+
+def _masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
+    """A note on a folder that may be that of the masks, where no mask was found."""
+    stems = {image.stem for image in images}
+    others = {root / "unlabeled", *(root / name for names in _NAMES.values() for name in names)}
+    for folder in sorted(masks.parent.iterdir()):
+        hidden = folder.name.startswith(".") or folder in {masks, *others}
+        if hidden or not folder.is_dir() or any(p.is_relative_to(folder) for p in images):
+            continue
+        files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
+        if any(path.stem in stems or stem_of_image(path, stems) for path in files):
+            told = f"{folder} holds files of the images' names: if they are the masks, call it"
+            return [f"{told} {masks}"]
+    return []
 
 
 def _other_names(root: Path, split: str, folders: Folders | None) -> list[str]:
@@ -225,11 +244,13 @@ def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
         )
     held = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if p.name[0] != ".")
     shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "")
-    folders = any(name.endswith("/") for name in held)
-    if not folders and any(name.lower().endswith(IMAGE_SUFFIXES) for name in held):
+    images, masks = list_files(root, IMAGE_SUFFIXES, deep=False), root / "masks"
+    elsewhere = _masks_elsewhere(root, images, masks)
+    if elsewhere or (images and not any(name.endswith("/") for name in held)):
         return (
             f"{root} holds images ({shown}), but none has a mask beside it: LabelMe's JSON of its "
-            f"name, or NAME_mask.png. Draw some, or put the masks there or into {root / 'masks'}."
+            f"name, or NAME_mask.png. Draw some, or put the masks there or into {masks}"
+            f"{''.join(f' ({told})' for told in elsewhere)}."
         )
     return (
         f"{root / 'train' / 'images'} holds no images, nor is there another folder of training "
