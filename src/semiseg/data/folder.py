@@ -147,7 +147,7 @@ def find_samples(
         folders = find_folders(root, split, dataset)
         samples, notes = pair(folders) if folders else ([], [])
         if folders and split == "train" and not folders.deep:
-            notes += _not_read(root, dataset)
+            notes += _not_read(root, folders, dataset)
         notes += _other_names(root, split, folders)
         if split == "train" and folders and not any(sample.mask for sample in samples):
             notes += _masks_elsewhere(root, [s.image for s in samples], folders.masks)
@@ -166,39 +166,43 @@ def find_folders(root: Path, split: str, dataset: str | None = None) -> Folders 
     """
     if find_dataset(root, dataset) or _lists(root) or (root / "SegmentationClass").is_dir():
         return None
-    images, masks = root / "images", root / "masks"
-    places = [(root / name / "images", root / name / "masks") for name in _NAMES[split]]
-    if all((folder / "train").is_dir() for folder in (images, masks)):
-        places += [(images / name, masks / name) for name in _NAMES[split]]
-    elif split == "train":
-        places.append((images, masks))
-    places = [place for place in places if place[0].is_dir()]
+    places = _apart_from_masks(root, split)
     if len(places) > 1:  # an empty one hides none
-        places.sort(key=lambda place: not list_images(place[0]))
+        places.sort(key=lambda folders: not list_images(folders.images))
     if places:
-        return Folders(*places[0])
-    if split != "train":
-        train = find_folders(root, "train", dataset)
-        if train is None or train.deep:
-            return None
+        return places[0]
+    if _apart_from_masks(root, "train"):
+        return None
     mixed = [root / name for name in _NAMES[split]] + [root] * (split == "train")
     beside = (Folders(folder, folder / "masks", deep=False) for folder in mixed)
     return next((folders for folders in beside if folders.files()[1]), None)
 
 
-def _not_read(root: Path, dataset: str | None) -> list[str]:
+def _apart_from_masks(root: Path, split: str) -> list[Folders]:
+    """The folders of images alone that are there, with those of their masks, there or not."""
+    images, masks = root / "images", root / "masks"
+    places = [Folders(root / name / "images", root / name / "masks") for name in _NAMES[split]]
+    if all((folder / "train").is_dir() for folder in (images, masks)):
+        places += [Folders(images / name, masks / name) for name in _NAMES[split]]
+    elif split == "train":
+        places.append(Folders(images, masks))
+    return [folders for folders in places if folders.images.is_dir()]
+
+
+def _not_read(root: Path, train: Folders, dataset: str | None) -> list[str]:
     """A note on folders with images that are not read, where masks lie beside their images."""
-    used = [found for split in SPLITS if (found := find_folders(root, split, dataset))]
+    others = (find_folders(root, split, dataset) for split in SPLITS[1:])
+    used = [train, *(folders for folders in others if folders)]
     read = {root / "unlabeled", *(place for folders in used for place in folders[:2])}
-    around = sorted({root, *(folders.images for folders in used)})
-    below = [p for folder in around for p in sorted(folder.iterdir()) if p.name[0] != "."]
-    around = [p for p in below if p.is_dir() and not any(r.is_relative_to(p) for r in read)]
-    others = [p for p in around if list_images(p)]
+    above = sorted({root, *(folders.images for folders in used)})
+    below = [p for folder in above for p in sorted(folder.iterdir()) if p.name[0] != "."]
+    unused = [p for p in below if p.is_dir() and not any(r.is_relative_to(p) for r in read)]
+    found = [p for p in unused if list_images(p)]
     if root not in read and list_files(root, IMAGE_SUFFIXES, deep=False):
-        others.insert(0, root)
-    if not others:
+        found.insert(0, root)
+    if not found:
         return []
-    shown = ", ".join(str(p) for p in others[:5]) + (", ..." if len(others) > 5 else "")
+    shown = ", ".join(str(p) for p in found[:5]) + (", ..." if len(found) > 5 else "")
     return [
         f"the images in {shown} are not read: put all images with their masks below "
         f"{root / 'images'}, whose subfolders are, or what has no mask into {root / 'unlabeled'}"
@@ -210,8 +214,8 @@ def _masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[st
     stems = {image.stem for image in images}
     others = {root / "unlabeled", *(root / name for names in _NAMES.values() for name in names)}
     for folder in sorted(masks.parent.iterdir()):
-        hidden = folder.name.startswith(".") or folder in {masks, *others}
-        if hidden or not folder.is_dir() or any(p.is_relative_to(folder) for p in images):
+        known = folder.name.startswith(".") or folder in {masks, *others}
+        if known or not folder.is_dir() or any(p.is_relative_to(folder) for p in images):
             continue
         files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
         if any(path.stem in stems or stem_of_image(path, stems) for path in files):
