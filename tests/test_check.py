@@ -645,6 +645,37 @@ def test_images_with_names_of_masks_are_told(data: Path) -> None:
     assert found(check(data), "mask-name").items == ("train/images/a_mask.png",)
 
 
+@pytest.mark.parametrize("above", ["", "train"])
+def test_where_the_masks_should_be_is_told(tmp_path: Path, above: str) -> None:
+    photograph(tmp_path / above / "images" / "a.png", 9)
+    told = found(check(tmp_path), "no-masks").text
+    assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in told
+    mask(tmp_path / above / "gt" / "a.png")
+    told = found(check(tmp_path), "no-masks").text
+    assert f"if they are the masks, call it {tmp_path / above / 'masks'}." in told
+
+
+def test_images_that_are_not_read_are_a_warning(data: Path) -> None:
+    photograph(data / "more" / "m.png", 7)
+    told = found(check(data), "not-read")
+    assert told.severity == "warning"
+    assert told.text.startswith(f"1 images in {data / 'more'} are not read: put")
+
+
+def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
+    (data / "val" / "images" / "v.png").rename(data / "val" / "images" / "x_jpg.rf.0.png")
+    (data / "val" / "masks" / "v.png").rename(data / "val" / "masks" / "x_jpg.rf.0.png")
+    for i, name in enumerate(("y_jpg.rf.1", "y_jpg.rf.2", "z_jpg.rf.3")):
+        photograph(data / "train" / "images" / f"{name}.png", 50 + i)
+    assert "leak" not in {f.kind for f in check(data).findings}
+    photograph(data / "train" / "images" / "x_jpg.rf.4.png", 60)
+    assert found(check(data), "leak").items == ("train/images/x_jpg.rf.4.png",)
+    shutil.rmtree(data / "val" / "masks")  # then some of train are held out
+    told = found(check(data), "leak")
+    assert (told.severity, len(told.items)) == ("warning", 1)
+    assert "train/images/y_jpg.rf.1.png and 1 more" in told.text
+
+
 def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: [soil, crop, weed]")
     (data / "labelmap.txt").write_text("a:0,0,0::\nb:1,1,1::\n")

@@ -113,8 +113,19 @@ def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
 def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
     photograph(tmp_path / "pictures" / "a.jpg")
     photograph(tmp_path / "b.jpg")
-    with pytest.raises(DataError, match=r"holds b\.jpg, pictures/\. Expected.*DATA/images.*\.webp"):
+    with pytest.raises(
+        DataError, match=r"holds b\.jpg, pictures/\. .*Expected.*DATA/images.*\.webp"
+    ):
         open_folder(tmp_path)
+    mask(tmp_path / "pictures" / "a_mask.png")
+    told = (
+        r"subfolders hold 1 images and, beside them, 1 masks: move those with images into .*images"
+    )
+    with pytest.raises(DataError, match=told):
+        open_folder(tmp_path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "pictures").rename(tmp_path / "images" / "pictures")
+    assert names(open_folder(tmp_path).train) == ["pictures/a"]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
@@ -204,14 +215,55 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
         photograph(tmp_path / folder / "b.jpg")
     mask(tmp_path / "test" / "b_mask.png")
     (tmp_path / "notes").mkdir()
-    shown = f"the images in {tmp_path / 'day 1'}, {tmp_path / 'val'} are not read"
+    shown = f"2 images in {tmp_path / 'day 1'}, {tmp_path / 'val'} are not read"
     assert any(note.startswith(shown) for note in open_folder(tmp_path).notes)
     photograph(tmp_path / "train" / "c.jpg")
     mask(tmp_path / "train" / "c_mask.png")
     photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
     (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
     shown = [tmp_path, *(tmp_path / name for name in ("day 1", "val", "train/unlabeled"))]
-    assert told.startswith(f"the images in {', '.join(map(str, shown))} are not read")
+    assert told.startswith(f"5 images in {', '.join(map(str, shown))} are not read")
+    assert f"put those to learn from into {tmp_path / 'train'}, or" in told
+
+
+@pytest.mark.parametrize("images", ["images", "train/images", "images/train"])
+def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) -> None:
+    photograph(tmp_path / images / "deep" / "a.jpg")
+    mask(tmp_path / images.replace("images", "masks") / "deep" / "a.png")
+    photograph(tmp_path / "unlabeled" / "u.jpg")
+    assert not [note for note in open_folder(tmp_path).notes if "not read" in note]
+    for name in ("b.jpg", "more/c.jpg", "more/deep/d.jpg"):
+        photograph(tmp_path / name)
+    (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
+    assert told.startswith(f"3 images in {tmp_path}, {tmp_path / 'more'} are not read: put those")
+    assert f"into {tmp_path / images}, or without masks into {tmp_path / 'unlabeled'}" in told
+
+
+def test_masks_among_the_unlabeled_are_passed_over(tmp_path: Path) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    for name in ("u.jpg", "v.jpg", "v_label.jpg"):  # a photograph of the label
+        photograph(tmp_path / "unlabeled" / "day 1" / name)
+    mask(tmp_path / "unlabeled" / "day 1" / "u_mask.png")
+    data = open_folder(tmp_path)
+    expected = ["a", *(f"unlabeled/day 1/{name}" for name in ("u", "v", "v_label"))]
+    assert names(data.train) == expected
+    assert f"1 masks in {tmp_path / 'unlabeled'} are passed over (first: u_mask.png)" in data.notes
+
+
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_shapes_without_their_image_are_told(tmp_path: Path, folder: str) -> None:
+    for name in "ab":
+        photograph(tmp_path / folder / f"{name}.jpg")
+    labelme(tmp_path / folder / "a.json", box("leaf", 0, 0, 5, 7))
+    labelme(tmp_path / folder / "gone.json")
+    text(tmp_path / folder / "settings.json", "{}")
+    (told,) = [n for n in open_folder(tmp_path).notes if "belong to no image" in n]
+    assert told.startswith(f"1 masks in {tmp_path / folder} belong")
+    assert "gone.json" in told
+    text(tmp_path / folder / "b.json", "")  # something cut it off
+    with pytest.raises(DataError, match=r"b\.json cannot be read as JSON"):
+        open_folder(tmp_path)
 
 
 def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path) -> None:

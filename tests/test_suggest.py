@@ -282,6 +282,42 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
+@pytest.mark.parametrize("way", ["_mask", "_GT", "", "masks"])
+@pytest.mark.parametrize("there", [True, False])
+def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way, there):
+    data, out = tmp_path / "all my photos", tmp_path / "the next"
+    source = tmp_path / "photos"
+    for folder in (data, source, out / "train" / "images", out / "train" / "masks"):
+        folder.mkdir(parents=True)
+    for image in (tiny_folder / "unlabeled").iterdir():
+        with Image.open(image) as picture:
+            picture.convert("RGB").save((data if there else source) / f"{image.stem} x.jpg")
+    mask = next((tiny_folder / "train" / "masks").iterdir())
+    shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "own.jpg")
+    with Image.open(data / "own.jpg") as picture:
+        picture.convert("RGB").save(data / "own.jpg", "JPEG")
+    drawn = data / ("masks/own.png" if way == "masks" else f"own{way}.png")
+    drawn.parent.mkdir(exist_ok=True)
+    shutil.copy(mask, drawn)
+    chosen = sorted(p for p in (data if there else source).iterdir() if " x" in p.name)[:2]
+    for image in chosen:
+        shutil.copy(image, out / "train" / "images")
+        shutil.copy(mask, out / "train" / "masks" / f"{image.stem}.png")
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    *copies, train = commands(next_steps(run_folder, out))
+    assert len(copies) == (1 if there else 2)
+    assert shlex.split(train)[2] == str(data)
+    for copy in copies:
+        subprocess.run(["sh", "-c", copy], check=True)
+    joined = open_folder(data)
+    assert {s.name for s in joined.train if s.mask} == {"own", *(image.stem for image in chosen)}
+    assert len(joined.train) == 1 + (
+        len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
+    )
+    (advice,) = commands(next_steps(run_folder, out))  # they are there now
+    assert shlex.split(advice)[2] == str(out)
+
+
 def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
     run_folder, tiny_folder, tmp_path
 ):
@@ -308,7 +344,7 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
     ((copy,), trained_on) = advised()
     assert trained_on == str(data)
     others[0].rename(data / "other")
-    assert advised() == ([], str(out))  # an image that is not there
+    assert advised()[0] == [f"cp -n '{out}/train/images/'* '{data}'"]  # an image is not there
     shutil.copy(first, others[0])
     assert advised() == ([], str(out))  # another image of its name
     (data / "other").rename(others[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from semiseg.data.findings import Finding, Severity
-from semiseg.data.folder import SPLITS
+from semiseg.data.layout import SPLITS, find_folders
 from semiseg.data.masks import read_codes, spell
 from semiseg.data.pairs import stem_of_image
 from semiseg.data.survey import Survey
@@ -37,7 +37,10 @@ def _unreadable(s: Survey) -> Iterator[Finding]:
 
 
 def _smeared(s: Survey) -> Iterator[Finding]:
-    remedy = "Save the original masks as PNG, and resize masks without interpolation (nearest)."
+    remedy = (
+        "Save the original masks as PNG, and resize masks without interpolation (nearest); if one "
+        "is a photograph, give it another name."
+    )
     lossy = {path: f" {p.reason.partition(':')[0]}" for path, p in s.problems.items() if p.smeared}
     what = "Masks that were smeared by JPEG or by resizing with interpolation"
     yield from _finding(s, "error", "smeared-mask", what, lossy, remedy)
@@ -98,7 +101,10 @@ def _too_few(s: Survey) -> Iterator[Finding]:
         return  # there may be more than was found
     labeled = len(list(s.labeled("train")))
     if labeled == 0 and s.samples["train"]:
-        remedy = "Put masks into train/masks; a mask has its image's name."
+        folders = find_folders(s.root, "train")
+        place = folders.masks if folders else "train/masks"
+        told = [f.what for f in s.listing if "if they are the masks" in f.what]
+        remedy = f"{told[0]}." if told else f"Put masks into {place}; a mask has its image's name."
         yield Finding("error", "no-masks", "No image of train has a mask", remedy=remedy)
     elif labeled > 0 and not list(s.labeled("val")):
         yield Finding(
@@ -247,6 +253,24 @@ def _identical(s: Survey) -> Iterator[Finding]:
     yield from _finding(s, severity, "repeated-image", what, repeated, remedy)
 
 
+def _augmented(s: Survey) -> Iterator[Finding]:
+    """Roboflow's names tell which images were made from one photograph: NAME.rf.HASH."""
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    copies: defaultdict[str, list[Path]] = defaultdict(list)
+    for split in ("train", "val", "test"):
+        for sample in s.samples[split]:
+            origin, mark, _ = sample.image.stem.rpartition(".rf.")
+            if mark and (split == "train" or sample.mask):
+                splits[origin].add(split)
+                copies[origin].append(sample.image)
+    held_out = not list(s.labeled("val"))  # then copies of one photograph may part
+    chosen = [o for o in copies if len(splits[o]) > 1 or (held_out and len(copies[o]) > 1)]
+    told = {copies[origin][0]: f" and {len(copies[origin]) - 1} more" for origin in chosen}
+    what = "Photographs of which copies are trained on and others scored, so that scores flatter"
+    remedy = "Export without augmentation, or with a valid/ of other photographs."
+    yield from _finding(s, "warning", "leak", what, told, remedy)
+
+
 def _contradicting(s: Survey) -> Iterator[Finding]:
     slight: dict[Path, str] = {}
     grave: dict[Path, str] = {}
@@ -308,6 +332,7 @@ RULES: tuple[Callable[[Survey], Iterable[Finding]], ...] = (
     _too_few,
     _shared,
     _identical,
+    _augmented,
     _contradicting,
     _missing,
     _named_as_masks,

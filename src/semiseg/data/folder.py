@@ -34,23 +34,15 @@ from pathlib import Path
 
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
-from semiseg.data.images import IMAGE_SUFFIXES, image_size, list_files, list_images
+from semiseg.data.hints import TREE, masks_elsewhere, nothing_to_train_on, passed_over
+from semiseg.data.images import image_size, list_images
+from semiseg.data.layout import SPLITS, find_folders, split_lists
 from semiseg.data.lists import listed_samples, voc_samples
-from semiseg.data.masks import DRAWN, Classes, MaskScan, scan_mask
-from semiseg.data.pairs import Folders, by_name, pair, stem_of_image
+from semiseg.data.masks import Classes, MaskScan, scan_mask
+from semiseg.data.pairs import PHOTOGRAPHS, by_name, masks_beside, pair
 from semiseg.data.sets import find_dataset
 from semiseg.errors import DataError
 from semiseg.types import IGNORE_INDEX, Sample
-
-SPLITS = ("train", "val", "test")
-_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-_TREE = (
-    "Expected DATA/train/images and DATA/train/masks (a mask has its image's name), "
-    "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled; or DATA/images and "
-    "DATA/masks, or images in DATA itself with LabelMe's JSON or NAME_mask.png beside them, or "
-    "DATA/train.txt with an image and its mask a line, or a CVAT export with DATA/JPEGImages and "
-    "DATA/SegmentationClass."
-)
 
 
 @dataclass(frozen=True)
@@ -103,7 +95,7 @@ def open_folder(
     if not any(s.mask for s in samples["train"]):
         raise DataError(
             f"{root} has no mask that belongs to one of its {len(samples['train'])} training "
-            f"images: nothing can be learned. {''.join(f'{note}. ' for note in notes)}{_TREE}"
+            f"images: nothing can be learned. {''.join(f'{note}. ' for note in notes)}{TREE}"
         )
     scans = [scan(s.mask) for s in labeled if s.mask is not None]
     for sample, found_mask in zip(labeled, scans, strict=True):
@@ -129,7 +121,7 @@ def find_samples(
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Correct the path to the data.")
-    known, lists = find_dataset(root, dataset), _lists(root)
+    known, lists = find_dataset(root, dataset), split_lists(root)
     notes: list[str] = []
     if known is not None:
         samples = known.samples(root, split)
@@ -146,121 +138,12 @@ def find_samples(
             )
         folders = find_folders(root, split, dataset)
         samples, notes = pair(folders) if folders else ([], [])
-        if folders and split == "train" and not folders.deep:
-            notes += _not_read(root, folders, dataset)
-        notes += _other_names(root, split, folders)
+        notes += passed_over(root, split, folders, dataset) if folders else []
         if split == "train" and folders and not any(sample.mask for sample in samples):
-            notes += _masks_elsewhere(root, [s.image for s in samples], folders.masks)
+            notes += masks_elsewhere(root, [s.image for s in samples], folders.masks)
     if split == "train" and not samples:
-        raise DataError(_nothing(root, lists))
+        raise DataError(nothing_to_train_on(root, lists))
     return samples, notes
-
-
-def find_folders(root: Path, split: str, dataset: str | None = None) -> Folders | None:
-    """Where the images and masks of a split lie, if it is by their names that they belong together.
-
-    None where nothing does, and where others decide: lists, VOC's layout, a data set's own tree.
-
-    Raises:
-        DataError: images and masks lie side by side, and which is which is not clear.
-    """
-    if find_dataset(root, dataset) or _lists(root) or (root / "SegmentationClass").is_dir():
-        return None
-    places = _apart_from_masks(root, split)
-    if len(places) > 1:  # an empty one hides none
-        places.sort(key=lambda folders: not list_images(folders.images))
-    if places:
-        return places[0]
-    if _apart_from_masks(root, "train"):
-        return None
-    mixed = [root / name for name in _NAMES[split]] + [root] * (split == "train")
-    beside = (Folders(folder, folder / "masks", deep=False) for folder in mixed)
-    return next((folders for folders in beside if folders.files()[1]), None)
-
-
-def _apart_from_masks(root: Path, split: str) -> list[Folders]:
-    """The folders of images alone that are there, with those of their masks, there or not."""
-    images, masks = root / "images", root / "masks"
-    places = [Folders(root / name / "images", root / name / "masks") for name in _NAMES[split]]
-    if all((folder / "train").is_dir() for folder in (images, masks)):
-        places += [Folders(images / name, masks / name) for name in _NAMES[split]]
-    elif split == "train":
-        places.append(Folders(images, masks))
-    return [folders for folders in places if folders.images.is_dir()]
-
-
-def _not_read(root: Path, train: Folders, dataset: str | None) -> list[str]:
-    """A note on folders with images that are not read, where masks lie beside their images."""
-    others = (find_folders(root, split, dataset) for split in SPLITS[1:])
-    used = [train, *(folders for folders in others if folders)]
-    read = {root / "unlabeled", *(place for folders in used for place in folders[:2])}
-    above = sorted({root, *(folders.images for folders in used)})
-    below = [p for folder in above for p in sorted(folder.iterdir()) if p.name[0] != "."]
-    unused = [p for p in below if p.is_dir() and not any(r.is_relative_to(p) for r in read)]
-    found = [p for p in unused if list_images(p)]
-    if root not in read and list_files(root, IMAGE_SUFFIXES, deep=False):
-        found.insert(0, root)
-    if not found:
-        return []
-    shown = ", ".join(str(p) for p in found[:5]) + (", ..." if len(found) > 5 else "")
-    return [
-        f"the images in {shown} are not read: put all images with their masks below "
-        f"{root / 'images'}, whose subfolders are, or what has no mask into {root / 'unlabeled'}"
-    ]
-
-
-def _masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
-    """A note on a folder that may be that of the masks, where no mask was found."""
-    stems = {image.stem for image in images}
-    others = {root / "unlabeled", *(root / name for names in _NAMES.values() for name in names)}
-    for folder in sorted(masks.parent.iterdir()):
-        known = folder.name.startswith(".") or folder in {masks, *others}
-        if known or not folder.is_dir() or any(p.is_relative_to(folder) for p in images):
-            continue
-        files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
-        if any(path.stem in stems or stem_of_image(path, stems) for path in files):
-            told = f"{folder} holds files of the images' names: if they are the masks, call it"
-            return [f"{told} {masks}"]
-    return []
-
-
-def _other_names(root: Path, split: str, folders: Folders | None) -> list[str]:
-    """A note on folders that may be of a split, too, of which another one is read."""
-    names = [name for name in _NAMES[split] if (root / name).is_dir()]
-    if folders is None or len(names) < 2:
-        return []
-    others = [root / n for n in names if not folders.images.is_relative_to(root / n)]
-    return [f"{p} is passed over, since {folders.images} is read" for p in others if list_images(p)]
-
-
-def _lists(root: Path) -> dict[str, Path]:
-    """The lists in the folder, by split."""
-    return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}
-
-
-def _nothing(root: Path, lists: Mapping[str, Path]) -> str:
-    """What to say where there is no image to train on."""
-    if lists:
-        return (
-            f"{root} holds {', '.join(p.name for p in lists.values())}, but no train.txt: no image "
-            "is listed to train on. Write one, with an image and its mask a line, or remove the "
-            "other lists."
-        )
-    held = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if p.name[0] != ".")
-    shown = ", ".join(held[:8]) + (", ..." if len(held) > 8 else "")
-    images, masks = list_files(root, IMAGE_SUFFIXES, deep=False), root / "masks"
-    elsewhere = _masks_elsewhere(root, images, masks)
-    if elsewhere or (images and not any(name.endswith("/") for name in held)):
-        return (
-            f"{root} holds images ({shown}), but none has a mask beside it: LabelMe's JSON of its "
-            f"name, or NAME_mask.png. Draw some, or put the masks there or into {masks}"
-            f"{''.join(f' ({told})' for told in elsewhere)}."
-        )
-    return (
-        f"{root / 'train' / 'images'} holds no images, nor is there another folder of training "
-        f"images: {root} holds {shown or 'nothing'}. {_TREE} Images are files of the suffixes "
-        f"{', '.join(IMAGE_SUFFIXES)}."
-    )
 
 
 def _apart(samples: Mapping[str, Sequence[Sample]]) -> None:
@@ -306,7 +189,8 @@ def settle_classes(
 def find_unlabeled(root: Path, dataset: str | None = None) -> tuple[list[Sample], list[str]]:
     """The images of `unlabeled`, and a note where lists decide and they are passed over.
 
-    They lie below `unlabeled/images`, or below `unlabeled` where there is no such folder.
+    They lie below `unlabeled/images`, or below `unlabeled` where there is no such folder. Masks
+    beside them (`07_mask.png`) are passed over, too.
 
     Raises:
         DataError: two images of one name.
@@ -314,11 +198,15 @@ def find_unlabeled(root: Path, dataset: str | None = None) -> tuple[list[Sample]
     folder = root / "unlabeled"
     folder = folder / "images" if (folder / "images").is_dir() else folder
     files = list_images(folder) if folder.is_dir() else []
-    if files and _lists(root) and find_dataset(root, dataset) is None:
+    if files and split_lists(root) and find_dataset(root, dataset) is None:
         note = f"{len(files)} images of {folder} count only where train.txt lists them"
         return [], [note]
-    named = by_name(files, folder)
-    return [Sample(f"unlabeled/{name}", path, None) for name, path in named.items()], []
+    masks = [p for p in masks_beside(files) if p.suffix.lower() not in PHOTOGRAPHS]
+    named = by_name(sorted(set(files) - set(masks)), folder)
+    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in named.items()]
+    if not masks:
+        return samples, []
+    return samples, [f"{len(masks)} masks in {folder} are passed over (first: {masks[0].name})"]
 
 
 def _same_size(sample: Sample, scan: MaskScan) -> None:

@@ -17,7 +17,7 @@ _ENDING = re.compile(r"_(masks?|labels?|gt|seg)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"_(masks?|labels?|gt|seg)[-_ ]?\d+$", re.IGNORECASE)
 _SHAPES = b'"shapes"'
 _CHUNK = 1 << 16
-_PHOTOGRAPHS = (".jpg", ".jpeg")  # no mask survives in these, so what has their name may be one
+PHOTOGRAPHS = (".jpg", ".jpeg")  # no mask survives in these, so what has their name may be one
 
 
 class Folders(NamedTuple):
@@ -36,7 +36,7 @@ class Folders(NamedTuple):
     def files(self) -> tuple[list[Path], list[Path]]:
         """The files of the images and those of the masks.
 
-        LabelMe's JSON files of an image's name may lie beside it in any case. Where there is no
+        LabelMe's JSON files may lie beside the images in any case. Where there is no
         folder of masks so may images whose name is another's with an ending such as `_mask`, and
         PNG files of the name of a JPEG file.
 
@@ -47,7 +47,7 @@ class Folders(NamedTuple):
         masks = list_files(self.masks, (*IMAGE_SUFFIXES, DRAWN), self.deep)
         named = {picture.with_suffix("") for picture in pictures}
         drawn = list_files(self.images, (DRAWN,), self.deep)
-        shapes = [path for path in drawn if path.with_suffix("") in named]
+        shapes = [path for path in drawn if path.with_suffix("") in named or _has_shapes(path)]
         if any(path.suffix.lower() != DRAWN for path in masks):
             shapes = [path for path in shapes if _has_shapes(path)]
         if masks:
@@ -96,12 +96,18 @@ def _masks_of_a_folder(files: Sequence[Path], alike: bool) -> set[Path]:
     masks = {path for path, end in ending.items() if end.lower() in used}
     masks |= {path for path in files if stem_of_image(path, stems)}
     if alike:
-        photographs = {path.stem for path in files if path.suffix.lower() in _PHOTOGRAPHS}
+        photographs = {path.stem for path in files if path.suffix.lower() in PHOTOGRAPHS}
         drawn = [path for path in files if path.suffix.lower() == ".png"]
         if any(path.stem in photographs for path in drawn):  # then all PNG files but others' images
             others = set(image_of.values()) - photographs
             masks |= {path for path in drawn if path.stem not in others}
     return masks
+
+
+def ending_of(mask: Path) -> str:
+    """The ending of a mask's name, such as `_mask`, or nothing."""
+    found = _ENDING.search(mask.stem)
+    return found[0] if found else ""
 
 
 def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
@@ -111,14 +117,17 @@ def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
 
 
 def _has_shapes(path: Path) -> bool:
+    """Whether a file seems to be LabelMe's, or was one before something cut it off."""
     before = b""  # LabelMe's files name them early, and may hold the image behind them
     try:
+        if not path.stat().st_size:
+            return True  # who reads it as a mask will say so
         with path.open("rb") as file:
             while more := file.read(_CHUNK):
                 if _SHAPES in before[-len(_SHAPES) :] + more:
                     return True
                 before = more
-    except OSError:  # who reads it as a mask will say so
+    except OSError:  # likewise
         return True
     return False
 

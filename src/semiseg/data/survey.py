@@ -16,13 +16,13 @@ from PIL import Image
 from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
 from semiseg.data.folder import (
-    SPLITS,
-    find_folders,
     find_samples,
     find_unlabeled,
     settle_classes,
 )
+from semiseg.data.hints import NOT_READ
 from semiseg.data.images import list_images, reason
+from semiseg.data.layout import SPLITS, find_folders
 from semiseg.data.masks import Classes, MaskScan
 from semiseg.data.pairs import match
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
@@ -160,6 +160,8 @@ def _passed_over(
     root: Path, split: str, note: str, used: Set[Path | None], dataset: str | None
 ) -> Finding:
     """What `find_samples` passed over, with all files where they are masks in a folder."""
+    if NOT_READ in note:
+        return Finding("warning", "not-read", note)
     if "belong to no image" not in note:
         return Finding("note", "layout", note.rstrip("."))
     folders = find_folders(root, split, dataset)

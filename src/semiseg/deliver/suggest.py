@@ -195,7 +195,7 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
         out: where `suggest` wrote.
         moved: the data folder, if it was moved since the training.
     """
-    from semiseg.data.folder import find_folders
+    from semiseg.data.layout import find_folders
     from semiseg.deliver.report.commands import go_on
     from semiseg.deliver.run_data import data_of, settings_of
     from semiseg.deliver.suggested import holds_shapes
@@ -227,27 +227,17 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
 def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
     """The commands that add masks to those of a data folder; none where they would not fit."""
     import shlex
-    from filecmp import cmp
     from itertools import count
 
-    from semiseg.data.images import list_files, list_images
     from semiseg.data.masks import DRAWN
 
-    drawn = any(mask.suffix.lower() == DRAWN for mask in folders.files()[1])
-    if drawn != shapes or not (shapes or folders.masks.is_dir()):
+    masks = folders.files()[1]
+    if any(mask.suffix.lower() == DRAWN for mask in masks) != shapes:
         return []
     if not folders.deep:  # a folder of their own would not be read
-        place = out / "train" / "images"
-        images, drawn_now = list_images(place), list_files(place, (DRAWN,))
-        there = [folders.images / image.relative_to(place) for image in images]
-        pairs = zip(there, images, strict=True)
-        same = all(old.is_file() and cmp(old, new, shallow=False) for old, new in pairs)
-        flat = all(path.parent == place for path in (*images, *drawn_now))
-        taken = any((folders.images / path.name).exists() for path in drawn_now)
-        if taken or not (shapes and images and same and flat):
-            return []
-        words = shlex.quote(f"{place}/"), shlex.quote(str(folders.images))
-        return [f"cp -n {words[0]}*{DRAWN} {words[1]}"]
+        return _copies_beside(out, folders, masks[0])
+    if not (shapes or folders.masks.is_dir()):
+        return []
     base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
     free = (f"{base}-{i}" if i else base for i in count())
     places = list(zip(("images", "masks"), folders[:2], strict=True))[: 2 - shapes]
@@ -256,6 +246,45 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
         shlex.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
         for kind, folder in places
     ]
+
+
+def _copies_beside(out: Path, folders: Folders, mask: Path) -> list[str]:
+    """Likewise, where all lie in one folder: under the image's name, with the ending of a mask.
+
+    Images that are there already stay; others of their names, and masks, let no command be right.
+    """
+    from filecmp import cmp
+    from shlex import quote
+
+    from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
+    from semiseg.data.masks import DRAWN
+    from semiseg.data.pairs import PHOTOGRAPHS, ending_of
+
+    images, target = out / "train" / "images", folders.images
+    shapes = mask.suffix.lower() == DRAWN
+    source = images if shapes else out / "train" / "masks"
+    place = target if shapes or mask.parent == target else folders.masks
+    ending = "" if shapes or place != target else ending_of(mask)
+    new = list_images(images)
+    drawn = list_files(source, (DRAWN,) if shapes else IMAGE_SUFFIXES)
+    if not drawn or any(path.parent not in (images, source) for path in (*new, *drawn)):
+        return []  # none, or in subfolders
+    before = {path.stem: path for path in list_files(target, IMAGE_SUFFIXES, deep=False)}
+    there = [path for path in new if path.stem in before]
+    other = any(not cmp(before[path.stem], path, shallow=False) for path in there)
+    taken = any((place / f"{path.stem}{ending}{path.suffix}").exists() for path in drawn)
+    twins = place == target and not (shapes or ending)  # PNG files beside JPEG files
+    if other or taken or (twins and any(p.suffix.lower() not in PHOTOGRAPHS for p in new)):
+        return []
+    copies = []
+    if len(there) < len(new):
+        copies.append(f"cp -n {quote(f'{images}/')}* {quote(str(target))}")
+    if ending:
+        name = f'{quote(str(place))}/"$(basename "$mask" .png){ending}.png"'
+        copies.append(f'for mask in {quote(f"{source}/")}*.png; do cp -n "$mask" {name}; done')
+    elif not shapes or not copies:
+        copies.append(f"cp -n {quote(f'{source}/')}*{drawn[0].suffix} {quote(str(place))}")
+    return copies
 
 
 def _say(console: Console, sentences: Iterable[str]) -> None:
