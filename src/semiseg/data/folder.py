@@ -138,9 +138,11 @@ def find_samples(
             )
         folders = find_folders(root, split, dataset)
         samples, notes = pair(folders) if folders else ([], [])
-        notes += passed_over(root, split, folders, dataset) if folders else []
-        if split == "train" and folders and not any(sample.mask for sample in samples):
-            notes += masks_elsewhere(root, [s.image for s in samples], folders.masks)
+        if folders is not None:
+            blank = split == "train" and not any(sample.mask for sample in samples)
+            images = [sample.image for sample in samples]
+            elsewhere = masks_elsewhere(root, images, folders.masks) if blank else []
+            notes += elsewhere or passed_over(root, split, folders, dataset)
     if split == "train" and not samples:
         raise DataError(nothing_to_train_on(root, lists))
     return samples, notes
