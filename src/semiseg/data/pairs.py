@@ -36,9 +36,9 @@ class Folders(NamedTuple):
     def files(self) -> tuple[list[Path], list[Path]]:
         """The files of the images and those of the masks.
 
-        LabelMe's JSON files may lie beside the images in any case. Where there is no
-        folder of masks so may images whose name is another's with an ending such as `_mask`, and
-        PNG files of the name of a JPEG file.
+        LabelMe's JSON files may lie beside the images in any case. Where there is no folder of
+        masks so may images whose name is another's with an ending such as `_mask`, and PNG files of
+        the name of a JPEG file.
 
         Raises:
             DataError: an image has several masks, one an object.

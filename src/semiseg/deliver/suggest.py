@@ -186,9 +186,9 @@ def choose(
 def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     """What to do with the masks: the commands by which they join the data of the run.
 
-    They never replace anything: they get a folder of their own there or, where subfolders are not
-    read, LabelMe's files go to their images. Where the data are gone, or lists decide what is
-    trained on, or shapes and pixels would be mixed, no command is right.
+    They never replace anything: the masks get a folder of their own there or, where subfolders are
+    not read, go beside the others. Where the data are gone, or lists decide what is trained on, or
+    shapes and pixels would be mixed, no command is right.
 
     Args:
         run: the run folder.
