@@ -668,6 +668,10 @@ def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
     for i, name in enumerate(("y_jpg.rf.1", "y_jpg.rf.2", "z_jpg.rf.3")):
         photograph(data / "train" / "images" / f"{name}.png", 50 + i)
     assert "leak" not in {f.kind for f in check(data).findings}
+    for kind, draw in (("images", lambda p: photograph(p, 61)), ("masks", mask)):
+        draw(data / "test" / kind / "x_jpg.rf.5.png")  # which are both scored alone
+    assert "leak" not in {f.kind for f in check(data).findings}
+    shutil.rmtree(data / "test")
     photograph(data / "train" / "images" / "x_jpg.rf.4.png", 60)
     assert found(check(data), "leak").items == ("train/images/x_jpg.rf.4.png",)
     shutil.rmtree(data / "val" / "masks")  # then some of train are held out

@@ -147,21 +147,25 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
 
 
-def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path):
+def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path, monkeypatch):
     photo = next((tiny_folder / "unlabeled").iterdir())
     apart, beside = tmp_path / "in" / "images", tmp_path / "in" / "flat"
     for folder in (apart, tmp_path / "in" / "masks", beside / "masks"):
         folder.mkdir(parents=True)
     for path in (
         *(apart / name for name in ("face.png", "face_mask.png")),  # the masks have a folder
+        *(beside / name for name in ("e.png", "e_label.jpg")),  # no mask is a JPEG
         *(beside / name for name in ("a.png", "a_mask.png", "b_mask.png", "c.png", "c_gt.png")),
         *(beside / "masks" / name for name in ("c.png", "d.png")),
     ):
         shutil.copy(photo, path)
     (beside / "c_gt.json").write_text("{}")
     semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
-    expected = ["flat/a.png", "flat/c.png", "flat/c_gt.png", "flat/masks/d.png"]
+    expected = [f"flat/{name}.png" for name in ("a", "c", "c_gt", "e", "e_label", "masks/d")]
     assert written(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
+    monkeypatch.chdir(apart)
+    semiseg.predict(plain_release, ".", out=tmp_path / "here", accelerator="cpu")
+    assert written(tmp_path / "here") == ["face.png", "face_mask.png"]
 
 
 def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):

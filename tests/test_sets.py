@@ -274,7 +274,7 @@ def test_a_category_above_itself_is_a_class(official_tree):
     for file in (root / "annotations").glob("*.json"):
         content = json.loads(file.read_text())
         content["categories"] += [{"id": 1, "name": "person", "supercategory": "person"}]
-        content["categories"] += [{"id": 2, "name": "None"}]
+        content["categories"] += [{"id": 2, "name": "None", "supercategory": ["x"]}]
         file.write_text(json.dumps(content))
     assert open_folder(root).classes.names == ("background", "person", "None", "crop", "weed")
 

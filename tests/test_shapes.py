@@ -215,14 +215,22 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
         photograph(tmp_path / folder / "b.jpg")
     mask(tmp_path / "test" / "b_mask.png")
     (tmp_path / "notes").mkdir()
-    shown = f"2 images in {tmp_path / 'day 1'}, {tmp_path / 'val'} are not read"
-    assert any(note.startswith(shown) for note in open_folder(tmp_path).notes)
+    told = [note for note in open_folder(tmp_path).notes if "not read" in note]
+    assert told[0].startswith(
+        f"1 images in {tmp_path / 'val'} are not read: to be scored they need"
+    )
+    assert told[1].startswith(f"1 images in {tmp_path / 'day 1'} are not read: put those")
+    assert len(told) == 2
     photograph(tmp_path / "train" / "c.jpg")
     mask(tmp_path / "train" / "c_mask.png")
     photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
-    (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
-    shown = [tmp_path, *(tmp_path / name for name in ("day 1", "val", "train/unlabeled"))]
-    assert told.startswith(f"5 images in {', '.join(map(str, shown))} are not read")
+    (tmp_path / "latest").symlink_to(tmp_path / "train")
+    photograph(tmp_path / "runs" / "first" / "samples.png")
+    text(tmp_path / "runs" / "first" / "config.yaml", "")
+    colored(tmp_path / "overlays" / "c.png", RED, GREEN)
+    _, told = [note for note in open_folder(tmp_path).notes if "not read" in note]
+    shown = [tmp_path, *(tmp_path / name for name in ("day 1", "train/unlabeled"))]
+    assert told.startswith(f"3 images in {', '.join(map(str, shown))} are not read")
     assert f"put those to learn from into {tmp_path / 'train'}, or" in told
 
 
@@ -232,11 +240,53 @@ def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) 
     mask(tmp_path / images.replace("images", "masks") / "deep" / "a.png")
     photograph(tmp_path / "unlabeled" / "u.jpg")
     assert not [note for note in open_folder(tmp_path).notes if "not read" in note]
-    for name in ("b.jpg", "more/c.jpg", "more/deep/d.jpg"):
+    (tmp_path / "unlabeled").rename(tmp_path / "u")
+    (tmp_path / "unlabeled").mkdir()
+    (tmp_path / "u").rename(tmp_path / "unlabeled" / "images")
+    expected = ["", "more", "unlabeled"]
+    for name in ("b.jpg", "more/c.jpg", "more/deep/d.jpg", "unlabeled/e.jpg"):
         photograph(tmp_path / name)
+    mask(tmp_path / "b_mask.png")
+    if images == "images/train":
+        photograph(tmp_path / "images" / "f.jpg")
+        expected.insert(1, "images")
     (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
-    assert told.startswith(f"3 images in {tmp_path}, {tmp_path / 'more'} are not read: put those")
+    shown = ", ".join(str(tmp_path / name) for name in expected)
+    assert told.startswith(f"{len(expected) + 1} images in {shown} are not read: put those")
     assert f"into {tmp_path / images}, or without masks into {tmp_path / 'unlabeled'}" in told
+
+
+def test_what_may_not_be_looked_into_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / "a.png")
+    photograph(tmp_path / "raw" / "x.jpg")
+    really = Path.is_file
+
+    def denied(path: Path) -> bool:
+        if path.parent.name == "raw":
+            raise PermissionError(13, "denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert names(open_folder(tmp_path).train) == ["a"]
+    (tmp_path / "masks").rename(tmp_path / "gt")
+    with pytest.raises(DataError, match="nothing can be learned"):
+        open_folder(tmp_path)
+
+
+def test_numbers_in_the_photographs_own_names(tmp_path: Path) -> None:
+    for name in ("plot_seg_1", "plot_seg_2", "tree", "tree_label_1"):
+        photograph(tmp_path / f"{name}.jpg")
+    for name in ("plot_seg_1", "plot_seg_2", "tree_mask", "tree_label_1_mask"):
+        mask(tmp_path / f"{name}.png")
+    assert masks(open_folder(tmp_path), tmp_path) == {
+        "plot_seg_1": "plot_seg_1.png",
+        "plot_seg_2": "plot_seg_2.png",
+        "tree": "tree_mask.png",
+        "tree_label_1": "tree_label_1_mask.png",
+    }
 
 
 def test_masks_among_the_unlabeled_are_passed_over(tmp_path: Path) -> None:
@@ -272,7 +322,8 @@ def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path)
         mask(tmp_path / name / "masks" / f"{name}.png")
     data = open_folder(tmp_path)
     assert names(data.val) == ["val"]
-    assert any(note.startswith(f"{tmp_path / 'valid'} is passed over") for note in data.notes)
+    (told,) = [note for note in data.notes if "valid" in note]
+    assert told.startswith(f"{tmp_path / 'valid'} is passed over, since")
     (tmp_path / "val" / "images" / "val.jpg").unlink()
     assert names(open_folder(tmp_path).val) == ["valid"]
 
@@ -914,7 +965,7 @@ def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, said: st
     [
         ("filename, weed\n7.jpg, 1\n", ("0", "1")),  # labels of whole images
         ("\0", ("0", "1")),
-        ("0, soil\n1, weed\n", ("soil", "weed")),
+        ("0, soil\n1, weed,\n", ("soil", "weed")),
     ],
 )
 def test_tables_with_and_without_a_title(

@@ -282,6 +282,19 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
+def test_masks_beside_images_in_a_folder_stay_where_they_are(run_folder, tiny_folder, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "next"
+    shutil.copytree(tiny_folder / "train" / "images", data / "images")
+    for path in (tiny_folder / "train" / "masks").iterdir():
+        shutil.copy(path, data / "images" / f"{path.stem}_mask.png")
+    (data / "masks").mkdir()
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    shutil.copytree(tiny_folder / "train", out / "train")
+    assert open_folder(data).pixels
+    (advice,) = commands(next_steps(run_folder, out))  # a folder of masks would part them
+    assert shlex.split(advice)[2] == str(out)
+
+
 @pytest.mark.parametrize("way", ["_mask", "_GT", "", "masks"])
 @pytest.mark.parametrize("there", [True, False])
 def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way, there):
@@ -299,6 +312,9 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
     drawn = data / ("masks/own.png" if way == "masks" else f"own{way}.png")
     drawn.parent.mkdir(exist_ok=True)
     shutil.copy(mask, drawn)
+    if way == "":  # an ending that is a part of an image's name
+        shutil.copy(data / "own.jpg", data / "a_seg.jpg")
+        shutil.copy(mask, data / "a_seg.png")
     chosen = sorted(p for p in (data if there else source).iterdir() if " x" in p.name)[:2]
     for image in chosen:
         shutil.copy(image, out / "train" / "images")
@@ -310,10 +326,10 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
     for copy in copies:
         subprocess.run(["sh", "-c", copy], check=True)
     joined = open_folder(data)
-    assert {s.name for s in joined.train if s.mask} == {"own", *(image.stem for image in chosen)}
-    assert len(joined.train) == 1 + (
-        len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
-    )
+    before = {"own", "a_seg"} if way == "" else {"own"}
+    assert {s.name for s in joined.train if s.mask} == before | {image.stem for image in chosen}
+    more = len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
+    assert len(joined.train) == len(before) + more
     (advice,) = commands(next_steps(run_folder, out))  # they are there now
     assert shlex.split(advice)[2] == str(out)
 

@@ -264,7 +264,8 @@ def _augmented(s: Survey) -> Iterator[Finding]:
                 splits[origin].add(split)
                 copies[origin].append(sample.image)
     held_out = not list(s.labeled("val"))  # then copies of one photograph may part
-    chosen = [o for o in copies if len(splits[o]) > 1 or (held_out and len(copies[o]) > 1)]
+    parted = [origin for origin in copies if "train" in splits[origin]]
+    chosen = [o for o in parted if len(splits[o]) > 1 or (held_out and len(copies[o]) > 1)]
     told = {copies[origin][0]: f" and {len(copies[origin]) - 1} more" for origin in chosen}
     what = "Photographs of which copies are trained on and others scored, so that scores flatter"
     remedy = "Export without augmentation, or with a valid/ of other photographs."

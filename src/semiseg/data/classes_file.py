@@ -155,7 +155,9 @@ def read_table(path: Path) -> Named:
     entries = []
     for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and not cells[0].isdigit()):
+        while cells and not cells[-1]:
+            cells.pop()
+        if not cells or (number == 1 and not cells[0].isdigit()):
             continue
         if len(cells) != 2 or not re.fullmatch(r"\d{1,5}", cells[0]) or not cells[1]:
             raise DataError(

@@ -138,11 +138,11 @@ def find_samples(
             )
         folders = find_folders(root, split, dataset)
         samples, notes = pair(folders) if folders else ([], [])
-        if folders is not None:
-            blank = split == "train" and not any(sample.mask for sample in samples)
-            images = [sample.image for sample in samples]
-            elsewhere = masks_elsewhere(root, images, folders.masks) if blank else []
-            notes += elsewhere or passed_over(root, split, folders, dataset)
+        if folders is not None and split == "train":
+            blank = [] if any(s.mask for s in samples) else [s.image for s in samples]
+            notes += masks_elsewhere(root, blank, folders.masks) or passed_over(
+                root, {s: f for s in SPLITS if (f := find_folders(root, s, dataset))}
+            )
     if split == "train" and not samples:
         raise DataError(nothing_to_train_on(root, lists))
     return samples, notes

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
 from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
-from semiseg.data.layout import NAMES, SPLITS, find_folders
+from semiseg.data.layout import NAMES, SPLITS
 from semiseg.data.masks import DRAWN
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
 
@@ -21,42 +22,75 @@ NOT_READ = "are not read"
 """What the note on folders that are passed over says of their images."""
 
 
-def passed_over(root: Path, split: str, folders: Folders, dataset: str | None) -> list[str]:
-    """Notes on folders with images that are not read, though some of the split are.
+def passed_over(root: Path, used: Mapping[str, Folders]) -> list[str]:
+    """Notes on folders with images that are not read.
+
+    Left out are links, folders of runs, and folders of nothing but PNG files of the names of images
+    that are read, such as overlays.
 
     Args:
         root: the data folder.
-        split: of it.
-        folders: those of the split.
-        dataset: as for `find_folders`.
+        used: the folders that are read, by their splits; `train` among them.
     """
-    names = [name for name in NAMES[split] if (root / name).is_dir()]
-    others = [root / n for n in names if not folders.images.is_relative_to(root / n)]
-    if split != "train":
-        return [
-            f"{p} is passed over, since {folders.images} is read" for p in others if list_images(p)
-        ]
-    rest = (find_folders(root, split, dataset) for split in SPLITS[1:])
-    used = [folders, *(found for found in rest if found)]
-    read = {root / "unlabeled", *(place for found in used for place in found[:2])}
-    above = {root, root / "train", *(found.images for found in used if not found.deep)}
+    train = used["train"]
+    scored = {root / name: split for split in SPLITS[1:] for name in NAMES[split]}
+    notes = []
     unread: dict[Path, int] = {}
-    for folder in sorted(place for place in above if place.is_dir()):
-        if folder not in read:
-            unread[folder] = len(list_files(folder, IMAGE_SUFFIXES, deep=False))
-        for below in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
-            inside = any(below.is_relative_to(place) for place in read if place not in above)
-            holds = any(place.is_relative_to(below) for place in read)
-            if not inside and not holds and below not in above:
-                unread[below] = len(list_images(below))
-    unread = {folder: count for folder, count in unread.items() if count}
-    if not unread:
-        return []
-    shown = ", ".join(map(str, list(unread)[:5])) + (", ..." if len(unread) > 5 else "")
-    return [
-        f"{sum(unread.values())} images in {shown} {NOT_READ}: put those to learn from into "
-        f"{folders.images}, or without masks into {root / 'unlabeled'}"
-    ]
+    with suppress(OSError):  # what may not be looked into is no reason not to read the rest
+        unlabeled = root / "unlabeled"
+        deep = {unlabeled / "images" if (unlabeled / "images").is_dir() else unlabeled}
+        deep |= {folders.images for folders in used.values() if folders.deep}
+        deep |= {folders.masks for folders in used.values()}
+        flat = {folders.images for folders in used.values() if not folders.deep}
+        stems = {path.stem for path in train.files()[0]}
+        for folder, files in _unread(root, deep, flat):
+            pictures = set(files) - set(masks_beside(files, alike=True))
+            if not pictures or all(p.suffix == ".png" and p.stem in stems for p in pictures):
+                continue
+            split = scored.get(folder)
+            if split is None:
+                unread[folder] = len(pictures)
+            elif split in used:
+                notes.append(f"{folder} is passed over, since {used[split].images} is read")
+            else:
+                told = (
+                    f"{len(pictures)} images in {folder} {NOT_READ}: to be scored they need masks"
+                )
+                notes.append(f"{told}, beside them or in {folder / 'masks'}")
+    if unread:
+        shown = ", ".join(map(str, list(unread)[:5])) + (", ..." if len(unread) > 5 else "")
+        notes.append(
+            f"{sum(unread.values())} images in {shown} {NOT_READ}: put those to learn from into "
+            f"{train.images}, or without masks into {root / 'unlabeled'}"
+        )
+    return notes
+
+
+def _unread(folder: Path, deep: Set[Path], flat: Set[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Folders that are not read, with the images in them.
+
+    Args:
+        folder: to be searched.
+        deep: folders that are read, with what is below them.
+        flat: folders of which the files alone are read.
+    """
+    if folder in deep:
+        return
+    if not any(read.is_relative_to(folder) for read in (*deep, *flat)):
+        kept = [p for p in list_images(folder) if not _of_a_run(p, folder)]
+        yield folder, kept
+        return
+    if folder not in flat:
+        yield folder, list_files(folder, IMAGE_SUFFIXES, deep=False)
+    for below in sorted(folder.iterdir()):
+        if below.is_dir() and not below.is_symlink() and below.name[0] != ".":
+            yield from _unread(below, deep, flat)
+
+
+def _of_a_run(path: Path, above: Path) -> bool:
+    """Whether a file lies in the folder of a run."""
+    inside = path.relative_to(above).parents
+    return any((above / folder / "config.yaml").is_file() for folder in inside)
 
 
 def masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
@@ -67,6 +101,13 @@ def masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str
         images: those without masks.
         masks: the folder in which their masks should be.
     """
+    try:
+        return _masks_elsewhere(root, images, masks)
+    except OSError:  # what may not be looked into
+        return []
+
+
+def _masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
     stems = {image.stem for image in images}
     others = {masks, root / "unlabeled", *(root / name for some in NAMES.values() for name in some)}
     for folder in sorted(p for p in masks.parent.iterdir() if p.is_dir() and p not in others):

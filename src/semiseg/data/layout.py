@@ -7,6 +7,7 @@ from pathlib import Path
 from semiseg.data.images import list_images
 from semiseg.data.pairs import Folders
 from semiseg.data.sets import find_dataset
+from semiseg.data.texts import is_folder
 
 SPLITS = ("train", "val", "test")
 NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -43,7 +44,7 @@ def _apart_from_masks(root: Path, split: str) -> list[Folders]:
         places += [Folders(images / name, masks / name) for name in NAMES[split]]
     elif split == "train":
         places.append(Folders(images, masks))
-    return [folders for folders in places if folders.images.is_dir()]
+    return [folders for folders in places if is_folder(folders.images)]
 
 
 def split_lists(root: Path) -> dict[str, Path]:

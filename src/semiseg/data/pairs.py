@@ -54,7 +54,7 @@ class Folders(NamedTuple):
             return pictures, [*masks, *shapes]
         meant = [path for path in shapes if _has_shapes(path)]
         beside = masks_beside(pictures, meant, alike=True)
-        several = next((path for path in beside if _NUMBERED.search(path.stem)), None)
+        several = next((path for path in beside if _numbered(path, named)), None)
         if several is not None:
             image = _NUMBERED.sub("", several.stem)
             raise DataError(
@@ -63,6 +63,13 @@ class Folders(NamedTuple):
             )
         drawn = meant if beside or not self.deep else shapes
         return sorted(set(pictures) - set(beside)), [*beside, *drawn]
+
+
+def _numbered(path: Path, named: Set[Path]) -> bool:
+    """Whether a mask is one of several of an image, and not of one of its own name."""
+    base = _NUMBERED.sub("", path.stem)
+    twin = any(path.with_suffix(suffix).is_file() for suffix in PHOTOGRAPHS)
+    return base != path.stem and path.with_name(base) in named and not twin
 
 
 def masks_beside(
@@ -94,7 +101,8 @@ def _masks_of_a_folder(files: Sequence[Path], alike: bool) -> set[Path]:
     image_of = {path: path.stem.removesuffix(end) for path, end in ending.items()}
     used = {end.lower() for path, end in ending.items() if image_of[path] in stems}
     masks = {path for path, end in ending.items() if end.lower() in used}
-    masks |= {path for path in files if stem_of_image(path, stems)}
+    own = {image_of[path] for path in masks}  # what has a mask itself is an image
+    masks |= {path for path in files if path.stem not in own and stem_of_image(path, stems)}
     if alike:
         photographs = {path.stem for path in files if path.suffix.lower() in PHOTOGRAPHS}
         drawn = [path for path in files if path.suffix.lower() == ".png"]
@@ -102,12 +110,6 @@ def _masks_of_a_folder(files: Sequence[Path], alike: bool) -> set[Path]:
             others = set(image_of.values()) - photographs
             masks |= {path for path in drawn if path.stem not in others}
     return masks
-
-
-def ending_of(mask: Path) -> str:
-    """The ending of a mask's name, such as `_mask`, or nothing."""
-    found = _ENDING.search(mask.stem)
-    return found[0] if found else ""
 
 
 def stem_of_image(mask: Path, stems: Set[str]) -> str | None:

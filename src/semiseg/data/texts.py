@@ -12,6 +12,14 @@ import yaml
 _VALUES = 1_000_000  # in a YAML file, its aliases written out
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that may be looked into."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def is_file(path: Path) -> bool:
     """Whether there is such a file; False for what can be no name."""
     try:

@@ -34,15 +34,17 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     """
     from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
     from semiseg.data.masks import DRAWN
-    from semiseg.data.pairs import masks_beside
+    from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 
     notes = []
     if images.is_dir():
         root, found = images, list_images(images)
-        named = {f.with_suffix("") for f in found}
-        apart = {f for f in found if _is_mask(f, images, named)}
-        rest = [f for f in found if f not in apart and not _has_masks_apart(f, images)]
-        masks = sorted({*apart, *masks_beside(rest, list_files(images, (DRAWN,)))})
+        named = {f.with_suffix("").absolute() for f in found}
+        whole = images.absolute()
+        apart = {f for f in found if _is_mask(f.absolute(), whole, named)}
+        rest = [f for f in found if f not in apart and not _has_masks_apart(f.absolute(), whole)]
+        beside = masks_beside(rest, list_files(images, (DRAWN,)))
+        masks = sorted({*apart, *(f for f in beside if f.suffix.lower() not in PHOTOGRAPHS)})
         files = sorted(set(found) - set(masks))
         if masks:
             notes.append(f"{len(masks)} masks are passed over (first: {masks[0]})")

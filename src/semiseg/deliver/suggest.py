@@ -235,9 +235,9 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
     if any(mask.suffix.lower() == DRAWN for mask in masks) != shapes:
         return []
     if not folders.deep:  # a folder of their own would not be read
-        return _copies_beside(out, folders, masks[0])
-    if not (shapes or folders.masks.is_dir()):
-        return []
+        return _copies_beside(out, folders)
+    if not shapes and not any(mask.is_relative_to(folders.masks) for mask in masks):
+        return []  # they lie beside the images, and would be images beside a folder of masks
     base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
     free = (f"{base}-{i}" if i else base for i in count())
     places = list(zip(("images", "masks"), folders[:2], strict=True))[: 2 - shapes]
@@ -248,8 +248,8 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
     ]
 
 
-def _copies_beside(out: Path, folders: Folders, mask: Path) -> list[str]:
-    """Likewise, where all lie in one folder: under the image's name, with the ending of a mask.
+def _copies_beside(out: Path, folders: Folders) -> list[str]:
+    """Likewise, where all lie in one folder: under the image's name, with the ending of a mask's.
 
     Images that are there already stay; others of their names, and masks, let no command be right.
     """
@@ -258,13 +258,20 @@ def _copies_beside(out: Path, folders: Folders, mask: Path) -> list[str]:
 
     from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
     from semiseg.data.masks import DRAWN
-    from semiseg.data.pairs import PHOTOGRAPHS, ending_of
+    from semiseg.data.pairs import PHOTOGRAPHS, stem_of_image
 
+    out = Path.cwd() / out if str(out).startswith("-") else out  # or it would be an option
     images, target = out / "train" / "images", folders.images
+    pictures, masks = folders.files()
+    stems = {path.stem for path in pictures}
+    mask = next((path for path in masks if path.stem in stems), masks[0])
+    if mask.stem not in stems:
+        mask = next((path for path in masks if stem_of_image(path, stems)), mask)
     shapes = mask.suffix.lower() == DRAWN
     source = images if shapes else out / "train" / "masks"
     place = target if shapes or mask.parent == target else folders.masks
-    ending = "" if shapes or place != target else ending_of(mask)
+    named = mask.stem if mask.stem in stems else stem_of_image(mask, stems) or mask.stem
+    ending = "" if place != target else mask.stem.removeprefix(named)
     new = list_images(images)
     drawn = list_files(source, (DRAWN,) if shapes else IMAGE_SUFFIXES)
     if not drawn or any(path.parent not in (images, source) for path in (*new, *drawn)):
@@ -280,7 +287,7 @@ def _copies_beside(out: Path, folders: Folders, mask: Path) -> list[str]:
     if len(there) < len(new):
         copies.append(f"cp -n {quote(f'{images}/')}* {quote(str(target))}")
     if ending:
-        name = f'{quote(str(place))}/"$(basename "$mask" .png){ending}.png"'
+        name = f'{quote(str(place))}/"$(basename -- "$mask" .png){ending}.png"'
         copies.append(f'for mask in {quote(f"{source}/")}*.png; do cp -n "$mask" {name}; done')
     elif not shapes or not copies:
         copies.append(f"cp -n {quote(f'{source}/')}*{drawn[0].suffix} {quote(str(place))}")

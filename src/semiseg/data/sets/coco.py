@@ -112,11 +112,7 @@ def _jsons(root: Path, split: str) -> list[Path]:
     within = [root / word for word in _SPLITS[split]]
     return [
         *(path for path in files if path.stem.lower().startswith(starts)),
-        *(
-            p / _ROBOFLOW
-            for p in within
-            if (p / _ROBOFLOW).is_file() and not (p / "images").is_dir()
-        ),
+        *(p / _ROBOFLOW for p in within if is_file(p / _ROBOFLOW) and not (p / "images").is_dir()),
     ]
 
 
@@ -154,7 +150,7 @@ def _parsed(file: Path, _changed: int) -> dict[str, Any]:
 def _categories(root: Path) -> dict[int, str]:
     """Names by id, of all files, in the order of the ids; without groups of other categories."""
     found: dict[int, str] = {}
-    above: set[object] = set()
+    above: set[str] = set()
     used: set[int] = set()
     for split in _SPLITS:
         for file in _jsons(root, split):
@@ -162,8 +158,9 @@ def _categories(root: Path) -> dict[int, str]:
             used.update(annotation["category_id"] for annotation in content["annotations"])
             for category in content["categories"]:
                 found[category["id"]] = category["name"]
-                if category.get("supercategory") != category["name"]:  # as COCO's person has it
-                    above.add(category.get("supercategory"))
+                group = category.get("supercategory")
+                if isinstance(group, str) and group != category["name"]:  # as COCO's person has it
+                    above.add(group)
     groups = {number for number, name in found.items() if name in above} - used
     return {number: found[number] for number in sorted(found.keys() - groups)}
 
