@@ -147,7 +147,9 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
 
 
-def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path, monkeypatch):
+def test_masks_beside_images_are_no_images(
+    plain_release, tiny_folder, tmp_path, monkeypatch, capsys
+):
     photo = next((tiny_folder / "unlabeled").iterdir())
     apart, beside = tmp_path / "in" / "images", tmp_path / "in" / "flat"
     for folder in (apart, tmp_path / "in" / "masks", beside / "masks"):
@@ -160,9 +162,15 @@ def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path,
     ):
         shutil.copy(photo, path)
     (beside / "c_gt.json").write_text("{}")
+    for name in ("run/split/x.png", "run/diagnostics/plane.png", "next/train/images/f.png"):
+        (beside / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, beside / name)
+    (beside / "run" / "config.yaml").touch()
+    (beside / "next" / "suggested.csv").touch()
     semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     expected = [f"flat/{name}.png" for name in ("a", "c", "c_gt", "e", "e_label", "masks/d")]
     assert written(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
+    assert "3 pictures of runs and suggest are passed over" in capsys.readouterr().err
     monkeypatch.chdir(apart)
     semiseg.predict(plain_release, ".", out=tmp_path / "here", accelerator="cpu")
     assert written(tmp_path / "here") == ["face.png", "face_mask.png"]

@@ -118,9 +118,7 @@ def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
     ):
         open_folder(tmp_path)
     mask(tmp_path / "pictures" / "a_mask.png")
-    told = (
-        r"subfolders hold 1 images and, beside them, 1 masks: move those with images into .*images"
-    )
+    told = r"subfolders hold 1 images and, beside them, 1 masks: move the folders as they are into "
     with pytest.raises(DataError, match=told):
         open_folder(tmp_path)
     (tmp_path / "images").mkdir()
@@ -219,7 +217,8 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     assert told[0].startswith(
         f"1 images in {tmp_path / 'val'} are not read: to be scored they need"
     )
-    assert told[1].startswith(f"1 images in {tmp_path / 'day 1'} are not read: put those")
+    assert told[1].startswith(f"1 images in {tmp_path / 'day 1'} are not read: move all")
+    assert f"into {tmp_path / 'images'}, folders as they are" in told[1]
     assert len(told) == 2
     photograph(tmp_path / "train" / "c.jpg")
     mask(tmp_path / "train" / "c_mask.png")
@@ -227,11 +226,17 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to(tmp_path / "train")
     photograph(tmp_path / "runs" / "first" / "samples.png")
     text(tmp_path / "runs" / "first" / "config.yaml", "")
+    (tmp_path / "runs" / "first" / "split").mkdir()
+    photograph(tmp_path / "next" / "train" / "images" / "e.jpg")
+    text(tmp_path / "next" / "suggested.csv", "")
     colored(tmp_path / "overlays" / "c.png", RED, GREEN)
-    _, told = [note for note in open_folder(tmp_path).notes if "not read" in note]
+    notes = open_folder(tmp_path).notes
+    (overlays,) = [note for note in notes if "passed over" in note]
+    _, told = [note for note in notes if "not read" in note]
+    assert overlays.startswith(f"{tmp_path / 'overlays'} is passed over: it holds PNG files of")
     shown = [tmp_path, *(tmp_path / name for name in ("day 1", "train/unlabeled"))]
     assert told.startswith(f"3 images in {', '.join(map(str, shown))} are not read")
-    assert f"put those to learn from into {tmp_path / 'train'}, or" in told
+    assert f"put those to learn from into {tmp_path / 'train'}, under names" in told
 
 
 @pytest.mark.parametrize("images", ["images", "train/images", "images/train"])
@@ -253,7 +258,7 @@ def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) 
     (told,) = [note for note in open_folder(tmp_path).notes if "not read" in note]
     shown = ", ".join(str(tmp_path / name) for name in expected)
     assert told.startswith(f"{len(expected) + 1} images in {shown} are not read: put those")
-    assert f"into {tmp_path / images}, or without masks into {tmp_path / 'unlabeled'}" in told
+    assert f"into {tmp_path / images}, folders as they are, or those without" in told
 
 
 def test_what_may_not_be_looked_into_stops_nothing(

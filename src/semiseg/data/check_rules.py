@@ -267,7 +267,8 @@ def _augmented(s: Survey) -> Iterator[Finding]:
     parted = [origin for origin in copies if "train" in splits[origin]]
     chosen = [o for o in parted if len(splits[o]) > 1 or (held_out and len(copies[o]) > 1)]
     told = {copies[origin][0]: f" and {len(copies[origin]) - 1} more" for origin in chosen}
-    what = "Photographs of which copies are trained on and others scored, so that scores flatter"
+    may = "may be scored, by the part that is held out" if held_out else "are scored"
+    what = f"Photographs of which some copies are trained on and others {may}: scores flatter"
     remedy = "Export without augmentation, or with a valid/ of other photographs."
     yield from _finding(s, "warning", "leak", what, told, remedy)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
+from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images, without_results
 from semiseg.data.layout import NAMES, SPLITS
 from semiseg.data.masks import DRAWN
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
@@ -25,8 +25,7 @@ NOT_READ = "are not read"
 def passed_over(root: Path, used: Mapping[str, Folders]) -> list[str]:
     """Notes on folders with images that are not read.
 
-    Left out are links, folders of runs, and folders of nothing but PNG files of the names of images
-    that are read, such as overlays.
+    Left out are links, runs and what `suggest` wrote.
 
     Args:
         root: the data folder.
@@ -45,10 +44,13 @@ def passed_over(root: Path, used: Mapping[str, Folders]) -> list[str]:
         stems = {path.stem for path in train.files()[0]}
         for folder, files in _unread(root, deep, flat):
             pictures = set(files) - set(masks_beside(files, alike=True))
-            if not pictures or all(p.suffix == ".png" and p.stem in stems for p in pictures):
-                continue
             split = scored.get(folder)
-            if split is None:
+            if not pictures:
+                continue
+            if split is None and all(p.suffix == ".png" and p.stem in stems for p in pictures):
+                told = f"{folder} is passed over: it holds PNG files of the images' names"
+                notes.append(f"{told}, which may be masks or pictures of them")
+            elif split is None:
                 unread[folder] = len(pictures)
             elif split in used:
                 notes.append(f"{folder} is passed over, since {used[split].images} is read")
@@ -59,10 +61,14 @@ def passed_over(root: Path, used: Mapping[str, Folders]) -> list[str]:
                 notes.append(f"{told}, beside them or in {folder / 'masks'}")
     if unread:
         shown = ", ".join(map(str, list(unread)[:5])) + (", ..." if len(unread) > 5 else "")
-        notes.append(
-            f"{sum(unread.values())} images in {shown} {NOT_READ}: put those to learn from into "
-            f"{train.images}, or without masks into {root / 'unlabeled'}"
-        )
+        if train.deep:
+            where = f"put those to learn from into {train.images}, folders as they are"
+        elif train.images == root:
+            where = f"move all images with their masks into {root / 'images'}, folders as they are"
+        else:
+            where = f"put those to learn from into {train.images}, under names that are free"
+        told = f"{sum(unread.values())} images in {shown} {NOT_READ}"
+        notes.append(f"{told}: {where}, or those without masks into {root / 'unlabeled'}")
     return notes
 
 
@@ -77,20 +83,13 @@ def _unread(folder: Path, deep: Set[Path], flat: Set[Path]) -> Iterator[tuple[Pa
     if folder in deep:
         return
     if not any(read.is_relative_to(folder) for read in (*deep, *flat)):
-        kept = [p for p in list_images(folder) if not _of_a_run(p, folder)]
-        yield folder, kept
+        yield folder, without_results(list_images(folder), folder.parent)
         return
-    if folder not in flat:
+    if folder not in flat and not (folder / "suggested.csv").is_file():
         yield folder, list_files(folder, IMAGE_SUFFIXES, deep=False)
     for below in sorted(folder.iterdir()):
         if below.is_dir() and not below.is_symlink() and below.name[0] != ".":
             yield from _unread(below, deep, flat)
-
-
-def _of_a_run(path: Path, above: Path) -> bool:
-    """Whether a file lies in the folder of a run."""
-    inside = path.relative_to(above).parents
-    return any((above / folder / "config.yaml").is_file() for folder in inside)
 
 
 def masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
@@ -152,12 +151,13 @@ def nothing_to_train_on(root: Path, lists: Mapping[str, Path]) -> str:
 
 def _deeper(root: Path) -> str:
     """What to do with images in folders that stand for something else, such as the day."""
-    below = [path for path in list_images(root) if path.parent != root]
+    below = [path for path in without_results(list_images(root), root) if path.parent != root]
     masks = masks_beside(below, alike=True)
     if not below:
         return ""
     return (
         f"Its subfolders hold {len(below) - len(masks)} images and, beside them, {len(masks)} "
-        f"masks: move those with images into {root / 'images'}, and those with masks alone into "
-        f"{root / 'masks'}. "
+        f"masks: move the folders as they are into {root / 'images'}; masks that have folders of "
+        f"their own go into {root / 'masks'}, under their images' paths (images/day1/07.jpg, "
+        "masks/day1/07.png). "
     )

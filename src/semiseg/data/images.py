@@ -6,7 +6,7 @@ import math
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +54,19 @@ def list_files(folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> li
         and not any(part.startswith(".") for part in p.relative_to(folder).parts)
         and p.is_file()
     )
+
+
+def without_results(files: Iterable[Path], root: Path) -> list[Path]:
+    """The files below `root` that lie neither in a run folder nor in what `suggest` wrote there."""
+    made: dict[Path, bool] = {root: False}
+
+    def is_made(folder: Path) -> bool:
+        if folder not in made:
+            run = (folder / "config.yaml").is_file() and (folder / "split").is_dir()
+            made[folder] = run or (folder / "suggested.csv").is_file() or is_made(folder.parent)
+        return made[folder]
+
+    return [path for path in files if not is_made(path.parent)]
 
 
 def list_images(folder: Path) -> list[Path]:

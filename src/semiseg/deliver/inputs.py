@@ -21,9 +21,10 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Args:
         images: an image, a folder that is searched with its subfolders, a pattern such as
             `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
-            Of a data folder, what lies in `masks` beside `images` or below an image of its name is
-            no image to segment, nor what lies in VOC's folders of masks, nor `07_mask.png` beside
-            `07.jpg` where masks have no folder of their own.
+            Runs and what `suggest` wrote are passed over. Of a data folder, what lies in `masks`
+            beside `images` or below an image of its name is no image to segment, nor what lies in
+            VOC's folders of masks, nor `07_mask.png` beside `07.jpg` where masks have no folder of
+            their own.
         out: the folder of the results; neither is what is in it.
 
     Returns:
@@ -32,13 +33,16 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Raises:
         DataError: there are no such images, or two results would have the same name.
     """
-    from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
+    from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images, without_results
     from semiseg.data.masks import DRAWN
     from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 
     notes = []
     if images.is_dir():
-        root, found = images, list_images(images)
+        root, there = images, list_images(images)
+        found = without_results(there, images)
+        if len(found) < len(there):
+            notes.append(f"{len(there) - len(found)} pictures of runs and suggest are passed over")
         named = {f.with_suffix("").absolute() for f in found}
         whole = images.absolute()
         apart = {f for f in found if _is_mask(f.absolute(), whole, named)}

@@ -211,8 +211,9 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
         copies = []
     if not copies:
         return (
-            f"Correct the masks in {masks}. Add them with their images to your "
-            f"data, or train on them alone:\n  {go_on(settings, run, out, ('range', 'size'))}"
+            f"Correct the masks in {masks}. Add them with their images to your data, under names "
+            "that are free there, or train on them alone:\n"
+            f"  {go_on(settings, run, out, ('range', 'size'))}"
         )
     return "\n".join(
         (

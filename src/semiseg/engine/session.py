@@ -159,7 +159,7 @@ def checked_folder(
         more = f" {len(errors) - 1} more with: semiseg check {root}" if len(errors) > 1 else ""
         raise DataError(f"{errors[0].text}{more}")
     # What is passed over, open_folder says itself.
-    say(w.text for w in report.of("warning") if w.kind != "mask-without-image")
+    say(w.text for w in report.of("warning") if w.kind not in ("mask-without-image", "not-read"))
     return open_folder(root, classes_file, lambda mask: found.masks[mask].scan, dataset)
 
 

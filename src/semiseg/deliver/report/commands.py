@@ -43,7 +43,9 @@ def go_on(
         data: what to train on, if not the data of the run.
         kept: the settings to take over.
     """
-    flags = _flags({name: settings.get(name) for name in kept})
+    defaults = train_defaults()
+    built = [name for name in ("encoder", "decoder") if settings.get(name) != defaults[name]]
+    flags = _flags({name: settings.get(name) for name in (*kept, *built)})
     place = str(settings["data"] if data is None else data)
     return shlex.join(["semiseg", "train", place, *flags, "--init", str(run), "--out", "OTHER"])
 
