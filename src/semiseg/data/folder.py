@@ -36,7 +36,7 @@ from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.hints import TREE, masks_elsewhere, nothing_to_train_on, passed_over
 from semiseg.data.images import image_size, list_images
-from semiseg.data.layout import SPLITS, find_folders, split_lists
+from semiseg.data.layout import SPLITS, find_folders, split_lists, unlabeled_folder
 from semiseg.data.lists import listed_samples, voc_samples
 from semiseg.data.masks import Classes, MaskScan, scan_mask
 from semiseg.data.pairs import PHOTOGRAPHS, by_name, masks_beside, pair
@@ -197,8 +197,7 @@ def find_unlabeled(root: Path, dataset: str | None = None) -> tuple[list[Sample]
     Raises:
         DataError: two images of one name.
     """
-    folder = root / "unlabeled"
-    folder = folder / "images" if (folder / "images").is_dir() else folder
+    folder = unlabeled_folder(root)
     files = list_images(folder) if folder.is_dir() else []
     if files and split_lists(root) and find_dataset(root, dataset) is None:
         note = f"{len(files)} images of {folder} count only where train.txt lists them"

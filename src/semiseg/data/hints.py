@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images, without_results
-from semiseg.data.layout import NAMES, SPLITS
+from semiseg.data.layout import NAMES, SPLITS, unlabeled_folder
 from semiseg.data.masks import DRAWN
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
 
@@ -36,8 +36,7 @@ def passed_over(root: Path, used: Mapping[str, Folders]) -> list[str]:
     notes = []
     unread: dict[Path, int] = {}
     with suppress(OSError):  # what may not be looked into is no reason not to read the rest
-        unlabeled = root / "unlabeled"
-        deep = {unlabeled / "images" if (unlabeled / "images").is_dir() else unlabeled}
+        deep = {unlabeled_folder(root)}
         deep |= {folders.images for folders in used.values() if folders.deep}
         deep |= {folders.masks for folders in used.values()}
         flat = {folders.images for folders in used.values() if not folders.deep}
@@ -100,22 +99,16 @@ def masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str
         images: those without masks.
         masks: the folder in which their masks should be.
     """
-    try:
-        return _masks_elsewhere(root, images, masks)
-    except OSError:  # what may not be looked into
-        return []
-
-
-def _masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str]:
     stems = {image.stem for image in images}
     others = {masks, root / "unlabeled", *(root / name for some in NAMES.values() for name in some)}
-    for folder in sorted(p for p in masks.parent.iterdir() if p.is_dir() and p not in others):
-        if folder.name[0] == "." or any(image.is_relative_to(folder) for image in images):
-            continue
-        files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
-        if any(path.stem in stems or stem_of_image(path, stems) for path in files):
-            told = f"{folder} holds files of the images' names: if they are the masks, call it"
-            return [f"{told} {masks}"]
+    with suppress(OSError):  # what may not be looked into
+        for folder in sorted(p for p in masks.parent.iterdir() if p.is_dir() and p not in others):
+            if folder.name[0] == "." or any(image.is_relative_to(folder) for image in images):
+                continue
+            files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
+            if any(path.stem in stems or stem_of_image(path, stems) for path in files):
+                told = f"{folder} holds files of the images' names: if they are the masks, call it"
+                return [f"{told} {masks}"]
     return []
 
 

@@ -47,6 +47,12 @@ def _apart_from_masks(root: Path, split: str) -> list[Folders]:
     return [folders for folders in places if is_folder(folders.images)]
 
 
+def unlabeled_folder(root: Path) -> Path:
+    """Where further images without masks lie, there or not."""
+    folder = root / "unlabeled"
+    return folder / "images" if is_folder(folder / "images") else folder
+
+
 def split_lists(root: Path) -> dict[str, Path]:
     """The lists in the folder, by split."""
     return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}

@@ -15,14 +15,10 @@ from PIL import Image
 
 from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
-from semiseg.data.folder import (
-    find_samples,
-    find_unlabeled,
-    settle_classes,
-)
+from semiseg.data.folder import find_samples, find_unlabeled, settle_classes
 from semiseg.data.hints import NOT_READ
 from semiseg.data.images import list_images, reason
-from semiseg.data.layout import SPLITS, find_folders
+from semiseg.data.layout import SPLITS, find_folders, unlabeled_folder
 from semiseg.data.masks import Classes, MaskScan
 from semiseg.data.pairs import match
 from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
@@ -181,8 +177,7 @@ def _unlabeled(root: Path, dataset: str | None) -> tuple[list[Sample], list[Find
         samples, notes = find_unlabeled(root, dataset)
     except DataError as error:
         told = Finding("error", "layout", str(error).rstrip("."))
-        folder = root / "unlabeled"
-        folder = folder / "images" if (folder / "images").is_dir() else folder
+        folder = unlabeled_folder(root)
         images, twice = _by_name(root, list_images(folder), folder)
         samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
         return samples, _duplicates(twice) or [told]

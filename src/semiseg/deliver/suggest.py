@@ -259,20 +259,18 @@ def _copies_beside(out: Path, folders: Folders) -> list[str]:
 
     from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images
     from semiseg.data.masks import DRAWN
-    from semiseg.data.pairs import PHOTOGRAPHS, stem_of_image
+    from semiseg.data.pairs import PHOTOGRAPHS, pair
 
     out = Path.cwd() / out if str(out).startswith("-") else out  # or it would be an option
     images, target = out / "train" / "images", folders.images
-    pictures, masks = folders.files()
-    stems = {path.stem for path in pictures}
-    mask = next((path for path in masks if path.stem in stems), masks[0])
-    if mask.stem not in stems:
-        mask = next((path for path in masks if stem_of_image(path, stems)), mask)
+    labeled = next((sample for sample in pair(folders)[0] if sample.mask), None)
+    if labeled is None or labeled.mask is None:
+        return []
+    mask = labeled.mask
     shapes = mask.suffix.lower() == DRAWN
     source = images if shapes else out / "train" / "masks"
     place = target if shapes or mask.parent == target else folders.masks
-    named = mask.stem if mask.stem in stems else stem_of_image(mask, stems) or mask.stem
-    ending = "" if place != target else mask.stem.removeprefix(named)
+    ending = "" if place != target else mask.stem.removeprefix(labeled.image.stem)
     new = list_images(images)
     drawn = list_files(source, (DRAWN,) if shapes else IMAGE_SUFFIXES)
     if not drawn or any(path.parent not in (images, source) for path in (*new, *drawn)):
