@@ -19,15 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 import semiseg
-from semiseg.data.folder import open_folder
+from semiseg.commands.evaluate import scored_samples
+from semiseg.core.files import read_yaml
+from semiseg.data.dataset import open_folder
 from semiseg.data.splits import read_list
-from semiseg.data.texts import read_yaml
-from semiseg.deliver.evaluate import scored_samples
-from semiseg.engine.imbalance import WEIGHTS, count_pixels
-from semiseg.evaluation.adjustment import STRENGTHS, offsets
-from semiseg.evaluation.inference import Scenes
+from semiseg.evaluation.logit_adjustment import STRENGTHS, offsets
 from semiseg.evaluation.metrics import confusion_matrix
+from semiseg.inference.scenes import Scenes
 from semiseg.model.release import LOGIT_OFFSETS
+from semiseg.training.class_balance import WEIGHTS, count_pixels
 
 CHOSEN_ON = (5, 20, 50)  # images
 DRAWS = 200

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import read_mask
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.masks import read_mask
 
 
 def main() -> None:

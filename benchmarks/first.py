@@ -22,9 +22,9 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from step import settings, write_data
 
-from semiseg.data.check import examine
-from semiseg.data.images import list_images
-from semiseg.engine import parts, session
+from semiseg.checks.examine import examine
+from semiseg.data.formats.images import list_images
+from semiseg.training import parts, session
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -23,7 +23,7 @@ from typing import Any
 
 from step import SKIPPED, measure, write_data
 
-from semiseg.engine import checkpoint
+from semiseg.training import checkpoint
 
 BASE: dict[str, int] = {"batch": 4, "crop": 128, "classes": 21, "unlabeled": 100}
 POINTS = {

@@ -23,13 +23,13 @@ from PIL import Image
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 import semiseg
-from semiseg.data.folder import find_samples
-from semiseg.data.masks import Classes, read_mask
-from semiseg.evaluation.inference import segmenter, to_input, to_working_size
-from semiseg.evaluation.sliding import to_array
+from semiseg.core.types import Sample
+from semiseg.data.dataset import find_samples
+from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.inference.scenes import segmenter, to_input, to_working_size
+from semiseg.inference.sliding import to_array
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release, load_release, save_release
-from semiseg.types import Sample
 
 
 def plain(release: Release, samples: list[Sample], out: Path | None) -> None:

@@ -22,17 +22,17 @@ from PIL import Image
 from torch import Tensor
 
 import semiseg
-from semiseg.data.folder import open_folder
-from semiseg.data.images import read_image
-from semiseg.data.masks import read_mask
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import read_mask
 from semiseg.data.splits import read_list
-from semiseg.engine.imbalance import count_pixels
-from semiseg.evaluation.inference import prior_of
 from semiseg.evaluation.metrics import confusion_matrix, scores
-from semiseg.evaluation.sliding import to_array
+from semiseg.inference.scenes import prior_of
+from semiseg.inference.sliding import to_array
+from semiseg.losses.class_balance import root_weights
 from semiseg.losses.collaboration import class_prior
-from semiseg.losses.imbalance import root_weights
 from semiseg.model.release import LOGIT_OFFSETS
+from semiseg.training.class_balance import count_pixels
 
 TEMPERATURE = 0.1  # the default of --indicator-temperature
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -23,13 +23,13 @@ from torchvision import tv_tensors
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
+from semiseg.data.dataset import DataFolder, open_folder
 from semiseg.data.decoded import reduced
-from semiseg.data.folder import DataFolder, open_folder
-from semiseg.data.images import image_size
-from semiseg.data.synthetic import write_scenes
-from semiseg.draws import Key
-from semiseg.engine.batches import TrainingBatches
-from semiseg.types import Sample
+from semiseg.data.formats.images import image_size
+from semiseg.scenes.draw import write_scenes
+from semiseg.training.batches import TrainingBatches
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 BATCH = 4

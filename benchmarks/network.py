@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from semiseg.engine.devices import keep_memory
 from semiseg.model.network import Network, upsample
+from semiseg.training.devices import keep_memory
 
 Work = Callable[[], object]
 

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from semiseg.data.sets import DATASETS
+from semiseg.config.recipes import recipe
+from semiseg.data.datasets import DATASETS
 from semiseg.methods import method_class
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
-from semiseg.recipes import recipe
 
 RECIPES = ("voc-classic", "cityscapes", "ade20k", "cocostuff10k")
 

@@ -35,12 +35,12 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch.nn import functional as F
 
-from semiseg.engine import batches, checkpoint, parts, session
-from semiseg.engine.module import TrainingModule
-from semiseg.engine.train import train
+from semiseg.core.types import Batch
 from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervised
 from semiseg.model.network import upsample
-from semiseg.types import Batch
+from semiseg.training import batches, checkpoint, parts, session
+from semiseg.training.module import TrainingModule
+from semiseg.training.train import train
 
 SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
 METHODS = ("supervised", "mean_teacher", "cutmix", "css")

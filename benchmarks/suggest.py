@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import semiseg
-from semiseg.data.folder import open_folder
-from semiseg.draws import Key
-from semiseg.evaluation.intervals import mean_interval
+from semiseg.comparison.intervals import mean_interval
+from semiseg.core.rng import Key
+from semiseg.data.dataset import open_folder
 
 
 class Trial:

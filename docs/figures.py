@@ -18,8 +18,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import semiseg
-from semiseg.data.synthetic import write_scenes
-from semiseg.engine.diagnostics import DIAGNOSTICS
+from semiseg.scenes.draw import write_scenes
+from semiseg.training.diagnostics import DIAGNOSTICS
 
 DOCS = Path(__file__).parent
 

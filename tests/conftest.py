@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semiseg.data.masks import Classes
-from semiseg.data.synthetic import COLORS, NAMES, write_scenes
+from semiseg.data.formats.masks import Classes
+from semiseg.scenes.draw import COLORS, NAMES, write_scenes
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,7 +40,7 @@ def _one_thread_side_by_side() -> Iterator[None]:
 def _no_reports() -> Iterator[None]:
     """A training in the tests draws no report, which takes a second; their own tests draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semiseg.deliver.training.write_report", lambda *folders: None)
+        patch.setattr("semiseg.commands.train.write_report", lambda *folders: None)
         yield
 
 
@@ -184,7 +184,7 @@ def _release(folder: Path, prototypes: bool) -> Path:
     """A model of random weights, as a training would have left it behind."""
     import torch
 
-    from semiseg.draws import Key
+    from semiseg.core.rng import Key
     from semiseg.model.network import Network
     from semiseg.model.release import save_release
 
@@ -249,7 +249,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a comparison with two methods and two seeds, without the models."""
-    from semiseg.deliver.comparison_settings import Shared, train_defaults
+    from semiseg.comparison.settings import Shared, train_defaults
 
     folder = tmp_path_factory.mktemp("compared")
     Shared("steps", None, {**train_defaults(), "steps": 10}, {"css": {"anchors": 128}}).save(folder)

@@ -10,11 +10,11 @@ import yaml
 from PIL import Image
 
 from semiseg.cli import main
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import read_mask
-from semiseg.data.sets import DATASETS, find_dataset
-from semiseg.errors import DataError
-from semiseg.recipes import names
+from semiseg.config.recipes import names
+from semiseg.core.errors import DataError
+from semiseg.data.dataset import open_folder
+from semiseg.data.datasets import DATASETS, find_dataset
+from semiseg.data.formats.masks import read_mask
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--looks=1"]

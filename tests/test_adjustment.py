@@ -8,22 +8,22 @@ import pytest
 import torch
 
 import semiseg
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import Classes
+from semiseg.core.errors import RunError
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import read_list
-from semiseg.deliver.card import card
-from semiseg.engine import module as engine_module
-from semiseg.engine import run_folder
-from semiseg.engine.checkpoint import newest_intact
-from semiseg.engine.imbalance import count_pixels
-from semiseg.errors import RunError
-from semiseg.evaluation.adjustment import STRENGTHS, judged, offset, offsets
+from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offsets
 from semiseg.evaluation.metrics import scores
-from semiseg.evaluation.reading import Maps, labels, read
-from semiseg.losses.imbalance import root_weights, weighted_cross_entropy
+from semiseg.inference.reading import Maps, labels, read
+from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
+from semiseg.reporting.card import card
+from semiseg.training import module as engine_module
+from semiseg.training import run_folder
+from semiseg.training.checkpoint import newest_intact
+from semiseg.training.class_balance import count_pixels
 from tests.test_sliding import TORCH
 
 TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "looks": 2, "labels": "2", "workers": 0}

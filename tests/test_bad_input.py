@@ -25,28 +25,28 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from semiseg.cli import main
+from semiseg.commands.check import check
+from semiseg.commands.evaluate import scored_samples
+from semiseg.commands.split import split as write_split
+from semiseg.core.errors import SemisegError
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
 from semiseg.data.classes import read_classes
-from semiseg.data.folder import open_folder
-from semiseg.data.images import image_size, list_files, read_image
-from semiseg.data.labelme import read_shapes
+from semiseg.data.dataset import open_folder
+from semiseg.data.datasets import DATASETS
+from semiseg.data.formats.images import image_size, list_files, read_image
+from semiseg.data.formats.labelme import read_shapes
+from semiseg.data.formats.masks import read_codes, scan_mask
 from semiseg.data.lists import listed_samples, voc_samples
-from semiseg.data.masks import read_codes, scan_mask
-from semiseg.data.sets import DATASETS
 from semiseg.data.splits import list_hash, make_split, read_list
-from semiseg.deliver.check import check
-from semiseg.deliver.evaluate import scored_samples
-from semiseg.deliver.inputs import find_images
-from semiseg.deliver.load import load
-from semiseg.deliver.report.report import report
-from semiseg.deliver.run_data import samples_of
-from semiseg.deliver.split import split as write_split
-from semiseg.draws import Key
-from semiseg.engine import run_folder, session
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.session import checked_folder
-from semiseg.engine.train import train
-from semiseg.errors import SemisegError
-from semiseg.types import Sample
+from semiseg.inference.load import load
+from semiseg.inference.sources import find_images
+from semiseg.reporting.report import report
+from semiseg.training import run_folder, session
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.run_data import samples_of
+from semiseg.training.session import checked_folder
+from semiseg.training.train import train
 
 MORE = int(os.environ.get("SEMISEG_BAD_INPUT", "0"))
 WIDTH, HEIGHT = 24, 18

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from semiseg.core.types import Prediction
 from semiseg.evaluation.calibration import Calibration, Reliability
-from semiseg.types import Prediction
 
 
 def test_the_calibration_error_by_hand():

@@ -17,13 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data import scan_cache
-from semiseg.data.drawing import font
-from semiseg.data.findings import Finding, Report
-from semiseg.data.scan_cache import look_at_mask, mixed_edges
-from semiseg.deliver.check import check
-from semiseg.deliver.samples import _overlay
-from semiseg.errors import ConfigError, DataError, RunError
+from semiseg.checks.findings import Finding, Report
+from semiseg.commands.check import check
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.data import cache as scan_cache
+from semiseg.data.cache import look_at_mask, mixed_edges
+from semiseg.plots.drawing import font
+from semiseg.plots.samples import _overlay
 
 WIDTH, HEIGHT = 48, 32
 Size = tuple[int, int]
@@ -1041,7 +1041,7 @@ def test_the_mask_is_laid_over_the_image_in_the_colors_of_its_classes(
 
 def test_a_check_needs_no_torch(tiny_folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from semiseg.deliver.check import check\n"
+        "import sys; from pathlib import Path; from semiseg.commands.check import check\n"
         f"check(Path({str(tiny_folder)!r}), picture=Path({str(tmp_path / 'p.png')!r}))\n"
         "assert 'torch' not in sys.modules"
     )

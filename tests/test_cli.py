@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import COMMANDS, main
-from semiseg.deliver.tables import closing
 from semiseg.methods import METHODS
+from semiseg.training.tables import closing
 
 
 def run(*words):
@@ -54,7 +54,7 @@ def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, mo
 def test_a_training_ends_with_its_worst_class_and_its_page(
     capsys, tmp_path, tiny_folder, monkeypatch
 ):
-    write = "semiseg.deliver.training.write_report"
+    write = "semiseg.commands.train.write_report"
     monkeypatch.setattr(write, lambda folder, data: (folder / "report.html").touch())
     out = tmp_path / "run"
     run("train", tiny_folder, "--method", "supervised", "--out", out, *TINY)

@@ -10,14 +10,14 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.data.folder import open_folder
+from semiseg.comparison import runs as comparison_runs
+from semiseg.comparison.plot import draw, make_figure
+from semiseg.comparison.records import Record, make_rows
+from semiseg.comparison.text import markdown, statements, text
+from semiseg.core.errors import ConfigError, Interrupted, RunError
+from semiseg.data.dataset import open_folder
 from semiseg.data.splits import list_hash, make_split
-from semiseg.data.synthetic import write_scenes
-from semiseg.deliver import comparison_runs
-from semiseg.deliver.comparison import Record, make_rows
-from semiseg.deliver.comparison_plot import draw, make_figure
-from semiseg.deliver.comparison_text import markdown, statements, text
-from semiseg.errors import ConfigError, Interrupted, RunError
+from semiseg.scenes.draw import write_scenes
 
 TINY = {
     "weights": "none",

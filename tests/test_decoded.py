@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from semiseg.core.errors import DataError
+from semiseg.core.rng import Key
+from semiseg.data.dataset import open_folder
 from semiseg.data.decoded import Decoded, reduced
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import Classes
-from semiseg.draws import Key
-from semiseg.engine.batches import TrainingBatches
-from semiseg.errors import DataError
+from semiseg.data.formats.masks import Classes
+from semiseg.training.batches import TrainingBatches
 
 CLASSES = Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)), "ids", (0, 1))
 

@@ -9,10 +9,10 @@ import yaml
 from PIL import Image
 
 import semiseg
-from semiseg.data.depth import infer_range
-from semiseg.data.images import read_image
-from semiseg.data.synthetic import write_scenes
-from semiseg.errors import DataError
+from semiseg.core.errors import DataError
+from semiseg.data.formats.images import read_image
+from semiseg.data.value_range import infer_range
+from semiseg.scenes.draw import write_scenes
 
 
 def images(folder, *arrays):

@@ -7,18 +7,18 @@ import sys
 import pytest
 import torch
 
-from semiseg.data.folder import open_folder
-from semiseg.draws import Key
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.devices import Place, part_of
-from semiseg.errors import ConfigError
+from semiseg.core.errors import ConfigError
+from semiseg.core.rng import Key
+from semiseg.data.dataset import open_folder
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.devices import Place, part_of
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
 import semiseg
-from semiseg.engine.module import TrainingModule
+from semiseg.training.module import TrainingModule
 
 data, out = map(Path, sys.argv[1:])
 

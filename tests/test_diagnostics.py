@@ -13,20 +13,20 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import Classes
+from semiseg.core.rng import Key
+from semiseg.core.types import Opinions, Sample
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split, make_split
-from semiseg.data.synthetic import write_scenes
-from semiseg.draws import Key
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.callbacks import Looks
-from semiseg.engine.checkpoint import newest_intact
-from semiseg.engine.diagnostics import choose_sample
-from semiseg.evaluation.diagnostics import BINS, Tally, Thresholds, curve_values, plane
-from semiseg.evaluation.figures import draw_curves, draw_plane
-from semiseg.evaluation.sample_picture import Seen, draw_sample
+from semiseg.evaluation.pseudo_labels import BINS, Tally, Thresholds, curve_values, plane
 from semiseg.methods import METHODS
-from semiseg.types import Opinions, Sample
+from semiseg.plots.pseudo_labels import draw_curves, draw_plane
+from semiseg.plots.sample import Seen, draw_sample
+from semiseg.scenes.draw import write_scenes
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.callbacks import Looks
+from semiseg.training.checkpoint import newest_intact
+from semiseg.training.diagnostics import choose_sample
 
 NAMES = ("a", "b", "c")
 USUAL = Thresholds(taught=0.9, valid=0.7, hard=0.8)

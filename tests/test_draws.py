@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from semiseg.draws import Key
+from semiseg.core.rng import Key
 
 
 def test_parts_can_be_given_at_once_or_one_below_the_other() -> None:
@@ -57,7 +57,7 @@ def test_neighbouring_keys_draw_independently() -> None:
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_gives_the_same_digest(hash_seed: str) -> None:
     """Also where Python hashes strings otherwise, as it does in each new process."""
-    code = "from semiseg.draws import Key; print(Key.of(3, 'order', 'bild-ä').digest())"
+    code = "from semiseg.core.rng import Key; print(Key.of(3, 'order', 'bild-ä').digest())"
     source = Path(sys.modules["semiseg"].__file__ or "").parents[1]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(source)}
     answer = subprocess.run(

@@ -12,9 +12,9 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.data.synthetic import NAMES
-from semiseg.deliver.export import compare
-from semiseg.errors import ConfigError, RunError
+from semiseg.commands.export import compare
+from semiseg.core.errors import ConfigError, RunError
+from semiseg.scenes.draw import NAMES
 
 BLOCKER = """
 import sys
@@ -159,10 +159,10 @@ def test_files_that_are_no_model_are_told(exported, tmp_path):
 @pytest.mark.slow
 @onnx_extra
 def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
-    from semiseg.data.masks import Classes
-    from semiseg.data.synthetic import COLORS
+    from semiseg.data.formats.masks import Classes
     from semiseg.model.network import Network
     from semiseg.model.release import save_release
+    from semiseg.scenes.draw import COLORS
 
     classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     network = Network(len(NAMES), "lcnet_035", "upernet", weights="none").eval()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semiseg.data.folder import open_folder
-from semiseg.data.images import image_size, read_image
-from semiseg.data.masks import MaskScan
-from semiseg.data.synthetic import COLORS, NAMES
-from semiseg.errors import DataError
+from semiseg.core.errors import DataError
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.masks import MaskScan
+from semiseg.scenes.draw import COLORS, NAMES
 
 WIDTH, HEIGHT = 12, 8
 

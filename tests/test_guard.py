@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.engine.checkpoint import Checkpoints, newest_intact
-from semiseg.engine.guard import Guard
-from semiseg.engine.module import TrainingModule
 from semiseg.methods.base import Method
+from semiseg.training.checkpoint import Checkpoints, newest_intact
+from semiseg.training.guard import Guard
+from semiseg.training.module import TrainingModule
 
 TINY = {
     **{"weights": "none", "encoder": "lcnet_035", "decoder": "fpn", "size": 48, "crop": 32},

@@ -8,14 +8,12 @@ import torch
 
 import semiseg
 from semiseg.augment.focus import Focus
-from semiseg.augment.weak import draw_view, view_mask
-from semiseg.data.folder import open_folder
+from semiseg.augment.geometric import draw_view, view_mask
+from semiseg.core.errors import ConfigError
+from semiseg.core.rng import Key
+from semiseg.data.dataset import open_folder
 from semiseg.data.splits import make_split
-from semiseg.draws import Key
-from semiseg.engine import imbalance
-from semiseg.engine.batches import TrainingBatches
-from semiseg.errors import ConfigError
-from semiseg.losses.imbalance import (
+from semiseg.losses.class_balance import (
     dice_loss,
     effective_weights,
     inverse_weights,
@@ -25,6 +23,8 @@ from semiseg.losses.imbalance import (
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
+from semiseg.training import class_balance as imbalance
+from semiseg.training.batches import TrainingBatches
 
 TINY = {
     "weights": "none",

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from semiseg.evaluation.intervals import mean_interval, ratio_interval, t_quantile
+from semiseg.comparison.intervals import mean_interval, ratio_interval, t_quantile
 
 # Student's t, two-sided, from printed tables.
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 30: 2.042}

@@ -9,8 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from semiseg.augment.mix import draw_boxes
-from semiseg.engine.module import TrainingModule
+from semiseg.augment.mixing import draw_boxes
 from semiseg.losses.contrastive import Draw, _other_class, contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import (
     balanced_weights,
@@ -23,6 +22,7 @@ from semiseg.losses.pseudo import (
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
 from semiseg.methods.semi_supervised import scheduled
 from semiseg.model.prototypes import class_means, update_prototypes
+from semiseg.training.module import TrainingModule
 
 TAU = 0.5
 

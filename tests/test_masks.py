@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.core.errors import DataError
 from semiseg.data.classes import infer_classes, read_classes
-from semiseg.data.masks import Classes, default_color, read_mask, scan_mask
-from semiseg.errors import DataError
+from semiseg.data.formats.masks import Classes, default_color, read_mask, scan_mask
 
 # Three classes in blocks, as indices.
 BLOCKS = np.repeat(np.repeat([[0, 1, 2, 0], [2, 2, 1, 0]], 3, axis=0), 2, axis=1).astype(np.uint8)

@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from semiseg.data.masks import Classes
-from semiseg.draws import Key
-from semiseg.engine.imbalance import set_loss
-from semiseg.errors import ConfigError
-from semiseg.evaluation.inference import prior_of
+from semiseg.core.errors import ConfigError
+from semiseg.core.rng import Key
+from semiseg.core.types import Labeled, Output, Step, Unlabeled
+from semiseg.data.formats.masks import Classes
+from semiseg.inference.scenes import prior_of
 from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import balanced_weights
@@ -23,7 +23,7 @@ from semiseg.model.encoders import Normalization
 from semiseg.model.network import Network
 from semiseg.model.prototypes import class_means, shrink_labels, similarity
 from semiseg.model.release import load_release, save_release
-from semiseg.types import Labeled, Output, Step, Unlabeled
+from semiseg.training.class_balance import set_loss
 
 CLASSES = 3
 MODES = ["mix", "cross", "logit", "representation"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from semiseg.augment.mix import draw_boxes, draw_partners, paste
+from semiseg.augment.mixing import draw_boxes, draw_partners, paste
 
 
 def seeded(seed):

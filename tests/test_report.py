@@ -15,20 +15,20 @@ from PIL import Image
 
 import semiseg
 from semiseg import cli
-from semiseg.data.masks import Classes
-from semiseg.deliver.comparison import make_rows, read_records
-from semiseg.deliver.comparison_settings import Shared, train_defaults
-from semiseg.deliver.evaluate import scored_samples
-from semiseg.deliver.load import load
-from semiseg.deliver.report.commands import repeat_comparison
-from semiseg.deliver.report.comparison_page import headline as comparison_headline
-from semiseg.deliver.report.figures import draw_confusion, draw_lines, svg
-from semiseg.deliver.report.report import write_report
-from semiseg.deliver.report.run_page import headline
-from semiseg.deliver.report.scenes import colors_of, make_gallery
-from semiseg.engine.run_folder import plain
-from semiseg.errors import RunError
+from semiseg.commands.evaluate import scored_samples
+from semiseg.comparison.records import make_rows, read_records
+from semiseg.comparison.settings import Shared, train_defaults
+from semiseg.core.errors import RunError
+from semiseg.data.formats.masks import Classes
+from semiseg.inference.load import load
 from semiseg.methods import METHODS
+from semiseg.reporting.commands import repeat_comparison
+from semiseg.reporting.comparison_page import headline as comparison_headline
+from semiseg.reporting.figures import draw_confusion, draw_lines, svg
+from semiseg.reporting.report import write_report
+from semiseg.reporting.run_page import headline
+from semiseg.reporting.scenes import colors_of, make_gallery
+from semiseg.training.run_folder import plain
 
 
 def parsed(command):
@@ -232,7 +232,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
 ):
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "looks": 1}
     settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
-    monkeypatch.setattr("semiseg.deliver.training.write_report", write_report)
+    monkeypatch.setattr("semiseg.commands.train.write_report", write_report)
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     run = semiseg.train(data, out=tmp_path / "run", **settings)
     text = (run.folder / "report.html").read_text()
@@ -248,7 +248,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     def fail(folder, data):
         raise ValueError("no ink")
 
-    monkeypatch.setattr("semiseg.deliver.report.report.report", fail)
+    monkeypatch.setattr("semiseg.reporting.report.report", fail)
     run = semiseg.train(tiny_folder, out=tmp_path / "other", **settings)
     assert (run.folder / "model.safetensors").is_file()
     assert not (run.folder / "report.html").exists()

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
-from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
-from semiseg.engine.run_folder import what_it_began_with
-from semiseg.engine.table import Table
+from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.training.metrics_table import Table
+from semiseg.training.run_folder import what_it_began_with
 
 WORDS = [
     # So little trained a network is sure of nothing.
@@ -108,7 +108,7 @@ import multiprocessing
 import sys
 import time
 
-from semiseg.engine.checkpoint import ignore_signals
+from semiseg.training.checkpoint import ignore_signals
 
 def load(ready):
     ignore_signals(0)

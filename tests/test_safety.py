@@ -15,20 +15,20 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
-from semiseg.data.masks import Classes
-from semiseg.data.sets import DATASETS
-from semiseg.data.texts import read_yaml
-from semiseg.deliver.card import card
-from semiseg.deliver.inputs import find_images
-from semiseg.deliver.load import load
-from semiseg.deliver.predict import predict
-from semiseg.deliver.run_data import samples_of
-from semiseg.deliver.suggest import suggest
-from semiseg.engine import session
-from semiseg.engine.checkpoint import SafeCheckpointIO
-from semiseg.errors import ConfigError, DataError, RunError
+from semiseg.commands.predict import predict
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.files import read_yaml
+from semiseg.data.datasets import DATASETS
+from semiseg.data.formats.masks import Classes
+from semiseg.inference.load import load
+from semiseg.inference.sources import find_images
 from semiseg.model.encoders import load_weights
 from semiseg.model.network import Network
+from semiseg.reporting.card import card
+from semiseg.suggestion.suggest import suggest
+from semiseg.training import session
+from semiseg.training.checkpoint import SafeCheckpointIO
+from semiseg.training.run_data import samples_of
 
 SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
 
@@ -314,8 +314,8 @@ def test_names_of_a_stranger_are_text_in_the_card(css_release):
 
 
 def test_names_of_a_stranger_are_text_in_the_markdown_of_a_comparison(compared):
-    from semiseg.deliver.comparison import make_rows, read_records
-    from semiseg.deliver.comparison_text import markdown
+    from semiseg.comparison.records import make_rows, read_records
+    from semiseg.comparison.text import markdown
     from semiseg.methods import METHODS
 
     for file in compared.glob("*/scores.json"):

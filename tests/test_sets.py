@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import semiseg
-from semiseg.data.folder import find_samples, open_folder
-from semiseg.data.masks import read_mask
-from semiseg.data.sets import DATASETS, find_dataset
-from semiseg.errors import ConfigError, DataError
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.dataset import find_samples, open_folder
+from semiseg.data.datasets import DATASETS, find_dataset
+from semiseg.data.formats.masks import read_mask
 
 NEEDS = {"coco": "pycocotools", "cocostuff10k": "scipy"}
 TINY = {

@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.classes import infer_classes
-from semiseg.data.folder import DataFolder, find_samples, open_folder
-from semiseg.data.images import image_size, read_image
-from semiseg.data.masks import Classes, read_mask, scan_mask
+from semiseg.data.dataset import DataFolder, find_samples, open_folder
+from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.masks import Classes, read_mask, scan_mask
 from semiseg.data.splits import make_split
-from semiseg.errors import ConfigError, DataError
 
 WIDTH, HEIGHT = 12, 8
 BLACK, GREEN, RED, WHITE = (0, 0, 0), (0, 255, 0), (255, 0, 0), (255, 255, 255)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import semiseg
-from semiseg.data.folder import DataFolder, open_folder
-from semiseg.data.masks import Classes, default_color
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
+from semiseg.data.dataset import DataFolder, open_folder
+from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.splits import Split, choose, list_hash, make_split, read_list
-from semiseg.draws import Key
-from semiseg.errors import ConfigError, DataError, RunError
-from semiseg.types import Sample
 
 NO_FILE = Path("none")
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.data.images import read_image
-from semiseg.data.synthetic import COLORS, NAMES, draw_scene
-from semiseg.draws import Key
+from semiseg.core.rng import Key
+from semiseg.data.formats.images import read_image
+from semiseg.scenes.draw import COLORS, NAMES, draw_scene
 
 TINY = [
     *("--method", "supervised", "--weights", "none", "--crop", "32", "--batch", "2"),

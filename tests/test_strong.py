@@ -5,8 +5,16 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from semiseg.augment.strong import LABELED, STRONG, Photometry, _blur, _recolor, change, color_map
-from semiseg.draws import Key
+from semiseg.augment.photometric import (
+    LABELED,
+    STRONG,
+    Photometry,
+    _blur,
+    _recolor,
+    change,
+    color_map,
+)
+from semiseg.core.rng import Key
 
 PAPER = STRONG["paper"]
 PHOTOMETRIES = pytest.mark.parametrize(

@@ -13,18 +13,18 @@ import yaml
 from PIL import Image
 
 import semiseg
+from semiseg.checks.examine import examine
 from semiseg.cli import main
-from semiseg.data.check import examine
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.types import Prediction
 from semiseg.data.classes import read_classes
-from semiseg.data.folder import open_folder
-from semiseg.data.masks import Classes, read_mask, scan_mask
-from semiseg.data.outlines import outlines, write_outlines
-from semiseg.data.synthetic import write_scenes
-from semiseg.deliver.predictor import Predictor
-from semiseg.deliver.suggest import Suggestion, choose, next_steps
-from semiseg.deliver.suggested import _spelled
-from semiseg.errors import ConfigError, DataError, RunError
-from semiseg.types import Prediction
+from semiseg.data.dataset import open_folder
+from semiseg.data.formats.masks import Classes, read_mask, scan_mask
+from semiseg.data.formats.outlines import outlines, write_outlines
+from semiseg.inference.predictor import Predictor
+from semiseg.scenes.draw import write_scenes
+from semiseg.suggestion.suggest import Suggestion, choose, next_steps
+from semiseg.suggestion.writer import _spelled
 
 
 def candidate(name, doubt, disagreement=None):

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.synthetic import COLORS, NAMES, draw_scene, write_scenes
-from semiseg.draws import Key
-from semiseg.errors import ConfigError
+from semiseg.core.errors import ConfigError
+from semiseg.core.rng import Key
+from semiseg.scenes.draw import COLORS, NAMES, draw_scene, write_scenes
 
 SMALL = (48, 64)
 SCENES = 60

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.data.folder import open_folder
-from semiseg.data.loading import Order
+from semiseg.core.rng import Key
+from semiseg.data.dataset import open_folder
+from semiseg.data.order import Order
 from semiseg.data.splits import make_split
-from semiseg.draws import Key
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.checkpoint import newest_intact
-from semiseg.engine.module import TrainingModule
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.checkpoint import newest_intact
+from semiseg.training.module import TrainingModule
 
 TINY = {
     "weights": "none",
@@ -120,7 +120,7 @@ def test_an_unknown_option_of_the_method_is_refused_with_the_nearest_name(tiny_f
 
 
 def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_path):
-    from semiseg.data.synthetic import write_scenes
+    from semiseg.scenes.draw import write_scenes
 
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=1, val=1, size=(48, 64))
     broken = next((root / "unlabeled").iterdir())
@@ -132,7 +132,7 @@ def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_pa
 
 
 def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
-    from semiseg.data.synthetic import write_scenes
+    from semiseg.scenes.draw import write_scenes
 
     root = write_scenes(tmp_path / "data", labeled=6, unlabeled=2, val=0, size=(48, 64))
     run = semiseg.train(root, method="supervised", out=tmp_path / "run", **TINY)

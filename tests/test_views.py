@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from semiseg.augment.weak import (
+from semiseg.augment.geometric import (
     View,
     draw_view,
     view_image,
@@ -14,7 +14,7 @@ from semiseg.augment.weak import (
     view_valid,
     working_size,
 )
-from semiseg.draws import Key
+from semiseg.core.rng import Key
 
 COLORS = np.array([(0, 0, 0), (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)], np.uint8)
 AS_IT_IS = (1.0, 1.0)

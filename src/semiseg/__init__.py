@@ -6,26 +6,26 @@ The same functions stand on the command line; torch is imported when one of them
 from typing import TYPE_CHECKING
 
 from semiseg._version import __version__
-from semiseg.deliver.check import check
-from semiseg.deliver.compare import compare
-from semiseg.deliver.demo import demo
-from semiseg.deliver.download import download
-from semiseg.deliver.dry_run import dry_run
-from semiseg.deliver.evaluate import evaluate
-from semiseg.deliver.export import export
-from semiseg.deliver.load import load
-from semiseg.deliver.plan import plan
-from semiseg.deliver.predict import predict
-from semiseg.deliver.report.report import report
-from semiseg.deliver.split import split
-from semiseg.deliver.suggest import suggest
-from semiseg.deliver.training import train
-from semiseg.errors import ConfigError, DataError, RunError, SemisegError
-from semiseg.recipes import recipe
-from semiseg.types import Prediction, Run
+from semiseg.commands.check import check
+from semiseg.commands.compare import compare
+from semiseg.commands.demo import demo
+from semiseg.commands.download import download
+from semiseg.commands.dry_run import dry_run
+from semiseg.commands.evaluate import evaluate
+from semiseg.commands.export import export
+from semiseg.commands.plan import plan
+from semiseg.commands.predict import predict
+from semiseg.commands.split import split
+from semiseg.commands.train import train
+from semiseg.config.recipes import recipe
+from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
+from semiseg.core.types import Prediction, Run
+from semiseg.inference.load import load
+from semiseg.reporting.report import report
+from semiseg.suggestion.suggest import suggest
 
 if TYPE_CHECKING:
-    from semiseg.deliver.model import Model
+    from semiseg.inference.torch_model import Model
 
 __all__ = [
     "ConfigError",
@@ -57,7 +57,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import `Model` when it is asked for: the hub's client behind it takes half a second."""
     if name == "Model":
-        from semiseg.deliver.model import Model
+        from semiseg.inference.torch_model import Model
 
         return Model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

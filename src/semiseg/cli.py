@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
-from semiseg.data.findings import number
-from semiseg.deliver.check import check
-from semiseg.deliver.compare import compare
-from semiseg.deliver.demo import demo
-from semiseg.deliver.download import download
-from semiseg.deliver.dry_run import dry_run
-from semiseg.deliver.evaluate import evaluate
-from semiseg.deliver.export import export
-from semiseg.deliver.plan import plan
-from semiseg.deliver.predict import predict
-from semiseg.deliver.report.report import report
-from semiseg.deliver.split import split
-from semiseg.deliver.suggest import next_steps, suggest
-from semiseg.deliver.tables import closing, print_plan, score_table, suggestion_table
-from semiseg.deliver.training import train
-from semiseg.errors import ConfigError, Interrupted, SemisegError, nearest
-from semiseg.recipes import names, recipe
+from semiseg.checks.findings import number
+from semiseg.commands.check import check
+from semiseg.commands.compare import compare
+from semiseg.commands.demo import demo
+from semiseg.commands.download import download
+from semiseg.commands.dry_run import dry_run
+from semiseg.commands.evaluate import evaluate
+from semiseg.commands.export import export
+from semiseg.commands.plan import plan
+from semiseg.commands.predict import predict
+from semiseg.commands.split import split
+from semiseg.commands.train import train
+from semiseg.config.recipes import names, recipe
+from semiseg.core.errors import ConfigError, Interrupted, SemisegError, nearest
+from semiseg.reporting.report import report
+from semiseg.suggestion.suggest import next_steps, suggest
+from semiseg.training.tables import closing, print_plan, score_table, suggestion_table
 
 if TYPE_CHECKING:
     from semiseg.methods.base import Method
@@ -232,7 +232,7 @@ def _parameters(command: str) -> dict[str, inspect.Parameter]:
     own = dict(inspect.signature(COMMANDS[command]).parameters)
     if command not in ("plan", "compare"):
         return own
-    from semiseg.deliver.comparison_settings import OWN
+    from semiseg.comparison.settings import OWN
 
     kept = OWN if command == "compare" else {"overwrite", "resume", "options"}
     passed = inspect.signature(train).parameters
@@ -344,7 +344,7 @@ def _with_recipe(words: list[str]) -> list[str]:
 
 def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
     """Add what a comparison passes on: the settings of `train`, and of each method by its name."""
-    from semiseg.deliver.comparison_settings import OWN
+    from semiseg.comparison.settings import OWN
 
     parser.add_function_arguments(train, skip={*OWN, "steps"})
     for key, method in _compared(words).items():
@@ -384,7 +384,7 @@ def _flag_value(words: Sequence[str], flag: str, default: str) -> str:
 
 def _method_name(words: Sequence[str], default: str = "css") -> str:
     """The method that the words, or the configuration file they name, ask for."""
-    from semiseg.data.texts import read_yaml
+    from semiseg.core.files import read_yaml
 
     name = default
     for i, word in enumerate(words):

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-import semiseg.deliver.training
+import semiseg.commands.train
 from semiseg.cli import main
-from semiseg.data.synthetic import write_scenes
-from semiseg.engine import parts, session  # noqa: F401 - imported once, for all children
-from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.scenes.draw import write_scenes
+from semiseg.training import parts, session  # noqa: F401 - imported once, for all children
+from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 
 STEPS, LOOKS = 12, 4
 WORDS = [
@@ -224,7 +224,7 @@ def staged(folder: Path | None = None):
     root = Path(tempfile.mkdtemp(prefix="semiseg-faults-", dir=where))
     os.environ["SEMISEG_CACHE"] = str(root / "cache")
     torch.set_num_threads(1)  # a fork has no threads but its own
-    semiseg.deliver.training.write_report = lambda *folders: None  # tested elsewhere
+    semiseg.commands.train.write_report = lambda *folders: None  # tested elsewhere
     failed = True
     try:
         stage = Stage(root)

@@ -23,7 +23,7 @@ from typing import Any
 
 from harness import VARIANTS, Points, Stage, live
 
-from semiseg.engine.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 
 
 def after(seconds: float, number: signal.Signals = signal.SIGKILL) -> Callable[[int], None]:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import torch
 from harness import Life, Stage, live
 
-from semiseg.engine import run_folder
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.checkpoint import newest_intact
-from semiseg.engine.module import TrainingModule
+from semiseg.training import run_folder
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.checkpoint import newest_intact
+from semiseg.training.module import TrainingModule
 
 WORKERS = "workers and accumulation"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from harness import Life, Stage, ending, live
 
-from semiseg.engine.batches import TrainingBatches
-from semiseg.engine.module import TrainingModule
-from semiseg.errors import DataError
+from semiseg.core.errors import DataError
+from semiseg.training.batches import TrainingBatches
+from semiseg.training.module import TrainingModule
 
 _BATCH = ["--workers", "0", "--batch", "4", "--devices", "2"]
 

@@ -14,8 +14,8 @@ RUN = Path(__file__).with_name("run.py")
 SCRIPT = """
 import os, sys
 from semiseg.cli import main
-from semiseg.engine.batches import TrainingBatches
-from semiseg.errors import DataError
+from semiseg.training.batches import TrainingBatches
+from semiseg.core.errors import DataError
 
 read = TrainingBatches.__getitem__
 
@@ -102,7 +102,7 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
 
 PARENT = """
 import os, subprocess, sys, time
-child = "import time; from semiseg.engine.orphan import end_with_parent; end_with_parent(0.1);"
+child = "import time; from semiseg.training.orphan import end_with_parent; end_with_parent(0.1);"
 child += "print(flush=True); time.sleep(60)"
 started = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 started.stdout.readline()

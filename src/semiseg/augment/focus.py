@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.draws import Key
+from semiseg.core.rng import Key
 
 
 class Focus(NamedTuple):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from semiseg.core.errors import DataError
+from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.classes_file import (
     Entry,
     Named,
@@ -16,8 +18,8 @@ from semiseg.data.classes_file import (
     read_yaml,
     unpack,
 )
-from semiseg.data.labelme import BACKGROUND, label_code
-from semiseg.data.masks import (
+from semiseg.data.formats.labelme import BACKGROUND, label_code
+from semiseg.data.formats.masks import (
     MAX_CLASSES,
     Classes,
     Color,
@@ -27,8 +29,6 @@ from semiseg.data.masks import (
     default_color,
     spell,
 )
-from semiseg.errors import DataError
-from semiseg.types import IGNORE_INDEX
 
 _READERS = {".txt": read_labelmap, ".csv": read_table}
 _MOST_IDS = 65535  # more are too many in any case, and a list of them may fill the memory

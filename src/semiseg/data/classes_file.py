@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.data import texts
-from semiseg.data.masks import Color
-from semiseg.errors import DataError
-from semiseg.types import IGNORE_INDEX
+from semiseg.core import files as texts
+from semiseg.core.errors import DataError
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.formats.masks import Color
 
 _LABELMAP_LINE = re.compile(r"([^:]+):([^:]*)(?::[^:]*){0,2}")
 _TABLE = "_classes.csv"

@@ -32,9 +32,9 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.images import image_size, read_image
-from semiseg.data.masks import Classes, read_mask
-from semiseg.data.scan_cache import FRESH, ValueRange, cache_folder
+from semiseg.data.cache import FRESH, ValueRange, cache_folder
+from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.masks import Classes, read_mask
 
 _FORMAT = 1  # to be raised when the same file would give other bytes
 _HEADER = struct.Struct("<4I")  # format, height, width, channels; 0 in a mask

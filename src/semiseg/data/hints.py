@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-from semiseg.data.images import IMAGE_SUFFIXES, list_files, list_images, without_results
-from semiseg.data.layout import NAMES, SPLITS, unlabeled_folder
-from semiseg.data.masks import DRAWN
+from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images, without_results
+from semiseg.data.formats.masks import DRAWN
+from semiseg.data.layouts import NAMES, SPLITS, unlabeled_folder
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
 
 TREE = (

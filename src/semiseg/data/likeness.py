@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.images import read_image
-from semiseg.data.loading import ahead
-from semiseg.draws import Key
-from semiseg.errors import DataError
-from semiseg.types import Sample
+from semiseg.core.errors import DataError
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
+from semiseg.data.formats.images import read_image
+from semiseg.data.order import ahead
 
 _MOST = 64  # images of either kind that are looked at
 _SIDE = 64

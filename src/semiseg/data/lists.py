@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from semiseg.core.errors import DataError
+from semiseg.core.files import is_file, read_text
+from semiseg.core.types import Sample
 from semiseg.data.pairs import Folders, pair
-from semiseg.data.texts import is_file, read_text
-from semiseg.errors import DataError
-from semiseg.types import Sample
 
 _COMMENT = re.compile(r"\s#(\s.*)?$")
 _SUBSETS = {

@@ -8,10 +8,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.data.images import IMAGE_SUFFIXES, list_files
-from semiseg.data.masks import DRAWN
-from semiseg.errors import DataError
-from semiseg.types import Sample
+from semiseg.core.errors import DataError
+from semiseg.core.types import Sample
+from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files
+from semiseg.data.formats.masks import DRAWN
 
 _ENDING = re.compile(r"_(masks?|labels?|gt|seg)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"_(masks?|labels?|gt|seg)[-_ ]?\d+$", re.IGNORECASE)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from semiseg.data.folder import DataFolder
-from semiseg.data.texts import read_text
-from semiseg.draws import Key
-from semiseg.errors import ConfigError, DataError
-from semiseg.types import Sample
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.files import read_text
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
+from semiseg.data.dataset import DataFolder
 
 _SUFFIX = re.compile(r"\.[^./]+$")
 _KIND = re.compile(r"_(leftImg8bit|gtFine_\w+)$")  # which lists of Cityscapes may have

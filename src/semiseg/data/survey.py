@@ -13,18 +13,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from semiseg.checks.findings import Finding
+from semiseg.core.errors import DataError, SmearedMask
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.cache import ImageScan, MaskLook, ScanCache, ValueRange
 from semiseg.data.classes_file import classes_files
-from semiseg.data.findings import Finding
-from semiseg.data.folder import find_samples, find_unlabeled, settle_classes
+from semiseg.data.dataset import find_samples, find_unlabeled, settle_classes
+from semiseg.data.datasets import find_dataset
+from semiseg.data.formats.images import list_images, reason
+from semiseg.data.formats.masks import Classes, MaskScan
 from semiseg.data.hints import NOT_READ
-from semiseg.data.images import list_images, reason
-from semiseg.data.layout import SPLITS, find_folders, unlabeled_folder
-from semiseg.data.masks import Classes, MaskScan
+from semiseg.data.layouts import SPLITS, find_folders, unlabeled_folder
 from semiseg.data.pairs import match
-from semiseg.data.scan_cache import ImageScan, MaskLook, ScanCache, ValueRange
-from semiseg.data.sets import find_dataset
-from semiseg.errors import DataError, SmearedMask
-from semiseg.types import IGNORE_INDEX, Sample
 
 Progress = Callable[[int, int], None]
 """Told after each file how many are done, and of how many."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.types import IGNORE_INDEX, Prediction
+from semiseg.core.types import IGNORE_INDEX, Prediction
 
 _BINS = 3000
 _COARSE = 15  # bins of the calibration error, as is usual

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
 
 
 def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:

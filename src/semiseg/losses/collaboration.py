@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
 
 Collaboration = Literal["mix", "cross", "logit", "representation"]
 Kind = Literal["confidence", "similarity"]

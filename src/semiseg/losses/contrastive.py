@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
 
 
 class Draw(NamedTuple):

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.model.ranks import divisor, sum_over_ranks
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.model.distributed import divisor, sum_over_ranks
 
 Mean = Literal["all", "kept", "program"]
 _LEAST = 1e-4  # of the shares of classes: what is below it cannot be told from nothing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.model.ranks import divisor
-from semiseg.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.model.distributed import divisor
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

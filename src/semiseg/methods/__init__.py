@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semiseg.errors import ConfigError, nearest
+from semiseg.core.errors import ConfigError, nearest
 from semiseg.methods.base import Method
 from semiseg.methods.css import CSS
 from semiseg.methods.cutmix import CutMix

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from semiseg.errors import ConfigError
+from semiseg.core.errors import ConfigError
+from semiseg.core.types import Labeled, Losses, Opinions, Step, Unlabeled
 from semiseg.losses.supervised import cross_entropy
+from semiseg.model.ema import Teacher
 from semiseg.model.network import Network
 from semiseg.model.release import Release, transfer
-from semiseg.model.teacher import Teacher
-from semiseg.types import Labeled, Losses, Opinions, Step, Unlabeled
 
 
 def require(meant: bool, name: str, value: object) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Opinions, Output, Step, Unlabeled
 from semiseg.losses.collaboration import (
     Collaboration,
     Kind,
@@ -27,7 +28,6 @@ from semiseg.methods.prototypical import Prototypical, present
 from semiseg.methods.semi_supervised import Schedule, cut_mix, scheduled
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
-from semiseg.types import IGNORE_INDEX, Labeled, Losses, Opinions, Output, Step, Unlabeled
 
 Indicator = Literal["own", "confidence", "similarity"]
 ValidIndicator = Literal["same", "confidence", "similarity"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Opinions, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.methods.base import require
 from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, logit_opinions
 from semiseg.model.network import Network, upsample
-from semiseg.types import IGNORE_INDEX, Labeled, Losses, Opinions, Step, Unlabeled
 
 
 class CutMix(SemiSupervised):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semiseg.core.types import Labeled, Losses, Opinions, Step, Unlabeled
 from semiseg.losses.pseudo import consistency_loss
 from semiseg.methods.base import require
 from semiseg.methods.semi_supervised import SemiSupervised, logit_opinions, scheduled
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels
-from semiseg.types import Labeled, Losses, Opinions, Step, Unlabeled
 
 
 class MeanTeacher(SemiSupervised):

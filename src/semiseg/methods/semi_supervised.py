@@ -7,13 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from semiseg.augment.mix import draw_boxes, draw_partners, paste
+from semiseg.augment.mixing import draw_boxes, draw_partners, paste
+from semiseg.core.types import IGNORE_INDEX, Labeled, Opinions, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
 from semiseg.methods.base import Method, require
+from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels
-from semiseg.model.teacher import Teacher
-from semiseg.types import IGNORE_INDEX, Labeled, Opinions, Step, Unlabeled
 
 Schedule = Literal["constant", "ramp_down", "ramp_up"]
 

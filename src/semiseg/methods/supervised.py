@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from semiseg.core.types import Labeled, Losses, Step, Unlabeled
 from semiseg.methods.base import Method
 from semiseg.model.network import upsample
-from semiseg.types import Labeled, Losses, Step, Unlabeled
 
 
 class Supervised(Method):

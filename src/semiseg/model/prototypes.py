@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.model.ranks import sum_over_ranks
+from semiseg.model.distributed import sum_over_ranks
 
 
 def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

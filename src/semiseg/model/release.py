@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from semiseg._version import __version__
-from semiseg.data.masks import Classes
-from semiseg.data.texts import read_json
-from semiseg.errors import ConfigError, RunError
-from semiseg.model.about import read_about
+from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.files import read_json
+from semiseg.data.formats.masks import Classes
+from semiseg.model.metadata import read_about
 from semiseg.model.network import Network, rebuild
 
 FORMAT = 1

@@ -1,0 +1,1 @@
+"""The rules of `semiseg check` and its report."""

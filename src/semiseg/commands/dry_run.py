@@ -1,0 +1,73 @@
+"""`dry_run`: what a training would cost, from one small step of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from semiseg.training.train import settings_of
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from semiseg.core.types import Batch
+    from semiseg.training.rehearsal import Rehearsal
+
+
+def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
+    """Build what `train` would, take a step of 2 + 2 images at half crop, extrapolate.
+
+    Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
+
+    Args:
+        data: the data folder.
+        settings: as for `train`.
+
+    Returns:
+        Parameters, operations, memory and time.
+
+    Raises:
+        SemisegError: as `train`.
+    """
+    from semiseg.config.plan import check
+    from semiseg.core.errors import HubError
+    from semiseg.methods.semi_supervised import SemiSupervised
+    from semiseg.training import session
+    from semiseg.training.failures import unbegun
+    from semiseg.training.parts import build, settle_place
+    from semiseg.training.rehearsal import STEPS, rehearse
+
+    s, options = settings_of(data, settings)
+    world = s.devices * s.num_nodes
+    s.devices = s.num_nodes = 1
+    place = settle_place(s, options)
+    check(vars(s), world)
+    meant = place._replace(world=world)
+    with unbegun():
+        try:
+            parts = build(s, options, meant, resume=False)
+        except HubError as error:
+            session.say([f"{error} The dry run goes on with random weights."])
+            s.weights = "none"
+            parts = build(s, options, meant, resume=False)
+    method = parts.module.method
+    if isinstance(method, SemiSupervised):
+        method.supervised_warmup = 0.0  # whose steps are smaller than the others
+
+    def loader(crop: int) -> DataLoader[Batch]:
+        small = {"batch": 2, "steps": STEPS, "accumulate": 1, "crop": crop, "workers": 0}
+        classes = parts.folder.classes
+        return session.training_loader(
+            parts.split,
+            classes,
+            SimpleNamespace(**{**vars(s), **small}),
+            place,
+            parts.learner,
+            0,
+            parts.focus,
+        )
+
+    both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)
+    with unbegun():
+        return rehearse(parts.module, loader, s, place.kind, world, both)

@@ -1,0 +1,273 @@
+"""Runs what is missing of a comparison, one run after the other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from semiseg.comparison import text as comparison_text
+from semiseg.comparison.plot import draw
+from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_rows, read_records
+from semiseg.comparison.settings import Shared
+from semiseg.config.plan import LOOKS, duration
+from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
+from semiseg.data.splits import Split, list_hash, make_split
+from semiseg.methods import METHODS, method_class
+from semiseg.reporting.report import write_report
+from semiseg.training import run_folder, session
+from semiseg.training.run_folder import write_text
+from semiseg.training.train import train
+
+_PROBE = 12  # steps that a method's pace is measured over
+_BAR = 20
+
+
+class Task(NamedTuple):
+    """One run of a comparison.
+
+    Attributes:
+        method: its method.
+        labels: its `--labels`.
+        seed: its seed.
+    """
+
+    method: str
+    labels: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        labels = Path(self.labels).stem if Path(self.labels).is_file() else self.labels
+        labels = labels.replace("/", "of").replace("%", "pct")
+        return f"{self.method}-{re.sub(r'[^A-Za-z0-9_.]', '_', labels)}-{self.seed}"
+
+    def __str__(self) -> str:
+        """The run in words."""
+        return f"{self.method}, labels {self.labels}, seed {self.seed}"
+
+
+class Runner:
+    """Runs what is missing and writes the tables.
+
+    Args:
+        data: the data folder.
+        out: the folder of the comparison.
+        shared: its settings.
+        free: settings of `train` that do not change the result.
+    """
+
+    def __init__(self, data: Path, out: Path, shared: Shared, free: dict[str, Any]) -> None:
+        self.data, self.out, self.shared, self.free = data, out, shared, free
+        self.failed: dict[str, str] = {}
+        self.paces: dict[str, dict[str, float]] = {}
+
+    def tasks(
+        self, methods: Sequence[str], labels: Sequence[str], seeds: Sequence[str]
+    ) -> list[Task]:
+        """All runs, the first seed's first.
+
+        Raises:
+            SemisegError: the data or one of the lists cannot be used.
+        """
+        for method in methods:
+            method_class(method)
+        if wrong := [seed for seed in seeds if not seed.isdecimal()]:
+            raise ConfigError(f"--seeds: '{wrong[0]}' is no number from 0 on.")
+        s = self.shared.train
+        classes = None if s["classes"] is None else Path(s["classes"])
+        folder = session.checked_folder(self.data, classes, s["range"], s["dataset"])
+        records, found = self._records(), []
+        for label in labels:
+            split = make_split(folder, label, s["split_seed"])
+            self._check_images(records, label, split, bool(folder.val))
+            chosen = list(methods) if split.unlabeled else [BASELINE]
+            if left := [m for m in methods if m not in chosen]:
+                told = (
+                    f"labels {label}: no image is left unlabelled, so {BASELINE} alone is trained"
+                )
+                session.say([f"{told}, not {', '.join(left)}"])
+            if label == ALL and BASELINE not in chosen:
+                chosen.append(BASELINE)
+            found += [Task(method, label, 0) for method in chosen]
+        by_time = self.shared.equal == "time"
+        # How long the others take decides how many steps supervised gets, so it comes last.
+        found.sort(key=lambda task: by_time and task.method == BASELINE)
+        order = [task._replace(seed=int(seed)) for seed in seeds for task in found]
+        self._check_names(order)
+        return order
+
+    def _check_images(
+        self, records: Sequence[Record], label: str, split: Split, own_val: bool
+    ) -> None:
+        """Runs on other images, from before these were changed, are no part of the comparison.
+
+        Those with other labels share `val`, unless a part of the labelled images is held out.
+        """
+        now = {name: list_hash(samples) for name, samples in split.lists().items()}
+        for record in records:
+            shared = now if record.labels == label else {"val": now["val"]} if own_val else {}
+            before = record.scores["split"]
+            changed = [name for name in shared if before.get(name, now[name]) != now[name]]
+            if changed:
+                raise ConfigError(
+                    f"{self.out} holds {record.method} with labels {record.labels}, seed "
+                    f"{record.seed}, whose images of {', '.join(changed)} are no longer those of "
+                    f"{self.data}: images or masks were added, renamed or removed. Choose another "
+                    "--out."
+                )
+
+    def _check_names(self, tasks: Sequence[Task]) -> None:
+        """Two choices of labels must not share a folder."""
+        names: dict[str, Task] = {}
+        known = {Task(r.method, r.labels, r.seed) for r in self._records()}
+        for task in (*known, *tasks):
+            other = names.setdefault(task.name, task)
+            if other != task:
+                raise ConfigError(
+                    f"--labels {task.labels} and {other.labels} would share the folder "
+                    f"{self.out / task.name}. Give one of the files another name."
+                )
+
+    def run(self, tasks: Sequence[Task]) -> Comparison:
+        """Train what is missing, one run after the other.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed.
+        """
+        missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
+        session.say([f"{len(tasks) - len(missing)} of {len(tasks)} runs are there already"])
+        self._measure(missing)
+        for number, task in enumerate(missing):
+            session.say([self._progress(missing, number)])
+            try:
+                self._train(task)
+            except Interrupted as told:
+                raise type(told)(
+                    f"{told.args[0].partition('. Go on')[0]}. Go on with the same semiseg compare "
+                    f"command and --out {self.out}"
+                ) from None
+            except Exception as error:  # the other runs need not suffer for it
+                told_as = str(error) if isinstance(error, SemisegError) else repr(error)
+                self.failed[task.name] = told_as
+                session.say([f"{task.name} failed: {told_as}"])
+                continue
+            found = self._write()
+            if number + 1 < len(missing):
+                session.console.print(found.text(), markup=False, highlight=False, soft_wrap=True)
+        found = self._write()
+        if found.rows:
+            write_report(self.out)
+        return found
+
+    def _train(self, task: Task) -> None:
+        folder = self.out / task.name
+        settings = {**self._settings(task), "steps": self._steps(task), "out": folder}
+        train(self.data, **settings, resume=run_folder.begun(folder))
+        write_report(folder)
+
+    def _settings(self, task: Task) -> dict[str, Any]:
+        own = self.shared.methods.get(task.method, {})  # the ceiling's method may not be listed
+        run = {"method": task.method, "labels": task.labels, "seed": task.seed}
+        return {**self.shared.train, **self.free, **own, **run}
+
+    def _steps(self, task: Task) -> int:
+        """The steps of a run; for `--equal time` those of `supervised` are settled once.
+
+        Raises:
+            RunError: no other method has finished a run yet.
+        """
+        steps: int = self.shared.train["steps"]
+        if self.shared.equal == "steps" or task.method != BASELINE:
+            return steps
+        if self.shared.supervised_steps is None:
+            others = [r.method for r in self._records() if r.method != BASELINE]
+            if not others:
+                raise RunError(
+                    "--equal time needs a finished run of another method, to know how long it "
+                    "takes. Name one in --methods, or mend what made it fail."
+                )
+            self._measure([task])
+            if BASELINE not in self.paces:
+                return steps  # it fails, and is to fail with its own words
+            slowest = max(self.paces[m]["step"] for m in others)
+            self.shared.supervised_steps = round(steps * slowest / self.paces[BASELINE]["step"])
+            self.shared.save(self.out)
+        return self.shared.supervised_steps
+
+    def _measure(self, tasks: Sequence[Task]) -> None:
+        """Seconds a step and a look of each method, from its runs or from a few steps."""
+        by_method: dict[str, list[dict[str, float]]] = {}
+        for record in self._records():
+            by_method.setdefault(record.method, []).append(record.scores["pace"])
+        for method, paces in by_method.items():
+            self.paces[method] = {k: sum(p[k] for p in paces) / len(paces) for k in paces[0]}
+        unknown = {t.method: t for t in reversed(tasks) if t.method not in self.paces}
+        if unknown:
+            session.say([f"measuring {_PROBE} steps of each of: {', '.join(sorted(unknown))}"])
+        for method, task in unknown.items():
+            pace = _probe(self.data, self._settings(task))
+            if pace is not None:
+                self.paces[method] = pace
+
+    def _progress(self, tasks: Sequence[Task], number: int) -> str:
+        """A bar over the runs, the next run, and the time for those that are left."""
+        left = [self._estimate(task) for task in tasks[number:]]
+        known = [seconds for seconds in left if seconds is not None]
+        # A method that cannot be measured is taken to be like the others.
+        time = f", about {duration(sum(known) / len(known) * len(left))} left" if known else ""
+        full = _BAR * number // len(tasks)
+        bar = "━" * full + "─" * (_BAR - full)
+        return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{time}"
+
+    def _estimate(self, task: Task) -> float | None:
+        pace = self.paces.get(task.method)
+        if pace is None:
+            return None
+        steps: int = self.shared.train["steps"]
+        training = pace["step"] * steps
+        if self.shared.equal == "time" and task.method == BASELINE:
+            slowest = max(p["step"] for p in self.paces.values())
+            training = slowest * steps
+        return training + pace["look"] * int(self.shared.train["looks"] or LOOKS)
+
+    def _records(self) -> list[Record]:
+        return read_records(self.out)
+
+    def _write(self) -> Comparison:
+        """Write the tables and the plot of all finished runs in the folder."""
+        rows = make_rows(self._records(), list(METHODS))
+        found = Comparison(self.out, tuple(rows), dict(self.failed))
+        if rows:
+            shared = {**self.shared.train, "equal": self.shared.equal}
+            content = {"settings": shared, "rows": [row.to_dict() for row in rows]}
+            content["failed"] = self.failed
+            write_text(self.out / "comparison.md", comparison_text.markdown(rows, shared))
+            write_text(self.out / "comparison.csv", comparison_text.table_csv(rows))
+            write_text(self.out / "comparison.json", json.dumps(content, indent=2) + "\n")
+            draw(rows, self.out / "comparison.png")
+        return found
+
+
+def _probe(data: Path, settings: dict[str, Any]) -> dict[str, float] | None:
+    """The pace of a few steps and one look; None if they fail, which the run itself will tell.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed.
+    """
+    before, session.console.quiet = session.console.quiet, True
+    try:
+        with TemporaryDirectory() as folder:
+            settings = {**settings, "steps": _PROBE, "looks": 1, "out": Path(folder) / "run"}
+            pace: dict[str, float] = train(data, **settings).scores["pace"]
+            return pace
+    except Interrupted as told:
+        raise type(told)("stopped before the first run. Go on with the same command") from None
+    except Exception:
+        return None
+    finally:
+        session.console.quiet = before

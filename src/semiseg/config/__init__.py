@@ -1,0 +1,1 @@
+"""The settings of a training, its recipes, and the rules of its plan."""

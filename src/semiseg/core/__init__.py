@@ -1,0 +1,1 @@
+"""What every package uses: types, errors, keyed random numbers, files."""

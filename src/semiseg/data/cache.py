@@ -1,0 +1,247 @@
+"""What was found in image files, kept from one start to the next in a small file.
+
+Decoding every image takes seconds to minutes; asking for its size and time of change does not. So
+what a file held is written down with both, and the file is read again only when one has changed.
+The notes lie in the folder that the environment variable `SEMISEG_CACHE` names, else in
+`~/.cache/semiseg`, never among the data. They may be deleted at any time; where they cannot be
+read or written, everything works without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from semiseg._version import __version__
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import MaskScan, read_codes, scan_mask
+
+_FORMAT = 1  # to be raised when a scan of the same file would give something else
+_TINY = 0.01  # the share of a mask's pixels below which a code is no class of this image
+_MIXED_EDGES = 0.2  # drawn masks reach 0.13 when reduced to a fifth; smeared ones start at 0.24
+_TINY_CODES = 4
+ValueRange = tuple[float, float] | None
+FRESH = 2.0
+"""Seconds for which a file is too young to be noted: a file system's clock may be as coarse."""
+
+
+class ImageScan(NamedTuple):
+    """What was found in one image that was decoded to its end.
+
+    Attributes:
+        size: width and height in pixels, upright.
+        digest: a hash of its pixels in RGB; equal for identical images in whatever file.
+    """
+
+    size: tuple[int, int]
+    digest: str
+
+
+class MaskLook(NamedTuple):
+    """What was found in one mask.
+
+    Attributes:
+        scan: its codes, as `scan_mask` counts them.
+        smeared: it looks like the result of JPEG or of resizing with interpolation.
+    """
+
+    scan: MaskScan
+    smeared: bool
+
+
+def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
+    """Decode an image to its end, as `read_image` takes it.
+
+    Raises:
+        DataError: it cannot be decoded, or is cut off.
+    """
+    image = read_image(path, value_range)
+    digest = hashlib.blake2b(f"{image.size}".encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return ImageScan(image.size, digest.hexdigest())
+
+
+def look_at_mask(path: Path) -> MaskLook:
+    """Count a mask's codes and look at its edges.
+
+    Raises:
+        DataError: `scan_mask` refuses it.
+    """
+    scan = scan_mask(path)
+    if scan.encoding == "labels":  # shapes, drawn by us
+        return MaskLook(scan, smeared=False)
+    pixels = scan.size[0] * scan.size[1]
+    tiny = sum(count < _TINY * pixels for count in scan.counts.values())
+    smeared = tiny >= _TINY_CODES and mixed_edges(read_codes(path).values) >= _MIXED_EDGES
+    return MaskLook(scan, smeared)
+
+
+def mixed_edges(codes: NDArray[np.int32]) -> float:
+    """The share of a mask's edges on which a third code lies between two others.
+
+    In a mask that was drawn, a pixel between two different neighbours belongs to one of them,
+    except on lines one pixel wide. Interpolation and JPEG put blends and ringing there.
+
+    Args:
+        codes: `(H, W)`.
+    """
+    edges = between = 0
+    for c in (codes, codes.T):
+        before, here, after = c[:, :-2], c[:, 1:-1], c[:, 2:]
+        differ = before != after
+        edges += int(differ.sum())
+        between += int((differ & (here != before) & (here != after)).sum())
+    return between / edges if edges else 0.0
+
+
+class ScanCache:
+    """Scans of the files of one data folder; `save` keeps them for the next start.
+
+    Several threads may ask at once.
+
+    Args:
+        root: the data folder.
+        value_range: the values that are black and white in images, see `read_image`.
+    """
+
+    def __init__(self, root: Path, value_range: ValueRange = None) -> None:
+        self.root = root
+        self.value_range = value_range
+        self._file = _cache_file(root, value_range)
+        self._old = self._read()
+        self._new: dict[str, list[Any]] = {}
+        self._started = time.time()
+
+    def image(self, path: Path) -> ImageScan:
+        """`scan_image`, from the notes where the file has not changed.
+
+        Raises:
+            DataError: it cannot be decoded, or is cut off.
+        """
+        key, stamp = self._key("image", path)
+        with suppress(LookupError, TypeError, ValueError):
+            width, height, digest = self._found(key, stamp)
+            return ImageScan((int(width), int(height)), str(digest))
+        scan = scan_image(path, self.value_range)
+        self._note(key, stamp, [*scan.size, scan.digest])
+        return scan
+
+    def mask(self, path: Path) -> MaskLook:
+        """`look_at_mask`, from the notes where the file has not changed.
+
+        Raises:
+            DataError: `scan_mask` refuses it.
+        """
+        key, stamp = self._key("mask", path)
+        with suppress(LookupError, TypeError, ValueError, AttributeError):
+            return _mask_from(path, self._found(key, stamp))
+        look = look_at_mask(path)
+        scan = look.scan
+        values = [
+            scan.encoding,
+            scan.counts,
+            *scan.size,
+            scan.palette,
+            dict(scan.labels),
+            look.smeared,
+        ]
+        self._note(key, stamp, values)
+        return look
+
+    def save(self) -> None:
+        """Write the notes, if there are new ones and a place to write them."""
+        if self._file is None or self._new.items() <= self._old.items():
+            return
+        there = {k: v for k, v in self._old.items() if (self.root / k.partition(":")[2]).exists()}
+        content = {**_header(), "files": there | self._new}
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._file.parent, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "w", encoding="ascii") as stream:
+                    json.dump(content, stream, separators=(",", ":"))
+                Path(name).replace(self._file)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+
+    def _key(self, kind: str, path: Path) -> tuple[str, list[int]]:
+        """The file's name in the notes, and its size and time of change."""
+        name = path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()
+        try:
+            status = path.stat()
+        except OSError:  # the scan will say so
+            return f"{kind}:{name.as_posix()}", []
+        return f"{kind}:{name.as_posix()}", [status.st_size, status.st_mtime_ns]
+
+    def _found(self, key: str, stamp: list[int]) -> list[Any]:
+        """What was noted of an unchanged file; LookupError if nothing was."""
+        entry = self._old[key]
+        if entry[:2] != stamp:
+            raise LookupError(key)
+        self._new[key] = entry
+        return entry[2:]
+
+    def _note(self, key: str, stamp: list[int], values: list[Any]) -> None:
+        # A file of this moment may change once more without another time of change.
+        if stamp and stamp[1] / 1e9 < self._started - FRESH:
+            self._new[key] = [*stamp, *values]
+
+    def _read(self) -> dict[str, list[Any]]:
+        """The notes of the last start; none if they are broken or another release's."""
+        try:
+            content = json.loads(self._file.read_bytes()) if self._file else {}
+            files = content.pop("files")
+            return dict(files) if content == _header() else {}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return {}
+
+
+def _mask_from(path: Path, values: list[Any]) -> MaskLook:
+    encoding, counts, width, height, palette, labels, smeared = values
+    if encoding not in ("ids", "colors", "labels"):
+        raise ValueError(encoding)
+    scan = MaskScan(
+        path,
+        encoding,
+        {int(c): int(n) for c, n in counts.items()},
+        (int(width), int(height)),
+        {int(c): (int(r), int(g), int(b)) for c, (r, g, b) in palette.items()},
+        {int(c): str(label) for c, label in labels.items()},
+    )
+    return MaskLook(scan, bool(smeared))
+
+
+def _header() -> dict[str, Any]:
+    return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
+
+
+def cache_folder(root: Path | None = None) -> Path | None:
+    """Where what may be found out again is kept; None where that would be within a data folder."""
+    try:
+        named = os.environ.get("SEMISEG_CACHE")
+        folder = Path(named) if named else Path.home() / ".cache" / "semiseg"
+        within = root is not None and folder.resolve().is_relative_to(root.resolve())
+        return None if within else folder
+    except (OSError, RuntimeError):  # no home, or a loop of links
+        return None
+
+
+def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
+    """Where the notes on a data folder lie; None where there is no place outside of it."""
+    folder = cache_folder(root)
+    if folder is None:
+        return None
+    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8)
+    if value_range is not None:  # the same files are other images
+        digest.update(f"\0{value_range}".encode())
+    return folder / f"scans-{digest.hexdigest()}.json"

@@ -1,0 +1,43 @@
+"""The published data sets by name; a new one is a file of its own and a name in `DATASETS`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from semiseg.core.errors import ConfigError, nearest
+from semiseg.data.datasets.ade20k import Ade20k
+from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.camvid import CamVid
+from semiseg.data.datasets.cityscapes import Cityscapes
+from semiseg.data.datasets.coco import Coco
+from semiseg.data.datasets.cocostuff import CocoStuff10k
+from semiseg.data.datasets.voc import Voc, VocBlender
+
+DATASETS: dict[str, DataSet] = {
+    kind.name: kind() for kind in (Voc, VocBlender, Cityscapes, Ade20k, CocoStuff10k, CamVid, Coco)
+}
+
+
+def find_dataset(root: Path, name: str | None = None) -> DataSet | None:
+    """The data set of that name, or the one that a folder's content shows it to be.
+
+    Args:
+        root: the data folder.
+        name: a name of `DATASETS`, `folder` for none of them, or None to recognise it.
+
+    Raises:
+        ConfigError: there is no such data set.
+    """
+    if name == "folder":
+        return None
+    if name is not None:
+        if name not in DATASETS:
+            raise ConfigError(
+                f"There is no data set '{name}'. {nearest(name, [*DATASETS, 'folder'])}"
+            )
+        return DATASETS[name]
+    listed = any((root / f"{split}.txt").is_file() for split in ("train", "val", "test"))
+    for dataset in DATASETS.values():
+        if (dataset.own_lists or not listed) and dataset.recognises(root):
+            return dataset
+    return None

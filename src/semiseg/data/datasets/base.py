@@ -1,0 +1,140 @@
+"""What all known data sets share: names, colours, where they come from, and how they are read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from semiseg.core.errors import DataError
+from semiseg.core.files import read_text
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files
+from semiseg.data.formats.masks import Classes, Color
+
+
+class DataSet(ABC):
+    """A published data set in its official tree, which the class's docstring draws.
+
+    Attributes:
+        name: the name in `DATASETS` and on the command line.
+        title: the name that people know.
+        home: where to get it.
+        licence: under which terms.
+        names: the class names; the position is the class index.
+        colors: the classes' usual colours.
+        own_lists: whether lists such as `train.txt` in the root are the data set's, not the user's.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    home: ClassVar[str]
+    licence: ClassVar[str]
+    names: ClassVar[tuple[str, ...]]
+    colors: ClassVar[tuple[Color, ...]]
+    own_lists: ClassVar[bool] = False
+
+    @abstractmethod
+    def recognises(self, root: Path) -> bool:
+        """Whether a folder is this data set or a part of it, by what lies in it."""
+
+    @abstractmethod
+    def samples(self, root: Path, split: str) -> list[Sample]:
+        """The images of `train`, `val` or `test`, with their masks where they may be used.
+
+        Raises:
+            DataError: a part of the tree is missing.
+        """
+
+    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+        """How the masks spell the classes; by default their ids are the class indices."""
+        return self.by_codes(range(len(self.names)))
+
+    def by_codes(self, codes: Iterable[int], ignored: Iterable[int] = ()) -> Classes:
+        """The classes with these ids, in their order; 255 is ignored besides `ignored`."""
+        void = dict.fromkeys((*ignored, IGNORE_INDEX))
+        return Classes(self.names, self.colors, "ids", tuple(codes), tuple(void))
+
+    def download(self, folder: Path) -> Path | None:
+        """Fetch the data set into a folder, if a library does that without a registration.
+
+        Returns:
+            The data folder, or None where it has to be fetched by hand.
+        """
+        return None
+
+    def require(self, root: Path, *parts: str) -> None:
+        """Refuse a tree that lacks files or folders.
+
+        Raises:
+            DataError: some are missing.
+        """
+        missing = [part for part in parts if not (root / part).exists()]
+        if missing:
+            raise DataError(
+                f"{root} is read as {self.title} ({self.name}), but lacks {', '.join(missing)}. "
+                f"Get the missing part from {self.home} and unpack it there, or name another "
+                "data set with --dataset."
+            )
+
+    def files(self, root: Path, folder: str, ending: str = "") -> dict[str, Path]:
+        """Image files below a folder by their path in it, without `ending` and suffix, sorted.
+
+        Files of another ending are left out; no folder is no files.
+        """
+        place = root / folder
+        found = {}
+        for path in list_files(place, IMAGE_SUFFIXES) if place.is_dir() else []:
+            stem = path.relative_to(place).with_suffix("").as_posix()
+            if stem.endswith(ending):
+                found[stem.removesuffix(ending)] = path
+        return found
+
+    def paired(
+        self, root: Path, images: dict[str, Path], masks: dict[str, Path], names: Iterable[str]
+    ) -> list[Sample]:
+        """Samples of these names, with a mask where there is one.
+
+        Raises:
+            DataError: an image is missing.
+        """
+        names = sorted(set(names))
+        missing = [name for name in names if name not in images]
+        if missing:
+            raise DataError(
+                f"{root} is read as {self.title} ({self.name}), but lacks {len(missing)} of "
+                f"{len(names)} images that it lists (first: {missing[0]}). Get them from "
+                f"{self.home}."
+            )
+        return [Sample(name, images[name], masks.get(name)) for name in names]
+
+
+def read_names(path: Path) -> list[str]:
+    """The first word of each line of an official list.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a list of names ({error}).") from error
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def bit_colors(count: int) -> tuple[Color, ...]:
+    """VOC's colour map: the bits of the index, dealt in turn to red, green and blue.
+
+    Example:
+        >>> bit_colors(4)
+        ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
+    """
+    colors = []
+    for index in range(count):
+        levels = [0, 0, 0]
+        for bit in range(24):
+            if index >> bit & 1:
+                levels[bit % 3] |= 128 >> bit // 3
+        colors.append((levels[0], levels[1], levels[2]))
+    return tuple(colors)

@@ -1,0 +1,70 @@
+"""Cityscapes: road scenes of fifty cities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiseg.core.types import Sample
+from semiseg.data.datasets.base import DataSet
+from semiseg.data.formats.masks import Classes
+
+_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_ALL = 34  # labelIds go from 0 to 33
+_TRAIN_IDS, _LABEL_IDS = "_gtFine_labelTrainIds", "_gtFine_labelIds"
+
+
+class Cityscapes(DataSet):
+    """Cityscapes with fine annotations, 19 classes.
+
+    ```
+    cityscapes/
+      leftImg8bit/{train,val}/CITY/CITY_000000_000019_leftImg8bit.png
+      gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelTrainIds.png   or _labelIds.png
+    ```
+
+    `labelTrainIds` (0 to 18, 255 ignored) are taken where all images of `train` and `val` that have
+    a mask have one of them; else `labelIds`, of whose 34 ids 19 are classes and the others ignored.
+    The truth of `test` is not public, so `test` has no images.
+    """
+
+    name = "cityscapes"
+    title = "Cityscapes"
+    home = "https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest)"
+    licence = "Cityscapes licence: non-commercial, after registration"
+    names = (
+        *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light"),
+        *("traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck"),
+        *("bus", "train", "motorcycle", "bicycle"),
+    )
+    colors = (
+        *((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153)),
+        *((153, 153, 153), (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152)),
+        *((70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100)),
+        *((0, 80, 100), (0, 0, 230), (119, 11, 32)),
+    )
+
+    def recognises(self, root: Path) -> bool:
+        """By the folder of the left camera's images."""
+        return (root / "leftImg8bit").is_dir()
+
+    def samples(self, root: Path, split: str) -> list[Sample]:
+        """The images of the split; those of `train` without a mask are unlabelled."""
+        if split == "test":
+            return []
+        self.require(root, f"leftImg8bit/{split}", f"gtFine/{split}")
+        images = self.files(root, f"leftImg8bit/{split}", "_leftImg8bit")
+        masks = self.files(root, f"gtFine/{split}", _ending(self, root))
+        return self.paired(root, images, masks, images)
+
+    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+        """By train ids or by label ids, as the masks' names say."""
+        if all(mask.stem.endswith(_TRAIN_IDS) for mask in masks):
+            return self.by_codes(range(len(_IDS)))
+        return self.by_codes(_IDS, set(range(_ALL)) - set(_IDS))
+
+
+def _ending(data: Cityscapes, root: Path) -> str:
+    """Which masks are read."""
+    found = [data.files(root, "gtFine", ending) for ending in (_TRAIN_IDS, _LABEL_IDS)]
+    return _TRAIN_IDS if found[0] and found[0].keys() >= found[1].keys() else _LABEL_IDS

@@ -1,0 +1,95 @@
+"""COCO-Stuff 10K: things and stuff in photographs of COCO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiseg.core.types import Sample
+from semiseg.data.datasets.base import DataSet, bit_colors, read_names
+from semiseg.data.formats.images import list_files
+from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.matlab import MATLAB
+
+_CONVERTED = {"train": "train2014", "val": "test2014"}
+_LISTS = {"train": "train", "val": "test"}
+_UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)  # ids of COCO that no image shows
+_LAST = 182
+_ENDING = "_labelTrainIds"
+_NAMES = """
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
+stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe,
+backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball
+bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork, knife,
+spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair,
+couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell phone,
+microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier,
+toothbrush, banner, blanket, branch, bridge, building-other, bush, cabinet, cage, cardboard, carpet,
+ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain, desk-stuff, dirt,
+door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile, floor-wood, flower, fog,
+food-other, fruit, furniture-other, grass, gravel, ground-other, hill, house, leaves, light, mat,
+metal, mirror-stuff, moss, mountain, mud, napkin, net, paper, pavement, pillow, plant-other,
+plastic, platform, playingfield, railing, railroad, river, road, rock, roof, rug, salad, sand, sea,
+shelf, sky-other, skyscraper, snow, solid-other, stairs, stone, straw, structural-other, table,
+tent, textile-other, towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel,
+wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other, wood
+"""
+
+
+class CocoStuff10k(DataSet):
+    """COCO-Stuff 10K, version 1.1, 171 classes; its `test` list is our `val`.
+
+    ```
+    cocostuff-10k-v1.1/
+      images/COCO_train2014_000000000077.jpg
+      annotations/COCO_train2014_000000000077.mat   matrix S of ids (needs semiseg[cocostuff])
+      imageLists/{train,test}.txt
+    ```
+
+    or as MMSegmentation converts it:
+
+    ```
+    coco_stuff10k/
+      images/{train2014,test2014}/COCO_train2014_000000000077.jpg
+      annotations/{train2014,test2014}/COCO_train2014_000000000077_labelTrainIds.png
+    ```
+
+    Id 0 is unlabelled and ignored. Of COCO's ids 1 to 182, 171 occur; in their order they are the
+    classes, and the converted masks number them from 1 to 171. The paper counts 181.
+    """
+
+    name = "cocostuff10k"
+    title = "COCO-Stuff 10K"
+    home = "https://github.com/nightrome/cocostuff10k (cocostuff-10k-v1.1.zip)"
+    licence = "annotations CC BY 4.0, images under Flickr's terms of use"
+    names = tuple(" ".join(name.split()) for name in _NAMES.split(","))
+    colors = bit_colors(172)[1:]
+
+    def recognises(self, root: Path) -> bool:
+        """By the lists, or by the converted annotations."""
+        converted = root / "annotations" / _CONVERTED["train"]
+        return (root / "imageLists").is_dir() or converted.is_dir()
+
+    def samples(self, root: Path, split: str) -> list[Sample]:
+        """The images of the official list, or of the converted folder."""
+        if split not in _CONVERTED:
+            return []
+        folder = _CONVERTED[split]
+        if (root / "annotations" / folder).is_dir():
+            self.require(root, f"images/{folder}")
+            images = self.files(root, f"images/{folder}")
+            masks = self.files(root, f"annotations/{folder}", _ENDING)
+            return self.paired(root, images, masks, images)
+        listing = f"imageLists/{_LISTS[split]}.txt"
+        self.require(root, "images", "annotations", listing)
+        names = read_names(root / listing)
+        found = list_files(root / "annotations", (MATLAB,))
+        return self.paired(
+            root, self.files(root, "images"), {path.stem: path for path in found}, names
+        )
+
+    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+        """By COCO's ids in the official masks, by 1 to 171 in converted ones."""
+        if all(mask.stem.endswith(_ENDING) for mask in masks):
+            return self.by_codes(range(1, len(self.names) + 1), [0])
+        return self.by_codes((i for i in range(1, _LAST + 1) if i not in _UNUSED), [0])

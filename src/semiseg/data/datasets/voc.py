@@ -1,0 +1,121 @@
+"""Pascal VOC 2012, in the two settings that papers on few labels use."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+
+from semiseg.core.types import Sample
+from semiseg.data.datasets.base import DataSet, bit_colors, read_names
+
+_STEM = re.compile(r"20\d\d_\d{6}")  # year and number: what no one calls images of their own
+_LISTS = "ImageSets/Segmentation"
+_FINE, _ROUGH = "SegmentationClass", "SegmentationClassAug"
+
+
+class Voc(DataSet):
+    """Pascal VOC 2012, "classic": masks of the 1464 images of its own `train` list.
+
+    The unlabelled images are the others of the 10,582 that `SegmentationClassAug` has masks for;
+    without that folder, all of `JPEGImages` that are not in `val`.
+
+    ```
+    VOC2012/                      or the folder above, with VOCdevkit/VOC2012 in it
+      JPEGImages/2007_000032.jpg
+      SegmentationClass/2007_000032.png
+      SegmentationClassAug/       optional, of the SBD annotations
+      ImageSets/Segmentation/     train.txt, val.txt
+    ```
+
+    The masks are palette images: 0 is the background, 1 to 20 the things, 255 their outlines.
+    """
+
+    name = "voc"
+    title = "Pascal VOC 2012 (classic)"
+    home = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)"
+    licence = "images under Flickr's terms of use"
+    names = (
+        *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
+        *("chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant"),
+        *("sheep", "sofa", "train", "tvmonitor"),
+    )
+    colors = bit_colors(21)
+
+    def recognises(self, root: Path) -> bool:
+        """By masks beside VOC's list of its own names; CVAT's exports name the classes."""
+        root = _inner(root)
+        lists = [root / _LISTS / f"{split}.txt" for split in ("train", "val")]
+        found = next((path for path in lists if path.is_file()), None)
+        if found is None or (root / "labelmap.txt").is_file():
+            return False
+        with found.open(encoding="utf-8", errors="replace") as lines:
+            first = [line.strip() for line in islice(lines, 3)]
+        return bool(first) and all(_STEM.fullmatch(line) for line in first)
+
+    def samples(self, root: Path, split: str) -> list[Sample]:
+        """The images of the list; beside those of `train` the unlabelled ones."""
+        root = _inner(root)
+        if split == "test":
+            return []
+        self.require(root, "JPEGImages", _FINE, f"{_LISTS}/train.txt", f"{_LISTS}/val.txt")
+        images, masks = self.files(root, "JPEGImages"), self.files(root, _FINE)
+        listed = {s: read_names(root / _LISTS / f"{s}.txt") for s in ("train", "val")}
+        self.require(root, *(f"{_FINE}/{n}.png" for n in listed[split] if n not in masks))
+        own = {name: masks[name] for name in listed[split]}
+        pool = set(self.files(root, _ROUGH) or images) - set(listed["val"])
+        names = {*listed[split], *(pool if split == "train" else ())}
+        return self.paired(root, images, own, names)
+
+    def download(self, folder: Path) -> Path | None:
+        """Fetch it by torchvision."""
+        from torchvision.datasets import VOCSegmentation
+
+        VOCSegmentation(folder, year="2012", image_set="train", download=True)
+        return folder / "VOCdevkit" / "VOC2012"
+
+
+class VocBlender(Voc):
+    """Pascal VOC 2012, "blender": masks of all 10,582 images of `SegmentationClassAug`.
+
+    ```
+    VOC2012/
+      JPEGImages/2007_000032.jpg
+      SegmentationClass/2007_000033.png     those of val
+      SegmentationClassAug/2007_000032.png  those of train, drawn roughly for 9,118 of them
+      ImageSets/Segmentation/val.txt
+    ```
+
+    `SegmentationClassAug` are the annotations of SBD as palette or grey images of ids, under VOC's
+    names, as many programs pass them on. The tree is that of `voc` too: ask for `--dataset
+    voc-blender`.
+    """
+
+    name = "voc-blender"
+    title = "Pascal VOC 2012 (blender)"
+    home = "http://home.bharathh.info/pubs/codes/SBD/ (SBD; SegmentationClassAug holds it as PNG)"
+
+    def recognises(self, root: Path) -> bool:
+        """Never: what holds these masks is also the classic set."""
+        return False
+
+    def samples(self, root: Path, split: str) -> list[Sample]:
+        """All with rough masks but those of `val`; `val` as in the classic set."""
+        root = _inner(root)
+        if split == "test":
+            return []
+        self.require(root, "JPEGImages", _FINE, _ROUGH, f"{_LISTS}/val.txt")
+        val = read_names(root / _LISTS / "val.txt")
+        masks = self.files(root, _ROUGH if split == "train" else _FINE)
+        names = set(masks) - set(val) if split == "train" else set(val)
+        self.require(root, *(f"{_FINE}/{n}.png" for n in sorted(names - set(masks))))
+        return self.paired(root, self.files(root, "JPEGImages"), masks, names)
+
+    def download(self, folder: Path) -> None:
+        """By hand: torchvision's SBD has masks in another form."""
+        return
+
+
+def _inner(root: Path) -> Path:
+    inner = root / "VOCdevkit" / "VOC2012"
+    return inner if inner.is_dir() else root

@@ -1,0 +1,140 @@
+"""LabelMe's JSON files: polygons, rectangles, circles and stored masks become codes of pixels."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from semiseg.core.errors import DataError
+from semiseg.core.files import read_json
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.formats.images import UNREADABLE
+
+BACKGROUND = "_background_"
+"""The label of pixels that lie in no shape."""
+_IGNORE = "__ignore__"
+_SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
+_PIXELS = 2**28  # as many as no image has that Pillow opens
+_FAR = 1e6  # pixels; no shape reaches so far out of its image
+_POINTS = {"rectangle": "2 or 4", "circle": "2", "mask": "2"}  # and a polygon 3 or more
+
+
+def label_code(label: str) -> int:
+    """The code of a label, the same in every file: 0 for the background, 255 where ignored.
+
+    Example:
+        >>> label_code("_background_"), label_code("__ignore__"), label_code("crop")
+        (0, 255, 1400167685)
+    """
+    if label in _SPECIAL:
+        return _SPECIAL[label]
+    digest = hashlib.sha256(label.encode()).digest()
+    return 256 + int.from_bytes(digest[:8], "big") % (2**31 - 256)
+
+
+def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
+    """The codes `(H, W)` of a LabelMe file, and the labels of the codes.
+
+    Shapes are drawn in their order, so that later ones lie above earlier ones, and with the pixels
+    on their outline, as LabelMe's own converters draw them.
+
+    Raises:
+        DataError: the file is no JSON, not LabelMe's, or has a shape without an area.
+    """
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as JSON ({error}). Save it in LabelMe again, or remove it."
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise DataError(
+            f"{path} is no LabelMe file: it has no list `shapes`. Remove it, or move it elsewhere."
+        )
+    canvas = _canvas(path, content)
+    labels = {0: BACKGROUND}
+    for number, shape in enumerate(content["shapes"], 1):
+        where = f"{path}, shape {number}"
+        label = shape.get("label") if isinstance(shape, dict) else None
+        if not isinstance(label, str) or not label.strip():
+            raise DataError(f"{where} has no label. Give it one in LabelMe, or delete it.")
+        code = label_code(label.strip())
+        if labels.setdefault(code, label.strip()) != label.strip():
+            raise DataError(f"{where}: {label} cannot be told from {labels[code]}; rename it.")
+        _draw(canvas, shape, code, f"{where} ({label})")
+    return np.array(canvas, dtype=np.int32), labels
+
+
+def _canvas(path: Path, content: dict[str, Any]) -> Image.Image:
+    width: Any = content.get("imageWidth")
+    height: Any = content.get("imageHeight")
+    whole = isinstance(width, int) and isinstance(height, int)
+    if not whole or min(width, height) < 1 or width * height > _PIXELS:
+        raise DataError(
+            f"{path} gives {width} x {height} as imageWidth and imageHeight, where the image's "
+            "size in pixels is needed. Open and save it in LabelMe again."
+        )
+    return Image.new("I", (width, height), 0)
+
+
+def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> None:
+    kind = str(shape.get("shape_type") or "polygon")  # old versions knew no other
+    points = _points(shape.get("points"), where)
+    draw = ImageDraw.Draw(canvas)
+    if kind in ("polygon", "oriented_rectangle", "rectangle") and len(points) > 2:
+        draw.polygon(points, fill=code, outline=code)
+    elif kind in _POINTS and len(points) == 2:
+        (ax, ay), (bx, by) = points
+        if kind == "circle":  # its centre and a point on it
+            r = math.hypot(ax - bx, ay - by)
+            draw.ellipse([ax - r, ay - r, ax + r, ay + r], fill=code, outline=code)
+        elif kind == "rectangle":
+            box = [min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)]
+            draw.rectangle(box, fill=code, outline=code)
+        else:
+            canvas.paste(code, (int(ax), int(ay)), _stored(shape.get("mask"), where))
+    elif kind in _POINTS or kind in ("polygon", "oriented_rectangle"):
+        raise DataError(
+            f"{where} is a {kind} of {len(points)} points; {_POINTS.get(kind, '3 or more')} are "
+            "needed. Draw it again in LabelMe, or delete it."
+        )
+    else:
+        raise DataError(
+            f"{where} is a {kind}, which covers no area. Draw a polygon, a rectangle or a circle "
+            "instead, or delete it."
+        )
+
+
+def _points(points: object, where: str) -> list[tuple[float, float]]:
+    try:
+        if isinstance(points, list):
+            pairs = [(float(x), float(y)) for x, y in points]
+            if all(abs(v) <= _FAR for pair in pairs for v in pair):
+                return pairs
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise DataError(
+        f"{where} has points that are no list of pairs of numbers in its image. Draw it again in "
+        "LabelMe, or delete it."
+    )
+
+
+def _stored(mask: object, where: str) -> Image.Image:
+    """The pixels of a shape that LabelMe keeps as a PNG in base64, nonzero where it is."""
+    try:
+        pixels = io.BytesIO(base64.b64decode(str(mask), validate=True))
+        with Image.open(pixels, formats=["PNG"]) as file:
+            return Image.fromarray((np.asarray(file.convert("L")) > 0).astype(np.uint8) * 255)
+    except UNREADABLE as error:
+        raise DataError(
+            f"{where} is a mask whose pixels cannot be read ({error}). Draw it again in LabelMe, "
+            "or delete it."
+        ) from error

@@ -1,0 +1,36 @@
+"""MATLAB files as masks, the form in which COCO-Stuff 10K is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.data.formats.images import reason
+
+MATLAB = ".mat"
+"""The suffix of such files."""
+
+
+def read_matrix(path: Path) -> NDArray[np.int32]:
+    """The ids of a file, its matrix `S`: `(H, W)`.
+
+    Raises:
+        ConfigError: scipy is not installed.
+        DataError: the file cannot be read or has no such matrix.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ConfigError(
+            f"{path} is read by scipy, which is not installed: pip install 'semiseg[cocostuff]'."
+        ) from error
+    try:
+        matrix = np.asarray(loadmat(path)["S"])
+        if matrix.ndim != 2:
+            raise ValueError(f"S has {matrix.ndim} dimensions instead of 2")
+        return matrix.astype(np.int32)
+    except Exception as error:  # broken files fail in many ways
+        raise DataError(f"{path} cannot be read as a mask ({reason(error)}).") from error

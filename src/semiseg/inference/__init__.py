@@ -1,0 +1,1 @@
+"""Predict whole images with a trained model."""

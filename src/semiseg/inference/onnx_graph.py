@@ -1,0 +1,207 @@
+"""A released model as an ONNX graph.
+
+Torch exports the network for images whose sides are multiples of its stride. What makes any image
+of 8 bits such an image, and cuts the maps to it, is written around that here: torch's exporter
+cannot follow how sizes that are padded and halved five times come together again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+from semiseg.core.errors import ConfigError
+from semiseg.core.types import STRIDE
+from semiseg.inference.onnx_model import METADATA
+from semiseg.model.network import Network
+from semiseg.model.release import Release
+
+_OPSET = 20
+_BEFORE = """
+<ir_version: 10, opset_import: ["" : {opset}]>
+before (uint8[batch, 3, height, width] image) => (float[batch, 3, H, W] padded, int64[2] cells)
+<float[1, 3, 1, 1] scale = {{{scale}}}, float[1, 3, 1, 1] shift = {{{shift}}},
+ int64[2] stride = {{{stride}, {stride}}}, int64[6] none = {{0, 0, 0, 0, 0, 0}},
+ int64[2] four = {{{four}, {four}}}, int64[2] three = {{{three}, {three}}}>
+{{
+    numbers = Cast<to = 1>(image)
+    scaled = Mul(numbers, scale)
+    normal = Sub(scaled, shift)
+    sides = Shape<start = 2>(image)
+    less = Neg(sides)
+    missing = Mod(less, stride)
+    margins = Concat<axis = 0>(none, missing)
+    padded = Pad(normal, margins)
+    more = Add(sides, three)
+    cells = Div(more, four)
+}}
+"""
+_AFTER = """
+<ir_version: 10, opset_import: ["" : {opset}]>
+after (float[batch, {classes}, H, W] whole, int64[2] cells)
+    => (float[batch, {classes}, h, w] {name})
+<int64[2] zero = {{0, 0}}, int64[2] axes = {{2, 3}}>
+{{
+    {name} = Slice(whole, zero, cells, axes)
+}}
+"""
+
+
+def write_onnx(release: Release, path: Path) -> None:
+    """Write a release as ONNX, with `model.json` in its metadata.
+
+    The input is `image`, `(B, 3, h, w)` uint8 in RGB, scaled to working size; the outputs are
+    `logits` and, with prototypes, `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each.
+
+    Raises:
+        ConfigError: a package is missing, or the network has a part that ONNX cannot express.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"The export needs {error.name}, which is not installed: pip install 'semiseg[onnx]'."
+        ) from error
+    network = release.network
+    core, names = _core(release)
+    mean, std = network.normalization()
+    text = _BEFORE.format(
+        opset=_OPSET,
+        scale=", ".join(f"{1 / (255 * s):.9g}" for s in std),
+        shift=", ".join(f"{m / s:.9g}" for m, s in zip(mean, std, strict=True)),
+        stride=network.stride,
+        four=STRIDE,
+        three=STRIDE - 1,
+    )
+    before = onnx.parser.parse_model(text)
+    model = onnx.compose.merge_models(
+        before, core, [("padded", "padded")], outputs=["cells", *(f"{n}_map" for n in names)]
+    )
+    for name in names:
+        after = onnx.parser.parse_model(
+            _AFTER.format(opset=_OPSET, classes=network.classes, name=name)
+        )
+        after = onnx.compose.add_prefix(
+            after, f"{name}_", rename_inputs=False, rename_outputs=False
+        )
+        rest = [o.name for o in model.graph.output if o.name != f"{name}_map"]
+        model = onnx.compose.merge_models(
+            model, after, [(f"{name}_map", "whole"), ("cells", "cells")], outputs=[*rest, name]
+        )
+    outputs = [o for o in model.graph.output if o.name in names]  # without the cells
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    about = {**release.about, "stride": network.stride}
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(about, ensure_ascii=False)})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _core(release: Release) -> tuple[Any, list[str]]:
+    """The network on normalised images of sides that its stride divides, and its outputs."""
+    import torch
+    from torch import Tensor, nn
+    from torch.export import Dim
+
+    from semiseg.inference.scenes import prior_of, prototypes_of
+    from semiseg.model.prototypes import similarity
+
+    network = _fixed_padding(release.network)
+    prototypes, seen = prototypes_of(release.tensors)
+
+    class Core(nn.Module):
+        seen: Tensor
+        prototypes: Tensor
+        prior: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("seen", seen)
+            self.register_buffer("prototypes", prototypes)
+            self.register_buffer("prior", prior_of(release.tensors))
+
+        def forward(self, padded: Tensor) -> tuple[Tensor, ...]:
+            output = network.heads(network.decoder(network.encoder(padded)))
+            if prototypes is None or output.representation is None:
+                return (output.logits,)
+            near = similarity(output.representation, self.prototypes, self.seen)
+            return output.logits, near + self.prior
+
+    stride = network.stride
+    shapes = ({0: Dim("batch"), 2: stride * Dim("rows"), 3: stride * Dim("columns")},)
+    example = torch.zeros(2, 3, 3 * stride, 4 * stride)
+    names = ["logits"] if prototypes is None else ["logits", "similarity"]
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(StringIO()), _quiet():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                Core().eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["padded"],
+                output_names=[f"{n}_map" for n in names],
+                opset_version=_OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter's stages raise many kinds
+        reason = str(error).strip().partition("\n")[0]
+        spec = network.spec
+        raise ConfigError(
+            f"The encoder {spec['encoder']} with the decoder {spec['decoder']} cannot be exported "
+            f"as ONNX ({reason}). Use --format safetensors, or train with another of the two."
+        ) from error
+    return cast(Any, program).model_proto, names
+
+
+def _fixed_padding(network: Network) -> Network:
+    """A copy whose convolutions pad by numbers, where timm's compute them from the image's size.
+
+    All sides are multiples of every stride here, so that the margins are always the same; as
+    formulas of the size, nested from layer to layer, they keep torch's exporter busy for hours.
+    """
+    from timm.layers.conv2d_same import Conv2dSame
+    from torch import nn
+
+    copied = copy.deepcopy(network)
+    found = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
+    for name, conv in found:
+        kernel, stride, dilation = (
+            cast("tuple[int, int]", v) for v in (conv.kernel_size, conv.stride, conv.dilation)
+        )
+        sides = zip(kernel, dilation, stride, strict=True)
+        rows, columns = (max(0, (k - 1) * d + 1 - s) for k, d, s in sides)
+        plain = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            kernel,
+            stride,
+            dilation=dilation,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+        )
+        plain.load_state_dict(conv.state_dict())
+        margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        copied.set_submodule(name, nn.Sequential(nn.ZeroPad2d(margins), plain))
+    return copied.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's advice to its developers is not for our users."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,187 @@
+"""From maps at stride 4 to labels at the picture's size, with numpy or with torch.
+
+Enlarging is bilinear and done a few rows at a time, so that the memory is that of the answer: all
+class scores of a picture of 4000 x 3000 pixels with 21 classes would take a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.types import STRIDE, Prediction
+
+Floats = NDArray[np.float32]
+INDICATOR_TEMPERATURE = 0.1
+"""`tau_r` of the similarity indicator (Eq. 5 of CSS), the paper's."""
+_AT_ONCE = 1 << 20  # numbers in one piece: its few copies stay within a CPU's cache
+
+
+class Maps(NamedTuple):
+    """What a model says of a batch of images, at stride 4.
+
+    Attributes:
+        logits: `(B, C, ceil(h/4), ceil(w/4))`.
+        similarity: of the same shape, cosine similarity to each class's prototype, to which
+            the release's `similarity_prior` is added if it has one; about -1000 for classes without
+            a prototype. None for a model without prototypes.
+    """
+
+    logits: Floats
+    similarity: Floats | None
+
+
+class Arithmetic(NamedTuple):
+    """Where arrays are computed with: numpy, or torch on a device.
+
+    Attributes:
+        module: has `exp`.
+        best: the largest values along the first axis, and where they are.
+        place: a numpy array to one of the module's.
+        fetch: the way back.
+    """
+
+    module: Any
+    best: Callable[[Any], tuple[Any, Any]]
+    place: Callable[[NDArray[Any]], Any]
+    fetch: Callable[[Any], NDArray[Any]]
+
+
+NUMPY = Arithmetic(np, lambda a: (a.max(0), a.argmax(0)), np.asarray, np.asarray)
+
+
+def interpolation(places: NDArray[np.float64], cells: int) -> Floats:
+    """The matrix `(N, cells)` whose product with a map gives its linear interpolation.
+
+    Args:
+        places: `(N,)` where to read, in cells; 0 is the centre of the first. What lies beyond the
+            first or the last centre gets their value.
+        cells: length of the map.
+
+    Example:
+        >>> interpolation(np.array([-0.3, 0.25, 2.0]), 3).tolist()
+        [[1.0, 0.0, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
+    """
+    inside = places.clip(0, cells - 1)
+    low = np.floor(inside).astype(int)
+    share = inside - low
+    matrix = np.zeros((len(places), cells), np.float32)
+    rows = np.arange(len(places))
+    matrix[rows, low] = 1 - share
+    matrix[rows, np.minimum(low + 1, cells - 1)] += share.astype(np.float32)
+    return matrix
+
+
+def enlargement(cells: int, source: int, target: int) -> Floats:
+    """The matrix `(target, cells)` that enlarges a map along one axis.
+
+    Args:
+        cells: `ceil(source / 4)`, length of the map.
+        source: pixels of the image that the network saw.
+        target: pixels of the picture which that image was scaled from.
+    """
+    centres = (np.arange(target) + 0.5) * (source / target)
+    return interpolation(centres / STRIDE - 0.5, cells)
+
+
+def read(
+    maps: Maps,
+    index: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    arithmetic: Arithmetic = NUMPY,
+    probabilities: bool = False,
+) -> Prediction:
+    """Labels, and how sure they are, at the size of the picture.
+
+    Args:
+        maps: of a batch.
+        index: which image of the batch.
+        source: height and width `(h, w)` of the images that the network saw.
+        target: height and width `(H, W)` of the picture.
+        arithmetic: what to compute with.
+        probabilities: give those of all classes too.
+    """
+    spaces = {"mask": ("confidence", arithmetic.place(maps.logits[index]))}
+    if maps.similarity is not None:
+        scaled = maps.similarity[index] * np.float32(1 / INDICATOR_TEMPERATURE)
+        spaces["nearest"] = ("similarity", arithmetic.place(scaled))
+    classes = maps.logits.shape[1]
+    rows, columns = _enlarging(maps, source, target, arithmetic)
+    found: dict[str, NDArray[Any]] = {}
+    for label, (certainty, _) in spaces.items():
+        found[label], found[certainty] = np.empty(target, np.uint8), np.empty(target, np.float32)
+    if probabilities:
+        found["probabilities"] = np.empty((classes, *target), np.float16)
+    for strip in _strips(classes, target):
+        for label, (certainty, scores) in spaces.items():
+            large = arithmetic.place(rows[strip]) @ scores @ columns
+            best, parts, total = _softmax(arithmetic, large)
+            found[label][strip] = arithmetic.fetch(best)
+            found[certainty][strip] = arithmetic.fetch(1 / total)
+            if probabilities and label == "mask":
+                found["probabilities"][:, strip] = arithmetic.fetch(parts / total)
+    return Prediction(**found)
+
+
+def labels(
+    maps: Maps,
+    index: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    offsets: Floats,
+    arithmetic: Arithmetic = NUMPY,
+) -> NDArray[np.uint8]:
+    """The labels alone, once for each of several offsets of the classes' logits.
+
+    Args:
+        maps: of a batch.
+        index: which image of the batch.
+        source: height and width `(h, w)` of the images that the network saw.
+        target: height and width `(H, W)` of the picture.
+        offsets: `(N, C)`, what is added to the logits.
+        arithmetic: what to compute with.
+
+    Returns:
+        `(N, H, W)`.
+    """
+    rows, columns = _enlarging(maps, source, target, arithmetic)
+    logits = arithmetic.place(maps.logits[index])
+    added = [arithmetic.place(offset.reshape(-1, 1, 1)) for offset in offsets]
+    found = np.empty((len(added), *target), np.uint8)
+    for strip in _strips(maps.logits.shape[1], target):
+        large = arithmetic.place(rows[strip]) @ logits @ columns
+        for part, offset in zip(found, added, strict=True):
+            part[strip] = arithmetic.fetch(arithmetic.best(large + offset)[1])
+    return found
+
+
+def _enlarging(
+    maps: Maps, source: tuple[int, int], target: tuple[int, int], arithmetic: Arithmetic
+) -> tuple[Floats, Any]:
+    """What maps are multiplied by from the left, and from the right, to be of the target's size."""
+    cells = maps.logits.shape[-2:]
+    rows, columns = (enlargement(*sizes) for sizes in zip(cells, source, target, strict=True))
+    return rows, arithmetic.place(np.ascontiguousarray(columns.T))
+
+
+def _strips(classes: int, target: tuple[int, int]) -> Iterator[slice]:
+    """The rows of a picture, a few at a time."""
+    height, width = target
+    step = max(1, _AT_ONCE // (classes * width))
+    return (slice(start, start + step) for start in range(0, height, step))
+
+
+def _softmax(arithmetic: Arithmetic, large: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of numpy or torch
+    """The best class of each pixel, and the softmax as parts of a total; the best part is 1.
+
+    The scores `large`, `(C, H, W)`, are overwritten.
+    """
+    xp = arithmetic.module
+    top, best = arithmetic.best(large)
+    large -= top
+    xp.exp(large, out=large)
+    return best, large, large.sum(0)

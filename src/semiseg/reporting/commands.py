@@ -1,0 +1,94 @@
+"""The command lines that repeat a run or a comparison."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from semiseg.comparison.records import Row
+from semiseg.comparison.settings import Shared, train_defaults
+from semiseg.methods import method_class
+from semiseg.training.run_folder import FREE, plain
+from semiseg.training.session import method_settings
+from semiseg.training.train import train
+
+
+def repeat_run(settings: Mapping[str, Any]) -> str:
+    """`semiseg train` with all settings of a run that are not the defaults.
+
+    Args:
+        settings: the contents of its `config.yaml`.
+    """
+    own = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+    defaults = {**own, **method_settings(method_class(settings["method"]))}
+    given = {k: v for k, v in settings.items() if k not in FREE and v != plain(defaults.get(k))}
+    words = ["semiseg", "train", str(settings["data"]), *_flags(given), "--out", "OTHER"]
+    return shlex.join(words)
+
+
+def go_on(
+    settings: Mapping[str, Any],
+    run: Path,
+    data: Path | None = None,
+    kept: Iterable[str] = ("dataset", "classes", "range", "size"),
+) -> str:
+    """`semiseg train` from the weights of a run, with what says how its images are read.
+
+    Args:
+        settings: the contents of its `config.yaml`.
+        run: its folder.
+        data: what to train on, if not the data of the run.
+        kept: the settings to take over.
+    """
+    defaults = train_defaults()
+    built = [name for name in ("encoder", "decoder") if settings.get(name) != defaults[name]]
+    flags = _flags({name: settings.get(name) for name in (*kept, *built)})
+    place = str(settings["data"] if data is None else data)
+    return shlex.join(["semiseg", "train", place, *flags, "--init", str(run), "--out", "OTHER"])
+
+
+def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
+    """`semiseg compare` for the runs of a comparison.
+
+    Args:
+        data: the data folder.
+        shared: the settings of all runs.
+        rows: what was trained.
+    """
+    found = list(rows)
+    listed = {
+        "methods": dict.fromkeys(row.method for row in found),
+        "labels": dict.fromkeys(row.labels for row in found),
+        "seeds": sorted({seed for row in found for seed in row.seeds}),
+    }
+    defaults = train_defaults()
+    flags = {name: ",".join(map(str, values)) for name, values in listed.items()}
+    flags |= {k: v for k, v in shared.train.items() if v != plain(defaults.get(k)) or k == "steps"}
+    if shared.equal != "steps":
+        flags["equal"] = shared.equal
+    for method, options in shared.methods.items():
+        flags |= {f"{method.replace('-', '_')}.{name}": v for name, v in options.items()}
+    return shlex.join(["semiseg", "compare", data, *_flags(flags), "--out", "OTHER"])
+
+
+def _flags(settings: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, value in settings.items():
+        if value is not None:
+            words += [f"--{_dashed(name)}", _spelled(value)]
+    return words
+
+
+def _dashed(name: str) -> str:
+    """`class_weights` as `class-weights`; the method before a dot keeps its own name."""
+    method, dot, setting = name.rpartition(".")
+    return f"{method}{dot}{setting.replace('_', '-')}"
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

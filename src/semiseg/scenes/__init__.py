@@ -1,0 +1,1 @@
+"""The demo's scenes, drawn from a seed."""

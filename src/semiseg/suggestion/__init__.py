@@ -1,0 +1,1 @@
+"""Choose the images that are worth labeling next."""

@@ -1,0 +1,242 @@
+"""Checkpoints that a training can be continued from, whenever it was killed.
+
+A checkpoint is written under a temporary name, synced to the disk and renamed. The final name
+carries its checksum, `step000120-0123456789abcdef.ckpt`, so that a damaged file is told from an
+intact one. Two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import re
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from semiseg.core.errors import Interrupted, RunError, Terminated
+from semiseg.core.types import Batch
+
+_NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.ckpt")
+_KEPT = 2
+_SECONDS = 60.0
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Lightning's writing and reading of checkpoints, made safe against kills and damage."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        """Write a checkpoint beside `path`, named by its checksum; older ones but one are removed.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written; older checkpoints are kept.
+        """
+        target = Path(path)
+        temporary = target.with_suffix(".part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target.with_name(f"{target.stem}-{_checksum(temporary)}.ckpt"))
+            _sync_folder(target.parent)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+                raise  # by that one torch tells of a full disk
+            raise RunError(
+                f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
+                "then go on with --resume."
+            ) from error
+        tidy(target.parent)
+
+    def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
+        """Read tensors and plain values; anything else in the file is refused."""
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+
+def tidy(folder: Path, begin: str | Path | None = None) -> None:
+    """Keep the newest checkpoints, and nothing of a process that was killed while writing.
+
+    Args:
+        folder: where they are.
+        begin: the one that is known to be intact, if any: newer ones may be damaged, and count as
+            none of those that are kept.
+    """
+    found = _by_step(folder)
+    if begin is not None:
+        found = [path for path in found if _step(path) <= _step(Path(begin))]
+    for old in (*found[_KEPT:], *folder.glob("*.part")):
+        old.unlink(missing_ok=True)
+
+
+def how_to_go_on(data: Path, out: Path) -> str:
+    """The command that resumes a run, to be typed as it is; its settings are the run's own."""
+    words = ["semiseg", "train", str(data), "--out", str(out), "--resume"]
+    return f"Go on with: {shlex.join(words)}"
+
+
+def newest_intact(folder: Path) -> tuple[Path, int] | None:
+    """The newest checkpoint whose checksum is right, and its step; None if there is none."""
+    for path in _by_step(folder):
+        match = _NAME.fullmatch(path.name)
+        if match and _checksum(path) == match[2]:
+            return path, int(match[1])
+    return None
+
+
+def _by_step(folder: Path) -> list[Path]:
+    """Finished checkpoints, the newest first."""
+    found = [p for p in folder.glob("*.ckpt") if _NAME.fullmatch(p.name)]
+    return sorted(found, key=lambda p: (_step(p), p.stat().st_mtime), reverse=True)
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming in the folder last; some systems cannot open a folder and need not."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_look(step: int, total: int, looks: int) -> bool:
+    """Whether a validation is due after a step: `looks` times, evenly spread, the last at the end.
+
+    Example:
+        >>> [step for step in range(1, 10) if is_look(step, 9, 4)]
+        [3, 5, 7, 9]
+    """
+    return step * looks // total != (step - 1) * looks // total
+
+
+class Checkpoints(Callback):
+    """Saves after steps: at each look, once a minute, and when it is told to end.
+
+    It must stand behind the callbacks whose work a checkpoint is to hold.
+
+    Args:
+        folder: where the checkpoints go.
+        looks: validations in the whole training.
+        total: steps in all.
+        data: the data folder, for the sentence that says how to go on.
+    """
+
+    def __init__(self, folder: Path, looks: int, total: int, data: Path) -> None:
+        self.folder, self.looks, self.total, self.data = folder, looks, total, data
+        self.stopped_by = 0  # the number of a signal
+        self._saved_step = -1
+        self._saved_time = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time; between the micro batches of a step it never is.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed, or SIGTERM came; the step is finished and saved.
+        """
+        step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
+            return
+        # Clocks and signals differ between processes, but all of them have to save.
+        agreed = trainer.strategy.reduce_boolean_decision
+        late = agreed(time.monotonic() - self._saved_time > _SECONDS, all=False)
+        asked = agreed(self.stopped_by == signal.SIGTERM, all=False)
+        interrupted = agreed(self.stopped_by == signal.SIGINT, all=False)
+        if late or asked or interrupted or is_look(step, self.total, self.looks):
+            trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
+            self._saved_step, self._saved_time = step, time.monotonic()
+        if asked or interrupted:
+            raise (Terminated if asked else Interrupted)(
+                f"stopped after step {step} of {self.total}, which is saved. "
+                f"{how_to_go_on(self.data, self.folder.parent)}"
+            )
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove what a kill left between writing and tidying; there may be no step to take."""
+        if trainer.is_global_zero:
+            tidy(self.folder, trainer.ckpt_path)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Listen to SIGTERM, too; Lightning has put its own listener in place by now."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
+        if trainer.received_sigterm:
+            self.stopped_by = signal.SIGTERM
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        """Let the step finish; the same signal once more ends it at once."""
+        self.stopped_by = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _end)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within this, Ctrl-C lets the step finish; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():  # signals do not arrive there
+            yield
+            return
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SIGTERMException
+
+
+def ignore_signals(_worker: int) -> None:
+    """For loader processes: what stops a training goes to all processes, and the trainer answers.
+
+    They end when the trainer, which needs them for its last step, says so.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # else a SIGTERM to all ends them, and the trainer says so
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    parent = multiprocessing.parent_process()  # not getppid: that may be a fork server
+    while parent is not None and signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+        pass
+    os._exit(0)

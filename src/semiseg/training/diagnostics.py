@@ -1,0 +1,156 @@
+"""Looks at the pseudo-labels: a fixed sample of unlabelled images, files, and pictures at the end.
+
+```
+RUN/diagnostics/
+  diagnostics.json   all numbers of each look, see `evaluation.diagnostics`
+  curves.png         by step: pixels taught by class, pseudo-labels against the hidden truth
+  plane.png          confidence against similarity, after the last step
+  sample0.png ...    single images: truth, both labels, both indicators, what is taught
+```
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semiseg.core.rng import Key
+from semiseg.core.types import Opinions, Sample, Step
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.splits import Split
+from semiseg.evaluation.pseudo_labels import Tally, Thresholds, curve_values
+from semiseg.inference.scenes import to_input, to_working_size
+from semiseg.plots.pseudo_labels import draw_curves, draw_plane
+from semiseg.plots.sample import Seen, draw_sample
+from semiseg.training.module import TrainingModule
+from semiseg.training.run_folder import write_text
+
+DIAGNOSTICS = "diagnostics"
+_MOST, _LEAST = 32, 4
+_PART = 5  # an image for so many of `val`, which two networks see: a tenth of a look's forwards
+_DRAWN = 8
+
+
+class _Scene(NamedTuple):
+    """An unlabelled image, `(1, 3, h, w)` uint8 at working size, and its mask, `(1, h, w)`."""
+
+    name: str
+    image: Tensor
+    truth: Tensor | None
+
+
+class Diagnostics:
+    """What a method believes of a fixed sample of the unlabelled images, at each look.
+
+    The sample is drawn by the key, first among the images whose masks are hidden. It has a fifth as
+    many images as `val`, 4 at least and 32 at most. Nothing of it reaches the training, which has
+    the same bits without it.
+
+    Args:
+        split: the images; the hidden masks are read here and nowhere else.
+        classes: how to read the masks.
+        size: short side at working size, in pixels.
+        value_range: the values that are black and white, see `read_image`.
+        folder: the run folder.
+        key: the key of the sample.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        classes: Classes,
+        size: int,
+        value_range: tuple[float, float] | None,
+        folder: Path,
+        key: Key,
+    ) -> None:
+        self.classes, self.size, self.value_range = classes, size, value_range
+        self.folder, self.key = folder / DIAGNOSTICS, key
+        self.samples = choose_sample(split, key.child("sample"))
+        self._scenes: list[_Scene] = []
+
+    def look(self, module: TrainingModule) -> dict[str, float]:
+        """Ask the method, write the files, and keep the numbers with the module's newest look.
+
+        After the last step the pictures are drawn, too.
+
+        Returns:
+            The numbers for the tables of metrics; none for a method without pseudo-labels.
+        """
+        last = module.global_step == module.steps
+        tally = Tally(self.classes.names, Thresholds.of(module.method))
+        seen: list[Seen] = []
+        for scene, opinions in self._asked(module):
+            tally.add(opinions, torch.ones_like(opinions.final, dtype=torch.bool), scene.truth)
+            if last and len(seen) < _DRAWN:
+                seen.append(_seen(scene, opinions))
+        if not tally.images:
+            return {}
+        found = tally.found()
+        module.looks[-1]["pseudo"] = found
+        self.folder.mkdir(exist_ok=True)
+        looks = [{"step": k["step"], **k["pseudo"]} for k in module.looks if "pseudo" in k]
+        content = {"sample": [sample.name for sample in self.samples], "looks": looks}
+        write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
+        if last:
+            self._draw(looks, seen)
+        return curve_values(found)
+
+    def _asked(self, module: TrainingModule) -> Iterator[tuple[_Scene, Opinions]]:
+        """Each image of the sample with the method's opinions on it, on the CPU."""
+        self._scenes = self._scenes or [self._read(sample) for sample in self.samples]
+        step = Step(module.global_step, module.steps, self.key.child("look", module.global_step))
+        module.method.eval()
+        for scene in self._scenes:
+            image = to_input(scene.image.to(module.device))
+            valid = torch.ones_like(image[:, 0], dtype=torch.bool)
+            opinions = module.method.opinions(image, valid, step)
+            if opinions is None:
+                break
+            yield scene, Opinions._make(None if o is None else o.cpu() for o in opinions)
+        module.method.train()
+
+    def _read(self, sample: Sample) -> _Scene:
+        image = to_working_size(read_image(sample.image, self.value_range), self.size)
+        if sample.mask is None:
+            return _Scene(sample.name, image, None)
+        height, width = image.shape[-2:]
+        mask = read_mask(sample.mask, self.classes)
+        small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
+        return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
+
+    def _draw(self, looks: list[dict[str, Any]], seen: list[Seen]) -> None:
+        colors = dict(zip(self.classes.names, self.classes.colors, strict=True))
+        draw_curves(looks, colors).savefig(self.folder / "curves.png", dpi=100)
+        if looks[-1]["plane"] is not None:
+            draw_plane(looks[-1]).savefig(self.folder / "plane.png", dpi=100)
+        for i, one in enumerate(seen):
+            draw_sample(one, self.classes).save(self.folder / f"sample{i}.png")
+
+
+def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
+    """The unlabelled images to look at: those with a hidden mask first, then others."""
+    wanted = min(_MOST, max(_LEAST, len(split.val) // _PART))
+    masked = {sample.image for sample in split.hidden}
+    others = [sample for sample in split.unlabeled if sample.image not in masked]
+    chosen: list[Sample] = []
+    for name, samples in (("hidden", split.hidden), ("others", others)):
+        order = key.child(name).numpy().permutation(len(samples))
+        chosen += [samples[i] for i in order[: wanted - len(chosen)]]
+    return tuple(chosen)
+
+
+def _seen(scene: _Scene, opinions: Opinions) -> Seen:
+    def first(maps: Tensor | None) -> Any:  # noqa: ANN401 - an array of the tensor's type
+        return None if maps is None else maps[0].numpy()
+
+    image = scene.image[0].permute(1, 2, 0).numpy()
+    return Seen(scene.name, image, first(scene.truth), *map(first, opinions))

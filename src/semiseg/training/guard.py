@@ -1,0 +1,95 @@
+"""A step whose loss or gradient is not finite leaves nothing behind."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from semiseg.methods.base import Method
+from semiseg.model.distributed import sum_over_ranks
+
+IN_A_ROW = 3
+"""So many steps that are not finite, one after the other, are no accident."""
+
+
+class Guard:
+    """Judges each step, and undoes what its forward passes did to the method's buffers.
+
+    What a step changes before its optimiser is asked are the batch norm's statistics, the
+    prototypes and the counts of taught pixels; what it changes after that (weights, teacher) is
+    left out. To judge, a device has to be waited for, once a step.
+
+    Args:
+        method: what is trained.
+
+    Attributes:
+        flawed: whether the newest step was not finite, in any of the processes.
+        skipped: such steps in the whole training.
+        row: such steps up to the newest one, without any other between them.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.flawed, self.skipped, self.row = False, 0, 0
+        self._buffers: list[Tensor] = []
+        self._before: list[Tensor] = []
+        self._finite: Tensor | None = None
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Remember the buffers as they are before a step."""
+        if self._before:
+            torch._foreach_copy_(self._before, self._buffers)
+        else:  # the teacher's follow later
+            named = self.method.named_buffers()
+            self._buffers = [b for name, b in named if not name.startswith("teacher.")]
+            self._before = [b.clone() for b in self._buffers]
+        self._finite = None
+
+    def watch(self, loss: Tensor) -> Tensor:
+        """Take note of a micro batch's loss.
+
+        Args:
+            loss: a scalar.
+
+        Returns:
+            The loss to differentiate: the same, or NaN. So every gradient of a loss that is not
+            finite is NaN, which a GradScaler sees, too.
+        """
+        finite = loss.detach().isfinite()
+        self._finite = finite if self._finite is None else self._finite & finite
+        return loss * torch.where(finite, 1.0, math.nan)
+
+    @torch.no_grad()
+    def judge(self, scaled: bool) -> None:
+        """With the gradients there, decide; all processes decide alike.
+
+        Args:
+            scaled: whether a GradScaler looks at the gradients. It leaves out the step by itself,
+                and while it searches its scale, gradients that are not finite are no fault.
+        """
+        finite = torch.tensor(True) if self._finite is None else self._finite
+        parameters = [p for p in self.method.student.parameters() if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if gradients and not scaled:
+            largest = torch.stack(torch._foreach_norm(gradients, math.inf))
+            finite = finite & largest.isfinite().all()
+        self.flawed = bool(sum_over_ranks((~finite).int()))
+        self.row = self.row + 1 if self.flawed else 0
+        self.skipped += self.flawed
+        if not self.flawed:
+            return
+        torch._foreach_copy_(self._buffers, self._before)
+        if not scaled:
+            for parameter in parameters:  # an optimiser passes over what has no gradient
+                parameter.grad = None
+
+    def state(self) -> dict[str, int]:
+        """What a checkpoint has to hold."""
+        return {"skipped": self.skipped, "row": self.row}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on counting."""
+        self.skipped, self.row = state["skipped"], state["row"]

@@ -1,0 +1,52 @@
+"""The images that a run was trained and validated on, where its data are still there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semiseg.core.errors import SemisegError
+
+if TYPE_CHECKING:
+    from semiseg.core.types import Sample
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    """The contents of a run's `config.yaml`; empty where there is none that can be read."""
+    from semiseg.core.files import read_yaml
+
+    try:
+        return dict(read_yaml(run / "config.yaml"))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def data_of(run: Path) -> Path | None:
+    """The data folder that a run was trained on; None where it is not told, or gone."""
+    data = settings_of(run).get("data")
+    try:
+        return Path(data) if data and isinstance(data, str) and Path(data).is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
+    """The labelled images and those of `val`; none where the run or its data cannot be read.
+
+    Args:
+        run: the run folder.
+        data: where the data are; where they were if None.
+    """
+    from semiseg.data.dataset import find_samples
+    from semiseg.data.splits import read_list
+
+    data = data or data_of(run)
+    if data is None:
+        return [], []
+    try:
+        train, val = (find_samples(data, split)[0] for split in ("train", "val"))
+        labeled = read_list(run / "split" / "labeled.txt", train)
+        held = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
+    except (SemisegError, OSError, ValueError):
+        return [], []
+    return labeled, held
