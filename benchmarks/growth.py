@@ -1,4 +1,4 @@
-"""How the time of a step and the memory grow with batch, crop, classes and unlabelled images.
+"""How the time of a step and the memory grow with batch, crop, classes and unlabeled images.
 
 Each point is a training of a few steps in a process of its own, whose peak memory is its own, what
 was imported included; its first steps decode and fetch, and are not counted. Seconds are those of
@@ -33,10 +33,10 @@ POINTS = {
     "unlabeled": [100, 1000, 10_000, 100_000],
 }
 TITLES = {
-    "batch": "labelled images a batch, and as many unlabelled",
+    "batch": "labeled images a batch, and as many unlabeled",
     "crop": "side of the crop, pixels",
     "classes": "classes",
-    "unlabeled": "unlabelled images",
+    "unlabeled": "unlabeled images",
 }
 
 

@@ -1,8 +1,8 @@
-"""What a model of css would teach of its unlabelled images, and how much of it would be right.
+"""What a model of css would teach of its unlabeled images, and how much of it would be right.
 
 Both spaces label the hidden images at stride 4, representation space once without (`uniform`) and
 once with the class frequencies that logit space has learned (`--class-prior loss`), the logits as
-they were trained, before any adjustment; then both with those of the labelled pixels, the weights
+they were trained, before any adjustment; then both with those of the labeled pixels, the weights
 of the loss taken out of the logits. The hidden masks are the truth. First, how good each space is,
 where they agree, and which is right where they do not. Then, at several thresholds of the
 confidence and where both agree, for each class: the pixels taught, as a share of those that truly
@@ -70,7 +70,7 @@ def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Te
 
 
 def main() -> None:
-    """Look at the unlabelled images whose masks are there, and print the tables."""
+    """Look at the unlabeled images whose masks are there, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     told = "of css, with --class-weights sqrt and --indicator-temperature 0.1"
     parser.add_argument("run", type=Path, help=told)
@@ -103,7 +103,7 @@ def main() -> None:
     shares, weights = torch.tensor(counts) / sum(counts), root_weights(counts)
     print("\n--class-prior loss\n")
     report(classes.names, truth, logits, scaled + class_prior(shares, weights)[:, None])
-    print("\nboth with the frequencies of the labelled pixels\n")
+    print("\nboth with the frequencies of the labeled pixels\n")
     plain = logits - torch.where(weights > 0, weights, 1.0).log()[:, None]
     report(classes.names, truth, plain, scaled + class_prior(shares, None)[:, None])
 

@@ -1,8 +1,8 @@
 """Images a second of the training data on one core, beside torchvision's plain pipeline.
 
 Both decode images (and the masks of half of them), show a random view, flip it, and change its
-colours: all four jitters and a blur where it is unlabelled, no hue and no blur where it is
-labelled. Times are those of the processor, so that a busy machine does not count. From the root of
+colors: all four jitters and a blur where it is unlabeled, no hue and no blur where it is
+labeled. Times are those of the processor, so that a busy machine does not count. From the root of
 the repository:
 
     taskset -c 0 python benchmarks/loader.py
@@ -53,7 +53,7 @@ class Plain:
         self.unlabeled = v2.Compose([v2.RandomApply([strong], 0.8), v2.RandomApply([blur], 0.5)])
 
     def __getitem__(self, index: int) -> list[torch.Tensor]:
-        """A batch of labelled images, one of masks, and two views of unlabelled images."""
+        """A batch of labeled images, one of masks, and two views of unlabeled images."""
         made = []
         for i in range(index * BATCH, (index + 1) * BATCH):
             sample = self.samples[i % len(self.samples)]

@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--classes", type=int, default=11)
     parser.add_argument("--crop", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=4, help="labelled, and as many unlabelled")
+    parser.add_argument("--batch", type=int, default=4, help="labeled, and as many unlabeled")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     keep_memory()

@@ -1,11 +1,11 @@
 """What the paper's recipes cost: operations, bytes exchanged a step, hours of a GPU.
 
 The networks' operations are counted by torch on tensors without contents, so that neither data nor
-a GPU is needed: the teacher's forward on labelled and weak images, the student's forward and
-backward on labelled and strong ones; a multiplication and an addition are two. What the losses add
+a GPU is needed: the teacher's forward on labeled and weak images, the student's forward and
+backward on labeled and strong ones; a multiplication and an addition are two. What the losses add
 is below a hundredth of that. From the root of the repository:
 
-    python benchmarks/operations.py [--tflops 312 --utilisation 0.3]
+    python benchmarks/operations.py [--tflops 312 --utilization 0.3]
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def built(name: str) -> tuple[Method, dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tflops", type=float, default=312.0, help="of the GPU, by its maker")
-    parser.add_argument("--utilisation", type=float, default=0.3, help="the share that is reached")
+    parser.add_argument("--utilization", type=float, default=0.3, help="the share that is reached")
     given = parser.parse_args()
-    print(f"| recipe | TFLOP a step | steps | PFLOP in all | hours at {given.utilisation:.0%} |")
+    print(f"| recipe | TFLOP a step | steps | PFLOP in all | hours at {given.utilization:.0%} |")
     print("|---|---:|---:|---:|---:|")
     exchanged = {}
     for name in RECIPES:
         method, s = built(name)
         step = operations(method, s["batch"], s["crop"])
-        hours = step * s["steps"] / (given.tflops * 1e12 * given.utilisation) / 3600
+        hours = step * s["steps"] / (given.tflops * 1e12 * given.utilization) / 3600
         print(
             f"| `{name}` | {step / 1e12:.1f} | {s['steps']:,} | {step * s['steps'] / 1e15:,.0f} "
             f"| {hours:.1f} |",

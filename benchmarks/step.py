@@ -1,8 +1,8 @@
 """What a training step costs, beside the network alone.
 
 The bare network is what nobody can do without: the teacher's forward on what the method shows it,
-in inference mode; one forward of the student on labelled and strong images; cross-entropy on logits
-enlarged to the crop; backward; optimiser; moving average. The step is that of a training: the same
+in inference mode; one forward of the student on labeled and strong images; cross-entropy on logits
+enlarged to the crop; backward; optimizer; moving average. The step is that of a training: the same
 `fit`, loader, method, logging. After each step of the training a bare one is taken, so that both
 see the same machine; the ratio is the median over such pairs. Times are those of the processor
 (all threads of the process), which do not count what others do; the wall's stand beside them. From
@@ -122,7 +122,7 @@ class Clock:
 
 
 class Bare:
-    """The network alone, with an optimiser and an average of its own."""
+    """The network alone, with an optimizer and an average of its own."""
 
     def __init__(self, module: TrainingModule) -> None:
         self.student = copy.deepcopy(module.method.student).train()
@@ -192,7 +192,7 @@ class Probe(Callback):
         self.clock.end()
 
     def on_before_optimizer_step(self, *args: object) -> None:
-        self.clock.begin("optimiser")  # until the step's hook ends it
+        self.clock.begin("optimizer")  # until the step's hook ends it
 
 
 def settings(**given: object) -> SimpleNamespace:
@@ -292,7 +292,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--classes", nargs="+", type=int, default=[11, 21, 150])
     parser.add_argument("--crop", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=4, help="labelled, and as many unlabelled")
+    parser.add_argument("--batch", type=int, default=4, help="labeled, and as many unlabeled")
     parser.add_argument("--encoder", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--repeats", type=int, default=12)

@@ -176,7 +176,7 @@ def drawn_tree(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def official_tree(drawn_tree: Callable[..., Path]) -> Callable[[str], Path]:
-    """Writes the official tree of a data set by its name: four labelled images or more, two val."""
+    """Writes the official tree of a data set by its name: four labeled images or more, two val."""
     return lambda name: drawn_tree(name, _TREES[name])
 
 

@@ -34,11 +34,11 @@ class Heads(nn.Module):
 
 
 def batch():
-    """Two labelled and two unlabelled images whose pixels are spread unevenly."""
+    """Two labeled and two unlabeled images whose pixels are spread unevenly."""
     generator = torch.Generator().manual_seed(5)
     image = torch.randn(4, 3, 7, 9, generator=generator).double()
     label = torch.randint(CLASSES, (4, 7, 9), generator=generator)
-    label[0, 1:] = 255  # the first process has few labelled pixels
+    label[0, 1:] = 255  # the first process has few labeled pixels
     label[1][label[1] == 0] = 1  # and the second alone none of class 0
     label[2][label[2] == 4] = 255
     label[3, 1:] = 255  # nor has it many pseudo-labels
@@ -48,7 +48,7 @@ def batch():
 
 
 def learn(heads, image, label, valid):
-    """The loss's gradient, and the prototypes after the batch; labelled images come first."""
+    """The loss's gradient, and the prototypes after the batch; labeled images come first."""
     count = len(image) // 2
     logits, representation = heads(image)
     loss = cross_entropy(logits[:count], label[:count])

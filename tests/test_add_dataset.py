@@ -39,7 +39,7 @@ def loveda(monkeypatch, drawn_tree):
     return drawn_tree("loveda", code["_loveda"])
 
 
-def test_the_data_set_of_the_walk_through_is_recognised_and_read(loveda):
+def test_the_data_set_of_the_walk_through_is_recognized_and_read(loveda):
     found = find_dataset(loveda)
     assert found is not None
     assert found.name == "loveda"
@@ -72,7 +72,7 @@ def test_the_docs_have_a_row_for_each_data_set_and_recipe():
     pages = {page: (ROOT / "docs" / f"{page}.md").read_text() for page in ("datasets", "recipes")}
     for dataset in DATASETS.values():
         row = next(x for x in pages["datasets"].splitlines() if x.startswith(f"| `{dataset.name}`"))
-        assert dataset.licence in row or "as above" in row
+        assert dataset.license in row or "as above" in row
         assert dataset.home.split()[0].rstrip("/") in row.replace("/)", ")")
     for name in names():
         assert f"\n| `{name}`" in pages["recipes"]

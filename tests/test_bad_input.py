@@ -118,7 +118,7 @@ def _zoo():
     """Files of many kinds, by their names; some are none that are read."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     rgb = Image.fromarray(np.stack([y * 14, x * 10, (x + y) * 6], -1).astype(np.uint8))
-    grey, ids = rgb.convert("L"), Image.fromarray(STRIPES)
+    gray, ids = rgb.convert("L"), Image.fromarray(STRIPES)
     palette = ids.copy()
     palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     deep = Image.fromarray(STRIPES.astype(np.uint16) * 9000)
@@ -126,7 +126,7 @@ def _zoo():
     several = {"save_all": True, "append_images": [mirrored, rgb]}
     found = {
         "rgb": (rgb, ("PNG", "JPEG", "TIFF", "WEBP", "BMP")),
-        "grey": (grey, ("PNG", "JPEG", "TIFF", "BMP")),
+        "gray": (gray, ("PNG", "JPEG", "TIFF", "BMP")),
         "ids": (ids, ("PNG", "TIFF", "BMP")),
         "palette": (palette, ("PNG", "TIFF", "BMP", "GIF")),
         "binary": (Image.fromarray(STRIPES > 0), ("PNG", "TIFF", "BMP")),
@@ -277,7 +277,7 @@ def bomb(width, height):
 
 def thin_tiff():
     """A TIFF whose header says two million rows more than its strips hold."""
-    data = bytearray(ZOO["grey.TIFF"])
+    data = bytearray(ZOO["gray.TIFF"])
     tag = data.index(struct.pack("<HHII", 257, 4, 1, HEIGHT))
     data[tag : tag + 12] = struct.pack("<HHII", 257, 4, 1, 2_000_000)
     return bytes(data)
@@ -566,7 +566,7 @@ def inside(name):
 
 
 def write_folder(root):
-    """Six labelled images, two of val, two without masks; all of three classes."""
+    """Six labeled images, two of val, two without masks; all of three classes."""
     rng = np.random.default_rng(5)
     for split, names in (("train", "abcdef"), ("val", "vw"), ("unlabeled", "xy")):
         for name in names:
@@ -599,7 +599,7 @@ def _other_mode(path, rng):
 
 
 def _mask_values(path, rng):
-    """A mask of one class, all ignored, of many values, of another size, of noise, in colours."""
+    """A mask of one class, all ignored, of many values, of another size, of noise, in colors."""
     values = {
         "one": np.zeros_like(STRIPES),
         "ignored": np.full_like(STRIPES, 255),
@@ -609,11 +609,11 @@ def _mask_values(path, rng):
         "turned": np.ascontiguousarray(STRIPES.T),
         "noise": np.random.default_rng(rng.randrange(99)).integers(0, 256, STRIPES.shape, np.uint8),
         "colors": np.stack([STRIPES * 90] * 2 + [STRIPES], axis=-1),
-        "grey": np.stack([STRIPES] * 3, axis=-1),
+        "gray": np.stack([STRIPES] * 3, axis=-1),
         "wide": STRIPES.astype(np.uint16) * 20_000,
     }[
         rng.choice(
-            ["one", "ignored", "many", "small", "thin", "turned", "noise", "colors", "grey", "wide"]
+            ["one", "ignored", "many", "small", "thin", "turned", "noise", "colors", "gray", "wide"]
         )
     ]
     path.write_bytes(encoded(Image.fromarray(values), "PNG"))

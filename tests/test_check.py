@@ -545,12 +545,12 @@ def test_ids_beside_colors_are_said_once(data: Path) -> None:
     report = check(data)
     told = only(report)
     assert (told.severity, told.kind) == ("error", "classes")
-    assert "colours" in told.text
+    assert "colors" in told.text
     assert report.classes == ()
     assert report.histogram == {}
 
 
-def test_ids_that_were_saved_as_grey_rgb_are_ids(data: Path) -> None:
+def test_ids_that_were_saved_as_gray_rgb_are_ids(data: Path) -> None:
     mask(data / "train" / "masks" / "a.png", np.dstack([STRIPES] * 3))
     report = check(data)
     assert report.findings == ()
@@ -967,12 +967,12 @@ def test_pictures_of_any_number_and_shape(tmp_path: Path, count: int, size: Size
 
 
 def test_a_black_class_leaves_the_image_as_it_is() -> None:
-    grey = Image.new("RGB", (40, 20), (100, 100, 100))
+    gray = Image.new("RGB", (40, 20), (100, 100, 100))
     values = np.zeros((20, 40), np.uint8)
     values[:, 10:20], values[:, 20:] = 1, 255
-    found = np.asarray(_overlay(grey, values, [(0, 0, 0), (200, 0, 0)]))
+    found = np.asarray(_overlay(gray, values, [(0, 0, 0), (200, 0, 0)]))
     assert (found[:, :10] == 100).all()
-    assert (found[:, 10:20] == (155, 45, 45)).all()  # 0.45 of 100 and 0.55 of the colour
+    assert (found[:, 10:20] == (155, 45, 45)).all()  # 0.45 of 100 and 0.55 of the color
     assert len(np.unique(found[:, 20:])) == 2  # stripes
 
 

@@ -90,9 +90,7 @@ def test_the_first_seed_comes_first_and_all_masks_are_for_supervised(
     out = tmp_path / "out"
     semiseg.compare(masks_only, methods="css", labels="2,all", seeds="0,1", out=out, steps=6)
     told = " ".join(capsys.readouterr().err.split())
-    assert (
-        "labels all: no image is left unlabelled, so supervised alone is trained, not css" in told
-    )
+    assert "labels all: no image is left unlabeled, so supervised alone is trained, not css" in told
     assert runs(trained, out) == ["css-2-0", "supervised-all-0", "css-2-1", "supervised-all-1"]
 
 

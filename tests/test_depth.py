@@ -1,4 +1,4 @@
-"""Black and white of grey images of more than 8 bits."""
+"""Black and white of gray images of more than 8 bits."""
 
 import struct
 import zlib
@@ -29,7 +29,7 @@ def scan(low, high, seed=0):
 
 
 def deep_png():
-    """A PNG of 2 x 2 pixels with colours of 16 bits, which Pillow cannot write."""
+    """A PNG of 2 x 2 pixels with colors of 16 bits, which Pillow cannot write."""
 
     def chunk(kind, data):
         body = kind + data
@@ -60,13 +60,13 @@ def test_pixels_from_everywhere_are_looked_at(tmp_path):
     assert infer_range(images(tmp_path, large)) == pytest.approx((600, 3500), abs=2)
 
 
-def test_beside_colours_of_16_bits_there_is_no_range(tmp_path):
-    grey = images(tmp_path, scan(200, 3000))
+def test_beside_colors_of_16_bits_there_is_no_range(tmp_path):
+    gray = images(tmp_path, scan(200, 3000))
     deep = tmp_path / "deep.png"
     deep.write_bytes(deep_png())
-    with pytest.raises(DataError, match="colours of 16 bits"):
+    with pytest.raises(DataError, match="colors of 16 bits"):
         read_image(deep, (0, 1))
-    assert infer_range([*grey, deep]) is None
+    assert infer_range([*gray, deep]) is None
 
 
 def test_images_that_span_their_type_or_have_8_bits_are_left_alone(tmp_path):
@@ -81,13 +81,13 @@ def test_images_that_span_their_type_or_have_8_bits_are_left_alone(tmp_path):
 
 @pytest.fixture
 def scanned(tmp_path):
-    """A data folder of grey images of 12 bits in 16."""
+    """A data folder of gray images of 12 bits in 16."""
     data = write_scenes(tmp_path / "data", labeled=4, unlabeled=2, val=6, size=(48, 64))
     for path in [*data.rglob("images/*"), *data.glob("unlabeled/*")]:
         with Image.open(path) as image:
-            grey = np.asarray(image.convert("L")).astype(np.uint16)
+            gray = np.asarray(image.convert("L")).astype(np.uint16)
         path.unlink()
-        Image.fromarray(grey * 12 + 100).save(path.with_suffix(".png"))
+        Image.fromarray(gray * 12 + 100).save(path.with_suffix(".png"))
     return data
 
 

@@ -161,7 +161,7 @@ def test_the_plane_counts_each_pixel_once_at_its_place():
 
 
 def warned(confidence, similarity, thresholds, taught=None):
-    """The warnings for many pixels with these indicators, all labelled 0 by both spaces."""
+    """The warnings for many pixels with these indicators, all labeled 0 by both spaces."""
     size = (1, 20, 20)
     reached = confidence >= (thresholds.taught or 0) if taught is None else taught
     opinions = Opinions(
@@ -179,7 +179,7 @@ def warned(confidence, similarity, thresholds, taught=None):
     [
         (0.5, 0.75, ["next to nothing is taught", "every pixel is a hard anchor"]),
         (0.95, 0.75, ["keeps nothing out", "every pixel is a hard anchor"]),
-        (0.95, 0.5, ["keeps nothing out", "sees no unlabelled pixel"]),
+        (0.95, 0.5, ["keeps nothing out", "sees no unlabeled pixel"]),
         (0.95, 0.9, ["keeps nothing out", "there are no hard anchors"]),
     ],
 )

@@ -46,7 +46,7 @@ def test_keys_differ_in_every_part_its_type_and_its_place() -> None:
     assert len(draws) == len(keys)
 
 
-def test_neighbouring_keys_draw_independently() -> None:
+def test_neighboring_keys_draw_independently() -> None:
     """Steps 0, 1, 2, ... must not give numbers that rise or repeat together."""
     draws = np.array([Key.of(0, step).numpy().uniform(size=2) for step in range(2000)])
     assert abs(draws.mean() - 0.5) < 0.02

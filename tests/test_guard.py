@@ -54,7 +54,7 @@ def spoil(monkeypatch):
 
 @pytest.fixture
 def states(monkeypatch):
-    """After each step: the method's tensors, the optimiser's, and the learning rate."""
+    """After each step: the method's tensors, the optimizer's, and the learning rate."""
     found = []
 
     def note(self, trainer, module, outputs, batch, batch_idx):

@@ -63,12 +63,12 @@ def cosine(a, b):
 
 def info_nce(representation, prototypes, draw, tau):
     """Eq. 9 for a given draw."""
-    pixels, centres, total = representation.tolist(), prototypes.tolist(), 0.0
+    pixels, centers, total = representation.tolist(), prototypes.tolist(), 0.0
     for i, c in enumerate(draw.classes.tolist()):
         if not draw.hard[i]:
             continue
         for a in draw.anchors[i].tolist():
-            scores = [cosine(pixels[a], centres[c]) / tau]
+            scores = [cosine(pixels[a], centers[c]) / tau]
             scores += [cosine(pixels[a], pixels[n]) / tau for n in draw.negatives[i].tolist()]
             total += nll(scores, 0) / draw.anchors.shape[1]
     return total / len(draw.classes)
@@ -140,7 +140,7 @@ def test_labels_are_counted_without_those_of_no_class():
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.5, 2.0])])
 def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
-    """Class 1 is half as frequent among the taught as among the labelled, class 0 twice."""
+    """Class 1 is half as frequent among the taught as among the labeled, class 0 twice."""
     shares, taught = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
     plain = torch.ones(3) if weights is None else weights
     found = balanced_weights(shares, taught, weights)
@@ -151,7 +151,7 @@ def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
 
 
 def test_shares_part_by_five_times_at_most():
-    """Of class 1 nothing is taught, of class 3 what was never labelled; the rest sets the scale."""
+    """Of class 1 nothing is taught, of class 3 what was never labeled; the rest sets the scale."""
     shares, taught = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
     found = balanced_weights(shares, taught, None)
     first, third = 0.5001 / (1e6 / 1.2e6 + 1e-4), 0.2501 / (1e5 / 1.2e6 + 1e-4)
@@ -423,15 +423,15 @@ def test_gradient_of_the_contrastive_loss():
 
 def test_a_gradient_flows_through_anchors_alone(scene):
     representation, labels, hard, prototypes = scene
-    pixels, centres = representation.clone().requires_grad_(), prototypes.clone().requires_grad_()
+    pixels, centers = representation.clone().requires_grad_(), prototypes.clone().requires_grad_()
     draw = drawn(labels, hard, prototypes)
-    contrastive_loss(pixels, centres, draw, TAU).backward()
+    contrastive_loss(pixels, centers, draw, TAU).backward()
     is_anchor = torch.zeros(60, dtype=torch.bool)
     is_anchor[draw.anchors[draw.hard].flatten()] = True
     is_negative = torch.zeros(60, dtype=torch.bool)
     is_negative[draw.negatives[draw.hard].flatten()] = True
     assert (is_negative & ~is_anchor).any()
-    assert centres.grad is None
+    assert centers.grad is None
     assert torch.equal(pixels.grad.abs().sum(dim=1) > 0, is_anchor)
     # Pixels that are both: as if the negatives were constants.
     assert (is_negative & is_anchor).any()

@@ -46,7 +46,7 @@ def indices(path: Path, classes: Classes) -> Pixels:
 
 
 @pytest.mark.parametrize("mode", [None, "LA", "RGB", "RGBA"])
-def test_ids_are_read_from_grey_images_of_any_kind(tmp_path: Path, mode: str | None) -> None:
+def test_ids_are_read_from_gray_images_of_any_kind(tmp_path: Path, mode: str | None) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS, mode)
     classes, said = inferred(path)
     assert (classes.names, classes.codes, classes.encoding) == (("0", "1", "2"), (0, 1, 2), "ids")
@@ -97,7 +97,7 @@ def test_colors_are_classes_in_sorted_order_black_first(tmp_path: Path, alpha: i
 
 
 def test_classes_are_those_of_all_masks_together(tmp_path: Path) -> None:
-    """An all-black mask among coloured ones is no mask of ids."""
+    """An all-black mask among colored ones is no mask of ids."""
     empty = saved(tmp_path / "empty.png", COLORS[np.zeros_like(BLOCKS)])
     green = saved(tmp_path / "green.png", COLORS[np.minimum(BLOCKS, 1)])
     red = saved(tmp_path / "red.png", COLORS[BLOCKS // 2 * 2])
@@ -126,11 +126,11 @@ def test_nothing_but_0_and_255_is_binary(tmp_path: Path) -> None:
     assert np.array_equal(indices(path, classes), BLOCKS == 1)
 
 
-def test_widely_spaced_grey_levels_are_one_class_each(tmp_path: Path) -> None:
+def test_widely_spaced_gray_levels_are_one_class_each(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS * np.uint8(85))
     classes, said = inferred(path)
     assert classes.names == ("0", "85", "170")
-    assert "grey levels" in said
+    assert "gray levels" in said
     assert np.array_equal(indices(path, classes), BLOCKS)
 
 
@@ -154,13 +154,13 @@ def test_ids_beside_colors_are_refused_with_both_files(tmp_path: Path) -> None:
         inferred(tmp_path / "ids.png", tmp_path / "colors.png")
 
 
-@pytest.mark.parametrize("kind", ["colors", "grey levels", "binary"])
+@pytest.mark.parametrize("kind", ["colors", "gray levels", "binary"])
 def test_masks_saved_as_jpeg_are_refused(tmp_path: Path, kind: str) -> None:
     """Their edges hold values that no class has."""
     large = np.kron(BLOCKS, np.ones((8, 8), np.uint8))
     values = {
         "colors": COLORS[large],
-        "grey levels": large * np.uint8(85),
+        "gray levels": large * np.uint8(85),
         "binary": np.where(large == 1, 255, 0).astype(np.uint8),
     }[kind]
     path = saved(tmp_path / "smeared.jpg", values)
@@ -208,7 +208,7 @@ def test_an_unknown_id_names_the_mask_and_the_way_out(tmp_path: Path) -> None:
 def test_an_unknown_color_is_spelled_as_people_write_it(tmp_path: Path) -> None:
     classes, _ = inferred(saved(tmp_path / "known.png", COLORS[BLOCKS]))
     path = saved(tmp_path / "strange.png", (COLORS + np.uint8(16))[BLOCKS])
-    with pytest.raises(DataError, match=r"strange\.png holds colours.*#101010.*Known: #000000"):
+    with pytest.raises(DataError, match=r"strange\.png holds colors.*#101010.*Known: #000000"):
         read_mask(path, classes)
 
 
@@ -299,8 +299,8 @@ def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
     ("text", "said"),
     [
         ("classes: [a, b", "cannot be read as YAML"),
-        ("classes:\n- {name: a, color: #000000}\n", "A colour is in quotes"),
-        ("classes:\n- name: a\n  color: #000000\n", "A colour is in quotes"),
+        ("classes:\n- {name: a, color: #000000}\n", "A color is in quotes"),
+        ("classes:\n- name: a\n  color: #000000\n", "A color is in quotes"),
         ("- a\n- b", "no list `classes:`"),
         ("classes: 3", "no list `classes:`"),
         ("classes: [a]", "names 1 classes"),

@@ -104,7 +104,7 @@ def run(method, labeled, unlabeled, step):
 
 
 def learn(method, labeled, unlabeled, step):
-    """A whole step but for the optimiser's: a backward pass, the state, the teacher."""
+    """A whole step but for the optimizer's: a backward pass, the state, the teacher."""
     losses = run(method, labeled, unlabeled, step)
     torch.stack(list(losses.terms.values())).sum().backward()
     method.commit(losses)
@@ -260,7 +260,7 @@ def test_the_same_key_gives_the_same_bits(name, unlabeled):
 
 
 def test_nothing_to_learn_is_no_accident(method):
-    """Every label ignored, every unlabelled pixel padding: zeros, and gradients of zero."""
+    """Every label ignored, every unlabeled pixel padding: zeros, and gradients of zero."""
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
     labeled.mask.fill_(255)
     unlabeled.valid.fill_(False)
@@ -331,7 +331,7 @@ def test_mixed_precision_changes_the_losses_little(name, dtype, number):
     """Also on the first step, when no class has a prototype.
 
     Four images each, since batch norm over fewer magnifies roundings. What a teacher says of
-    unlabelled images is left out: in this untrained network many pseudo-labels lie near a
+    unlabeled images is left out: in this untrained network many pseudo-labels lie near a
     threshold, and the consistency is the difference of two predictions nearly alike.
     """
     labeled, unlabeled = labeled_batch(batch=4), unlabeled_batch(batch=4)
@@ -390,7 +390,7 @@ def test_css_cross_is_logit_until_the_prototypes_are_good():
 
 
 def test_css_learns_from_labels_alone_in_the_warm_up():
-    """Unlabelled images are not looked at: here they would spoil every number."""
+    """Unlabeled images are not looked at: here they would spoil every number."""
     spoiled = unlabeled_batch()
     spoiled.weak.fill_(torch.nan)
     spoiled.strong.fill_(torch.nan)
@@ -418,7 +418,7 @@ class Spy:
 
 
 def test_css_terms_are_those_of_the_student_s_one_forward():
-    """Labelled and mixed strong images together; `L_s` and `L_c` recomputed from what it said."""
+    """Labeled and mixed strong images together; `L_s` and `L_c` recomputed from what it said."""
     method = css(contrast_weight=0.5, hard_threshold=0.36, valid_threshold=0.3)
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
     learn(method, labeled, unlabeled, at(50))
@@ -488,7 +488,7 @@ def test_css_prototypes_are_the_teacher_s_of_the_weak_view():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_css_padding_is_never_taught_and_enters_no_prototype(mode):
-    """With padding alone only the labelled pixels are left."""
+    """With padding alone only the labeled pixels are left."""
     method = css(collaboration=mode, confidence_threshold=0.0, valid_threshold=0.0)
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
     learn(method, labeled, unlabeled, at(50))
@@ -673,7 +673,7 @@ def test_css_a_class_that_is_seldom_taught_counts_the_more():
 
 
 def test_css_prototypes_from_the_student_are_of_what_it_saw():
-    """Its representations of labelled and mixed images, by their labels after the mixing."""
+    """Its representations of labeled and mixed images, by their labels after the mixing."""
     method = css(prototypes_from="student")
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
     learn(method, labeled, unlabeled, at(50))
@@ -704,7 +704,7 @@ def test_css_the_contrast_s_weight_follows_its_schedule(schedule, number, factor
     assert torch.equal(other["unsupervised"], constant["unsupervised"])
 
 
-# CSS by hand: four images, each of one colour in every map, so that sizes play no part
+# CSS by hand: four images, each of one color in every map, so that sizes play no part
 
 # Prototypes along the axes; representations that lean towards one of them.
 AXES = 2.0 * torch.eye(3)
@@ -859,7 +859,7 @@ def test_no_prior_forbids_a_class():
     found = class_prior(shares, weights)
     torch.testing.assert_close(found, torch.tensor([1e-4, 0.5, 0.5]).log())
     nothing = class_prior(torch.zeros(3), weights)
-    assert torch.equal(nothing, nothing[:1].expand(3))  # masks without a pixel favour no class
+    assert torch.equal(nothing, nothing[:1].expand(3))  # masks without a pixel favor no class
     assert nothing.isfinite().all()
 
 
@@ -978,7 +978,7 @@ def test_css_mixing_moves_everything_together():
     assert not torch.equal(image, other)
 
 
-def test_css_a_single_unlabelled_image_is_mixed_with_itself():
+def test_css_a_single_unlabeled_image_is_mixed_with_itself():
     unlabeled = unlabeled_batch(batch=1)
     method = css(confidence_threshold=0.0)
     student = Spy(method.student)

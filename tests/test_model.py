@@ -68,7 +68,7 @@ def test_every_decoder_gives_maps_of_stride_4(decoder):
     assert output.representation is None
 
 
-def test_an_image_of_odd_size_is_padded_with_the_mean_colour(network):
+def test_an_image_of_odd_size_is_padded_with_the_mean_color(network):
     image = pictures(1, 3, 50, 70)
     padded = network.mean.expand(1, 3, 64, 80).clone()
     padded[..., :50, :70] = image
@@ -334,7 +334,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line_with_the_remedies(failure, rea
 
 
 def test_auto_asks_the_hub_for_what_the_package_lacks(monkeypatch):
-    """Another encoder, or no package installed; the weights and normalisation are the hub's."""
+    """Another encoder, or no package installed; the weights and normalization are the hub's."""
     hub = lite0_encoder()
     hub.load_state_dict(filled(hub))
     asked = []

@@ -254,18 +254,18 @@ def test_a_line_through_noise_has_no_negative_part():
     assert Line.through((20, 5.0)) == Line(0.0, 0.25)
 
 
-# --- unlabelled images that cannot help
+# --- unlabeled images that cannot help
 
 
-def test_few_and_strange_unlabelled_images_are_told():
+def test_few_and_strange_unlabeled_images_are_told():
     assert planned().warnings == ()
     assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
     (told,) = planned(facts=FACTS._replace(val=2)).warnings
     assert told.startswith("warning: val has 2 images: a score on so few is chance")
     (told,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
-    assert "fewer unlabelled images (7) than labelled ones (23)" in told
+    assert "fewer unlabeled images (7) than labeled ones (23)" in told
     (told,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings
-    assert "unlike the labelled ones" in told
+    assert "unlike the labeled ones" in told
     for near in (Likeness(0.8, 0.1), Likeness(1.5, 1.0)):
         assert planned(facts=FACTS._replace(likeness=near)).warnings == ()
 

@@ -126,8 +126,8 @@ def test_similarity_of_a_zero_pixel_is_zero():
 
 
 @pytest.mark.parametrize("side", [32, 64, 240])
-def test_shrunk_labels_are_those_at_the_centres_of_the_cells(side):
-    """Cell `i` covers the pixels `4i` to `4i + 3`; its centre lies between the middle two."""
+def test_shrunk_labels_are_those_at_the_centers_of_the_cells(side):
+    """Cell `i` covers the pixels `4i` to `4i + 3`; its center lies between the middle two."""
     place = torch.arange(side * side).view(1, side, side)
     small = shrink_labels(place, side // STRIDE, side // STRIDE)
     cells = torch.arange(side // STRIDE)

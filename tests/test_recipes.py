@@ -100,7 +100,7 @@ def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder
     assert fixed == pytest.approx(3 * weights, rel=0.02)
 
 
-def test_a_dry_run_measures_a_step_with_unlabelled_images(tiny_folder, capsys):
+def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, capsys):
     settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
     alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
     both = semiseg.dry_run(tiny_folder, method="css", supervised_warmup=0.5, **settings)

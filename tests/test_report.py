@@ -98,7 +98,7 @@ def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
 @pytest.mark.parametrize(
     ("method", "miou", "told"),
     [
-        ("css", 58.12, "With 1 mask and 1,344 unlabelled images css reaches 58.1 % mIoU on val."),
+        ("css", 58.12, "With 1 mask and 1,344 unlabeled images css reaches 58.1 % mIoU on val."),
         ("supervised", 58.12, "With 1 mask supervised reaches 58.1 % mIoU on val."),
         ("supervised", None, "so nothing is known"),
     ],
@@ -185,7 +185,7 @@ def test_the_worst_and_the_best_images(reported):
             assert {(p.width, p.height) for p in scene.layers.values()} == {(64, 48)}
 
 
-def test_the_colours_of_few_classes_are_told_apart_by_everyone():
+def test_the_colors_of_few_classes_are_told_apart_by_everyone():
     def classes(*colors):
         names = tuple(map(str, range(len(colors))))
         return Classes(names, colors, "ids", tuple(range(len(colors))))

@@ -43,7 +43,7 @@ def indices(sample, classes):
 # --- what holds for every data set
 
 
-def test_its_tree_is_recognised_and_opened(known):
+def test_its_tree_is_recognized_and_opened(known):
     dataset, root = known
     found = find_dataset(root)
     assert found is not None
@@ -59,7 +59,7 @@ def test_its_tree_is_recognised_and_opened(known):
 def test_it_says_where_it_comes_from_and_draws_its_tree(known):
     dataset, _ = known
     assert dataset.home.startswith("http")
-    assert dataset.licence
+    assert dataset.license
     assert "```" in (type(dataset).__doc__ or "")
     assert len(dataset.names) == len(dataset.colors) == len(set(dataset.names))
 
@@ -90,7 +90,7 @@ def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
 # --- what is particular to one
 
 
-def test_voc_classic_teaches_its_own_list_and_knows_the_rest_as_unlabelled(official_tree):
+def test_voc_classic_teaches_its_own_list_and_knows_the_rest_as_unlabeled(official_tree):
     root = official_tree("voc")
     folder = open_folder(root)
     assert [s.name for s in folder.train if s.mask] == [f"2007_{i:06d}" for i in range(4)]

@@ -42,7 +42,7 @@ def mask(path: Path, foreground: int = 1) -> Path:
 
 
 def colored(path: Path, *colors: tuple[int, int, int]) -> Path:
-    """Upright stripes of these colours."""
+    """Upright stripes of these colors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stripes = np.repeat(np.array(colors, np.uint8), WIDTH // len(colors), axis=0)
     Image.fromarray(np.tile(stripes, (HEIGHT, 1, 1))).save(path)
@@ -877,7 +877,7 @@ def test_an_export_without_images_is_refused_with_the_way_to_get_them(tmp_path: 
 
 
 def test_masks_of_ids_count_the_lines_of_a_labelmap(tmp_path: Path) -> None:
-    """As Datumaro exports them without colours; VOC's own are palette images of the same ids."""
+    """As Datumaro exports them without colors; VOC's own are palette images of the same ids."""
     voc(tmp_path, "a")
     path = mask(tmp_path / "SegmentationClass" / "a.png", foreground=2)
     assert open_folder(tmp_path).pixels[path] == {0: 48, 2: 48}
@@ -893,7 +893,7 @@ def test_a_palette_that_contradicts_a_labelmap_is_refused(tmp_path: Path) -> Non
     with Image.open(path) as image:
         image.putpalette([*BLACK, *GREEN, *RED])
         image.save(path)
-    with pytest.raises(DataError, match=r"a\.png shows id 1 in the colour of crop.*number 2"):
+    with pytest.raises(DataError, match=r"a\.png shows id 1 in the color of crop.*number 2"):
         open_folder(tmp_path)
 
 
@@ -927,8 +927,8 @@ def test_black_and_white_are_colors_where_a_file_says_so(tmp_path: Path, name: s
     assert np.asarray(read_mask(path, data.classes))[0, ::4].tolist() == [0, 1, 255]
 
 
-def test_grey_ids_saved_as_rgb_stay_ids(tmp_path: Path) -> None:
-    """The colours that a file gives are then for display."""
+def test_gray_ids_saved_as_rgb_stay_ids(tmp_path: Path) -> None:
+    """The colors that a file gives are then for display."""
     photograph(tmp_path / "images" / "a.jpg")
     path = colored(tmp_path / "masks" / "a.png", BLACK, (1, 1, 1))
     text(tmp_path / "labelmap.txt", LABELMAP)
@@ -1130,13 +1130,13 @@ def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> N
     values = np.full((HEIGHT, WIDTH, 3), 5000, np.uint16)
     path = tiff(tmp_path / "a.tif", values, photometric=2)
     assert set(pixels(path).flat) == {19}
-    with pytest.raises(DataError, match=r"a\.tif holds colours of 16 bits.*range cannot"):
+    with pytest.raises(DataError, match=r"a\.tif holds colors of 16 bits.*range cannot"):
         read_image(path, value_range=(0, 5000))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_grey_images_are_turned_upright(tmp_path: Path, suffix: str, dtype: type) -> None:
+def test_gray_images_are_turned_upright(tmp_path: Path, suffix: str, dtype: type) -> None:
     """Pillow 13.0 scrambles such a TIFF when it opens it by its name."""
     exif = Image.Exif()
     exif[0x0112] = 6

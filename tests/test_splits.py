@@ -176,7 +176,7 @@ def test_a_rare_class_is_found_among_many_images() -> None:
     for seed in range(10):
         split = make_split(data, "4", seed)
         assert "0150" in names(split.labeled)
-        assert split.notes == ("297 masks are hidden, their images unlabelled",)
+        assert split.notes == ("297 masks are hidden, their images unlabeled",)
 
 
 def test_images_of_many_classes_are_not_preferred() -> None:
@@ -191,7 +191,7 @@ def test_images_of_many_classes_are_not_preferred() -> None:
 def test_a_class_that_is_left_out_is_named() -> None:
     split = make_split(folder([{0}, {1}, {2}]), "2", 0)
     (missing,) = {0, 1, 2} - {int(s.name) for s in split.labeled}
-    assert f"the labelled choice holds no pixel of: class{missing}" in split.notes
+    assert f"the labeled choice holds no pixel of: class{missing}" in split.notes
 
 
 # --- the rest
@@ -214,7 +214,7 @@ def test_without_val_a_fifth_of_the_labels_is_held_out() -> None:
     assert all(s.mask is not None for s in split.val)
     images = {s.image for part in split.lists().values() for s in part}
     assert len(images) == 25
-    assert "4 of 20 labelled images are held out" in split.notes[0]
+    assert "4 of 20 labeled images are held out" in split.notes[0]
 
 
 def test_what_is_held_out_does_not_depend_on_the_labels() -> None:
@@ -280,7 +280,7 @@ def test_a_list_names_images_in_many_ways(tmp_path: Path, text: str, expected: l
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a\nnobody.jpg", r"list\.txt, line 2: there is no labelled image nobody\.jpg"),
+        ("a\nnobody.jpg", r"list\.txt, line 2: there is no labeled image nobody\.jpg"),
         ("0001.jpg", r"line 1: 0001\.jpg may be seq1/0001 or seq2/0001"),
         ("# nothing\n\n", r"list\.txt names no image"),
     ],

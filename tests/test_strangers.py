@@ -92,18 +92,18 @@ def cvat(root):
 
 def sixteen_bits(root):
     for i, (image, mask) in enumerate(SCENES):
-        grey = image.mean(axis=2).astype(np.uint16) * 257
-        save(grey, root / "images" / f"{i}.tif")
+        gray = image.mean(axis=2).astype(np.uint16) * 257
+        save(gray, root / "images" / f"{i}.tif")
         save(mask, root / "masks" / f"{i}.png")
 
 
 def mixed_kinds(root):
-    """RGBA, grey, RGB and a photograph lying on its side, of three sizes."""
-    (image, mask), (grey, second), (plain, third), (turned, fourth) = SCENES
+    """RGBA, gray, RGB and a photograph lying on its side, of three sizes."""
+    (image, mask), (gray, second), (plain, third), (turned, fourth) = SCENES
     opaque = np.full((*mask.shape, 1), 255, dtype=np.uint8)
     save(np.concatenate([image, opaque], axis=2), root / "images" / "a.png")
     save(mask, root / "masks" / "a.png")
-    save(grey.mean(axis=2).astype(np.uint8)[:40], root / "images" / "b.jpg")
+    save(gray.mean(axis=2).astype(np.uint8)[:40], root / "images" / "b.jpg")
     save(second[:40], root / "masks" / "b_gt.png")
     save(plain[:, :50], root / "images" / "c.jpg")
     save(third[:, :50], root / "masks" / "c_label.png")
@@ -143,7 +143,7 @@ def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_pa
 def test_without_val_what_is_held_out_is_said(capsys, root, tmp_path):
     flat(root)
     run("train", root, "--out", tmp_path / "run", *TINY)
-    assert "1 of 4 labelled images are held out" in capsys.readouterr().err
+    assert "1 of 4 labeled images are held out" in capsys.readouterr().err
 
 
 def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):

@@ -23,7 +23,7 @@ PHOTOMETRIES = pytest.mark.parametrize(
 
 
 def picture(height=40, width=56, low=60, high=200, seed=0):
-    """Smooth colours, far enough from black and white that no change clips them."""
+    """Smooth colors, far enough from black and white that no change clips them."""
     generator = torch.Generator().manual_seed(seed)
     small = torch.rand(1, 3, 4, 5, generator=generator)
     large = torch.nn.functional.interpolate(small, (height, width), mode="bilinear")[0]
@@ -55,14 +55,14 @@ def test_the_key_decides_everything(photometry):
 
 
 def patches():
-    """Colours from all around the circle, far enough from its centre and from clipping."""
+    """Colors from all around the circle, far enough from its center and from clipping."""
     levels = torch.tensor([70, 115, 160], dtype=torch.uint8)
     orders = torch.tensor([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
     return levels[orders].t().reshape(3, 1, 6).repeat(1, 8, 1).repeat_interleave(8, dim=2)
 
 
 def hue(image):
-    """The angle on the colour circle, in radians."""
+    """The angle on the color circle, in radians."""
     r, g, b = image.double()
     return torch.atan2(3**0.5 * (g - b), 2 * r - g - b)
 
@@ -73,7 +73,7 @@ def turned(image, photometry, key):
     return torch.atan2(angle.sin(), angle.cos())
 
 
-def test_labelled_images_keep_their_hues():
+def test_labeled_images_keep_their_hues():
     """Brightness, contrast and saturation change; bytes are rounded, hence a few degrees."""
     image = patches()
     keys = [Key.of(i) for i in range(40)]
@@ -95,10 +95,10 @@ def test_strong_views_turn_all_hues_alike_and_by_a_quarter_circle_at_most():
 
 @pytest.mark.parametrize("factor", [0.25, 0.1])
 def test_factors_lie_within_the_jitter(factor):
-    """On a flat grey image brightness alone shows, and contrast about the same mean does not."""
+    """On a flat gray image brightness alone shows, and contrast about the same mean does not."""
     only = Photometry(jitter=factor, hue=0.0, p_jitter=1.0, blur=(1.0, 1.0), p_blur=0.0)
-    grey = torch.full((3, 8, 8), 120, dtype=torch.uint8)
-    means = torch.tensor([change(grey, only, Key.of(i)).double().mean() for i in range(60)])
+    gray = torch.full((3, 8, 8), 120, dtype=torch.uint8)
+    means = torch.tensor([change(gray, only, Key.of(i)).double().mean() for i in range(60)])
     assert means.min() >= 120 * (1 - factor) - 1
     assert means.max() <= 120 * (1 + factor) + 1
     assert means.std() > 120 * factor * 0.4
@@ -131,7 +131,7 @@ def test_a_constant_image_stays_constant(photometry):
 
 @PHOTOMETRIES
 def test_pixels_stay_where_they_are(photometry):
-    """A bright square on a dark ground is found where it was, whatever became of its colour."""
+    """A bright square on a dark ground is found where it was, whatever became of its color."""
     image = torch.full((3, 48, 48), 60, dtype=torch.uint8)
     image[:, 8:24, 20:36] = 190
     square = image[0] > 100
@@ -160,7 +160,7 @@ def test_the_least_crop_can_be_blurred():
 # --- the formulas
 
 
-def grey(image):
+def gray(image):
     return (torch.tensor([0.299, 0.587, 0.114]).double()[:, None, None] * image).sum(0)
 
 
@@ -172,10 +172,10 @@ def one_by_one(image, order, amounts):
         if change_ == 0:
             x = x * amount
         elif change_ == 1:
-            x = amount * x + (1 - amount) * grey(x).mean()
+            x = amount * x + (1 - amount) * gray(x).mean()
         elif change_ == 2:
-            x = amount * x + (1 - amount) * grey(x)
-        else:  # Rodrigues' formula about the axis of greys
+            x = amount * x + (1 - amount) * gray(x)
+        else:  # Rodrigues' formula about the axis of grays
             angle = torch.tensor(2 * np.pi * amount).double()
             axis = torch.full((3, 1, 1), 3**-0.5).double().expand_as(x)
             across = torch.linalg.cross(axis, x, dim=0)

@@ -52,7 +52,7 @@ def test_no_two_of_a_kind_are_chosen():
     assert [s.name for s in chosen] == ["a", "other"]
 
 
-def test_what_is_like_a_labelled_image_comes_last():
+def test_what_is_like_a_labeled_image_comes_last():
     given = [candidate("near", 0.5), candidate("far", 0.3)]
     chosen = choose(given, vectors(0.3, 3), vectors(0), 2)
     assert [s.name for s in chosen] == ["far", "near"]

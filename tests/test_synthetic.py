@@ -38,7 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_names_and_colors_belong_together() -> None:
-    """One distinct colour a class, the background near black."""
+    """One distinct color a class, the background near black."""
     assert len(NAMES) == len(COLORS) == len(set(NAMES)) == len(set(COLORS)) == 6
     assert NAMES[0] == "soil"
     assert max(COLORS[0]) < 32
@@ -118,8 +118,8 @@ def test_mask_lies_on_the_things(scenes: list[Scene]) -> None:
     assert np.mean(ranks[5]) > 0.6
 
 
-def test_colour_does_not_tell_crop_from_weed(scenes: list[Scene]) -> None:
-    """Their colours differ far less within a scene than they do between scenes."""
+def test_color_does_not_tell_crop_from_weed(scenes: list[Scene]) -> None:
+    """Their colors differ far less within a scene than they do between scenes."""
     means = np.array(
         [
             [image[mask == kind].mean(0) for kind in (1, 2)]
@@ -150,7 +150,7 @@ def test_layout(root: Path) -> None:
 
 
 def test_written_images_and_masks_can_be_read(root: Path) -> None:
-    """RGB photographs; palette masks whose indices are class ids and whose colours are ours."""
+    """RGB photographs; palette masks whose indices are class ids and whose colors are ours."""
     height, width = SMALL
     for path in root.rglob("*.jpg"):
         with Image.open(path) as image:

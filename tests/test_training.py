@@ -86,7 +86,7 @@ def test_other_decoders_train(decoder, tiny_folder, tmp_path):
     assert semiseg.load(run.folder, "cpu").predict(path).mask.shape == (48, 64)
 
 
-def test_steps_are_optimiser_steps_whatever_is_accumulated(tiny_folder, tmp_path):
+def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path):
     run = semiseg.train(
         tiny_folder, method="css", out=tmp_path / "run", accumulate=2, **{**TINY, "looks": 2}
     )
@@ -106,7 +106,7 @@ def test_a_log_tells_the_time_left(tiny_folder, tmp_path, capsys):
     assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
 
 
-def test_css_learns_from_labelled_images_where_there_are_no_others(tmp_path, tiny_folder):
+def test_css_learns_from_labeled_images_where_there_are_no_others(tmp_path, tiny_folder):
     for part in ("train", "val"):
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / "data" / part).symlink_to(tiny_folder / part)

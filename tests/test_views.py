@@ -105,7 +105,7 @@ def test_image_mask_and_valid_are_flipped_together() -> None:
 def test_an_image_that_spells_the_mask_still_does_so_in_its_view(
     source: tuple[int, int], size: int, crop: int
 ) -> None:
-    """Away from edges, where resampling mixes colours."""
+    """Away from edges, where resampling mixes colors."""
     blocks = np.random.default_rng(0).integers(len(COLORS), size=(20, 20))
     ids = np.kron(blocks, np.ones((16, 16), int))[: source[1], : source[0]].astype(np.uint8)
     image, mask = COLORS[ids], ids

@@ -1,4 +1,4 @@
-"""semiseg: a segmentation model from a few labelled and many unlabelled images.
+"""semiseg: a segmentation model from a few labeled and many unlabeled images.
 
 The same functions stand on the command line; torch is imported when one of them runs.
 """

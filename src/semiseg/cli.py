@@ -66,7 +66,7 @@ _SECTIONS = {
     "network": (
         *("encoder", "decoder", "heads", "output_stride", "atrous_rates", "weights", "init"),
     ),
-    "optimiser": ("optimizer", "lr", "encoder_lr", "weight_decay", "lr_warmup"),
+    "optimizer": ("optimizer", "lr", "encoder_lr", "weight_decay", "lr_warmup"),
     "classes of unequal size": ("class_weights", "ohem", "dice", "rare_crops"),
     "validation": ("looks", "diagnostics"),
     "machine": (*("workers", "threads", "accelerator", "devices", "num_nodes", "precision"),),
@@ -290,7 +290,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     """The parser; the method's own settings are added once its name is known."""
     parser = _Parser(
         prog="semiseg",
-        description="A segmentation model from a few labelled and many unlabelled images.",
+        description="A segmentation model from a few labeled and many unlabeled images.",
         version=__version__,
         formatter_class=_Help,
         allow_abbrev=False,

@@ -3,7 +3,7 @@
     python tests/faults/run.py --kills 500
 
 A training's end must be that of the training that was left alone: the released weights, the whole
-state (student, teacher, optimiser), the metrics, the scores, and no file more. Kills are drawn from
+state (student, teacher, optimizer), the metrics, the scores, and no file more. Kills are drawn from
 `--seed`, see `kills`; the other faults are listed in `others`. Prints a summary as JSON; what went
 wrong is kept, with all that was said.
 """

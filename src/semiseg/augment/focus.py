@@ -1,4 +1,4 @@
-"""Where to look in a labelled image, so that rare classes are seen often enough."""
+"""Where to look in a labeled image, so that rare classes are seen often enough."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from semiseg.core.rng import Key
 
 
 class Focus(NamedTuple):
-    """Centres some of the crops on pixels of drawn classes.
+    """Centers some of the crops on pixels of drawn classes.
 
     Attributes:
-        probability: the share of the crops that are centred so.
+        probability: the share of the crops that are centered so.
         weights: how likely each class is drawn, of those that the mask shows; 0 for never.
     """
 

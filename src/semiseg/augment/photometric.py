@@ -1,10 +1,10 @@
 """Strong views: photometric changes that leave every pixel where it is.
 
-Brightness, contrast, saturation and hue are each an affine map of the colour, so any number of
+Brightness, contrast, saturation and hue are each an affine map of the color, so any number of
 them, in any order, is one: a matrix and an offset that every pixel is multiplied by once. Two
 things differ from changing the image four times. What leaves the range of a byte on the way and
 comes back is kept, since only the result is rounded and clipped. And the hue turns about the axis
-of greys in RGB, which moves all colours by the same angle and keeps their mean; the hexagon of HSV
+of grays in RGB, which moves all colors by the same angle and keeps their mean; the hexagon of HSV
 keeps their maximum, and takes ten times as long.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from semiseg.core.rng import Key
 
-_GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601)
+_GRAY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601)
 _FRACTION = 4096
 """Matrices are rounded to this fraction: a product with bytes is then exact in 32-bit floats, so
 that neither the number of threads nor the order of the sum can change a bit."""
@@ -32,7 +32,7 @@ class Photometry(NamedTuple):
 
     Attributes:
         jitter: brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter.
-        hue: the hue is turned by up to this share of the colour circle either way.
+        hue: the hue is turned by up to this share of the color circle either way.
         p_jitter: the probability of the four changes above.
         blur: range of the Gaussian blur's standard deviation in pixels.
         p_blur: the probability of a blur.
@@ -46,15 +46,15 @@ class Photometry(NamedTuple):
 
 
 LABELED = Photometry(jitter=0.25, hue=0.0, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.0)
-"""For labelled images: no change of hue, which is what many classes are told by."""
+"""For labeled images: no change of hue, which is what many classes are told by."""
 
 STRONG: dict[str, Photometry] = {
-    # A quarter of the colour circle either way turns grass blue, and a few hundred steps do not
+    # A quarter of the color circle either way turns grass blue, and a few hundred steps do not
     # suffice to learn to look past that: a twentieth with more light and contrast gained more.
     "mild": Photometry(jitter=0.4, hue=0.05, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
     "paper": Photometry(jitter=0.25, hue=0.25, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
 }
-"""For the student's view of unlabelled images; `paper` is as in the authors' program."""
+"""For the student's view of unlabeled images; `paper` is as in the authors' program."""
 
 
 def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
@@ -82,7 +82,7 @@ def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
 
 
 def _recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
-    """Apply the colour changes in their order: one matrix product."""
+    """Apply the color changes in their order: one matrix product."""
     values = image.float()
     rows = values.sum(dim=2).double()  # row by row such sums are exact, whatever their order
     mean = rows.sum(dim=1).numpy() / image[0].numel()
@@ -97,24 +97,24 @@ def _recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> T
 def color_map(
     order: Sequence[int], amounts: Sequence[float], mean: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The affine map of colours that changes amount to, one after another.
+    """The affine map of colors that changes amount to, one after another.
 
     Args:
         order: the changes: 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        amounts: of each of the four: three factors and a share of the colour circle.
-        mean: `(3,)` the image's mean colour, about which the contrast changes.
+        amounts: of each of the four: three factors and a share of the color circle.
+        mean: `(3,)` the image's mean color, about which the contrast changes.
 
     Returns:
-        `(3, 3)` and `(3,)`: a colour `c` becomes `matrix @ c + offset`.
+        `(3, 3)` and `(3,)`: a color `c` becomes `matrix @ c + offset`.
     """
     matrix, offset = np.eye(3), np.zeros(3)
     for change in order:
         amount = amounts[change]
         step, shift = np.eye(3) * amount, 0.0
         if change == 1:
-            shift = (1 - amount) * float(_GREY @ (matrix @ mean + offset))
+            shift = (1 - amount) * float(_GRAY @ (matrix @ mean + offset))
         elif change == 2:
-            step = step + (1 - amount) * _GREY  # each row: to the grey that looks as bright
+            step = step + (1 - amount) * _GRAY  # each row: to the gray that looks as bright
         elif change == 3:
             step = _turn(2 * math.pi * amount)
         matrix, offset = step @ matrix, step @ offset + shift
@@ -122,7 +122,7 @@ def color_map(
 
 
 def _turn(angle: float) -> NDArray[np.float64]:
-    """The rotation of RGB about the axis of greys, red towards green."""
+    """The rotation of RGB about the axis of grays, red towards green."""
     along = (1 - math.cos(angle)) / 3
     across = math.sin(angle) / math.sqrt(3)
     same, after, before = along + math.cos(angle), along - across, along + across
@@ -144,7 +144,7 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
 
 
 def _smooth(values: NDArray[np.uint16], sides: Sequence[int]) -> NDArray[np.uint16]:
-    """Weigh each row of `(3, H, W)` with its neighbours, mirrored at the border."""
+    """Weigh each row of `(3, H, W)` with its neighbors, mirrored at the border."""
     rows, pad = values.shape[1], len(sides)
     above, below = values[:, pad:0:-1], values[:, -2 : -pad - 2 : -1]
     values = np.concatenate([above, values, below], axis=1)

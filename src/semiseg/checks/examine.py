@@ -37,7 +37,7 @@ def examine(
         classes_file: instead of `root/classes.yaml`.
         value_range: the values that are black and white in images, see `read_image`.
         progress: told after each file how many are done, and of how many.
-        dataset: the name of the data set that it is, `folder` for none, or None to recognise it.
+        dataset: the name of the data set that it is, `folder` for none, or None to recognize it.
 
     Returns:
         The report, and what it was made from.
@@ -70,7 +70,7 @@ def extent_of(s: Survey) -> tuple[float, float] | None:
 
 
 def _told(low: float, high: float) -> Finding:
-    what = f"The grey images of more than 8 bits hold values of {low:g} to {high:g}"
+    what = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
     remedy = f"Training takes these for black and white; --range {low:g},{high:g} says otherwise."
     return Finding("note", "value-range", what, remedy=remedy)
 

@@ -110,7 +110,7 @@ def _too_few(s: Survey) -> Iterator[Finding]:
         yield Finding(
             "error" if labeled == 1 else "note",
             "no-val",
-            "There is no val with masks, so that a part of the labelled images is held out"
+            "There is no val with masks, so that a part of the labeled images is held out"
             + (", but there is only one" if labeled == 1 else ""),
             remedy="Label one more image." if labeled == 1 else "",
         )
@@ -167,7 +167,7 @@ def _unnamed(s: Survey) -> Iterator[Finding]:
     yield Finding(
         "note",
         "unnamed-classes",
-        "Tables and legends will call the classes by their colours",
+        "Tables and legends will call the classes by their colors",
         remedy="Name all of them in classes.yaml before training: below the line `classes:`, each "
         f'as a line such as `- {{name: NAME, color: "{s.classes.names[0]}"}}`.',
     )
@@ -209,7 +209,7 @@ def _uniform(s: Survey) -> Iterator[Finding]:
     single = {mask: set(s.pixels.get(mask, ())) for _, mask in s.labeled(*SPLITS)}
     ignored = [mask for mask, found in single.items() if found == {IGNORE_INDEX}]
     what = "Masks in which every pixel is ignored"
-    remedy = "Nothing is learned from them; remove them, and their images are unlabelled."
+    remedy = "Nothing is learned from them; remove them, and their images are unlabeled."
     yield from _finding(s, "warning", "all-ignored", what, dict.fromkeys(ignored, ""), remedy)
     names = {
         mask: f" ({s.classes.names[min(found)]})"

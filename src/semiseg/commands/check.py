@@ -29,7 +29,7 @@ def check(
         dataset: as for `train`.
         classes: a file instead of `DATA/classes.yaml`, `DATA/labelmap.txt` or `_classes.csv`.
         range: the values that are black and white in images of more than 8 bits, as for `train`.
-        picture: an image file to write, up to 12 labelled images with their masks laid over them.
+        picture: an image file to write, up to 12 labeled images with their masks laid over them.
 
     Returns:
         Counts, sizes, a histogram of the classes, and findings; not `ok` if one is an error.
@@ -58,14 +58,14 @@ def check(
 
 
 def _write_picture(survey: Survey, picture: Path, value_range: ValueRange) -> list[Finding]:
-    """Write the picture of labelled samples, or a note that there are none."""
+    """Write the picture of labeled samples, or a note that there are none."""
     from semiseg.checks.examine import extent_of
     from semiseg.checks.findings import Finding
     from semiseg.plots.samples import choose_samples, draw_samples
 
     samples = choose_samples(survey)
     if survey.classes is None or not samples:
-        what = f"{picture} was not written: there is no labelled image with a mask that fits"
+        what = f"{picture} was not written: there is no labeled image with a mask that fits"
         return [Finding("note", "no-picture", what)]
     try:
         draw_samples(samples, survey.classes, value_range or extent_of(survey)).save(picture)

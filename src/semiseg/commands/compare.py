@@ -27,14 +27,14 @@ def compare(
 
     Finished runs in the folder are kept and unfinished ones resumed, so that the same command goes
     on where it was stopped, and one with further methods, labels or seeds adds these. Where no
-    image is left unlabelled, `supervised` alone is trained: with `all` it is the ceiling.
+    image is left unlabeled, `supervised` alone is trained: with `all` it is the ceiling.
 
     Args:
         data: the data folder, see `train`.
         methods: the methods, with commas between them.
         labels: masks to use, with commas between them: each as for `train`, such as `23,46,all`.
         seeds: seeds of the runs, with commas between them.
-        steps: optimiser steps of each run.
+        steps: optimizer steps of each run.
         out: the folder to write: a run folder for each run, the tables and the plot.
         equal: `steps`, or `time`: `supervised` then gets as many steps as fit into the time that
             the slowest other method takes for `steps`.

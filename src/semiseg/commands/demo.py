@@ -20,7 +20,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
 
     Args:
         out: the folder to write: `data/`, `runs/` and `demo.png`.
-        steps: optimiser steps of each training.
+        steps: optimizer steps of each training.
         seed: seed of the scenes and of the trainings.
 
     Returns:
@@ -44,7 +44,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another folder.") from error
     console = Console(stderr=True)
-    told = f"Drawing scenes into {out / 'data'}: 8 labelled, 120 unlabelled, 40 for val."
+    told = f"Drawing scenes into {out / 'data'}: 8 labeled, 120 unlabeled, 40 for val."
     console.print(told, markup=False)
     write_scenes(out / "data", seed=seed)
     runs: dict[str, Run] = {}
@@ -68,7 +68,7 @@ def _verdict(runs: dict[str, Run], picture: Path) -> str:
     found = (
         f"With 8 masks, css is {gain:.1f} points of mIoU above supervised."
         if gain > 0
-        else f"Here css is {-gain:.1f} points of mIoU below supervised: 120 unlabelled scenes did "
+        else f"Here css is {-gain:.1f} points of mIoU below supervised: 120 unlabeled scenes did "
         "not help this time."
     )
     return f"""

@@ -36,7 +36,7 @@ def download(name: str, *, out: Path) -> Path:
         ) from error
     if folder is None:
         raise ConfigError(
-            f"{dataset.title} has to be fetched by hand, from {dataset.home} (licence: "
-            f"{dataset.licence}). How to unpack it is drawn in docs/datasets.md."
+            f"{dataset.title} has to be fetched by hand, from {dataset.home} (license: "
+            f"{dataset.license}). How to unpack it is drawn in docs/datasets.md."
         )
     return folder

@@ -85,7 +85,7 @@ def compare(original: Predictor, exported: Predictor, picture: Image.Image) -> t
     """The largest difference on a picture, and the pixels at working size that are ties.
 
     Raises:
-        RunError: a pixel is labelled otherwise without being a tie.
+        RunError: a pixel is labeled otherwise without being a tie.
     """
     import numpy as np
 

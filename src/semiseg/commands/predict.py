@@ -39,10 +39,10 @@ def predict(
         images: an image, a folder that is searched with its subfolders, a pattern in quotes, or a
             text file with a path a line.
         out: the folder for the masks, one PNG an image, of the image's size and name. Its values
-            are the ids of the training masks; where those held colours, the class indices, with
-            the colours as the palette.
+            are the ids of the training masks; where those held colors, the class indices, with
+            the colors as the palette.
         colors: write `colors/NAME.png` too, the mask in RGB.
-        overlay: write `overlays/NAME.jpg` too, the mask's colours over the image.
+        overlay: write `overlays/NAME.jpg` too, the mask's colors over the image.
         probabilities: write `probabilities/NAME.npz` too, those of all classes in half precision.
         confidence: write `confidence/NAME.png` too, 0 to 255 for 0 to 1.
         reliability: write `reliability/NAME.png` too. Red is the confidence, green how sure the

@@ -16,7 +16,7 @@ def split(
     dataset: str | None = None,
     classes: Path | None = None,
 ) -> dict[str, int]:
-    """Choose the labelled images of a data folder, and write the lists of names.
+    """Choose the labeled images of a data folder, and write the lists of names.
 
     They are those of `train --labels LABELS --split-seed SEED`, and `train --labels
     OUT/labeled.txt` takes them, here or elsewhere.

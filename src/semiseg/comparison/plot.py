@@ -1,4 +1,4 @@
-"""The picture of a comparison: mIoU over the number of labelled images."""
+"""The picture of a comparison: mIoU over the number of labeled images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from semiseg.comparison.records import ALL, BASELINE, Row
 
-# Okabe and Ito's colours, which most people with a colour vision deficiency tell apart.
+# Okabe and Ito's colors, which most people with a color vision deficiency tell apart.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _LEAST = 4.0  # points from bottom to top
 
@@ -48,8 +48,8 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     for row in ceiling:
         scores_all = row.values("released")
         words = f"{BASELINE}, all {row.images} masks"
-        axes.axhline(fmean(scores_all), color="grey", linestyle="--", label=words)
-        axes.axhspan(min(scores_all), max(scores_all), color="grey", alpha=0.15, linewidth=0)
+        axes.axhline(fmean(scores_all), color="gray", linestyle="--", label=words)
+        axes.axhspan(min(scores_all), max(scores_all), color="gray", alpha=0.15, linewidth=0)
     counts = sorted({row.images for row in shown})
     axes.set_xscale("log")
     # So wide that points beside one another are seen to belong together.
@@ -62,7 +62,7 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     low, high = axes.get_ylim()
     if high - low < _LEAST:  # else a tenth of a point would fill the picture
         axes.set_ylim((low + high - _LEAST) / 2, (low + high + _LEAST) / 2)
-    axes.set_xlabel("labelled images")
+    axes.set_xlabel("labeled images")
     axes.set_ylabel("mIoU on val, %; mean and range of the seeds")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)

@@ -62,7 +62,7 @@ class Row:
 
     @property
     def images(self) -> int:
-        """Labelled images."""
+        """Labeled images."""
         return int(self.records[0].scores["labels"])
 
     @property

@@ -87,9 +87,7 @@ class Runner:
             self._check_images(records, label, split, bool(folder.val))
             chosen = list(methods) if split.unlabeled else [BASELINE]
             if left := [m for m in methods if m not in chosen]:
-                told = (
-                    f"labels {label}: no image is left unlabelled, so {BASELINE} alone is trained"
-                )
+                told = f"labels {label}: no image is left unlabeled, so {BASELINE} alone is trained"
                 session.say([f"{told}, not {', '.join(left)}"])
             if label == ALL and BASELINE not in chosen:
                 chosen.append(BASELINE)
@@ -106,7 +104,7 @@ class Runner:
     ) -> None:
         """Runs on other images, from before these were changed, are no part of the comparison.
 
-        Those with other labels share `val`, unless a part of the labelled images is held out.
+        Those with other labels share `val`, unless a part of the labeled images is held out.
         """
         now = {name: list_hash(samples) for name, samples in split.lists().items()}
         for record in records:

@@ -54,7 +54,7 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
         "its logits adjusted as is best on val. Differences "
         "and shares are of `released`.",
         _grid(_HEAD, [_cells(row) for row in rows]),
-        "![mIoU over the number of labelled images](comparison.png)",
+        "![mIoU over the number of labeled images](comparison.png)",
     ]
     if said:
         parts += [f"## Against {BASELINE}", "\n".join(said)]

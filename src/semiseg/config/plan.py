@@ -45,7 +45,7 @@ _UNITS = {  # as people write them, and their seconds
 }
 _EVEN = 2.0  # the most frequent class then has at most so many times the pixels of the rarest
 _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
-    ("photometry", "mild"): "with the threshold 0.95 a point above strong colours on camvid",
+    ("photometry", "mild"): "with the threshold 0.95 a point above strong colors on camvid",
     ("scale", (0.75, 1.5)): "half the size, as in the paper, would mostly show padding",
     ("confidence_threshold", 0.95): "98 to 99 % of what it taught on camvid and peanut was right",
     ("contrast_weight", 0.1): "more has not been shown to help",
@@ -54,7 +54,7 @@ _WHY = {  # what docs/results.md and docs/css.md tell of the defaults
     ("class_balance", "labels"): "else easy classes are taught more than their share",
 }
 _SHARES = {  # of the steps
-    "supervised_warmup": "the first {} steps are on labelled images alone: a teacher learns first",
+    "supervised_warmup": "the first {} steps are on labeled images alone: a teacher learns first",
     "teacher_memory": "the teacher is the mean of about {} steps; longer ones trail the student",
 }
 _OWN = (
@@ -72,14 +72,14 @@ class Facts(NamedTuple):
 
     Attributes:
         side: median short side of the images that have masks, hidden or not, in pixels.
-        labeled: labelled images.
-        unlabeled: unlabelled images that the method uses.
+        labeled: labeled images.
+        unlabeled: unlabeled images that the method uses.
         scenes: images of a look: those of `val`, and those of the diagnostics.
-        pixels: of each class in the labelled images, by its name.
-        likeness: of the unlabelled images to the labelled ones; None where it is not known.
+        pixels: of each class in the labeled images, by its name.
+        likeness: of the unlabeled images to the labeled ones; None where it is not known.
         device: `cpu`, `cuda` or `mps`.
         world: devices that train together.
-        extent: the values that grey images of more than 8 bits span; None where there are none,
+        extent: the values that gray images of more than 8 bits span; None where there are none,
             where they span their type, and where the user says it.
         val: images of `val`.
     """
@@ -119,9 +119,9 @@ class Pace(NamedTuple):
     """How fast a method is on a machine, as measured.
 
     Attributes:
-        step: seconds of a micro batch, by labelled images times crop squared.
+        step: seconds of a micro batch, by labeled images times crop squared.
         look: seconds that a look takes an image, by size squared.
-        most: the pixels (labelled images times crop squared) that memory holds.
+        most: the pixels (labeled images times crop squared) that memory holds.
         spent: seconds that reading the data and measuring took.
     """
 
@@ -343,7 +343,7 @@ def _why_range(facts: Facts) -> dict[str, _Why]:
     """Black and white of images of more than 8 bits."""
     if facts.extent is None:
         return {}
-    why = "what the grey images of more than 8 bits span, which becomes black and white"
+    why = "what the gray images of more than 8 bits span, which becomes black and white"
     return {"range": (facts.extent, "data", why)}
 
 
@@ -361,8 +361,8 @@ def _why_sizes(
         size = (sizes.size, "device", f"{own}, at most {limit} on {place}")
     crop = f"the largest multiple of {_MULTIPLE} within the size"
     derived: Source = "default" if settings["size"] else size[1]
-    each = f"{sizes.batch} labelled" + (
-        f" and {sizes.batch} unlabelled images a step" if facts.unlabeled else " images a step"
+    each = f"{sizes.batch} labeled" + (
+        f" and {sizes.batch} unlabeled images a step" if facts.unlabeled else " images a step"
     )
     repeats = ", which repeat" if facts.labeled < sizes.steps * sizes.batch else ""
     grown = sizes.batch > BATCH and not settings["batch"]
@@ -400,7 +400,7 @@ def _why_rates(settings: Settings, sizes: _Sizes, facts: Facts) -> dict[str, _Wh
     counts = [n for n in facts.pixels.values() if n]
     times = max(counts) / min(counts) if counts else 1.0
     if settings["class_weights"] == "none":
-        weights = "each labelled pixel counts the same"
+        weights = "each labeled pixel counts the same"
     elif times <= _EVEN:
         weights = "the classes are about equally frequent, so the weights are all about 1"
     else:
@@ -439,7 +439,7 @@ def _usual(name: str, settings: Settings) -> _Why:
 
 
 def _warnings(facts: Facts) -> list[str]:
-    """What the unlabelled images will hardly help with, and scores that say little."""
+    """What the unlabeled images will hardly help with, and scores that say little."""
     found = []
     if facts.val < _FEW_SCORED:
         found.append(
@@ -448,13 +448,13 @@ def _warnings(facts: Facts) -> list[str]:
         )
     if 0 < facts.unlabeled < facts.labeled:
         found.append(
-            f"warning: there are fewer unlabelled images ({facts.unlabeled}) than labelled ones "
+            f"warning: there are fewer unlabeled images ({facts.unlabeled}) than labeled ones "
             f"({facts.labeled}): they will help little, and --method supervised is faster"
         )
     near = facts.likeness
     if near and near.apart > max(_UNLIKE, _UNLIKE_RATIO * near.among):
         found.append(
-            "warning: the unlabelled images look unlike the labelled ones in colour and texture: "
+            "warning: the unlabeled images look unlike the labeled ones in color and texture: "
             "they may not help. Are they of the same kind? Compare with --method supervised"
         )
     return found

@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     Attributes:
         name: path below the split's `images` folder, without the suffix, `/` between folders.
         image: the image's file.
-        mask: the mask's file, or None for an unlabelled image.
+        mask: the mask's file, or None for an unlabeled image.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 
 class Labeled(NamedTuple):
-    """A batch of labelled images.
+    """A batch of labeled images.
 
     Attributes:
         image: `(B, 3, H, W)` float in 0..1.
@@ -47,7 +47,7 @@ class Labeled(NamedTuple):
 
 
 class Unlabeled(NamedTuple):
-    """A batch of unlabelled images in two views of the same geometry.
+    """A batch of unlabeled images in two views of the same geometry.
 
     Attributes:
         weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped: what the teacher sees.
@@ -64,8 +64,8 @@ class Batch(NamedTuple):
     """All that one training step needs.
 
     Attributes:
-        labeled: the labelled images.
-        unlabeled: the unlabelled ones, or None if the method uses none or there are none.
+        labeled: the labeled images.
+        unlabeled: the unlabeled ones, or None if the method uses none or there are none.
         number: of the micro batch, counted from 0 over the whole training.
     """
 
@@ -78,8 +78,8 @@ class Step(NamedTuple):
     """Where in the training a method stands.
 
     Attributes:
-        number: optimiser steps taken so far.
-        total: optimiser steps in the whole training.
+        number: optimizer steps taken so far.
+        total: optimizer steps in the whole training.
         key: the key of this step's random draws.
     """
 
@@ -98,7 +98,7 @@ class Output(NamedTuple):
 
     Attributes:
         logits: `(B, C, h, w)` at the decoder's stride.
-        representation: `(B, D, h, w)` at stride 4, not normalised, or None without such a head.
+        representation: `(B, D, h, w)` at stride 4, not normalized, or None without such a head.
     """
 
     logits: Tensor
@@ -109,7 +109,7 @@ class Losses(NamedTuple):
     """What a method computed from one batch.
 
     Attributes:
-        terms: scalars whose sum is minimised.
+        terms: scalars whose sum is minimized.
         diagnostics: scalars to log, detached.
         state: new values of the method's buffers, by name, written once the gradient is there.
     """
@@ -120,7 +120,7 @@ class Losses(NamedTuple):
 
 
 class Opinions(NamedTuple):
-    """What a method believes of unlabelled images, pixel by pixel, before any mixing.
+    """What a method believes of unlabeled images, pixel by pixel, before any mixing.
 
     Attributes:
         logit_label: `(B, H, W)` int64, the teacher's class in logit space.

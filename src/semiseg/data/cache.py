@@ -89,7 +89,7 @@ def look_at_mask(path: Path) -> MaskLook:
 def mixed_edges(codes: NDArray[np.int32]) -> float:
     """The share of a mask's edges on which a third code lies between two others.
 
-    In a mask that was drawn, a pixel between two different neighbours belongs to one of them,
+    In a mask that was drawn, a pixel between two different neighbors belongs to one of them,
     except on lines one pixel wide. Interpolation and JPEG put blends and ringing there.
 
     Args:

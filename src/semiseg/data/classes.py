@@ -37,9 +37,9 @@ _MOST_IDS = 65535  # more are too many in any case, and a list of them may fill 
 def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     """Classes from the masks alone, and a sentence that says what was inferred.
 
-    Colours become ids in their sorted order, black first; so do labels, `_background_` first. Ids
+    Colors become ids in their sorted order, black first; so do labels, `_background_` first. Ids
     stand for themselves, 255 is ignored, with two exceptions that would otherwise train on
-    nonsense: masks of nothing but 0 and 255 are binary, and a few widely spaced grey levels
+    nonsense: masks of nothing but 0 and 255 are binary, and a few widely spaced gray levels
     (0, 85, 170) are one class each.
 
     Raises:
@@ -58,7 +58,7 @@ def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     if len(codes) > MAX_CLASSES:
         raise DataError(
             f"The masks hold {len(codes)} classes, more than {MAX_CLASSES}. If they are smeared "
-            "colours, save the original masks as PNG; if not, merge classes in the masks."
+            "colors, save the original masks as PNG; if not, merge classes in the masks."
         )
     palette: dict[int, Color] = {}
     for scan in scans:
@@ -75,7 +75,7 @@ def _infer_codes(
         return _infer_ids(found)
     if encoding == "colors":
         shown = ", ".join(spell(c, encoding) for c in found[:20])
-        return found, (), f"the masks hold colours: {shown}"
+        return found, (), f"the masks hold colors: {shown}"
     codes = sorted(set(labels) - {IGNORE_INDEX}, key=lambda c: (c != 0, labels[c]))
     shown = ", ".join(labels[c] for c in codes[:20])
     return codes, (IGNORE_INDEX,), f"the masks hold LabelMe's shapes: {shown}"
@@ -89,7 +89,7 @@ def _infer_ids(found: list[int]) -> tuple[list[int], tuple[int, ...], str]:
     ignored = (IGNORE_INDEX,)
     what = "; 255 is ignored" if IGNORE_INDEX in found else ""
     if ids and ids[-1] >= 2 * len(ids) + 8 and ids[-1] - ids[0] >= 2 * len(ids):
-        return ids, ignored, f"the masks hold grey levels: {', '.join(map(str, ids[:20]))}{what}"
+        return ids, ignored, f"the masks hold gray levels: {', '.join(map(str, ids[:20]))}{what}"
     if ids:
         ids = list(range(min(ids[-1], _MOST_IDS) + 1))
         what = f"the masks hold ids 0 to {ids[-1]}{what}"
@@ -125,7 +125,7 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     colorless = [e.name for e in entries if e.color is None]
     if encoding == "colors" and colorless:
         raise DataError(
-            f"The masks hold colours ({scans[0].path}), but {path} gives no `color:` for "
+            f"The masks hold colors ({scans[0].path}), but {path} gives no `color:` for "
             f"class {colorless[0]}."
         )
     if path.suffix.lower() == ".txt" and encoding == "ids":
@@ -135,18 +135,18 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
         ignored = tuple(dict.fromkeys((*ignored, IGNORE_INDEX)))
     if len(set(codes)) < len(codes) or set(codes) & set(ignored):
         raise DataError(
-            f"{path}: two classes share an id, a colour or a label, or one is also ignored."
+            f"{path}: two classes share an id, a color or a label, or one is also ignored."
         )
     colors = tuple(e.color or default_color(i) for i, e in enumerate(entries))
     return Classes(tuple(e.name for e in entries), colors, encoding, codes, ignored), said
 
 
 def _fitting(path: Path, named: Named, scans: list[MaskScan]) -> tuple[list[MaskScan], Encoding]:
-    """The scans in one encoding. RGB masks of grey levels that the file names are colours."""
+    """The scans in one encoding. RGB masks of gray levels that the file names are colors."""
     colored = all(s.encoding == "colors" for s in scans)
     if scans and colored and all(e.color for e in named.entries):
         spelled = {pack(e.color) for e in named.entries if e.color}
-        with suppress(DataError):  # what is ignored may be ids, which are no colours
+        with suppress(DataError):  # what is ignored may be ids, which are no colors
             spelled.update(_ignored(path, named, "colors", set()))
         if all(s.counts.keys() <= spelled for s in scans):
             return scans, "colors"
@@ -197,13 +197,13 @@ def _unique(names: list[str], path: Path) -> None:
 
 
 def _same_order(path: Path, entries: tuple[Entry, ...], scans: Iterable[MaskScan]) -> None:
-    """Raises if a palette shows an id in the colour that a labelmap gives to another."""
+    """Raises if a palette shows an id in the color that a labelmap gives to another."""
     by_color = {e.color: e for e in entries if e.color not in (None, (0, 0, 0))}
     for scan in scans:
         for code, color in scan.palette.items():
             entry = by_color.get(color)
             if entry is not None and code not in (entry.id, IGNORE_INDEX):
                 raise DataError(
-                    f"{scan.path} shows id {code} in the colour of {entry.name}, which is number "
+                    f"{scan.path} shows id {code} in the color of {entry.name}, which is number "
                     f"{entry.id} in {path}. Name the ids in a classes.yaml instead."
                 )

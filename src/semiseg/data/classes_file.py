@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     Attributes:
         name: its name; with LabelMe's shapes, their label.
         id: in masks of ids; its position where the file gives none.
-        color: in masks of colours, and for display; None where the file gives none.
+        color: in masks of colors, and for display; None where the file gives none.
     """
 
     name: str
@@ -71,7 +71,7 @@ def read_yaml(path: Path) -> Named:
         content = texts.read_yaml(path)
     except (OSError, ValueError) as error:
         told = f"{path} cannot be read as YAML ({error})."
-        raise DataError(f'{told} A colour is in quotes: "#00a000".') from error
+        raise DataError(f'{told} A color is in quotes: "#00a000".') from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise DataError(
             f"{path} has no list `classes:`. Write one name a class, or `- {{name: crop, id: 1}}` "
@@ -113,7 +113,7 @@ def _entry(path: Path, position: int, entry: object) -> Entry:
 def read_labelmap(path: Path) -> Named:
     """Read a `labelmap.txt`: `name:r,g,b:parts:actions` a line, in the order of the ids.
 
-    What it calls `ignored` is no class, nor is the colour of VOC's void unless a class has it.
+    What it calls `ignored` is no class, nor is the color of VOC's void unless a class has it.
 
     Raises:
         DataError: the file cannot be read, or has another form.
@@ -178,7 +178,7 @@ def code_of(path: Path, value: object) -> int:
         return int(value[1:], 16)
     if value is None:
         raise DataError(
-            f'{path}: an id or a colour is empty. A colour is in quotes, "#00a000", since # begins '
+            f'{path}: an id or a color is empty. A color is in quotes, "#00a000", since # begins '
             "a comment."
         )
     raise DataError(f'{path}: {value!r} is neither an id, nor [r, g, b], nor "#rrggbb".')
@@ -192,7 +192,7 @@ def _color(path: Path, values: list[int]) -> Color:
 
 
 def pack(color: Color) -> int:
-    """A colour as a code."""
+    """A color as a code."""
     return color[0] << 16 | color[1] << 8 | color[2]
 
 

@@ -4,14 +4,14 @@
 DATA/
   train/
     images/   photographs, in subfolders or not
-    masks/    one mask of the same stem for each labelled image
-  val/        images/ and masks/; without it a part of the labelled images is held out
+    masks/    one mask of the same stem for each labeled image
+  val/        images/ and masks/; without it a part of the labeled images is held out
   test/       images/ and masks/; optional, scored by `semiseg evaluate --split test` alone
   unlabeled/  more photographs without masks; optional
-  classes.yaml  names, ids and colours of the classes; optional
+  classes.yaml  names, ids and colors of the classes; optional
 ```
 
-An image of `train` without a mask of its stem is unlabelled. Other shapes of the folder, by what is
+An image of `train` without a mask of its stem is unlabeled. Other shapes of the folder, by what is
 there; the first that fits counts:
 
 * `train.txt`, maybe `val.txt` and `test.txt`: an image a line, with its mask or without
@@ -80,7 +80,7 @@ def open_folder(
         root: the folder, laid out as this module's docstring draws it.
         classes_file: instead of that of the folder (`classes_files`), in any of their forms.
         scan: gives what is in a mask; whoever has read the masks already need not read them again.
-        dataset: the name of the data set that it is, `folder` for none, or None to recognise it.
+        dataset: the name of the data set that it is, `folder` for none, or None to recognize it.
 
     Raises:
         DataError: no folder, no images, no masks, unreadable masks, masks of another size than
@@ -225,8 +225,8 @@ def _pixels(scans: Iterable[MaskScan], classes: Classes) -> dict[Path, dict[int,
     index.update(dict.fromkeys(classes.ignored, IGNORE_INDEX))
     result: dict[Path, dict[int, int]] = {}
     for scan in scans:
-        grey = scan.encoding == "colors" and classes.encoding == "ids"
-        codes = {c & 0xFF if grey else c: n for c, n in scan.counts.items()}
+        gray = scan.encoding == "colors" and classes.encoding == "ids"
+        codes = {c & 0xFF if gray else c: n for c, n in scan.counts.items()}
         strange = sorted(set(codes) - set(index))
         if strange:
             raise DataError(classes.unknown(strange, scan.path, scan.labels))

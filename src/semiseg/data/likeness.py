@@ -1,4 +1,4 @@
-"""How unlike the labelled images the unlabelled ones are, by colour and texture of thumbnails."""
+"""How unlike the labeled images the unlabeled ones are, by color and texture of thumbnails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from semiseg.data.order import ahead
 _MOST = 64  # images of either kind that are looked at
 _SIDE = 64
 _COARSE = 4
-_FEWEST = 4  # labelled images, for distances among them to mean something
+_FEWEST = 4  # labeled images, for distances among them to mean something
 # How much each value varies among photographs of all kinds, so that 1 is a common distance.
 _SPREAD = np.array([0.16, 0.07, 0.08, 0.065, 0.067, 0.06, 0.02, 0.02, 0.03, 0.03])
 
@@ -27,8 +27,8 @@ class Likeness(NamedTuple):
     """Distances between images; two photographs of anything are about 1 apart.
 
     Attributes:
-        apart: median distance from an unlabelled image to the nearest labelled one.
-        among: median distance from a labelled image to the nearest other one.
+        apart: median distance from an unlabeled image to the nearest labeled one.
+        among: median distance from a labeled image to the nearest other one.
     """
 
     apart: float
@@ -41,11 +41,11 @@ def likeness(
     key: Key,
     value_range: tuple[float, float] | None = None,
 ) -> Likeness | None:
-    """Compare thumbnails of up to 64 labelled and 64 unlabelled images.
+    """Compare thumbnails of up to 64 labeled and 64 unlabeled images.
 
     Args:
-        labeled: the labelled images.
-        unlabeled: the unlabelled ones.
+        labeled: the labeled images.
+        unlabeled: the unlabeled ones.
         key: which of them are looked at.
         value_range: the values that are black and white, see `read_image`.
 
@@ -79,14 +79,14 @@ def _values(
 
 
 def _describe(image: Image.Image) -> NDArray[np.float64]:
-    """Mean and deviation of brightness and two colour axes, and contrasts at two scales."""
+    """Mean and deviation of brightness and two color axes, and contrasts at two scales."""
     pixels = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64) / 255
     red, green, blue = np.moveaxis(pixels, 2, 0)
-    grey = pixels.mean(axis=2)
-    axes = np.stack([grey, red - green, (red + green) / 2 - blue])
+    gray = pixels.mean(axis=2)
+    axes = np.stack([gray, red - green, (red + green) / 2 - blue])
     blocks = _SIDE // _COARSE
-    coarse = grey.reshape(blocks, _COARSE, blocks, _COARSE).mean(axis=(1, 3))
-    contrasts = [np.abs(np.diff(g, axis=axis)).mean() for g in (grey, coarse) for axis in (1, 0)]
+    coarse = gray.reshape(blocks, _COARSE, blocks, _COARSE).mean(axis=(1, 3))
+    contrasts = [np.abs(np.diff(g, axis=axis)).mean() for g in (gray, coarse) for axis in (1, 0)]
     values = np.array([*axes.mean(axis=(1, 2)), *axes.std(axis=(1, 2)), *contrasts])
     return np.asarray(values / _SPREAD)
 

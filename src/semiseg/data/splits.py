@@ -1,4 +1,4 @@
-"""Which masks may be seen: the labelled choice, the hidden rest, the validation images."""
+"""Which masks may be seen: the labeled choice, the hidden rest, the validation images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from semiseg.data.dataset import DataFolder
 _SUFFIX = re.compile(r"\.[^./]+$")
 _KIND = re.compile(r"_(leftImg8bit|gtFine_\w+)$")  # which lists of Cityscapes may have
 _TRIES = 10_000  # of covers, before a class is left out
-_HELD_OUT = 0.2  # of the labelled images, where the folder has no `val`
+_HELD_OUT = 0.2  # of the labeled images, where the folder has no `val`
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Split:
         unlabeled: all other training images; their masks, if any, are not named here.
         val: validation images.
         notes: sentences on what was held out, hidden or left uncovered.
-        source: where a file listed the labelled images, its `file` and the first 16 hex digits of
+        source: where a file listed the labeled images, its `file` and the first 16 hex digits of
             its `sha256`; else empty.
-        hidden: those of the unlabelled images that do have a mask, with it. They are for the
+        hidden: those of the unlabeled images that do have a mask, with it. They are for the
             diagnostics alone: nothing here is ever taught.
     """
 
@@ -51,7 +51,7 @@ class Split:
 
 
 def make_split(data: DataFolder, labels: str, split_seed: int, kept: Collection[str] = ()) -> Split:
-    """Choose the labelled images, hide the other masks, hold out validation images if need be.
+    """Choose the labeled images, hide the other masks, hold out validation images if need be.
 
     Args:
         data: the folder.
@@ -62,7 +62,7 @@ def make_split(data: DataFolder, labels: str, split_seed: int, kept: Collection[
 
     Raises:
         ConfigError: `labels` cannot be understood, or asks for none or more than there are.
-        DataError: a listed name is not among the labelled images, or is one of `val`.
+        DataError: a listed name is not among the labeled images, or is one of `val`.
     """
     masked = [s for s in data.train if s.mask is not None]
     key = Key.of(split_seed, "split")
@@ -73,17 +73,17 @@ def make_split(data: DataFolder, labels: str, split_seed: int, kept: Collection[
         masked, held = _hold_out(masked, listed or [], data.pixels, key.child("val"), kept)
         val = tuple(held)
         notes.append(
-            f"{data.root} has no masks in val/: {len(val)} of {len(val) + len(masked)} labelled "
+            f"{data.root} has no masks in val/: {len(val)} of {len(val) + len(masked)} labeled "
             "images are held out for validation"
         )
     if listed is not None:
         labeled = [s for s in listed if s not in val]
-        notes.append(f"{labels} lists {len(listed)} labelled images, hash {list_hash(listed)}")
+        notes.append(f"{labels} lists {len(listed)} labeled images, hash {list_hash(listed)}")
     else:
         wanted = _amount(labels, len(masked))
         labeled = choose(masked, wanted, data.pixels, key.child("labels"))
     if not labeled:
-        raise ConfigError("--labels leaves no labelled image; at least one is needed.")
+        raise ConfigError("--labels leaves no labeled image; at least one is needed.")
     taken = {s.image for s in (*labeled, *val)}
     rest = [s for s in data.train if s.image not in taken]
     unlabeled = tuple(s._replace(mask=None) for s in rest)
@@ -91,15 +91,15 @@ def make_split(data: DataFolder, labels: str, split_seed: int, kept: Collection[
     missing = _classes(masked, data.pixels) - _classes(labeled, data.pixels)
     if missing:
         names = ", ".join(data.classes.names[c] for c in sorted(missing))
-        notes.append(f"the labelled choice holds no pixel of: {names}")
+        notes.append(f"the labeled choice holds no pixel of: {names}")
     if len(labeled) < len(masked):
-        notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabelled")
+        notes.append(f"{len(masked) - len(labeled)} masks are hidden, their images unlabeled")
     source = {} if listed is None else {"file": labels, "sha256": _file_hash(Path(labels))}
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
 
 
 def _listed(path: Path, data: DataFolder) -> list[Sample]:
-    """The labelled images that a list names; what is scored or has no mask is refused."""
+    """The labeled images that a list names; what is scored or has no mask is refused."""
     masked = [s for s in data.train if s.mask is not None]
     blank = [s for s in data.train if s.mask is None]
     refused = {
@@ -126,7 +126,7 @@ def choose(
     taking each time the image with most missing classes gives.
 
     Args:
-        samples: labelled samples.
+        samples: labeled samples.
         count: how many to choose.
         pixels: pixels of each class by mask.
         key: the key of the random order.
@@ -214,14 +214,14 @@ def _hold_out(
     key: Key,
     kept: Collection[str],
 ) -> tuple[list[Sample], list[Sample]]:
-    """Labelled images to train on and to validate on, one each at least.
+    """Labeled images to train on and to validate on, one each at least.
 
     Images that the user listed to train on are held out only where there are no others, and none
     but those `kept` where some of these have masks.
     """
     if len(masked) < 2:
         raise DataError(
-            "There is one labelled image only and no val/: one is needed to train and another to "
+            "There is one labeled image only and no val/: one is needed to train and another to "
             "validate. Label one more image."
         )
     wanted = {s.name for s in listed}
@@ -240,7 +240,7 @@ def _is_amount(labels: str) -> bool:
 
 
 def _amount(labels: str, available: int) -> int:
-    """The number of labelled images that `all`, a number or a share asks for."""
+    """The number of labeled images that `all`, a number or a share asks for."""
     if labels == "all":
         return available
     try:
@@ -305,7 +305,7 @@ def read_list(
         sample = sample or known.find(words, where)
         if sample is None:
             told = [told for told, names in others.items() if names.find(words, where)]
-            reason = f"{words} {told[0]}" if told else f"there is no labelled image {words}"
+            reason = f"{words} {told[0]}" if told else f"there is no labeled image {words}"
             raise DataError(f"{where}{reason}.")
         chosen[sample.name] = sample
     if not chosen:

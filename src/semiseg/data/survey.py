@@ -172,7 +172,7 @@ def _passed_over(
 
 
 def _unlabeled(root: Path, dataset: str | None) -> tuple[list[Sample], list[Finding]]:
-    """The unlabelled images; where names are not clear, the first file of each name."""
+    """The unlabeled images; where names are not clear, the first file of each name."""
     try:
         samples, notes = find_unlabeled(root, dataset)
     except DataError as error:
@@ -285,11 +285,11 @@ def _by_class(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[in
     """Pixels of each class index, 255 for ignored ones, and codes of no class."""
     index = {code: i for i, code in enumerate(classes.codes)}
     index.update(dict.fromkeys(classes.ignored, IGNORE_INDEX))
-    grey = scan.encoding == "colors" and classes.encoding == "ids"
+    gray = scan.encoding == "colors" and classes.encoding == "ids"
     pixels: dict[int, int] = {}
     strange = []
     for code, count in scan.counts.items():
-        i = index.get(code & 0xFF if grey else code)
+        i = index.get(code & 0xFF if gray else code)
         if i is None:
             strange.append(code)
         else:

@@ -1,4 +1,4 @@
-"""Grey images of more than 8 bits, such as those of scanners: which values are black and white."""
+"""Gray images of more than 8 bits, such as those of scanners: which values are black and white."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDE = 32_768  # values; what spans more is seen well enough by the range of it
 
 
 def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
-    """The values that are black and white in grey images of 16 bits, as `read_image` takes them.
+    """The values that are black and white in gray images of 16 bits, as `read_image` takes them.
 
     A scanner of 12 bits fills a sixteenth of the type, which as it is would be read nearly black.
     Up to 64 images are looked at, always the same ones.
@@ -30,7 +30,7 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
 
     Returns:
         Black and white; None where there are no such images, where they span half of their type,
-        and where there are colours of 16 bits beside them, to which no range can be applied.
+        and where there are colors of 16 bits beside them, to which no range can be applied.
     """
     order = Key.of(0, "depth").numpy().permutation(len(images))[:_MOST]
     with warnings.catch_warnings():  # Pillow's, of odd metadata, which the check has looked at
@@ -43,7 +43,7 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
 
 
 def _values(path: Path) -> NDArray[np.int64] | None:
-    """Pixels of a grey image of 16 bits, drawn at random; None for any other file."""
+    """Pixels of a gray image of 16 bits, drawn at random; None for any other file."""
     try:
         with open_image(path) as file:
             if not file.mode.startswith("I"):

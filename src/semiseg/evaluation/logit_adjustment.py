@@ -2,7 +2,7 @@
 
 Weights teach rare classes early, and leave them too many pixels at the end: a network that learned
 with the weight `w_c` of class `c` gives logits that are larger by `log w_c` than those of a world
-in which classes are as frequent as in the labelled images. What mean IoU is highest with lies
+in which classes are as frequent as in the labeled images. What mean IoU is highest with lies
 between the two, so that a share of `log w_c` is subtracted: the logit adjustment of Menon et al.
 (ICLR 2021), with the loss's weights in place of the frequencies. Pseudo-labels of a teacher that
 leans to rare classes, weighed in their turn, lean further: of such a student more than all of its
@@ -31,7 +31,7 @@ def offset(weights: Tensor | None, classes: int, strength: float) -> Tensor:
         strength: the share.
 
     Returns:
-        `(C,)` float32 on the CPU; 0 for a class of weight 0, which no labelled pixel is of.
+        `(C,)` float32 on the CPU; 0 for a class of weight 0, which no labeled pixel is of.
     """
     if weights is None or not strength:
         return torch.zeros(classes)

@@ -1,6 +1,6 @@
 """How good the pseudo-labels are, and whether the method's two opinions are worth having.
 
-From the `Opinions` of a method on unlabelled images, and from their hidden masks where these exist.
+From the `Opinions` of a method on unlabeled images, and from their hidden masks where these exist.
 `docs/diagnostics.md` says what each number means.
 """
 
@@ -209,7 +209,7 @@ class Tally:
         taught = int(self.taught.sum())
         if t.taught and taught < _RARE * self.valid:
             told.append(
-                f"next to nothing is taught about unlabelled images: {taught} of {self.valid} "
+                f"next to nothing is taught about unlabeled images: {taught} of {self.valid} "
                 f"pixels pass --confidence-threshold {t.taught:g} ({highest})"
             )
         elif t.taught and (untaught := self._untaught()):
@@ -218,7 +218,7 @@ class Tally:
             told.append(
                 f"classes are not taught: {names}{f' and {more} others' if more > 1 else ''}. Of "
                 "what the teacher calls so, hardly a pixel passes --confidence-threshold "
-                f"{t.taught:g}: unlabelled images do not help them, more masks would"
+                f"{t.taught:g}: unlabeled images do not help them, more masks would"
             )
         passed, asked = (self.agree_taught, self.agree) if two else (taught, self.valid)
         if t.taught and asked and passed > (1 - _RARE) * asked:
@@ -231,7 +231,7 @@ class Tally:
         said = f"the highest {kind} is {self.highest[kind]:.2f}"
         if self.contrasted < _RARE * self.agree:
             told.append(
-                f"the contrastive loss sees no unlabelled pixel: none reaches --valid-threshold "
+                f"the contrastive loss sees no unlabeled pixel: none reaches --valid-threshold "
                 f"{t.valid:g} ({said})"
             )
         elif self.hard < _RARE * self.contrasted:

@@ -106,7 +106,7 @@ def write_onnx(release: Release, path: Path) -> None:
 
 
 def _core(release: Release) -> tuple[Any, list[str]]:
-    """The network on normalised images of sides that its stride divides, and its outputs."""
+    """The network on normalized images of sides that its stride divides, and its outputs."""
     import torch
     from torch import Tensor, nn
     from torch.export import Dim

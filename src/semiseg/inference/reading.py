@@ -57,8 +57,8 @@ def interpolation(places: NDArray[np.float64], cells: int) -> Floats:
     """The matrix `(N, cells)` whose product with a map gives its linear interpolation.
 
     Args:
-        places: `(N,)` where to read, in cells; 0 is the centre of the first. What lies beyond the
-            first or the last centre gets their value.
+        places: `(N,)` where to read, in cells; 0 is the center of the first. What lies beyond the
+            first or the last center gets their value.
         cells: length of the map.
 
     Example:
@@ -83,8 +83,8 @@ def enlargement(cells: int, source: int, target: int) -> Floats:
         source: pixels of the image that the network saw.
         target: pixels of the picture which that image was scaled from.
     """
-    centres = (np.arange(target) + 0.5) * (source / target)
-    return interpolation(centres / STRIDE - 0.5, cells)
+    centers = (np.arange(target) + 0.5) * (source / target)
+    return interpolation(centers / STRIDE - 0.5, cells)
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Labelled images to score a network on, and the network as what segments pictures."""
+"""Labeled images to score a network on, and the network as what segments pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
 
 
 class Scenes(Dataset[Scene]):
-    """Labelled images, one at a time, since their sizes may differ.
+    """Labeled images, one at a time, since their sizes may differ.
 
     Args:
         samples: images with masks.

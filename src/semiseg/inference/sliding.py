@@ -122,7 +122,7 @@ class Segmenter:
     def _augmented(self, picture: Image.Image, images: Images) -> Maps:
         """The mean over scales and mirror images; logits are the logarithm of the probabilities."""
         height, width = images.shape[-2:]
-        up, across = _centres(height), _centres(width)
+        up, across = _centers(height), _centers(width)
         views = []
         for scale in _SCALES:
             view = to_array(picture, round(scale * self.size))
@@ -133,8 +133,8 @@ class Segmenter:
         similarity: list[Floats] = []
         for maps, shape, place in views:
             rows, columns = (
-                interpolation(centres * n / STRIDE - 0.5, cells)
-                for centres, n, cells in zip(
+                interpolation(centers * n / STRIDE - 0.5, cells)
+                for centers, n, cells in zip(
                     (up, place), shape[-2:], maps.logits.shape[-2:], strict=True
                 )
             )
@@ -179,8 +179,8 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
     return [(p, w / total[_cells(p)]) for p, w in zip(places, weights, strict=True)]
 
 
-def _centres(length: int) -> NDArray[np.float64]:
-    """Where the cells of a map have their centres, as shares of the image's length."""
+def _centers(length: int) -> NDArray[np.float64]:
+    """Where the cells of a map have their centers, as shares of the image's length."""
     cells = np.arange(-(-length // STRIDE), dtype=np.float64)
     return (cells + 0.5) * (STRIDE / length)
 

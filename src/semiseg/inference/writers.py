@@ -26,7 +26,7 @@ class Scene(NamedTuple):
         picture: RGB.
         prediction: of the picture's size.
         mask: `(H, W)` class indices, 255 where the model abstains.
-        classes: their names and colours.
+        classes: their names and colors.
     """
 
     picture: Image.Image
@@ -95,15 +95,15 @@ KINDS = {
 
 
 def draw_overlay(image: Image.Image, mask: NDArray[np.uint8], classes: Classes) -> Image.Image:
-    """The image under the classes' colours, half and half.
+    """The image under the classes' colors, half and half.
 
-    Where the mask is 255 the image is left as it is, and where the colour is black, which is how
+    Where the mask is 255 the image is left as it is, and where the color is black, which is how
     many tools draw the background: it would do nothing but darken.
 
     Args:
         image: RGB, `(W, H)`.
         mask: `(H, W)` class indices.
-        classes: their colours.
+        classes: their colors.
     """
     import numpy as np
     from PIL import Image as Pillow

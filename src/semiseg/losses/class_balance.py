@@ -1,4 +1,4 @@
-"""Losses on labelled images for classes of unequal size."""
+"""Losses on labeled images for classes of unequal size."""
 
 from __future__ import annotations
 

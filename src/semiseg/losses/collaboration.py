@@ -36,7 +36,7 @@ class Spaces(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What is taught about the unlabelled images, map by map.
+    """What is taught about the unlabeled images, map by map.
 
     Attributes:
         logit: `(B, H, W)`, the label for logit space; 255 where there is none.
@@ -79,13 +79,13 @@ def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
     """How frequent classes are for a network that learns from weighed labels, as logarithms.
 
     A cross-entropy with class weights teaches logits of a world in which a class is as frequent as
-    its share of the labelled pixels times its weight. A cosine to a prototype says how likely a
+    its share of the labeled pixels times its weight. A cosine to a prototype says how likely a
     representation is of a class, as the density of a von Mises-Fisher distribution of concentration
     `1 / tau_r` does, but not how likely the class is; by Bayes' rule this is what it lacks to be
     compared with the logits.
 
     Args:
-        shares: `(C,)`, of the classes in the labelled pixels.
+        shares: `(C,)`, of the classes in the labeled pixels.
         weights: `(C,)`, of the classes in the loss, or None for 1.
 
     Returns:

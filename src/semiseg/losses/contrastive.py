@@ -116,7 +116,7 @@ def contrastive_loss(
     number of classes present. A gradient flows through the anchors alone.
 
     Args:
-        representation: `(N, D)`, the student's, not normalised.
+        representation: `(N, D)`, the student's, not normalized.
         prototypes: `(C, D)`, the positives.
         draw: from `draw_pixels`.
         temperature: `tau`.

@@ -1,4 +1,4 @@
-"""The losses of the student against what the teacher says of unlabelled images, `L_u`.
+"""The losses of the student against what the teacher says of unlabeled images, `L_u`.
 
 In several processes each is a mean over the pixels of all; see `model.ranks.divisor`.
 """
@@ -56,7 +56,7 @@ def pseudo_label_loss(
     """Cross-entropy against pseudo-labels, as a mean over pixels that show image.
 
     Over `all` of them, pixels without a pseudo-label count in the divisor: the less is known, the
-    less it weighs against the labelled images. Over those that are `kept`, few weigh as many do.
+    less it weighs against the labeled images. Over those that are `kept`, few weigh as many do.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
@@ -80,7 +80,7 @@ def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor)
     """Cross-entropy against all pseudo-labels, weighted by how many of an image are confident.
 
     This is what the authors' program does: an image's weight is the number of its confident pixels
-    over that of its labelled ones, and the mean is over the pixels whose cross-entropy is not 0.
+    over that of its labeled ones, and the mean is over the pixels whose cross-entropy is not 0.
     Where labels were withdrawn although they are confident, the weight exceeds 1.
 
     Args:
@@ -114,18 +114,18 @@ def count_labels(labels: Tensor, classes: int) -> Tensor:
 
 
 def balanced_weights(shares: Tensor, taught: Tensor, weights: Tensor | None) -> Tensor:
-    """Weights with which classes count in `L_u` as they do in the loss on labelled images.
+    """Weights with which classes count in `L_u` as they do in the loss on labeled images.
 
     A threshold passes most pixels of an easy class and few of a hard one, and so says that the hard
-    one is rare. In the loss on labelled images class `c` counts as its share `shares[c]` of the
+    one is rare. In the loss on labeled images class `c` counts as its share `shares[c]` of the
     pixels times `weights[c]`. A taught pixel is therefore weighed by `weights[c]` times
     `shares[c]` over the class's share of what is taught, a ratio that is kept within a fifth and
     five. All are then scaled alike, also by a fifth to five, so no weight moves more than 25 times.
 
     Args:
-        shares: `(C,)`, of the classes in the labelled pixels.
+        shares: `(C,)`, of the classes in the labeled pixels.
         taught: `(C,)`, pixels that were taught of each class of late; all 0 where nothing was.
-        weights: `(C,)`, of the classes in the loss on labelled images, or None for 1.
+        weights: `(C,)`, of the classes in the loss on labeled images, or None for 1.
 
     Returns:
         `(C,)`, scaled so that the pixels of `taught` weigh as much in all as with `weights`.

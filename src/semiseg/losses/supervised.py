@@ -1,4 +1,4 @@
-"""The losses on labelled images; in several processes means over all pixels, see `divisor`."""
+"""The losses on labeled images; in several processes means over all pixels, see `divisor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ohem_cross_entropy(logits: Tensor, target: Tensor, threshold: float, min_kep
     """Mean cross-entropy over the hard pixels (online hard example mining).
 
     Hard are the pixels whose true class has a probability of at most `threshold`, and in any case
-    the `min_kept` hardest of the batch; all, where fewer are labelled.
+    the `min_kept` hardest of the batch; all, where fewer are labeled.
 
     Args:
         logits: `(B, C, H, W)` float.

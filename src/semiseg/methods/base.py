@@ -28,7 +28,7 @@ def require(meant: bool, name: str, value: object) -> None:
 
 
 class Method(nn.Module, ABC):
-    """A way to train a student: from a labelled and an unlabelled batch to named losses.
+    """A way to train a student: from a labeled and an unlabeled batch to named losses.
 
     A method's constructor takes the student first and its settings by keyword; their names, types
     and defaults are the command line's flags and the keys of `config.yaml`.
@@ -38,12 +38,12 @@ class Method(nn.Module, ABC):
 
     Attributes:
         name: the name in `METHODS` and on the command line.
-        uses_unlabeled: whether unlabelled images are to be loaded at all.
+        uses_unlabeled: whether unlabeled images are to be loaded at all.
         teacher: the average of the student, or None.
         supervised_loss: `L_s`, from logits `(B, C, H, W)` and masks `(B, H, W)` to a scalar.
-        class_weights: `(C,)` float, what a pixel counts by its class, or None for 1; labelled
-            pixels in `supervised_loss`, pseudo-labelled ones where a method says so.
-        class_shares: `(C,)` float, the share of each class in the labelled pixels, or None where it
+        class_weights: `(C,)` float, what a pixel counts by its class, or None for 1; labeled
+            pixels in `supervised_loss`, pseudo-labeled ones where a method says so.
+        class_shares: `(C,)` float, the share of each class in the labeled pixels, or None where it
             is not known.
     """
 
@@ -66,14 +66,14 @@ class Method(nn.Module, ABC):
         """The losses of one batch: mathematics alone, no logging and no change of state.
 
         Args:
-            labeled: labelled images.
-            unlabeled: unlabelled images, or None where there are none.
+            labeled: labeled images.
+            unlabeled: unlabeled images, or None where there are none.
             step: where in the training this is, with the key of its draws.
         """
 
     @torch.no_grad()
     def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions | None:
-        """What would be taught about unlabelled images at this step, for the diagnostics.
+        """What would be taught about unlabeled images at this step, for the diagnostics.
 
         Args:
             weak: `(B, 3, H, W)` float in 0..1, the weak view.
@@ -92,7 +92,7 @@ class Method(nn.Module, ABC):
             self.get_buffer(name).copy_(value)
 
     def after_step(self, step: int, total: int) -> None:
-        """Let the teacher follow, after the student took optimiser step `step` of `total`."""
+        """Let the teacher follow, after the student took optimizer step `step` of `total`."""
         if self.teacher is not None:
             self.teacher.update(self.student, step, total)
 

@@ -39,7 +39,7 @@ _REMEMBERED = 0.97  # of the counts of taught pixels, each micro batch: about 33
 
 
 class CSS(Prototypical):
-    """Two spaces label the unlabelled images; where they agree the student is taught.
+    """Two spaces label the unlabeled images; where they agree the student is taught.
 
     Args:
         student: the network that learns; it is given a representation head.
@@ -49,8 +49,8 @@ class CSS(Prototypical):
         indicator: what tells how far a label is trusted (Tab. 7): `own` is, for what is taught, the
             indicator of the space that the label comes from, and the similarity in the contrastive
             loss; `confidence` or `similarity` is that one in both.
-        confidence_threshold: unlabelled pixels that are trusted less are not taught (`delta_u`).
-        valid_threshold: unlabelled pixels that are trusted less stay out of the contrastive loss
+        confidence_threshold: unlabeled pixels that are trusted less are not taught (`delta_u`).
+        valid_threshold: unlabeled pixels that are trusted less stay out of the contrastive loss
             (`delta_w`).
         hard_threshold: pixels that are trusted less are hard, and what the contrastive loss pulls
             to their prototypes (`delta_s`).
@@ -64,7 +64,7 @@ class CSS(Prototypical):
         contrast_weight: of the contrastive loss (`lambda_c`).
         contrast_schedule: that weight is `constant`, falls (`ramp_down`, times `exp(-5 t^2)` at the
             share `t` of the steps) or rises (`ramp_up`, `exp(-5 (1-t)^2)`).
-        unsupervised_mean: what the loss on unlabelled images is a mean over: `all` pixels that show
+        unsupervised_mean: what the loss on unlabeled images is a mean over: `all` pixels that show
             image, those that are `kept`, or as the authors' `program` does, see
             `share_weighted_loss`.
         prototypes_from: whose representations the prototypes are means of: the `teacher`'s of the
@@ -73,16 +73,16 @@ class CSS(Prototypical):
         unseen_prototypes: of classes without a prototype representation space has no opinion
             (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
         class_prior: how frequent representation space takes classes to be: as they count in the
-            `loss` on labelled images, their pixels times their weights, as logit space does (see
+            `loss` on labeled images, their pixels times their weights, as logit space does (see
             `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
             all the same (`uniform`), as in the paper.
         class_balance: `labels` weighs taught pixels so that each class counts about as much as it
-            does in the loss on labelled images, see `losses.pseudo.balanced_weights` (here
+            does in the loss on labeled images, see `losses.pseudo.balanced_weights` (here
             too `ohem`, `dice` and `rare_crops` are not counted); `none` uses that loss's class
             weights alone. Ignored with the `program`'s mean, which weighs no class.
         representation_dim: channels of the representation head (`D`).
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labelled images alone, at the start.
+        supervised_warmup: share of the steps on labeled images alone, at the start.
         cross_after: for `cross`, the share of the steps before which the logit label is used.
 
     Attributes:
@@ -247,7 +247,7 @@ class CSS(Prototypical):
         judge the same world; see `Method.released_tensors`. A `uniform` prior has nothing of it.
         """
         weights = self.class_weights
-        if weights is not None:  # 0 where the labelled pixels show no such class
+        if weights is not None:  # 0 where the labeled pixels show no such class
             weights = torch.where(weights > 0, weights ** (1 - strength), weights)
         prior = self._prior(weights)
         found = super().released_tensors(strength)
@@ -262,7 +262,7 @@ class CSS(Prototypical):
         return read_spaces(logits, cosine, self.known)
 
     def _targets(self, spaces: Spaces, valid: Tensor, step: Step) -> Targets:
-        """Labels and indicators of unlabelled images: logit space fine, the other at stride 4."""
+        """Labels and indicators of unlabeled images: logit space fine, the other at stride 4."""
         fine = self._enlarged(spaces, valid)
         label, trusted = self._pseudo_label(fine, valid, step)
         _, coarse = collaborate(self._collaboration(step), spaces, self.known)

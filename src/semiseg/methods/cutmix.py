@@ -18,9 +18,9 @@ class CutMix(SemiSupervised):
     Args:
         student: the network that learns.
         confidence_threshold: pixels with a lower confidence are not taught.
-        unsupervised_weight: the weight of the unlabelled images.
+        unsupervised_weight: the weight of the unlabeled images.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labelled images alone, at the start.
+        supervised_warmup: share of the steps on labeled images alone, at the start.
 
     Raises:
         ConfigError: a setting is out of its range.

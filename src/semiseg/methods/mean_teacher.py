@@ -14,14 +14,14 @@ from semiseg.model.prototypes import shrink_labels
 
 
 class MeanTeacher(SemiSupervised):
-    """The student's probabilities follow the teacher's on unlabelled images.
+    """The student's probabilities follow the teacher's on unlabeled images.
 
     Args:
         student: the network that learns.
         consistency_weight: the weight of the squared difference, once it is ramped up.
         ramp_up: the share of the steps over which that weight rises, as `exp(-5 (1 - t)^2)`.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labelled images alone, at the start.
+        supervised_warmup: share of the steps on labeled images alone, at the start.
 
     Raises:
         ConfigError: a setting is out of its range.

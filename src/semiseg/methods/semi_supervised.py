@@ -19,12 +19,12 @@ Schedule = Literal["constant", "ramp_down", "ramp_up"]
 
 
 class SemiSupervised(Method):
-    """A student and the teacher that follows it, after a start on labelled images alone.
+    """A student and the teacher that follows it, after a start on labeled images alone.
 
     Args:
         student: the network that learns, with all its heads.
         teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labelled images alone, at the start.
+        supervised_warmup: share of the steps on labeled images alone, at the start.
 
     Raises:
         ConfigError: a setting is out of its range.
@@ -40,7 +40,7 @@ class SemiSupervised(Method):
         self.teacher: Teacher = Teacher(student, teacher_memory)
 
     def at_hand(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Unlabeled:
-        """The unlabelled images to learn from: an empty batch during the warm-up."""
+        """The unlabeled images to learn from: an empty batch during the warm-up."""
         if unlabeled is None or step.share < self.supervised_warmup:
             nothing = labeled.image[:0]
             return Unlabeled(nothing, nothing, labeled.mask[:0] != IGNORE_INDEX)

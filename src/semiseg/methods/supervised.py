@@ -1,4 +1,4 @@
-"""Supervised: the labelled images alone, the yardstick of all other methods."""
+"""Supervised: the labeled images alone, the yardstick of all other methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from semiseg.model.network import upsample
 
 
 class Supervised(Method):
-    """Cross-entropy on the labelled images; unlabelled ones are not even loaded."""
+    """Cross-entropy on the labeled images; unlabeled ones are not even loaded."""
 
     name = "supervised"
     uses_unlabeled = False

@@ -1,6 +1,6 @@
 """Several processes: what they must add up so that all of them compute as one would.
 
-Without an initialised process group, and with a group of one, the functions change nothing.
+Without an initialized process group, and with a group of one, the functions change nothing.
 """
 
 from __future__ import annotations

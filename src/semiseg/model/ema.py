@@ -43,7 +43,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def update(self, student: Network, step: int, total: int) -> None:
-        """Take the student's parameters in, after optimiser step `step` (from 0) of `total`.
+        """Take the student's parameters in, after optimizer step `step` (from 0) of `total`.
 
         The decay is `min(1 - 1/(t+1), 1 - 1/(memory * total))`: at first the plain mean of all
         students so far, later an average over the memory.

@@ -50,7 +50,7 @@ def resolve(name: str) -> str:
 
 
 def normalization(name: str) -> Normalization:
-    """The normalisation that an encoder was pretrained with, as far as it is known offline."""
+    """The normalization that an encoder was pretrained with, as far as it is known offline."""
     if name.startswith("tu-"):
         config = timm.get_pretrained_cfg(name.removeprefix("tu-"))
         if config is not None:
@@ -68,7 +68,7 @@ def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[str, Norma
             `hub`, `none` (random weights), or the path of a state dict (`.safetensors`, `.pth`).
 
     Returns:
-        Where the weights came from, in words, and the normalisation they expect.
+        Where the weights came from, in words, and the normalization they expect.
 
     Raises:
         ConfigError: the source is missing or does not fit the encoder.

@@ -16,7 +16,7 @@ class About(NamedTuple):
     """What is needed to use a model.
 
     Attributes:
-        classes: names, colours and codes of the classes.
+        classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
         value_range: the values that are black and white in its images, see `read_image`.
         crop: side of the crops that it was trained on, or None.

@@ -164,7 +164,7 @@ class Network(nn.Module):
         height, width = image.shape[-2:]
         pad = (-width % self.stride, -height % self.stride)
         if any(pad):
-            x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean colour
+            x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean color
         features = self.decoder(self.encoder(x))
         return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
 

@@ -13,7 +13,7 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
     """The mean representation of each class in a batch (Eq. 2), over all processes.
 
     Args:
-        representation: `(N, D)`, not normalised.
+        representation: `(N, D)`, not normalized.
         labels: `(N,)` int64, 255 for pixels that belong to no class.
         classes: number of classes `C`.
 
@@ -64,7 +64,7 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
         `(B, C, H, W)` in -1..1; for classes without a prototype -1000, which no softmax sees.
     """
     # (C, D) as a 1x1 convolution; the pixels' lengths are divided out afterwards, so that no
-    # normalised copy of the D-channel map is made. At least in single precision: the differences of
+    # normalized copy of the D-channel map is made. At least in single precision: the differences of
     # similarities that an indicator is made of are lost in half.
     dtype = torch.promote_types(representation.dtype, torch.float32)
     with torch.autocast(representation.device.type, enabled=False):
@@ -76,7 +76,7 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
 
 
 def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
-    """The nearest labels at a coarser grid, taken at the centres of its cells.
+    """The nearest labels at a coarser grid, taken at the centers of its cells.
 
     Args:
         labels: `(B, H, W)` of any type.
@@ -86,12 +86,12 @@ def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
     Returns:
         `(B, height, width)` of the same type.
     """
-    rows = _centres(labels.shape[-2], height, labels.device)
-    columns = _centres(labels.shape[-1], width, labels.device)
+    rows = _centers(labels.shape[-2], height, labels.device)
+    columns = _centers(labels.shape[-1], width, labels.device)
     return labels.index_select(-2, rows).index_select(-1, columns)
 
 
-def _centres(fine: int, coarse: int, device: torch.device) -> Tensor:
+def _centers(fine: int, coarse: int, device: torch.device) -> Tensor:
     stride = -(-fine // coarse)  # the last cell may reach beyond the image
-    centres = torch.arange(coarse, device=device) * stride + stride // 2
-    return centres.clamp(max=fine - 1)
+    centers = torch.arange(coarse, device=device) * stride + stride // 2
+    return centers.clamp(max=fine - 1)

@@ -33,7 +33,7 @@ class Release(NamedTuple):
 
     Attributes:
         network: in eval mode, on the CPU.
-        classes: names, colours and codes of the classes.
+        classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
         value_range: the values that are black and white in its images, see `read_image`.
         tensors: what the method added, such as `prototypes` and `seen`.

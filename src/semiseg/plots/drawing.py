@@ -1,4 +1,4 @@
-"""What pictures of classes share: a legend, stripes for ignored pixels, colours one can tell."""
+"""What pictures of classes share: a legend, stripes for ignored pixels, colors one can tell."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def font() -> Font:
 
 
 def stripes(size: tuple[int, int]) -> Image.Image:
-    """Slanting stripes, grey on white: what is ignored."""
+    """Slanting stripes, gray on white: what is ignored."""
     import numpy as np
     from PIL import Image
 
     y, x = np.mgrid[: size[1], : size[0]]
-    grey = np.where((x + y) % _HATCH < _HATCH // 2, 96, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    gray = np.where((x + y) % _HATCH < _HATCH // 2, 96, 255).astype(np.uint8)
+    return Image.fromarray(gray).convert("RGB")
 
 
 def legend(found: set[int], classes: Classes, colors: Sequence[Color], width: int) -> Image.Image:
@@ -71,7 +71,7 @@ def legend(found: set[int], classes: Classes, colors: Sequence[Color], width: in
 
 
 def tellable(colors: Sequence[Color]) -> Sequence[Color]:
-    """The colours; others in their place where some are so alike that nobody can tell them."""
+    """The colors; others in their place where some are so alike that nobody can tell them."""
     from semiseg.data.formats.masks import default_color
 
     alike = any(

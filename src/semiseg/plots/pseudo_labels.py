@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from semiseg.data.formats.masks import Color
 
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart.
+# Okabe and Ito's colors, which people with any kind of color vision tell apart.
 _SOURCES = {
     "logit": ("logit space", "#0072B2"),
     "representation": ("representation space", "#E69F00"),
@@ -29,7 +29,7 @@ def draw_curves(looks: Sequence[Mapping[str, Any]], colors: Mapping[str, Color])
 
     Args:
         looks: what `Tally.found` gave at each look, with its `step`; one or more.
-        colors: the colour of each class, by name.
+        colors: the color of each class, by name.
     """
     from matplotlib.figure import Figure  # half a second, which other trainings need not wait
 
@@ -55,7 +55,7 @@ def draw_curves(looks: Sequence[Mapping[str, Any]], colors: Mapping[str, Color])
                 _number((look["quality"] or {}).get(source, {}).get("miou")) for look in looks
             ]
             axes[1].plot(steps, values, color=line, marker="o", markersize=3, label=words)
-        _finish(axes[1], "pseudo-labels against the hidden truth", "mIoU of the labelled pixels, %")
+        _finish(axes[1], "pseudo-labels against the hidden truth", "mIoU of the labeled pixels, %")
     return figure
 
 

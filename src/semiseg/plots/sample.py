@@ -1,4 +1,4 @@
-"""One unlabelled image as the two spaces see it: labels, indicators, and what is taught of it."""
+"""One unlabeled image as the two spaces see it: labels, indicators, and what is taught of it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def draw_sample(seen: Seen, classes: Classes) -> Image.Image:
 
 
 def _labels(label: NDArray[np.int64] | None, colors: NDArray[np.uint8]) -> Image.Image | None:
-    """Class indices in the classes' colours, stripes where there is none."""
+    """Class indices in the classes' colors, stripes where there is none."""
     if label is None:
         return None
     values = np.array(stripes((label.shape[1], label.shape[0])))
@@ -99,7 +99,7 @@ def _heat(indicator: NDArray[np.float32] | None) -> Image.Image | None:
 def _differences(seen: Seen) -> Image.Image | None:
     """White where the spaces agree; else blue, orange or red: logit space, the other, none right.
 
-    Grey where they differ and the truth is not known.
+    Gray where they differ and the truth is not known.
     """
     if seen.representation_label is None:
         return None

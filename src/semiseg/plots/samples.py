@@ -1,4 +1,4 @@
-"""A picture of labelled samples: each image beside its mask laid over it, the classes below."""
+"""A picture of labeled samples: each image beside its mask laid over it, the classes below."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHOWN = 12
 _COLUMNS = 3
 _TILE = 250  # width of one image
 
-_OPACITY = 0.55  # of the classes' colours
+_OPACITY = 0.55  # of the classes' colors
 
 
 def choose_samples(survey: Survey) -> list[Sample]:
-    """Labelled samples of train at random, such that each class occurs where that is possible.
+    """Labeled samples of train at random, such that each class occurs where that is possible.
 
     The same folder gives the same choice.
     """
@@ -54,7 +54,7 @@ def draw_samples(
 
     Args:
         samples: with masks that fit the images and the classes; one or more.
-        classes: their names and colours.
+        classes: their names and colors.
         value_range: the values that are black and white in the images, see `read_image`.
     """
     import numpy as np
@@ -100,7 +100,7 @@ def _read(
 
 
 def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color]) -> Image.Image:
-    """The image in grey under the classes' colours; stripes where pixels are ignored.
+    """The image in gray under the classes' colors; stripes where pixels are ignored.
 
     Black, as many tools draw the background, is left out, since it would do nothing but darken.
     """
@@ -112,7 +112,7 @@ def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color
 
     table = np.full((256, 3), 255, np.uint8)
     table[: len(colors)] = colors
-    grey = image.convert("L").convert("RGB")  # so that a colour is that of the legend
+    gray = image.convert("L").convert("RGB")  # so that a color is that of the legend
     smaller = image.width < mask.shape[1]
     way = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
     colored = Image.fromarray(table[mask]).resize(image.size, way)
@@ -120,7 +120,7 @@ def _overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color
     cover = (np.asarray(shown.resize(image.size, way)) * (_OPACITY / 255))[..., np.newaxis]
     ignored = Image.fromarray((mask == IGNORE_INDEX).astype(np.uint8) * 255)
     where = np.asarray(ignored.resize(image.size, way)) > 127
-    mixed = np.asarray(grey) * (1 - cover) + np.asarray(colored) * _OPACITY
+    mixed = np.asarray(gray) * (1 - cover) + np.asarray(colored) * _OPACITY
     values = mixed.round().astype(np.uint8)
-    values[where] = np.asarray(Image.blend(grey, stripes(image.size), _OPACITY))[where]
+    values[where] = np.asarray(Image.blend(gray, stripes(image.size), _OPACITY))[where]
     return Image.fromarray(values)

@@ -53,14 +53,14 @@ def card(about: Mapping[str, Any]) -> str:
         f"| {i} | {markdown(name)} | `#{r:02x}{g:02x}{b:02x}` |\n"
         for i, (name, (r, g, b)) in enumerate(zip(names, classes["colors"], strict=True))
     )
-    parts.append(f"## Classes\n\n| index | name | colour |\n|---|---|---|\n{listed}")
+    parts.append(f"## Classes\n\n| index | name | color |\n|---|---|---|\n{listed}")
     extent = about["range"]
     parts.append(
         "## Input\n\n"
         f"RGB images of any size; the short side is scaled to {about['size']} pixels. Values in "
-        f"0..1 are normalised by the mean {_triple(network['mean'])} and the deviation "
+        f"0..1 are normalized by the mean {_triple(network['mean'])} and the deviation "
         f"{_triple(network['std'])}; that is part of the model.\n"
-        + (f"Deep grey images: {extent[0]:g} is black, {extent[1]:g} white.\n" if extent else "")
+        + (f"Deep gray images: {extent[0]:g} is black, {extent[1]:g} white.\n" if extent else "")
     )
     return "\n".join(parts) + _USE
 
@@ -72,8 +72,8 @@ def _training(about: Mapping[str, Any]) -> str:
         "Method": _told(about.get("method")),
         "Network": markdown(f"{network['encoder']}, {network['decoder']}"),
         "Steps": _told(about.get("steps")),
-        "Labelled images": _listed(images.get("labeled"), split.get("labeled")),
-        "Unlabelled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
+        "Labeled images": _listed(images.get("labeled"), split.get("labeled")),
+        "Unlabeled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
         "Validation images": _listed(images.get("val"), split.get("val")),
         "Released": _told(which_network(about) if "which" in about else None),
         "semiseg": _told(about.get("semiseg")),

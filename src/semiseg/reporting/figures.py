@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-# Okabe and Ito's, which people with any kind of colour vision tell apart, but for yellow and sky
+# Okabe and Ito's, which people with any kind of color vision tell apart, but for yellow and sky
 # blue, which are too light for lines on white. Black becomes white on a dark page.
 _LINES = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 _DASHES = ("-", "--", "-.", ":")
@@ -64,14 +64,14 @@ def photo(image: Image.Image) -> Picture:
 
 
 def flat(image: Image.Image) -> Picture:
-    """An image of few colours as PNG."""
+    """An image of few colors as PNG."""
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return Picture(_uri("png", file.getvalue()), *image.size)
 
 
 def draw_lines(series: Series, label: str, percent: bool) -> Figure:
-    """A line a series over the steps; lines differ in colour and in dashes.
+    """A line a series over the steps; lines differ in color and in dashes.
 
     Args:
         series: (step, value) by name, one or more.

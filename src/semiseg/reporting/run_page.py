@@ -129,7 +129,7 @@ def headline(scores: Mapping[str, Any]) -> str:
     images = scores["split"]["images"]
     used = f"With {number(scores['labels'], 'mask')}"
     if method_class(scores["method"]).uses_unlabeled:
-        used += f" and {number(images['unlabeled'], 'unlabelled image')}"
+        used += f" and {number(images['unlabeled'], 'unlabeled image')}"
     reached = scores["miou"]["released"]
     if reached is None:
         return (
@@ -187,8 +187,8 @@ def _curves(columns: Curves) -> list[tuple[str, Figure]]:
             looks[name.removeprefix("val/miou_")] = points
     found: list[tuple[str, Curves, str, bool]] = [
         ("mean IoU on val at each look", looks, "mIoU on val, %", True),
-        ("what is minimised, and other values of the batches", losses, "loss", False),
-        ("shares of the unlabelled pixels", shares, "% of the pixels", True),
+        ("what is minimized, and other values of the batches", losses, "loss", False),
+        ("shares of the unlabeled pixels", shares, "% of the pixels", True),
     ]
     return [
         (words, draw_lines(series, label, of_all))

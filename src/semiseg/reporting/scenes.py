@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIDE = 480  # of a picture at most, in pixels
 _LOOKED_AT = 100  # images at most, or a report of a large data set would take as long as a look
 _EXTREMES, _RANDOM = 3, 3  # a row of the page each
-# Okabe and Ito's, which people with any kind of colour vision tell apart; there are no more.
+# Okabe and Ito's, which people with any kind of color vision tell apart; there are no more.
 _SAFE: tuple[Color, ...] = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
     *((0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)),
@@ -47,9 +47,9 @@ class Gallery(NamedTuple):
 
     Attributes:
         groups: scenes by the words above them.
-        legend: name and colour of the classes in them.
+        legend: name and color of the classes in them.
         doubt: the name of the layer of doubt.
-        safe: whether the colours are those that everyone tells apart.
+        safe: whether the colors are those that everyone tells apart.
         looked_at: images that the worst and the best were chosen from.
         images: images of val.
     """
@@ -63,7 +63,7 @@ class Gallery(NamedTuple):
 
 
 def colors_of(classes: Classes) -> tuple[Sequence[Color], bool]:
-    """The colours of the classes in the report, and whether everyone can tell them apart."""
+    """The colors of the classes in the report, and whether everyone can tell them apart."""
     from semiseg.plots.drawing import tellable
 
     own = set(classes.colors)
@@ -111,7 +111,7 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
 
 
 def css_color(color: Color) -> str:
-    """A colour as style sheets write it."""
+    """A color as style sheets write it."""
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
@@ -187,7 +187,7 @@ def _size(picture: Image.Image) -> tuple[int, int]:
 
 
 def _flat(mask: NDArray[np.uint8], colors: Sequence[Color]) -> Picture:
-    """Class indices in colours; ignored pixels are light grey."""
+    """Class indices in colors; ignored pixels are light gray."""
     import numpy as np
     from PIL import Image
 
@@ -202,14 +202,14 @@ def _flat(mask: NDArray[np.uint8], colors: Sequence[Color]) -> Picture:
 
 
 def _mistakes(image: Image.Image, true: NDArray[np.uint8], said: NDArray[np.uint8]) -> Image.Image:
-    """The image in pale grey, and wrong pixels in one strong colour."""
+    """The image in pale gray, and wrong pixels in one strong color."""
     import numpy as np
     from PIL import Image as Pillow
 
     from semiseg.core.types import IGNORE_INDEX
 
-    grey = image.convert("L").convert("RGB")
-    values = np.array(Pillow.blend(grey, Pillow.new("RGB", image.size, "white"), 0.55))
+    gray = image.convert("L").convert("RGB")
+    values = np.array(Pillow.blend(gray, Pillow.new("RGB", image.size, "white"), 0.55))
     values[(true != said) & (true != IGNORE_INDEX)] = _WRONG
     return Pillow.fromarray(values)
 
@@ -219,8 +219,8 @@ def _doubt(sure: NDArray[np.float32], apart: NDArray[np.bool_] | None) -> Image.
     import numpy as np
     from PIL import Image
 
-    grey = (sure * 255).astype(np.uint8)
-    values = np.stack([grey] * 3, axis=-1)
+    gray = (sure * 255).astype(np.uint8)
+    values = np.stack([gray] * 3, axis=-1)
     if apart is not None:
         values[apart] = _APART
     return Image.fromarray(values)

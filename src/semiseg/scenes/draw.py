@@ -1,9 +1,9 @@
 """The demo's scenes: a field seen by a robot from above, drawn without any file or network.
 
 Six classes: soil, crop, weed, stone, straw and, in about a third of the scenes, a beetle. What
-makes them hard: crop and weeds share their colours and differ in the shape and arrangement of the
-leaves; dry soil and its clods are as grey as stones; and light, soil, foliage, species and camera
-change from scene to scene, so that a few labelled scenes do not cover them.
+makes them hard: crop and weeds share their colors and differ in the shape and arrangement of the
+leaves; dry soil and its clods are as gray as stones; and light, soil, foliage, species and camera
+change from scene to scene, so that a few labeled scenes do not cover them.
 
 A scene is drawn at twice its size and reduced: edges are smooth while the masks are exact ids.
 `scenery.py` draws the things.
@@ -22,7 +22,7 @@ from semiseg.core.rng import Key
 from semiseg.scenes.painting import OVERSAMPLE, Painter, Size, paint_scene, photograph
 
 NAMES: tuple[str, ...] = ("soil", "crop", "weed", "stone", "straw", "beetle")  # scenery's ids
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart.
+# Okabe and Ito's colors, which people with any kind of color vision tell apart.
 COLORS: tuple[tuple[int, int, int], ...] = (
     (0, 0, 0),
     (0, 158, 115),
@@ -81,17 +81,17 @@ def write_scenes(
     """Write scenes as a data folder: `train`, `unlabeled`, `val`, maybe `test`, `classes.yaml`.
 
     `labeled`, `unlabeled`, `val` and `test` count the scenes of each, which are of `size` (height
-    and width in pixels). The first labelled scene shows every class. A scene depends on the seed,
+    and width in pixels). The first labeled scene shows every class. A scene depends on the seed,
     its split and its index, not on how many there are. Files of the same names are overwritten.
 
     Returns:
         `root`, which is made if need be.
 
     Raises:
-        ConfigError: no labelled scenes, or scenes too small.
+        ConfigError: no labeled scenes, or scenes too small.
     """
     if labeled < 1:
-        raise ConfigError(f"{labeled} labelled scenes teach nothing; ask for 1 or more.")
+        raise ConfigError(f"{labeled} labeled scenes teach nothing; ask for 1 or more.")
     counts = {"train": labeled, "unlabeled": unlabeled, "val": val, "test": test}
     for split, count in counts.items():
         for i in range(count):

@@ -121,10 +121,10 @@ class Painter:
         """A length in canvas pixels, drawn as pixels of a scene of side 160."""
         return float(self.rng.uniform(low, high)) * self.unit * self.zoom
 
-    def fill(self, outline: Points, colour: Array, kind: int | None, alpha: int = 255) -> None:
+    def fill(self, outline: Points, color: Array, kind: int | None, alpha: int = 255) -> None:
         """A polygon of class `kind`, or one that leaves the mask as it is."""
         points = outline.view(np.float64).tolist()
-        red, green, blue = (min(255, max(0, int(value))) for value in colour.tolist())
+        red, green, blue = (min(255, max(0, int(value))) for value in color.tolist())
         self.pen.polygon(points, fill=(red, green, blue, alpha))
         if kind is not None:
             self.marker.polygon(points, fill=kind)
@@ -136,13 +136,13 @@ class Painter:
             self.fill(cast, _DARK, None, int(28 + 75 * self.sun))
 
     def band(
-        self, way: Points, half: float, colour: Array, kind: int | None, alpha: int = 255
+        self, way: Points, half: float, color: Array, kind: int | None, alpha: int = 255
     ) -> None:
         """A band along `way`, `half` pixels to both sides of it."""
         across = 1j * half * (way[-1] - way[0]) / (abs(way[-1] - way[0]) + 1e-6)
-        self.fill(np.concatenate([way + across, (way - across)[::-1]]), colour, kind, alpha)
+        self.fill(np.concatenate([way + across, (way - across)[::-1]]), color, kind, alpha)
 
-    def leaf(self, base: complex, way: complex, half: Array, colour: Array, kind: int) -> None:
+    def leaf(self, base: complex, way: complex, half: Array, color: Array, kind: int) -> None:
         """A leaf that grows from `base` along `way`; `half` is its half width, stalk to tip."""
         bend = self.rng.uniform(-0.15, 0.15) * np.sin(2.2 * _ALONG)
         spine = base + way * (_ALONG + 1j * bend)
@@ -151,13 +151,13 @@ class Painter:
         self.shadow(np.concatenate([left, right[::-1]]), 0.15 * abs(way) + self.unit)
         # The halves fold up from the midrib, so that one of them faces the sun.
         tilt = (normal * self.light.conjugate()).real * (0.07 + 0.15 * self.sun)
-        self.fill(np.concatenate([left, spine[::-1]]), colour * (1 - tilt), kind)
-        self.fill(np.concatenate([right, spine[::-1]]), colour * (1 + tilt), kind)
-        self.band(spine, 0.015 * abs(way), colour * 1.25 + 18, None, 120)
+        self.fill(np.concatenate([left, spine[::-1]]), color * (1 - tilt), kind)
+        self.fill(np.concatenate([right, spine[::-1]]), color * (1 + tilt), kind)
+        self.band(spine, 0.015 * abs(way), color * 1.25 + 18, None, 120)
         for i in range(4, 14, 3) if abs(way) > 18 * self.unit else ():
             for side in (left, right):
                 rib = np.array([spine[i - 1], 0.25 * spine[i] + 0.75 * side[i + 1]])
-                self.band(rib, 0.25 * self.unit, colour * 1.25 + 18, None, 70)
+                self.band(rib, 0.25 * self.unit, color * 1.25 + 18, None, 70)
 
 
 def _profile(shape: str, breadth: float) -> Array:
@@ -173,14 +173,14 @@ def _profile(shape: str, breadth: float) -> Array:
 def _plant(p: Painter, species: _Species, at: complex, radius: float) -> None:
     """A rosette of leaves or of stems with leaflets: old ones below, young ones on top."""
     r, (hue, sat, val) = p.rng, p.foliage
-    # Crop and weeds draw their colour alike, so that it does not tell them apart.
-    colour = _hsv(hue + r.normal(0, 0.02), sat * r.uniform(0.8, 1.2), val * r.uniform(0.85, 1.2))
+    # Crop and weeds draw their color alike, so that it does not tell them apart.
+    color = _hsv(hue + r.normal(0, 0.02), sat * r.uniform(0.8, 1.2), val * r.uniform(0.85, 1.2))
     count, start, wide = len(p.some(*species.leaves)), r.uniform(0, TURN), r.uniform(0.8, 1.2)
     for i in range(count):
         age = 1 - 0.5 * i / count
         way = np.exp(1j * (start + species.turn * i + r.normal(0, 0.15)))
         stem = way * radius * age * r.uniform(0.85, 1.15)
-        tone = colour * (1.25 - 0.25 * age) * r.uniform(0.88, 1.12)
+        tone = color * (1.25 - 0.25 * age) * r.uniform(0.88, 1.12)
         half = _profile(species.shape, species.breadth * wide * abs(stem))
         p.leaf(at, stem, half, tone, species.kind)
         fan: list[tuple[float, float]] = []  # where along the stem, and at what angle to it
@@ -196,50 +196,50 @@ def _plant(p: Painter, species: _Species, at: complex, radius: float) -> None:
 
 
 def _lump(p: Painter, kind: int, radius: float) -> None:
-    """A stone, or a clod: as angular, but of the soil's own colour."""
+    """A stone, or a clod: as angular, but of the soil's own color."""
     r, count = p.rng, int(p.rng.integers(5, 10))
-    colour = p.soil * r.uniform(0.85, 1.15)
+    color = p.soil * r.uniform(0.85, 1.15)
     if kind == STONE:
         tint = np.array([r.uniform(0.98, 1.05), 1, r.uniform(0.9, 1.05)])
-        colour = 0.2 * colour + tint * r.uniform(58, 150)
+        color = 0.2 * color + tint * r.uniform(58, 150)
     ring = radius * np.exp(1j * TURN * (np.arange(count) + r.uniform(-0.25, 0.25, count)) / count)
     ring = (r.uniform(1, 1.5) * ring.real + 1j * ring.imag) * np.exp(1j * r.uniform(0, TURN))
     at, top, following = p.spot(), ring * 0.55 + 0.1 * radius * p.light, np.roll(ring, -1)
     p.shadow(at + ring, 0.4 * radius)
     for a, b, c, d in zip(ring, following, np.roll(top, -1), top, strict=True):
         lit = ((a + b) / abs(a + b) * p.light.conjugate()).real * (0.15 + 0.3 * p.sun)
-        p.fill(at + np.array([a, b, c, d]), colour * (0.95 + lit + r.normal(0, 0.05)), kind)
-    p.fill(at + top, colour * 1.1, kind)
+        p.fill(at + np.array([a, b, c, d]), color * (0.95 + lit + r.normal(0, 0.05)), kind)
+    p.fill(at + top, color * 1.1, kind)
 
 
-def _straw(p: Painter, at: complex, lean: float, colour: Array) -> None:
+def _straw(p: Painter, at: complex, lean: float, color: Array) -> None:
     """A thin bent band with a lit edge."""
     way = np.exp(1j * lean) * p.long(14, 46)
     spine = at + way * (_ALONG + 1j * p.rng.normal(0, 0.15) * (_ALONG - 0.5) ** 2)
     half = p.long(0.6, 1.4)
     p.band(spine - p.light * 2 * p.unit, half, _DARK, None, int(40 + 80 * p.sun))
-    p.band(spine, half, colour, STRAW)
-    p.band(spine + p.light * 0.3 * half, 0.3 * half, colour + 35, None, 130)
+    p.band(spine, half, color, STRAW)
+    p.band(spine + p.light * 0.3 * half, 0.3 * half, color + 35, None, 130)
 
 
 def _beetle(p: Painter, at: complex, radius: float) -> None:
     r = p.rng
     way, circle = np.exp(1j * r.uniform(0, TURN)) * radius, np.exp(1j * np.linspace(0, TURN, 32))
     hue = r.choice([0.0, 0.08, 0.4, 0.62, 0.75]) + r.normal(0, 0.03)
-    colour = _hsv(hue, r.uniform(0.3, 0.9), r.uniform(0.12, 0.42))
+    color = _hsv(hue, r.uniform(0.3, 0.9), r.uniform(0.12, 0.42))
     for share in (-0.4, 0.15, 0.65):
         for hand in (-1j, 1j):
             knee, foot = 1.4 * share + 0.85 * hand, 1.4 * share + np.sign(share) * 0.4 + 1.1 * hand
             for a, b in ((share, knee), (knee, foot)):
-                p.band(at + way * np.array([a, b]), 0.09 * radius, colour * 0.5, BEETLE)
+                p.band(at + way * np.array([a, b]), 0.09 * radius, color * 0.5, BEETLE)
     for middle, length, width in ((0.95, 0.42, 0.4), (0.0, 1.0, 0.62)):
         body = length * circle.real + 1j * width * circle.imag
         p.shadow(at + way * (middle + body), 0.3 * radius)
-        p.fill(at + way * (middle + body), colour * 0.6, BEETLE)
+        p.fill(at + way * (middle + body), color * 0.6, BEETLE)
         for size, tone, alpha in ((0.8, 1.0, 255), (0.55, 1.35, 200), (0.22, 1.0, 150)):
             shine = at + way * (middle + size * body) + p.light * 0.4 * (1 - size) * width * radius
-            p.fill(shine, colour * tone + (200 if size < 0.3 else 0), BEETLE, alpha)
-    p.band(at + way * np.array([-1, 0.6]), 0.05 * radius, colour * 0, None, 130)
+            p.fill(shine, color * tone + (200 if size < 0.3 else 0), BEETLE, alpha)
+    p.band(at + way * np.array([-1, 0.6]), 0.05 * radius, color * 0, None, 130)
 
 
 def paint_scene(p: Painter) -> None:

@@ -1,4 +1,4 @@
-"""`suggest`: which unlabelled images to label next, with masks to correct."""
+"""`suggest`: which unlabeled images to label next, with masks to correct."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Suggestion(NamedTuple):
         doubt: the mean over its pixels of 1 - confidence.
         disagreement: the share of its pixels whose nearest prototype is of another class than the
             mask's; None for a model without prototypes.
-        distance: 1 - cosine of its encoder features to those of the nearest image that is labelled
+        distance: 1 - cosine of its encoder features to those of the nearest image that is labeled
             or stands above it in the list.
     """
 
@@ -60,7 +60,7 @@ def suggest(
     """Choose the images whose masks would teach a trained model most.
 
     An image counts by how much the model doubts of it, how far its two spaces disagree and how far
-    it is from what is labelled or chosen already; so no two of a kind are chosen.
+    it is from what is labeled or chosen already; so no two of a kind are chosen.
 
     Args:
         run: the run folder of a training.
@@ -140,7 +140,7 @@ def suggest(
     if not seen:
         raise DataError(
             f"{images} holds no image that could be suggested: {len(broken)} are broken, "
-            f"{len(named) - len(fresh)} are labelled."
+            f"{len(named) - len(fresh)} are labeled."
         )
     others = [vector for _, vector in look(model, labeled, console)[0]]
     chosen = choose([s for s, _ in seen], [v for _, v in seen], others, n)
@@ -159,8 +159,8 @@ def choose(
     Args:
         candidates: with their doubt and disagreement.
         vectors: the features of each.
-        labeled: the features of the labelled images.
-        n: how many to take at most; what is like one that is taken or labelled never is.
+        labeled: the features of the labeled images.
+        n: how many to take at most; what is like one that is taken or labeled never is.
     """
     import numpy as np
 

@@ -1,1 +1,1 @@
-"""The training itself: steps, optimiser, schedule, validation, checkpoints, by Lightning."""
+"""The training itself: steps, optimizer, schedule, validation, checkpoints, by Lightning."""

@@ -26,17 +26,17 @@ class TrainingBatches(Dataset[Batch]):
     A training can so be resumed at any step, with any number of loader processes.
 
     Args:
-        labeled: labelled samples, not empty.
-        unlabeled: unlabelled samples; empty if the method uses none.
+        labeled: labeled samples, not empty.
+        unlabeled: unlabeled samples; empty if the method uses none.
         classes: how to read the masks.
         size: short side at working size, in pixels.
         crop: side of the crop, in pixels.
-        batch: images a batch, labelled and unlabelled each.
+        batch: images a batch, labeled and unlabeled each.
         key: the key of all draws.
         value_range: the values that are black and white, see `read_image`.
-        focus: where crops of labelled images are centred, if not anywhere.
+        focus: where crops of labeled images are centered, if not anywhere.
         scale: range of the random factor on the working size.
-        photometry: which of `STRONG` the unlabelled images are changed by.
+        photometry: which of `STRONG` the unlabeled images are changed by.
         rank: the process that asks, from 0.
         world: how many processes share each batch; it is a multiple of them.
     """

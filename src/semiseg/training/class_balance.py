@@ -49,7 +49,7 @@ def check(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"--dice {settings['dice']} is below 0.")
     if settings["ohem"] and weights != "none":
         raise ConfigError(
-            "--ohem and --class-weights each choose what counts in the loss on labelled images; "
+            "--ohem and --class-weights each choose what counts in the loss on labeled images; "
             "use one of them: add --class-weights none, or leave --ohem out."
         )
 
@@ -57,7 +57,7 @@ def check(settings: Mapping[str, Any]) -> None:
 def count_pixels(
     labeled: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], classes: int
 ) -> list[int]:
-    """Pixels of each class in the labelled images."""
+    """Pixels of each class in the labeled images."""
     masks = [s.mask for s in labeled if s.mask is not None]
     return [sum(pixels[mask].get(c, 0) for mask in masks) for c in range(classes)]
 
@@ -65,12 +65,12 @@ def count_pixels(
 def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
     """Tell the method how frequent classes are, and give it the loss that the settings ask for.
 
-    Where they ask for none, the method keeps its own loss on labelled images.
+    Where they ask for none, the method keeps its own loss on labeled images.
 
     Args:
         method: the method.
         s: the settings of `train`.
-        pixels: pixels of each class in the labelled images.
+        pixels: pixels of each class in the labeled images.
     """
     weigh = WEIGHTS[s.class_weights]
     weights = None if weigh is None else weigh(pixels)
@@ -93,7 +93,7 @@ def set_loss(method: Method, s: SimpleNamespace, pixels: Sequence[int]) -> None:
 
 
 def make_focus(s: SimpleNamespace, pixels: Sequence[int]) -> Focus | None:
-    """How crops of labelled images look for rare classes; None if they do not."""
+    """How crops of labeled images look for rare classes; None if they do not."""
     if not s.rare_crops:
         return None
     return Focus(s.rare_crops, tuple(1 / n if n else 0.0 for n in pixels))

@@ -1,4 +1,4 @@
-"""Looks at the pseudo-labels: a fixed sample of unlabelled images, files, and pictures at the end.
+"""Looks at the pseudo-labels: a fixed sample of unlabeled images, files, and pictures at the end.
 
 ```
 RUN/diagnostics/
@@ -40,7 +40,7 @@ _DRAWN = 8
 
 
 class _Scene(NamedTuple):
-    """An unlabelled image, `(1, 3, h, w)` uint8 at working size, and its mask, `(1, h, w)`."""
+    """An unlabeled image, `(1, 3, h, w)` uint8 at working size, and its mask, `(1, h, w)`."""
 
     name: str
     image: Tensor
@@ -48,7 +48,7 @@ class _Scene(NamedTuple):
 
 
 class Diagnostics:
-    """What a method believes of a fixed sample of the unlabelled images, at each look.
+    """What a method believes of a fixed sample of the unlabeled images, at each look.
 
     The sample is drawn by the key, first among the images whose masks are hidden. It has a fifth as
     many images as `val`, 4 at least and 32 at most. Nothing of it reaches the training, which has
@@ -137,7 +137,7 @@ class Diagnostics:
 
 
 def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
-    """The unlabelled images to look at: those with a hidden mask first, then others."""
+    """The unlabeled images to look at: those with a hidden mask first, then others."""
     wanted = min(_MOST, max(_LEAST, len(split.val) // _PART))
     masked = {sample.image for sample in split.hidden}
     others = [sample for sample in split.unlabeled if sample.image not in masked]

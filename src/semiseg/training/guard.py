@@ -17,7 +17,7 @@ IN_A_ROW = 3
 class Guard:
     """Judges each step, and undoes what its forward passes did to the method's buffers.
 
-    What a step changes before its optimiser is asked are the batch norm's statistics, the
+    What a step changes before its optimizer is asked are the batch norm's statistics, the
     prototypes and the counts of taught pixels; what it changes after that (weights, teacher) is
     left out. To judge, a device has to be waited for, once a step.
 
@@ -83,7 +83,7 @@ class Guard:
             return
         torch._foreach_copy_(self._buffers, self._before)
         if not scaled:
-            for parameter in parameters:  # an optimiser passes over what has no gradient
+            for parameter in parameters:  # an optimizer passes over what has no gradient
                 parameter.grad = None
 
     def state(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A method as a Lightning module: optimiser, schedule, keyed draws, validation."""
+"""A method as a Lightning module: optimizer, schedule, keyed draws, validation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TrainingModule(L.LightningModule):
     Args:
         method: the method with its student.
         names: the class names, for the scores.
-        steps: optimiser steps in all.
+        steps: optimizer steps in all.
         key: the key of the steps' draws.
         optimizer: `adamw`, or `sgd` with Nesterov momentum 0.9.
         lr: learning rate of decoder and heads.

@@ -38,11 +38,11 @@ class Rehearsal(NamedTuple):
     Attributes:
         device: the kind of device that it ran on.
         crop: side of the step's crops, in pixels.
-        images: labelled images of the step, and as many unlabelled ones if any, in words.
+        images: labeled images of the step, and as many unlabeled ones if any, in words.
         parameters: of the student.
         operations: floating-point operations of the step, forward and backward.
         step_operations: of a step of the training.
-        memory: bytes that the step needed at least: weights, gradients, optimiser, teacher, and
+        memory: bytes that the step needed at least: weights, gradients, optimizer, teacher, and
             what was kept for the backward pass.
         step_memory: of a step of the training, on each device.
         seconds: of such a step after the first, without reading images. Of the first, if that took
@@ -99,7 +99,7 @@ def rehearse(
         s: the settings of the training.
         kind: the device's kind.
         world: the devices that it is meant for.
-        both: whether there are unlabelled images beside the labelled ones.
+        both: whether there are unlabeled images beside the labeled ones.
     """
     crop = max(_MULTIPLE, s.crop // 2 // _MULTIPLE * _MULTIPLE)
     ratio = s.batch * s.crop**2 / (_IMAGES * crop**2)

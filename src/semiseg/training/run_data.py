@@ -31,7 +31,7 @@ def data_of(run: Path) -> Path | None:
 
 
 def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
-    """The labelled images and those of `val`; none where the run or its data cannot be read.
+    """The labeled images and those of `val`; none where the run or its data cannot be read.
 
     Args:
         run: the run folder.

@@ -242,7 +242,7 @@ def training_loader(
 ) -> DataLoader[Batch]:
     """The loader of the micro batches of the training from step `start` on, in their order."""
     if learner.uses_unlabeled and not split.unlabeled:
-        say([f"there are no unlabelled images: {learner.name} learns from the labelled ones alone"])
+        say([f"there are no unlabeled images: {learner.name} learns from the labeled ones alone"])
     unlabeled = split.unlabeled if learner.uses_unlabeled else ()
     batches = TrainingBatches(
         split.labeled,
@@ -279,7 +279,7 @@ def validation_loader(
 def diagnostics(
     split: Split, classes: Classes, s: SimpleNamespace, learner: type[Method]
 ) -> Diagnostics | None:
-    """The looks at the pseudo-labels; None if they are not wanted or nothing is unlabelled."""
+    """The looks at the pseudo-labels; None if they are not wanted or nothing is unlabeled."""
     if not (s.diagnostics and learner.uses_unlabeled and split.unlabeled):
         return None
     return Diagnostics(split, classes, s.size, s.range, s.out, Key.of(s.seed, "diagnostics"))

@@ -60,18 +60,18 @@ def train(
     resume: bool = False,
     **options: object,
 ) -> Run:
-    """Train a segmentation model from a few labelled and many unlabelled images.
+    """Train a segmentation model from a few labeled and many unlabeled images.
 
     Args:
         data: the data folder, with `train/images`, `train/masks`, `val/...` and `unlabeled/`.
         dataset: the data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
-            for none. Recognised by its content if not given.
+            for none. Recognized by its content if not given.
         method: how to train: `supervised`, `mean_teacher`, `cutmix`, `contrastive`, `css`, or
             `css-paper` and `css-program`, which are `css` with other defaults.
         labels: masks to use, the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`)
             or a file with a name a line.
         out: the run folder to write; `runs/METHOD` if not given.
-        steps: optimiser steps; 1000 on a CPU if not given, see `semiseg plan`.
+        steps: optimizer steps; 1000 on a CPU if not given, see `semiseg plan`.
         budget: time for the whole training, such as `10m`, `2h`, `1h30m` or `1d`. The size, the
             steps and, on a GPU, the batch that it pays for are found from a few steps that are
             measured first; what is given beside it stays.
@@ -79,14 +79,14 @@ def train(
         split_seed: seed of the choice of labels and of held-out validation images.
         classes: a YAML file with the classes, instead of `classes.yaml` in the data folder.
         range: the values that are black and white in images of more than 8 bits, such as
-            `[0, 4095]`; if not given, those that grey images of 16 bits span, or the range of the
+            `[0, 4095]`; if not given, those that gray images of 16 bits span, or the range of the
             type where that is less than twice as wide.
         size: short side that images are scaled to, in pixels; from the data if not given.
         crop: side of the square training crops, in pixels; from the size if not given.
         scale: range of the random factor on the size. The paper's 0.5 would show a quarter image
             and three quarters padding at laptop crops.
-        photometry: colour changes of unlabelled images, `mild`, or as in the `paper`'s program.
-        batch: labelled images a batch, of all devices together, 4 if not given; as many unlabelled
+        photometry: color changes of unlabeled images, `mild`, or as in the `paper`'s program.
+        batch: labeled images a batch, of all devices together, 4 if not given; as many unlabeled
             ones beside them.
         accumulate: batches a step; memory is that of one batch.
         encoder: an encoder of segmentation-models-pytorch or a model of timm.
@@ -96,11 +96,11 @@ def train(
         output_stride: of the encoder in DeepLabV3+, 8 or 16; 16 if not given.
         atrous_rates: the rates of DeepLabV3+'s pyramid, `[6, 12, 18]` if not given.
         weights: encoder weights, `auto` (offline package, else hub), `hub`, `none` or a file.
-        init: a finished run to start from, to go on after labelling more; its encoder and decoder
+        init: a finished run to start from, to go on after labeling more; its encoder and decoder
             are needed, its classes are matched by name, and others may be added.
         optimizer: `adamw`, or `sgd` with Nesterov momentum.
-        lr: learning rate of decoder and heads; the optimiser's default if not given.
-        encoder_lr: learning rate of the encoder; the optimiser's default if not given.
+        lr: learning rate of decoder and heads; the optimizer's default if not given.
+        encoder_lr: learning rate of the encoder; the optimizer's default if not given.
         weight_decay: weight decay, biases and batch norm spared.
         lr_warmup: share of the steps over which the learning rates rise.
         class_weights: weights of the classes, by their pixels in the chosen masks: `none`, by the
@@ -109,10 +109,10 @@ def train(
         ohem: online hard example mining: this loss keeps pixels whose true class has a probability
             of at most 0.7, and at least this share of the batch; 0 for all pixels.
         dice: weight of a Dice term that is added to this loss.
-        rare_crops: share of the labelled crops that are centred on a pixel of a class that is drawn
+        rare_crops: share of the labeled crops that are centered on a pixel of a class that is drawn
             by the inverse of its pixels.
         looks: validations, evenly spread, the last one after the last step; 5 if not given.
-        diagnostics: at each look, judge the pseudo-labels of some unlabelled images, by their
+        diagnostics: at each look, judge the pseudo-labels of some unlabeled images, by their
             masks where these are only hidden; after the last one draw them.
         workers: processes that load images; from the device if not given.
         threads: CPU threads of the network; torch's default if not given.

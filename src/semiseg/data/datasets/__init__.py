@@ -23,7 +23,7 @@ def find_dataset(root: Path, name: str | None = None) -> DataSet | None:
 
     Args:
         root: the data folder.
-        name: a name of `DATASETS`, `folder` for none of them, or None to recognise it.
+        name: a name of `DATASETS`, `folder` for none of them, or None to recognize it.
 
     Raises:
         ConfigError: there is no such data set.
@@ -38,6 +38,6 @@ def find_dataset(root: Path, name: str | None = None) -> DataSet | None:
         return DATASETS[name]
     listed = any((root / f"{split}.txt").is_file() for split in ("train", "val", "test"))
     for dataset in DATASETS.values():
-        if (dataset.own_lists or not listed) and dataset.recognises(root):
+        if (dataset.own_lists or not listed) and dataset.recognizes(root):
             return dataset
     return None

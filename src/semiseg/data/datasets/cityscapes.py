@@ -31,7 +31,7 @@ class Cityscapes(DataSet):
     name = "cityscapes"
     title = "Cityscapes"
     home = "https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest)"
-    licence = "Cityscapes licence: non-commercial, after registration"
+    license = "Cityscapes license: non-commercial, after registration"
     names = (
         *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light"),
         *("traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck"),
@@ -44,12 +44,12 @@ class Cityscapes(DataSet):
         *((0, 80, 100), (0, 0, 230), (119, 11, 32)),
     )
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By the folder of the left camera's images."""
         return (root / "leftImg8bit").is_dir()
 
     def samples(self, root: Path, split: str) -> list[Sample]:
-        """The images of the split; those of `train` without a mask are unlabelled."""
+        """The images of the split; those of `train` without a mask are unlabeled."""
         if split == "test":
             return []
         self.require(root, f"leftImg8bit/{split}", f"gtFine/{split}")

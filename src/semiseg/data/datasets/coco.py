@@ -52,18 +52,18 @@ class Coco(DataSet):
 
     Index 0 is the background, then follow the categories by their id; one that only stands above
     others, and has no annotations, is none. Where instances overlap, the smaller one is on top;
-    crowds (`iscrowd`) are ignored. An image without annotations is unlabelled in `train`. The masks
+    crowds (`iscrowd`) are ignored. An image without annotations is unlabeled in `train`. The masks
     are drawn once, into the cache (`SEMISEG_CACHE`).
     """
 
     name = "coco"
     title = "COCO instances"
     home = "https://cocodataset.org (or the export of your annotation tool)"
-    licence = "annotations CC BY 4.0, images under Flickr's terms of use"
+    license = "annotations CC BY 4.0, images under Flickr's terms of use"
     names = ()  # those of the JSON
     colors = ()
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By the JSON's name."""
         return bool(_jsons(root, "train") or _jsons(root, "val"))
 

@@ -54,18 +54,18 @@ class CocoStuff10k(DataSet):
       annotations/{train2014,test2014}/COCO_train2014_000000000077_labelTrainIds.png
     ```
 
-    Id 0 is unlabelled and ignored. Of COCO's ids 1 to 182, 171 occur; in their order they are the
+    Id 0 is unlabeled and ignored. Of COCO's ids 1 to 182, 171 occur; in their order they are the
     classes, and the converted masks number them from 1 to 171. The paper counts 181.
     """
 
     name = "cocostuff10k"
     title = "COCO-Stuff 10K"
     home = "https://github.com/nightrome/cocostuff10k (cocostuff-10k-v1.1.zip)"
-    licence = "annotations CC BY 4.0, images under Flickr's terms of use"
+    license = "annotations CC BY 4.0, images under Flickr's terms of use"
     names = tuple(" ".join(name.split()) for name in _NAMES.split(","))
     colors = bit_colors(172)[1:]
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By the lists, or by the converted annotations."""
         converted = root / "annotations" / _CONVERTED["train"]
         return (root / "imageLists").is_dir() or converted.is_dir()

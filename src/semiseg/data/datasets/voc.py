@@ -17,7 +17,7 @@ _FINE, _ROUGH = "SegmentationClass", "SegmentationClassAug"
 class Voc(DataSet):
     """Pascal VOC 2012, "classic": masks of the 1464 images of its own `train` list.
 
-    The unlabelled images are the others of the 10,582 that `SegmentationClassAug` has masks for;
+    The unlabeled images are the others of the 10,582 that `SegmentationClassAug` has masks for;
     without that folder, all of `JPEGImages` that are not in `val`.
 
     ```
@@ -34,7 +34,7 @@ class Voc(DataSet):
     name = "voc"
     title = "Pascal VOC 2012 (classic)"
     home = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)"
-    licence = "images under Flickr's terms of use"
+    license = "images under Flickr's terms of use"
     names = (
         *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
         *("chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant"),
@@ -42,7 +42,7 @@ class Voc(DataSet):
     )
     colors = bit_colors(21)
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """By masks beside VOC's list of its own names; CVAT's exports name the classes."""
         root = _inner(root)
         lists = [root / _LISTS / f"{split}.txt" for split in ("train", "val")]
@@ -54,7 +54,7 @@ class Voc(DataSet):
         return bool(first) and all(_STEM.fullmatch(line) for line in first)
 
     def samples(self, root: Path, split: str) -> list[Sample]:
-        """The images of the list; beside those of `train` the unlabelled ones."""
+        """The images of the list; beside those of `train` the unlabeled ones."""
         root = _inner(root)
         if split == "test":
             return []
@@ -86,7 +86,7 @@ class VocBlender(Voc):
       ImageSets/Segmentation/val.txt
     ```
 
-    `SegmentationClassAug` are the annotations of SBD as palette or grey images of ids, under VOC's
+    `SegmentationClassAug` are the annotations of SBD as palette or gray images of ids, under VOC's
     names, as many programs pass them on. The tree is that of `voc` too: ask for `--dataset
     voc-blender`.
     """
@@ -95,7 +95,7 @@ class VocBlender(Voc):
     title = "Pascal VOC 2012 (blender)"
     home = "http://home.bharathh.info/pubs/codes/SBD/ (SBD; SegmentationClassAug holds it as PNG)"
 
-    def recognises(self, root: Path) -> bool:
+    def recognizes(self, root: Path) -> bool:
         """Never: what holds these masks is also the classic set."""
         return False
 

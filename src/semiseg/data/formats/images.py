@@ -79,14 +79,14 @@ def read_image(
 ) -> Image.Image:
     """The image in RGB, turned upright as its EXIF data say.
 
-    Grey, RGB, palette and CMYK images are read, transparency is dropped, and of an animation the
+    Gray, RGB, palette and CMYK images are read, transparency is dropped, and of an animation the
     first frame is taken. A TIFF of several pages of one size is refused, since nobody knows whether
     they are moments, depths or channels; smaller pages, such as a map's overviews, are passed over.
     So is a TIFF of other channels than these: which of them are the image has to be chosen first.
 
     Args:
         path: the image's file.
-        value_range: the values that become black and white in grey images of 16 or 32 bits or of
+        value_range: the values that become black and white in gray images of 16 or 32 bits or of
             floating-point numbers; what lies outside is clipped, NaN is black. Without it 16 bits
             are scaled by the range of the type. Images of 8 bits are not changed.
         enough: a short side in pixels that suffices. A JPEG may then come at a half, a quarter or
@@ -104,7 +104,7 @@ def read_image(
     with _checked(path) as file:
         if value_range is not None and deep_color(file):
             raise DataError(
-                f"{path} holds colours of 16 bits, which are read by their upper 8 bits: a value "
+                f"{path} holds colors of 16 bits, which are read by their upper 8 bits: a value "
                 "range cannot be applied. Scale it to 8 bits, or use it without a range."
             )
         if enough is not None:
@@ -115,7 +115,7 @@ def read_image(
 
 
 def deep_color(file: Image.Image) -> bool:
-    """Whether an image that was opened, but not loaded, has colours of 16 bits."""
+    """Whether an image that was opened, but not loaded, has colors of 16 bits."""
     return ";16" in str(getattr(file, "tile", "")) and not file.mode.startswith("I")
 
 

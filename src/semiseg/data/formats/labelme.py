@@ -93,7 +93,7 @@ def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> 
         draw.polygon(points, fill=code, outline=code)
     elif kind in _POINTS and len(points) == 2:
         (ax, ay), (bx, by) = points
-        if kind == "circle":  # its centre and a point on it
+        if kind == "circle":  # its center and a point on it
             r = math.hypot(ax - bx, ay - by)
             draw.ellipse([ax - r, ay - r, ax + r, ay + r], fill=code, outline=code)
         elif kind == "rectangle":

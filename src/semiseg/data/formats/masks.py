@@ -1,6 +1,6 @@
-"""Masks on disk become class indices: ids, palette, RGB colours or LabelMe's shapes.
+"""Masks on disk become class indices: ids, palette, RGB colors or LabelMe's shapes.
 
-A pixel of a mask carries a *code*: the id itself, the colour packed as `r << 16 | g << 8 | b`, or a
+A pixel of a mask carries a *code*: the id itself, the color packed as `r << 16 | g << 8 | b`, or a
 hash of the label (`labelme.label_code`). `Classes` says which code means which class, and turns a
 mask into indices and back; `classes.py` finds the classes out.
 """
@@ -28,7 +28,7 @@ Color = tuple[int, int, int]
 MAX_CLASSES = 255
 DRAWN = ".json"
 """The suffix of LabelMe's files."""
-_KINDS: dict[Encoding, str] = {"ids": "ids", "colors": "colours", "labels": "LabelMe's shapes"}
+_KINDS: dict[Encoding, str] = {"ids": "ids", "colors": "colors", "labels": "LabelMe's shapes"}
 _NO_LABELS: Mapping[int, str] = MappingProxyType({})
 _TABLE = 1 << 16
 _CODES = 1 << 31
@@ -41,8 +41,8 @@ class Classes:
 
     Attributes:
         names: one name a class, unique; the position is the class index.
-        colors: one display colour a class; in colour masks also its code.
-        encoding: whether the masks hold ids, colours or labels.
+        colors: one display color a class; in color masks also its code.
+        encoding: whether the masks hold ids, colors or labels.
         codes: the code of each class.
         ignored: the codes of pixels that are neither taught nor scored.
     """
@@ -85,13 +85,11 @@ class Classes:
         )
         count = len(found.names)
         if not 0 < count <= MAX_CLASSES or {len(found.colors), len(found.codes)} != {count}:
-            raise ValueError(
-                f"{count} names, {len(found.colors)} colours, {len(found.codes)} codes"
-            )
+            raise ValueError(f"{count} names, {len(found.colors)} colors, {len(found.codes)} codes")
         if len(set(found.names)) < count or not all(isinstance(n, str) for n in found.names):
             raise ValueError("the names of the classes are no different words")
         if not all(0 <= level <= 255 for color in found.colors for level in color):
-            raise ValueError("a colour is not of 0 to 255")
+            raise ValueError("a color is not of 0 to 255")
         codes: tuple[Any, ...] = (*found.codes, *found.ignored)  # as they were read
         if len(set(found.codes)) < count or not all(
             isinstance(c, int) and 0 <= c < _CODES for c in codes
@@ -149,9 +147,9 @@ class Classes:
         )
 
     def to_image(self, mask: NDArray[np.uint8]) -> Image.Image:
-        """A palette image of class indices `(H, W)`: ids as in the masks, shown in the colours.
+        """A palette image of class indices `(H, W)`: ids as in the masks, shown in the colors.
 
-        With colours or labels the values are class indices, and the palette holds the colours.
+        With colors or labels the values are class indices, and the palette holds the colors.
         """
         palette = np.zeros((256, 3), dtype=np.uint8)
         small = self.encoding == "ids" and max(self.codes) < 256
@@ -187,10 +185,10 @@ class Codes(NamedTuple):
 
 
 def read_codes(path: Path) -> Codes:
-    """The codes of a mask, and whether they are ids, packed colours or hashed labels.
+    """The codes of a mask, and whether they are ids, packed colors or hashed labels.
 
     Raises:
-        DataError: the file cannot be decoded, or holds neither ids, nor colours, nor shapes.
+        DataError: the file cannot be decoded, or holds neither ids, nor colors, nor shapes.
     """
     if path.suffix.lower() == DRAWN:
         values, labels = read_shapes(path)
@@ -219,7 +217,7 @@ def _read_pixels(path: Path) -> tuple[NDArray[np.int32], Encoding]:
             f"{path} cannot be read as a mask ({reason(error)}). Replace the file or remove it."
         ) from error
     raise DataError(
-        f"{path} is an image of mode {mode}; a mask holds ids (grey or palette) or RGB colours. "
+        f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors. "
         "Save it as a PNG of one of these kinds."
     )
 
@@ -232,13 +230,13 @@ def read_mask(path: Path, classes: Classes) -> Image.Image:
     """
     values, encoding, labels = read_codes(path)
     if encoding != classes.encoding:
-        grey = encoding == "colors" and all(map(_is_grey, np.unique(values).tolist()))
-        if not grey or classes.encoding != "ids":
+        gray = encoding == "colors" and all(map(_is_gray, np.unique(values).tolist()))
+        if not gray or classes.encoding != "ids":
             raise DataError(
                 f"{path} holds {_KINDS[encoding]}, but the classes are told apart by "
                 f"{_KINDS[classes.encoding]}. Convert it, or remove it."
             )
-        values = values & 0xFF  # ids that were saved as grey RGB
+        values = values & 0xFF  # ids that were saved as gray RGB
     return Image.fromarray(classes.encode(values, path, labels))
 
 
@@ -252,10 +250,10 @@ class MaskScan(NamedTuple):
 
     Attributes:
         path: the mask's file.
-        encoding: ids, colours or labels.
+        encoding: ids, colors or labels.
         counts: pixels of each code.
         size: width and height in pixels.
-        palette: the colours of a palette image's ids, or empty.
+        palette: the colors of a palette image's ids, or empty.
         labels: the labels of the codes in LabelMe's files, or empty; also those without a pixel.
     """
 
@@ -299,20 +297,20 @@ def scan_mask(path: Path) -> MaskScan:
 
 
 def common_encoding(scans: Iterable[MaskScan]) -> tuple[list[MaskScan], Encoding]:
-    """The scans in one encoding: RGB masks that are grey throughout are ids.
+    """The scans in one encoding: RGB masks that are gray throughout are ids.
 
     Raises:
         DataError: the masks are of different kinds.
     """
     scans = list(scans)
     drawn = [s for s in scans if s.encoding == "labels"]
-    colored = [s for s in scans if s.encoding == "colors" and not all(map(_is_grey, s.counts))]
+    colored = [s for s in scans if s.encoding == "colors" and not all(map(_is_gray, s.counts))]
     ids = [s for s in scans if s.encoding == "ids"]
     if drawn:
         _one_kind(drawn, "LabelMe's shapes", [s for s in scans if s.encoding != "labels"], "pixels")
         return scans, "labels"
     if colored:
-        _one_kind(ids, "ids", [colored[0]], "colours")
+        _one_kind(ids, "ids", [colored[0]], "colors")
         return scans, "colors"
     return [
         s._replace(encoding="ids", counts={c & 0xFF: n for c, n in s.counts.items()})
@@ -331,12 +329,12 @@ def _one_kind(some: list[MaskScan], kind: str, others: list[MaskScan], other: st
         )
 
 
-def _is_grey(code: int) -> bool:
+def _is_gray(code: int) -> bool:
     return code >> 16 == code & 0xFF == code >> 8 & 0xFF
 
 
 def default_color(index: int) -> Color:
-    """A display colour for a class index: black, then hues a golden angle apart."""
+    """A display color for a class index: black, then hues a golden angle apart."""
     if index == 0:
         return (0, 0, 0)
     hue = (0.11 + 0.618033988749895 * index) % 1.0

@@ -28,7 +28,7 @@ class Outline(NamedTuple):
 
     Attributes:
         label: index of the class.
-        points: `(N, 2)` x and y of its corners, in pixels; 0 is the centre of the first.
+        points: `(N, 2)` x and y of its corners, in pixels; 0 is the center of the first.
         area: what they enclose, in pixels, holes included.
     """
 
