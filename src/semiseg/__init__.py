@@ -1,31 +1,36 @@
 """semiseg: a segmentation model from a few labeled and many unlabeled images.
 
-The same functions stand on the command line; torch is imported when one of them runs.
+The public functions are also the commands of the command line. Everything is imported when it is
+used for the first time, so that `import semiseg` takes no time.
 """
 
+from __future__ import annotations
+
+import importlib
 from typing import TYPE_CHECKING
 
 from semiseg._version import __version__
-from semiseg.commands.check import check
-from semiseg.commands.compare import compare
-from semiseg.commands.demo import demo
-from semiseg.commands.download import download
-from semiseg.commands.dry_run import dry_run
-from semiseg.commands.evaluate import evaluate
-from semiseg.commands.export import export
-from semiseg.commands.plan import plan
-from semiseg.commands.predict import predict
-from semiseg.commands.split import split
-from semiseg.commands.train import train
-from semiseg.config.recipes import recipe
-from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
-from semiseg.core.types import Prediction, Run
-from semiseg.inference.load import load
-from semiseg.reporting.report import report
-from semiseg.suggestion.suggest import suggest
 
 if TYPE_CHECKING:
+    from semiseg.commands.check import check
+    from semiseg.commands.compare import compare
+    from semiseg.commands.demo import demo
+    from semiseg.commands.download import download
+    from semiseg.commands.dry_run import dry_run
+    from semiseg.commands.evaluate import evaluate
+    from semiseg.commands.export import export
+    from semiseg.commands.plan import plan
+    from semiseg.commands.predict import predict
+    from semiseg.commands.split import split
+    from semiseg.commands.train import train
+    from semiseg.config.recipes import recipe
+    from semiseg.config.train import TrainConfig
+    from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
+    from semiseg.core.types import Prediction, Run
+    from semiseg.inference.load import load
     from semiseg.inference.torch_model import Model
+    from semiseg.reporting.report import report
+    from semiseg.suggestion.suggest import suggest
 
 __all__ = [
     "ConfigError",
@@ -35,6 +40,7 @@ __all__ = [
     "Run",
     "RunError",
     "SemisegError",
+    "TrainConfig",
     "__version__",
     "check",
     "compare",
@@ -53,11 +59,39 @@ __all__ = [
     "train",
 ]
 
+_MODULES = {
+    "Model": "inference.torch_model",
+    "Prediction": "core.types",
+    "Run": "core.types",
+    "TrainConfig": "config.train",
+    "check": "commands.check",
+    "compare": "commands.compare",
+    "demo": "commands.demo",
+    "download": "commands.download",
+    "dry_run": "commands.dry_run",
+    "evaluate": "commands.evaluate",
+    "export": "commands.export",
+    "load": "inference.load",
+    "plan": "commands.plan",
+    "predict": "commands.predict",
+    "recipe": "config.recipes",
+    "report": "reporting.report",
+    "split": "commands.split",
+    "suggest": "suggestion.suggest",
+    "train": "commands.train",
+    **dict.fromkeys(("ConfigError", "DataError", "RunError", "SemisegError"), "core.errors"),
+}
+
 
 def __getattr__(name: str) -> object:
-    """Import `Model` when it is asked for: the hub's client behind it takes half a second."""
-    if name == "Model":
-        from semiseg.inference.torch_model import Model
+    """Import a public name when it is used for the first time."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"semiseg.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return Model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """The public names, whether imported yet or not."""
+    return sorted({*globals(), *__all__})

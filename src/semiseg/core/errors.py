@@ -22,6 +22,49 @@ class ConfigError(SemisegError):
     """A setting, a name or a combination of settings cannot be used."""
 
 
+class SettingError(ConfigError):
+    """A setting has a value that is not allowed.
+
+    Attributes:
+        setting: the name of the setting, such as `confidence_threshold`.
+        value: the value.
+        allowed: the allowed values in words, such as `a number from 0 to 1`.
+        flag: the setting's flag on the command line.
+        source: the file or recipe that holds the value; empty for the command line and Python.
+    """
+
+    def __init__(
+        self, setting: str, value: object, *, allowed: str, flag: str, source: str = ""
+    ) -> None:
+        self.setting, self.value, self.allowed = setting, value, allowed
+        self.flag, self.source = flag, source
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        """One sentence: the setting, the value, where it stands, and the allowed values."""
+        shown = (
+            ",".join(map(str, self.value)) if isinstance(self.value, (tuple, list)) else self.value
+        )
+        place = f" in {self.source}" if self.source else ""
+        stop = "" if self.allowed.endswith("?") else "."
+        return f"{self.flag} {shown}{place} is not allowed. Allowed: {self.allowed}{stop}"
+
+
+class UnknownSettingError(ConfigError):
+    """There is no setting of that name.
+
+    Attributes:
+        setting: the name.
+        hint: the nearest name, or the method that has such a setting, as a sentence.
+        source: the file or recipe that names it; empty for the command line and Python.
+    """
+
+    def __init__(self, setting: str, *, hint: str = "", source: str = "") -> None:
+        self.setting, self.hint, self.source = setting, hint, source
+        place = f" in {source}" if source else ""
+        super().__init__(f"There is no setting '{setting}'{place}. {hint}".rstrip())
+
+
 class HubError(ConfigError):
     """Pretrained weights could not be fetched."""
 

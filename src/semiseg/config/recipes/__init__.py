@@ -1,45 +1,41 @@
-"""Recipes: settings of `train` under a name, one YAML file each; `read` gives them."""
+"""Recipes: the settings of published and of small experiments by name, one YAML file each."""
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from importlib import resources
-from typing import Any
 
+import yaml
+
+from semiseg.config.methods import default_settings
+from semiseg.config.settings import Value
+from semiseg.config.train import group_of
 from semiseg.core.errors import ConfigError, nearest
 
 
 def names() -> list[str]:
-    """The recipes that there are."""
-    files = (f.name for f in resources.files(__name__).iterdir())
+    """The names of the recipes."""
+    files = (file.name for file in resources.files(__name__).iterdir())
     return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
 
 
-def recipe(name: str, method: str | None = None) -> dict[str, Any]:
+def recipe(name: str, method: str | None = None) -> dict[str, Value]:
     """The settings of a recipe, for `train(DATA, **recipe("voc-classic"))`.
 
     Args:
         name: the recipe, such as `voc-classic` or `camvid-cpu`.
-        method: a method other than the recipe's; the recipe's settings of its own method are then
-            left out unless the other has them too.
+        method: a method to use in place of the recipe's. The recipe's settings of its own method
+            are then left out, unless the other method has them too.
 
     Raises:
         ConfigError: there is no such recipe or method.
     """
-    import yaml
-
-    known = names()
-    if name not in known:
-        raise ConfigError(f"There is no recipe '{name}'. {nearest(name, known)}")
+    if name not in names():
+        raise ConfigError(f"There is no recipe '{name}'. {nearest(name, names())}")
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    settings: dict[str, Any] = yaml.safe_load(text)
+    settings: dict[str, Value] = yaml.safe_load(text)
     if method is None or method == settings["method"]:
         return settings
-    from semiseg.methods import method_class
-    from semiseg.training.train import train
-
-    kept = {
-        *inspect.signature(train).parameters,
-        *inspect.signature(method_class(method)).parameters,
-    }
-    return {**{k: v for k, v in settings.items() if k in kept}, "method": method}
+    own = {field.name for field in dataclasses.fields(default_settings(method))}
+    kept = {k: v for k, v in settings.items() if k in group_of() or k in own}
+    return {**kept, "method": method}

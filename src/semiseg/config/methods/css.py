@@ -1,0 +1,83 @@
+"""The settings of `css` and of its presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from semiseg.config.methods.base import SemiSupervisedSettings
+from semiseg.config.settings import NonNegative, Positive, PositiveInt, Share
+
+Collaboration: TypeAlias = Literal["mix", "cross", "logit", "representation"]
+Indicator: TypeAlias = Literal["own", "confidence", "similarity"]
+ValidIndicator: TypeAlias = Literal["same", "confidence", "similarity"]
+Schedule: TypeAlias = Literal["constant", "ramp_down", "ramp_up"]
+UnsupervisedMean: TypeAlias = Literal["all", "kept", "program"]
+PrototypeSource: TypeAlias = Literal["teacher", "student"]
+UnseenPrototypes: TypeAlias = Literal["masked", "zeros"]
+ClassPrior: TypeAlias = Literal["loss", "uniform"]
+ClassBalance: TypeAlias = Literal["labels", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CssSettings(SemiSupervisedSettings):
+    """The settings of `css`. Equation numbers are those of the paper; see `docs/css.md`."""
+
+    implementation: ClassVar[str] = "semiseg.methods.css:CSS"
+
+    collaboration: Collaboration = "mix"
+    """How the labels of the two spaces become one (Sec. 3.3): `mix` keeps the labels on which both
+    agree, `cross` lets each space label for the other, `logit` and `representation` use one space
+    only."""
+    indicator: Indicator = "own"
+    """The measure of trust in a label (Tab. 7). `own`: for pseudo-labels, the indicator of the
+    space that the label comes from, and the similarity in the contrastive loss. `confidence` or
+    `similarity`: this one in both."""
+    confidence_threshold: Share = 0.95
+    """The lowest indicator of a pseudo-label that the student learns from (`delta_u`)."""
+    valid_threshold: Share = 0.7
+    """The lowest indicator of an unlabeled pixel that takes part in the contrastive loss
+    (`delta_w`)."""
+    hard_threshold: Share = 0.8
+    """Pixels with a lower indicator are hard. The contrastive loss pulls hard pixels to their
+    prototypes (`delta_s`)."""
+    valid_indicator: ValidIndicator = "same"
+    """The indicator that `valid_threshold` is compared with: the `same` as for `hard_threshold`, or
+    always the `similarity` or the `confidence`."""
+    indicator_temperature: Positive = 0.1
+    """The temperature of the similarity indicator (`tau_r`, Eq. 5). A lower one makes the
+    representation space more certain; a higher one gives `class_prior` more weight."""
+    temperature: Positive = 0.5
+    """The temperature of the contrastive loss (`tau`, Eq. 9)."""
+    anchors: PositiveInt = 256
+    """The number of hard pixels that the contrastive loss draws for each class."""
+    negatives: PositiveInt = 512
+    """The number of pixels of other classes that each anchor is pushed away from."""
+    contrast_weight: NonNegative = 0.1
+    """The weight of the contrastive loss (`lambda_c`)."""
+    contrast_schedule: Schedule = "constant"
+    """How that weight changes at the share `t` of the steps: it is `constant`, falls (`ramp_down`,
+    times `exp(-5 t^2)`) or rises (`ramp_up`, times `exp(-5 (1-t)^2)`)."""
+    unsupervised_mean: UnsupervisedMean = "all"
+    """The pixels over which the loss on unlabeled images is averaged: `all` that show image, those
+    that are `kept`, or as in the authors' `program`; see `losses.pseudo.share_weighted_loss`."""
+    prototypes_from: PrototypeSource = "teacher"
+    """The representations that the prototypes are means of: the `teacher`'s of the weak view, or
+    the `student`'s of the mixed strong view."""
+    prototype_momentum: Share = 0.99
+    """How much of a prototype stays after each batch (`a`, Eq. 3)."""
+    unseen_prototypes: UnseenPrototypes = "masked"
+    """Classes without a prototype: the representation space never chooses them (`masked`), or they
+    have a vector of `zeros`, which is nearer than any vector at an obtuse angle."""
+    class_prior: ClassPrior = "loss"
+    """The class frequencies that the representation space assumes: those of the `loss` on labeled
+    images (pixels times class weights; see `losses.collaboration.class_prior`), or equal ones
+    (`uniform`), as in the paper. `ohem`, `dice` and `rare_crops` are not counted."""
+    class_balance: ClassBalance = "labels"
+    """`labels` weighs pseudo-labeled pixels so that each class counts about as much as in the loss
+    on labeled images; see `losses.pseudo.balanced_weights`. `none` uses the class weights only. It
+    has no effect with the mean of the `program`, which has no class weights."""
+    representation_dim: PositiveInt = 64
+    """The channels of the representation head (`D`)."""
+    cross_after: Share = 0.2
+    """With `cross`: the share of the steps before which the label of the logit space is used."""

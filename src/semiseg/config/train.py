@@ -1,0 +1,437 @@
+"""`TrainConfig`: all settings of a training in one typed object."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+from semiseg.config.methods import MethodSettings, default_settings, method_hint
+from semiseg.config.settings import (
+    AUTO,
+    Auto,
+    Bounds,
+    Count,
+    NonNegative,
+    PositiveInt,
+    Settings,
+    Share,
+    Value,
+    flag,
+)
+from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
+
+MIN_SIDE = 32
+"""The smallest working size and crop, in pixels."""
+
+Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
+Optimizer: TypeAlias = Literal["adamw", "sgd"]
+Photometry: TypeAlias = Literal["mild", "paper"]
+Decoder: TypeAlias = Literal["deeplabv3plus", "fpn", "upernet", "segformer"]
+Heads: TypeAlias = Literal["shared", "paper"]
+ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
+Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
+Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+    """Which images and masks are used."""
+
+    data: Path
+    """The data folder, with `train/images`, `train/masks`, `val/` and `unlabeled/`."""
+    dataset: str = AUTO
+    """The published data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
+    for your own data. With `auto`, semiseg recognizes the tree."""
+    labels: str = "all"
+    """The masks to use; the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`), or a
+    file with one image name on each line."""
+    split_seed: Count = 0
+    """The seed for choosing labeled images and for holding out validation images."""
+    classes: Path | None = None
+    """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
+    value_range: tuple[float, float] | Auto = AUTO
+    """The values that become black and white in images of more than 8 bits, such as `0,4095`. With
+    `auto`, semiseg uses the range that gray 16-bit images span, or the range of their type where
+    that is less than twice as wide."""
+
+    def check(self) -> None:
+        """The first value of the range is the smaller one."""
+        if self.value_range != AUTO and not self.value_range[0] < self.value_range[1]:
+            raise SettingError(
+                "value_range",
+                self.value_range,
+                allowed="two numbers, the smaller one first",
+                flag=flag("value_range"),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig(Settings):
+    """How long the training is and how many images one step sees."""
+
+    steps: PositiveInt | Auto = AUTO
+    """Optimizer steps. With `auto`, the plan decides: 1000 on a CPU; see `semiseg plan`."""
+    budget: str | None = None
+    """The time for the whole training, such as `10m`, `2h`, `1h30m` or `1d`. semiseg measures a few
+    steps and chooses the image size, the number of steps and, on a GPU, the batch size that fit.
+    Settings that you give stay as they are."""
+    seed: Count = 0
+    """The seed of all random draws except the choice of labeled images."""
+    batch: PositiveInt | Auto = AUTO
+    """Labeled images in one batch, summed over all devices; each batch has the same number of
+    unlabeled images. `auto` means 4."""
+    accumulate: PositiveInt = 1
+    """Batches in one optimizer step. Memory is needed for one batch only."""
+
+    def check(self) -> None:
+        """Batch norm needs two images, and a budget must be a time."""
+        if self.batch == 1:
+            raise SettingError(
+                "batch",
+                1,
+                allowed="2 or more, since batch norm needs two images; a smaller --crop saves "
+                "memory",
+                flag="--batch",
+            )
+        if self.budget is not None:
+            parse_duration(self.budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig(Settings):
+    """Which part of an image a step sees, and how its colors change."""
+
+    size: Side | Auto = AUTO
+    """The short side, in pixels, that images are scaled to. With `auto`, the plan derives it from
+    the images and the device."""
+    crop: Side | Auto = AUTO
+    """The side of the square training crops, in pixels. With `auto`, it is the largest multiple of
+    32 within the size."""
+    scale: tuple[float, float] = (0.75, 1.5)
+    """The range of the random factor on the size. The paper's 0.5 would show a quarter image and
+    three quarters padding at laptop crops."""
+    photometry: Photometry = "mild"
+    """The color changes of unlabeled images: `mild`, or those of the `paper`'s program."""
+
+    def check(self) -> None:
+        """Both scale factors are above 0, the smaller one first."""
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise SettingError(
+                "scale",
+                self.scale,
+                allowed="two factors above 0, the smaller one first",
+                flag="--scale",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(Settings):
+    """The network and the weights it starts from."""
+
+    encoder: str = "tf_efficientnet_lite0"
+    """An encoder of segmentation-models-pytorch or a model of timm."""
+    decoder: Decoder = "deeplabv3plus"
+    """The decoder."""
+    heads: Heads = "shared"
+    """`shared`: 1x1 convolutions on the decoder's last one. `paper`: a 3x3 convolution of 256
+    channels for each head, on DeepLabV3+'s concatenation, as in the paper."""
+    output_stride: Literal[8, 16] | None = None
+    """The output stride of the encoder in DeepLabV3+. Without it, 16."""
+    atrous_rates: tuple[int, int, int] | None = None
+    """The rates of DeepLabV3+'s atrous pyramid. Without them, `6,12,18`."""
+    weights: str = AUTO
+    """The encoder's pretrained weights: `auto` (offline package, else the hub), `hub`, `none`, or a
+    file."""
+    start_from: Path | None = None
+    """A finished run whose model the training starts from, for example after you labeled more
+    images. The encoder and the decoder must be the same. Classes are matched by name; new classes
+    may be added."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(Settings):
+    """The optimizer and its learning rates."""
+
+    optimizer: Optimizer = "adamw"
+    """`adamw`, or `sgd` with Nesterov momentum."""
+    lr: NonNegative | Auto = AUTO
+    """The learning rate of the decoder and the heads. With `auto`, the optimizer's usual rate."""
+    encoder_lr: NonNegative | Auto = AUTO
+    """The learning rate of the encoder. With `auto`, the optimizer's usual rate for it."""
+    weight_decay: NonNegative = 1e-2
+    """The weight decay. It does not apply to biases and batch norm."""
+    lr_warmup: Annotated[float, Bounds(0, 1, high_open=True)] = 0.05
+    """The share of the steps over which the learning rates rise from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalanceConfig(Settings):
+    """What the training does about classes of unequal size."""
+
+    class_weights: ClassWeights = "sqrt"
+    """How much a pixel counts, by the frequency of its class in the labeled images: `none` (all
+    equal), `inverse` frequency, its square root (`sqrt`), or the `effective` number of pixels.
+    After the training, semiseg subtracts a share of these weights from the logits: the share with
+    the best mIoU on val."""
+    ohem: Share = 0.0
+    """Online hard example mining: the loss on labeled images uses only pixels whose true class has
+    a probability of at most 0.7, but at least this share of the batch. 0 uses all pixels."""
+    dice: NonNegative = 0.0
+    """The weight of a Dice term that is added to the loss on labeled images."""
+    rare_crops: Share = 0.0
+    """The share of labeled crops that are centered on a pixel of a rare class (class-aware
+    sampling). The class is drawn with a probability inverse to its number of pixels."""
+
+    def check(self) -> None:
+        """OHEM and class weights both choose what counts."""
+        if self.ohem and self.class_weights != "none":
+            raise ConfigError(
+                "--ohem and --class-weights both choose which labeled pixels count, so only one of "
+                "them can be used. Add --class-weights none, or leave --ohem out."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig(Settings):
+    """When the training is validated, and what is recorded then."""
+
+    validations: PositiveInt | Auto = AUTO
+    """The number of validations, evenly spread; the last one comes after the last step. `auto`
+    means 5."""
+    diagnostics: bool = True
+    """At each validation, measure the quality of the pseudo-labels of some unlabeled images (where
+    their masks are only hidden, against these masks), and draw them at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig(Settings):
+    """Where the training runs."""
+
+    workers: Count | Auto = AUTO
+    """Processes that load images. With `auto`, the plan derives the number from the device."""
+    threads: PositiveInt | Auto = AUTO
+    """CPU threads of the network. With `auto`, PyTorch's own number."""
+    accelerator: str = AUTO
+    """Lightning's accelerator: `auto`, `cpu`, `gpu` or `mps`."""
+    devices: PositiveInt = 1
+    """Devices of this machine that train together and share each batch."""
+    num_nodes: PositiveInt = 1
+    """Machines that train together, each with the same number of devices."""
+    precision: Precision = "32-true"
+    """Lightning's precision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+    """Where the results go."""
+
+    out: Path | Auto = AUTO
+    """The run folder to write. `auto` means `runs/METHOD`."""
+    logger: tuple[Logger, ...] = ("csv",)
+    """Where losses and scores are logged: `csv`, `tensorboard`, `wandb`, `mlflow`, or several with
+    commas between them. All but `csv` need an extra of the same name."""
+
+
+class Layer(NamedTuple):
+    """Settings from one place.
+
+    Attributes:
+        values: the values by name.
+        source: the file or recipe in words; empty for the command line and Python.
+    """
+
+    values: Mapping[str, object]
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All settings of a training.
+
+    Raises:
+        ConfigError: a value is not allowed, or two settings contradict each other.
+    """
+
+    method: str = "css"
+    """The training method, such as `supervised`, `cutmix` or `css`."""
+    settings: MethodSettings = field(default_factory=MethodSettings)
+    """The method's own settings."""
+    data: DataConfig
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        """Fill in the method's settings and the run folder, and check what spans groups."""
+        defaults = default_settings(self.method)
+        if type(self.settings) is MethodSettings and type(defaults) is not MethodSettings:
+            object.__setattr__(self, "settings", defaults)
+        elif type(self.settings) is not type(defaults):
+            raise ConfigError(
+                f"The method {self.method} has the settings {type(defaults).__name__}, but "
+                f"{type(self.settings).__name__} was given."
+            )
+        if self.run.out == AUTO:
+            out = Path("runs", self.method)
+            object.__setattr__(self, "run", dataclasses.replace(self.run, out=out))
+        self._check_across()
+
+    def _check_across(self) -> None:
+        start, out = self.network.start_from, self.out
+        if start is not None and start.resolve() == out.resolve():
+            raise ConfigError(
+                "--start-from and --out name the same folder. Choose another folder for --out."
+            )
+        if self.schedule.budget is None:
+            return
+        sides = [n for n in ("size", "crop") if getattr(self.views, n) != AUTO]
+        if self.schedule.steps != AUTO and sides:
+            raise ConfigError(
+                f"--budget, --steps and --{sides[0]} contradict one another: the budget decides "
+                "the number of steps and their size. Leave one of the three out."
+            )
+        if self.machine.devices * self.machine.num_nodes > 1:
+            raise ConfigError(
+                "--budget works on one device only, since semiseg does not measure the speed of "
+                "several. Give --steps and --size instead."
+            )
+
+    @property
+    def out(self) -> Path:
+        """The run folder."""
+        return Path(self.run.out)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, object], source: str = "") -> TrainConfig:
+        """The configuration with flat settings by name; see `from_layers`."""
+        return cls.from_layers(Layer(values, source))
+
+    @classmethod
+    def from_layers(cls, *layers: Layer) -> TrainConfig:
+        """The configuration with settings from several places; a later place wins.
+
+        Args:
+            layers: flat settings by name, the method's own settings among them.
+
+        Raises:
+            UnknownSettingError: there is no such setting.
+            SettingError: a value is not allowed; it names the place that holds the value.
+            ConfigError: two settings contradict each other, or `data` is missing.
+        """
+        values = {name: value for layer in layers for name, value in layer.values.items()}
+        sources = {name: layer.source for layer in layers for name in layer.values}
+        method = str(values.pop("method", "css"))
+        defaults = default_settings(method)
+        own = {f.name for f in dataclasses.fields(defaults)}
+        known = {*group_of(), *own, "method"}
+        for name in values:
+            if name not in known:
+                raise UnknownSettingError(
+                    name, hint=method_hint(name, method, known), source=sources[name]
+                )
+        if "data" not in values:
+            raise ConfigError("The data folder is missing.")
+        parts: dict[str, dict[str, object]] = {group: {} for group in GROUPS}
+        for name, value in values.items():
+            if name not in own:
+                parts[group_of()[name]][name] = value
+        try:
+            return cls(
+                method=method,
+                settings=dataclasses.replace(
+                    defaults, **{name: v for name, v in values.items() if name in own}
+                ),
+                **{name: GROUPS[name](**part) for name, part in parts.items()},  # type: ignore[arg-type]
+            )
+        except SettingError as error:
+            error.source = sources.get(error.setting, "")
+            raise
+
+    def values(self) -> dict[str, Value]:
+        """All settings as flat plain values, for `config.yaml`; `from_values` reads them."""
+        values: dict[str, Value] = {"method": self.method}
+        for group in self.groups():
+            values |= group.values()
+        return values | self.settings.values()
+
+    def groups(self) -> Iterator[Settings]:
+        """The groups of settings that all methods share."""
+        return (getattr(self, name) for name in GROUPS)
+
+    def replaced(self, **values: object) -> TrainConfig:
+        """The same configuration with other values of some flat settings."""
+        return self.from_values({**self.values(), **values})
+
+    def given(self) -> dict[str, Value]:
+        """The flat settings that differ from their defaults; `data` and `method` are left out."""
+        changes = self.settings.changes(default_settings(self.method))
+        default = self.from_values({"data": self.data.data, "method": self.method})
+        for group, other in zip(self.groups(), default.groups(), strict=True):
+            changes |= group.changes(other)
+        return changes
+
+    def open_settings(self) -> list[str]:
+        """The settings that are still `auto`; a plan leaves none but those of the data set."""
+        return [name for name, value in self.values().items() if value == AUTO]
+
+
+GROUPS: dict[str, type[Settings]] = {
+    "data": DataConfig,
+    "schedule": ScheduleConfig,
+    "views": ViewConfig,
+    "network": NetworkConfig,
+    "optimizer": OptimizerConfig,
+    "balance": BalanceConfig,
+    "validation": ValidationConfig,
+    "machine": MachineConfig,
+    "run": RunConfig,
+}
+"""The groups of `TrainConfig` by the name of their field, in the order of the help."""
+
+
+@functools.cache
+def group_of() -> dict[str, str]:
+    """The group of each setting that all methods share, by the setting's name."""
+    return {f.name: name for name, group in GROUPS.items() for f in dataclasses.fields(group)}
+
+
+_UNITS = {  # as people write them, and their seconds
+    "d(?:ays?)?": 86_400,
+    "h(?:ours?)?": 3_600,
+    "m(?:in(?:ute)?s?)?": 60,
+    "s(?:ec(?:ond)?s?)?": 1,
+}
+
+
+def parse_duration(text: str, setting: str = "budget") -> float:
+    """Seconds of a time such as `10m`, `2h`, `1h30m` or `1.5d`.
+
+    Args:
+        text: the time.
+        setting: the setting that holds it, for the error.
+
+    Raises:
+        SettingError: it is not a time.
+    """
+    pattern = "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNITS)
+    match = re.fullmatch(pattern, re.sub(r"\s", "", text.lower()))
+    parts = match.groups(default="0") if match else ()
+    seconds = sum(float(p) * unit for p, unit in zip(parts, _UNITS.values(), strict=False))
+    if not seconds:
+        raise SettingError(
+            setting,
+            text,
+            allowed="a time such as 90s, 10m, 2h, 1d or 1h30m",
+            flag=flag(setting),
+        )
+    return seconds
