@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    Timing,
+)
 from semiseg.data.formats.masks import Classes
 from semiseg.scenes.draw import COLORS, NAMES, write_scenes
 
@@ -256,19 +264,28 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, gain in (("supervised", 0.0), ("css", 3.0)):
         for seed in (0, 1):
             miou = 40 + gain + seed * (1 + gain / 15)
-            scores = {
-                "method": method,
-                "miou": {"last": miou - 1, "best": miou + 1, "released": miou},
-                "per_class": {STRANGE_CLASS: {"iou": miou - 5}, "weed": {"iou": None}},
-                **{"labels": 8, "steps": 10, "seconds": 20.0, "pace": {"step": 1.0, "look": 3.0}},
-                "split": {"labeled": "l", "unlabeled": "u", "val": "v"},
-                "versions": {"semiseg": "0"},
-            }
+            scores = Scores(
+                method=method,
+                miou=MeanIou(miou - 1, miou + 1, miou),
+                per_class={
+                    STRANGE_CLASS: ClassScores(miou - 5, 80.0, 80.0, 80.0, 100),
+                    "weed": ClassScores(None, None, None, None, 0),
+                },
+                which="student",
+                adjustment=Adjustment(0.0, miou),
+                labels=8,
+                steps=10,
+                skipped_steps=0,
+                seconds=20.0,
+                timing=Timing(1.0, 3.0),
+                split=SplitRecord(0, "l", "u", "v", {"labeled": 8, "unlabeled": 4, "val": 2}),
+                versions={"semiseg": "0"},
+            )
             run = folder / f"{method}-8-{seed}"
             run.mkdir()
             config = {"method": method, "labels": "8", "seed": seed, "data": "my data"}
             (run / "config.yaml").write_text(json.dumps(config))
-            (run / "scores.json").write_text(json.dumps(scores))
+            (run / "scores.json").write_text(json.dumps(scores.to_dict()))
             (run / "report.html").touch()
     (folder / "comparison.json").write_text(json.dumps({"failed": {"css-8-2": "<i>no</i> luck"}}))
     return folder

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import semiseg
 from semiseg.core.errors import RunError
+from semiseg.core.scores import Adjustment
 from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import read_list
@@ -150,20 +152,20 @@ def test_what_is_best_on_val_is_released(method, tiny_folder, tmp_path, monkeypa
     told = " ".join(capsys.readouterr().err.split())
     first, final = looks_of(run.folder)
     assert "tried" not in first["student"]
-    tried = final[run.scores["which"]]["tried"]
+    tried = final[run.scores.which]["tried"]
     best = max(tried, key=judged)
-    assert run.scores["adjustment"] == {"strength": best["strength"], "without": tried[0]["miou"]}
+    assert run.scores.adjustment == Adjustment(best["strength"], tried[0]["miou"])
     assert best["strength"] > 0
-    assert run.scores["miou"]["released"] == best["miou"] > tried[0]["miou"]
-    assert run.scores["miou"]["best"] >= best["miou"]
-    assert run.scores["per_class"] == best["per_class"]
+    assert run.scores.miou.released == best["miou"] > tried[0]["miou"]
+    assert run.scores.miou.best >= best["miou"]
+    assert run.scores.to_dict()["per_class"] == best["per_class"]
     words = f"{100 * best['strength']:.0f} % of the class weights"
-    assert f"the released model is the {run.scores['which']} with {words} taken out" in told
+    assert f"the released model is the {run.scores.which} with {words} taken out" in told
     assert words in semiseg.report(run.folder).read_text()
     found = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
     assert found["per_class"] == best["per_class"]  # one class everywhere: no pixel is near a tie
     release = load_release(run.folder)
-    assert release.about["adjustment"] == run.scores["adjustment"]
+    assert release.about["adjustment"] == asdict(run.scores.adjustment)
     assert words in card(release.about)
     if method == "css":
         weights = release.tensors["similarity_prior"]
@@ -188,7 +190,7 @@ def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, capsys):
     )
     _, last = looks_of(run.folder)
     assert [one["strength"] for one in last["student"]["tried"]] == [0.0]
-    assert run.scores["adjustment"]["strength"] == 0
+    assert run.scores.adjustment.strength == 0
     assert "class weights taken" not in capsys.readouterr().err
 
 
@@ -220,16 +222,14 @@ def test_a_checkpoint_of_before_is_finished_without_it(tiny_folder, tmp_path, mo
         engine_module.TrainingModule, "look", lambda self, loader, *, last: look(self, loader)
     )
     run = semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **TINY)
-    assert run.scores["adjustment"]["strength"] == 0
-    assert run.scores["miou"]["released"] == run.scores["miou"]["last"]
+    assert run.scores.adjustment.strength == 0
+    assert run.scores.miou.released == run.scores.miou.last
 
 
-def test_pages_of_models_from_before_say_nothing_of_it(reported, tmp_path):
+def test_the_card_of_a_model_without_an_adjustment_says_nothing_of_it(reported, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(reported.run, run)
-    for name in ("scores.json", "model.json"):
-        content = json.loads((run / name).read_text())
-        del content["adjustment"]
-        (run / name).write_text(json.dumps(content))
-    assert "taken out of its logits" not in semiseg.report(run).read_text()
+    content = json.loads((run / "model.json").read_text())
+    del content["adjustment"]
+    (run / "model.json").write_text(json.dumps(content))
     assert "adjusted" not in card(load_release(run).about)

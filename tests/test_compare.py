@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,6 +16,14 @@ from semiseg.comparison.plot import draw, make_figure
 from semiseg.comparison.records import Record, make_rows
 from semiseg.comparison.text import markdown, statements, text
 from semiseg.core.errors import ConfigError, Interrupted, RunError
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    Timing,
+)
 from semiseg.data.dataset import open_folder
 from semiseg.data.splits import list_hash, make_split
 from semiseg.scenes.draw import write_scenes
@@ -33,17 +42,24 @@ TINY = {
 def record(method, labels, seed, miou, masks=None, step=1.0, split="x"):
     """A run with two classes, the second of which scores 10 more than the first."""
     count = masks if masks is not None else (100 if labels == "all" else int(labels))
-    split = {"labeled": f"{labels}{split}", "unlabeled": "u", "val": "v"}
-    scores = {
-        "method": method,
-        "miou": {"last": miou - 1, "best": miou + 1, "released": miou},
-        "per_class": {"soil": {"iou": miou - 5}, "weed": {"iou": miou + 5}},
-        "labels": count,
-        "steps": 10,
-        "seconds": 20.0,
-        "pace": {"step": step, "look": 3.0},
-        "split": split,
-    }
+    images = {"labeled": count, "unlabeled": 4, "val": 2}
+    scores = Scores(
+        method=method,
+        miou=MeanIou(miou - 1, miou + 1, miou),
+        per_class={
+            "soil": ClassScores(miou - 5, 80.0, 80.0, 80.0, 100),
+            "weed": ClassScores(miou + 5, 80.0, 80.0, 80.0, 100),
+        },
+        which="student",
+        adjustment=Adjustment(0.0, miou),
+        labels=count,
+        steps=10,
+        skipped_steps=0,
+        seconds=20.0,
+        timing=Timing(step, 3.0),
+        split=SplitRecord(0, f"{labels}{split}", "u", "v", images),
+        versions={"semiseg": "0"},
+    )
     return Record(method, labels, seed, scores)
 
 
@@ -60,12 +76,14 @@ def trained(monkeypatch):
         made = record(s["method"], s["labels"], s["seed"], 40 + s["seed"] + gain, 2, step)
         folder = open_folder(data, dataset=s["dataset"])
         lists = make_split(folder, s["labels"], s["split_seed"]).lists()
-        made.scores["split"] |= {name: list_hash(samples) for name, samples in lists.items()}
+        hashes = {name: list_hash(samples) for name, samples in lists.items()}
+        split = replace(made.scores.split, **hashes)
+        scores = replace(made.scores, split=split, steps=s["steps"])
         out.mkdir(parents=True, exist_ok=True)
         config = {k: s[k] for k in ("method", "labels", "seed", "steps")}
         (out / "config.yaml").write_text(yaml.safe_dump(config))
-        (out / "scores.json").write_text(json.dumps({**made.scores, "steps": s["steps"]}))
-        return semiseg.Run(out, made.scores)
+        (out / "scores.json").write_text(json.dumps(scores.to_dict()))
+        return semiseg.Run(out, scores)
 
     monkeypatch.setattr(comparison_runs, "train", train)
     monkeypatch.setattr(comparison_runs, "draw", lambda rows, path: None)  # the slowest part
@@ -439,7 +457,8 @@ def test_the_measurement_before_the_runs_says_nothing(tiny_folder, capsys):
     small = {"method": "css", "size": 48, "crop": 32, "batch": 2, "workers": 0, "labels": "2"}
     pace = comparison_runs._probe(tiny_folder, {**small, "accelerator": "cpu", "weights": "none"})
     assert pace is not None
-    assert set(pace) == {"step", "look"}
+    assert pace.step > 0
+    assert pace.validation > 0
     assert capsys.readouterr().err == ""
     assert not comparison_runs.session.console.quiet
 

@@ -34,7 +34,7 @@ run = semiseg.train(
     workers=0, accelerator="cpu", devices=2, supervised_warmup=0.0, encoder="resnet18",
     confidence_threshold=0.0,
 )
-print("scores", run.scores["miou"]["released"])
+print("scores", run.scores.miou.released)
 """
 
 

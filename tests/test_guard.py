@@ -84,7 +84,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_rate(
 ):
     spoil(bad, where=where)
     run = train(tiny_folder, tmp_path / "run", accumulate=accumulate, optimizer=optimizer)
-    assert run.scores["skipped_steps"] == 1
+    assert run.scores.skipped_steps == 1
     (second, rate), (third, lower), (fourth, _) = states[1:4]
     assert same(second, third)
     assert not same(third, fourth)
@@ -132,7 +132,7 @@ def test_mended_it_goes_on_and_the_count_is_kept(tiny_folder, tmp_path, spoil):
         with pytest.raises(semiseg.SemisegError):
             train(tiny_folder, tmp_path / "run")
     run = semiseg.train(tiny_folder, out=tmp_path / "run", resume=True)
-    assert run.scores["skipped_steps"] == 3
+    assert run.scores.skipped_steps == 3
     with (tmp_path / "run" / "metrics.csv").open() as file:
         assert {row["step"] for row in csv.DictReader(file)} >= {"2", "4", "6"}
     assert json.loads((run.folder / "scores.json").read_text())["skipped_steps"] == 3

@@ -230,7 +230,7 @@ def test_each_setting_takes_the_place_of_the_supervised_loss(batch):
 def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
     settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", **TINY, **settings)
-    assert run.scores["miou"]["released"] is not None
+    assert run.scores.miou.released is not None
     stored = (run.folder / "config.yaml").read_text()
     assert "class_weights: effective" in stored
 

@@ -158,7 +158,7 @@ def test_a_recipe_is_settings_of_train_from_python_too(official_tree, tmp_path):
         accelerator="cpu", out=tmp_path / "run", labels="2",
     )  # fmt: skip
     run = train(official_tree("voc"), **{**recipe("voc-classic", "supervised"), **small})
-    assert run.scores["method"] == "supervised"
+    assert run.scores.method == "supervised"
 
 
 # --- the network of the paper
@@ -212,7 +212,7 @@ def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
     capsys.readouterr()
     small["size"] = 64
     again = train(root, **small, out=tmp_path / "again", heads="paper", init=paper.folder)
-    assert again.scores["steps"] == 1
+    assert again.scores.steps == 1
     assert (
         "was trained at size 48, this run is at 64 (--size 48 keeps it)" in capsys.readouterr().err
     )

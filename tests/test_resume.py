@@ -16,6 +16,14 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    Timing,
+)
 from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 from semiseg.training.metrics_table import Table
 from semiseg.training.run_folder import what_it_began_with
@@ -385,17 +393,31 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
         ),
         ({"split": {"val": "other"}}, None),
         ({"split": {}}, None),
-        ({"per_class": {"b": {"iou": 1.0}}}, None),
+        ({"per_class": {}}, None),
         ({"miou": {"last": 9, "best": 9, "released": None}}, None),
         ({"miou": 7}, None),
     ],
 )
 def test_what_a_training_began_with(tmp_path, change, told):
-    scores = {"method": "css", "labels": 3, "steps": 9, "seconds": 1.0}
-    scores |= {"miou": {"last": 50.0, "best": 50.0, "released": 50.0}, "split": {"val": "same"}}
-    scores |= {"per_class": {"a": {"iou": 50.0}}, "skipped_steps": 0}
+    scores = Scores(
+        method="css",
+        miou=MeanIou(50.0, 50.0, 50.0),
+        per_class={"a": ClassScores(50.0, 50.0, 50.0, 50.0, 10)},
+        which="student",
+        adjustment=Adjustment(0.0, 50.0),
+        labels=3,
+        steps=9,
+        skipped_steps=0,
+        seconds=1.0,
+        timing=Timing(0.1, 0.1),
+        split=SplitRecord(0, "l", "u", "same", {"labeled": 3, "unlabeled": 3, "val": 3}),
+        versions={},
+    )
+    content = {**scores.to_dict(), **change}
+    if change.get("split"):
+        content["split"] = {**scores.to_dict()["split"], **change["split"]}
     (tmp_path / "begin").mkdir()
-    (tmp_path / "begin" / "scores.json").write_text(json.dumps(scores | change))
+    (tmp_path / "begin" / "scores.json").write_text(json.dumps(content))
     found = what_it_began_with(tmp_path / "begin", scores)
     assert found == [] if told is None else told in found[0]
     assert what_it_began_with(tmp_path / "nothing", scores) == []

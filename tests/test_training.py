@@ -74,7 +74,7 @@ def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path):
         run = semiseg.train(
             tiny_folder, method=method, optimizer=optimizer, out=tmp_path / optimizer, **TINY
         )
-        assert run.scores["miou"]["released"] is not None
+        assert run.scores.miou.released is not None
 
 
 @pytest.mark.parametrize("decoder", ["fpn", "upernet", "segformer"])
@@ -93,7 +93,7 @@ def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path
     with (run.folder / "metrics.csv").open() as file:
         looks = [row for row in csv.DictReader(file) if row["val/miou_student"]]
     assert len(looks) == 2
-    assert run.scores["steps"] == 4
+    assert run.scores.steps == 4
     checkpoint, step = newest_intact(run.folder / "checkpoints")
     assert step == 4
     state = torch.load(checkpoint, weights_only=True)
@@ -111,7 +111,7 @@ def test_css_learns_from_labeled_images_where_there_are_no_others(tmp_path, tiny
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / "data" / part).symlink_to(tiny_folder / part)
     run = semiseg.train(tmp_path / "data", method="css", out=tmp_path / "run", **TINY)
-    assert run.scores["split"]["images"]["unlabeled"] == 0
+    assert run.scores.split.images["unlabeled"] == 0
 
 
 def test_an_unknown_option_of_the_method_is_refused_with_the_nearest_name(tiny_folder, tmp_path):
@@ -142,8 +142,8 @@ def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
     assert not set(held_out) & set(labeled)
     found = semiseg.evaluate(run.folder, root, accelerator="cpu")
     assert found["images"] == len(held_out)
-    assert found["miou"] == pytest.approx(run.scores["miou"]["released"])
-    assert found["hash"] == run.scores["split"]["val"]
+    assert found["miou"] == pytest.approx(run.scores.miou.released)
+    assert found["hash"] == run.scores.split.val
 
 
 def test_each_pass_of_the_order_holds_each_sample_once():

@@ -183,7 +183,7 @@ def ending(out: Path) -> dict[str, str]:
     """Hashes of all that a training leaves behind, and the names of its files."""
     found = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in _FILES}
     scores = json.loads((out / "scores.json").read_text())
-    for name in ("seconds", "pace"):
+    for name in ("seconds", "timing"):
         del scores[name]
     found["scores"] = json.dumps(scores)
     newest = newest_intact(out / "checkpoints")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semiseg.core.errors import RunError
 from semiseg.core.types import Run
@@ -63,7 +63,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
 
 def _verdict(runs: dict[str, Run], picture: Path) -> str:
     """What was found, and what to do next."""
-    scores: dict[str, Any] = {m: run.scores["miou"]["released"] for m, run in runs.items()}
+    scores = {method: run.scores.miou.released or 0.0 for method, run in runs.items()}
     gain = scores["css"] - scores["supervised"]
     found = (
         f"With 8 masks, css is {gain:.1f} points of mIoU above supervised."

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from semiseg.comparison.intervals import Interval, mean_interval, ratio_interval
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
+from semiseg.core.scores import Scores, read_scores
 
 BASELINE = "supervised"
 ALL = "all"
@@ -30,12 +31,12 @@ class Record(NamedTuple):
     method: str
     labels: str
     seed: int
-    scores: dict[str, Any]
+    scores: Scores
 
     @property
     def miou(self) -> float:
         """The released model's mean IoU, 0 where no class was scored."""
-        return float(self.scores["miou"]["released"] or 0.0)
+        return self.scores.miou.released or 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Row:
     @property
     def images(self) -> int:
         """Labeled images."""
-        return int(self.records[0].scores["labels"])
+        return self.records[0].scores.labels
 
     @property
     def seeds(self) -> list[int]:
@@ -72,23 +73,23 @@ class Row:
 
     def values(self, score: str) -> list[float]:
         """The mean IoU of each run: `last`, `best` or `released`."""
-        return [float(r.scores["miou"][score] or 0.0) for r in self.records]
+        return [getattr(r.scores.miou, score) or 0.0 for r in self.records]
 
     def steps(self) -> int:
         """Steps of each run."""
-        return int(self.records[0].scores["steps"])
+        return self.records[0].scores.steps
 
     def seconds(self) -> float:
         """Mean seconds of a run, validations included."""
-        return fmean(r.scores["seconds"] for r in self.records)
+        return fmean(r.scores.seconds for r in self.records)
 
     def seconds_a_step(self) -> float:
         """Mean of the runs' seconds from one step to the next."""
-        return fmean(r.scores["pace"]["step"] for r in self.records)
+        return fmean(r.scores.timing.step for r in self.records)
 
     def hashes(self, name: str) -> list[str]:
         """The hashes of the list `labeled`, `unlabeled` or `val`; one, unless data changed."""
-        return sorted({r.scores["split"][name] for r in self.records})
+        return sorted({r.scores.split.hash_of(name) for r in self.records})
 
     def to_dict(self) -> dict[str, Any]:
         """The row as plain values."""
@@ -136,9 +137,6 @@ def read_records(folder: Path) -> list[Record]:
     Raises:
         RunError: a run's files cannot be read.
     """
-    # Here, so that `semiseg --help`, which reads this module's types, need not wait for torch.
-    from semiseg.training.run_folder import read_scores
-
     found = []
     for scores in sorted(folder.glob("*/scores.json")):
         try:
@@ -189,7 +187,7 @@ def _row(group: list[Record], baseline: list[Record], ceiling: list[Record]) -> 
         closed = ratio_interval(
             [r.miou - b.miou for r, b, _ in threes], [t.miou - b.miou for _, b, t in threes]
         )
-    names = list(first.scores["per_class"])
+    names = list(first.scores.per_class)
     return Row(
         first.method,
         first.labels,
@@ -202,17 +200,16 @@ def _row(group: list[Record], baseline: list[Record], ceiling: list[Record]) -> 
 
 
 def _same_images(record: Record) -> tuple[int, str, str]:
-    split = record.scores["split"]
-    return record.seed, split["labeled"], split["val"]
+    split = record.scores.split
+    return record.seed, split.labeled, split.val
 
 
 def _same_scenes(record: Record) -> tuple[int, str]:
-    return record.seed, record.scores["split"]["val"]
+    return record.seed, record.scores.split.val
 
 
 def _iou(record: Record, name: str) -> float | None:
-    value: float | None = record.scores["per_class"][name]["iou"]
-    return value
+    return record.scores.per_class[name].iou
 
 
 def _less(a: float | None, b: float | None) -> float | None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_r
 from semiseg.comparison.settings import Shared
 from semiseg.config.plan import LOOKS, duration
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
+from semiseg.core.scores import Timing
 from semiseg.data.splits import Split, list_hash, make_split
 from semiseg.methods import METHODS, method_class
 from semiseg.reporting.report import write_report
@@ -64,7 +66,7 @@ class Runner:
     def __init__(self, data: Path, out: Path, shared: Shared, free: dict[str, Any]) -> None:
         self.data, self.out, self.shared, self.free = data, out, shared, free
         self.failed: dict[str, str] = {}
-        self.paces: dict[str, dict[str, float]] = {}
+        self.timings: dict[str, Timing] = {}
 
     def tasks(
         self, methods: Sequence[str], labels: Sequence[str], seeds: Sequence[str]
@@ -109,8 +111,8 @@ class Runner:
         now = {name: list_hash(samples) for name, samples in split.lists().items()}
         for record in records:
             shared = now if record.labels == label else {"val": now["val"]} if own_val else {}
-            before = record.scores["split"]
-            changed = [name for name in shared if before.get(name, now[name]) != now[name]]
+            before = record.scores.split
+            changed = [name for name in shared if before.hash_of(name) != now[name]]
             if changed:
                 raise ConfigError(
                     f"{self.out} holds {record.method} with labels {record.labels}, seed "
@@ -190,27 +192,30 @@ class Runner:
                     "takes. Name one in --methods, or mend what made it fail."
                 )
             self._measure([task])
-            if BASELINE not in self.paces:
+            if BASELINE not in self.timings:
                 return steps  # it fails, and is to fail with its own words
-            slowest = max(self.paces[m]["step"] for m in others)
-            self.shared.supervised_steps = round(steps * slowest / self.paces[BASELINE]["step"])
+            slowest = max(self.timings[m].step for m in others)
+            self.shared.supervised_steps = round(steps * slowest / self.timings[BASELINE].step)
             self.shared.save(self.out)
         return self.shared.supervised_steps
 
     def _measure(self, tasks: Sequence[Task]) -> None:
         """Seconds a step and a look of each method, from its runs or from a few steps."""
-        by_method: dict[str, list[dict[str, float]]] = {}
+        by_method: dict[str, list[Timing]] = {}
         for record in self._records():
-            by_method.setdefault(record.method, []).append(record.scores["pace"])
-        for method, paces in by_method.items():
-            self.paces[method] = {k: sum(p[k] for p in paces) / len(paces) for k in paces[0]}
-        unknown = {t.method: t for t in reversed(tasks) if t.method not in self.paces}
+            by_method.setdefault(record.method, []).append(record.scores.timing)
+        for method, timings in by_method.items():
+            self.timings[method] = Timing(
+                fmean(timing.step for timing in timings),
+                fmean(timing.validation for timing in timings),
+            )
+        unknown = {t.method: t for t in reversed(tasks) if t.method not in self.timings}
         if unknown:
             session.say([f"measuring {_PROBE} steps of each of: {', '.join(sorted(unknown))}"])
         for method, task in unknown.items():
-            pace = _probe(self.data, self._settings(task))
-            if pace is not None:
-                self.paces[method] = pace
+            timing = _probe(self.data, self._settings(task))
+            if timing is not None:
+                self.timings[method] = timing
 
     def _progress(self, tasks: Sequence[Task], number: int) -> str:
         """A bar over the runs, the next run, and the time for those that are left."""
@@ -223,15 +228,15 @@ class Runner:
         return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{time}"
 
     def _estimate(self, task: Task) -> float | None:
-        pace = self.paces.get(task.method)
-        if pace is None:
+        timing = self.timings.get(task.method)
+        if timing is None:
             return None
         steps: int = self.shared.train["steps"]
-        training = pace["step"] * steps
+        training = timing.step * steps
         if self.shared.equal == "time" and task.method == BASELINE:
-            slowest = max(p["step"] for p in self.paces.values())
+            slowest = max(other.step for other in self.timings.values())
             training = slowest * steps
-        return training + pace["look"] * int(self.shared.train["looks"] or LOOKS)
+        return training + timing.validation * int(self.shared.train["looks"] or LOOKS)
 
     def _records(self) -> list[Record]:
         return read_records(self.out)
@@ -251,8 +256,10 @@ class Runner:
         return found
 
 
-def _probe(data: Path, settings: dict[str, Any]) -> dict[str, float] | None:
-    """The pace of a few steps and one look; None if they fail, which the run itself will tell.
+def _probe(data: Path, settings: dict[str, Any]) -> Timing | None:
+    """Time a few steps and one validation.
+
+    A failure gives None: the run itself then fails with its own message.
 
     Raises:
         Interrupted: Ctrl-C was pressed.
@@ -261,8 +268,7 @@ def _probe(data: Path, settings: dict[str, Any]) -> dict[str, float] | None:
     try:
         with TemporaryDirectory() as folder:
             settings = {**settings, "steps": _PROBE, "looks": 1, "out": Path(folder) / "run"}
-            pace: dict[str, float] = train(data, **settings).scores["pace"]
-            return pace
+            return train(data, **settings).scores.timing
     except Interrupted as told:
         raise type(told)("stopped before the first run. Go on with the same command") from None
     except Exception:

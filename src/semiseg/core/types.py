@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from semiseg.core.rng import Key
+from semiseg.core.scores import Scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,7 +180,7 @@ class Run(NamedTuple):
     """
 
     folder: Path
-    scores: dict[str, Any]
+    scores: Scores
 
 
 Source = Literal["data", "device", "budget", "default", "user"]

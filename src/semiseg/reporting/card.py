@@ -75,12 +75,18 @@ def _training(about: Mapping[str, Any]) -> str:
         "Labeled images": _listed(images.get("labeled"), split.get("labeled")),
         "Unlabeled images": _listed(images.get("unlabeled"), split.get("unlabeled")),
         "Validation images": _listed(images.get("val"), split.get("val")),
-        "Released": _told(which_network(about) if "which" in about else None),
+        "Released": _told(_released(about)),
         "semiseg": _told(about.get("semiseg")),
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
     note = "\n\nA hash is that of the sorted names of the images.\n" if images else "\n"
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(lines) + note
+
+
+def _released(about: Mapping[str, Any]) -> str | None:
+    if "which" not in about:
+        return None
+    return which_network(about["which"], about.get("adjustment", {}).get("strength", 0.0))
 
 
 def _listed(count: int | None, digest: str | None) -> str | None:

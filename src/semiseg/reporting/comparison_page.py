@@ -54,7 +54,7 @@ def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
         "failed": failed,
         "reports": reports,
         "command": commands.repeat_comparison(settings["data"], shared, rows),
-        "versions": rows[0].records[0].scores.get("versions", {}),
+        "versions": rows[0].records[0].scores.versions,
     }
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from semiseg.checks.findings import number
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import read_json, read_yaml
+from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.methods import method_class
 from semiseg.reporting import commands
 from semiseg.reporting.figures import Picture, draw_confusion, draw_lines, photo, svg
 from semiseg.training.diagnostics import DIAGNOSTICS
-from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES, read_scores
+from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 from semiseg.training.tables import percent, which_network
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
     Attributes:
         folder: the run folder.
-        scores: `scores.json`.
+        scores: the contents of `scores.json`.
         settings: `config.yaml`.
         model: `model.json`.
         curves: (step, value) by column of `metrics.csv`.
@@ -53,7 +53,7 @@ class Stored(NamedTuple):
     """
 
     folder: Path
-    scores: dict[str, Any]
+    scores: Scores
     settings: dict[str, Any]
     model: dict[str, Any]
     curves: Curves
@@ -98,16 +98,16 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
         data: where the images are; where they were if None.
         accelerator: where to segment them.
     """
-    scores, miou = run.scores, run.scores["miou"]
+    scores, miou = run.scores, run.scores.miou
     gallery, why = _gallery(run, data or Path(run.settings["data"]), accelerator)
     facts = {
-        "Kept": f"{which_network(scores)}, after the last step",
-        "mIoU of the student": f"{percent(miou['last'])} % after the last step",
-        "Best seen": f"{percent(miou['best'])} %, chosen on val, so it flatters",
-        "Training": f"{scores['steps']:,} steps in {_duration(scores['seconds'])}",
+        "Kept": f"{which_network(scores.which, scores.adjustment.strength)}, after the last step",
+        "mIoU of the student": f"{percent(miou.last)} % after the last step",
+        "Best seen": f"{percent(miou.best)} %, chosen on val, so it flatters",
+        "Training": f"{scores.steps:,} steps in {_duration(scores.seconds)}",
     }
     return {
-        "title": f"{scores['method']}, {scores['labels']} masks",
+        "title": f"{scores.method}, {scores.labels} masks",
         "headline": headline(scores),
         "facts": facts,
         "curves": [(words, svg(figure)) for words, figure in _curves(run.curves)],
@@ -119,24 +119,21 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
         "plan": run.plan,
         "command": commands.repeat_run(run.settings),
         "config": f"semiseg train --config {run.folder / CONFIG} --out OTHER",
-        "split": scores["split"],
-        "versions": scores["versions"],
+        "split": scores.split,
+        "versions": scores.versions,
     }
 
 
-def headline(scores: Mapping[str, Any]) -> str:
+def headline(scores: Scores) -> str:
     """What was reached with what, in one or two sentences."""
-    images = scores["split"]["images"]
-    used = f"With {number(scores['labels'], 'mask')}"
-    if method_class(scores["method"]).uses_unlabeled:
-        used += f" and {number(images['unlabeled'], 'unlabeled image')}"
-    reached = scores["miou"]["released"]
+    used = f"With {number(scores.labels, 'mask')}"
+    if method_class(scores.method).uses_unlabeled:
+        used += f" and {number(scores.split.images['unlabeled'], 'unlabeled image')}"
+    reached = scores.miou.released
     if reached is None:
-        return (
-            f"{used} {scores['method']} was trained; no class occurs in val, so nothing is known."
-        )
-    told = f"{used} {scores['method']} reaches {percent(reached)} % mIoU on val."
-    known = [(v["iou"], name) for name, v in scores["per_class"].items() if v["iou"] is not None]
+        return f"{used} {scores.method} was trained; no class occurs in val, so nothing is known."
+    told = f"{used} {scores.method} reaches {percent(reached)} % mIoU on val."
+    known = [(v.iou, name) for name, v in scores.per_class.items() if v.iou is not None]
     if len(known) < 2:
         return told
     (low, worst), (high, best) = min(known), max(known)
@@ -202,15 +199,15 @@ def _classes(run: Stored) -> list[dict[str, Any]]:
     from semiseg.data.formats.masks import Classes
     from semiseg.reporting.scenes import colors_of, css_color
 
-    per_class = run.scores["per_class"]
-    pixels = sum(values["pixels"] for values in per_class.values())
+    per_class = run.scores.per_class
+    pixels = sum(values.pixels for values in per_class.values())
     colors, _ = colors_of(Classes.from_dict(run.model["classes"]))
     rows = [
         {
-            **values,
+            "scores": values,
             "name": name,
             "color": css_color(color),
-            "share": 100 * values["pixels"] / pixels,
+            "share": 100 * values.pixels / pixels,
         }
         for (name, values), color in zip(per_class.items(), colors, strict=True)
         if pixels
@@ -222,7 +219,7 @@ def _confusion(run: Stored) -> dict[str, Any] | None:
     """Shares of each true class by predicted class, as a table or a picture, and the largest."""
     if run.confusion is None:
         return None
-    names = list(run.scores["per_class"])
+    names = list(run.scores.per_class)
     sums = [sum(row) for row in run.confusion]
     shares = [
         [100 * count / total if total else None for count in row]
@@ -280,7 +277,7 @@ def _gallery(run: Stored, data: Path, accelerator: str) -> tuple[Gallery | None,
 
     try:
         samples = scored_samples(run.folder, data, "val", run.settings.get("dataset"))
-        if list_hash(samples) != run.scores["split"]["val"]:
+        if list_hash(samples) != run.scores.split.val:
             raise DataError(f"The images of val in {data} are no longer those of the training.")
         return make_gallery(load(run.folder, accelerator), samples), ""
     except DataError as error:

@@ -85,8 +85,8 @@ class Looks(Callback):
         if not steps or not module.step_seconds:
             return ""
         looks = min(steps, self.looks - len(module.looks))
-        pace = module.pace()
-        return f"  about {duration(steps * pace['step'] + looks * pace['look'])} left"
+        timing = module.timing()
+        return f"  about {duration(steps * timing.step + looks * timing.validation)} left"
 
     def _warn(self, sentences: list[str], early: bool) -> None:
         """Say what is new: an indicator that died, not one that was dead at the last look, too.

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from semiseg.core.errors import RunError
 from semiseg.core.rng import Key
+from semiseg.core.scores import Timing
 from semiseg.core.types import Batch, Losses, Step
 from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import confusion_matrix, scores
@@ -206,11 +207,11 @@ class TrainingModule(L.LightningModule):
         self._stepped = None  # the time to the next step holds this look
         return result
 
-    def pace(self) -> dict[str, float]:
+    def timing(self) -> Timing:
         """Median seconds from one step to the next, and of a look, since the start or resuming."""
         steps = self.step_seconds or [self.seconds / self.steps]
         looks = self.look_seconds or [0.0]  # all of them may lie before the resuming
-        return {"step": round(median(steps), 4), "look": round(median(looks), 3)}
+        return Timing(round(median(steps), 4), round(median(looks), 3))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this module knows beside its tensors goes into the checkpoint."""

@@ -34,6 +34,14 @@ import yaml
 from semiseg._version import __version__
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json, read_text, read_yaml
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    read_scores,
+)
 from semiseg.core.types import Plan, Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split, list_hash
@@ -48,15 +56,6 @@ SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 _CLASSES = "classes.json"
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "method": str,
-    "labels": int,
-    "steps": int,
-    "seconds": (int, float),
-    "miou": dict,
-    "per_class": dict,
-    "split": dict,
-}
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 
 
@@ -147,33 +146,11 @@ def _read_settings(out: Path) -> dict[str, Any]:
     return content
 
 
-def finished(out: Path) -> dict[str, Any] | None:
+def finished(out: Path) -> Scores | None:
     """The scores of a finished run, or None."""
     if not (out / SCORES).is_file():
         return None
     return read_scores(out / SCORES)
-
-
-def read_scores(file: Path) -> dict[str, Any]:
-    """The contents of `scores.json`, or as much of it as a comparison needs.
-
-    Raises:
-        RunError: it cannot be read, or does not hold scores.
-    """
-    try:
-        scores: dict[str, Any] = read_json(file)
-        for name, kind in _KINDS.items():
-            if not isinstance(scores[name], kind):
-                raise TypeError(f"its {name} is {scores[name]!r}")
-        found = [scores["miou"][name] for name in ("last", "best", "released")]
-        found += [values["iou"] for values in scores["per_class"].values()]
-        if not all(isinstance(score, (int, float, type(None))) for score in found):
-            raise TypeError("a score is no number")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{file} cannot be read ({error}). Remove it and go on with --resume, or train anew."
-        ) from error
-    return scores
 
 
 def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, int]:
@@ -277,7 +254,7 @@ def finish(
     classes: Classes,
     split: Split,
     s: SimpleNamespace,
-) -> dict[str, Any]:
+) -> Scores:
     """Release the better of student and teacher after the last step, and write `scores.json`.
 
     Each with its logits adjusted as is best on `val`, see `evaluation.adjustment`. The module's own
@@ -303,33 +280,30 @@ def finish(
     seen = [look[name]["miou"] for look in module.looks for name in networks]
     found = [score for score in (*seen, released["miou"]) if score is not None]
     lists = split.lists()
-    content: dict[str, Any] = {
-        "method": module.method.name,
-        "miou": {
-            "last": final["student"]["miou"],
-            "best": max(found, default=None),
-            "released": released["miou"],
-        },
-        "per_class": released["per_class"],
-        "which": which,
-        "adjustment": {"strength": strength, "without": final[which]["miou"]},
-        "labels": len(split.labeled),
-        "steps": module.steps,
-        "skipped_steps": module.guard.skipped,
-        "seconds": round(module.seconds, 1),
-        "pace": module.pace(),
-        "split": {
-            "seed": s.split_seed,
+    scores = Scores(
+        method=module.method.name,
+        miou=MeanIou(final["student"]["miou"], max(found, default=None), released["miou"]),
+        per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
+        which=which,
+        adjustment=Adjustment(strength, final[which]["miou"]),
+        labels=len(split.labeled),
+        steps=module.steps,
+        skipped_steps=module.guard.skipped,
+        seconds=round(module.seconds, 1),
+        timing=module.timing(),
+        split=SplitRecord(
+            seed=s.split_seed,
             **{name: list_hash(samples) for name, samples in lists.items()},
-            "images": {name: len(samples) for name, samples in lists.items()},
-            **({"list": dict(split.source)} if split.source else {}),
-        },
-        "versions": {
+            images={name: len(samples) for name, samples in lists.items()},
+            source=dict(split.source),
+        ),
+        versions={
             "semiseg": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-    }
+    )
+    content = scores.to_dict()
     told = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
     about = {k: content[k] for k in told}
     extra = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
@@ -337,23 +311,23 @@ def finish(
     write_text(out / CONFUSION, _confusion_csv(classes.names, released["confusion"]))
     # Last, since it is what makes the run a finished one.
     write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
-    return content
+    return scores
 
 
-def what_was_adjusted(scores: Mapping[str, Any]) -> list[str]:
+def what_was_adjusted(scores: Scores) -> list[str]:
     """What was taken out of the logits and what it gave, as a sentence; nothing if nothing was."""
-    found, reached = scores["adjustment"], scores["miou"]["released"]
-    if not found["strength"] or f"{reached:.1f}" == f"{found['without']:.1f}":
+    found, reached = scores.adjustment, scores.miou.released
+    if not found.strength or f"{reached:.1f}" == f"{found.without:.1f}":
         return []
     return [
-        f"the released model is the {scores['which']} with {in_words(found['strength'])} taken out "
+        f"the released model is the {scores.which} with {in_words(found.strength)} taken out "
         "of its logits, since they give rare classes too many pixels: mIoU "
         f"{reached:.1f} on val, by which the share was chosen, instead of "
-        f"{found['without']:.1f}"
+        f"{found.without:.1f}"
     ]
 
 
-def what_it_began_with(init: Path, scores: Mapping[str, Any]) -> list[str]:
+def what_it_began_with(init: Path, scores: Scores) -> list[str]:
     """How good the model is from which the training began, as a sentence.
 
     Nothing where the two cannot be compared: other images of `val`, other classes, or no scores.
@@ -362,13 +336,18 @@ def what_it_began_with(init: Path, scores: Mapping[str, Any]) -> list[str]:
         before = read_scores(init / SCORES)
     except RunError:
         return []
-    own = [scores["miou"]["released"], scores["split"]["val"], sorted(scores["per_class"])]
-    old = [before["miou"]["released"], before["split"].get("val"), sorted(before["per_class"])]
-    if None in (own[0], old[0]) or own[1:] != old[1:]:
+    own, old = scores.miou.released, before.miou.released
+    same_images = scores.split.val == before.split.val
+    if (
+        own is None
+        or old is None
+        or not same_images
+        or scores.per_class.keys() != before.per_class.keys()
+    ):
         return []
-    told = f"{init}, from which it began, has mIoU {old[0]:.1f} on the same images of val"
+    told = f"{init}, from which it began, has mIoU {old:.1f} on the same images of val"
     worse = ": it is better than the new model. Use it, or train longer (--steps, --budget)"
-    return [told + worse * (old[0] > own[0])]
+    return [told + worse * (old > own)]
 
 
 def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

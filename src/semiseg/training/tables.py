@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Any
 from semiseg.checks import findings
 
 if TYPE_CHECKING:
+    from semiseg.core.scores import Scores
     from semiseg.core.types import Plan
     from semiseg.suggestion.suggest import Suggestion
 
 _WIDE = 200
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
+def table(runs: Mapping[str, Scores]) -> str:
     """A table of classes by runs, IoU in per cent, with the mean and the seconds below.
 
     Args:
         runs: contents of `scores.json`, by the name of the column.
     """
-    names = list(next(iter(runs.values()))["per_class"])
-    rows = [
-        [name, *(percent(r["per_class"][name]["iou"]) for r in runs.values())] for name in names
-    ]
-    rows.append(["mean", *(percent(r["miou"]["released"]) for r in runs.values())])
-    rows.append(["seconds", *(f"{r['seconds']:.0f}" for r in runs.values())])
+    names = list(next(iter(runs.values())).per_class)
+    rows = [[name, *(percent(r.per_class[name].iou) for r in runs.values())] for name in names]
+    rows.append(["mean", *(percent(r.miou.released) for r in runs.values())])
+    rows.append(["seconds", *(f"{r.seconds:.0f}" for r in runs.values())])
     return findings.table(["IoU on val, %", *runs], rows)
 
 
@@ -64,20 +63,19 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
     return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
-def which_network(about: Mapping[str, Any]) -> str:
-    """Which network was released, and how it was adjusted; for scores and for `model.json`."""
+def which_network(which: str, strength: float) -> str:
+    """Which network was released, and how its logits were adjusted."""
     from semiseg.evaluation.logit_adjustment import in_words
 
-    strength = about.get("adjustment", {}).get("strength", 0.0)
-    taken = f", {in_words(strength)} taken out of its logits" if strength else ""
-    return f"the {about['which']}{taken}"
+    adjusted = f", {in_words(strength)} taken out of its logits" if strength else ""
+    return f"the {which}{adjusted}"
 
 
-def closing(scores: Mapping[str, Any]) -> str:
+def closing(scores: Scores) -> str:
     """The scores of a run in half a line: the mean, and the class that is found worst."""
-    scenes = findings.number(scores["split"]["images"]["val"], "image")
-    told = f"mIoU {percent(scores['miou']['released'])} % on {scenes} of val"
-    found = {n: v["iou"] for n, v in scores["per_class"].items() if v["iou"] is not None}
+    scenes = findings.number(scores.split.images["val"], "image")
+    told = f"mIoU {percent(scores.miou.released)} % on {scenes} of val"
+    found = {n: v.iou for n, v in scores.per_class.items() if v.iou is not None}
     if len(found) < 2:
         return told
     worst = min(found, key=found.__getitem__)

@@ -1,0 +1,169 @@
+"""The scores of a finished run, as `scores.json` holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from semiseg.core.errors import RunError
+from semiseg.core.files import read_json
+from semiseg.core.records import from_plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+"""The version of `scores.json`; it grows when a key changes its meaning."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class.
+
+    Attributes:
+        iou: intersection over union, in percent; None for a class that neither occurs nor is
+            predicted.
+        dice: the Dice coefficient, in percent, or None.
+        precision: in percent; None without predicted pixels.
+        recall: in percent; None without true pixels.
+        pixels: the number of true pixels.
+    """
+
+    iou: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
+    pixels: int
+
+
+@dataclass(frozen=True)
+class MeanIou:
+    """Mean IoU on the validation images, in percent; None where no class could be scored.
+
+    Attributes:
+        last: the student after the last step.
+        best: the highest score at any validation. It was chosen on `val`, so it is optimistic.
+        released: the released model.
+    """
+
+    last: float | None
+    best: float | None
+    released: float | None
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """The logit adjustment of the released model.
+
+    Attributes:
+        strength: the share of the log class weights that is subtracted from the logits.
+        without: the mean IoU of the same network without the adjustment, in percent.
+    """
+
+    strength: float
+    without: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How fast a run was.
+
+    Attributes:
+        step: median seconds from one step to the next.
+        validation: median seconds of a validation.
+    """
+
+    step: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """The images that a run used.
+
+    Attributes:
+        seed: the seed of the split.
+        labeled: hash of the sorted names of the labeled images.
+        unlabeled: hash of the names of the unlabeled images.
+        val: hash of the names of the validation images.
+        images: the number of images in each of the three lists, by the list's name.
+        source: `file` and `sha256` of the file that listed the labeled images; empty without one.
+    """
+
+    seed: int
+    labeled: str
+    unlabeled: str
+    val: str
+    images: Mapping[str, int]
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def hash_of(self, name: str) -> str:
+        """The hash of the list `labeled`, `unlabeled` or `val`."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The contents of `scores.json`.
+
+    Attributes:
+        method: the method's name.
+        miou: mean IoU on the validation images.
+        per_class: the scores of the released model, by class name.
+        which: the released network, `student` or `teacher`.
+        adjustment: how its logits were adjusted.
+        labels: the number of labeled images.
+        steps: optimizer steps.
+        skipped_steps: steps that were skipped because a loss or gradient was not finite.
+        seconds: seconds of the training, validations included.
+        timing: seconds of a step and of a validation.
+        split: the images.
+        versions: version numbers of semiseg, Python and the main libraries, by name.
+        format: the version of the file.
+    """
+
+    method: str
+    miou: MeanIou
+    per_class: Mapping[str, ClassScores]
+    which: str
+    adjustment: Adjustment
+    labels: int
+    steps: int
+    skipped_steps: int
+    seconds: float
+    timing: Timing
+    split: SplitRecord
+    versions: Mapping[str, str]
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, object]:
+        """The scores as plain values, for JSON."""
+        return {"format": self.format, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: object) -> Scores:
+        """Read the plain values that `to_dict` gives.
+
+        Raises:
+            ValueError: a value is missing or has another type, or the format is another one.
+        """
+        version = content.get("format") if isinstance(content, Mapping) else None
+        if version != FORMAT:
+            raise ValueError(f"its format is {version}; this semiseg reads format {FORMAT}")
+        return from_plain(cls, content)
+
+
+def read_scores(file: Path) -> Scores:
+    """Read `scores.json`.
+
+    Raises:
+        RunError: the file cannot be read, or does not hold scores.
+    """
+    try:
+        return Scores.from_dict(read_json(file))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{file} cannot be read ({error}). Remove it and continue with --resume, or train "
+            "again."
+        ) from error

@@ -1,0 +1,59 @@
+"""`scores.json`: what is written is read again, and anything else is refused."""
+
+import json
+
+import pytest
+
+from semiseg.core.errors import RunError
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    Timing,
+    read_scores,
+)
+
+SCORES = Scores(
+    method="css",
+    miou=MeanIou(50.0, 52.5, 51.0),
+    per_class={"a": ClassScores(51.0, 60.0, None, 70.0, 10), "b": ClassScores(*[None] * 4, 0)},
+    which="teacher",
+    adjustment=Adjustment(0.5, 49.0),
+    labels=3,
+    steps=9,
+    skipped_steps=0,
+    seconds=1.5,
+    timing=Timing(0.1, 0.2),
+    split=SplitRecord(0, "l", "u", "v", {"labeled": 3, "unlabeled": 4, "val": 2}),
+    versions={"semiseg": "0"},
+)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps(SCORES.to_dict()))
+    assert read_scores(file) == SCORES
+    assert next(iter(json.loads(file.read_text()).items())) == ("format", 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "its format is 2"),
+        ({"labels": "3"}, "`labels` is '3', not an integer"),
+        ({"labels": True}, "`labels` is True"),
+        ({"miou": 7}, "`miou` is 7, not a mapping"),
+        ({"miou": {"last": "x", "best": 1, "released": 1}}, "`miou.last` is 'x', not a number"),
+        ({"per_class": {"a": {}}}, "`per_class.a.iou` is missing"),
+        ({"split": {}}, "`split.seed` is missing"),
+    ],
+)
+def test_anything_else_is_refused(tmp_path, change, message):
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps({**SCORES.to_dict(), **change}))
+    with pytest.raises(RunError) as error:
+        read_scores(file)
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
