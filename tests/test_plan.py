@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
-from semiseg.config.plan import Facts, Line, Pace, check, duration, make_plan, parse_budget
+from semiseg.config.plan import Facts, Line, Pace, check, make_plan, parse_budget
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
-from semiseg.core.types import Sample
-from semiseg.data.likeness import Likeness, likeness
+from semiseg.core.text import duration
+from semiseg.core.types import Likeness, Sample
+from semiseg.data.likeness import likeness
 from semiseg.methods import METHODS
 from semiseg.scenes.draw import write_scenes
 from semiseg.training import planning

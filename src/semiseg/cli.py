@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from semiseg import __version__
-from semiseg.checks.findings import number
 from semiseg.commands.check import check
 from semiseg.commands.compare import compare
 from semiseg.commands.demo import demo
@@ -30,6 +29,7 @@ from semiseg.commands.split import split
 from semiseg.commands.train import train
 from semiseg.config.recipes import names, recipe
 from semiseg.core.errors import ConfigError, Interrupted, SemisegError, nearest
+from semiseg.core.text import plural
 from semiseg.reporting.report import report
 from semiseg.suggestion.suggest import next_steps, suggest
 from semiseg.training.tables import closing, print_plan, score_table, suggestion_table
@@ -268,7 +268,7 @@ def _run(command: str, values: dict[str, Any]) -> None:
     elif command == "download":
         print(f"{result}: semiseg check {result}")
     elif command == "predict":
-        print(f"{number(len(result), 'mask')} written to {values['out']}")
+        print(f"{plural(len(result), 'mask')} written to {values['out']}")
     elif command == "report":
         print(result)
     elif command == "compare":

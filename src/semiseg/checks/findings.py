@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from semiseg.core.text import plural, printable, table, wrap
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Size = tuple[int, int]
 _NAMED = 5  # items that a sentence names
-_WIDTH = 100
 
 
 class Finding(NamedTuple):
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
         more = ["..."] if len(self.items) > _NAMED else []
         joined = ("; " if self.details else ", ").join(named + more)
         found = f": {len(self.items)} ({joined})" if self.items else ""
-        return _printable(f"{self.what}{found}. {self.remedy}".rstrip())
+        return printable(f"{self.what}{found}. {self.remedy}".rstrip())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -56,7 +56,7 @@ class Finding(NamedTuple):
             "severity": self.severity,
             "kind": self.kind,
             "text": self.text,
-            "items": [_printable(item) for item in self.items],
+            "items": [printable(item) for item in self.items],
         }
 
 
@@ -136,12 +136,12 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "root": _printable(str(self.root)),
+            "root": printable(str(self.root)),
             "ok": self.ok,
             "counts": {split: count._asdict() for split, count in self.counts.items()},
             "sizes": None if self.sizes is None else self.sizes._asdict(),
             "classes": list(self.classes),
-            "inferred": _printable(self.inferred),
+            "inferred": printable(self.inferred),
             "histogram": {
                 split: {
                     "classes": {name: c._asdict() for name, c in h.classes.items()},
@@ -154,8 +154,8 @@ class Report:
 
     def text(self) -> str:
         """Tables and sentences for the terminal."""
-        told = "\n".join(_wrap(f.text, f"{f.severity:<9}") for f in self.findings)
-        found = ", ".join(number(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
+        told = "\n".join(wrap(f.text, f"{f.severity:<9}") for f in self.findings)
+        found = ", ".join(plural(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
         parts = [self._counts(), self._sizes(), self._classes(), told]
         return "\n\n".join([p for p in parts if p] + [f"{found or 'Nothing to remark on'}."])
 
@@ -177,55 +177,23 @@ class Report:
     def _classes(self) -> str:
         if not self.classes:
             return ""
-        classes = number(len(self.classes), "class", "classes")
+        classes = plural(len(self.classes), "class", "classes")
         # What was inferred is a sentence, or `classes from FILE`.
         rest = self.inferred.removeprefix("classes")
-        said = _printable(f"{classes}{rest if rest != self.inferred else f': {rest}'}.")
+        said = printable(f"{classes}{rest if rest != self.inferred else f': {rest}'}.")
         head = ["class", *(f"{s} {t}" for s in self.histogram for t in ("pixels", "%", "images"))]
         rows = [
             [
-                _printable(name),
+                printable(name),
                 *(c for h in self.histogram.values() for c in _cells(h.classes[name])),
             ]
             for name in self.classes
         ]
         rows.append(["(ignored)", *(c for h in self.histogram.values() for c in _cells(h.ignored))])
-        return f"{_wrap(said)}\n\n{table(head, rows)}" if self.histogram else _wrap(said)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns of text, the first to the left, the others to the right."""
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in lines
-    )
+        return f"{wrap(said)}\n\n{table(head, rows)}" if self.histogram else wrap(said)
 
 
 def _cells(count: ClassCount) -> list[str]:
     percent = 100 * count.share
     rare = 0 < percent < 0.01
     return [f"{count.pixels:,}", "<0.01" if rare else f"{percent:.2f}", f"{count.images:,}"]
-
-
-def _wrap(text: str, label: str = "") -> str:
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=label,
-        subsequent_indent=" " * len(label),
-        break_long_words=False,  # paths are there to be copied
-        break_on_hyphens=False,
-    )
-
-
-def number(count: int, one: str, several: str | None = None) -> str:
-    """`1 mask`, `2 masks`; `several` where more than an `s` tells them apart."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
-
-
-def _printable(text: str) -> str:
-    """The text with what no terminal takes (control codes, names that are not UTF-8) replaced."""
-    return "".join(c if c.isprintable() else "?" for c in text)

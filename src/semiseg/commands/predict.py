@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semiseg.checks.findings import number
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.text import plural
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,7 +85,7 @@ def predict(
         told = f"{len(files) - len(left)} of {len(files)} images have their files in {out} already"
         notes.append(f"{told}; --overwrite replaces them")
     if kept := sum(targets != files[source] for source, targets in left.items()):
-        told = f"of {number(kept, 'image')} only the files are written that {out} lacks"
+        told = f"of {plural(kept, 'image')} only the files are written that {out} lacks"
         notes.append(f"{told}, and show the model's mask; --overwrite replaces the others")
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, soft_wrap=True)

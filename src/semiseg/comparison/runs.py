@@ -14,9 +14,10 @@ from semiseg.comparison import text as comparison_text
 from semiseg.comparison.plot import draw
 from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_rows, read_records
 from semiseg.comparison.settings import Shared
-from semiseg.config.plan import LOOKS, duration
+from semiseg.config.plan import LOOKS
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.core.scores import Timing
+from semiseg.core.text import duration
 from semiseg.data.splits import Split, list_hash, make_split
 from semiseg.methods import METHODS, method_class
 from semiseg.reporting.report import write_report

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from semiseg.checks import findings
 from semiseg.comparison.intervals import Interval
 from semiseg.comparison.records import BASELINE, SCORES, Row
+from semiseg.core.text import percent, table
 from semiseg.training import tables
-from semiseg.training.tables import percent
 
 _LISTS = ("labeled", "unlabeled", "val")
 _HEAD = ["labels", "masks", "method", "runs", *SCORES, "steps", "seconds", "s/step"]
@@ -25,7 +24,7 @@ _COLUMNS = (
 
 def text(rows: Sequence[Row]) -> str:
     """The scores as a table and the statements below it."""
-    lines = [findings.table(_HEAD, [_cells(row) for row in rows]), _COLUMNS]
+    lines = [table(_HEAD, [_cells(row) for row in rows]), _COLUMNS]
     said = [sentence for row in rows for sentence in statements(row)]
     return "\n".join([*lines, "", *said] if said else lines)
 

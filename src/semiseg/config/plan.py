@@ -12,10 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from semiseg.checks.findings import number
 from semiseg.core.errors import ConfigError
-from semiseg.core.types import Entry, Plan, Source
-from semiseg.data.likeness import Likeness
+from semiseg.core.text import duration, plural
+from semiseg.core.types import Entry, Likeness, Plan, Source
 
 Settings = Mapping[str, Any]
 
@@ -160,17 +159,6 @@ def parse_budget(text: str) -> float:
             f"--budget {text} is no time. Write 90s, 10m, 2h or 1d, or several: 1h30m."
         )
     return seconds
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: `40 s`, `12 min`, `1 h 12 min`, `2 d 3 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def crop_of(size: int) -> int:
@@ -443,7 +431,7 @@ def _warnings(facts: Facts) -> list[str]:
     found = []
     if facts.val < _FEW_SCORED:
         found.append(
-            f"warning: val has {number(facts.val, 'image')}: a score on so few is chance, and so "
+            f"warning: val has {plural(facts.val, 'image')}: a score on so few is chance, and so "
             "is what is chosen by it. Label more, or give a val/ of their own"
         )
     if 0 < facts.unlabeled < facts.labeled:

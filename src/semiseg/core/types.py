@@ -171,6 +171,18 @@ class Prediction(NamedTuple):
         return low if self.nearest is None else low | (self.nearest != self.mask)
 
 
+class Likeness(NamedTuple):
+    """Distances between images; two photographs of anything are about 1 apart.
+
+    Attributes:
+        apart: median distance from an unlabeled image to the nearest labeled one.
+        among: median distance from a labeled image to the nearest other one.
+    """
+
+    apart: float
+    among: float
+
+
 class Run(NamedTuple):
     """A finished training.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
-from semiseg.core.types import Sample
+from semiseg.core.types import Likeness, Sample
 from semiseg.data.formats.images import read_image
 from semiseg.data.order import ahead
 
@@ -21,18 +20,6 @@ _COARSE = 4
 _FEWEST = 4  # labeled images, for distances among them to mean something
 # How much each value varies among photographs of all kinds, so that 1 is a common distance.
 _SPREAD = np.array([0.16, 0.07, 0.08, 0.065, 0.067, 0.06, 0.02, 0.02, 0.03, 0.03])
-
-
-class Likeness(NamedTuple):
-    """Distances between images; two photographs of anything are about 1 apart.
-
-    Attributes:
-        apart: median distance from an unlabeled image to the nearest labeled one.
-        among: median distance from a labeled image to the nearest other one.
-    """
-
-    apart: float
-    among: float
 
 
 def likeness(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg.training.tables import markdown, percent, which_network
+from semiseg.core.text import percent
+from semiseg.training.tables import markdown, which_network
 
 _HEAD = """---
 library_name: semiseg

@@ -102,7 +102,7 @@ def _render(template: str, values: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from semiseg.training.tables import percent
+    from semiseg.core.text import percent
 
     here = Path(__file__).parent
     room = Environment(

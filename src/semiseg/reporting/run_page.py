@@ -7,17 +7,17 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from semiseg.checks.findings import number
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import read_json, read_yaml
 from semiseg.core.scores import Scores, read_scores
+from semiseg.core.text import percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.methods import method_class
 from semiseg.reporting import commands
 from semiseg.reporting.figures import Picture, draw_confusion, draw_lines, photo, svg
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
-from semiseg.training.tables import percent, which_network
+from semiseg.training.tables import which_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,9 +126,9 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
 
 def headline(scores: Scores) -> str:
     """What was reached with what, in one or two sentences."""
-    used = f"With {number(scores.labels, 'mask')}"
+    used = f"With {plural(scores.labels, 'mask')}"
     if method_class(scores.method).uses_unlabeled:
-        used += f" and {number(scores.split.images['unlabeled'], 'unlabeled image')}"
+        used += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
     reached = scores.miou.released
     if reached is None:
         return f"{used} {scores.method} was trained; no class occurs in val, so nothing is known."

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from semiseg.config.plan import duration
+from semiseg.core.text import duration
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
 from semiseg.training.checkpoint import is_look

@@ -10,9 +10,9 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from semiseg.checks.findings import number
 from semiseg.config.plan import Facts, largest_size, make_plan
 from semiseg.core.rng import Key
+from semiseg.core.text import plural
 from semiseg.core.types import Plan
 from semiseg.data.dataset import DataFolder
 from semiseg.data.formats.images import image_size
@@ -57,7 +57,7 @@ def prepare(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
     uses = method_class(s.method).uses_unlabeled
-    images = f"{number(len(split.labeled), 'image')} with masks"
+    images = f"{plural(len(split.labeled), 'image')} with masks"
     images += f" and {len(split.unlabeled)} without" if uses else ""
     learned = f"{s.method} learns from {images}; {len(split.val)} of val score it"
     session.say([*folder.notes, *split.notes, learned])

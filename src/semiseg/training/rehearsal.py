@@ -18,7 +18,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from semiseg.config.plan import Line, duration
+from semiseg.config.plan import Line
+from semiseg.core.text import duration
 from semiseg.core.types import Batch
 from semiseg.training.devices import quiet, trainer_settings
 from semiseg.training.module import TrainingModule

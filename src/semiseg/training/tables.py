@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from semiseg.checks import findings
+from semiseg.core import text as texts
+from semiseg.core.text import duration, percent, plural
 
 if TYPE_CHECKING:
     from semiseg.core.scores import Scores
@@ -27,7 +28,7 @@ def table(runs: Mapping[str, Scores]) -> str:
     rows = [[name, *(percent(r.per_class[name].iou) for r in runs.values())] for name in names]
     rows.append(["mean", *(percent(r.miou.released) for r in runs.values())])
     rows.append(["seconds", *(f"{r.seconds:.0f}" for r in runs.values())])
-    return findings.table(["IoU on val, %", *runs], rows)
+    return texts.table(["IoU on val, %", *runs], rows)
 
 
 def score_table(found: Mapping[str, Any]) -> str:
@@ -41,7 +42,7 @@ def score_table(found: Mapping[str, Any]) -> str:
         [name, *(percent(values[c]) for c in columns), f"{values['pixels']:,}"]
         for name, values in found["per_class"].items()
     ]
-    text = findings.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
+    text = texts.table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
     mean = f"mIoU {percent(found['miou'])} % on {found['images']} images of {found['split']}"
     if found["split"] == "train":
         mean += "; where it has learned from them, that flatters it"
@@ -60,7 +61,7 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
         ]
         for one in found
     ]
-    return findings.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
+    return texts.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
 
 
 def which_network(which: str, strength: float) -> str:
@@ -73,7 +74,7 @@ def which_network(which: str, strength: float) -> str:
 
 def closing(scores: Scores) -> str:
     """The scores of a run in half a line: the mean, and the class that is found worst."""
-    scenes = findings.number(scores.split.images["val"], "image")
+    scenes = plural(scores.split.images["val"], "image")
     told = f"mIoU {percent(scores.miou.released)} % on {scenes} of val"
     found = {n: v.iou for n, v in scores.per_class.items() if v.iou is not None}
     if len(found) < 2:
@@ -88,8 +89,6 @@ def print_plan(plan: Plan) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from semiseg.config.plan import duration
 
     table = Table("setting", "value", "from", "why", box=None, pad_edge=False)
     for entry in plan.entries:
@@ -125,7 +124,7 @@ def _reliability_table(found: Mapping[str, Any]) -> str:
     agree = found.get("agree")
     if agree:
         rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "spaces agree"])
-    text = findings.table(["pixels kept, %", "accuracy, %", "confidence from"], rows)
+    text = texts.table(["pixels kept, %", "accuracy, %", "confidence from"], rows)
     errors = [f"{k} {percent(v['ece'])} %" for k, v in found.items() if k != "agree"]
     return f"{text}\ncalibration error: {', '.join(errors)}"
 
@@ -134,8 +133,3 @@ def markdown(text: object) -> str:
     """A stranger's word in Markdown: one line of text, in a table or not, and no markup."""
     escaped = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escaped)
-
-
-def percent(score: float | None) -> str:
-    """A score with one decimal, or a dash where there is none."""
-    return "-" if score is None else f"{score:.1f}"

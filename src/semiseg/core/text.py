@@ -1,0 +1,91 @@
+"""Text for people: numbers with their nouns, percentages, durations, tables and wrapped lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+WIDTH = 100
+"""Columns of the terminal that wrapped text fills."""
+
+
+def plural(count: int, one: str, several: str | None = None) -> str:
+    """A count with its noun.
+
+    Args:
+        count: how many there are.
+        one: the noun in the singular.
+        several: the noun in the plural; `one` with an `s` by default.
+
+    Example:
+        >>> plural(1, "mask"), plural(2000, "mask"), plural(2, "class", "classes")
+        ('1 mask', '2,000 masks', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def percent(value: float | None) -> str:
+    """A percentage with one decimal, or a dash where there is none.
+
+    Example:
+        >>> percent(81.26), percent(None)
+        ('81.3', '-')
+    """
+    return "-" if value is None else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    Example:
+        >>> duration(40), duration(720), duration(4320), duration(183_600)
+        ('40 s', '12 min', '1 h 12 min', '2 d 3 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns of text: the first aligned to the left, the others to the right.
+
+    Example:
+        >>> print(table(["class", "IoU"], [["crop", "81.3"]]))
+        class   IoU
+        -----  ----
+        crop   81.3
+    """
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in lines
+    )
+
+
+def wrap(text: str, label: str = "") -> str:
+    """A paragraph in lines of at most `WIDTH` columns, indented by the width of its label.
+
+    Long words stay whole, so that paths can be copied.
+    """
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def printable(text: str) -> str:
+    """The text with a `?` for each character that a terminal cannot show.
+
+    These are control codes, and the bytes of file names that are not UTF-8.
+    """
+    return "".join(c if c.isprintable() else "?" for c in text)
