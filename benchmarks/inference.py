@@ -3,7 +3,7 @@
 python benchmarks/inference.py RUN DATA [--images 100] [--repeats 3]
 
 The plain loop is what one writes first: open, scale, network, enlarge all class scores, argmax, and
-torchmetrics' confusion matrix or a PNG. All run in one process, interleaved; medians are printed.
+a confusion matrix or a PNG. All run in one process, interleaved; medians are printed.
 Seconds are those of the CPU, which do not change with what else the machine does; use one thread.
 """
 
@@ -20,12 +20,12 @@ from statistics import median
 import numpy as np
 import torch
 from PIL import Image
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 import semiseg
 from semiseg.core.types import Sample
 from semiseg.data.dataset import find_samples
 from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import segmenter, to_input, to_working_size
 from semiseg.inference.sliding import to_array
 from semiseg.model.network import Network, upsample
@@ -48,9 +48,7 @@ def plain(release: Release, samples: list[Sample], out: Path | None) -> None:
             mask.save(out / f"{sample.image.stem}.png")
         else:
             truth = torch.from_numpy(np.array(read_mask(sample.mask, release.classes))).long()
-            total += multiclass_confusion_matrix(
-                label, truth, count, ignore_index=255, validate_args=False
-            )
+            total += confusion_matrix(label, truth, count)
 
 
 def rates(run: Path, data: Path, images: int, repeats: int) -> None:

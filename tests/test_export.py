@@ -24,7 +24,7 @@ class Blocker:
             raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
 sys.meta_path.insert(0, Blocker())
 """
-TORCH = ("torch", "torchvision", "lightning", "segmentation_models_pytorch", "timm", "torchmetrics")
+TORCH = ("torch", "torchvision", "lightning", "segmentation_models_pytorch", "timm")
 onnx_extra = pytest.mark.skipif(
     any(
         not __import__("importlib.util").util.find_spec(n)

@@ -404,6 +404,21 @@ def test_the_teacher_is_the_moving_average_by_hand(memory, total, longest):
         assert torch.equal(value, buffers[name]), name
 
 
+@pytest.mark.parametrize("memory", [0.03, 0.2])
+def test_the_teacher_is_bit_identical_to_the_formula_over_sixty_updates(memory):
+    student = small_network(encoder="lcnet_035")
+    teacher, total = Teacher(student, memory), 60
+    parameters = [p.detach().clone() for p in student.parameters()]
+    for step in range(total):
+        disturb(student, step)
+        teacher.update(student, step, total)
+        decay = min(1 - 1 / (step + 1), 1 - 1 / max(1.0, memory * total))
+        torch._foreach_lerp_(parameters, [p.detach() for p in student.parameters()], 1 - decay)
+        averages = teacher.network.parameters()
+        assert all(torch.equal(a, p) for a, p in zip(averages, parameters, strict=True)), step
+    assert same(dict(teacher.network.named_buffers()), dict(student.named_buffers()))
+
+
 def test_the_first_steps_of_the_average_are_a_plain_mean():
     student = small_network(representation=False, encoder="lcnet_035")
     teacher, weights = Teacher(student, 1.0), []

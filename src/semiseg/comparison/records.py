@@ -140,7 +140,7 @@ def read_records(folder: Path) -> list[Record]:
     found = []
     for scores in sorted(folder.glob("*/scores.json")):
         try:
-            config = read_yaml(scores.parent / "config.yaml")
+            config: Any = read_yaml(scores.parent / "config.yaml")
             told = (str(config["method"]), str(config["labels"]), int(config["seed"]))
             found.append(Record(*told, read_scores(scores)))
         except (OSError, ValueError, LookupError, TypeError, RunError) as error:

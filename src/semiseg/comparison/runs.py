@@ -16,13 +16,13 @@ from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_r
 from semiseg.comparison.settings import Shared
 from semiseg.config.plan import LOOKS
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
+from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
 from semiseg.data.splits import Split, list_hash, make_split
 from semiseg.methods import METHODS, method_class
 from semiseg.reporting.report import write_report
 from semiseg.training import run_folder, session
-from semiseg.training.run_folder import write_text
 from semiseg.training.train import train
 
 _PROBE = 12  # steps that a method's pace is measured over

@@ -42,7 +42,7 @@ class Shared:
 
     def save(self, out: Path) -> None:
         """Write `compare.yaml`."""
-        from semiseg.training.run_folder import write_text
+        from semiseg.core.files import write_text
 
         body = yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
         write_text(out / FILE, f"# semiseg {__version__}\n{body}")
@@ -159,7 +159,8 @@ def read(out: Path) -> Shared | None:
             )
         return None
     try:
-        return Shared(**read_yaml(file))
+        content: Any = read_yaml(file)
+        return Shared(**content)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"{file} cannot be read ({error}). Restore it, or start another comparison with "

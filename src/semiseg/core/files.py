@@ -1,19 +1,26 @@
-"""Text files of a stranger: lines, YAML and JSON. What is wrong is OSError or ValueError."""
+"""Files: text, YAML and JSON from strangers, atomic writes, hashes, and the cache folder."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
+import platformdirs
 import yaml
 
-_VALUES = 1_000_000  # in a YAML file, its aliases written out
+MAX_YAML_VALUES = 1_000_000
+"""The values that a YAML file may hold once its aliases are written out."""
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder that may be looked into."""
+    """Whether the path is a folder that this process may look up."""
     try:
         return path.is_dir()
     except OSError:
@@ -21,64 +28,202 @@ def is_folder(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; False for what can be no name."""
+    """Whether the path is a regular file; False for a text that cannot be a file name."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+    except (OSError, ValueError):  # the name is too long, or holds a zero byte
         return False
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
-        ValueError: it is no UTF-8.
+        OSError: the file cannot be read, or is not a regular file.
+        ValueError: the content is not UTF-8.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is no regular file")  # to open a pipe is to wait for its writer
+        raise OSError("it is no regular file")  # opening a pipe would wait for its writer
     return path.read_text(encoding="utf-8-sig")
 
 
-def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
-    """Plain values from YAML; tags that make other things are refused.
+def read_yaml(path: Path) -> object:
+    """Read plain values from YAML; tags that create other objects are refused.
 
     Raises:
         OSError: as `read_text`.
-        ValueError: it is no YAML, or its aliases would fill the memory once they are written out.
+        ValueError: the content is not YAML, or its aliases would fill the memory once they are
+            written out.
     """
     text = read_text(path)
     try:
-        content = yaml.safe_load(text)
-        size = _size(content, {})
+        content: object = yaml.safe_load(text)
+        count = _count_values(content, {})
     except ValueError:
         raise
-    except Exception as error:  # beside YAMLError what int, float, bool and date raise
+    except Exception as error:  # besides YAMLError, those of int, float, bool and date
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
-    if size > _VALUES:
-        raise ValueError(f"its aliases stand for more than {_VALUES} values")
+    if count > MAX_YAML_VALUES:
+        raise ValueError(f"its aliases stand for more than {MAX_YAML_VALUES} values")
     return content
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
-    """Plain values from JSON.
+def read_json(path: Path) -> object:
+    """Read plain values from JSON.
 
     Raises:
         OSError: as `read_text`.
-        ValueError: it is no JSON.
+        ValueError: the content is not JSON.
     """
     try:
-        return json.loads(read_text(path))
+        content: object = json.loads(read_text(path))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    return content
 
 
-def _size(value: object, known: dict[int, float]) -> float:
-    """How many values there are with aliases written out; infinite where one holds itself."""
+def _count_values(value: object, counts: dict[int, float]) -> float:
+    """Count the values with aliases written out; infinite where a list holds itself."""
     if not isinstance(value, (list, dict, set)):
         return 1
-    if id(value) not in known:
-        known[id(value)] = float("inf")
+    if id(value) not in counts:
+        counts[id(value)] = float("inf")
         parts = [*value, *value.values()] if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(value)]
+        counts[id(value)] = 1 + sum(_count_values(part, counts) for part in parts)
+    return counts[id(value)]
+
+
+@contextmanager
+def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name as a whole or not at all.
+
+    The content goes to `NAME.part` in the same folder, is synced to the disk and renamed. So a
+    killed process or a power failure leaves either the old file or the new one.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "note.txt") as file:
+        ...     _ = file.write(b"done")
+        >>> [entry.name for entry in folder.iterdir()]
+        ['note.txt']
+
+    Args:
+        path: the file; an existing one is replaced.
+        sync: wait until the content is on the disk. Without this, writing many small files is
+            faster, and a power failure may leave an empty one.
+        shared: several processes may write the file at once, as in a cache. Each of them then gets
+            a temporary file of its own, and only its owner may read the result.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    if shared:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+        temporary, stream = Path(name), os.fdopen(handle, "wb")
+    else:
+        temporary = path.with_name(f"{path.name}.part")
+        stream = temporary.open("wb")
+    try:
+        with stream:
+            yield stream
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes to a file as a whole or not at all; see `atomic_write`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 as a whole or not at all; see `atomic_write`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write plain values as indented JSON, as a whole or not at all; see `atomic_write`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renamings in a folder durable; systems that cannot open a folder need no such call.
+
+    Raises:
+        OSError: the disk reports an error.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content: 64 hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """The SHA-256 of a text in UTF-8: 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def short_hash(*parts: str | bytes, size: int = 16) -> str:
+    """A hash that names a cache entry: `2 * size` hex digits, the same on every machine.
+
+    Args:
+        parts: the texts or bytes, which are hashed one after another.
+        size: the length in bytes, 64 at most.
+    """
+    state = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        state.update(os.fsencode(part) if isinstance(part, str) else part)
+    return state.hexdigest()
+
+
+def cache_folder(outside: Path | None = None) -> Path | None:
+    """The folder for what semiseg can compute again; it may not exist yet.
+
+    The environment variable `SEMISEG_CACHE` names it. Without the variable it is the system's
+    folder for caches, on Linux `~/.cache/semiseg`.
+
+    Args:
+        outside: a data folder that must not hold the cache.
+
+    Returns:
+        The folder; None where it would lie in `outside`, or where the user has no home.
+    """
+    try:
+        named = os.environ.get("SEMISEG_CACHE")
+        folder = Path(named) if named else platformdirs.user_cache_path("semiseg", False)
+        homeless = not named and not folder.is_absolute()
+        inside = outside is not None and folder.resolve().is_relative_to(outside.resolve())
+    except (OSError, RuntimeError):  # a loop of links, or no home
+        return None
+    return None if homeless or inside else folder

@@ -9,10 +9,8 @@ read or written, everything works without them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +21,7 @@ import PIL
 from numpy.typing import NDArray
 
 from semiseg._version import __version__
+from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import MaskScan, read_codes, scan_mask
 
@@ -66,9 +65,7 @@ def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
         DataError: it cannot be decoded, or is cut off.
     """
     image = read_image(path, value_range)
-    digest = hashlib.blake2b(f"{image.size}".encode(), digest_size=16)
-    digest.update(image.tobytes())
-    return ImageScan(image.size, digest.hexdigest())
+    return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()))
 
 
 def look_at_mask(path: Path) -> MaskLook:
@@ -166,13 +163,8 @@ class ScanCache:
         content = {**_header(), "files": there | self._new}
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._file.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="ascii") as stream:
-                    json.dump(content, stream, separators=(",", ":"))
-                Path(name).replace(self._file)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
+            with atomic_write(self._file, sync=False, shared=True) as file:
+                file.write(json.dumps(content, separators=(",", ":")).encode())
 
     def _key(self, kind: str, path: Path) -> tuple[str, list[int]]:
         """The file's name in the notes, and its size and time of change."""
@@ -225,23 +217,11 @@ def _header() -> dict[str, Any]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
-def cache_folder(root: Path | None = None) -> Path | None:
-    """Where what may be found out again is kept; None where that would be within a data folder."""
-    try:
-        named = os.environ.get("SEMISEG_CACHE")
-        folder = Path(named) if named else Path.home() / ".cache" / "semiseg"
-        within = root is not None and folder.resolve().is_relative_to(root.resolve())
-        return None if within else folder
-    except (OSError, RuntimeError):  # no home, or a loop of links
-        return None
-
-
 def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
     """Where the notes on a data folder lie; None where there is no place outside of it."""
     folder = cache_folder(root)
     if folder is None:
         return None
-    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8)
-    if value_range is not None:  # the same files are other images
-        digest.update(f"\0{value_range}".encode())
-    return folder / f"scans-{digest.hexdigest()}.json"
+    # With another value range the same files are other images.
+    suffix = "" if value_range is None else f"\0{value_range}"
+    return folder / f"scans-{short_hash(os.fsencode(root.resolve()), suffix, size=8)}.json"

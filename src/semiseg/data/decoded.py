@@ -15,7 +15,6 @@ half of that is free. Where nothing can be written, everything works without the
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import shutil
@@ -32,7 +31,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.data.cache import FRESH, ValueRange, cache_folder
+from semiseg.core.files import cache_folder, short_hash
+from semiseg.data.cache import FRESH, ValueRange
 from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes, read_mask
 
@@ -116,7 +116,7 @@ class Decoded:
             stamp = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
         except OSError:  # who reads it will say so
             return None
-        name = hashlib.blake2b(f"{self._made} {what} {stamp}".encode(), digest_size=16).hexdigest()
+        name = short_hash(f"{self._made} {what} {stamp}")
         return self._folder / name[:2] / name
 
 

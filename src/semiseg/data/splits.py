@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.files import read_text
+from semiseg.core.files import file_sha256, read_text, text_sha256
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
 from semiseg.data.dataset import DataFolder
@@ -111,7 +110,7 @@ def _listed(path: Path, data: DataFolder) -> list[Sample]:
 
 
 def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return file_sha256(path)[:16]
 
 
 def choose(
@@ -349,4 +348,4 @@ class _Names:
 def list_hash(samples: Iterable[Sample]) -> str:
     """The first 16 hex digits of the SHA-256 of the sorted names, a line each."""
     text = "".join(f"{name}\n" for name in sorted(s.name for s in samples))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return text_sha256(text)[:16]

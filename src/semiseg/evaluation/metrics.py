@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from semiseg.core.types import IGNORE_INDEX
 
@@ -16,16 +15,21 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
     """Count pixels by true class (rows) and predicted class (columns).
 
     Args:
-        prediction: `(..., H, W)` integer class indices.
-        truth: the same shape; 255 is left out.
+        prediction: `(..., H, W)` integer class indices below `C` wherever the truth is not 255.
+        truth: the same shape; class indices, or 255 for pixels that are not counted.
         classes: number of classes `C`.
 
     Returns:
         `(C, C)` int64.
+
+    Example:
+        >>> truth, prediction = torch.tensor([0, 0, 1, 255]), torch.tensor([0, 1, 1, 0])
+        >>> confusion_matrix(prediction, truth, 2).tolist()
+        [[1, 1], [0, 1]]
     """
-    return multiclass_confusion_matrix(
-        prediction.long(), truth.long(), classes, ignore_index=IGNORE_INDEX, validate_args=False
-    )
+    scored = truth != IGNORE_INDEX
+    cells = truth[scored].long() * classes + prediction[scored].long()
+    return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
 def scores(confusion: Tensor, names: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from semiseg.core.errors import RunError
+from semiseg.core.files import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,12 +124,10 @@ def save(scene: Scene, kind: Kind, path: Path) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with atomic_write(path, sync=False) as file:
             kind.write(scene, file)
-        temporary.replace(path)
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error}). Choose another --out.") from error
 

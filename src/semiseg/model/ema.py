@@ -1,11 +1,11 @@
-"""The teacher: an exponential moving average of the student's parameters."""
+"""The teacher: an exponential moving average (EMA) of the student's parameters."""
 
 from __future__ import annotations
 
-import copy
 from typing import cast
 
 import torch
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from semiseg.core.types import Output
@@ -13,27 +13,34 @@ from semiseg.model.network import Network
 
 
 class Teacher(nn.Module):
-    """The moving average of a student: parameters averaged, batch-norm statistics copied.
+    """The moving average of a student: parameters are averaged, batch-norm statistics copied.
 
-    It stays in eval mode: what it says of an image does not depend on the others in the batch.
+    The teacher stays in eval mode: its output for an image does not depend on the batch.
 
     Args:
         student: the network to follow.
-        memory: how far the average looks back, as a share of all steps. Short trainings need a
-            short memory: a teacher that trails its student teaches the past.
+        memory: the time that the average covers, as a share of all steps. A short training needs
+            a short memory, since a teacher far behind its student gives outdated pseudo-labels.
 
     Attributes:
-        network: the averaged network.
+        average: timm's moving average.
     """
 
     def __init__(self, student: Network, memory: float) -> None:
         super().__init__()
         self.memory = memory
-        self.network = copy.deepcopy(student).requires_grad_(False)
+        # The warm-up `1 - (1 + t) ** -1` makes the average a plain mean of the first students.
+        self.average = ModelEmaV3(student, use_warmup=True, warmup_power=1.0, exclude_buffers=True)
+        self.average.requires_grad_(False)
         self.eval()
 
+    @property
+    def network(self) -> Network:
+        """The averaged network."""
+        return cast(Network, self.average.module)
+
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in eval mode, whatever the student does."""
+        """Stay in eval mode, whatever the mode of the student."""
         return super().train(False)
 
     @torch.no_grad()
@@ -41,16 +48,16 @@ class Teacher(nn.Module):
         """The averaged network's output, without a graph; see `Network.forward`."""
         return cast(Output, self.network(image))
 
-    @torch.no_grad()
     def update(self, student: Network, step: int, total: int) -> None:
-        """Take the student's parameters in, after optimizer step `step` (from 0) of `total`.
+        """Add the student's parameters to the average.
 
-        The decay is `min(1 - 1/(t+1), 1 - 1/(memory * total))`: at first the plain mean of all
-        students so far, later an average over the memory.
+        The decay is `min(1 - 1 / (step + 1), 1 - 1 / (memory * total))`: first the plain mean of
+        all students so far, then an average over the memory.
+
+        Args:
+            student: the network after optimizer step `step`.
+            step: the step, counted from 0.
+            total: the steps of the whole training.
         """
-        # Not torch's AveragedModel: it reads a counter from the device, which a GPU is waited for.
-        longest = max(1.0, self.memory * total)
-        decay = min(1 - 1 / (step + 1), 1 - 1 / longest)
-        own: list[Tensor] = [*self.network.parameters()]
-        torch._foreach_lerp_(own, [*student.parameters()], 1 - decay)
-        torch._foreach_copy_(list(self.network.buffers()), list(student.buffers()))
+        self.average.decay = 1 - 1 / max(1.0, self.memory * total)
+        self.average.update(student, step + 1)  # timm counts steps from 1

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from semiseg._version import __version__
 from semiseg.core.errors import ConfigError, RunError
-from semiseg.core.files import read_json
+from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
 from semiseg.data.formats.masks import Classes
 from semiseg.model.metadata import read_about
 from semiseg.model.network import Network, rebuild
 
 FORMAT = 1
+WEIGHTS_FILE = "model.safetensors"
+METADATA_FILE = "model.json"
 _NETWORK = "network."
 LOGIT_OFFSETS = "logit_offsets"
 """The tensor `(C,)` of what was added to the logits after the training."""
@@ -72,16 +70,7 @@ def save_release(
         RunError: the weights cannot be written.
     """
     weights = {f"{_NETWORK}{k}": v for k, v in network.state_dict().items()} | dict(tensors)
-    plain = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    try:
-        save_file(plain, folder / "model.safetensors")
-    except SafetensorError as error:
-        raise RunError(
-            f"{folder / 'model.safetensors'} cannot be written ({error}). Make room or mend the "
-            "disk, then try again; a training goes on with --resume."
-        ) from error
-    # safetensors writes for the owner alone; whoever may read the folder may read the model.
-    (folder / "model.safetensors").chmod(0o666 & ~_umask())
+    tensors_to_write = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
     content = {
         "format": FORMAT,
         "semiseg": __version__,
@@ -89,18 +78,16 @@ def save_release(
         "size": size,
         "range": value_range,
         "classes": classes.to_dict(),
-        _SUM: _checksum(folder / "model.safetensors"),
-        **about,
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _umask() -> int:
-    """What the user takes away from the rights of new files; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    try:
+        write_bytes(folder / WEIGHTS_FILE, save(tensors_to_write))
+        checksum = file_sha256(folder / WEIGHTS_FILE)
+        write_json(folder / METADATA_FILE, {**content, _SUM: checksum, **about})
+    except OSError as error:
+        raise RunError(
+            f"The model in {folder} cannot be written ({error}). Free some space or repair the "
+            "disk, then try again; a training continues with --resume."
+        ) from error
 
 
 def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[str, ...]:
@@ -157,7 +144,7 @@ def load_release(folder: Path) -> Release:
     Raises:
         RunError: there is none, it is damaged, or another version of semiseg wrote it.
     """
-    weights_file, about_file = folder / "model.safetensors", folder / "model.json"
+    weights_file, about_file = folder / WEIGHTS_FILE, folder / METADATA_FILE
     for file in (weights_file, about_file):
         if not file.is_file():
             raise RunError(
@@ -165,7 +152,7 @@ def load_release(folder: Path) -> Release:
                 "of a finished `semiseg train`."
             )
     try:
-        about = read_json(about_file)
+        about: Any = read_json(about_file)
         if about["format"] != FORMAT:
             raise RunError(
                 f"{about_file} has format {about['format']}, written by semiseg "
@@ -173,7 +160,7 @@ def load_release(folder: Path) -> Release:
                 "Use that version, or train again."
             )
         classes, size, value_range, _ = read_about(about)
-        if _SUM in about and about[_SUM] != _checksum(weights_file):
+        if _SUM in about and about[_SUM] != file_sha256(weights_file):
             raise ValueError(f"{weights_file.name} is not as it was written with {about_file.name}")
         tensors = load_file(weights_file)
         network = rebuild(about["network"])
@@ -190,11 +177,6 @@ def load_release(folder: Path) -> Release:
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
     network.to(memory_format=torch.channels_last).eval()
     return Release(network, classes, size, value_range, rest, about)
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:

@@ -36,9 +36,9 @@ def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
     shared = comparison_settings.read(folder)
     if not rows or shared is None:
         raise RunError(f"{folder} holds no finished run of a comparison. Go on with it first.")
-    failed = read_json(folder / COMPARISON)["failed"]
+    comparison: Any = read_json(folder / COMPARISON)
     runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
-    settings = read_yaml(runs[0] / CONFIG)
+    settings: Any = read_yaml(runs[0] / CONFIG)
     reports = {
         run.name: Path(os.path.relpath(run / NAME, target.parent)).as_posix()
         for run in runs
@@ -51,7 +51,7 @@ def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
         "plot": svg(make_figure(rows)),
         "statements": [sentence for row in rows for sentence in statements(row)],
         "class_names": list(dict.fromkeys(name for row in rows for name in row.per_class)),
-        "failed": failed,
+        "failed": comparison["failed"],
         "reports": reports,
         "command": commands.repeat_comparison(settings["data"], shared, rows),
         "versions": rows[0].records[0].scores.versions,

@@ -32,10 +32,10 @@ def report(
     # Imported here, so that `semiseg --help` need not wait for torch.
     from jinja2 import UndefinedError
 
+    from semiseg.core.files import write_text
     from semiseg.reporting.comparison_page import COMPARISON, NAME, comparison_page
     from semiseg.reporting.figures import quiet_style
     from semiseg.reporting.run_page import read_run, run_page
-    from semiseg.training.run_folder import write_text
     from semiseg.training.session import say
 
     folder = Path(run)

@@ -76,15 +76,19 @@ def read_run(folder: Path) -> Stored:
         )
     looks, plan = folder / DIAGNOSTICS / "diagnostics.json", folder / PLAN
     try:
+        config: Any = read_yaml(folder / CONFIG)
+        model: Any = read_json(folder / "model.json")
+        validations: Any = read_json(looks) if looks.is_file() else {"looks": []}
+        entries: Any = read_yaml(plan) if plan.is_file() else {"plan": []}
         return Stored(
             folder,
             read_scores(folder / SCORES),
-            read_yaml(folder / CONFIG),
-            read_json(folder / "model.json"),
+            config,
+            model,
             _read_curves(folder / "metrics.csv"),
             _read_confusion(folder / CONFUSION),
-            read_json(looks)["looks"] if looks.is_file() else [],
-            read_yaml(plan)["plan"] if plan.is_file() else [],
+            validations["looks"],
+            entries["plan"],
         )
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it anew.") from error

@@ -7,7 +7,6 @@ intact one. Two are kept.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import re
@@ -28,6 +27,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from semiseg.core.errors import Interrupted, RunError, Terminated
+from semiseg.core.files import file_sha256, sync_folder
 from semiseg.core.types import Batch
 
 _NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.ckpt")
@@ -54,8 +54,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(target.with_name(f"{target.stem}-{_checksum(temporary)}.ckpt"))
-            _sync_folder(target.parent)
+            temporary.rename(target.with_name(f"{target.stem}-{file_sha256(temporary)[:16]}.ckpt"))
+            sync_folder(target.parent)
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             if isinstance(error, RuntimeError) and "inline_container" not in str(error):
@@ -97,7 +97,7 @@ def newest_intact(folder: Path) -> tuple[Path, int] | None:
     """The newest checkpoint whose checksum is right, and its step; None if there is none."""
     for path in _by_step(folder):
         match = _NAME.fullmatch(path.name)
-        if match and _checksum(path) == match[2]:
+        if match and file_sha256(path)[:16] == match[2]:
             return path, int(match[1])
     return None
 
@@ -111,23 +111,6 @@ def _by_step(folder: Path) -> list[Path]:
 def _step(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else -1
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming in the folder last; some systems cannot open a folder and need not."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def is_look(step: int, total: int, looks: int) -> bool:

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from semiseg.core.files import write_text
 from semiseg.core.rng import Key
 from semiseg.core.types import Opinions, Sample, Step
 from semiseg.data.formats.images import read_image
@@ -31,7 +32,6 @@ from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.pseudo_labels import draw_curves, draw_plane
 from semiseg.plots.sample import Seen, draw_sample
 from semiseg.training.module import TrainingModule
-from semiseg.training.run_folder import write_text
 
 DIAGNOSTICS = "diagnostics"
 _MOST, _LEAST = 32, 4

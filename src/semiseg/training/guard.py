@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks
@@ -74,8 +75,7 @@ class Guard:
         parameters = [p for p in self.method.student.parameters() if p.grad is not None]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if gradients and not scaled:
-            largest = torch.stack(torch._foreach_norm(gradients, math.inf))
-            finite = finite & largest.isfinite().all()
+            finite = finite & get_total_norm(gradients, math.inf).isfinite()
         self.flawed = bool(sum_over_ranks((~finite).int()))
         self.row = self.row + 1 if self.flawed else 0
         self.skipped += self.flawed

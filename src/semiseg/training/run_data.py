@@ -16,9 +16,10 @@ def settings_of(run: Path) -> dict[str, Any]:
     from semiseg.core.files import read_yaml
 
     try:
-        return dict(read_yaml(run / "config.yaml"))
-    except (OSError, ValueError, TypeError):
+        content = read_yaml(run / "config.yaml")
+    except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def data_of(run: Path) -> Path | None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +32,7 @@ import yaml
 
 from semiseg._version import __version__
 from semiseg.core.errors import RunError
-from semiseg.core.files import read_json, read_text, read_yaml
+from semiseg.core.files import read_json, read_text, read_yaml, write_text
 from semiseg.core.scores import (
     Adjustment,
     ClassScores,
@@ -236,16 +235,6 @@ def plain(value: object) -> object:
 
 def _listed(samples: Iterable[Sample]) -> str:
     return "".join(f"{s.name}\n" for s in samples)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all, even if the process is killed."""
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
 
 
 def finish(

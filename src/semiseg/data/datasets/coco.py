@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.files import is_file, read_json
+from semiseg.core.files import cache_folder, is_file, read_json, short_hash
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.cache import cache_folder
 from semiseg.data.datasets.base import DataSet
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 
@@ -123,7 +121,7 @@ def _read(file: Path) -> dict[str, Any]:
 @lru_cache(maxsize=3)  # one a split: COCO's own takes seconds to parse
 def _parsed(file: Path, _changed: int) -> dict[str, Any]:
     try:
-        content = read_json(file)
+        content: Any = read_json(file)
         for key, names in _NUMBERS.items():
             for entry in content[key]:
                 entry.update({name: int(entry[name]) for name in names})
@@ -179,7 +177,7 @@ def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
         )
     status = file.stat()
     state = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {list(categories)}"
-    folder = cache / f"coco-{hashlib.blake2b(state.encode(), digest_size=8).hexdigest()}"
+    folder = cache / f"coco-{short_hash(state, size=8)}"
     if folder.is_dir():
         return folder
     try:

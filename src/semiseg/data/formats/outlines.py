@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.core.files import write_json
 from semiseg.data.formats.labelme import BACKGROUND
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ def write_outlines(
         "imageHeight": size[1],
         "imageWidth": size[0],
     }
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def label_of(name: str, code: int) -> str:
