@@ -30,7 +30,7 @@ onnx_extra = pytest.mark.skipif(
         not __import__("importlib.util").util.find_spec(n)
         for n in ("onnx", "onnxruntime", "onnxscript")
     ),
-    reason="the onnx extra is not installed",
+    reason="the extra onnx-export is not installed",
 )
 
 

@@ -68,7 +68,8 @@ def write_onnx(release: Release, path: Path) -> None:
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise ConfigError(
-            f"The export needs {error.name}, which is not installed: pip install 'semiseg[onnx]'."
+            f"The export needs {error.name}, which is not installed: "
+            "pip install 'semiseg[onnx-export]'."
         ) from error
     network = release.network
     core, names = _core(release)
