@@ -21,7 +21,7 @@ from semiseg.checks.findings import Finding, Report
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
-from semiseg.data.cache import look_at_mask, mixed_edges
+from semiseg.data.formats.masks import mixed_edges, scan_mask
 from semiseg.plots.drawing import font
 from semiseg.plots.samples import _overlay
 
@@ -379,7 +379,7 @@ def test_many_small_things_are_not_taken_for_smear(tmp_path: Path) -> None:
     values[100:] = 40
     for i in range(18):
         values[10 * i : 10 * i + 6, 96:104] = 2 * i + 1
-    assert not look_at_mask(mask(tmp_path / "m.png", values)).smeared
+    assert not scan_mask(mask(tmp_path / "m.png", values)).smeared
 
 
 def test_the_share_of_mixed_edges_by_hand() -> None:
@@ -394,16 +394,16 @@ def test_real_masks_are_not_smeared_until_they_are_resized(
     shared_data: Path, tmp_path: Path
 ) -> None:
     for path in sorted((shared_data / "camvid" / "val" / "masks").iterdir())[::20]:
-        assert not look_at_mask(path).smeared
+        assert not scan_mask(path).smeared
         with Image.open(path) as file:
             for factor in (0.2, 0.5, 1.7):
                 size = (round(file.width * factor), round(file.height * factor))
                 file.resize(size, Image.Resampling.NEAREST).save(tmp_path / "n.png")
-                assert not look_at_mask(tmp_path / "n.png").smeared
+                assert not scan_mask(tmp_path / "n.png").smeared
             for factor in (0.5, 0.9, 2):
                 size = (round(file.width * factor), round(file.height * factor))
                 file.convert("L").resize(size, Image.Resampling.BILINEAR).save(tmp_path / "s.png")
-                assert look_at_mask(tmp_path / "s.png").smeared
+                assert scan_mask(tmp_path / "s.png").smeared
 
 
 # --- the same image twice
@@ -826,7 +826,7 @@ def age(root: Path) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are decoded from now on."""
     names: list[str] = []
-    for function in ("scan_image", "look_at_mask"):
+    for function in ("scan_image", "scan_mask"):
         original = getattr(scan_cache, function)
 
         def spy(path: Path, *rest: object, original: Callable[..., object] = original) -> object:

@@ -51,7 +51,7 @@ def _smeared(s: Survey) -> Iterator[Finding]:
     more = "" if s.named else " If these values are classes, name them in classes.yaml."
     kinds: list[tuple[Severity, set[Path]]] = [("error", doubtful.keys() - fits), ("warning", fits)]
     for severity, chosen in kinds:
-        told = {path: f" ({len(doubtful[path].scan.counts)} values)" for path in chosen}
+        told = {path: f" ({len(doubtful[path].counts)} values)" for path in chosen}
         yield from _finding(s, severity, "smeared-mask", what, told, remedy + more)
 
 
@@ -59,7 +59,7 @@ def _other_size(s: Survey) -> Iterator[Finding]:
     told = {}
     for sample, mask in s.labeled(*SPLITS):
         if sample.image in s.images and mask in s.masks:
-            image, size = s.images[sample.image].size, s.masks[mask].scan.size
+            image, size = s.images[sample.image].size, s.masks[mask].size
             if image != size:
                 told[mask] = f" is {size[0]} x {size[1]}, its image {image[0]} x {image[1]}"
     what = "Masks of another size than their image"
@@ -130,7 +130,7 @@ def _unknown(s: Survey) -> Iterator[Finding]:
     told = {}
     for path, codes in s.unknown.items():
         if not s.masks[path].smeared:
-            labels = s.masks[path].scan.labels
+            labels = s.masks[path].labels
             shown = [spell(code, s.classes.encoding, labels) for code in sorted(codes)[:_CODES]]
             told[path] = f" ({', '.join(shown)}{', ...' if len(codes) > _CODES else ''})"
     what = "Masks with values that belong to no class"
@@ -146,7 +146,7 @@ def _foreground(s: Survey) -> Iterator[Finding]:
         what = f"There are two classes: {high} is taken as the foreground, {low} as the background"
         yield Finding("note", "foreground", what)
     masks = [m for _, m in s.labeled(*SPLITS) if m in s.masks]
-    codes = {mask: s.masks[mask].scan.counts.keys() for mask in masks}
+    codes = {mask: s.masks[mask].counts.keys() for mask in masks}
     small = [mask for mask in masks if 1 in codes[mask]]
     large = [mask for mask in masks if 255 in codes[mask]]
     if small and large and not set(small) & set(large):
@@ -304,7 +304,7 @@ def _same_pixels(s: Survey) -> Iterator[dict[Path, tuple[str, Path | None]]]:
 
 def _disputed(s: Survey, one: Path, other: Path) -> float:
     """The share of pixels in which two masks differ."""
-    if s.masks[one].scan.size != s.masks[other].scan.size:
+    if s.masks[one].size != s.masks[other].size:
         return 1.0
     return float(np.mean(read_codes(one).values != read_codes(other).values))
 

@@ -45,7 +45,7 @@ def split(
     root, folder = Path(data), Path(out)
     cache = ScanCache(root)
     named = None if classes is None else Path(classes)
-    found = open_folder(root, named, lambda mask: cache.mask(mask).scan, dataset)
+    found = open_folder(root, named, cache.mask, dataset)
     cache.save()
     chosen = make_split(found, str(labels), seed)
     say([*found.notes, *chosen.notes])

@@ -11,11 +11,32 @@ class SemisegError(Exception):
 
 
 class DataError(SemisegError):
-    """Something is wrong with the images, the masks or a list of them."""
+    """Something is wrong with the images, the masks or a list of them.
+
+    Attributes:
+        message: what was found, and in which file.
+        remedy: what to do about it; empty where the message says so.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message, self.remedy = message, remedy
+        super().__init__(f"{message} {remedy}".rstrip())
 
 
 class SmearedMask(DataError):
-    """A mask went through lossy compression or interpolation: its values are no annotation."""
+    """A mask went through lossy compression or interpolation: its values are no annotation.
+
+    Attributes:
+        values: how many different values the mask holds.
+    """
+
+    def __init__(self, path: object, values: int) -> None:
+        self.values = values
+        super().__init__(
+            f"{path} holds {values} different values: it looks smeared by JPEG compression or by "
+            "resizing with interpolation.",
+            "Save the original mask as PNG.",
+        )
 
 
 class ConfigError(SemisegError):

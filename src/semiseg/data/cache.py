@@ -16,19 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import PIL
-from numpy.typing import NDArray
 
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import MaskScan, read_codes, scan_mask
+from semiseg.data.formats.masks import MaskScan, scan_mask
 
 _FORMAT = 1  # to be raised when a scan of the same file would give something else
-_TINY = 0.01  # the share of a mask's pixels below which a code is no class of this image
-_MIXED_EDGES = 0.2  # drawn masks reach 0.13 when reduced to a fifth; smeared ones start at 0.24
-_TINY_CODES = 4
 ValueRange = tuple[float, float] | None
 FRESH = 2.0
 """Seconds for which a file is too young to be noted: a file system's clock may be as coarse."""
@@ -46,18 +41,6 @@ class ImageScan(NamedTuple):
     digest: str
 
 
-class MaskLook(NamedTuple):
-    """What was found in one mask.
-
-    Attributes:
-        scan: its codes, as `scan_mask` counts them.
-        smeared: it looks like the result of JPEG or of resizing with interpolation.
-    """
-
-    scan: MaskScan
-    smeared: bool
-
-
 def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
     """Decode an image to its end, as `read_image` takes it.
 
@@ -66,39 +49,6 @@ def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
     """
     image = read_image(path, value_range)
     return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()))
-
-
-def look_at_mask(path: Path) -> MaskLook:
-    """Count a mask's codes and look at its edges.
-
-    Raises:
-        DataError: `scan_mask` refuses it.
-    """
-    scan = scan_mask(path)
-    if scan.encoding == "labels":  # shapes, drawn by us
-        return MaskLook(scan, smeared=False)
-    pixels = scan.size[0] * scan.size[1]
-    tiny = sum(count < _TINY * pixels for count in scan.counts.values())
-    smeared = tiny >= _TINY_CODES and mixed_edges(read_codes(path).values) >= _MIXED_EDGES
-    return MaskLook(scan, smeared)
-
-
-def mixed_edges(codes: NDArray[np.int32]) -> float:
-    """The share of a mask's edges on which a third code lies between two others.
-
-    In a mask that was drawn, a pixel between two different neighbors belongs to one of them,
-    except on lines one pixel wide. Interpolation and JPEG put blends and ringing there.
-
-    Args:
-        codes: `(H, W)`.
-    """
-    edges = between = 0
-    for c in (codes, codes.T):
-        before, here, after = c[:, :-2], c[:, 1:-1], c[:, 2:]
-        differ = before != after
-        edges += int(differ.sum())
-        between += int((differ & (here != before) & (here != after)).sum())
-    return between / edges if edges else 0.0
 
 
 class ScanCache:
@@ -133,8 +83,8 @@ class ScanCache:
         self._note(key, stamp, [*scan.size, scan.digest])
         return scan
 
-    def mask(self, path: Path) -> MaskLook:
-        """`look_at_mask`, from the notes where the file has not changed.
+    def mask(self, path: Path) -> MaskScan:
+        """`scan_mask`, from the notes where the file has not changed.
 
         Raises:
             DataError: `scan_mask` refuses it.
@@ -142,18 +92,17 @@ class ScanCache:
         key, stamp = self._key("mask", path)
         with suppress(LookupError, TypeError, ValueError, AttributeError):
             return _mask_from(path, self._found(key, stamp))
-        look = look_at_mask(path)
-        scan = look.scan
+        scan = scan_mask(path)
         values = [
             scan.encoding,
             scan.counts,
             *scan.size,
             scan.palette,
             dict(scan.labels),
-            look.smeared,
+            scan.smeared,
         ]
         self._note(key, stamp, values)
-        return look
+        return scan
 
     def save(self) -> None:
         """Write the notes, if there are new ones and a place to write them."""
@@ -198,19 +147,19 @@ class ScanCache:
             return {}
 
 
-def _mask_from(path: Path, values: list[Any]) -> MaskLook:
+def _mask_from(path: Path, values: list[Any]) -> MaskScan:
     encoding, counts, width, height, palette, labels, smeared = values
     if encoding not in ("ids", "colors", "labels"):
         raise ValueError(encoding)
-    scan = MaskScan(
+    return MaskScan(
         path,
         encoding,
         {int(c): int(n) for c, n in counts.items()},
         (int(width), int(height)),
         {int(c): (int(r), int(g), int(b)) for c, (r, g, b) in palette.items()},
         {int(c): str(label) for c, label in labels.items()},
+        bool(smeared),
     )
-    return MaskLook(scan, bool(smeared))
 
 
 def _header() -> dict[str, Any]:

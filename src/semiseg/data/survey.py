@@ -16,7 +16,7 @@ from PIL import Image
 from semiseg.checks.findings import Finding
 from semiseg.core.errors import DataError, SmearedMask
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.cache import ImageScan, MaskLook, ScanCache, ValueRange
+from semiseg.data.cache import ImageScan, ScanCache, ValueRange
 from semiseg.data.classes_file import classes_files
 from semiseg.data.dataset import find_samples, find_unlabeled, settle_classes
 from semiseg.data.datasets import find_dataset
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     smeared: bool
 
 
-_Scan = Callable[[Path], ImageScan] | Callable[[Path], MaskLook]
+_Scan = Callable[[Path], ImageScan] | Callable[[Path], MaskScan]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Survey:
     samples: Mapping[str, Sequence[Sample]]
     listing: tuple[Finding, ...]
     images: Mapping[Path, ImageScan]
-    masks: Mapping[Path, MaskLook]
+    masks: Mapping[Path, MaskScan]
     problems: Mapping[Path, Problem]
     classes: Classes | None
     named: bool
@@ -114,15 +114,15 @@ def survey(
     images, masks, problems = _scan(ScanCache(root, value_range), everything, progress)
     named = classes_file is not None or bool(classes_files(root)) or known is not None
     # A smeared mask among good ones must not invent classes; where a file names them it cannot.
-    scans = [look.scan for look in masks.values() if named or not look.smeared]
+    scans = [scan for scan in masks.values() if named or not scan.smeared]
     classes, inferred = _settle(root, classes_file, scans, dataset)
     pixels: dict[Path, dict[int, int]] = {}
     unknown: dict[Path, list[int]] = {}
-    for mask, look in masks.items():
-        counts, strange = _by_class(look.scan, classes) if classes else ({}, [])
+    for mask, scan in masks.items():
+        counts, strange = _by_class(scan, classes) if classes else ({}, [])
         if strange:
             unknown[mask] = strange
-        elif classes and (named or not look.smeared):
+        elif classes and (named or not scan.smeared):
             pixels[mask] = counts
     return Survey(
         root, samples, listing, images, masks, problems, classes, named, inferred, pixels, unknown
@@ -214,12 +214,12 @@ def _duplicates(twice: Sequence[tuple[str, str]]) -> list[Finding]:
 
 def _scan(
     cache: ScanCache, samples: Sequence[Sample], progress: Progress
-) -> tuple[dict[Path, ImageScan], dict[Path, MaskLook], dict[Path, Problem]]:
+) -> tuple[dict[Path, ImageScan], dict[Path, MaskScan], dict[Path, Problem]]:
     """Decode all files, on several threads, and keep what was found for the next time."""
     jobs: list[tuple[_Scan, Path]] = [(cache.image, s.image) for s in samples]
     jobs += [(cache.mask, s.mask) for s in samples if s.mask is not None]
     images: dict[Path, ImageScan] = {}
-    masks: dict[Path, MaskLook] = {}
+    masks: dict[Path, MaskScan] = {}
     problems: dict[Path, Problem] = {}
     threads = min(8, os.cpu_count() or 1)
     try:
@@ -229,7 +229,7 @@ def _scan(
             for done, (path, found) in enumerate(pool.map(_attempt, jobs), 1):
                 if isinstance(found, ImageScan):
                     images[path] = found
-                elif isinstance(found, MaskLook):
+                elif isinstance(found, MaskScan):
                     masks[path] = found
                 else:
                     problems[path] = found
@@ -254,7 +254,7 @@ def _kept(images: int) -> Iterator[None]:
         memory.set_blocks_max(before)
 
 
-def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskLook | Problem]:
+def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskScan | Problem]:
     """Scan a file without raising anything: a decoder may stumble over bytes in any way."""
     scan, path = job
     try:

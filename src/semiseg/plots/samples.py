@@ -38,7 +38,7 @@ def choose_samples(survey: Survey) -> list[Sample]:
         for sample, mask in survey.labeled("train")
         if mask in survey.pixels
         and sample.image in survey.images
-        and survey.images[sample.image].size == survey.masks[mask].scan.size
+        and survey.images[sample.image].size == survey.masks[mask].size
     ]
     pixels = {
         mask: {i: n for i, n in found.items() if i != IGNORE_INDEX}

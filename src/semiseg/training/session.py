@@ -160,7 +160,7 @@ def checked_folder(
         raise DataError(f"{errors[0].text}{more}")
     # What is passed over, open_folder says itself.
     say(w.text for w in report.of("warning") if w.kind not in ("mask-without-image", "not-read"))
-    return open_folder(root, classes_file, lambda mask: found.masks[mask].scan, dataset)
+    return open_folder(root, classes_file, lambda mask: found.masks[mask], dataset)
 
 
 def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
