@@ -784,12 +784,12 @@ def test_a_file_that_is_not_labelmes_is_refused_by_name(
     [
         (shape("x", [[0, 0], [5, 5]], "line"), r"\(x\) is a line, which covers no area"),
         (shape("x", [[0, 0]], "point"), r"\(x\) is a point, which covers no area"),
-        (shape("x", [[0, 0], [5, 5]]), r"is a polygon of 2 points; 3 or more are needed"),
-        (shape("x", [[0, 0]], "circle"), r"is a circle of 1 points; 2 are needed"),
+        (shape("x", [[0, 0], [5, 5]]), r"is a polygon with 2 points; it needs 3 or more"),
+        (shape("x", [[0, 0]], "circle"), r"is a circle with 1 points; it needs 2"),
         (shape("x", [[0, 0], [5, 5], [1, 2]], "circle"), r"is a circle of 3 points"),
-        (shape("x", [[0, 0], ["a", 5], [1, 2]]), r"no list of pairs of numbers"),
-        (shape("x", [[0, 0], [float("nan"), 5], [1, 2]]), r"no list of pairs of numbers"),
-        (shape("x", [[0, 0], [1e30, 5], [1, 2]]), r"no list of pairs of numbers"),
+        (shape("x", [[0, 0], ["a", 5], [1, 2]]), r"not a list of pairs of numbers"),
+        (shape("x", [[0, 0], [float("nan"), 5], [1, 2]]), r"not a list of pairs of numbers"),
+        (shape("x", [[0, 0], [1e30, 5], [1, 2]]), r"not a list of pairs of numbers"),
         (shape(" ", [[0, 0], [1, 5], [1, 2]]), r"shape 2 has no label"),
     ],
 )
@@ -1163,7 +1163,7 @@ def test_a_stack_of_pages_is_refused_and_an_overview_is_not(tmp_path: Path) -> N
     assert np.array_equal(pixels(path)[..., 0], RAMP)
     page.save(path, save_all=True, append_images=[page])
     for read in (read_image, image_size):
-        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*images of their own"):
+        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*separate image"):
             read(path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.rng import Key
-from semiseg.data.formats.images import UNREADABLE, deep_color, open_image
+from semiseg.data.formats.images import UNREADABLE, has_deep_color, open_image
 from semiseg.data.order import ahead
 
 _MOST = 64  # images that are looked at
@@ -36,7 +36,7 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
     with warnings.catch_warnings():  # Pillow's, of odd metadata, which the check has looked at
         warnings.simplefilter("ignore")
         found = [v for v in ahead(_values, [images[i] for i in sorted(order)]) if v is not None]
-        if not found or any(ahead(_is_deep_color, images)):
+        if not found or any(ahead(_has_deep_color, images)):
             return None
     low, high = np.percentile(np.concatenate(found), (_TAIL, 100 - _TAIL), method="nearest")
     return (int(low), int(high)) if 0 < high - low < _WIDE else None
@@ -58,9 +58,9 @@ def _values(path: Path) -> NDArray[np.int64] | None:
     return values.astype(np.int64)
 
 
-def _is_deep_color(path: Path) -> bool:
+def _has_deep_color(path: Path) -> bool:
     try:
         with open_image(path) as file:
-            return deep_color(file)
+            return has_deep_color(file)
     except UNREADABLE:
         return False

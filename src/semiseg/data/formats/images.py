@@ -1,4 +1,4 @@
-"""Image files: which are read, how they are opened, what is said of a broken or strange one."""
+"""Image files: the formats that semiseg reads, how it opens them, and which ones it refuses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.formats.tiff import fault_of_header, fault_of_pages
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""What is read, whatever the suffix. Pillow knows more, some of which start other programs."""
+"""The formats that semiseg reads, whatever the suffix. Others of Pillow's start programs."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -34,153 +35,167 @@ UNREADABLE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow raises for files that are broken, or no images at all."""
+"""The errors that Pillow raises for broken files, and for files that are not images."""
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> list[Path]:
-    """All files below `folder` with these suffixes, sorted; what is hidden is left out.
+    """List the files below a folder that have one of the suffixes.
 
     Args:
-        folder: there or not.
-        suffixes: in small letters, with their dots.
-        deep: whether those in subfolders count.
+        folder: the folder, which need not exist.
+        suffixes: the suffixes in lower case, with their dots.
+        deep: whether files in subfolders count.
+
+    Returns:
+        The files, sorted by path, without hidden files and those in hidden folders.
     """
     return sorted(
-        p
-        for p in (folder.rglob("*") if deep else folder.glob("*"))
-        if p.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-        and p.is_file()
+        path
+        for path in (folder.rglob("*") if deep else folder.glob("*"))
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
 
 
 def without_results(files: Iterable[Path], root: Path) -> list[Path]:
-    """The files below `root` that lie neither in a run folder nor in what `suggest` wrote there."""
-    made: dict[Path, bool] = {root: False}
+    """Leave out the files in run folders and in the output folders of `semiseg suggest`.
 
-    def is_made(folder: Path) -> bool:
-        if folder not in made:
-            run = (folder / "config.yaml").is_file() and (folder / "split").is_dir()
-            made[folder] = run or (folder / "suggested.csv").is_file() or is_made(folder.parent)
-        return made[folder]
+    Args:
+        files: files below `root`.
+        root: a folder that itself counts as neither.
+    """
+    output: dict[Path, bool] = {root: False}
 
-    return [path for path in files if not is_made(path.parent)]
+    def is_output(folder: Path) -> bool:
+        if folder not in output:
+            is_run = (folder / "config.yaml").is_file() and (folder / "split").is_dir()
+            is_suggestion = (folder / "suggested.csv").is_file()
+            output[folder] = is_run or is_suggestion or is_output(folder.parent)
+        return output[folder]
+
+    return [path for path in files if not is_output(path.parent)]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """All image files below `folder`, sorted by their path; what is hidden is left out."""
+    """List the image files below a folder; see `list_files`."""
     return list_files(folder, IMAGE_SUFFIXES)
 
 
 def read_image(
     path: Path, value_range: tuple[float, float] | None = None, enough: int | None = None
 ) -> Image.Image:
-    """The image in RGB, turned upright as its EXIF data say.
+    """Read an image in RGB, upright according to its EXIF data.
 
-    Gray, RGB, palette and CMYK images are read, transparency is dropped, and of an animation the
-    first frame is taken. A TIFF of several pages of one size is refused, since nobody knows whether
-    they are moments, depths or channels; smaller pages, such as a map's overviews, are passed over.
-    So is a TIFF of other channels than these: which of them are the image has to be chosen first.
+    The function reads gray, RGB, palette and CMYK images, drops transparency, and takes the first
+    frame of an animation. It refuses a TIFF with several pages of the same size, since these may be
+    times, depths or channels; it ignores smaller pages, such as the overviews of a map. It also
+    refuses a TIFF with other channels: the user has to choose those that form the image.
 
     Args:
         path: the image's file.
-        value_range: the values that become black and white in gray images of 16 or 32 bits or of
-            floating-point numbers; what lies outside is clipped, NaN is black. Without it 16 bits
-            are scaled by the range of the type. Images of 8 bits are not changed.
+        value_range: the values that become black and white, in gray images of 16 or 32 bits and of
+            floating-point numbers. Values outside are clipped, NaN becomes black. Without a range,
+            16 bits are scaled by the range of their type. Images of 8 bits do not change.
         enough: a short side in pixels that suffices. A JPEG may then come at a half, a quarter or
-            an eighth of its size, at least as large as this, which is several times as fast.
+            an eighth of its size, but not smaller than this. That is several times faster.
+
+    Returns:
+        The image in mode RGB.
 
     Raises:
-        DataError: the file cannot be decoded, is cut off, or holds no image as described.
-        ConfigError: the range is empty.
+        DataError: the file cannot be decoded, is truncated, or is an image that is refused.
+        ConfigError: the value range is empty.
     """
     if value_range is not None and not value_range[0] < value_range[1]:
         raise ConfigError(
-            f"The value range {value_range[0]:g} to {value_range[1]:g} is empty; name the value of "
-            "black first, then a higher one for white."
+            f"The value range {value_range[0]:g} to {value_range[1]:g} is empty. Give the value of "
+            "black first, then a higher value for white."
         )
-    with _checked(path) as file:
-        if value_range is not None and deep_color(file):
+    with _checked(path, verify=True) as file:
+        if value_range is not None and has_deep_color(file):
             raise DataError(
-                f"{path} holds colors of 16 bits, which are read by their upper 8 bits: a value "
-                "range cannot be applied. Scale it to 8 bits, or use it without a range."
+                f"{path} has colors of 16 bits. semiseg reads their upper 8 bits, so a value range "
+                "cannot be applied. Scale the image to 8 bits, or use it without a value range."
             )
         if enough is not None:
             factor = enough / min(file.size)
             file.draft(None, (math.ceil(file.width * factor), math.ceil(file.height * factor)))
-        verify_checksums(file)
-        return _eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
+        return _to_eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
 
 
-def deep_color(file: Image.Image) -> bool:
-    """Whether an image that was opened, but not loaded, has colors of 16 bits."""
+def has_deep_color(file: Image.Image) -> bool:
+    """Whether an open image, whose pixels are not loaded yet, has colors of 16 bits."""
     return ";16" in str(getattr(file, "tile", "")) and not file.mode.startswith("I")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of the upright image, from its header alone.
+    """Read width and height in pixels of the upright image from its header alone.
 
     Raises:
-        DataError: the header cannot be read, or tells of no image as `read_image` takes it.
+        DataError: the header cannot be read, or `read_image` would refuse the image.
     """
     with _checked(path) as file:
         width, height = file.size
-        # Of a TIFF, Pillow gives the size and the pixels upright already.
-        turned = file.format != "TIFF"
-        sideways = turned and file.getexif().get(_EXIF_ORIENTATION, 1) in _SIDEWAYS
+        # Pillow gives the size and the pixels of a TIFF upright already.
+        orientation = 1 if file.format == "TIFF" else file.getexif().get(_EXIF_ORIENTATION, 1)
+        sideways = orientation in _SIDEWAYS
     return (height, width) if sideways else (width, height)
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """The image file, open, its pixels not yet read."""
+def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
+    """Open an image file without loading its pixels.
+
+    Args:
+        path: the file.
+        verify: whether to compare a PNG's data with its checksums first. Pillow's decoder does not,
+            and turns one changed bit in twenty into other pixels without an error.
+
+    Yields:
+        The open image.
+
+    Raises:
+        OSError: the file cannot be read, is empty, or is not a regular file.
+        Exception: any of `UNREADABLE`, for a broken file.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is no regular file")  # to open a pipe is to wait for its writer
+        raise OSError("it is no regular file")  # opening a pipe would wait for its writer
     if not path.stat().st_size:
         raise OSError("it is empty, 0 bytes")
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
-    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as file:
-        yield file
+    with path.open("rb") as stream:
+        if verify:
+            _verify(stream)
+        with Image.open(stream, formats=FORMATS) as file:
+            yield file
 
 
-def verify_checksums(file: Image.Image) -> None:
-    """Refuse an open PNG whose pixels do not have their checksum.
-
-    Pillow looks at the other chunks alone, and takes one of twenty changed bits for other pixels.
-
-    Raises:
-        OSError: they do not.
-    """
-    if not isinstance(file, PngImagePlugin.PngImageFile) or file.fp is None:
-        return
-    stream = file.fp
-    place = stream.tell()
-    stream.seek(8)
-    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
-        size = int.from_bytes(head[:4], "big")
-        if head[4:] != b"IDAT":
-            stream.seek(size + 4, 1)
-            continue
-        found = zlib.crc32(stream.read(size), zlib.crc32(b"IDAT"))
-        if found != int.from_bytes(stream.read(4), "big"):
-            raise OSError("its pixels do not have their checksum")
-    stream.seek(place)
+def _verify(stream: IO[bytes]) -> None:
+    """Compare a PNG with its checksums; other formats have none that Pillow checks."""
+    is_png = stream.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
+    stream.seek(0)
+    if is_png:
+        with Image.open(stream, formats=("PNG",)) as file:
+            file.verify()
+        stream.seek(0)
 
 
 def reason(error: BaseException) -> str:
-    """What Pillow says of a file that it cannot read."""
+    """Say in a few words why Pillow cannot read a file."""
     if isinstance(error, UnidentifiedImageError):  # its text names our stream, not the file
         return f"it is none of {', '.join(FORMATS)}"
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 @contextmanager
-def _checked(path: Path) -> Iterator[Image.Image]:
-    """The image file, open; what goes wrong with it, then or later, is a DataError."""
+def _checked(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
+    """Open an image file, and turn its errors, now and while it is open, into a DataError."""
     try:
-        with open_image(path) as file:
+        with open_image(path, verify=verify) as file:
             if isinstance(file, TiffImagePlugin.TiffImageFile):
                 fault = fault_of_pages(file)
                 if fault:
@@ -195,14 +210,14 @@ def _checked(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-def _eight_bits(
+def _to_eight_bits(
     image: Image.Image, path: Path, value_range: tuple[float, float] | None
 ) -> Image.Image:
-    """The image with 8 bits a channel.
+    """Scale an image to 8 bits per channel.
 
     Raises:
-        DataError: without a range, the pixels are floating-point numbers or exceed 16 bits, so that
-            nobody knows what is black and what is white.
+        DataError: the pixels are floating-point numbers or exceed 16 bits, and there is no value
+            range that says which values are black and white.
     """
     if not image.mode.startswith(("I", "F")):
         return image
@@ -212,11 +227,11 @@ def _eight_bits(
         scaled = ((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255)
         return Image.fromarray(np.nan_to_num(scaled).round().astype(np.uint8))
     if image.mode in ("I", "F"):
-        least, most = values.min(), values.max()
-        if image.mode == "F" or least < 0 or most > 65535:
+        lowest, highest = values.min(), values.max()
+        if image.mode == "F" or lowest < 0 or highest > 65535:
             raise DataError(
-                f"{path} holds values from {least} to {most}; an image has 8 or 16 bits a channel. "
-                "Scale it to one of these, or give a value range: the values that become black and "
-                "white."
+                f"{path} holds values from {lowest} to {highest}, but an image has 8 or 16 bits "
+                "per channel. Scale the image, or give a value range: the values that become black "
+                "and white."
             )
     return Image.fromarray((values >> 8).astype(np.uint8))

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,16 @@ from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.images import UNREADABLE
 
 BACKGROUND = "_background_"
-"""The label of pixels that lie in no shape."""
+"""The label of pixels outside all shapes."""
 _IGNORE = "__ignore__"
 _SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
-_PIXELS = 2**28  # as many as no image has that Pillow opens
-_FAR = 1e6  # pixels; no shape reaches so far out of its image
-_POINTS = {"rectangle": "2 or 4", "circle": "2", "mask": "2"}  # and a polygon 3 or more
+_MAX_PIXELS = 2**28  # Pillow opens no image with more
+_MAX_COORDINATE = 1e6  # pixels; no shape reaches farther out of its image
+_POINTS = {"rectangle": "2 or 4", "circle": "2", "mask": "2"}  # a polygon has 3 or more
 
 
 def label_code(label: str) -> int:
-    """The code of a label, the same in every file: 0 for the background, 255 where ignored.
+    """The code of a label, the same in every file: 0 for the background, 255 for ignored pixels.
 
     Example:
         >>> label_code("_background_"), label_code("__ignore__"), label_code("crop")
@@ -41,13 +41,16 @@ def label_code(label: str) -> int:
 
 
 def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
-    """The codes `(H, W)` of a LabelMe file, and the labels of the codes.
+    """Draw the shapes of a LabelMe file.
 
-    Shapes are drawn in their order, so that later ones lie above earlier ones, and with the pixels
-    on their outline, as LabelMe's own converters draw them.
+    Shapes are drawn in their order, so that later ones cover earlier ones. They include the pixels
+    on their outline, as in LabelMe's own converters.
+
+    Returns:
+        The code of each pixel, `(H, W)`, and the label of each code.
 
     Raises:
-        DataError: the file is no JSON, not LabelMe's, or has a shape without an area.
+        DataError: the file is not JSON, does not come from LabelMe, or has a shape without an area.
     """
     try:
         content = read_json(path)
@@ -55,38 +58,48 @@ def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
         raise DataError(
             f"{path} cannot be read as JSON ({error}). Save it in LabelMe again, or remove it."
         ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(shapes, list):
         raise DataError(
             f"{path} is no LabelMe file: it has no list `shapes`. Remove it, or move it elsewhere."
         )
-    canvas = _canvas(path, content)
+    canvas = Image.new("I", _size(path, content), 0)
     labels = {0: BACKGROUND}
-    for number, shape in enumerate(content["shapes"], 1):
+    for number, shape in enumerate(shapes, 1):
         where = f"{path}, shape {number}"
         label = shape.get("label") if isinstance(shape, dict) else None
-        if not isinstance(label, str) or not label.strip():
+        if not isinstance(shape, dict) or not isinstance(label, str) or not label.strip():
             raise DataError(f"{where} has no label. Give it one in LabelMe, or delete it.")
         code = label_code(label.strip())
         if labels.setdefault(code, label.strip()) != label.strip():
-            raise DataError(f"{where}: {label} cannot be told from {labels[code]}; rename it.")
+            raise DataError(f"{where}: {label} has the same code as {labels[code]}. Rename it.")
         _draw(canvas, shape, code, f"{where} ({label})")
     return np.array(canvas, dtype=np.int32), labels
 
 
-def _canvas(path: Path, content: dict[str, Any]) -> Image.Image:
-    width: Any = content.get("imageWidth")
-    height: Any = content.get("imageHeight")
-    whole = isinstance(width, int) and isinstance(height, int)
-    if not whole or min(width, height) < 1 or width * height > _PIXELS:
-        raise DataError(
-            f"{path} gives {width} x {height} as imageWidth and imageHeight, where the image's "
-            "size in pixels is needed. Open and save it in LabelMe again."
-        )
-    return Image.new("I", (width, height), 0)
+def _size(path: Path, content: Mapping[str, object]) -> tuple[int, int]:
+    """Width and height of the image."""
+    width, height = content.get("imageWidth"), content.get("imageHeight")
+    if (
+        isinstance(width, int)
+        and isinstance(height, int)
+        and min(width, height) >= 1
+        and width * height <= _MAX_PIXELS
+    ):
+        return width, height
+    raise DataError(
+        f"{path} gives {width} x {height} as imageWidth and imageHeight; these must be the image's "
+        "size in pixels. Open and save the file in LabelMe again."
+    )
 
 
-def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> None:
-    kind = str(shape.get("shape_type") or "polygon")  # old versions knew no other
+def _draw(canvas: Image.Image, shape: Mapping[str, object], code: int, where: str) -> None:
+    """Draw one shape.
+
+    Raises:
+        DataError: the shape has no area, or its points make no sense.
+    """
+    kind = str(shape.get("shape_type") or "polygon")  # old versions had no other kind
     points = _points(shape.get("points"), where)
     draw = ImageDraw.Draw(canvas)
     if kind in ("polygon", "oriented_rectangle", "rectangle") and len(points) > 2:
@@ -100,11 +113,11 @@ def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> 
             box = [min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)]
             draw.rectangle(box, fill=code, outline=code)
         else:
-            canvas.paste(code, (int(ax), int(ay)), _stored(shape.get("mask"), where))
+            canvas.paste(code, (int(ax), int(ay)), _stored_mask(shape.get("mask"), where))
     elif kind in _POINTS or kind in ("polygon", "oriented_rectangle"):
         raise DataError(
-            f"{where} is a {kind} of {len(points)} points; {_POINTS.get(kind, '3 or more')} are "
-            "needed. Draw it again in LabelMe, or delete it."
+            f"{where} is a {kind} with {len(points)} points; it needs "
+            f"{_POINTS.get(kind, '3 or more')}. Draw it again in LabelMe, or delete it."
         )
     else:
         raise DataError(
@@ -114,21 +127,22 @@ def _draw(canvas: Image.Image, shape: dict[str, Any], code: int, where: str) -> 
 
 
 def _points(points: object, where: str) -> list[tuple[float, float]]:
+    """The points of a shape as pairs of x and y in pixels."""
     try:
         if isinstance(points, list):
             pairs = [(float(x), float(y)) for x, y in points]
-            if all(abs(v) <= _FAR for pair in pairs for v in pair):
+            if all(abs(value) <= _MAX_COORDINATE for pair in pairs for value in pair):
                 return pairs
     except (TypeError, ValueError, OverflowError):
         pass
     raise DataError(
-        f"{where} has points that are no list of pairs of numbers in its image. Draw it again in "
-        "LabelMe, or delete it."
+        f"{where} has points that are not a list of pairs of numbers within its image. Draw it "
+        "again in LabelMe, or delete it."
     )
 
 
-def _stored(mask: object, where: str) -> Image.Image:
-    """The pixels of a shape that LabelMe keeps as a PNG in base64, nonzero where it is."""
+def _stored_mask(mask: object, where: str) -> Image.Image:
+    """The pixels of a shape that LabelMe stores as a PNG in base64: 255 inside, 0 outside."""
     try:
         pixels = io.BytesIO(base64.b64decode(str(mask), validate=True))
         with Image.open(pixels, formats=["PNG"]) as file:

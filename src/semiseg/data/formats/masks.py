@@ -19,7 +19,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError, SmearedMask
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.formats.images import UNREADABLE, open_image, reason, verify_checksums
+from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import read_shapes
 from semiseg.data.formats.matlab import MATLAB, read_matrix
 
@@ -203,9 +203,8 @@ def read_codes(path: Path) -> Codes:
     if path.suffix.lower() == MATLAB:
         return Codes(read_matrix(path), "ids")
     try:
-        with open_image(path) as file:
+        with open_image(path, verify=True) as file:
             lossy = file.format in ("JPEG", "MPO")
-            verify_checksums(file)
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
                 palette = (file.getpalette() or []) if file.mode == "P" else []

@@ -1,4 +1,4 @@
-"""MATLAB files as masks, the form in which COCO-Stuff 10K is published."""
+"""MATLAB files as masks, the format in which COCO-Stuff 10K is published."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MATLAB = ".mat"
 
 
 def read_matrix(path: Path) -> NDArray[np.int32]:
-    """The ids of a file, its matrix `S`: `(H, W)`.
+    """Read the matrix `S` of a file: the ids `(H, W)`.
 
     Raises:
         ConfigError: scipy is not installed.
         DataError: the file cannot be read or has no such matrix.
     """
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat  # an optional package
     except ImportError as error:
         raise ConfigError(
-            f"{path} is read by scipy, which is not installed: pip install 'semiseg[cocostuff]'."
+            f"Reading {path} needs scipy, which is not installed: pip install 'semiseg[cocostuff]'."
         ) from error
     try:
         matrix = np.asarray(loadmat(path)["S"])

@@ -1,4 +1,4 @@
-"""Masks as LabelMe's shapes, to be corrected where they would be drawn."""
+"""Masks as LabelMe's shapes, so that a person can correct them in LabelMe."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, TypeAlias, TypedDict, cast
 
 import numpy as np
+from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.files import write_json
 from semiseg.data.formats.labelme import BACKGROUND
 
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.bool_]
-_LEVEL = 0.999  # of a region: its outline then runs through its outermost pixels, as one draws it
-_THIN = 4.0  # what lies within the outline of 3 x 3 pixels; a smaller thing is no polygon
-_NEAR = 0.7  # pixels by which a corner that is left out may lie off the line
-_VERSION = "5.5.0"  # of LabelMe, whose form this is
+Floats: TypeAlias = NDArray[np.float64]
+Pixels: TypeAlias = NDArray[np.bool_]
+_LEVEL = 0.999  # the contour's level; an outline then runs through the outermost pixels of a region
+_MIN_AREA = 4.0  # pixels, those within the outline of 3 x 3 pixels; less is no polygon
+_MAX_DEVIATION = 0.7  # pixels between a line and a corner that it leaves out
+_VERSION = "5.5.0"  # LabelMe's, whose format this is
 
 
 class Outline(NamedTuple):
-    """A thing of one class.
+    """The outline of a connected region of one class.
 
     Attributes:
         label: index of the class.
-        points: `(N, 2)` x and y of its corners, in pixels; 0 is the center of the first.
-        area: what they enclose, in pixels, holes included.
+        points: `(N, 2)` x and y of the corners, in pixels; 0 is the center of the first pixel.
+        area: the area within the outline in pixels, including holes.
     """
 
     label: int
@@ -37,14 +38,14 @@ class Outline(NamedTuple):
     area: float
 
 
-class Rest(NamedTuple):
-    """What of a class is too thin or too small for polygons.
+class Remainder(NamedTuple):
+    """The parts of a class that are too thin or too small for polygons.
 
     Attributes:
         label: index of the class.
-        left: of the box around it, in pixels.
-        top: likewise.
-        pixels: `(h, w)`, in the box.
+        left: left side of the box around the parts, in pixels.
+        top: upper side of the box, in pixels.
+        pixels: `(h, w)` the pixels of the parts within the box.
     """
 
     label: int
@@ -53,42 +54,52 @@ class Rest(NamedTuple):
     pixels: Pixels
 
 
-def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | Rest]:
-    """The outlines of all connected regions, the largest first, then what has none.
+class _Geometry(TypedDict):
+    """The keys of a LabelMe shape that say where it is."""
 
-    Drawn in this order they give the mask again, with edges that are moved by about a pixel: what
-    lies in a hole of another thing is smaller than that one.
+    shape_type: str
+    points: list[list[float]]
+    mask: str | None
+
+
+def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | Remainder]:
+    """Find the outlines of all connected regions.
 
     Args:
         mask: `(H, W)` class indices.
-        background: the class that lies where nothing is drawn, of which only what fills holes is
-            drawn; None if there is no such class.
+        background: the class of pixels outside all shapes. Only the parts of it that fill holes get
+            an outline. None if there is no such class.
+
+    Returns:
+        The outlines from the largest to the smallest, then one remainder for each class that has
+        one. Drawn in this order they give the mask again, with edges that move by about a pixel: a
+        region in the hole of another one is smaller than that.
     """
-    found: list[Outline] = []
-    rests: list[Rest] = []
+    regions: list[Outline] = []
+    remainders: list[Remainder] = []
     last = np.array((mask.shape[1], mask.shape[0])) - 1.5
     for label in np.unique(mask).tolist():
         region = mask == label
         thin = np.zeros_like(region)
-        for corners in _traced(region):
+        for corners in _trace(region):
             area = _area(corners)
             if label == background and (corners.min() < 0.5 or (corners.max(0) > last).any()):
-                continue  # it reaches the edge: nothing encloses it
-            if area >= _THIN:
-                found.append(Outline(label, _simple(corners, area), area))
+                continue  # it touches the border of the image, so that no region encloses it
+            if area >= _MIN_AREA:
+                regions.append(Outline(label, _simplify(corners, area), area))
             else:
                 (left, top), (right, bottom) = corners.min(0).round(), corners.max(0).round()
                 box = slice(int(top), int(bottom) + 1), slice(int(left), int(right) + 1)
                 thin[box] = region[box]
         if thin.any():
-            left, top, box = _box(thin)
-            rests.append(Rest(label, left, top, thin[box]))
-    return [*sorted(found, key=lambda one: -one.area), *rests]
+            left, top, box = _bounding_box(thin)
+            remainders.append(Remainder(label, left, top, thin[box]))
+    return [*sorted(regions, key=lambda region: -region.area), *remainders]
 
 
 def write_outlines(
     path: Path,
-    found: Sequence[Outline | Rest],
+    shapes: Sequence[Outline | Remainder],
     labels: Sequence[str],
     image: Path,
     size: tuple[int, int],
@@ -96,20 +107,24 @@ def write_outlines(
     """Write a LabelMe file.
 
     Args:
-        path: the file, in the folder of the image.
-        found: in the order to draw them.
-        labels: of the classes.
+        path: the file to write, in the folder of the image.
+        shapes: the shapes in the order in which they are drawn.
+        labels: the labels of the classes.
         image: the image, in the same folder.
-        size: its width and height.
+        size: width and height of the image in pixels.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    content: dict[str, Any] = {
+    entries = [
+        {"label": labels[shape.label], "group_id": None, "description": "", "flags": {}}
+        | (_polygon(shape) if isinstance(shape, Outline) else _stored_mask(shape))
+        for shape in shapes
+    ]
+    content: dict[str, object] = {
         "version": _VERSION,
         "flags": {},
-        "shapes": [
-            {"label": labels[one.label], "group_id": None, "description": "", "flags": {}}
-            | (_polygon(one) if isinstance(one, Outline) else _stored(one))
-            for one in found
-        ],
+        "shapes": entries,
         "imagePath": image.name,
         "imageData": None,
         "imageHeight": size[1],
@@ -119,61 +134,67 @@ def write_outlines(
 
 
 def label_of(name: str, code: int) -> str:
-    """What LabelMe calls a class; a file of classes may call the background otherwise."""
+    """The label of a class in LabelMe; a file of classes may give the background another name."""
     return name if code else BACKGROUND
 
 
-def _polygon(one: Outline) -> dict[str, Any]:
-    return {"shape_type": "polygon", "points": one.points.tolist(), "mask": None}
+def _polygon(outline: Outline) -> _Geometry:
+    return {"shape_type": "polygon", "points": outline.points.tolist(), "mask": None}
 
 
-def _stored(rest: Rest) -> dict[str, Any]:
+def _stored_mask(remainder: Remainder) -> _Geometry:
     """A shape of LabelMe's kind `mask`: its box, and a PNG in base64."""
     file = io.BytesIO()
-    Image.fromarray(rest.pixels.astype(np.uint8) * 255).save(file, "PNG")
-    height, width = rest.pixels.shape
-    corners = [[rest.left, rest.top], [rest.left + width - 1, rest.top + height - 1]]
+    Image.fromarray(remainder.pixels.astype(np.uint8) * 255).save(file, "PNG")
+    height, width = remainder.pixels.shape
+    left, top = remainder.left, remainder.top
+    corners: list[list[float]] = [[left, top], [left + width - 1, top + height - 1]]
     pixels = base64.b64encode(file.getvalue()).decode()
     return {"shape_type": "mask", "points": corners, "mask": pixels}
 
 
-def _box(region: Pixels) -> tuple[int, int, tuple[slice, slice]]:
-    """Left and top of the box around what is True, and its slices."""
+def _bounding_box(region: Pixels) -> tuple[int, int, tuple[slice, slice]]:
+    """Left and upper side of the box around the True pixels, and the slices of the box."""
     rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return int(columns[0]), int(rows[0]), box
 
 
-def _traced(region: Pixels) -> list[Floats]:
+def _trace(region: Pixels) -> list[Floats]:
     """The outer corners `(N, 2)` of each connected part, through its outermost pixels."""
-    from contourpy import FillType, contour_generator
-
-    left, top, box = _box(region)
-    inner = np.pad(region[box], 1).astype(np.float64)
-    traced = contour_generator(z=inner, fill_type=FillType.OuterOffset)
-    rings, offsets = cast("tuple[list[Floats], list[Any]]", traced.filled(_LEVEL, 2))
+    left, top, box = _bounding_box(region)
+    heights = np.pad(region[box], 1).astype(np.float64)
+    contours = contour_generator(z=heights, fill_type=FillType.OuterOffset).filled(_LEVEL, 2)
+    rings, offsets = cast("tuple[list[Floats], list[NDArray[np.uint32]]]", contours)
     # The outer ring comes first, and ends where it began.
     outer = [ring[: ends[1] - 1] for ring, ends in zip(rings, offsets, strict=True)]
     return [corners - 1 + (left, top) for corners in outer]
 
 
-def _simple(corners: Floats, area: float) -> Floats:
-    """Fewer corners, by the algorithm of Ramer, Douglas and Peucker from two that lie far apart."""
+def _simplify(corners: Floats, area: float) -> Floats:
+    """Leave out corners with the algorithm of Ramer, Douglas and Peucker.
+
+    It starts from the first corner and the one that is farthest from it.
+
+    Args:
+        corners: `(N, 2)`.
+        area: the area within them, in pixels.
+    """
     ring = np.concatenate([corners, corners[:1]])
-    # Where it is thin, a sixth of how thick it is.
-    near = min(_NEAR, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
-    far = int(np.hypot(*(ring - ring[0]).T).argmax())
-    kept, parts = {0, far}, [(0, far), (far, len(corners))]
+    # A thin region allows a sixth of its thickness.
+    tolerance = min(_MAX_DEVIATION, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
+    farthest = int(np.hypot(*(ring - ring[0]).T).argmax())
+    kept, parts = {0, farthest}, [(0, farthest), (farthest, len(corners))]
     while parts:
         start, end = parts.pop()
         dx, dy = ring[end] - ring[start]
         between = ring[start + 1 : end]
         if len(between):
             x, y = between.T - ring[start][:, np.newaxis]
-            long = np.hypot(dx, dy)  # 0 where the outline comes back to a point
-            off = abs(x * dy - y * dx) / long if long else np.hypot(x, y)
-            worst = start + 1 + int(off.argmax())
-            if off.max() > near:
+            length = np.hypot(dx, dy)  # 0 where the outline comes back to a point
+            distance = abs(x * dy - y * dx) / length if length else np.hypot(x, y)
+            worst = start + 1 + int(distance.argmax())
+            if distance.max() > tolerance:
                 kept.add(worst)
                 parts += [(start, worst), (worst, end)]
     points = ring[sorted(kept)] if len(kept) > 2 else corners
@@ -181,5 +202,6 @@ def _simple(corners: Floats, area: float) -> Floats:
 
 
 def _area(corners: Floats) -> float:
+    """The area of a polygon in pixels, by the shoelace formula."""
     x, y = corners.T
     return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)
