@@ -786,7 +786,7 @@ def test_a_file_that_is_not_labelmes_is_refused_by_name(
         (shape("x", [[0, 0]], "point"), r"\(x\) is a point, which covers no area"),
         (shape("x", [[0, 0], [5, 5]]), r"is a polygon with 2 points; it needs 3 or more"),
         (shape("x", [[0, 0]], "circle"), r"is a circle with 1 points; it needs 2"),
-        (shape("x", [[0, 0], [5, 5], [1, 2]], "circle"), r"is a circle of 3 points"),
+        (shape("x", [[0, 0], [5, 5], [1, 2]], "circle"), r"is a circle with 3 points"),
         (shape("x", [[0, 0], ["a", 5], [1, 2]]), r"not a list of pairs of numbers"),
         (shape("x", [[0, 0], [float("nan"), 5], [1, 2]]), r"not a list of pairs of numbers"),
         (shape("x", [[0, 0], [1e30, 5], [1, 2]]), r"not a list of pairs of numbers"),
