@@ -1130,7 +1130,7 @@ def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> N
     values = np.full((HEIGHT, WIDTH, 3), 5000, np.uint16)
     path = tiff(tmp_path / "a.tif", values, photometric=2)
     assert set(pixels(path).flat) == {19}
-    with pytest.raises(DataError, match=r"a\.tif holds colors of 16 bits.*range cannot"):
+    with pytest.raises(DataError, match=r"a\.tif has colors of 16 bits.*range cannot"):
         read_image(path, value_range=(0, 5000))
 
 
@@ -1186,7 +1186,7 @@ def test_other_channels_are_refused_with_what_to_keep(
     path = tiff(tmp_path / "a.tif", values, photometric, extra)
     for read in (read_image, image_size):
         with pytest.raises(
-            DataError, match=rf"a\.tif is a TIFF of {channels} channels.*three band"
+            DataError, match=rf"a\.tif is a TIFF with {channels} channels.*three band"
         ):
             read(path)
 
@@ -1211,5 +1211,5 @@ def test_tiffs_that_pillow_cannot_open_are_named_with_their_kind(
     path = tiff(
         tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, channels), dtype), 2 if channels > 1 else 1
     )
-    with pytest.raises(DataError, match=rf"a\.tif is a TIFF of .*{said}.*8 bits"):
+    with pytest.raises(DataError, match=rf"a\.tif is a TIFF with .*{said}.*8 bits"):
         read_image(path)
