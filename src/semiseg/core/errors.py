@@ -1,4 +1,4 @@
-"""What a person is told when something is wrong: what was found, where, and what to do."""
+"""The errors of semiseg. A message says what is wrong, in which file, and what to do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class SemisegError(Exception):
-    """Base of all errors that a user can mend; the command line prints them and exits with 2."""
+    """The base of all errors that a user can correct. The command line exits with status 2."""
 
 
 class DataError(SemisegError):
     """Something is wrong with the images, the masks or a list of them.
 
     Attributes:
-        message: what was found, and in which file.
-        remedy: what to do about it; empty where the message says so.
+        message: what is wrong, and in which file.
+        remedy: what to do about it; empty if the message already says it.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -24,10 +24,10 @@ class DataError(SemisegError):
 
 
 class SmearedMask(DataError):
-    """A mask went through lossy compression or interpolation: its values are no annotation.
+    """Lossy compression or interpolation changed the values of a mask.
 
     Attributes:
-        values: how many different values the mask holds.
+        values: the number of different values in the mask.
     """
 
     def __init__(self, path: object, values: int) -> None:
@@ -87,11 +87,11 @@ class UnknownSettingError(ConfigError):
 
 
 class HubError(ConfigError):
-    """Pretrained weights could not be fetched."""
+    """semiseg could not download pretrained weights."""
 
 
 class RunError(SemisegError):
-    """A run folder cannot be written, read or continued."""
+    """semiseg cannot write, read or continue a run folder."""
 
 
 class Interrupted(SemisegError):
@@ -101,7 +101,7 @@ class Interrupted(SemisegError):
 
 
 class Terminated(Interrupted):
-    """A training was asked to end by SIGTERM, as batch systems do; it can be resumed."""
+    """SIGTERM stopped a training, as batch systems send it; it can be resumed."""
 
     status = 143
 
@@ -110,8 +110,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A phrase that suggests the known name most like `name`, and lists the others if few.
 
     Args:
-        name: what the user wrote.
-        known: the names that would have been accepted.
+        name: the name that the user wrote.
+        known: the names that are allowed.
 
     Returns:
         For example ``Did you mean 'css'? Known: css, supervised.``

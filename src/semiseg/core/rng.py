@@ -1,9 +1,9 @@
-"""Keyed draws: each random number is a function of named parts, not of what was drawn before.
+"""Keyed draws: each random number is a function of named parts, not of earlier draws.
 
-A sequential generator makes a training depend on the order of its draws: another number of loader
-workers, a validation more or a resumed run gives other numbers. Here the parts of a key
-(`seed`, step, sample, rank, purpose) are hashed, and the hash seeds a fresh generator. So a draw
-can be repeated from its key alone, and a resumed run needs no generator's state.
+With a sequential generator, a training depends on the order of its draws: another number of loader
+processes, one more validation or a resumed run gives other numbers. Here the hash of a key (seed,
+step, sample, rank, purpose) seeds a new generator. So the key alone repeats a draw, and a resumed
+run needs no generator state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """A path of names and numbers that random draws are derived from.
+    """A path of names and numbers that determines random draws.
 
     Attributes:
         parts: the names and numbers, outermost first.
@@ -35,24 +35,24 @@ class Key(NamedTuple):
 
     @classmethod
     def of(cls, *parts: int | str) -> Key:
-        """The key that consists of `parts`."""
+        """Create the key with these parts."""
         return cls(parts)
 
     def child(self, *parts: int | str) -> Key:
-        """The key below this one."""
+        """Append parts to this key."""
         return Key(self.parts + parts)
 
     def digest(self) -> int:
-        """128 bits, the same on every machine and in every process."""
+        """Return the hash of the key, 128 bits, equal on every machine and in every process."""
         text = "\x1f".join(f"{type(p).__name__}:{p}" for p in self.parts)
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
     def numpy(self) -> np.random.Generator:
-        """A fresh numpy generator."""
+        """Create a new numpy generator from this key."""
         return np.random.Generator(np.random.Philox(key=self.digest()))
 
     def torch(self) -> torch.Generator:
-        """A fresh torch generator on the CPU: a draw is then the same on every device."""
+        """Create a new torch generator on the CPU, so draws are equal for every device."""
         import torch
 
         return torch.Generator().manual_seed(self.digest() & (2**63 - 1))
@@ -60,7 +60,7 @@ class Key(NamedTuple):
     def seed_globals(self) -> None:
         """Seed the global generators of Python, numpy and torch (all devices).
 
-        Dropout and drop-path draw from them and cannot be given a generator of their own.
+        Dropout and drop-path draw from the global generators and accept no other one.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""The values that pass from room to room. Shapes are written `(B, C, H, W)`."""
+"""The values that packages exchange. `(B, C, H, W)` is the shape of a tensor."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORE_INDEX = 255
-"""The label of pixels that are neither taught nor scored."""
+"""The label of pixels that count neither in a loss nor in a score."""
 
 STRIDE = 4
-"""Pixels of the image, a side, to a cell of a network's maps."""
+"""The stride of a network's output: pixels of the image per cell, along each side."""
 
 
 class Sample(NamedTuple):
-    """One image on disk, with its mask where it has one.
+    """One image on disk, and its mask if it has one.
 
     Attributes:
-        name: path below the split's `images` folder, without the suffix, `/` between folders.
-        image: the image's file.
-        mask: the mask's file, or None for an unlabeled image.
+        name: the path below the split's `images` folder, with `/` between folders and without the
+            suffix.
+        image: the file of the image.
+        mask: the file of the mask, or None for an unlabeled image.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Labeled(NamedTuple):
 
     Attributes:
         image: `(B, 3, H, W)` float in 0..1.
-        mask: `(B, H, W)` int64 class indices; 255 where ignored or padded.
+        mask: `(B, H, W)` int64 class indices; 255 for ignored pixels and padding.
     """
 
     image: Tensor
@@ -51,9 +52,9 @@ class Unlabeled(NamedTuple):
     """A batch of unlabeled images in two views of the same geometry.
 
     Attributes:
-        weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped: what the teacher sees.
-        strong: `(B, 3, H, W)` the weak view after photometric changes: what the student sees.
-        valid: `(B, H, W)` bool, False where the crop shows padding instead of image.
+        weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped, for the teacher.
+        strong: `(B, 3, H, W)` float, the weak view after photometric changes, for the student.
+        valid: `(B, H, W)` bool, False at padding.
     """
 
     weak: Tensor
@@ -62,12 +63,12 @@ class Unlabeled(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All that one training step needs.
+    """The input of one training step.
 
     Attributes:
         labeled: the labeled images.
-        unlabeled: the unlabeled ones, or None if the method uses none or there are none.
-        number: of the micro batch, counted from 0 over the whole training.
+        unlabeled: the unlabeled images, or None if there are none or the method does not use them.
+        number: the number of the micro batch, counted from 0 over the whole training.
     """
 
     labeled: Labeled
@@ -76,12 +77,12 @@ class Batch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Where in the training a method stands.
+    """The position in a training.
 
     Attributes:
-        number: optimizer steps taken so far.
-        total: optimizer steps in the whole training.
-        key: the key of this step's random draws.
+        number: the optimizer steps before this one.
+        total: the optimizer steps of the whole training.
+        key: the key of the random draws of this step.
     """
 
     number: int
@@ -90,12 +91,12 @@ class Step(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The share of the training that is behind, from 0 to below 1."""
+        """The completed share of the training, from 0 to below 1."""
         return self.number / self.total
 
 
 class Output(NamedTuple):
-    """What a network says about a batch.
+    """The output of a network for a batch.
 
     Attributes:
         logits: `(B, C, h, w)` at the decoder's stride.
@@ -107,12 +108,13 @@ class Output(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a method computed from one batch.
+    """The result of a method for one batch.
 
     Attributes:
         terms: scalars whose sum is minimized.
         diagnostics: scalars to log, detached.
-        state: new values of the method's buffers, by name, written once the gradient is there.
+        state: new values of the method's buffers by name. The base class stores them after the
+            gradient is computed.
     """
 
     terms: Mapping[str, Tensor]
@@ -121,16 +123,17 @@ class Losses(NamedTuple):
 
 
 class Opinions(NamedTuple):
-    """What a method believes of unlabeled images, pixel by pixel, before any mixing.
+    """The pseudo-labels of unlabeled images, per pixel and before mixing.
 
     Attributes:
-        logit_label: `(B, H, W)` int64, the teacher's class in logit space.
-        confidence: `(B, H, W)` float, that class's softmax probability.
-        representation_label: `(B, H, W)` int64, the class of the nearest prototype, after the prior
-            of the classes if there is one, or None for a method without representation space.
-        similarity: `(B, H, W)` float, that class's similarity indicator, or None likewise.
-        final: `(B, H, W)` int64, the pseudo-label as it is taught in logit space; 255 where
-            nothing is taught.
+        logit_label: `(B, H, W)` int64, the class that the teacher's logits give.
+        confidence: `(B, H, W)` float, the softmax probability of this class.
+        representation_label: `(B, H, W)` int64, the class of the nearest prototype, after the
+            class prior if there is one. None for a method without prototypes.
+        similarity: `(B, H, W)` float, the similarity indicator of this class. None for a method
+            without prototypes.
+        final: `(B, H, W)` int64, the pseudo-label that the student learns from in logit space; 255
+            where it learns nothing.
     """
 
     logit_label: Tensor
@@ -141,17 +144,17 @@ class Opinions(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The segmentation of one image, of the image's own size.
+    """The segmentation of one image, at the size of the image.
 
     Attributes:
         mask: `(H, W)` uint8 class indices.
-        confidence: `(H, W)` float32, the softmax probability of that class.
-        nearest: `(H, W)` uint8, what representation space would say: the class of the nearest
-            prototype, after the prior of the classes where the model has one. None for a model
-            without prototypes.
-        similarity: `(H, W)` float32 in 0..1, how sure representation space is of `nearest`
-            (Eq. 5 of CSS). None likewise.
-        probabilities: `(C, H, W)` float16, the softmax of the logits, where they were asked for.
+        confidence: `(H, W)` float32, the softmax probability of the class in `mask`.
+        nearest: `(H, W)` uint8, the class of the nearest prototype, after the class prior if the
+            model has one. None for a model without prototypes.
+        similarity: `(H, W)` float32 in 0..1, the similarity indicator of `nearest` (Eq. 5 of CSS).
+            None for a model without prototypes.
+        probabilities: `(C, H, W)` float16, the softmax of the logits, or None if you did not ask
+            for it.
     """
 
     mask: NDArray[np.uint8]
@@ -161,22 +164,22 @@ class Prediction(NamedTuple):
     probabilities: NDArray[np.float16] | None = None
 
     def doubtful(self, threshold: float) -> NDArray[np.bool_]:
-        """`(H, W)` bool, where the mask is not to be relied upon.
+        """Which pixels of the mask are unreliable, as `(H, W)` bool.
 
         Args:
-            threshold: a lower confidence is doubtful; so is a pixel whose nearest prototype is of
-                another class.
+            threshold: pixels with a lower confidence are unreliable. So are pixels whose nearest
+                prototype has another class.
         """
         low: NDArray[np.bool_] = self.confidence < threshold
         return low if self.nearest is None else low | (self.nearest != self.mask)
 
 
 class Likeness(NamedTuple):
-    """Distances between images; two photographs of anything are about 1 apart.
+    """Distances between images. Two arbitrary photographs are about 1 apart.
 
     Attributes:
-        apart: median distance from an unlabeled image to the nearest labeled one.
-        among: median distance from a labeled image to the nearest other one.
+        apart: the median distance from an unlabeled image to the nearest labeled one.
+        among: the median distance from a labeled image to the nearest other labeled one.
     """
 
     apart: float
@@ -196,7 +199,7 @@ class Run(NamedTuple):
 
 
 Source = Literal["data", "device", "budget", "default", "user"]
-"""What a value of a plan comes from."""
+"""The source of a value in a plan."""
 
 
 class Entry(NamedTuple):
