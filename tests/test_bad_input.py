@@ -34,9 +34,9 @@ from semiseg.core.types import Sample
 from semiseg.data.classes import read_classes
 from semiseg.data.dataset import open_folder
 from semiseg.data.datasets import DATASETS
+from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.images import image_size, list_files, read_image
 from semiseg.data.formats.labelme import read_shapes
-from semiseg.data.formats.masks import read_codes, scan_mask
 from semiseg.data.lists import listed_samples, voc_samples
 from semiseg.data.splits import list_hash, make_split, read_list
 from semiseg.inference.load import load

@@ -21,7 +21,7 @@ from semiseg.checks.findings import Finding, Report
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
-from semiseg.data.formats.masks import mixed_edges, scan_mask
+from semiseg.data.formats.codes import mixed_edges, scan_mask
 from semiseg.plots.drawing import font
 from semiseg.plots.samples import _overlay
 

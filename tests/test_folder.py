@@ -11,8 +11,8 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.data.dataset import open_folder
+from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.images import image_size, read_image
-from semiseg.data.formats.masks import MaskScan
 from semiseg.scenes.draw import COLORS, NAMES
 
 WIDTH, HEIGHT = 12, 8

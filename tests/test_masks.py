@@ -12,7 +12,8 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.data.classes import infer_classes, read_classes
-from semiseg.data.formats.masks import Classes, default_color, read_mask, scan_mask
+from semiseg.data.formats.codes import scan_mask
+from semiseg.data.formats.masks import Classes, default_color, read_mask
 
 # Three classes in blocks, as indices.
 BLOCKS = np.repeat(np.repeat([[0, 1, 2, 0], [2, 2, 1, 0]], 3, axis=0), 2, axis=1).astype(np.uint8)

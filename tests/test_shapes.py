@@ -18,8 +18,9 @@ from PIL import Image
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.classes import infer_classes
 from semiseg.data.dataset import DataFolder, find_samples, open_folder
+from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.images import image_size, read_image
-from semiseg.data.formats.masks import Classes, read_mask, scan_mask
+from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import make_split
 
 WIDTH, HEIGHT = 12, 8
@@ -752,9 +753,13 @@ def test_shapes_do_not_fit_classes_of_pixels_nor_the_other_way(tmp_path: Path) -
     path = labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7))
     shapes, _ = infer_classes([scan_mask(path)])
     pixels, _ = infer_classes([scan_mask(mask(tmp_path / "b.png"))])
-    with pytest.raises(DataError, match=r"a\.json holds LabelMe's shapes.*told apart by ids"):
+    with pytest.raises(
+        DataError, match=r"a\.json holds LabelMe's shapes.*masks of this data set hold ids"
+    ):
         read_mask(path, pixels)
-    with pytest.raises(DataError, match=r"b\.png holds ids.*told apart by LabelMe's shapes"):
+    with pytest.raises(
+        DataError, match=r"b\.png holds ids.*masks of this data set hold LabelMe's shapes"
+    ):
         read_mask(tmp_path / "b.png", shapes)
 
 

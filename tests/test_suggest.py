@@ -19,7 +19,8 @@ from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.types import Prediction
 from semiseg.data.classes import read_classes
 from semiseg.data.dataset import open_folder
-from semiseg.data.formats.masks import Classes, read_mask, scan_mask
+from semiseg.data.formats.codes import scan_mask
+from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.formats.outlines import outlines, write_outlines
 from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes

@@ -10,7 +10,7 @@ import numpy as np
 
 from semiseg.checks.findings import Finding, Severity
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.formats.masks import read_codes, spell
+from semiseg.data.formats.codes import read_codes, spell
 from semiseg.data.layouts import SPLITS, find_folders
 from semiseg.data.pairs import stem_of_image
 from semiseg.data.survey import Survey

@@ -20,8 +20,8 @@ import PIL
 
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.data.formats.codes import MaskScan, scan_mask
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import MaskScan, scan_mask
 
 _FORMAT = 1  # to be raised when a scan of the same file would give something else
 ValueRange = tuple[float, float] | None

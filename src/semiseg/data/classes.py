@@ -18,17 +18,9 @@ from semiseg.data.classes_file import (
     read_yaml,
     unpack,
 )
+from semiseg.data.formats.codes import Color, Encoding, MaskScan, common_encoding, spell
 from semiseg.data.formats.labelme import BACKGROUND, label_code
-from semiseg.data.formats.masks import (
-    MAX_CLASSES,
-    Classes,
-    Color,
-    Encoding,
-    MaskScan,
-    common_encoding,
-    default_color,
-    spell,
-)
+from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 
 _READERS = {".txt": read_labelmap, ".csv": read_table}
 _MOST_IDS = 65535  # more are too many in any case, and a list of them may fill the memory

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from semiseg.core import files as texts
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.formats.masks import Color
+from semiseg.data.formats.codes import Color
 
 _LABELMAP_LINE = re.compile(r"([^:]+):([^:]*)(?::[^:]*){0,2}")
 _TABLE = "_classes.csv"

@@ -37,8 +37,9 @@ from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.datasets import find_dataset
+from semiseg.data.formats.codes import MaskScan, scan_mask
 from semiseg.data.formats.images import image_size, list_images
-from semiseg.data.formats.masks import Classes, MaskScan, scan_mask
+from semiseg.data.formats.masks import Classes
 from semiseg.data.hints import TREE, masks_elsewhere, nothing_to_train_on, passed_over
 from semiseg.data.layouts import SPLITS, find_folders, split_lists, unlabeled_folder
 from semiseg.data.lists import listed_samples, voc_samples
@@ -229,6 +230,6 @@ def _pixels(scans: Iterable[MaskScan], classes: Classes) -> dict[Path, dict[int,
         codes = {c & 0xFF if gray else c: n for c, n in scan.counts.items()}
         strange = sorted(set(codes) - set(index))
         if strange:
-            raise DataError(classes.unknown(strange, scan.path, scan.labels))
+            raise classes.unknown_codes(strange, scan.path, scan.labels)
         result[scan.path] = {index[c]: n for c, n in codes.items() if index[c] != IGNORE_INDEX}
     return result

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images, without_results
-from semiseg.data.formats.masks import DRAWN
+from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layouts import NAMES, SPLITS, unlabeled_folder
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
 
@@ -105,7 +105,7 @@ def masks_elsewhere(root: Path, images: Sequence[Path], masks: Path) -> list[str
         for folder in sorted(p for p in masks.parent.iterdir() if p.is_dir() and p not in others):
             if folder.name[0] == "." or any(image.is_relative_to(folder) for image in images):
                 continue
-            files = list_files(folder, (*IMAGE_SUFFIXES, DRAWN))
+            files = list_files(folder, (*IMAGE_SUFFIXES, LABELME_SUFFIX))
             if any(path.stem in stems or stem_of_image(path, stems) for path in files):
                 told = f"{folder} holds files of the images' names: if they are the masks, call it"
                 return [f"{told} {masks}"]

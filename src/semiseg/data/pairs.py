@@ -11,7 +11,7 @@ from typing import NamedTuple
 from semiseg.core.errors import DataError
 from semiseg.core.types import Sample
 from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files
-from semiseg.data.formats.masks import DRAWN
+from semiseg.data.formats.labelme import LABELME_SUFFIX
 
 _ENDING = re.compile(r"_(masks?|labels?|gt|seg)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"_(masks?|labels?|gt|seg)[-_ ]?\d+$", re.IGNORECASE)
@@ -44,11 +44,11 @@ class Folders(NamedTuple):
             DataError: an image has several masks, one an object.
         """
         pictures = list_files(self.images, IMAGE_SUFFIXES, self.deep)
-        masks = list_files(self.masks, (*IMAGE_SUFFIXES, DRAWN), self.deep)
+        masks = list_files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
         named = {picture.with_suffix("") for picture in pictures}
-        drawn = list_files(self.images, (DRAWN,), self.deep)
+        drawn = list_files(self.images, (LABELME_SUFFIX,), self.deep)
         shapes = [path for path in drawn if path.with_suffix("") in named or _has_shapes(path)]
-        if any(path.suffix.lower() != DRAWN for path in masks):
+        if any(path.suffix.lower() != LABELME_SUFFIX for path in masks):
             shapes = [path for path in shapes if _has_shapes(path)]
         if masks:
             return pictures, [*masks, *shapes]
@@ -152,7 +152,7 @@ def pair(folders: Folders) -> tuple[list[Sample], list[str]]:
         for name, image in pictures.items()
         if name in matched and matched[name].parent == image.parent
     ]
-    drawn = [(image, mask) for image, mask in beside if mask.suffix.lower() != DRAWN]
+    drawn = [(image, mask) for image, mask in beside if mask.suffix.lower() != LABELME_SUFFIX]
     if drawn:  # which is which was told by their names alone
         image, mask = drawn[0]
         notes.append(

@@ -20,8 +20,9 @@ from semiseg.data.cache import ImageScan, ScanCache, ValueRange
 from semiseg.data.classes_file import classes_files
 from semiseg.data.dataset import find_samples, find_unlabeled, settle_classes
 from semiseg.data.datasets import find_dataset
+from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.images import list_images, reason
-from semiseg.data.formats.masks import Classes, MaskScan
+from semiseg.data.formats.masks import Classes
 from semiseg.data.hints import NOT_READ
 from semiseg.data.layouts import SPLITS, find_folders, unlabeled_folder
 from semiseg.data.pairs import match

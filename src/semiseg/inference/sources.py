@@ -34,7 +34,7 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
         DataError: there are no such images, or two results would have the same name.
     """
     from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images, without_results
-    from semiseg.data.formats.masks import DRAWN
+    from semiseg.data.formats.labelme import LABELME_SUFFIX
     from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 
     notes = []
@@ -47,7 +47,7 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
         whole = images.absolute()
         apart = {f for f in found if _is_mask(f.absolute(), whole, named)}
         rest = [f for f in found if f not in apart and not _has_masks_apart(f.absolute(), whole)]
-        beside = masks_beside(rest, list_files(images, (DRAWN,)))
+        beside = masks_beside(rest, list_files(images, (LABELME_SUFFIX,)))
         masks = sorted({*apart, *(f for f in beside if f.suffix.lower() not in PHOTOGRAPHS)})
         files = sorted(set(found) - set(masks))
         if masks:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
-    from semiseg.data.formats.masks import Classes, Color
+    from semiseg.data.formats.codes import Color
+    from semiseg.data.formats.masks import Classes
 
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from semiseg.data.formats.masks import Color
+    from semiseg.data.formats.codes import Color
 
 # Okabe and Ito's colors, which people with any kind of color vision tell apart.
 _SOURCES = {

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from semiseg.core.types import Sample
     from semiseg.data.cache import ValueRange
-    from semiseg.data.formats.masks import Classes, Color
+    from semiseg.data.formats.codes import Color
+    from semiseg.data.formats.masks import Classes
     from semiseg.data.survey import Survey
 
 _SHOWN = 12

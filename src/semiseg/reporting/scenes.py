@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from semiseg.core.types import Prediction, Sample
-    from semiseg.data.formats.masks import Classes, Color
+    from semiseg.data.formats.codes import Color
+    from semiseg.data.formats.masks import Classes
     from semiseg.inference.predictor import Predictor
 
 _SIDE = 480  # of a picture at most, in pixels

@@ -230,10 +230,10 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
     import shlex
     from itertools import count
 
-    from semiseg.data.formats.masks import DRAWN
+    from semiseg.data.formats.labelme import LABELME_SUFFIX
 
     masks = folders.files()[1]
-    if any(mask.suffix.lower() == DRAWN for mask in masks) != shapes:
+    if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks) != shapes:
         return []
     if not folders.deep:  # a folder of their own would not be read
         return _copies_beside(out, folders)
@@ -258,7 +258,7 @@ def _copies_beside(out: Path, folders: Folders) -> list[str]:
     from shlex import quote
 
     from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images
-    from semiseg.data.formats.masks import DRAWN
+    from semiseg.data.formats.labelme import LABELME_SUFFIX
     from semiseg.data.pairs import PHOTOGRAPHS, pair
 
     out = Path.cwd() / out if str(out).startswith("-") else out  # or it would be an option
@@ -267,12 +267,12 @@ def _copies_beside(out: Path, folders: Folders) -> list[str]:
     if labeled is None or labeled.mask is None:
         return []
     mask = labeled.mask
-    shapes = mask.suffix.lower() == DRAWN
+    shapes = mask.suffix.lower() == LABELME_SUFFIX
     source = images if shapes else out / "train" / "masks"
     place = target if shapes or mask.parent == target else folders.masks
     ending = "" if place != target else mask.stem.removeprefix(labeled.image.stem)
     new = list_images(images)
-    drawn = list_files(source, (DRAWN,) if shapes else IMAGE_SUFFIXES)
+    drawn = list_files(source, (LABELME_SUFFIX,) if shapes else IMAGE_SUFFIXES)
     if not drawn or any(path.parent not in (images, source) for path in (*new, *drawn)):
         return []  # none, or in subfolders
     before = {path.stem: path for path in list_files(target, IMAGE_SUFFIXES, deep=False)}

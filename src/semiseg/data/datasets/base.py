@@ -10,8 +10,9 @@ from typing import ClassVar
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files
-from semiseg.data.formats.masks import Classes, Color
+from semiseg.data.formats.masks import Classes
 
 
 class DataSet(ABC):

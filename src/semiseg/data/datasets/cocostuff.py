@@ -9,7 +9,7 @@ from semiseg.core.types import Sample
 from semiseg.data.datasets.base import DataSet, bit_colors, read_names
 from semiseg.data.formats.images import list_files
 from semiseg.data.formats.masks import Classes
-from semiseg.data.formats.matlab import MATLAB
+from semiseg.data.formats.matlab import MATLAB_SUFFIX
 
 _CONVERTED = {"train": "train2014", "val": "test2014"}
 _LISTS = {"train": "train", "val": "test"}
@@ -83,7 +83,7 @@ class CocoStuff10k(DataSet):
         listing = f"imageLists/{_LISTS[split]}.txt"
         self.require(root, "images", "annotations", listing)
         names = read_names(root / listing)
-        found = list_files(root / "annotations", (MATLAB,))
+        found = list_files(root / "annotations", (MATLAB_SUFFIX,))
         return self.paired(
             root, self.files(root, "images"), {path.stem: path for path in found}, names
         )

@@ -18,6 +18,7 @@ from semiseg.core.files import read_json
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.images import UNREADABLE
 
+LABELME_SUFFIX = ".json"
 BACKGROUND = "_background_"
 """The label of pixels outside all shapes."""
 _IGNORE = "__ignore__"

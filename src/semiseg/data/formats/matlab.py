@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.formats.images import reason
 
-MATLAB = ".mat"
-"""The suffix of such files."""
+MATLAB_SUFFIX = ".mat"
 
 
 def read_matrix(path: Path) -> NDArray[np.int32]:
