@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,8 @@ class Classes:
             raise ValueError(f"{count} names, {len(colors)} colors, {len(codes)} codes")
         if len(set(names)) < count or len(set(codes)) < count:
             raise ValueError("two classes have the same name or code")
-        if not all(len(color) == 3 and 0 <= min(color) <= max(color) <= 255 for color in colors):
+        lengths = {len(color) for color in colors}
+        if lengths != {3} or not all(0 <= level <= 255 for color in colors for level in color):
             raise ValueError("a color is not three numbers from 0 to 255")
         if not all(0 <= code <= _MAX_CODE for code in (*codes, *classes.ignored)):
             raise ValueError(f"a code is not from 0 to {_MAX_CODE}")
