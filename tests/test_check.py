@@ -22,8 +22,8 @@ from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
 from semiseg.data.formats.codes import mixed_edges, scan_mask
-from semiseg.plots.drawing import font
-from semiseg.plots.samples import _overlay
+from semiseg.plots.labeled_samples import mask_overlay
+from semiseg.plots.legend import load_font
 
 WIDTH, HEIGHT = 48, 32
 Size = tuple[int, int]
@@ -970,15 +970,15 @@ def test_a_black_class_leaves_the_image_as_it_is() -> None:
     gray = Image.new("RGB", (40, 20), (100, 100, 100))
     values = np.zeros((20, 40), np.uint8)
     values[:, 10:20], values[:, 20:] = 1, 255
-    found = np.asarray(_overlay(gray, values, [(0, 0, 0), (200, 0, 0)]))
+    found = np.asarray(mask_overlay(gray, values, [(0, 0, 0), (200, 0, 0)]))
     assert (found[:, :10] == 100).all()
-    assert (found[:, 10:20] == (155, 45, 45)).all()  # 0.45 of 100 and 0.55 of the color
+    assert (found[:, 10:20] == (150, 50, 50)).all()  # half of 100 and half of the color
     assert len(np.unique(found[:, 20:])) == 2  # stripes
 
 
 def test_letters_with_accents_are_drawn() -> None:
-    missing = bytes(font().getmask("\uffff"))
-    assert all(bytes(font().getmask(letter)) != missing for letter in "éêñßЖλ")
+    missing = bytes(load_font().getmask("\uffff"))
+    assert all(bytes(load_font().getmask(letter)) != missing for letter in "éêñßЖλ")
 
 
 def test_an_empty_image_is_told_as_such(data: Path) -> None:

@@ -20,8 +20,9 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split, make_split
 from semiseg.evaluation.pseudo_labels import BINS, Tally, Thresholds, curve_values, plane
 from semiseg.methods import METHODS
-from semiseg.plots.pseudo_labels import draw_curves, draw_plane
-from semiseg.plots.sample import Seen, draw_sample
+from semiseg.plots.matrices import draw_plane
+from semiseg.plots.opinions import ImageOpinions, draw_opinions
+from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.callbacks import Looks
@@ -280,13 +281,13 @@ def test_the_picture_of_a_sample_shows_what_differs(six_pixels):
     opinions, _, truth = six_pixels
     maps = [m[0].numpy() for m in opinions]
     image = torch.full((1, 6, 3), 77, dtype=torch.uint8).numpy()
-    full = draw_sample(Seen("x/y", image, truth[0].numpy(), *maps), CLASSES)
+    full = draw_opinions(ImageOpinions("x/y", image, truth[0].numpy(), *maps), CLASSES)
     assert (77, 77, 77) in colors_of(full)
     assert {(230, 159, 0), (160, 0, 40)} <= colors_of(full)  # nearest right, neither right
-    blind = draw_sample(Seen("x/y", image, None, *maps), CLASSES)
+    blind = draw_opinions(ImageOpinions("x/y", image, None, *maps), CLASSES)
     assert (230, 159, 0) not in colors_of(blind)
     alone = [*maps[:2], None, None, maps[4]]
-    assert draw_sample(Seen("x/y", image, None, *alone), CLASSES).size == full.size
+    assert draw_opinions(ImageOpinions("x/y", image, None, *alone), CLASSES).size == full.size
 
 
 def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_path):
@@ -295,14 +296,14 @@ def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_pat
     full, blind = ({"step": 3, **tallied(opinions, valid, t)} for t in (truth, None))
     one = opinions._replace(representation_label=None, similarity=None)
     alone = {"step": 3, **tallied(one, valid, truth)}
-    assert len(draw_curves([full, {**full, "step": 5}], colors).axes) == 2
-    assert len(draw_curves([blind], colors).axes) == 1
-    assert len(draw_curves([alone], colors).axes[1].lines) == 2
-    lines = draw_curves([full], colors).axes[1].lines
+    assert len(draw_pseudo_label_curves([full, {**full, "step": 5}], colors).axes) == 2
+    assert len(draw_pseudo_label_curves([blind], colors).axes) == 1
+    assert len(draw_pseudo_label_curves([alone], colors).axes[1].lines) == 2
+    lines = draw_pseudo_label_curves([full], colors).axes[1].lines
     assert [line.get_ydata()[0] for line in lines][2] == pytest.approx(50)
-    assert len(draw_plane(full).axes) == 4  # each with its bar
-    assert len(draw_plane(blind).axes) == 2
-    draw_plane(full).savefig(tmp_path / "plane.png")
+    assert len(draw_plane(full["plane"]).axes) == 4  # each with its bar
+    assert len(draw_plane(blind["plane"]).axes) == 2
+    draw_plane(full["plane"]).savefig(tmp_path / "plane.png")
 
 
 def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once():

@@ -311,11 +311,9 @@ def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
 
 def test_an_overlay_is_bare_where_it_would_only_darken():
     """Ignored pixels, and a class drawn in black."""
-    from semiseg.data.formats.masks import Classes
-    from semiseg.inference.writers import draw_overlay
+    from semiseg.plots.overlay import overlay
 
     colors = ((0, 0, 0), (200, 0, 100))
-    classes = Classes(("background", "crack"), colors, "ids", (0, 1))
     image = Image.new("RGB", (3, 1), (100, 60, 20))
-    found = np.array(draw_overlay(image, np.array([[0, 1, 255]], np.uint8), classes))
+    found = np.array(overlay(image, np.array([[0, 1, 255]], np.uint8), colors))
     np.testing.assert_array_equal(found[0], [[100, 60, 20], [150, 30, 60], [100, 60, 20]])

@@ -24,12 +24,15 @@ from semiseg.core.scores import ClassScores, MeanIou, read_scores
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.load import load
 from semiseg.methods import METHODS
+from semiseg.plots.curves import draw_lines
+from semiseg.plots.matrices import draw_confusion
+from semiseg.plots.palette import accessible_colors
 from semiseg.reporting.commands import repeat_comparison
 from semiseg.reporting.comparison_page import headline as comparison_headline
-from semiseg.reporting.figures import draw_confusion, draw_lines, svg
+from semiseg.reporting.embed import embed_svg
+from semiseg.reporting.gallery import make_gallery
 from semiseg.reporting.report import write_report
 from semiseg.reporting.run_page import headline
-from semiseg.reporting.scenes import colors_of, make_gallery
 from semiseg.training.run_folder import plain
 
 
@@ -193,7 +196,7 @@ def test_the_worst_and_the_best_images(reported):
     assert scores[1] == sorted(scores[1])
     for scenes in found.groups.values():
         for scene in scenes:
-            assert list(scene.layers)[-1] == found.doubt == "reliability"
+            assert list(scene.layers)[-1] == found.certainty == "reliability"
             assert {(p.width, p.height) for p in scene.layers.values()} == {(64, 48)}
 
 
@@ -203,18 +206,18 @@ def test_the_colors_of_few_classes_are_told_apart_by_everyone():
         return Classes(names, colors, "ids", tuple(range(len(colors))))
 
     red_green = classes((255, 0, 0), (0, 160, 0))
-    assert colors_of(red_green) == (((230, 159, 0), (86, 180, 233)), True)
+    assert accessible_colors(red_green) == (((230, 159, 0), (86, 180, 233)), True)
     kept = classes((0, 158, 115), (0, 0, 0))
-    assert colors_of(kept) == (kept.colors, True)
+    assert accessible_colors(kept) == (kept.colors, True)
     many = classes(*((9 * i, 255 - 9 * i, 128) for i in range(20)))
-    assert not colors_of(many)[1]
+    assert not accessible_colors(many)[1]
 
 
 def test_figures_of_strange_names_and_of_many_classes():
-    picture = svg(draw_lines({"_a$b$": [(1, 2.0), (2, 1.0)], "c": [(1, 1.0)]}, "loss", False))
+    picture = embed_svg(draw_lines({"_a$b$": [(1, 2.0), (2, 1.0)], "c": [(1, 1.0)]}, "loss", False))
     assert picture.uri.startswith("data:image/svg+xml;base64,")
     shares = [[None] * 40 if i == 3 else [2.5] * 40 for i in range(40)]
-    assert svg(draw_confusion(shares)).width > 400
+    assert embed_svg(draw_confusion(shares)).width > 400
 
 
 def test_what_is_no_run_is_refused(tmp_path, reported):

@@ -61,7 +61,7 @@ def _write_picture(survey: Survey, picture: Path, value_range: ValueRange) -> li
     """Write the picture of labeled samples, or a note that there are none."""
     from semiseg.checks.examine import extent_of
     from semiseg.checks.findings import Finding
-    from semiseg.plots.samples import choose_samples, draw_samples
+    from semiseg.plots.labeled_samples import choose_samples, draw_samples
 
     samples = choose_samples(survey)
     if survey.classes is None or not samples:

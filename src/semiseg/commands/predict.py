@@ -125,13 +125,13 @@ def _check(model: Predictor, run: Path, reliability: bool, abstain: float | None
 
 def _targets(named: dict[str, Path], out: Path, kinds: list[str]) -> dict[Path, dict[str, Path]]:
     """The images and the files to write for each, by kind."""
-    from semiseg.inference.writers import KINDS
+    from semiseg.inference.writers import OUTPUTS
 
     sources = {source.resolve() for source in named.values()}
     owner: dict[Path, Path] = {}
     targets: dict[Path, dict[str, Path]] = {}
     for name, source in named.items():
-        targets[source] = {k: out / k / f"{name}{KINDS[k].suffix}" for k in kinds}
+        targets[source] = {k: out / k / f"{name}{OUTPUTS[k].suffix}" for k in kinds}
         for target in targets[source].values():
             if target.resolve() in sources:
                 raise DataError(
@@ -157,7 +157,7 @@ def _write(
 
     from semiseg.core.types import IGNORE_INDEX
     from semiseg.data.order import ahead
-    from semiseg.inference.writers import KINDS, Scene, save
+    from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
 
     failed: dict[Path, DataError] = {}
     waiting: deque[tuple[Path, Image.Image]] = deque()
@@ -181,9 +181,9 @@ def _write(
         if abstain is not None:
             mask = mask.copy()
             mask[prediction.doubtful(abstain)] = IGNORE_INDEX
-        scene = Scene(picture, prediction, mask, model.classes)
+        segmented = SegmentedImage(picture, prediction, mask, model.classes)
         for kind, target in files[file].items():
-            save(scene, KINDS[kind], target)
+            save_output(segmented, OUTPUTS[kind], target)
     return failed
 
 

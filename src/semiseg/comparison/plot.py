@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from semiseg.comparison.records import ALL, BASELINE, Row
+from semiseg.plots.curves import line_color
 
-# Okabe and Ito's colors, which most people with a color vision deficiency tell apart.
-_COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _LEAST = 4.0  # points from bottom to top
 
 
@@ -35,7 +34,7 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     shown = [row for row in rows if row not in ceiling]
     for i, method in enumerate(dict.fromkeys(row.method for row in shown)):
         own = sorted((r for r in shown if r.method == method), key=lambda r: r.images)
-        color = _COLORS[i % len(_COLORS)]
+        color = line_color(i)
         # Beside one another, so that bars of the same number of labels do not hide each other.
         places = [row.images * 1.02**i for row in own]
         scores = [row.values("released") for row in own]

@@ -15,7 +15,7 @@ from semiseg.core.errors import RunError
 from semiseg.core.files import read_json, read_yaml
 from semiseg.methods import METHODS
 from semiseg.reporting import commands
-from semiseg.reporting.figures import svg
+from semiseg.reporting.embed import embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
 COMPARISON = "comparison.json"
@@ -48,7 +48,7 @@ def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
         "title": f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
         "headline": headline(rows),
         "rows": [row.to_dict() for row in rows],
-        "plot": svg(make_figure(rows)),
+        "plot": embed_svg(make_figure(rows)),
         "statements": [sentence for row in rows for sentence in statements(row)],
         "class_names": list(dict.fromkeys(name for row in rows for name in row.per_class)),
         "failed": comparison["failed"],

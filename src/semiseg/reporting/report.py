@@ -33,8 +33,8 @@ def report(
     from jinja2 import UndefinedError
 
     from semiseg.core.files import write_text
+    from semiseg.plots.curves import figure_style
     from semiseg.reporting.comparison_page import COMPARISON, NAME, comparison_page
-    from semiseg.reporting.figures import quiet_style
     from semiseg.reporting.run_page import read_run, run_page
     from semiseg.training.session import say
 
@@ -42,7 +42,7 @@ def report(
     target = folder / NAME if out is None else Path(out)
     missing = ""
     try:
-        with quiet_style():
+        with figure_style():
             if (folder / COMPARISON).is_file():
                 page = _render("comparison.html", comparison_page(folder, target))
             else:

@@ -13,8 +13,12 @@ from semiseg.core.scores import Scores, read_scores
 from semiseg.core.text import percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.methods import method_class
+from semiseg.plots.curves import draw_lines
+from semiseg.plots.matrices import draw_confusion, draw_plane
+from semiseg.plots.palette import accessible_colors, css_color
+from semiseg.plots.pseudo_labels import SOURCES, draw_pseudo_label_curves
 from semiseg.reporting import commands
-from semiseg.reporting.figures import Picture, draw_confusion, draw_lines, photo, svg
+from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 from semiseg.training.tables import which_network
@@ -22,7 +26,7 @@ from semiseg.training.tables import which_network
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from semiseg.reporting.scenes import Gallery
+    from semiseg.reporting.gallery import Gallery
 
 Curves = dict[str, list[tuple[int, float]]]
 _SHARES = ("taught", "agree", "hard")  # of the pixels, among what a step reports
@@ -30,12 +34,6 @@ _TABLE = 25  # classes that a table of the confusion matrix can hold
 _CONFUSED = 8
 _DRAWN = 3  # pictures of single images from the diagnostics
 _WIDE = 1000  # their width at most
-_SOURCES = {
-    "logit": "logit space",
-    "representation": "representation space",
-    "mix": "where both agree",
-    "used": "as taught",
-}
 
 
 class Stored(NamedTuple):
@@ -114,7 +112,7 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
         "title": f"{scores.method}, {scores.labels} masks",
         "headline": headline(scores),
         "facts": facts,
-        "curves": [(words, svg(figure)) for words, figure in _curves(run.curves)],
+        "curves": [(words, embed_svg(figure)) for words, figure in _curves(run.curves)],
         "classes": _classes(run),
         "confusion": _confusion(run),
         "gallery": gallery,
@@ -201,11 +199,10 @@ def _curves(columns: Curves) -> list[tuple[str, Figure]]:
 def _classes(run: Stored) -> list[dict[str, Any]]:
     """A row a class, the most frequent first."""
     from semiseg.data.formats.masks import Classes
-    from semiseg.reporting.scenes import colors_of, css_color
 
     per_class = run.scores.per_class
     pixels = sum(values.pixels for values in per_class.values())
-    colors, _ = colors_of(Classes.from_dict(run.model["classes"]))
+    colors, _ = accessible_colors(Classes.from_dict(run.model["classes"]))
     rows = [
         {
             "scores": values,
@@ -236,25 +233,23 @@ def _confusion(run: Stored) -> dict[str, Any] | None:
         if i != j and share is not None and share >= 1
     ]
     largest = sorted(wrong, key=lambda one: -one[0])[:_CONFUSED]
-    picture = svg(draw_confusion(shares)) if len(names) > _TABLE else None
+    picture = embed_svg(draw_confusion(shares)) if len(names) > _TABLE else None
     return {"names": names, "shares": shares, "largest": largest, "picture": picture}
 
 
 def _pseudo(run: Stored) -> dict[str, Any] | None:
     """The diagnostics of the pseudo-labels."""
-    from semiseg.plots.pseudo_labels import draw_curves, draw_plane
-
     if not run.diagnostics:
         return None
     last = run.diagnostics[-1]
     classes = run.model["classes"]
     colors = dict(zip(classes["names"], map(tuple, classes["colors"]), strict=True))
     words = "what is taught of each class, and the pseudo-labels against truth where it is known"
-    pictures = [(words, svg(draw_curves(run.diagnostics, colors)))]
+    pictures = [(words, embed_svg(draw_pseudo_label_curves(run.diagnostics, colors)))]
     if last["plane"] is not None:
-        pictures.append(("confidence against similarity", svg(draw_plane(last))))
+        pictures.append(("confidence against similarity", embed_svg(draw_plane(last["plane"]))))
     quality = last["quality"] or {}
-    sources = [(words, quality[k]) for k, words in _SOURCES.items() if k in quality]
+    sources = [(words, quality[k]) for k, (words, _) in SOURCES.items() if k in quality]
     return {"last": last, "sources": sources, "figures": pictures, "samples": _samples(run.folder)}
 
 
@@ -268,7 +263,7 @@ def _samples(folder: Path) -> list[Picture]:
         except UNREADABLE as error:
             raise RunError(f"{file} cannot be read ({reason(error)}). Remove it.") from error
         picture.thumbnail((_WIDE, 4 * _WIDE))
-        found.append(photo(picture))
+        found.append(embed_photo(picture))
     return found
 
 
@@ -277,7 +272,7 @@ def _gallery(run: Stored, data: Path, accelerator: str) -> tuple[Gallery | None,
     from semiseg.commands.evaluate import scored_samples
     from semiseg.data.splits import list_hash
     from semiseg.inference.load import load
-    from semiseg.reporting.scenes import make_gallery
+    from semiseg.reporting.gallery import make_gallery
 
     try:
         samples = scored_samples(run.folder, data, "val", run.settings.get("dataset"))

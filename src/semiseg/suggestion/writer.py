@@ -31,7 +31,7 @@ def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
     import yaml
 
     from semiseg.core.types import Sample
-    from semiseg.plots.samples import draw_samples
+    from semiseg.plots.labeled_samples import draw_samples
 
     classes = model.classes
     shapes = classes.encoding == "labels"  # drawn in LabelMe, and to be corrected there

@@ -29,8 +29,9 @@ from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import Split
 from semiseg.evaluation.pseudo_labels import Tally, Thresholds, curve_values
 from semiseg.inference.scenes import to_input, to_working_size
-from semiseg.plots.pseudo_labels import draw_curves, draw_plane
-from semiseg.plots.sample import Seen, draw_sample
+from semiseg.plots.matrices import draw_plane
+from semiseg.plots.opinions import ImageOpinions, draw_opinions
+from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.training.module import TrainingModule
 
 DIAGNOSTICS = "diagnostics"
@@ -87,11 +88,11 @@ class Diagnostics:
         """
         last = module.global_step == module.steps
         tally = Tally(self.classes.names, Thresholds.of(module.method))
-        seen: list[Seen] = []
+        pictures: list[ImageOpinions] = []
         for scene, opinions in self._asked(module):
             tally.add(opinions, torch.ones_like(opinions.final, dtype=torch.bool), scene.truth)
-            if last and len(seen) < _DRAWN:
-                seen.append(_seen(scene, opinions))
+            if last and len(pictures) < _DRAWN:
+                pictures.append(_image_opinions(scene, opinions))
         if not tally.images:
             return {}
         found = tally.found()
@@ -101,7 +102,7 @@ class Diagnostics:
         content = {"sample": [sample.name for sample in self.samples], "looks": looks}
         write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
         if last:
-            self._draw(looks, seen)
+            self._draw(looks, pictures)
         return curve_values(found)
 
     def _asked(self, module: TrainingModule) -> Iterator[tuple[_Scene, Opinions]]:
@@ -127,13 +128,13 @@ class Diagnostics:
         small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
         return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
 
-    def _draw(self, looks: list[dict[str, Any]], seen: list[Seen]) -> None:
+    def _draw(self, looks: list[dict[str, Any]], pictures: list[ImageOpinions]) -> None:
         colors = dict(zip(self.classes.names, self.classes.colors, strict=True))
-        draw_curves(looks, colors).savefig(self.folder / "curves.png", dpi=100)
+        draw_pseudo_label_curves(looks, colors).savefig(self.folder / "curves.png", dpi=100)
         if looks[-1]["plane"] is not None:
-            draw_plane(looks[-1]).savefig(self.folder / "plane.png", dpi=100)
-        for i, one in enumerate(seen):
-            draw_sample(one, self.classes).save(self.folder / f"sample{i}.png")
+            draw_plane(looks[-1]["plane"]).savefig(self.folder / "plane.png", dpi=100)
+        for i, opinions in enumerate(pictures):
+            draw_opinions(opinions, self.classes).save(self.folder / f"sample{i}.png")
 
 
 def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
@@ -148,9 +149,9 @@ def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
     return tuple(chosen)
 
 
-def _seen(scene: _Scene, opinions: Opinions) -> Seen:
+def _image_opinions(scene: _Scene, opinions: Opinions) -> ImageOpinions:
     def first(maps: Tensor | None) -> Any:  # noqa: ANN401 - an array of the tensor's type
         return None if maps is None else maps[0].numpy()
 
     image = scene.image[0].permute(1, 2, 0).numpy()
-    return Seen(scene.name, image, first(scene.truth), *map(first, opinions))
+    return ImageOpinions(scene.name, image, first(scene.truth), *map(first, opinions))

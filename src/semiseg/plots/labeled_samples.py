@@ -1,0 +1,102 @@
+"""A picture of labeled samples: each image beside its mask as an overlay, with a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from semiseg.core.rng import Key
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.cache import ValueRange
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.splits import choose
+from semiseg.data.survey import Survey
+from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
+from semiseg.plots.overlay import hatch_ignored, overlay
+from semiseg.plots.palette import distinct_colors
+
+_MAX_SAMPLES = 12
+_COLUMNS = 3
+_TILE_WIDTH = 250
+
+
+def choose_samples(survey: Survey) -> list[Sample]:
+    """Random labeled samples of `train` that show every class where that is possible.
+
+    The same folder gives the same choice.
+    """
+    samples = [
+        sample
+        for sample, mask in survey.labeled("train")
+        if mask in survey.pixels
+        and sample.image in survey.images
+        and survey.images[sample.image].size == survey.masks[mask].size
+    ]
+    pixels = {
+        mask: {i: n for i, n in counts.items() if i != IGNORE_INDEX}
+        for mask, counts in survey.pixels.items()
+    }
+    key = Key.of(0, "check", "picture")
+    return choose(samples, min(_MAX_SAMPLES, len(samples)), pixels, key)
+
+
+def draw_samples(
+    samples: Sequence[Sample], classes: Classes, value_range: ValueRange = None
+) -> Image.Image:
+    """Draw the picture.
+
+    Args:
+        samples: one or more, with masks that fit the images and the classes.
+        classes: their names and colors.
+        value_range: the values that become black and white in the images, see `read_image`.
+    """
+    pairs = [_read(sample, classes, value_range) for sample in samples]
+    shape = min(1.5, max(0.4, median(image.height / image.width for image, _ in pairs)))
+    tile = (_TILE_WIDTH, round(_TILE_WIDTH * shape))
+    colors = distinct_colors(classes.colors)
+    font = load_font()
+    columns = min(_COLUMNS, len(samples))
+    step = (2 * tile[0] + 2 + GAP, tile[1] + LINE + GAP)
+    width = columns * step[0] + GAP
+    indices = {int(i) for _, mask in pairs for i in np.unique(mask)}
+    legend = draw_legend(indices, classes, colors, width)
+    legend_top = -(-len(samples) // columns) * step[1] + GAP
+    picture = Image.new("RGB", (width, legend_top + legend.height), PAPER)
+    picture.paste(legend, (0, legend_top))
+    draw = ImageDraw.Draw(picture)
+    for n, (sample, (image, mask)) in enumerate(zip(samples, pairs, strict=True)):
+        x, y = GAP + n % columns * step[0], GAP + n // columns * step[1]
+        small = ImageOps.contain(image, tile)
+        margin = (tile[0] - small.width) // 2, (tile[1] - small.height) // 2
+        for k, part in enumerate((small, mask_overlay(small, mask, colors))):
+            picture.paste(part, (x + k * (tile[0] + 2) + margin[0], y + margin[1]))
+        name = shorten(sample.name, font, step[0] - GAP)
+        draw.text((x, y + tile[1] + 2), name, INK, font)
+    return picture
+
+
+def mask_overlay(
+    image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]
+) -> Image.Image:
+    """The image in gray under the classes' colors, with stripes over ignored pixels.
+
+    Gray keeps the colors of the overlay close to those of the legend.
+    """
+    gray = image.convert("L").convert("RGB")
+    return hatch_ignored(overlay(gray, mask, colors), mask)
+
+
+def _read(
+    sample: Sample, classes: Classes, value_range: ValueRange
+) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """A reduced image, since twelve large ones need much memory, and the indices of its mask."""
+    if sample.mask is None:
+        raise TypeError(f"{sample.name} has no mask")
+    image = read_image(sample.image, value_range)
+    image.thumbnail((4 * _TILE_WIDTH, 4 * _TILE_WIDTH))
+    return image, np.array(read_mask(sample.mask, classes))

@@ -1,0 +1,177 @@
+"""Validation images in layers for comparison: image, truth, prediction, errors and reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.progress import track
+
+from semiseg.core.errors import DataError
+from semiseg.core.rng import Key
+from semiseg.core.types import IGNORE_INDEX, Prediction, Sample
+from semiseg.data.formats.codes import Color
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.order import ahead
+from semiseg.evaluation.metrics import confusion_matrix, scores
+from semiseg.inference.predictor import Predictor
+from semiseg.plots.overlay import color_map, draw_errors, draw_reliability
+from semiseg.plots.palette import accessible_colors, css_color
+from semiseg.reporting.embed import Picture, embed_flat, embed_photo
+from semiseg.training.session import console
+
+_MAX_SIDE = 480  # pixels of a picture
+_MAX_SCORED = 100  # images; a large data set would take as long as a validation
+_PER_GROUP = 3  # images in a row of the page
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+Certainty = Literal["reliability", "confidence"]
+
+
+class GalleryImage(NamedTuple):
+    """One image of the gallery.
+
+    Attributes:
+        name: of the image.
+        miou: mean IoU over the classes of this image, in percent.
+        layers: pictures of one size, by their name.
+    """
+
+    name: str
+    miou: float
+    layers: dict[str, Picture]
+
+
+class Gallery(NamedTuple):
+    """The validation images that the report shows.
+
+    Attributes:
+        groups: images by the heading above them.
+        legend: name and color of the classes in these images.
+        certainty: the name of the last layer.
+        accessible: whether all people can tell the colors apart.
+        scored: the number of images that the worst and the best were chosen from.
+        images: the number of validation images.
+    """
+
+    groups: dict[str, list[GalleryImage]]
+    legend: list[tuple[str, str]]
+    certainty: Certainty
+    accessible: bool
+    scored: int
+    images: int
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of the layers, in their order."""
+        return ["image", "truth", "prediction", "errors", self.certainty]
+
+
+def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
+    """Score the images one by one, and draw the worst, the best and some others.
+
+    Args:
+        model: the trained model.
+        samples: the validation images, with masks. Of more than 100 images, 100 random ones count.
+
+    Raises:
+        DataError: an image or a mask cannot be read.
+    """
+    key = Key.of(0, "report")
+    order = key.child("looked at").numpy().permutation(len(samples))[:_MAX_SCORED]
+    candidates = [samples[i] for i in sorted(order)]
+    ranking = sorted(
+        (score, i) for i, score in enumerate(_image_scores(model, candidates)) if score is not None
+    )
+    count = min(_PER_GROUP, len(ranking) // 2)
+    worst, best = ranking[:count], ranking[::-1][:count]
+    others = ranking[count : len(ranking) - count]
+    drawn = key.child("others").numpy().permutation(len(others))[:_PER_GROUP]
+    rankings = {
+        "Random images": [others[i] for i in sorted(drawn)],
+        "The worst images": worst,
+        "The best images": best,
+    }
+    colors, accessible = accessible_colors(model.classes)
+    groups: dict[str, list[GalleryImage]] = {}
+    indices: set[int] = set()
+    for heading, entries in rankings.items():
+        for score, i in entries:
+            layers, classes = _draw_layers(model, candidates[i], colors)
+            image = GalleryImage(candidates[i].name, score, layers)
+            groups.setdefault(heading, []).append(image)
+            indices |= classes
+    return Gallery(
+        groups=groups,
+        legend=[(model.classes.names[i], css_color(colors[i])) for i in sorted(indices)],
+        certainty="reliability" if model.two_spaces else "confidence",
+        accessible=accessible,
+        scored=len(candidates),
+        images=len(samples),
+    )
+
+
+def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float | None]:
+    """The mean IoU of each image by itself; None where nothing can be scored."""
+    images = ahead(lambda sample: read_image(sample.image, model.value_range), samples)
+    pairs = zip(samples, model.stream(images), strict=True)
+    quiet = not console.is_terminal
+    for sample, prediction in track(pairs, "report", len(samples), console=console, disable=quiet):
+        truth = torch.from_numpy(_read_truth(sample, model.classes, prediction))
+        labels = torch.from_numpy(prediction.mask)
+        confusion = confusion_matrix(labels, truth, len(model.classes))
+        yield scores(confusion, model.classes.names)["miou"]
+
+
+def _read_truth(sample: Sample, classes: Classes, prediction: Prediction) -> NDArray[np.uint8]:
+    """The mask of a sample, which must have the size of its image."""
+    if sample.mask is None:
+        raise TypeError(f"{sample.name} has no mask")
+    truth = np.array(read_mask(sample.mask, classes))
+    if truth.shape != prediction.mask.shape:
+        raise DataError(f"{sample.mask} and its image {sample.image} have different sizes.")
+    return truth
+
+
+def _draw_layers(
+    model: Predictor, sample: Sample, colors: Sequence[Color]
+) -> tuple[dict[str, Picture], set[int]]:
+    """The layers of one image, and the classes in it."""
+    original = read_image(sample.image, model.value_range)
+    prediction = model.predict(original)
+    size = _page_size(original)
+    image = original.resize(size, Image.Resampling.LANCZOS)
+    truth = _shrink(_read_truth(sample, model.classes, prediction), size)
+    labels = _shrink(prediction.mask, size)
+    layers = {
+        "image": embed_photo(image),
+        "truth": embed_flat(color_map(truth, colors)),
+        "prediction": embed_flat(color_map(labels, colors)),
+        "errors": embed_photo(draw_errors(image, truth, labels)),
+    }
+    if prediction.nearest is None or prediction.similarity is None:
+        confidence = draw_reliability(_shrink(prediction.confidence, size), None)
+        layers["confidence"] = embed_photo(confidence)
+    else:
+        certainty = np.minimum(prediction.confidence, prediction.similarity)
+        disagreement = prediction.nearest != prediction.mask
+        reliability = draw_reliability(_shrink(certainty, size), _shrink(disagreement, size))
+        layers["reliability"] = embed_photo(reliability)
+    indices = {int(i) for mask in (truth, labels) for i in np.unique(mask)} - {IGNORE_INDEX}
+    return layers, indices
+
+
+def _shrink(values: NDArray[Pixel], size: tuple[int, int]) -> NDArray[Pixel]:
+    """A map at another size, without values between those of its pixels."""
+    return np.array(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
+
+
+def _page_size(image: Image.Image) -> tuple[int, int]:
+    """The size of a picture in the page, which is never larger than the image."""
+    factor = min(1.0, _MAX_SIDE / max(image.size))
+    return max(1, round(factor * image.width)), max(1, round(factor * image.height))
