@@ -26,8 +26,8 @@ from torchvision.transforms import v2
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
 from semiseg.data.dataset import DataFolder, open_folder
-from semiseg.data.decoded import reduced
 from semiseg.data.formats.images import image_size
+from semiseg.data.pixel_cache import reduce_size
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches
 
@@ -41,7 +41,7 @@ class Plain:
 
     def __init__(self, samples: Sequence[Sample], size: int, crop: int) -> None:
         self.samples = samples
-        width, height = reduced(image_size(samples[0].image), size)
+        width, height = reduce_size(image_size(samples[0].image), size)
         sides = [min(crop / f, width, height) for f in (SCALE[1], SCALE[0])]
         area = tuple(s**2 / (width * height) for s in sides)
         self.view = v2.Compose(

@@ -1,7 +1,7 @@
 """The same seed gives the same bits on a CPU, whatever does not belong to the training.
 
 Loader processes and looks: test_training.py. Diagnostics: test_diagnostics.py. Kept images:
-test_decoded.py. Killed and resumed: test_resume.py and faults/.
+test_pixel_cache.py. Killed and resumed: test_resume.py and faults/.
 """
 
 import json

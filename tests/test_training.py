@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.core.rng import Key
 from semiseg.data.dataset import open_folder
-from semiseg.data.order import Order
+from semiseg.data.sample_order import SampleOrder
 from semiseg.data.splits import make_split
 from semiseg.methods import METHODS
 from semiseg.model.network import Network
@@ -147,11 +147,11 @@ def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
 
 
 def test_each_pass_of_the_order_holds_each_sample_once():
-    order = Order(list("abcde"), Key.of(0, "order"))
+    order = SampleOrder(list("abcde"), Key.of(0, "order"))
     passes = ["".join(order[5 * n + i] for i in range(5)) for n in range(20)]
     assert {"".join(sorted(p)) for p in passes} == {"abcde"}
     assert len(set(passes)) > 10
-    again = Order(list("abcde"), Key.of(0, "order"))
+    again = SampleOrder(list("abcde"), Key.of(0, "order"))
     assert again[93] == passes[18][3]  # asked for at once, without the positions before it
 
 

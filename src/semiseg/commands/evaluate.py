@@ -63,7 +63,7 @@ def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
 
     from semiseg.data.formats.images import read_image
     from semiseg.data.formats.masks import read_mask
-    from semiseg.data.order import ahead
+    from semiseg.data.read_ahead import read_ahead
     from semiseg.evaluation.calibration import Reliability
     from semiseg.evaluation.metrics import confusion_matrix, scores
 
@@ -72,7 +72,7 @@ def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
         return image, read_mask(sample.mask or Path(), model.classes)
 
     def pictures() -> Iterator[Image.Image]:
-        for picture, mask in ahead(look, samples):
+        for picture, mask in read_ahead(look, samples):
             waiting.append(mask)
             yield picture
 

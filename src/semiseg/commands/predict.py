@@ -156,7 +156,7 @@ def _write(
     from rich.progress import track
 
     from semiseg.core.types import IGNORE_INDEX
-    from semiseg.data.order import ahead
+    from semiseg.data.read_ahead import read_ahead
     from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
 
     failed: dict[Path, DataError] = {}
@@ -164,7 +164,7 @@ def _write(
     hidden = not console.is_terminal
 
     def pictures() -> Iterator[Image.Image]:
-        found = ahead(lambda file: read_or_tell(file, model.value_range), files)
+        found = read_ahead(lambda file: read_or_tell(file, model.value_range), files)
         for file, picture in track(
             zip(files, found, strict=True), "predict", len(files), console=console, disable=hidden
         ):

@@ -1,4 +1,4 @@
-"""Gray images of more than 8 bits, such as those of scanners: which values are black and white."""
+"""The value range of gray images with more than 8 bits, such as those of scanners."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from numpy.typing import NDArray
 
 from semiseg.core.rng import Key
 from semiseg.data.formats.images import UNREADABLE, has_deep_color, open_image
-from semiseg.data.order import ahead
+from semiseg.data.read_ahead import read_ahead
 
-_MOST = 64  # images that are looked at
-_PIXELS = 10_000  # of each
-_TAIL = 0.01  # per cent of the pixels that may be darker, or brighter: dead and hot ones
-_WIDE = 32_768  # values; what spans more is seen well enough by the range of its type
+MAX_SAMPLED_IMAGES = 64
+_PIXELS_PER_IMAGE = 10_000
+_TAIL = 0.01  # percent of the pixels at each end, which may be dead or hot ones
+_MAX_SPAN = 32_768  # values; for a wider span the range of the type is good enough
 
 
 def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
-    """The values that are black and white in gray images of 16 bits, as `read_image` takes them.
+    """Infer which values are black and white in gray images of 16 bits.
 
-    A scanner of 12 bits fills a sixteenth of the type, which as it is would be read nearly black.
-    Up to 64 images are looked at, always the same ones.
+    A scanner with 12 bits uses a sixteenth of the type, so that its images would look almost black.
+    The function examines up to 64 images, the same ones at each call.
 
     Args:
-        images: the files; those that cannot be read are passed over.
+        images: the files; unreadable ones are skipped.
 
     Returns:
-        Black and white; None where there are no such images, where they span half of their type,
-        and where there are colors of 16 bits beside them, to which no range can be applied.
+        Black and white, see `read_image`. None if there are no such images, if they span half of
+        their type, or if some images have colors of 16 bits, to which no range can be applied.
     """
-    order = Key.of(0, "depth").numpy().permutation(len(images))[:_MOST]
-    with warnings.catch_warnings():  # Pillow's, of odd metadata, which the check has looked at
+    order = Key.of(0, "depth").numpy().permutation(len(images))[:MAX_SAMPLED_IMAGES]
+    sampled_images = [images[i] for i in sorted(order)]
+    with warnings.catch_warnings():  # Pillow warns about odd metadata, which `check` reports
         warnings.simplefilter("ignore")
-        found = [v for v in ahead(_values, [images[i] for i in sorted(order)]) if v is not None]
-        if not found or any(ahead(_has_deep_color, images)):
+        samples = [v for v in read_ahead(_sample_values, sampled_images) if v is not None]
+        if not samples or any(read_ahead(_has_deep_color, images)):
             return None
-    low, high = np.percentile(np.concatenate(found), (_TAIL, 100 - _TAIL), method="nearest")
-    return (int(low), int(high)) if 0 < high - low < _WIDE else None
+    low, high = np.percentile(np.concatenate(samples), (_TAIL, 100 - _TAIL), method="nearest")
+    return (int(low), int(high)) if 0 < high - low < _MAX_SPAN else None
 
 
-def _values(path: Path) -> NDArray[np.int64] | None:
-    """Pixels of a gray image of 16 bits, drawn at random; None for any other file."""
+def _sample_values(path: Path) -> NDArray[np.int64] | None:
+    """Draw pixels of a gray image of 16 bits; None for any other file."""
     try:
         with open_image(path) as file:
             if not file.mode.startswith("I"):
                 return None
             values = np.asarray(file).reshape(-1)
     except UNREADABLE:
-        return None  # told where it matters
-    if len(values) > _PIXELS:
-        # Every n-th pixel would be of a few columns alone, where n divides the width.
-        drawn = Key.of(0, "depth", "pixels").numpy().integers(len(values), size=_PIXELS)
-        values = values[drawn]
+        return None  # `check` reports it
+    if len(values) > _PIXELS_PER_IMAGE:
+        # Every n-th pixel would come from a few columns only, where n divides the width.
+        rng = Key.of(0, "depth", "pixels").numpy()
+        values = values[rng.integers(len(values), size=_PIXELS_PER_IMAGE)]
     return values.astype(np.int64)
 
 

@@ -17,7 +17,7 @@ from semiseg.core.types import IGNORE_INDEX, Prediction, Sample
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
-from semiseg.data.order import ahead
+from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.predictor import Predictor
 from semiseg.plots.overlay import color_map, draw_errors, draw_reliability
@@ -118,7 +118,7 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
 
 def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float | None]:
     """The mean IoU of each image by itself; None where nothing can be scored."""
-    images = ahead(lambda sample: read_image(sample.image, model.value_range), samples)
+    images = read_ahead(lambda sample: read_image(sample.image, model.value_range), samples)
     pairs = zip(samples, model.stream(images), strict=True)
     quiet = not console.is_terminal
     for sample, prediction in track(pairs, "report", len(samples), console=console, disable=quiet):

@@ -15,9 +15,9 @@ from semiseg.augment.geometric import draw_view, view_image, view_mask, view_val
 from semiseg.augment.photometric import LABELED, STRONG, change
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch, Labeled, Sample, Unlabeled
-from semiseg.data.decoded import Decoded
 from semiseg.data.formats.masks import Classes
-from semiseg.data.order import Order
+from semiseg.data.pixel_cache import PixelCache
+from semiseg.data.sample_order import SampleOrder
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -60,11 +60,11 @@ class TrainingBatches(Dataset[Batch]):
         self.focus, self.scale, self.strong = focus, scale, STRONG[photometry]
         self.rank, self.world = rank, world
         self.size, self.crop, self.batch = size, crop, batch
-        self.decoded = Decoded(math.ceil(size * scale[1]), classes, value_range)
+        self.decoded = PixelCache(math.ceil(size * scale[1]), classes, value_range)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
-        self.labeled = Order(labeled, self.keys["labeled"].child("order"))
+        self.labeled = SampleOrder(labeled, self.keys["labeled"].child("order"))
         self.unlabeled = (
-            Order(unlabeled, self.keys["unlabeled"].child("order")) if unlabeled else None
+            SampleOrder(unlabeled, self.keys["unlabeled"].child("order")) if unlabeled else None
         )
 
     def __getitem__(self, index: int) -> Batch:
@@ -97,7 +97,7 @@ class TrainingBatches(Dataset[Batch]):
         changed = change(view_image(image, view), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
-    def _unlabeled(self, samples: Order, position: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, Tensor, Tensor]:
         key = self.keys["unlabeled"].child(position)
         image = self.decoded.image(samples[position].image)
         source = image.shape[1], image.shape[0]

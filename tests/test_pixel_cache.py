@@ -15,8 +15,8 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
 from semiseg.data.dataset import open_folder
-from semiseg.data.decoded import Decoded, reduced
 from semiseg.data.formats.masks import Classes
+from semiseg.data.pixel_cache import PixelCache, reduce_size
 from semiseg.training.batches import TrainingBatches
 
 CLASSES = Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)), "ids", (0, 1))
@@ -54,64 +54,64 @@ def stripes(path, size=(320, 200)):
 
 def test_the_second_look_gives_the_bits_of_the_first_without_decoding(cache, tmp_path, monkeypatch):
     image, mask = photograph(tmp_path / "a.jpg"), stripes(tmp_path / "a.png")
-    first = Decoded(120, CLASSES)
+    first = PixelCache(120, CLASSES)
     expected = first.image(image), first.mask(mask, (192, 120))
     assert expected[0].shape == (120, 192, 3)
     assert expected[1].shape == (120, 192)
     assert set(np.unique(expected[1])) == {0, 1}
     assert len(kept(cache)) == 2
     for name in ("read_image", "read_mask"):
-        monkeypatch.setattr(f"semiseg.data.decoded.{name}", None)
-    for store in (first, Decoded(120, CLASSES)):
+        monkeypatch.setattr(f"semiseg.data.pixel_cache.{name}", None)
+    for store in (first, PixelCache(120, CLASSES)):
         assert np.array_equal(store.image(image), expected[0])
         assert np.array_equal(store.mask(mask, (192, 120)), expected[1])
 
 
 def test_without_a_cache_the_bits_are_the_same(cache, tmp_path, monkeypatch):
     image = photograph(tmp_path / "a.jpg", (1600, 1000))
-    expected = Decoded(120, CLASSES).image(image)
+    expected = PixelCache(120, CLASSES).image(image)
     monkeypatch.setenv("SEMISEG_CACHE_MB", "0")
-    assert np.array_equal(Decoded(120, CLASSES).image(image), expected)
+    assert np.array_equal(PixelCache(120, CLASSES).image(image), expected)
     monkeypatch.delenv("SEMISEG_CACHE_MB")
     monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "a.jpg"))  # a file: nothing can be written
-    assert np.array_equal(Decoded(120, CLASSES).image(image), expected)
+    assert np.array_equal(PixelCache(120, CLASSES).image(image), expected)
     assert not kept(cache)  # those that were there went with the bound
 
 
 def test_a_changed_file_is_read_anew(cache, tmp_path):
     path = photograph(tmp_path / "a.png")
-    store = Decoded(120, CLASSES)
+    store = PixelCache(120, CLASSES)
     before = store.image(path)
     photograph(path, seed=1)
     aged(path, 2.0)
     after = store.image(path)
     assert not np.array_equal(before, after)
-    assert np.array_equal(after, Decoded(120, CLASSES).image(path))
+    assert np.array_equal(after, PixelCache(120, CLASSES).image(path))
 
 
 def test_a_file_of_this_moment_is_not_kept(cache, tmp_path):
     path = photograph(tmp_path / "a.png")
     path.touch()
-    Decoded(120, CLASSES).image(path)
+    PixelCache(120, CLASSES).image(path)
     assert not kept(cache)
 
 
 def test_settings_do_not_share_files(cache, tmp_path):
     path, mask = photograph(tmp_path / "a.png"), stripes(tmp_path / "m.png")
     other = Classes(("b", "a"), CLASSES.colors, "ids", (1, 0))
-    assert Decoded(120, CLASSES).image(path).shape != Decoded(60, CLASSES).image(path).shape
-    first, second = (Decoded(120, c).mask(mask, (320, 200)) for c in (CLASSES, other))
+    assert PixelCache(120, CLASSES).image(path).shape != PixelCache(60, CLASSES).image(path).shape
+    first, second = (PixelCache(120, c).mask(mask, (320, 200)) for c in (CLASSES, other))
     assert np.array_equal(first, 1 - second)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\1\0\0\0", b"x" * 5000], ids=len)
 def test_a_damaged_file_is_replaced(cache, tmp_path, damage):
     path = photograph(tmp_path / "a.png")
-    expected = Decoded(120, CLASSES).image(path)
+    expected = PixelCache(120, CLASSES).image(path)
     (file,) = kept(cache)
     file.write_bytes(damage)
-    assert np.array_equal(Decoded(120, CLASSES).image(path), expected)
-    assert file.stat().st_size == expected.nbytes + 16
+    assert np.array_equal(PixelCache(120, CLASSES).image(path), expected)
+    assert file.stat().st_size == expected.nbytes + 128
 
 
 def test_a_full_disk_is_no_error(cache, tmp_path, monkeypatch):
@@ -119,20 +119,20 @@ def test_a_full_disk_is_no_error(cache, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     path = photograph(tmp_path / "a.png")
-    store = Decoded(120, CLASSES)
-    monkeypatch.setattr("semiseg.data.decoded.os.fdopen", full)
+    store = PixelCache(120, CLASSES)
+    monkeypatch.setattr("semiseg.data.pixel_cache.np.save", full)
     assert store.image(path).shape == (120, 192, 3)
     assert not kept(cache)
 
 
 def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("SEMISEG_CACHE_MB", "1")
-    store = Decoded(200, CLASSES)  # 192 kB each
+    store = PixelCache(200, CLASSES)  # 192 kB each
     paths = [photograph(tmp_path / f"{i}.png", seed=i) for i in range(8)]
     for path in paths:
         store.image(path)
     assert len(kept(cache)) == 5
-    store = Decoded(200, CLASSES)
+    store = PixelCache(200, CLASSES)
     assert len(kept(cache)) == 2
     for path in paths:
         store.image(path)
@@ -140,14 +140,14 @@ def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
 
 
 def test_loader_processes_write_into_one_room(cache, tmp_path):
-    store = Decoded(120, CLASSES)
-    before, path = store._room.value, photograph(tmp_path / "a.png")
+    store = PixelCache(120, CLASSES)
+    before, path = store._free_bytes.value, photograph(tmp_path / "a.png")
     for start in ("fork", "spawn"):
         child = multiprocessing.get_context(start).Process(target=store.image, args=(path,))
         child.start()
         child.join()
         assert child.exitcode == 0
-        assert store._room.value == before - 120 * 192 * 3
+        assert store._free_bytes.value == before - 120 * 192 * 3
         assert len(kept(cache)) == 1
 
 
@@ -155,7 +155,7 @@ def test_a_broken_file_is_told_of_and_not_kept(cache, tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a\.jpg"):
-        Decoded(120, CLASSES).image(aged(path))
+        PixelCache(120, CLASSES).image(aged(path))
     assert not kept(cache)
 
 
@@ -165,10 +165,10 @@ def test_a_large_photograph_is_decoded_small_and_looks_the_same(cache, tmp_path,
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = photograph(tmp_path / "a.jpg", (1999, 1501), exif=exif)
-    seen = Decoded(180, CLASSES).image(path)
+    seen = PixelCache(180, CLASSES).image(path)
     with Image.open(path) as file:
         upright = file.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else file.copy()
-    size = reduced(upright.size, 180)
+    size = reduce_size(upright.size, 180)
     assert seen.shape == (size[1], size[0], 3)
     assert min(size) == 180
     whole = np.asarray(upright.resize(size, Image.Resampling.BILINEAR)).astype(int)

@@ -1,0 +1,201 @@
+"""A cache of decoded images and masks, reduced to the largest size that a training uses.
+
+A training decodes each file many times, and most of the decoded pixels are thrown away. With this
+cache, semiseg decodes a file once, reduces it, and writes it as a NumPy array. All loader processes
+and later trainings map that file into memory, so that the system holds its pages once for all. A
+result has the same bits, whether it comes from the cache or not, since both are reduced.
+
+The files lie in the folder `decoded` of the cache (see `core.files.cache_folder`). Their names are
+hashes of everything that decides about their bytes, such as the size and the modification time of
+the source. They take 8 GB, half the memory or a quarter of the free disk, whichever is least, or as
+many megabytes as the environment variable `SEMISEG_CACHE_MB` names; 0 switches the cache off. At
+its start a training removes the files with the oldest use until half of that is free. The files may
+be deleted at any time. Where they cannot be written, everything works without them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import RawValue
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.data.cache import FRESH, ValueRange
+from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.masks import Classes, read_mask
+
+_FORMAT = 2  # raise it when the same source would give other bytes
+_DEFAULT_MB = 8192
+_MB = 1 << 20
+
+
+class PixelCache:
+    """Decodes images and masks and reduces them, or takes them from the cache.
+
+    Args:
+        short_side: the short side in pixels to which larger images are reduced.
+        classes: the classes of the masks.
+        value_range: the values that are black and white, see `read_image`.
+    """
+
+    def __init__(self, short_side: int, classes: Classes, value_range: ValueRange = None) -> None:
+        self.short_side, self.classes, self.value_range = short_side, classes, value_range
+        self._version = f"{_FORMAT} {PIL.__version__} {short_side}"
+        self._encoding = f"{classes.to_dict()}"
+        self._folder, free = _prepare_folder()
+        self._free_bytes = RawValue("q", free)  # shared by all loader processes
+
+    def image(self, path: Path) -> NDArray[np.uint8]:
+        """Read an image in RGB.
+
+        Returns:
+            `(H, W, 3)`.
+
+        Raises:
+            DataError: `read_image` refuses the file.
+        """
+
+        def decode() -> NDArray[np.uint8]:
+            image = read_image(path, self.value_range, self.short_side)
+            size = reduce_size(image_size(path), self.short_side)
+            return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+        return self._cached(path, f"image {self.value_range}", decode)
+
+    def mask(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a mask in class indices.
+
+        Args:
+            path: the mask's file.
+            size: width and height of the image in pixels, as `image` gives it.
+
+        Returns:
+            `(H, W)`, 255 where ignored.
+
+        Raises:
+            DataError: `read_mask` refuses the file.
+        """
+
+        def decode() -> NDArray[np.uint8]:
+            mask = read_mask(path, self.classes)
+            return np.array(mask.resize(size, Image.Resampling.NEAREST))
+
+        return self._cached(path, f"mask {size} {self._encoding}", decode)
+
+    def _cached(
+        self, path: Path, purpose: str, decode: Callable[[], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        """The result of `decode`, from the cache where possible."""
+        file = self._file(path, purpose)
+        if file is None:
+            return decode()
+        with suppress(OSError, ValueError, EOFError):
+            return _load(file)
+        pixels = decode()
+        if pixels.nbytes <= self._free_bytes.value:
+            self._free_bytes.value -= pixels.nbytes
+            _save(file, pixels)
+        return pixels
+
+    def _file(self, path: Path, purpose: str) -> Path | None:
+        """The file in the cache for a source; None if the source cannot be cached."""
+        if self._folder is None:
+            return None
+        try:
+            status = path.stat()
+        except OSError:  # the decoder reports it
+            return None
+        # A file that is so new may change again without another modification time.
+        if status.st_mtime > time.time() - FRESH:
+            return None
+        stamp = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
+        name = short_hash(f"{self._version} {purpose} {stamp}")
+        return self._folder / name[:2] / name
+
+
+def reduce_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Width and height after a reduction to a short side; smaller sizes stay as they are.
+
+    Example:
+        >>> reduce_size((400, 200), 100), reduce_size((40, 20), 100)
+        ((200, 100), (40, 20))
+    """
+    short = min(size)
+    if short <= short_side:
+        return size
+    width, height = (max(1, round(side * short_side / short)) for side in size)
+    return width, height
+
+
+def _load(file: Path) -> NDArray[np.uint8]:
+    """Map an array of the cache into memory: only the pages in use are read.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: the file is truncated, or does not come from this cache.
+        EOFError: the file is empty.
+    """
+    # Copy-on-write, since torch takes no read-only memory.
+    array = np.load(file, mmap_mode="c")
+    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise ValueError(f"{file} holds no pixels")
+    return np.asarray(array)
+
+
+def _save(file: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array to the cache if that is possible."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file, sync=False, shared=True) as stream:
+            np.save(stream, array)
+
+
+def _prepare_folder() -> tuple[Path | None, int]:
+    """Remove old files from the cache.
+
+    Returns:
+        The folder, and the bytes that may still be written; None and 0 if the cache is off.
+    """
+    try:
+        cache = cache_folder()
+        if cache is None:
+            return None, 0
+        folder = cache / "decoded"
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [(file, file.stat()) for file in folder.glob("*/*")]
+        used = sum(status.st_size for _, status in files)
+        limit = _size_limit(used + shutil.disk_usage(folder).free)
+    except (OSError, RuntimeError):  # no right to write, or another process removes files
+        return None, 0
+    files.sort(key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime))
+    for file, status in files:
+        if used <= limit // 2:
+            break
+        with suppress(OSError):
+            file.unlink()
+            used -= status.st_size
+    return (folder if limit > 0 else None), limit - used
+
+
+def _size_limit(available: int) -> int:
+    """The bytes that the cache may take.
+
+    Args:
+        available: the bytes on the disk that are free or taken by the cache.
+    """
+    requested = os.environ.get("SEMISEG_CACHE_MB", "")
+    if requested.isdecimal():
+        return min(int(requested) * _MB, available // 4)
+    limits = [_DEFAULT_MB * _MB, available // 4]
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no such call
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(limits)
