@@ -141,7 +141,7 @@ def test_a_reader_that_has_enough_sees_no_traceback(tiny_folder):
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=120) == 141
+    assert process.wait() == 141
 
 
 def test_the_help_of_compare_has_sections_for_methods_with_settings_alone(capsys):

@@ -51,23 +51,57 @@ def bits(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
-def start(folder, out, *more):
-    words = [sys.executable, "-m", "semiseg", "train", folder, "--out", out, *WORDS, *more]
-    return subprocess.Popen(
-        [str(w) for w in words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+PAUSING = """
+import sys
+import time
+from pathlib import Path
+
+from semiseg.cli import main
+from semiseg.training.checkpoint import SafeCheckpointIO
+
+paused, go_on, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+save, saved = SafeCheckpointIO.save_checkpoint, []
+
+def save_or_pause(*arguments, **options):
+    if len(saved) == count:
+        paused.touch()
+        while not go_on.exists():
+            time.sleep(0.01)
+    save(*arguments, **options)
+    saved.append(1)
+
+SafeCheckpointIO.save_checkpoint = save_or_pause
+main(sys.argv[4:])
+"""
+"""A training that stops before its next checkpoint until a file appears: no test waits for luck."""
 
 
-def wait_for(found, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "nothing came"
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
+class Paused:
+    """A training in a process of its own, which pauses when it has so many checkpoints."""
+
+    def __init__(self, folder, out, room, checkpoints):
+        self.go_on, paused = room / "go_on", room / "paused"
+        words = [PAUSING, paused, self.go_on, checkpoints, "train", folder, "--out", out, *WORDS]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", *(str(word) for word in words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        while not paused.exists():
+            assert self.process.poll() is None, self.process.stdout.read()
+            time.sleep(0.02)
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def interrupt(self):
+        """Press Ctrl-C, let it go on, and return what it prints."""
+        self.process.send_signal(signal.SIGINT)
+        self.go_on.touch()
+        return self.process.communicate()[0]
 
 
 def test_something_was_taught(whole):
@@ -78,15 +112,9 @@ def test_something_was_taught(whole):
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
 def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_path, checkpoints):
     out = tmp_path / "run"
-    process = start(tiny_folder, out)
-    folder = out / "checkpoints"
-    wait_for(
-        lambda: (out / "config.yaml").exists() and len(list(folder.glob("*.ckpt"))) >= checkpoints,
-        process,
-    )
-    process.kill()
-    process.communicate()
-    assert not (out / "scores.json").exists()
+    Paused(tiny_folder, out, tmp_path, checkpoints).kill()
+    assert (out / "config.yaml").exists()
+    assert len(list((out / "checkpoints").glob("*.ckpt"))) == checkpoints
     # The same command with another number of loader processes.
     run("train", tiny_folder, "--out", out, *WORDS, "--resume", "--workers", "0")
     assert bits(out) == bits(whole)
@@ -96,11 +124,9 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
 
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
     out = tmp_path / "run"
-    process = start(tiny_folder, out)
-    wait_for(lambda: list((out / "checkpoints").glob("*.ckpt")), process)
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, told
+    training = Paused(tiny_folder, out, tmp_path, checkpoints=1)
+    told = training.interrupt()
+    assert training.process.returncode == 130, told
     assert "--resume" in told
     assert "Traceback" not in told
     step = int(told.rpartition("stopped after step ")[2].split()[0])
@@ -121,16 +147,16 @@ from semiseg.training.checkpoint import ignore_signals
 def load(ready):
     ignore_signals(0)
     ready.set()
-    time.sleep(60)
+    time.sleep(3600)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
     ready = context.Event()
     loader = context.Process(target=load, args=(ready,))
     loader.start()
-    assert ready.wait(60)
+    assert ready.wait(600)
     loader.terminate()
-    loader.join(20)
+    loader.join(300)
     alive = loader.is_alive()
     loader.kill()
     sys.exit(alive)
