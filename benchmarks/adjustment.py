@@ -22,7 +22,7 @@ import semiseg
 from semiseg.commands.evaluate import scored_samples
 from semiseg.core.files import read_yaml
 from semiseg.data.dataset import open_folder
-from semiseg.data.splits import read_list
+from semiseg.data.image_lists import read_list
 from semiseg.evaluation.logit_adjustment import STRENGTHS, offsets
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import Scenes

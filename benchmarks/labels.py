@@ -25,7 +25,7 @@ import semiseg
 from semiseg.data.dataset import open_folder
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask
-from semiseg.data.splits import read_list
+from semiseg.data.image_lists import read_list
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.scenes import prior_of
 from semiseg.inference.sliding import to_array

@@ -13,7 +13,7 @@ from semiseg.core.errors import RunError
 from semiseg.core.scores import Adjustment
 from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
-from semiseg.data.splits import read_list
+from semiseg.data.image_lists import read_list
 from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offsets
 from semiseg.evaluation.metrics import scores
 from semiseg.inference.reading import Maps, labels, read

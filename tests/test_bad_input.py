@@ -37,8 +37,9 @@ from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.images import image_size, list_files, read_image
 from semiseg.data.formats.labelme import read_shapes
+from semiseg.data.image_lists import list_hash, read_list
 from semiseg.data.lists import listed_samples, voc_samples
-from semiseg.data.splits import list_hash, make_split, read_list
+from semiseg.data.splits import make_split
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
 from semiseg.reporting.report import report

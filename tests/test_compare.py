@@ -25,7 +25,8 @@ from semiseg.core.scores import (
     Timing,
 )
 from semiseg.data.dataset import open_folder
-from semiseg.data.splits import list_hash, make_split
+from semiseg.data.image_lists import list_hash
+from semiseg.data.splits import make_split
 from semiseg.scenes.draw import write_scenes
 
 TINY = {

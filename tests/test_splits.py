@@ -16,9 +16,11 @@ import semiseg
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
+from semiseg.data.class_cover import cover_classes
 from semiseg.data.dataset import DataFolder, open_folder
 from semiseg.data.formats.masks import Classes, default_color
-from semiseg.data.splits import Split, choose, list_hash, make_split, read_list
+from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.splits import Split, make_split
 
 NO_FILE = Path("none")
 
@@ -153,7 +155,7 @@ def shown(samples: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]]) -
 
 def test_a_choice_is_exact_and_without_duplicates() -> None:
     for samples, pixels, count, key in tables(200):
-        chosen = choose(samples, count, pixels, key)
+        chosen = cover_classes(samples, count, pixels, key)
         assert len(chosen) == len(set(chosen)) == count
         assert set(chosen) <= set(samples)
         assert chosen == sorted(chosen)
@@ -166,7 +168,7 @@ def test_a_choice_shows_every_class_where_any_choice_can() -> None:
         possible = any(
             shown(some, pixels) == everything for some in itertools.combinations(samples, count)
         )
-        if possible and shown(choose(samples, count, pixels, key), pixels) != everything:
+        if possible and shown(cover_classes(samples, count, pixels, key), pixels) != everything:
             missed.append(number)
     assert missed == []
 
@@ -176,7 +178,7 @@ def test_a_rare_class_is_found_among_many_images() -> None:
     for seed in range(10):
         split = make_split(data, "4", seed)
         assert "0150" in names(split.labeled)
-        assert split.notes == ("297 masks are hidden, their images unlabeled",)
+        assert split.notes == ("297 masks are hidden; their images are unlabeled",)
 
 
 def test_images_of_many_classes_are_not_preferred() -> None:
@@ -191,7 +193,7 @@ def test_images_of_many_classes_are_not_preferred() -> None:
 def test_a_class_that_is_left_out_is_named() -> None:
     split = make_split(folder([{0}, {1}, {2}]), "2", 0)
     (missing,) = {0, 1, 2} - {int(s.name) for s in split.labeled}
-    assert f"the labeled choice holds no pixel of: class{missing}" in split.notes
+    assert f"the labeled images hold no pixel of: class{missing}" in split.notes
 
 
 # --- the rest

@@ -45,7 +45,7 @@ def evaluate(
         RunError: there is no model that can be read.
         DataError: the split has no masks, or they do not fit the model's classes or the images.
     """
-    from semiseg.data.splits import list_hash
+    from semiseg.data.image_lists import list_hash
     from semiseg.inference.load import load
 
     model = load(run, accelerator)
@@ -109,7 +109,7 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
         DataError: there are none.
     """
     from semiseg.data.dataset import find_samples
-    from semiseg.data.splits import read_list
+    from semiseg.data.image_lists import read_list
 
     found, _ = find_samples(data, split, dataset)
     samples = [s for s in found if s.mask is not None]

@@ -19,7 +19,8 @@ from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
-from semiseg.data.splits import Split, list_hash, make_split
+from semiseg.data.image_lists import list_hash
+from semiseg.data.splits import Split, make_split
 from semiseg.methods import METHODS, method_class
 from semiseg.reporting.report import write_report
 from semiseg.training import run_folder, session

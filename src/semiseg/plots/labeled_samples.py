@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageOps
 from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.cache import ValueRange
+from semiseg.data.class_cover import cover_classes
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
-from semiseg.data.splits import choose
 from semiseg.data.survey import Survey
 from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
 from semiseg.plots.overlay import hatch_ignored, overlay
@@ -42,7 +42,7 @@ def choose_samples(survey: Survey) -> list[Sample]:
         for mask, counts in survey.pixels.items()
     }
     key = Key.of(0, "check", "picture")
-    return choose(samples, min(_MAX_SAMPLES, len(samples)), pixels, key)
+    return cover_classes(samples, min(_MAX_SAMPLES, len(samples)), pixels, key)
 
 
 def draw_samples(

@@ -270,7 +270,7 @@ def _samples(folder: Path) -> list[Picture]:
 def _gallery(run: Stored, data: Path, accelerator: str) -> tuple[Gallery | None, str]:
     """Images of val, or why there are none: a report is worth having without them."""
     from semiseg.commands.evaluate import scored_samples
-    from semiseg.data.splits import list_hash
+    from semiseg.data.image_lists import list_hash
     from semiseg.inference.load import load
     from semiseg.reporting.gallery import make_gallery
 

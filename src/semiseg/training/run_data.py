@@ -39,7 +39,7 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
         data: where the data are; where they were if None.
     """
     from semiseg.data.dataset import find_samples
-    from semiseg.data.splits import read_list
+    from semiseg.data.image_lists import read_list
 
     data = data or data_of(run)
     if data is None:

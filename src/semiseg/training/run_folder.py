@@ -43,7 +43,8 @@ from semiseg.core.scores import (
 )
 from semiseg.core.types import Plan, Sample
 from semiseg.data.formats.masks import Classes
-from semiseg.data.splits import Split, list_hash
+from semiseg.data.image_lists import list_hash
+from semiseg.data.splits import Split
 from semiseg.evaluation.logit_adjustment import in_words, judged, offset
 from semiseg.model.release import LOGIT_OFFSETS, save_release
 from semiseg.training.checkpoint import newest_intact
