@@ -33,8 +33,8 @@ POINTS = {
     "unlabeled": [100, 1000, 10_000, 100_000],
 }
 TITLES = {
-    "batch": "labeled images a batch, and as many unlabeled",
-    "crop": "side of the crop, pixels",
+    "batch": "labeled images per batch, and as many unlabeled",
+    "crop": "crop size, pixels",
     "classes": "classes",
     "unlabeled": "unlabeled images",
 }
@@ -85,7 +85,7 @@ def draw(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
         axes[1, column].set_xlabel(TITLES[name], fontsize=8)
     for row in axes:  # all columns of a row have one scale, known once all are drawn
         row[0].set_ylim(bottom=0)
-    axes[0, 0].set_ylabel("CPU seconds a step")
+    axes[0, 0].set_ylabel("CPU seconds per step")
     axes[1, 0].set_ylabel("peak memory, MiB")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
