@@ -99,7 +99,7 @@ def first_step(root: Path) -> None:
     ready, watch = time.process_time(), Stopwatch()
     made.module.configure_callbacks = lambda: [watch]
     rest = (made.split, made.folder.classes, made.plan, s, place)
-    training = session.training_loader(*rest, made.learner, 0, made.focus)
+    training = session.training_loader(*rest, 0, made.focus)
     session.fit(made.module, training, session.validation_loader(*rest), place, None, s, None, 0)
     print(f"| the network is built | {ready - began[0]:.2f} | |")
     print(f"| from there to the end of the first step | {watch.done - ready:.2f} | |")

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.recipes import recipe
 from semiseg.data.datasets import DATASETS
-from semiseg.methods import method_class
+from semiseg.methods import build_method
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
 
@@ -80,7 +80,7 @@ def built(name: str) -> tuple[Method, dict[str, object]]:
     classes = len(DATASETS[s["dataset"]].names)
     shape = {k: s[k] for k in ("encoder", "decoder", "heads", "output_stride", "atrous_rates")}
     with torch.device("meta"):
-        method = method_class(s["method"])(Network(classes, weights="none", **shape))
+        method = build_method(s["method"], Network(classes, weights="none", **shape))
     return method, s
 
 
@@ -103,7 +103,7 @@ def main() -> None:
         )
         exchanged[name] = exchange(method)
     exchanged["the default, 21 classes"] = exchange(
-        method_class("css")(Network(21, weights="none"))
+        build_method("css", Network(21, weights="none"))
     )
     print("\n| bytes a step | " + " | ".join(f.replace("_", " ") for f in Exchange._fields) + " |")
     print("|---|" + "---:|" * len(Exchange._fields))

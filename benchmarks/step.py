@@ -266,10 +266,8 @@ def measure(
 
     made.module.configure_optimizers = configured
     wrapped = watch(clock, made.module)
-    classes, learner = made.folder.classes, made.learner
-    training = session.training_loader(
-        made.split, classes, made.plan, s, place, learner, 0, made.focus
-    )
+    classes = made.folder.classes
+    training = session.training_loader(made.split, classes, made.plan, s, place, 0, made.focus)
     validation = session.validation_loader(made.split, classes, made.plan, s, place)
     session.fit(made.module, training, validation, place, None, s, None, 0)
     for undo in reversed(wrapped):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from semiseg.core.scores import (
 )
 from semiseg.data.formats.masks import Classes
 from semiseg.scenes.draw import COLORS, NAMES, write_scenes
+
+if TYPE_CHECKING:
+    from semiseg.methods import Method
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -66,6 +70,23 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of ten drawn scenes, 48 x 64. All tests share it: copy it to change it."""
     root = tmp_path_factory.mktemp("tiny") / "data"
     return write_scenes(root, labeled=4, unlabeled=4, val=2, size=(48, 64))
+
+
+@pytest.fixture
+def tiny_method() -> Callable[..., Method]:
+    """Builds a method around the default network without pretrained weights.
+
+    The function takes the method's name, the number of classes, and settings of the method.
+    """
+    from semiseg.config.methods import default_settings
+    from semiseg.methods import build_method
+    from semiseg.model.network import Network
+
+    def build(name: str, classes: int = 3, **settings: object) -> Method:
+        own = dataclasses.replace(default_settings(name), **settings)
+        return build_method(name, Network(classes, weights="none"), own)
+
+    return build
 
 
 class Tree:

@@ -18,7 +18,6 @@ from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offse
 from semiseg.evaluation.metrics import scores
 from semiseg.inference.reading import Maps, labels, read
 from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
-from semiseg.methods import METHODS
 from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
 from semiseg.reporting.card import card
@@ -102,8 +101,8 @@ def test_a_network_s_logits_are_shifted_and_nothing_else(heads):
     assert torch.equal(after.representation, before.representation)
 
 
-def test_the_prior_of_representation_space_is_adjusted_as_the_logits_are():
-    method = METHODS["css"](Network(3, weights="none"))
+def test_the_prior_of_representation_space_is_adjusted_as_the_logits_are(tiny_method):
+    method = tiny_method("css")
     method.class_shares = torch.tensor([0.7, 0.2, 0.1])
     method.class_weights = torch.tensor([0.5, 1.5, 3.5])
     whole = method.released_tensors(1.0)["similarity_prior"]
@@ -114,8 +113,8 @@ def test_the_prior_of_representation_space_is_adjusted_as_the_logits_are():
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
-def test_a_class_that_no_label_shows_spoils_no_strength(strength):
-    method = METHODS["css"](Network(3, weights="none"))
+def test_a_class_that_no_label_shows_spoils_no_strength(strength, tiny_method):
+    method = tiny_method("css")
     method.class_shares = torch.tensor([0.8, 0.2, 0.0])
     method.class_weights = torch.tensor([0.8, 1.8, 0.0])
     prior = method.released_tensors(strength)["similarity_prior"]
@@ -134,7 +133,9 @@ def looks_of(run):
 
 
 @pytest.mark.parametrize("method", ["supervised", "css"])
-def test_what_is_best_on_val_is_released(method, tiny_folder, tmp_path, monkeypatch, capsys):
+def test_what_is_best_on_val_is_released(
+    method, tiny_method, tiny_folder, tmp_path, monkeypatch, capsys
+):
     """With strengths that each make one class everything, the scores tell which was taken."""
 
     def extreme(weights, classes, strength):
@@ -169,12 +170,13 @@ def test_what_is_best_on_val_is_released(method, tiny_folder, tmp_path, monkeypa
     assert words in card(release.about)
     if method == "css":
         weights = release.tensors["similarity_prior"]
-        assert not torch.equal(weights, unadjusted_prior(run.folder, tiny_folder))
+        assert not torch.equal(
+            weights, unadjusted_prior(tiny_method("css"), run.folder, tiny_folder)
+        )
 
 
-def unadjusted_prior(run, data):
+def unadjusted_prior(method, run, data):
     """The prior of a css run as it was in the training."""
-    method = METHODS["css"](Network(3, weights="none"))
     folder = open_folder(data)
     pixels = count_pixels(
         read_list(run / "split" / "labeled.txt", folder.train), folder.pixels, len(folder.classes)

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from semiseg.cli import main
-from semiseg.methods import METHODS
+from semiseg.config.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
+MODULES = ("semiseg.config.methods.entropy", "semiseg.methods.entropy")
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--looks=1"]
 TINY += ["--workers=0", "--accelerator=cpu"]
 
@@ -25,26 +26,32 @@ def blocks(language):
 
 
 def imported(name, code, folder):
+    folder.mkdir(exist_ok=True)
     path = folder / f"{name.rpartition('.')[2]}.py"
     path.write_text(code, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, module)  # dataclasses look their module up
+        spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
 def entropy(tmp_path, monkeypatch):
-    """The walk-through's method, as if it were there."""
-    name = "semiseg.methods.entropy"
-    module = imported(name, blocks("python")[0], tmp_path)
-    monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(METHODS, module.Entropy.name, module.Entropy)
-    return module
+    """The method of the walk-through, registered as it says."""
+    for name, code in zip(MODULES, blocks("python"), strict=False):
+        monkeypatch.setitem(sys.modules, name, imported(name, code, tmp_path / name))
+    settings = sys.modules[MODULES[0]]
+    (line,) = blocks("py")
+    namespace = {}
+    exec(f"added = {{{line}}}", vars(settings), namespace)
+    for method, defaults in namespace["added"].items():
+        monkeypatch.setitem(METHODS, method, defaults)
 
 
 def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, tmp_path):
-    module = imported("walk_through_tests", blocks("python")[1], tmp_path)
+    module = imported("walk_through_tests", blocks("python")[2], tmp_path)
     tests = [value for name, value in vars(module).items() if name.startswith("test_")]
     assert len(tests) == 2
     for test in tests:

@@ -1,7 +1,6 @@
 """Diagnostics by hand, what they leave behind, and that they change no bit of a training."""
 
 import csv
-import inspect
 import io
 import json
 import shutil
@@ -13,13 +12,13 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import semiseg
+from semiseg.config.methods import METHODS
 from semiseg.core.rng import Key
-from semiseg.core.types import Opinions, Sample
+from semiseg.core.types import PseudoLabels, Sample
 from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split, make_split
 from semiseg.evaluation.pseudo_labels import BINS, Tally, Thresholds, curve_values, plane
-from semiseg.methods import METHODS
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
@@ -57,7 +56,7 @@ def row(*values, dtype=torch.long):
 @pytest.fixture
 def six_pixels():
     """Six pixels, the last one padding."""
-    opinions = Opinions(
+    labels = PseudoLabels(
         logit_label=row(0, 0, 1, 2, 1, 0),
         confidence=row(0.99, 0.95, 0.97, 0.5, 0.92, 1.0, dtype=torch.float),
         representation_label=row(0, 1, 1, 2, 0, 0),
@@ -66,12 +65,12 @@ def six_pixels():
     )
     valid = row(1, 1, 1, 1, 1, 0, dtype=torch.bool)
     truth = row(0, 1, 2, 2, 2, 1)
-    return opinions, valid, truth
+    return labels, valid, truth
 
 
-def tallied(opinions, valid, truth, thresholds=USUAL):
+def tallied(labels, valid, truth, thresholds=USUAL):
     tally = Tally(NAMES, thresholds)
-    tally.add(opinions, valid, truth)
+    tally.add(labels, valid, truth)
     return tally.found()
 
 
@@ -110,9 +109,9 @@ def test_where_the_spaces_differ_by_hand(six_pixels):
 
 
 def test_pixels_of_unknown_truth_are_in_no_score(six_pixels):
-    opinions, valid, truth = six_pixels
+    labels, valid, truth = six_pixels
     truth[..., 1] = 255
-    found = tallied(opinions, valid, truth)
+    found = tallied(labels, valid, truth)
     assert found["quality"]["logit"]["accuracy"] == pytest.approx(50)
     assert found["disagreement"]["pixels"] == pytest.approx(25)
     assert sum(map(sum, found["plane"]["all"])) == 5
@@ -126,7 +125,7 @@ def test_batches_add_up(six_pixels):
     for cut in (slice(0, 2), slice(2, 6)):
         tally.add(
             *(
-                Opinions(*(m[..., cut] for m in six_pixels[0])),
+                PseudoLabels(*(m[..., cut] for m in six_pixels[0])),
                 *(m[..., cut] for m in six_pixels[1:]),
             )
         )
@@ -134,8 +133,8 @@ def test_batches_add_up(six_pixels):
 
 
 def test_without_truth_and_without_a_second_space(six_pixels):
-    opinions, valid, _ = six_pixels
-    found = tallied(opinions._replace(representation_label=None, similarity=None), valid, None)
+    labels, valid, _ = six_pixels
+    found = tallied(labels._replace(representation_label=None, similarity=None), valid, None)
     assert found["taught"] == pytest.approx(40)
     for name in ("agree", "contrasted", "hard", "quality", "disagreement", "plane"):
         assert found[name] is None
@@ -165,14 +164,14 @@ def warned(confidence, similarity, thresholds, taught=None):
     """The warnings for many pixels with these indicators, all labeled 0 by both spaces."""
     size = (1, 20, 20)
     reached = confidence >= (thresholds.taught or 0) if taught is None else taught
-    opinions = Opinions(
+    labels = PseudoLabels(
         torch.zeros(size).long(),
         torch.full(size, confidence),
         torch.zeros(size).long(),
         torch.full(size, similarity),
         torch.full(size, 0 if reached else 255),
     )
-    return tallied(opinions, torch.ones(size) > 0, None, thresholds)["warnings"]
+    return tallied(labels, torch.ones(size) > 0, None, thresholds)["warnings"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_classes_that_are_never_taught_are_told(six_pixels):
     label = torch.arange(8).view(1, 1, 8)
     final = torch.where(label < 1, label, 255)
     tally = Tally([f"class{i}" for i in range(8)], Thresholds(taught=0.9))
-    tally.add(Opinions(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
+    tally.add(PseudoLabels(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
     assert "class1, class2, class3, class4, class5 and 2 others." in tally.warnings()[0]
     tally.names = tally.names[:7]
     tally.called, tally.taught = tally.called[:7], tally.taught[:7]
@@ -222,10 +221,10 @@ def test_indicators_are_asked_for_what_the_method_compares():
 @pytest.mark.parametrize("name", METHODS)
 def test_thresholds_are_settings_of_the_methods(name):
     """Read by name: a setting that is renamed must be renamed there."""
-    settings = inspect.signature(METHODS[name]).parameters
-    found = Thresholds.of(type("Of", (), {k: p.default for k, p in settings.items()}))
-    assert (found.taught is not None) == ("confidence_threshold" in settings)
-    assert (found.hard is not None) == ("hard_threshold" in settings)
+    settings = METHODS[name]
+    found = Thresholds.of(settings)
+    assert (found.taught is not None) == hasattr(settings, "confidence_threshold")
+    assert (found.hard is not None) == hasattr(settings, "hard_threshold")
     if name == "css":
         assert found == Thresholds(0.95, 0.7, 0.8, False)
 
@@ -278,8 +277,8 @@ def colors_of(picture):
 
 
 def test_the_picture_of_a_sample_shows_what_differs(six_pixels):
-    opinions, _, truth = six_pixels
-    maps = [m[0].numpy() for m in opinions]
+    labels, _, truth = six_pixels
+    maps = [m[0].numpy() for m in labels]
     image = torch.full((1, 6, 3), 77, dtype=torch.uint8).numpy()
     full = draw_opinions(ImageOpinions("x/y", image, truth[0].numpy(), *maps), CLASSES)
     assert (77, 77, 77) in colors_of(full)
@@ -291,10 +290,10 @@ def test_the_picture_of_a_sample_shows_what_differs(six_pixels):
 
 
 def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_path):
-    opinions, valid, truth = six_pixels
+    labels, valid, truth = six_pixels
     colors = dict(zip(NAMES, CLASSES.colors, strict=True))
-    full, blind = ({"step": 3, **tallied(opinions, valid, t)} for t in (truth, None))
-    one = opinions._replace(representation_label=None, similarity=None)
+    full, blind = ({"step": 3, **tallied(labels, valid, t)} for t in (truth, None))
+    one = labels._replace(representation_label=None, similarity=None)
     alone = {"step": 3, **tallied(one, valid, truth)}
     assert len(draw_pseudo_label_curves([full, {**full, "step": 5}], colors).axes) == 2
     assert len(draw_pseudo_label_curves([blind], colors).axes) == 1
@@ -377,7 +376,7 @@ def test_resuming_keeps_the_earlier_looks(watched, tiny_folder, tmp_path):
 
 
 def test_a_method_without_pseudo_labels_has_none(tiny_folder, tmp_path):
-    own = inspect.signature(METHODS["css"]).parameters
+    own = METHODS["css"].values()
     words = {k: v for k, v in TINY.items() if k not in own}
     run = semiseg.train(tiny_folder, out=tmp_path / "run", **{**words, "method": "supervised"})
     assert not (run.folder / "diagnostics").exists()

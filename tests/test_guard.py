@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
+from semiseg.config.methods import SupervisedSettings
 from semiseg.methods.base import Method
 from semiseg.training.checkpoint import Checkpoints, newest_intact
 from semiseg.training.guard import Guard
@@ -149,10 +150,8 @@ def test_the_count_stands_in_the_metrics(tiny_folder, tmp_path, spoil):
 class Line(Method):
     """A method whose loss is a line's, with a buffer that each loss changes."""
 
-    name, uses_unlabeled = "line", False
-
     def __init__(self):
-        super().__init__(torch.nn.Linear(2, 1))
+        super().__init__(torch.nn.Linear(2, 1), SupervisedSettings())
         self.register_buffer("sum", torch.zeros(()))
 
     def compute(self, labeled, unlabeled, step):

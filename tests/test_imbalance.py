@@ -9,6 +9,7 @@ import torch
 import semiseg
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, view_mask
+from semiseg.config.methods import METHODS
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.dataset import open_folder
@@ -21,8 +22,6 @@ from semiseg.losses.class_balance import (
     weighted_cross_entropy,
 )
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
-from semiseg.methods import METHODS
-from semiseg.model.network import Network
 from semiseg.training import class_balance as imbalance
 from semiseg.training.batches import TrainingBatches
 
@@ -204,11 +203,11 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
     assert (focused == rarest).any(dim=(1, 2)).sum() > (plain == rarest).any(dim=(1, 2)).sum()
 
 
-def test_each_setting_takes_the_place_of_the_supervised_loss(batch):
+def test_each_setting_takes_the_place_of_the_supervised_loss(batch, tiny_method):
     from types import SimpleNamespace
 
     logits, target = batch
-    method = METHODS["supervised"](Network(4, weights="none"))
+    method = tiny_method("supervised", classes=4)
     off = {"class_weights": "none", "ohem": 0.0, "dice": 0.0}
     counts = [5, 3, 2, 0]
 

@@ -20,7 +20,7 @@ from semiseg.losses.pseudo import (
     unsupervised_loss,
 )
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
-from semiseg.methods.semi_supervised import scheduled
+from semiseg.methods.semi_supervised import schedule_factor
 from semiseg.model.prototypes import class_means, update_prototypes
 from semiseg.training.module import TrainingModule
 
@@ -749,7 +749,7 @@ def test_share_weighted_loss_is_that_of_the_authors_program(golden):
 
 def test_schedules_are_those_of_the_authors_program(golden):
     """Its ramp is over 200 passes; its learning rate falls as ours, to 1e-4 at the lowest."""
-    ours = [scheduled("ramp_down", passes / 200) for passes in range(220)]
+    ours = [schedule_factor("ramp_down", passes / 200) for passes in range(220)]
     assert ours == pytest.approx(golden["ramp"].tolist(), abs=1e-5)
     module = SimpleNamespace(steps=1000, lr_warmup=0.0)
     rates = [max(1e-4, 6.4e-3 * TrainingModule.rate_factor(module, t)) for t in range(1000)]
@@ -757,10 +757,10 @@ def test_schedules_are_those_of_the_authors_program(golden):
 
 
 def test_schedules_by_hand():
-    assert scheduled("constant", 0.3) == 1
-    assert scheduled("ramp_up", 0.5) == scheduled("ramp_down", 0.5) == math.exp(-1.25)
-    assert [scheduled("ramp_down", t) for t in (0, 1, 2)] == [1, 0, 0]
-    assert [scheduled("ramp_up", t) for t in (0, 1, 2)] == [math.exp(-5), 1, 1]
+    assert schedule_factor("constant", 0.3) == 1
+    assert schedule_factor("ramp_up", 0.5) == schedule_factor("ramp_down", 0.5) == math.exp(-1.25)
+    assert [schedule_factor("ramp_down", t) for t in (0, 1, 2)] == [1, 0, 0]
+    assert [schedule_factor("ramp_up", t) for t in (0, 1, 2)] == [math.exp(-5), 1, 1]
 
 
 def test_boxes_of_cut_mix_are_those_of_the_authors_program(golden):

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.config.methods import METHODS
 from semiseg.config.plan import Facts, Line, Pace, check, make_plan, parse_budget
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.core.text import duration
 from semiseg.core.types import Likeness, Sample
 from semiseg.data.likeness import likeness
-from semiseg.methods import METHODS
 from semiseg.scenes.draw import write_scenes
 from semiseg.training import planning
 from semiseg.training.train import train
@@ -42,8 +42,7 @@ TINY |= {"labels": "2", "workers": 0, "accelerator": "cpu", "batch": 2}
 
 def planned(pace=None, method="css", facts=FACTS, **given):
     """The plan with these settings and the defaults of all others."""
-    own = {n: p.default for n, p in inspect.signature(METHODS[method]).parameters.items()}
-    own.pop("student")
+    own = METHODS[method].values()
     shared = {n: p.default for n, p in inspect.signature(train).parameters.items()}
     settings = {**shared, **{k: v for k, v in given.items() if k in shared}}
     options = {**own, **{k: v for k, v in given.items() if k in own}}

@@ -19,11 +19,11 @@ from semiseg import cli
 from semiseg.commands.evaluate import scored_samples
 from semiseg.comparison.records import make_rows, read_records
 from semiseg.comparison.settings import Shared, train_defaults
+from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
 from semiseg.core.scores import ClassScores, MeanIou, read_scores
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.load import load
-from semiseg.methods import METHODS
 from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion
 from semiseg.plots.palette import accessible_colors

@@ -366,7 +366,7 @@ def test_names_of_a_stranger_are_text_in_the_card(css_release):
 def test_names_of_a_stranger_are_text_in_the_markdown_of_a_comparison(compared):
     from semiseg.comparison.records import make_rows, read_records
     from semiseg.comparison.text import markdown
-    from semiseg.methods import METHODS
+    from semiseg.config.methods import METHODS
 
     for file in compared.glob("*/scores.json"):
         text = file.read_text().replace("weed", "<script>a</script>|\\n# big")

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
+from semiseg.config.methods import METHODS
 from semiseg.core.rng import Key
 from semiseg.data.dataset import open_folder
 from semiseg.data.sample_order import SampleOrder
 from semiseg.data.splits import make_split
-from semiseg.methods import METHODS
+from semiseg.methods import build_method
 from semiseg.model.network import Network
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.checkpoint import newest_intact
@@ -184,7 +185,7 @@ def test_weak_and_strong_views_share_their_geometry(tiny_folder):
 
 
 def module(optimizer="adamw", **settings):
-    method = METHODS["supervised"](Network(3, weights="none"))
+    method = build_method("supervised", Network(3, weights="none"))
     values = {"lr": 1.0, "encoder_lr": 0.1, "weight_decay": 0.5, "lr_warmup": 0.1, **settings}
     return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), optimizer, **values)
 

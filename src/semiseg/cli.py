@@ -8,10 +8,10 @@ import json
 import os
 import re
 import sys
-from argparse import SUPPRESS, Action
+from argparse import Action
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -27,15 +27,14 @@ from semiseg.commands.plan import plan
 from semiseg.commands.predict import predict
 from semiseg.commands.split import split
 from semiseg.commands.train import train
+from semiseg.config.methods import METHODS, default_settings
 from semiseg.config.recipes import names, recipe
+from semiseg.config.settings import help_texts, hints
 from semiseg.core.errors import ConfigError, Interrupted, SemisegError, nearest
 from semiseg.core.text import plural
 from semiseg.reporting.report import report
 from semiseg.suggestion.suggest import next_steps, suggest
 from semiseg.training.tables import closing, print_plan, score_table, suggestion_table
-
-if TYPE_CHECKING:
-    from semiseg.methods.base import Method
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
@@ -212,19 +211,11 @@ def _known(command: str, words: Sequence[str]) -> list[str]:
     """The names of a command's settings."""
     names = list(_parameters(command))
     if command in _OF_A_METHOD:
-        from semiseg.methods import method_class
-
-        names += _own(method_class(_method_name(words)))
+        names += default_settings(_method_name(words)).values()
     elif command == "compare":
         for key, method in _compared(words).items():
-            names += [f"{key}.{name}" for name in _own(method)]
+            names += [f"{key}.{name}" for name in default_settings(method).values()]
     return names
-
-
-def _own(method: type[Method]) -> list[str]:
-    """The names of a method's settings."""
-    _student, *settings = inspect.signature(method).parameters
-    return settings
 
 
 def _parameters(command: str) -> dict[str, inspect.Parameter]:
@@ -316,10 +307,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
         if name in ("check", "evaluate"):
             sub.add_argument("--json", action="store_true", help="print what was found as JSON")
         if name in _OF_A_METHOD and words[:1] == [name]:
-            from semiseg.methods import method_class
-
-            chosen = method_class(_method_name(words))
-            _add_own(sub, chosen)
+            _add_own(sub, _method_name(words))
         if name == "compare" and words[:1] == ["compare"]:
             _add_shared(sub, words)
         commands.add_subcommand(name, sub, help=text)
@@ -351,26 +339,28 @@ def _add_shared(parser: ArgumentParser, words: Sequence[str]) -> None:
         _add_own(parser, method, key)
 
 
-def _add_own(parser: ArgumentParser, method: type[Method], key: str | None = None) -> None:
-    """Add the settings of a method, below a title that says whether one has to read on."""
-    if not _own(method):
+def _add_own(parser: ArgumentParser, method: str, key: str | None = None) -> None:
+    """Add the settings of a method in a group of their own."""
+    settings = default_settings(method)
+    if not settings.values():
         return
-    before = len(parser._action_groups)
-    parser.add_class_arguments(method, key, skip={"student"})
-    for group in parser._action_groups[before:]:
-        group.title = f"of {method.name} itself, rarely needed"
-    for action in parser._actions:
-        if action.dest == key:  # a file with these settings; `--config` is for files
-            action.help = SUPPRESS
+    group = parser.add_argument_group(f"of {method} itself, rarely needed")
+    kind: type = type(settings)
+    texts = help_texts(kind)
+    for name, hint in hints(kind).items():
+        group.add_argument(
+            f"--{key}.{name}" if key else f"--{name}",
+            type=get_args(hint)[0] if get_origin(hint) is Annotated else hint,
+            default=getattr(settings, name),
+            help=texts[name],
+        )
 
 
-def _compared(words: Sequence[str]) -> dict[str, type[Method]]:
+def _compared(words: Sequence[str]) -> dict[str, str]:
     """The methods that a comparison names, by the start of their flags."""
-    from semiseg.methods import METHODS
-
     default = inspect.signature(compare).parameters["methods"].default
     named = [name.strip() for name in _flag_value(words, "--methods", default).split(",")]
-    return {name.replace("-", "_"): METHODS[name] for name in named if name in METHODS}
+    return {name.replace("-", "_"): name for name in named if name in METHODS}
 
 
 def _flag_value(words: Sequence[str], flag: str, default: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
     Raises:
         SemisegError: as `train`.
     """
+    from semiseg.config.methods import default_settings
     from semiseg.config.plan import check
     from semiseg.core.errors import HubError
     from semiseg.methods.semi_supervised import SemiSupervised
@@ -53,7 +55,8 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
             parts = build(s, options, meant, resume=False)
     method = parts.module.method
     if isinstance(method, SemiSupervised):
-        method.supervised_warmup = 0.0  # whose steps are smaller than the others
+        # The steps of the warm-up are smaller than the others.
+        method.settings = replace(method.settings, supervised_warmup=0.0)
 
     def loader(crop: int) -> DataLoader[Batch]:
         small = {"batch": 2, "steps": STEPS, "accumulate": 1, "crop": crop, "workers": 0}
@@ -63,11 +66,10 @@ def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `tra
             classes,
             SimpleNamespace(**{**vars(s), **small}),
             place,
-            parts.learner,
             0,
             parts.focus,
         )
 
-    both = parts.learner.uses_unlabeled and bool(parts.split.unlabeled)
+    both = default_settings(s.method).uses_unlabeled and bool(parts.split.unlabeled)
     with unbegun():
         return rehearse(parts.module, loader, s, place.kind, world, both)

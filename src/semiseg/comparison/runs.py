@@ -14,6 +14,7 @@ from semiseg.comparison import text as comparison_text
 from semiseg.comparison.plot import draw
 from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_rows, read_records
 from semiseg.comparison.settings import Shared
+from semiseg.config.methods import METHODS, default_settings
 from semiseg.config.plan import LOOKS
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
@@ -21,7 +22,6 @@ from semiseg.core.scores import Timing
 from semiseg.core.text import duration
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split, make_split
-from semiseg.methods import METHODS, method_class
 from semiseg.reporting.report import write_report
 from semiseg.training import run_folder, session
 from semiseg.training.train import train
@@ -79,7 +79,7 @@ class Runner:
             SemisegError: the data or one of the lists cannot be used.
         """
         for method in methods:
-            method_class(method)
+            default_settings(method)
         if wrong := [seed for seed in seeds if not seed.isdecimal()]:
             raise ConfigError(f"--seeds: '{wrong[0]}' is no number from 0 on.")
         s = self.shared.train

@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from semiseg._version import __version__
+from semiseg.config.methods import default_settings
 from semiseg.config.plan import STEPS
+from semiseg.config.settings import plain
 from semiseg.core.errors import ConfigError, RunError, nearest
 from semiseg.core.files import read_yaml
 from semiseg.training.train import train
@@ -112,7 +114,6 @@ def _sorted_out(
     given: Mapping[str, Any], methods: Sequence[str], defaults: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The settings of `train`, all of them, and those of each method that are not its defaults."""
-    from semiseg.methods import method_class
     from semiseg.training.run_folder import FREE, plain
 
     own: dict[str, dict[str, Any]] = {name: {} for name in methods}
@@ -120,7 +121,7 @@ def _sorted_out(
     settings = {k: plain(v) for k, v in defaults.items() if k not in FREE}
     for name, value in given.items():
         if name in by_key and isinstance(value, Mapping):
-            own[by_key[name]] = _options(method_class(by_key[name]), value)
+            own[by_key[name]] = _options(by_key[name], value)
         elif name in defaults:
             if name not in FREE:
                 settings[name] = plain(value)
@@ -133,14 +134,11 @@ def _sorted_out(
     return settings, own
 
 
-def _options(learner: type, value: Mapping[str, Any]) -> dict[str, Any]:
-    from semiseg.training.run_folder import plain
-
-    known = {k: p.default for k, p in inspect.signature(learner).parameters.items()}
+def _options(method: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    known = default_settings(method).values()
     for name in value:
-        if name not in known or name == "student":
-            names = [k for k in known if k != "student"]
-            raise ConfigError(f"The method has no setting '{name}'. {nearest(name, names)}")
+        if name not in known:
+            raise ConfigError(f"The method has no setting '{name}'. {nearest(name, known)}")
     return {k: plain(v) for k, v in value.items() if v != known[k]}
 
 

@@ -122,7 +122,7 @@ class Losses(NamedTuple):
     state: Mapping[str, Tensor]
 
 
-class Opinions(NamedTuple):
+class PseudoLabels(NamedTuple):
     """The pseudo-labels of unlabeled images, per pixel and before mixing.
 
     Attributes:

@@ -1,7 +1,7 @@
-"""How good the pseudo-labels are, and whether the method's two opinions are worth having.
+"""How good the pseudo-labels are, and whether both spaces are worth having.
 
-From the `Opinions` of a method on unlabeled images, and from their hidden masks where these exist.
-`docs/diagnostics.md` says what each number means.
+The numbers come from the `PseudoLabels` of unlabeled images and, where these exist, from their
+hidden masks. `docs/diagnostics.md` says what each number means.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from semiseg.core.types import IGNORE_INDEX, Opinions
+from semiseg.config.methods import MethodSettings
+from semiseg.core.types import IGNORE_INDEX, PseudoLabels
 from semiseg.evaluation.metrics import confusion_matrix, scores
 
 BINS = 20
@@ -40,13 +41,13 @@ class Thresholds(NamedTuple):
     by_confidence: bool = False
 
     @classmethod
-    def of(cls, method: object) -> Thresholds:
-        """Those among a method's settings."""
+    def of(cls, settings: MethodSettings) -> Thresholds:
+        """The thresholds among the settings of a method."""
         return cls(
-            taught=getattr(method, "confidence_threshold", None),
-            valid=getattr(method, "valid_threshold", None),
-            hard=getattr(method, "hard_threshold", None),
-            by_confidence=getattr(method, "indicator", "own") == "confidence",
+            taught=getattr(settings, "confidence_threshold", None),
+            valid=getattr(settings, "valid_threshold", None),
+            hard=getattr(settings, "hard_threshold", None),
+            by_confidence=getattr(settings, "indicator", "own") == "confidence",
         )
 
 
@@ -73,7 +74,7 @@ def plane(confidence: Tensor, similarity: Tensor, where: Tensor) -> Tensor:
 
 
 class Tally:
-    """Counts over the opinions on many images; `found` makes numbers of them.
+    """Counts over the pseudo-labels of many images; `found` makes numbers of them.
 
     Args:
         names: the class names.
@@ -91,31 +92,31 @@ class Tally:
         self.disagree = torch.zeros(4, dtype=torch.long)  # logit right, other right, none, known
         self.highest: dict[str, float] = {}
 
-    def add(self, opinions: Opinions, valid: Tensor, truth: Tensor | None) -> None:
+    def add(self, labels: PseudoLabels, valid: Tensor, truth: Tensor | None) -> None:
         """Count a batch.
 
         Args:
-            opinions: what the method says, on the CPU; `(B, H, W)` each.
+            labels: the method's pseudo-labels, on the CPU; `(B, H, W)` each.
             valid: `(B, H, W)` bool, False where there is padding.
             truth: `(B, H, W)` class indices, 255 where unknown; None where there is no mask.
         """
         count = len(self.names)
-        taught = valid & (opinions.final != IGNORE_INDEX)
+        taught = valid & (labels.final != IGNORE_INDEX)
         self.images += len(valid)
         self.valid += int(valid.sum())
-        self.called += opinions.logit_label[valid].bincount(minlength=count)
-        self.taught += opinions.final[taught].bincount(minlength=count)
-        self.kept += opinions.logit_label[taught].bincount(minlength=count)
-        self._raise_highest("confidence", opinions.confidence[valid])
-        sources = {"logit": (opinions.logit_label, valid), "used": (opinions.final, taught)}
-        nearest, similarity = opinions.representation_label, opinions.similarity
+        self.called += labels.logit_label[valid].bincount(minlength=count)
+        self.taught += labels.final[taught].bincount(minlength=count)
+        self.kept += labels.logit_label[taught].bincount(minlength=count)
+        self._raise_highest("confidence", labels.confidence[valid])
+        sources = {"logit": (labels.logit_label, valid), "used": (labels.final, taught)}
+        nearest, similarity = labels.representation_label, labels.similarity
         if nearest is not None and similarity is not None:
-            agree = valid & (opinions.logit_label == nearest)
+            agree = valid & (labels.logit_label == nearest)
             sources["representation"] = (nearest, valid)
             sources["mix"] = (nearest, agree)
             self._raise_highest("similarity", similarity[valid])
-            self._compare(opinions.confidence, similarity, agree, taught)
-            self.planes[0] += plane(opinions.confidence, similarity, valid)
+            self._compare(labels.confidence, similarity, agree, taught)
+            self.planes[0] += plane(labels.confidence, similarity, valid)
         if truth is None:
             return
         known = truth != IGNORE_INDEX
@@ -124,10 +125,10 @@ class Tally:
             table = confusion_matrix(label[where], truth[where], count)
             self.confusion[name] = self.confusion.get(name, 0) + table
         if nearest is not None and similarity is not None:
-            right = opinions.logit_label == truth, nearest == truth
-            self.planes[1] += plane(opinions.confidence, similarity, valid & known)
-            self.planes[2] += plane(opinions.confidence, similarity, valid & known & right[0])
-            apart = valid & known & (opinions.logit_label != nearest)
+            right = labels.logit_label == truth, nearest == truth
+            self.planes[1] += plane(labels.confidence, similarity, valid & known)
+            self.planes[2] += plane(labels.confidence, similarity, valid & known & right[0])
+            apart = valid & known & (labels.logit_label != nearest)
             cases = (apart & right[0], apart & right[1], apart & ~right[0] & ~right[1], apart)
             self.disagree += torch.stack([case.sum() for case in cases])
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from semiseg.config.methods.css import Collaboration
 from semiseg.core.types import IGNORE_INDEX
 
-Collaboration = Literal["mix", "cross", "logit", "representation"]
-Kind = Literal["confidence", "similarity"]
+Kind: TypeAlias = Literal["confidence", "similarity"]
 _LEAST = 1e-4  # of the frequencies of classes: no prior forbids one
 
 
@@ -36,43 +36,45 @@ class Spaces(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What is taught about the unlabeled images, map by map.
+    """The targets of the unlabeled images, map by map.
 
     Attributes:
         logit: `(B, H, W)`, the label for logit space; 255 where there is none.
-        trusted: `(B, H, W)` bool, where the indicator reaches `delta_u`, also where the other space
-            withdrew the label; nowhere in padding.
-        agree: `(B, H, W)` bool, where both spaces have the same label; nowhere in padding.
-        valid: `(B, H, W)` bool, where the views show image.
+        confident: `(B, H, W)` bool, True where the indicator reaches `delta_u`, also where the
+            other space withdrew the label; False in padding.
+        agree: `(B, H, W)` bool, True where both spaces have the same label; False in padding.
+        valid: `(B, H, W)` bool, False where there is padding.
         representation: `(B, h, w)`, the label for representation space at stride 4; 255 where the
             indicator is below `delta_w`.
-        indicator: `(B, h, w)`, what tells whether a pixel of that label is hard.
+        indicator: `(B, h, w)`, the indicator of that label; where it is low, the pixel is hard.
     """
 
     logit: Tensor
-    trusted: Tensor
+    confident: Tensor
     agree: Tensor
     valid: Tensor
     representation: Tensor
     indicator: Tensor
 
     @property
-    def taught(self) -> Tensor:
-        """`(B, H, W)`, the label for logit space where it is trusted, else 255."""
-        return self.logit.masked_fill(~self.trusted, IGNORE_INDEX)
+    def pseudo_label(self) -> Tensor:
+        """`(B, H, W)`, the label for logit space where it is confident, else 255."""
+        return self.logit.masked_fill(~self.confident, IGNORE_INDEX)
 
 
-def read_spaces(logits: Tensor, similarity: Tensor, known: Tensor) -> Spaces:
+def read_spaces(logits: Tensor, similarity: Tensor, available: Tensor) -> Spaces:
     """The labels of both spaces.
 
     Args:
         logits: `(B, C, H, W)`.
         similarity: `(B, C, H, W)`.
-        known: `(C,)` bool, the classes that have a prototype. Without any, representation space
-            has nothing to say of its own, and repeats the logit label.
+        available: `(C,)` bool, the classes that the representation space can choose. If there are
+            none, it repeats the label of logit space.
     """
     logit_label, nearest = logits.argmax(dim=1), similarity.argmax(dim=1)
-    return Spaces(logits, similarity, logit_label, torch.where(known.any(), nearest, logit_label))
+    return Spaces(
+        logits, similarity, logit_label, torch.where(available.any(), nearest, logit_label)
+    )
 
 
 def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
@@ -97,15 +99,15 @@ def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
     return (counted / total).clamp(min=_LEAST).log()
 
 
-def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tensor, Tensor]:
+def collaborate(how: Collaboration, spaces: Spaces, available: Tensor) -> tuple[Tensor, Tensor]:
     """The final labels (Sec. 3.3).
 
     Args:
         how: `mix` keeps the labels on which both spaces agree, `cross` gives each space the label
             of the other, `logit` and `representation` give both that of one.
         spaces: from `read_spaces`.
-        known: `(C,)` bool. A class without a prototype cannot be nearest: there `mix` lets the
-            logit label stand.
+        available: `(C,)` bool, the classes that the representation space can choose. Where the
+            logit label is another class, `mix` keeps the logit label.
 
     Returns:
         The labels for logit space and for representation space, `(B, H, W)` each; 255 where there
@@ -117,7 +119,7 @@ def collaborate(how: Collaboration, spaces: Spaces, known: Tensor) -> tuple[Tens
     if how == "cross":
         return representation, logit
     if how == "mix":
-        final = logit.masked_fill((logit != representation) & known[logit], IGNORE_INDEX)
+        final = logit.masked_fill((logit != representation) & available[logit], IGNORE_INDEX)
         return final, final
     return logit, logit
 
@@ -132,6 +134,6 @@ def indicator_of(scores: Tensor, label: Tensor) -> Tensor:
     Returns:
         `(B, H, W)` in 0..1, 0 where there is no label.
     """
-    known = label.clamp(max=scores.shape[1] - 1)  # 255 has no channel
-    own = scores.gather(1, known.unsqueeze(1)).squeeze(1)
+    channel = label.clamp(max=scores.shape[1] - 1)  # 255 has no channel
+    own = scores.gather(1, channel.unsqueeze(1)).squeeze(1)
     return (own - scores.logsumexp(dim=1)).exp().masked_fill(label == IGNORE_INDEX, 0.0)

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.config.methods.css import UnsupervisedMean
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.model.distributed import divisor, sum_over_ranks
 
-Mean = Literal["all", "kept", "program"]
 _LEAST = 1e-4  # of the shares of classes: what is below it cannot be told from nothing
 _MOST = 5.0  # how far two shares may part: where hardly anything is taught, it would be noise
 
@@ -24,7 +24,7 @@ def unsupervised_loss(
     pseudo_label: Tensor,
     confident: Tensor,
     valid: Tensor,
-    mean: Mean,
+    mean: UnsupervisedMean,
     weights: Tensor | None = None,
 ) -> Tensor:
     """`L_u` by one of its means: `pseudo_label_loss` at confident pixels, or the `program`'s.

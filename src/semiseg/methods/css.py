@@ -1,18 +1,17 @@
-"""CSS: Collaborative Space Supervision (Wang et al., ICCV 2023, arXiv 2307.09755).
+"""`css`: Collaborative Space Supervision (Wang et al., ICCV 2023, arXiv 2307.09755).
 
-Equation numbers are the paper's. `docs/css.md` says where this departs from it and why.
+Equation numbers are those of the paper. `docs/css.md` lists the departures from it and the reasons.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
-from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Opinions, Output, Step, Unlabeled
+from semiseg.config.methods import CssSettings
+from semiseg.config.methods.css import Collaboration
+from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Output, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import (
-    Collaboration,
     Kind,
     Spaces,
     Targets,
@@ -22,301 +21,196 @@ from semiseg.losses.collaboration import (
     read_spaces,
 )
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
-from semiseg.losses.pseudo import Mean, balanced_weights, count_labels, unsupervised_loss
-from semiseg.methods.base import require
+from semiseg.losses.pseudo import balanced_weights, count_labels, unsupervised_loss
 from semiseg.methods.prototypical import Prototypical, present
-from semiseg.methods.semi_supervised import Schedule, cut_mix, scheduled
+from semiseg.methods.semi_supervised import cut_mix, schedule_factor
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
 
-Indicator = Literal["own", "confidence", "similarity"]
-ValidIndicator = Literal["same", "confidence", "similarity"]
-Source = Literal["teacher", "student"]
-Unseen = Literal["masked", "zeros"]
-Prior = Literal["loss", "uniform"]
-Balance = Literal["labels", "none"]
-_REMEMBERED = 0.97  # of the counts of taught pixels, each micro batch: about 33 of them
+COUNT_MEMORY = 0.97
+"""How much of the pseudo-label counts stays after each micro batch: they span about 33 of them."""
 
 
 class CSS(Prototypical):
-    """Two spaces label the unlabeled images; where they agree the student is taught.
+    """Logit space and representation space label the unlabeled images together.
 
     Args:
-        student: the network that learns; it is given a representation head.
-        collaboration: how the spaces' labels become one (Sec. 3.3): `mix` keeps those on which
-            both agree, `cross` lets each space teach the other, `logit` and `representation` use
-            one space alone.
-        indicator: what tells how far a label is trusted (Tab. 7): `own` is, for what is taught, the
-            indicator of the space that the label comes from, and the similarity in the contrastive
-            loss; `confidence` or `similarity` is that one in both.
-        confidence_threshold: unlabeled pixels that are trusted less are not taught (`delta_u`).
-        valid_threshold: unlabeled pixels that are trusted less stay out of the contrastive loss
-            (`delta_w`).
-        hard_threshold: pixels that are trusted less are hard, and what the contrastive loss pulls
-            to their prototypes (`delta_s`).
-        valid_indicator: what `valid_threshold` is compared with: the `same` as `hard_threshold`, or
-            always the `similarity` or the `confidence`.
-        indicator_temperature: the lower, the surer representation space seems (`tau_r`, Eq. 5); the
-            higher, the more `class_prior` weighs in its labels.
-        temperature: of the contrastive loss (`tau`, Eq. 9).
-        anchors: how many hard pixels of a class the contrastive loss draws.
-        negatives: how many pixels of other classes each of them is pushed from.
-        contrast_weight: of the contrastive loss (`lambda_c`).
-        contrast_schedule: that weight is `constant`, falls (`ramp_down`, times `exp(-5 t^2)` at the
-            share `t` of the steps) or rises (`ramp_up`, `exp(-5 (1-t)^2)`).
-        unsupervised_mean: what the loss on unlabeled images is a mean over: `all` pixels that show
-            image, those that are `kept`, or as the authors' `program` does, see
-            `share_weighted_loss`.
-        prototypes_from: whose representations the prototypes are means of: the `teacher`'s of the
-            weak view, or the `student`'s of the mixed strong view.
-        prototype_momentum: how much of a prototype a batch leaves as it was (`a`, Eq. 3).
-        unseen_prototypes: of classes without a prototype representation space has no opinion
-            (`masked`), or one by a vector of `zeros`, nearer than any at an obtuse angle.
-        class_prior: how frequent representation space takes classes to be: as they count in the
-            `loss` on labeled images, their pixels times their weights, as logit space does (see
-            `losses.collaboration.class_prior`; `ohem`, `dice` and `rare_crops` are not counted), or
-            all the same (`uniform`), as in the paper.
-        class_balance: `labels` weighs taught pixels so that each class counts about as much as it
-            does in the loss on labeled images, see `losses.pseudo.balanced_weights` (here
-            too `ohem`, `dice` and `rare_crops` are not counted); `none` uses that loss's class
-            weights alone. Ignored with the `program`'s mean, which weighs no class.
-        representation_dim: channels of the representation head (`D`).
-        teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labeled images alone, at the start.
-        cross_after: for `cross`, the share of the steps before which the logit label is used.
+        student: the network that learns. The constructor adds a representation head to it.
+        settings: the method's own settings.
 
     Attributes:
-        taught: `(C,)`, pixels that were taught of each class of late; None without a balance.
-
-    Raises:
-        ConfigError: a setting is out of its range.
+        label_counts: `(C,)` float, the pseudo-labels of each class in the last batches, a decaying
+            sum; None if pseudo-labels are not balanced.
     """
 
-    name = "css"
-    taught: Tensor | None
+    settings: CssSettings
+    label_counts: Tensor | None
 
-    def __init__(
-        self,
-        student: Network,
-        *,
-        collaboration: Collaboration = "mix",
-        indicator: Indicator = "own",
-        confidence_threshold: float = 0.95,
-        valid_threshold: float = 0.7,
-        hard_threshold: float = 0.8,
-        valid_indicator: ValidIndicator = "same",
-        indicator_temperature: float = 0.1,
-        temperature: float = 0.5,
-        anchors: int = 256,
-        negatives: int = 512,
-        contrast_weight: float = 0.1,
-        contrast_schedule: Schedule = "constant",
-        unsupervised_mean: Mean = "all",
-        prototypes_from: Source = "teacher",
-        prototype_momentum: float = 0.99,
-        unseen_prototypes: Unseen = "masked",
-        class_prior: Prior = "loss",
-        class_balance: Balance = "labels",
-        representation_dim: int = 64,
-        teacher_memory: float = 0.03,
-        supervised_warmup: float = 0.05,
-        cross_after: float = 0.2,
-    ) -> None:
-        super().__init__(
-            student,
-            representation_dim,
-            prototype_momentum,
-            teacher_memory,
-            supervised_warmup,
-            masked=unseen_prototypes == "masked",
-        )
-        for name, choice, choices in (
-            ("collaboration", collaboration, Collaboration),
-            ("indicator", indicator, Indicator),
-            ("valid_indicator", valid_indicator, ValidIndicator),
-            ("contrast_schedule", contrast_schedule, Schedule),
-            ("unsupervised_mean", unsupervised_mean, Mean),
-            ("prototypes_from", prototypes_from, Source),
-            ("unseen_prototypes", unseen_prototypes, Unseen),
-            ("class_prior", class_prior, Prior),
-            ("class_balance", class_balance, Balance),
-        ):
-            require(choice in get_args(choices), name, choice)
-        for name, count in (("anchors", anchors), ("negatives", negatives)):
-            require(count >= 1, name, count)
-        for name, tau in (
-            ("temperature", temperature),
-            ("indicator_temperature", indicator_temperature),
-        ):
-            require(tau > 0, name, tau)
-        require(contrast_weight >= 0, "contrast_weight", contrast_weight)
-        require(0 <= cross_after <= 1, "cross_after", cross_after)
-        self.collaboration, self.cross_after = collaboration, cross_after
-        self.indicator, self.valid_indicator = indicator, valid_indicator
-        self.confidence_threshold = confidence_threshold
-        self.valid_threshold, self.hard_threshold = valid_threshold, hard_threshold
-        self.temperature, self.indicator_temperature = temperature, indicator_temperature
-        self.anchors, self.negatives = anchors, negatives
-        self.contrast_weight, self.contrast_schedule = contrast_weight, contrast_schedule
-        self.unsupervised_mean, self.prototypes_from = unsupervised_mean, prototypes_from
-        self.class_prior = class_prior
-        balanced = class_balance == "labels" and unsupervised_mean != "program"
-        self.register_buffer("taught", torch.zeros(student.classes) if balanced else None)
+    def __init__(self, student: Network, settings: CssSettings) -> None:
+        super().__init__(student, settings)
+        balanced = settings.class_balance == "labels" and settings.unsupervised_mean != "program"
+        self.register_buffer("label_counts", torch.zeros(student.classes) if balanced else None)
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
-        unlabeled = self.at_hand(labeled, unlabeled, step)
+        unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         with torch.no_grad():
-            taught = self.teacher(torch.cat([labeled.image, unlabeled.weak]))
-            spaces = self._spaces(taught)
-            truth = shrink_labels(labeled.mask, *taught.logits.shape[-2:])
-            certainty = self._hardness(Spaces(*(m[:count] for m in spaces)), truth)
-            plain = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
-            strong, *maps = cut_mix(step, unlabeled.strong, *plain)
+            teacher = self.teacher(torch.cat([labeled.image, unlabeled.weak]))
+            spaces = self._spaces(teacher)
+            truth = shrink_labels(labeled.mask, *teacher.logits.shape[-2:])
+            labeled_indicator = self._hardness(Spaces(*(m[:count] for m in spaces)), truth)
+            targets = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
+            strong, *maps = cut_mix(step, unlabeled.strong, *targets)
             mixed = Targets(*maps)
         student: Output = self.student(torch.cat([labeled.image, strong]))
-        # Parted before they are enlarged: the gradient of a slice is as large as the whole.
-        ours, theirs = student.logits.tensor_split([count])
+        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
+        labeled_logits, unlabeled_logits = student.logits.tensor_split([count])
         labels = torch.cat([truth, mixed.representation])
-        if self.prototypes_from == "teacher":
-            state = self.new_prototypes(
-                taught.representation, torch.cat([truth, plain.representation])
-            )
+        if self.settings.prototypes_from == "teacher":
+            weak_labels = torch.cat([truth, targets.representation])
+            state = self.new_prototypes(teacher.representation, weak_labels)
         else:
             state = self.new_prototypes(student.representation, labels)
-        hardness = torch.cat([certainty, mixed.indicator])
-        contrast, hard = self._contrast(student, labels, hardness, state["prototypes"], step)
-        weight = self.contrast_weight * scheduled(self.contrast_schedule, step.share)
+        indicator = torch.cat([labeled_indicator, mixed.indicator])
+        contrast, hard = self._contrast(student, labels, indicator, state["prototypes"], step)
+        factor = schedule_factor(self.settings.contrast_schedule, step.share)
+        weight = self.settings.contrast_weight * factor
         terms = {
-            "supervised": self.supervised_loss(upsample(ours, size, size), labeled.mask),
+            "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask),
             "contrastive": weight * contrast,
         }
         diagnostics = {"hard": hard}
         if len(strong):
             pixels = mixed.valid.sum().clamp(min=1)
             weights = self.class_weights
-            if self.taught is not None and self.class_shares is not None:
-                counts = count_labels(mixed.taught, len(self.taught))
-                state["taught"] = _REMEMBERED * self.taught + counts
-                weights = balanced_weights(self.class_shares, state["taught"], weights)
+            if self.label_counts is not None and self.class_shares is not None:
+                counts = count_labels(mixed.pseudo_label, len(self.label_counts))
+                state["label_counts"] = COUNT_MEMORY * self.label_counts + counts
+                weights = balanced_weights(self.class_shares, state["label_counts"], weights)
             terms["unsupervised"] = unsupervised_loss(
-                upsample(theirs, size, size),
+                upsample(unlabeled_logits, size, size),
                 mixed.logit,
-                mixed.trusted,
+                mixed.confident,
                 mixed.valid,
-                self.unsupervised_mean,
+                self.settings.unsupervised_mean,
                 weights,
             )
-            diagnostics["taught"] = (mixed.taught != IGNORE_INDEX).sum() / pixels
+            diagnostics["taught"] = (mixed.pseudo_label != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels
         return Losses(terms, diagnostics, state)
 
     @torch.no_grad()
-    def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions:
-        """See `Method.opinions`."""
-        fine = self._enlarged(self._spaces(self.teacher(weak)), valid)
-        label, trusted = self._pseudo_label(fine, valid, step)
-        return Opinions(
+    def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels:
+        """See `Method.pseudo_labels`."""
+        fine = self._upsampled(self._spaces(self.teacher(weak)), valid)
+        label, confident = self._pseudo_label(fine, valid, step)
+        return PseudoLabels(
             logit_label=fine.logit_label,
             confidence=indicator_of(fine.logits, fine.logit_label),
             representation_label=fine.representation_label,
             similarity=indicator_of(fine.similarity, fine.representation_label),
-            final=label.masked_fill(~trusted, IGNORE_INDEX),
+            final=label.masked_fill(~confident, IGNORE_INDEX),
         )
 
-    def _spaces(self, taught: Output) -> Spaces:
-        """What both spaces say at stride 4, by the prototypes from before this step."""
-        cosine = similarity(present(taught.representation), self.prototypes, self.known)
-        logits = taught.logits.float()  # in half, 0.97 is rounded to 0.9688
-        scaled = cosine / self.indicator_temperature
+    def _spaces(self, teacher: Output) -> Spaces:
+        """Both spaces at stride 4, with the prototypes from before this step."""
+        cosine = similarity(present(teacher.representation), self.prototypes, self.available)
+        logits = teacher.logits.float()  # half precision rounds 0.97 to 0.9688
+        scaled = cosine / self.settings.indicator_temperature
         if (prior := self._prior(self.class_weights)) is not None:
             scaled = scaled + prior.view(1, -1, 1, 1)
-        return read_spaces(logits, scaled, self.known)
+        return read_spaces(logits, scaled, self.available)
 
     def _prior(self, weights: Tensor | None) -> Tensor | None:
-        """`(C,)`, what is added to scaled similarities; None for nothing."""
-        if self.class_prior == "uniform" or self.class_shares is None:
+        """`(C,)`, the class prior to add to the scaled similarities, or None for equal classes."""
+        if self.settings.class_prior == "uniform" or self.class_shares is None:
             return None
         return class_prior(self.class_shares, weights)
 
     def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
-        """The prototypes, which classes have one, and what the prior adds to cosines.
+        """The prototypes, the classes that have one, and the class prior of the cosines.
 
-        What is taken out of the logits is taken out of that prior too, so that both spaces go on to
-        judge the same world; see `Method.released_tensors`. A `uniform` prior has nothing of it.
+        The logit adjustment changes the class frequencies that the logits assume. The prior changes
+        with it, so that both spaces assume the same ones; see `Method.released_tensors`. With the
+        prior `uniform` there is nothing to change.
         """
         weights = self.class_weights
-        if weights is not None:  # 0 where the labeled pixels show no such class
+        if weights is not None:  # the weight is 0 for classes that no labeled pixel has
             weights = torch.where(weights > 0, weights ** (1 - strength), weights)
         prior = self._prior(weights)
-        found = super().released_tensors(strength)
+        tensors = super().released_tensors(strength)
         if prior is None:
-            return found
-        return {**found, "similarity_prior": self.indicator_temperature * prior}
+            return tensors
+        return {**tensors, "similarity_prior": self.settings.indicator_temperature * prior}
 
-    def _enlarged(self, spaces: Spaces, valid: Tensor) -> Spaces:
-        """The same at the crop's resolution."""
+    def _upsampled(self, spaces: Spaces, valid: Tensor) -> Spaces:
+        """Both spaces at the resolution of the crop."""
         size = valid.shape[-2:]
         logits, cosine = (upsample(m, size, size) for m in (spaces.logits, spaces.similarity))
-        return read_spaces(logits, cosine, self.known)
+        return read_spaces(logits, cosine, self.available)
 
     def _targets(self, spaces: Spaces, valid: Tensor, step: Step) -> Targets:
-        """Labels and indicators of unlabeled images: logit space fine, the other at stride 4."""
-        fine = self._enlarged(spaces, valid)
-        label, trusted = self._pseudo_label(fine, valid, step)
-        _, coarse = collaborate(self._collaboration(step), spaces, self.known)
-        hardness = self._hardness(spaces, coarse)
-        trust = hardness
-        if self.valid_indicator != "same":
-            trust = indicator_of(spaces.scores(self.valid_indicator), coarse)
-        believed = shrink_labels(valid, *coarse.shape[-2:]) & (trust >= self.valid_threshold)
+        """Labels and indicators of unlabeled images, for logit space at full resolution."""
+        fine = self._upsampled(spaces, valid)
+        label, confident = self._pseudo_label(fine, valid, step)
+        _, coarse = collaborate(self._collaboration(step), spaces, self.available)
+        indicator = self._hardness(spaces, coarse)
+        valid_indicator = indicator
+        if self.settings.valid_indicator != "same":
+            valid_indicator = indicator_of(spaces.scores(self.settings.valid_indicator), coarse)
+        contrasted = valid_indicator >= self.settings.valid_threshold
+        contrasted &= shrink_labels(valid, *coarse.shape[-2:])
         return Targets(
             logit=label,
-            trusted=trusted,
+            confident=confident,
             agree=(fine.logit_label == fine.representation_label) & valid,
             valid=valid,
-            representation=coarse.masked_fill(~believed, IGNORE_INDEX),
-            indicator=hardness,
+            representation=coarse.masked_fill(~contrasted, IGNORE_INDEX),
+            indicator=indicator,
         )
 
     def _pseudo_label(self, fine: Spaces, valid: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """The label for logit space, and where its indicator reaches `delta_u`."""
-        how = self._collaboration(step)
-        label, _ = collaborate(how, fine, self.known)
-        # The space that the label comes from; it may trust a label that the other one withdraws.
-        own: Kind = "similarity" if how in ("cross", "representation") else "confidence"
-        kind = own if self.indicator == "own" else self.indicator
-        judged = fine.logit_label if own == "confidence" else fine.representation_label
-        trust = indicator_of(fine.scores(kind), judged)
+        """The label for logit space, and the pixels whose indicator reaches `delta_u`."""
+        collaboration = self._collaboration(step)
+        label, _ = collaborate(collaboration, fine, self.available)
+        # The space that the label comes from. Its indicator also counts where the other space
+        # withdraws the label.
+        similar = collaboration in ("cross", "representation")
+        source_label = fine.representation_label if similar else fine.logit_label
+        kind: Kind = "similarity" if similar else "confidence"
+        if self.settings.indicator != "own":
+            kind = self.settings.indicator
+        indicator = indicator_of(fine.scores(kind), source_label)
         label = label.masked_fill(~valid, IGNORE_INDEX)
-        return label, valid & (trust >= self.confidence_threshold)
+        return label, valid & (indicator >= self.settings.confidence_threshold)
 
     def _collaboration(self, step: Step) -> Collaboration:
-        """`cross` begins once the prototypes are good; before that it is `logit`."""
-        early = self.collaboration == "cross" and step.share < self.cross_after
-        return "logit" if early else self.collaboration
+        """The collaboration at this step: `cross` is `logit` until the prototypes are good."""
+        collaboration = self.settings.collaboration
+        early = collaboration == "cross" and step.share < self.settings.cross_after
+        return "logit" if early else collaboration
 
     def _hardness(self, spaces: Spaces, label: Tensor) -> Tensor:
-        """The indicator of a label in `L_c`; below `delta_s` its pixel is hard."""
-        kind: Kind = "confidence" if self.indicator == "confidence" else "similarity"
+        """The indicator of a label in `L_c`; pixels below `delta_s` are hard."""
+        kind: Kind = "confidence" if self.settings.indicator == "confidence" else "similarity"
         return indicator_of(spaces.scores(kind), label)
 
     def _contrast(
-        self, student: Output, labels: Tensor, hardness: Tensor, prototypes: Tensor, step: Step
+        self, student: Output, labels: Tensor, indicator: Tensor, prototypes: Tensor, step: Step
     ) -> tuple[Tensor, Tensor]:
         """`L_c` (Eq. 9) and the share of hard pixels among the valid ones."""
         valid = labels != IGNORE_INDEX
-        hard = (hardness < self.hard_threshold) & valid
+        hard = (indicator < self.settings.hard_threshold) & valid
         draw = draw_pixels(
             labels.flatten(),
             hard.flatten(),
             prototypes,
-            self.temperature,
-            self.anchors,
-            self.negatives,
+            self.settings.temperature,
+            self.settings.anchors,
+            self.settings.negatives,
             step.key.child("contrast").torch(),
         )
         pixels = flatten(present(student.representation))
-        loss = contrastive_loss(pixels, prototypes, draw, self.temperature)
+        loss = contrastive_loss(pixels, prototypes, draw, self.settings.temperature)
         return loss, hard.sum() / valid.sum().clamp(min=1)

@@ -1,68 +1,46 @@
-"""CutMix with a teacher's pseudo-labels (French et al., 2020), in logit space alone."""
+"""`cutmix`: CutMix with the pseudo-labels of a teacher (French et al., 2020)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Opinions, Step, Unlabeled
+from semiseg.config.methods import CutMixSettings
+from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.base import require
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, logit_opinions
-from semiseg.model.network import Network, upsample
+from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, logit_pseudo_labels
+from semiseg.model.network import upsample
 
 
 class CutMix(SemiSupervised):
-    """The teacher's confident labels of the weak view are taught on mixed strong views.
+    """The student learns the teacher's confident labels of weak views on mixed strong views."""
 
-    Args:
-        student: the network that learns.
-        confidence_threshold: pixels with a lower confidence are not taught.
-        unsupervised_weight: the weight of the unlabeled images.
-        teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labeled images alone, at the start.
-
-    Raises:
-        ConfigError: a setting is out of its range.
-    """
-
-    name = "cutmix"
-
-    def __init__(
-        self,
-        student: Network,
-        *,
-        confidence_threshold: float = 0.95,
-        unsupervised_weight: float = 1.0,
-        teacher_memory: float = 0.03,
-        supervised_warmup: float = 0.05,
-    ) -> None:
-        super().__init__(student, teacher_memory, supervised_warmup)
-        require(unsupervised_weight >= 0, "unsupervised_weight", unsupervised_weight)
-        self.confidence_threshold = confidence_threshold
-        self.unsupervised_weight = unsupervised_weight
+    settings: CutMixSettings
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`."""
-        unlabeled = self.at_hand(labeled, unlabeled, step)
+        unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
             logits = upsample(self.student(labeled.image).logits, size, size)
             return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
-        taught = self.opinions(unlabeled.weak, unlabeled.valid, step).final
-        strong, label, valid = cut_mix(step, unlabeled.strong, taught, unlabeled.valid)
+        pseudo_label = self.pseudo_labels(unlabeled.weak, unlabeled.valid, step).final
+        strong, label, valid = cut_mix(step, unlabeled.strong, pseudo_label, unlabeled.valid)
         logits = self.student(torch.cat([labeled.image, strong])).logits
-        # Parted before they are enlarged: the gradient of a slice is as large as the whole.
-        ours, theirs = (upsample(part, size, size) for part in logits.tensor_split([count]))
-        unsupervised = pseudo_label_loss(theirs, label, valid, weights=self.class_weights)
+        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
+        labeled_logits, unlabeled_logits = (
+            upsample(part, size, size) for part in logits.tensor_split([count])
+        )
+        unsupervised = pseudo_label_loss(unlabeled_logits, label, valid, weights=self.class_weights)
         terms = {
-            "supervised": self.supervised_loss(ours, labeled.mask),
-            "unsupervised": self.unsupervised_weight * unsupervised,
+            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "unsupervised": self.settings.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
         return Losses(terms, {"taught": share}, {})
 
     @torch.no_grad()
-    def opinions(self, weak: Tensor, valid: Tensor, step: Step) -> Opinions:
-        """See `Method.opinions`."""
-        return logit_opinions(self.teacher(weak).logits, valid, self.confidence_threshold)
+    def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels:
+        """See `Method.pseudo_labels`."""
+        logits = self.teacher(weak).logits
+        return logit_pseudo_labels(logits, valid, self.settings.confidence_threshold)

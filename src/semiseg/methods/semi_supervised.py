@@ -1,59 +1,53 @@
-"""What the methods with a teacher share: its memory, the warm-up, CutMix, ramps, its opinions."""
+"""The parts that methods with a teacher share: warm-up, CutMix, ramps and pseudo-labels."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from torch import Tensor
 
 from semiseg.augment.mixing import draw_boxes, draw_partners, paste
-from semiseg.core.types import IGNORE_INDEX, Labeled, Opinions, Step, Unlabeled
+from semiseg.config.methods import SemiSupervisedSettings
+from semiseg.config.methods.css import Schedule
+from semiseg.core.types import IGNORE_INDEX, Labeled, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
-from semiseg.methods.base import Method, require
+from semiseg.methods.base import Method
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels
 
-Schedule = Literal["constant", "ramp_down", "ramp_up"]
-
 
 class SemiSupervised(Method):
-    """A student and the teacher that follows it, after a start on labeled images alone.
+    """A student and its EMA teacher. The first steps use labeled images only.
 
     Args:
         student: the network that learns, with all its heads.
-        teacher_memory: how far the teacher's average looks back, as a share of all steps.
-        supervised_warmup: share of the steps on labeled images alone, at the start.
-
-    Raises:
-        ConfigError: a setting is out of its range.
+        settings: the method's own settings.
     """
 
-    uses_unlabeled = True
+    settings: SemiSupervisedSettings
 
-    def __init__(self, student: Network, teacher_memory: float, supervised_warmup: float) -> None:
-        super().__init__(student)
-        require(0 <= teacher_memory <= 1, "teacher_memory", teacher_memory)
-        require(0 <= supervised_warmup <= 1, "supervised_warmup", supervised_warmup)
-        self.supervised_warmup = supervised_warmup
-        self.teacher: Teacher = Teacher(student, teacher_memory)
+    def __init__(self, student: Network, settings: SemiSupervisedSettings) -> None:
+        super().__init__(student, settings)
+        self.teacher: Teacher = Teacher(student, settings.teacher_memory)
 
-    def at_hand(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Unlabeled:
-        """The unlabeled images to learn from: an empty batch during the warm-up."""
-        if unlabeled is None or step.share < self.supervised_warmup:
-            nothing = labeled.image[:0]
-            return Unlabeled(nothing, nothing, labeled.mask[:0] != IGNORE_INDEX)
+    def active_unlabeled(
+        self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step
+    ) -> Unlabeled:
+        """The unlabeled images of this step: an empty batch during the warm-up."""
+        if unlabeled is None or step.share < self.settings.supervised_warmup:
+            empty = labeled.image[:0]
+            return Unlabeled(empty, empty, labeled.mask[:0] != IGNORE_INDEX)
         return unlabeled
 
 
 def cut_mix(step: Step, image: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
-    """Each image gets a box of another one, with everything that belongs to it.
+    """Paste a box of another image into each image, and the same box into each map.
 
     Args:
-        step: its key draws the boxes and the partners.
+        step: the step whose key draws the boxes and the partners.
         image: `(B, 3, H, W)`.
-        maps: `(B, h, w)` each, at the image's resolution or a coarser one.
+        maps: `(B, h, w)` each, at the resolution of the images or a coarser one.
 
     Returns:
         The mixed image and the mixed maps.
@@ -67,13 +61,13 @@ def cut_mix(step: Step, image: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-def scheduled(schedule: Schedule, share: float) -> float:
-    """The factor on a weight at a share of its time.
+def schedule_factor(schedule: Schedule, share: float) -> float:
+    """The factor on a weight at a share of its schedule.
 
     Args:
-        schedule: `constant` is 1; `ramp_down` is `exp(-5 share^2)`, from 1 to 0.007 at the end and
-            0 from there on; `ramp_up` is `exp(-5 (1 - share)^2)`, from 0.007 to 1 at the end and
-            from there on.
+        schedule: `constant` is 1. `ramp_down` is `exp(-5 share^2)`: it falls from 1 to 0.007 and
+            is 0 after the end. `ramp_up` is `exp(-5 (1 - share)^2)`: it rises from 0.007 to 1 and
+            is 1 after the end.
         share: 0 at the start, 1 at the end.
     """
     if schedule == "ramp_down":
@@ -81,17 +75,17 @@ def scheduled(schedule: Schedule, share: float) -> float:
     return math.exp(-5 * (1 - min(1.0, share)) ** 2) if schedule == "ramp_up" else 1.0
 
 
-def logit_opinions(logits: Tensor, valid: Tensor, threshold: float) -> Opinions:
-    """The pseudo-labels of a method that has logit space alone.
+def logit_pseudo_labels(logits: Tensor, valid: Tensor, threshold: float) -> PseudoLabels:
+    """The pseudo-labels of a method without representation space.
 
     Args:
-        logits: `(B, C, h, w)`, the teacher's on the weak view, at stride 4.
+        logits: `(B, C, h, w)`, the teacher's logits of the weak view, at stride 4.
         valid: `(B, H, W)` bool, False where there is padding.
-        threshold: pixels with a lower confidence are not taught.
+        threshold: the lowest confidence of a pseudo-label.
     """
     size = valid.shape[-2:]
-    fine = upsample(logits.float(), size, size)  # in half, 0.97 is rounded to 0.9688
+    fine = upsample(logits.float(), size, size)  # half precision rounds 0.97 to 0.9688
     label = fine.argmax(dim=1)
     confidence = indicator_of(fine, label)
     final = label.masked_fill(~valid | (confidence < threshold), IGNORE_INDEX)
-    return Opinions(label, confidence, None, None, final)
+    return PseudoLabels(label, confidence, None, None, final)

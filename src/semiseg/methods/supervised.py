@@ -1,4 +1,4 @@
-"""Supervised: the labeled images alone, the yardstick of all other methods."""
+"""`supervised`: labeled images only, the baseline of all other methods."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from semiseg.model.network import upsample
 
 
 class Supervised(Method):
-    """Cross-entropy on the labeled images; unlabeled ones are not even loaded."""
-
-    name = "supervised"
-    uses_unlabeled = False
+    """Cross-entropy on the labeled images; unlabeled images are not loaded."""
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from semiseg.comparison.records import Row
 from semiseg.comparison.settings import Shared, train_defaults
-from semiseg.methods import method_class
 from semiseg.training.run_folder import FREE, plain
 from semiseg.training.session import method_settings
 from semiseg.training.train import train
@@ -23,7 +22,7 @@ def repeat_run(settings: Mapping[str, Any]) -> str:
         settings: the contents of its `config.yaml`.
     """
     own = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-    defaults = {**own, **method_settings(method_class(settings["method"]))}
+    defaults = {**own, **method_settings(settings["method"])}
     given = {k: v for k, v in settings.items() if k not in FREE and v != plain(defaults.get(k))}
     words = ["semiseg", "train", str(settings["data"]), *_flags(given), "--out", "OTHER"]
     return shlex.join(words)

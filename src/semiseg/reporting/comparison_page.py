@@ -11,9 +11,9 @@ from semiseg.comparison import settings as comparison_settings
 from semiseg.comparison.plot import make_figure
 from semiseg.comparison.records import BASELINE, Row, make_rows, read_records
 from semiseg.comparison.text import statements
+from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json, read_yaml
-from semiseg.methods import METHODS
 from semiseg.reporting import commands
 from semiseg.reporting.embed import embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES

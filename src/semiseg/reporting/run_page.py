@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from semiseg.config.methods import default_settings
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import read_json, read_yaml
 from semiseg.core.scores import Scores, read_scores
 from semiseg.core.text import percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
-from semiseg.methods import method_class
 from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion, draw_plane
 from semiseg.plots.palette import accessible_colors, css_color
@@ -129,7 +129,7 @@ def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]
 def headline(scores: Scores) -> str:
     """What was reached with what, in one or two sentences."""
     used = f"With {plural(scores.labels, 'mask')}"
-    if method_class(scores.method).uses_unlabeled:
+    if default_settings(scores.method).uses_unlabeled:
         used += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
     reached = scores.miou.released
     if reached is None:

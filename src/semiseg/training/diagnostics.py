@@ -23,7 +23,7 @@ from torch import Tensor
 
 from semiseg.core.files import write_text
 from semiseg.core.rng import Key
-from semiseg.core.types import Opinions, Sample, Step
+from semiseg.core.types import PseudoLabels, Sample, Step
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import Split
@@ -87,12 +87,12 @@ class Diagnostics:
             The numbers for the tables of metrics; none for a method without pseudo-labels.
         """
         last = module.global_step == module.steps
-        tally = Tally(self.classes.names, Thresholds.of(module.method))
+        tally = Tally(self.classes.names, Thresholds.of(module.method.settings))
         pictures: list[ImageOpinions] = []
-        for scene, opinions in self._asked(module):
-            tally.add(opinions, torch.ones_like(opinions.final, dtype=torch.bool), scene.truth)
+        for scene, labels in self._pseudo_labels(module):
+            tally.add(labels, torch.ones_like(labels.final, dtype=torch.bool), scene.truth)
             if last and len(pictures) < _DRAWN:
-                pictures.append(_image_opinions(scene, opinions))
+                pictures.append(_image_opinions(scene, labels))
         if not tally.images:
             return {}
         found = tally.found()
@@ -105,18 +105,18 @@ class Diagnostics:
             self._draw(looks, pictures)
         return curve_values(found)
 
-    def _asked(self, module: TrainingModule) -> Iterator[tuple[_Scene, Opinions]]:
-        """Each image of the sample with the method's opinions on it, on the CPU."""
+    def _pseudo_labels(self, module: TrainingModule) -> Iterator[tuple[_Scene, PseudoLabels]]:
+        """Each image of the sample with its pseudo-labels, on the CPU."""
         self._scenes = self._scenes or [self._read(sample) for sample in self.samples]
         step = Step(module.global_step, module.steps, self.key.child("look", module.global_step))
         module.method.eval()
         for scene in self._scenes:
             image = to_input(scene.image.to(module.device))
             valid = torch.ones_like(image[:, 0], dtype=torch.bool)
-            opinions = module.method.opinions(image, valid, step)
-            if opinions is None:
+            labels = module.method.pseudo_labels(image, valid, step)
+            if labels is None:
                 break
-            yield scene, Opinions._make(None if o is None else o.cpu() for o in opinions)
+            yield scene, PseudoLabels._make(None if m is None else m.cpu() for m in labels)
         module.method.train()
 
     def _read(self, sample: Sample) -> _Scene:
@@ -149,9 +149,9 @@ def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
     return tuple(chosen)
 
 
-def _image_opinions(scene: _Scene, opinions: Opinions) -> ImageOpinions:
+def _image_opinions(scene: _Scene, labels: PseudoLabels) -> ImageOpinions:
     def first(maps: Tensor | None) -> Any:  # noqa: ANN401 - an array of the tensor's type
         return None if maps is None else maps[0].numpy()
 
     image = scene.image[0].permute(1, 2, 0).numpy()
-    return ImageOpinions(scene.name, image, first(scene.truth), *map(first, opinions))
+    return ImageOpinions(scene.name, image, first(scene.truth), *map(first, labels))

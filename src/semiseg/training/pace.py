@@ -21,7 +21,6 @@ from semiseg.core.types import Batch
 from semiseg.data.dataset import DataFolder
 from semiseg.data.splits import Split
 from semiseg.inference.scenes import Scene
-from semiseg.methods import method_class
 from semiseg.training import session
 from semiseg.training.devices import Place, quiet, trainer_settings
 from semiseg.training.module import TrainingModule
@@ -112,8 +111,7 @@ def _try(
     if place.kind == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    learner = method_class(s.method)
-    loader = session.training_loader(split, folder.classes, s, place, learner, 0, focus)
+    loader = session.training_loader(split, folder.classes, s, place, 0, focus)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, loader)

@@ -12,8 +12,6 @@ from semiseg.config.plan import check as check_plan
 from semiseg.core.types import Plan
 from semiseg.data.dataset import DataFolder
 from semiseg.data.splits import Split
-from semiseg.methods import method_class
-from semiseg.methods.base import Method
 from semiseg.training import run_folder, session
 from semiseg.training.devices import Place, part_of, set_device
 from semiseg.training.module import TrainingModule
@@ -24,7 +22,6 @@ class Parts(NamedTuple):
     """What a training is put together from."""
 
     place: Place
-    learner: type[Method]
     options: dict[str, Any]
     folder: DataFolder
     split: Split
@@ -37,7 +34,7 @@ class Parts(NamedTuple):
 
 def settle_place(s: SimpleNamespace, options: Mapping[str, Any]) -> Place:
     """Check the settings, and find out where they are to run."""
-    session.check(vars(s), method_class(s.method), options)
+    session.check(vars(s), options)
     place = set_device(s.accelerator, s.threads, s.devices, s.num_nodes)
     s.threads = place.threads
     check_plan(vars(s), place.world)
@@ -58,8 +55,7 @@ def build(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume: 
         session.say([f"going on after step {start} of {s.steps}"])
     if s.init is not None and checkpoint is None:
         session.start_from(module.method, Path(s.init), folder.classes.names, s)
-    learner = method_class(s.method)
-    return Parts(place, learner, options, folder, split, plan, module, focus, checkpoint, start)
+    return Parts(place, options, folder, split, plan, module, focus, checkpoint, start)
 
 
 def fit(parts: Parts, s: SimpleNamespace) -> None:
@@ -67,12 +63,10 @@ def fit(parts: Parts, s: SimpleNamespace) -> None:
     place, classes = parts.place, parts.folder.classes
     session.fit(
         parts.module,
-        session.training_loader(
-            parts.split, classes, s, place, parts.learner, parts.start, parts.focus
-        ),
+        session.training_loader(parts.split, classes, s, place, parts.start, parts.focus),
         session.validation_loader(parts.split, classes, s, place),
         place,
-        session.diagnostics(parts.split, classes, s, parts.learner),
+        session.diagnostics(parts.split, classes, s),
         s,
         parts.checkpoint,
         parts.start,

@@ -10,6 +10,7 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from semiseg.config.methods import default_settings
 from semiseg.config.plan import Facts, largest_size, make_plan
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
@@ -19,7 +20,6 @@ from semiseg.data.formats.images import image_size
 from semiseg.data.likeness import likeness
 from semiseg.data.splits import Split, make_split
 from semiseg.data.value_range import infer_range
-from semiseg.methods import method_class
 from semiseg.training import class_balance as imbalance
 from semiseg.training import run_folder, session
 from semiseg.training.devices import Place
@@ -51,12 +51,12 @@ def prepare(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume
     budget no more, so that a run that is resumed or repeated does not measure again.
     """
     began = time.monotonic()
-    own = session.method_settings(method_class(s.method))
+    own = session.method_settings(s.method)
     options = {**own, **options}
     classes_file = None if s.classes is None else Path(s.classes)
     folder = session.checked_folder(Path(s.data), classes_file, s.range, s.dataset)
     split = make_split(folder, s.labels, s.split_seed, run_folder.held_out(s.out, s.init, resume))
-    uses = method_class(s.method).uses_unlabeled
+    uses = default_settings(s.method).uses_unlabeled
     images = f"{plural(len(split.labeled), 'image')} with masks"
     images += f" and {len(split.unlabeled)} without" if uses else ""
     learned = f"{s.method} learns from {images}; {len(split.val)} of val score it"
@@ -81,7 +81,7 @@ def _facts(
 ) -> Facts:
     names = folder.classes.names
     counts = imbalance.count_pixels(split.labeled, folder.pixels, len(names))
-    uses = method_class(s.method).uses_unlabeled
+    uses = default_settings(s.method).uses_unlabeled
     unlabeled = split.unlabeled if uses else ()
     key = Key.of(s.seed, "plan")
     extent = s.range

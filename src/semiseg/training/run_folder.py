@@ -271,7 +271,7 @@ def finish(
     found = [score for score in (*seen, released["miou"]) if score is not None]
     lists = split.lists()
     scores = Scores(
-        method=module.method.name,
+        method=s.method,
         miou=MeanIou(final["student"]["miou"], max(found, default=None), released["miou"]),
         per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
         which=which,

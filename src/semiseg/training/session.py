@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import inspect
+import dataclasses
 import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping
@@ -22,15 +22,16 @@ from torch.utils.data import DataLoader
 from semiseg.augment.focus import Focus
 from semiseg.augment.photometric import STRONG
 from semiseg.checks.examine import examine
+from semiseg.config.methods import MethodSettings, default_settings
 from semiseg.config.plan import RATES
-from semiseg.core.errors import ConfigError, DataError, RunError, nearest
+from semiseg.core.errors import ConfigError, DataError, RunError, SettingError, nearest
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch
 from semiseg.data.dataset import DataFolder, open_folder
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.inference.scenes import Scene, Scenes
-from semiseg.methods import method_class
+from semiseg.methods import build_method
 from semiseg.methods.base import Method
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
@@ -49,7 +50,7 @@ console = Console(stderr=True)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[str, Any]) -> None:
+def check(settings: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Refuse settings that cannot be meant.
 
     Raises:
@@ -89,13 +90,14 @@ def check(settings: Mapping[str, Any], learner: type[Method], options: Mapping[s
             "short, a smaller --crop."
         )
     imbalance.check(settings)
-    known = method_settings(learner)
+    method = settings["method"]
+    known = method_settings(method)
     for name in options:
         if name not in known:
             raise ConfigError(
-                f"The method {learner.name} has no setting '{name}'. {nearest(name, known)}"
+                f"The method {method} has no setting '{name}'. {nearest(name, known)}"
                 if known
-                else f"The method {learner.name} has no settings, but '{name}' was given."
+                else f"The method {method} has no settings, but '{name}' was given."
             )
 
 
@@ -110,22 +112,26 @@ def check_kinds(
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(function, skip={"options"})
-    learner = method_class(str(settings["method"]))
-    parser.add_class_arguments(learner, skip={"student"})
-    own = method_settings(learner)
     try:
-        parser.parse_object({**settings, **{k: v for k, v in options.items() if k in own}})
-    except ArgumentError as error:
+        parser.parse_object(dict(settings))
+        build_settings(str(settings["method"]), options)
+    except (ArgumentError, SettingError) as error:
         raise RunError(
             f"{settings['out']}/config.yaml is damaged ({' '.join(str(error).split())}). Restore "
             "it, or start a new run with another --out."
         ) from error
 
 
-def method_settings(learner: type[Method]) -> dict[str, Any]:
-    """A method's settings with their defaults: its constructor's parameters after the student."""
-    _student, *settings = inspect.signature(learner).parameters.values()
-    return {setting.name: setting.default for setting in settings}
+def method_settings(method: str) -> dict[str, Any]:
+    """A method's settings with their defaults."""
+    return {**default_settings(method).values()}
+
+
+def build_settings(method: str, options: Mapping[str, Any]) -> MethodSettings:
+    """A method's settings with the options among them; others are left out."""
+    defaults = default_settings(method)
+    own = {name: value for name, value in options.items() if name in defaults.values()}
+    return dataclasses.replace(defaults, **own)
 
 
 def say(sentences: Iterable[str]) -> None:
@@ -201,7 +207,8 @@ def assemble(
     """Student, method and losses as a module, and how crops look for rare classes."""
     names = folder.classes.names
     student = build_student(len(names), s, resumed)
-    module = build_module(method_class(s.method)(student, **options), names, s)
+    method = build_method(s.method, student, build_settings(s.method, options))
+    module = build_module(method, names, s)
     pixels = imbalance.count_pixels(split.labeled, folder.pixels, len(names))
     imbalance.set_loss(module.method, s, pixels)
     return module, imbalance.make_focus(s, pixels)
@@ -236,14 +243,14 @@ def training_loader(
     classes: Classes,
     s: SimpleNamespace,
     place: Place,
-    learner: type[Method],
     start: int,
     focus: Focus | None,
 ) -> DataLoader[Batch]:
     """The loader of the micro batches of the training from step `start` on, in their order."""
-    if learner.uses_unlabeled and not split.unlabeled:
-        say([f"there are no unlabeled images: {learner.name} learns from the labeled ones alone"])
-    unlabeled = split.unlabeled if learner.uses_unlabeled else ()
+    uses_unlabeled = default_settings(s.method).uses_unlabeled
+    if uses_unlabeled and not split.unlabeled:
+        say([f"there are no unlabeled images: {s.method} learns from the labeled ones alone"])
+    unlabeled = split.unlabeled if uses_unlabeled else ()
     batches = TrainingBatches(
         split.labeled,
         unlabeled,
@@ -276,11 +283,9 @@ def validation_loader(
     return DataLoader(scenes, batch_size=None, num_workers=s.workers, worker_init_fn=ignore_signals)
 
 
-def diagnostics(
-    split: Split, classes: Classes, s: SimpleNamespace, learner: type[Method]
-) -> Diagnostics | None:
+def diagnostics(split: Split, classes: Classes, s: SimpleNamespace) -> Diagnostics | None:
     """The looks at the pseudo-labels; None if they are not wanted or nothing is unlabeled."""
-    if not (s.diagnostics and learner.uses_unlabeled and split.unlabeled):
+    if not (s.diagnostics and default_settings(s.method).uses_unlabeled and split.unlabeled):
         return None
     return Diagnostics(split, classes, s.size, s.range, s.out, Key.of(s.seed, "diagnostics"))
 

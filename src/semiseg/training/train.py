@@ -136,7 +136,6 @@ def train(
     """
     settings = {k: v for k, v in locals().items() if k not in ("options", "overwrite", "resume")}
     # Imported here, so that `semiseg --help` need not wait for torch.
-    from semiseg.methods import method_class
     from semiseg.training import run_folder, session
 
     settings["out"] = Path(out or f"runs/{method}")
@@ -148,7 +147,7 @@ def train(
         resume = False
     if resume:
         defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-        own = session.method_settings(method_class(method))
+        own = session.method_settings(method)
         meant = {k: v for k, v in options.items() if k not in own or v != own[k]}
         settings["budget"] = None  # it was spent on the plan that the run began with
         settings, options = run_folder.resumed_settings(settings, defaults, meant)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from semiseg.config.methods.base import MethodSettings, SemiSupervisedSettings
+from semiseg.config.methods.base import (
+    MethodSettings,
+    PrototypicalSettings,
+    SemiSupervisedSettings,
+)
 from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
@@ -18,6 +22,7 @@ __all__ = [
     "CutMixSettings",
     "MeanTeacherSettings",
     "MethodSettings",
+    "PrototypicalSettings",
     "SemiSupervisedSettings",
     "SupervisedSettings",
     "default_settings",

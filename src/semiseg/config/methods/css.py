@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-from semiseg.config.methods.base import SemiSupervisedSettings
+from semiseg.config.methods.base import PrototypicalSettings
 from semiseg.config.settings import NonNegative, Positive, PositiveInt, Share
 
 Collaboration: TypeAlias = Literal["mix", "cross", "logit", "representation"]
@@ -14,13 +14,12 @@ ValidIndicator: TypeAlias = Literal["same", "confidence", "similarity"]
 Schedule: TypeAlias = Literal["constant", "ramp_down", "ramp_up"]
 UnsupervisedMean: TypeAlias = Literal["all", "kept", "program"]
 PrototypeSource: TypeAlias = Literal["teacher", "student"]
-UnseenPrototypes: TypeAlias = Literal["masked", "zeros"]
 ClassPrior: TypeAlias = Literal["loss", "uniform"]
 ClassBalance: TypeAlias = Literal["labels", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CssSettings(SemiSupervisedSettings):
+class CssSettings(PrototypicalSettings):
     """The settings of `css`. Equation numbers are those of the paper; see `docs/css.md`."""
 
     implementation: ClassVar[str] = "semiseg.methods.css:CSS"
@@ -64,11 +63,6 @@ class CssSettings(SemiSupervisedSettings):
     prototypes_from: PrototypeSource = "teacher"
     """The representations that the prototypes are means of: the `teacher`'s of the weak view, or
     the `student`'s of the mixed strong view."""
-    prototype_momentum: Share = 0.99
-    """How much of a prototype stays after each batch (`a`, Eq. 3)."""
-    unseen_prototypes: UnseenPrototypes = "masked"
-    """Classes without a prototype: the representation space never chooses them (`masked`), or they
-    have a vector of `zeros`, which is nearer than any vector at an obtuse angle."""
     class_prior: ClassPrior = "loss"
     """The class frequencies that the representation space assumes: those of the `loss` on labeled
     images (pixels times class weights; see `losses.collaboration.class_prior`), or equal ones
@@ -77,7 +71,5 @@ class CssSettings(SemiSupervisedSettings):
     """`labels` weighs pseudo-labeled pixels so that each class counts about as much as in the loss
     on labeled images; see `losses.pseudo.balanced_weights`. `none` uses the class weights only. It
     has no effect with the mean of the `program`, which has no class weights."""
-    representation_dim: PositiveInt = 64
-    """The channels of the representation head (`D`)."""
     cross_after: Share = 0.2
     """With `cross`: the share of the steps before which the label of the logit space is used."""
