@@ -117,7 +117,7 @@ def test_help_has_a_section_for_each_setting_and_no_python_types(capsys):
         run("train", "--help")
     told = capsys.readouterr().out
     assert told.startswith("usage: semiseg train DATA [settings]\n")
-    assert not re.search(r"type:|null|Optional|Path\b", told)
+    assert not re.search(r"\btype:|null|Optional|Path\b", told)
     own, _, method = told.partition("\nof css itself, rarely needed:")
     sections = re.split(r"\n  (?=[a-z ]+:\n)", own)
     assert len(sections) == 9

@@ -99,6 +99,7 @@ def check(settings: Mapping[str, Any], options: Mapping[str, Any]) -> None:
                 if known
                 else f"The method {method} has no settings, but '{name}' was given."
             )
+    build_settings(method, options)
 
 
 def check_kinds(
