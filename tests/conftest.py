@@ -308,5 +308,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (run / "config.yaml").write_text(json.dumps(config))
             (run / "scores.json").write_text(json.dumps(scores.to_dict()))
             (run / "report.html").touch()
-    (folder / "comparison.json").write_text(json.dumps({"failed": {"css-8-2": "<i>no</i> luck"}}))
+    (folder / "comparison.json").write_text(
+        json.dumps({"format": 1, "failed": {"css-8-2": "<i>no</i> luck"}})
+    )
     return folder

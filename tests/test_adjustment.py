@@ -16,11 +16,11 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.image_lists import read_list
 from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offsets
 from semiseg.evaluation.metrics import scores
+from semiseg.inference.card import model_card
 from semiseg.inference.reading import Maps, labels, read
 from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
 from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
-from semiseg.reporting.card import card
 from semiseg.training import module as engine_module
 from semiseg.training import run_folder
 from semiseg.training.checkpoint import newest_intact
@@ -167,7 +167,7 @@ def test_what_is_best_on_val_is_released(
     assert found["per_class"] == best["per_class"]  # one class everywhere: no pixel is near a tie
     release = load_release(run.folder)
     assert release.about["adjustment"] == asdict(run.scores.adjustment)
-    assert words in card(release.about)
+    assert words in model_card(release.about)
     if method == "css":
         weights = release.tensors["similarity_prior"]
         assert not torch.equal(
@@ -234,4 +234,4 @@ def test_the_card_of_a_model_without_an_adjustment_says_nothing_of_it(reported, 
     content = json.loads((run / "model.json").read_text())
     del content["adjustment"]
     (run / "model.json").write_text(json.dumps(content))
-    assert "adjusted" not in card(load_release(run).about)
+    assert "adjusted" not in model_card(load_release(run).about)

@@ -105,7 +105,7 @@ def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
     [
         ("css", 58.12, "With 1 mask and 1,344 unlabeled images css reaches 58.1 % mIoU on val."),
         ("supervised", 58.12, "With 1 mask supervised reaches 58.1 % mIoU on val."),
-        ("supervised", None, "so nothing is known"),
+        ("supervised", None, "so it has no scores"),
     ],
 )
 def test_the_headline(reported, method, miou, told):
@@ -267,7 +267,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     run = semiseg.train(tiny_folder, out=tmp_path / "other", **settings)
     assert (run.folder / "model.safetensors").is_file()
     assert not (run.folder / "report.html").exists()
-    assert "could not be drawn, all else is there: no ink" in capsys.readouterr().err
+    assert "could not be written; all other files are there: no ink" in capsys.readouterr().err
 
 
 def test_the_command_line(reported, tmp_path, capsys):

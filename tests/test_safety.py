@@ -24,11 +24,11 @@ from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.files import read_yaml
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.masks import Classes
+from semiseg.inference.card import model_card
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
 from semiseg.model.encoders import load_weights
 from semiseg.model.network import Network
-from semiseg.reporting.card import card
 from semiseg.suggestion.suggest import suggest
 from semiseg.training import session
 from semiseg.training.checkpoint import SafeCheckpointIO
@@ -354,7 +354,7 @@ def test_names_of_a_stranger_are_text_in_the_card(css_release):
     about["method"] = evil
     score = {"iou": 1.0, "precision": 1.0, "recall": 1.0}
     about |= {"per_class": {evil: score}, "miou": {"released": 1.0}, "which": evil}
-    page = card(about)
+    page = model_card(about)
     assert "<script>" not in page
     assert "<img" not in page
     assert "\n# big" not in page

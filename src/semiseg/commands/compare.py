@@ -9,7 +9,7 @@ from semiseg.config.plan import STEPS
 from semiseg.core.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from semiseg.comparison.records import Comparison
+    from semiseg.comparison.result import Comparison
 
 
 def compare(

@@ -32,8 +32,8 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
     from rich.console import Console
 
     from semiseg.commands.train import train
+    from semiseg.comparison.text import class_table
     from semiseg.scenes.draw import write_scenes
-    from semiseg.training.tables import table
 
     out = Path(out)
     if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
@@ -56,7 +56,7 @@ def demo(out: Path = Path("demo"), *, steps: int = 200, seed: int = 0) -> dict[s
         )
     picture = out / "demo.png"
     draw_comparison(out / "data", [run.folder for run in runs.values()]).save(picture)
-    print(table({name: run.scores for name, run in runs.items()}))
+    print(class_table({name: run.scores for name, run in runs.items()}))
     print(_verdict(runs, picture))
     return runs
 

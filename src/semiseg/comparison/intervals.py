@@ -1,4 +1,4 @@
-"""What a few seeds allow to be said: Student's t, intervals of a mean and of a ratio of means."""
+"""Confidence intervals from a few seeds: of a mean, and of a ratio of means."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Interval(NamedTuple):
     """An estimate with its confidence interval.
 
     Attributes:
-        estimate: the mean, or the ratio of the means; None where that has no meaning.
-        low: the lower end of the interval, or None where the seeds allow none.
-        high: the upper end, or None likewise.
-        seeds: how many seeds it rests on.
+        estimate: the mean, or the ratio of the means; None where a ratio has no meaning.
+        low: the lower end of the interval, or None where there is no interval.
+        high: the upper end, or None.
+        seeds: the number of seeds.
     """
 
     estimate: float | None
@@ -27,23 +27,27 @@ class Interval(NamedTuple):
 
     @property
     def resolved(self) -> bool:
-        """Whether there is an interval, and 0 is outside it: the sign is then known."""
+        """Whether the interval excludes 0, so that the sign of the estimate is certain."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The interval as plain values, with `resolved`."""
+        return {**self._asdict(), "resolved": self.resolved}
 
 
 def t_quantile(freedom: int, level: float = LEVEL) -> float:
-    """The `t` within which `level` of Student's distribution lies, to both sides of 0.
+    """The `t` such that Student's distribution has the probability `level` between `-t` and `t`.
 
     Args:
         freedom: degrees of freedom, at least 1.
-        level: the probability between `-t` and `t`.
+        level: the probability.
 
     Example:
         >>> round(t_quantile(2), 4)
         4.3027
     """
-    # The probability is a finite sum in the angle whose tangent is t / sqrt(freedom); it rises
-    # with the angle, so that halving the range finds the quantile to the last bits.
+    # The probability is a finite sum in the angle whose tangent is t / sqrt(freedom). It rises
+    # with the angle, so bisection finds the quantile to the last bits.
     low, high = 0.0, math.pi / 2
     for _ in range(100):
         middle = (low + high) / 2
@@ -66,10 +70,10 @@ def _within(angle: float, freedom: int) -> float:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """The t-interval of a mean; no interval from one value.
+    """The t-interval of a mean. One value gives no interval.
 
     Args:
-        values: one a seed, at least one.
+        values: one for each seed, at least one.
     """
     mean = fmean(values)
     if len(values) < 2:
@@ -81,18 +85,18 @@ def mean_interval(values: Sequence[float]) -> Interval:
 def ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> Interval:
     """A ratio of two means whose values are paired, with Fieller's interval.
 
-    The interval holds each ratio `r` for which a t-test does not tell the mean of `top - r bottom`
-    from 0. It is exact where the pairs are normal, and needs no single `top / bottom`, which may
-    be anything where one seed's bottom is near 0.
+    The interval holds each ratio `r` for which a t-test cannot distinguish the mean of
+    `top - r bottom` from 0. It is exact for normally distributed pairs. It never divides the
+    values of a single seed, whose bottom may be near 0.
 
     Args:
-        tops: the numerators, one a seed.
+        tops: the numerators, one for each seed.
         bottoms: the denominators of the same seeds.
 
     Returns:
-        The interval; without bounds from one seed, or where the mean of the bottoms is not
-        clearly above 0: any ratio is then possible. Without an estimate too where that mean is
-        not above 0 at all.
+        The interval. It has no bounds for one seed, or if the mean of the bottoms is not
+        significantly above 0, since any ratio is possible then. It has no estimate either if that
+        mean is 0 or less.
     """
     count, top, bottom = len(tops), fmean(tops), fmean(bottoms)
     if bottom <= 0:

@@ -1,4 +1,4 @@
-"""The picture of a comparison: mIoU over the number of labeled images."""
+"""The figure of a comparison: mIoU over the number of labeled images."""
 
 from __future__ import annotations
 
@@ -12,55 +12,61 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from semiseg.comparison.records import ALL, BASELINE, Row
 from semiseg.plots.curves import line_color
 
-_LEAST = 4.0  # points from bottom to top
+_MIN_HEIGHT = 4.0  # points of mIoU; otherwise a tenth of a point could fill the figure
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write the picture as PNG; see `make_figure`."""
+def save_figure(rows: Sequence[Row], path: Path) -> None:
+    """Write the figure as PNG; see `make_figure`."""
     make_figure(rows).savefig(path, dpi=150)
 
 
 def make_figure(rows: Sequence[Row]) -> Figure:
-    """Draw a line a method, with the range of its seeds, and the ceiling.
+    """Draw a line for each method with the range of its seeds, and the upper limit.
 
-    The ceiling is `supervised` with all masks.
+    The upper limit is `supervised` with all masks.
 
     Args:
         rows: the rows of the comparison.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    ceiling = [row for row in rows if (row.method, row.labels) == (BASELINE, ALL)]
-    shown = [row for row in rows if row not in ceiling]
-    for i, method in enumerate(dict.fromkeys(row.method for row in shown)):
-        own = sorted((r for r in shown if r.method == method), key=lambda r: r.images)
-        color = line_color(i)
-        # Beside one another, so that bars of the same number of labels do not hide each other.
-        places = [row.images * 1.02**i for row in own]
+    limits = [row for row in rows if (row.method, row.labels) == (BASELINE, ALL)]
+    others = [row for row in rows if row not in limits]
+    for i, method in enumerate(dict.fromkeys(row.method for row in others)):
+        own = sorted((r for r in others if r.method == method), key=lambda r: r.images)
+        # A small shift keeps bars with the same number of labels apart.
+        positions = [row.images * 1.02**i for row in own]
         scores = [row.values("released") for row in own]
-        means = [fmean(s) for s in scores]
+        means = [fmean(values) for values in scores]
         reach = [
-            [mean - min(s) for mean, s in zip(means, scores, strict=True)],
-            [max(s) - mean for mean, s in zip(means, scores, strict=True)],
+            [mean - min(values) for mean, values in zip(means, scores, strict=True)],
+            [max(values) - mean for mean, values in zip(means, scores, strict=True)],
         ]
-        axes.errorbar(places, means, yerr=reach, marker="o", capsize=3, color=color, label=method)
-    for row in ceiling:
-        scores_all = row.values("released")
-        words = f"{BASELINE}, all {row.images} masks"
-        axes.axhline(fmean(scores_all), color="gray", linestyle="--", label=words)
-        axes.axhspan(min(scores_all), max(scores_all), color="gray", alpha=0.15, linewidth=0)
-    counts = sorted({row.images for row in shown})
+        axes.errorbar(
+            positions,
+            means,
+            yerr=reach,
+            marker="o",
+            capsize=3,
+            color=line_color(i),
+            label=method,
+        )
+    for row in limits:
+        values = row.values("released")
+        label = f"{BASELINE}, all {row.images} masks"
+        axes.axhline(fmean(values), color="gray", linestyle="--", label=label)
+        axes.axhspan(min(values), max(values), color="gray", alpha=0.15, linewidth=0)
+    counts = sorted({row.images for row in others})
     axes.set_xscale("log")
-    # So wide that points beside one another are seen to belong together.
-    if counts:
+    if counts:  # wide, so that shifted points still look like one number of labels
         axes.set_xlim(counts[0] / 1.5, counts[-1] * 1.5)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(counts, [str(count) for count in counts])
     low, high = axes.get_ylim()
-    if high - low < _LEAST:  # else a tenth of a point would fill the picture
-        axes.set_ylim((low + high - _LEAST) / 2, (low + high + _LEAST) / 2)
+    if high - low < _MIN_HEIGHT:
+        axes.set_ylim((low + high - _MIN_HEIGHT) / 2, (low + high + _MIN_HEIGHT) / 2)
     axes.set_xlabel("labeled images")
     axes.set_ylabel("mIoU on val, %; mean and range of the seeds")
     axes.grid(axis="y", alpha=0.3)

@@ -1,21 +1,27 @@
-"""What the finished runs of a comparison say: rows, paired differences, shares of the gap."""
+"""The finished runs of a comparison as rows: paired differences, and shares of the gap."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from semiseg.comparison.intervals import Interval, mean_interval, ratio_interval
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
+from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 
 BASELINE = "supervised"
+"""The method that the others are compared with."""
 ALL = "all"
-SCORES = ("last", "best", "released")
+"""`--labels` of the upper limit: `supervised` with all masks."""
+
+ScoreName = Literal["last", "best", "released"]
+SCORE_NAMES: tuple[ScoreName, ...] = ("last", "best", "released")
+SPLIT_LISTS = ("labeled", "unlabeled", "val")
 
 
 class Record(NamedTuple):
@@ -25,7 +31,7 @@ class Record(NamedTuple):
         method: its method.
         labels: its `--labels`, as written.
         seed: its seed.
-        scores: the contents of its `scores.json`.
+        scores: its scores.
     """
 
     method: str
@@ -35,8 +41,20 @@ class Record(NamedTuple):
 
     @property
     def miou(self) -> float:
-        """The released model's mean IoU, 0 where no class was scored."""
+        """The mean IoU of the released model, 0 where no class was scored."""
         return self.scores.miou.released or 0.0
+
+
+class Spread(NamedTuple):
+    """How a score varies over the seeds.
+
+    Attributes:
+        mean: the mean.
+        deviation: the standard deviation; None for one seed.
+    """
+
+    mean: float
+    deviation: float | None
 
 
 @dataclass(frozen=True)
@@ -48,9 +66,9 @@ class Row:
         labels: `--labels`, as written.
         records: the runs, by seed.
         gain: the difference to `supervised` with the same labels and seeds, or None.
-        closed: the share of the gap to `supervised` with all masks that is closed, or None.
+        closed: the share of the gap to `supervised` with all masks that the method closes, or None.
         per_class: mean IoU by class.
-        class_gains: mean difference to `supervised` by class, over the same seeds as `gain`.
+        class_gains: mean difference to `supervised` by class, over the seeds of `gain`.
     """
 
     method: str
@@ -58,12 +76,12 @@ class Row:
     records: tuple[Record, ...]
     gain: Interval | None
     closed: Interval | None
-    per_class: dict[str, float | None]
-    class_gains: dict[str, float | None]
+    per_class: Mapping[str, float | None]
+    class_gains: Mapping[str, float | None]
 
     @property
     def images(self) -> int:
-        """Labeled images."""
+        """The number of labeled images."""
         return self.records[0].scores.labels
 
     @property
@@ -71,140 +89,153 @@ class Row:
         """The seeds of the runs."""
         return [r.seed for r in self.records]
 
-    def values(self, score: str) -> list[float]:
-        """The mean IoU of each run: `last`, `best` or `released`."""
-        return [getattr(r.scores.miou, score) or 0.0 for r in self.records]
-
+    @property
     def steps(self) -> int:
-        """Steps of each run."""
+        """The steps of each run."""
         return self.records[0].scores.steps
 
+    @property
     def seconds(self) -> float:
-        """Mean seconds of a run, validations included."""
+        """The mean seconds of a run, validations included."""
         return fmean(r.scores.seconds for r in self.records)
 
-    def seconds_a_step(self) -> float:
-        """Mean of the runs' seconds from one step to the next."""
+    @property
+    def seconds_per_step(self) -> float:
+        """The mean over the runs of the seconds from one step to the next."""
         return fmean(r.scores.timing.step for r in self.records)
 
+    def values(self, name: ScoreName) -> list[float]:
+        """The mean IoU of each run: `last`, `best` or `released`."""
+        return [getattr(r.scores.miou, name) or 0.0 for r in self.records]
+
+    def spread(self, name: ScoreName) -> Spread:
+        """How one of the three scores varies over the seeds."""
+        values = self.values(name)
+        deviation = round(stdev(values), 2) if len(values) > 1 else None
+        return Spread(round(fmean(values), 2), deviation)
+
     def hashes(self, name: str) -> list[str]:
-        """The hashes of the list `labeled`, `unlabeled` or `val`; one, unless data changed."""
+        """The hashes of the list `labeled`, `unlabeled` or `val`; one, unless the data changed."""
         return sorted({r.scores.split.hash_of(name) for r in self.records})
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The row as plain values."""
+        spreads = {name: self.spread(name) for name in SCORE_NAMES}
         return {
             "method": self.method,
             "labels": self.labels,
             "images": self.images,
             "seeds": self.seeds,
-            "steps": self.steps(),
-            "miou": {score: _spread(self.values(score)) for score in SCORES},
-            "seconds": round(self.seconds(), 1),
-            "seconds_a_step": round(self.seconds_a_step(), 4),
-            "gain": _interval(self.gain),
-            "closed": _interval(self.closed),
-            "per_class": self.per_class,
-            "class_gains": self.class_gains,
-            "split": {name: self.hashes(name) for name in ("labeled", "unlabeled", "val")},
+            "steps": self.steps,
+            "miou": {
+                name: {"mean": spread.mean, "spread": spread.deviation}
+                for name, spread in spreads.items()
+            },
+            "seconds": round(self.seconds, 1),
+            "seconds_a_step": round(self.seconds_per_step, 4),
+            "gain": None if self.gain is None else self.gain.to_dict(),
+            "closed": None if self.closed is None else self.closed.to_dict(),
+            "per_class": dict(self.per_class),
+            "class_gains": dict(self.class_gains),
+            "split": {name: self.hashes(name) for name in SPLIT_LISTS},
         }
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a comparison found.
+class _Settings:
+    """What a comparison needs of the `config.yaml` of a run."""
 
-    Attributes:
-        folder: where it was written: a folder a run, and `comparison.md`, `.csv`, `.json`, `.png`.
-        rows: a row for each method and choice of labels, over all runs in the folder.
-        failed: what went wrong, by the name of the run.
-    """
-
-    folder: Path
-    rows: tuple[Row, ...]
-    failed: dict[str, str]
-
-    def text(self) -> str:
-        """The table, and what may be said of each method against `supervised`."""
-        from semiseg.comparison.text import text
-
-        return text(self.rows)
+    method: str
+    labels: str
+    seed: int
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The finished runs in the folders below a folder.
+    """The finished runs in the subfolders of a folder.
 
     Raises:
-        RunError: a run's files cannot be read.
+        RunError: the files of a run cannot be read.
     """
-    found = []
-    for scores in sorted(folder.glob("*/scores.json")):
+    records = []
+    for file in sorted(folder.glob("*/scores.json")):
         try:
-            config: Any = read_yaml(scores.parent / "config.yaml")
-            told = (str(config["method"]), str(config["labels"]), int(config["seed"]))
-            found.append(Record(*told, read_scores(scores)))
-        except (OSError, ValueError, LookupError, TypeError, RunError) as error:
+            run = from_plain(_Settings, read_yaml(file.parent / "config.yaml"))
+            records.append(Record(run.method, run.labels, run.seed, read_scores(file)))
+        except (OSError, ValueError, RunError) as error:
             raise RunError(
-                f"The run in {scores.parent} cannot be read ({error}). Remove that folder to train "
-                "it anew."
+                f"The run in {file.parent} cannot be read ({error}). Remove that folder to train "
+                "the run again."
             ) from error
-    return found
+    return records
 
 
 def make_rows(records: Iterable[Record], methods: Sequence[str]) -> list[Row]:
-    """The rows, from few labels to many, methods in the order given.
+    """The rows, from few labels to many.
 
     Args:
         records: the finished runs.
-        methods: all methods in their order.
+        methods: all methods, in the order of the rows with the same labels.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.labels), []).append(record)
-    ceiling = groups.get((BASELINE, ALL), [])
+    limit = groups.get((BASELINE, ALL), [])
     rows = [
-        _row(sorted(group, key=lambda r: r.seed), groups.get((BASELINE, labels), []), ceiling)
+        _make_row(sorted(group, key=lambda r: r.seed), groups.get((BASELINE, labels), []), limit)
         for (_, labels), group in groups.items()
     ]
-    place = {name: i for i, name in enumerate(methods)}
-    return sorted(rows, key=lambda r: (r.images, r.labels, place.get(r.method, len(place))))
+    order = {name: i for i, name in enumerate(methods)}
+    return sorted(rows, key=lambda r: (r.images, r.labels, order.get(r.method, len(order))))
 
 
-def _row(group: list[Record], baseline: list[Record], ceiling: list[Record]) -> Row:
-    """One row, compared with `supervised`; what was split otherwise is not compared."""
+def _make_row(group: list[Record], baseline: list[Record], limit: list[Record]) -> Row:
+    """One row. A run is compared with a run of `supervised` on the same images.
+
+    Args:
+        group: the runs of the row.
+        baseline: the runs of `supervised` with the same labels.
+        limit: the runs of `supervised` with all masks.
+    """
     first = group[0]
-    base = {_same_images(r): r for r in baseline}
-    top = {_same_scenes(r): r for r in ceiling}
+    baselines = {_same_images(r): r for r in baseline}
+    limits = {_same_validation(r): r for r in limit}
     pairs = [
-        (r, base[_same_images(r)])
+        (r, baselines[_same_images(r)])
         for r in group
-        if r.method != BASELINE and _same_images(r) in base
+        if r.method != BASELINE and _same_images(r) in baselines
     ]
-    threes = [(r, b, top[_same_scenes(r)]) for r, b in pairs if _same_scenes(r) in top]
+    triples = [
+        (r, b, limits[_same_validation(r)]) for r, b in pairs if _same_validation(r) in limits
+    ]
     gains = [r.miou - b.miou for r, b in pairs]
     closed = None
-    if threes and first.labels != ALL:
+    if triples and first.labels != ALL:
         closed = ratio_interval(
-            [r.miou - b.miou for r, b, _ in threes], [t.miou - b.miou for _, b, t in threes]
+            [r.miou - b.miou for r, b, _ in triples], [t.miou - b.miou for _, b, t in triples]
         )
     names = list(first.scores.per_class)
     return Row(
-        first.method,
-        first.labels,
-        tuple(group),
-        mean_interval(gains) if gains else None,
-        closed,
-        {name: _mean(_iou(r, name) for r in group) for name in names},
-        {name: _mean(_less(_iou(r, name), _iou(b, name)) for r, b in pairs) for name in names},
+        method=first.method,
+        labels=first.labels,
+        records=tuple(group),
+        gain=mean_interval(gains) if gains else None,
+        closed=closed,
+        per_class={name: _mean(_iou(r, name) for r in group) for name in names},
+        class_gains={
+            name: _mean(_difference(_iou(r, name), _iou(b, name)) for r, b in pairs)
+            for name in names
+        },
     )
 
 
 def _same_images(record: Record) -> tuple[int, str, str]:
+    """What two runs share that used the same labeled and validation images."""
     split = record.scores.split
     return record.seed, split.labeled, split.val
 
 
-def _same_scenes(record: Record) -> tuple[int, str]:
+def _same_validation(record: Record) -> tuple[int, str]:
+    """What two runs share that used the same validation images."""
     return record.seed, record.scores.split.val
 
 
@@ -212,22 +243,10 @@ def _iou(record: Record, name: str) -> float | None:
     return record.scores.per_class[name].iou
 
 
-def _less(a: float | None, b: float | None) -> float | None:
+def _difference(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return round(fmean(known), 2) if known else None
-
-
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and standard deviation; none from one run."""
-    return {
-        "mean": round(fmean(values), 2),
-        "spread": round(stdev(values), 2) if len(values) > 1 else None,
-    }
-
-
-def _interval(found: Interval | None) -> dict[str, Any] | None:
-    return None if found is None else {**found._asdict(), "resolved": found.resolved}
+    scored = [v for v in values if v is not None]
+    return round(fmean(scored), 2) if scored else None

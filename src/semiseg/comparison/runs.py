@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from semiseg.comparison import text as comparison_text
-from semiseg.comparison.plot import draw
-from semiseg.comparison.records import ALL, BASELINE, Comparison, Record, make_rows, read_records
+from semiseg.comparison.plot import save_figure
+from semiseg.comparison.records import ALL, BASELINE, Record, make_rows, read_records
+from semiseg.comparison.result import COMPARISON, Comparison
 from semiseg.comparison.settings import Shared
 from semiseg.config.methods import METHODS, default_settings
 from semiseg.config.plan import LOOKS
@@ -249,12 +250,11 @@ class Runner:
         found = Comparison(self.out, tuple(rows), dict(self.failed))
         if rows:
             shared = {**self.shared.train, "equal": self.shared.equal}
-            content = {"settings": shared, "rows": [row.to_dict() for row in rows]}
-            content["failed"] = self.failed
+            content = found.to_dict(shared)
             write_text(self.out / "comparison.md", comparison_text.markdown(rows, shared))
             write_text(self.out / "comparison.csv", comparison_text.table_csv(rows))
-            write_text(self.out / "comparison.json", json.dumps(content, indent=2) + "\n")
-            draw(rows, self.out / "comparison.png")
+            write_text(self.out / COMPARISON, json.dumps(content, indent=2) + "\n")
+            save_figure(rows, self.out / "comparison.png")
         return found
 
 

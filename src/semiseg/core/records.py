@@ -62,7 +62,7 @@ def _convert(kind: object, content: object, name: str) -> object:
         return _convert_record(kind, content, name)
     if kind is float and isinstance(content, (int, float)) and not isinstance(content, bool):
         return content
-    if kind in (int, str, bool, types.NoneType) and type(content) is kind:
+    if kind is typing.Any or (kind in (int, str, bool, types.NoneType) and type(content) is kind):
         return content
     raise _refuse(name, content, _describe(kind))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -89,3 +91,23 @@ def printable(text: str) -> str:
     These are control codes, and the bytes of file names that are not UTF-8.
     """
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def escape_markdown(text: object) -> str:
+    """Text from outside for Markdown: one line without any markup, in a table or not."""
+    escaped = html.escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escaped)
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    r"""A table in Markdown, whose cells are escaped.
+
+    Example:
+        >>> print(markdown_table(["class", "IoU"], [["a|b", "81.3"]]))
+        | class | IoU |
+        | --- | --- |
+        | a\|b | 81.3 |
+    """
+    lines = [[escape_markdown(cell) for cell in row] for row in (head, *rows)]
+    lines.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

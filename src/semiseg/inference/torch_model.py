@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 
 from semiseg._version import __version__
 from semiseg.core.errors import RunError
+from semiseg.inference.card import model_card
 from semiseg.inference.predictor import Predictor
-from semiseg.reporting.card import card
 
 if TYPE_CHECKING:
     from semiseg.model.release import Release
@@ -40,7 +40,7 @@ class Model(Predictor, ModelHubMixin):
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:  # noqa: ANN401 - the client's
         """What the client writes as README.md: the card of the run."""
-        return ModelCard(card(self.about))
+        return ModelCard(model_card(self.about))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write `model.safetensors` and `model.json`; the client writes the rest."""

@@ -1,82 +1,125 @@
-"""What the report of a comparison shows, as values for its template."""
+"""The content of the report of a comparison."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semiseg.comparison import settings as comparison_settings
 from semiseg.comparison.plot import make_figure
-from semiseg.comparison.records import BASELINE, Row, make_rows, read_records
+from semiseg.comparison.records import (
+    BASELINE,
+    SCORE_NAMES,
+    SPLIT_LISTS,
+    Row,
+    make_rows,
+    read_records,
+)
+from semiseg.comparison.result import read_failed
 from semiseg.comparison.text import statements
 from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
-from semiseg.core.files import read_json, read_yaml
+from semiseg.core.files import read_yaml
+from semiseg.core.records import from_plain
 from semiseg.reporting import commands
-from semiseg.reporting.embed import embed_svg
+from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
-COMPARISON = "comparison.json"
-NAME = "report.html"
+REPORT = "report.html"
 
 
-def comparison_page(folder: Path, target: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ComparisonPage:
     """The values for `comparison.html`.
 
+    Attributes:
+        title: the methods.
+        headline: the main result in one sentence.
+        rows: the rows of the tables.
+        score_names: the names of the three scores.
+        split_lists: the names of the lists of images.
+        plot: the figure.
+        statements: how each method compares with `supervised`.
+        class_names: the names of all classes.
+        failed: the errors of the runs that failed, by the name of the run.
+        reports: the paths of the reports of the runs, by the name of the run.
+        command: the command that repeats the comparison.
+        versions: version numbers by name.
+    """
+
+    title: str
+    headline: str
+    rows: Sequence[Row]
+    plot: Picture
+    statements: Sequence[str]
+    class_names: Sequence[str]
+    failed: Mapping[str, str]
+    reports: Mapping[str, str]
+    command: str
+    versions: Mapping[str, str]
+    score_names: Sequence[str] = SCORE_NAMES
+    split_lists: Sequence[str] = SPLIT_LISTS
+
+
+def comparison_page(folder: Path, target: Path) -> ComparisonPage:
+    """The content of the page.
+
     Args:
-        folder: that of the comparison.
-        target: the file to write, which leads to the reports of the runs.
+        folder: the folder of the comparison.
+        target: the file to write; it links to the reports of the runs.
 
     Raises:
-        RunError: the comparison or one of its runs cannot be read, or none is finished.
+        RunError: the comparison or one of its runs cannot be read, or no run is finished.
     """
     rows = make_rows(read_records(folder), list(METHODS))
     shared = comparison_settings.read(folder)
     if not rows or shared is None:
-        raise RunError(f"{folder} holds no finished run of a comparison. Go on with it first.")
-    comparison: Any = read_json(folder / COMPARISON)
+        raise RunError(
+            f"{folder} holds no finished run of a comparison. Run the same semiseg compare command "
+            "again to continue it."
+        )
     runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
-    settings: Any = read_yaml(runs[0] / CONFIG)
-    reports = {
-        run.name: Path(os.path.relpath(run / NAME, target.parent)).as_posix()
-        for run in runs
-        if (run / NAME).is_file()
-    }
-    return {
-        "title": f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
-        "headline": headline(rows),
-        "rows": [row.to_dict() for row in rows],
-        "plot": embed_svg(make_figure(rows)),
-        "statements": [sentence for row in rows for sentence in statements(row)],
-        "class_names": list(dict.fromkeys(name for row in rows for name in row.per_class)),
-        "failed": comparison["failed"],
-        "reports": reports,
-        "command": commands.repeat_comparison(settings["data"], shared, rows),
-        "versions": rows[0].records[0].scores.versions,
-    }
+    settings = from_plain(dict[str, Any], read_yaml(runs[0] / CONFIG))
+    return ComparisonPage(
+        title=f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
+        headline=headline(rows),
+        rows=rows,
+        plot=embed_svg(make_figure(rows)),
+        statements=[sentence for row in rows for sentence in statements(row)],
+        class_names=list(dict.fromkeys(name for row in rows for name in row.per_class)),
+        failed=read_failed(folder),
+        reports={
+            run.name: Path(os.path.relpath(run / REPORT, target.parent)).as_posix()
+            for run in runs
+            if (run / REPORT).is_file()
+        },
+        command=commands.repeat_comparison(settings["data"], shared, rows),
+        versions=rows[0].records[0].scores.versions,
+    )
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """How the methods stand against `supervised` with the fewest masks for which that is known."""
+    """The methods against `supervised`, with the fewest masks for which there is a comparison."""
     compared = [row for row in rows if row.gain is not None and row.gain.estimate is not None]
     if not compared:
-        best = max(rows, key=lambda row: row.to_dict()["miou"]["released"]["mean"])
-        score = best.to_dict()["miou"]["released"]["mean"]
+        best = max(rows, key=lambda row: row.spread("released").mean)
+        score = best.spread("released").mean
         return f"{best.method} with {best.images} masks reaches {score:.1f} % mIoU on val."
-    few = [row for row in compared if row.images == compared[0].images]
-    told = [_told(row) for row in few]
-    return f"With {few[0].images} masks, compared with {BASELINE}: {'; '.join(told)}."
+    fewest = [row for row in compared if row.images == compared[0].images]
+    sentences = "; ".join(_describe_gain(row) for row in fewest)
+    return f"With {fewest[0].images} masks, compared with {BASELINE}: {sentences}."
 
 
-def _told(row: Row) -> str:
+def _describe_gain(row: Row) -> str:
     gain = row.gain
     if gain is None or gain.estimate is None:
-        return f"{row.method} is not known"
-    where = "above" if gain.estimate >= 0 else "below"
-    told = f"{row.method} is {abs(gain.estimate):.1f} points of mIoU {where}"
+        return f"{row.method} cannot be compared"
+    direction = "above" if gain.estimate >= 0 else "below"
+    difference = f"{row.method} is {abs(gain.estimate):.1f} points of mIoU {direction}"
     if gain.low is None or gain.high is None:
-        return f"{told} (one seed, so not resolved)"
+        return f"{difference} (one seed, so not resolved)"
     doubt = "" if gain.resolved else ", not resolved"
-    return f"{told} (95 % interval {gain.low:.1f} to {gain.high:.1f}{doubt})"
+    return f"{difference} (95 % interval {gain.low:.1f} to {gain.high:.1f}{doubt})"

@@ -1,223 +1,224 @@
-"""What the report of a run shows, as values for its template."""
+"""The content of the report of a run."""
 
 from __future__ import annotations
 
-import csv
-import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from semiseg.config.methods import default_settings
 from semiseg.core.errors import DataError, RunError
-from semiseg.core.files import read_json, read_yaml
-from semiseg.core.scores import Scores, read_scores
-from semiseg.core.text import percent, plural
+from semiseg.core.scores import ClassScores, Scores, SplitRecord
+from semiseg.core.text import duration, percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
+from semiseg.data.image_lists import list_hash
+from semiseg.inference.card import describe_release
+from semiseg.inference.load import load
 from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion, draw_plane
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.plots.pseudo_labels import SOURCES, draw_pseudo_label_curves
 from semiseg.reporting import commands
 from semiseg.reporting.embed import Picture, embed_photo, embed_svg
+from semiseg.reporting.gallery import Gallery, make_gallery
+from semiseg.reporting.run_files import Curve, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
-from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
-from semiseg.training.tables import which_network
+from semiseg.training.run_folder import CONFIG
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from semiseg.reporting.gallery import Gallery
-
-Curves = dict[str, list[tuple[int, float]]]
-_SHARES = ("taught", "agree", "hard")  # of the pixels, among what a step reports
-_TABLE = 25  # classes that a table of the confusion matrix can hold
-_CONFUSED = 8
-_DRAWN = 3  # pictures of single images from the diagnostics
-_WIDE = 1000  # their width at most
+_SHARES = ("taught", "agree", "hard")  # columns of the metrics that are shares of the pixels
+_MAX_TABLE_CLASSES = 25  # a confusion matrix of more classes is a picture
+_MAX_CONFUSIONS = 8
+_MIN_CONFUSION = 1.0  # percent of the pixels of a class
+_MAX_SAMPLES = 3  # pictures of single images from the diagnostics
+_SAMPLE_WIDTH = 1000  # pixels, at most
 
 
-class Stored(NamedTuple):
-    """What a run folder holds, as it was written.
+class Captioned(NamedTuple):
+    """A picture with its caption."""
+
+    caption: str
+    picture: Picture
+
+
+class ClassRow(NamedTuple):
+    """A row of the table of classes.
 
     Attributes:
-        folder: the run folder.
-        scores: the contents of `scores.json`.
-        settings: `config.yaml`.
-        model: `model.json`.
-        curves: (step, value) by column of `metrics.csv`.
-        confusion: pixels by true and predicted class, or None.
-        diagnostics: the looks of `diagnostics.json`; empty where there is none.
-        plan: the settings of `plan.yaml`; empty where there is none.
+        name: of the class.
+        color: as style sheets write it.
+        share: its share of the scored pixels, in percent.
+        scores: its scores.
     """
 
-    folder: Path
-    scores: Scores
-    settings: dict[str, Any]
-    model: dict[str, Any]
-    curves: Curves
-    confusion: list[list[int]] | None
-    diagnostics: list[dict[str, Any]]
-    plan: list[dict[str, Any]]
+    name: str
+    color: str
+    share: float
+    scores: ClassScores
 
 
-def read_run(folder: Path) -> Stored:
-    """Read what the report is made from.
+class Confusion(NamedTuple):
+    """The confusion matrix.
 
-    Raises:
-        RunError: the run is not finished, or a file cannot be read.
+    Attributes:
+        names: the class names.
+        shares: percent of a class's pixels (rows) by predicted class; None without pixels.
+        largest: the largest shares off the diagonal, each with its true and predicted class.
+        picture: the matrix as a picture, where a table would be too large.
     """
-    if not (folder / SCORES).is_file():
-        raise RunError(
-            f"{folder} holds neither a finished run ({SCORES}) nor a comparison "
-            "(comparison.json). Name such a folder; a run that was stopped goes on with "
-            f"semiseg train DATA --out {folder} --resume."
-        )
-    looks, plan = folder / DIAGNOSTICS / "diagnostics.json", folder / PLAN
-    try:
-        config: Any = read_yaml(folder / CONFIG)
-        model: Any = read_json(folder / "model.json")
-        validations: Any = read_json(looks) if looks.is_file() else {"looks": []}
-        entries: Any = read_yaml(plan) if plan.is_file() else {"plan": []}
-        return Stored(
-            folder,
-            read_scores(folder / SCORES),
-            config,
-            model,
-            _read_curves(folder / "metrics.csv"),
-            _read_confusion(folder / CONFUSION),
-            validations["looks"],
-            entries["plan"],
-        )
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
-        raise RunError(f"The run in {folder} cannot be read ({error}). Train it anew.") from error
+
+    names: Sequence[str]
+    shares: Sequence[Sequence[float | None]]
+    largest: Sequence[tuple[float, str, str]]
+    picture: Picture | None
 
 
-def run_page(run: Stored, data: Path | None, accelerator: str) -> dict[str, Any]:
+class PseudoLabels(NamedTuple):
+    """The diagnostics of the pseudo-labels.
+
+    Attributes:
+        last: the diagnostics after the last step.
+        sources: the scores of each source of labels, with its name.
+        figures: the curves, and confidence against similarity.
+        samples: pictures of single images.
+    """
+
+    last: Mapping[str, Any]
+    sources: Sequence[tuple[str, Mapping[str, Any]]]
+    figures: Sequence[Captioned]
+    samples: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class RunPage:
     """The values for `run.html`.
 
-    Args:
-        run: what the run folder holds.
-        data: where the images are; where they were if None.
-        accelerator: where to segment them.
+    Attributes:
+        title: method and number of masks.
+        headline: the main result in one or two sentences.
+        facts: the most important values by name.
+        curves: the curves of the training.
+        classes: the classes, the most frequent first.
+        confusion: the confusion matrix, or None.
+        gallery: validation images, or None.
+        no_gallery: why there are no images; empty if there are.
+        pseudo_labels: the diagnostics, or None.
+        plan: the settings with their reasons.
+        command: the command that repeats the run.
+        config_command: the same with the run's `config.yaml`.
+        split: the images.
+        versions: version numbers by name.
     """
-    scores, miou = run.scores, run.scores.miou
-    gallery, why = _gallery(run, data or Path(run.settings["data"]), accelerator)
-    facts = {
-        "Kept": f"{which_network(scores.which, scores.adjustment.strength)}, after the last step",
-        "mIoU of the student": f"{percent(miou.last)} % after the last step",
-        "Best seen": f"{percent(miou.best)} %, chosen on val, so it flatters",
-        "Training": f"{scores.steps:,} steps in {_duration(scores.seconds)}",
-    }
-    return {
-        "title": f"{scores.method}, {scores.labels} masks",
-        "headline": headline(scores),
-        "facts": facts,
-        "curves": [(words, embed_svg(figure)) for words, figure in _curves(run.curves)],
-        "classes": _classes(run),
-        "confusion": _confusion(run),
-        "gallery": gallery,
-        "no_gallery": why,
-        "pseudo": _pseudo(run),
-        "plan": run.plan,
-        "command": commands.repeat_run(run.settings),
-        "config": f"semiseg train --config {run.folder / CONFIG} --out OTHER",
-        "split": scores.split,
-        "versions": scores.versions,
-    }
+
+    title: str
+    headline: str
+    facts: Mapping[str, str]
+    curves: Sequence[Captioned]
+    classes: Sequence[ClassRow]
+    confusion: Confusion | None
+    gallery: Gallery | None
+    no_gallery: str
+    pseudo_labels: PseudoLabels | None
+    plan: Sequence[Mapping[str, Any]]
+    command: str
+    config_command: str
+    split: SplitRecord
+    versions: Mapping[str, str]
+
+
+def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
+    """The content of the page.
+
+    Args:
+        run: the contents of the run folder.
+        data: the data folder, if it moved since the training.
+        accelerator: where to segment the validation images.
+    """
+    scores = run.scores
+    gallery, no_gallery = _make_gallery(run, data, accelerator)
+    return RunPage(
+        title=f"{scores.method}, {plural(scores.labels, 'mask')}",
+        headline=headline(scores),
+        facts={
+            "Released model": describe_release(scores.which, scores.adjustment.strength)
+            + ", after the last step",
+            "mIoU of the student": f"{percent(scores.miou.last)} % after the last step",
+            "Best mIoU": f"{percent(scores.miou.best)} % (chosen on val, so it is optimistic)",
+            "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",
+        },
+        curves=_draw_curves(run.curves),
+        classes=_class_rows(run),
+        confusion=_confusion(run),
+        gallery=gallery,
+        no_gallery=no_gallery,
+        pseudo_labels=_pseudo_labels(run),
+        plan=run.plan,
+        command=commands.repeat_run(run.settings),
+        config_command=f"semiseg train --config {run.folder / CONFIG} --out OTHER",
+        split=scores.split,
+        versions=scores.versions,
+    )
 
 
 def headline(scores: Scores) -> str:
-    """What was reached with what, in one or two sentences."""
-    used = f"With {plural(scores.labels, 'mask')}"
+    """The images and the mean IoU of a run, and its best and worst class."""
+    images = f"With {plural(scores.labels, 'mask')}"
     if default_settings(scores.method).uses_unlabeled:
-        used += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
-    reached = scores.miou.released
-    if reached is None:
-        return f"{used} {scores.method} was trained; no class occurs in val, so nothing is known."
-    told = f"{used} {scores.method} reaches {percent(reached)} % mIoU on val."
-    known = [(v.iou, name) for name, v in scores.per_class.items() if v.iou is not None]
-    if len(known) < 2:
-        return told
-    (low, worst), (high, best) = min(known), max(known)
+        images += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
+    miou = scores.miou.released
+    if miou is None:
+        return f"{images} {scores.method} was trained. No class occurs in val, so it has no scores."
+    sentence = f"{images} {scores.method} reaches {percent(miou)} % mIoU on val."
+    ranking = [(s.iou, name) for name, s in scores.per_class.items() if s.iou is not None]
+    if len(ranking) < 2:
+        return sentence
+    (low, worst), (high, best) = min(ranking), max(ranking)
     worst, best = (f"class {name}" if name.isdigit() else name for name in (worst, best))
-    return f"{told} Best is {best} with {percent(high)} %, worst {worst} with {percent(low)} %."
+    return (
+        f"{sentence} The best class is {best} with {percent(high)} %, the worst {worst} with "
+        f"{percent(low)} %."
+    )
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _read_curves(file: Path) -> Curves:
-    """The columns of the metrics; none where there is no file."""
-    found: Curves = {}
-    if not file.is_file():
-        return found
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            step = int(row.pop("step"))
-            for name, value in row.items():
-                if value and math.isfinite(float(value)):
-                    found.setdefault(name, []).append((step, float(value)))
-    return found
-
-
-def _read_confusion(file: Path) -> list[list[int]] | None:
-    if not file.is_file():
-        return None
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [[int(count) for count in row[1:]] for row in list(csv.reader(lines))[1:]]
-
-
-def _curves(columns: Curves) -> list[tuple[str, Figure]]:
-    """The figures, each with what it shows."""
-    losses: Curves = {}
-    shares: Curves = {}
-    looks: Curves = {}
-    for name, points in columns.items():
-        kind, _, word = name.partition("/")
-        if kind == "train" and word in _SHARES:
-            shares[word] = [(step, 100 * value) for step, value in points]
+def _draw_curves(columns: Mapping[str, Curve]) -> list[Captioned]:
+    """The scores, the losses and the shares over the steps."""
+    losses: dict[str, Curve] = {}
+    shares: dict[str, Curve] = {}
+    scores: dict[str, Curve] = {}
+    for column, points in columns.items():
+        kind, _, name = column.partition("/")
+        if kind == "train" and name in _SHARES:
+            shares[name] = [(step, 100 * value) for step, value in points]
         elif kind == "train":
-            losses[word] = points
-        elif name.startswith("val/miou_"):
-            looks[name.removeprefix("val/miou_")] = points
-    found: list[tuple[str, Curves, str, bool]] = [
-        ("mean IoU on val at each look", looks, "mIoU on val, %", True),
-        ("what is minimized, and other values of the batches", losses, "loss", False),
+            losses[name] = points
+        elif column.startswith("val/miou_"):
+            scores[column.removeprefix("val/miou_")] = points
+    figures = [
+        ("mean IoU on val at each validation", scores, "mIoU on val, %", True),
+        ("the losses, and other values of the batches", losses, "loss", False),
         ("shares of the unlabeled pixels", shares, "% of the pixels", True),
     ]
     return [
-        (words, draw_lines(series, label, of_all))
-        for words, series, label, of_all in found
+        Captioned(caption, embed_svg(draw_lines(series, label, is_percent)))
+        for caption, series, label, is_percent in figures
         if series
     ]
 
 
-def _classes(run: Stored) -> list[dict[str, Any]]:
-    """A row a class, the most frequent first."""
-    from semiseg.data.formats.masks import Classes
-
+def _class_rows(run: RunFiles) -> list[ClassRow]:
     per_class = run.scores.per_class
-    pixels = sum(values.pixels for values in per_class.values())
-    colors, _ = accessible_colors(Classes.from_dict(run.model["classes"]))
+    pixels = sum(scores.pixels for scores in per_class.values())
+    if not pixels:
+        return []
+    colors, _ = accessible_colors(run.classes)
     rows = [
-        {
-            "scores": values,
-            "name": name,
-            "color": css_color(color),
-            "share": 100 * values.pixels / pixels,
-        }
-        for (name, values), color in zip(per_class.items(), colors, strict=True)
-        if pixels
+        ClassRow(name, css_color(color), 100 * scores.pixels / pixels, scores)
+        for (name, scores), color in zip(per_class.items(), colors, strict=True)
     ]
-    return sorted(rows, key=lambda row: -row["share"])
+    return sorted(rows, key=lambda row: -row.share)
 
 
-def _confusion(run: Stored) -> dict[str, Any] | None:
-    """Shares of each true class by predicted class, as a table or a picture, and the largest."""
+def _confusion(run: RunFiles) -> Confusion | None:
     if run.confusion is None:
         return None
     names = list(run.scores.per_class)
@@ -226,58 +227,61 @@ def _confusion(run: Stored) -> dict[str, Any] | None:
         [100 * count / total if total else None for count in row]
         for row, total in zip(run.confusion, sums, strict=True)
     ]
-    wrong = [
+    confusions = [
         (share, names[i], names[j])
         for i, row in enumerate(shares)
         for j, share in enumerate(row)
-        if i != j and share is not None and share >= 1
+        if i != j and share is not None and share >= _MIN_CONFUSION
     ]
-    largest = sorted(wrong, key=lambda one: -one[0])[:_CONFUSED]
-    picture = embed_svg(draw_confusion(shares)) if len(names) > _TABLE else None
-    return {"names": names, "shares": shares, "largest": largest, "picture": picture}
+    largest = sorted(confusions, key=lambda confusion: -confusion[0])[:_MAX_CONFUSIONS]
+    is_large = len(names) > _MAX_TABLE_CLASSES
+    return Confusion(
+        names, shares, largest, embed_svg(draw_confusion(shares)) if is_large else None
+    )
 
 
-def _pseudo(run: Stored) -> dict[str, Any] | None:
-    """The diagnostics of the pseudo-labels."""
+def _pseudo_labels(run: RunFiles) -> PseudoLabels | None:
     if not run.diagnostics:
         return None
     last = run.diagnostics[-1]
-    classes = run.model["classes"]
-    colors = dict(zip(classes["names"], map(tuple, classes["colors"]), strict=True))
-    words = "what is taught of each class, and the pseudo-labels against truth where it is known"
-    pictures = [(words, embed_svg(draw_pseudo_label_curves(run.diagnostics, colors)))]
+    colors = dict(zip(run.classes.names, run.classes.colors, strict=True))
+    figures = [
+        Captioned(
+            "the share of the pixels in use by class, and the pseudo-labels against hidden masks",
+            embed_svg(draw_pseudo_label_curves(run.diagnostics, colors)),
+        )
+    ]
     if last["plane"] is not None:
-        pictures.append(("confidence against similarity", embed_svg(draw_plane(last["plane"]))))
+        plane = embed_svg(draw_plane(last["plane"]))
+        figures.append(Captioned("confidence against similarity", plane))
     quality = last["quality"] or {}
-    sources = [(words, quality[k]) for k, (words, _) in SOURCES.items() if k in quality]
-    return {"last": last, "sources": sources, "figures": pictures, "samples": _samples(run.folder)}
+    sources = [(label, quality[name]) for name, (label, _) in SOURCES.items() if name in quality]
+    return PseudoLabels(last, sources, figures, _read_samples(run.folder))
 
 
-def _samples(folder: Path) -> list[Picture]:
-    """The first pictures of single images."""
-    found = []
-    for file in sorted((folder / DIAGNOSTICS).glob("sample*.png"))[:_DRAWN]:
+def _read_samples(folder: Path) -> list[Picture]:
+    """The first pictures of single images from the diagnostics."""
+    samples = []
+    for file in sorted((folder / DIAGNOSTICS).glob("sample*.png"))[:_MAX_SAMPLES]:
         try:
             with open_image(file) as image:
                 picture = image.convert("RGB")
         except UNREADABLE as error:
             raise RunError(f"{file} cannot be read ({reason(error)}). Remove it.") from error
-        picture.thumbnail((_WIDE, 4 * _WIDE))
-        found.append(embed_photo(picture))
-    return found
+        picture.thumbnail((_SAMPLE_WIDTH, 4 * _SAMPLE_WIDTH))
+        samples.append(embed_photo(picture))
+    return samples
 
 
-def _gallery(run: Stored, data: Path, accelerator: str) -> tuple[Gallery | None, str]:
-    """Images of val, or why there are none: a report is worth having without them."""
+def _make_gallery(run: RunFiles, data: Path | None, accelerator: str) -> tuple[Gallery | None, str]:
+    """Validation images, or why there are none: a report is useful without them."""
     from semiseg.commands.evaluate import scored_samples
-    from semiseg.data.image_lists import list_hash
-    from semiseg.inference.load import load
-    from semiseg.reporting.gallery import make_gallery
 
+    folder = data or Path(run.settings["data"])
     try:
-        samples = scored_samples(run.folder, data, "val", run.settings.get("dataset"))
+        samples = scored_samples(run.folder, folder, "val", run.settings.get("dataset"))
         if list_hash(samples) != run.scores.split.val:
-            raise DataError(f"The images of val in {data} are no longer those of the training.")
+            raise DataError(f"{folder} no longer holds the validation images of the training.")
         return make_gallery(load(run.folder, accelerator), samples), ""
     except DataError as error:
-        return None, f"{error} Name the folder that they are in: semiseg report RUN --data DATA."
+        return None, f"{error} Name the folder with these images: semiseg report RUN --data DATA."

@@ -1,5 +1,5 @@
 "use strict";
-// Each scene is a stack of pictures. Two of them are shown: the left one is cut off at the slider.
+// Each image is a stack of pictures. Two of them are visible; the slider clips the left one.
 const sides = ["left", "right"];
 const choices = Object.fromEntries(sides.map((side) => [side, document.getElementById(side)]));
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +14,6 @@ if TYPE_CHECKING:
     from semiseg.suggestion.suggest import Suggestion
 
 _WIDE = 200
-
-
-def table(runs: Mapping[str, Scores]) -> str:
-    """A table of classes by runs, IoU in per cent, with the mean and the seconds below.
-
-    Args:
-        runs: contents of `scores.json`, by the name of the column.
-    """
-    names = list(next(iter(runs.values())).per_class)
-    rows = [[name, *(percent(r.per_class[name].iou) for r in runs.values())] for name in names]
-    rows.append(["mean", *(percent(r.miou.released) for r in runs.values())])
-    rows.append(["seconds", *(f"{r.seconds:.0f}" for r in runs.values())])
-    return texts.table(["IoU on val, %", *runs], rows)
 
 
 def score_table(found: Mapping[str, Any]) -> str:
@@ -62,14 +47,6 @@ def suggestion_table(found: Sequence[Suggestion]) -> str:
         for one in found
     ]
     return texts.table(["image", "score", "doubt, %", "disagreement, %", "distance"], rows)
-
-
-def which_network(which: str, strength: float) -> str:
-    """Which network was released, and how its logits were adjusted."""
-    from semiseg.evaluation.logit_adjustment import in_words
-
-    adjusted = f", {in_words(strength)} taken out of its logits" if strength else ""
-    return f"the {which}{adjusted}"
 
 
 def closing(scores: Scores) -> str:
@@ -127,9 +104,3 @@ def _reliability_table(found: Mapping[str, Any]) -> str:
     text = texts.table(["pixels kept, %", "accuracy, %", "confidence from"], rows)
     errors = [f"{k} {percent(v['ece'])} %" for k, v in found.items() if k != "agree"]
     return f"{text}\ncalibration error: {', '.join(errors)}"
-
-
-def markdown(text: object) -> str:
-    """A stranger's word in Markdown: one line of text, in a table or not, and no markup."""
-    escaped = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", escaped)

@@ -1,0 +1,114 @@
+"""The files of a run folder that the report shows."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semiseg.core.errors import RunError
+from semiseg.core.files import read_json, read_yaml
+from semiseg.core.records import from_plain
+from semiseg.core.scores import Scores, read_scores
+from semiseg.data.formats.masks import Classes
+from semiseg.training.diagnostics import DIAGNOSTICS
+from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
+
+Curve = list[tuple[int, float]]
+"""Steps and values."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The contents of a run folder.
+
+    Attributes:
+        folder: the run folder.
+        scores: `scores.json`.
+        settings: `config.yaml`.
+        classes: the classes of `model.json`.
+        curves: the columns of `metrics.csv` by name.
+        confusion: pixels by true and predicted class, or None.
+        diagnostics: the validations in `diagnostics.json`; empty without that file.
+        plan: the settings of `plan.yaml`; empty without that file.
+    """
+
+    folder: Path
+    scores: Scores
+    settings: Mapping[str, Any]
+    classes: Classes
+    curves: Mapping[str, Curve]
+    confusion: Sequence[Sequence[int]] | None
+    diagnostics: Sequence[Mapping[str, Any]]
+    plan: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the report needs of `model.json`."""
+
+    classes: dict[str, Any]
+
+    def read_classes(self) -> Classes:
+        """The classes, checked."""
+        return Classes.from_dict(self.classes)
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the files of a finished run.
+
+    Raises:
+        RunError: the run is not finished, or a file cannot be read.
+    """
+    if not (folder / SCORES).is_file():
+        raise RunError(
+            f"{folder} holds neither a finished run ({SCORES}) nor a comparison "
+            "(comparison.json). Name such a folder, or continue the run: semiseg train DATA "
+            f"--out {folder} --resume."
+        )
+    diagnostics, plan = folder / DIAGNOSTICS / "diagnostics.json", folder / PLAN
+    try:
+        return RunFiles(
+            folder=folder,
+            scores=read_scores(folder / SCORES),
+            settings=from_plain(dict[str, Any], read_yaml(folder / CONFIG)),
+            classes=from_plain(_Model, read_json(folder / "model.json")).read_classes(),
+            curves=_read_curves(folder / "metrics.csv"),
+            confusion=_read_confusion(folder / CONFUSION),
+            diagnostics=_read_list(diagnostics, "looks", read_json),
+            plan=_read_list(plan, "plan", read_yaml),
+        )
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        raise RunError(f"The run in {folder} cannot be read ({error}). Train it again.") from error
+
+
+def _read_list(file: Path, key: str, read: Callable[[Path], object]) -> Sequence[Mapping[str, Any]]:
+    """The list of mappings below a key of a file; empty without the file."""
+    if not file.is_file():
+        return ()
+    content = from_plain(dict[str, Any], read(file))
+    return from_plain(tuple[dict[str, Any], ...], content[key], key)
+
+
+def _read_curves(file: Path) -> dict[str, Curve]:
+    """The columns of the metrics; none without the file."""
+    curves: dict[str, Curve] = {}
+    if not file.is_file():
+        return curves
+    with file.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            step = int(row.pop("step"))
+            for name, value in row.items():
+                if value and math.isfinite(float(value)):
+                    curves.setdefault(name, []).append((step, float(value)))
+    return curves
+
+
+def _read_confusion(file: Path) -> list[list[int]] | None:
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [[int(count) for count in row[1:]] for row in list(csv.reader(lines))[1:]]
