@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from semiseg.core.scores import (
@@ -26,6 +27,44 @@ from semiseg.scenes.draw import COLORS, NAMES, write_scenes
 
 if TYPE_CHECKING:
     from semiseg.methods import Method
+
+FOR_CI = ("browser", "distributed", "faults", "gpu")
+"""Marks of tests that need more than Python; `ci` stands for all of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that is neither `slow` nor needs more than Python as `fast`."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in FOR_CI):
+            item.add_marker(pytest.mark.ci)
+        elif item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.fast)
+
+
+class SharedFolder:
+    """A folder that all processes of one test session share, for what is made once.
+
+    Tests read what is in it. A test that changes files copies them first.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def once(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of that name; `make` fills it, in the first process that asks for it."""
+        folder, done = self.root / name, self.root / f"{name}.done"
+        with FileLock(self.root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    """With `-n`, the parent of the folders of all processes."""
+    root = tmp_path_factory.getbasetemp()
+    return SharedFolder(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -66,10 +105,37 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_folder(shared_folder: SharedFolder) -> Path:
     """A data folder of ten drawn scenes, 48 x 64. All tests share it: copy it to change it."""
-    root = tmp_path_factory.mktemp("tiny") / "data"
-    return write_scenes(root, labeled=4, unlabeled=4, val=2, size=(48, 64))
+    return shared_folder.once(
+        "data", lambda root: write_scenes(root, labeled=4, unlabeled=4, val=2, size=(48, 64))
+    )
+
+
+TINY_SETTINGS = {
+    **{"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "looks": 2},
+    **{"labels": "2", "workers": 0, "threads": 1, "accelerator": "cpu"},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> dict[str, object]:
+    """The settings of `tiny_run`: four steps at 48 pixels, two labels, two validations."""
+    return dict(TINY_SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared_folder: SharedFolder, tiny_folder: Path) -> Callable[[str], Path]:
+    """The run folder of a method, trained on `tiny_folder` once. Copy it to change it."""
+    import semiseg
+
+    def run(method: str) -> Path:
+        def train(out: Path) -> None:
+            semiseg.train(tiny_folder, method=method, out=out, **TINY_SETTINGS)
+
+        return shared_folder.once(f"run-{method}", train)
+
+    return run
 
 
 @pytest.fixture
