@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 import semiseg
 from semiseg.commands.evaluate import scored_samples
 from semiseg.core.files import read_yaml
-from semiseg.data.dataset import open_folder
 from semiseg.data.image_lists import read_list
+from semiseg.data.reader import load_dataset
 from semiseg.evaluation.logit_adjustment import STRENGTHS, offsets
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import Scenes
@@ -48,7 +48,7 @@ def tables(run: Path, data: Path) -> NDArray[np.int64]:
     if weigh is None:
         raise SystemExit(f"{run} was trained without class weights")
     named = None if settings["classes"] is None else Path(settings["classes"])
-    folder = open_folder(data, named, dataset=settings["dataset"])
+    folder = load_dataset(data, named, dataset=settings["dataset"])
     labeled = read_list(run / "split" / "labeled.txt", folder.train)
     tried = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
     done = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import read_mask
+from semiseg.data.reader import load_dataset
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--classes", required=True, help="names, with commas between them")
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
-    folder, chosen = open_folder(a.data), a.classes.split(",")
+    folder, chosen = load_dataset(a.data), a.classes.split(",")
     if strange := set(chosen) - set(folder.classes.names):
         parser.error(f"no class {', '.join(strange)}; there are {', '.join(folder.classes.names)}")
     indices = [folder.classes.names.index(name) for name in chosen]

@@ -23,7 +23,7 @@ from PIL import Image
 from step import settings, write_data
 
 from semiseg.checks.examine import examine
-from semiseg.data.formats.images import list_images
+from semiseg.data.tree import list_images
 from semiseg.training import parts, session
 
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 import semiseg
 from semiseg.core.types import Sample
-from semiseg.data.dataset import find_samples
 from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.reader import read_samples
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import segmenter, to_input, to_working_size
 from semiseg.inference.sliding import to_array
@@ -53,7 +53,7 @@ def plain(release: Release, samples: list[Sample], out: Path | None) -> None:
 
 def rates(run: Path, data: Path, images: int, repeats: int) -> None:
     release = load_release(run)
-    samples = find_samples(data, "val")[0][:images]
+    samples = read_samples(data, "val")[:images]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for kind in ("images", "masks"):
@@ -126,7 +126,7 @@ def seams(run: Path, data: Path, images: int = 10) -> None:
     distance = np.minimum(far[0][:, None], far[1][None])
     bands = {"0-8": (0, 8), "8-16": (8, 16), "16-32": (16, 32), "32 and more": (32, 999)}
     changed = np.zeros((240, 320))
-    for sample in find_samples(data, "val")[0][:images]:
+    for sample in read_samples(data, "val")[:images]:
         with Image.open(sample.image) as file:
             image = to_array(file.convert("RGB"), release.size)
         a, b = (s.read(s.maps(image), 0, image, (240, 320)).mask for s in (whole, tiled))

@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 import semiseg
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.image_lists import read_list
+from semiseg.data.reader import load_dataset
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.scenes import prior_of
 from semiseg.inference.sliding import to_array
@@ -79,7 +79,7 @@ def main() -> None:
     a = parser.parse_args()
     model = semiseg.load(a.run)
     classes, segment = model.classes, model.segment
-    folder = open_folder(a.data)
+    folder = load_dataset(a.data)
     labeled, hidden = (
         read_list(a.run / "split" / f"{part}.txt", folder.train)
         for part in ("labeled", "unlabeled")

@@ -25,9 +25,10 @@ from torchvision.transforms import v2
 
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.dataset import DataFolder, open_folder
+from semiseg.data.dataset import Dataset
 from semiseg.data.formats.images import image_size
 from semiseg.data.pixel_cache import reduce_size
+from semiseg.data.reader import load_dataset
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches
 
@@ -74,7 +75,7 @@ def seconds(batch: Callable[[int], object], numbers: range) -> float:
     return (time.process_time() - start) / (len(numbers) * 2 * BATCH)
 
 
-def compare(folder: DataFolder, size: int, crop: int, repeats: int) -> float:
+def compare(folder: Dataset, size: int, crop: int, repeats: int) -> float:
     """Measure, print, and give the ratio once everything is decoded."""
     samples = folder.train
     ours = TrainingBatches(
@@ -115,7 +116,7 @@ def main() -> None:
             then = time.time() - 60  # files of this moment are not kept
             for path in root.rglob("*.*"):
                 os.utime(path, (then, then))
-        ratio = compare(open_folder(root), args.size, args.crop, args.repeats)
+        ratio = compare(load_dataset(root), args.size, args.crop, args.repeats)
     print(f"ratio {ratio:.2f}")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import semiseg
 from semiseg.comparison.intervals import mean_interval
 from semiseg.core.rng import Key
-from semiseg.data.dataset import open_folder
+from semiseg.data.reader import load_dataset
 
 
 class Trial:
@@ -57,7 +57,7 @@ class Trial:
     def suggested(self) -> list[str]:
         """Further images as the first model suggests them."""
         out, images = self.folder / "suggested", self.folder / "images.txt"
-        files = {s.name: s.image for s in open_folder(self.data).train}
+        files = {s.name: s.image for s in load_dataset(self.data).train}
         paths = {str(files[name].resolve()): name for name in self.names("unlabeled")}
         images.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
         found = semiseg.suggest(self.begun, images, out=out, n=self.more, overwrite=True)

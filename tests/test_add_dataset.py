@@ -12,9 +12,10 @@ from PIL import Image
 from semiseg.cli import main
 from semiseg.config.recipes import names
 from semiseg.core.errors import DataError
-from semiseg.data.dataset import open_folder
 from semiseg.data.datasets import DATASETS, find_dataset
 from semiseg.data.formats.masks import read_mask
+from semiseg.data.reader import load_dataset
+from semiseg.data.tree import Tree
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--looks=1"]
@@ -40,10 +41,10 @@ def loveda(monkeypatch, drawn_tree):
 
 
 def test_the_data_set_of_the_walk_through_is_recognized_and_read(loveda):
-    found = find_dataset(loveda)
+    found = find_dataset(Tree(loveda))
     assert found is not None
     assert found.name == "loveda"
-    folder = open_folder(loveda)
+    folder = load_dataset(loveda)
     assert len(folder.train) == 4
     assert len(folder.val) == 2
     raw = np.array(Image.open(folder.val[0].mask))
@@ -54,7 +55,7 @@ def test_the_data_set_of_the_walk_through_is_recognized_and_read(loveda):
 def test_a_part_of_it_says_what_is_missing(loveda):
     (loveda / "Val" / "Urban").rename(loveda / "elsewhere")
     with pytest.raises(DataError, match=r"lacks Val/Urban/images_png.*zenodo\.org"):
-        open_folder(loveda)
+        load_dataset(loveda)
 
 
 def test_the_commands_of_the_walk_through_run(loveda, tmp_path, monkeypatch, capsys):

@@ -11,9 +11,9 @@ import torch
 import semiseg
 from semiseg.core.errors import RunError
 from semiseg.core.scores import Adjustment
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
 from semiseg.data.image_lists import read_list
+from semiseg.data.reader import load_dataset
 from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offsets
 from semiseg.evaluation.metrics import scores
 from semiseg.inference.card import model_card
@@ -177,7 +177,7 @@ def test_what_is_best_on_val_is_released(
 
 def unadjusted_prior(method, run, data):
     """The prior of a css run as it was in the training."""
-    folder = open_folder(data)
+    folder = load_dataset(data)
     pixels = count_pixels(
         read_list(run / "split" / "labeled.txt", folder.train), folder.pixels, len(folder.classes)
     )

@@ -32,14 +32,15 @@ from semiseg.core.errors import SemisegError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
 from semiseg.data.classes import read_classes
-from semiseg.data.dataset import open_folder
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.codes import read_codes, scan_mask
-from semiseg.data.formats.images import image_size, list_files, read_image
+from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.labelme import read_shapes
 from semiseg.data.image_lists import list_hash, read_list
-from semiseg.data.lists import listed_samples, voc_samples
+from semiseg.data.lists import VocLayout, listed_samples
+from semiseg.data.reader import load_dataset
 from semiseg.data.splits import make_split
+from semiseg.data.tree import Tree, list_files
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
 from semiseg.reporting.report import report
@@ -492,7 +493,7 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
         elif file.name == "list.txt":
             lines = [f"train/images/{n}.png\ttrain/masks/{n}.png" for n in "abcdef"]
             file.write_bytes(garbled("\n".join(lines), rng))
-            found = attempt(lambda: listed_samples(root, file), file)
+            found = attempt(lambda: listed_samples(Tree(root), file), file)
             for sample in found or []:
                 assert sample.image.resolve().is_relative_to(root.resolve())
         elif file.name == "labels.txt":
@@ -509,15 +510,15 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
             listing = root / "ImageSets" / "Segmentation" / "train.txt"
             listing.parent.mkdir(parents=True)
             listing.write_bytes(garbled("\n".join("abcdef"), rng))
-            attempt(lambda: voc_samples(root, "train"), listing)
+            attempt(lambda: VocLayout(Tree(root)).read("train"), listing)
         else:
             listing = root / "annotations" / "instances_train.json"
             listing.parent.mkdir()
             listing.write_bytes(garbled(COCO if rng.random() < 0.3 else refit(COCO, rng), rng))
             (root / "train" / "images").rename(root / "images")
             coco = DATASETS["coco"]
-            found = attempt(lambda: coco.samples(root, "train"), listing)
-            attempt(lambda: coco.classes(root, []), listing, root / "annotations")
+            found = attempt(lambda: coco.samples(Tree(root), "train"), listing)
+            attempt(lambda: coco.classes(Tree(root), []), listing, root / "annotations")
             assert all(inside(sample.name) for sample in found or [])
 
 
@@ -555,7 +556,7 @@ def test_texts_that_once_ended_in_a_traceback_are_refused(tmp_path, name, text):
         "a.json": lambda: read_shapes(file),
         "classes.yaml": lambda: read_classes(file, []),
     }
-    read = readers.get(name, lambda: DATASETS["coco"].samples(root, "train"))
+    read = readers.get(name, lambda: DATASETS["coco"].samples(Tree(root), "train"))
     assert attempt(read, file) is None
 
 
@@ -755,7 +756,7 @@ def resume(run, data):
     values, options = run_folder.resumed_settings({**given, "data": data, "out": run}, given, {})
     session.check_kinds(train, values, options)
     run_folder.finished(run)
-    found = open_folder(data)
+    found = load_dataset(data)
     kept = run_folder.held_out(run, None, True)
     run_folder.continued(run, make_split(found, "2", 0, kept), found.classes)
 

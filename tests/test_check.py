@@ -17,10 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.checks.findings import Finding, Report
+from semiseg.checks.report import Report
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
+from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import mixed_edges, scan_mask
 from semiseg.plots.labeled_samples import mask_overlay
 from semiseg.plots.legend import load_font
@@ -84,7 +85,7 @@ def test_a_clean_folder_gives_no_finding_but_counts_and_a_histogram(data: Path) 
     photograph(data / "unlabeled" / "u.png", 10, (100, 50))
     report = check(data)
     assert report.findings == ()
-    assert "Nothing to remark on." in report.text()
+    assert "No problems found." in report.text()
     assert report.ok
     assert {k: tuple(v) for k, v in report.counts.items()} == {
         "train": (3, 1),
@@ -508,7 +509,7 @@ def test_the_foreground_of_binary_masks_is_said(data: Path, high: int) -> None:
         mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
     told = only(check(data))
     assert (told.severity, told.kind) == ("note", "foreground")
-    assert f"{high} is taken as the foreground" in told.text
+    assert f"{high} is the foreground" in told.message
 
 
 def test_a_foreground_of_1_in_some_masks_and_of_255_in_others(data: Path) -> None:
@@ -652,14 +653,14 @@ def test_where_the_masks_should_be_is_told(tmp_path: Path, above: str) -> None:
     assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in told
     mask(tmp_path / above / "gt" / "a.png")
     told = found(check(tmp_path), "no-masks").text
-    assert f"if they are the masks, call it {tmp_path / above / 'masks'}." in told
+    assert f"rename the folder to {tmp_path / above / 'masks'}." in told
 
 
 def test_images_that_are_not_read_are_a_warning(data: Path) -> None:
     photograph(data / "more" / "m.png", 7)
     told = found(check(data), "not-read")
     assert told.severity == "warning"
-    assert told.text.startswith(f"1 images in {data / 'more'} are not read: put")
+    assert told.message == f"1 image in {data / 'more'} is not read"
 
 
 def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
@@ -685,7 +686,7 @@ def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:
     (data / "labelmap.txt").write_text("a:0,0,0::\nb:1,1,1::\n")
     report = check(data)
     assert report.classes == ("soil", "crop", "weed")
-    assert "labelmap.txt is passed over" in report.inferred
+    assert "labelmap.txt is ignored" in report.inferred
 
 
 def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None:

@@ -24,8 +24,8 @@ from semiseg.core.scores import (
     SplitRecord,
     Timing,
 )
-from semiseg.data.dataset import open_folder
 from semiseg.data.image_lists import list_hash
+from semiseg.data.reader import load_dataset
 from semiseg.data.splits import make_split
 from semiseg.scenes.draw import write_scenes
 
@@ -75,7 +75,7 @@ def trained(monkeypatch):
             raise RunError("the sun was in the way.")
         gain, step = (3.0, 2.5) if s["method"] == "css" else (0.0, 1.0)
         made = record(s["method"], s["labels"], s["seed"], 40 + s["seed"] + gain, 2, step)
-        folder = open_folder(data, dataset=s["dataset"])
+        folder = load_dataset(data, dataset=s["dataset"])
         lists = make_split(folder, s["labels"], s["split_seed"]).lists()
         hashes = {name: list_hash(samples) for name, samples in lists.items()}
         split = replace(made.scores.split, **hashes)

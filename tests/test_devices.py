@@ -9,7 +9,7 @@ import torch
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
-from semiseg.data.dataset import open_folder
+from semiseg.data.reader import load_dataset
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.devices import Place, part_of
 
@@ -65,7 +65,7 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
 
 
 def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     labeled = [s for s in folder.train if s.mask]
     unlabeled = [s for s in folder.train if not s.mask]
 

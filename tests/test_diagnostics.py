@@ -15,8 +15,8 @@ import semiseg
 from semiseg.config.methods import METHODS
 from semiseg.core.rng import Key
 from semiseg.core.types import PseudoLabels, Sample
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
+from semiseg.data.reader import load_dataset
 from semiseg.data.splits import Split, make_split
 from semiseg.evaluation.pseudo_labels import BINS, Tally, Thresholds, curve_values, plane
 from semiseg.plots.matrices import draw_plane
@@ -230,7 +230,7 @@ def test_thresholds_are_settings_of_the_methods(name):
 
 
 def test_hidden_masks_are_known_to_the_split_and_never_in_a_batch(tiny_folder):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     split = make_split(folder, "2", 0)
     assert {s.image for s in split.hidden} == {s.image for s in split.unlabeled} & {
         s.image for s in folder.train if s.mask is not None

@@ -12,7 +12,7 @@ from semiseg.augment.geometric import draw_view, view_mask
 from semiseg.config.methods import METHODS
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
-from semiseg.data.dataset import open_folder
+from semiseg.data.reader import load_dataset
 from semiseg.data.splits import make_split
 from semiseg.losses.class_balance import (
     dice_loss,
@@ -186,7 +186,7 @@ def test_a_focused_view_shows_its_place_in_the_middle_as_far_as_the_image_reache
 
 
 def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_folder):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     split = make_split(folder, "all", 0)
     count = len(folder.classes)
     counts = imbalance.count_pixels(split.labeled, folder.pixels, count)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache, reduce_size
+from semiseg.data.reader import load_dataset
 from semiseg.training.batches import TrainingBatches
 
 CLASSES = Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)), "ids", (0, 1))
@@ -176,7 +176,7 @@ def test_a_large_photograph_is_decoded_small_and_looks_the_same(cache, tmp_path,
 
 
 def test_batches_have_the_same_bits_with_and_without_kept_files(cache, tiny_folder, monkeypatch):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     labeled = [s for s in folder.train if s.mask is not None]
     for sample in folder.train:
         aged(sample.image)

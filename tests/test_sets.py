@@ -10,9 +10,10 @@ from PIL import Image
 import semiseg
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.dataset import find_samples, open_folder
 from semiseg.data.datasets import DATASETS, find_dataset
 from semiseg.data.formats.masks import read_mask
+from semiseg.data.reader import load_dataset, read_samples
+from semiseg.data.tree import Tree
 
 NEEDS = {"coco": "pycocotools", "cocostuff10k": "scipy"}
 TINY = {
@@ -45,10 +46,10 @@ def indices(sample, classes):
 
 def test_its_tree_is_recognized_and_opened(known):
     dataset, root = known
-    found = find_dataset(root)
+    found = find_dataset(Tree(root))
     assert found is not None
     assert found.name == dataset.name.removesuffix("-blender")
-    folder = open_folder(root, dataset=dataset.name)
+    folder = load_dataset(root, dataset=dataset.name)
     assert sum(s.mask is not None for s in folder.train) >= 4
     assert len(folder.val) == 2
     for sample in folder.val:
@@ -80,7 +81,7 @@ def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
     if dataset.name == "cocostuff10k":
         shutil.rmtree(root / "images")
     with pytest.raises(DataError) as told:
-        open_folder(root, dataset=dataset.name)
+        load_dataset(root, dataset=dataset.name)
     assert dataset.home in str(told.value)
     report = semiseg.check(root, dataset=dataset.name)
     assert not report.ok
@@ -92,17 +93,17 @@ def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
 
 def test_voc_classic_teaches_its_own_list_and_knows_the_rest_as_unlabeled(official_tree):
     root = official_tree("voc")
-    folder = open_folder(root)
+    folder = load_dataset(root)
     assert [s.name for s in folder.train if s.mask] == [f"2007_{i:06d}" for i in range(4)]
     assert [s.name for s in folder.train if not s.mask] == [f"2007_{i:06d}" for i in range(6, 10)]
     assert all(s.mask.parent.name == "SegmentationClass" for s in folder.train if s.mask)
     shutil.rmtree(root / "SegmentationClassAug")
-    rest = [s.name for s in open_folder(root).train if not s.mask]
+    rest = [s.name for s in load_dataset(root).train if not s.mask]
     assert rest == [*(f"2007_{i:06d}" for i in range(6, 10)), "2009_000099"]
 
 
 def test_voc_blender_teaches_the_rough_masks_and_scores_the_fine_ones(official_tree):
-    folder = open_folder(official_tree("voc"), dataset="voc-blender")
+    folder = load_dataset(official_tree("voc"), dataset="voc-blender")
     assert {s.mask.parent.name for s in folder.train} == {"SegmentationClassAug"}
     assert len(folder.train) == 8
     assert {s.mask.parent.name for s in folder.val} == {"SegmentationClass"}
@@ -111,21 +112,21 @@ def test_voc_blender_teaches_the_rough_masks_and_scores_the_fine_ones(official_t
 def test_voc_is_found_below_the_folder_that_torchvision_makes(official_tree, tmp_path):
     (tmp_path / "root" / "VOCdevkit").mkdir(parents=True)
     official_tree("voc").rename(tmp_path / "root" / "VOCdevkit" / "VOC2012")
-    assert len(open_folder(tmp_path / "root").val) == 2
+    assert len(load_dataset(tmp_path / "root").val) == 2
 
 
 def test_an_export_of_cvat_and_the_user_s_own_lists_are_no_voc(official_tree):
     root = official_tree("voc")
     (root / "labelmap.txt").write_text("background:0,0,0::\n")
-    assert find_dataset(root) is None
+    assert find_dataset(Tree(root)) is None
     root = official_tree("cityscapes")
     (root / "train.txt").write_text("")
-    assert find_dataset(root) is None
+    assert find_dataset(Tree(root)) is None
 
 
 def test_cityscapes_prefers_train_ids_where_all_images_have_them(official_tree):
     root = official_tree("cityscapes")
-    by_ids = open_folder(root)
+    by_ids = load_dataset(root)
     before = [indices(s, by_ids.classes) for s in by_ids.val]
     assert by_ids.classes.codes[:2] == (7, 8)
     for path in sorted((root / "gtFine").rglob("*_labelIds.png")):
@@ -133,24 +134,24 @@ def test_cityscapes_prefers_train_ids_where_all_images_have_them(official_tree):
         train_ids = by_ids.classes.encode(codes.astype(np.int32), path)
         other = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
         Image.fromarray(train_ids).save(other)
-    by_train_ids = open_folder(root)
+    by_train_ids = load_dataset(root)
     assert by_train_ids.classes.codes == tuple(range(19))
     for sample, expected in zip(by_train_ids.val, before, strict=True):
         assert sample.mask.stem.endswith("labelTrainIds")
         np.testing.assert_array_equal(indices(sample, by_train_ids.classes), expected)
     other.unlink()
-    assert open_folder(root).classes.codes[:2] == (7, 8)
+    assert load_dataset(root).classes.codes[:2] == (7, 8)
 
 
 def test_a_real_frame_of_cityscapes_reads_the_same_by_either_ids(shared_data):
     root = shared_data / "samples" / "cityscapes"
-    (sample,), _ = find_samples(root, "val")
+    (sample,) = read_samples(root, "val")
     assert sample.name == "frankfurt/frankfurt_000000_000294"
     dataset = DATASETS["cityscapes"]
-    by_train_ids = indices(sample, dataset.classes(root, [sample.mask]))
+    by_train_ids = indices(sample, dataset.classes(Tree(root), [sample.mask]))
     assert set(np.unique(by_train_ids)) == {0, 1, 2, 4, 5, 7, 8, 10, 11, 13, 255}
     label_ids = sample.mask.with_name(sample.mask.name.replace("TrainIds", "Ids"))
-    by_ids = indices(sample._replace(mask=label_ids), dataset.classes(root, [label_ids]))
+    by_ids = indices(sample._replace(mask=label_ids), dataset.classes(Tree(root), [label_ids]))
     # The frame's two files were reduced in size apart: along edges a few pixels differ.
     assert (by_ids == by_train_ids).mean() > 0.997
     raw = np.array(Image.open(label_ids))
@@ -162,9 +163,9 @@ def test_a_real_frame_of_cityscapes_reads_the_same_by_either_ids(shared_data):
 
 def test_real_pairs_of_ade20k_read_their_ids_less_one(shared_data):
     root = shared_data / "samples" / "ade20k"
-    samples, _ = find_samples(root, "val")
+    samples = read_samples(root, "val")
     assert [s.name for s in samples] == [f"ADE_val_{i:08d}" for i in (1, 2, 3)]
-    classes = DATASETS["ade20k"].classes(root, [])
+    classes = DATASETS["ade20k"].classes(Tree(root), [])
     shown = [{classes.names[i] for i in np.unique(indices(s, classes)) if i < 255} for s in samples]
     assert shown[0] == {"wall", "building", "sky", "tree", "road", "grass", "plant"}
     raw = np.array(Image.open(samples[2].mask))
@@ -175,7 +176,7 @@ def test_real_pairs_of_ade20k_read_their_ids_less_one(shared_data):
 def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official_tree, tmp_path):
     pytest.importorskip("scipy")
     root = official_tree("cocostuff10k")
-    official = open_folder(root)
+    official = load_dataset(root)
     assert official.classes.codes[11] == 13  # 12 is one of the ids that do not occur
     assert official.classes.codes[-1] == 182
     assert dict(zip(official.classes.codes, official.classes.names, strict=True))[92] == "banner"
@@ -189,7 +190,7 @@ def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official
             shutil.copy(sample.image, converted / "images" / folder)
             name = f"{sample.name}_labelTrainIds.png"
             Image.fromarray(numbers).save(converted / "annotations" / folder / name)
-    other = open_folder(converted)
+    other = load_dataset(converted)
     for ours, theirs in zip(official.val, other.val, strict=True):
         assert ours.name == theirs.name
         np.testing.assert_array_equal(
@@ -198,7 +199,7 @@ def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official
 
 
 def test_camvid_ignores_void(official_tree):
-    folder = open_folder(official_tree("camvid"))
+    folder = load_dataset(official_tree("camvid"))
     raw = np.array(Image.open(folder.val[0].mask))
     assert (indices(folder.val[0], folder.classes) == 255).sum() == (raw == 11).sum() > 0
     assert len(folder.test) == 1
@@ -215,7 +216,7 @@ def test_coco_draws_the_small_above_the_large_and_ignores_crowds(official_tree):
         {"image_id": 0, "category_id": 3, "iscrowd": 1, "segmentation": crowd}
     )
     file.write_text(json.dumps(content))
-    folder = open_folder(root)
+    folder = load_dataset(root)
     assert folder.classes.names == ("background", "crop", "weed")
     mask = indices(folder.val[0], folder.classes)
     assert mask[20, 30] == 2  # weed, though it is listed before the crop below it
@@ -224,7 +225,7 @@ def test_coco_draws_the_small_above_the_large_and_ignores_crowds(official_tree):
     assert mask[0, 5] == 0
     content["annotations"] = content["annotations"][:2]
     file.write_text(json.dumps(content))
-    assert len(open_folder(root).val) == 1  # the other image has no annotations now
+    assert len(load_dataset(root).val) == 1  # the other image has no annotations now
 
 
 def test_coco_as_roboflow_exports_it(official_tree, tmp_path):
@@ -240,7 +241,7 @@ def test_coco_as_roboflow_exports_it(official_tree, tmp_path):
         (folder / "_annotations.coco.json").write_text(json.dumps(content))
         for entry in content["images"]:
             shutil.copy(source / f"{old}2017" / entry["file_name"], folder)
-    before, after = open_folder(source), open_folder(tmp_path / "export")
+    before, after = load_dataset(source), load_dataset(tmp_path / "export")
     assert after.classes.names == before.classes.names == ("background", "crop", "weed")
     for split in ("train", "val"):
         old, new = getattr(before, split), getattr(after, split)
@@ -252,7 +253,7 @@ def test_coco_as_roboflow_exports_it(official_tree, tmp_path):
     missing = after.val[0].image
     missing.unlink()
     with pytest.raises(DataError, match=rf"names {missing.name}, which does not lie in .*valid"):
-        open_folder(tmp_path / "export")
+        load_dataset(tmp_path / "export")
 
 
 def test_a_box_without_an_outline_is_no_mask(official_tree):
@@ -265,7 +266,7 @@ def test_a_box_without_an_outline_is_no_mask(official_tree):
     with pytest.raises(
         DataError, match=r"annotation 77 of image 1\.jpg has no outline, maybe a box"
     ):
-        open_folder(root)
+        load_dataset(root)
 
 
 def test_a_category_above_itself_is_a_class(official_tree):
@@ -276,13 +277,13 @@ def test_a_category_above_itself_is_a_class(official_tree):
         content["categories"] += [{"id": 1, "name": "person", "supercategory": "person"}]
         content["categories"] += [{"id": 2, "name": "None", "supercategory": ["x"]}]
         file.write_text(json.dumps(content))
-    assert open_folder(root).classes.names == ("background", "person", "None", "crop", "weed")
+    assert load_dataset(root).classes.names == ("background", "person", "None", "crop", "weed")
 
 
 def test_roboflows_json_in_a_folder_of_masks_is_left_over(tiny_folder, tmp_path):
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     (data / "train" / "_annotations.coco.json").write_text("{}")
-    assert find_dataset(data) is None
+    assert find_dataset(Tree(data)) is None
 
 
 def test_a_group_with_annotations_of_its_own_is_a_class(official_tree):
@@ -294,16 +295,16 @@ def test_a_group_with_annotations_of_its_own_is_a_class(official_tree):
         for category in others:
             category["supercategory"] = first["name"]
         file.write_text(json.dumps(content))
-    assert open_folder(root).classes.names == ("background", "crop", "weed")
+    assert load_dataset(root).classes.names == ("background", "crop", "weed")
 
 
 def test_an_unknown_data_set_is_one_sentence_with_the_nearest_name(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'cityscapes'"):
-        find_samples(tmp_path, "train", "cityscape")
+        read_samples(tmp_path, "train", "cityscape")
 
 
 def test_folder_reads_a_tree_as_if_it_were_unknown(official_tree):
-    assert find_dataset(official_tree("cityscapes"), "folder") is None
+    assert find_dataset(Tree(official_tree("cityscapes")), "folder") is None
 
 
 def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
@@ -317,7 +318,7 @@ def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
     monkeypatch.setattr("torchvision.datasets.VOCSegmentation", fake)
     folder = semiseg.download("voc", out=tmp_path / "out")
     assert asked == [{"year": "2012", "image_set": "train", "download": True}]
-    assert len(open_folder(folder).val) == 2
+    assert len(load_dataset(folder).val) == 2
 
 
 def test_what_cannot_be_downloaded_says_where_it_is(monkeypatch, tmp_path):

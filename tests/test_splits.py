@@ -17,9 +17,10 @@ from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
 from semiseg.data.class_cover import cover_classes
-from semiseg.data.dataset import DataFolder, open_folder
+from semiseg.data.dataset import Dataset
 from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.reader import load_dataset
 from semiseg.data.splits import Split, make_split
 
 NO_FILE = Path("none")
@@ -33,7 +34,7 @@ def sample(name: str, split: str = "train", labeled: bool = True, root: str = "d
 
 def folder(
     shown: Sequence[set[int]], unlabeled: int = 0, val: int = 2, root: str = "data"
-) -> DataFolder:
+) -> Dataset:
     """A data folder in memory; `shown` holds the classes of each training mask."""
     labeled = [sample(f"{i:04d}", root=root) for i in range(len(shown))]
     rest = [sample(f"u{i}", "unlabeled", False, root) for i in range(unlabeled)]
@@ -44,14 +45,16 @@ def folder(
         encoding="ids",
         codes=tuple(range(count)),
     )
-    return DataFolder(
+    return Dataset(
         root=Path(root),
-        classes=classes,
-        train=(*labeled, *rest),
-        val=tuple(sample(f"v{i}", "val", root=root) for i in range(val)),
-        test=(),
-        pixels={s.mask: dict.fromkeys(c, 9) for s, c in zip(labeled, shown, strict=True) if s.mask},
-        notes=(),
+        samples={
+            "train": labeled,
+            "unlabeled": rest,
+            "val": [sample(f"v{i}", "val", root=root) for i in range(val)],
+            "test": [],
+        },
+        class_list=classes,
+        counts={s.mask: dict.fromkeys(c, 9) for s, c in zip(labeled, shown, strict=True) if s.mask},
     )
 
 
@@ -111,7 +114,7 @@ def test_amounts_that_make_no_sense_are_refused(labels: str, said: str) -> None:
 
 def test_the_seed_alone_decides() -> None:
     first = names(make_split(ALIKE, "5", 3).labeled)
-    shuffled = replace(ALIKE, train=ALIKE.train[::-1])
+    shuffled = replace(ALIKE, samples={**ALIKE.samples, "train": ALIKE.samples["train"][::-1]})
     elsewhere = folder([{0, 1}] * 20, unlabeled=1, root="/other/place")
     assert first == sorted(first)
     assert names(make_split(shuffled, "5", 3).labeled) == first
@@ -303,7 +306,7 @@ def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_listed_choice_is_taken_as_it_is(tmp_path: Path, tiny_folder: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("0003\n0001.jpg\n")
-    split = make_split(open_folder(tiny_folder), str(path), 0)
+    split = make_split(load_dataset(tiny_folder), str(path), 0)
     assert names(split.labeled) == ["0001", "0003"]
     assert names(split.unlabeled) == ["0000", "0002", *(f"unlabeled/{i:04d}" for i in range(4))]
 
@@ -402,10 +405,10 @@ def test_a_list_that_overlaps_with_val_or_names_what_has_no_mask_is_refused(
 def test_split_writes_the_lists_that_train_would_choose(tmp_path: Path, tiny_folder: Path) -> None:
     counts = semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")
     assert counts == {"labeled": 2, "unlabeled": 6, "val": 2}
-    expected = make_split(open_folder(tiny_folder), "2", 3)
+    expected = make_split(load_dataset(tiny_folder), "2", 3)
     text = (tmp_path / "lists" / "labeled.txt").read_text()
     assert text.split() == names(expected.labeled)
-    again = make_split(open_folder(tiny_folder), str(tmp_path / "lists" / "labeled.txt"), 0)
+    again = make_split(load_dataset(tiny_folder), str(tmp_path / "lists" / "labeled.txt"), 0)
     assert again.labeled == expected.labeled
     assert again.unlabeled == expected.unlabeled
     semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")

@@ -18,10 +18,10 @@ from semiseg.cli import main
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.types import Prediction
 from semiseg.data.classes import read_classes
-from semiseg.data.dataset import open_folder
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.formats.outlines import outlines, write_outlines
+from semiseg.data.reader import load_dataset
 from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes
 from semiseg.suggestion.suggest import Suggestion, choose, next_steps
@@ -92,13 +92,13 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     with Image.open(out / "suggested.png") as picture:
         assert picture.width > 200
     model = semiseg.load(run_folder, accelerator="cpu")
-    folder = open_folder(out)
+    folder = load_dataset(out)
     assert folder.classes == model.classes
     assert {s.image.name for s in folder.train} == {p.name for p in chosen}
     for sample, path in zip(folder.train, sorted(chosen), strict=True):
         mask = np.array(read_mask(sample.mask, folder.classes))
         np.testing.assert_array_equal(mask, model.predict(path).mask)
-    assert not [f for f in examine(out)[0].of("error") if "val" not in f.kind]
+    assert not [f for f in examine(out).errors() if f.kind != "no-val"]
     corrected = next((out / "train" / "masks").iterdir())
     before = corrected.read_bytes()
     with pytest.raises(RunError, match="--overwrite"):
@@ -143,7 +143,7 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
         for command in copies:
             subprocess.run(shlex.split(command), check=True)
     assert all(p.read_bytes() == content for p, content in before.items())
-    labeled = {s.image.read_bytes() for s in open_folder(data).train if s.mask}
+    labeled = {s.image.read_bytes() for s in load_dataset(data).train if s.mask}
     assert {one.image.read_bytes() for one in chosen} <= labeled
     assert len(labeled) == 4 + len(chosen)
     assert commands(next_steps(run_folder, out))[0] != copies[0]  # that folder is there now
@@ -275,7 +275,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     assert shlex.split(copy)[-1] == str(data / "images" / "next")
     assert shlex.split(train)[2] == str(data)
     subprocess.run(shlex.split(copy), check=True)
-    joined = open_folder(data)
+    joined = load_dataset(data)
     assert sum(s.mask is not None for s in joined.train) == 4 + len(chosen)
     assert joined.classes.encoding == "labels"
     (out / "train" / "masks").mkdir()
@@ -291,7 +291,7 @@ def test_masks_beside_images_in_a_folder_stay_where_they_are(run_folder, tiny_fo
     (data / "masks").mkdir()
     (run_folder / "config.yaml").write_text(f"data: {data}\n")
     shutil.copytree(tiny_folder / "train", out / "train")
-    assert open_folder(data).pixels
+    assert load_dataset(data).pixels
     (advice,) = commands(next_steps(run_folder, out))  # a folder of masks would part them
     assert shlex.split(advice)[2] == str(out)
 
@@ -326,7 +326,7 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
     assert shlex.split(train)[2] == str(data)
     for copy in copies:
         subprocess.run(["sh", "-c", copy], check=True)
-    joined = open_folder(data)
+    joined = load_dataset(data)
     before = {"own", "a_seg"} if way == "" else {"own"}
     assert {s.name for s in joined.train if s.mask} == before | {image.stem for image in chosen}
     more = len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
@@ -378,7 +378,7 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
     assert advised() == ([], str(out))  # the data cannot be read as they are
     (data / "x_mask_1.png").unlink()
     subprocess.run(["sh", "-c", copy], check=True)
-    assert sum(s.mask is not None for s in open_folder(data).train) == 3
+    assert sum(s.mask is not None for s in load_dataset(data).train) == 3
     assert advised() == ([], str(out))  # nothing that was drawn is replaced
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.config.methods import METHODS
 from semiseg.core.rng import Key
-from semiseg.data.dataset import open_folder
+from semiseg.data.reader import load_dataset
 from semiseg.data.sample_order import SampleOrder
 from semiseg.data.splits import make_split
 from semiseg.methods import build_method
@@ -157,7 +157,7 @@ def test_each_pass_of_the_order_holds_each_sample_once():
 
 
 def test_a_batch_depends_on_its_number_alone(tiny_folder):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     split = make_split(folder, "2", 0)
     make = lambda: TrainingBatches(  # noqa: E731
         split.labeled, split.unlabeled, folder.classes, 48, 32, 2, Key.of(0, "data")
@@ -171,7 +171,7 @@ def test_a_batch_depends_on_its_number_alone(tiny_folder):
 
 
 def test_weak_and_strong_views_share_their_geometry(tiny_folder):
-    folder = open_folder(tiny_folder)
+    folder = load_dataset(tiny_folder)
     split = make_split(folder, "2", 0)
     batches = TrainingBatches(
         split.labeled, split.unlabeled, folder.classes, 48, 64, 2, Key.of(0, "data")

@@ -1,25 +1,20 @@
-"""What a person wants to know of a data folder before training: counts, classes, findings."""
+"""`examine`: read a data folder and apply all rules; `report` sums it up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from semiseg.checks.findings import (
-    SEVERITIES,
-    ClassCount,
-    Finding,
-    Histogram,
-    Report,
-    Size,
-    Sizes,
-    SplitCount,
-)
+from semiseg.checks.report import ClassCount, Histogram, Report, Size, Sizes, SplitCount
 from semiseg.checks.rules import RULES
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.cache import ValueRange
+from semiseg.data.dataset import Dataset
+from semiseg.data.findings import SEVERITIES, Finding
 from semiseg.data.formats.masks import Classes
-from semiseg.data.survey import Progress, Survey, survey
+from semiseg.data.reader import no_progress, read_dataset
+from semiseg.data.scan import Progress
 from semiseg.data.value_range import infer_range
 
 
@@ -27,57 +22,71 @@ def examine(
     root: Path,
     classes_file: Path | None = None,
     value_range: ValueRange = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     dataset: str | None = None,
-) -> tuple[Report, Survey]:
-    """Read a data folder to its end and say all that is wrong or worth knowing.
+) -> Dataset:
+    """Read a data folder, with all findings: errors first, then warnings, then notes.
 
     Args:
         root: the folder.
-        classes_file: instead of `root/classes.yaml`.
+        classes_file: a file that names the classes, instead of the folder's own.
         value_range: the values that are black and white in images, see `read_image`.
-        progress: told after each file how many are done, and of how many.
-        dataset: the name of the data set that it is, `folder` for none, or None to recognize it.
-
-    Returns:
-        The report, and what it was made from.
+        progress: is called after each file with the number of files that are done, and of all.
+        dataset: the name of a published data set, `folder` for none, or None to recognize one.
 
     Raises:
         DataError: there is no such folder, or no such file of classes.
+        ConfigError: there is no such published data set.
     """
-    found = survey(root, classes_file, value_range, progress, dataset)
-    findings = [*found.listing, *(finding for rule in RULES for finding in rule(found))]
-    if value_range is None and (extent := extent_of(found)):
-        findings.append(_told(*extent))
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    classes = found.classes
-    report = Report(
-        root=root,
-        counts=_counts(found),
-        sizes=_sizes([image.size for image in found.images.values()]),
-        classes=classes.names if classes else (),
-        inferred=found.inferred if classes else "",
-        histogram=_histograms(found, classes) if classes else {},
-        findings=tuple(findings),
+    data = read_dataset(
+        root,
+        classes_file=classes_file,
+        value_range=value_range,
+        dataset=dataset,
+        progress=progress,
     )
-    return report, found
+    findings = [*data.findings, *(finding for rule in RULES for finding in rule(data))]
+    if value_range is None and (extent := extent_of(data)):
+        findings.append(_range_note(*extent))
+    return replace(data, findings=tuple(sort(findings)))
 
 
-def extent_of(s: Survey) -> tuple[float, float] | None:
-    """What a training would take for black and white in images of more than 8 bits."""
-    val = [sample for sample in s.samples["val"] if sample.mask is not None]
-    return infer_range([x.image for x in (*s.samples["train"], *s.samples["unlabeled"], *val)])
+def sort(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then notes."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _told(low: float, high: float) -> Finding:
-    what = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
-    remedy = f"Training takes these for black and white; --range {low:g},{high:g} says otherwise."
-    return Finding("note", "value-range", what, remedy=remedy)
+def report(data: Dataset) -> Report:
+    """The counts, sizes and classes of a data folder with its findings."""
+    classes = data.class_list
+    return Report(
+        root=data.root,
+        counts=_counts(data),
+        sizes=_sizes([image.size for image in data.images.values()]),
+        classes=classes.names if classes else (),
+        inferred=data.inferred if classes else "",
+        histogram=_histograms(data, classes) if classes else {},
+        findings=data.findings,
+    )
 
 
-def _counts(s: Survey) -> dict[str, SplitCount]:
+def extent_of(data: Dataset) -> ValueRange:
+    """The values that a training takes for black and white in images of more than 8 bits."""
+    return infer_range([sample.image for sample in (*data.train, *data.val)])
+
+
+def _range_note(low: float, high: float) -> Finding:
+    message = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
+    remedy = (
+        f"Training takes {low:g} for black and {high:g} for white; --range LOW,HIGH sets other "
+        "values."
+    )
+    return Finding("value-range", "note", (), message, remedy)
+
+
+def _counts(data: Dataset) -> dict[str, SplitCount]:
     counts = {}
-    for split, samples in s.samples.items():
+    for split, samples in data.samples.items():
         labeled = sum(sample.mask is not None for sample in samples)
         if samples or split == "train":
             counts[split] = SplitCount(labeled, len(samples) - labeled)
@@ -91,22 +100,21 @@ def _sizes(sizes: list[Size]) -> Sizes | None:
     return Sizes(ordered[0], ordered[len(ordered) // 2], ordered[-1], len(set(sizes)))
 
 
-def _histograms(s: Survey, classes: Classes) -> dict[str, Histogram]:
-    masks = {split: [m for _, m in s.labeled(split) if m in s.pixels] for split in ("train", "val")}
-    return {
-        split: _histogram([s.pixels[mask] for mask in found], classes)
-        for split, found in masks.items()
-        if found
+def _histograms(data: Dataset, classes: Classes) -> dict[str, Histogram]:
+    counts = {
+        split: [data.counts[mask] for _, mask in data.labeled(split) if mask in data.counts]
+        for split in ("train", "val")
     }
+    return {split: _histogram(masks, classes) for split, masks in counts.items() if masks}
 
 
 def _histogram(masks: list[Mapping[int, int]], classes: Classes) -> Histogram:
-    def count(i: int, whole: int) -> ClassCount:
+    def count(i: int, total: int) -> ClassCount:
         pixels = sum(mask.get(i, 0) for mask in masks)
         images = sum(mask.get(i, 0) > 0 for mask in masks)
-        return ClassCount(pixels, pixels / whole if whole else 0.0, images)
+        return ClassCount(pixels, pixels / total if total else 0.0, images)
 
-    everything = sum(sum(mask.values()) for mask in masks)
-    ignored = count(IGNORE_INDEX, everything)
-    taught = everything - ignored.pixels
-    return Histogram({name: count(i, taught) for i, name in enumerate(classes.names)}, ignored)
+    total = sum(sum(mask.values()) for mask in masks)
+    ignored = count(IGNORE_INDEX, total)
+    used = total - ignored.pixels
+    return Histogram({name: count(i, used) for i, name in enumerate(classes.names)}, ignored)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from semiseg.core.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from semiseg.checks.findings import Finding, Report
+    from semiseg.checks.report import Report
     from semiseg.data.cache import ValueRange
-    from semiseg.data.survey import Survey
+    from semiseg.data.dataset import Dataset
+    from semiseg.data.findings import Finding
 
 
 def check(
@@ -44,31 +45,31 @@ def check(
     from rich.console import Console
     from rich.progress import Progress
 
-    from semiseg.checks.examine import examine
+    from semiseg.checks.examine import examine, report, sort
 
     named = None if classes is None else Path(classes)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("check", total=None)
-        report, survey = examine(
+        contents = examine(
             Path(data), named, range, lambda i, n: bar.update(task, completed=i, total=n), dataset
         )
-    more = [] if picture is None else _write_picture(survey, Path(picture), range)
-    return replace(report, findings=(*report.findings, *more))
+    more = [] if picture is None else _write_picture(contents, Path(picture), range)
+    return report(replace(contents, findings=tuple(sort([*contents.findings, *more]))))
 
 
-def _write_picture(survey: Survey, picture: Path, value_range: ValueRange) -> list[Finding]:
+def _write_picture(data: Dataset, picture: Path, value_range: ValueRange) -> list[Finding]:
     """Write the picture of labeled samples, or a note that there are none."""
     from semiseg.checks.examine import extent_of
-    from semiseg.checks.findings import Finding
+    from semiseg.data.findings import Finding
     from semiseg.plots.labeled_samples import choose_samples, draw_samples
 
-    samples = choose_samples(survey)
-    if survey.classes is None or not samples:
-        what = f"{picture} was not written: there is no labeled image with a mask that fits"
-        return [Finding("note", "no-picture", what)]
+    samples = choose_samples(data)
+    if data.class_list is None or not samples:
+        message = f"{picture} was not written: there is no labeled image with a mask that fits"
+        return [Finding("no-picture", "note", (), message)]
     try:
-        draw_samples(samples, survey.classes, value_range or extent_of(survey)).save(picture)
+        draw_samples(samples, data.class_list, value_range or extent_of(data)).save(picture)
     except (OSError, ValueError) as error:  # ValueError: no format of this suffix
         raise RunError(
             f"{picture} cannot be written ({error}). Name a .png or .jpg file in a folder that "

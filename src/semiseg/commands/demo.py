@@ -90,14 +90,14 @@ def draw_comparison(data: Path, runs: list[Path]) -> Image.Image:
     """
     from PIL import Image
 
-    from semiseg.data.dataset import find_samples
     from semiseg.data.formats.images import read_image
     from semiseg.data.formats.masks import read_mask
+    from semiseg.data.reader import read_samples
     from semiseg.inference.load import load
 
     models = [load(run) for run in runs]
     classes = models[0].classes
-    samples = [s for s in find_samples(data, "val")[0] if s.mask is not None][:_SHOWN]
+    samples = [s for s in read_samples(data, "val") if s.mask is not None][:_SHOWN]
     rows = []
     for sample in samples:
         if sample.mask is None:

@@ -108,14 +108,13 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
     Raises:
         DataError: there are none.
     """
-    from semiseg.data.dataset import find_samples
     from semiseg.data.image_lists import read_list
+    from semiseg.data.reader import read_samples
 
-    found, _ = find_samples(data, split, dataset)
-    samples = [s for s in found if s.mask is not None]
+    samples = [s for s in read_samples(data, split, dataset) if s.mask is not None]
     held_out = run / "split" / "val.txt"
     if not samples and split == "val" and held_out.is_file():
-        train, _ = find_samples(data, "train", dataset)
+        train = read_samples(data, "train", dataset)
         samples = read_list(held_out, [s for s in train if s.mask is not None])
     if not samples:
         raise DataError(

@@ -37,18 +37,14 @@ def split(
         ConfigError: `labels` cannot be understood, or asks for more than there are.
         RunError: the folder holds other lists, or cannot be written.
     """
-    from semiseg.data.cache import ScanCache
-    from semiseg.data.dataset import open_folder
+    from semiseg.data.reader import load_dataset
     from semiseg.data.splits import make_split
     from semiseg.training.session import say
 
-    root, folder = Path(data), Path(out)
-    cache = ScanCache(root)
-    named = None if classes is None else Path(classes)
-    found = open_folder(root, named, cache.mask, dataset)
-    cache.save()
-    chosen = make_split(found, str(labels), seed)
-    say([*found.notes, *chosen.notes])
+    folder = Path(out)
+    contents = load_dataset(Path(data), None if classes is None else Path(classes), dataset)
+    chosen = make_split(contents, str(labels), seed)
+    say([*contents.notes, *chosen.notes])
     lists = chosen.lists()
     texts = {name: "".join(f"{s.name}\n" for s in samples) for name, samples in lists.items()}
     try:

@@ -1,58 +1,154 @@
-"""Which folders of a data folder hold the images and the masks of a split; see `folder`."""
+"""The registry of layouts, and how the layout of a data folder is found."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from semiseg.core.files import is_folder
+from semiseg.core.errors import DataError
 from semiseg.data.datasets import find_dataset
-from semiseg.data.formats.images import list_images
-from semiseg.data.pairs import Folders
+from semiseg.data.datasets.base import PublishedDataset
+from semiseg.data.findings import Finding, error_of
+from semiseg.data.folders import find_folders
+from semiseg.data.formats.masks import Classes
+from semiseg.data.hints import ignored_folders, mask_folder_elsewhere, nothing_to_train_on
+from semiseg.data.layout import Layout, Listing
+from semiseg.data.lists import ListLayout, VocLayout
+from semiseg.data.pairs import Folders, pair
+from semiseg.data.tree import SPLITS, Tree, split_lists
 
-SPLITS = ("train", "val", "test")
-NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-"""What the folder of a split may be called."""
+
+class FolderLayout(Layout):
+    """Folders of images and masks; a mask has the name of its image.
+
+    ```
+    DATA/
+      train/images/  train/masks/  or images/train/ masks/train/, or images/ masks/ (all is train)
+      val/images/    val/masks/    optional; also valid/ or validation/
+      test/images/   test/masks/   optional
+    ```
+
+    or images with their masks beside them, or in a folder `masks` below them, in `train/`, `val/`
+    and `test/`, or in `DATA` itself, where all is `train`. Subfolders are then not searched.
+    """
+
+    name = "folders"
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self._folders: dict[str, Folders | None] = {}
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """Always: this is the layout of what has no other one."""
+        return True
+
+    def folders(self, split: str) -> Folders | None:
+        """The folders of the split, if there are any."""
+        if split not in self._folders:
+            self._folders[split] = find_folders(self.tree, split)
+        return self._folders[split]
+
+    def read(self, split: str) -> Listing:
+        """The images of the split's folders, and for `train` what is not read beside them."""
+        folders = self.folders(split)
+        samples, findings = pair(folders) if folders else ([], [])
+        if any(finding.severity == "error" for finding in findings):
+            return Listing(samples, findings)
+        try:
+            self._refuse_two_places()
+            if folders is None or split != "train":
+                return Listing(samples, findings)
+            used = {s: place for s in SPLITS if (place := self.folders(s))}
+        except DataError as error:
+            return Listing(samples, [error_of(error)])
+        remedy = f"Put masks into {folders.masks}; a mask has its image's name."
+        labeled = any(sample.mask for sample in samples)
+        unlabeled = [] if labeled else [sample.image for sample in samples]
+        elsewhere = mask_folder_elsewhere(self.tree, unlabeled, folders.masks)
+        if elsewhere is not None:
+            return Listing(samples, [*findings, elsewhere], elsewhere.text)
+        return Listing(samples, [*findings, *ignored_folders(self.tree, used)], remedy)
+
+    def _refuse_two_places(self) -> None:
+        """Refuse two folders of training images.
+
+        Raises:
+            DataError: there are two.
+        """
+        places = self.tree.root / "train" / "images", self.tree.root / "images"
+        if all(self.tree.is_folder(place) for place in places):
+            raise DataError(
+                f"There are both {places[0]} and {places[1]}, and it is unclear which of them to "
+                "train on.",
+                "Move the images and masks of one into the folders of the other.",
+            )
 
 
-def find_folders(root: Path, split: str, dataset: str | None = None) -> Folders | None:
-    """Where the images and masks of a split lie, if it is by their names that they belong together.
+class PublishedLayout(Layout):
+    """The official tree of a published data set; `semiseg.data.datasets` draws each of them.
 
-    None where nothing does, and where others decide: lists, VOC's layout, a data set's own tree.
+    Args:
+        tree: the data folder.
+        dataset: the data set.
+    """
+
+    name = "published"
+
+    def __init__(self, tree: Tree, dataset: PublishedDataset) -> None:
+        super().__init__(tree)
+        self.dataset = dataset
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """Whether one of the published data sets is recognized."""
+        return find_dataset(tree) is not None
+
+    def read(self, split: str) -> Listing:
+        """The images of the split."""
+        return Listing(self.dataset.samples(self.tree, split))
+
+    def classes(self, masks: Sequence[Path]) -> tuple[Classes, str]:
+        """The classes of the data set."""
+        classes = self.dataset.classes(self.tree, masks)
+        title = f"{self.dataset.title} ({self.dataset.name})"
+        return classes, f"read as {title}, {len(classes)} classes"
+
+
+LAYOUTS: tuple[type[Layout], ...] = (ListLayout, VocLayout, FolderLayout)
+"""The layouts of people's own folders; the first one that recognizes a folder reads it."""
+
+
+def find_layout(tree: Tree, dataset: str | None = None) -> Layout:
+    """The layout of a data folder.
+
+    Args:
+        tree: the data folder.
+        dataset: the name of a published data set, `folder` for none, or None to recognize one.
 
     Raises:
-        DataError: images and masks lie side by side, and which is which is not clear.
+        ConfigError: there is no such data set.
     """
-    if find_dataset(root, dataset) or split_lists(root) or (root / "SegmentationClass").is_dir():
-        return None
-    places = _apart_from_masks(root, split)
-    if len(places) > 1:  # an empty one hides none
-        places.sort(key=lambda folders: not list_images(folders.images))
-    if places:
-        return places[0]
-    if _apart_from_masks(root, "train"):
-        return None
-    mixed = [root / name for name in NAMES[split]] + [root] * (split == "train")
-    beside = (Folders(folder, folder / "masks", deep=False) for folder in mixed)
-    return next((folders for folders in beside if folders.files()[1]), None)
+    published = find_dataset(tree, dataset)
+    if published is not None:
+        return PublishedLayout(tree, published)
+    return next(layout(tree) for layout in LAYOUTS if layout.recognizes(tree))
 
 
-def _apart_from_masks(root: Path, split: str) -> list[Folders]:
-    """The folders of images alone that are there, with those of their masks, there or not."""
-    images, masks = root / "images", root / "masks"
-    places = [Folders(root / name / "images", root / name / "masks") for name in NAMES[split]]
-    if all((folder / "train").is_dir() for folder in (images, masks)):
-        places += [Folders(images / name, masks / name) for name in NAMES[split]]
-    elif split == "train":
-        places.append(Folders(images, masks))
-    return [folders for folders in places if is_folder(folders.images)]
+def read_split(layout: Layout, split: str) -> Listing:
+    """The images of one split; what hinders is a finding, and nothing is raised.
 
-
-def unlabeled_folder(root: Path) -> Path:
-    """Where further images without masks lie, there or not."""
-    folder = root / "unlabeled"
-    return folder / "images" if is_folder(folder / "images") else folder
-
-
-def split_lists(root: Path) -> dict[str, Path]:
-    """The lists in the folder, by split."""
-    return {s: root / f"{s}.txt" for s in SPLITS if (root / f"{s}.txt").is_file()}
+    Args:
+        layout: of the data folder.
+        split: `train`, `val` or `test`.
+    """
+    try:
+        listing = layout.read(split)
+    except DataError as error:
+        return Listing(findings=[error_of(error)])
+    errors: list[Finding] = [f for f in listing.findings if f.severity == "error"]
+    if split == "train" and not listing.samples and not errors:
+        lists = split_lists(layout.tree) if isinstance(layout, ListLayout) else {}
+        names = [path.name for path in lists.values()]
+        return Listing(findings=[nothing_to_train_on(layout.tree, names)])
+    return listing

@@ -1,17 +1,22 @@
-"""Lists that name images and masks: `DATA/train.txt` and the like, and VOC's `ImageSets`."""
+"""Layouts in which lists say what belongs to a split: `DATA/train.txt`, and VOC's `ImageSets`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
+from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.findings import note
+from semiseg.data.layout import Layout, Listing
 from semiseg.data.pairs import Folders, pair
+from semiseg.data.tree import Tree, split_lists
 
 _COMMENT = re.compile(r"\s#(\s.*)?$")
+_MASKS = "SegmentationClass"
 _SUBSETS = {
     "train": ("train", "default"),  # CVAT's name where no subsets were made
     "val": ("val", "validation"),
@@ -19,31 +24,109 @@ _SUBSETS = {
 }
 
 
-def listed_samples(root: Path, list_file: Path) -> list[Sample]:
-    """The images that a list names, one a line, with or without a mask, by paths below `root`.
+class ListLayout(Layout):
+    """Lists name the images of each split; no other file is read.
 
-    Image and mask are separated by a tab, a comma or spaces, tried in this order; a line that is
-    itself the path of a file is an image without a mask, spaces or not.
+    ```
+    DATA/
+      train.txt  an image a line, with its mask or without: day1/07.jpg  annotated/07.png
+      val.txt    optional, likewise test.txt
+    ```
+    """
+
+    name = "lists"
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """By one of the lists."""
+        return bool(split_lists(tree))
+
+    def read(self, split: str) -> Listing:
+        """The images that the list of the split names; none if there is no list."""
+        file = split_lists(self.tree).get(split)
+        return Listing(listed_samples(self.tree, file) if file else [])
+
+
+class VocLayout(Layout):
+    """VOC's layout, which CVAT exports as "Segmentation mask".
+
+    ```
+    DATA/
+      JPEGImages/         or images/
+      SegmentationClass/  masks of the images' names
+      ImageSets/Segmentation/train.txt  optional: the names of each split; without it all is train
+      labelmap.txt        optional: the classes
+    ```
+    """
+
+    name = "voc-like"
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """By the folder of the masks."""
+        return tree.is_folder(tree.root / _MASKS)
+
+    def read(self, split: str) -> Listing:
+        """The images that the lists of the split name.
+
+        Raises:
+            DataError: there are no images, or a list names one that does not exist.
+        """
+        tree = self.tree
+        folder = next((tree.root / x for x in ("JPEGImages", "images") if self._holds(x)), None)
+        if folder is None:
+            raise DataError(
+                f"{tree.root / _MASKS} holds masks, but the images are missing: there is no folder "
+                f"{tree.root / 'JPEGImages'}.",
+                "Export again from CVAT with 'Save images', or copy the images there.",
+            )
+        samples, findings = pair(Folders(tree, folder, tree.root / _MASKS))
+        lists = tree.root / "ImageSets" / "Segmentation"
+        files = {path.stem.lower(): path for path in tree.files(lists, (".txt",), deep=False)}
+        subsets = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}
+        if not any(subsets.values()):
+            return Listing(samples, findings) if split == "train" else Listing()
+        by_name = {sample.name: sample for sample in samples}
+        stems = {s: {n for f in paths for n in _stems(f, by_name)} for s, paths in subsets.items()}
+        unlisted = len(samples) - len(set().union(*stems.values()))
+        if unlisted:
+            images = plural(unlisted, f"image of {folder} is", f"images of {folder} are")
+            remedy = "To learn from images without masks, add their names to train.txt."
+            findings.append(note(f"{images} in no list of {lists}", remedy))
+        listed = [by_name[name] for name in sorted(stems[split])]
+        return Listing(listed, findings if split == "train" else [])
+
+    def _holds(self, folder: str) -> bool:
+        return self.tree.is_folder(self.tree.root / folder)
+
+
+def listed_samples(tree: Tree, list_file: Path) -> list[Sample]:
+    """The images that a list names, one a line, with or without a mask, by paths below the root.
+
+    Image and mask are separated by a tab, a comma or spaces, tried in this order. A line that is
+    itself the path of a file is an image without a mask, with spaces or not.
 
     Raises:
-        DataError: the list cannot be read or is empty, or a line does not name files below `root`,
-            or names an image that another line names otherwise.
+        DataError: the list cannot be read or is empty, or a line does not name files below the
+            root, or names an image again with another mask.
     """
-    seen: dict[str, tuple[Sample, int]] = {}
+    listed: dict[str, tuple[Sample, int]] = {}
     for number, text in _lines(list_file):
         where = f"{list_file}, line {number}"
-        image, *mask = [_below(root, column, where) for column in _columns(root, text, where)]
-        name = image.relative_to(root).with_suffix("").as_posix()
+        image, *mask = [_below(tree, column, where) for column in _columns(tree, text, where)]
+        name = image.relative_to(tree.root).with_suffix("").as_posix()
         sample = Sample(name, image, mask[0] if mask else None)
-        other, line = seen.setdefault(name, (sample, number))
+        other, line = listed.setdefault(name, (sample, number))
         if other != sample:
             raise DataError(
-                f"{where}: {image} is already named in line {line}, with another mask or suffix. "
-                "Remove one of the lines."
+                f"{where}: {image} is already named in line {line}, with another mask or suffix.",
+                "Remove one of the lines.",
             )
-    if not seen:
-        raise DataError(f"{list_file} names no image. Write an image a line, or remove the file.")
-    return sorted(sample for sample, _ in seen.values())
+    if not listed:
+        raise DataError(
+            f"{list_file} names no image.", "Write an image a line, or remove the file."
+        )
+    return sorted(sample for sample, _ in listed.values())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -58,8 +141,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _columns(root: Path, text: str, where: str) -> list[str]:
-    if is_file(root / text):
+def _columns(tree: Tree, text: str, where: str) -> list[str]:
+    if _is_file(tree, text):
         return [text]
     separator = next((s for s in "\t," if s in text), None)
     columns = [column.strip() for column in text.split(separator)]
@@ -67,68 +150,48 @@ def _columns(root: Path, text: str, where: str) -> list[str]:
         columns.pop()
     if len(columns) > 2:
         raise DataError(
-            f"{where} has {len(columns)} columns: {text}. Write an image, or an image and its "
-            "mask, with a tab between them where names hold spaces or commas."
+            f"{where} has {len(columns)} columns: {text}.",
+            "Write an image, or an image and its mask, with a tab between them where names hold "
+            "spaces or commas.",
         )
     return columns
 
 
-def _below(root: Path, text: str, where: str) -> Path:
+def _below(tree: Tree, text: str, where: str) -> Path:
     """The file that a list names."""
+    root = tree.root
     for name in (text, text.replace("\\", "/")):
         path = root / name
-        if is_file(path):
+        if _is_file(tree, name):
             if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
                 raise DataError(
-                    f"{where}: {text} lies outside of {root}. Move it there, or link to it, and "
-                    "write its path relative to that folder."
+                    f"{where}: {text} lies outside of {root}.",
+                    "Move it there, or link to it, and write its path relative to that folder.",
                 )
             return path
     raise DataError(
-        f"{where}: there is no file {root / text}. Paths are relative to {root} and have their "
-        "suffix; correct the line, or remove the list to read the folder without it."
+        f"{where}: there is no file {root / text}.",
+        f"Paths are relative to {root} and have their suffix; correct the line, or remove the list "
+        "to read the folder without it.",
     )
 
 
-def voc_samples(root: Path, split: str) -> tuple[list[Sample], list[str]]:
-    """The images of one split in VOC's layout, which is also CVAT's "Segmentation mask".
+def _is_file(tree: Tree, text: str) -> bool:
+    """Whether a list names a file.
 
-    `JPEGImages` (or `images`) and `SegmentationClass` lie in `root`; text files of
-    `ImageSets/Segmentation` list the stems of each split. Without them all is `train`.
-
-    Raises:
-        DataError: there are no images, or a list names one that is not there.
+    What is not in the tree is looked up on the disk, which may not mind the case of letters.
     """
-    images = next((root / x for x in ("JPEGImages", "images") if (root / x).is_dir()), None)
-    if images is None:
-        raise DataError(
-            f"{root / 'SegmentationClass'} holds masks, but the images are missing: there is no "
-            f"folder {root / 'JPEGImages'}. Export again from CVAT with 'Save images', or copy the "
-            "images there."
-        )
-    samples, notes = pair(Folders(images, root / "SegmentationClass"))
-    folder = root / "ImageSets" / "Segmentation"
-    files = {p.stem.lower(): p for p in sorted(folder.glob("*.txt"))}
-    known = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}
-    if not any(known.values()):
-        return (samples, notes) if split == "train" else ([], [])
-    by_name = {s.name: s for s in samples}
-    stems = {s: {n for f in paths for n in _stems(f, by_name)} for s, paths in known.items()}
-    out = len(samples) - len(set().union(*stems.values()))
-    if out:
-        notes.append(
-            f"{out} images of {images} are in no list of {folder} and are left out; to learn from "
-            "them without masks, add their names to train.txt"
-        )
-    return [by_name[n] for n in sorted(stems[split])], notes if split == "train" else []
+    path = tree.root / text
+    return tree.is_file(path) or is_file(path)
 
 
-def _stems(path: Path, known: dict[str, Sample]) -> Iterator[str]:
+def _stems(path: Path, images: Mapping[str, Sample]) -> Iterator[str]:
+    """The names in a list of VOC's; each is that of an image."""
     for number, text in _lines(path):
-        name = text if text in known else text.split()[0].strip('"')
-        if name not in known:
+        name = text if text in images else text.split()[0].strip('"')
+        if name not in images:
             raise DataError(
-                f"{path}, line {number}: there is no image {text}. Correct the line, or add the "
-                "image."
+                f"{path}, line {number}: there is no image {text}.",
+                "Correct the line, or add the image.",
             )
         yield name

@@ -12,7 +12,7 @@ from semiseg.core.files import file_sha256
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
 from semiseg.data.class_cover import PixelCounts, classes_in, cover_classes
-from semiseg.data.dataset import DataFolder
+from semiseg.data.dataset import Dataset
 from semiseg.data.image_lists import list_hash, read_list
 
 _HELD_OUT_SHARE = 0.2  # of the labeled images, where the folder has no `val`
@@ -46,7 +46,7 @@ class Split:
 
 
 def make_split(
-    data: DataFolder, labels: str, split_seed: int, held_out: Collection[str] = ()
+    data: Dataset, labels: str, split_seed: int, held_out: Collection[str] = ()
 ) -> Split:
     """Choose the labeled images, hide the other masks, and hold out validation images if needed.
 
@@ -97,7 +97,7 @@ def make_split(
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
 
 
-def _read_labeled(path: Path, data: DataFolder) -> list[Sample]:
+def _read_labeled(path: Path, data: Dataset) -> list[Sample]:
     """Read a list of labeled images; it may name no validation image and none without a mask."""
     masked = [sample for sample in data.train if sample.mask is not None]
     maskless = [sample for sample in data.train if sample.mask is None]

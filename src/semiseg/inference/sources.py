@@ -33,21 +33,23 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     Raises:
         DataError: there are no such images, or two results would have the same name.
     """
-    from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images, without_results
+    from semiseg.data.formats.images import IMAGE_SUFFIXES
     from semiseg.data.formats.labelme import LABELME_SUFFIX
     from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
+    from semiseg.data.tree import Tree
 
     notes = []
     if images.is_dir():
-        root, there = images, list_images(images)
-        found = without_results(there, images)
+        root, tree = images, Tree(images)
+        there = tree.images(root)
+        found = tree.without_results(there, root)
         if len(found) < len(there):
             notes.append(f"{len(there) - len(found)} pictures of runs and suggest are passed over")
         named = {f.with_suffix("").absolute() for f in found}
         whole = images.absolute()
         apart = {f for f in found if _is_mask(f.absolute(), whole, named)}
         rest = [f for f in found if f not in apart and not _has_masks_apart(f.absolute(), whole)]
-        beside = masks_beside(rest, list_files(images, (LABELME_SUFFIX,)))
+        beside = masks_beside(rest, tree.files(root, (LABELME_SUFFIX,)))
         masks = sorted({*apart, *(f for f in beside if f.suffix.lower() not in PHOTOGRAPHS)})
         files = sorted(set(found) - set(masks))
         if masks:

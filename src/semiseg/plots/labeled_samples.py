@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from semiseg.core.rng import Key
-from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.core.types import Sample
 from semiseg.data.cache import ValueRange
 from semiseg.data.class_cover import cover_classes
+from semiseg.data.dataset import Dataset
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
-from semiseg.data.survey import Survey
 from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
 from semiseg.plots.overlay import hatch_ignored, overlay
 from semiseg.plots.palette import distinct_colors
@@ -25,24 +25,20 @@ _COLUMNS = 3
 _TILE_WIDTH = 250
 
 
-def choose_samples(survey: Survey) -> list[Sample]:
+def choose_samples(data: Dataset) -> list[Sample]:
     """Random labeled samples of `train` that show every class where that is possible.
 
     The same folder gives the same choice.
     """
     samples = [
         sample
-        for sample, mask in survey.labeled("train")
-        if mask in survey.pixels
-        and sample.image in survey.images
-        and survey.images[sample.image].size == survey.masks[mask].size
+        for sample, mask in data.labeled("train")
+        if mask in data.counts
+        and sample.image in data.images
+        and data.images[sample.image].size == data.masks[mask].size
     ]
-    pixels = {
-        mask: {i: n for i, n in counts.items() if i != IGNORE_INDEX}
-        for mask, counts in survey.pixels.items()
-    }
     key = Key.of(0, "check", "picture")
-    return cover_classes(samples, min(_MAX_SAMPLES, len(samples)), pixels, key)
+    return cover_classes(samples, min(_MAX_SAMPLES, len(samples)), data.pixels, key)
 
 
 def draw_samples(

@@ -195,7 +195,8 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
         out: where `suggest` wrote.
         moved: the data folder, if it was moved since the training.
     """
-    from semiseg.data.layouts import find_folders
+    from semiseg.data.layouts import find_layout
+    from semiseg.data.tree import Tree
     from semiseg.reporting.commands import go_on
     from semiseg.suggestion.writer import holds_shapes
     from semiseg.training.run_data import data_of, settings_of
@@ -205,7 +206,8 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     shapes = holds_shapes(out)
     masks = out / "train" / ("images" if shapes else "masks")
     try:
-        folders = find_folders(data, "train", settings.get("dataset")) if data else None
+        layout = find_layout(Tree(data), settings.get("dataset")) if data else None
+        folders = layout.folders("train") if layout else None
         copies = _copies(out, folders, shapes) if folders else []
     except DataError:  # the data were changed after the training
         copies = []
@@ -232,7 +234,7 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
 
     from semiseg.data.formats.labelme import LABELME_SUFFIX
 
-    masks = folders.files()[1]
+    masks = folders.files.masks
     if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks) != shapes:
         return []
     if not folders.deep:  # a folder of their own would not be read
@@ -241,8 +243,9 @@ def _copies(out: Path, folders: Folders, shapes: bool) -> list[str]:
         return []  # they lie beside the images, and would be images beside a folder of masks
     base = out.resolve().name.lstrip(".") or "suggested"  # what is hidden is not read
     free = (f"{base}-{i}" if i else base for i in count())
-    places = list(zip(("images", "masks"), folders[:2], strict=True))[: 2 - shapes]
-    name = next(n for n in free if not any((folder / n).exists() for folder in folders[:2]))
+    targets = folders.images, folders.masks
+    places = list(zip(("images", "masks"), targets, strict=True))[: 2 - shapes]
+    name = next(n for n in free if not any((folder / n).exists() for folder in targets))
     return [
         shlex.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
         for kind, folder in places
@@ -257,13 +260,14 @@ def _copies_beside(out: Path, folders: Folders) -> list[str]:
     from filecmp import cmp
     from shlex import quote
 
-    from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files, list_images
+    from semiseg.data.formats.images import IMAGE_SUFFIXES
     from semiseg.data.formats.labelme import LABELME_SUFFIX
     from semiseg.data.pairs import PHOTOGRAPHS, pair
+    from semiseg.data.tree import Tree, list_files
 
     out = Path.cwd() / out if str(out).startswith("-") else out  # or it would be an option
     images, target = out / "train" / "images", folders.images
-    labeled = next((sample for sample in pair(folders)[0] if sample.mask), None)
+    labeled = next((sample for sample in pair(folders).samples if sample.mask), None)
     if labeled is None or labeled.mask is None:
         return []
     mask = labeled.mask
@@ -271,7 +275,7 @@ def _copies_beside(out: Path, folders: Folders) -> list[str]:
     source = images if shapes else out / "train" / "masks"
     place = target if shapes or mask.parent == target else folders.masks
     ending = "" if place != target else mask.stem.removeprefix(labeled.image.stem)
-    new = list_images(images)
+    new = Tree(images).images(images)
     drawn = list_files(source, (LABELME_SUFFIX,) if shapes else IMAGE_SUFFIXES)
     if not drawn or any(path.parent not in (images, source) for path in (*new, *drawn)):
         return []  # none, or in subfolders

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from semiseg.config.plan import BATCH, RATES, Line, Pace, crop_of, workers_of
 from semiseg.core.types import Batch
-from semiseg.data.dataset import DataFolder
+from semiseg.data.dataset import Dataset
 from semiseg.data.splits import Split
 from semiseg.inference.scenes import Scene
 from semiseg.training import session
@@ -45,7 +45,7 @@ class _Measured(NamedTuple):
 def measure(
     s: SimpleNamespace,
     options: Mapping[str, Any],
-    folder: DataFolder,
+    folder: Dataset,
     split: Split,
     place: Place,
     side: int,
@@ -90,7 +90,7 @@ def measure(
 def _try(
     s: SimpleNamespace,
     options: Mapping[str, Any],
-    folder: DataFolder,
+    folder: Dataset,
     split: Split,
     place: Place,
     size: int,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from semiseg.augment.focus import Focus
 from semiseg.config.plan import check as check_plan
 from semiseg.core.types import Plan
-from semiseg.data.dataset import DataFolder
+from semiseg.data.dataset import Dataset
 from semiseg.data.splits import Split
 from semiseg.training import run_folder, session
 from semiseg.training.devices import Place, part_of, set_device
@@ -23,7 +23,7 @@ class Parts(NamedTuple):
 
     place: Place
     options: dict[str, Any]
-    folder: DataFolder
+    folder: Dataset
     split: Split
     plan: Plan
     module: TrainingModule

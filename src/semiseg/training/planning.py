@@ -15,8 +15,7 @@ from semiseg.config.plan import Facts, largest_size, make_plan
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.core.types import Plan
-from semiseg.data.dataset import DataFolder
-from semiseg.data.formats.images import image_size
+from semiseg.data.dataset import Dataset
 from semiseg.data.likeness import likeness
 from semiseg.data.splits import Split, make_split
 from semiseg.data.value_range import infer_range
@@ -39,7 +38,7 @@ class Prepared(NamedTuple):
     """
 
     options: dict[str, Any]
-    folder: DataFolder
+    folder: Dataset
     split: Split
     plan: Plan
 
@@ -76,9 +75,7 @@ def prepare(s: SimpleNamespace, options: Mapping[str, Any], place: Place, resume
     return Prepared(options, folder, split, plan)
 
 
-def _facts(
-    s: SimpleNamespace, folder: DataFolder, split: Split, place: Place, resume: bool
-) -> Facts:
+def _facts(s: SimpleNamespace, folder: Dataset, split: Split, place: Place, resume: bool) -> Facts:
     names = folder.classes.names
     counts = imbalance.count_pixels(split.labeled, folder.pixels, len(names))
     uses = default_settings(s.method).uses_unlabeled
@@ -91,7 +88,7 @@ def _facts(
     watched = choose_sample(split, key) if s.diagnostics and unlabeled else ()
     return Facts(
         # Hidden masks count, too: with few and with all masks a comparison trains at one size.
-        side=median(min(image_size(s.image)) for s in (*split.labeled, *split.hidden)),
+        side=median(min(folder.images[s.image].size) for s in (*split.labeled, *split.hidden)),
         labeled=len(split.labeled),
         unlabeled=len(unlabeled),
         scenes=len(split.val) + len(watched),

@@ -38,14 +38,14 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
         run: the run folder.
         data: where the data are; where they were if None.
     """
-    from semiseg.data.dataset import find_samples
     from semiseg.data.image_lists import read_list
+    from semiseg.data.reader import read_samples
 
     data = data or data_of(run)
     if data is None:
         return [], []
     try:
-        train, val = (find_samples(data, split)[0] for split in ("train", "val"))
+        train, val = (read_samples(data, split) for split in ("train", "val"))
         labeled = read_list(run / "split" / "labeled.txt", train)
         held = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
     except (SemisegError, OSError, ValueError):

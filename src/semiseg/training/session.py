@@ -24,10 +24,10 @@ from semiseg.augment.photometric import STRONG
 from semiseg.checks.examine import examine
 from semiseg.config.methods import MethodSettings, default_settings
 from semiseg.config.plan import RATES
-from semiseg.core.errors import ConfigError, DataError, RunError, SettingError, nearest
+from semiseg.core.errors import ConfigError, RunError, SettingError, nearest
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch
-from semiseg.data.dataset import DataFolder, open_folder
+from semiseg.data.dataset import Dataset
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.inference.scenes import Scene, Scenes
@@ -146,28 +146,23 @@ def checked_folder(
     classes_file: Path | None,
     value_range: tuple[float, float] | None,
     dataset: str | None = None,
-) -> DataFolder:
-    """Read a data folder after `semiseg check` found nothing that would spoil the training.
+) -> Dataset:
+    """Read a data folder, and refuse one in which `semiseg check` finds an error.
 
     Raises:
-        DataError: it found something; the sentence names the files.
+        DataError: the folder cannot be trained on; the text names the files.
     """
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("reading the images and masks", total=None)
-        report, found = examine(
+        data = examine(
             root,
             classes_file,
             value_range,
             lambda done, total: bar.update(task, completed=done, total=total),
             dataset,
         )
-    errors = report.of("error")
-    if errors:
-        more = f" {len(errors) - 1} more with: semiseg check {root}" if len(errors) > 1 else ""
-        raise DataError(f"{errors[0].text}{more}")
-    # What is passed over, open_folder says itself.
-    say(w.text for w in report.of("warning") if w.kind not in ("mask-without-image", "not-read"))
-    return open_folder(root, classes_file, lambda mask: found.masks[mask], dataset)
+    data.raise_errors()
+    return data
 
 
 def build_student(classes: int, s: SimpleNamespace, resumed: bool) -> Network:
@@ -201,7 +196,7 @@ def build_module(method: Method, names: tuple[str, ...], s: SimpleNamespace) -> 
 def assemble(
     s: SimpleNamespace,
     options: Mapping[str, Any],
-    folder: DataFolder,
+    folder: Dataset,
     split: Split,
     resumed: bool = False,
 ) -> tuple[TrainingModule, Focus | None]:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.data.datasets.ade20k import Ade20k
-from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.datasets.camvid import CamVid
 from semiseg.data.datasets.cityscapes import Cityscapes
 from semiseg.data.datasets.coco import Coco
 from semiseg.data.datasets.cocostuff import CocoStuff10k
 from semiseg.data.datasets.voc import Voc, VocBlender
+from semiseg.data.tree import Tree, split_lists
 
-DATASETS: dict[str, DataSet] = {
+DATASETS: dict[str, PublishedDataset] = {
     kind.name: kind() for kind in (Voc, VocBlender, Cityscapes, Ade20k, CocoStuff10k, CamVid, Coco)
 }
 
 
-def find_dataset(root: Path, name: str | None = None) -> DataSet | None:
-    """The data set of that name, or the one that a folder's content shows it to be.
+def find_dataset(tree: Tree, name: str | None = None) -> PublishedDataset | None:
+    """The data set of that name, or the one that a folder is recognized as.
 
     Args:
-        root: the data folder.
+        tree: the data folder.
         name: a name of `DATASETS`, `folder` for none of them, or None to recognize it.
 
     Raises:
@@ -36,8 +35,8 @@ def find_dataset(root: Path, name: str | None = None) -> DataSet | None:
                 f"There is no data set '{name}'. {nearest(name, [*DATASETS, 'folder'])}"
             )
         return DATASETS[name]
-    listed = any((root / f"{split}.txt").is_file() for split in ("train", "val", "test"))
+    listed = bool(split_lists(tree))
     for dataset in DATASETS.values():
-        if (dataset.own_lists or not listed) and dataset.recognizes(root):
+        if (dataset.own_lists or not listed) and dataset.recognizes(tree):
             return dataset
     return None

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.core.types import Sample
-from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import Classes
+from semiseg.data.tree import Tree
 
 _FOLDERS = {"train": "training", "val": "validation"}
 _NAMES = """
@@ -40,7 +41,7 @@ ff007a fff500 0abed4 d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29f
 """
 
 
-class Ade20k(DataSet):
+class Ade20k(PublishedDataset):
     """ADE20K SceneParsing, 150 classes.
 
     ```
@@ -59,20 +60,21 @@ class Ade20k(DataSet):
     names = tuple(" ".join(name.split()) for name in _NAMES.split(","))
     colors = tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in _COLORS.split())
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By the folders of images and annotations."""
-        folders = [root / "images" / folder for folder in _FOLDERS.values()]
-        return (root / "annotations").is_dir() and any(f.is_dir() for f in folders)
+        folders = [tree.root / "images" / folder for folder in _FOLDERS.values()]
+        masks = tree.root / "annotations"
+        return tree.is_folder(masks) and any(tree.is_folder(folder) for folder in folders)
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split; those of `train` without a mask are unlabeled."""
         if split not in _FOLDERS:
             return []
         folder = _FOLDERS[split]
-        self.require(root, f"images/{folder}", f"annotations/{folder}")
-        images = self.files(root, f"images/{folder}")
-        return self.paired(root, images, self.files(root, f"annotations/{folder}"), images)
+        self.require(tree, f"images/{folder}", f"annotations/{folder}")
+        images = self.files(tree, f"images/{folder}")
+        return self.paired(tree, images, self.files(tree, f"annotations/{folder}"), images)
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """By ids from 1 on."""
         return self.by_codes(range(1, len(self.names) + 1), [0])

@@ -1,4 +1,4 @@
-"""What all known data sets share: names, colors, where they come from, and how they are read."""
+"""What all published data sets share: names, colors, origin, and how they are read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.codes import Color
-from semiseg.data.formats.images import IMAGE_SUFFIXES, list_files
 from semiseg.data.formats.masks import Classes
+from semiseg.data.tree import Tree
 
 
-class DataSet(ABC):
+class PublishedDataset(ABC):
     """A published data set in its official tree, which the class's docstring draws.
 
     Attributes:
         name: the name in `DATASETS` and on the command line.
         title: the name that people know.
-        home: where to get it.
-        license: under which terms.
+        home: the address where it can be downloaded.
+        license: the terms of use.
         names: the class names; the position is the class index.
-        colors: the classes' usual colors.
+        colors: the usual color of each class.
         own_lists: whether lists such as `train.txt` in the root are the data set's, not the user's.
     """
 
@@ -37,19 +37,27 @@ class DataSet(ABC):
     own_lists: ClassVar[bool] = False
 
     @abstractmethod
-    def recognizes(self, root: Path) -> bool:
-        """Whether a folder is this data set or a part of it, by what lies in it."""
+    def recognizes(self, tree: Tree) -> bool:
+        """Whether a data folder holds this data set or a part of it."""
 
     @abstractmethod
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of `train`, `val` or `test`, with their masks where they may be used.
 
         Raises:
             DataError: a part of the tree is missing.
         """
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
-        """How the masks spell the classes; by default their ids are the class indices."""
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
+        """How the masks spell the classes; by default their ids are the class indices.
+
+        Args:
+            tree: the data folder.
+            masks: the files of all masks that are read.
+
+        Raises:
+            DataError: the classes cannot be used.
+        """
         return self.by_codes(range(len(self.names)))
 
     def by_codes(self, codes: Iterable[int], ignored: Iterable[int] = ()) -> Classes:
@@ -58,42 +66,43 @@ class DataSet(ABC):
         return Classes(self.names, self.colors, "ids", tuple(codes), tuple(void))
 
     def download(self, folder: Path) -> Path | None:
-        """Fetch the data set into a folder, if a library does that without a registration.
+        """Download the data set into a folder, if a library does that without a registration.
 
         Returns:
-            The data folder, or None where it has to be fetched by hand.
+            The data folder, or None if the data set has to be downloaded by hand.
         """
         return None
 
-    def require(self, root: Path, *parts: str) -> None:
+    def require(self, tree: Tree, *parts: str) -> None:
         """Refuse a tree that lacks files or folders.
 
         Raises:
             DataError: some are missing.
         """
-        missing = [part for part in parts if not (root / part).exists()]
+        missing = [part for part in parts if not tree.exists(tree.root / part)]
         if missing:
             raise DataError(
-                f"{root} is read as {self.title} ({self.name}), but lacks {', '.join(missing)}. "
-                f"Get the missing part from {self.home} and unpack it there, or name another "
-                "data set with --dataset."
+                f"{tree.root} is read as {self.title} ({self.name}), but lacks "
+                f"{', '.join(missing)}.",
+                f"Get the missing part from {self.home} and unpack it there, or name another data "
+                "set with --dataset.",
             )
 
-    def files(self, root: Path, folder: str, ending: str = "") -> dict[str, Path]:
+    def files(self, tree: Tree, folder: str, ending: str = "") -> dict[str, Path]:
         """Image files below a folder by their path in it, without `ending` and suffix, sorted.
 
-        Files of another ending are left out; no folder is no files.
+        Files without this ending are left out; a folder that is missing has no files.
         """
-        place = root / folder
-        found = {}
-        for path in list_files(place, IMAGE_SUFFIXES) if place.is_dir() else []:
+        place = tree.root / folder
+        named = {}
+        for path in tree.images(place):
             stem = path.relative_to(place).with_suffix("").as_posix()
             if stem.endswith(ending):
-                found[stem.removesuffix(ending)] = path
-        return found
+                named[stem.removesuffix(ending)] = path
+        return named
 
     def paired(
-        self, root: Path, images: dict[str, Path], masks: dict[str, Path], names: Iterable[str]
+        self, tree: Tree, images: dict[str, Path], masks: dict[str, Path], names: Iterable[str]
     ) -> list[Sample]:
         """Samples of these names, with a mask where there is one.
 
@@ -104,9 +113,9 @@ class DataSet(ABC):
         missing = [name for name in names if name not in images]
         if missing:
             raise DataError(
-                f"{root} is read as {self.title} ({self.name}), but lacks {len(missing)} of "
-                f"{len(names)} images that it lists (first: {missing[0]}). Get them from "
-                f"{self.home}."
+                f"{tree.root} is read as {self.title} ({self.name}), but lacks {len(missing)} of "
+                f"{len(names)} images that it lists (first: {missing[0]}).",
+                f"Get them from {self.home}.",
             )
         return [Sample(name, images[name], masks.get(name)) for name in names]
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.core.types import Sample
-from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import Classes
+from semiseg.data.tree import Tree
 
 _VOID = 11
 
 
-class CamVid(DataSet):
+class CamVid(PublishedDataset):
     """CamVid in SegNet's layout, 11 classes at 480 x 360.
 
     ```
@@ -41,18 +42,18 @@ class CamVid(DataSet):
     )
     own_lists = True
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By the folder of the masks."""
-        return (root / "trainannot").is_dir()
+        return tree.is_folder(tree.root / "trainannot")
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split's folder."""
-        if split == "test" and not (root / split).is_dir():
+        if split == "test" and not tree.is_folder(tree.root / split):
             return []
-        self.require(root, split, f"{split}annot")
-        images = self.files(root, split)
-        return self.paired(root, images, self.files(root, f"{split}annot"), images)
+        self.require(tree, split, f"{split}annot")
+        images = self.files(tree, split)
+        return self.paired(tree, images, self.files(tree, f"{split}annot"), images)
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """By ids; void is ignored."""
         return self.by_codes(range(_VOID), [_VOID])

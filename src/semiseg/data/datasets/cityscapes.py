@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.core.types import Sample
-from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import Classes
+from semiseg.data.tree import Tree
 
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _ALL = 34  # labelIds go from 0 to 33
 _TRAIN_IDS, _LABEL_IDS = "_gtFine_labelTrainIds", "_gtFine_labelIds"
 
 
-class Cityscapes(DataSet):
+class Cityscapes(PublishedDataset):
     """Cityscapes with fine annotations, 19 classes.
 
     ```
@@ -44,27 +45,27 @@ class Cityscapes(DataSet):
         *((0, 80, 100), (0, 0, 230), (119, 11, 32)),
     )
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By the folder of the left camera's images."""
-        return (root / "leftImg8bit").is_dir()
+        return tree.is_folder(tree.root / "leftImg8bit")
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split; those of `train` without a mask are unlabeled."""
         if split == "test":
             return []
-        self.require(root, f"leftImg8bit/{split}", f"gtFine/{split}")
-        images = self.files(root, f"leftImg8bit/{split}", "_leftImg8bit")
-        masks = self.files(root, f"gtFine/{split}", _ending(self, root))
-        return self.paired(root, images, masks, images)
+        self.require(tree, f"leftImg8bit/{split}", f"gtFine/{split}")
+        images = self.files(tree, f"leftImg8bit/{split}", "_leftImg8bit")
+        masks = self.files(tree, f"gtFine/{split}", _ending(self, tree))
+        return self.paired(tree, images, masks, images)
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """By train ids or by label ids, as the masks' names say."""
         if all(mask.stem.endswith(_TRAIN_IDS) for mask in masks):
             return self.by_codes(range(len(_IDS)))
         return self.by_codes(_IDS, set(range(_ALL)) - set(_IDS))
 
 
-def _ending(data: Cityscapes, root: Path) -> str:
-    """Which masks are read."""
-    found = [data.files(root, "gtFine", ending) for ending in (_TRAIN_IDS, _LABEL_IDS)]
-    return _TRAIN_IDS if found[0] and found[0].keys() >= found[1].keys() else _LABEL_IDS
+def _ending(data: Cityscapes, tree: Tree) -> str:
+    """The ending of the masks that are read."""
+    masks = [data.files(tree, "gtFine", ending) for ending in (_TRAIN_IDS, _LABEL_IDS)]
+    return _TRAIN_IDS if masks[0] and masks[0].keys() >= masks[1].keys() else _LABEL_IDS

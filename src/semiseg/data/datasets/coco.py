@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.files import cache_folder, is_file, read_json, short_hash
+from semiseg.core.files import cache_folder, read_json, short_hash
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.datasets.base import DataSet
+from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
+from semiseg.data.tree import Tree
 
 _NUMBERS = {
     "images": ("id", "height", "width"),
@@ -30,7 +31,7 @@ _PIXELS = 2**28  # as many as no image has that Pillow opens
 _SPLITS = {"train": ("train", "default"), "val": ("val", "valid"), "test": ("test",)}
 
 
-class Coco(DataSet):
+class Coco(PublishedDataset):
     """COCO's layout with instance annotations: the classes are the JSON's categories.
 
     ```
@@ -61,56 +62,57 @@ class Coco(DataSet):
     names = ()  # those of the JSON
     colors = ()
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By the JSON's name."""
-        return bool(_jsons(root, "train") or _jsons(root, "val"))
+        return bool(_jsons(tree, "train") or _jsons(tree, "val"))
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the JSON that exist on disk."""
-        if split == "train" and not _jsons(root, split):
-            self.require(root, "annotations/instances_train*.json")
+        root = tree.root
+        if split == "train" and not _jsons(tree, split):
+            self.require(tree, "annotations/instances_train*.json")
         samples: list[Sample] = []
-        for file in _jsons(root, split):
+        for file in _jsons(tree, split):
             content = _read(file)
             labeled = {int(a["image_id"]) for a in content["annotations"]}
-            masks = _drawn(root, file, _categories(root))
+            masks = _drawn(root, file, _categories(tree))
             subset = file.stem.removeprefix("instances_")
             for entry in content["images"]:
                 name = str(entry["file_name"])
                 places = [root / subset, root / "images" / subset, root / "images", root]
                 places = [file.parent] if file.name == _ROBOFLOW else places
-                image = next((p / name for p in places if is_file(p / name)), None)
+                image = next((p / name for p in places if tree.is_file(p / name)), None)
                 if image is None:
-                    shown = " nor in ".join(str(place) for place in places[::2])
+                    searched = " nor in ".join(str(place) for place in places[::2])
                     raise DataError(
-                        f"{file} names {name}, which does not lie in {shown}. Get the images from "
-                        f"{self.home}."
+                        f"{file} names {name}, which does not lie in {searched}.",
+                        f"Get the images from {self.home}.",
                     )
                 number = int(entry["id"])
                 mask = masks / f"{number}.png" if number in labeled else None
                 samples.append(Sample(Path(name).with_suffix("").as_posix(), image, mask))
         return sorted(samples)
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """The background and the categories."""
-        names = ("background", *_categories(root).values())
+        names = ("background", *_categories(tree).values())
         if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) < len(names):
             raise DataError(
-                f"The categories of {root / 'annotations'} cannot be learned: 1 to "
+                f"The categories of {tree.root / 'annotations'} cannot be learned: 1 to "
                 f"{MAX_CLASSES - 1} different names are needed ({', '.join(names[1:6])})."
             )
         colors = tuple(default_color(i) for i in range(len(names)))
         return Classes(names, colors, "ids", tuple(range(len(names))))
 
 
-def _jsons(root: Path, split: str) -> list[Path]:
+def _jsons(tree: Tree, split: str) -> list[Path]:
     """The split's files of instances."""
     starts = tuple(f"instances_{word}" for word in _SPLITS[split])
-    files = sorted((root / "annotations").glob("instances_*.json"))
-    within = [root / word for word in _SPLITS[split]]
+    files = tree.files(tree.root / "annotations", (".json",), deep=False)
+    exports = [tree.root / word / _ROBOFLOW for word in _SPLITS[split]]
     return [
         *(path for path in files if path.stem.lower().startswith(starts)),
-        *(p / _ROBOFLOW for p in within if is_file(p / _ROBOFLOW) and not (p / "images").is_dir()),
+        *(p for p in exports if tree.is_file(p) and not tree.is_folder(p.with_name("images"))),
     ]
 
 
@@ -145,13 +147,13 @@ def _parsed(file: Path, _changed: int) -> dict[str, Any]:
         ) from error
 
 
-def _categories(root: Path) -> dict[int, str]:
+def _categories(tree: Tree) -> dict[int, str]:
     """Names by id, of all files, in the order of the ids; without groups of other categories."""
     found: dict[int, str] = {}
     above: set[str] = set()
     used: set[int] = set()
     for split in _SPLITS:
-        for file in _jsons(root, split):
+        for file in _jsons(tree, split):
             content = _read(file)
             used.update(annotation["category_id"] for annotation in content["annotations"])
             for category in content["categories"]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.core.types import Sample
-from semiseg.data.datasets.base import DataSet, bit_colors, read_names
-from semiseg.data.formats.images import list_files
+from semiseg.data.datasets.base import PublishedDataset, bit_colors, read_names
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
+from semiseg.data.tree import Tree
 
 _CONVERTED = {"train": "train2014", "val": "test2014"}
 _LISTS = {"train": "train", "val": "test"}
@@ -36,7 +36,7 @@ wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-
 """
 
 
-class CocoStuff10k(DataSet):
+class CocoStuff10k(PublishedDataset):
     """COCO-Stuff 10K, version 1.1, 171 classes; its `test` list is our `val`.
 
     ```
@@ -65,30 +65,30 @@ class CocoStuff10k(DataSet):
     names = tuple(" ".join(name.split()) for name in _NAMES.split(","))
     colors = bit_colors(172)[1:]
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By the lists, or by the converted annotations."""
-        converted = root / "annotations" / _CONVERTED["train"]
-        return (root / "imageLists").is_dir() or converted.is_dir()
+        converted = tree.root / "annotations" / _CONVERTED["train"]
+        return tree.is_folder(tree.root / "imageLists") or tree.is_folder(converted)
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the official list, or of the converted folder."""
         if split not in _CONVERTED:
             return []
         folder = _CONVERTED[split]
-        if (root / "annotations" / folder).is_dir():
-            self.require(root, f"images/{folder}")
-            images = self.files(root, f"images/{folder}")
-            masks = self.files(root, f"annotations/{folder}", _ENDING)
-            return self.paired(root, images, masks, images)
+        if tree.is_folder(tree.root / "annotations" / folder):
+            self.require(tree, f"images/{folder}")
+            images = self.files(tree, f"images/{folder}")
+            masks = self.files(tree, f"annotations/{folder}", _ENDING)
+            return self.paired(tree, images, masks, images)
         listing = f"imageLists/{_LISTS[split]}.txt"
-        self.require(root, "images", "annotations", listing)
-        names = read_names(root / listing)
-        found = list_files(root / "annotations", (MATLAB_SUFFIX,))
+        self.require(tree, "images", "annotations", listing)
+        names = read_names(tree.root / listing)
+        files = tree.files(tree.root / "annotations", (MATLAB_SUFFIX,))
         return self.paired(
-            root, self.files(root, "images"), {path.stem: path for path in found}, names
+            tree, self.files(tree, "images"), {path.stem: path for path in files}, names
         )
 
-    def classes(self, root: Path, masks: Sequence[Path]) -> Classes:
+    def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """By COCO's ids in the official masks, by 1 to 171 in converted ones."""
         if all(mask.stem.endswith(_ENDING) for mask in masks):
             return self.by_codes(range(1, len(self.names) + 1), [0])

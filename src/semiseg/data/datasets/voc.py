@@ -7,14 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 from semiseg.core.types import Sample
-from semiseg.data.datasets.base import DataSet, bit_colors, read_names
+from semiseg.data.datasets.base import PublishedDataset, bit_colors, read_names
+from semiseg.data.tree import Tree
 
 _STEM = re.compile(r"20\d\d_\d{6}")  # year and number: what no one calls images of their own
 _LISTS = "ImageSets/Segmentation"
 _FINE, _ROUGH = "SegmentationClass", "SegmentationClassAug"
 
 
-class Voc(DataSet):
+class Voc(PublishedDataset):
     """Pascal VOC 2012, "classic": masks of the 1464 images of its own `train` list.
 
     The unlabeled images are the others of the 10,582 that `SegmentationClassAug` has masks for;
@@ -42,30 +43,30 @@ class Voc(DataSet):
     )
     colors = bit_colors(21)
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """By masks beside VOC's list of its own names; CVAT's exports name the classes."""
-        root = _inner(root)
-        lists = [root / _LISTS / f"{split}.txt" for split in ("train", "val")]
-        found = next((path for path in lists if path.is_file()), None)
-        if found is None or (root / "labelmap.txt").is_file():
+        tree = _inner(tree)
+        lists = [tree.root / _LISTS / f"{split}.txt" for split in ("train", "val")]
+        listed = next((path for path in lists if tree.is_file(path)), None)
+        if listed is None or tree.is_file(tree.root / "labelmap.txt"):
             return False
-        with found.open(encoding="utf-8", errors="replace") as lines:
+        with listed.open(encoding="utf-8", errors="replace") as lines:
             first = [line.strip() for line in islice(lines, 3)]
         return bool(first) and all(_STEM.fullmatch(line) for line in first)
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the list; beside those of `train` the unlabeled ones."""
-        root = _inner(root)
+        tree = _inner(tree)
         if split == "test":
             return []
-        self.require(root, "JPEGImages", _FINE, f"{_LISTS}/train.txt", f"{_LISTS}/val.txt")
-        images, masks = self.files(root, "JPEGImages"), self.files(root, _FINE)
-        listed = {s: read_names(root / _LISTS / f"{s}.txt") for s in ("train", "val")}
-        self.require(root, *(f"{_FINE}/{n}.png" for n in listed[split] if n not in masks))
+        self.require(tree, "JPEGImages", _FINE, f"{_LISTS}/train.txt", f"{_LISTS}/val.txt")
+        images, masks = self.files(tree, "JPEGImages"), self.files(tree, _FINE)
+        listed = {s: read_names(tree.root / _LISTS / f"{s}.txt") for s in ("train", "val")}
+        self.require(tree, *(f"{_FINE}/{n}.png" for n in listed[split] if n not in masks))
         own = {name: masks[name] for name in listed[split]}
-        pool = set(self.files(root, _ROUGH) or images) - set(listed["val"])
+        pool = set(self.files(tree, _ROUGH) or images) - set(listed["val"])
         names = {*listed[split], *(pool if split == "train" else ())}
-        return self.paired(root, images, own, names)
+        return self.paired(tree, images, own, names)
 
     def download(self, folder: Path) -> Path | None:
         """Fetch it by torchvision."""
@@ -95,27 +96,28 @@ class VocBlender(Voc):
     title = "Pascal VOC 2012 (blender)"
     home = "http://home.bharathh.info/pubs/codes/SBD/ (SBD; SegmentationClassAug holds it as PNG)"
 
-    def recognizes(self, root: Path) -> bool:
+    def recognizes(self, tree: Tree) -> bool:
         """Never: what holds these masks is also the classic set."""
         return False
 
-    def samples(self, root: Path, split: str) -> list[Sample]:
+    def samples(self, tree: Tree, split: str) -> list[Sample]:
         """All with rough masks but those of `val`; `val` as in the classic set."""
-        root = _inner(root)
+        tree = _inner(tree)
         if split == "test":
             return []
-        self.require(root, "JPEGImages", _FINE, _ROUGH, f"{_LISTS}/val.txt")
-        val = read_names(root / _LISTS / "val.txt")
-        masks = self.files(root, _ROUGH if split == "train" else _FINE)
+        self.require(tree, "JPEGImages", _FINE, _ROUGH, f"{_LISTS}/val.txt")
+        val = read_names(tree.root / _LISTS / "val.txt")
+        masks = self.files(tree, _ROUGH if split == "train" else _FINE)
         names = set(masks) - set(val) if split == "train" else set(val)
-        self.require(root, *(f"{_FINE}/{n}.png" for n in sorted(names - set(masks))))
-        return self.paired(root, self.files(root, "JPEGImages"), masks, names)
+        self.require(tree, *(f"{_FINE}/{n}.png" for n in sorted(names - set(masks))))
+        return self.paired(tree, self.files(tree, "JPEGImages"), masks, names)
 
     def download(self, folder: Path) -> None:
         """By hand: torchvision's SBD has masks in another form."""
         return
 
 
-def _inner(root: Path) -> Path:
-    inner = root / "VOCdevkit" / "VOC2012"
-    return inner if inner.is_dir() else root
+def _inner(tree: Tree) -> Tree:
+    """The folder VOC2012 of the archive, or the folder itself."""
+    inner = tree.root / "VOCdevkit" / "VOC2012"
+    return tree.at(inner) if tree.is_folder(inner) else tree

@@ -6,7 +6,7 @@ import math
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -39,50 +39,6 @@ UNREADABLE = (
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-
-
-def list_files(folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> list[Path]:
-    """List the files below a folder that have one of the suffixes.
-
-    Args:
-        folder: the folder, which need not exist.
-        suffixes: the suffixes in lower case, with their dots.
-        deep: whether files in subfolders count.
-
-    Returns:
-        The files, sorted by path, without hidden files and those in hidden folders.
-    """
-    return sorted(
-        path
-        for path in (folder.rglob("*") if deep else folder.glob("*"))
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-
-
-def without_results(files: Iterable[Path], root: Path) -> list[Path]:
-    """Leave out the files in run folders and in the output folders of `semiseg suggest`.
-
-    Args:
-        files: files below `root`.
-        root: a folder that itself counts as neither.
-    """
-    output: dict[Path, bool] = {root: False}
-
-    def is_output(folder: Path) -> bool:
-        if folder not in output:
-            is_run = (folder / "config.yaml").is_file() and (folder / "split").is_dir()
-            is_suggestion = (folder / "suggested.csv").is_file()
-            output[folder] = is_run or is_suggestion or is_output(folder.parent)
-        return output[folder]
-
-    return [path for path in files if not is_output(path.parent)]
-
-
-def list_images(folder: Path) -> list[Path]:
-    """List the image files below a folder; see `list_files`."""
-    return list_files(folder, IMAGE_SUFFIXES)
 
 
 def read_image(
@@ -162,9 +118,10 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         OSError: the file cannot be read, is empty, or is not a regular file.
         Exception: any of `UNREADABLE`, for a broken file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError("it is no regular file")  # opening a pipe would wait for its writer
-    if not path.stat().st_size:
+    if not status.st_size:
         raise OSError("it is empty, 0 bytes")
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
     with path.open("rb") as stream:

@@ -1,67 +1,25 @@
-"""What a look at a data folder gives: counts, a histogram of the classes, and findings in words."""
+"""The report of `semiseg check`: counts, sizes, a histogram of the classes, and the findings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from semiseg.core.text import plural, printable, table, wrap
+from semiseg.data.findings import SEVERITIES, Finding, Severity
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Size = tuple[int, int]
-_NAMED = 5  # items that a sentence names
-
-
-class Finding(NamedTuple):
-    """Something that a person should know before training.
-
-    Attributes:
-        severity: `error` would spoil a training, `warning` may, `note` is good to know.
-        kind: a short name for programs, such as `unreadable-image`.
-        what: what was found.
-        items: the files, below the data folder, or the classes that it was found in.
-        details: what follows the name of each item in the text, or empty.
-        remedy: what to do.
-    """
-
-    severity: Severity
-    kind: str
-    what: str
-    items: tuple[str, ...] = ()
-    details: tuple[str, ...] = ()
-    remedy: str = ""
-
-    @property
-    def text(self) -> str:
-        """All of it in words, with the count and the first five items.
-
-        Example:
-            >>> Finding("note", "x", "Things", tuple("abcdefg"), remedy="Count them.").text
-            'Things: 7 (a, b, c, d, e, ...). Count them.'
-        """
-        named = list(self.items[:_NAMED])
-        for i, detail in enumerate(self.details[:_NAMED]):
-            named[i] += detail
-        more = ["..."] if len(self.items) > _NAMED else []
-        joined = ("; " if self.details else ", ").join(named + more)
-        found = f": {len(self.items)} ({joined})" if self.items else ""
-        return printable(f"{self.what}{found}. {self.remedy}".rstrip())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "severity": self.severity,
-            "kind": self.kind,
-            "text": self.text,
-            "items": [printable(item) for item in self.items],
-        }
 
 
 class SplitCount(NamedTuple):
-    """The images of one split: with masks, without masks."""
+    """The images of one split.
+
+    Attributes:
+        labeled: how many have a mask.
+        unlabeled: how many have none.
+    """
 
     labeled: int
     unlabeled: int
@@ -95,7 +53,7 @@ class Histogram(NamedTuple):
 
     Attributes:
         classes: by name, in the order of the class indices.
-        ignored: pixels that are neither taught nor scored, and their share of all pixels.
+        ignored: the pixels that are ignored in training and scoring, and their share of all pixels.
     """
 
     classes: Mapping[str, ClassCount]
@@ -111,8 +69,8 @@ class Report:
         counts: images by split: `train`, `unlabeled`, `val`, `test`.
         sizes: of the images that can be read; None if there are none.
         classes: names of the classes; empty if they could not be settled.
-        inferred: how the classes were found, in words.
-        histogram: of `train` and `val`, where they have masks and the classes are settled.
+        inferred: a phrase that says how the classes were found.
+        histogram: of `train` and `val`, if they have masks and the classes are settled.
         findings: errors first, then warnings, then notes.
     """
 
@@ -133,8 +91,8 @@ class Report:
         """The findings of one severity."""
         return tuple(f for f in self.findings if f.severity == severity)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON; docs/check.md describes the keys."""
         return {
             "root": printable(str(self.root)),
             "ok": self.ok,
@@ -154,10 +112,10 @@ class Report:
 
     def text(self) -> str:
         """Tables and sentences for the terminal."""
-        told = "\n".join(wrap(f.text, f"{f.severity:<9}") for f in self.findings)
-        found = ", ".join(plural(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
-        parts = [self._counts(), self._sizes(), self._classes(), told]
-        return "\n\n".join([p for p in parts if p] + [f"{found or 'Nothing to remark on'}."])
+        findings = "\n".join(wrap(f.text, f"{f.severity:<9}") for f in self.findings)
+        totals = ", ".join(plural(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
+        parts = [self._counts(), self._sizes(), self._classes(), findings]
+        return "\n\n".join([p for p in parts if p] + [f"{totals or 'No problems found'}."])
 
     def _counts(self) -> str:
         rows = [[s, f"{n.labeled:,}", f"{n.unlabeled:,}"] for s, n in self.counts.items()]
@@ -177,10 +135,8 @@ class Report:
     def _classes(self) -> str:
         if not self.classes:
             return ""
-        classes = plural(len(self.classes), "class", "classes")
-        # What was inferred is a sentence, or `classes from FILE`.
-        rest = self.inferred.removeprefix("classes")
-        said = printable(f"{classes}{rest if rest != self.inferred else f': {rest}'}.")
+        count = plural(len(self.classes), "class", "classes")
+        summary = printable(f"{count}: {self.inferred}.")
         head = ["class", *(f"{s} {t}" for s in self.histogram for t in ("pixels", "%", "images"))]
         rows = [
             [
@@ -190,7 +146,7 @@ class Report:
             for name in self.classes
         ]
         rows.append(["(ignored)", *(c for h in self.histogram.values() for c in _cells(h.ignored))])
-        return f"{wrap(said)}\n\n{table(head, rows)}" if self.histogram else wrap(said)
+        return f"{wrap(summary)}\n\n{table(head, rows)}" if self.histogram else wrap(summary)
 
 
 def _cells(count: ClassCount) -> list[str]:

@@ -1,0 +1,152 @@
+"""What is wrong with the files of a data folder, apart from their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from semiseg.data.dataset import Dataset
+from semiseg.data.findings import Finding, Kind, Severity, on_files
+from semiseg.data.formats.codes import spell
+from semiseg.data.tree import SPLITS
+
+_MAX_CODES = 5  # unknown values of a mask that are named
+
+
+def find_defects(data: Dataset, classes: Finding | None, mask_remedy: str) -> list[Finding]:
+    """The errors that make a folder unusable for a training, and files that are ignored.
+
+    Args:
+        data: the folder; its findings are those on names and folders.
+        classes: says why the classes could not be settled; None if they were.
+        mask_remedy: what to do if no image has a mask; empty for the general advice.
+    """
+    return [
+        *_unreadable(data),
+        *_smeared(data),
+        *_other_size(data),
+        *_unknown_values(data),
+        *([] if classes is None else [classes]),
+        *_no_masks(data, mask_remedy),
+        *_shared_images(data),
+        *_missing_masks(data),
+    ]
+
+
+def on_paths(
+    data: Dataset,
+    kind: Kind,
+    severity: Severity,
+    details: Mapping[Path, str] | Iterable[Path],
+    message: str,
+    remedy: str = "",
+) -> list[Finding]:
+    """`on_files`, by the paths of the files.
+
+    Args:
+        data: the folder.
+        kind: as in `Finding`.
+        severity: as in `Finding`.
+        details: the paths, and what the text says after each name, or nothing.
+        message: as in `Finding`.
+        remedy: as in `Finding`.
+    """
+    told = details if isinstance(details, Mapping) else dict.fromkeys(details, "")
+    named = {data.name(path): detail for path, detail in told.items()}
+    return on_files(kind, severity, named, message, remedy)
+
+
+def _unreadable(data: Dataset) -> list[Finding]:
+    images = {sample.image for samples in data.samples.values() for sample in samples}
+    broken = {path: f": {p.reason}" for path, p in data.problems.items() if p.values is None}
+    remedy = "Replace or remove the files."
+    of_images = {path: detail for path, detail in broken.items() if path in images}
+    of_masks = {path: detail for path, detail in broken.items() if path not in images}
+    return [
+        *on_paths(data, "unreadable-image", "error", of_images, "Unreadable images", remedy),
+        *on_paths(data, "unreadable-mask", "error", of_masks, "Unreadable masks", remedy),
+    ]
+
+
+def _smeared(data: Dataset) -> list[Finding]:
+    remedy = (
+        "Save the original masks as PNG, and resize masks without interpolation (nearest); if one "
+        "is a photograph, give it another name."
+    )
+    lossy = {
+        path: f" holds {problem.values} different values"
+        for path, problem in data.problems.items()
+        if problem.values is not None
+    }
+    doubtful = {
+        mask: f" ({len(scan.counts)} values)" for mask, scan in data.masks.items() if scan.smeared
+    }
+    # If a file names the classes and the mask holds nothing else, a person meant it so.
+    named = data.has_named_classes
+    meant = {m: told for m, told in doubtful.items() if named and m not in data.unknown_codes}
+    others = {mask: told for mask, told in doubtful.items() if mask not in meant}
+    certain = "Masks that were smeared by JPEG or by resizing with interpolation"
+    likely = "Masks that look smeared by JPEG or by resizing with interpolation"
+    advice = (
+        remedy if named else f"{remedy} If these values are classes, name them in classes.yaml."
+    )
+    return [
+        *on_paths(data, "smeared-mask", "error", lossy, certain, remedy),
+        *on_paths(data, "smeared-mask", "error", others, likely, advice),
+        *on_paths(data, "smeared-mask", "warning", meant, likely, advice),
+    ]
+
+
+def _other_size(data: Dataset) -> list[Finding]:
+    details = {}
+    for sample, mask in data.labeled(*SPLITS):
+        if sample.image in data.images and mask in data.masks:
+            image, size = data.images[sample.image].size, data.masks[mask].size
+            if image != size:
+                details[mask] = f" is {size[0]} x {size[1]}, its image {image[0]} x {image[1]}"
+    message = "Masks of another size than their image"
+    return on_paths(
+        data, "size", "error", details, message, "Export the masks at the images' sizes."
+    )
+
+
+def _unknown_values(data: Dataset) -> list[Finding]:
+    if data.class_list is None:
+        return []
+    details = {}
+    for mask, codes in data.unknown_codes.items():
+        if not data.masks[mask].smeared:
+            encoding, labels = data.class_list.encoding, data.masks[mask].labels
+            named = [spell(code, encoding, labels) for code in sorted(codes)[:_MAX_CODES]]
+            details[mask] = f" ({', '.join(named)}{', ...' if len(codes) > _MAX_CODES else ''})"
+    message = "Masks with values that belong to no class"
+    remedy = "Correct the masks, or name the values in classes.yaml, as classes or under `ignore:`."
+    return on_paths(data, "unknown-value", "error", details, message, remedy)
+
+
+def _no_masks(data: Dataset, remedy: str) -> list[Finding]:
+    if data.errors() or not data.samples["train"] or any(data.labeled("train")):
+        return []  # where names are ambiguous, more masks may belong to images than are matched
+    general = "Put masks into train/masks; a mask has its image's name."
+    message = "No image of train has a mask"
+    return [Finding("no-masks", "error", (), message, remedy or general)]
+
+
+def _shared_images(data: Dataset) -> list[Finding]:
+    details: dict[Path, str] = {}
+    first: dict[Path, str] = {}
+    for split, samples in data.samples.items():
+        for sample in samples:
+            if first.setdefault(sample.image, split) != split:
+                details[sample.image] = f" in {first[sample.image]} and {split}"
+    message = "Images that are listed in two splits: what was trained on cannot be scored"
+    remedy = "Remove them from one of the lists."
+    return on_paths(data, "shared-image", "error", details, message, remedy)
+
+
+def _missing_masks(data: Dataset) -> list[Finding]:
+    splits = [data.samples[split] for split in ("val", "test")]
+    images = [sample.image for samples in splits for sample in samples if sample.mask is None]
+    message = "Images of val or test that have no mask and are ignored"
+    remedy = "Add the masks, or move the images to train or unlabeled."
+    return on_paths(data, "missing-mask", "warning", images, message, remedy)

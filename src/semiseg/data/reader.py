@@ -1,0 +1,192 @@
+"""The one reader of data folders.
+
+`read_dataset` lists the folder once, opens each file at most once, and writes every problem down as
+a `Finding`. `semiseg check` prints the findings; a training raises the errors among them with
+`Dataset.raise_errors`. The registry in `semiseg.data.layouts` says which layouts are understood.
+Besides the images of a layout, photographs without masks may lie in `unlabeled/`, and
+`classes.yaml` may name the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.core.errors import DataError
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.cache import ScanCache, ValueRange
+from semiseg.data.classes import infer_classes, read_classes
+from semiseg.data.classes_file import classes_files
+from semiseg.data.dataset import Dataset
+from semiseg.data.defects import find_defects
+from semiseg.data.findings import Finding
+from semiseg.data.folders import list_unlabeled
+from semiseg.data.formats.codes import MaskScan
+from semiseg.data.formats.masks import Classes
+from semiseg.data.layout import Layout
+from semiseg.data.layouts import PublishedLayout, find_layout, read_split
+from semiseg.data.lists import ListLayout
+from semiseg.data.scan import Progress, scan_files
+from semiseg.data.tree import SPLITS, Tree
+
+_ORDER = ("train", "unlabeled", "val", "test")
+
+
+def no_progress(done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+def read_dataset(
+    root: Path,
+    *,
+    classes_file: Path | None = None,
+    value_range: ValueRange = None,
+    dataset: str | None = None,
+    progress: Progress = no_progress,
+) -> Dataset:
+    """Read a data folder: list the images, decode each file, settle the classes.
+
+    Args:
+        root: the folder.
+        classes_file: a file that names the classes, instead of the folder's own.
+        value_range: the values that are black and white in images, see `read_image`.
+        dataset: the name of a published data set, `folder` for none, or None to recognize one.
+        progress: is called after each file with the number of files that are done, and of all.
+
+    Returns:
+        The data set; what is wrong with it is among its findings.
+
+    Raises:
+        DataError: there is no such folder, or no such file of classes.
+        ConfigError: there is no such published data set.
+    """
+    layout = _open(root, dataset)
+    if classes_file is not None and not classes_file.is_file():
+        raise DataError(
+            f"{classes_file} does not exist.",
+            "--classes names a file in the form of classes.yaml, labelmap.txt or _classes.csv.",
+        )
+    listings = {split: read_split(layout, split) for split in SPLITS}
+    listings["unlabeled"] = list_unlabeled(layout.tree, isinstance(layout, ListLayout))
+    samples = {split: listings[split].samples for split in _ORDER}
+    everything = [sample for split in _ORDER for sample in samples[split]]
+    scans = scan_files(ScanCache(root, value_range), everything, progress)
+    files = classes_files(root)
+    named = bool(classes_file or files) or isinstance(layout, PublishedLayout)
+    # A smeared mask among good ones must not add classes; if a file names them it cannot.
+    usable = {mask: scan for mask, scan in scans.masks.items() if named or not scan.smeared}
+    settled = _settle_classes(layout, classes_file, files, list(usable.values()))
+    counts: dict[Path, Mapping[int, int]] = {}
+    unknown: dict[Path, Sequence[int]] = {}
+    if settled.classes is not None:
+        for mask, scan in scans.masks.items():
+            pixels, strange = _count_classes(scan, settled.classes)
+            if strange:
+                unknown[mask] = strange
+            elif mask in usable:
+                counts[mask] = pixels
+    findings = dict.fromkeys(finding for split in _ORDER for finding in listings[split].findings)
+    contents = Dataset(
+        root=root,
+        samples=samples,
+        images=scans.images,
+        masks=scans.masks,
+        problems=scans.problems,
+        class_list=settled.classes,
+        has_named_classes=named,
+        inferred=settled.inferred,
+        counts=counts,
+        unknown_codes=unknown,
+        findings=tuple(findings),
+    )
+    defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
+    return replace(contents, findings=(*findings, *defects))
+
+
+def load_dataset(
+    root: Path, classes_file: Path | None = None, dataset: str | None = None
+) -> Dataset:
+    """Read a data folder that has to be usable.
+
+    Args:
+        root: as for `read_dataset`.
+        classes_file: as for `read_dataset`.
+        dataset: as for `read_dataset`.
+
+    Raises:
+        DataError: the folder cannot be trained on.
+        ConfigError: there is no such published data set.
+    """
+    contents = read_dataset(root, classes_file=classes_file, dataset=dataset)
+    contents.raise_errors()
+    return contents
+
+
+def read_samples(root: Path, split: str, dataset: str | None = None) -> list[Sample]:
+    """The images of one split with their masks; their files are not opened.
+
+    Args:
+        root: the data folder.
+        split: `train`, `val` or `test`; the images below `unlabeled` are not among `train`.
+        dataset: as for `read_dataset`.
+
+    Raises:
+        DataError: there is no such folder, or its names are ambiguous.
+        ConfigError: there is no such published data set.
+    """
+    listing = read_split(_open(root, dataset), split)
+    error = next((f for f in listing.findings if f.severity == "error"), None)
+    if error is not None:
+        raise DataError(error.text)
+    return list(listing.samples)
+
+
+def _open(root: Path, dataset: str | None) -> Layout:
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}.", "Correct the path to the data.")
+    return find_layout(Tree(root), dataset)
+
+
+class _Settled(NamedTuple):
+    """The classes and how they were found, or the finding that says why there are none."""
+
+    classes: Classes | None = None
+    inferred: str = ""
+    problem: Finding | None = None
+
+
+def _settle_classes(
+    layout: Layout, classes_file: Path | None, files: Sequence[Path], scans: Sequence[MaskScan]
+) -> _Settled:
+    """The classes as a file, the published data set or the masks have them."""
+    if not scans:
+        return _Settled()
+    path = classes_file or next(iter(files), None)
+    try:
+        own = None if path else layout.classes([scan.path for scan in scans])
+        if own is not None:
+            return _Settled(*own)
+        classes, inferred = read_classes(path, scans) if path else infer_classes(scans)
+    except DataError as error:
+        problem = Finding("classes", "error", (), error.message.rstrip("."), error.remedy)
+        return _Settled(None, str(error), problem)
+    ignored = [f"{file} is ignored" for file in files if file != path]
+    return _Settled(classes, "; ".join([inferred, *ignored]))
+
+
+def _count_classes(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:
+    """Pixels of each class index, 255 for ignored ones, and codes of no class."""
+    index = {code: i for i, code in enumerate(classes.codes)}
+    index.update(dict.fromkeys(classes.ignored, IGNORE_INDEX))
+    gray = scan.encoding == "colors" and classes.encoding == "ids"
+    pixels: dict[int, int] = {}
+    unknown = []
+    for code, count in scan.counts.items():
+        i = index.get(code & 0xFF if gray else code)
+        if i is None:
+            unknown.append(code)
+        else:
+            pixels[i] = pixels.get(i, 0) + count
+    return pixels, unknown
