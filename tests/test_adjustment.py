@@ -14,7 +14,7 @@ from semiseg.core.scores import Adjustment
 from semiseg.data.formats.masks import Classes
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import load_dataset
-from semiseg.evaluation.logit_adjustment import STRENGTHS, judged, offset, offsets
+from semiseg.evaluation.logit_adjustment import STRENGTHS, offset, offsets, selection_score
 from semiseg.evaluation.metrics import scores
 from semiseg.inference.card import model_card
 from semiseg.inference.reading import Maps, labels, read
@@ -67,8 +67,8 @@ def test_a_class_that_is_predicted_by_mistake_alone_does_not_decide():
     before = scores(torch.tensor([[90, 5, 5], [10, 85, 5], [0, 0, 0]]), names)
     after = scores(torch.tensor([[88, 12, 0], [15, 85, 0], [0, 0, 0]]), names)
     assert after["miou"] > before["miou"]
-    assert judged(after) < judged(before)
-    assert judged(scores(torch.zeros(3, 3), names)) == 0
+    assert selection_score(after) < selection_score(before)
+    assert selection_score(scores(torch.zeros(3, 3), names)) == 0
 
 
 @pytest.mark.parametrize("arithmetic", [None, TORCH], ids=["numpy", "torch"])
@@ -154,7 +154,7 @@ def test_what_is_best_on_val_is_released(
     first, final = looks_of(run.folder)
     assert "tried" not in first["student"]
     tried = final[run.scores.which]["tried"]
-    best = max(tried, key=judged)
+    best = max(tried, key=selection_score)
     assert run.scores.adjustment == Adjustment(best["strength"], tried[0]["miou"])
     assert best["strength"] > 0
     assert run.scores.miou.released == best["miou"] > tried[0]["miou"]

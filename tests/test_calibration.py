@@ -12,7 +12,7 @@ def test_the_calibration_error_by_hand():
     found = Calibration()
     found.add(np.full(10, 0.9, np.float32), np.arange(10) < 7)
     found.add(np.full(10, 0.55, np.float32), np.arange(10) < 6)
-    assert found.found()["ece"] == pytest.approx(100 * (0.5 * 0.2 + 0.5 * 0.05), abs=0.05)
+    assert found.summary()["ece"] == pytest.approx(100 * (0.5 * 0.2 + 0.5 * 0.05), abs=0.05)
 
 
 def test_what_is_right_as_often_as_it_says_has_no_error():
@@ -20,14 +20,14 @@ def test_what_is_right_as_often_as_it_says_has_no_error():
     certainty = rng.uniform(0.2, 1, 200_000).astype(np.float32)
     found = Calibration()
     found.add(certainty, rng.uniform(size=len(certainty)) < certainty)
-    assert found.found()["ece"] < 0.5
+    assert found.summary()["ece"] < 0.5
 
 
 def test_accuracy_rises_as_doubtful_pixels_are_left_out():
     found = Calibration()
     certainty = np.linspace(0, 1, 1000, dtype=np.float32)
     found.add(certainty, certainty > 0.3)
-    kept = found.found()["kept"]
+    kept = found.summary()["kept"]
     assert kept[0]["coverage"] == 100
     assert kept[0]["accuracy"] == pytest.approx(70, abs=0.2)
     half = kept[-1]
@@ -37,7 +37,7 @@ def test_accuracy_rises_as_doubtful_pixels_are_left_out():
 
 
 def test_nothing_to_count_gives_no_figures():
-    assert Calibration().found() == {"ece": None, "kept": []}
+    assert Calibration().summary() == {"ece": None, "kept": []}
 
 
 def test_both_spaces_and_their_agreement_by_hand():
@@ -50,8 +50,8 @@ def test_both_spaces_and_their_agreement_by_hand():
     )
     reliability = Reliability(True)
     reliability.add(found, truth)
-    result = reliability.found()
+    result = reliability.summary()
     assert result["confidence"]["kept"][0]["accuracy"] == pytest.approx(200 / 3)
     assert result["similarity"]["kept"][0]["accuracy"] == 100
     assert result["agree"] == {"coverage": pytest.approx(200 / 3), "accuracy": 100}
-    assert set(Reliability(False).found()) == {"confidence"}
+    assert set(Reliability(False).summary()) == {"confidence"}

@@ -18,7 +18,13 @@ from semiseg.core.types import PseudoLabels, Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.reader import load_dataset
 from semiseg.data.splits import Split, make_split
-from semiseg.evaluation.pseudo_labels import BINS, Tally, Thresholds, curve_values, plane
+from semiseg.evaluation.pseudo_labels import (
+    BINS,
+    PseudoLabelStatistics,
+    Thresholds,
+    curve_values,
+    plane,
+)
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
@@ -29,7 +35,7 @@ from semiseg.training.checkpoint import newest_intact
 from semiseg.training.diagnostics import choose_sample
 
 NAMES = ("a", "b", "c")
-USUAL = Thresholds(taught=0.9, valid=0.7, hard=0.8)
+USUAL = Thresholds(confidence=0.9, valid=0.7, hard=0.8)
 TINY = {
     "method": "css",
     "labels": "2",
@@ -69,9 +75,9 @@ def six_pixels():
 
 
 def tallied(labels, valid, truth, thresholds=USUAL):
-    tally = Tally(NAMES, thresholds)
-    tally.add(labels, valid, truth)
-    return tally.found()
+    statistics = PseudoLabelStatistics(NAMES, thresholds)
+    statistics.add(labels, valid, truth)
+    return statistics.summary()
 
 
 def test_shares_by_hand(six_pixels):
@@ -86,7 +92,7 @@ def test_shares_by_hand(six_pixels):
     assert found["per_class"]["a"]["taught"] == pytest.approx(20)
     assert found["per_class"]["a"]["kept"] == pytest.approx(50)
     assert found["per_class"]["c"]["kept"] == 0
-    assert [told.partition(":")[0] for told in found["warnings"]] == ["classes are not taught"]
+    assert [told.partition(":")[0] for told in found["warnings"]] == ["some classes are not used"]
 
 
 def test_quality_of_each_source_by_hand(six_pixels):
@@ -121,15 +127,15 @@ def test_pixels_of_unknown_truth_are_in_no_score(six_pixels):
 
 def test_batches_add_up(six_pixels):
     once = tallied(*six_pixels)
-    tally = Tally(NAMES, USUAL)
+    statistics = PseudoLabelStatistics(NAMES, USUAL)
     for cut in (slice(0, 2), slice(2, 6)):
-        tally.add(
+        statistics.add(
             *(
                 PseudoLabels(*(m[..., cut] for m in six_pixels[0])),
                 *(m[..., cut] for m in six_pixels[1:]),
             )
         )
-    assert tally.found() == {**once, "images": 2, "with_truth": 2}
+    assert statistics.summary() == {**once, "images": 2, "with_truth": 2}
 
 
 def test_without_truth_and_without_a_second_space(six_pixels):
@@ -163,7 +169,7 @@ def test_the_plane_counts_each_pixel_once_at_its_place():
 def warned(confidence, similarity, thresholds, taught=None):
     """The warnings for many pixels with these indicators, all labeled 0 by both spaces."""
     size = (1, 20, 20)
-    reached = confidence >= (thresholds.taught or 0) if taught is None else taught
+    reached = confidence >= (thresholds.confidence or 0) if taught is None else taught
     labels = PseudoLabels(
         torch.zeros(size).long(),
         torch.full(size, confidence),
@@ -177,10 +183,10 @@ def warned(confidence, similarity, thresholds, taught=None):
 @pytest.mark.parametrize(
     ("confidence", "similarity", "words"),
     [
-        (0.5, 0.75, ["next to nothing is taught", "every pixel is a hard anchor"]),
-        (0.95, 0.75, ["keeps nothing out", "every pixel is a hard anchor"]),
-        (0.95, 0.5, ["keeps nothing out", "sees no unlabeled pixel"]),
-        (0.95, 0.9, ["keeps nothing out", "there are no hard anchors"]),
+        (0.5, 0.75, ["almost no pseudo-labels are used", "every pixel is a hard anchor"]),
+        (0.95, 0.75, ["excludes nothing", "every pixel is a hard anchor"]),
+        (0.95, 0.5, ["excludes nothing", "uses no unlabeled pixel"]),
+        (0.95, 0.9, ["excludes nothing", "there are no hard anchors"]),
     ],
 )
 def test_a_dead_indicator_is_told(confidence, similarity, words):
@@ -192,17 +198,18 @@ def test_a_dead_indicator_is_told(confidence, similarity, words):
 
 
 def test_classes_that_are_never_taught_are_told(six_pixels):
-    (told,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("classes are not")]
-    assert told.startswith("classes are not taught: c. Of")  # a and b are, c is called once
+    (told,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("some classes")]
+    assert told.startswith("some classes are not used: c. Almost")  # a and b are, c is called once
     assert "--confidence-threshold 0.9" in told
     label = torch.arange(8).view(1, 1, 8)
     final = torch.where(label < 1, label, 255)
-    tally = Tally([f"class{i}" for i in range(8)], Thresholds(taught=0.9))
-    tally.add(PseudoLabels(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
-    assert "class1, class2, class3, class4, class5 and 2 others." in tally.warnings()[0]
-    tally.names = tally.names[:7]
-    tally.called, tally.taught = tally.called[:7], tally.taught[:7]
-    assert "class5, class6." in tally.warnings()[0]
+    statistics = PseudoLabelStatistics([f"class{i}" for i in range(8)], Thresholds(confidence=0.9))
+    statistics.add(PseudoLabels(label, torch.ones(1, 1, 8), None, None, final), label >= 0, None)
+    assert "class1, class2, class3, class4, class5 and 2 others." in statistics.warnings()[0]
+    statistics.names = statistics.names[:7]
+    statistics.logit_counts = statistics.logit_counts[:7]
+    statistics.label_counts = statistics.label_counts[:7]
+    assert "class5, class6." in statistics.warnings()[0]
 
 
 def test_the_program_s_temperature_is_told():
@@ -223,7 +230,7 @@ def test_thresholds_are_settings_of_the_methods(name):
     """Read by name: a setting that is renamed must be renamed there."""
     settings = METHODS[name]
     found = Thresholds.of(settings)
-    assert (found.taught is not None) == hasattr(settings, "confidence_threshold")
+    assert (found.confidence is not None) == hasattr(settings, "confidence_threshold")
     assert (found.hard is not None) == hasattr(settings, "hard_threshold")
     if name == "css":
         assert found == Thresholds(0.95, 0.7, 0.8, False)
@@ -392,4 +399,4 @@ def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
     assert look["images"] == 3
     assert look["quality"] is None
     assert look["disagreement"] is None
-    assert "next to nothing is taught" in capsys.readouterr().err
+    assert "almost no pseudo-labels are used" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
             raise DataError(f"{sample.mask} is of another size than its image {sample.image}.")
         confusion += confusion_matrix(torch.from_numpy(found.mask), torch.from_numpy(truth), count)
         reliability.add(found, truth)
-    return {**scores(confusion, model.classes.names), "reliability": reliability.found()}
+    return {**scores(confusion, model.classes.names), "reliability": reliability.summary()}
 
 
 def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:

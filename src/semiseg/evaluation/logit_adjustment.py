@@ -1,66 +1,63 @@
-"""How much of the class weights is taken out of the logits again, after the training.
+"""Logit adjustment: a share of the class weights is subtracted from the logits after training.
 
-Weights teach rare classes early, and leave them too many pixels at the end: a network that learned
-with the weight `w_c` of class `c` gives logits that are larger by `log w_c` than those of a world
-in which classes are as frequent as in the labeled images. What mean IoU is highest with lies
-between the two, so that a share of `log w_c` is subtracted: the logit adjustment of Menon et al.
-(ICLR 2021), with the loss's weights in place of the frequencies. Pseudo-labels of a teacher that
-leans to rare classes, weighed in their turn, lean further: of such a student more than all of its
-weights may have to be taken out.
+Class weights make a network learn rare classes early, but at the end it gives them too many pixels.
+A network that trains with the weight `w_c` of class `c` has logits that are larger by `log w_c`
+than with the class frequencies of the labeled pixels. The best mean IoU lies between the two, so
+semiseg subtracts a share of `log w_c`. This is the logit adjustment of Menon et al. (ICLR 2021),
+with the weights of the loss in place of the frequencies. Pseudo-labels of a teacher that prefers
+rare classes, weighted in their turn, increase that preference. So the best share can exceed 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from semiseg.evaluation.metrics import MaskScores
+
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""The shares of `log w_c` of which the best on `val` is released."""
+"""The shares of `log w_c` to try; the released model has the one with the best score on `val`."""
 
 
 def offset(weights: Tensor | None, classes: int, strength: float) -> Tensor:
-    """What is added to the logits to take a share of the weights out.
+    """Compute what is added to the logits.
 
     Args:
-        weights: `(C,)`, what a pixel counted in the loss by its class; None for 1, of which
-            nothing can be taken out.
-        classes: their number `C`.
-        strength: the share.
+        weights: `(C,)` the weight of each class in the loss; None for 1, with nothing to subtract.
+        classes: the number of classes `C`.
+        strength: the share of `log w_c` to subtract.
 
     Returns:
-        `(C,)` float32 on the CPU; 0 for a class of weight 0, which no labeled pixel is of.
+        `(C,)` float32 on the CPU; 0 for a class of weight 0, which has no labeled pixel.
     """
     if weights is None or not strength:
         return torch.zeros(classes)
-    known = weights.detach().float().cpu()
-    return -strength * torch.where(known > 0, known, 1.0).log()
+    weights = weights.detach().float().cpu()
+    return -strength * torch.where(weights > 0, weights, 1.0).log()
 
 
 def offsets(weights: Tensor | None, classes: int) -> dict[float, Tensor]:
-    """`offset` by the strength, for each that is tried: 0 first, and alone without weights."""
-    tried = STRENGTHS[:1] if weights is None else STRENGTHS
-    return {strength: offset(weights, classes, strength) for strength in tried}
+    """The `offset` of each strength to try: 0 comes first, and is the only one without weights."""
+    strengths = STRENGTHS[:1] if weights is None else STRENGTHS
+    return {strength: offset(weights, classes, strength) for strength in strengths}
 
 
-def judged(scores: Mapping[str, Any]) -> float:
-    """The mean IoU by which one of several predictions of the same images is chosen.
+def selection_score(scores: MaskScores) -> float:
+    """The mean IoU that selects among several predictions of the same images.
 
-    Other than `miou` it is over the classes that the images show, whatever is predicted: a class
-    that is predicted by mistake alone would leave the mean, and raise it, once it is not.
+    Unlike `miou`, it is the mean over the classes with true pixels, whatever is predicted.
+    Otherwise a prediction could improve by never predicting a class that has no true pixels.
 
     Args:
-        scores: what `evaluation.metrics.scores` gave.
+        scores: from `evaluation.metrics.scores`.
 
     Returns:
-        Per cent; 0 where the images show nothing.
+        A percentage; 0 without true pixels.
     """
-    shown = [values["iou"] for values in scores["per_class"].values() if values["pixels"]]
-    return sum(shown) / len(shown) if shown else 0.0
+    ious = [values["iou"] or 0.0 for values in scores["per_class"].values() if values["pixels"]]
+    return sum(ious) / len(ious) if ious else 0.0
 
 
-def in_words(strength: float) -> str:
-    """A share of the weights, for people."""
+def describe_strength(strength: float) -> str:
+    """The share of the class weights in words."""
     return f"{100 * strength:.0f} % of the class weights"

@@ -1,14 +1,41 @@
-"""Scores from a confusion matrix, in per cent; a class that never occurs has none."""
+"""Scores from a confusion matrix, in percent."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from semiseg.core.types import IGNORE_INDEX
+
+
+class ClassScores(TypedDict):
+    """The scores of one class in percent, and the number of its true pixels.
+
+    A score is None if it does not exist: all of them for a class without a true and a predicted
+    pixel, the precision without predicted pixels, the recall without true ones.
+    """
+
+    iou: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
+    pixels: int
+
+
+class MaskScores(TypedDict):
+    """The scores of predicted masks in percent.
+
+    `miou` is the mean IoU of the classes that have one, `accuracy` the share of correct pixels.
+    Both are None without any true pixel.
+    """
+
+    miou: float | None
+    accuracy: float | None
+    per_class: dict[str, ClassScores]
 
 
 def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -32,43 +59,47 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
     return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
-def scores(confusion: Tensor, names: Sequence[str]) -> dict[str, Any]:
-    """The mean intersection over union and each class's scores.
+def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
+    """Compute the mean intersection over union and the scores of each class.
 
     Args:
         confusion: `(C, C)` from `confusion_matrix`, summed over all images.
         names: the class names.
 
     Returns:
-        `{"miou": float, "accuracy": float, "per_class": {name: {"iou", "dice", "precision",
-        "recall", "pixels"}}}`: per cent, `pixels` counts true pixels. A class without a true and a
-        predicted pixel has None throughout and is left out of the mean; so are a precision without
-        predictions and a recall without truth.
+        The scores.
+
+    Example:
+        >>> scores(torch.tensor([[3, 1], [0, 4]]), ["soil", "crop"])["miou"]
+        77.5
     """
     counts = confusion.double()
-    hit = counts.diagonal()
+    correct = counts.diagonal()
     true, predicted = counts.sum(dim=1), counts.sum(dim=0)
-    columns = {
-        "iou": _percent(hit, true + predicted - hit),
-        "dice": _percent(2 * hit, true + predicted),
-        "precision": _percent(hit, predicted),
-        "recall": _percent(hit, true),
-    }
+    iou = _percent(correct, true + predicted - correct)
+    dice = _percent(2 * correct, true + predicted)
+    precision, recall = _percent(correct, predicted), _percent(correct, true)
     pixels = true.long().tolist()
-    per_class = {
-        name: {**{key: column[i] for key, column in columns.items()}, "pixels": pixels[i]}
-        for i, name in enumerate(names)
+    per_class: dict[str, ClassScores] = {
+        name: {
+            "iou": iou[c],
+            "dice": dice[c],
+            "precision": precision[c],
+            "recall": recall[c],
+            "pixels": pixels[c],
+        }
+        for c, name in enumerate(names)
     }
-    known = [iou for iou in columns["iou"] if iou is not None]
+    existing = [value for value in iou if value is not None]
     return {
-        "miou": sum(known) / len(known) if known else None,
-        "accuracy": _percent(hit.sum(), counts.sum())[0],
+        "miou": sum(existing) / len(existing) if existing else None,
+        "accuracy": _percent(correct.sum(), counts.sum())[0],
         "per_class": per_class,
     }
 
 
 def _percent(part: Tensor, whole: Tensor) -> list[float | None]:
-    """100 part / whole, None where the whole is empty."""
+    """`100 part / whole`; None where the whole is 0."""
     part, whole = part.reshape(-1), whole.reshape(-1)
     ratios = torch.where(whole > 0, 100 * part / whole.clamp(min=1), torch.nan).tolist()
-    return [None if r != r else r for r in ratios]
+    return [None if math.isnan(ratio) else ratio for ratio in ratios]

@@ -7,7 +7,7 @@ hidden masks. `docs/diagnostics.md` says what each number means.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -17,25 +17,25 @@ from semiseg.core.types import IGNORE_INDEX, PseudoLabels
 from semiseg.evaluation.metrics import confusion_matrix, scores
 
 BINS = 20
-"""Cells along each side of the plane of confidence and similarity."""
+"""The cells along each side of the plane of confidence and similarity."""
 
-_RARE = 0.001  # a smaller share is as good as none, one above 1 - 0.001 as good as all
-_KEPT = 0.01  # of what is called a class; where less is taught, the class is as good as not taught
-_NAMED = 5  # classes in a sentence
+_NEGLIGIBLE = 0.001  # a smaller share counts as none, one above 1 - 0.001 as all
+_MIN_PASSING = 0.01  # of the pixels of a class; with fewer pseudo-labels the class counts as unused
+_MAX_LISTED = 5  # classes in a sentence
 
 
 class Thresholds(NamedTuple):
-    """What a method compares its indicators with; None for what it does not have.
+    """The thresholds of a method for its indicators; None for those that it does not have.
 
     Attributes:
-        taught: `delta_u`; pixels with a lower indicator are not taught.
+        confidence: `delta_u`; pixels with a lower indicator get no pseudo-label.
         valid: `delta_w`; pixels with a lower indicator stay out of the contrastive loss.
         hard: `delta_s`; pixels with a lower indicator are anchors of the contrastive loss.
-        by_confidence: whether `valid` and `hard` are compared with the confidence, not with the
+        by_confidence: whether `valid` and `hard` are compared with the confidence instead of the
             similarity.
     """
 
-    taught: float | None = None
+    confidence: float | None = None
     valid: float | None = None
     hard: float | None = None
     by_confidence: bool = False
@@ -44,11 +44,68 @@ class Thresholds(NamedTuple):
     def of(cls, settings: MethodSettings) -> Thresholds:
         """The thresholds among the settings of a method."""
         return cls(
-            taught=getattr(settings, "confidence_threshold", None),
+            confidence=getattr(settings, "confidence_threshold", None),
             valid=getattr(settings, "valid_threshold", None),
             hard=getattr(settings, "hard_threshold", None),
             by_confidence=getattr(settings, "indicator", "own") == "confidence",
         )
+
+
+class ClassShares(TypedDict):
+    """The pseudo-labels of one class, in percent.
+
+    `called` is the share of all pixels to which the teacher gives the class, before any threshold;
+    `taught` is the share of all pixels with this pseudo-label; `kept` is the share of the `called`
+    pixels that have a pseudo-label.
+    """
+
+    called: float | None
+    taught: float | None
+    kept: float | None
+
+
+class Quality(TypedDict):
+    """Scores of one kind of label on the pixels that have it and a true class, in percent.
+
+    `pixels` is their share of all pixels with a true class.
+    """
+
+    pixels: float | None
+    miou: float | None
+    accuracy: float | None
+    iou: dict[str, float | None]
+
+
+class Disagreement(TypedDict):
+    """The pixels on which the two spaces differ, in percent.
+
+    `pixels` is their share of all pixels with a true class; the others are shares of them.
+    """
+
+    pixels: float | None
+    logit_right: float | None
+    representation_right: float | None
+    neither_right: float | None
+
+
+class PseudoLabelSummary(TypedDict):
+    """The numbers of one validation, as `diagnostics.json` holds them; see `docs/diagnostics.md`.
+
+    Shares and scores are in percent; None stands for those that do not exist.
+    """
+
+    images: int
+    with_truth: int
+    taught: float | None
+    agree: float | None
+    contrasted: float | None
+    hard: float | None
+    highest: dict[str, float]
+    per_class: dict[str, ClassShares]
+    quality: dict[str, Quality] | None
+    disagreement: Disagreement | None
+    plane: dict[str, list[list[int]]] | None
+    warnings: list[str]
 
 
 def plane(confidence: Tensor, similarity: Tensor, where: Tensor) -> Tensor:
@@ -63,8 +120,8 @@ def plane(confidence: Tensor, similarity: Tensor, where: Tensor) -> Tensor:
         `(BINS, BINS)` int64: rows by confidence, columns by similarity, both rising.
 
     Example:
-        >>> found = plane(torch.tensor([0.99, 0.2]), torch.tensor([1.0, 0.5]), torch.ones(2) > 0)
-        >>> found.nonzero().tolist()
+        >>> counts = plane(torch.tensor([0.99, 0.2]), torch.tensor([1.0, 0.5]), torch.ones(2) > 0)
+        >>> counts.nonzero().tolist()
         [[4, 10], [19, 19]]
     """
     row, column = (
@@ -73,23 +130,29 @@ def plane(confidence: Tensor, similarity: Tensor, where: Tensor) -> Tensor:
     return torch.bincount(row * BINS + column, minlength=BINS * BINS).view(BINS, BINS)
 
 
-class Tally:
-    """Counts over the pseudo-labels of many images; `found` makes numbers of them.
+class PseudoLabelStatistics:
+    """Counts the pseudo-labels of many images, and compares them with the true masks.
 
     Args:
         names: the class names.
-        thresholds: of the method.
+        thresholds: the thresholds of the method.
     """
 
     def __init__(self, names: Sequence[str], thresholds: Thresholds) -> None:
         self.names, self.thresholds = names, thresholds
         count = len(names)
-        self.images = self.known_images = self.valid = 0
-        self.called, self.taught, self.kept = torch.zeros(3, count, dtype=torch.long)
+        self.images = self.images_with_truth = self.valid_pixels = 0
+        # By class: the teacher's labels, the pseudo-labels, the teacher's labels among these.
+        self.logit_counts, self.label_counts, self.passing_counts = torch.zeros(
+            3, count, dtype=torch.long
+        )
         self.confusion: dict[str, Tensor] = {}
-        self.planes = torch.zeros(3, BINS, BINS, dtype=torch.long)  # all, with truth, right
-        self.agree = self.contrasted = self.hard = self.agree_taught = 0
-        self.disagree = torch.zeros(4, dtype=torch.long)  # logit right, other right, none, known
+        # All pixels, those with a true class, and those where logit space is right.
+        self.planes = torch.zeros(3, BINS, BINS, dtype=torch.long)
+        # Pixels on which both spaces agree: all, with a pseudo-label, with contrastive loss, hard.
+        self.agreeing = self.agreeing_labels = self.contrastive = self.hard = 0
+        # Pixels on which they differ: logit space right, representation space right, neither, all.
+        self.differing = torch.zeros(4, dtype=torch.long)
         self.highest: dict[str, float] = {}
 
     def add(self, labels: PseudoLabels, valid: Tensor, truth: Tensor | None) -> None:
@@ -101,168 +164,180 @@ class Tally:
             truth: `(B, H, W)` class indices, 255 where unknown; None where there is no mask.
         """
         count = len(self.names)
-        taught = valid & (labels.final != IGNORE_INDEX)
+        has_label = valid & (labels.final != IGNORE_INDEX)
         self.images += len(valid)
-        self.valid += int(valid.sum())
-        self.called += labels.logit_label[valid].bincount(minlength=count)
-        self.taught += labels.final[taught].bincount(minlength=count)
-        self.kept += labels.logit_label[taught].bincount(minlength=count)
+        self.valid_pixels += int(valid.sum())
+        self.logit_counts += labels.logit_label[valid].bincount(minlength=count)
+        self.label_counts += labels.final[has_label].bincount(minlength=count)
+        self.passing_counts += labels.logit_label[has_label].bincount(minlength=count)
         self._raise_highest("confidence", labels.confidence[valid])
-        sources = {"logit": (labels.logit_label, valid), "used": (labels.final, taught)}
+        sources = {"logit": (labels.logit_label, valid), "used": (labels.final, has_label)}
         nearest, similarity = labels.representation_label, labels.similarity
         if nearest is not None and similarity is not None:
-            agree = valid & (labels.logit_label == nearest)
+            agreeing = valid & (labels.logit_label == nearest)
             sources["representation"] = (nearest, valid)
-            sources["mix"] = (nearest, agree)
+            sources["mix"] = (nearest, agreeing)
             self._raise_highest("similarity", similarity[valid])
-            self._compare(labels.confidence, similarity, agree, taught)
+            self._count_agreeing(labels.confidence, similarity, agreeing, has_label)
             self.planes[0] += plane(labels.confidence, similarity, valid)
         if truth is None:
             return
-        known = truth != IGNORE_INDEX
-        self.known_images += len(valid)
+        scored = valid & (truth != IGNORE_INDEX)
+        self.images_with_truth += len(valid)
         for name, (label, where) in sources.items():
-            table = confusion_matrix(label[where], truth[where], count)
-            self.confusion[name] = self.confusion.get(name, 0) + table
+            confusion = confusion_matrix(label[where], truth[where], count)
+            self.confusion[name] = self.confusion.get(name, 0) + confusion
         if nearest is not None and similarity is not None:
-            right = labels.logit_label == truth, nearest == truth
-            self.planes[1] += plane(labels.confidence, similarity, valid & known)
-            self.planes[2] += plane(labels.confidence, similarity, valid & known & right[0])
-            apart = valid & known & (labels.logit_label != nearest)
-            cases = (apart & right[0], apart & right[1], apart & ~right[0] & ~right[1], apart)
-            self.disagree += torch.stack([case.sum() for case in cases])
+            logit_right, nearest_right = labels.logit_label == truth, nearest == truth
+            self.planes[1] += plane(labels.confidence, similarity, scored)
+            self.planes[2] += plane(labels.confidence, similarity, scored & logit_right)
+            differing = scored & (labels.logit_label != nearest)
+            neither = ~logit_right & ~nearest_right
+            cases = [differing & case for case in (logit_right, nearest_right, neither)]
+            self.differing += torch.stack([case.sum() for case in (*cases, differing)])
 
     def _raise_highest(self, indicator: str, values: Tensor) -> None:
         if len(values):
             self.highest[indicator] = max(self.highest.get(indicator, 0.0), float(values.max()))
 
-    def _compare(
-        self, confidence: Tensor, similarity: Tensor, agree: Tensor, taught: Tensor
+    def _count_agreeing(
+        self, confidence: Tensor, similarity: Tensor, agreeing: Tensor, has_label: Tensor
     ) -> None:
-        """Of the pixels on which both spaces agree, those that pass the thresholds."""
-        t = self.thresholds
-        trust = confidence if t.by_confidence else similarity
-        contrasted = agree & (trust >= (t.valid or 0.0))
-        self.agree += int(agree.sum())
-        self.agree_taught += int((agree & taught).sum())
-        self.contrasted += int(contrasted.sum())
-        self.hard += int((contrasted & (trust < (1.0 if t.hard is None else t.hard))).sum())
+        """Count the pixels on which both spaces agree, and those that pass the thresholds."""
+        thresholds = self.thresholds
+        indicator = confidence if thresholds.by_confidence else similarity
+        contrastive = agreeing & (indicator >= (thresholds.valid or 0.0))
+        hard = contrastive & (indicator < (1.0 if thresholds.hard is None else thresholds.hard))
+        self.agreeing += int(agreeing.sum())
+        self.agreeing_labels += int((agreeing & has_label).sum())
+        self.contrastive += int(contrastive.sum())
+        self.hard += int(hard.sum())
 
-    def found(self) -> dict[str, Any]:
-        """All numbers as plain values; shares and scores in per cent, None where there is none."""
-        two = "similarity" in self.highest
-        contrast = two and self.thresholds.hard is not None
+    def summary(self) -> PseudoLabelSummary:
+        """All numbers as plain values."""
+        two_spaces = "similarity" in self.highest
+        contrastive = two_spaces and self.thresholds.hard is not None
+        planes = zip(("all", "known", "right"), self.planes, strict=True)
         return {
             "images": self.images,
-            "with_truth": self.known_images,
-            "taught": _percent(int(self.taught.sum()), self.valid),
-            "agree": _percent(self.agree, self.valid) if two else None,
-            "contrasted": _percent(self.contrasted, self.valid) if contrast else None,
-            "hard": _percent(self.hard, self.contrasted) if contrast else None,
+            "with_truth": self.images_with_truth,
+            "taught": _percent(int(self.label_counts.sum()), self.valid_pixels),
+            "agree": _percent(self.agreeing, self.valid_pixels) if two_spaces else None,
+            "contrasted": _percent(self.contrastive, self.valid_pixels) if contrastive else None,
+            "hard": _percent(self.hard, self.contrastive) if contrastive else None,
             "highest": self.highest,
-            "per_class": {
-                name: {
-                    "called": _percent(int(self.called[c]), self.valid),
-                    "taught": _percent(int(self.taught[c]), self.valid),
-                    "kept": _percent(int(self.kept[c]), int(self.called[c])),
-                }
-                for c, name in enumerate(self.names)
-            },
-            "quality": {name: self._quality(name) for name in self.confusion} or None,
-            "disagreement": self._disagreement() if two and self.known_images else None,
-            "plane": {
-                name: counts.tolist()
-                for name, counts in zip(("all", "known", "right"), self.planes, strict=True)
-            }
-            if two
-            else None,
+            "per_class": {name: self._class_shares(c) for c, name in enumerate(self.names)},
+            "quality": {source: self._quality(source) for source in self.confusion} or None,
+            "disagreement": self._disagreement() if two_spaces and self.images_with_truth else None,
+            "plane": {name: counts.tolist() for name, counts in planes} if two_spaces else None,
             "warnings": self.warnings(),
         }
 
-    def _quality(self, source: str) -> dict[str, Any]:
-        """Scores over the pixels that a source labels, and which share these are (Tab. 5)."""
-        table, all_known = self.confusion[source], int(self.confusion["logit"].sum())
-        found = scores(table, self.names)
+    def _class_shares(self, c: int) -> ClassShares:
         return {
-            "pixels": _percent(int(table.sum()), all_known),
-            "miou": found["miou"],
-            "accuracy": found["accuracy"],
-            "iou": {name: values["iou"] for name, values in found["per_class"].items()},
+            "called": _percent(int(self.logit_counts[c]), self.valid_pixels),
+            "taught": _percent(int(self.label_counts[c]), self.valid_pixels),
+            "kept": _percent(int(self.passing_counts[c]), int(self.logit_counts[c])),
         }
 
-    def _disagreement(self) -> dict[str, float | None]:
-        logit, nearest, neither, known = self.disagree.tolist()
+    def _quality(self, source: str) -> Quality:
+        """Scores over the pixels that a source labels, and the share of these pixels (Tab. 5)."""
+        confusion, pixels = self.confusion[source], int(self.confusion["logit"].sum())
+        label_scores = scores(confusion, self.names)
         return {
-            "pixels": _percent(known, int(self.confusion["logit"].sum())),
-            "logit_right": _percent(logit, known),
-            "representation_right": _percent(nearest, known),
-            "neither_right": _percent(neither, known),
+            "pixels": _percent(int(confusion.sum()), pixels),
+            "miou": label_scores["miou"],
+            "accuracy": label_scores["accuracy"],
+            "iou": {name: values["iou"] for name, values in label_scores["per_class"].items()},
+        }
+
+    def _disagreement(self) -> Disagreement:
+        logit, nearest, neither, differing = self.differing.tolist()
+        return {
+            "pixels": _percent(differing, int(self.confusion["logit"].sum())),
+            "logit_right": _percent(logit, differing),
+            "representation_right": _percent(nearest, differing),
+            "neither_right": _percent(neither, differing),
         }
 
     def warnings(self) -> list[str]:
-        """A sentence for each threshold that decides nothing, or keeps out whole classes."""
-        t = self.thresholds
-        told: list[str] = []
-        if not self.valid:
-            return told
-        two = "similarity" in self.highest
-        highest = " and ".join(f"the highest {k} is {v:.2f}" for k, v in self.highest.items())
-        taught = int(self.taught.sum())
-        if t.taught and taught < _RARE * self.valid:
-            told.append(
-                f"next to nothing is taught about unlabeled images: {taught} of {self.valid} "
-                f"pixels pass --confidence-threshold {t.taught:g} ({highest})"
+        """A sentence for each threshold that decides nothing, or that excludes whole classes."""
+        if not self.valid_pixels:
+            return []
+        return [*self._confidence_warnings(), *self._contrast_warnings()]
+
+    def _confidence_warnings(self) -> list[str]:
+        """The warnings about `--confidence-threshold`."""
+        threshold = self.thresholds.confidence
+        if not threshold:
+            return []
+        labels = int(self.label_counts.sum())
+        if labels < _NEGLIGIBLE * self.valid_pixels:
+            highest = " and ".join(f"the highest {k} is {v:.2f}" for k, v in self.highest.items())
+            warnings = [
+                f"almost no pseudo-labels are used: {labels} of {self.valid_pixels} pixels pass "
+                f"--confidence-threshold {threshold:g} ({highest})"
+            ]
+        else:
+            warnings = self._unused_class_warnings(threshold)
+        two_spaces = "similarity" in self.highest
+        passing = self.agreeing_labels if two_spaces else labels
+        candidates = self.agreeing if two_spaces else self.valid_pixels
+        if candidates and passing > (1 - _NEGLIGIBLE) * candidates:
+            warnings.append(
+                f"--confidence-threshold {threshold:g} excludes nothing: all pixels pass it"
             )
-        elif t.taught and (untaught := self._untaught()):
-            more = len(untaught) - _NAMED
-            names = ", ".join(untaught if more == 1 else untaught[:_NAMED])
-            told.append(
-                f"classes are not taught: {names}{f' and {more} others' if more > 1 else ''}. Of "
-                "what the teacher calls so, hardly a pixel passes --confidence-threshold "
-                f"{t.taught:g}: unlabeled images do not help them, more masks would"
-            )
-        passed, asked = (self.agree_taught, self.agree) if two else (taught, self.valid)
-        if t.taught and asked and passed > (1 - _RARE) * asked:
-            told.append(
-                f"--confidence-threshold {t.taught:g} keeps nothing out: all pixels pass it"
-            )
-        if not two or t.valid is None or t.hard is None or not self.agree:
-            return told
-        kind = "confidence" if t.by_confidence else "similarity"
-        said = f"the highest {kind} is {self.highest[kind]:.2f}"
-        if self.contrasted < _RARE * self.agree:
-            told.append(
-                f"the contrastive loss sees no unlabeled pixel: none reaches --valid-threshold "
-                f"{t.valid:g} ({said})"
-            )
-        elif self.hard < _RARE * self.contrasted:
-            told.append(
-                f"there are no hard anchors: the {kind} is never below --hard-threshold {t.hard:g}"
-            )
-        elif self.hard > (1 - _RARE) * self.contrasted:
-            told.append(
+        return warnings
+
+    def _unused_class_warnings(self, threshold: float) -> list[str]:
+        """The warning about classes that the teacher predicts, but that get no pseudo-labels."""
+        predicted = self.logit_counts >= _NEGLIGIBLE * self.valid_pixels
+        unused = predicted & (self.label_counts < _MIN_PASSING * self.logit_counts)
+        names = [self.names[c] for c in unused.nonzero().flatten().tolist()]
+        if not names:
+            return []
+        hidden = len(names) - _MAX_LISTED
+        listed = ", ".join(names if hidden == 1 else names[:_MAX_LISTED])
+        more = f" and {hidden} others" if hidden > 1 else ""
+        return [
+            f"some classes are not used: {listed}{more}. Almost no pixel that the teacher assigns "
+            f"to them passes --confidence-threshold {threshold:g}, so unlabeled images do not help "
+            "these classes; more masks would"
+        ]
+
+    def _contrast_warnings(self) -> list[str]:
+        """The warnings about `--valid-threshold` and `--hard-threshold`."""
+        valid, hard = self.thresholds.valid, self.thresholds.hard
+        if "similarity" not in self.highest or valid is None or hard is None or not self.agreeing:
+            return []
+        kind = "confidence" if self.thresholds.by_confidence else "similarity"
+        highest = f"the highest {kind} is {self.highest[kind]:.2f}"
+        if self.contrastive < _NEGLIGIBLE * self.agreeing:
+            return [
+                "the contrastive loss uses no unlabeled pixel: none reaches --valid-threshold "
+                f"{valid:g} ({highest})"
+            ]
+        if self.hard < _NEGLIGIBLE * self.contrastive:
+            return [
+                f"there are no hard anchors: the {kind} is never below --hard-threshold {hard:g}"
+            ]
+        if self.hard > (1 - _NEGLIGIBLE) * self.contrastive:
+            return [
                 f"every pixel is a hard anchor: the {kind} never reaches --hard-threshold "
-                f"{t.hard:g} ({said})"
-            )
-        return told
-
-    def _untaught(self) -> list[str]:
-        """Classes that the teacher does name, and that are hardly taught."""
-        seen = self.called >= _RARE * self.valid
-        low = seen & (self.taught < _KEPT * self.called)
-        return [self.names[c] for c in low.nonzero().flatten().tolist()]
+                f"{hard:g} ({highest})"
+            ]
+        return []
 
 
-def curve_values(found: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a look that belong into the tables of metrics, by name."""
-    quality = found["quality"] or {}
-    named = {
-        **{name: found[name] for name in ("taught", "agree", "hard")},
-        **{f"iou_{source}": quality[source]["miou"] for source in quality},
-    }
-    for name in ("logit_right", "representation_right"):
-        named[name] = (found["disagreement"] or {}).get(name)
-    return {f"pseudo/{name}": value for name, value in named.items() if value is not None}
+def curve_values(summary: PseudoLabelSummary) -> dict[str, float]:
+    """The numbers of a validation that belong in the table of metrics, by name."""
+    quality, disagreement = summary["quality"] or {}, summary["disagreement"]
+    values = {"taught": summary["taught"], "agree": summary["agree"], "hard": summary["hard"]}
+    values |= {f"iou_{source}": scores["miou"] for source, scores in quality.items()}
+    if disagreement is not None:
+        values["logit_right"] = disagreement["logit_right"]
+        values["representation_right"] = disagreement["representation_right"]
+    return {f"pseudo/{name}": value for name, value in values.items() if value is not None}
 
 
 def _percent(part: int, whole: int) -> float | None:

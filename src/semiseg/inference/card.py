@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semiseg.core.text import escape_markdown, markdown_table, percent
-from semiseg.evaluation.logit_adjustment import in_words
+from semiseg.evaluation.logit_adjustment import describe_strength
 from semiseg.plots.palette import css_color
 
 _HEAD = """---
@@ -64,7 +64,9 @@ def describe_release(which: str, strength: float) -> str:
         which: `student` or `teacher`.
         strength: the share of the log class weights that was subtracted from its logits.
     """
-    return f"the {which}" + (f", its logits adjusted by {in_words(strength)}" if strength else "")
+    return f"the {which}" + (
+        f", its logits adjusted by {describe_strength(strength)}" if strength else ""
+    )
 
 
 def _training(metadata: Mapping[str, Any]) -> str:

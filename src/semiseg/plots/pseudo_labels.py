@@ -26,7 +26,7 @@ def draw_pseudo_label_curves(
     """The share of pixels in use by class and, where masks are hidden, the labels' mean IoU.
 
     Args:
-        validations: one or more results of `Tally.found`, each with its `step`.
+        validations: one or more results of `PseudoLabelStatistics.summary`, each with its `step`.
         colors: the color of each class, by name.
     """
     last = validations[-1]

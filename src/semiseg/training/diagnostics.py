@@ -27,7 +27,7 @@ from semiseg.core.types import PseudoLabels, Sample, Step
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import Split
-from semiseg.evaluation.pseudo_labels import Tally, Thresholds, curve_values
+from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values
 from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
@@ -87,15 +87,17 @@ class Diagnostics:
             The numbers for the tables of metrics; none for a method without pseudo-labels.
         """
         last = module.global_step == module.steps
-        tally = Tally(self.classes.names, Thresholds.of(module.method.settings))
+        statistics = PseudoLabelStatistics(
+            self.classes.names, Thresholds.of(module.method.settings)
+        )
         pictures: list[ImageOpinions] = []
         for scene, labels in self._pseudo_labels(module):
-            tally.add(labels, torch.ones_like(labels.final, dtype=torch.bool), scene.truth)
+            statistics.add(labels, torch.ones_like(labels.final, dtype=torch.bool), scene.truth)
             if last and len(pictures) < _DRAWN:
                 pictures.append(_image_opinions(scene, labels))
-        if not tally.images:
+        if not statistics.images:
             return {}
-        found = tally.found()
+        found = statistics.summary()
         module.looks[-1]["pseudo"] = found
         self.folder.mkdir(exist_ok=True)
         looks = [{"step": k["step"], **k["pseudo"]} for k in module.looks if "pseudo" in k]

@@ -45,7 +45,7 @@ from semiseg.core.types import Plan, Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
-from semiseg.evaluation.logit_adjustment import in_words, judged, offset
+from semiseg.evaluation.logit_adjustment import describe_strength, offset, selection_score
 from semiseg.model.release import LOGIT_OFFSETS, save_release
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.module import TrainingModule
@@ -263,7 +263,7 @@ def finish(
         for name in networks
         for one in final[name].get("tried", [{"strength": 0.0, **final[name]}])
     ]
-    which, released = max(tried, key=lambda pair: judged(pair[1]))
+    which, released = max(tried, key=lambda pair: selection_score(pair[1]))
     network, strength = networks[which], released["strength"]
     added = offset(module.method.class_weights, network.classes, strength)
     network.add_to_logits(added)
@@ -310,8 +310,9 @@ def what_was_adjusted(scores: Scores) -> list[str]:
     if not found.strength or f"{reached:.1f}" == f"{found.without:.1f}":
         return []
     return [
-        f"the released model is the {scores.which} with {in_words(found.strength)} taken out "
-        "of its logits, since they give rare classes too many pixels: mIoU "
+        f"the released model is the {scores.which} with "
+        f"{describe_strength(found.strength)} taken out of its logits, since they give rare "
+        "classes too many pixels: mIoU "
         f"{reached:.1f} on val, by which the share was chosen, instead of "
         f"{found.without:.1f}"
     ]
