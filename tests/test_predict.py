@@ -142,7 +142,7 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     assert {"more/photo.png", "costumes/masks/a.png"} <= set(found)
     found.remove("costumes/masks/a.png")
     assert not [name for name in found if "masks" in name or "Segmentation" in name]
-    assert re.search(r"\d+ masks are passed over", capsys.readouterr().err)
+    assert re.search(r"\d+ masks are ignored", capsys.readouterr().err)
     semiseg.predict(plain_release, masks, out=tmp_path / "asked", accelerator="cpu")
     assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
 
@@ -170,7 +170,7 @@ def test_masks_beside_images_are_no_images(
     semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     expected = [f"flat/{name}.png" for name in ("a", "c", "c_gt", "e", "e_label", "masks/d")]
     assert written(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
-    assert "3 pictures of runs and suggest are passed over" in capsys.readouterr().err
+    assert "3 pictures of runs and of suggest are ignored" in capsys.readouterr().err
     monkeypatch.chdir(apart)
     semiseg.predict(plain_release, ".", out=tmp_path / "here", accelerator="cpu")
     assert written(tmp_path / "here") == ["face.png", "face_mask.png"]

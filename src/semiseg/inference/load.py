@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semiseg.inference.onnx_model import OnnxModel
 from semiseg.inference.predictor import Predictor
 
 
 def load(run: Path | str, accelerator: str = "auto") -> Predictor:
-    """Load the model of a finished run, or one that was exported.
+    """Load the model of a finished run, or an exported model.
 
     Args:
         run: the run folder, or a file that ends in `.onnx`.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
     Returns:
-        The model, ready to predict: a `Model`, or for a `.onnx` file one that needs no torch.
+        The model: a `Model`, or for a `.onnx` file a model that needs no torch.
 
     Raises:
-        RunError: there is no model that can be read.
-        ConfigError: there is no such accelerator here.
+        RunError: the model cannot be read.
+        ConfigError: this machine has no such accelerator.
     """
     path = Path(run)
     if path.suffix.lower() == ".onnx":
-        from semiseg.inference.onnx_model import OnnxModel
-
         return OnnxModel(path, accelerator)
+    # An exported model works without torch, so torch is imported here.
     from semiseg.inference.device import torch_device
     from semiseg.inference.torch_model import Model
     from semiseg.model.release import load_release

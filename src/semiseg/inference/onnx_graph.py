@@ -1,8 +1,8 @@
 """A released model as an ONNX graph.
 
-Torch exports the network for images whose sides are multiples of its stride. What makes any image
-of 8 bits such an image, and cuts the maps to it, is written around that here: torch's exporter
-cannot follow how sizes that are padded and halved five times come together again.
+torch exports the network for images whose sides are multiples of its stride. This module adds the
+rest of the graph: it pads an 8-bit image of any size, and cuts the maps. torch's exporter cannot
+express how sizes that are padded and halved five times fit together.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from torch import Tensor, nn
+from torch.export import Dim
+
 from semiseg.core.errors import ConfigError
 from semiseg.core.types import STRIDE
 from semiseg.inference.onnx_model import METADATA
+from semiseg.inference.scenes import prior_of, prototypes_of
 from semiseg.model.network import Network
+from semiseg.model.prototypes import similarity
 from semiseg.model.release import Release
 
 _OPSET = 20
@@ -57,11 +64,11 @@ after (float[batch, {classes}, H, W] whole, int64[2] cells)
 def write_onnx(release: Release, path: Path) -> None:
     """Write a release as ONNX, with `model.json` in its metadata.
 
-    The input is `image`, `(B, 3, h, w)` uint8 in RGB, scaled to working size; the outputs are
+    The input is `image`, `(B, 3, h, w)` uint8 in RGB, scaled to working size. The outputs are
     `logits` and, with prototypes, `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each.
 
     Raises:
-        ConfigError: a package is missing, or the network has a part that ONNX cannot express.
+        ConfigError: a package is missing, or ONNX cannot express a part of the network.
     """
     try:
         import onnx
@@ -107,14 +114,7 @@ def write_onnx(release: Release, path: Path) -> None:
 
 
 def _core(release: Release) -> tuple[Any, list[str]]:
-    """The network on normalized images of sides that its stride divides, and its outputs."""
-    import torch
-    from torch import Tensor, nn
-    from torch.export import Dim
-
-    from semiseg.inference.scenes import prior_of, prototypes_of
-    from semiseg.model.prototypes import similarity
-
+    """The network for normalized images (sides: multiples of its stride), and its outputs."""
     network = _fixed_padding(release.network)
     prototypes, seen = prototypes_of(release.tensors)
 
@@ -134,8 +134,8 @@ def _core(release: Release) -> tuple[Any, list[str]]:
             output = network.heads(network.decoder(network.encoder(padded)))
             if prototypes is None or output.representation is None:
                 return (output.logits,)
-            near = similarity(output.representation, self.prototypes, self.seen)
-            return output.logits, near + self.prior
+            cosines = similarity(output.representation, self.prototypes, self.seen)
+            return output.logits, cosines + self.prior
 
     stride = network.stride
     shapes = ({0: Dim("batch"), 2: stride * Dim("rows"), 3: stride * Dim("columns")},)
@@ -154,28 +154,27 @@ def _core(release: Release) -> tuple[Any, list[str]]:
                 opset_version=_OPSET,
                 verbose=False,
             )
-    except Exception as error:  # the exporter's stages raise many kinds
+    except Exception as error:  # the stages of the exporter raise many kinds
         reason = str(error).strip().partition("\n")[0]
         spec = network.spec
         raise ConfigError(
-            f"The encoder {spec['encoder']} with the decoder {spec['decoder']} cannot be exported "
-            f"as ONNX ({reason}). Use --format safetensors, or train with another of the two."
+            f"ONNX cannot express the encoder {spec['encoder']} with the decoder "
+            f"{spec['decoder']} ({reason}). Use --format safetensors, or train with another "
+            "encoder or decoder."
         ) from error
     return cast(Any, program).model_proto, names
 
 
 def _fixed_padding(network: Network) -> Network:
-    """A copy whose convolutions pad by numbers, where timm's compute them from the image's size.
+    """A copy whose convolutions have a constant padding.
 
-    All sides are multiples of every stride here, so that the margins are always the same; as
-    formulas of the size, nested from layer to layer, they keep torch's exporter busy for hours.
+    timm's convolutions compute it from the size of the image. All sides are multiples of every
+    stride here, so the padding is always the same. Nested formulas of the size would take torch's
+    exporter hours.
     """
-    from timm.layers.conv2d_same import Conv2dSame
-    from torch import nn
-
     copied = copy.deepcopy(network)
-    found = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
-    for name, conv in found:
+    convolutions = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
+    for name, conv in convolutions:
         kernel, stride, dilation = (
             cast("tuple[int, int]", v) for v in (conv.kernel_size, conv.stride, conv.dilation)
         )
@@ -198,7 +197,7 @@ def _fixed_padding(network: Network) -> Network:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's advice to its developers is not for our users."""
+    """Silence the exporter, whose warnings address its developers."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

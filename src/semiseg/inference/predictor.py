@@ -1,21 +1,21 @@
-"""What a trained network and an exported model have in common: they segment images."""
+"""The interface of a trained network and of an exported model: both segment images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from semiseg.core.types import Prediction
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import Classes
+from semiseg.inference.sliding import Segmenter
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
-
-    from semiseg.inference.sliding import Segmenter
-
-_PIXELS = 1 << 23  # of large pictures fewer are held at a time
+_MAX_PIXELS = 1 << 23  # in one batch; large images come in smaller batches
 
 
 class Predictor:
@@ -24,16 +24,14 @@ class Predictor:
     Args:
         about: the contents of `model.json`: method, scores, split, network and classes.
         segment: runs the model.
-        two_spaces: whether it has prototypes, so that representation space has a say.
+        two_spaces: whether the model has prototypes, and so labels from representation space too.
     """
 
     def __init__(self, about: dict[str, Any], segment: Segmenter, two_spaces: bool) -> None:
-        from semiseg.data.formats.masks import Classes
-
         self.about = about
         self.classes = Classes.from_dict(about["classes"])
-        black_and_white = about["range"]
-        self.value_range = None if black_and_white is None else tuple(black_and_white)
+        value_range = about["range"]
+        self.value_range = None if value_range is None else tuple(value_range)
         self.segment = segment
         self.two_spaces = two_spaces
 
@@ -48,37 +46,34 @@ class Predictor:
 
         Args:
             image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size.
-            tta: average over three scales and both mirror images, which takes six times as long.
-            probabilities: give those of all classes too.
+            tta: average over three scales, each with its mirror image; this takes six times as
+                long.
+            probabilities: return the probabilities of all classes too.
 
         Returns:
-            Class indices and their confidence, of the image's own size; for models with prototypes
-            also what representation space says.
+            Class indices and their confidence, of the size of the image. A model with prototypes
+            adds the labels of representation space.
 
         Raises:
             DataError: the file cannot be read.
         """
-        from PIL import Image
-
-        from semiseg.data.formats.images import read_image
-
         if isinstance(image, (str, Path)):
-            picture = read_image(Path(image), self.value_range)
+            rgb = read_image(Path(image), self.value_range)
         elif isinstance(image, Image.Image):
-            picture = image.convert("RGB")
+            rgb = image.convert("RGB")
         else:
-            picture = Image.fromarray(image).convert("RGB")
-        return next(self.segment([picture], tta, probabilities))
+            rgb = Image.fromarray(image).convert("RGB")
+        return next(self.segment([rgb], tta, probabilities))
 
     def stream(
-        self, pictures: Iterable[Image.Image], tta: bool = False, probabilities: bool = False
+        self, images: Iterable[Image.Image], tta: bool = False, probabilities: bool = False
     ) -> Iterator[Prediction]:
-        """Segment RGB pictures one after the other, several at a time; see `predict`."""
+        """Segment RGB images in batches; see `predict`."""
         batch: list[Image.Image] = []
-        for picture in pictures:
-            batch.append(picture)
-            pixels = sum(p.width * p.height for p in batch)
-            if len(batch) == self.segment.batch or pixels >= _PIXELS:
+        for image in images:
+            batch.append(image)
+            pixels = sum(one.width * one.height for one in batch)
+            if len(batch) == self.segment.batch or pixels >= _MAX_PIXELS:
                 yield from self.segment(batch, tta, probabilities)
                 batch = []
         yield from self.segment(batch, tta, probabilities)

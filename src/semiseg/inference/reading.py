@@ -1,7 +1,7 @@
-"""From maps at stride 4 to labels at the picture's size, with numpy or with torch.
+"""From maps at stride 4 to labels at the size of the image, with numpy or with torch.
 
-Enlarging is bilinear and done a few rows at a time, so that the memory is that of the answer: all
-class scores of a picture of 4000 x 3000 pixels with 21 classes would take a gigabyte.
+The maps are enlarged bilinearly, a few rows at a time. All class scores of an image of 4000 x 3000
+pixels with 21 classes would take a gigabyte.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from semiseg.core.types import STRIDE, Prediction
 Floats = NDArray[np.float32]
 INDICATOR_TEMPERATURE = 0.1
 """`tau_r` of the similarity indicator (Eq. 5 of CSS), the paper's."""
-_AT_ONCE = 1 << 20  # numbers in one piece: its few copies stay within a CPU's cache
+_MAX_STRIP = 1 << 20  # numbers; a few copies of a strip fit into the cache of a CPU
 
 
 class Maps(NamedTuple):
-    """What a model says of a batch of images, at stride 4.
+    """The outputs of a model for a batch of images, at stride 4.
 
     Attributes:
         logits: `(B, C, ceil(h/4), ceil(w/4))`.
-        similarity: of the same shape, cosine similarity to each class's prototype, to which
-            the release's `similarity_prior` is added if it has one; about -1000 for classes without
-            a prototype. None for a model without prototypes.
+        similarity: of the same shape: cosine similarity to each class's prototype, plus the
+            `similarity_prior` of the release if it has one. About -1000 for classes without a
+            prototype. None for a model without prototypes.
     """
 
     logits: Floats
@@ -35,13 +35,13 @@ class Maps(NamedTuple):
 
 
 class Arithmetic(NamedTuple):
-    """Where arrays are computed with: numpy, or torch on a device.
+    """The array library: numpy, or torch on a device.
 
     Attributes:
-        module: has `exp`.
-        best: the largest values along the first axis, and where they are.
-        place: a numpy array to one of the module's.
-        fetch: the way back.
+        module: the library, which has `exp`.
+        best: gives the largest values along the first axis, and their indices.
+        place: converts a numpy array to an array of the library.
+        fetch: converts it back.
     """
 
     module: Any
@@ -57,8 +57,8 @@ def interpolation(places: NDArray[np.float64], cells: int) -> Floats:
     """The matrix `(N, cells)` whose product with a map gives its linear interpolation.
 
     Args:
-        places: `(N,)` where to read, in cells; 0 is the center of the first. What lies beyond the
-            first or the last center gets their value.
+        places: `(N,)` positions in cells; 0 is the center of the first cell. A position beyond the
+            first or the last center gets the value there.
         cells: length of the map.
 
     Example:
@@ -80,8 +80,8 @@ def enlargement(cells: int, source: int, target: int) -> Floats:
 
     Args:
         cells: `ceil(source / 4)`, length of the map.
-        source: pixels of the image that the network saw.
-        target: pixels of the picture which that image was scaled from.
+        source: pixels of the network's input.
+        target: pixels of the image that was scaled to this input.
     """
     centers = (np.arange(target) + 0.5) * (source / target)
     return interpolation(centers / STRIDE - 0.5, cells)
@@ -95,15 +95,15 @@ def read(
     arithmetic: Arithmetic = NUMPY,
     probabilities: bool = False,
 ) -> Prediction:
-    """Labels, and how sure they are, at the size of the picture.
+    """Labels and their certainty at the size of the image.
 
     Args:
         maps: of a batch.
-        index: which image of the batch.
-        source: height and width `(h, w)` of the images that the network saw.
-        target: height and width `(H, W)` of the picture.
-        arithmetic: what to compute with.
-        probabilities: give those of all classes too.
+        index: the number of the image in the batch.
+        source: height and width `(h, w)` of the network's input.
+        target: height and width `(H, W)` of the image.
+        arithmetic: the array library.
+        probabilities: return the probabilities of all classes too.
     """
     spaces = {"mask": ("confidence", arithmetic.place(maps.logits[index]))}
     if maps.similarity is not None:
@@ -111,20 +111,21 @@ def read(
         spaces["nearest"] = ("similarity", arithmetic.place(scaled))
     classes = maps.logits.shape[1]
     rows, columns = _enlarging(maps, source, target, arithmetic)
-    found: dict[str, NDArray[Any]] = {}
+    results: dict[str, NDArray[Any]] = {}
     for label, (certainty, _) in spaces.items():
-        found[label], found[certainty] = np.empty(target, np.uint8), np.empty(target, np.float32)
+        results[label] = np.empty(target, np.uint8)
+        results[certainty] = np.empty(target, np.float32)
     if probabilities:
-        found["probabilities"] = np.empty((classes, *target), np.float16)
+        results["probabilities"] = np.empty((classes, *target), np.float16)
     for strip in _strips(classes, target):
         for label, (certainty, scores) in spaces.items():
             large = arithmetic.place(rows[strip]) @ scores @ columns
             best, parts, total = _softmax(arithmetic, large)
-            found[label][strip] = arithmetic.fetch(best)
-            found[certainty][strip] = arithmetic.fetch(1 / total)
+            results[label][strip] = arithmetic.fetch(best)
+            results[certainty][strip] = arithmetic.fetch(1 / total)
             if probabilities and label == "mask":
-                found["probabilities"][:, strip] = arithmetic.fetch(parts / total)
-    return Prediction(**found)
+                results["probabilities"][:, strip] = arithmetic.fetch(parts / total)
+    return Prediction(**results)
 
 
 def labels(
@@ -135,15 +136,15 @@ def labels(
     offsets: Floats,
     arithmetic: Arithmetic = NUMPY,
 ) -> NDArray[np.uint8]:
-    """The labels alone, once for each of several offsets of the classes' logits.
+    """The labels for each of several offsets of the classes' logits.
 
     Args:
         maps: of a batch.
-        index: which image of the batch.
-        source: height and width `(h, w)` of the images that the network saw.
-        target: height and width `(H, W)` of the picture.
-        offsets: `(N, C)`, what is added to the logits.
-        arithmetic: what to compute with.
+        index: the number of the image in the batch.
+        source: height and width `(h, w)` of the network's input.
+        target: height and width `(H, W)` of the image.
+        offsets: `(N, C)`, added to the logits.
+        arithmetic: the array library.
 
     Returns:
         `(N, H, W)`.
@@ -151,34 +152,34 @@ def labels(
     rows, columns = _enlarging(maps, source, target, arithmetic)
     logits = arithmetic.place(maps.logits[index])
     added = [arithmetic.place(offset.reshape(-1, 1, 1)) for offset in offsets]
-    found = np.empty((len(added), *target), np.uint8)
+    results = np.empty((len(added), *target), np.uint8)
     for strip in _strips(maps.logits.shape[1], target):
         large = arithmetic.place(rows[strip]) @ logits @ columns
-        for part, offset in zip(found, added, strict=True):
+        for part, offset in zip(results, added, strict=True):
             part[strip] = arithmetic.fetch(arithmetic.best(large + offset)[1])
-    return found
+    return results
 
 
 def _enlarging(
     maps: Maps, source: tuple[int, int], target: tuple[int, int], arithmetic: Arithmetic
 ) -> tuple[Floats, Any]:
-    """What maps are multiplied by from the left, and from the right, to be of the target's size."""
+    """The matrices that enlarge maps to the target's size: from the left, and from the right."""
     cells = maps.logits.shape[-2:]
     rows, columns = (enlargement(*sizes) for sizes in zip(cells, source, target, strict=True))
     return rows, arithmetic.place(np.ascontiguousarray(columns.T))
 
 
 def _strips(classes: int, target: tuple[int, int]) -> Iterator[slice]:
-    """The rows of a picture, a few at a time."""
+    """The rows of an image, a few at a time."""
     height, width = target
-    step = max(1, _AT_ONCE // (classes * width))
+    step = max(1, _MAX_STRIP // (classes * width))
     return (slice(start, start + step) for start in range(0, height, step))
 
 
 def _softmax(arithmetic: Arithmetic, large: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of numpy or torch
-    """The best class of each pixel, and the softmax as parts of a total; the best part is 1.
+    """The best class of each pixel, and the softmax as parts and their total; the best part is 1.
 
-    The scores `large`, `(C, H, W)`, are overwritten.
+    This overwrites the scores `large`, `(C, H, W)`.
     """
     xp = arithmetic.module
     top, best = arithmetic.best(large)

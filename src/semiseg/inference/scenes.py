@@ -1,4 +1,4 @@
-"""Labeled images to score a network on, and the network as what segments pictures."""
+"""Labeled images for scoring, and a trained network as a `Segmenter`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from semiseg.inference.sliding import Images, Segmenter, to_array
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
 
-_BATCH = 8  # images of one size that go through a network together on a GPU
+_GPU_BATCH = 8  # images of one size that a GPU takes at a time
 
 
 class Scene(NamedTuple):
-    """One image to evaluate on.
+    """One labeled image for scoring.
 
     Attributes:
         image: `(1, 3, h, w)` uint8 at working size.
-        mask: `(H, W)` uint8 class indices at the mask's own size, 255 where ignored.
+        mask: `(H, W)` uint8 class indices at the size of the mask file, 255 where ignored.
     """
 
     image: Tensor
@@ -35,13 +35,13 @@ class Scene(NamedTuple):
 
 
 class Scenes(Dataset[Scene]):
-    """Labeled images, one at a time, since their sizes may differ.
+    """Labeled images for scoring, one at a time, since their sizes may differ.
 
     Args:
         samples: images with masks.
-        classes: how to read the masks.
+        classes: the classes of the masks.
         size: short side at working size, in pixels.
-        value_range: the values that are black and white, see `read_image`.
+        value_range: the values that become black and white, see `read_image`.
     """
 
     def __init__(
@@ -73,52 +73,53 @@ def to_working_size(image: Image.Image, size: int) -> Tensor:
 
 
 def to_input(image: Tensor) -> Tensor:
-    """Images as a network takes them: uint8 to float in 0..1, channels-last in memory."""
+    """Images as the input of a network: uint8 to float in 0..1, channels-last in memory."""
     return image.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 def segmenter(
     network: Network, size: int = 0, tensors: Mapping[str, Tensor] | None = None
 ) -> Segmenter:
-    """A network as what segments pictures.
+    """A network as a `Segmenter`.
 
     Args:
-        network: in eval mode; where it lies is where all is computed.
-        size: short side at working size, in pixels; 0 where images come at working size.
-        tensors: `prototypes`, `seen` and `similarity_prior`, where representation space is to be
-            asked too.
+        network: in eval mode. Its device computes everything.
+        size: short side at working size, in pixels; 0 if the images have the working size.
+        tensors: `prototypes`, `seen` and `similarity_prior`, for labels from representation space
+            too.
     """
     device = network.mean.device
     prototypes, seen = prototypes_of(tensors or {})
-    known = None if prototypes is None else (prototypes.to(device), seen.to(device))
+    on_device = None if prototypes is None else (prototypes.to(device), seen.to(device))
     prior = prior_of(tensors or {}).to(device)
 
     @torch.no_grad()
     def forward(images: Images) -> Maps:
         output = network(to_input(torch.from_numpy(images).to(device)))
-        near = None
-        if known is not None and output.representation is not None:
-            near = (similarity(output.representation, *known) + prior).cpu().numpy()
-        return Maps(output.logits.float().cpu().numpy(), near)
+        similarities = None
+        if on_device is not None and output.representation is not None:
+            cosines = similarity(output.representation, *on_device)
+            similarities = (cosines + prior).cpu().numpy()
+        return Maps(output.logits.float().cpu().numpy(), similarities)
 
     arithmetic = Arithmetic(
         torch,
         lambda scores: scores.max(0),  # on a CPU argmax takes ten times as long
         lambda array: torch.from_numpy(array).to(device),
-        lambda found: found.cpu().numpy(),
+        lambda tensor: tensor.cpu().numpy(),
     )
-    # On a CPU several at once are no faster, and their maps leave its cache.
-    batch = 1 if device.type == "cpu" else _BATCH
+    # On a CPU, several images at a time are no faster, and their maps do not fit into its cache.
+    batch = 1 if device.type == "cpu" else _GPU_BATCH
     crop = network.spec.get("crop")
     return Segmenter(forward, size, crop, network.stride, arithmetic, batch)
 
 
 def prototypes_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
-    """A release's prototypes `(C, D)` and which classes have one `(C,)`; None if none has."""
+    """The prototypes `(C, D)` of a release, or None, and which classes have one `(C,)`."""
     seen = tensors.get("seen", torch.zeros(1, dtype=torch.bool))
     return (tensors.get("prototypes") if bool(seen.any()) else None), seen
 
 
 def prior_of(tensors: Mapping[str, Tensor]) -> Tensor:
-    """What a release adds to cosines for how frequent classes are, `(C, 1, 1)`, or a 0."""
+    """The prior of the classes that a release adds to cosines, `(C, 1, 1)`, or 0."""
     return tensors.get("similarity_prior", torch.zeros(1)).view(-1, 1, 1)

@@ -1,6 +1,6 @@
-"""Whole pictures through any model: scaled to working size, in windows where large, or many ways.
+"""Segments images of any size: scaled to working size, in windows, or with augmentation.
 
-Nothing here needs torch, so that an exported model does without it.
+Nothing here needs torch, since exported models work without it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from semiseg.inference.reading import (
 )
 
 _OVERLAP = 0.25  # of a window's side
-_CROPS = 2  # side of a window, in training crops: what the network knows how to look at
+_CROPS = 2  # side of a window in training crops, the size that the network knows
 _SCALES = (0.75, 1.0, 1.25)  # of the working size, for `tta`
 
 Images = NDArray[np.uint8]
 Forward = Callable[[Images], Maps]
-"""A model: images `(B, 3, h, w)`, RGB, to what it says of them."""
+"""A model: RGB images `(B, 3, h, w)` to maps."""
 
 
 class Segmenter:
-    """Segments pictures of any size with a model of any kind.
+    """Segments images of any size with any model.
 
     Args:
         forward: the model.
         size: short side at working size, in pixels.
-        crop: side of the crops that it was trained on; an image of more than two crops a side goes
-            through it in windows of that size. None for a model that takes all in one piece.
-        multiple: windows begin at multiples of this many pixels, the coarsest stride in the model:
-            then a window's cells are those of the whole image.
-        arithmetic: what to enlarge its maps with.
-        batch: images of one working size that go through it together.
+        crop: side of the training crops, in pixels. An image whose side is longer than two crops
+            is segmented in windows of two crops. None for a model that takes images of any size.
+        multiple: windows begin at multiples of this number of pixels, the coarsest stride in the
+            model. The cells of a window are then cells of the whole image.
+        arithmetic: the array library that enlarges the maps.
+        batch: images of one working size that the model takes at a time.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Segmenter:
     def __call__(
         self, pictures: Sequence[Image.Image], tta: bool = False, probabilities: bool = False
     ) -> Iterator[Prediction]:
-        """Segment RGB pictures; those of one working size go through the model together.
+        """Segment RGB images. Images of one working size go through the model together.
 
         Args:
-            pictures: of any sizes.
-            tta: average over three scales and both mirror images, six times the work.
-            probabilities: give those of all classes too.
+            pictures: RGB images of any size.
+            tta: average over three scales, each with its mirror image: six times the work.
+            probabilities: return the probabilities of all classes too.
         """
         if tta:
             for picture in pictures:
@@ -78,10 +78,10 @@ class Segmenter:
             return
         scaled = ((picture, to_array(picture, self.size)) for picture in pictures)
         for _, group in groupby(scaled, lambda pair: pair[1].shape):
-            alike = list(group)
-            images = np.concatenate([image for _, image in alike])
+            pairs = list(group)
+            images = np.concatenate([image for _, image in pairs])
             maps = self.maps(images)
-            for i, (picture, _) in enumerate(alike):
+            for i, (picture, _) in enumerate(pairs):
                 yield self.read(maps, i, images, picture.size[::-1], probabilities)
 
     def read(
@@ -92,7 +92,7 @@ class Segmenter:
         target: tuple[int, int],
         probabilities: bool = False,
     ) -> Prediction:
-        """What the maps of image number `index` say at another size `(H, W)`; see `reading`."""
+        """Labels and their certainty for image `index` at the size `(H, W)`; see `reading`."""
         source = images.shape[-2], images.shape[-1]
         return read(maps, index, source, target, self.arithmetic, probabilities)
 
@@ -110,17 +110,17 @@ class Segmenter:
         for rows, up in _windows(height, self.window, self.multiple):
             for columns, across in _windows(width, self.window, self.multiple):
                 part = self.forward(np.ascontiguousarray(images[..., rows, columns]))
-                found = [m for m in part if m is not None]
+                pieces = [m for m in part if m is not None]
                 if not total:
                     cells = -(-height // STRIDE), -(-width // STRIDE)
-                    total = [np.zeros((*m.shape[:2], *cells), np.float32) for m in found]
-                inside = _cells(rows), _cells(columns)
-                for whole, piece in zip(total, found, strict=True):
-                    whole[..., inside[0], inside[1]] += piece * (up[:, None] * across)
+                    total = [np.zeros((*m.shape[:2], *cells), np.float32) for m in pieces]
+                cell_rows, cell_columns = _cells(rows), _cells(columns)
+                for whole, piece in zip(total, pieces, strict=True):
+                    whole[..., cell_rows, cell_columns] += piece * (up[:, None] * across)
         return Maps(total[0], total[1] if len(total) > 1 else None)
 
     def _augmented(self, picture: Image.Image, images: Images) -> Maps:
-        """The mean over scales and mirror images; logits are the logarithm of the probabilities."""
+        """The mean over scales and mirror images, with the log of the probabilities as logits."""
         height, width = images.shape[-2:]
         up, across = _centers(height), _centers(width)
         views = []
@@ -157,9 +157,9 @@ def to_array(picture: Image.Image, size: int) -> Images:
 
 
 def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Floats]]:
-    """Where windows begin and end along an axis, and the weights of their cells.
+    """The start and end of each window along an axis, and the weights of its cells.
 
-    Weights rise linearly over the overlap, and add up to 1 at each cell.
+    Weights rise linearly over the overlap and sum to 1 at each cell.
     """
     step = max(multiple, int(window * (1 - _OVERLAP)) // multiple * multiple)
     last = max(0, -(-(length - window) // multiple) * multiple)
@@ -180,11 +180,11 @@ def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Float
 
 
 def _centers(length: int) -> NDArray[np.float64]:
-    """Where the cells of a map have their centers, as shares of the image's length."""
+    """The centers of the cells of a map, as shares of the length of the image."""
     cells = np.arange(-(-length // STRIDE), dtype=np.float64)
     return (cells + 0.5) * (STRIDE / length)
 
 
 def _cells(pixels: slice) -> slice:
-    """The cells of a map that show these pixels, whose first is a multiple of the stride."""
+    """The cells of a map for a range of pixels that starts at a multiple of the stride."""
     return slice(pixels.start // STRIDE, -(-pixels.stop // STRIDE))

@@ -1,4 +1,4 @@
-"""Which images a person means: a file, a folder, a pattern or a list; and where results go."""
+"""The images to segment: a file, a folder, a pattern or a list; and the names of the results."""
 
 from __future__ import annotations
 
@@ -10,50 +10,55 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
+from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
+from semiseg.data.tree import Tree
 
 
 def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
-    """The images, by the name that their results get below `out`, without a suffix.
+    """The images by the name of their results below `out`, without a suffix.
 
     The name is the path below the folder, below the fixed part of the pattern, or below the folder
-    that all images of a list share; where two images differ in their suffix alone it is kept.
+    that all images of a list share. Two images that differ only in their suffix keep it.
+
+    The search ignores runs, the output of `suggest`, and the masks of a data folder: files in
+    `masks` beside `images` or below an image of its name, files in VOC's folders of masks, and
+    `07_mask.png` beside `07.jpg` where masks have no folder of their own.
 
     Args:
-        images: an image, a folder that is searched with its subfolders, a pattern such as
-            `photos/*.jpg`, or a text file with a path a line, relative to its folder or to here.
-            Runs and what `suggest` wrote are passed over. Of a data folder, what lies in `masks`
-            beside `images` or below an image of its name is no image to segment, nor what lies in
-            VOC's folders of masks, nor `07_mask.png` beside `07.jpg` where masks have no folder of
-            their own.
-        out: the folder of the results; neither is what is in it.
+        images: an image, a folder (the search includes its subfolders), a pattern such as
+            `photos/*.jpg`, or a text file with one path on each line. Such a path is relative to
+            the folder of the text file or to the current folder.
+        out: the folder of the results. The search ignores its files.
 
     Returns:
-        The images, and notes on what is passed over.
+        The images, and notes on the ignored files.
 
     Raises:
-        DataError: there are no such images, or two results would have the same name.
+        DataError: there are no images, or two results would have the same name.
     """
-    from semiseg.data.formats.images import IMAGE_SUFFIXES
-    from semiseg.data.formats.labelme import LABELME_SUFFIX
-    from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
-    from semiseg.data.tree import Tree
-
     notes = []
     if images.is_dir():
         root, tree = images, Tree(images)
-        there = tree.images(root)
-        found = tree.without_results(there, root)
-        if len(found) < len(there):
-            notes.append(f"{len(there) - len(found)} pictures of runs and suggest are passed over")
-        named = {f.with_suffix("").absolute() for f in found}
-        whole = images.absolute()
-        apart = {f for f in found if _is_mask(f.absolute(), whole, named)}
-        rest = [f for f in found if f not in apart and not _has_masks_apart(f.absolute(), whole)]
+        every = tree.images(root)
+        candidates = tree.without_results(every, root)
+        if results := len(every) - len(candidates):
+            notes.append(f"{results} pictures of runs and of suggest are ignored")
+        stems = {f.with_suffix("").absolute() for f in candidates}
+        top = images.absolute()
+        in_mask_folders = {f for f in candidates if _is_mask(f.absolute(), top, stems)}
+        rest = [
+            f
+            for f in candidates
+            if f not in in_mask_folders and not _has_mask_folder(f.absolute(), top)
+        ]
         beside = masks_beside(rest, tree.files(root, (LABELME_SUFFIX,)))
-        masks = sorted({*apart, *(f for f in beside if f.suffix.lower() not in PHOTOGRAPHS)})
-        files = sorted(set(found) - set(masks))
+        beside = [f for f in beside if f.suffix.lower() not in PHOTOGRAPHS]
+        masks = sorted({*in_mask_folders, *beside})
+        files = sorted(set(candidates) - set(masks))
         if masks:
-            notes.append(f"{len(masks)} masks are passed over (first: {masks[0]})")
+            notes.append(f"{len(masks)} masks are ignored (the first one is {masks[0]})")
     elif images.suffix.lower() == ".txt" and images.is_file():
         files = _listed(images)
         root = _shared(files)
@@ -62,61 +67,64 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
     elif glob.has_magic(str(images)):
         root, files = _matching(images, IMAGE_SUFFIXES)
     else:
-        strange = "is neither a file nor a folder" if images.exists() else "does not exist"
-        raise DataError(f"{images} {strange}. Name an image, a folder, a pattern or a list.")
-    if out.resolve() != root.resolve():  # results of an earlier call are no images to segment
+        problem = "is neither a file nor a folder" if images.exists() else "does not exist"
+        raise DataError(f"{images} {problem}. Name an image, a folder, a pattern or a list.")
+    if out.resolve() != root.resolve():  # the results of an earlier call are no images
         inside = out.resolve()
         files = [f for f in files if not f.resolve().is_relative_to(inside)]
     if not files:
         raise DataError(
-            f"{images} holds no images; the suffixes {', '.join(IMAGE_SUFFIXES)} are read."
+            f"{images} holds no images. semiseg reads the suffixes {', '.join(IMAGE_SUFFIXES)}."
         )
-    return _named(files, root), notes
+    return _by_name(files, root), notes
 
 
-def _is_mask(file: Path, root: Path, named: Set[Path]) -> bool:
-    """Whether a file lies where data folders have their masks, as its place alone shows.
+def _is_mask(file: Path, root: Path, stems: Set[Path]) -> bool:
+    """Whether a file lies where data folders have their masks.
 
     Args:
         file: below `root`.
         root: a folder.
-        named: all images below it, without their suffixes.
+        stems: all images below it, without their suffixes.
     """
     for folder in file.parents:
         if folder == root:
             break
-        beside = folder.parent / "images", folder.parent / "JPEGImages"
-        called = folder.name == "masks" or folder.name.startswith("Segmentation")
-        if called and any(images.is_dir() for images in beside):
+        siblings = folder.parent / "images", folder.parent / "JPEGImages"
+        is_mask_folder = folder.name == "masks" or folder.name.startswith("Segmentation")
+        if is_mask_folder and any(sibling.is_dir() for sibling in siblings):
             return True
     masks = file.parent
-    return masks.name == "masks" and masks.parent / file.stem in named
+    return masks.name == "masks" and masks.parent / file.stem in stems
 
 
-def _has_masks_apart(file: Path, root: Path) -> bool:
-    """Whether the masks of an image would lie in a folder of their own, as its place shows."""
+def _has_mask_folder(file: Path, root: Path) -> bool:
+    """Whether the masks of an image would lie in a folder of their own."""
     for folder in file.parents:
-        there = folder.parent / "masks", folder.parent / "SegmentationClass"
-        if folder.name in ("images", "JPEGImages") and any(masks.is_dir() for masks in there):
+        siblings = folder.parent / "masks", folder.parent / "SegmentationClass"
+        is_image_folder = folder.name in ("images", "JPEGImages")
+        if is_image_folder and any(sibling.is_dir() for sibling in siblings):
             return True
         if folder == root:
             break
     return False
 
 
-def _named(files: Iterable[Path], root: Path) -> dict[str, Path]:
-    places = {f: f.relative_to(root) for f in dict.fromkeys(files)}
-    alike = Counter(place.with_suffix("") for place in places.values())
-    named: dict[str, Path] = {}
-    for file, place in places.items():
-        short = place.with_suffix("")
-        name = (short if alike[short] == 1 else place).as_posix()
-        if name in named:
+def _by_name(files: Iterable[Path], root: Path) -> dict[str, Path]:
+    """The files by the name of their results."""
+    paths = {f: f.relative_to(root) for f in dict.fromkeys(files)}
+    counts = Counter(path.with_suffix("") for path in paths.values())
+    by_name: dict[str, Path] = {}
+    for file, path in paths.items():
+        stem = path.with_suffix("")
+        name = (stem if counts[stem] == 1 else path).as_posix()
+        if name in by_name:
             raise DataError(
-                f"The results of {named[name]} and {file} would have the same name. Rename one."
+                f"The results of {by_name[name]} and {file} would have the same name. Rename one "
+                "of the images."
             )
-        named[name] = file
-    return named
+        by_name[name] = file
+    return by_name
 
 
 def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path]]:
@@ -125,9 +133,9 @@ def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     if ".." in parts[fixed:]:  # results would leave the output folder
-        raise DataError(f"The pattern {pattern} goes back by '..' behind a wildcard. Write it out.")
-    found = sorted(root.glob("/".join(parts[fixed:])))
-    files = [p for p in found if p.suffix.lower() in suffixes and p.is_file()]
+        raise DataError(f"The pattern {pattern} has '..' behind a wildcard. Write the folder out.")
+    matches = sorted(root.glob("/".join(parts[fixed:])))
+    files = [p for p in matches if p.suffix.lower() in suffixes and p.is_file()]
     if not files:
         raise DataError(f"The pattern {pattern} matches no image.")
     return root, files
@@ -138,22 +146,22 @@ def _listed(path: Path) -> list[Path]:
     try:
         lines = read_text(path).split("\n")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a text file that can be read ({error}).") from error
+        raise DataError(f"{path} cannot be read as a text file ({error}).") from error
     files = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        places = [folder / text for folder in (path.parent, Path())]
-        file = next((p for p in places if is_file(p)), None)
+        candidates = [folder / text for folder in (path.parent, Path())]
+        file = next((p for p in candidates if is_file(p)), None)
         if file is None:
             raise DataError(
-                f"{path}, line {number}: there is no file {text}, neither below {path.parent} nor "
-                "from here. Correct the line; it holds one path alone."
+                f"{path}, line {number}: there is no file {text}, neither in {path.parent} nor in "
+                "the current folder. Correct the line. Each line holds one path."
             )
         files.append(Path(os.path.normpath(file.absolute())))
     if not files:
-        raise DataError(f"{path} names no image. Write the path of an image a line.")
+        raise DataError(f"{path} names no image. Write the path of one image on each line.")
     return files
 
 

@@ -1,9 +1,9 @@
-"""A trained network as an object that segments images, and that can be handed on."""
+"""A trained network that segments images and that can be saved and shared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 
@@ -11,44 +11,40 @@ from semiseg._version import __version__
 from semiseg.core.errors import RunError
 from semiseg.inference.card import model_card
 from semiseg.inference.predictor import Predictor
-
-if TYPE_CHECKING:
-    from semiseg.model.release import Release
+from semiseg.inference.scenes import prototypes_of, segmenter
+from semiseg.model.release import Release, load_release, save_release
 
 
 class Model(Predictor, ModelHubMixin):
     """A trained model.
 
-    `save_pretrained(folder)` writes it with a model card, `Model.from_pretrained(folder)` reads it;
-    `push_to_hub` and names of the hub work as the hub's client describes.
+    `save_pretrained(folder)` writes the model with a model card, and
+    `Model.from_pretrained(folder)` reads it. `push_to_hub` and names of the hub work as in the
+    client of the Hugging Face hub.
 
     Args:
-        release: what was read from the run folder.
-        device: where to run, as torch names it.
+        release: the contents of the run folder.
+        device: the device, as torch names it.
     """
 
     def __init__(self, release: Release, device: str = "cpu") -> None:
-        from semiseg.inference.scenes import prototypes_of, segmenter
-
         self.release = release
         self.device = device
         self.network = release.network.to(device)
         segment = segmenter(self.network, release.size, release.tensors)
         super().__init__(release.about, segment, prototypes_of(release.tensors)[0] is not None)
-        # What the client writes as config.json; all that is needed is in model.json.
+        # The client writes this as config.json. semiseg itself reads model.json.
         self._hub_mixin_config = {"library_name": "semiseg", "version": __version__}
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:  # noqa: ANN401 - the client's
-        """What the client writes as README.md: the card of the run."""
+        """The model card, which the client writes as README.md."""
         return ModelCard(model_card(self.about))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write `model.safetensors` and `model.json`; the client writes the rest."""
-        from semiseg.model.release import save_release
-
-        known = {"format", "semiseg", "network", "size", "range", "classes", "sha256"}
+        own = {"format", "semiseg", "network", "size", "range", "classes", "sha256"}
         r = self.release
-        about = {k: v for k, v in r.about.items() if k not in known}
+        about = {k: v for k, v in r.about.items() if k not in own}
         save_release(save_directory, r.network, r.classes, r.size, r.value_range, r.tensors, about)
 
     @classmethod
@@ -63,9 +59,7 @@ class Model(Predictor, ModelHubMixin):
         token: str | bool | None,
         **model_kwargs: Any,  # noqa: ANN401 - the client's
     ) -> Model:
-        """Read a folder, or what the hub has under a name."""
-        from semiseg.model.release import load_release
-
+        """Read a folder, or a model of the hub."""
         folder = Path(model_id)
         if not folder.is_dir():
             try:
@@ -83,6 +77,6 @@ class Model(Predictor, ModelHubMixin):
             except Exception as error:  # the client raises many kinds
                 reason = str(error).partition("\n")[0]
                 raise RunError(
-                    f"{model_id} is no folder, and could not be loaded from the hub ({reason})."
+                    f"{model_id} is not a folder, and the hub could not load it ({reason})."
                 ) from error
         return cls(load_release(folder), **model_kwargs)

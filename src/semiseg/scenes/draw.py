@@ -1,12 +1,12 @@
-"""The demo's scenes: a field seen by a robot from above, drawn without any file or network.
+"""The scenes of the demo: a field from above, as a robot sees it, drawn without file or network.
 
-Six classes: soil, crop, weed, stone, straw and, in about a third of the scenes, a beetle. What
-makes them hard: crop and weeds share their colors and differ in the shape and arrangement of the
-leaves; dry soil and its clods are as gray as stones; and light, soil, foliage, species and camera
-change from scene to scene, so that a few labeled scenes do not cover them.
+There are six classes: soil, crop, weed, stone, straw and, in about a third of the scenes, a beetle.
+They are hard to distinguish. Crop and weeds have the same colors; only the shape and the
+arrangement of their leaves differ. Dry soil and its clods are as gray as stones. Light, soil,
+foliage, species and camera change from scene to scene, so a few labeled scenes do not cover them.
 
-A scene is drawn at twice its size and reduced: edges are smooth while the masks are exact ids.
-`scenery.py` draws the things.
+A scene is drawn at twice its size and then reduced, so its edges are smooth while the masks are
+exact ids. `painting.py` draws the things.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from PIL import Image
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
+from semiseg.data.formats.codes import Color
+from semiseg.plots.palette import BLACK, GREEN, PURPLE, SKY_BLUE, VERMILION, YELLOW
 from semiseg.scenes.painting import OVERSAMPLE, Painter, Size, paint_scene, photograph
 
-NAMES: tuple[str, ...] = ("soil", "crop", "weed", "stone", "straw", "beetle")  # scenery's ids
-# Okabe and Ito's colors, which people with any kind of color vision tell apart.
-COLORS: tuple[tuple[int, int, int], ...] = (
-    (0, 0, 0),
-    (0, 158, 115),
-    (213, 94, 0),
-    (86, 180, 233),
-    (240, 228, 66),
-    (204, 121, 167),
-)
-SMALLEST = 32  # a shorter side would lose the beetles and the straw
+NAMES: tuple[str, ...] = (
+    "soil",
+    "crop",
+    "weed",
+    "stone",
+    "straw",
+    "beetle",
+)  # by their ids in `painting`
+COLORS: tuple[Color, ...] = (BLACK, GREEN, VERMILION, SKY_BLUE, YELLOW, PURPLE)
+MIN_SIDE = 32  # pixels; a smaller scene would lose the beetles and the straw
 
 
 def draw_scene(
     key: Key, size: Size = (160, 160), *, every_class: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One scene and its mask, functions of the arguments alone.
+    """Draw one scene and its mask, which depend on the arguments only.
 
     Args:
-        key: where the scene's random draws come from.
-        size: height and width in pixels; what is in the scene scales with them.
-        every_class: draw, again if need be, such that no class is missing from the mask.
+        key: the key of the random draws.
+        size: height and width in pixels. The things in the scene scale with the size.
+        every_class: repeat the drawing until the mask holds every class.
 
     Returns:
         The image `(H, W, 3)` in RGB 0..255, and the mask `(H, W)` with indices into `NAMES`.
@@ -55,17 +56,17 @@ def draw_scene(
         >>> image.shape, mask.shape
         ((48, 64, 3), (48, 64))
     """
-    if min(size) < SMALLEST:
+    if min(size) < MIN_SIDE:
         raise ConfigError(
-            f"A scene of {size[0]} x {size[1]} pixels cannot show every class; let both sides be "
-            f"{SMALLEST} or more."
+            f"A scene of {size[0]} x {size[1]} pixels cannot show every class. Both sides need "
+            f"{MIN_SIDE} pixels or more."
         )
-    p = Painter(key, (size[0] * OVERSAMPLE, size[1] * OVERSAMPLE), every_class)
-    paint_scene(p)
-    mask = np.array(p.ids.resize(size[::-1], Image.Resampling.NEAREST))
-    if every_class and len(np.unique(mask)) < len(NAMES):  # one thing hides another
+    painter = Painter(key, (size[0] * OVERSAMPLE, size[1] * OVERSAMPLE), every_class)
+    paint_scene(painter)
+    mask = np.array(painter.ids.resize(size[::-1], Image.Resampling.NEAREST))
+    if every_class and len(np.unique(mask)) < len(NAMES):  # one thing may hide another
         return draw_scene(key.child("again"), size, every_class=True)
-    return photograph(p), mask
+    return photograph(painter), mask
 
 
 def write_scenes(
@@ -80,18 +81,26 @@ def write_scenes(
 ) -> Path:
     """Write scenes as a data folder: `train`, `unlabeled`, `val`, maybe `test`, `classes.yaml`.
 
-    `labeled`, `unlabeled`, `val` and `test` count the scenes of each, which are of `size` (height
-    and width in pixels). The first labeled scene shows every class. A scene depends on the seed,
-    its split and its index, not on how many there are. Files of the same names are overwritten.
+    The first labeled scene shows every class. A scene depends on the seed, its split and its index,
+    not on the number of scenes. Existing files of the same names are replaced.
+
+    Args:
+        root: the data folder, which is created if it does not exist.
+        seed: the seed of the scenes.
+        labeled: scenes with masks in `train`.
+        unlabeled: scenes in `unlabeled`.
+        val: scenes in `val`.
+        test: scenes in `test`.
+        size: height and width of the scenes, in pixels.
 
     Returns:
-        `root`, which is made if need be.
+        `root`.
 
     Raises:
-        ConfigError: no labeled scenes, or scenes too small.
+        ConfigError: there are no labeled scenes, or the scenes are too small.
     """
     if labeled < 1:
-        raise ConfigError(f"{labeled} labeled scenes teach nothing; ask for 1 or more.")
+        raise ConfigError(f"A training needs labeled scenes, but their number is {labeled}.")
     counts = {"train": labeled, "unlabeled": unlabeled, "val": val, "test": test}
     for split, count in counts.items():
         for i in range(count):

@@ -1,7 +1,8 @@
-"""What a field seen from above is made of: soil, plants, stones, straw and beetles.
+"""The parts of a field from above: soil, plants, stones, straw and beetles.
 
-A painter lays them onto a canvas and their class ids onto a mask; then the canvas is photographed.
-Points and directions are complex numbers, x + iy in canvas pixels, so that a turn is a product.
+A painter draws them on a canvas, and their class ids on a mask. A camera then turns the canvas into
+a photograph. Points and directions are complex numbers, x + iy in canvas pixels, so a rotation is a
+product.
 """
 
 from __future__ import annotations
@@ -16,30 +17,30 @@ from PIL import Image, ImageDraw, ImageFilter
 from semiseg.core.rng import Key
 
 SOIL, CROP, WEED, STONE, STRAW, BEETLE = range(6)
-OVERSAMPLE = 2  # canvas pixels a side of the photograph's pixel: edges are smooth in it
+OVERSAMPLE = 2  # canvas pixels along the side of a photograph's pixel, for smooth edges
 TURN = 2 * np.pi
 
 Array = NDArray[np.floating]
 Points = NDArray[np.complex128]
 Size = tuple[int, int]  # height, width
 
-# Humus, loam, clay, dry silt and sand; a scene's soil lies between two of them.
+# Humus, loam, clay, dry silt and sand. The soil of a scene is a mixture of two of them.
 _SOILS = np.array(
     [(48, 38, 31), (92, 70, 51), (124, 86, 66), (138, 131, 120), (182, 158, 122)], np.float32
 )
 _DARK = np.array([8, 6, 14])
-_ALONG = np.linspace(0, 1, 17)  # where leaves are measured, from stalk to tip
+_ALONG = np.linspace(0, 1, 17)  # positions along a leaf, from stalk to tip
 
 
 class _Species(NamedTuple):
-    """How a plant shapes and arranges its leaves."""
+    """The shape and the arrangement of the leaves of a plant."""
 
     kind: int  # crop or weed
-    leaves: tuple[int, int]  # from .. below
+    leaves: tuple[int, int]  # number of leaves: from .. to below
     turn: float  # angle from leaf to leaf; the golden angle spreads them evenly
     shape: str
     breadth: float  # half width relative to the leaf's length
-    leaflets: str = ""  # none, "pairs" along a stem or "three" at its end
+    leaflets: str = ""  # "pairs" along a stem, "three" at its end, or no leaflets
 
 
 _CROP = _Species(CROP, (5, 11), 2.4, "oval", 0.31)
@@ -53,7 +54,7 @@ _WEEDS = (
 
 
 def _noise(rng: np.random.Generator, size: Size, cell: float, gain: float) -> Array:
-    """Fractal value noise `(H, W)`, mean 0, deviation 1; `cell` is the coarsest octave's, px."""
+    """Fractal noise `(H, W)` of mean 0 and deviation 1; `cell` is the coarsest cell in pixels."""
     total, weight = np.zeros(size, np.float32), 1.0
     while cell >= 1.5 and weight > 0.02:
         grid = rng.standard_normal((int(size[0] / cell) + 2, int(size[1] / cell) + 2), np.float32)
@@ -69,16 +70,19 @@ def _hsv(hue: float, sat: float, val: float) -> Array:
 
 
 class Painter:
-    """Lays things onto a canvas and their ids onto the mask; later ones cover earlier ones.
+    """Draws things on a canvas and their ids on the mask. Later things cover earlier ones.
 
-    With `every`, nothing is left out of the scene by chance.
+    Args:
+        key: the key of the random draws.
+        size: height and width of the canvas, in pixels.
+        every: draw every kind of thing, none of which may be missing by chance.
     """
 
     def __init__(self, key: Key, size: Size, every: bool) -> None:
         self.rng, self.size, self.every = key.numpy(), size, every
         r = self.rng
         self.unit = float(np.sqrt(size[0] * size[1])) / 160  # all lengths are for a side of 160
-        self.zoom = float(np.exp(r.uniform(-0.3, 0.3)))  # how near the camera is
+        self.zoom = float(np.exp(r.uniform(-0.3, 0.3)))  # larger for a nearer camera
         self.light = np.exp(1j * r.uniform(0, TURN))  # towards the sun
         self.sun = float(r.beta(1.2, 0.9))  # 0 overcast .. 1 clear
         first, second = _SOILS[r.choice(len(_SOILS), 2, replace=False)]
@@ -91,7 +95,7 @@ class Painter:
         self.pen, self.marker = ImageDraw.Draw(self.image, "RGBA"), ImageDraw.Draw(self.ids)
 
     def ground(self) -> Image.Image:
-        """Bare soil: a relief lit from the side, with moist and dry patches and maybe furrows."""
+        """Bare soil: a relief with light from the side, moist and dry patches, maybe furrows."""
         r, unit = self.rng, self.unit
         relief = _noise(r, self.size, r.uniform(8, 36) * unit, r.uniform(0.55, 0.8))
         if r.random() < 0.4:
@@ -108,21 +112,21 @@ class Painter:
         return Image.fromarray(soil.astype(np.uint8))
 
     def some(self, low: int, high: int, chance: float = 1.0) -> range:
-        """So many things, from `low` to below `high`, or by chance none."""
+        """A random number of things, from `low` to below `high`, or with some chance none."""
         count = int(self.rng.integers(low, high))
         return range(count if self.rng.random() < chance or self.every else 0)
 
     def spot(self) -> complex:
-        """A place for a thing, not at the very edge."""
+        """A random place for a thing, with a margin to the edge."""
         down, right = self.rng.uniform(0.03, 0.97, 2) * self.size
         return complex(right, down)
 
     def long(self, low: float, high: float) -> float:
-        """A length in canvas pixels, drawn as pixels of a scene of side 160."""
+        """A random length in canvas pixels; the range is for a scene with sides of 160 pixels."""
         return float(self.rng.uniform(low, high)) * self.unit * self.zoom
 
     def fill(self, outline: Points, color: Array, kind: int | None, alpha: int = 255) -> None:
-        """A polygon of class `kind`, or one that leaves the mask as it is."""
+        """Draw a polygon of class `kind`; with None, the mask stays unchanged."""
         points = outline.view(np.float64).tolist()
         red, green, blue = (min(255, max(0, int(value))) for value in color.tolist())
         self.pen.polygon(points, fill=(red, green, blue, alpha))
@@ -130,7 +134,7 @@ class Painter:
             self.marker.polygon(points, fill=kind)
 
     def shadow(self, outline: Points, height: float) -> None:
-        """The shadow of a thing `height` pixels above ground; two layers soften its edge."""
+        """Draw the shadow of a thing `height` pixels above ground; two layers soften its edge."""
         for reach in (height, height / 2):
             cast = outline - self.light * reach
             self.fill(cast, _DARK, None, int(28 + 75 * self.sun))
@@ -138,18 +142,18 @@ class Painter:
     def band(
         self, way: Points, half: float, color: Array, kind: int | None, alpha: int = 255
     ) -> None:
-        """A band along `way`, `half` pixels to both sides of it."""
+        """Draw a band along `way`, `half` pixels to each side."""
         across = 1j * half * (way[-1] - way[0]) / (abs(way[-1] - way[0]) + 1e-6)
         self.fill(np.concatenate([way + across, (way - across)[::-1]]), color, kind, alpha)
 
     def leaf(self, base: complex, way: complex, half: Array, color: Array, kind: int) -> None:
-        """A leaf that grows from `base` along `way`; `half` is its half width, stalk to tip."""
+        """Draw a leaf from `base` along `way`; `half` is its half width from stalk to tip."""
         bend = self.rng.uniform(-0.15, 0.15) * np.sin(2.2 * _ALONG)
         spine = base + way * (_ALONG + 1j * bend)
         normal = 1j * way / abs(way)
         left, right = spine + half * normal, spine - half * normal
         self.shadow(np.concatenate([left, right[::-1]]), 0.15 * abs(way) + self.unit)
-        # The halves fold up from the midrib, so that one of them faces the sun.
+        # The halves fold up along the midrib, so one of them faces the sun.
         tilt = (normal * self.light.conjugate()).real * (0.07 + 0.15 * self.sun)
         self.fill(np.concatenate([left, spine[::-1]]), color * (1 - tilt), kind)
         self.fill(np.concatenate([right, spine[::-1]]), color * (1 + tilt), kind)
@@ -161,7 +165,7 @@ class Painter:
 
 
 def _profile(shape: str, breadth: float) -> Array:
-    """Half widths of a leaf at even steps from its stalk to its tip, the widest `breadth`."""
+    """Half widths of a leaf at even steps from stalk to tip; the largest is `breadth`."""
     if shape == "blade":
         return breadth * np.sqrt(1 - _ALONG)
     skew = 1.2 if shape == "oval" else 0.75
@@ -171,9 +175,9 @@ def _profile(shape: str, breadth: float) -> Array:
 
 
 def _plant(p: Painter, species: _Species, at: complex, radius: float) -> None:
-    """A rosette of leaves or of stems with leaflets: old ones below, young ones on top."""
+    """Draw a rosette of leaves, or of stems with leaflets: old ones below, young ones on top."""
     r, (hue, sat, val) = p.rng, p.foliage
-    # Crop and weeds draw their color alike, so that it does not tell them apart.
+    # Crop and weeds have the same distribution of colors, so color does not distinguish them.
     color = _hsv(hue + r.normal(0, 0.02), sat * r.uniform(0.8, 1.2), val * r.uniform(0.85, 1.2))
     count, start, wide = len(p.some(*species.leaves)), r.uniform(0, TURN), r.uniform(0.8, 1.2)
     for i in range(count):
@@ -196,7 +200,7 @@ def _plant(p: Painter, species: _Species, at: complex, radius: float) -> None:
 
 
 def _lump(p: Painter, kind: int, radius: float) -> None:
-    """A stone, or a clod: as angular, but of the soil's own color."""
+    """Draw a stone, or a clod: it has the shape of a stone and the color of the soil."""
     r, count = p.rng, int(p.rng.integers(5, 10))
     color = p.soil * r.uniform(0.85, 1.15)
     if kind == STONE:
@@ -213,7 +217,7 @@ def _lump(p: Painter, kind: int, radius: float) -> None:
 
 
 def _straw(p: Painter, at: complex, lean: float, color: Array) -> None:
-    """A thin bent band with a lit edge."""
+    """Draw a thin bent band with a bright edge."""
     way = np.exp(1j * lean) * p.long(14, 46)
     spine = at + way * (_ALONG + 1j * p.rng.normal(0, 0.15) * (_ALONG - 0.5) ** 2)
     half = p.long(0.6, 1.4)
@@ -223,6 +227,7 @@ def _straw(p: Painter, at: complex, lean: float, color: Array) -> None:
 
 
 def _beetle(p: Painter, at: complex, radius: float) -> None:
+    """Draw a beetle: legs, head, body and gloss."""
     r = p.rng
     way, circle = np.exp(1j * r.uniform(0, TURN)) * radius, np.exp(1j * np.linspace(0, TURN, 32))
     hue = r.choice([0.0, 0.08, 0.4, 0.62, 0.75]) + r.normal(0, 0.03)
@@ -243,7 +248,7 @@ def _beetle(p: Painter, at: complex, radius: float) -> None:
 
 
 def paint_scene(p: Painter) -> None:
-    """All things on the ground, the lower ones first."""
+    """Draw all things on the ground, the lower ones first."""
     r = p.rng
     for _ in p.some(30, 150):
         bit = p.spot() + p.long(0.3, 1) * np.exp(1j * r.uniform(0, TURN, 5))
@@ -274,7 +279,7 @@ def paint_scene(p: Painter) -> None:
 
 
 def _rows(p: Painter) -> list[complex]:
-    """Where the crop stands: in up to three rows, with gaps."""
+    """The places of the crop: up to three rows with gaps."""
     way, start, gap = np.exp(1j * p.rng.uniform(0, TURN)), p.spot(), p.long(30, 46)
     places = [
         start + way * complex(gap * i, 75 * p.unit * p.zoom * row) + p.long(0, 7) * 1j**i
@@ -286,12 +291,12 @@ def _rows(p: Painter) -> list[complex]:
 
 
 def photograph(p: Painter) -> NDArray[np.uint8]:
-    """The canvas as a camera sees it: uneven light, tree shade, blur, white balance and noise."""
+    """The canvas through a camera: uneven light, shade, blur, white balance and noise."""
     r, small = p.rng, p.image.reduce(OVERSAMPLE)
     if r.random() < 0.5:
         small = small.filter(ImageFilter.GaussianBlur(r.uniform(0.2, 0.85) * p.unit / OVERSAMPLE))
     image = np.asarray(small, np.float32) / 255
-    image *= 1 + 0.05 * r.standard_normal((*image.shape[:2], 1), np.float32)  # grain of the things
+    image *= 1 + 0.05 * r.standard_normal((*image.shape[:2], 1), np.float32)  # texture
     y, x = np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j].astype(np.float32)
     fall = p.light * r.uniform(0, 0.25)
     light = 1 + fall.real * x + fall.imag * y
