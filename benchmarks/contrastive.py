@@ -26,7 +26,7 @@ from torch import Tensor
 
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 
-BATCH, DIM, ANCHORS, NEGATIVES, TAU = 4, 256, 256, 512, 0.5
+BATCH, DIM, TAU = 4, 256, 0.5
 CLASSES, SIDES = (2, 21, 60, 181), (32, 64, 128, 256)
 TARGET = (21, 64)
 REFERENCE = ((2, 32), (2, 64), (21, 64))  # elsewhere it is skipped: a call takes up to minutes
@@ -107,7 +107,7 @@ def inputs(
     return representation.requires_grad_(), labels, hard, prototypes
 
 
-def measure(name: str, classes: int, side: int) -> dict[str, float]:
+def measure(name: str, classes: int, side: int, anchors: int) -> dict[str, float]:
     """Seconds and megabytes of one case, in this process."""
     torch.set_num_threads(1)
     loss, generator = LOSSES[name], torch.Generator().manual_seed(1)
@@ -116,7 +116,7 @@ def measure(name: str, classes: int, side: int) -> dict[str, float]:
     def call() -> float:
         representation.grad = None
         begin = time.process_time()
-        loss(representation, *others, ANCHORS, NEGATIVES, generator).backward()
+        loss(representation, *others, anchors, 2 * anchors, generator).backward()
         return time.process_time() - begin
 
     before = _memory_now()
@@ -141,10 +141,10 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-def in_child(name: str, classes: int, side: int) -> dict[str, float]:
+def in_child(name: str, classes: int, side: int, anchors: int) -> dict[str, float]:
     """The same in a process of its own, which has loaded everything but holds no inputs yet."""
     with get_context("fork").Pool(1) as pool:
-        return pool.apply(measure, (name, classes, side))
+        return pool.apply(measure, (name, classes, side, anchors))
 
 
 def compare(draws: int) -> str:
@@ -182,15 +182,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the target's case and the check")
     parser.add_argument("--draws", type=int, default=3000, help="draws of each for the check")
+    parser.add_argument("--anchors", type=int, default=256, help="twice as many negatives")
+    parser.add_argument("--sides", nargs="+", type=int, default=SIDES, help="sides of the maps")
     words = parser.parse_args()
     print("| classes | map | ours, s | ours, MB | gradient, MB | loops, s | loops, MB |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
-    cases = [TARGET] if words.quick else [(c, side) for c in CLASSES for side in SIDES]
+    cases = [TARGET] if words.quick else [(c, side) for c in CLASSES for side in words.sides]
     for classes, side in cases:
-        mine = in_child("ours", classes, side)
+        mine = in_child("ours", classes, side, words.anchors)
         looped = "skipped | skipped"
         if (classes, side) in REFERENCE:
-            theirs = in_child("reference", classes, side)
+            theirs = in_child("reference", classes, side, words.anchors)
             looped = f"{theirs['seconds']:.1f} | {theirs['megabytes']:.0f}"
         gradient = BATCH * side * side * DIM * 4 / 2**20
         print(

@@ -72,14 +72,14 @@ class Stopwatch(Callback):
         self.done = self.done or time.process_time()
 
 
-def first_step(root: Path) -> None:
+def first_step(root: Path, crop: int) -> None:
     """From the building of the network to the end of the first step, which is a full one."""
     s = settings(
         data=root / "data",
         out=root / "run",
         steps=2,
-        size=256,
-        crop=256,
+        size=crop,
+        crop=crop,
         looks=1,
         diagnostics=False,
         workers=0,
@@ -108,6 +108,7 @@ def first_step(root: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--crop", type=int, default=256)
     given = parser.parse_args()
     print("| | CPU s | images a CPU second |\n|---|---:|---:|")
     words = [sys.executable, "-m", "semiseg", "--help"]
@@ -117,7 +118,7 @@ def main() -> None:
         root = Path(temporary)
         os.environ["SEMISEG_CACHE"] = str(root / "cache")
         check(root, given.images)
-        first_step(root)
+        first_step(root, given.crop)
 
 
 if __name__ == "__main__":

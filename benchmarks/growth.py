@@ -32,6 +32,7 @@ POINTS = {
     "classes": [2, 21, 60, 181],
     "unlabeled": [100, 1000, 10_000, 100_000],
 }
+TINY = {name: values[:1] for name, values in POINTS.items()}
 TITLES = {
     "batch": "labeled images per batch, and as many unlabeled",
     "crop": "crop size, pixels",
@@ -97,11 +98,15 @@ def main() -> None:
     parser.add_argument("--method", default="css")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="points that are measured at once")
+    parser.add_argument("--tiny", action="store_true", help="the smallest point of each alone")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     checkpoint._SECONDS = float("inf")  # one a minute: where steps take long, one a step
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in POINTS}
-    places = [(name, {**BASE, name: value}) for name, values in POINTS.items() for value in values]
+    points, base = (
+        (TINY, {**BASE, **{n: v[0] for n, v in TINY.items()}}) if given.tiny else (POINTS, BASE)
+    )
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in points}
+    places = [(name, {**base, name: value}) for name, values in points.items() for value in values]
     print("| | | step, CPU s | peak, MiB | beside the steps, CPU s |\n|---|---:|---:|---:|---:|")
     with get_context("fork").Pool(given.jobs, maxtasksperchild=1) as pool:
         rows = {}

@@ -77,7 +77,7 @@ def seconds(batch: Callable[[int], object], numbers: range) -> float:
 
 def compare(folder: Dataset, size: int, crop: int, repeats: int) -> float:
     """Measure, print, and give the ratio once everything is decoded."""
-    samples = folder.train
+    samples = [sample for sample in folder.train if sample.mask is not None]
     ours = TrainingBatches(
         samples, samples, folder.classes, size, crop, BATCH, Key.of(0, "benchmark")
     )
@@ -105,11 +105,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=240)
     parser.add_argument("--crop", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--data", type=Path, default=CAMVID, help="a data folder with masks")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["SEMISEG_CACHE"] = str(Path(temporary) / "cache")
-        root = CAMVID
+        root = args.data
         if not root.is_dir():
             root = Path(temporary) / "scenes"
             write_scenes(root, labeled=60, unlabeled=0, val=2, size=(360, 480))

@@ -79,20 +79,20 @@ def built(name: str) -> tuple[Method, dict[str, object]]:
     s = recipe(name)
     classes = len(DATASETS[s["dataset"]].names)
     shape = {k: s[k] for k in ("encoder", "decoder", "heads", "output_stride", "atrous_rates")}
-    with torch.device("meta"):
-        method = build_method(s["method"], Network(classes, weights="none", **shape))
-    return method, s
+    method = build_method(s["method"], Network(classes, weights="none", **shape))
+    return method.to("meta"), s
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tflops", type=float, default=312.0, help="of the GPU, by its maker")
     parser.add_argument("--utilization", type=float, default=0.3, help="the share that is reached")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
     given = parser.parse_args()
     print(f"| recipe | TFLOP a step | steps | PFLOP in all | hours at {given.utilization:.0%} |")
     print("|---|---:|---:|---:|---:|")
     exchanged = {}
-    for name in RECIPES:
+    for name in given.recipes:
         method, s = built(name)
         step = operations(method, s["batch"], s["crop"])
         hours = step * s["steps"] / (given.tflops * 1e12 * given.utilization) / 3600
