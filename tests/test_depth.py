@@ -112,8 +112,9 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
 
 def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):
     picture = tmp_path / "samples.png"
-    (told,) = [f for f in semiseg.check(scanned, picture=picture).findings if "8 bits" in f.what]
-    assert told.kind == "value-range"
+    findings = semiseg.check(scanned, picture=picture).findings
+    (told,) = [finding for finding in findings if finding.kind == "value-range"]
+    assert "8 bits" in told.message
     with Image.open(picture) as drawn:
         assert np.asarray(drawn.convert("L")).std() > 30  # by the range of the type all is black
     named = semiseg.check(scanned, range=(0, 4095))

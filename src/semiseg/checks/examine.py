@@ -15,7 +15,6 @@ from semiseg.data.findings import SEVERITIES, Finding
 from semiseg.data.formats.masks import Classes
 from semiseg.data.reader import no_progress, read_dataset
 from semiseg.data.scan import Progress
-from semiseg.data.value_range import infer_range
 
 
 def examine(
@@ -46,8 +45,6 @@ def examine(
         progress=progress,
     )
     findings = [*data.findings, *(finding for rule in RULES for finding in rule(data))]
-    if value_range is None and (extent := extent_of(data)):
-        findings.append(_range_note(*extent))
     return replace(data, findings=tuple(sort(findings)))
 
 
@@ -68,20 +65,6 @@ def report(data: Dataset) -> Report:
         histogram=_histograms(data, classes) if classes else {},
         findings=data.findings,
     )
-
-
-def extent_of(data: Dataset) -> ValueRange:
-    """The values that a training takes for black and white in images of more than 8 bits."""
-    return infer_range([sample.image for sample in (*data.train, *data.val)])
-
-
-def _range_note(low: float, high: float) -> Finding:
-    message = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
-    remedy = (
-        f"Training takes {low:g} for black and {high:g} for white; --range LOW,HIGH sets other "
-        "values."
-    )
-    return Finding("value-range", "note", (), message, remedy)
 
 
 def _counts(data: Dataset) -> dict[str, SplitCount]:

@@ -60,7 +60,6 @@ def check(
 
 def _write_picture(data: Dataset, picture: Path, value_range: ValueRange) -> list[Finding]:
     """Write the picture of labeled samples, or a note that there are none."""
-    from semiseg.checks.examine import extent_of
     from semiseg.data.findings import Finding
     from semiseg.plots.labeled_samples import choose_samples, draw_samples
 
@@ -69,7 +68,7 @@ def _write_picture(data: Dataset, picture: Path, value_range: ValueRange) -> lis
         message = f"{picture} was not written: there is no labeled image with a mask that fits"
         return [Finding("no-picture", "note", (), message)]
     try:
-        draw_samples(samples, data.class_list, value_range or extent_of(data)).save(picture)
+        draw_samples(samples, data.class_list, value_range or data.inferred_range).save(picture)
     except (OSError, ValueError) as error:  # ValueError: no format of this suffix
         raise RunError(
             f"{picture} cannot be written ({error}). Name a .png or .jpg file in a folder that "

@@ -1,10 +1,10 @@
-"""What was found in image files, kept from one start to the next in a small file.
+"""The scan cache: what a file held when it was last decoded, for the files that have not changed.
 
-Decoding every image takes seconds to minutes; asking for its size and time of change does not. So
-what a file held is written down with both, and the file is read again only when one has changed.
-The notes lie in the folder that the environment variable `SEMISEG_CACHE` names, else in
-`~/.cache/semiseg`, never among the data. They may be deleted at any time; where they cannot be
-read or written, everything works without them.
+Decoding all images takes seconds to minutes, while asking for a file's size and modification time
+takes microseconds. The cache holds both with the result of the scan, and a file is decoded again
+only if one of them has changed. It is a JSON file in the cache folder (`SEMISEG_CACHE`), never in
+the data folder. It may be deleted at any time. If it cannot be read or written, everything works
+without it.
 """
 
 from __future__ import annotations
@@ -12,43 +12,48 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, cast, get_args
 
 import PIL
 
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
-from semiseg.data.formats.codes import MaskScan, scan_mask
-from semiseg.data.formats.images import read_image
+from semiseg.data.formats.codes import Color, Encoding, MaskScan, scan_mask
+from semiseg.data.formats.images import Depth, decode_image
 
-_FORMAT = 1  # to be raised when a scan of the same file would give something else
+_FORMAT = 2  # increased whenever a scan of the same file gives another result
 ValueRange = tuple[float, float] | None
 FRESH = 2.0
-"""Seconds for which a file is too young to be noted: a file system's clock may be as coarse."""
+"""Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
+_Scan = TypeVar("_Scan")
+_Values = list[object]  # plain values of a scan, as they stand in the JSON file
 
 
 class ImageScan(NamedTuple):
-    """What was found in one image that was decoded to its end.
+    """The result of decoding one image to its end.
 
     Attributes:
         size: width and height in pixels, upright.
-        digest: a hash of its pixels in RGB; equal for identical images in whatever file.
+        digest: a hash of its pixels in RGB; identical images have the same, whatever their files.
+        depth: the depth of the file's pixels.
     """
 
     size: tuple[int, int]
     digest: str
+    depth: Depth
 
 
 def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
-    """Decode an image to its end, as `read_image` takes it.
+    """Decode an image to its end, as `read_image` does.
 
     Raises:
-        DataError: it cannot be decoded, or is cut off.
+        DataError: it cannot be decoded, or is truncated.
     """
-    image = read_image(path, value_range)
-    return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()))
+    image, depth = decode_image(path, value_range)
+    return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()), depth)
 
 
 class ScanCache:
@@ -65,80 +70,81 @@ class ScanCache:
         self.root = root
         self.value_range = value_range
         self._file = _cache_file(root, value_range)
-        self._old = self._read()
-        self._new: dict[str, list[Any]] = {}
+        self._stored = self._read()
+        self._current: dict[str, _Values] = {}
         self._started = time.time()
 
     def image(self, path: Path) -> ImageScan:
-        """`scan_image`, from the notes where the file has not changed.
+        """`scan_image`, from the cache if the file has not changed.
 
         Raises:
-            DataError: it cannot be decoded, or is cut off.
+            DataError: it cannot be decoded, or is truncated.
         """
-        key, stamp = self._key("image", path)
-        with suppress(LookupError, TypeError, ValueError):
-            width, height, digest = self._found(key, stamp)
-            return ImageScan((int(width), int(height)), str(digest))
-        scan = scan_image(path, self.value_range)
-        self._note(key, stamp, [*scan.size, scan.digest])
-        return scan
+
+        def scan() -> tuple[ImageScan, _Values]:
+            result = scan_image(path, self.value_range)
+            return result, [*result.size, result.digest, result.depth]
+
+        return self._cached("image", path, _image_from, scan)
 
     def mask(self, path: Path) -> MaskScan:
-        """`scan_mask`, from the notes where the file has not changed.
+        """`scan_mask`, from the cache if the file has not changed.
 
         Raises:
             DataError: `scan_mask` refuses it.
         """
-        key, stamp = self._key("mask", path)
-        with suppress(LookupError, TypeError, ValueError, AttributeError):
-            return _mask_from(path, self._found(key, stamp))
-        scan = scan_mask(path)
-        values = [
-            scan.encoding,
-            scan.counts,
-            *scan.size,
-            scan.palette,
-            dict(scan.labels),
-            scan.smeared,
-        ]
-        self._note(key, stamp, values)
-        return scan
+
+        def scan() -> tuple[MaskScan, _Values]:
+            result = scan_mask(path)
+            colors, labels = dict(result.palette), dict(result.labels)
+            size: list[object] = [*result.size]
+            return result, [result.encoding, result.counts, *size, colors, labels, result.smeared]
+
+        return self._cached("mask", path, lambda values: _mask_from(path, values), scan)
 
     def save(self) -> None:
-        """Write the notes, if there are new ones and a place to write them."""
-        if self._file is None or self._new.items() <= self._old.items():
+        """Write the cache, if something is new and there is a place for it."""
+        if self._file is None or self._current.items() <= self._stored.items():
             return
-        there = {k: v for k, v in self._old.items() if (self.root / k.partition(":")[2]).exists()}
-        content = {**_header(), "files": there | self._new}
+        others = {k: v for k, v in self._stored.items() if k not in self._current}
+        kept = {k: v for k, v in others.items() if (self.root / k.partition(":")[2]).exists()}
+        content = {**_header(), "files": kept | self._current}
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._file, sync=False, shared=True) as file:
                 file.write(json.dumps(content, separators=(",", ":")).encode())
 
-    def _key(self, kind: str, path: Path) -> tuple[str, list[int]]:
-        """The file's name in the notes, and its size and time of change."""
+    def _cached(
+        self,
+        kind: str,
+        path: Path,
+        parse: Callable[[_Values], _Scan],
+        scan: Callable[[], tuple[_Scan, _Values]],
+    ) -> _Scan:
+        """The scan of a file, from the cache if the file has not changed.
+
+        Args:
+            kind: `image` or `mask`; the same file may be both.
+            path: the file.
+            parse: turns the values in the cache into a scan; it may raise what broken values cause.
+            scan: makes the scan, and the values for the cache.
+        """
         name = path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()
-        try:
-            status = path.stat()
-        except OSError:  # the scan will say so
-            return f"{kind}:{name.as_posix()}", []
-        return f"{kind}:{name.as_posix()}", [status.st_size, status.st_mtime_ns]
+        key, stamp = f"{kind}:{name.as_posix()}", _stamp(path)
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # not cached, or broken
+            entry = self._stored[key]
+            if stamp is not None and entry[:2] == stamp:
+                cached = parse(entry[2:])
+                self._current[key] = entry
+                return cached
+        result, values = scan()
+        # A file that has just changed may change again without another modification time.
+        if stamp is not None and stamp[1] / 1e9 < self._started - FRESH:
+            self._current[key] = [*stamp, *values]
+        return result
 
-    def _found(self, key: str, stamp: list[int]) -> list[Any]:
-        """What was noted of an unchanged file; LookupError if nothing was."""
-        entry = self._old[key]
-        if entry[:2] != stamp:
-            raise LookupError(key)
-        self._new[key] = entry
-        return entry[2:]
-
-    def _note(self, key: str, stamp: list[int], values: list[Any]) -> None:
-        # A file of this moment may change once more without another time of change.
-        if stamp and stamp[1] / 1e9 < self._started - FRESH:
-            self._new[key] = [*stamp, *values]
-
-    def _read(self) -> dict[str, list[Any]]:
-        """The notes of the last start; none if they are broken or another release's."""
+    def _read(self) -> dict[str, _Values]:
+        """The cache of the last start; empty if it is broken or another release's."""
         try:
             content = json.loads(self._file.read_bytes()) if self._file else {}
             files = content.pop("files")
@@ -147,27 +153,62 @@ class ScanCache:
             return {}
 
 
-def _mask_from(path: Path, values: list[Any]) -> MaskScan:
-    encoding, counts, width, height, palette, labels, smeared = values
-    if encoding not in ("ids", "colors", "labels"):
+def _stamp(path: Path) -> list[int] | None:
+    """A file's size in bytes and its modification time in nanoseconds; None if it has none."""
+    try:
+        status = path.stat()
+    except OSError:  # the scan gives the error
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _image_from(values: _Values) -> ImageScan:
+    width, height, digest, depth = values
+    if depth not in get_args(Depth):
+        raise ValueError(depth)
+    return ImageScan((_integer(width), _integer(height)), str(digest), cast("Depth", depth))
+
+
+def _mask_from(path: Path, values: _Values) -> MaskScan:
+    encoding, counts, width, height, colors, labels, smeared = values
+    if encoding not in get_args(Encoding):
         raise ValueError(encoding)
     return MaskScan(
         path,
-        encoding,
-        {int(c): int(n) for c, n in counts.items()},
-        (int(width), int(height)),
-        {int(c): (int(r), int(g), int(b)) for c, (r, g, b) in palette.items()},
-        {int(c): str(label) for c, label in labels.items()},
+        cast("Encoding", encoding),
+        {int(code): _integer(count) for code, count in _mapping(counts).items()},
+        (_integer(width), _integer(height)),
+        {int(code): _color(color) for code, color in _mapping(colors).items()},
+        {int(code): str(label) for code, label in _mapping(labels).items()},
         bool(smeared),
     )
 
 
-def _header() -> dict[str, Any]:
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(value)
+    return value
+
+
+def _color(value: object) -> Color:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    red, green, blue = map(_integer, value)
+    return red, green, blue
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _header() -> dict[str, object]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
 def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
-    """Where the notes on a data folder lie; None where there is no place outside of it."""
+    """The file of the cache of a data folder; None if there is no place outside of the folder."""
     folder = cache_folder(root)
     if folder is None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.cache import ImageScan
+from semiseg.data.cache import ImageScan, ValueRange
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
@@ -32,6 +32,8 @@ class Dataset:
         counts: for each mask the pixels of each class index in it, 255 for ignored pixels. Masks
             with unknown codes are left out, and smeared ones unless the classes are named.
         unknown_codes: the codes that belong to no class, by mask.
+        inferred_range: the values that are black and white in gray images of more than 8 bits, if
+            the user gave none.
         findings: what was noticed; errors make the folder unusable for a training.
     """
 
@@ -45,6 +47,7 @@ class Dataset:
     inferred: str = ""
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
+    inferred_range: ValueRange = None
     findings: tuple[Finding, ...] = ()
 
     @property

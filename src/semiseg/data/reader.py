@@ -30,6 +30,7 @@ from semiseg.data.layouts import PublishedLayout, find_layout, read_split
 from semiseg.data.lists import ListLayout
 from semiseg.data.scan import Progress, scan_files
 from semiseg.data.tree import SPLITS, Tree
+from semiseg.data.value_range import infer_range
 
 _ORDER = ("train", "unlabeled", "val", "test")
 
@@ -101,6 +102,10 @@ def read_dataset(
         unknown_codes=unknown,
         findings=tuple(findings),
     )
+    if value_range is None:
+        depths = {path: scan.depth for path, scan in scans.images.items()}
+        images = [sample.image for sample in (*contents.train, *contents.val)]
+        contents = replace(contents, inferred_range=infer_range(images, depths))
     defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
     return replace(contents, findings=(*findings, *defects))
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.rng import Key
-from semiseg.data.formats.images import UNREADABLE, has_deep_color, open_image
+from semiseg.data.formats.images import UNREADABLE, Depth, depth_of, open_image
 from semiseg.data.read_ahead import read_ahead
 
 MAX_SAMPLED_IMAGES = 64
@@ -19,7 +20,9 @@ _TAIL = 0.01  # percent of the pixels at each end, which may be dead or hot ones
 _MAX_SPAN = 32_768  # values; for a wider span the range of the type is good enough
 
 
-def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
+def infer_range(
+    images: Sequence[Path], depths: Mapping[Path, Depth] = MappingProxyType({})
+) -> tuple[float, float] | None:
     """Infer which values are black and white in gray images of 16 bits.
 
     A scanner with 12 bits uses a sixteenth of the type, so that its images would look almost black.
@@ -27,6 +30,7 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
 
     Args:
         images: the files; unreadable ones are skipped.
+        depths: the depths of files that were decoded before; only deep gray ones are opened again.
 
     Returns:
         Black and white, see `read_image`. None if there are no such images, if they span half of
@@ -34,10 +38,14 @@ def infer_range(images: Sequence[Path]) -> tuple[float, float] | None:
     """
     order = Key.of(0, "depth").numpy().permutation(len(images))[:MAX_SAMPLED_IMAGES]
     sampled_images = [images[i] for i in sorted(order)]
+    gray = [path for path in sampled_images if depths.get(path, "deep gray") == "deep gray"]
     with warnings.catch_warnings():  # Pillow warns about odd metadata, which `check` reports
         warnings.simplefilter("ignore")
-        samples = [v for v in read_ahead(_sample_values, sampled_images) if v is not None]
-        if not samples or any(read_ahead(_has_deep_color, images)):
+        samples = [v for v in read_ahead(_sample_values, gray) if v is not None]
+        if not samples or "deep color" in depths.values():
+            return None
+        unknown = [path for path in images if path not in depths]
+        if any(depth == "deep color" for depth in read_ahead(_read_depth, unknown)):
             return None
     low, high = np.percentile(np.concatenate(samples), (_TAIL, 100 - _TAIL), method="nearest")
     return (int(low), int(high)) if 0 < high - low < _MAX_SPAN else None
@@ -47,7 +55,7 @@ def _sample_values(path: Path) -> NDArray[np.int64] | None:
     """Draw pixels of a gray image of 16 bits; None for any other file."""
     try:
         with open_image(path) as file:
-            if not file.mode.startswith("I"):
+            if depth_of(file) != "deep gray":
                 return None
             values = np.asarray(file).reshape(-1)
     except UNREADABLE:
@@ -59,9 +67,9 @@ def _sample_values(path: Path) -> NDArray[np.int64] | None:
     return values.astype(np.int64)
 
 
-def _has_deep_color(path: Path) -> bool:
+def _read_depth(path: Path) -> Depth | None:
     try:
         with open_image(path) as file:
-            return has_deep_color(file)
+            return depth_of(file)
     except UNREADABLE:
-        return False
+        return None

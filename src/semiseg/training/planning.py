@@ -18,7 +18,6 @@ from semiseg.core.types import Plan
 from semiseg.data.dataset import Dataset
 from semiseg.data.likeness import likeness
 from semiseg.data.splits import Split, make_split
-from semiseg.data.value_range import infer_range
 from semiseg.training import class_balance as imbalance
 from semiseg.training import run_folder, session
 from semiseg.training.devices import Place
@@ -84,7 +83,7 @@ def _facts(s: SimpleNamespace, folder: Dataset, split: Split, place: Place, resu
     extent = s.range
     if extent is None and not resume:
         # All images, so that it is the same with few and with all masks.
-        extent = infer_range([sample.image for sample in (*folder.train, *folder.val)])
+        extent = folder.inferred_range
     watched = choose_sample(split, key) if s.diagnostics and unlabeled else ()
     return Facts(
         # Hidden masks count, too: with few and with all masks a comparison trains at one size.

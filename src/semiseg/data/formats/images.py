@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -40,6 +40,24 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
+Depth = Literal["8 bits", "deep gray", "deep color"]
+"""How many bits a pixel has: 8 for each channel, or more for gray or for colors.
+
+Gray images of floating-point numbers count as 8 bits: nobody knows their black and white.
+"""
+
+
+class Decoded(NamedTuple):
+    """An image that was decoded to its end.
+
+    Attributes:
+        image: the upright image in mode RGB.
+        depth: the depth of the file's pixels.
+    """
+
+    image: Image.Image
+    depth: Depth
+
 
 def read_image(
     path: Path, value_range: tuple[float, float] | None = None, enough: int | None = None
@@ -66,13 +84,31 @@ def read_image(
         DataError: the file cannot be decoded, is truncated, or is an image that is refused.
         ConfigError: the value range is empty.
     """
+    return decode_image(path, value_range, enough).image
+
+
+def decode_image(
+    path: Path, value_range: tuple[float, float] | None = None, enough: int | None = None
+) -> Decoded:
+    """Read an image as `read_image` does, and say how many bits its pixels have.
+
+    Args:
+        path: as for `read_image`.
+        value_range: as for `read_image`.
+        enough: as for `read_image`.
+
+    Raises:
+        DataError: as `read_image`.
+        ConfigError: as `read_image`.
+    """
     if value_range is not None and not value_range[0] < value_range[1]:
         raise ConfigError(
             f"The value range {value_range[0]:g} to {value_range[1]:g} is empty. Give the value of "
             "black first, then a higher value for white."
         )
     with _checked(path, verify=True) as file:
-        if value_range is not None and has_deep_color(file):
+        depth = depth_of(file)
+        if value_range is not None and depth == "deep color":
             raise DataError(
                 f"{path} has colors of 16 bits. semiseg reads their upper 8 bits, so a value range "
                 "cannot be applied. Scale the image to 8 bits, or use it without a value range."
@@ -80,12 +116,15 @@ def read_image(
         if enough is not None:
             factor = enough / min(file.size)
             file.draft(None, (math.ceil(file.width * factor), math.ceil(file.height * factor)))
-        return _to_eight_bits(ImageOps.exif_transpose(file), path, value_range).convert("RGB")
+        upright = _to_eight_bits(ImageOps.exif_transpose(file), path, value_range)
+        return Decoded(upright.convert("RGB"), depth)
 
 
-def has_deep_color(file: Image.Image) -> bool:
-    """Whether an open image, whose pixels are not loaded yet, has colors of 16 bits."""
-    return ";16" in str(getattr(file, "tile", "")) and not file.mode.startswith("I")
+def depth_of(file: Image.Image) -> Depth:
+    """The depth of an open image whose pixels are not loaded yet."""
+    if file.mode.startswith("I"):
+        return "deep gray"
+    return "deep color" if ";16" in str(getattr(file, "tile", "")) else "8 bits"
 
 
 def image_size(path: Path) -> tuple[int, int]:
