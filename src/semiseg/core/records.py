@@ -1,4 +1,4 @@
-"""Dataclasses from the plain values of a JSON or YAML file, checked field by field."""
+"""Records from the plain values of a JSON or YAML file, checked field by field."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 def from_plain(kind: type[T], content: object, name: str = "") -> T:
-    """Build a dataclass from plain values, as `dataclasses.asdict` writes them.
+    """Build a record from plain values, as `dataclasses.asdict` writes them.
 
-    Fields may be numbers, strings, `Literal`s, dataclasses, tuples of one type, mappings from
-    strings, and unions of these. Keys that the dataclass does not have are ignored.
+    Its values may be numbers, strings, `Literal`s, dataclasses, TypedDicts, lists and tuples of one
+    type, mappings from strings, and unions of these. Unknown keys of a dataclass are ignored.
 
     Args:
-        kind: the dataclass.
+        kind: the type of the record.
         content: the plain values.
         name: the name of the value in the file, for messages; empty for the whole file.
 
@@ -51,8 +51,10 @@ def _convert(kind: object, content: object, name: str) -> object:
         if content in arguments:
             return content
         raise _refuse(name, content, "one of " + ", ".join(map(repr, arguments)))
-    if origin is tuple and isinstance(content, (list, tuple)):
-        return tuple(_convert(arguments[0], part, f"{name}[{i}]") for i, part in enumerate(content))
+    if origin in (list, tuple) and isinstance(content, (list, tuple)):
+        return origin(
+            _convert(arguments[0], part, f"{name}[{i}]") for i, part in enumerate(content)
+        )
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(content, Mapping):
         return {
             str(key): _convert(arguments[1], part, _join(name, key))
@@ -60,6 +62,8 @@ def _convert(kind: object, content: object, name: str) -> object:
         }
     if isinstance(kind, type) and is_dataclass(kind):
         return _convert_record(kind, content, name)
+    if typing.is_typeddict(kind) and isinstance(content, Mapping):
+        return _convert_typed_dict(typing.cast(type, kind), content, name)
     if kind is float and isinstance(content, (int, float)) and not isinstance(content, bool):
         return content
     if kind is typing.Any or (kind in (int, str, bool, types.NoneType) and type(content) is kind):
@@ -94,6 +98,17 @@ def _convert_record(kind: type, content: object, name: str) -> object:
     return kind(**values)
 
 
+def _convert_typed_dict(kind: type, content: Mapping[str, object], name: str) -> object:
+    hints = _hints(kind)
+    if missing := kind.__required_keys__ - content.keys():  # type: ignore[attr-defined]
+        raise ValueError(f"`{_join(name, min(missing))}` is missing")
+    return {
+        key: _convert(hint, content[key], _join(name, key))
+        for key, hint in hints.items()
+        if key in content
+    }
+
+
 @cache
 def _hints(kind: type) -> dict[str, object]:
     return typing.get_type_hints(kind)
@@ -107,7 +122,7 @@ def _describe(kind: object) -> str:
     names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
     if isinstance(kind, type) and kind in names:
         return names[kind]
-    return "a list" if typing.get_origin(kind) is tuple else "a mapping"
+    return "a list" if typing.get_origin(kind) in (list, tuple) else "a mapping"
 
 
 def _refuse(name: str, content: object, expected: str) -> ValueError:

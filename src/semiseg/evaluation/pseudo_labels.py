@@ -108,6 +108,16 @@ class PseudoLabelSummary(TypedDict):
     warnings: list[str]
 
 
+class PseudoLabelRecord(PseudoLabelSummary):
+    """A summary with the step of its validation.
+
+    Attributes:
+        step: optimizer steps until the validation.
+    """
+
+    step: int
+
+
 def plane(confidence: Tensor, similarity: Tensor, where: Tensor) -> Tensor:
     """Count pixels by confidence and similarity (the paper's Fig. 4).
 

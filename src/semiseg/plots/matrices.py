@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
@@ -41,7 +41,7 @@ def draw_confusion(shares: Sequence[Sequence[float | None]]) -> Figure:
     return figure
 
 
-def draw_plane(plane: Mapping[str, Any]) -> Figure:
+def draw_plane(plane: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
     """Confidence against similarity: the share of the pixels, and how many labels are right.
 
     Args:

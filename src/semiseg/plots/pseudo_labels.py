@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from semiseg.data.formats.codes import Color
+from semiseg.evaluation.pseudo_labels import PseudoLabelRecord, Quality
 from semiseg.plots.curves import Line, plot_lines
 from semiseg.plots.palette import BLACK, BLUE, GREEN, ORANGE, css_color
 
@@ -21,7 +21,7 @@ SOURCES: dict[str, tuple[str, Color]] = {
 
 
 def draw_pseudo_label_curves(
-    validations: Sequence[Mapping[str, Any]], colors: Mapping[str, Color]
+    validations: Sequence[PseudoLabelRecord], colors: Mapping[str, Color]
 ) -> Figure:
     """The share of pixels in use by class and, where masks are hidden, the labels' mean IoU.
 
@@ -48,7 +48,7 @@ def draw_pseudo_label_curves(
         scores = [
             Line(
                 label,
-                [(v["step"], (v["quality"] or {}).get(name, {}).get("miou")) for v in validations],
+                [(v["step"], _miou(v["quality"], name)) for v in validations],
                 css_color(color),
             )
             for name, (label, color) in SOURCES.items()
@@ -57,3 +57,8 @@ def draw_pseudo_label_curves(
         panels[1].set_title("pseudo-labels against the hidden masks", fontsize=10)
         plot_lines(panels[1], scores, "mIoU of the labeled pixels, %", percent=True)
     return figure
+
+
+def _miou(quality: Mapping[str, Quality] | None, source: str) -> float | None:
+    """The mean IoU of a source of labels; None where it has none."""
+    return quality[source]["miou"] if quality and source in quality else None

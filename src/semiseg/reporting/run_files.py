@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from semiseg.core.files import read_json, read_yaml
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.masks import Classes
+from semiseg.evaluation.pseudo_labels import PseudoLabelRecord
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 
@@ -42,7 +43,7 @@ class RunFiles:
     classes: Classes
     curves: Mapping[str, Curve]
     confusion: Sequence[Sequence[int]] | None
-    diagnostics: Sequence[Mapping[str, Any]]
+    diagnostics: Sequence[PseudoLabelRecord]
     plan: Sequence[Mapping[str, Any]]
 
 
@@ -69,7 +70,6 @@ def read_run(folder: Path) -> RunFiles:
             "(comparison.json). Name such a folder, or continue the run: semiseg train DATA "
             f"--out {folder} --resume."
         )
-    diagnostics, plan = folder / DIAGNOSTICS / "diagnostics.json", folder / PLAN
     try:
         return RunFiles(
             folder=folder,
@@ -78,19 +78,35 @@ def read_run(folder: Path) -> RunFiles:
             classes=from_plain(_Model, read_json(folder / "model.json")).read_classes(),
             curves=_read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
-            diagnostics=_read_list(diagnostics, "looks", read_json),
-            plan=_read_list(plan, "plan", read_yaml),
+            diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
+            plan=_read_plan(folder / PLAN),
         )
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it again.") from error
 
 
-def _read_list(file: Path, key: str, read: Callable[[Path], object]) -> Sequence[Mapping[str, Any]]:
-    """The list of mappings below a key of a file; empty without the file."""
-    if not file.is_file():
-        return ()
-    content = from_plain(dict[str, Any], read(file))
-    return from_plain(tuple[dict[str, Any], ...], content[key], key)
+@dataclass(frozen=True)
+class _Diagnostics:
+    """What the report needs of `diagnostics.json`."""
+
+    looks: list[PseudoLabelRecord]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the report needs of `plan.yaml`."""
+
+    plan: list[dict[str, Any]]
+
+
+def _read_diagnostics(file: Path) -> Sequence[PseudoLabelRecord]:
+    """The pseudo-labels at each validation; empty without the file."""
+    return from_plain(_Diagnostics, read_json(file)).looks if file.is_file() else ()
+
+
+def _read_plan(file: Path) -> Sequence[Mapping[str, Any]]:
+    """The settings with their reasons; empty without the file."""
+    return from_plain(_Plan, read_yaml(file)).plan if file.is_file() else ()
 
 
 def _read_curves(file: Path) -> dict[str, Curve]:

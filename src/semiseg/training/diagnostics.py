@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,12 @@ from semiseg.core.types import PseudoLabels, Sample, Step
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import Split
-from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values
+from semiseg.evaluation.pseudo_labels import (
+    PseudoLabelRecord,
+    PseudoLabelStatistics,
+    Thresholds,
+    curve_values,
+)
 from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
@@ -104,7 +109,7 @@ class Diagnostics:
         content = {"sample": [sample.name for sample in self.samples], "looks": looks}
         write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
         if last:
-            self._draw(looks, pictures)
+            self._draw(cast(list[PseudoLabelRecord], looks), pictures)
         return curve_values(found)
 
     def _pseudo_labels(self, module: TrainingModule) -> Iterator[tuple[_Scene, PseudoLabels]]:
@@ -130,7 +135,7 @@ class Diagnostics:
         small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
         return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
 
-    def _draw(self, looks: list[dict[str, Any]], pictures: list[ImageOpinions]) -> None:
+    def _draw(self, looks: list[PseudoLabelRecord], pictures: list[ImageOpinions]) -> None:
         colors = dict(zip(self.classes.names, self.classes.colors, strict=True))
         draw_pseudo_label_curves(looks, colors).savefig(self.folder / "curves.png", dpi=100)
         if looks[-1]["plane"] is not None:
