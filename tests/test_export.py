@@ -150,7 +150,7 @@ def test_files_that_are_no_model_are_told(exported, tmp_path):
     stranger = onnx.load(exported)
     del stranger.metadata_props[:]
     onnx.save(stranger, tmp_path / "stranger.onnx")
-    with pytest.raises(RunError, match="not exported by semiseg"):
+    with pytest.raises(RunError, match="semiseg did not write"):
         semiseg.load(tmp_path / "stranger.onnx")
     with pytest.raises(ConfigError, match="abacus"):
         semiseg.load(exported, accelerator="abacus")
