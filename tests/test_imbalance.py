@@ -177,7 +177,7 @@ def test_a_focused_view_shows_its_place_in_the_middle_as_far_as_the_image_reache
     mask[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 1
     plain = draw_view(Key.of(3), source, 300, 100, (1.0, 1.0))
     view = draw_view(Key.of(3), source, 300, 100, (1.0, 1.0), place)
-    assert (view.shown, view.flip) == (plain.shown, plain.flip)
+    assert (view.extent, view.flip) == (plain.extent, plain.flip)
     rows, columns = np.nonzero(view_mask(mask, view) == 1)
     assert len(rows) > 0
     if place == (0.5, 0.5):

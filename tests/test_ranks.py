@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from semiseg.model.distributed import divisor, ranks, sum_over_ranks
+from semiseg.model.distributed import divisor, sum_over_ranks, world_size
 
 SCRIPT = Path(__file__).with_name("rank.py")
 
@@ -64,7 +64,7 @@ def test_the_averaged_gradient_is_that_of_the_whole_batch(both, alone):
 
 def test_one_process_is_left_as_it_is():
     count = torch.tensor(7)
-    assert ranks() == 1
+    assert world_size() == 1
     assert sum_over_ranks(count) is count
     assert divisor(count) == 7
     assert divisor(torch.tensor(0)) == 1

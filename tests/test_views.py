@@ -12,8 +12,8 @@ from semiseg.augment.geometric import (
     view_image,
     view_mask,
     view_valid,
-    working_size,
 )
+from semiseg.augment.working_size import working_size
 from semiseg.core.rng import Key
 
 COLORS = np.array([(0, 0, 0), (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)], np.uint8)
@@ -152,7 +152,7 @@ def test_a_view_is_a_function_of_its_key() -> None:
 def test_scales_fill_their_range_evenly_in_the_logarithm() -> None:
     low, high = 0.5, 2.0
     views = drawn(600, (1000, 800), 800, 64, (low, high))
-    factors = np.array([v.shown[0] / (v.box[2] - v.box[0]) for v in views])
+    factors = np.array([v.extent[0] / (v.box[2] - v.box[0]) for v in views])
     assert low - 1e-3 <= factors.min() < 0.52
     assert 1.95 < factors.max() <= high + 1e-3
     assert abs(np.median(np.log2(factors))) < 0.15  # as many below as above 1
@@ -160,8 +160,8 @@ def test_scales_fill_their_range_evenly_in_the_logarithm() -> None:
 
 def test_sides_keep_their_ratio() -> None:
     for view in drawn(50, (640, 480), 240, 160, (0.75, 1.5)):
-        across = view.shown[0] / (view.box[2] - view.box[0])
-        down = view.shown[1] / (view.box[3] - view.box[1])
+        across = view.extent[0] / (view.box[2] - view.box[0])
+        down = view.extent[1] / (view.box[3] - view.box[1])
         assert across == pytest.approx(down, rel=0.01)
 
 

@@ -1,1 +1,1 @@
-"""Views of an image: weak (geometry), strong (photometry), mixed (CutMix)."""
+"""Augmentation: weak views (geometry), strong views (photometry) and CutMix."""

@@ -1,4 +1,4 @@
-"""Mixing: a part of one image is pasted onto another, with everything that belongs to it."""
+"""CutMix: a box of one image is pasted onto another one, with its labels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def draw_partners(batch: int, generator: torch.Generator) -> Tensor:
-    """A random permutation of `0..batch-1` without fixed points: nobody is mixed with themselves.
+    """Draw a partner for each image: a permutation without fixed points.
 
-    The images are put into a random cycle, and each takes its successor.
+    The images form a random cycle, in which the partner of each one is its successor.
 
     Args:
-        batch: number of images; with a single one there is no partner but itself.
+        batch: number of images. A single image is its own partner.
         generator: a CPU generator.
 
     Returns:
@@ -25,10 +25,10 @@ def draw_partners(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def draw_boxes(batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """CutMix boxes of half the area, one an image.
+    """Draw a CutMix box of half the area for each image.
 
-    The width is uniform in `width/2..width`, the height follows from the area, the place is
-    uniform (Sec. 4 of the paper does not say; so does the authors' program).
+    The width is uniform in `width/2..width`, the height follows from the area, the position is
+    uniform, as in the authors' program (Sec. 4 of the paper does not specify it).
 
     Args:
         batch: number of boxes.
@@ -40,8 +40,8 @@ def draw_boxes(batch: int, height: int, width: int, generator: torch.Generator) 
         `(batch, height, width)` bool on the CPU, True inside the box.
     """
     u = torch.rand(3, batch, generator=generator)
-    least = width // 2 + 1
-    w = (least + u[0] * (width - least + 1)).long().clamp(max=width)
+    min_width = width // 2 + 1
+    w = (min_width + u[0] * (width - min_width + 1)).long().clamp(max=width)
     h = (height * width / 2 / w).round().long().clamp(1, height)
     left = (u[1] * (width - w + 1)).long()
     top = (u[2] * (height - h + 1)).long()
@@ -56,11 +56,11 @@ def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         own: `(B, H, W)` or `(B, C, H, W)`, any type.
-        partners: `(B,)` int64, the image that each one's box is filled from.
-        boxes: `(B, H, W)` bool.
+        partners: `(B,)` int64, the index of each image's partner.
+        boxes: `(B, H, W)` bool, True inside the box.
 
     Returns:
-        As `own`.
+        The mixed images, of the shape and type of `own`.
     """
     inside = boxes.unsqueeze(1) if own.dim() == 4 else boxes
     return torch.where(inside, own.index_select(0, partners), own)

@@ -1,11 +1,11 @@
-"""Strong views: photometric changes that leave every pixel where it is.
+"""Strong views: photometric changes, which keep every pixel in its place.
 
-Brightness, contrast, saturation and hue are each an affine map of the color, so any number of
-them, in any order, is one: a matrix and an offset that every pixel is multiplied by once. Two
-things differ from changing the image four times. What leaves the range of a byte on the way and
-comes back is kept, since only the result is rounded and clipped. And the hue turns about the axis
-of grays in RGB, which moves all colors by the same angle and keeps their mean; the hexagon of HSV
-keeps their maximum, and takes ten times as long.
+Brightness, contrast, saturation and hue are affine maps of the color, so any sequence of them is
+one affine map: a matrix and an offset, applied to every pixel once. This differs in two ways from
+changing the image four times. First, only the result is rounded and clipped, so that intermediate
+values may leave the range of a byte. Second, the hue is a rotation about the gray axis of RGB. It
+moves all colors by the same angle and keeps their mean; the hexagon of HSV keeps their maximum, and
+takes ten times as long.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from torch import Tensor
 
 from semiseg.core.rng import Key
 
-_GRAY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601)
+_GRAY = np.array([0.299, 0.587, 0.114])  # the luma of red, green and blue (ITU-R BT.601)
 _FRACTION = 4096
-"""Matrices are rounded to this fraction: a product with bytes is then exact in 32-bit floats, so
-that neither the number of threads nor the order of the sum can change a bit."""
+"""Matrices are rounded to multiples of 1/4096. A product with bytes is then exact in 32-bit floats,
+so that neither the number of threads nor the order of the sum can change a bit."""
 
 
 class Photometry(NamedTuple):
-    """How much of which photometric change is drawn.
+    """The strengths and probabilities of the photometric changes.
 
     Attributes:
         jitter: brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter.
-        hue: the hue is turned by up to this share of the color circle either way.
-        p_jitter: the probability of the four changes above.
+        hue: the maximum rotation of the hue in both directions, as a share of the color circle.
+        p_jitter: the probability of these four changes.
         blur: range of the Gaussian blur's standard deviation in pixels.
         p_blur: the probability of a blur.
     """
@@ -46,66 +46,66 @@ class Photometry(NamedTuple):
 
 
 LABELED = Photometry(jitter=0.25, hue=0.0, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.0)
-"""For labeled images: no change of hue, which is what many classes are told by."""
+"""For labeled images. The hue does not change, since it distinguishes many classes."""
 
 STRONG: dict[str, Photometry] = {
-    # A quarter of the color circle either way turns grass blue, and a few hundred steps do not
-    # suffice to learn to look past that: a twentieth with more light and contrast gained more.
+    # A quarter of the color circle turns grass blue, and a few hundred steps do not suffice to
+    # learn such an invariance: a twentieth with more brightness and contrast improved more.
     "mild": Photometry(jitter=0.4, hue=0.05, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
     "paper": Photometry(jitter=0.25, hue=0.25, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
 }
-"""For the student's view of unlabeled images; `paper` is as in the authors' program."""
+"""For the strong views of unlabeled images; `paper` has the values of the authors' program."""
 
 
 def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
-    """Draw and apply photometric changes, the jitters in a random order.
+    """Draw and apply photometric changes, the color changes in a random order.
 
     Args:
         image: `(3, H, W)` uint8.
-        photometry: how much of what.
+        photometry: the strengths and probabilities.
         key: the key of the draws.
 
     Returns:
-        `(3, H, W)` uint8; the image itself if nothing is changed.
+        `(3, H, W)` uint8; the image itself if nothing changes.
     """
     rng = key.numpy()
     jitter, blur = rng.uniform(size=2) < (photometry.p_jitter, photometry.p_blur)
     factors = rng.uniform(1 - photometry.jitter, 1 + photometry.jitter, size=3).tolist()
-    turn = float(rng.uniform(-photometry.hue, photometry.hue))
+    hue = float(rng.uniform(-photometry.hue, photometry.hue))
     order = rng.permutation(4).tolist()
     sigma = float(rng.uniform(*photometry.blur))
     if jitter:
-        image = _recolor(image, order, [*factors, turn])
+        image = _recolor(image, order, [*factors, hue])
     if blur:
         image = _blur(image, sigma)
     return image
 
 
 def _recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
-    """Apply the color changes in their order: one matrix product."""
+    """Apply the color changes in their order, with one matrix product."""
     values = image.float()
-    rows = values.sum(dim=2).double()  # row by row such sums are exact, whatever their order
+    rows = values.sum(dim=2).double()  # the sum of a row is exact, whatever the order
     mean = rows.sum(dim=1).numpy() / image[0].numel()
     matrix, offset = color_map(order, amounts, mean)
     exact = [torch.from_numpy(np.rint(x * _FRACTION) / _FRACTION).float() for x in (matrix, offset)]
-    # Half a level more, so that cutting off the fraction rounds to the nearest byte.
+    # Half a level more, so that truncation rounds to the nearest byte.
     result = torch.addmm(exact[1][:, None] + 0.5, exact[0], values.reshape(3, -1)).clamp_(0, 255)
-    # numpy turns floats into bytes several times as fast as torch does.
+    # NumPy converts floats to bytes several times faster than torch.
     return torch.from_numpy(result.numpy().astype(np.uint8)).reshape(image.shape)
 
 
 def color_map(
     order: Sequence[int], amounts: Sequence[float], mean: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The affine map of colors that changes amount to, one after another.
+    """Combine color changes into one affine map.
 
     Args:
-        order: the changes: 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        amounts: of each of the four: three factors and a share of the color circle.
-        mean: `(3,)` the image's mean color, about which the contrast changes.
+        order: the changes in their order: 0 brightness, 1 contrast, 2 saturation, 3 hue.
+        amounts: the amounts of the four changes: three factors and a share of the color circle.
+        mean: `(3,)` the mean color of the image, which the contrast keeps.
 
     Returns:
-        `(3, 3)` and `(3,)`: a color `c` becomes `matrix @ c + offset`.
+        A matrix `(3, 3)` and an offset `(3,)`: a color `c` becomes `matrix @ c + offset`.
     """
     matrix, offset = np.eye(3), np.zeros(3)
     for change in order:
@@ -114,15 +114,15 @@ def color_map(
         if change == 1:
             shift = (1 - amount) * float(_GRAY @ (matrix @ mean + offset))
         elif change == 2:
-            step = step + (1 - amount) * _GRAY  # each row: to the gray that looks as bright
+            step = step + (1 - amount) * _GRAY  # each row: towards the gray of the same luma
         elif change == 3:
-            step = _turn(2 * math.pi * amount)
+            step = _rotation(2 * math.pi * amount)
         matrix, offset = step @ matrix, step @ offset + shift
     return matrix, offset
 
 
-def _turn(angle: float) -> NDArray[np.float64]:
-    """The rotation of RGB about the axis of grays, red towards green."""
+def _rotation(angle: float) -> NDArray[np.float64]:
+    """`(3, 3)` the rotation of RGB about the gray axis, from red towards green."""
     along = (1 - math.cos(angle)) / 3
     across = math.sin(angle) / math.sqrt(3)
     same, after, before = along + math.cos(angle), along - across, along + across
@@ -131,7 +131,7 @@ def _turn(angle: float) -> NDArray[np.float64]:
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
     """A Gaussian blur whose weights are multiples of 1/256, in 16-bit integers."""
-    # Three standard deviations either way hold all but 0.3 % of the kernel.
+    # Three standard deviations on both sides contain all but 0.3 % of the kernel.
     reach = max(1, round(3 * sigma))
     bell = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     weights = np.rint(256 * bell / (2 * bell.sum() - 1)).astype(int).tolist()
@@ -144,13 +144,18 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
 
 
 def _smooth(values: NDArray[np.uint16], sides: Sequence[int]) -> NDArray[np.uint16]:
-    """Weigh each row of `(3, H, W)` with its neighbors, mirrored at the border."""
+    """Average each row of `(3, H, W)` with its neighbors, mirrored at the border.
+
+    Args:
+        values: `(3, H, W)`.
+        sides: the weights of the neighbors at distance 1, 2, ..., in 1/256.
+    """
     rows, pad = values.shape[1], len(sides)
     above, below = values[:, pad:0:-1], values[:, -2 : -pad - 2 : -1]
     values = np.concatenate([above, values, below], axis=1)
     total = values[:, pad : pad + rows] * np.uint16(256 - 2 * sum(sides))
-    for away, weight in enumerate(sides, 1):
-        pair = values[:, pad - away :][:, :rows] + values[:, pad + away :][:, :rows]
+    for distance, weight in enumerate(sides, 1):
+        pair = values[:, pad - distance :][:, :rows] + values[:, pad + distance :][:, :rows]
         pair *= np.uint16(weight)
         total += pair
     total += np.uint16(128)

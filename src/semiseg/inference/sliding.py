@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.augment.geometric import working_size
+from semiseg.augment.working_size import working_size
 from semiseg.core.types import STRIDE, Prediction
 from semiseg.inference.reading import (
     NUMPY,

@@ -1,1 +1,1 @@
-"""Losses as pure functions of tensors; an empty set of pixels gives an exact 0 with a graph."""
+"""Losses as pure functions of tensors. Without any pixel they give an exact 0 with a graph."""

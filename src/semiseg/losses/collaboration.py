@@ -1,4 +1,4 @@
-"""How logit space and representation space together label a pixel (Sec. 3.2, 3.3 of CSS)."""
+"""Logit space and representation space label the pixels together (Sec. 3.2 and 3.3 of CSS)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from semiseg.config.methods.css import Collaboration
 from semiseg.core.types import IGNORE_INDEX
 
 Kind: TypeAlias = Literal["confidence", "similarity"]
-_LEAST = 1e-4  # of the frequencies of classes: no prior forbids one
+_MIN_FREQUENCY = 1e-4  # so that the prior excludes no class
 
 
 class Spaces(NamedTuple):
-    """What the two spaces say of a batch, at one resolution.
+    """The scores and the labels of both spaces for a batch, at one resolution.
 
     Attributes:
         logits: `(B, C, H, W)` float; their softmax holds the confidences.
-        similarity: `(B, C, H, W)` float, cosines to the prototypes over `tau_r`, plus the prior of
-            the classes if there is one; their softmax holds the similarity indicators (Eq. 5).
+        similarity: `(B, C, H, W)` float, cosines to the prototypes divided by `tau_r`, plus the
+            class prior if there is one; their softmax holds the similarity indicators (Eq. 5).
         logit_label: `(B, H, W)`, the class of the largest logit (Eq. 1).
         representation_label: `(B, H, W)`, the class of the largest similarity (Eq. 4).
     """
@@ -31,7 +31,7 @@ class Spaces(NamedTuple):
     representation_label: Tensor
 
     def scores(self, kind: Kind) -> Tensor:
-        """`(B, C, H, W)`, what that indicator is the softmax of."""
+        """`(B, C, H, W)`, the scores whose softmax is the indicator."""
         return self.logits if kind == "confidence" else self.similarity
 
 
@@ -63,7 +63,7 @@ class Targets(NamedTuple):
 
 
 def read_spaces(logits: Tensor, similarity: Tensor, available: Tensor) -> Spaces:
-    """The labels of both spaces.
+    """Label the pixels in both spaces.
 
     Args:
         logits: `(B, C, H, W)`.
@@ -78,29 +78,29 @@ def read_spaces(logits: Tensor, similarity: Tensor, available: Tensor) -> Spaces
 
 
 def class_prior(shares: Tensor, weights: Tensor | None) -> Tensor:
-    """How frequent classes are for a network that learns from weighed labels, as logarithms.
+    """The logarithms of the class frequencies for a network that trains with class weights.
 
-    A cross-entropy with class weights teaches logits of a world in which a class is as frequent as
-    its share of the labeled pixels times its weight. A cosine to a prototype says how likely a
-    representation is of a class, as the density of a von Mises-Fisher distribution of concentration
-    `1 / tau_r` does, but not how likely the class is; by Bayes' rule this is what it lacks to be
-    compared with the logits.
+    With class weights, a cross-entropy gives logits as if the frequency of a class were its share
+    of the labeled pixels times its weight. The cosine to a prototype, like the density of a von
+    Mises-Fisher distribution of concentration `1 / tau_r`, says how likely a representation is
+    given the class, but not how likely the class is. By Bayes' rule, adding the logarithm of the
+    class's frequency makes it comparable with the logits.
 
     Args:
-        shares: `(C,)`, of the classes in the labeled pixels.
-        weights: `(C,)`, of the classes in the loss, or None for 1.
+        shares: `(C,)`, the shares of the classes in the labeled pixels.
+        weights: `(C,)`, the weights of the classes in the loss, or None for 1.
 
     Returns:
-        `(C,)`; a class that makes up less than 1e-4 counts as if it made up that.
+        `(C,)`; a frequency below 1e-4 counts as 1e-4.
     """
-    counted = shares if weights is None else shares * weights
-    # Where the masks show nothing at all, no class is more frequent than another.
-    total = counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
-    return (counted / total).clamp(min=_LEAST).log()
+    frequency = shares if weights is None else shares * weights
+    # Without any labeled pixel, all classes have the same frequency.
+    total = frequency.sum().clamp(min=torch.finfo(frequency.dtype).tiny)
+    return (frequency / total).clamp(min=_MIN_FREQUENCY).log()
 
 
 def collaborate(how: Collaboration, spaces: Spaces, available: Tensor) -> tuple[Tensor, Tensor]:
-    """The final labels (Sec. 3.3).
+    """Combine the labels of both spaces (Sec. 3.3).
 
     Args:
         how: `mix` keeps the labels on which both spaces agree, `cross` gives each space the label
@@ -125,7 +125,7 @@ def collaborate(how: Collaboration, spaces: Spaces, available: Tensor) -> tuple[
 
 
 def indicator_of(scores: Tensor, label: Tensor) -> Tensor:
-    """How far a space trusts a label: the softmax of its scores at that class (Eq. 5).
+    """The indicator of a label in a space: the softmax of its scores at that class (Eq. 5).
 
     Args:
         scores: `(B, C, H, W)` float, the logits or the scaled similarities.

@@ -1,4 +1,4 @@
-"""Pixel contrast: anchors towards their class prototype, away from other classes (Eq. 9 of CSS)."""
+"""Pixel contrast: pulls anchors to their prototype, away from other classes (Eq. 9 of CSS)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from semiseg.core.types import IGNORE_INDEX
 
 
 class Draw(NamedTuple):
-    """Which pixels a contrastive loss works on; `P` classes are present.
+    """The pixels of a contrastive loss, for the `P` classes that are present.
 
     Attributes:
         classes: `(P,)` int64, the present classes.
-        hard: `(P,)` bool, whether a class has hard pixels to draw anchors from.
+        hard: `(P,)` bool, True for a class with hard pixels, from which anchors are drawn.
         anchors: `(P, A)` int64 positions among all pixels.
         negatives: `(P, K)` int64 positions, pixels of other present classes.
     """
@@ -49,19 +49,19 @@ def draw_pixels(
         hard: `(N,)` bool, whether a pixel may be an anchor.
         prototypes: `(C, D)`.
         temperature: `tau`.
-        anchors: `A`.
-        negatives: `K`.
-        generator: a CPU generator; the draws do not depend on the device.
+        anchors: `A`, the number of anchors of each class.
+        negatives: `K`, the number of negatives of each class.
+        generator: a CPU generator, so that the draws do not depend on the device.
 
     Returns:
-        The draw; of present classes without hard pixels the anchors mean nothing.
+        The draw. The anchors of present classes without hard pixels have no meaning.
     """
     classes, device = prototypes.shape[0], labels.device
     # Sort key: 2c for hard pixels of class c, 2c + 1 for its others, 2C for invalid ones.
     invalid = labels == IGNORE_INDEX
     key = torch.where(invalid, 2 * classes, 2 * labels + (~hard).long())
     ordered, order = key.sort(stable=True)
-    # Where each key begins. (A count of the keys would make a GPU wait for the largest.)
+    # The first position of each key. (Counting the keys would synchronize a GPU.)
     begin = torch.searchsorted(ordered, torch.arange(2 * classes + 1, device=device))
     start = begin[:-1:2]
     size, hard_size = begin[2::2] - start, begin[1::2] - start
@@ -102,9 +102,9 @@ def _other_class(prototypes: Tensor, temperature: float, u: Tensor) -> Tensor:
         return torch.zeros_like(u, dtype=torch.long)
     cumulative = logits.softmax(dim=1).cumsum(dim=1)
     # Scaled by the total, so that a rounded sum below 1 never draws the class after the last.
-    found = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
+    rows = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
     last = (cumulative < cumulative[:, -1:]).sum(dim=1, keepdim=True)  # the last with any weight
-    return found.minimum(last)
+    return rows.minimum(last)
 
 
 def contrastive_loss(
@@ -112,8 +112,8 @@ def contrastive_loss(
 ) -> Tensor:
     """InfoNCE of the drawn anchors (Eq. 9).
 
-    The sum over the classes that have hard pixels of their anchors' mean loss, divided by the
-    number of classes present. A gradient flows through the anchors alone.
+    For each class with hard pixels, the loss of its anchors is averaged; the sum over these classes
+    is divided by the number of classes present. A gradient flows through the anchors alone.
 
     Args:
         representation: `(N, D)`, the student's, not normalized.
@@ -127,7 +127,7 @@ def contrastive_loss(
     present, (count, anchors) = len(draw.classes), draw.anchors.shape
     if present < 2:
         return representation.sum() * 0.0
-    # What is drawn is little, so that half precision would save nothing here.
+    # There are few drawn pixels, so half precision would save nothing here.
     dtype = torch.promote_types(representation.dtype, torch.float32)
     with torch.autocast(representation.device.type, enabled=False):
         # index_select, since the backward of indexing with repeats is not deterministic.

@@ -1,6 +1,6 @@
-"""The losses of the student against what the teacher says of unlabeled images, `L_u`.
+"""Losses of the student against the teacher on unlabeled images, `L_u`.
 
-In several processes each is a mean over the pixels of all; see `model.ranks.divisor`.
+In several processes each is a mean over the pixels of all; see `model.distributed.divisor`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from semiseg.config.methods.css import UnsupervisedMean
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.model.distributed import divisor, sum_over_ranks
 
-_LEAST = 1e-4  # of the shares of classes: what is below it cannot be told from nothing
-_MOST = 5.0  # how far two shares may part: where hardly anything is taught, it would be noise
+_MIN_SHARE = 1e-4  # added to the shares of classes, so that a tiny share counts like none
+_MAX_RATIO = 5.0  # of two shares; with few pseudo-labels a larger ratio would be noise
 
 
 def unsupervised_loss(
@@ -27,23 +27,24 @@ def unsupervised_loss(
     mean: UnsupervisedMean,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """`L_u` by one of its means: `pseudo_label_loss` at confident pixels, or the `program`'s.
+    """`L_u` with one of its means: `pseudo_label_loss` at confident pixels, or `program`.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
         pseudo_label: `(B, H, W)` int64, confident or not; 255 where there is none.
         confident: `(B, H, W)` bool.
         valid: `(B, H, W)` bool, False where there is padding.
-        mean: over `all` valid pixels, those that are `kept`, or see `share_weighted_loss`.
-        weights: `(C,)` float, what a pixel counts by its class; not for the `program`'s mean.
+        mean: over `all` valid pixels, over those that are `kept`, or `program`; see
+            `share_weighted_loss`.
+        weights: `(C,)` float, the weights of the classes; not for `program`.
 
     Returns:
-        A scalar; exactly 0, with a graph, where nothing is taught.
+        A scalar; exactly 0, with a graph, without any pseudo-label.
     """
     if mean == "program":
         return share_weighted_loss(logits, pseudo_label, confident)
-    taught = pseudo_label.masked_fill(~confident, IGNORE_INDEX)
-    return pseudo_label_loss(logits, taught, valid, mean, weights)
+    target = pseudo_label.masked_fill(~confident, IGNORE_INDEX)
+    return pseudo_label_loss(logits, target, valid, mean, weights)
 
 
 def pseudo_label_loss(
@@ -53,35 +54,36 @@ def pseudo_label_loss(
     over: Literal["all", "kept"] = "all",
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy against pseudo-labels, as a mean over pixels that show image.
+    """Cross-entropy against pseudo-labels, as a mean over valid pixels.
 
-    Over `all` of them, pixels without a pseudo-label count in the divisor: the less is known, the
-    less it weighs against the labeled images. Over those that are `kept`, few weigh as many do.
+    The mean over `all` valid pixels includes those without a pseudo-label in its divisor. So fewer
+    pseudo-labels have less weight against the labeled images. In the mean over the pixels that are
+    `kept`, a few pseudo-labels have the same weight as many.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
-        pseudo_label: `(B, H, W)` int64, 255 where nothing is taught.
+        pseudo_label: `(B, H, W)` int64, 255 where there is none.
         valid: `(B, H, W)` bool, False where there is padding.
-        over: the pixels that the sum is divided by.
-        weights: `(C,)` float, what a pixel counts by its class. The divisor stays the number of
-            pixels: where large classes alone are certain, the loss is the smaller for it.
+        over: the pixels whose number is the divisor.
+        weights: `(C,)` float, the weights of the classes. The divisor stays the number of pixels,
+            so that the loss is smaller if only large classes have pseudo-labels.
 
     Returns:
-        A scalar; exactly 0, with a graph, where nothing is taught.
+        A scalar; exactly 0, with a graph, without any pseudo-label.
     """
-    taught = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
+    target = pseudo_label.masked_fill(~valid, IGNORE_INDEX)
     weights = None if weights is None else weights.to(logits)
-    total = F.cross_entropy(logits, taught, weights, ignore_index=IGNORE_INDEX, reduction="sum")
-    pixels = valid if over == "all" else taught != IGNORE_INDEX
+    total = F.cross_entropy(logits, target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
+    pixels = valid if over == "all" else target != IGNORE_INDEX
     return total / divisor(pixels.sum())
 
 
 def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor) -> Tensor:
-    """Cross-entropy against all pseudo-labels, weighted by how many of an image are confident.
+    """Cross-entropy against all pseudo-labels, weighted by the share of confident pixels.
 
-    This is what the authors' program does: an image's weight is the number of its confident pixels
-    over that of its labeled ones, and the mean is over the pixels whose cross-entropy is not 0.
-    Where labels were withdrawn although they are confident, the weight exceeds 1.
+    This is the loss of the authors' program. The weight of an image is the number of its confident
+    pixels divided by the number of its pseudo-labels; the mean is over the pixels whose
+    cross-entropy is not 0. If confident labels were withdrawn, the weight exceeds 1.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
@@ -98,7 +100,7 @@ def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor)
 
 
 def count_labels(labels: Tensor, classes: int) -> Tensor:
-    """Pixels of each class, over all processes.
+    """Count the pixels of each class, over all processes.
 
     Args:
         labels: any shape, int64; 255 for pixels that belong to no class.
@@ -107,41 +109,43 @@ def count_labels(labels: Tensor, classes: int) -> Tensor:
     Returns:
         `(C,)` float, the same in each process.
     """
-    key = labels.flatten().clamp(max=classes)  # one more, for the pixels of no class
-    # In integers, which come to the same in whatever order a GPU adds them.
+    key = labels.flatten().clamp(max=classes)  # one row more, for the pixels of no class
+    # In integers, whose sum does not depend on the order in which a GPU adds them.
     counts = key.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(key))
     return sum_over_ranks(counts[:classes]).float()
 
 
-def balanced_weights(shares: Tensor, taught: Tensor, weights: Tensor | None) -> Tensor:
-    """Weights with which classes count in `L_u` as they do in the loss on labeled images.
+def balanced_weights(shares: Tensor, label_counts: Tensor, weights: Tensor | None) -> Tensor:
+    """Class weights for `L_u` that give each class its influence in the loss on labeled images.
 
-    A threshold passes most pixels of an easy class and few of a hard one, and so says that the hard
-    one is rare. In the loss on labeled images class `c` counts as its share `shares[c]` of the
-    pixels times `weights[c]`. A taught pixel is therefore weighed by `weights[c]` times
-    `shares[c]` over the class's share of what is taught, a ratio that is kept within a fifth and
-    five. All are then scaled alike, also by a fifth to five, so no weight moves more than 25 times.
+    A threshold passes most pixels of an easy class and few pixels of a hard one, so the
+    pseudo-labels make the hard class look rare. In the loss on labeled images, class `c` has the
+    influence `shares[c] * weights[c]`. So a pseudo-label gets the weight `weights[c]` times
+    `shares[c]` divided by the class's share of the pseudo-labels, a ratio that is limited to 1/5
+    to 5. Then all weights are scaled by the same factor, which has the same limits, so that no
+    weight changes by more than a factor of 25.
 
     Args:
-        shares: `(C,)`, of the classes in the labeled pixels.
-        taught: `(C,)`, pixels that were taught of each class of late; all 0 where nothing was.
-        weights: `(C,)`, of the classes in the loss on labeled images, or None for 1.
+        shares: `(C,)`, the shares of the classes in the labeled pixels.
+        label_counts: `(C,)`, the pseudo-labels of each class in the last batches; all 0 at the
+            start.
+        weights: `(C,)`, the weights of the classes in the loss on labeled images, or None for 1.
 
     Returns:
-        `(C,)`, scaled so that the pixels of `taught` weigh as much in all as with `weights`.
+        `(C,)`, scaled so that all pseudo-labels together keep the weight that `weights` gives them.
     """
     plain = torch.ones_like(shares) if weights is None else weights
-    total = taught.sum()
-    found = taught / total.clamp(min=1)
-    ratio = ((shares + _LEAST) / (found + _LEAST)).clamp(1 / _MOST, _MOST)
-    moved = plain * ratio
-    tiny = torch.finfo(moved.dtype).tiny
-    scale = (found * plain).sum() / (found * moved).sum().clamp(min=tiny)
-    return torch.where(total > 0, moved * scale, plain)
+    total = label_counts.sum()
+    label_shares = label_counts / total.clamp(min=1)
+    ratio = (shares + _MIN_SHARE) / (label_shares + _MIN_SHARE)
+    balanced = plain * ratio.clamp(1 / _MAX_RATIO, _MAX_RATIO)
+    tiny = torch.finfo(balanced.dtype).tiny
+    scale = (label_shares * plain).sum() / (label_shares * balanced).sum().clamp(min=tiny)
+    return torch.where(total > 0, balanced * scale, plain)
 
 
 def consistency_loss(logits: Tensor, teacher_logits: Tensor, valid: Tensor) -> Tensor:
-    """Squared distance of two predictions, summed over classes, its mean over valid pixels.
+    """Squared distance of two predictions: the sum over classes, the mean over valid pixels.
 
     Args:
         logits: `(B, C, H, W)` float, the student's.

@@ -1,4 +1,7 @@
-"""The losses on labeled images; in several processes means over all pixels, see `divisor`."""
+"""Losses on labeled images.
+
+In several processes each loss is a mean over the pixels of all; see `model.distributed.divisor`.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +29,21 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def ohem_cross_entropy(logits: Tensor, target: Tensor, threshold: float, min_kept: int) -> Tensor:
     """Mean cross-entropy over the hard pixels (online hard example mining).
 
-    Hard are the pixels whose true class has a probability of at most `threshold`, and in any case
-    the `min_kept` hardest of the batch; all, where fewer are labeled.
+    A pixel is hard if its true class has a probability of at most `threshold`, or if it is one of
+    the `min_kept` hardest pixels of the batch. If fewer pixels are labeled, all of them are hard.
 
     Args:
         logits: `(B, C, H, W)` float.
         target: `(B, H, W)` int64 class indices, 255 where ignored.
         threshold: a probability.
-        min_kept: pixels of the batch that are kept at least; 1 or more.
+        min_kept: the minimum number of hard pixels in the batch; 1 or more.
 
     Returns:
         A scalar; exactly 0, with a graph, where every pixel is ignored.
     """
     loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")
     labeled = target != IGNORE_INDEX
-    # Ignored pixels are the easiest: where they reach into the `min_kept`, the limit is 1.
+    # Ignored pixels count as the easiest. If `min_kept` includes them, the limit is 1.
     probability = (-loss.detach().float()).exp().masked_fill(~labeled, 1.0)
     last = min(min_kept, probability.numel())
     limit = probability.flatten().kthvalue(last).values.clamp(min=threshold)

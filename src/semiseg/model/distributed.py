@@ -1,4 +1,4 @@
-"""Several processes: what they must add up so that all of them compute as one would.
+"""Training in several processes: the sums that make all of them compute as one would.
 
 Without an initialized process group, and with a group of one, the functions change nothing.
 """
@@ -10,18 +10,21 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def ranks() -> int:
+def world_size() -> int:
     """The number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum of a tensor over all processes, the same bits on each; without a graph.
+    """Sum a tensor over all processes.
 
     Args:
-        values: of the same shape and type in every process.
+        values: a tensor of the same shape and type in every process.
+
+    Returns:
+        The sum, with the same bits in each process and without a graph.
     """
-    if ranks() == 1:
+    if world_size() == 1:
         return values
     total = values.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
@@ -29,16 +32,16 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def divisor(count: Tensor) -> Tensor:
-    """What a sum over this process's pixels is divided by for the mean of the whole batch.
+    """The divisor that turns a sum over this process's pixels into a mean over the whole batch.
 
-    The gradients of the processes are averaged, not added. So each divides its own sum by the
-    count of all pixels over the number of processes: the average is then the sum of all over the
-    count of all, however unevenly the pixels are spread.
+    The gradients of the processes are averaged, not added. So each process divides its own sum by
+    the number of all pixels per process. The average is then the sum of all pixels over their
+    number, however unevenly they are distributed.
 
     Args:
-        count: a scalar, the pixels that count in this process.
+        count: a scalar, the number of pixels of the sum in this process.
 
     Returns:
-        A scalar above 0, also where no process has any pixel.
+        A scalar above 0, even if no process has any pixel.
     """
-    return sum_over_ranks(count).clamp(min=1) / ranks()
+    return sum_over_ranks(count).clamp(min=1) / world_size()

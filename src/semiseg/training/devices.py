@@ -3,8 +3,9 @@
 Several devices share each batch, and take the step that one would take with the whole batch: the
 positions of a batch are dealt out, so that the processes together see the samples that one alone
 would; batch norm counts all of them (SyncBN; not on CPUs, where torch has none); losses and
-prototypes are divided by all pixels (`model.ranks`); so the learning rate stays as it is. Lightning
-starts the processes by starting the program again. All of them train; the first one writes.
+prototypes are divided by all pixels (`model.distributed`); so the learning rate stays as it is.
+Lightning starts the processes by starting the program again. All of them train; the first one
+writes.
 """
 
 from __future__ import annotations

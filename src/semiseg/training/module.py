@@ -22,7 +22,7 @@ from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.scenes import Scene, segmenter, to_input
 from semiseg.methods.base import Method
-from semiseg.model.distributed import ranks, sum_over_ranks
+from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
 from semiseg.training.guard import IN_A_ROW, Guard
 
@@ -86,7 +86,7 @@ class TrainingModule(L.LightningModule):
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             self.guard.begin()
         key = self.key.child("step", batch.number)
-        if ranks() > 1:
+        if world_size() > 1:
             key = key.child("rank", self.global_rank)
         key.seed_globals()
         step = Step(self.global_step, self.steps, key)
