@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 import semiseg
-from semiseg.commands.evaluate import scored_samples
 from semiseg.core.files import read_yaml
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import load_dataset
@@ -28,6 +27,7 @@ from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import Scenes
 from semiseg.model.release import LOGIT_OFFSETS
 from semiseg.training.class_balance import WEIGHTS, count_pixels
+from semiseg.training.run_data import scored_samples
 
 CHOSEN_ON = (5, 20, 50)  # images
 DRAWS = 200

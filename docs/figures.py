@@ -34,7 +34,7 @@ def main() -> None:
         folder = words.keep or Path(temporary)
         data = write_scenes(folder / "data", labeled=128, unlabeled=0, val=20)
         out = folder / "run"
-        settings = {"labels": "8", "steps": words.steps, "crop": 96, "looks": 6}
+        settings = {"labels": "8", "steps": words.steps, "crop": 96, "validations": 6}
         semiseg.train(data, out=out, overwrite=True, **settings)
         for source, target in (
             ("curves.png", "diagnostics-curves.png"),
@@ -42,7 +42,7 @@ def main() -> None:
             (f"sample{words.sample}.png", "css-spaces.png"),
         ):
             shutil.copy(out / DIAGNOSTICS / source, DOCS / target)
-        photograph(semiseg.report(out), DOCS / "report.png")
+        photograph(semiseg.report(out).path, DOCS / "report.png")
 
 
 def photograph(page: Path, target: Path) -> None:

@@ -113,7 +113,7 @@ def tiny_folder(shared_folder: SharedFolder) -> Path:
 
 
 TINY_SETTINGS = {
-    **{"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "looks": 2},
+    **{"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "validations": 2},
     **{"labels": "2", "workers": 0, "threads": 1, "accelerator": "cpu"},
 }
 
@@ -335,10 +335,10 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     for folder in ("images", "masks"):
         for file in (data / "val" / folder).glob("0003.*"):
             file.rename(file.with_stem(STRANGE_IMAGE))
-    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "looks": 2}
+    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "validations": 2}
     settings |= {"workers": 0, "accelerator": "cpu", "labels": 2, "scale": (0.5, 1.5)}
     run = semiseg.train(data, out=root / "run", **settings, anchors=16).folder
-    return Reported(data, run, semiseg.report(run))
+    return Reported(data, run, semiseg.report(run).path)
 
 
 @pytest.fixture(scope="session")

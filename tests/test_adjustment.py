@@ -27,7 +27,15 @@ from semiseg.training.checkpoint import newest_intact
 from semiseg.training.class_balance import count_pixels
 from tests.test_sliding import TORCH
 
-TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "looks": 2, "labels": "2", "workers": 0}
+TINY = {
+    "steps": 2,
+    "batch": 2,
+    "crop": 48,
+    "size": 48,
+    "validations": 2,
+    "labels": "2",
+    "workers": 0,
+}
 
 
 def test_offsets_take_the_logarithm_of_the_weights_out():
@@ -162,9 +170,11 @@ def test_what_is_best_on_val_is_released(
     assert run.scores.to_dict()["per_class"] == best["per_class"]
     words = f"{100 * best['strength']:.0f} % of the class weights"
     assert f"the released model is the {run.scores.which} with {words} taken out" in told
-    assert words in semiseg.report(run.folder).read_text()
+    assert words in semiseg.report(run.folder).path.read_text()
     found = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
-    assert found["per_class"] == best["per_class"]  # one class everywhere: no pixel is near a tie
+    assert (
+        found.to_dict()["per_class"] == best["per_class"]
+    )  # one class everywhere: no pixel is near a tie
     release = load_release(run.folder)
     assert release.about["adjustment"] == asdict(run.scores.adjustment)
     assert words in model_card(release.about)

@@ -26,7 +26,6 @@ from PIL import Image
 
 from semiseg.cli import main
 from semiseg.commands.check import check
-from semiseg.commands.evaluate import scored_samples
 from semiseg.commands.split import split as write_split
 from semiseg.core.errors import SemisegError
 from semiseg.core.rng import Key
@@ -46,7 +45,7 @@ from semiseg.inference.sources import find_images
 from semiseg.reporting.report import report
 from semiseg.training import run_folder, session
 from semiseg.training.batches import TrainingBatches
-from semiseg.training.run_data import samples_of
+from semiseg.training.run_data import samples_of, scored_samples
 from semiseg.training.session import checked_folder
 from semiseg.training.train import train
 
@@ -810,10 +809,10 @@ def test_a_damaged_run_is_refused_or_used_as_it_was(tmp_path_factory, reported, 
 def only_parsed(monkeypatch):
     """`train` is parsed and not run."""
 
-    def stop(*_):
+    def stop(*_, **__):
         raise SemisegError("parsed")
 
-    monkeypatch.setattr("semiseg.cli._run", stop)
+    monkeypatch.setattr("semiseg.commands.verbs.load_command", lambda name: stop)
 
 
 def told_by(capsys, *words):

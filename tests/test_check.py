@@ -215,14 +215,14 @@ def test_images_of_many_bits_need_the_range_that_the_training_is_given(
         path
     )
     assert only(check(data)).items == ("train/images/a.tif",)
-    report = check(data, range=(0, 9), picture=tmp_path / "p.png")
+    report = check(data, value_range=(0, 9), picture=tmp_path / "p.png")
     assert report.findings == ()
     assert (tmp_path / "p.png").is_file()
     age(data)
-    assert check(data, range=(0, 9)).findings == ()
+    assert check(data, value_range=(0, 9)).findings == ()
     assert only(check(data)).items == ("train/images/a.tif",)  # what is kept knows the range
     with pytest.raises(ConfigError, match="range"):
-        check(data, range=(9, 0))
+        check(data, value_range=(9, 0))
 
 
 def test_no_file_ends_in_a_traceback(data: Path) -> None:

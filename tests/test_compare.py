@@ -34,7 +34,7 @@ TINY = {
     "size": 48,
     "crop": 32,
     "batch": 2,
-    "looks": 1,
+    "validations": 1,
     "workers": 0,
     "accelerator": "cpu",
 }
@@ -295,7 +295,9 @@ def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_pat
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, capsys):
-    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", steps=100, looks=4)
+    semiseg.compare(
+        tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", steps=100, validations=4
+    )
     told = " ".join(capsys.readouterr().err.split())
     # 2 x (100 x 1 s + 4 x 3 s) + 2 x (100 x 2.5 s + 4 x 3 s) = 748 s
     assert "run 1 of 4: supervised, labels 2, seed 0, about 12 min left" in told
@@ -469,4 +471,4 @@ def test_the_measurement_before_the_runs_says_nothing(tiny_folder, capsys):
 
 def test_runs_start_from_no_other(tiny_folder, tmp_path):
     with pytest.raises(ConfigError, match="init"):
-        semiseg.compare(tiny_folder, out=tmp_path, init=tmp_path / "run")
+        semiseg.compare(tiny_folder, out=tmp_path, start_from=tmp_path / "run")

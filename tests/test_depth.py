@@ -97,13 +97,19 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
     low, high = told.value
     assert 100 <= low < high <= 100 + 12 * 255
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
-    small |= {"steps": 1, "looks": 1, "workers": 0, "accelerator": "cpu", "method": "supervised"}
+    small |= {
+        "steps": 1,
+        "validations": 1,
+        "workers": 0,
+        "accelerator": "cpu",
+        "method": "supervised",
+    }
     run = semiseg.train(scanned, out=tmp_path / "run", labels="2", **small)
     assert f"range ({low}, {high})" in " ".join(capsys.readouterr().err.split())
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["range"] == [low, high]
     assert semiseg.load(run.folder).value_range == (low, high)
     given = semiseg.train(
-        scanned, out=tmp_path / "given", range=(0, 9000), init=run.folder, **small
+        scanned, out=tmp_path / "given", value_range=(0, 9000), start_from=run.folder, **small
     )
     assert semiseg.load(given.folder).value_range == (0, 9000)
     told = " ".join(capsys.readouterr().err.split())
@@ -117,5 +123,5 @@ def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):
     assert "8 bits" in told.message
     with Image.open(picture) as drawn:
         assert np.asarray(drawn.convert("L")).std() > 30  # by the range of the type all is black
-    named = semiseg.check(scanned, range=(0, 4095))
+    named = semiseg.check(scanned, value_range=(0, 4095))
     assert not [f for f in named.findings if f.kind == "value-range"]

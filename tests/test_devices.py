@@ -30,7 +30,7 @@ def keep(self):
 
 TrainingModule.on_train_end = keep
 run = semiseg.train(
-    data, out=out, method="css", weights="none", size=48, crop=32, batch=4, steps=2, looks=1,
+    data, out=out, method="css", weights="none", size=48, crop=32, batch=4, steps=2, validations=1,
     workers=0, accelerator="cpu", devices=2, supervised_warmup=0.0, encoder="resnet18",
     confidence_threshold=0.0,
 )

@@ -44,7 +44,7 @@ TINY = {
     "crop": 32,
     "batch": 2,
     "steps": 4,
-    "looks": 2,
+    "validations": 2,
     "workers": 0,
     "accelerator": "cpu",
     # What a network without training agrees with itself on.
@@ -393,7 +393,7 @@ def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=2, val=1, size=(48, 64))
     write_scenes(tmp_path / "more", labeled=1, unlabeled=3, val=1, size=(64, 40))
     shutil.copy(tmp_path / "more" / "unlabeled" / "0002.jpg", root / "unlabeled" / "other.jpg")
-    words = {**TINY, "labels": "all", "steps": 2, "looks": 1, "confidence_threshold": 0.999}
+    words = {**TINY, "labels": "all", "steps": 2, "validations": 1, "confidence_threshold": 0.999}
     run = semiseg.train(root, out=tmp_path / "run", **words)
     (look,) = numbers(run.folder)["looks"]
     assert look["images"] == 3

@@ -12,7 +12,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.commands.export import compare
+from semiseg.commands.export import differences
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.scenes.draw import NAMES
 
@@ -125,7 +125,7 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
     ours, theirs = (
         semiseg.evaluate(m, tiny_folder, accelerator="cpu") for m in (exported, css_release)
     )
-    assert ours["miou"] == pytest.approx(theirs["miou"], abs=0.01)
+    assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
 
 
 @onnx_extra
@@ -176,7 +176,7 @@ def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
     original, other = (semiseg.load(css_release, accelerator="cpu") for _ in range(2))
     with Image.open(photos / "a.png") as file:
         picture = file.convert("RGB")
-    assert compare(original, other, picture) == (0, 0)
+    assert differences(original, other, picture) == (0, 0)
     inner = other.segment.forward
 
     def shifted(by):
@@ -189,15 +189,15 @@ def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
         return forward
 
     other.segment.forward = shifted(5e-4)
-    difference, _ = compare(original, other, picture)
+    difference, _ = differences(original, other, picture)
     assert difference == pytest.approx(5e-4, rel=0.1)
     other.segment.forward = shifted(1e6)
-    with pytest.raises(RunError, match="not the same model"):
-        compare(original, other, picture)
+    with pytest.raises(RunError, match="differs from the original"):
+        differences(original, other, picture)
 
 
 def test_safetensors_are_read_without_lightning(css_release, photos, tmp_path):
-    found = semiseg.export(css_release, out=tmp_path / "out", format="safetensors")
+    found = semiseg.export(css_release, out=tmp_path / "out", file_format="safetensors")
     assert found.difference == 0
     names = {"model.safetensors", "model.json", "README.md", "config.json"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
@@ -214,8 +214,8 @@ print(int(found.mask.sum()))
 
 
 def test_the_run_itself_is_no_place_for_its_export(css_release):
-    with pytest.raises(RunError, match="the run itself"):
-        semiseg.export(css_release, out=css_release, format="safetensors")
+    with pytest.raises(RunError, match="the run folder itself"):
+        semiseg.export(css_release, out=css_release, file_format="safetensors")
 
 
 def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_path):
@@ -226,7 +226,7 @@ def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_
     (run / "split" / "labeled.txt").write_text("0000\n")
     (run / "split" / "val.txt").write_text("0001\n")
     (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
-    found = semiseg.export(run, out=tmp_path / "out", format="safetensors")
+    found = semiseg.export(run, out=tmp_path / "out", file_format="safetensors")
     assert found.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
 
 

@@ -17,7 +17,7 @@ from semiseg.training.module import TrainingModule
 
 TINY = {
     **{"weights": "none", "encoder": "lcnet_035", "decoder": "fpn", "size": 48, "crop": 32},
-    **{"batch": 2, "steps": 6, "looks": 3, "workers": 0, "accelerator": "cpu", "threads": 1},
+    **{"batch": 2, "steps": 6, "validations": 3, "workers": 0, "accelerator": "cpu", "threads": 1},
     **{"method": "css", "anchors": 8, "supervised_warmup": 0.0, "diagnostics": False},
 }
 

@@ -31,7 +31,7 @@ TINY = {
     "crop": 32,
     "batch": 2,
     "steps": 2,
-    "looks": 1,
+    "validations": 1,
     "workers": 0,
     "accelerator": "cpu",
 }

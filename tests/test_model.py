@@ -593,7 +593,7 @@ def test_the_files_are_readable_without_semiseg(trained, tmp_path):
 def test_a_student_starts_from_a_release_of_the_same_parts_alone(tmp_path):
     release(tmp_path, small_network(decoder="fpn", encoder="lcnet_035"))
     student = small_network(encoder="lcnet_035")
-    with pytest.raises(ConfigError, match=r"--init.*decoder is fpn.*Add --decoder fpn"):
+    with pytest.raises(ConfigError, match=r"--start-from.*decoder is fpn.*Add --decoder fpn"):
         transfer(load_release(tmp_path), student, CLASSES.names)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import semiseg
+from semiseg import train
 from semiseg.cli import main
 from semiseg.config.methods import METHODS
 from semiseg.config.plan import Facts, Line, Pace, check, make_plan, parse_budget
@@ -20,7 +21,6 @@ from semiseg.core.types import Likeness, Sample
 from semiseg.data.likeness import likeness
 from semiseg.scenes.draw import write_scenes
 from semiseg.training import planning
-from semiseg.training.train import train
 
 FACTS = Facts(
     side=360,
@@ -339,7 +339,7 @@ def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkey
 
 
 def test_measuring_leaves_no_trace_in_the_training(tiny_folder, tmp_path):
-    settings = {**TINY, "steps": 2, "looks": 1}
+    settings = {**TINY, "steps": 2, "validations": 1}
     train(tiny_folder, out=tmp_path / "budget", budget="2h", **settings)
     train(tiny_folder, out=tmp_path / "plain", size=48, **settings)
     one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("budget", "plain"))

@@ -8,18 +8,18 @@ import torch
 import yaml
 
 import semiseg
+from semiseg import train
 from semiseg.cli import main
 from semiseg.config.recipes import names, recipe
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.model.network import Network, rebuild
-from semiseg.training.train import train
 
 PAPER = ["ade20k", "cityscapes", "cocostuff10k", "voc-blender", "voc-classic"]
 # A recipe's own scale would take hours; the rest of its settings stay.
 SMALL = [
     *("--encoder", "resnet18", "--weights", "none", "--size", "48", "--crop", "64"),
-    *("--batch", "2", "--steps", "2", "--looks", "1", "--workers", "0", "--labels", "2"),
-    *("--accelerator", "cpu", "--diagnostics", "false"),
+    *("--batch", "2", "--steps", "2", "--validations", "1", "--workers", "0", "--labels", "2"),
+    *("--accelerator", "cpu", "--no-diagnostics"),
 ]
 
 
@@ -113,7 +113,7 @@ def test_a_dry_run_has_the_batch_of_all_devices(tiny_folder):
     settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
     found = semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, devices=4, **settings)
     assert "8 images at 64 x 64 on 4 devices" in found.whole
-    with pytest.raises(ConfigError, match="for one device"):
+    with pytest.raises(ConfigError, match="one device only"):
         semiseg.dry_run(tiny_folder, budget="1m", devices=4, **settings)
 
 
@@ -155,8 +155,8 @@ def test_another_method_takes_what_it_knows_of_a_recipe():
 
 def test_a_recipe_is_settings_of_train_from_python_too(official_tree, tmp_path):
     small = dict(
-        encoder="resnet18", weights="none", size=48, crop=64, batch=2, steps=1, looks=1, workers=0,
-        accelerator="cpu", out=tmp_path / "run", labels="2",
+        encoder="resnet18", weights="none", size=48, crop=64, batch=2, steps=1, validations=1,
+        workers=0, accelerator="cpu", out=tmp_path / "run", labels="2",
     )  # fmt: skip
     run = train(official_tree("voc"), **{**recipe("voc-classic", "supervised"), **small})
     assert run.scores.method == "supervised"
@@ -204,15 +204,15 @@ def test_what_cannot_be_built_is_refused(settings, told):
 def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
     small = dict(
         method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,
-        steps=1, looks=1, workers=0, accelerator="cpu", labels="2",
+        steps=1, validations=1, workers=0, accelerator="cpu", labels="2",
     )  # fmt: skip
     root = official_tree("voc")
     paper = train(root, **small, out=tmp_path / "paper", heads="paper")
     with pytest.raises(ConfigError, match="Add --heads paper"):
-        train(root, **small, out=tmp_path / "other", init=paper.folder)
+        train(root, **small, out=tmp_path / "other", start_from=paper.folder)
     capsys.readouterr()
     small["size"] = 64
-    again = train(root, **small, out=tmp_path / "again", heads="paper", init=paper.folder)
+    again = train(root, **small, out=tmp_path / "again", heads="paper", start_from=paper.folder)
     assert again.scores.steps == 1
     assert (
         "was trained at size 48, this run is at 64 (--size 48 keeps it)" in capsys.readouterr().err

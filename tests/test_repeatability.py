@@ -21,7 +21,7 @@ from semiseg.cli import main
 
 TINY = {
     **{"weights": "none", "encoder": "lcnet_035", "size": 48, "crop": 32, "batch": 2, "steps": 4},
-    **{"looks": 2, "workers": 0, "accelerator": "cpu", "threads": 1, "diagnostics": False},
+    **{"validations": 2, "workers": 0, "accelerator": "cpu", "threads": 1, "diagnostics": False},
     **{"anchors": 8, "negatives": 8, "supervised_warmup": 0.0},
 }
 

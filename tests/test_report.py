@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 
 import semiseg
-from semiseg import cli
-from semiseg.commands.evaluate import scored_samples
+from semiseg.cli import main
+from semiseg.commands.layers import read_config
 from semiseg.comparison.records import make_rows, read_records
 from semiseg.comparison.settings import Shared, train_defaults
 from semiseg.config.methods import METHODS
@@ -33,13 +33,28 @@ from semiseg.reporting.embed import embed_svg
 from semiseg.reporting.gallery import make_gallery
 from semiseg.reporting.report import write_report
 from semiseg.reporting.run_page import headline
+from semiseg.training.run_data import scored_samples
 from semiseg.training.run_folder import plain
 
 
-def parsed(command):
-    """The settings that the command line reads from a command."""
-    words = cli._spelled_out(shlex.split(command)[1:])
-    return cli._parsed(cli._parser(words), words)[words[0]]
+@pytest.fixture
+def parsed(monkeypatch):
+    """A function that gives the settings which the command line reads from a command."""
+    calls = []
+
+    def command(*args, **settings):
+        calls.append((args, settings))
+        raise SystemExit
+
+    monkeypatch.setattr("semiseg.commands.verbs.load_command", lambda name: command)
+
+    def parse(text):
+        with pytest.raises(SystemExit):
+            main(shlex.split(text)[1:])
+        args, settings = calls.pop()
+        return args[0].values() if args else settings
+
+    return parse
 
 
 class Asked(HTMLParser):
@@ -55,7 +70,7 @@ class Asked(HTMLParser):
 
 
 def test_a_page_needs_nothing_beside_it(reported, compared, tmp_path):
-    elsewhere = semiseg.report(compared, out=tmp_path / "sub" / "page.html")
+    elsewhere = semiseg.report(compared, out=tmp_path / "sub" / "page.html").path
     for page, links in ((reported.page, 0), (elsewhere, 4)):
         text = page.read_text()
         outside = [v for v in Asked(text).found if not v.startswith("data:")]
@@ -67,7 +82,7 @@ def test_a_page_needs_nothing_beside_it(reported, compared, tmp_path):
 
 
 def test_the_names_of_a_stranger_are_text(reported, compared):
-    for page in (reported.page, semiseg.report(compared)):
+    for page in (reported.page, semiseg.report(compared).path):
         text = page.read_text()
         assert "<b>$soil" not in text
         assert "&lt;b&gt;$soil$&lt;/b&gt;" in text
@@ -125,10 +140,10 @@ def test_the_headline(reported, method, miou, told):
     assert said == told or (miou is None and said.endswith(f"{told}."))
 
 
-def test_the_command_is_that_of_the_run(reported):
+def test_the_command_is_that_of_the_run(reported, parsed):
     command = re.search(r'<pre[^>]*aria-label="command">(.*?)</pre>', reported.page.read_text())[1]
     found = parsed(command)
-    settings = yaml.safe_load((reported.run / "config.yaml").read_text())
+    settings = read_config(reported.run / "config.yaml")
     assert settings["anchors"] == 16
     assert settings["scale"] == [0.5, 1.5]
     for name, value in settings.items():
@@ -136,7 +151,7 @@ def test_the_command_is_that_of_the_run(reported):
             assert plain(found[name]) == value, name
 
 
-def test_the_command_of_a_comparison(compared):
+def test_the_command_of_a_comparison(compared, parsed):
     rows = make_rows(read_records(compared), list(METHODS))
     shared = Shared(
         "time", 9, {**train_defaults(), "steps": 10, "ohem": 0.1}, {"css": {"anchors": 8}}
@@ -157,7 +172,7 @@ def test_the_command_of_a_comparison(compared):
 
 
 def test_a_comparison_is_told_with_its_doubt(compared):
-    text = semiseg.report(compared).read_text()
+    text = semiseg.report(compared).path.read_text()
     assert "css is 3.1 points of mIoU above (95\u00a0% interval" in text
     assert "css - supervised, labels 8: +3.1 (95 % interval" in text
     assert 'href="css-8-1/report.html"' in text
@@ -175,13 +190,13 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
         semiseg.report(run)
     assert (run / "report.html").read_bytes() == before
     (run / "report.html").unlink()
-    text = semiseg.report(run).read_text()
+    text = semiseg.report(run).path.read_text()
     assert f"There is no folder {tmp_path / 'gone'}" in text
     assert "--data DATA" in text
     assert 'class="scene"' not in text
     told = " ".join(capsys.readouterr().err.split())
     assert f"report.html shows no images. There is no folder {tmp_path / 'gone'}" in told
-    assert 'class="scene"' in semiseg.report(run, data=reported.data).read_text()
+    assert 'class="scene"' in semiseg.report(run, data=reported.data).path.read_text()
     assert "shows no images" not in capsys.readouterr().err
 
 
@@ -245,7 +260,7 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
 def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     tiny_folder, tmp_path, monkeypatch, capsys
 ):
-    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "looks": 1}
+    settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "validations": 1}
     settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
     monkeypatch.setattr("semiseg.commands.train.write_report", write_report)
     data = shutil.copytree(tiny_folder, tmp_path / "data")
@@ -272,6 +287,6 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
 
 def test_the_command_line(reported, tmp_path, capsys):
     out = tmp_path / "page.html"
-    cli.main(["report", str(reported.run), "--out", str(out)])
+    main(["report", str(reported.run), "--out", str(out)])
     assert capsys.readouterr().out == f"{out}\n"
     assert out.is_file()

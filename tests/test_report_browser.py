@@ -52,7 +52,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def pages(reported, compared):
-    return {"run": reported.page, "comparison": semiseg.report(compared)}
+    return {"run": reported.page, "comparison": semiseg.report(compared).path}
 
 
 @pytest.mark.parametrize("kind", ["run", "comparison"])

@@ -32,7 +32,18 @@ WORDS = [
     # So little trained a network is sure of nothing.
     *("--method", "css", "--confidence-threshold", "0"),
     *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
-    *("--steps", "12", "--looks", "4", "--workers", "1", "--threads", "1", "--accelerator", "cpu"),
+    *(
+        "--steps",
+        "12",
+        "--validations",
+        "4",
+        "--workers",
+        "1",
+        "--threads",
+        "1",
+        "--accelerator",
+        "cpu",
+    ),
 ]
 
 
@@ -391,7 +402,7 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
         "--out",
         tmp_path / "run",
         *WORDS,
-        "--init",
+        "--start-from",
         whole,
         "--classes",
         tmp_path / "more.yaml",
@@ -450,7 +461,7 @@ def test_what_a_training_began_with(tmp_path, change, told):
 
 
 def test_init_says_what_it_began_with(capsys, whole, tiny_folder, tmp_path):
-    run("train", tiny_folder, "--out", tmp_path / "run", *WORDS, "--init", whole)
+    run("train", tiny_folder, "--out", tmp_path / "run", *WORDS, "--start-from", whole)
     assert f"{whole}, from which it began, has mIoU" in capsys.readouterr().err
 
 
@@ -462,7 +473,7 @@ def test_init_with_another_decoder_says_which_it_needs(capsys, whole, tiny_folde
             "--out",
             tmp_path / "run",
             *WORDS,
-            "--init",
+            "--start-from",
             whole,
             "--decoder",
             "fpn",

@@ -23,7 +23,7 @@ TINY = {
     "crop": 32,
     "batch": 2,
     "steps": 2,
-    "looks": 1,
+    "validations": 1,
     "workers": 0,
     "accelerator": "cpu",
 }
@@ -71,7 +71,7 @@ def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
     assert report.ok, report.text()
     run = semiseg.train(root, dataset=dataset.name, out=tmp_path / "run", **TINY)
     scores = semiseg.evaluate(run.folder, root, dataset=dataset.name, accelerator="cpu")
-    assert scores["miou"] == pytest.approx(run.scores.miou.released)
+    assert scores.miou == pytest.approx(run.scores.miou.released)
 
 
 def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
@@ -316,7 +316,7 @@ def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
         official_tree("voc").rename(root / "VOCdevkit" / "VOC2012")
 
     monkeypatch.setattr("torchvision.datasets.VOCSegmentation", fake)
-    folder = semiseg.download("voc", out=tmp_path / "out")
+    folder = semiseg.download("voc", out=tmp_path / "out").folder
     assert asked == [{"year": "2012", "image_set": "train", "download": True}]
     assert len(load_dataset(folder).val) == 2
 

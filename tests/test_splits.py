@@ -403,7 +403,7 @@ def test_a_list_that_overlaps_with_val_or_names_what_has_no_mask_is_refused(
 
 
 def test_split_writes_the_lists_that_train_would_choose(tmp_path: Path, tiny_folder: Path) -> None:
-    counts = semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists")
+    counts = semiseg.split(tiny_folder, labels="2", seed=3, out=tmp_path / "lists").counts
     assert counts == {"labeled": 2, "unlabeled": 6, "val": 2}
     expected = make_split(load_dataset(tiny_folder), "2", 3)
     text = (tmp_path / "lists" / "labeled.txt").read_text()

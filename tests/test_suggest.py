@@ -80,7 +80,7 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     main(["suggest", str(run_folder), str(images), "-n", "2", "--out", str(out)])
     told = capsys.readouterr()
     assert "disagreement" in told.out
-    assert "--init" in told.out
+    assert "--start-from" in told.out
     assert "had masks" in told.err
     chosen = [Path(line) for line in (out / "suggested.txt").read_text().splitlines()]
     assert 1 <= len(chosen) <= 2
@@ -134,10 +134,19 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     with Image.open(second) as picture:  # two that differ in the suffix alone
         picture.rotate(180).save(taken.with_suffix(".bmp"))
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
-    chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu")
+    chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu").images
     assert {".bmp", taken.suffix} <= {one.image.suffix for one in chosen}
     *copies, train = commands(next_steps(run_folder, out))
-    kept = ["--dataset", "folder", "--range", "0,99", "--size", "48", "--init", str(run_folder)]
+    kept = [
+        "--dataset",
+        "folder",
+        "--range",
+        "0,99",
+        "--size",
+        "48",
+        "--start-from",
+        str(run_folder),
+    ]
     assert shlex.split(train) == ["semiseg", "train", str(data), *kept, "--out", "OTHER"]
     for _ in range(2):
         for command in copies:
@@ -169,7 +178,7 @@ def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
 def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
-    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu")
+    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu").images
     known = {data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)}
     assert not known & {one.image for one in found}
     assert "are not there" not in capsys.readouterr().err
@@ -187,7 +196,7 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
         mask = next((tiny_folder / "train" / "masks").iterdir())
         shutil.copy(mask, image.with_suffix(".png"))
         (run_folder / "split" / f"{name}.txt").write_text(f"{image.stem}\n")
-    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=9, accelerator="cpu")
+    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=9, accelerator="cpu").images
     assert [one.image for one in found] == [rest]
 
 
@@ -223,7 +232,9 @@ def test_a_run_without_prototypes_and_without_its_data_says_so(
     plain_release, tiny_folder, tmp_path, capsys
 ):
     images = tiny_folder / "unlabeled"
-    found = semiseg.suggest(plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu")
+    found = semiseg.suggest(
+        plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu"
+    ).images
     told = capsys.readouterr().err
     assert "no prototypes" in told
     assert "are not there" in told
@@ -254,7 +265,13 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         beside = data / "images" / f"{image.stem}.json"
         write_outlines(beside, outlines(mask, 0), labels, image, mask.shape[::-1])
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
-    small |= {"steps": 1, "looks": 1, "workers": 0, "accelerator": "cpu", "method": "supervised"}
+    small |= {
+        "steps": 1,
+        "validations": 1,
+        "workers": 0,
+        "accelerator": "cpu",
+        "method": "supervised",
+    }
     run = semiseg.train(data, out=tmp_path / "run", **small).folder
     predicted = np.zeros((96, 128), np.uint8)  # a step teaches nothing yet
     predicted[10:60, 20:90], predicted[30:50, 40:80], predicted[35:45, 50:60] = 1, 0, 2
@@ -262,7 +279,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     really = Predictor.predict
     monkeypatch.setattr(Predictor, "predict", lambda self, image: (really(self, image), sure)[1])
     out = tmp_path / "next"
-    chosen = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
+    chosen = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu").images
     assert not (out / "train" / "masks").exists()
     for one in chosen:
         beside = out / "train" / "images" / f"{one.name}.json"

@@ -27,7 +27,7 @@ TINY = {
     "crop": 32,
     "batch": 2,
     "steps": 4,
-    "looks": 1,
+    "validations": 1,
     "workers": 0,
     "accelerator": "cpu",
     "diagnostics": False,
@@ -57,7 +57,7 @@ def reference(tiny_folder, tmp_path_factory):
     return final_weights(tiny_folder, tmp_path_factory.mktemp("bits") / "run", method="css")
 
 
-@pytest.mark.parametrize("other", [{"workers": 2}, {"looks": 4}], ids=str)
+@pytest.mark.parametrize("other", [{"workers": 2}, {"validations": 4}], ids=str)
 def test_workers_and_validations_do_not_change_a_bit(reference, tiny_folder, tmp_path, other):
     ours = final_weights(tiny_folder, tmp_path / "run", method="css", **other)
     assert same(reference, ours)
@@ -89,7 +89,7 @@ def test_other_decoders_train(decoder, tiny_folder, tmp_path):
 
 def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path):
     run = semiseg.train(
-        tiny_folder, method="css", out=tmp_path / "run", accumulate=2, **{**TINY, "looks": 2}
+        tiny_folder, method="css", out=tmp_path / "run", accumulate=2, **{**TINY, "validations": 2}
     )
     with (run.folder / "metrics.csv").open() as file:
         looks = [row for row in csv.DictReader(file) if row["val/miou_student"]]
@@ -102,7 +102,9 @@ def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path
 
 
 def test_a_log_tells_the_time_left(tiny_folder, tmp_path, capsys):
-    semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **{**TINY, "looks": 2})
+    semiseg.train(
+        tiny_folder, method="supervised", out=tmp_path / "run", **{**TINY, "validations": 2}
+    )
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
     assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
 
@@ -142,9 +144,9 @@ def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
     assert held_out
     assert not set(held_out) & set(labeled)
     found = semiseg.evaluate(run.folder, root, accelerator="cpu")
-    assert found["images"] == len(held_out)
-    assert found["miou"] == pytest.approx(run.scores.miou.released)
-    assert found["hash"] == run.scores.split.val
+    assert found.images == len(held_out)
+    assert found.miou == pytest.approx(run.scores.miou.released)
+    assert found.hash == run.scores.split.val
 
 
 def test_each_pass_of_the_order_holds_each_sample_once():

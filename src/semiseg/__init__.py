@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from semiseg.commands.export import export
     from semiseg.commands.plan import plan
     from semiseg.commands.predict import predict
+    from semiseg.commands.report import report
     from semiseg.commands.split import split
+    from semiseg.commands.suggest import suggest
     from semiseg.commands.train import train
     from semiseg.config.recipes import recipe
     from semiseg.config.train import TrainConfig
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from semiseg.core.types import Prediction, Run
     from semiseg.inference.load import load
     from semiseg.inference.torch_model import Model
-    from semiseg.reporting.report import report
-    from semiseg.suggestion.suggest import suggest
 
 __all__ = [
     "ConfigError",
@@ -75,9 +75,9 @@ _MODULES = {
     "plan": "commands.plan",
     "predict": "commands.predict",
     "recipe": "config.recipes",
-    "report": "reporting.report",
+    "report": "commands.report",
     "split": "commands.split",
-    "suggest": "suggestion.suggest",
+    "suggest": "commands.suggest",
     "train": "commands.train",
     **dict.fromkeys(("ConfigError", "DataError", "RunError", "SemisegError"), "core.errors"),
 }

@@ -35,8 +35,18 @@ from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 STEPS, LOOKS = 12, 4
 WORDS = [
     *("--method", "css", "--weights", "none", "--encoder", "lcnet_035", "--size", "32"),
-    *("--crop", "32", "--batch", "2", "--steps", str(STEPS), "--looks", str(LOOKS), "--anchors"),
-    *("8", "--negatives", "8", "--threads", "1", "--accelerator", "cpu", "--diagnostics", "false"),
+    *(
+        "--crop",
+        "32",
+        "--batch",
+        "2",
+        "--steps",
+        str(STEPS),
+        "--validations",
+        str(LOOKS),
+        "--anchors",
+    ),
+    *("8", "--negatives", "8", "--threads", "1", "--accelerator", "cpu", "--no-diagnostics"),
 ]
 VARIANTS = {
     "plain": ["--workers", "0"],

@@ -87,6 +87,11 @@ class Report:
         """Whether there is no error."""
         return not self.of("error")
 
+    @property
+    def status(self) -> int:
+        """The exit status of the command line: 1 if there is an error."""
+        return 0 if self.ok else 1
+
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""
         return tuple(f for f in self.findings if f.severity == severity)

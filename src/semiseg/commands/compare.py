@@ -2,75 +2,80 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from semiseg.config.plan import STEPS
+from semiseg.commands.settings import CompareSettings
+from semiseg.comparison.result import Comparison
+from semiseg.comparison.runs import Runner
+from semiseg.comparison.settings import settle
+from semiseg.config.settings import AUTO, hints
 from semiseg.core.errors import ConfigError, RunError
 
-if TYPE_CHECKING:
-    from semiseg.comparison.result import Comparison
+
+@dataclass(frozen=True)
+class FinishedComparison(Comparison):
+    """The finished runs of a comparison, and where their tables are."""
+
+    @property
+    def status(self) -> int:
+        """The exit status of the command line: 2 if a run failed."""
+        return 2 if self.failed else 0
+
+    def text(self) -> str:
+        """The table, what it says of each method against `supervised`, and the files."""
+        return f"{super().text()}\n\nwritten to {self.folder}/comparison.md, .csv, .json, .png"
 
 
-def compare(
-    data: Path,
-    *,
-    methods: str = "supervised,css",
-    labels: str = "all",
-    seeds: str = "0",
-    steps: int = STEPS,
-    out: Path = Path("runs/comparison"),
-    equal: Literal["steps", "time"] = "steps",
-    **options: object,
-) -> Comparison:
+def compare(data: Path | str, **settings: object) -> FinishedComparison:
     """Train several methods with several numbers of labels and seeds, and compare them.
 
-    Finished runs in the folder are kept and unfinished ones resumed, so that the same command goes
-    on where it was stopped, and one with further methods, labels or seeds adds these. Where no
-    image is left unlabeled, `supervised` alone is trained: with `all` it is the ceiling.
+    semiseg keeps the finished runs in the folder and resumes the unfinished ones. So the same
+    command continues where it was stopped, and a command with more methods, labels or seeds adds
+    their runs. Without unlabeled images, semiseg trains only `supervised`: with all masks, that is
+    the upper limit.
 
     Args:
-        data: the data folder, see `train`.
-        methods: the methods, with commas between them.
-        labels: masks to use, with commas between them: each as for `train`, such as `23,46,all`.
-        seeds: seeds of the runs, with commas between them.
-        steps: optimizer steps of each run.
-        out: the folder to write: a run folder for each run, the tables and the plot.
-        equal: `steps`, or `time`: `supervised` then gets as many steps as fit into the time that
-            the slowest other method takes for `steps`.
-        options: further settings of `train`, for all runs; and settings of one method as a mapping
-            under its name (`css={"anchors": 128}`, on the command line `--css.anchors 128`).
+        data: the data folder.
+        settings: the fields of `CompareSettings`; further settings of `train`, for all runs; and
+            the settings of a method as a mapping below its name (`css={"anchors": 128}`, on the
+            command line `--css.anchors 128`).
 
     Returns:
-        The rows of all finished runs in the folder, and what failed.
+        The rows of all finished runs in the folder, and the runs that failed.
 
     Raises:
-        SemisegError: the data, a setting or the folder cannot be used; nothing was trained. What
-            goes wrong in a single run is told in the result.
-        Interrupted: Ctrl-C was pressed; the same command goes on.
+        SemisegError: the data, a setting or the folder cannot be used, and nothing was trained. An
+            error in a single run is part of the result.
+        Interrupted: Ctrl-C or SIGTERM stopped the comparison; the same command continues it.
     """
-    # Imported here, so that `semiseg --help` need not wait for torch.
-    from semiseg.comparison.runs import Runner
-    from semiseg.comparison.settings import settle
-
-    out = Path(out)
-    wanted = _listed("methods", methods)
-    given = {**options, "steps": steps}
-    workers = given.pop("workers", None)
-    shared = settle(out, equal, wanted, given)
-    runner = Runner(Path(data), out, shared, {"workers": workers})
-    tasks = runner.tasks(wanted, _listed("labels", labels), _listed("seeds", seeds))
+    own = {name: value for name, value in settings.items() if name in hints(CompareSettings)}
+    config = CompareSettings(data=data, **own)  # type: ignore[arg-type]
+    out = config.out
+    methods = _parts("methods", config.methods)
+    shared = {name: value for name, value in settings.items() if name not in own}
+    workers = shared.pop("workers", AUTO)
+    names = {"value_range": "range", "validations": "looks"}
+    open_ = {k for k, v in shared.items() if v == AUTO and k not in ("accelerator", "weights")}
+    given = {names.get(k, k): None if k in open_ else v for k, v in shared.items()}
+    kept = settle(out, config.equal, methods, {**given, "steps": config.steps})
+    runner = Runner(config.data, out, kept, {"workers": None if workers == AUTO else workers})
+    tasks = runner.tasks(methods, _parts("labels", config.labels), _parts("seeds", config.seeds))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shared.save(out)
+        kept.save(out)
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
-    return runner.run(tasks)
+    result = runner.run(tasks)
+    for name, message in result.failed.items():
+        print(f"semiseg: {name} failed: {message}", file=sys.stderr)
+    return FinishedComparison(result.folder, result.rows, result.failed)
 
 
-def _listed(name: str, value: str) -> list[str]:
-    """The parts between the commas."""
-    found = list(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
-    if not found:
-        raise ConfigError(f"--{name} is empty; at least one is needed.")
-    return found
+def _parts(name: str, value: str) -> list[str]:
+    """The parts between the commas, each once."""
+    parts = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not parts:
+        raise ConfigError(f"--{name} is empty. Name at least one.")
+    return parts

@@ -1,42 +1,58 @@
-"""`download`: a published data set, where a library fetches it without a registration."""
+"""`download`: a published data set that needs no registration."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
+from semiseg.commands._public import command
+from semiseg.commands.settings import DownloadSettings
 from semiseg.core.errors import ConfigError, DataError, nearest
+from semiseg.data.datasets import DATASETS
 
 
-def download(name: str, *, out: Path) -> Path:
-    """Fetch a published data set, where that needs no registration.
+class Download(NamedTuple):
+    """A data set that was downloaded.
 
-    Args:
-        name: the data set, such as `voc`.
-        out: the folder to unpack it in.
+    Attributes:
+        folder: the data folder, ready for a training.
+    """
+
+    folder: Path
+
+    def text(self) -> str:
+        """The folder, and the command to continue with."""
+        return f"{self.folder}: semiseg check {self.folder}"
+
+
+@command(DownloadSettings)
+def download(settings: DownloadSettings) -> Download:
+    """Download a published data set that needs no registration.
 
     Returns:
-        The data folder, to train on.
+        The data folder.
 
     Raises:
-        ConfigError: there is no such data set, or it has to be fetched by hand; says where.
-        DataError: it could not be fetched.
+        ConfigError: there is no such data set, or you must download it yourself. The message says
+            where.
+        DataError: the download failed.
     """
-    from semiseg.data.datasets import DATASETS
-
-    if name not in DATASETS:
-        raise ConfigError(f"There is no data set '{name}'. {nearest(name, DATASETS)}")
-    dataset = DATASETS[name]
+    if settings.name not in DATASETS:
+        raise ConfigError(
+            f"There is no data set '{settings.name}'. {nearest(settings.name, DATASETS)}"
+        )
+    dataset = DATASETS[settings.name]
     try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        folder = dataset.download(Path(out))
+        settings.out.mkdir(parents=True, exist_ok=True)
+        folder = dataset.download(settings.out)
     except (OSError, RuntimeError) as error:  # RuntimeError: a file with another checksum
         raise DataError(
-            f"{dataset.title} could not be fetched ({error}). Try again, or get it from "
-            f"{dataset.home}."
+            f"semiseg could not download {dataset.title} ({error}). Try again, or download it "
+            f"yourself from {dataset.home}."
         ) from error
     if folder is None:
         raise ConfigError(
-            f"{dataset.title} has to be fetched by hand, from {dataset.home} (license: "
-            f"{dataset.license}). How to unpack it is drawn in docs/datasets.md."
+            f"semiseg cannot download {dataset.title}. Download it yourself from {dataset.home} "
+            f"(license: {dataset.license}). docs/datasets.md shows how to unpack it."
         )
-    return folder
+    return Download(folder)

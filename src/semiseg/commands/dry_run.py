@@ -1,46 +1,44 @@
-"""`dry_run`: what a training would cost, from one small step of it."""
+"""`dry_run`: what a training would cost, measured with one small step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
+from torch.utils.data import DataLoader
+
+from semiseg.commands.train import arguments, configuration
+from semiseg.config.methods import default_settings
+from semiseg.config.plan import check
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import HubError
+from semiseg.core.types import Batch
+from semiseg.methods.semi_supervised import SemiSupervised
+from semiseg.training import session
+from semiseg.training.failures import unbegun
+from semiseg.training.parts import build, settle_place
+from semiseg.training.rehearsal import STEPS, Rehearsal, rehearse
 from semiseg.training.train import settings_of
 
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
 
-    from semiseg.core.types import Batch
-    from semiseg.training.rehearsal import Rehearsal
+def dry_run(data: Path | str | TrainConfig, **settings: object) -> Rehearsal:
+    """Build what `train` would build, take one step of 2 + 2 images at half crop, and extrapolate.
 
-
-def dry_run(data: Path, **settings: Any) -> Rehearsal:  # noqa: ANN401 - as `train` has them
-    """Build what `train` would, take a step of 2 + 2 images at half crop, extrapolate.
-
-    Nothing is written. Where the encoder's weights cannot be fetched, random ones do.
+    Nothing is written. If the weights of the encoder cannot be downloaded, they are random.
 
     Args:
-        data: the data folder.
+        data: the data folder, or a configuration with all settings.
         settings: as for `train`.
 
     Returns:
-        Parameters, operations, memory and time.
+        The parameters, operations, memory and time.
 
     Raises:
         SemisegError: as `train`.
     """
-    from semiseg.config.methods import default_settings
-    from semiseg.config.plan import check
-    from semiseg.core.errors import HubError
-    from semiseg.methods.semi_supervised import SemiSupervised
-    from semiseg.training import session
-    from semiseg.training.failures import unbegun
-    from semiseg.training.parts import build, settle_place
-    from semiseg.training.rehearsal import STEPS, rehearse
-
-    s, options = settings_of(data, settings)
+    config = configuration(data, settings)
+    s, options = settings_of(config.data.data, arguments(config))
     world = s.devices * s.num_nodes
     s.devices = s.num_nodes = 1
     place = settle_place(s, options)

@@ -1,125 +1,151 @@
-"""`evaluate`: the scores of a trained model on a split of a data folder."""
+"""`evaluate`: the scores of a trained model on one split of a data folder."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from semiseg.commands._public import command
+from semiseg.commands.settings import EvaluateSettings
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError
+from semiseg.core.scores import ClassScores
+from semiseg.core.text import percent, table
+from semiseg.core.types import Sample
+from semiseg.data.formats.images import read_image
+from semiseg.data.formats.masks import read_mask
+from semiseg.data.image_lists import list_hash
+from semiseg.data.read_ahead import read_ahead
+from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
+from semiseg.evaluation.metrics import confusion_matrix, scores
+from semiseg.inference.load import load
+from semiseg.inference.predictor import Predictor
+from semiseg.training.run_data import scored_samples
 
-if TYPE_CHECKING:
-    from PIL import Image
 
-    from semiseg.core.types import Sample
-    from semiseg.inference.predictor import Predictor
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a model on one split.
+
+    Attributes:
+        miou: the mean IoU in percent. Classes without a score are left out.
+        accuracy: the share of the pixels with the right class, in percent.
+        per_class: the scores of each class by its name.
+        reliability: for `confidence`, and for `similarity` if the model has prototypes, the
+            calibration error and the accuracy as doubtful pixels are left out (see
+            `Calibration.summary`); then also the `coverage` and the `accuracy` where both `agree`.
+        split: the split.
+        images: the number of its images.
+        hash: the hash of their names.
+    """
+
+    miou: float | None
+    accuracy: float | None
+    per_class: Mapping[str, ClassScores]
+    reliability: ReliabilitySummary
+    split: str
+    images: int
+    hash: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The scores as plain values, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """The scores of the classes, the mean IoU, and how reliable the confidence is."""
+        rows = [
+            [
+                name,
+                *map(percent, (one.iou, one.dice, one.precision, one.recall)),
+                f"{one.pixels:,}",
+            ]
+            for name, one in self.per_class.items()
+        ]
+        classes = table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
+        mean = f"mIoU {percent(self.miou)} % on {self.images} images of {self.split}"
+        if self.split == "train":
+            mean += "; the model was trained on some of these images, so the scores are too high"
+        return f"{classes}\n{mean}\n\n{self._reliability()}"
+
+    def _reliability(self) -> str:
+        """The accuracy as doubtful pixels are left out, and the calibration errors."""
+        rows = [
+            [percent(kept["coverage"]), percent(kept["accuracy"]), f"{kept['from']:.3f}"]
+            for kept in self.reliability["confidence"]["kept"]
+        ]
+        if agree := self.reliability.get("agree"):
+            rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "spaces agree"])
+        errors = [f"confidence {percent(self.reliability['confidence']['ece'])} %"]
+        if similarity := self.reliability.get("similarity"):
+            errors.append(f"similarity {percent(similarity['ece'])} %")
+        head = ["pixels kept, %", "accuracy, %", "confidence from"]
+        return f"{table(head, rows)}\ncalibration error: {', '.join(errors)}"
 
 
-def evaluate(
-    run: Path,
-    data: Path,
-    *,
-    split: Literal["train", "val", "test"] = "val",
-    dataset: str | None = None,
-    accelerator: str = "auto",
-) -> dict[str, Any]:
-    """Score a trained model on all masks of one split, at the masks' own size.
-
-    Args:
-        run: the run folder, or a model that was exported as `.onnx`.
-        data: a data folder in the layout of `train`.
-        split: which of its splits. Where it has no `val`, the images that the training held out.
-        dataset: as for `train`.
-        accelerator: `auto`, `cpu`, `gpu` or `mps`.
+@command(EvaluateSettings)
+def evaluate(settings: EvaluateSettings) -> Evaluation:
+    """Score a trained model on all masks of one split, at the size of the masks.
 
     Returns:
-        `miou` and `accuracy` in per cent; `per_class`, by name the `iou`, `dice`, `precision` and
-        `recall` in per cent and the true `pixels`; `split`, the number of its `images` and their
-        `hash`. A class that neither occurs nor is predicted has None and is left out of the mean.
-        `reliability` says for `confidence`, and for `similarity` where the model has prototypes,
-        the calibration error and the accuracy as doubtful pixels are left out (see
-        `Calibration.found`); then also the `coverage` and `accuracy` of where both spaces `agree`.
+        The scores.
 
     Raises:
-        RunError: there is no model that can be read.
-        DataError: the split has no masks, or they do not fit the model's classes or the images.
+        RunError: the model cannot be read.
+        DataError: the split has no masks, or they do not fit the classes of the model or the
+            images.
     """
-    from semiseg.data.image_lists import list_hash
-    from semiseg.inference.load import load
+    model = load(settings.run, settings.accelerator)
+    dataset = None if settings.dataset == AUTO else settings.dataset
+    samples = scored_samples(settings.run, settings.data, settings.split, dataset)
+    confusion, reliability = _count(model, samples)
+    result = scores(confusion, model.classes.names)
+    return Evaluation(
+        miou=result["miou"],
+        accuracy=result["accuracy"],
+        per_class={name: ClassScores(**one) for name, one in result["per_class"].items()},
+        reliability=reliability.summary(),
+        split=settings.split,
+        images=len(samples),
+        hash=list_hash(samples),
+    )
 
-    model = load(run, accelerator)
-    samples = scored_samples(Path(run), Path(data), split, dataset)
-    found = _score(model, samples)
-    return {**found, "split": split, "images": len(samples), "hash": list_hash(samples)}
 
+def _count(model: Predictor, samples: list[Sample]) -> tuple[torch.Tensor, Reliability]:
+    """Segment the images. Count the pixels by true and predicted class, and by confidence."""
 
-def _score(model: Predictor, samples: list[Sample]) -> dict[str, Any]:
-    """Segment and count."""
-    import numpy as np
-    import torch
-    from rich.console import Console
-    from rich.progress import track
+    def read(sample: Sample) -> tuple[Image.Image, Image.Image]:
+        assert sample.mask is not None  # nosec B101 - see `scored_samples`
+        return read_image(sample.image, model.value_range), read_mask(sample.mask, model.classes)
 
-    from semiseg.data.formats.images import read_image
-    from semiseg.data.formats.masks import read_mask
-    from semiseg.data.read_ahead import read_ahead
-    from semiseg.evaluation.calibration import Reliability
-    from semiseg.evaluation.metrics import confusion_matrix, scores
+    def images() -> Iterator[Image.Image]:
+        for image, mask in read_ahead(read, samples):
+            masks.append(mask)
+            yield image
 
-    def look(sample: Sample) -> tuple[Image.Image, Image.Image]:
-        image = read_image(sample.image, model.value_range)
-        return image, read_mask(sample.mask or Path(), model.classes)
-
-    def pictures() -> Iterator[Image.Image]:
-        for picture, mask in read_ahead(look, samples):
-            waiting.append(mask)
-            yield picture
-
-    waiting: deque[Image.Image] = deque()
+    masks: deque[Image.Image] = deque()
     reliability = Reliability(model.two_spaces)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
     console = Console(stderr=True)
-    for sample, found in track(
-        zip(samples, model.stream(pictures()), strict=True),
+    for sample, prediction in track(
+        zip(samples, model.stream(images()), strict=True),
         "evaluate",
         len(samples),
         console=console,
         disable=not console.is_terminal,
     ):
-        truth = np.array(waiting.popleft())
-        if truth.shape != found.mask.shape:
-            raise DataError(f"{sample.mask} is of another size than its image {sample.image}.")
-        confusion += confusion_matrix(torch.from_numpy(found.mask), torch.from_numpy(truth), count)
-        reliability.add(found, truth)
-    return {**scores(confusion, model.classes.names), "reliability": reliability.summary()}
-
-
-def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
-    """The images of the split that have masks.
-
-    Args:
-        run: the run folder; it knows which images were held out where there is no `val`.
-        data: the data folder.
-        split: `train`, `val` or `test`.
-        dataset: as for `train`.
-
-    Raises:
-        DataError: there are none.
-    """
-    from semiseg.data.image_lists import read_list
-    from semiseg.data.reader import read_samples
-
-    samples = [s for s in read_samples(data, split, dataset) if s.mask is not None]
-    held_out = run / "split" / "val.txt"
-    if not samples and split == "val" and held_out.is_file():
-        train = read_samples(data, "train", dataset)
-        samples = read_list(held_out, [s for s in train if s.mask is not None])
-    if not samples:
-        raise DataError(
-            f"{data / split} has no masks that belong to images; there is nothing to compare the "
-            f"predictions with. Put masks into {data / split / 'masks'}, or take another --split. "
-            "(What a training held out itself is known to its run folder alone.)"
+        truth = np.array(masks.popleft())
+        if truth.shape != prediction.mask.shape:
+            raise DataError(f"{sample.mask} and its image {sample.image} have different sizes.")
+        confusion += confusion_matrix(
+            torch.from_numpy(prediction.mask), torch.from_numpy(truth), count
         )
-    return samples
+        reliability.add(prediction, truth)
+    return confusion, reliability

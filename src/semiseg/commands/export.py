@@ -1,29 +1,41 @@
-"""`export`: a trained model in a form that others can run."""
+"""`export`: a trained model in a form that other programs can run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
+
+from semiseg.commands._public import command
+from semiseg.commands.settings import ExportSettings
 from semiseg.core.errors import DataError, RunError
+from semiseg.core.rng import Key
+from semiseg.core.text import plural
+from semiseg.data.formats.images import read_image
+from semiseg.inference.onnx_graph import write_onnx
+from semiseg.inference.onnx_model import OnnxModel
+from semiseg.inference.predictor import Predictor
+from semiseg.inference.reading import enlargement
+from semiseg.inference.sliding import to_array
+from semiseg.inference.torch_model import Model
+from semiseg.model.release import load_release
+from semiseg.scenes.draw import draw_scene
+from semiseg.training.run_data import samples_of
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from semiseg.inference.predictor import Predictor
-
-_TIE = 1e-3  # logits that differ by less may change places
+MAX_TIE = 1e-3
+"""Two logits that differ by less may change their order in an export."""
 
 
 class Export(NamedTuple):
-    """An exported model, as it was compared with the original.
+    """An exported model, compared with the original on one image.
 
     Attributes:
-        path: the file, or the folder.
-        image: what both were run on.
-        difference: the largest of their logits (and similarities).
-        ties: pixels of that image whose label changed, their best two logits being equal but for
-            less than 0.001.
+        path: the file or the folder.
+        image: the image.
+        difference: the largest difference of the logits and similarities.
+        ties: pixels whose class changed because their two largest logits differ by less than 0.001.
     """
 
     path: Path
@@ -31,102 +43,90 @@ class Export(NamedTuple):
     difference: float
     ties: int
 
+    def text(self) -> str:
+        """The file, and how much it differs from the original."""
+        changed = (
+            f"{plural(self.ties, 'pixel')} with two equal logits changed their class"
+            if self.ties
+            else "no pixel changed its class"
+        )
+        return f"{self.path}: largest difference {self.difference:.1e} on {self.image}, {changed}"
 
-def export(run: Path, *, out: Path, format: Literal["onnx", "safetensors"] = "onnx") -> Export:
-    """Write a trained model for other programs, and run it once against the original.
 
-    Args:
-        run: the run folder of a training.
-        out: `onnx`: the file to write, or a folder for `model.onnx`; `safetensors`: the folder.
-        format: `onnx` for onnxruntime and others, which needs no torch; `safetensors` for semiseg
-            and the hub, with a model card.
+@command(ExportSettings)
+def export(settings: ExportSettings) -> Export:
+    """Write a trained model for other programs, and compare it with the original.
 
     Returns:
-        Where it is and how much it differs from the original.
+        The file, and how much it differs from the original.
 
     Raises:
-        RunError: no model that can be read, an output that cannot be written, or an export that
-            labels a pixel otherwise than the original.
-        ConfigError: the network has a part that ONNX cannot express, or a package is missing.
+        RunError: the model cannot be read, the output cannot be written, or the export gives a
+            pixel another class than the original does.
+        ConfigError: ONNX cannot express a part of the network, or a package is missing.
     """
-    from semiseg.inference.torch_model import Model
-    from semiseg.model.release import load_release
-
-    run, out = Path(run), Path(out)
+    run, out = settings.run, settings.out
     model = Model(load_release(run))
-    name, picture = _picture(run, model)
+    name, image = _image(run, model)
     try:
-        if format == "safetensors":
-            if out.resolve() == run.resolve():
-                raise RunError(f"{out} is the run itself. Choose another --out.")
-            model.save_pretrained(out)
-            exported: Predictor = Model(load_release(out))
-        else:
-            from semiseg.inference.onnx_graph import write_onnx
-            from semiseg.inference.onnx_model import OnnxModel
-
-            out = out if out.suffix.lower() == ".onnx" else out / "model.onnx"
-            out.parent.mkdir(parents=True, exist_ok=True)
-            part = out.with_name(f"{out.stem}.part.onnx")
-            try:
-                write_onnx(model.release, part)
-                exported = OnnxModel(part, "cpu")
-                difference, ties = compare(model, exported, picture)
-                part.replace(out)
-            finally:
-                part.unlink(missing_ok=True)
-            return Export(out, name, difference, ties)
+        if settings.file_format == "onnx":
+            file = out if out.suffix.lower() == ".onnx" else out / "model.onnx"
+            return Export(file, name, *_export_onnx(model, file, image))
+        if out.resolve() == run.resolve():
+            raise RunError(f"{out} is the run folder itself. Choose another --out.")
+        model.save_pretrained(out)
+        return Export(out, name, *differences(model, Model(load_release(out)), image))
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
-    return Export(out, name, *compare(model, exported, picture))
 
 
-def compare(original: Predictor, exported: Predictor, picture: Image.Image) -> tuple[float, int]:
-    """The largest difference on a picture, and the pixels at working size that are ties.
+def _export_onnx(model: Model, file: Path, image: Image.Image) -> tuple[float, int]:
+    """Write the file once its model was compared with the original."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.stem}.part.onnx")
+    try:
+        write_onnx(model.release, part)
+        result = differences(model, OnnxModel(part, "cpu"), image)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return result
+
+
+def differences(original: Predictor, exported: Predictor, image: Image.Image) -> tuple[float, int]:
+    """The largest difference on an image, and the pixels at working size that are ties.
 
     Raises:
-        RunError: a pixel is labeled otherwise without being a tie.
+        RunError: a pixel gets another class without being a tie.
     """
-    import numpy as np
-
-    from semiseg.inference.reading import enlargement
-    from semiseg.inference.sliding import to_array
-
-    images = to_array(picture, original.segment.size)
-    theirs, ours = original.segment.maps(images), exported.segment.maps(images)
+    pixels = to_array(image, original.segment.size)
+    ours, theirs = original.segment.maps(pixels), exported.segment.maps(pixels)
     difference = max(
         float(np.abs(a - b).max())
-        for a, b in zip(theirs, ours, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
         if a is not None and b is not None
     )
-    (height, width), cells = images.shape[-2:], theirs.logits.shape[-2:]
+    (height, width), cells = pixels.shape[-2:], ours.logits.shape[-2:]
     rows, columns = enlargement(cells[0], height, height), enlargement(cells[1], width, width).T
-    expected, found = (rows @ maps.logits[0] @ columns for maps in (theirs, ours))
-    changed = expected.argmax(axis=0) != found.argmax(axis=0)
+    expected, actual = (rows @ maps.logits[0] @ columns for maps in (ours, theirs))
+    changed = expected.argmax(axis=0) != actual.argmax(axis=0)
     best = np.sort(expected, axis=0)
-    wrong = changed & (best[-1] - best[-2] > _TIE)
+    wrong = changed & (best[-1] - best[-2] > MAX_TIE)
     if wrong.any() or not np.isfinite(difference):
         raise RunError(
-            f"The export is not the same model: it labels {int(wrong.sum())} of {wrong.size} "
-            f"pixels otherwise, and its logits differ by up to {difference:.2g}. Nothing can be "
-            "done about that but to use another format, and to report it."
+            f"The exported model differs from the original: {int(wrong.sum())} of {wrong.size} "
+            f"pixels have another class, and the logits differ by up to {difference:.2g}. Use "
+            "another --format, and please report this."
         )
     return difference, int(changed.sum())
 
 
-def _picture(run: Path, model: Predictor) -> tuple[str, Image.Image]:
-    """An image of the run's `val` where the data are still there, else a drawn scene."""
-    from PIL import Image
-
-    from semiseg.core.rng import Key
-    from semiseg.data.formats.images import read_image
-    from semiseg.scenes.draw import draw_scene
-    from semiseg.training.run_data import samples_of
-
+def _image(run: Path, model: Predictor) -> tuple[str, Image.Image]:
+    """A validation image of the run if its data still exist, else a drawn scene."""
     for sample in samples_of(run)[1]:
         try:
             return str(sample.image), read_image(sample.image, model.value_range)
         except DataError:
             continue
-    image, _ = draw_scene(Key.of(0, "export"), (160, 160))
-    return "a drawn scene", Image.fromarray(image)
+    scene, _ = draw_scene(Key.of(0, "export"), (160, 160))
+    return "a drawn scene", Image.fromarray(scene)

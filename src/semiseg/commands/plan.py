@@ -1,34 +1,33 @@
-"""`plan`: what a training would be, and why."""
+"""`plan`: what a training would do, and why."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from semiseg.commands.train import arguments, configuration
+from semiseg.config.train import TrainConfig
+from semiseg.core.types import Plan
+from semiseg.training.failures import unbegun
+from semiseg.training.parts import settle_place
+from semiseg.training.planning import prepare
 from semiseg.training.train import settings_of
 
-if TYPE_CHECKING:
-    from semiseg.core.types import Plan
 
-
-def plan(data: Path, **settings: Any) -> Plan:  # noqa: ANN401 - as `train` has them
-    """What `train` would do with a data folder, each setting with its reason; nothing is trained.
+def plan(data: Path | str | TrainConfig, **settings: object) -> Plan:
+    """Show what `train` would do with a data folder, and why. Nothing is trained.
 
     Args:
-        data: the data folder.
-        settings: as for `train`. With a `budget` a few steps are measured.
+        data: the data folder, or a configuration with all settings.
+        settings: as for `train`. With a `budget`, semiseg measures a few steps.
 
     Returns:
-        The settings, what will hardly help, and the expected time where it was measured.
+        The settings with their reasons, warnings, and the expected time if it was measured.
 
     Raises:
         SemisegError: as `train`.
     """
-    from semiseg.training.failures import unbegun
-    from semiseg.training.parts import settle_place
-    from semiseg.training.planning import prepare
-
-    s, options = settings_of(data, settings)
+    config = configuration(data, settings)
+    s, options = settings_of(config.data.data, arguments(config))
     place = settle_place(s, options)
     with unbegun():
         return prepare(s, options, place, resume=False).plan

@@ -1,60 +1,65 @@
-"""`split`: the lists of a training, written down so that others can use the same."""
+"""`split`: the lists of a training, as files that others can use."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from semiseg.commands._public import command
+from semiseg.commands.settings import SplitSettings
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import RunError
+from semiseg.data.reader import load_dataset
+from semiseg.data.splits import make_split
+from semiseg.training.session import say
 
 
-def split(
-    data: Path,
-    *,
-    labels: str,
-    out: Path,
-    seed: int = 0,
-    dataset: str | None = None,
-    classes: Path | None = None,
-) -> dict[str, int]:
-    """Choose the labeled images of a data folder, and write the lists of names.
+class SplitLists(NamedTuple):
+    """Lists of images that were written.
 
-    They are those of `train --labels LABELS --split-seed SEED`, and `train --labels
-    OUT/labeled.txt` takes them, here or elsewhere.
+    Attributes:
+        folder: the folder that holds them.
+        counts: the number of names in each list: `labeled`, `unlabeled` and `val`.
+    """
 
-    Args:
-        data: the data folder.
-        labels: masks to use: a number, a share (`0.1`, `10%`, `1/8`), `all` or a list to go by.
-        out: the folder to write; `labeled.txt`, `unlabeled.txt` and `val.txt`, a name a line.
-        seed: the seed of the choice.
-        dataset: as for `train`.
-        classes: as for `train`.
+    folder: Path
+    counts: Mapping[str, int]
+
+    def text(self) -> str:
+        """The folder and the counts."""
+        return f"{self.folder}: " + ", ".join(f"{n} {name}" for name, n in self.counts.items())
+
+
+@command(SplitSettings)
+def split(settings: SplitSettings) -> SplitLists:
+    """Choose the labeled images of a data folder, and write the lists of their names.
+
+    The choice is that of `train --labels LABELS --split-seed SEED`.
 
     Returns:
-        The number of names in each list, by its name.
+        The folder, and the number of names in each list.
 
     Raises:
-        DataError: something is wrong with the data.
-        ConfigError: `labels` cannot be understood, or asks for more than there are.
+        DataError: the data cannot be used.
+        ConfigError: `labels` cannot be understood, or asks for more masks than exist.
         RunError: the folder holds other lists, or cannot be written.
     """
-    from semiseg.data.reader import load_dataset
-    from semiseg.data.splits import make_split
-    from semiseg.training.session import say
-
-    folder = Path(out)
-    contents = load_dataset(Path(data), None if classes is None else Path(classes), dataset)
-    chosen = make_split(contents, str(labels), seed)
-    say([*contents.notes, *chosen.notes])
+    out = settings.out
+    dataset = None if settings.dataset == AUTO else settings.dataset
+    data = load_dataset(settings.data, settings.classes, dataset)
+    chosen = make_split(data, settings.labels, settings.seed)
+    say([*data.notes, *chosen.notes])
     lists = chosen.lists()
     texts = {name: "".join(f"{s.name}\n" for s in samples) for name, samples in lists.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            file = folder / f"{name}.txt"
+            file = out / f"{name}.txt"
             if file.exists() and file.read_bytes() != text.encode():
                 raise RunError(f"{file} holds another list. Choose another --out.")
         for name, text in texts.items():
-            (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+            (out / f"{name}.txt").write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{folder} cannot be written ({error}). Choose another --out.") from error
-    return {name: len(samples) for name, samples in lists.items()}
+        raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+    return SplitLists(out, {name: len(samples) for name, samples in lists.items()})

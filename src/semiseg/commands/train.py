@@ -1,30 +1,75 @@
-"""`train` as people call it: the training, and then its report."""
+"""`train`: a training, and then its report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+import inspect
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any
 
+from semiseg.config.settings import AUTO
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import ConfigError
 from semiseg.core.types import Run
 from semiseg.reporting.report import write_report
 from semiseg.training.train import train as run_training
 
-P = ParamSpec("P")
+
+def train(
+    data: Path | str | TrainConfig,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    **settings: object,
+) -> Run:
+    """Train a segmentation model from a few labeled and many unlabeled images.
+
+    Args:
+        data: the data folder, or a configuration with all settings.
+        overwrite: replace an existing run folder.
+        resume: continue a training that was stopped, from its newest checkpoint and with its
+            settings. On a CPU the result equals that of an uninterrupted training, bit by bit.
+        settings: the settings of `TrainConfig` and of the method, by name.
+
+    Returns:
+        The run folder and its scores.
+
+    Raises:
+        SemisegError: the data, a setting or the run folder cannot be used. The message says what to
+            do, and an existing run folder stays as it was.
+        Interrupted: Ctrl-C or SIGTERM stopped the training; `resume` continues it.
+    """
+    config = configuration(data, settings)
+    run = run_training(**arguments(config), overwrite=overwrite, resume=resume)
+    # The report gets the data's place of now: a finished run may have been trained elsewhere.
+    write_report(run.folder, config.data.data)
+    return run
 
 
-def _reported(function: Callable[P, Run]) -> Callable[P, Run]:
-    """The same function, which also writes the report."""
+def configuration(data: Path | str | TrainConfig, settings: dict[str, object]) -> TrainConfig:
+    """The configuration of a call from Python.
 
-    @wraps(function)
-    def train(*args: P.args, **kwargs: P.kwargs) -> Run:
-        run = function(*args, **kwargs)
-        # Where the data are now: a finished run may have been trained elsewhere.
-        write_report(run.folder, Path(str(args[0] if args else kwargs["data"])))
-        return run
+    Args:
+        data: the data folder, or a configuration.
+        settings: settings by name; none beside a configuration.
 
-    return train
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+    if not isinstance(data, TrainConfig):
+        return TrainConfig.from_values({"data": data, **settings})
+    if settings:
+        names = ", ".join(settings)
+        raise ConfigError(
+            f"A TrainConfig holds all settings, but {names} was given beside it. Use "
+            "TrainConfig.replaced."
+        )
+    return data
 
 
-train = _reported(run_training)
+def arguments(config: TrainConfig) -> dict[str, Any]:
+    """The arguments of the training function, which knows some settings by other names."""
+    old = inspect.signature(run_training).parameters
+    names = {"value_range": "range", "validations": "looks", "start_from": "init"}
+    values = {names.get(k, k): v for k, v in config.values().items() if k != "logger"}
+    open_ = {k for k, v in values.items() if v == AUTO and k in old and old[k].default is None}
+    return {k: None if k in open_ else v for k, v in values.items()}

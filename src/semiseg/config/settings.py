@@ -14,7 +14,7 @@ import difflib
 import functools
 import inspect
 import math
-import textwrap
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ Share: TypeAlias = Annotated[float, Bounds(0, 1)]
 NonNegative: TypeAlias = Annotated[float, Bounds(0)]
 Positive: TypeAlias = Annotated[float, Bounds(0, low_open=True)]
 
-FLAGS = {"value_range": "range"}
+FLAGS = {"value_range": "range", "file_format": "format"}
 """Settings whose flag has another name than the setting, since Python uses that name itself."""
 
 
@@ -134,11 +134,21 @@ def help_texts(group: type) -> Mapping[str, str]:
     """The help text of each field of a group: the string below it in the class."""
     texts: dict[str, str] = {}
     for base in reversed(group.__mro__):
-        if not (dataclasses.is_dataclass(base) and issubclass(base, Settings)):
+        texts |= _texts_below(base.__module__).get(base.__name__, {})
+    return {name: texts[name] for name in hints(group)}
+
+
+@functools.cache
+def _texts_below(module: str) -> dict[str, dict[str, str]]:
+    """The strings below the fields of the classes of a module; its source is parsed only once."""
+    if module == "builtins":
+        return {}
+    classes: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if not isinstance(node, ast.ClassDef):
             continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(tree, ast.ClassDef)  # nosec B101 - the source of a class
-        for field, text in zip(tree.body, tree.body[1:], strict=False):
+        texts = classes.setdefault(node.name, {})
+        for field, text in zip(node.body, node.body[1:], strict=False):
             if (
                 isinstance(field, ast.AnnAssign)
                 and isinstance(field.target, ast.Name)
@@ -146,7 +156,7 @@ def help_texts(group: type) -> Mapping[str, str]:
                 and isinstance(text.value, ast.Constant)
             ):
                 texts[field.target.id] = inspect.cleandoc(str(text.value.value))
-    return types.MappingProxyType(texts)
+    return classes
 
 
 def plain(value: object) -> Value:
@@ -163,15 +173,17 @@ def plain(value: object) -> Value:
 def convert(value: object, hint: object) -> object:
     """A value of a file, of the command line or of Python as the type of its setting.
 
+    Text is read as the command line has it: `0.5`, `0,4095`, `none`.
+
     Args:
-        value: the value, such as `[0, 4095]`.
+        value: the value, such as `[0, 4095]` or `0,4095`.
         hint: the type, such as `tuple[float, float] | Literal["auto"]`.
 
     Raises:
         Mismatch: it cannot be; the message describes the allowed values.
     """
-    # Names such as "auto" first: any text would do as a path.
-    for option in sorted(options(hint), key=lambda option: not _choices(option)):
+    # Names such as "auto" and "none" first: any text would do as a path.
+    for option in sorted(options(hint), key=lambda option: not _is_named(option)):
         try:
             return _convert_to(value, option)
         except Mismatch:
@@ -195,6 +207,7 @@ def describe(hint: object) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+_COUNTS = {2: "two", 3: "three"}
 _NOUNS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -210,11 +223,16 @@ def _describe_one(hint: object) -> str:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:
             return f"a list of {_describe_one(parts[0])}"
-        example = ",".join("0" if i == 0 else str(2**i) for i in range(len(parts)))
-        return f"{len(parts)} numbers with commas between them, such as {example}"
+        return f"{_COUNTS[len(parts)]} numbers with a comma between them, such as " + ",".join(
+            str(10 * i) for i in range(1, len(parts) + 1)
+        )
     if hint is type(None):
         return "none"
     return "a path" if hint is Path else _NOUNS.get(hint, str(hint))  # type: ignore[call-overload]
+
+
+def _is_named(hint: object) -> bool:
+    return hint is type(None) or bool(_choices(hint))
 
 
 def _choices(hint: object) -> tuple[object, ...]:
@@ -234,16 +252,22 @@ def _convert_to(value: object, hint: object) -> object:
             return number
         raise Mismatch
     if choices := _choices(hint):
-        if any(value == c and type(value) is type(c) for c in choices):
-            return value
+        for choice in choices:
+            if (value == choice and type(value) is type(choice)) or value == str(choice):
+                return choice
         raise Mismatch
     if get_origin(hint) is tuple:
         return _convert_sequence(value, get_args(hint))
-    if hint is bool or isinstance(value, bool) or hint is type(None):
-        matches = isinstance(value, bool) if hint is bool else value is None and hint is not str
-        if matches and (hint is bool or hint is type(None)):
+    if hint is type(None):
+        if value is None or value == "none":
+            return None
+        raise Mismatch
+    if hint is bool or isinstance(value, bool):
+        if hint is bool and isinstance(value, bool):
             return value
         raise Mismatch
+    if isinstance(value, str) and hint in (int, float):
+        value = _number(value)
     if hint is int and (
         isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     ):
@@ -257,7 +281,20 @@ def _convert_to(value: object, hint: object) -> object:
     raise Mismatch
 
 
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise Mismatch from None
+
+
 def _convert_sequence(value: object, parts: tuple[object, ...]) -> tuple[object, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip("[]()").split(",")]
     if not isinstance(value, (list, tuple)):
         raise Mismatch
     if parts[-1] is Ellipsis:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json
 from semiseg.core.records import from_plain
+from semiseg.core.text import percent, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +141,19 @@ class Scores:
     def to_dict(self) -> dict[str, object]:
         """The scores as plain values, for JSON."""
         return {"format": self.format, **asdict(self)}
+
+    def summary(self) -> str:
+        """The mean IoU of the released model, and its worst class, in half a sentence."""
+        mean = (
+            f"mIoU {percent(self.miou.released)} % on {plural(self.split.images['val'], 'image')} "
+            "of val"
+        )
+        scored = {n: c.iou for n, c in self.per_class.items() if c.iou is not None}
+        if len(scored) < 2:
+            return mean
+        worst = min(scored, key=scored.__getitem__)
+        name = f"class {worst}" if worst.isdigit() else worst
+        return f"{mean}, least of {name} ({percent(scored[worst])} %)"
 
     @classmethod
     def from_dict(cls, content: object) -> Scores:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -68,6 +70,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
         for row in lines
     )
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns of text, all aligned to the left. On a terminal the last one wraps.
+
+    Example:
+        >>> print(columns(["setting", "why"], [["lr", "the default of adamw"]]))
+        setting  why
+        lr       the default of adamw
+    """
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
+    indent = sum(widths) + 2 * len(widths)
+    terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    room = max(terminal - indent, 20) if terminal else sys.maxsize
+    text = []
+    for *cells, last in lines:
+        first = "".join(cell.ljust(width + 2) for cell, width in zip(cells, widths, strict=True))
+        wrapped = textwrap.wrap(last, room) or [""]
+        text += [f"{first}{wrapped[0]}".rstrip(), *(" " * indent + more for more in wrapped[1:])]
+    return "\n".join(text)
 
 
 def wrap(text: str, label: str = "") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from semiseg.core.rng import Key
 from semiseg.core.scores import Scores
+from semiseg.core.text import columns, duration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,6 +198,11 @@ class Run(NamedTuple):
     folder: Path
     scores: Scores
 
+    def text(self) -> str:
+        """The folder, the scores, and the report if there is one."""
+        page = self.folder / "report.html"
+        return f"{self.folder}: {self.scores.summary()}" + f"; see {page}" * page.is_file()
+
 
 Source = Literal["data", "device", "budget", "default", "user"]
 """The source of a value in a plan."""
@@ -247,8 +253,28 @@ class Plan(NamedTuple):
             found.append(f"as given: {', '.join(given)}")
         return [*found, *self.warnings]
 
+    def text(self) -> str:
+        """The settings with their reasons, the warnings and the time."""
+        rows = [
+            [e.setting, _joined(e.value), "you" if e.source == "user" else e.source, e.reason]
+            for e in self.entries
+        ]
+        time = (
+            "semiseg did not measure how long this takes. `semiseg train DATA --dry-run` takes one "
+            "step and estimates it; --budget 20m fits the plan into a time."
+            if self.seconds is None
+            else f"This takes about {duration(self.seconds)} on this machine."
+        )
+        return "\n\n".join(
+            [columns(["setting", "value", "from", "why"], rows), *self.warnings, time]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For `plan.yaml`."""
         seconds = None if self.seconds is None else round(self.seconds)
         entries = [e._asdict() for e in self.entries]
         return {"plan": entries, "warnings": [*self.warnings], "seconds": seconds}
+
+
+def _joined(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Set
 from pathlib import Path
 
+from PIL import Image
+
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
-from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.images import IMAGE_SUFFIXES, read_image
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 from semiseg.data.tree import Tree
@@ -167,3 +169,16 @@ def _listed(path: Path) -> list[Path]:
 
 def _shared(files: list[Path]) -> Path:
     return Path(os.path.commonpath([f.parent for f in files]))
+
+
+def read_or_error(file: Path, value_range: tuple[float, float] | None) -> Image.Image | DataError:
+    """The image, or the error of a file that cannot be read: one broken file stops no others.
+
+    Args:
+        file: the image file.
+        value_range: the values that are black and white in images of more than 8 bits.
+    """
+    try:
+        return read_image(file, value_range)
+    except DataError as error:
+        return error

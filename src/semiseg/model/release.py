@@ -111,8 +111,8 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
         theirs, ours = (n.spec.get(part, "shared") for n in (release.network, student))
         if theirs != ours:
             raise ConfigError(
-                f"--init: the run's {part} is {theirs}, this training's is {ours}. Add "
-                f"--{part} {theirs}, or start without --init."
+                f"--start-from: the run's {part} is {theirs}, this training's is {ours}. Add "
+                f"--{part} {theirs}, or start without --start-from."
             )
     student.set_normalization(release.network.normalization())
     own, theirs_state = student.state_dict(), release.network.state_dict()

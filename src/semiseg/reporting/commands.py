@@ -46,7 +46,9 @@ def go_on(
     built = [name for name in ("encoder", "decoder") if settings.get(name) != defaults[name]]
     flags = _flags({name: settings.get(name) for name in (*kept, *built)})
     place = str(settings["data"] if data is None else data)
-    return shlex.join(["semiseg", "train", place, *flags, "--init", str(run), "--out", "OTHER"])
+    return shlex.join(
+        ["semiseg", "train", place, *flags, "--start-from", str(run), "--out", "OTHER"]
+    )
 
 
 def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
@@ -84,6 +86,7 @@ def _flags(settings: Mapping[str, Any]) -> list[str]:
 def _dashed(name: str) -> str:
     """`class_weights` as `class-weights`; the method before a dot keeps its own name."""
     method, dot, setting = name.rpartition(".")
+    setting = {"looks": "validations", "init": "start_from"}.get(setting, setting)
     return f"{method}{dot}{setting.replace('_', '-')}"
 
 

@@ -276,7 +276,7 @@ def _read_samples(folder: Path) -> list[Picture]:
 
 def _make_gallery(run: RunFiles, data: Path | None, accelerator: str) -> tuple[Gallery | None, str]:
     """Validation images, or why there are none: a report is useful without them."""
-    from semiseg.commands.evaluate import scored_samples
+    from semiseg.training.run_data import scored_samples
 
     folder = data or Path(run.settings["data"])
     try:

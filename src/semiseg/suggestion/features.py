@@ -22,8 +22,8 @@ def look(
     import numpy as np
     from rich.progress import track
 
-    from semiseg.commands.predict import read_or_tell
     from semiseg.data.read_ahead import read_ahead
+    from semiseg.inference.sources import read_or_error
 
     captured: list[Features] = []
     handle = model.network.encoder.register_forward_hook(
@@ -31,7 +31,7 @@ def look(
     )
     seen: list[tuple[Suggestion, Features]] = []
     broken: list[str] = []
-    pictures = read_ahead(lambda file: read_or_tell(file, model.value_range), named.values())
+    pictures = read_ahead(lambda file: read_or_error(file, model.value_range), named.values())
     pairs = zip(named.items(), pictures, strict=True)
     hidden = not console.is_terminal
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semiseg.core.errors import SemisegError
+from semiseg.core.errors import DataError, SemisegError
 
 if TYPE_CHECKING:
     from semiseg.core.types import Sample
@@ -51,3 +51,32 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
     except (SemisegError, OSError, ValueError):
         return [], []
     return labeled, held
+
+
+def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
+    """The images of a split that have masks.
+
+    Args:
+        run: the run folder. It lists the validation images where the data have no `val`.
+        data: the data folder.
+        split: `train`, `val` or `test`.
+        dataset: the published data set, or None to recognize it.
+
+    Raises:
+        DataError: there are none.
+    """
+    from semiseg.data.image_lists import read_list
+    from semiseg.data.reader import read_samples
+
+    samples = [s for s in read_samples(data, split, dataset) if s.mask is not None]
+    held_out = run / "split" / "val.txt"
+    if not samples and split == "val" and held_out.is_file():
+        train = read_samples(data, "train", dataset)
+        samples = read_list(held_out, [s for s in train if s.mask is not None])
+    if not samples:
+        raise DataError(
+            f"{data / split} has no masks that belong to images, so semiseg cannot score the "
+            f"predictions. Put masks into {data / split / 'masks'}, or choose another --split. "
+            "(Only its run folder lists the images that a training held out.)"
+        )
+    return samples

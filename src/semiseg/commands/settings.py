@@ -1,0 +1,272 @@
+"""The settings of the commands: each field is a parameter in Python and a flag on the command line.
+
+`train`, `plan` and `dry_run` take a `TrainConfig` instead, and `compare` passes the settings of its
+runs on. This module must not import torch, since the help texts come from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, Share
+
+Split: TypeAlias = Literal["train", "val", "test"]
+FileFormat: TypeAlias = Literal["onnx", "safetensors"]
+Equal: TypeAlias = Literal["steps", "time"]
+
+
+@dataclass(frozen=True)
+class CheckSettings(Settings):
+    """Find what would spoil a training: broken files, wrong masks, leaks, missing classes."""
+
+    data: Path
+    """The data folder."""
+    _: KW_ONLY
+    dataset: str = AUTO
+    """The published data set in its official tree, such as `voc`, or `folder` for your own data.
+    With `auto`, semiseg recognizes the tree."""
+    classes: Path | None = None
+    """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
+    value_range: tuple[float, float] | Auto = AUTO
+    """The values that become black and white in images of more than 8 bits, such as `0,4095`."""
+    picture: Path | None = None
+    """An image file to write. It shows up to 12 labeled images with their masks over them."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """Score a trained model on all masks of one split, at the size of the masks."""
+
+    run: Path
+    """The run folder, or a model that was exported as `.onnx`."""
+    data: Path
+    """The data folder."""
+    _: KW_ONLY
+    split: Split = "val"
+    """The split to score. Where the data have no `val`, semiseg scores the images that the
+    training held out."""
+    dataset: str = AUTO
+    """The published data set in its official tree, as for `train`."""
+    accelerator: str = AUTO
+    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+
+@dataclass(frozen=True)
+class PredictSettings(Settings):
+    """Segment images: a file, a folder, a pattern or a list."""
+
+    run: Path
+    """The run folder, or a model that was exported as `.onnx`."""
+    images: Path
+    """An image, a folder (semiseg searches its subfolders, too), a pattern in quotes, or a text
+    file with one path on each line."""
+    _: KW_ONLY
+    out: Path
+    """The folder for the masks: one PNG file for each image, with its name and its size. The values
+    are the ids of the training masks. If those masks hold colors, the values are class indices, and
+    the colors are the palette."""
+    colors: bool = False
+    """Also write `colors/NAME.png`: the mask in RGB."""
+    overlay: bool = False
+    """Also write `overlays/NAME.jpg`: the colors of the mask over the image."""
+    probabilities: bool = False
+    """Also write `probabilities/NAME.npz`: the probabilities of all classes in half precision."""
+    confidence: bool = False
+    """Also write `confidence/NAME.png`: the confidence, where 255 means 1."""
+    reliability: bool = False
+    """Also write `reliability/NAME.png`. Red is the confidence, green is the similarity to the
+    nearest prototype, and blue shows where both agree. The model must have prototypes."""
+    abstain: Share | None = None
+    """Write 255 where the confidence is lower than this value, or where the nearest prototype
+    belongs to another class."""
+    tta: bool = False
+    """Average over three scales and both mirror images. This takes six times as long."""
+    overwrite: bool = False
+    """Replace existing files. Without it, semiseg keeps them and skips images that have all their
+    files."""
+    accelerator: str = AUTO
+    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+
+@dataclass(frozen=True)
+class SuggestSettings(Settings):
+    """Choose the images to label next, and write masks to correct."""
+
+    run: Path
+    """The run folder."""
+    images: Path
+    """An image, a folder, a pattern in quotes, or a text file with one path on each line. semiseg
+    skips images whose masks the run used."""
+    _: KW_ONLY
+    out: Path
+    """The folder to write. It gets the list (`suggested.txt`), the list with the reasons
+    (`suggested.csv`), a picture of the images, and a data folder with the masks of the model. If
+    the masks of the run are LabelMe files, these masks are LabelMe files, too."""
+    n: PositiveInt = 20
+    """The number of images to choose."""
+    data: Path | None = None
+    """The data folder of the run, if you moved it after the training."""
+    overwrite: bool = False
+    """Replace the masks of an earlier call, even if you corrected them."""
+    accelerator: str = AUTO
+    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+
+@dataclass(frozen=True)
+class CompareSettings(Settings):
+    """Train several methods with several numbers of labels and seeds, and compare them."""
+
+    data: Path
+    """The data folder, as for `train`."""
+    _: KW_ONLY
+    methods: str = "supervised,css"
+    """The methods, with commas between them."""
+    labels: str = "all"
+    """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for
+    `train`."""
+    seeds: str = "0"
+    """The seeds of the runs, with commas between them."""
+    steps: PositiveInt = 1000
+    """Optimizer steps of each run."""
+    out: Path = Path("runs/comparison")
+    """The folder to write. It gets one run folder for each run, the tables and the plot."""
+    equal: Equal = "steps"
+    """What the runs have in common: `steps`, or `time`. With `time`, `supervised` gets as many
+    steps as fit into the time that the slowest other method needs."""
+
+
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """Write a trained model for other programs, and compare it with the original."""
+
+    run: Path
+    """The run folder."""
+    _: KW_ONLY
+    out: Path
+    """The file to write, or a folder for `model.onnx`. With `safetensors`, the folder to write."""
+    file_format: FileFormat = "onnx"
+    """`onnx` for onnxruntime and other programs, without torch; `safetensors` for semiseg and the
+    Hugging Face hub, with a model card."""
+
+
+@dataclass(frozen=True)
+class ReportSettings(Settings):
+    """Write a run or a comparison as one HTML file that opens in any browser."""
+
+    run: Path
+    """The run folder, or the folder of a comparison."""
+    _: KW_ONLY
+    out: Path | None = None
+    """The file to write. By default, it is `report.html` in the folder."""
+    data: Path | None = None
+    """The data folder, if you moved it after the training."""
+    accelerator: str = AUTO
+    """The device that segments some validation images again: `auto`, `cpu`, `gpu` or `mps`."""
+
+
+@dataclass(frozen=True)
+class SplitSettings(Settings):
+    """Choose the labeled images of a data folder, and write the lists of their names."""
+
+    data: Path
+    """The data folder."""
+    _: KW_ONLY
+    labels: str
+    """The masks to use: a number, a share (`0.1`, `10%`, `1/8`), `all`, or a file with one image
+    name on each line."""
+    out: Path
+    """The folder to write: `labeled.txt`, `unlabeled.txt` and `val.txt`, with one name on each
+    line. `train --labels OUT/labeled.txt` uses the same images."""
+    seed: Count = 0
+    """The seed of the choice. `train --split-seed` with the same seed makes the same choice."""
+    dataset: str = AUTO
+    """The published data set in its official tree, as for `train`."""
+    classes: Path | None = None
+    """A YAML file that names the classes, as for `train`."""
+
+
+@dataclass(frozen=True)
+class DownloadSettings(Settings):
+    """Download a published data set that needs no registration."""
+
+    name: str
+    """The data set, such as `voc`."""
+    _: KW_ONLY
+    out: Path
+    """The folder to unpack the data set in."""
+
+
+@dataclass(frozen=True)
+class DemoSettings(Settings):
+    """Draw scenes, train `supervised` and `css` on them, and compare the two models."""
+
+    _: KW_ONLY
+    out: Path = Path("demo")
+    """The folder to write: `data/`, `runs/` and `demo.png`."""
+    steps: PositiveInt = 200
+    """Optimizer steps of each training."""
+    seed: Count = 0
+    """The seed of the scenes and of the trainings."""
+
+
+@dataclass(frozen=True)
+class TrainData(Settings):
+    """The data folder of a training, which `--config` may name instead."""
+
+    data: Path | None = None
+    """The data folder, with `train/images`, `train/masks`, `val/` and `unlabeled/`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodChoice(Settings):
+    """How a training learns."""
+
+    method: str = "css"
+    """The method: `supervised`, `mean_teacher`, `cutmix`, `contrastive`, `css`, or `css-paper` and
+    `css-program`, which are `css` with other defaults. `--method NAME --help` lists its settings.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Settings):
+    """What a command prints."""
+
+    quiet: bool = False
+    """Print warnings, errors and the result only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOutput(Output):
+    """What a command prints that has a JSON form."""
+
+    json: bool = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources(Output):
+    """Where the settings of a training come from. A flag wins over a file, a file over a recipe."""
+
+    config: Path | None = None
+    """A YAML file with settings, such as the `config.yaml` of a run."""
+    recipe: str | None = None
+    """A recipe with settings, such as `camvid-cpu` or `voc-classic`."""
+    print_config: bool = False
+    """Print all settings as YAML for `--config`, and stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Sources):
+    """What `train` does with a run folder that exists."""
+
+    dry_run: bool = False
+    """Build everything, take one small step and estimate the time and memory. Nothing is written.
+    """
+    overwrite: bool = False
+    """Replace an existing run folder."""
+    resume: bool = False
+    """Continue a training that was stopped, from its newest checkpoint and with its settings. On a
+    CPU the result equals that of an uninterrupted training, bit by bit. Without a checkpoint, the
+    training starts from the beginning."""

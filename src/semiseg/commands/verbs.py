@@ -1,0 +1,183 @@
+"""The commands: what each does in one sentence, its settings, and where its code is.
+
+The code is named by a string, since it imports torch: the help must not wait for that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from semiseg.commands import settings
+from semiseg.commands._flags import Section
+from semiseg.commands.layers import ConfigText, chosen_method, train_config
+from semiseg.config.methods import METHODS
+from semiseg.config.train import GROUPS
+
+COMMON = (
+    *("dataset", "labels", "method", "steps", "budget", "seed", "batch", "size"),
+    *("encoder", "start_from", "accelerator", "out"),
+)
+"""The settings of a training that its short help shows."""
+
+TITLES = {
+    "data": "Data",
+    "schedule": "Length and batches",
+    "views": "Images",
+    "network": "Network",
+    "optimizer": "Optimizer",
+    "balance": "Classes of unequal size",
+    "validation": "Validation",
+    "machine": "Machine",
+    "run": "Run folder",
+}
+"""The titles of the groups of `TrainConfig` in the help."""
+
+NOT_COMPARED = ("data", "method", "labels", "out", "seed", "budget", "start_from")
+"""Settings of a training that a comparison sets itself, or that its runs cannot share."""
+
+
+class Result(Protocol):
+    """What a command gives: it renders itself. It may also have an exit `status`."""
+
+    def text(self) -> str:
+        """The result for people."""
+
+
+@runtime_checkable
+class JsonResult(Result, Protocol):
+    """A result that programs can read."""
+
+    def to_dict(self) -> Mapping[str, object]:
+        """The result as plain values."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command.
+
+    Attributes:
+        summary: what it does, in one sentence.
+        sections: its settings, for the words of the command line.
+        run: does it, with the given settings by name.
+    """
+
+    summary: str
+    sections: Callable[[Sequence[str]], list[Section]]
+    run: Callable[[dict[str, object]], Result]
+
+
+def load_command(name: str) -> Callable[..., Result]:
+    """The public function of a command; its module is imported now."""
+    function: Callable[..., Result] = getattr(
+        importlib.import_module(f"semiseg.commands.{name}"), name
+    )
+    return function
+
+
+def _simple(name: str, own: type, output: type = settings.Output) -> Verb:
+    summary = (own.__doc__ or "").partition("\n")[0]
+    sections = [Section("Settings", own), Section("Output", output)]
+    return Verb(summary, lambda words: sections, lambda given: load_command(name)(**given))
+
+
+def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[Section]:
+    """The settings of a training; `--help-all` shows all, `--help` the most common ones."""
+    full = "--help-all" in words
+    method = chosen_method(words)
+    chosen = METHODS.get(method or "css", METHODS["css"])
+    others = {type(other): other for other in METHODS.values()}.values()
+    return [
+        Section("Data" if full else "Common settings", settings.TrainData),
+        Section("Method" if full else "Common settings", settings.MethodChoice),
+        *_groups(full),
+        Section(f"Settings of {method or 'css'}", chosen, None if full or method else ()),
+        *(Section("Settings of other methods", other, ()) for other in others),
+        Section("Run", options),
+    ]
+
+
+def _groups(full: bool, omitted: Sequence[str] = ()) -> list[Section]:
+    return [
+        Section(
+            TITLES[name] if full else "Common settings",
+            group,
+            None if full else COMMON,
+            omitted,
+        )
+        for name, group in GROUPS.items()
+    ]
+
+
+def _plan(words: Sequence[str]) -> list[Section]:
+    return _train(words, settings.Sources)
+
+
+def _compare(words: Sequence[str]) -> list[Section]:
+    """The settings of a comparison, of all its runs, and of each method by its name."""
+    full = "--help-all" in words
+    return [
+        Section("Comparison", settings.CompareSettings),
+        *_groups(full, NOT_COMPARED),
+        *(
+            Section(f"Settings of {name}", own, None if full else (), method=name)
+            for name, own in METHODS.items()
+        ),
+        Section("Output", settings.Output),
+    ]
+
+
+def _run_plan(given: dict[str, object]) -> Result:
+    if given.pop("print_config", False):
+        return ConfigText(train_config(given))
+    return load_command("plan")(train_config(given))
+
+
+def _run_train(given: dict[str, object]) -> Result:
+    names = ("overwrite", "resume", "dry_run", "print_config")
+    overwrite, resume, dry_run, print_config = (bool(given.pop(n, False)) for n in names)
+    config = train_config(given)
+    if print_config:
+        return ConfigText(config)
+    if dry_run:
+        return load_command("dry_run")(config)
+    return load_command("train")(config, overwrite=overwrite, resume=resume)
+
+
+def _run_compare(given: dict[str, object]) -> Result:
+    options: dict[str, object] = {}
+    methods: dict[str, dict[str, object]] = {}
+    for name, value in given.items():
+        method, _, setting = name.rpartition("__")
+        if method:
+            methods.setdefault(method, {})[setting] = value
+        else:
+            options[name] = value
+    return load_command("compare")(**options, **methods)
+
+
+VERBS = {
+    "check": _simple("check", settings.CheckSettings, settings.JsonOutput),
+    "plan": Verb(
+        "Show what a training would do with a data folder, and why.",
+        _plan,
+        _run_plan,
+    ),
+    "train": Verb(
+        "Train a segmentation model from a few labeled and many unlabeled images.",
+        _train,
+        _run_train,
+    ),
+    "evaluate": _simple("evaluate", settings.EvaluateSettings, settings.JsonOutput),
+    "predict": _simple("predict", settings.PredictSettings),
+    "compare": Verb(settings.CompareSettings.__doc__ or "", _compare, _run_compare),
+    "report": _simple("report", settings.ReportSettings),
+    "suggest": _simple("suggest", settings.SuggestSettings),
+    "export": _simple("export", settings.ExportSettings),
+    "demo": _simple("demo", settings.DemoSettings),
+    "split": _simple("split", settings.SplitSettings),
+    "download": _simple("download", settings.DownloadSettings),
+}
+"""The commands by name, in the order of the help."""
