@@ -30,7 +30,7 @@ from semiseg.data.formats.images import image_size
 from semiseg.data.pixel_cache import reduce_size
 from semiseg.data.reader import load_dataset
 from semiseg.scenes.draw import write_scenes
-from semiseg.training.batches import TrainingBatches
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 BATCH = 4
@@ -78,9 +78,8 @@ def seconds(batch: Callable[[int], object], numbers: range) -> float:
 def compare(folder: Dataset, size: int, crop: int, repeats: int) -> float:
     """Measure, print, and give the ratio once everything is decoded."""
     samples = [sample for sample in folder.train if sample.mask is not None]
-    ours = TrainingBatches(
-        samples, samples, folder.classes, size, crop, BATCH, Key.of(0, "benchmark")
-    )
+    images = TrainingImages(samples, samples, folder.classes)
+    ours = TrainingBatches(images, Views(size, crop), BATCH, Key.of(0, "benchmark"))
     plain = Plain(samples, size, crop)
     batches = -(-len(samples) // BATCH)
     first = seconds(ours.__getitem__, range(batches))

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
+from semiseg.training.train import train
 from torch.nn import functional as F
 
 from semiseg.core.types import Batch
@@ -40,7 +41,6 @@ from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervis
 from semiseg.model.network import upsample
 from semiseg.training import batches, checkpoint, parts, session
 from semiseg.training.module import TrainingModule
-from semiseg.training.train import train
 
 SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
 METHODS = ("supervised", "mean_teacher", "cutmix", "css")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,13 @@ def _no_reports() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("semiseg.commands.train.write_report", lambda *folders: None)
         yield
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What semiseg logs, from notes on; without the command line nothing is printed."""
+    caplog.set_level(logging.INFO, logger="semiseg")
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -22,20 +22,13 @@ from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
 from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
 from semiseg.training import module as engine_module
-from semiseg.training import run_folder
+from semiseg.training import release as release_module
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.class_balance import count_pixels
 from tests.test_sliding import TORCH
 
-TINY = {
-    "steps": 2,
-    "batch": 2,
-    "crop": 48,
-    "size": 48,
-    "validations": 2,
-    "labels": "2",
-    "workers": 0,
-}
+TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "validations": 2, "labels": "2"}
+TINY |= {"workers": 0}
 
 
 def test_offsets_take_the_logarithm_of_the_weights_out():
@@ -136,13 +129,13 @@ def everywhere(class_: int, classes: int) -> torch.Tensor:
     return 1000.0 * torch.nn.functional.one_hot(torch.tensor(class_), classes)
 
 
-def looks_of(run):
-    return torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)["looks"]
+def validations_of(run):
+    return torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)["validations"]
 
 
 @pytest.mark.parametrize("method", ["supervised", "css"])
 def test_what_is_best_on_val_is_released(
-    method, tiny_method, tiny_folder, tmp_path, monkeypatch, capsys
+    method, tiny_method, tiny_folder, tmp_path, monkeypatch, log
 ):
     """With strengths that each make one class everything, the scores tell which was taken."""
 
@@ -155,13 +148,13 @@ def test_what_is_best_on_val_is_released(
         tried = [0.0] if weights is None else [0.0, *((1 + c) / 10 for c in range(classes))]
         return {strength: extreme(weights, classes, strength) for strength in tried}
 
-    monkeypatch.setattr(run_folder, "offset", extreme)
+    monkeypatch.setattr(release_module, "offset", extreme)
     monkeypatch.setattr(engine_module, "offsets", all_of_them)
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", lr=0.0, **TINY)
-    told = " ".join(capsys.readouterr().err.split())
-    first, final = looks_of(run.folder)
-    assert "tried" not in first["student"]
-    tried = final[run.scores.which]["tried"]
+    told = log.text
+    first, final = validations_of(run.folder)
+    assert "adjusted" not in first["student"]
+    tried = final[run.scores.which]["adjusted"]
     best = max(tried, key=selection_score)
     assert run.scores.adjustment == Adjustment(best["strength"], tried[0]["miou"])
     assert best["strength"] > 0
@@ -169,7 +162,7 @@ def test_what_is_best_on_val_is_released(
     assert run.scores.miou.best >= best["miou"]
     assert run.scores.to_dict()["per_class"] == best["per_class"]
     words = f"{100 * best['strength']:.0f} % of the class weights"
-    assert f"the released model is the {run.scores.which} with {words} taken out" in told
+    assert f"the released model is the {run.scores.which} with {words} subtracted" in told
     assert words in semiseg.report(run.folder).path.read_text()
     found = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
     assert (
@@ -196,14 +189,14 @@ def unadjusted_prior(method, run, data):
     return method.released_tensors()["similarity_prior"]
 
 
-def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, capsys):
+def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, log):
     run = semiseg.train(
         tiny_folder, method="supervised", class_weights="none", out=tmp_path / "run", **TINY
     )
-    _, last = looks_of(run.folder)
-    assert [one["strength"] for one in last["student"]["tried"]] == [0.0]
+    _, last = validations_of(run.folder)
+    assert [one["strength"] for one in last["student"]["adjusted"]] == [0.0]
     assert run.scores.adjustment.strength == 0
-    assert "class weights taken" not in capsys.readouterr().err
+    assert "class weights" not in log.text
 
 
 def test_a_new_training_starts_without_the_adjustment(tmp_path):
@@ -226,16 +219,6 @@ def test_offsets_of_a_stranger_are_checked(tmp_path, wrong):
     save_release(tmp_path, network, classes, 64, None, {LOGIT_OFFSETS: torch.tensor(wrong)}, {})
     with pytest.raises(RunError, match="logit_offsets"):
         load_release(tmp_path)
-
-
-def test_a_checkpoint_of_before_is_finished_without_it(tiny_folder, tmp_path, monkeypatch):
-    look = engine_module.TrainingModule.look
-    monkeypatch.setattr(
-        engine_module.TrainingModule, "look", lambda self, loader, *, last: look(self, loader)
-    )
-    run = semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **TINY)
-    assert run.scores.adjustment.strength == 0
-    assert run.scores.miou.released == run.scores.miou.last
 
 
 def test_the_card_of_a_model_without_an_adjustment_says_nothing_of_it(reported, tmp_path):

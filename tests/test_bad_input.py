@@ -4,7 +4,6 @@ The cases are drawn from seeds, the same ones each time. `SEMISEG_BAD_INPUT=50` 
 many, and others each time.
 """
 
-import inspect
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from PIL import Image
 from semiseg.cli import main
 from semiseg.commands.check import check
 from semiseg.commands.split import split as write_split
+from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.errors import SemisegError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
@@ -43,11 +43,10 @@ from semiseg.data.tree import Tree, list_files
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
 from semiseg.reporting.report import report
-from semiseg.training import run_folder, session
-from semiseg.training.batches import TrainingBatches
+from semiseg.training import run_folder
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
+from semiseg.training.data import read_folder
 from semiseg.training.run_data import samples_of, scored_samples
-from semiseg.training.session import checked_folder
-from semiseg.training.train import train
 
 MORE = int(os.environ.get("SEMISEG_BAD_INPUT", "0"))
 WIDTH, HEIGHT = 24, 18
@@ -695,7 +694,10 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
         assert found is not None
         inside_it = [str(p.relative_to(root)) for p in root.rglob("*.*")]
         data = attempt(
-            lambda: checked_folder(root, None, None), root, "Label one more image", *inside_it
+            lambda: read_folder(DataConfig(data=root)),
+            root,
+            "Label one more image",
+            *inside_it,
         )
         if not found.ok:
             assert data is None
@@ -718,19 +720,10 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
         again = read_list(lists / "labeled.txt", masked)
         assert list_hash(again) == list_hash(split.labeled)
         batches = TrainingBatches(
-            split.labeled,
-            split.unlabeled,
-            data.classes,
-            16,
-            16,
+            TrainingImages(split.labeled, split.unlabeled, data.classes),
+            Views(16, 16),
             2,
             Key.of(0),
-            None,
-            None,
-            (0.75, 1.5),
-            "mild",
-            0,
-            1,
         )
         batch = attempt(lambda: batches[0], root)
         assert batch is not None
@@ -750,14 +743,11 @@ def stored_run(reported, place):
 
 def resume(run, data):
     """What resuming does before it trains."""
-    given = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-    given = {k: v for k, v in given.items() if k not in ("options", "overwrite", "resume")}
-    values, options = run_folder.resumed_settings({**given, "data": data, "out": run}, given, {})
-    session.check_kinds(train, values, options)
+    config = run_folder.resumed_config(TrainConfig.from_values({"data": data, "out": run}))
     run_folder.finished(run)
     found = load_dataset(data)
-    kept = run_folder.held_out(run, None, True)
-    run_folder.continued(run, make_split(found, "2", 0, kept), found.classes)
+    kept = run_folder.held_out(config, True)
+    run_folder.find_checkpoint(run, make_split(found, "2", 0, kept), found.classes)
 
 
 @cases(40)

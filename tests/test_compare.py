@@ -295,9 +295,8 @@ def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_pat
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, capsys):
-    semiseg.compare(
-        tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", steps=100, validations=4
-    )
+    length = {"steps": 100, "validations": 4}
+    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", **length)
     told = " ".join(capsys.readouterr().err.split())
     # 2 x (100 x 1 s + 4 x 3 s) + 2 x (100 x 2.5 s + 4 x 3 s) = 748 s
     assert "run 1 of 4: supervised, labels 2, seed 0, about 12 min left" in told

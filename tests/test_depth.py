@@ -97,13 +97,8 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
     low, high = told.value
     assert 100 <= low < high <= 100 + 12 * 255
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
-    small |= {
-        "steps": 1,
-        "validations": 1,
-        "workers": 0,
-        "accelerator": "cpu",
-        "method": "supervised",
-    }
+    small |= {"steps": 1, "validations": 1, "workers": 0, "accelerator": "cpu"}
+    small |= {"method": "supervised"}
     run = semiseg.train(scanned, out=tmp_path / "run", labels="2", **small)
     assert f"range ({low}, {high})" in " ".join(capsys.readouterr().err.split())
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["range"] == [low, high]

@@ -10,7 +10,7 @@ import torch
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
-from semiseg.training.batches import TrainingBatches
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.devices import Place, part_of
 
 SCRIPT = """
@@ -71,7 +71,12 @@ def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
 
     def batch(index, rank=0, world=1):
         data = TrainingBatches(
-            labeled, unlabeled, folder.classes, 48, 32, 4, Key.of(0), rank=rank, world=world
+            TrainingImages(labeled, unlabeled, folder.classes),
+            Views(48, 32),
+            4,
+            Key.of(0),
+            rank,
+            world,
         )
         found = data[index]
         return [*found.labeled, *found.unlabeled]

@@ -1,14 +1,12 @@
 """Diagnostics by hand, what they leave behind, and that they change no bit of a training."""
 
 import csv
-import io
 import json
 import shutil
 
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from safetensors.torch import load_file
 
 import semiseg
@@ -29,8 +27,8 @@ from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.scenes.draw import write_scenes
-from semiseg.training.batches import TrainingBatches
-from semiseg.training.callbacks import Looks
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
+from semiseg.training.callbacks import Validation
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.diagnostics import choose_sample
 
@@ -245,7 +243,8 @@ def test_hidden_masks_are_known_to_the_split_and_never_in_a_batch(tiny_folder):
     assert len(split.hidden) == 2
     assert all(s.mask is None for s in split.unlabeled)
     assert "hidden" not in split.lists()
-    batches = TrainingBatches(split.labeled, split.unlabeled, folder.classes, 48, 32, 4, Key.of(0))
+    images = TrainingImages(split.labeled, split.unlabeled, folder.classes)
+    batches = TrainingBatches(images, Views(48, 32), 4, Key.of(0))
     hidden = {s.mask for s in split.hidden}
     for order in (batches.labeled, batches.unlabeled):
         assert not hidden & {sample.mask for sample in order.samples}
@@ -312,9 +311,8 @@ def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_pat
     draw_plane(full["plane"]).savefig(tmp_path / "plane.png")
 
 
-def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once():
-    console = Console(file=io.StringIO(), width=200)
-    looks = Looks(None, 5, console, None)
+def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once(log):
+    validation = Validation(None, 5, None)
     for early, sentences in (
         (True, ["nothing is taught: 0 of 9"]),
         (True, ["nothing is taught: 1 of 9"]),
@@ -323,12 +321,15 @@ def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once():
         (False, []),
         (False, ["all is hard"]),
     ):
-        looks._warn(sentences, early)
-    assert console.file.getvalue().splitlines() == [
-        "note: so far, nothing is taught: 0 of 9; this may pass, see the next looks",
-        "warning: nothing is taught: 2 of 9",
-        "warning: all is hard",
-        "warning: all is hard",
+        validation._warn(sentences, early)
+    assert [(record.levelname, record.getMessage()) for record in log.records] == [
+        (
+            "INFO",
+            "note: so far, nothing is taught: 0 of 9; this may pass, see the next validations",
+        ),
+        ("WARNING", "nothing is taught: 2 of 9"),
+        ("WARNING", "all is hard"),
+        ("WARNING", "all is hard"),
     ]
 
 
@@ -344,16 +345,16 @@ def numbers(folder):
 
 def test_a_training_leaves_numbers_curves_and_pictures(watched):
     found = numbers(watched)
-    assert [look["step"] for look in found["looks"]] == [2, 4]
+    assert [look["step"] for look in found["validations"]] == [2, 4]
     assert len(found["sample"]) == 4
-    last = found["looks"][-1]
+    last = found["validations"][-1]
     assert last["with_truth"] == 2
     assert last["taught"] > 0
     assert last["quality"]["used"]["miou"] is not None
     with (watched / "metrics.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["val/miou_student"]]
     assert [float(r["pseudo/taught"]) for r in rows] == pytest.approx(
-        [look["taught"] for look in found["looks"]]
+        [look["taught"] for look in found["validations"]]
     )
     assert float(rows[-1]["pseudo/iou_used"]) == pytest.approx(last["quality"]["used"]["miou"])
     pictures = sorted(p.name for p in (watched / "diagnostics").glob("*.png"))
@@ -395,7 +396,7 @@ def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
     shutil.copy(tmp_path / "more" / "unlabeled" / "0002.jpg", root / "unlabeled" / "other.jpg")
     words = {**TINY, "labels": "all", "steps": 2, "validations": 1, "confidence_threshold": 0.999}
     run = semiseg.train(root, out=tmp_path / "run", **words)
-    (look,) = numbers(run.folder)["looks"]
+    (look,) = numbers(run.folder)["validations"]
     assert look["images"] == 3
     assert look["quality"] is None
     assert look["disagreement"] is None

@@ -10,6 +10,7 @@ import semiseg
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, view_mask
 from semiseg.config.methods import METHODS
+from semiseg.config.train import BalanceConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
@@ -23,7 +24,7 @@ from semiseg.losses.class_balance import (
 )
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
 from semiseg.training import class_balance as imbalance
-from semiseg.training.batches import TrainingBatches
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 
 TINY = {
     "weights": "none",
@@ -194,8 +195,8 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
     weights = tuple(1 / n if n else 0.0 for n in counts)
 
     def shown(focus):
-        common = (split.labeled, (), folder.classes, 48, 32, 4, Key.of(0))
-        batches = TrainingBatches(*common, focus=focus)
+        images = TrainingImages(split.labeled, (), folder.classes)
+        batches = TrainingBatches(images, Views(48, 32, focus=focus), 4, Key.of(0))
         return torch.cat([batches[i].labeled.mask for i in range(8)])
 
     plain, focused = shown(None), shown(Focus(1.0, weights))
@@ -204,16 +205,13 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
 
 
 def test_each_setting_takes_the_place_of_the_supervised_loss(batch, tiny_method):
-    from types import SimpleNamespace
-
     logits, target = batch
     method = tiny_method("supervised", classes=4)
-    off = {"class_weights": "none", "ohem": 0.0, "dice": 0.0}
     counts = [5, 3, 2, 0]
 
     def loss(**on):
         method.supervised_loss = cross_entropy
-        imbalance.set_loss(method, SimpleNamespace(**{**off, **on}), counts)
+        imbalance.set_loss(method, BalanceConfig(**{"class_weights": "none", **on}), counts)
         return method.supervised_loss(logits, target)
 
     weighted = weighted_cross_entropy(logits, target, inverse_weights(counts))
@@ -238,10 +236,10 @@ def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
     ("settings", "told"),
     [
         ({"class_weights": "invers"}, "Did you mean 'inverse'"),
-        ({"ohem": 2.0}, "--ohem 2.0 is no share"),
-        ({"rare_crops": -0.1}, "--rare-crops -0.1 is no share"),
-        ({"dice": -1.0}, "--dice -1.0 is below 0"),
-        ({"ohem": 0.1}, "add --class-weights none"),
+        ({"ohem": 2.0}, "--ohem 2.0 is not allowed. Allowed: a number from 0 to 1"),
+        ({"rare_crops": -0.1}, "--rare-crops -0.1 is not allowed. Allowed: a number from 0 to 1"),
+        ({"dice": -1.0}, "--dice -1.0 is not allowed. Allowed: a number of at least 0"),
+        ({"ohem": 0.1}, "Add --class-weights none"),
     ],
     ids=str,
 )

@@ -3,13 +3,13 @@
 import copy
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from semiseg.config.methods import METHODS, CssSettings, default_settings
+from semiseg.config.train import BalanceConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.rng import Key
 from semiseg.core.types import Labeled, Output, Step, Unlabeled
@@ -895,7 +895,7 @@ def test_css_a_doubtful_representation_is_of_the_more_frequent_class(prior, labe
 
 def test_training_tells_css_how_frequent_classes_are():
     method = css()
-    settings = SimpleNamespace(class_weights="none", ohem=0.0, dice=0.0)
+    settings = BalanceConfig(class_weights="none")
     set_loss(method, settings, [30, 10, 0])
     assert method.class_shares.tolist() == [0.75, 0.25, 0.0]
     assert method.class_weights is None

@@ -17,7 +17,7 @@ from semiseg.core.rng import Key
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache, reduce_size
 from semiseg.data.reader import load_dataset
-from semiseg.training.batches import TrainingBatches
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 
 CLASSES = Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)), "ids", (0, 1))
 
@@ -182,9 +182,8 @@ def test_batches_have_the_same_bits_with_and_without_kept_files(cache, tiny_fold
         aged(sample.image)
 
     def batch():
-        made = TrainingBatches(labeled, folder.train, folder.classes, 40, 32, 4, Key.of(0, "data"))[
-            0
-        ]
+        images = TrainingImages(labeled, folder.train, folder.classes)
+        made = TrainingBatches(images, Views(40, 32), 4, Key.of(0, "data"))[0]
         assert made.unlabeled is not None
         return [*made.labeled, *made.unlabeled]
 

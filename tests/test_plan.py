@@ -1,6 +1,5 @@
 """The plan: its rules on made-up facts, budgets on a made-up pace, and what a person sees."""
 
-import inspect
 import math
 
 import numpy as np
@@ -12,26 +11,27 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg import train
 from semiseg.cli import main
-from semiseg.config.methods import METHODS
-from semiseg.config.plan import Facts, Line, Pace, check, make_plan, parse_budget
+from semiseg.config.facts import Facts, Line, Pace
+from semiseg.config.plan import Entry, make_plan
+from semiseg.config.train import TrainConfig, parse_duration
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.core.text import duration
 from semiseg.core.types import Likeness, Sample
 from semiseg.data.likeness import likeness
 from semiseg.scenes.draw import write_scenes
-from semiseg.training import planning
+from semiseg.training import trainer
 
 FACTS = Facts(
     side=360,
     labeled=23,
     unlabeled=344,
-    scenes=121,
+    validation_images=121,
     pixels={"road": 9000, "sky": 3000, "pole": 100, "never": 0},
     likeness=None,
     device="cpu",
     world=1,
-    extent=None,
+    value_range=None,
     val=101,
 )
 # A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.
@@ -42,16 +42,12 @@ TINY |= {"labels": "2", "workers": 0, "accelerator": "cpu", "batch": 2}
 
 def planned(pace=None, method="css", facts=FACTS, **given):
     """The plan with these settings and the defaults of all others."""
-    own = METHODS[method].values()
-    shared = {n: p.default for n, p in inspect.signature(train).parameters.items()}
-    settings = {**shared, **{k: v for k, v in given.items() if k in shared}}
-    options = {**own, **{k: v for k, v in given.items() if k in own}}
-    check(settings, facts.world)
-    return make_plan(settings, options, {**shared, **own}, facts, pace)
+    config = TrainConfig.from_values({"data": "data", "method": method, **given})
+    return make_plan(config, facts, pace)
 
 
 def entry(plan, name):
-    return next(e for e in plan.entries if e.setting == name)
+    return plan.entry(name)
 
 
 # --- times
@@ -66,13 +62,13 @@ def entry(plan, name):
     ],
 )
 def test_a_budget_is_a_time(text, seconds):
-    assert parse_budget(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["10", "m", "", "-5m", "10 mints", "30m1h", "0m", "1e3s", "m10"])
 def test_what_is_no_time_is_told(text):
-    with pytest.raises(ConfigError, match=r"is no time\. Write 90s, 10m"):
-        parse_budget(text)
+    with pytest.raises(ConfigError, match=r"Allowed: a time such as 90s, 10m"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +96,7 @@ def test_the_size_is_that_of_the_images_within_the_device_s(
     side, device, size, crop, steps, source
 ):
     plan = planned(facts=FACTS._replace(side=side, device=device))
-    assert [plan.value(n) for n in ("size", "crop", "steps", "batch", "looks")] == [
+    assert [plan.value(n) for n in ("size", "crop", "steps", "batch", "validations")] == [
         *(size, crop, steps),
         *(4, 5),
     ]
@@ -114,7 +110,7 @@ def test_each_device_gets_two_images(world, batch):
 
 
 def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
-    given = {"size": 96, "batch": 2, "class_weights": "none", "lr": 1e-3, "looks": 2}
+    given = {"size": 96, "batch": 2, "class_weights": "none", "lr": 1e-3, "validations": 2}
     given |= {"confidence_threshold": 0.9, "anchors": 64}
     plan = planned(**given)
     for name, value in given.items():
@@ -122,9 +118,9 @@ def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
         assert (found.value, found.source) == (value, "user")
     assert plan.value("crop") == 96
     assert all(e.reason for e in plan.entries)
-    assert "as given: size 96, batch 2, looks 2, lr 0.001" in " ".join(plan.brief())
+    assert "as given: size 96, batch 2, validations 2, lr 0.001" in " ".join(plan.summary())
     assert entry(planned(scale=[0.75, 1.5]), "scale").source == "default"
-    assert len(planned().brief()) == 2  # size and crop: the start stays readable
+    assert len(planned().summary()) == 2  # size and crop: the start stays readable
 
 
 def test_evidence_is_told_of_the_value_that_has_it():
@@ -164,7 +160,7 @@ def test_more_time_never_buys_less_and_is_never_exceeded(device, side):
         assert 100 <= steps <= 20_000
         assert steps == float(f"{steps:.1e}")
         assert plan.seconds <= int(seconds)
-        assert 1 <= plan.value("looks") <= 5
+        assert 1 <= plan.value("validations") <= 5
         assert device == "cuda" or batch == 4
         before = (size, work)
     assert size == largest
@@ -192,7 +188,9 @@ def test_more_steps_than_help_are_not_planned():
 
 
 @pytest.mark.parametrize(
-    "given", [{"size": 320}, {"steps": 600}, {"crop": 160}, {"batch": 8}, {"looks": 1}], ids=str
+    "given",
+    [{"size": 320}, {"steps": 600}, {"crop": 160}, {"batch": 8}, {"validations": 1}],
+    ids=str,
 )
 def test_what_is_given_beside_a_budget_stays(given):
     plan = planned(PACE, budget="40m", **given)
@@ -200,7 +198,7 @@ def test_what_is_given_beside_a_budget_stays(given):
     assert {name: plan.value(name) for name in given} == given
     assert 1500 < plan.seconds <= 2400 or "steps" in given
     if "crop" in given:
-        assert entry(plan, "size")[1:3] == (240, "device")
+        assert (plan.value("size"), entry(plan, "size").source) == (240, "device")
     if "steps" in given:
         assert plan.value("size") > planned(PACE, budget="10m", **given).value("size")
 
@@ -212,8 +210,8 @@ def test_a_budget_with_steps_and_size_has_nothing_to_decide(name):
 
 
 def test_a_budget_is_for_one_device():
-    with pytest.raises(ConfigError, match="for one device"):
-        planned(PACE, budget="10m", facts=FACTS._replace(world=2))
+    with pytest.raises(ConfigError, match="works on one device only"):
+        planned(PACE, budget="10m", devices=2)
 
 
 @pytest.mark.parametrize("given", [{}, {"steps": 500}, {"size": 400}], ids=str)
@@ -224,25 +222,23 @@ def test_a_budget_too_short_is_told_with_one_that_is_not(given):
     assert planned(PACE, budget=least, **given).value("steps") >= given.get("steps", 100)
 
 
-def test_looks_take_a_fifth_of_the_time_at_most():
-    many = FACTS._replace(scenes=2000)
+def test_validations_take_a_fifth_of_the_time_at_most():
+    many = FACTS._replace(validation_images=2000)
     plan = planned(PACE, budget="20m", facts=many)
-    assert entry(plan, "looks") == (
-        *("looks", 1, "budget"),
-        *("more would take over a fifth of the time",),
-    )
+    reason = "more would take over a fifth of the time"
+    assert entry(plan, "validations") == Entry("validations", 1, "budget", reason)
     assert plan.seconds <= 1200
 
 
 def test_on_a_gpu_the_batch_grows_last_and_within_the_memory():
-    fast = PACE._replace(step=Line(0.01, 0.2 / (4 * 512**2)), look=Line(0, 0.01 / 240**2))
+    fast = PACE._replace(step=Line(0.01, 0.2 / (4 * 512**2)), validation=Line(0, 0.01 / 240**2))
     facts = FACTS._replace(device="cuda", side=512)
     found = [planned(fast, facts=facts, budget=b).value("batch") for b in ("5m", "80m", "4h")]
     assert found == [4, 8, 16]
-    plan = planned(fast._replace(most=9 * 512**2), facts=facts, budget="4h")
+    plan = planned(fast._replace(max_pixels=9 * 512**2), facts=facts, budget="4h")
     assert plan.value("batch") == 8
     assert entry(plan, "batch").source == "budget"
-    narrow = planned(fast._replace(most=4 * 300**2), facts=facts, budget="4h")
+    narrow = planned(fast._replace(max_pixels=4 * 300**2), facts=facts, budget="4h")
     assert (narrow.value("crop"), narrow.value("batch")) == (288, 4)
     assert planned(fast, facts=facts, budget="4h", batch=2).value("batch") == 2
 
@@ -261,11 +257,11 @@ def test_few_and_strange_unlabeled_images_are_told():
     assert planned().warnings == ()
     assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
     (told,) = planned(facts=FACTS._replace(val=2)).warnings
-    assert told.startswith("warning: val has 2 images: a score on so few is chance")
+    assert told.startswith("val has 2 images. A score on so few is mostly chance")
     (told,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
     assert "fewer unlabeled images (7) than labeled ones (23)" in told
     (told,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings
-    assert "unlike the labeled ones" in told
+    assert "differ from the labeled ones" in told
     for near in (Likeness(0.8, 0.1), Likeness(1.5, 1.0)):
         assert planned(facts=FACTS._replace(likeness=near)).warnings == ()
 
@@ -314,23 +310,28 @@ def test_real_images_of_one_kind_stay_silent_and_others_speak(shared_data):
 
 
 def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "measure", lambda *_: PACE)
+    monkeypatch.setattr(trainer, "measure_pace", lambda *_: PACE)
     out = tmp_path / "run"
     train(tiny_folder, out=out, steps=2, budget="1m", **TINY)
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["budget"] is None
-    assert [config[k] for k in ("steps", "size", "crop", "batch", "looks")] == [2, 48, 32, 2, 5]
-    kept = yaml.safe_load((out / "plan.yaml").read_text())
-    assert [w.partition(":")[2].partition(":")[0] for w in kept["warnings"]] == [
-        " val has 2 images"
+    assert [config[k] for k in ("steps", "size", "crop", "batch", "validations")] == [
+        2,
+        48,
+        32,
+        2,
+        5,
     ]
+    kept = yaml.safe_load((out / "plan.yaml").read_text())
+    assert [w.partition(".")[0] for w in kept["warnings"]] == ["val has 2 images"]
+    assert kept["format"] == 1
     assert 0 < kept["seconds"] <= 60
     rows = {row.pop("setting"): row for row in kept["plan"]}
     assert rows["budget"] == {"value": "1m", "source": "user", "reason": "as given"}
     assert rows["steps"]["source"] == "user"
     assert rows["size"]["source"] == "data"
     assert rows["scale"]["value"] == [0.75, 1.5]
-    monkeypatch.setattr(planning, "measure", None)
+    monkeypatch.setattr(trainer, "measure_pace", None)
     (out / "scores.json").unlink()
     train(tiny_folder, out=out, budget="1m", resume=True, **TINY)
     main(["train", "--config", str(out / "config.yaml"), "--out", str(tmp_path / "again")])
@@ -373,7 +374,7 @@ def test_the_size_does_not_depend_on_how_many_masks_are_used(tmp_path):
 
 def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(planning, "measure", lambda *_: PACE)
+    monkeypatch.setattr(trainer, "measure_pace", lambda *_: PACE)
     words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
     main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
     told, said = capsys.readouterr()
@@ -397,11 +398,11 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--budget", "soon"], "--budget soon is no time"),
+        (["--budget", "soon"], "--budget soon is not allowed"),
         (["--bugdet", "5m"], "Did you mean --budget?"),
         (["--budget", "5m", "--steps", "9", "--size", "64"], "contradict one another"),
-        (["--size", "8"], "--size 8 is too small"),
-        (["--steps", "0"], "--steps 0 is too small"),
+        (["--size", "8"], "--size 8 is not allowed"),
+        (["--steps", "0"], "--steps 0 is not allowed"),
         (["--resume", "true"], "There is no setting --resume"),
     ],
     ids=str,

@@ -20,6 +20,7 @@ from semiseg.commands.layers import read_config
 from semiseg.comparison.records import make_rows, read_records
 from semiseg.comparison.settings import Shared, train_defaults
 from semiseg.config.methods import METHODS
+from semiseg.config.settings import plain
 from semiseg.core.errors import RunError
 from semiseg.core.scores import ClassScores, MeanIou, read_scores
 from semiseg.data.formats.masks import Classes
@@ -34,7 +35,6 @@ from semiseg.reporting.gallery import make_gallery
 from semiseg.reporting.report import write_report
 from semiseg.reporting.run_page import headline
 from semiseg.training.run_data import scored_samples
-from semiseg.training.run_folder import plain
 
 
 @pytest.fixture

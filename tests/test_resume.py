@@ -25,25 +25,15 @@ from semiseg.core.scores import (
     Timing,
 )
 from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
-from semiseg.training.metrics_table import Table
-from semiseg.training.run_folder import what_it_began_with
+from semiseg.training.loggers import MetricsTable
+from semiseg.training.release import compare_with_start
 
 WORDS = [
     # So little trained a network is sure of nothing.
     *("--method", "css", "--confidence-threshold", "0"),
     *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
-    *(
-        "--steps",
-        "12",
-        "--validations",
-        "4",
-        "--workers",
-        "1",
-        "--threads",
-        "1",
-        "--accelerator",
-        "cpu",
-    ),
+    *("--steps", "12", "--validations", "4", "--workers", "1"),
+    *("--threads", "1", "--accelerator", "cpu"),
 ]
 
 
@@ -248,7 +238,7 @@ def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished
 
 def test_metrics_with_a_new_column_are_replaced_as_a_whole(tmp_path, monkeypatch):
     file = tmp_path / "metrics.csv"
-    table = Table(file, [{"step": 1, "val/miou": 0.5}])
+    table = MetricsTable(file, [{"step": 1, "val/miou": 0.5}])
     assert not file.exists()
     table.save()
     before = file.read_text()
@@ -270,7 +260,7 @@ def test_metrics_with_a_new_column_are_replaced_as_a_whole(tmp_path, monkeypatch
 def test_a_row_without_a_new_column_is_added_to_the_metrics(tmp_path):
     """Or each step of a long training would cost more than the one before."""
     file = tmp_path / "metrics.csv"
-    table = Table(file, [])
+    table = MetricsTable(file, [])
     table.log_metrics({"train/loss": 2.0}, 1)
     table.save()
     place = file.stat().st_ino
@@ -300,7 +290,7 @@ def test_changed_classes_are_refused(capsys, tiny_folder, unfinished, tmp_path):
 
 def test_resume_without_a_run_starts_one(capsys, tiny_folder, tmp_path, whole):
     run("train", tiny_folder, "--out", tmp_path / "run", "--resume", *WORDS)
-    assert "it is started" in capsys.readouterr().err
+    assert "a new training starts" in capsys.readouterr().err
     assert bits(tmp_path / "run") == bits(whole)
 
 
@@ -455,9 +445,9 @@ def test_what_a_training_began_with(tmp_path, change, told):
         content["split"] = {**scores.to_dict()["split"], **change["split"]}
     (tmp_path / "begin").mkdir()
     (tmp_path / "begin" / "scores.json").write_text(json.dumps(content))
-    found = what_it_began_with(tmp_path / "begin", scores)
-    assert found == [] if told is None else told in found[0]
-    assert what_it_began_with(tmp_path / "nothing", scores) == []
+    sentence = compare_with_start(tmp_path / "begin", scores)
+    assert sentence == "" if told is None else told in sentence
+    assert compare_with_start(tmp_path / "nothing", scores) == ""
 
 
 def test_init_says_what_it_began_with(capsys, whole, tiny_folder, tmp_path):

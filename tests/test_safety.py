@@ -1,6 +1,7 @@
 """What comes from a stranger runs nothing, and nothing that is written leaves its folder."""
 
 import json
+import logging
 import os
 import pickle
 import re
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg.cli import main
 from semiseg.commands.predict import predict
+from semiseg.core import console
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.files import read_yaml
 from semiseg.data.datasets import DATASETS
@@ -30,7 +32,6 @@ from semiseg.inference.sources import find_images
 from semiseg.model.encoders import load_weights
 from semiseg.model.network import Network
 from semiseg.suggestion.suggest import suggest
-from semiseg.training import session
 from semiseg.training.checkpoint import SafeCheckpointIO
 from semiseg.training.run_data import samples_of
 
@@ -343,7 +344,8 @@ def test_suggest_writes_through_no_link(tmp_path, plain_release):
 
 def test_names_of_a_stranger_are_text_in_the_terminal(capsys):
     """Not markup, which would swallow a name in brackets and stumble over a slash in them."""
-    session.say(["a[b].png and dir[/x].png"])
+    with console.attached():
+        logging.getLogger("semiseg.test").info("%s", "a[b].png and dir[/x].png")
     assert capsys.readouterr().err == "· a[b].png and dir[/x].png\n"
 
 

@@ -137,16 +137,8 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu").images
     assert {".bmp", taken.suffix} <= {one.image.suffix for one in chosen}
     *copies, train = commands(next_steps(run_folder, out))
-    kept = [
-        "--dataset",
-        "folder",
-        "--range",
-        "0,99",
-        "--size",
-        "48",
-        "--start-from",
-        str(run_folder),
-    ]
+    kept = ["--dataset", "folder", "--range", "0,99", "--size", "48"]
+    kept += ["--start-from", str(run_folder)]
     assert shlex.split(train) == ["semiseg", "train", str(data), *kept, "--out", "OTHER"]
     for _ in range(2):
         for command in copies:
@@ -265,13 +257,8 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         beside = data / "images" / f"{image.stem}.json"
         write_outlines(beside, outlines(mask, 0), labels, image, mask.shape[::-1])
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
-    small |= {
-        "steps": 1,
-        "validations": 1,
-        "workers": 0,
-        "accelerator": "cpu",
-        "method": "supervised",
-    }
+    small |= {"steps": 1, "validations": 1, "workers": 0, "accelerator": "cpu"}
+    small |= {"method": "supervised"}
     run = semiseg.train(data, out=tmp_path / "run", **small).folder
     predicted = np.zeros((96, 128), np.uint8)  # a step teaches nothing yet
     predicted[10:60, 20:90], predicted[30:50, 40:80], predicted[35:45, 50:60] = 1, 0, 2

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.config.methods import METHODS
+from semiseg.config.train import OptimizerConfig
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
 from semiseg.data.sample_order import SampleOrder
 from semiseg.data.splits import make_split
 from semiseg.methods import build_method
 from semiseg.model.network import Network
-from semiseg.training.batches import TrainingBatches
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.module import TrainingModule
 
@@ -101,11 +102,10 @@ def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path
     assert state["global_step"] == 4
 
 
-def test_a_log_tells_the_time_left(tiny_folder, tmp_path, capsys):
-    semiseg.train(
-        tiny_folder, method="supervised", out=tmp_path / "run", **{**TINY, "validations": 2}
-    )
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+def test_a_log_tells_the_time_left(tiny_folder, tmp_path, log):
+    settings = {**TINY, "validations": 2, "method": "supervised"}
+    semiseg.train(tiny_folder, out=tmp_path / "run", **settings)
+    told = [record.getMessage() for record in log.records if record.msg.startswith("step ")]
     assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
 
 
@@ -161,9 +161,8 @@ def test_each_pass_of_the_order_holds_each_sample_once():
 def test_a_batch_depends_on_its_number_alone(tiny_folder):
     folder = load_dataset(tiny_folder)
     split = make_split(folder, "2", 0)
-    make = lambda: TrainingBatches(  # noqa: E731
-        split.labeled, split.unlabeled, folder.classes, 48, 32, 2, Key.of(0, "data")
-    )
+    images = TrainingImages(split.labeled, split.unlabeled, folder.classes)
+    make = lambda: TrainingBatches(images, Views(48, 32), 2, Key.of(0, "data"))  # noqa: E731
     ours, theirs = make(), make()
     for number in (0, 1, 2):
         ours[number]
@@ -175,9 +174,8 @@ def test_a_batch_depends_on_its_number_alone(tiny_folder):
 def test_weak_and_strong_views_share_their_geometry(tiny_folder):
     folder = load_dataset(tiny_folder)
     split = make_split(folder, "2", 0)
-    batches = TrainingBatches(
-        split.labeled, split.unlabeled, folder.classes, 48, 64, 2, Key.of(0, "data")
-    )
+    images = TrainingImages(split.labeled, split.unlabeled, folder.classes)
+    batches = TrainingBatches(images, Views(48, 64), 2, Key.of(0, "data"))
     views = batches[0].unlabeled
     padding = ~views.valid.unsqueeze(1).expand_as(views.weak)
     assert padding.any()
@@ -189,7 +187,8 @@ def test_weak_and_strong_views_share_their_geometry(tiny_folder):
 def module(optimizer="adamw", **settings):
     method = build_method("supervised", Network(3, weights="none"))
     values = {"lr": 1.0, "encoder_lr": 0.1, "weight_decay": 0.5, "lr_warmup": 0.1, **settings}
-    return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), optimizer, **values)
+    rates = OptimizerConfig(optimizer=optimizer, **values)
+    return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), rates)
 
 
 def test_the_rate_rises_and_falls_to_zero():

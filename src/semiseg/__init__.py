@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from semiseg.config.recipes import recipe
     from semiseg.config.train import TrainConfig
     from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
-    from semiseg.core.types import Prediction, Run
+    from semiseg.core.types import Prediction
     from semiseg.inference.load import load
     from semiseg.inference.torch_model import Model
+    from semiseg.training.trainer import Run
 
 __all__ = [
     "ConfigError",
@@ -62,7 +63,7 @@ __all__ = [
 _MODULES = {
     "Model": "inference.torch_model",
     "Prediction": "core.types",
-    "Run": "core.types",
+    "Run": "training.trainer",
     "TrainConfig": "config.train",
     "check": "commands.check",
     "compare": "commands.compare",

@@ -16,6 +16,7 @@ from semiseg import __version__
 from semiseg.commands._errors import explain
 from semiseg.commands._flags import signature
 from semiseg.commands.verbs import VERBS, JsonResult, Verb
+from semiseg.core import console
 from semiseg.core.errors import Interrupted, SemisegError
 
 HELP_FLAGS = ("--help", "-h", "--help-all")
@@ -95,8 +96,8 @@ def run(verb: Verb, given: dict[str, object]) -> int:
         The exit status.
     """
     as_json, quiet = given.pop("json", False), given.pop("quiet", False)
-    logging.getLogger("semiseg").setLevel(logging.WARNING if quiet else logging.INFO)
-    result = verb.run(given)
+    with console.attached(logging.WARNING if quiet else logging.INFO):
+        result = verb.run(given)
     if as_json and isinstance(result, JsonResult):
         print(json.dumps(result.to_dict(), indent=2))
     else:

@@ -29,24 +29,15 @@ import torch
 import semiseg.commands.train
 from semiseg.cli import main
 from semiseg.scenes.draw import write_scenes
-from semiseg.training import parts, session  # noqa: F401 - imported once, for all children
+from semiseg.training import trainer  # noqa: F401 - imported once, for all children
 from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 
 STEPS, LOOKS = 12, 4
 WORDS = [
     *("--method", "css", "--weights", "none", "--encoder", "lcnet_035", "--size", "32"),
-    *(
-        "--crop",
-        "32",
-        "--batch",
-        "2",
-        "--steps",
-        str(STEPS),
-        "--validations",
-        str(LOOKS),
-        "--anchors",
-    ),
-    *("8", "--negatives", "8", "--threads", "1", "--accelerator", "cpu", "--no-diagnostics"),
+    *("--crop", "32", "--batch", "2", "--steps", str(STEPS), "--validations", str(LOOKS)),
+    *("--anchors", "8", "--negatives", "8", "--threads", "1", "--accelerator", "cpu"),
+    "--no-diagnostics",
 ]
 VARIANTS = {
     "plain": ["--workers", "0"],

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from harness import Life, Stage, live
 
-from semiseg.training import run_folder
+from semiseg.training import trainer
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.module import TrainingModule
@@ -166,13 +166,13 @@ def fill(out: Path) -> None:
 
 def fill_at_the_end(out: Path) -> None:
     """Does so between the last checkpoint and the scores."""
-    finish = run_folder.finish
+    release = trainer.release
 
     def without_room(*args):
         fill(out)
-        return finish(*args)
+        return release(*args)
 
-    run_folder.finish = without_room
+    trainer.release = without_room
 
 
 def empty(stage: Stage, out: Path) -> None:

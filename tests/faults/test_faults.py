@@ -100,7 +100,7 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
 
 PARENT = """
 import os, subprocess, sys, time
-child = "import time; from semiseg.training.orphan import end_with_parent; end_with_parent(0.1);"
+child = "import time; from semiseg.training.failures import end_with_parent; end_with_parent(0.1);"
 child += "print(flush=True); time.sleep(3600)"
 started = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 started.stdout.readline()

@@ -56,11 +56,8 @@ def compare(data: Path | str, **settings: object) -> FinishedComparison:
     methods = _parts("methods", config.methods)
     shared = {name: value for name, value in settings.items() if name not in own}
     workers = shared.pop("workers", AUTO)
-    names = {"value_range": "range", "validations": "looks"}
-    open_ = {k for k, v in shared.items() if v == AUTO and k not in ("accelerator", "weights")}
-    given = {names.get(k, k): None if k in open_ else v for k, v in shared.items()}
-    kept = settle(out, config.equal, methods, {**given, "steps": config.steps})
-    runner = Runner(config.data, out, kept, {"workers": None if workers == AUTO else workers})
+    kept = settle(out, config.equal, methods, {**shared, "steps": config.steps})
+    runner = Runner(config.data, out, kept, {"workers": workers})
     tasks = runner.tasks(methods, _parts("labels", config.labels), _parts("seeds", config.seeds))
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,12 @@ from semiseg.commands.settings import DemoSettings
 from semiseg.commands.train import train
 from semiseg.comparison.text import class_table
 from semiseg.core.errors import RunError
-from semiseg.core.types import Run
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.reader import read_samples
 from semiseg.inference.load import load
 from semiseg.scenes.draw import write_scenes
+from semiseg.training.trainer import Run
 
 MARK = "semiseg-demo.txt"
 """The file that marks a folder as one of the demo."""

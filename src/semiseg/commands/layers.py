@@ -64,9 +64,7 @@ def read_config(file: Path) -> dict[str, object]:
         raise ConfigError(f"{file} cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} does not hold settings. Write one on each line: steps: 1000.")
-    # Until the run folder holds a TrainConfig.
-    names = {"looks": "validations", "init": "start_from", "range": "value_range"}
-    return {names.get(str(k), str(k)): v for k, v in content.items() if v is not None}
+    return {str(name): value for name, value in content.items() if value is not None}
 
 
 def chosen_method(words: Sequence[str]) -> str:

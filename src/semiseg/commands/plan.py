@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semiseg.commands.train import arguments, configuration
+from semiseg.commands.train import configuration
+from semiseg.config.plan import Plan
 from semiseg.config.train import TrainConfig
-from semiseg.core.types import Plan
-from semiseg.training.failures import unbegun
-from semiseg.training.parts import settle_place
-from semiseg.training.planning import prepare
-from semiseg.training.train import settings_of
+from semiseg.training.trainer import plan_training
 
 
 def plan(data: Path | str | TrainConfig, **settings: object) -> Plan:
@@ -26,8 +23,4 @@ def plan(data: Path | str | TrainConfig, **settings: object) -> Plan:
     Raises:
         SemisegError: as `train`.
     """
-    config = configuration(data, settings)
-    s, options = settings_of(config.data.data, arguments(config))
-    place = settle_place(s, options)
-    with unbegun():
-        return prepare(s, options, place, resume=False).plan
+    return plan_training(configuration(data, settings))

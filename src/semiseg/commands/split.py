@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from semiseg.config.settings import AUTO
 from semiseg.core.errors import RunError
 from semiseg.data.reader import load_dataset
 from semiseg.data.splits import make_split
-from semiseg.training.session import say
+
+logger = logging.getLogger(__name__)
 
 
 class SplitLists(NamedTuple):
@@ -49,7 +51,8 @@ def split(settings: SplitSettings) -> SplitLists:
     dataset = None if settings.dataset == AUTO else settings.dataset
     data = load_dataset(settings.data, settings.classes, dataset)
     chosen = make_split(data, settings.labels, settings.seed)
-    say([*data.notes, *chosen.notes])
+    for note in (*data.notes, *chosen.notes):
+        logger.info("%s", note)
     lists = chosen.lists()
     texts = {name: "".join(f"{s.name}\n" for s in samples) for name, samples in lists.items()}
     try:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
-from typing import Any
 
-from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError
-from semiseg.core.types import Run
 from semiseg.reporting.report import write_report
-from semiseg.training.train import train as run_training
+from semiseg.training.trainer import Run
+from semiseg.training.trainer import train as run_training
 
 
 def train(
@@ -39,7 +36,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM stopped the training; `resume` continues it.
     """
     config = configuration(data, settings)
-    run = run_training(**arguments(config), overwrite=overwrite, resume=resume)
+    run = run_training(config, overwrite=overwrite, resume=resume)
     # The report gets the data's place of now: a finished run may have been trained elsewhere.
     write_report(run.folder, config.data.data)
     return run
@@ -64,12 +61,3 @@ def configuration(data: Path | str | TrainConfig, settings: dict[str, object]) -
             "TrainConfig.replaced."
         )
     return data
-
-
-def arguments(config: TrainConfig) -> dict[str, Any]:
-    """The arguments of the training function, which knows some settings by other names."""
-    old = inspect.signature(run_training).parameters
-    names = {"value_range": "range", "validations": "looks", "start_from": "init"}
-    values = {names.get(k, k): v for k, v in config.values().items() if k != "logger"}
-    open_ = {k for k, v in values.items() if v == AUTO and k in old and old[k].default is None}
-    return {k: None if k in open_ else v for k, v in values.items()}

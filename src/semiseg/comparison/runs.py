@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from semiseg.comparison import text as comparison_text
@@ -16,7 +16,9 @@ from semiseg.comparison.records import ALL, BASELINE, Record, make_rows, read_re
 from semiseg.comparison.result import COMPARISON, Comparison
 from semiseg.comparison.settings import Shared
 from semiseg.config.methods import METHODS, default_settings
-from semiseg.config.plan import LOOKS
+from semiseg.config.settings import AUTO
+from semiseg.config.sizing import VALIDATIONS
+from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
@@ -24,11 +26,13 @@ from semiseg.core.text import duration
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split, make_split
 from semiseg.reporting.report import write_report
-from semiseg.training import run_folder, session
-from semiseg.training.train import train
+from semiseg.training import run_folder
+from semiseg.training.data import read_folder
+from semiseg.training.trainer import time_training, train
 
-_PROBE = 12  # steps that a method's pace is measured over
 _BAR = 20
+
+logger = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
@@ -84,8 +88,8 @@ class Runner:
         if wrong := [seed for seed in seeds if not seed.isdecimal()]:
             raise ConfigError(f"--seeds: '{wrong[0]}' is no number from 0 on.")
         s = self.shared.train
-        classes = None if s["classes"] is None else Path(s["classes"])
-        folder = session.checked_folder(self.data, classes, s["range"], s["dataset"])
+        names = ("dataset", "classes", "value_range")
+        folder = read_folder(DataConfig(data=self.data, **{n: s[n] for n in names}))
         records, found = self._records(), []
         for label in labels:
             split = make_split(folder, label, s["split_seed"])
@@ -93,7 +97,7 @@ class Runner:
             chosen = list(methods) if split.unlabeled else [BASELINE]
             if left := [m for m in methods if m not in chosen]:
                 told = f"labels {label}: no image is left unlabeled, so {BASELINE} alone is trained"
-                session.say([f"{told}, not {', '.join(left)}"])
+                logger.info("%s", f"{told}, not {', '.join(left)}")
             if label == ALL and BASELINE not in chosen:
                 chosen.append(BASELINE)
             found += [Task(method, label, 0) for method in chosen]
@@ -143,10 +147,10 @@ class Runner:
             Interrupted: Ctrl-C was pressed.
         """
         missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
-        session.say([f"{len(tasks) - len(missing)} of {len(tasks)} runs are there already"])
+        logger.info("%s", f"{len(tasks) - len(missing)} of {len(tasks)} runs are there already")
         self._measure(missing)
         for number, task in enumerate(missing):
-            session.say([self._progress(missing, number)])
+            logger.info("%s", self._progress(missing, number))
             try:
                 self._train(task)
             except Interrupted as told:
@@ -157,11 +161,11 @@ class Runner:
             except Exception as error:  # the other runs need not suffer for it
                 told_as = str(error) if isinstance(error, SemisegError) else repr(error)
                 self.failed[task.name] = told_as
-                session.say([f"{task.name} failed: {told_as}"])
+                logger.info("%s", f"{task.name} failed: {told_as}")
                 continue
             found = self._write()
             if number + 1 < len(missing):
-                session.console.print(found.text(), markup=False, highlight=False, soft_wrap=True)
+                logger.info("%s", f"runs so far:\n{found.text()}")
         found = self._write()
         if found.rows:
             write_report(self.out)
@@ -170,7 +174,10 @@ class Runner:
     def _train(self, task: Task) -> None:
         folder = self.out / task.name
         settings = {**self._settings(task), "steps": self._steps(task), "out": folder}
-        train(self.data, **settings, resume=run_folder.begun(folder))
+        train(
+            TrainConfig.from_values({"data": self.data, **settings}),
+            resume=run_folder.exists(folder),
+        )
         write_report(folder)
 
     def _settings(self, task: Task) -> dict[str, Any]:
@@ -214,9 +221,9 @@ class Runner:
             )
         unknown = {t.method: t for t in reversed(tasks) if t.method not in self.timings}
         if unknown:
-            session.say([f"measuring {_PROBE} steps of each of: {', '.join(sorted(unknown))}"])
+            logger.info("%s", f"measuring a few steps of each of: {', '.join(sorted(unknown))}")
         for method, task in unknown.items():
-            timing = _probe(self.data, self._settings(task))
+            timing = _probe({"data": self.data, **self._settings(task)})
             if timing is not None:
                 self.timings[method] = timing
 
@@ -239,7 +246,10 @@ class Runner:
         if self.shared.equal == "time" and task.method == BASELINE:
             slowest = max(other.step for other in self.timings.values())
             training = slowest * steps
-        return training + timing.validation * int(self.shared.train["looks"] or LOOKS)
+        validations = self.shared.train["validations"]
+        return training + timing.validation * int(
+            VALIDATIONS if validations == AUTO else validations
+        )
 
     def _records(self) -> list[Record]:
         return read_records(self.out)
@@ -258,22 +268,17 @@ class Runner:
         return found
 
 
-def _probe(data: Path, settings: dict[str, Any]) -> Timing | None:
-    """Time a few steps and one validation.
+def _probe(settings: dict[str, Any]) -> Timing | None:
+    """Time a few steps and a validation.
 
     A failure gives None: the run itself then fails with its own message.
 
     Raises:
         Interrupted: Ctrl-C was pressed.
     """
-    before, session.console.quiet = session.console.quiet, True
     try:
-        with TemporaryDirectory() as folder:
-            settings = {**settings, "steps": _PROBE, "looks": 1, "out": Path(folder) / "run"}
-            return train(data, **settings).scores.timing
-    except Interrupted as told:
-        raise type(told)("stopped before the first run. Go on with the same command") from None
+        return time_training(TrainConfig.from_values(settings))
+    except Interrupted as error:
+        raise type(error)("stopped before the first run. Go on with the same command") from None
     except Exception:
         return None
-    finally:
-        session.console.quiet = before

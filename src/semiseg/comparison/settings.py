@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,17 +11,16 @@ import yaml
 
 from semiseg._version import __version__
 from semiseg.config.methods import default_settings
-from semiseg.config.plan import STEPS
 from semiseg.config.settings import plain
+from semiseg.config.sizing import STEPS
+from semiseg.config.train import TrainConfig, group_of
 from semiseg.core.errors import ConfigError, RunError, nearest
 from semiseg.core.files import read_yaml
-from semiseg.training.train import train
+from semiseg.training.run_folder import FREE
 
 FILE = "compare.yaml"
 EQUAL = ("steps", "time")
-OWN = frozenset(
-    {"data", "method", "labels", "out", "seed", "budget", "init", "overwrite", "resume", "options"}
-)
+OWN = frozenset({"data", "method", "labels", "out", "seed", "budget", "start_from"})
 """Parameters of `train` that a comparison sets itself, or that its runs could not share."""
 
 
@@ -52,9 +50,9 @@ class Shared:
 
 def train_defaults() -> dict[str, Any]:
     """The settings of `train` that a comparison passes on, with their defaults."""
-    parameters = inspect.signature(train).parameters
-    found = {name: p.default for name, p in parameters.items() if name not in OWN}
-    return {**found, "steps": STEPS}  # runs that are compared have a number of them in common
+    values = TrainConfig.from_values({"data": "data"}).values()
+    shared = {k: v for k, v in values.items() if k in group_of() and k not in OWN}
+    return {**shared, "steps": STEPS}  # runs that are compared have a number of them in common
 
 
 def settle(out: Path, equal: str, methods: Sequence[str], given: Mapping[str, Any]) -> Shared:
@@ -114,8 +112,6 @@ def _sorted_out(
     given: Mapping[str, Any], methods: Sequence[str], defaults: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The settings of `train`, all of them, and those of each method that are not its defaults."""
-    from semiseg.training.run_folder import FREE, plain
-
     own: dict[str, dict[str, Any]] = {name: {} for name in methods}
     by_key = {name.replace("-", "_"): name for name in methods}
     settings = {k: plain(v) for k, v in defaults.items() if k not in FREE}

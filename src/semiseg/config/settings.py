@@ -23,6 +23,7 @@ from typing import (
     Annotated,
     Literal,
     TypeAlias,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -39,6 +40,25 @@ Auto: TypeAlias = Literal["auto"]
 
 AUTO: Auto = "auto"
 """Decide for me."""
+
+
+T = TypeVar("T")
+
+
+def unless_auto(value: T | Auto, chosen: T) -> T:
+    """The value of a setting, or the chosen one where the setting is `auto`."""
+    return chosen if value == AUTO else value
+
+
+def decided(value: T | Auto) -> T:
+    """The value of a setting that the plan has decided.
+
+    Raises:
+        ValueError: it is still `auto`.
+    """
+    if value == AUTO:
+        raise ValueError("a setting is still 'auto'; make a plan first")
+    return value
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ class DataConfig(Settings):
     `auto`, semiseg uses the range that gray 16-bit images span, or the range of their type where
     that is less than twice as wide."""
 
+    @property
+    def fixed_range(self) -> tuple[float, float] | None:
+        """The value range; None where black and white are the ends of each image's own type."""
+        return None if self.value_range == AUTO else self.value_range
+
     def check(self) -> None:
         """The first value of the range is the smaller one."""
         if self.value_range != AUTO and not self.value_range[0] < self.value_range[1]:
@@ -225,6 +230,11 @@ class MachineConfig(Settings):
     precision: Precision = "32-true"
     """Lightning's precision."""
 
+    @property
+    def world(self) -> int:
+        """The number of devices that train together (world size)."""
+        return self.devices * self.num_nodes
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
@@ -300,7 +310,7 @@ class TrainConfig:
                 f"--budget, --steps and --{sides[0]} contradict one another: the budget decides "
                 "the number of steps and their size. Leave one of the three out."
             )
-        if self.machine.devices * self.machine.num_nodes > 1:
+        if self.machine.world > 1:
             raise ConfigError(
                 "--budget works on one device only, since semiseg does not measure the speed of "
                 "several. Give --steps and --size instead."

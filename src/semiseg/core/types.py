@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from semiseg.core.rng import Key
-from semiseg.core.scores import Scores
-from semiseg.core.text import columns, duration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,96 +183,3 @@ class Likeness(NamedTuple):
 
     apart: float
     among: float
-
-
-class Run(NamedTuple):
-    """A finished training.
-
-    Attributes:
-        folder: the run folder.
-        scores: the contents of its `scores.json`.
-    """
-
-    folder: Path
-    scores: Scores
-
-    def text(self) -> str:
-        """The folder, the scores, and the report if there is one."""
-        page = self.folder / "report.html"
-        return f"{self.folder}: {self.scores.summary()}" + f"; see {page}" * page.is_file()
-
-
-Source = Literal["data", "device", "budget", "default", "user"]
-"""The source of a value in a plan."""
-
-
-class Entry(NamedTuple):
-    """One setting of a plan.
-
-    Attributes:
-        setting: its name, as a parameter of `train` or of the method.
-        value: what it is.
-        source: what it comes from: `data`, `device`, `budget`, `default` or `user`.
-        reason: why, in half a sentence.
-    """
-
-    setting: str
-    value: Any
-    source: Source
-    reason: str
-
-
-class Plan(NamedTuple):
-    """What a training is to be.
-
-    Attributes:
-        entries: the settings that matter, each with its reason.
-        warnings: a sentence for each thing that will hardly help.
-        seconds: what the training is expected to take; None where nothing was measured.
-    """
-
-    entries: tuple[Entry, ...]
-    warnings: tuple[str, ...]
-    seconds: float | None
-
-    def value(self, setting: str) -> Any:  # noqa: ANN401 - of whichever type it is
-        """The value of a setting."""
-        return next(e.value for e in self.entries if e.setting == setting)
-
-    def brief(self) -> list[str]:
-        """A sentence for each value that was derived, one for those given, and the warnings."""
-        found = [
-            f"{e.setting} {e.value}: {e.reason}"
-            for e in self.entries
-            if e.source not in ("default", "user") and e.setting != "workers"
-        ]
-        given = [f"{e.setting} {e.value}" for e in self.entries if e.source == "user"]
-        if given:
-            found.append(f"as given: {', '.join(given)}")
-        return [*found, *self.warnings]
-
-    def text(self) -> str:
-        """The settings with their reasons, the warnings and the time."""
-        rows = [
-            [e.setting, _joined(e.value), "you" if e.source == "user" else e.source, e.reason]
-            for e in self.entries
-        ]
-        time = (
-            "semiseg did not measure how long this takes. `semiseg train DATA --dry-run` takes one "
-            "step and estimates it; --budget 20m fits the plan into a time."
-            if self.seconds is None
-            else f"This takes about {duration(self.seconds)} on this machine."
-        )
-        return "\n\n".join(
-            [columns(["setting", "value", "from", "why"], rows), *self.warnings, time]
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `plan.yaml`."""
-        seconds = None if self.seconds is None else round(self.seconds)
-        entries = [e._asdict() for e in self.entries]
-        return {"plan": entries, "warnings": [*self.warnings], "seconds": seconds}
-
-
-def _joined(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 from semiseg.comparison.records import Row
 from semiseg.comparison.settings import Shared, train_defaults
-from semiseg.training.run_folder import FREE, plain
-from semiseg.training.session import method_settings
-from semiseg.training.train import train
+from semiseg.config.settings import AUTO, flag
+from semiseg.config.train import TrainConfig
+from semiseg.training.run_folder import FREE
 
 
 def repeat_run(settings: Mapping[str, Any]) -> str:
@@ -21,9 +20,10 @@ def repeat_run(settings: Mapping[str, Any]) -> str:
     Args:
         settings: the contents of its `config.yaml`.
     """
-    own = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-    defaults = {**own, **method_settings(settings["method"])}
-    given = {k: v for k, v in settings.items() if k not in FREE and v != plain(defaults.get(k))}
+    config = TrainConfig.from_values(settings)
+    given = {name: value for name, value in config.given().items() if name not in FREE}
+    if config.method != TrainConfig.method:
+        given = {"method": config.method, **given}
     words = ["semiseg", "train", str(settings["data"]), *_flags(given), "--out", "OTHER"]
     return shlex.join(words)
 
@@ -32,7 +32,7 @@ def go_on(
     settings: Mapping[str, Any],
     run: Path,
     data: Path | None = None,
-    kept: Iterable[str] = ("dataset", "classes", "range", "size"),
+    kept: Iterable[str] = ("dataset", "classes", "value_range", "size"),
 ) -> str:
     """`semiseg train` from the weights of a run, with what says how its images are read.
 
@@ -67,7 +67,7 @@ def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
     }
     defaults = train_defaults()
     flags = {name: ",".join(map(str, values)) for name, values in listed.items()}
-    flags |= {k: v for k, v in shared.train.items() if v != plain(defaults.get(k)) or k == "steps"}
+    flags |= {k: v for k, v in shared.train.items() if v != defaults.get(k) or k == "steps"}
     if shared.equal != "steps":
         flags["equal"] = shared.equal
     for method, options in shared.methods.items():
@@ -78,7 +78,7 @@ def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
 def _flags(settings: Mapping[str, Any]) -> list[str]:
     words = []
     for name, value in settings.items():
-        if value is not None:
+        if value is not None and value != AUTO:
             words += [f"--{_dashed(name)}", _spelled(value)]
     return words
 
@@ -86,8 +86,7 @@ def _flags(settings: Mapping[str, Any]) -> list[str]:
 def _dashed(name: str) -> str:
     """`class_weights` as `class-weights`; the method before a dot keeps its own name."""
     method, dot, setting = name.rpartition(".")
-    setting = {"looks": "validations", "init": "start_from"}.get(setting, setting)
-    return f"{method}{dot}{setting.replace('_', '-')}"
+    return f"{method}{dot}{flag(setting).removeprefix('--')}"
 
 
 def _spelled(value: object) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 
+from semiseg.core.console import progress
 from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Prediction, Sample
@@ -23,7 +23,6 @@ from semiseg.inference.predictor import Predictor
 from semiseg.plots.overlay import color_map, draw_errors, draw_reliability
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.reporting.embed import Picture, embed_flat, embed_photo
-from semiseg.training.session import console
 
 _MAX_SIDE = 480  # pixels of a picture
 _MAX_SCORED = 100  # images; a large data set would take as long as a validation
@@ -120,12 +119,13 @@ def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float
     """The mean IoU of each image by itself; None where nothing can be scored."""
     images = read_ahead(lambda sample: read_image(sample.image, model.value_range), samples)
     pairs = zip(samples, model.stream(images), strict=True)
-    quiet = not console.is_terminal
-    for sample, prediction in track(pairs, "report", len(samples), console=console, disable=quiet):
-        truth = torch.from_numpy(_read_truth(sample, model.classes, prediction))
-        labels = torch.from_numpy(prediction.mask)
-        confusion = confusion_matrix(labels, truth, len(model.classes))
-        yield scores(confusion, model.classes.names)["miou"]
+    with progress("report") as bar:
+        for number, (sample, prediction) in enumerate(pairs, 1):
+            truth = torch.from_numpy(_read_truth(sample, model.classes, prediction))
+            labels = torch.from_numpy(prediction.mask)
+            confusion = confusion_matrix(labels, truth, len(model.classes))
+            yield scores(confusion, model.classes.names)["miou"]
+            bar.update(number, len(samples))
 
 
 def _read_truth(sample: Sample, classes: Classes, prediction: Prediction) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from semiseg.comparison.result import COMPARISON
@@ -12,7 +13,8 @@ from semiseg.reporting.comparison_page import REPORT, comparison_page
 from semiseg.reporting.run_files import read_run
 from semiseg.reporting.run_page import run_page
 from semiseg.reporting.template import UndefinedError, render
-from semiseg.training.session import say
+
+logger = logging.getLogger(__name__)
 
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """The errors of reading files whose values are missing or have another type."""
@@ -63,7 +65,7 @@ def report(
     except OSError as error:
         raise RunError(f"{target} cannot be written ({error}). Choose another --out.") from error
     if no_gallery:
-        say([f"{target} shows no images. {no_gallery}"])
+        logger.warning("%s shows no images. %s", target, no_gallery)
     return target
 
 
@@ -78,7 +80,9 @@ def write_report(folder: Path, data: Path | None = None) -> None:
         report(folder, data=data)
     except Exception as error:  # hours of training are not lost for a picture
         message = " ".join(str(error).split()) or repr(error)
-        say([f"The report of {folder} could not be written; all other files are there: {message}"])
+        logger.warning(
+            "The report of %s could not be written; all other files are there: %s", folder, message
+        )
 
 
 def _shows_images(page: Path) -> bool:

@@ -89,7 +89,7 @@ def read_run(folder: Path) -> RunFiles:
 class _Diagnostics:
     """What the report needs of `diagnostics.json`."""
 
-    looks: list[PseudoLabelRecord]
+    validations: list[PseudoLabelRecord]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _Plan:
 
 def _read_diagnostics(file: Path) -> Sequence[PseudoLabelRecord]:
     """The pseudo-labels at each validation; empty without the file."""
-    return from_plain(_Diagnostics, read_json(file)).looks if file.is_file() else ()
+    return from_plain(_Diagnostics, read_json(file)).validations if file.is_file() else ()
 
 
 def _read_plan(file: Path) -> Sequence[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.reporting.gallery import Gallery, make_gallery
 from semiseg.reporting.run_files import Curve, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
+from semiseg.training.run_data import dataset_of
 from semiseg.training.run_folder import CONFIG
 
 _SHARES = ("taught", "agree", "hard")  # columns of the metrics that are shares of the pixels
@@ -280,7 +281,7 @@ def _make_gallery(run: RunFiles, data: Path | None, accelerator: str) -> tuple[G
 
     folder = data or Path(run.settings["data"])
     try:
-        samples = scored_samples(run.folder, folder, "val", run.settings.get("dataset"))
+        samples = scored_samples(run.folder, folder, "val", dataset_of(run.folder))
         if list_hash(samples) != run.scores.split.val:
             raise DataError(f"{folder} no longer holds the validation images of the training.")
         return make_gallery(load(run.folder, accelerator), samples), ""

@@ -199,14 +199,14 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
     from semiseg.data.tree import Tree
     from semiseg.reporting.commands import go_on
     from semiseg.suggestion.writer import holds_shapes
-    from semiseg.training.run_data import data_of, settings_of
+    from semiseg.training.run_data import data_of, dataset_of, settings_of
 
     settings = settings_of(run)
     data = data_of(run) if moved is None else moved.absolute()
     shapes = holds_shapes(out)
     masks = out / "train" / ("images" if shapes else "masks")
     try:
-        layout = find_layout(Tree(data), settings.get("dataset")) if data else None
+        layout = find_layout(Tree(data), dataset_of(run)) if data else None
         folders = layout.folders("train") if layout else None
         copies = _copies(out, folders, shapes) if folders else []
     except DataError:  # the data were changed after the training
@@ -215,7 +215,7 @@ def next_steps(run: Path, out: Path, moved: Path | None = None) -> str:
         return (
             f"Correct the masks in {masks}. Add them with their images to your data, under names "
             "that are free there, or train on them alone:\n"
-            f"  {go_on(settings, run, out, ('range', 'size'))}"
+            f"  {go_on(settings, run, out, ('value_range', 'size'))}"
         )
     return "\n".join(
         (

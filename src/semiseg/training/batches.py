@@ -1,10 +1,11 @@
-"""The training data as a map from the number of a step to its two batches."""
+"""The training data as a map from the number of a micro step to its batch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,55 +21,77 @@ from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.sample_order import SampleOrder
 
 
-class TrainingBatches(Dataset[Batch]):
-    """Batch number `index` as a function of `index` alone, whoever asks, and when.
+class TrainingImages(NamedTuple):
+    """The images of a training.
 
-    A training can so be resumed at any step, with any number of loader processes.
-
-    Args:
+    Attributes:
         labeled: labeled samples, not empty.
         unlabeled: unlabeled samples; empty if the method uses none.
-        classes: how to read the masks.
-        size: short side at working size, in pixels.
-        crop: side of the crop, in pixels.
-        batch: images a batch, labeled and unlabeled each.
+        classes: how masks are read.
+        value_range: the values that become black and white, see `read_image`.
+    """
+
+    labeled: Sequence[Sample]
+    unlabeled: Sequence[Sample]
+    classes: Classes
+    value_range: tuple[float, float] | None = None
+
+
+class Views(NamedTuple):
+    """How images become training crops.
+
+    Attributes:
+        size: the short side at working size, in pixels.
+        crop: the side of the crop, in pixels.
+        scale: the range of the random factor on the working size.
+        photometry: the color changes of unlabeled images, a key of `STRONG`.
+        focus: where crops of labeled images are centered; None for anywhere.
+    """
+
+    size: int
+    crop: int
+    scale: tuple[float, float] = (0.75, 1.5)
+    photometry: str = "mild"
+    focus: Focus | None = None
+
+
+class TrainingBatches(Dataset[Batch]):
+    """The batches of a training: batch number `index` depends on `index` alone.
+
+    So a training can be resumed at any step, with any number of loader processes.
+
+    Args:
+        images: the images.
+        views: how they become crops.
+        batch: the number of images in a batch, labeled and unlabeled each.
         key: the key of all draws.
-        value_range: the values that are black and white, see `read_image`.
-        focus: where crops of labeled images are centered, if not anywhere.
-        scale: range of the random factor on the working size.
-        photometry: which of `STRONG` the unlabeled images are changed by.
-        rank: the process that asks, from 0.
-        world: how many processes share each batch; it is a multiple of them.
+        rank: the number of this process, from 0.
+        world: the number of processes that share each batch; the batch is a multiple of it.
     """
 
     def __init__(
         self,
-        labeled: Sequence[Sample],
-        unlabeled: Sequence[Sample],
-        classes: Classes,
-        size: int,
-        crop: int,
+        images: TrainingImages,
+        views: Views,
         batch: int,
         key: Key,
-        value_range: tuple[float, float] | None = None,
-        focus: Focus | None = None,
-        scale: tuple[float, float] = (0.75, 1.5),
-        photometry: str = "mild",
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.focus, self.scale, self.strong = focus, scale, STRONG[photometry]
+        self.views, self.batch = views, batch
         self.rank, self.world = rank, world
-        self.size, self.crop, self.batch = size, crop, batch
-        self.decoded = PixelCache(math.ceil(size * scale[1]), classes, value_range)
+        longest = math.ceil(views.size * views.scale[1])
+        self.decoded = PixelCache(longest, images.classes, images.value_range)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
-        self.labeled = SampleOrder(labeled, self.keys["labeled"].child("order"))
+        self.labeled = SampleOrder(images.labeled, self.keys["labeled"].child("order"))
         self.unlabeled = (
-            SampleOrder(unlabeled, self.keys["unlabeled"].child("order")) if unlabeled else None
+            SampleOrder(images.unlabeled, self.keys["unlabeled"].child("order"))
+            if images.unlabeled
+            else None
         )
 
     def __getitem__(self, index: int) -> Batch:
-        """This process's part of the batch of micro step `index`; images uint8, `(B, 3, H, W)`."""
+        """This process's part of the batch of micro step `index`; images are uint8."""
         part = self.batch // self.world
         first = index * self.batch + self.rank * part
         positions = range(first, first + part)
@@ -85,30 +108,31 @@ class TrainingBatches(Dataset[Batch]):
         return [order[position].image for order in orders for position in positions]
 
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
-        sample = self.labeled[position]
+        views, sample = self.views, self.labeled[position]
         key = self.keys["labeled"].child(position)
         if sample.mask is None:
             raise TypeError(f"{sample.name} has no mask")
         image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
         mask = self.decoded.mask(sample.mask, source)
-        place = None if self.focus is None else self.focus.draw(key.child("focus"), mask)
-        view = draw_view(key.child("view"), source, self.size, self.crop, self.scale, place)
+        center = None if views.focus is None else views.focus.draw(key.child("focus"), mask)
+        view = draw_view(key.child("view"), source, views.size, views.crop, views.scale, center)
         changed = change(view_image(image, view), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
     def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, Tensor, Tensor]:
+        views = self.views
         key = self.keys["unlabeled"].child(position)
         image = self.decoded.image(samples[position].image)
         source = image.shape[1], image.shape[0]
-        view = draw_view(key.child("view"), source, self.size, self.crop, self.scale)
+        view = draw_view(key.child("view"), source, views.size, views.crop, views.scale)
         weak = view_image(image, view)
-        strong = change(weak, self.strong, key.child("photometry"))
+        strong = change(weak, STRONG[views.photometry], key.child("photometry"))
         return weak, strong, torch.from_numpy(view_valid(view))
 
 
 class StepSampler(Sampler[int]):
-    """The numbers of the micro steps, from `start` to `total - 1`."""
+    """The numbers of the micro steps, from `start` to `total - 1`, in order."""
 
     def __init__(self, start: int, total: int) -> None:
         self.start, self.total = start, total
@@ -118,5 +142,5 @@ class StepSampler(Sampler[int]):
         return iter(range(self.start, self.total))
 
     def __len__(self) -> int:
-        """How many there are in the whole training; Lightning counts those before `start`."""
+        """The micro steps of the whole training; Lightning counts those before `start` too."""
         return self.total

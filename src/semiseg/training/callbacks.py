@@ -1,44 +1,47 @@
-"""What a person sees while a training runs: a bar, and a line at each look."""
+"""What happens beside the steps of a training: validations, log records, a progress bar."""
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
+
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from semiseg.core.text import duration
+from semiseg.core.console import Bar, progress
+from semiseg.core.text import duration, percent
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
-from semiseg.training.checkpoint import is_look
+from semiseg.training.checkpoint import is_validation_step
 from semiseg.training.diagnostics import Diagnostics
 from semiseg.training.module import TrainingModule
 
+logger = logging.getLogger(__name__)
 
-class Looks(Callback):
-    """Validates now and then and after the last step, and says what was found.
+LOG_EVERY = 10
+"""Steps between two rows of the metrics, and between two changes of the progress bar's text."""
 
-    Lightning's own validation within an epoch cannot be resumed exactly: what of it is repeated
-    depends on where in its loops the checkpoint was written.
+_SHARES = ("taught", "agree", "hard")  # metrics that are shares of the pixels
+
+
+class Validation(Callback):
+    """Validates at even intervals and after the last step, and logs the scores.
+
+    Lightning's own validation within an epoch cannot be resumed exactly: which parts are repeated
+    depends on the place in its loops where the checkpoint was written.
 
     Args:
         loader: the validation images.
-        looks: how many there are in the whole training.
-        console: where to write.
-        diagnostics: looks at the pseudo-labels, or None.
+        count: the number of validations in the whole training.
+        diagnostics: measures the pseudo-labels; None for no diagnostics.
     """
 
     def __init__(
-        self,
-        loader: DataLoader[Scene],
-        looks: int,
-        console: Console,
-        diagnostics: Diagnostics | None,
+        self, loader: DataLoader[Scene], count: int, diagnostics: Diagnostics | None
     ) -> None:
-        self.loader, self.looks, self.console = loader, looks, console
-        self.diagnostics = diagnostics
-        self._warned: list[tuple[bool, str]] = []
+        self.loader, self.count, self.diagnostics = loader, count, diagnostics
+        self._last_warnings: set[tuple[bool, str]] = set()
 
     def on_train_batch_end(
         self,
@@ -48,94 +51,76 @@ class Looks(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Look if it is time; between the micro batches of a step it never is."""
+        """Validate if it is time; never between the micro batches of a step."""
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches or not isinstance(
             pl_module, TrainingModule
         ):
             return
-        if not is_look(step, pl_module.steps, self.looks):
+        if not is_validation_step(step, pl_module.steps, self.count):
             return
-        looked = pl_module.look(self.loader, last=step == pl_module.steps)
-        found = {k: v["miou"] for k, v in looked.items()}
-        values = {f"val/miou_{k}": v for k, v in found.items() if v is not None}
+        result = pl_module.validate(self.loader, last=step == pl_module.steps)
+        mean_iou = {network: scores["miou"] for network, scores in result.items()}
         if not trainer.is_global_zero:
             return
+        values = {f"val/miou_{k}": v for k, v in mean_iou.items() if v is not None}
         if self.diagnostics is not None:
-            values |= self.diagnostics.look(pl_module)
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step)
-            logger.save()
-        said = ", ".join(f"{name} {shown(score)}" for name, score in found.items())
-        self.console.print(
-            f"step {step}/{pl_module.steps}  mIoU on val: {said}  {describe(trainer)}"
-            f"{self._left(pl_module, step)}",
-            highlight=False,
-            soft_wrap=True,
+            values |= self.diagnostics.measure(pl_module)
+        for table in trainer.loggers:
+            table.log_metrics(values, step)
+            table.save()
+        scores = ", ".join(f"{network} {percent(score)}" for network, score in mean_iou.items())
+        logger.info(
+            "step %d/%d  mIoU on val: %s  %s%s",
+            step,
+            pl_module.steps,
+            scores,
+            describe(trainer),
+            self._remaining_time(pl_module, step),
         )
-        warnings = pl_module.looks[-1].get("pseudo", {}).get("warnings", [])
+        warnings = pl_module.validations[-1].get("pseudo", {}).get("warnings", [])
         self._warn(warnings, early=2 * step <= pl_module.steps)
 
-    def _left(self, module: TrainingModule, step: int) -> str:
-        """What steps and looks still take, for whoever reads a log, which has no bar.
+    def _remaining_time(self, module: TrainingModule, step: int) -> str:
+        """The expected time for the rest, since a log has no progress bar.
 
-        Nothing where no step was timed yet: after resuming, or with a look after each.
+        Empty where no step was timed yet: after resuming, or with a validation after each step.
         """
         steps = module.steps - step
         if not steps or not module.step_seconds:
             return ""
-        looks = min(steps, self.looks - len(module.looks))
+        validations = min(steps, self.count - len(module.validations))
         timing = module.timing()
-        return f"  about {duration(steps * timing.step + looks * timing.validation)} left"
+        return f"  about {duration(steps * timing.step + validations * timing.validation)} left"
 
     def _warn(self, sentences: list[str], early: bool) -> None:
-        """Say what is new: an indicator that died, not one that was dead at the last look, too.
+        """Log the warnings that the last validation did not have.
 
-        In the first half of the steps the student learns so much yet that it may pass by itself;
-        the warning is then a note.
+        In the first half of the training the student still learns so much that the cause may
+        disappear; the record is then a note.
         """
         kinds = [(early, sentence.partition(":")[0]) for sentence in sentences]
         for kind, sentence in zip(kinds, sentences, strict=True):
-            if kind not in self._warned:
-                told = f"warning: {sentence}"
-                if early:
-                    told = f"note: so far, {sentence}; this may pass, see the next looks"
-                self.console.print(told, markup=False, highlight=False, soft_wrap=True)
-        self._warned = kinds
+            if kind in self._last_warnings:
+                continue
+            if early:
+                logger.info("note: so far, %s; this may pass, see the next validations", sentence)
+            else:
+                logger.warning("%s", sentence)
+        self._last_warnings = set(kinds)
 
 
-LOG_EVERY = 10
-"""Steps between two rows of the metrics, and between two changes of the bar's words."""
+class ProgressBar(Callback):
+    """Shows the step, the losses and the remaining time, and warns about skipped steps."""
 
-
-class Watch(Callback):
-    """A bar with the losses, the share of pixels taught and the time left.
-
-    Where the output is no terminal nothing is drawn.
-
-    Args:
-        console: where to write.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.progress = Progress(
-            TextColumn("step {task.completed}/{task.total}"),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self.task = self.progress.add_task("", total=None)
+    def __init__(self) -> None:
+        self._display = ExitStack()
+        self._bar = Bar(None)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the bar."""
-        self.progress.update(self.task, total=trainer.max_steps, completed=trainer.global_step)
-        self.progress.start()
+        self._bar = self._display.enter_context(progress(unit="step"))
+        self._bar.update(trainer.global_step, trainer.max_steps)
 
     def on_train_batch_end(
         self,
@@ -145,42 +130,36 @@ class Watch(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Move the bar; to read the values, a device has to be waited for, so now and then."""
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if whole and isinstance(pl_module, TrainingModule) and pl_module.guard.flawed:
-            self.console.print(
-                f"warning: step {trainer.global_step} is skipped: its loss or gradient is not "
-                f"finite ({pl_module.guard.skipped} so far)",
-                highlight=False,
-                soft_wrap=True,
+        """Move the bar; change its text now and then, since reading the values waits for a GPU."""
+        complete = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if complete and isinstance(pl_module, TrainingModule) and pl_module.guard.flawed:
+            logger.warning(
+                "step %d is skipped: its loss or gradient is not finite (%d so far)",
+                trainer.global_step,
+                pl_module.guard.skipped,
             )
-        self.progress.update(self.task, completed=trainer.global_step)
-        if batch_idx % LOG_EVERY == 0:
-            self.progress.update(self.task, description=describe(trainer))
+        text = describe(trainer) if batch_idx % LOG_EVERY == 0 else None
+        self._bar.update(trainer.global_step, text=text)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the bar away."""
-        self.progress.stop()
+        """Remove the bar."""
+        self._display.close()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Leave the terminal as it was."""
-        self.progress.stop()
+        self._display.close()
 
 
 def describe(trainer: L.Trainer) -> str:
-    """The newest losses and shares in words: `supervised 0.41  taught 63 %`."""
+    """The newest losses and shares in words, such as `supervised 0.41  taught 63 %`."""
     words = []
     for name, value in trainer.callback_metrics.items():
         kind, _, word = name.partition("/")
         if kind == "train" and word != "loss":
-            share = word in ("taught", "agree", "hard")
             number = float(value)
-            words.append(f"{word} {100 * number:.0f} %" if share else f"{word} {number:.2f}")
+            words.append(
+                f"{word} {100 * number:.0f} %" if word in _SHARES else f"{word} {number:.2f}"
+            )
     return "  ".join(words)
-
-
-def shown(score: float | None) -> str:
-    """A score for people: one decimal, or a dash where there is none."""
-    return "-" if score is None else f"{score:.1f}"

@@ -1,8 +1,8 @@
-"""Checkpoints that a training can be continued from, whenever it was killed.
+"""Checkpoints: a training can be killed at any time and continued from the newest one.
 
-A checkpoint is written under a temporary name, synced to the disk and renamed. The final name
-carries its checksum, `step000120-0123456789abcdef.ckpt`, so that a damaged file is told from an
-intact one. Two are kept.
+A checkpoint is written under a temporary name, synced to the disk and renamed. The final name holds
+its checksum, as in `step000120-0123456789abcdef.ckpt`, so that a damaged file is recognized. The
+newest two are kept.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class SafeCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             if isinstance(error, RuntimeError) and "inline_container" not in str(error):
-                raise  # by that one torch tells of a full disk
+                raise  # that is torch's message for a full disk
             raise RunError(
-                f"The checkpoint {target} cannot be written ({error}). Make room or mend the disk, "
-                "then go on with --resume."
+                f"The checkpoint {target} cannot be written ({error}). Free some space or repair "
+                "the disk, then go on with --resume."
             ) from error
-        tidy(target.parent)
+        remove_old(target.parent)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read tensors and plain values; anything else in the file is refused."""
@@ -72,23 +72,23 @@ class SafeCheckpointIO(TorchCheckpointIO):
         return state
 
 
-def tidy(folder: Path, begin: str | Path | None = None) -> None:
-    """Keep the newest checkpoints, and nothing of a process that was killed while writing.
+def remove_old(folder: Path, start: str | Path | None = None) -> None:
+    """Keep the newest checkpoints, and remove what a killed process left.
 
     Args:
-        folder: where they are.
-        begin: the one that is known to be intact, if any: newer ones may be damaged, and count as
-            none of those that are kept.
+        folder: the folder of the checkpoints.
+        start: the checkpoint that the training starts from, which is intact. Newer ones may be
+            damaged; they are neither counted nor removed.
     """
-    found = _by_step(folder)
-    if begin is not None:
-        found = [path for path in found if _step(path) <= _step(Path(begin))]
-    for old in (*found[_KEPT:], *folder.glob("*.part")):
+    checkpoints = _by_step(folder)
+    if start is not None:
+        checkpoints = [path for path in checkpoints if _step(path) <= _step(Path(start))]
+    for old in (*checkpoints[_KEPT:], *folder.glob("*.part")):
         old.unlink(missing_ok=True)
 
 
-def how_to_go_on(data: Path, out: Path) -> str:
-    """The command that resumes a run, to be typed as it is; its settings are the run's own."""
+def how_to_resume(data: Path, out: Path) -> str:
+    """The command that resumes a run; its settings are those of the run."""
     words = ["semiseg", "train", str(data), "--out", str(out), "--resume"]
     return f"Go on with: {shlex.join(words)}"
 
@@ -113,30 +113,30 @@ def _step(path: Path) -> int:
     return int(match[1]) if match else -1
 
 
-def is_look(step: int, total: int, looks: int) -> bool:
-    """Whether a validation is due after a step: `looks` times, evenly spread, the last at the end.
+def is_validation_step(step: int, total: int, validations: int) -> bool:
+    """Whether a validation is due after a step: evenly spread, the last one after the last step.
 
     Example:
-        >>> [step for step in range(1, 10) if is_look(step, 9, 4)]
+        >>> [step for step in range(1, 10) if is_validation_step(step, 9, 4)]
         [3, 5, 7, 9]
     """
-    return step * looks // total != (step - 1) * looks // total
+    return step * validations // total != (step - 1) * validations // total
 
 
 class Checkpoints(Callback):
-    """Saves after steps: at each look, once a minute, and when it is told to end.
+    """Saves a checkpoint at each validation, once a minute, and before a signal ends the training.
 
-    It must stand behind the callbacks whose work a checkpoint is to hold.
+    It must come after the callbacks whose work a checkpoint holds.
 
     Args:
-        folder: where the checkpoints go.
-        looks: validations in the whole training.
-        total: steps in all.
-        data: the data folder, for the sentence that says how to go on.
+        folder: the folder of the checkpoints.
+        validations: the validations in the whole training.
+        total: the steps of the whole training.
+        data: the data folder, for the sentence that says how to continue.
     """
 
-    def __init__(self, folder: Path, looks: int, total: int, data: Path) -> None:
-        self.folder, self.looks, self.total, self.data = folder, looks, total, data
+    def __init__(self, folder: Path, validations: int, total: int, data: Path) -> None:
+        self.folder, self.validations, self.total, self.data = folder, validations, total, data
         self.stopped_by = 0  # the number of a signal
         self._saved_step = -1
         self._saved_time = time.monotonic()
@@ -149,10 +149,10 @@ class Checkpoints(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Save if it is time; between the micro batches of a step it never is.
+        """Save if it is time; never between the micro batches of a step.
 
         Raises:
-            Interrupted: Ctrl-C was pressed, or SIGTERM came; the step is finished and saved.
+            Interrupted: Ctrl-C or SIGTERM stopped the training; the step is finished and saved.
         """
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches or step == self._saved_step:
@@ -162,35 +162,35 @@ class Checkpoints(Callback):
         late = agreed(time.monotonic() - self._saved_time > _SECONDS, all=False)
         asked = agreed(self.stopped_by == signal.SIGTERM, all=False)
         interrupted = agreed(self.stopped_by == signal.SIGINT, all=False)
-        if late or asked or interrupted or is_look(step, self.total, self.looks):
+        if late or asked or interrupted or is_validation_step(step, self.total, self.validations):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()
         if asked or interrupted:
             raise (Terminated if asked else Interrupted)(
-                f"stopped after step {step} of {self.total}, which is saved. "
-                f"{how_to_go_on(self.data, self.folder.parent)}"
+                f"stopped after step {step} of {self.total}. The checkpoint is saved. "
+                f"{how_to_resume(self.data, self.folder.parent)}"
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remove what a kill left between writing and tidying; there may be no step to take."""
+        """Remove files that a killed process left; there may be no step left to take."""
         if trainer.is_global_zero:
-            tidy(self.folder, trainer.ckpt_path)
+            remove_old(self.folder, trainer.ckpt_path)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen to SIGTERM, too; Lightning has put its own listener in place by now."""
+        """Handle SIGTERM too; Lightning has installed its own handler by now."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._note)
         if trainer.received_sigterm:
             self.stopped_by = signal.SIGTERM
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        """Let the step finish; the same signal once more ends it at once."""
+        """Let the step finish; a second signal of the same kind ends the process at once."""
         self.stopped_by = number
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _end)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within this, Ctrl-C lets the step finish; a second one stops at once."""
+        """Let Ctrl-C finish the step while the block runs; a second one stops at once."""
         if threading.current_thread() is not threading.main_thread():  # signals do not arrive there
             yield
             return
@@ -208,9 +208,10 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def ignore_signals(_worker: int) -> None:
-    """For loader processes: what stops a training goes to all processes, and the trainer answers.
+    """Make a loader process ignore the signals that stop a training.
 
-    They end when the trainer, which needs them for its last step, says so.
+    Signals reach all processes. The trainer still needs its loaders for the last step, and ends
+    them itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # else a SIGTERM to all ends them, and the trainer says so

@@ -1,25 +1,27 @@
-"""Where a training runs: the kind of device, and which of several processes this one is.
+"""Where a training runs: the kind of device, and the number of this process.
 
-Several devices share each batch, and take the step that one would take with the whole batch: the
-positions of a batch are dealt out, so that the processes together see the samples that one alone
-would; batch norm counts all of them (SyncBN; not on CPUs, where torch has none); losses and
-prototypes are divided by all pixels (`model.distributed`); so the learning rate stays as it is.
-Lightning starts the processes by starting the program again. All of them train; the first one
-writes.
+Several devices share each batch and take the same step as one device with the whole batch. Each
+process takes its part of the batch's samples. Batch norm counts all parts (SyncBN; torch has none
+on CPUs), and losses and prototypes are divided by the pixels of all parts (`model.distributed`). So
+the learning rate stays the same. Lightning starts the processes by starting the program again. All
+of them train; the first one writes.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import logging
 import platform
 import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from semiseg.config.settings import AUTO
+from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
 
 # mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD: blocks of any size come from the heap,
@@ -28,13 +30,13 @@ _MALLOPT = {-3: 2**31 - 1, -1: 2**31 - 1, -2: 64 * 2**20}
 
 
 class Place(NamedTuple):
-    """Where this process stands.
+    """The device and the rank of this process.
 
     Attributes:
-        kind: `cpu`, `cuda` or `mps`.
-        threads: CPU threads of the network.
+        kind: the kind of device: `cpu`, `cuda` or `mps`.
+        threads: the CPU threads of the network.
         rank: the number of this process, from 0.
-        world: how many processes train together.
+        world: the number of processes that train together (world size).
     """
 
     kind: str
@@ -43,21 +45,50 @@ class Place(NamedTuple):
     world: int
 
 
-def trainer_settings(accelerator: str, devices: int, nodes: int) -> dict[str, Any]:
-    """Lightning's words for the devices."""
-    settings: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "num_nodes": nodes}
-    if devices * nodes > 1:
-        # Not every step uses every parameter: the representation head rests in the warm-up.
+class TrainerSettings(TypedDict, total=False):
+    """Settings of Lightning's Trainer that describe the devices, and keep it silent."""
+
+    accelerator: str
+    devices: int
+    num_nodes: int
+    strategy: str
+    use_distributed_sampler: bool
+    enable_progress_bar: bool
+    enable_model_summary: bool
+    enable_checkpointing: bool
+    num_sanity_val_steps: int
+
+
+def trainer_settings(machine: MachineConfig) -> TrainerSettings:
+    """The devices in Lightning's words; its own messages are switched off."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    settings: TrainerSettings = {
+        "accelerator": machine.accelerator,
+        "devices": machine.devices,
+        "num_nodes": machine.num_nodes,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "num_sanity_val_steps": 0,
+    }
+    if machine.world > 1:
+        # Not every step uses every parameter: the representation head rests during the warm-up.
         settings["strategy"] = "ddp_find_unused_parameters_true"
-        settings["use_distributed_sampler"] = False  # the batches know their part themselves
+        settings["use_distributed_sampler"] = False  # each batch is shared out by rank already
     return settings
+
+
+def alone(machine: MachineConfig) -> MachineConfig:
+    """The same machine with one device only."""
+    return dataclasses.replace(machine, devices=1, num_nodes=1)
 
 
 def keep_memory() -> None:
     """Let the C library keep freed memory for the next step instead of giving it back.
 
-    By default glibc returns each large block at once, and every step then pays for its pages anew.
-    Other C libraries have no such switch, or none that is needed.
+    By default glibc returns each large block at once, so that every step has to get its pages
+    again. Other C libraries have no such switch, or do not need it.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -66,65 +97,48 @@ def keep_memory() -> None:
         library.mallopt(option, value)
 
 
-def set_device(accelerator: str, threads: int | None, devices: int = 1, nodes: int = 1) -> Place:
+def set_device(machine: MachineConfig) -> Place:
     """Choose the device's kind and the number of CPU threads, and find out which process this is.
 
     Raises:
-        ConfigError: there is no such accelerator here, or not so many devices.
+        ConfigError: there is no such accelerator here, or there are not enough devices.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads {threads} is too small; at least 1 is needed.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trainer = L.Trainer(
-                **trainer_settings(accelerator, devices, nodes),
-                logger=False,
-                **quiet(),
-                max_steps=1,
-            )
+            trainer = L.Trainer(**trainer_settings(machine), logger=False, max_steps=1)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(
-            f"--accelerator {accelerator} cannot be used here ({error}). 'auto' takes the best "
-            "device there is, 'cpu' always works."
+            f"--accelerator {machine.accelerator} cannot be used here ({error}). 'auto' takes the "
+            "best device there is, 'cpu' always works."
         ) from error
     kind = trainer.strategy.root_device.type
-    if kind == "cuda" and devices > torch.cuda.device_count():
+    if kind == "cuda" and machine.devices > torch.cuda.device_count():
         raise ConfigError(
-            f"--devices {devices} asks for more than the {torch.cuda.device_count()} there are."
+            f"--devices {machine.devices} was given, but there are only "
+            f"{torch.cuda.device_count()} here."
         )
-    if threads is None and kind == "cpu" and devices > 1:
-        threads = max(1, torch.get_num_threads() // devices)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if machine.threads != AUTO:
+        torch.set_num_threads(machine.threads)
+    elif kind == "cpu" and machine.devices > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // machine.devices))
     if kind == "cpu":
         keep_memory()
     return Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
 
 
 def part_of(batch: int, place: Place) -> int:
-    """Images a batch of each process.
+    """The number of images in the part of a batch that each process takes.
 
     Raises:
-        ConfigError: the batch cannot be dealt out evenly, or leaves too few for batch norm.
+        ConfigError: the batch is not a multiple of the processes, or a part is too small for batch
+            norm.
     """
     part, rest = divmod(batch, place.world)
-    least = 1 if place.kind == "cuda" and place.world > 1 else 2  # SyncBN counts all of them
-    if rest or part < least:
+    smallest = 1 if place.kind == "cuda" and place.world > 1 else 2  # SyncBN counts all parts
+    if rest or part < smallest:
         raise ConfigError(
-            f"--batch {batch} cannot be dealt out to {place.world} devices: it must be a multiple "
-            f"of {place.world}, {least * place.world} or more."
+            f"--batch {batch} cannot be shared by {place.world} devices: it must be a multiple of "
+            f"{place.world}, {smallest * place.world} or more."
         )
     return part
-
-
-def quiet() -> dict[str, Any]:
-    """Trainer settings that leave the words to us."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    return {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "num_sanity_val_steps": 0,
-    }

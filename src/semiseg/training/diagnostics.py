@@ -1,11 +1,11 @@
-"""Looks at the pseudo-labels: a fixed sample of unlabeled images, files, and pictures at the end.
+"""The quality of the pseudo-labels, measured at each validation and drawn at the end.
 
 ```
 RUN/diagnostics/
-  diagnostics.json   all numbers of each look, see `evaluation.diagnostics`
-  curves.png         by step: pixels taught by class, pseudo-labels against the hidden truth
+  diagnostics.json   all numbers of each validation, see `evaluation.pseudo_labels`
+  curves.png         by step: kept pixels of each class, pseudo-labels against hidden masks
   plane.png          confidence against similarity, after the last step
-  sample0.png ...    single images: truth, both labels, both indicators, what is taught
+  sample0.png ...    single images: truth, both labels, both indicators, the pseudo-label
 ```
 """
 
@@ -40,8 +40,11 @@ from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.training.module import TrainingModule
 
 DIAGNOSTICS = "diagnostics"
-_MOST, _LEAST = 32, 4
-_PART = 5  # an image for so many of `val`, which two networks see: a tenth of a look's forwards
+FORMAT = 1
+"""The version of `diagnostics.json`; it grows when a key changes its meaning."""
+
+_MAX_IMAGES, _MIN_IMAGES = 32, 4
+_PART = 5  # one image for so many of `val`, which two networks read: a tenth of all forward passes
 _DRAWN = 8
 
 
@@ -54,17 +57,17 @@ class _Scene(NamedTuple):
 
 
 class Diagnostics:
-    """What a method believes of a fixed sample of the unlabeled images, at each look.
+    """Measures a method's pseudo-labels on a fixed sample of the unlabeled images.
 
-    The sample is drawn by the key, first among the images whose masks are hidden. It has a fifth as
-    many images as `val`, 4 at least and 32 at most. Nothing of it reaches the training, which has
-    the same bits without it.
+    The key draws the sample, first among the images whose masks are hidden. It has a fifth as many
+    images as `val`, at least 4 and at most 32. It does not influence the training, which gives the
+    same bits without it.
 
     Args:
         split: the images; the hidden masks are read here and nowhere else.
-        classes: how to read the masks.
-        size: short side at working size, in pixels.
-        value_range: the values that are black and white, see `read_image`.
+        classes: how masks are read.
+        size: the short side at working size, in pixels.
+        value_range: the values that become black and white, see `read_image`.
         folder: the run folder.
         key: the key of the sample.
     """
@@ -83,13 +86,13 @@ class Diagnostics:
         self.samples = choose_sample(split, key.child("sample"))
         self._scenes: list[_Scene] = []
 
-    def look(self, module: TrainingModule) -> dict[str, float]:
-        """Ask the method, write the files, and keep the numbers with the module's newest look.
+    def measure(self, module: TrainingModule) -> dict[str, float]:
+        """Measure the pseudo-labels, and write the files; after the last step draw them too.
 
-        After the last step the pictures are drawn, too.
+        The numbers are added to the module's newest validation.
 
         Returns:
-            The numbers for the tables of metrics; none for a method without pseudo-labels.
+            The numbers for the table of metrics; none for a method without pseudo-labels.
         """
         last = module.global_step == module.steps
         statistics = PseudoLabelStatistics(
@@ -103,13 +106,19 @@ class Diagnostics:
         if not statistics.images:
             return {}
         found = statistics.summary()
-        module.looks[-1]["pseudo"] = found
+        module.validations[-1]["pseudo"] = found
         self.folder.mkdir(exist_ok=True)
-        looks = [{"step": k["step"], **k["pseudo"]} for k in module.looks if "pseudo" in k]
-        content = {"sample": [sample.name for sample in self.samples], "looks": looks}
+        validations = [
+            {"step": v["step"], **v["pseudo"]} for v in module.validations if "pseudo" in v
+        ]
+        content = {
+            "format": FORMAT,
+            "sample": [sample.name for sample in self.samples],
+            "validations": validations,
+        }
         write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
         if last:
-            self._draw(cast(list[PseudoLabelRecord], looks), pictures)
+            self._draw(cast(list[PseudoLabelRecord], validations), pictures)
         return curve_values(found)
 
     def _pseudo_labels(self, module: TrainingModule) -> Iterator[tuple[_Scene, PseudoLabels]]:
@@ -135,18 +144,23 @@ class Diagnostics:
         small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
         return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
 
-    def _draw(self, looks: list[PseudoLabelRecord], pictures: list[ImageOpinions]) -> None:
+    def _draw(self, validations: list[PseudoLabelRecord], pictures: list[ImageOpinions]) -> None:
         colors = dict(zip(self.classes.names, self.classes.colors, strict=True))
-        draw_pseudo_label_curves(looks, colors).savefig(self.folder / "curves.png", dpi=100)
-        if looks[-1]["plane"] is not None:
-            draw_plane(looks[-1]["plane"]).savefig(self.folder / "plane.png", dpi=100)
+        draw_pseudo_label_curves(validations, colors).savefig(self.folder / "curves.png", dpi=100)
+        if validations[-1]["plane"] is not None:
+            draw_plane(validations[-1]["plane"]).savefig(self.folder / "plane.png", dpi=100)
         for i, opinions in enumerate(pictures):
             draw_opinions(opinions, self.classes).save(self.folder / f"sample{i}.png")
 
 
+def sample_size(split: Split) -> int:
+    """The number of unlabeled images to measure, if there are enough."""
+    return min(_MAX_IMAGES, max(_MIN_IMAGES, len(split.val) // _PART), len(split.unlabeled))
+
+
 def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
-    """The unlabeled images to look at: those with a hidden mask first, then others."""
-    wanted = min(_MOST, max(_LEAST, len(split.val) // _PART))
+    """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
+    wanted = sample_size(split)
     masked = {sample.image for sample in split.hidden}
     others = [sample for sample in split.unlabeled if sample.image not in masked]
     chosen: list[Sample] = []

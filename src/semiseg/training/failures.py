@@ -1,8 +1,11 @@
-"""What ends a training early, told in a sentence that says what to do."""
+"""What ends a training early, explained in a sentence that says what to do."""
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,97 +14,124 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from semiseg.core.errors import RunError, SemisegError, Terminated
-from semiseg.training.checkpoint import how_to_go_on
+from semiseg.training.checkpoint import how_to_resume
 
 _MEMORY = (
-    "The memory is too small ({}). If other programs took it, go on with --resume; otherwise start "
-    "anew with a smaller --crop, or with --batch 2 --accumulate 2."
+    "The memory is too small ({}). If other programs use it, go on with --resume; otherwise start "
+    "again with a smaller --crop, or with --batch 2 --accumulate 2."
 )
 _LOADER = (
-    "A loader process was killed ({}), as systems do that run out of memory. Go on with --resume "
-    "and fewer --workers."
+    "The system killed a loader process ({}), probably because it ran out of memory. Go on with "
+    "--resume and fewer --workers."
 )
-_OTHER = (
-    "Another of the processes that train together ended, so this one cannot go on ({}). Mend what "
-    "the other one says, then go on with --resume."
+_OTHER_PROCESS = (
+    "Another of the processes that train together ended, so this one cannot go on ({}). Correct "
+    "what the other one reports, then go on with --resume."
 )
 
 
 @contextmanager
 def explained(data: Path, out: Path) -> Iterator[None]:
-    """Within this, what a user can mend ends in a `SemisegError`, and the rest as it is.
+    """Turn what a user can correct into a `SemisegError` while the block runs; the rest stays.
 
     Args:
         data: the data folder.
         out: the run folder.
 
     Raises:
-        SemisegError: what was wrong, and how to go on.
+        SemisegError: what was wrong, and how to continue.
         KeyboardInterrupt: Ctrl-C was pressed twice.
     """
     try:
         yield
     except SemisegError as error:
-        raise type(error)(_own_words(error)) from None
-    except SIGTERMException:  # before the first step, or within one of several batches
-        raise Terminated(f"terminated. {how_to_go_on(data, out)}") from None
-    except SystemExit:  # what Lightning makes of a second Ctrl-C
+        _without_traceback(error)
+        raise
+    except SIGTERMException:  # before the first step, or between the batches of one step
+        raise Terminated(f"terminated. {how_to_resume(data, out)}") from None
+    except SystemExit:  # Lightning's answer to a second Ctrl-C
         raise KeyboardInterrupt from None
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunError(_MEMORY.format(_own_words(error) or "MemoryError")) from error
-    except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:  # what it had sent
-        raise RunError(_LOADER.format(_own_words(error))) from error
+        raise RunError(_MEMORY.format(_message(error) or "MemoryError")) from error
+    except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:  # a loader's pipe
+        raise RunError(_LOADER.format(_message(error))) from error
     except OSError as error:
         raise RunError(
-            f"A file of the run in {out} cannot be written or read ({_own_words(error)}). Mend "
+            f"A file of the run in {out} cannot be written or read ({_message(error)}). Correct "
             "that, then go on with --resume."
         ) from error
     except RuntimeError as error:
-        sentence = _sentence(error)
+        sentence = _explain(error)
         if sentence is None:
             raise
         raise RunError(sentence) from error
 
 
 @contextmanager
-def unbegun() -> Iterator[None]:
-    """Within this, what ends some steps that were only tried is told, as `explained` does.
+def explained_trial() -> Iterator[None]:
+    """The same as `explained` for steps that are only measured; there is no run to resume.
 
     Raises:
-        RunError: the memory was too small.
+        RunError: the memory is too small.
         Terminated: SIGTERM came.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     try:
         yield
     except SIGTERMException:
-        raise Terminated("terminated while steps were tried; nothing was written") from None
-    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise Terminated("terminated while steps were measured; nothing was written") from None
+    except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(
-            f"The memory is too small ({_own_words(error) or 'MemoryError'}). Give a smaller "
+            f"The memory is too small ({_message(error) or 'MemoryError'}). Give a smaller "
             "--crop, or --batch 2."
         ) from error
 
 
-def _sentence(error: RuntimeError) -> str | None:
-    """What torch's plain errors are about, by their words; None where it is not known."""
-    words = str(error)
-    first = words.partition("\n")[0]
-    if "DataLoader worker" in words and "Traceback" not in words:
-        return _LOADER.format(first)
-    if "can't allocate memory" in words:
-        return _MEMORY.format(first[first.find("DefaultCPUAllocator") :])
-    if isinstance(error, torch.distributed.DistError) or "gloo" in words:
-        known = re.search(r"Connection \w+ by \w+|[Tt]imed out", words)
-        return _OTHER.format(known[0] if known else first)
+def end_with_parent(period: float = 5.0) -> None:
+    """End this process soon after its parent process ends.
+
+    A process that waits on a GPU for a sum with another one would wait for many minutes. The delay
+    leaves time for the connection to report the other's end first.
+
+    Args:
+        period: the seconds between two checks; the process ends after three periods at most.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(period)
+        time.sleep(2 * period)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def _explain(error: RuntimeError) -> str | None:
+    """What one of torch's plain errors means, by its words; None if it is not known."""
+    message = str(error)
+    first_line = message.partition("\n")[0]
+    if "DataLoader worker" in message and "Traceback" not in message:
+        return _LOADER.format(first_line)
+    if "can't allocate memory" in message:
+        return _MEMORY.format(first_line[first_line.find("DefaultCPUAllocator") :])
+    if isinstance(error, torch.distributed.DistError) or "gloo" in message:
+        cause = re.search(r"Connection \w+ by \w+|[Tt]imed out", message)
+        return _OTHER_PROCESS.format(cause[0] if cause else first_line)
     return None
 
 
-def _own_words(error: BaseException) -> str:
-    """The message itself: a loader process wraps it into its traceback."""
-    words = str(error).strip()
-    if "Traceback" in words:
-        words = words.rpartition(type(error).__name__)[2].removeprefix(":").strip()
-    return words
+def _without_traceback(error: SemisegError) -> None:
+    """Keep the message only: a loader process puts its traceback around it."""
+    if error.args and "Traceback" in str(error.args[0]):
+        error.args = (_message(error),)
+
+
+def _message(error: BaseException) -> str:
+    """The message itself: a loader process puts its traceback around it."""
+    message = str(error).strip()
+    if "Traceback" in message:
+        message = message.rpartition(type(error).__name__)[2].removeprefix(":").strip()
+    return message

@@ -11,8 +11,8 @@ from torch.nn.utils import get_total_norm
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks
 
-IN_A_ROW = 3
-"""So many steps that are not finite, one after the other, are no accident."""
+MAX_FLAWED_STEPS = 3
+"""The training ends after so many steps in a row that are not finite."""
 
 
 class Guard:
@@ -28,12 +28,12 @@ class Guard:
     Attributes:
         flawed: whether the newest step was not finite, in any of the processes.
         skipped: such steps in the whole training.
-        row: such steps up to the newest one, without any other between them.
+        in_a_row: such steps in a row, up to the newest one.
     """
 
     def __init__(self, method: Method) -> None:
         self.method = method
-        self.flawed, self.skipped, self.row = False, 0, 0
+        self.flawed, self.skipped, self.in_a_row = False, 0, 0
         self._buffers: list[Tensor] = []
         self._before: list[Tensor] = []
         self._finite: Tensor | None = None
@@ -77,7 +77,7 @@ class Guard:
         if gradients and not scaled:
             finite = finite & get_total_norm(gradients, math.inf).isfinite()
         self.flawed = bool(sum_over_ranks((~finite).int()))
-        self.row = self.row + 1 if self.flawed else 0
+        self.in_a_row = self.in_a_row + 1 if self.flawed else 0
         self.skipped += self.flawed
         if not self.flawed:
             return
@@ -88,8 +88,8 @@ class Guard:
 
     def state(self) -> dict[str, int]:
         """What a checkpoint has to hold."""
-        return {"skipped": self.skipped, "row": self.row}
+        return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def restore(self, state: dict[str, int]) -> None:
         """Go on counting."""
-        self.skipped, self.row = state["skipped"], state["row"]
+        self.skipped, self.in_a_row = state["skipped"], state["in_a_row"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from semiseg.config.settings import decided
+from semiseg.config.train import OptimizerConfig
 from semiseg.core.errors import RunError
 from semiseg.core.rng import Key
 from semiseg.core.scores import Timing
@@ -24,24 +26,18 @@ from semiseg.inference.scenes import Scene, segmenter, to_input
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
-from semiseg.training.guard import IN_A_ROW, Guard
-
-OptimizerName = Literal["adamw", "sgd"]
+from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
 
 
 class TrainingModule(L.LightningModule):
-    """Runs a method; what it computes is the method's, when it happens is Lightning's.
+    """Trains a method: the method computes the losses, Lightning decides when.
 
     Args:
         method: the method with its student.
         names: the class names, for the scores.
-        steps: optimizer steps in all.
+        steps: the optimizer steps of the whole training.
         key: the key of the steps' draws.
-        optimizer: `adamw`, or `sgd` with Nesterov momentum 0.9.
-        lr: learning rate of decoder and heads.
-        encoder_lr: learning rate of the encoder.
-        weight_decay: on weights; biases and batch norm are spared.
-        lr_warmup: share of the steps over which the rates rise from 0, linearly.
+        settings: the optimizer, as planned.
     """
 
     def __init__(
@@ -50,11 +46,7 @@ class TrainingModule(L.LightningModule):
         names: tuple[str, ...],
         steps: int,
         key: Key,
-        optimizer: OptimizerName,
-        lr: float,
-        encoder_lr: float,
-        weight_decay: float,
-        lr_warmup: float,
+        settings: OptimizerConfig,
     ) -> None:
         super().__init__()
         self.method = method
@@ -62,17 +54,16 @@ class TrainingModule(L.LightningModule):
         self.names = names
         self.steps = steps
         self.key = key
-        self.optimizer_name, self.lr, self.encoder_lr = optimizer, lr, encoder_lr
-        self.weight_decay, self.lr_warmup = weight_decay, lr_warmup
-        self.looks: list[dict[str, Any]] = []
+        self.settings = settings
+        self.validations: list[dict[str, Any]] = []
         self.seconds, self.started = 0.0, 0.0
         self.step_seconds: list[float] = []
-        self.look_seconds: list[float] = []
-        self._stepped: float | None = None
+        self.validation_seconds: list[float] = []
+        self._last_step_time: float | None = None
         self._losses: Losses | None = None
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Images become floats in 0..1 on the device, where that is cheap."""
+        """Convert images to floats in 0..1 on the device, where that is cheap."""
         labeled = batch.labeled._replace(image=to_input(batch.labeled.image))
         unlabeled = batch.unlabeled
         if unlabeled is not None:
@@ -100,87 +91,89 @@ class TrainingModule(L.LightningModule):
         return self.guard.watch(loss)
 
     def on_after_backward(self) -> None:
-        """Prototypes and the like take in the batch once its gradient is there."""
+        """Update prototypes and other state, now that the gradient of the batch is there."""
         if self._losses is not None:
             self.method.commit(self._losses)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """With all gradients there: is this a step to take?"""
+        """Decide, from all gradients, whether the step is taken."""
         self.guard.judge(scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on as it is
-        """Take the step, then let the teacher follow: before any checkpoint is written.
+        """Take the step, then update the teacher, before any checkpoint is written.
 
         Raises:
-            RunError: it is one too many that is not finite.
+            RunError: too many steps in a row were not finite.
         """
         step = self.global_step
         super().optimizer_step(*args, **kwargs)
-        if self.guard.row >= IN_A_ROW:
-            raise RunError(self._hopeless(step))
+        if self.guard.in_a_row >= MAX_FLAWED_STEPS:
+            raise RunError(self._describe_failure(step))
         if not self.guard.flawed:
             self.method.after_step(step, self.steps)
         now = time.monotonic()
-        if self._stepped is not None:
-            self.step_seconds.append(now - self._stepped)
-        self._stepped = now
+        if self._last_step_time is not None:
+            self.step_seconds.append(now - self._last_step_time)
+        self._last_step_time = now
 
-    def _hopeless(self, step: int) -> str:
-        """What is told once steps are not finite again and again."""
+    def _describe_failure(self, step: int) -> str:
+        """The message for several steps in a row that were not finite."""
         parts = self.trainer.accumulate_grad_batches
         loader: Any = self.trainer.train_dataloader
         numbers = range(step * parts, (step + 1) * parts)
         files = ", ".join(str(path) for n in numbers for path in loader.dataset.files(n))
         return (
-            f"The loss or its gradient was not finite in {IN_A_ROW} steps in a row, the last of "
-            f"them step {step + 1}. Its images: {files}. Look at these (semiseg check) and mend "
-            "what is wrong, then go on with --resume: the newest checkpoint is from before. If "
-            "nothing is wrong with them, start anew with a lower --lr and --encoder-lr, or with "
-            "--precision 32-true."
+            f"The loss or its gradient was not finite in {MAX_FLAWED_STEPS} steps in a row, the "
+            f"last of them step {step + 1}. Its images: {files}. Check these (semiseg check), "
+            "correct what is wrong, then continue with --resume: the newest checkpoint is from "
+            "before. If nothing is wrong with them, start again with a lower --lr and "
+            "--encoder-lr, or with --precision 32-true."
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Two rates (encoder, rest), decay on weights alone, poly 0.9 to 0 after a warm-up."""
+        """Two learning rates (encoder, rest), weight decay on weights only, poly schedule."""
+        settings = self.settings
+        lr, encoder_lr = decided(settings.lr), decided(settings.encoder_lr)
         encoder = {id(p) for p in self.method.student.encoder.parameters()}
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for parameter in self.method.student.parameters():
-            rate = self.encoder_lr if id(parameter) in encoder else self.lr
-            decay = self.weight_decay if parameter.dim() > 1 else 0.0
+            rate = encoder_lr if id(parameter) in encoder else lr
+            decay = settings.weight_decay if parameter.dim() > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         params = [
             {"params": list(p), "lr": rate, "weight_decay": decay}
             for (rate, decay), p in groups.items()
         ]
         optimizer: Optimizer
-        if self.optimizer_name == "sgd":
-            optimizer = SGD(params, lr=self.lr, momentum=0.9, nesterov=True)
+        if settings.optimizer == "sgd":
+            optimizer = SGD(params, lr=lr, momentum=0.9, nesterov=True)
         else:
-            optimizer = AdamW(params, lr=self.lr, fused=True)
+            optimizer = AdamW(params, lr=lr, fused=True)
         schedule = LambdaLR(optimizer, self.rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def rate_factor(self, step: int) -> float:
         """The factor on the learning rates at a step: linear warm-up, then poly 0.9 to 0."""
-        rise = round(self.lr_warmup * self.steps)
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        left = (self.steps - step) / max(1, self.steps - rise)
-        return float(max(0.0, left) ** 0.9)
+        warmup = round(self.settings.lr_warmup * self.steps)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        rest = (self.steps - step) / max(1, self.steps - warmup)
+        return float(max(0.0, rest) ** 0.9)
 
     @torch.no_grad()
-    def look(self, loader: Iterable[Scene], *, last: bool = False) -> dict[str, dict[str, Any]]:
+    def validate(self, loader: Iterable[Scene], *, last: bool = False) -> dict[str, dict[str, Any]]:
         """Score each network on the validation images, at the size of their masks.
 
         Args:
             loader: this process's images, one at a time.
-            last: this is the look after the last step, of which a network is released.
+            last: this is the validation after the last step, which decides what is released.
 
         Returns:
             The scores by network, as `evaluation.metrics.scores` gives them, with the `confusion`
-            matrix that they were computed from; kept in `looks` too. At the last look also
-            `tried`: the same for each `strength` of `evaluation.adjustment`, 0 the first.
+            matrix that they were computed from; `validations` keeps them too. The last validation
+            also has `adjusted`: the scores for each `strength` of the logit adjustment, 0 first.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
         segmenters = {name: segmenter(network) for name, network in networks.items()}
         tried = offsets(self.method.class_weights if last else None, count)
@@ -201,38 +194,38 @@ class TrainingModule(L.LightningModule):
             result[name] = dict(scored[0])
             if last:
                 pairs = zip(tried, scored, strict=True)
-                result[name]["tried"] = [{"strength": s, **found} for s, found in pairs]
-        self.looks.append({"step": self.global_step, **result})
-        self.look_seconds.append(time.monotonic() - began)
-        self._stepped = None  # the time to the next step holds this look
+                result[name]["adjusted"] = [{"strength": s, **values} for s, values in pairs]
+        self.validations.append({"step": self.global_step, **result})
+        self.validation_seconds.append(time.monotonic() - started)
+        self._last_step_time = None  # the time to the next step would include this validation
         return result
 
     def timing(self) -> Timing:
-        """Median seconds from one step to the next, and of a look, since the start or resuming."""
+        """Median seconds of a step and of a validation, since the start or the resuming."""
         steps = self.step_seconds or [self.seconds / self.steps]
-        looks = self.look_seconds or [0.0]  # all of them may lie before the resuming
-        return Timing(round(median(steps), 4), round(median(looks), 3))
+        validations = self.validation_seconds or [0.0]  # all of them may be before the resuming
+        return Timing(round(median(steps), 4), round(median(validations), 3))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What this module knows beside its tensors goes into the checkpoint."""
-        checkpoint["looks"] = self.looks
+        """Add what this module holds besides its tensors."""
+        checkpoint["validations"] = self.validations
         checkpoint["guard"] = self.guard.state()
         checkpoint["normalization"] = [list(v) for v in self.method.student.normalization()]
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The looks and the seconds of the training so far.
+        """Restore the validations, the skipped steps and the seconds of the training so far.
 
         Raises:
-            RunError: the checkpoint is of another method or of another state of this program.
+            RunError: the checkpoint has other tensors than this module.
         """
-        if strange := checkpoint["state_dict"].keys() ^ self.state_dict().keys():
+        if mismatch := checkpoint["state_dict"].keys() ^ self.state_dict().keys():
             raise RunError(
-                f"The checkpoint was written by another state of this program ({min(strange)} is "
-                "in one of them alone). Resume it with that one, or start a new run with another "
+                "The checkpoint was written by another state of this program (only one of them "
+                f"has {min(mismatch)}). Resume with that one, or start a new run with another "
                 "--out."
             )
-        self.looks = checkpoint["looks"]
+        self.validations = checkpoint["validations"]
         self.guard.restore(checkpoint["guard"])
         mean, std = (tuple(values) for values in checkpoint["normalization"])
         for network in self.method.networks().values():
@@ -240,9 +233,9 @@ class TrainingModule(L.LightningModule):
         self.seconds = checkpoint["seconds"]
 
     def on_fit_start(self) -> None:
-        """The clock starts, or goes on."""
+        """Start the clock."""
         self.started = time.monotonic()
 
     def on_fit_end(self) -> None:
-        """The clock stops."""
+        """Stop the clock."""
         self.seconds += time.monotonic() - self.started

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, SemisegError
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ def settings_of(run: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def dataset_of(run: Path) -> str | None:
+    """The published data set that a run was trained on; None to recognize it."""
+    name = settings_of(run).get("dataset", AUTO)
+    return name if isinstance(name, str) and name != AUTO else None
 
 
 def data_of(run: Path) -> Path | None:

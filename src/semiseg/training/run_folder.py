@@ -2,74 +2,63 @@
 
 ```
 RUN/
-  config.yaml        every setting, as resolved; `semiseg train --config` repeats the run
-  plan.yaml          the settings that matter, each with its reason; see `semiseg.config.plan`
+  config.yaml        every setting, as planned; `semiseg train --config` repeats the run
+  plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   checkpoints/       the two newest checkpoints, to resume from
-  metrics.csv        losses and scores by step; tensorboard/ holds the same
-  diagnostics/       how good the pseudo-labels were; see `training.diagnostics`
-  scores.json        the scores, with split hashes and versions
-  confusion.csv      pixels of val by true class (rows) and predicted class (columns)
-  report.html        all of this to look at; see `reporting`
+  metrics.csv        losses and scores by step; see `training.loggers`
+  diagnostics/       the quality of the pseudo-labels; see `training.diagnostics`
+  scores.json        the scores, with hashes of the images' names and versions
+  confusion.csv      the pixels of val by true class (rows) and predicted class (columns)
+  report.html        a page that shows all of this; see `reporting`
   model.safetensors  the released model, with model.json beside it
 ```
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import platform
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import yaml
 
 from semiseg._version import __version__
-from semiseg.core.errors import RunError
+from semiseg.config.plan import Plan
+from semiseg.config.settings import flag
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_text, read_yaml, write_text
-from semiseg.core.scores import (
-    Adjustment,
-    ClassScores,
-    MeanIou,
-    Scores,
-    SplitRecord,
-    read_scores,
-)
-from semiseg.core.types import Plan, Sample
+from semiseg.core.scores import Scores, read_scores
+from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
-from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
-from semiseg.evaluation.logit_adjustment import describe_strength, offset, selection_score
-from semiseg.model.release import LOGIT_OFFSETS, save_release
 from semiseg.training.checkpoint import newest_intact
-from semiseg.training.module import TrainingModule
 
 CONFIG = "config.yaml"
 PLAN = "plan.yaml"
 SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
+FREE = frozenset({"data", "out", "workers", "logger"})
+"""The settings that may change when a run is resumed; the result has the same bits."""
+
 _CLASSES = "classes.json"
-_PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
+_HEADER = "# semiseg "  # and the version that wrote the file
 
 
-def check(out: Path, overwrite: bool) -> None:
+def check_writable(out: Path, overwrite: bool) -> None:
     """Make sure that a run folder may be written, before hours are spent on its contents.
 
     Raises:
-        RunError: the folder is taken, or cannot be created or written.
+        RunError: the folder holds something else, or cannot be created or written.
     """
     if out.is_dir() and any(out.iterdir()):
         if not (out / CONFIG).is_file():
             raise RunError(
-                f"{out} exists and is no run folder (it has no {CONFIG}), so it is left alone. "
-                "Choose another --out."
+                f"{out} exists, but is not a run folder (it has no {CONFIG}). semiseg does not "
+                "replace it. Choose another --out."
             )
         if not overwrite:
             raise RunError(
@@ -89,85 +78,90 @@ def check(out: Path, overwrite: bool) -> None:
         ) from error
 
 
-FREE = frozenset({"data", "out", "workers"})
-"""Settings that may change without changing a bit of the result."""
-
-
-def begun(out: Path) -> bool:
-    """Whether there is a run to resume."""
+def exists(out: Path) -> bool:
+    """Whether the folder holds a run."""
     return (out / CONFIG).is_file()
 
 
-def resumed_settings(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a run that is to be resumed.
-
-    Args:
-        given: the settings of this call; what differs from its default was meant.
-        defaults: the defaults of `given`.
-        options: settings of the method in this call.
-
-    Returns:
-        The run's settings with what may change taken from this call, and the method's.
+def finished(out: Path) -> Scores | None:
+    """The scores of a finished run, or None.
 
     Raises:
-        RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
+        RunError: `scores.json` cannot be read.
     """
-    out = Path(given["out"])
-    stored = _read_settings(out)
-    settings = {k: stored.get(k, v) for k, v in given.items()}
-    extra = {k: v for k, v in stored.items() if k not in given}
-    meant = {k: v for k, v in given.items() if k not in FREE and v != defaults.get(k)}
-    for name, value in {**meant, **options}.items():
-        if name not in stored or plain(value) != stored[name]:
-            raise RunError(
-                f"--{name.replace('_', '-')} {value} contradicts the run in {out}, which has "
-                f"{stored.get(name)}. Resume without it, or start a new run with another --out."
-            )
-    changed = {k: given[k] for k in FREE if given[k] is not None}
-    return {**settings, **changed}, extra
+    return read_scores(out / SCORES) if (out / SCORES).is_file() else None
 
 
-def _read_settings(out: Path) -> dict[str, Any]:
-    """The contents of `config.yaml`, if this version wrote it."""
+def read_config(out: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        RunError: `config.yaml` cannot be read, or another version of semiseg wrote it.
+    """
     file = out / CONFIG
     try:
         text = read_text(file)
         content = read_yaml(file)
     except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read ({error}). Start the run anew.") from error
-    writer = text.partition("\n")[0].removeprefix("# semiseg ").strip()
-    if writer != __version__ or not isinstance(content, dict):
+        raise RunError(f"{file} cannot be read ({error}). Start the run again.") from error
+    version = text.partition("\n")[0].removeprefix(_HEADER).strip()
+    if version != __version__:
         raise RunError(
-            f"{out} was written by semiseg {writer}; this is {__version__}. Resume it with that "
-            "version, or start a new run with another --out."
+            f"{out} was written by semiseg {version}, whose settings differ from those of "
+            f"{__version__}. Resume it with that version, or start a new run with another --out."
         )
-    return content
+    try:
+        if not isinstance(content, Mapping):
+            raise ConfigError("It does not hold settings by name.")
+        return TrainConfig.from_values(content, source=str(file))
+    except ConfigError as error:
+        raise RunError(
+            f"{file} is damaged. {error} Restore the file, or start a new run with another --out."
+        ) from error
 
 
-def finished(out: Path) -> Scores | None:
-    """The scores of a finished run, or None."""
-    if not (out / SCORES).is_file():
-        return None
-    return read_scores(out / SCORES)
+def resumed_config(config: TrainConfig) -> TrainConfig:
+    """The settings of a run that is to be resumed.
 
-
-def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, int]:
-    """The newest intact checkpoint and its step, or None and 0 if none was written yet.
+    Args:
+        config: the settings of this call. Those that differ from their defaults are meant; those
+            of `FREE` may differ from the run's.
 
     Raises:
-        RunError: the images or the classes are not those that the run began with.
+        RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
     """
-    known = out / "split" / _CLASSES
-    if _stored(known, read_json) != classes.to_dict():
+    out = config.out
+    run = read_config(out)
+    stored = run.values()
+    given = config.given()
+    if config.method not in (run.method, TrainConfig.method):
+        given = {"method": config.method, **given}
+    for name, value in given.items():
+        # The budget was spent on the plan that the run began with.
+        if name not in FREE | {"budget"} and (name not in stored or value != stored[name]):
+            raise RunError(
+                f"{flag(name)} {value} contradicts the run in {out}, which has "
+                f"{stored.get(name)}. Resume without it, or start a new run with another --out."
+            )
+    changed = {name: given[name] for name in FREE if name in given}
+    return run.replaced(**{**changed, "data": config.data.data, "out": out})
+
+
+def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | None, int]:
+    """The newest intact checkpoint and its step; None and 0 if there is none yet.
+
+    Raises:
+        RunError: the images or the classes have changed since the run began.
+    """
+    file = out / "split" / _CLASSES
+    if _content(file, read_json) != classes.to_dict():
         raise RunError(
-            f"The classes are no longer those of {known}: masks or the file that names the classes "
-            "were changed since the run began. Restore them, or start a new run."
+            f"The classes are no longer those of {file}: masks or the file that names the classes "
+            "have changed since the run began. Restore them, or start a new run."
         )
     for name, samples in split.lists().items():
         file = out / "split" / f"{name}.txt"
-        if _stored(file, read_text) != _listed(samples):
+        if _content(file, read_text) != _listed(samples):
             raise RunError(
                 f"The {name} images are no longer those of {file}: images or masks were added or "
                 "removed since the run began. Restore them, or start a new run."
@@ -175,46 +169,56 @@ def continued(out: Path, split: Split, classes: Classes) -> tuple[Path | None, i
     return newest_intact(out / CHECKPOINTS) or (None, 0)
 
 
-def _stored(file: Path, read: Callable[[Path], object]) -> object:
-    """What a file of the run holds, if it is there and intact."""
+def _content(file: Path, read: Callable[[Path], object]) -> object:
+    """The content of a file of the run; None if it is missing or damaged."""
     try:
         return read(file)
     except (OSError, ValueError):
         return None
 
 
-def held_out(out: Path, init: Path | None, resume: bool) -> list[str]:
-    """The names of the images that must stay out of the training: its own, or the first run's."""
-    before = out if resume else init
-    file = None if before is None else Path(before) / "split" / "val.txt"
+def held_out(config: TrainConfig, resume: bool) -> list[str]:
+    """The names of the validation images of this run, or of the run that it starts from.
+
+    They must stay out of the training.
+
+    Raises:
+        RunError: the list cannot be read.
+    """
+    run = config.out if resume else config.network.start_from
+    file = None if run is None else run / "split" / "val.txt"
     if file is None or not file.is_file():
         return []
     try:
         return read_text(file).split("\n")
     except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read ({error}). Restore it, or start anew.") from error
+        raise RunError(f"{file} cannot be read ({error}). Restore it, or start again.") from error
 
 
-def create(
-    out: Path, settings: Mapping[str, object], split: Split, classes: Classes, plan: Plan
-) -> None:
-    """Create the folder with `config.yaml`, `plan.yaml`, the split's lists and the classes.
+def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> None:
+    """Create the folder with the settings, the plan, the lists of images and the classes.
 
     An old run in it is removed.
+
+    Args:
+        config: the settings, as planned.
+        plan: the plan.
+        split: the images.
+        classes: the classes.
     """
-    # Names that no folder of the user's has: what lies there is left by a kill, and removed.
+    out = config.out
+    # No folder of a user has these names: what lies there is left by a killed process.
     fresh = out.with_name(f"{out.name}.semiseg-new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
-    held = {k: plain(v) for k, v in settings.items()}
-    held["data"] = str(Path(str(settings["data"])).absolute())  # the run may be read from elsewhere
-    text = _yaml(held)
+    # The run may be read from another working folder.
+    settings = config.replaced(data=config.data.data.absolute()).values()
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
-    write_text(fresh / PLAN, _yaml(plan.to_dict()))
-    write_text(fresh / CONFIG, f"# semiseg {__version__}\n{text}")
-    # Renamed as a whole: a run folder is complete or not there, whenever the process is killed.
+    write_text(fresh / PLAN, _yaml(plan.record().to_dict()))
+    write_text(fresh / CONFIG, f"{_HEADER}{__version__}\n{_yaml(settings)}")
+    # Renamed as a whole: a run folder is complete or missing, whenever the process is killed.
     old = out.with_name(f"{out.name}.semiseg-old")
     shutil.rmtree(old, ignore_errors=True)
     if out.is_dir():
@@ -227,124 +231,5 @@ def _yaml(content: object) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def plain(value: object) -> object:
-    """A setting as YAML holds it."""
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
-
-
 def _listed(samples: Iterable[Sample]) -> str:
     return "".join(f"{s.name}\n" for s in samples)
-
-
-def finish(
-    out: Path,
-    module: TrainingModule,
-    classes: Classes,
-    split: Split,
-    s: SimpleNamespace,
-) -> Scores:
-    """Release the better of student and teacher after the last step, and write `scores.json`.
-
-    Each with its logits adjusted as is best on `val`, see `evaluation.adjustment`. The module's own
-    network is changed, whose training is over.
-
-    Returns:
-        The scores. Of `miou`, `last` is the student's after the last step, `best` the highest of
-        either network at any look and of the released one (which flatters: it was chosen on
-        `val`), `released` that of the released network.
-    """
-    networks = module.method.networks()
-    final = module.looks[-1]
-    # A checkpoint of an earlier version may lack what it would have tried.
-    tried = [
-        (name, one)
-        for name in networks
-        for one in final[name].get("tried", [{"strength": 0.0, **final[name]}])
-    ]
-    which, released = max(tried, key=lambda pair: selection_score(pair[1]))
-    network, strength = networks[which], released["strength"]
-    added = offset(module.method.class_weights, network.classes, strength)
-    network.add_to_logits(added)
-    seen = [look[name]["miou"] for look in module.looks for name in networks]
-    found = [score for score in (*seen, released["miou"]) if score is not None]
-    lists = split.lists()
-    scores = Scores(
-        method=s.method,
-        miou=MeanIou(final["student"]["miou"], max(found, default=None), released["miou"]),
-        per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
-        which=which,
-        adjustment=Adjustment(strength, final[which]["miou"]),
-        labels=len(split.labeled),
-        steps=module.steps,
-        skipped_steps=module.guard.skipped,
-        seconds=round(module.seconds, 1),
-        timing=module.timing(),
-        split=SplitRecord(
-            seed=s.split_seed,
-            **{name: list_hash(samples) for name, samples in lists.items()},
-            images={name: len(samples) for name, samples in lists.items()},
-            source=dict(split.source),
-        ),
-        versions={
-            "semiseg": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
-    )
-    content = scores.to_dict()
-    told = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
-    about = {k: content[k] for k in told}
-    extra = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
-    save_release(out, network, classes, s.size, s.range, extra, about)
-    write_text(out / CONFUSION, _confusion_csv(classes.names, released["confusion"]))
-    # Last, since it is what makes the run a finished one.
-    write_text(out / SCORES, json.dumps(content, indent=2) + "\n")
-    return scores
-
-
-def what_was_adjusted(scores: Scores) -> list[str]:
-    """What was taken out of the logits and what it gave, as a sentence; nothing if nothing was."""
-    found, reached = scores.adjustment, scores.miou.released
-    if not found.strength or f"{reached:.1f}" == f"{found.without:.1f}":
-        return []
-    return [
-        f"the released model is the {scores.which} with "
-        f"{describe_strength(found.strength)} taken out of its logits, since they give rare "
-        "classes too many pixels: mIoU "
-        f"{reached:.1f} on val, by which the share was chosen, instead of "
-        f"{found.without:.1f}"
-    ]
-
-
-def what_it_began_with(init: Path, scores: Scores) -> list[str]:
-    """How good the model is from which the training began, as a sentence.
-
-    Nothing where the two cannot be compared: other images of `val`, other classes, or no scores.
-    """
-    try:
-        before = read_scores(init / SCORES)
-    except RunError:
-        return []
-    own, old = scores.miou.released, before.miou.released
-    same_images = scores.split.val == before.split.val
-    if (
-        own is None
-        or old is None
-        or not same_images
-        or scores.per_class.keys() != before.per_class.keys()
-    ):
-        return []
-    told = f"{init}, from which it began, has mIoU {old:.1f} on the same images of val"
-    worse = ": it is better than the new model. Use it, or train longer (--steps, --budget)"
-    return [told + worse * (old > own)]
-
-
-def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Pixels by true class (rows) and predicted class (columns)."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["true \\ predicted", *names])
-    writer.writerows([name, *row] for name, row in zip(names, counts, strict=True))
-    return file.getvalue()

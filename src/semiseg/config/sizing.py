@@ -1,0 +1,172 @@
+"""The rules for what costs time: size, crop, batch, steps and validations.
+
+Without a budget the sizes follow from the data and the device. With a budget they are the largest
+that fit into the time, given the measured pace.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from semiseg.config.facts import Facts, Pace
+from semiseg.config.settings import AUTO, unless_auto
+from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
+from semiseg.core.errors import ConfigError
+
+BATCH, VALIDATIONS = 4, 5
+STEPS = 1000
+REFERENCE_SIZE = 240
+"""A css step of 4 + 4 crops at this size takes 1 to 1.5 seconds on one or two cores, so `STEPS` of
+them take about 25 minutes. Sizes and steps grow together from here: steps with the square of the
+size."""
+MAX_STEPS = 20_000
+CROP_MULTIPLE = 32
+
+_GPU_SIZE = 512  # without a budget
+_MIN_SIZE, _MAX_SIZE, _MAX_SIZE_GPU = 128, 512, 768  # with a budget
+_SIZE_GRID = 16
+_LARGER_BATCHES = (16, 8)  # on a GPU, where neither size nor steps are short
+_MIN_STEPS = 100
+_RESERVE = 0.05  # share of a budget for the start, checkpoints, and a machine that gets busier
+_VALIDATION_SHARE = 0.2  # of a budget, at most
+
+
+class Sizes(NamedTuple):
+    """The settings that cost time."""
+
+    size: int
+    crop: int
+    batch: int
+    steps: int
+    validations: int
+
+
+def choose_sizes(config: TrainConfig, facts: Facts, pace: Pace | None) -> Sizes:
+    """The sizes of a training; what the user gave stays.
+
+    Args:
+        config: the settings. Those that are `auto` are chosen here.
+        facts: the data and the device.
+        pace: the measured speed; None without a budget.
+
+    Raises:
+        ConfigError: the budget is too short.
+    """
+    if pace is None or config.schedule.budget is None:
+        return _sizes_without_budget(config, facts)
+    return _sizes_within(parse_duration(config.schedule.budget), config, facts, pace)
+
+
+def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
+    """The expected seconds of a training with its validations and report, and of measuring it."""
+    step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
+    validation = pace.validation.at(sizes.size**2) * facts.validation_images
+    return pace.spent + sizes.steps * step + (sizes.validations + 1) * validation
+
+
+def crop_of(size: int) -> int:
+    """The largest multiple of 32 within a size."""
+    return max(CROP_MULTIPLE, size // CROP_MULTIPLE * CROP_MULTIPLE)
+
+
+def largest_size(facts: Facts, budget: bool) -> int:
+    """The largest working size: that of the images, or the limit of the device."""
+    if facts.device == "cpu":
+        limit = _MAX_SIZE if budget else REFERENCE_SIZE
+    else:
+        limit = _MAX_SIZE_GPU if budget else _GPU_SIZE
+    return max(MIN_SIDE, min(round(facts.side), limit))
+
+
+def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
+    size = unless_auto(config.views.size, largest_size(facts, budget=False))
+    steps = STEPS if facts.device == "cpu" else _two_digits(max(STEPS, _useful_steps(size)))
+    return Sizes(
+        size,
+        unless_auto(config.views.crop, crop_of(size)),
+        unless_auto(config.schedule.batch, max(BATCH, 2 * facts.world)),
+        unless_auto(config.schedule.steps, steps),
+        unless_auto(config.validation.validations, VALIDATIONS),
+    )
+
+
+def _useful_steps(size: int) -> float:
+    """The steps that suit a size. They grow with its square, so that both grow with a budget."""
+    return STEPS * size**2 / REFERENCE_SIZE**2
+
+
+def _two_digits(steps: float) -> int:
+    """Steps rounded down to two significant digits."""
+    unit: int = 10 ** max(0, len(str(int(steps))) - 2)
+    return int(steps) // unit * unit
+
+
+def _sizes_within(seconds: float, config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:
+    """The largest size whose useful steps fit into the time; then more steps.
+
+    Raises:
+        ConfigError: not even the minimum fits.
+    """
+    given_steps = None if config.schedule.steps == AUTO else config.schedule.steps
+    given_batch = None if config.schedule.batch == AUTO else config.schedule.batch
+    budget = _Budget(seconds, config, facts, pace)
+    options = [budget.fit(size, given_batch or BATCH) for size in _candidates(config, facts)]
+    in_memory = [s for s in options if s.batch * s.crop**2 <= pace.max_pixels] or options[:1]
+    enough = [s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size))]
+    best = enough[-1] if enough else in_memory[0]
+    if facts.device == "cuda" and not given_batch and best is in_memory[-1]:
+        wanted = given_steps or 2 * max(STEPS, _useful_steps(best.size))
+        larger = (budget.fit(best.size, batch) for batch in _LARGER_BATCHES)
+        affordable = (
+            s for s in larger if s.steps >= wanted and s.batch * s.crop**2 <= pace.max_pixels
+        )
+        best = next(affordable, best)
+    minimum = given_steps or _MIN_STEPS
+    if best.steps < minimum:
+        # In such a short budget, validations may take up to their share.
+        needed = total_seconds(config, facts, pace, best._replace(steps=minimum))
+        minutes = int(needed / (1 - _RESERVE - _VALIDATION_SHARE) / 60) + 1
+        raise ConfigError(
+            f"--budget {config.schedule.budget} is too short on this machine: {minimum} steps at "
+            f"size {best.size} take --budget {minutes}m. Give that or more, or a smaller --size."
+        )
+    return best._replace(steps=given_steps or min(MAX_STEPS, _two_digits(best.steps)))
+
+
+def _candidates(config: TrainConfig, facts: Facts) -> list[int]:
+    """The sizes that a budget may choose from, the smallest first."""
+    if config.views.size != AUTO:
+        return [config.views.size]
+    if config.views.crop != AUTO:  # the crop decides what a step costs; the size stays as usual
+        return [largest_size(facts, budget=False)]
+    high = largest_size(facts, budget=True)
+    low = min(high, _MIN_SIZE)
+    return sorted(
+        {low, high, *range(low // _SIZE_GRID * _SIZE_GRID + _SIZE_GRID, high, _SIZE_GRID)}
+    )
+
+
+class _Budget(NamedTuple):
+    """A time, and what is done in it."""
+
+    seconds: float
+    config: TrainConfig
+    facts: Facts
+    pace: Pace
+
+    def fit(self, size: int, batch: int) -> Sizes:
+        """All steps that fit into the time at a size and a batch."""
+        config, pace = self.config, self.pace
+        crop = unless_auto(config.views.crop, crop_of(size))
+        validation = pace.validation.at(size**2) * self.facts.validation_images
+        share = _VALIDATION_SHARE * self.seconds
+        # The report needs one validation more.
+        if config.validation.validations == AUTO:
+            validations = max(1, min(VALIDATIONS, int(share / validation) - 1))
+            reserved = min(share, (VALIDATIONS + 1) * validation)
+        else:
+            validations = config.validation.validations
+            reserved = (validations + 1) * validation
+        rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, 2 * validation)
+        step = config.schedule.accumulate * pace.step.at(batch * crop**2)
+        return Sizes(size, crop, batch, max(0, int(rest / step)), validations)

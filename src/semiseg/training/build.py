@@ -1,0 +1,86 @@
+"""The network, the method and the Lightning module of a training."""
+
+from __future__ import annotations
+
+import torch
+
+from semiseg.config.settings import decided
+from semiseg.config.train import TrainConfig
+from semiseg.core.rng import Key
+from semiseg.methods import build_method
+from semiseg.model.network import Network
+from semiseg.model.release import load_release
+from semiseg.training.class_balance import set_loss
+from semiseg.training.data import TrainingData
+from semiseg.training.module import TrainingModule
+
+
+def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> TrainingModule:
+    """Build the student, the method with its losses, and the module that trains them.
+
+    Args:
+        config: the settings, as planned.
+        data: the images.
+        pretrained: load the encoder's pretrained weights; not needed where a checkpoint or a
+            finished run replaces them.
+
+    Raises:
+        ConfigError: the encoder, the decoder or the weights cannot be used.
+    """
+    classes = data.folder.classes.names
+    Key.of(config.schedule.seed, "weights").seed_globals()
+    network = config.network
+    student = Network(
+        len(classes),
+        network.encoder,
+        network.decoder,
+        network.weights if pretrained else "none",
+        heads=network.heads,
+        output_stride=network.output_stride,
+        atrous_rates=network.atrous_rates,
+    )
+    student.spec["crop"] = decided(config.views.crop)  # the widest context that it trains with
+    method = build_method(config.method, student, config.settings)
+    module = TrainingModule(
+        method,
+        classes,
+        decided(config.schedule.steps),
+        Key.of(config.schedule.seed),
+        config.optimizer,
+    )
+    module.to(memory_format=torch.channels_last)
+    set_loss(method, config.balance, data.pixels)
+    return module
+
+
+def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
+    """Load the weights of the finished run that the settings name.
+
+    Returns:
+        A sentence that says what differs from that run.
+
+    Raises:
+        RunError: the folder holds no model that can be read.
+        ConfigError: the run has another encoder or decoder, or the settings name no run.
+    """
+    run = config.network.start_from
+    if run is None:
+        raise ValueError("the settings name no run to start from")
+    release = load_release(run)
+    new_classes = module.method.start_from(release, module.names)
+    sentence = f"starting from {run}"
+    if new_classes:
+        sentence += f"; new classes: {', '.join(new_classes)}"
+    size = decided(config.views.size)
+    if release.size != size:
+        sentence += (
+            f"; it was trained at size {release.size}, this run is at {size} (--size "
+            f"{release.size} keeps it)"
+        )
+    old, new = (r or (0, 65535) for r in (release.value_range, config.data.fixed_range))
+    if tuple(old) != tuple(new):
+        sentence += (
+            f"; its images of 16 bits were read with the range {old[0]:g},{old[1]:g}, those of "
+            f"this run are read with {new[0]:g},{new[1]:g} (--range {old[0]:g},{old[1]:g} keeps it)"
+        )
+    return sentence

@@ -1,0 +1,380 @@
+"""The speed and the cost of a training, measured on a few steps that nothing remains of.
+
+`measure_pace` serves `--budget`, `measure_timing` the estimates of `compare`, and `estimate_cost`
+the dry run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from contextlib import ExitStack
+from statistics import median
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from semiseg.config.facts import Line, Pace
+from semiseg.config.plan import RATES, workers_of
+from semiseg.config.settings import decided, unless_auto
+from semiseg.config.sizing import BATCH, CROP_MULTIPLE, crop_of
+from semiseg.config.train import TrainConfig
+from semiseg.core.scores import Timing
+from semiseg.core.text import duration
+from semiseg.core.types import Batch
+from semiseg.inference.scenes import Scene
+from semiseg.training.build import build
+from semiseg.training.data import TrainingData, training_loader, validation_loader
+from semiseg.training.devices import Place, alone, trainer_settings
+from semiseg.training.diagnostics import sample_size
+from semiseg.training.module import TrainingModule
+
+_SIZES_CPU, _SIZES_GPU = (128, 224), (256, 512)
+_STEPS = 5
+_WARM_UP_STEPS = 2  # the first steps are slower: caches fill, kernels are chosen
+_LONG_STEP = 6.0  # seconds; two such steps are enough
+_VALIDATION_IMAGES = 2
+_USABLE_MEMORY = 0.85  # of what is free
+_TIMING_STEPS = 12
+
+_COST_BATCH = 2
+_COST_STEPS = 4  # at each crop: one is counted, the others are timed
+_QUICK_STEP = 2.0  # seconds
+_LONG_COST_STEP = 10.0  # seconds; what makes the first step slower is small beside it
+_GIB = 2**30
+
+
+class Clock(Callback):
+    """Times the steps of a short training, and a validation after them.
+
+    Args:
+        max_seconds: stop early once a step takes longer.
+        min_steps: but not before so many steps.
+        validation: validation images; None for no validation.
+        first_step: closed after the first step, to end what is counted during it.
+
+    Attributes:
+        intervals: the seconds from the end of one step to the end of the next, loading included.
+        steps: the seconds of each step without loading.
+        image_seconds: the seconds of a validation for one image.
+    """
+
+    def __init__(
+        self,
+        max_seconds: float,
+        min_steps: int,
+        validation: DataLoader[Scene] | None = None,
+        first_step: ExitStack | None = None,
+    ) -> None:
+        self.max_seconds, self.min_steps = max_seconds, min_steps
+        self.validation, self.first_step = validation, first_step or ExitStack()
+        self.intervals: list[float] = []
+        self.steps: list[float] = []
+        self.image_seconds = 0.0
+        self._step_began = self._step_ended = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._step_ended = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """A batch is on the device."""
+        self._step_began = _now(pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """A step has ended."""
+        self.first_step.close()
+        now = _now(pl_module)
+        self.steps.append(now - self._step_began)
+        self.intervals.append(now - self._step_ended)
+        self._step_ended = now
+        slow = self.intervals[-1] > self.max_seconds
+        trainer.should_stop = slow and len(self.intervals) >= self.min_steps
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validate twice, since the first time is slower."""
+        if self.validation is None or not isinstance(pl_module, TrainingModule):
+            return
+        for _ in range(2):
+            pl_module.validate(self.validation)
+        self.image_seconds = pl_module.validation_seconds[-1] / max(1, len(self.validation))
+
+    def interval(self) -> float:
+        """The usual seconds of a step, loading included."""
+        return median(self.intervals[_WARM_UP_STEPS:] or self.intervals[-1:])
+
+    def step(self) -> float:
+        """The usual seconds of a step without loading; the first counts only if it is alone."""
+        return median(self.steps[1:] or self.steps)
+
+
+def measure_pace(
+    config: TrainConfig, data: TrainingData, place: Place, side: int, started: float
+) -> Pace:
+    """Train random weights for a few steps at two sizes, and validate.
+
+    Nothing is written, and the training that follows is not influenced.
+
+    Args:
+        config: the settings.
+        data: the images.
+        place: the device.
+        side: the largest useful size, in pixels.
+        started: when reading the data began, by the monotonic clock.
+    """
+    config = _trial(config, place, _STEPS)
+    sizes = sorted({min(side, n) for n in (_SIZES_CPU if place.kind == "cpu" else _SIZES_GPU)})
+    trials = [
+        _measure(config.replaced(size=size, crop=crop_of(size)), data, place) for size in sizes
+    ]
+    pixels = [decided(config.schedule.batch) * crop_of(size) ** 2 for size in sizes]
+    step = Line.through(*zip(pixels, [trial.step for trial in trials], strict=True))
+    image = [trial.validation for trial in trials]
+    validation = Line.through(*zip([size**2 for size in sizes], image, strict=True))
+    max_pixels = math.inf
+    if place.kind == "cuda":
+        memory = Line.through(*zip(pixels, [trial.memory for trial in trials], strict=True))
+        free = _USABLE_MEMORY * torch.cuda.mem_get_info()[0]
+        max_pixels = (free - memory.fixed) / memory.per_pixel
+    return Pace(step, validation, max_pixels, time.monotonic() - started)
+
+
+def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Timing:
+    """The seconds of a step and of a validation of a training, measured on a few steps.
+
+    Args:
+        config: the settings, as planned.
+        data: the images.
+        place: the device.
+    """
+    trial = _measure(_trial(config, place, _TIMING_STEPS), data, place)
+    images = len(data.split.val)
+    if config.validation.diagnostics and data.unlabeled:
+        images += sample_size(data.split)
+    return Timing(trial.step * config.schedule.accumulate, trial.validation * images)
+
+
+class _Trial(NamedTuple):
+    """Seconds of a step, seconds of a validation for one image, and the bytes at the peak."""
+
+    step: float
+    validation: float
+    memory: int
+
+
+def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
+    """The settings of a few steps of a training, with random weights and without a warm-up."""
+    rate, encoder_rate = RATES[config.optimizer.optimizer]
+    return _without_warmup(config).replaced(
+        budget=None,
+        steps=steps,
+        batch=unless_auto(config.schedule.batch, BATCH),
+        accumulate=1,
+        weights="none",
+        start_from=None,
+        lr=unless_auto(config.optimizer.lr, rate),
+        encoder_lr=unless_auto(config.optimizer.encoder_lr, encoder_rate),
+        workers=unless_auto(config.machine.workers, workers_of(place.kind)),
+    )
+
+
+def _without_warmup(config: TrainConfig) -> TrainConfig:
+    """The settings without the first steps on labeled images, which are quicker and smaller."""
+    if not hasattr(config.settings, "supervised_warmup"):
+        return config
+    return config.replaced(supervised_warmup=0.0)
+
+
+def _measure(config: TrainConfig, data: TrainingData, place: Place) -> _Trial:
+    """Train and validate for a moment, with the same parts as a real training."""
+    module = build(config, data)
+    validation = validation_loader(config, data, place, _VALIDATION_IMAGES)
+    clock = Clock(_LONG_STEP, 2, validation)
+    if place.kind == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    _run(config, module, training_loader(config, data, place), clock)
+    memory = torch.cuda.max_memory_allocated() if place.kind == "cuda" else 0
+    return _Trial(clock.interval(), clock.image_seconds, memory)
+
+
+def _run(
+    config: TrainConfig, module: TrainingModule, loader: DataLoader[Batch], clock: Clock
+) -> None:
+    """Train for the steps of the settings, on one device, with nothing but the clock."""
+    trainer = L.Trainer(
+        **trainer_settings(alone(config.machine)),
+        precision=config.machine.precision,
+        max_steps=decided(config.schedule.steps),
+        logger=False,
+        callbacks=[clock],
+    )
+    with warnings.catch_warnings():
+        # Lightning's advice on workers, and its use of torch while operations are counted.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, loader)
+
+
+class CostEstimate(NamedTuple):
+    """What one small step says about a training.
+
+    Attributes:
+        device: the kind of device that it ran on.
+        crop: the side of the step's crops, in pixels.
+        images: the step's labeled images, and as many unlabeled ones if any, in words.
+        parameters: the parameters of the student.
+        operations: the floating-point operations of the step, forward and backward.
+        step_operations: those of a step of the training.
+        memory: the bytes that the step needs at least: weights, gradients, optimizer, teacher, and
+            what is kept for the backward pass.
+        step_memory: those of a step of the training, on each device.
+        seconds: the seconds of such a step after the first, without reading images; of the first,
+            if that took more than ten seconds.
+        hours: the hours of the training on as many such devices, without validations.
+        whole: the training in words.
+    """
+
+    device: str
+    crop: int
+    images: str
+    parameters: int
+    operations: int
+    step_operations: int
+    memory: int
+    step_memory: int
+    seconds: float
+    hours: float
+    whole: str
+
+    def text(self) -> str:
+        """One line for each figure."""
+        this = f"this step of {self.images} images at {self.crop} x {self.crop}"
+        return "\n".join(
+            (
+                f"parameters  {self.parameters / 1e6:.1f} million",
+                f"operations  {self.operations / 1e12:.3g} TFLOP {this}; "
+                f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
+                f"memory      {self.memory / _GIB:.2f} GiB this step; about "
+                f"{self.step_memory / _GIB:.1f} GiB on each device",
+                f"time        {self.seconds:.1f} s such a step; about "
+                f"{duration(3600 * self.hours)} in all on such a device ({self.device}), without "
+                "the start, the validations and the report",
+            )
+        )
+
+
+def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> CostEstimate:
+    """Take steps of 2 + 2 images at half the crop, and extrapolate.
+
+    Operations and memory are assumed to grow with the number of pixels. What a loss computes by
+    class does not, and is small beside the network. Where steps are quick, some more are taken at
+    the whole crop, and the time is a line through both.
+
+    Args:
+        config: the settings, as planned, of a training on all its devices.
+        data: the images.
+        place: the device of these steps.
+
+    Raises:
+        HubError: the encoder's weights cannot be fetched.
+    """
+    whole_crop, batch = decided(config.views.crop), decided(config.schedule.batch)
+    schedule, world = config.schedule, config.machine.world
+    crop = max(CROP_MULTIPLE, whole_crop // 2 // CROP_MULTIPLE * CROP_MULTIPLE)
+    config = _without_warmup(config)
+    module = build(config, data)
+    small = config.replaced(
+        batch=_COST_BATCH, steps=_COST_STEPS, accumulate=1, workers=0, crop=crop
+    )
+    fixed = _fixed_memory(module, config.optimizer.optimizer)
+    counter, saved, counting = FlopCounterMode(display=False), _SavedTensors(module), ExitStack()
+    with counting:
+        counting.enter_context(counter)
+        counting.enter_context(saved_tensors_hooks(saved.pack, saved.unpack))
+        seconds = _step_seconds(small, data, place, module, counting)
+    points = [(float(_COST_BATCH * crop**2), seconds)]
+    if seconds < _QUICK_STEP and crop < whole_crop:  # the part that does not grow counts
+        large = _step_seconds(small.replaced(crop=whole_crop), data, place, module)
+        points.append((float(_COST_BATCH * whole_crop**2), large))
+    step = Line.through(*points).at(batch * whole_crop**2)
+    ratio = batch * whole_crop**2 / (_COST_BATCH * crop**2)
+    operations = counter.get_total_flops()
+    devices = f" on {world} devices" if world > 1 else ""
+    whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _COST_BATCH))
+    steps = decided(schedule.steps)
+    return CostEstimate(
+        device=place.kind,
+        crop=crop,
+        images=images,
+        parameters=sum(p.numel() for p in module.method.student.parameters()),
+        operations=operations,
+        step_operations=round(operations * ratio * schedule.accumulate),
+        memory=fixed + saved.bytes,
+        step_memory=fixed + round(saved.bytes * ratio / world),
+        seconds=seconds,
+        hours=step * schedule.accumulate * steps / world / 3600,
+        whole=f"{whole} images at {whole_crop} x {whole_crop}{devices}, {steps} of them",
+    )
+
+
+def _step_seconds(
+    config: TrainConfig,
+    data: TrainingData,
+    place: Place,
+    module: TrainingModule,
+    first_step: ExitStack | None = None,
+) -> float:
+    """The seconds of a step; `first_step` is closed after the first."""
+    clock = Clock(_LONG_COST_STEP, 1, first_step=first_step)
+    _run(config, module, training_loader(config, data, place), clock)
+    return clock.step()
+
+
+def _fixed_memory(module: TrainingModule, optimizer: str) -> int:
+    """The bytes that do not depend on the batch."""
+    student = sum(p.numel() * p.element_size() for p in module.method.student.parameters())
+    state = sum(t.numel() * t.element_size() for t in module.state_dict().values())
+    moments = 1 if optimizer == "sgd" else 2
+    return int(state) + int(student) * (1 + moments)
+
+
+def _now(module: L.LightningModule) -> float:
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    return time.monotonic()
+
+
+class _SavedTensors:
+    """Counts the bytes that are kept for the backward pass, without the parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.storages = {p.untyped_storage().data_ptr() for p in module.parameters()}
+        self.bytes = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        """A tensor is kept."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.storages:
+            self.storages.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return tensor
+
+    def unpack(self, tensor: Tensor) -> Tensor:
+        """It is needed."""
+        return tensor

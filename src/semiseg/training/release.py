@@ -1,0 +1,153 @@
+"""The end of a training: the better network is adjusted and released, and the scores written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from semiseg._version import __version__
+from semiseg.config.settings import decided
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import RunError
+from semiseg.core.files import write_text
+from semiseg.core.scores import (
+    Adjustment,
+    ClassScores,
+    MeanIou,
+    Scores,
+    SplitRecord,
+    read_scores,
+)
+from semiseg.data.image_lists import list_hash
+from semiseg.data.splits import Split
+from semiseg.evaluation.logit_adjustment import describe_strength, offset, selection_score
+from semiseg.model.release import LOGIT_OFFSETS, save_release
+from semiseg.training.data import TrainingData
+from semiseg.training.module import TrainingModule
+from semiseg.training.run_folder import CONFUSION, SCORES
+
+_PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
+_MODEL_FACTS = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
+"""The scores that `model.json` repeats."""
+
+
+def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> Scores:
+    """Release the better of student and teacher after the last step, and write `scores.json`.
+
+    The logits of each are adjusted by the strength that is best on `val`, see
+    `evaluation.logit_adjustment`. The released network of the module is changed.
+
+    Args:
+        config: the settings, as planned.
+        data: the images.
+        module: the trained module.
+    """
+    networks = module.method.networks()
+    final = module.validations[-1]
+    candidates = [(name, adjusted) for name in networks for adjusted in final[name]["adjusted"]]
+    which, released = max(candidates, key=lambda candidate: selection_score(candidate[1]))
+    network, strength = networks[which], released["strength"]
+    added = offset(module.method.class_weights, network.classes, strength)
+    network.add_to_logits(added)
+    mean_ious = [v[name]["miou"] for v in module.validations for name in networks]
+    known = [score for score in (*mean_ious, released["miou"]) if score is not None]
+    scores = Scores(
+        method=config.method,
+        miou=MeanIou(final["student"]["miou"], max(known, default=None), released["miou"]),
+        per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
+        which=which,
+        adjustment=Adjustment(strength, final[which]["miou"]),
+        labels=len(data.split.labeled),
+        steps=module.steps,
+        skipped_steps=module.guard.skipped,
+        seconds=round(module.seconds, 1),
+        timing=module.timing(),
+        split=_split_record(config, data.split),
+        versions={
+            "semiseg": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+    )
+    content = scores.to_dict()
+    save_release(
+        config.out,
+        network,
+        data.folder.classes,
+        decided(config.views.size),
+        config.data.fixed_range,
+        {**module.method.released_tensors(strength), LOGIT_OFFSETS: added},
+        {name: content[name] for name in _MODEL_FACTS},
+    )
+    table = _confusion_csv(module.names, released["confusion"])
+    write_text(config.out / CONFUSION, table)
+    # Last, since this file makes the run a finished one.
+    write_text(config.out / SCORES, json.dumps(content, indent=2) + "\n")
+    return scores
+
+
+def describe_adjustment(scores: Scores) -> str:
+    """What the logit adjustment changed, as a sentence; empty if it changed nothing."""
+    adjustment, reached = scores.adjustment, scores.miou.released
+    if not adjustment.strength or f"{reached:.1f}" == f"{adjustment.without:.1f}":
+        return ""
+    share = describe_strength(adjustment.strength)
+    return (
+        f"the released model is the {scores.which} with {share} subtracted from its logits, "
+        "because the weights favor rare classes: mIoU "
+        f"{reached:.1f} instead of {adjustment.without:.1f} on val, which was used to choose the "
+        "share"
+    )
+
+
+def compare_with_start(start_from: Path, scores: Scores) -> str:
+    """How good the model was that the training started from, as a sentence.
+
+    Args:
+        start_from: the run folder of that model.
+        scores: the scores of the new model.
+
+    Returns:
+        The sentence; empty if the two cannot be compared, since the validation images or the
+        classes differ, or scores are missing.
+    """
+    try:
+        before = read_scores(start_from / SCORES)
+    except RunError:
+        return ""
+    new, old = scores.miou.released, before.miou.released
+    if (
+        new is None
+        or old is None
+        or scores.split.val != before.split.val
+        or scores.per_class.keys() != before.per_class.keys()
+    ):
+        return ""
+    sentence = f"{start_from}, from which it began, has mIoU {old:.1f} on the same images of val"
+    if old > new:
+        sentence += ": it is better than the new model. Use it, or train longer (--steps, --budget)"
+    return sentence
+
+
+def _split_record(config: TrainConfig, split: Split) -> SplitRecord:
+    lists = split.lists()
+    return SplitRecord(
+        seed=config.data.split_seed,
+        **{name: list_hash(samples) for name, samples in lists.items()},
+        images={name: len(samples) for name, samples in lists.items()},
+        source=dict(split.source),
+    )
+
+
+def _confusion_csv(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """The pixels by true class (rows) and predicted class (columns)."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["true \\ predicted", *names])
+    writer.writerows([name, *row] for name, row in zip(names, counts, strict=True))
+    return file.getvalue()

@@ -1,0 +1,299 @@
+"""The training from top to bottom: read the data, plan, build, fit, release."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning as L
+
+from semiseg.config.plan import Plan, make_plan
+from semiseg.config.settings import AUTO, decided
+from semiseg.config.sizing import largest_size
+from semiseg.config.train import TrainConfig
+from semiseg.core import console
+from semiseg.core.errors import ConfigError, HubError, Interrupted
+from semiseg.core.rng import Key
+from semiseg.core.scores import Scores, Timing
+from semiseg.training import run_folder
+from semiseg.training.build import build, start_from_run
+from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validation
+from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO
+from semiseg.training.data import (
+    TrainingData,
+    gather_facts,
+    read_data,
+    training_loader,
+    validation_loader,
+)
+from semiseg.training.devices import Place, alone, part_of, set_device, trainer_settings
+from semiseg.training.diagnostics import Diagnostics
+from semiseg.training.failures import end_with_parent, explained, explained_trial
+from semiseg.training.loggers import check_loggers, make_loggers
+from semiseg.training.module import TrainingModule
+from semiseg.training.profiling import CostEstimate, estimate_cost, measure_pace, measure_timing
+from semiseg.training.release import compare_with_start, describe_adjustment, release
+
+logger = logging.getLogger(__name__)
+
+
+class Run(NamedTuple):
+    """A finished training.
+
+    Attributes:
+        folder: the run folder.
+        scores: the contents of its `scores.json`.
+    """
+
+    folder: Path
+    scores: Scores
+
+    def text(self) -> str:
+        """The folder, the scores, and the report if there is one."""
+        page = self.folder / "report.html"
+        return f"{self.folder}: {self.scores.summary()}" + f"; see {page}" * page.is_file()
+
+
+class Prepared(NamedTuple):
+    """A training whose settings are decided; nothing is built yet.
+
+    Attributes:
+        config: the settings, as planned.
+        place: the device, and the rank of this process.
+        data: the images.
+        plan: the plan.
+    """
+
+    config: TrainConfig
+    place: Place
+    data: TrainingData
+    plan: Plan
+
+
+def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False) -> Run:
+    """Train a segmentation model and write the run folder, all but its report.
+
+    Args:
+        config: the settings.
+        overwrite: replace an existing run folder.
+        resume: continue a training that was stopped or killed, from its newest checkpoint and with
+            its settings. On a CPU the result is that of an uninterrupted training, bit by bit.
+            Without such a training, a new one starts.
+
+    Raises:
+        SemisegError: the data, a setting or the run folder cannot be used. The message says what
+            to do; an existing run folder is unchanged.
+        Interrupted: Ctrl-C or SIGTERM stopped the training; it can be resumed.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite contradict each other; choose one of them.")
+    if resume and not run_folder.exists(config.out):
+        logger.info("%s holds no run to resume, so a new training starts", config.out)
+        resume = False
+    if resume:
+        config = run_folder.resumed_config(config)
+        if (scores := run_folder.finished(config.out)) is not None:
+            logger.info("%s is finished: there is nothing to resume", config.out)
+            return Run(config.out, scores)
+    check_loggers(config.run.logger)
+    place = _choose_place(config)
+    first = place.rank == 0
+    if not first:
+        console.silence()
+        end_with_parent()
+    with explained(config.data.data, config.out):
+        if first and not resume:
+            run_folder.check_writable(config.out, overwrite)
+        config, place, data, plan = prepare(config, place, resume)
+        checkpoint, start = None, 0
+        if resume:
+            classes = data.folder.classes
+            checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
+        else:
+            for sentence in plan.summary():
+                logger.info("%s", sentence)
+            for sentence in plan.warnings:
+                logger.warning("%s", sentence)
+        module = _build(config, data, checkpoint)
+        if resume:
+            logger.info("going on after step %d of %d", start, module.steps)
+        if first and not resume:
+            run_folder.create(config, plan, data.split, data.folder.classes)
+        # All processes know of a stop; the first one reports it.
+        with nullcontext() if first else suppress(Interrupted):
+            fit(config, place, data, module, checkpoint, start)
+        if not first:  # this process was started for the training only
+            raise SystemExit(0)
+        scores = release(config, data, module)
+    if sentence := describe_adjustment(scores):
+        logger.info("%s", sentence)
+    start_from = config.network.start_from
+    if start_from is not None and (sentence := compare_with_start(start_from, scores)):
+        logger.info("%s", sentence)
+    return Run(config.out, scores)
+
+
+def plan_training(config: TrainConfig) -> Plan:
+    """What `train` would do, with reasons. Nothing is trained; with a budget a few steps are timed.
+
+    Raises:
+        SemisegError: the data or a setting cannot be used.
+    """
+    place = _choose_place(config)
+    with explained_trial():
+        return prepare(config, place).plan
+
+
+def estimate_training(config: TrainConfig) -> CostEstimate:
+    """What a training would cost, from a few small steps on one device; nothing is written.
+
+    If the encoder's weights cannot be fetched, random weights are used.
+
+    Raises:
+        SemisegError: the data or a setting cannot be used.
+    """
+    place = set_device(alone(config.machine))
+    with explained_trial():
+        # The plan is for all devices, the steps are taken on one.
+        config, _, data, _ = prepare(config, place._replace(world=config.machine.world))
+        try:
+            return estimate_cost(config, data, place)
+        except HubError as error:
+            logger.warning("%s The dry run continues with random weights.", error)
+            return estimate_cost(config.replaced(weights="none"), data, place)
+
+
+def time_training(config: TrainConfig) -> Timing:
+    """The seconds of a step and of a validation of a training, measured on a few steps.
+
+    Raises:
+        SemisegError: the data or a setting cannot be used.
+    """
+    place = _choose_place(config)
+    with explained_trial():
+        data = read_data(config)
+        plan = make_plan(config, gather_facts(config, data, place, resume=True))
+        return measure_timing(plan.config, data, place)
+
+
+def prepare(config: TrainConfig, place: Place, resume: bool = False) -> Prepared:
+    """Read the data and make the plan; with a budget, measure a few steps first.
+
+    Args:
+        config: the settings.
+        place: the device, and the rank of this process.
+        resume: the training continues.
+
+    Raises:
+        SemisegError: the data or a setting cannot be used.
+    """
+    started = time.monotonic()
+    data = read_data(config, run_folder.held_out(config, resume))
+    for sentence in data.warnings:
+        logger.warning("%s", sentence)
+    for sentence in data.notes:
+        logger.info("%s", sentence)
+    if config.settings.uses_unlabeled and not data.unlabeled:
+        logger.info(
+            "there are no unlabeled images: %s learns from labeled ones only", config.method
+        )
+    facts = gather_facts(config, data, place, resume)
+    pace = None
+    if config.schedule.budget is not None:
+        logger.info("measuring a few steps for --budget %s", config.schedule.budget)
+        side = largest_size(facts, budget=True)
+        pace = measure_pace(config, data, place, side, started)
+    plan = make_plan(config, facts, pace)
+    return Prepared(plan.config.replaced(threads=place.threads), place, data, plan)
+
+
+def _choose_place(config: TrainConfig) -> Place:
+    """The device and the rank of this process.
+
+    Raises:
+        ConfigError: the device cannot be used, or the batch cannot be shared by all devices.
+    """
+    place = set_device(config.machine)
+    if config.schedule.batch != AUTO:
+        part_of(config.schedule.batch, place)
+    return place
+
+
+def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> TrainingModule:
+    """The module with the weights to start from, unless a checkpoint holds them."""
+    start_from = config.network.start_from
+    pretrained = checkpoint is None and start_from is None
+    module = build(config, data, pretrained)
+    if pretrained:
+        logger.info("%s", module.method.student.weights_source)
+    if checkpoint is None and start_from is not None:
+        logger.info("%s", start_from_run(config, module))
+    return module
+
+
+def fit(
+    config: TrainConfig,
+    place: Place,
+    data: TrainingData,
+    module: TrainingModule,
+    checkpoint: Path | None,
+    start: int,
+) -> None:
+    """Train, validate at even intervals, and save checkpoints.
+
+    Args:
+        config: the settings, as planned.
+        place: the device, and the rank of this process.
+        data: the images.
+        module: what is trained.
+        checkpoint: the checkpoint to continue from, or None.
+        start: the checkpoint's step, or 0.
+
+    Raises:
+        SemisegError: an image could not be read, or a checkpoint not written.
+        Interrupted: the user stopped the training.
+    """
+    validations = decided(config.validation.validations)
+    checkpoints = Checkpoints(
+        config.out / run_folder.CHECKPOINTS, validations, module.steps, config.data.data
+    )
+    callbacks = [
+        ProgressBar(),
+        Validation(validation_loader(config, data, place), validations, _diagnostics(config, data)),
+        checkpoints,
+    ]
+    with warnings.catch_warnings():
+        # Lightning's advice on workers, logging intervals and folders is not for our users.
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer = L.Trainer(
+            **trainer_settings(config.machine),
+            sync_batchnorm=place.kind == "cuda" and place.world > 1,
+            precision=config.machine.precision,
+            max_steps=module.steps,
+            max_epochs=-1,
+            accumulate_grad_batches=config.schedule.accumulate,
+            log_every_n_steps=LOG_EVERY,
+            logger=make_loggers(config.run.logger, config.out, start),
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+        )
+        with checkpoints.listening():
+            trainer.fit(module, training_loader(config, data, place, start), ckpt_path=checkpoint)
+
+
+def _diagnostics(config: TrainConfig, data: TrainingData) -> Diagnostics | None:
+    """The measurement of pseudo-labels; None if it is off, or if there are none."""
+    if not (config.validation.diagnostics and data.unlabeled):
+        return None
+    return Diagnostics(
+        data.split,
+        data.folder.classes,
+        decided(config.views.size),
+        config.data.fixed_range,
+        config.out,
+        Key.of(config.schedule.seed, "diagnostics"),
+    )
