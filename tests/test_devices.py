@@ -44,7 +44,7 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
-        words, env=env, capture_output=True, text=True, check=False, timeout=540, cwd=tmp_path
+        words, env=env, capture_output=True, text=True, check=False, timeout=1800, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))

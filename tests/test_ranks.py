@@ -29,7 +29,7 @@ def both(tmp_path_factory):
         for rank in (0, 1)
     ]
     try:
-        told = [process.communicate(timeout=400)[0] for process in processes]
+        told = [process.communicate(timeout=1800)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

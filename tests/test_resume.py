@@ -285,7 +285,7 @@ def test_changed_classes_are_refused(capsys, tiny_folder, unfinished, tmp_path):
     with pytest.raises(SystemExit) as stop:
         run("train", tmp_path / "data", "--out", unfinished, "--resume")
     assert stop.value.code == 2
-    assert "classes" in capsys.readouterr().err
+    assert "classes" in capsys.readouterr().err.replace(str(tmp_path), "")
 
 
 def test_resume_without_a_run_starts_one(capsys, tiny_folder, tmp_path, whole):

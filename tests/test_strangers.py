@@ -153,7 +153,7 @@ def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):
     with pytest.raises(SystemExit) as stop:
         run("train", root, "--out", tmp_path / "run", *TINY)
     assert stop.value.code == 2
-    assert "range" in capsys.readouterr().err
+    assert "--range" in capsys.readouterr().err
     run("train", root, "--out", tmp_path / "run", "--range", "0,4095", *TINY)
     about = json.loads((tmp_path / "run" / "model.json").read_text())
     assert about["range"] == [0, 4095]

@@ -40,7 +40,7 @@ def found():
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=1800,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.stdout.startswith("{"), done.stderr
@@ -89,7 +89,7 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )
     assert "Traceback" not in done.stdout, done.stdout
     assert done.returncode in (2, -9), done.stdout  # Lightning's observer may be the first
