@@ -16,15 +16,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from step import settings, write_data
+from step import write_data
 
 from semiseg.checks.examine import examine
+from semiseg.config.train import TrainConfig
+from semiseg.core import console
 from semiseg.data.tree import list_images
-from semiseg.training import parts, session
+from semiseg.training import trainer
+from semiseg.training.build import build
+from semiseg.training.devices import set_device
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -58,7 +61,7 @@ def check(root: Path, images: int) -> None:
         "check, second look": lambda: examine(data),
     }
     for name, way in ways.items():
-        took = seconds(way)
+        took = max(seconds(way), 0.01)  # the resolution of the clock
         print(f"| {name} | {took:.2f} | {len(paths) / took:,.0f} |", flush=True)
 
 
@@ -74,34 +77,21 @@ class Stopwatch(Callback):
 
 def first_step(root: Path, crop: int) -> None:
     """From the building of the network to the end of the first step, which is a full one."""
-    s = settings(
-        data=root / "data",
-        out=root / "run",
-        steps=2,
-        size=crop,
-        crop=crop,
-        looks=1,
-        diagnostics=False,
-        workers=0,
-        accelerator="cpu",
-    )
-    options = {"supervised_warmup": 0.0}
-    place = parts.settle_place(s, options)
-    began: list[float] = []
-    build = session.build_student
-
-    def noted(classes: int, settings: SimpleNamespace, resumed: bool) -> object:
-        began.append(time.process_time())
-        return build(classes, settings, resumed)
-
-    session.build_student = noted
-    made = parts.build(s, options, place, resume=False)
+    values = {
+        **{"data": root / "data", "out": root / "run", "steps": 2, "size": crop, "crop": crop},
+        **{"validations": 1, "diagnostics": False, "workers": 0, "accelerator": "cpu"},
+        **{"supervised_warmup": 0.0},
+    }
+    config = TrainConfig.from_values(values)
+    console.silence()
+    config.out.mkdir()
+    config, place, images, _ = trainer.prepare(config, set_device(config.machine))
+    began = time.process_time()
+    module = build(config, images)
     ready, watch = time.process_time(), Stopwatch()
-    made.module.configure_callbacks = lambda: [watch]
-    rest = (made.split, made.folder.classes, made.plan, s, place)
-    training = session.training_loader(*rest, 0, made.focus)
-    session.fit(made.module, training, session.validation_loader(*rest), place, None, s, None, 0)
-    print(f"| the network is built | {ready - began[0]:.2f} | |")
+    module.configure_callbacks = lambda: [watch]
+    trainer.fit(config, place, images, module, None, 0)
+    print(f"| the network is built | {ready - began:.2f} | |")
     print(f"| from there to the end of the first step | {watch.done - ready:.2f} | |")
 
 

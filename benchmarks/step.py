@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
-import inspect
 import logging
 import os
 import tempfile
@@ -26,20 +25,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from semiseg.training.train import train
 from torch.nn import functional as F
 
+from semiseg.config.train import TrainConfig
+from semiseg.core import console
 from semiseg.core.types import Batch
 from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervised
 from semiseg.model.network import upsample
-from semiseg.training import batches, checkpoint, parts, session
+from semiseg.training import batches, checkpoint, trainer
+from semiseg.training.build import build
+from semiseg.training.devices import set_device
 from semiseg.training.module import TrainingModule
 
 SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
@@ -195,13 +196,6 @@ class Probe(Callback):
         self.clock.begin("optimizer")  # until the step's hook ends it
 
 
-def settings(**given: object) -> SimpleNamespace:
-    """All settings of `train`, by default as it has them."""
-    left_out = ("options", "overwrite", "resume")
-    known = {n: p.default for n, p in inspect.signature(train).parameters.items()}
-    return SimpleNamespace(**{k: v for k, v in {**known, **given}.items() if k not in left_out})
-
-
 def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     """Time the parts of a training."""
     method, wrapped = module.method, []
@@ -235,41 +229,31 @@ def measure(
     name: str, data: Path, out: Path, given: argparse.Namespace, bare: bool = True
 ) -> Probe:
     """Train a few steps, with a bare one after each if so wanted."""
-    s = settings(
-        data=data,
-        method=name,
-        out=out,
-        steps=given.repeats + SKIPPED + 1,
-        size=given.crop,
-        crop=given.crop,
-        batch=given.batch,
-        encoder=given.encoder,
-        weights=given.weights,
-        looks=1,
-        diagnostics=False,
-        workers=0,
-        accelerator=given.accelerator,
-        devices=given.devices,
-    )
-    place = parts.settle_place(s, {})
-    session.console.quiet = True
-    made = parts.build(s, {}, place, resume=False)
+    values = {
+        **{"data": data, "method": name, "out": out, "steps": given.repeats + SKIPPED + 1},
+        **{"size": given.crop, "crop": given.crop, "batch": given.batch},
+        **{"encoder": given.encoder, "weights": given.weights},
+        **{"validations": 1, "diagnostics": False, "workers": 0},
+        **{"accelerator": given.accelerator, "devices": given.devices},
+    }
+    config = TrainConfig.from_values(values)
+    console.silence()
+    config.out.mkdir()
+    config, place, images, _ = trainer.prepare(config, set_device(config.machine))
+    module = build(config, images)
     clock, shown = Clock(), "all" if name == "css" else "weak"
-    probe = Probe(Bare(made.module) if bare else None, shown, clock)
-    made.module.configure_callbacks = lambda: [probe]
-    configure = made.module.configure_optimizers
+    probe = Probe(Bare(module) if bare else None, shown, clock)
+    module.configure_callbacks = lambda: [probe]
+    configure = module.configure_optimizers
 
     def configured() -> object:
-        found = configure()
-        found["optimizer"].register_step_post_hook(lambda *_: clock.end())
-        return found
+        parts = configure()
+        parts["optimizer"].register_step_post_hook(lambda *_: clock.end())
+        return parts
 
-    made.module.configure_optimizers = configured
-    wrapped = watch(clock, made.module)
-    classes = made.folder.classes
-    training = session.training_loader(made.split, classes, made.plan, s, place, 0, made.focus)
-    validation = session.validation_loader(made.split, classes, made.plan, s, place)
-    session.fit(made.module, training, validation, place, None, s, None, 0)
+    module.configure_optimizers = configured
+    wrapped = watch(clock, module)
+    trainer.fit(config, place, images, module, None, 0)
     for undo in reversed(wrapped):
         undo()
     if place.rank > 0:
