@@ -352,10 +352,12 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a comparison with two methods and two seeds, without the models."""
-    from semiseg.comparison.settings import Shared, train_defaults
+    from semiseg.comparison.folder import write_config
+    from semiseg.config.compare import CompareConfig
 
     folder = tmp_path_factory.mktemp("compared")
-    Shared("steps", None, {**train_defaults(), "steps": 10}, {"css": {"anchors": 128}}).save(folder)
+    values = {"data": "my data", "labels": 8, "seeds": "0,1", "steps": 10, "out": folder}
+    write_config(CompareConfig.from_values({**values, "css": {"anchors": 128}}))
     for method, gain in (("supervised", 0.0), ("css", 3.0)):
         for seed in (0, 1):
             miou = 40 + gain + seed * (1 + gain / 15)

@@ -18,8 +18,7 @@ import semiseg
 from semiseg.cli import main
 from semiseg.commands.layers import read_config
 from semiseg.comparison.records import make_rows, read_records
-from semiseg.comparison.settings import Shared, train_defaults
-from semiseg.config.methods import METHODS
+from semiseg.config.compare import CompareConfig
 from semiseg.config.settings import plain
 from semiseg.core.errors import RunError
 from semiseg.core.scores import ClassScores, MeanIou, read_scores
@@ -151,24 +150,26 @@ def test_the_command_is_that_of_the_run(reported, parsed):
             assert plain(found[name]) == value, name
 
 
-def test_the_command_of_a_comparison(compared, parsed):
-    rows = make_rows(read_records(compared), list(METHODS))
-    shared = Shared(
-        "time", 9, {**train_defaults(), "steps": 10, "ohem": 0.1}, {"css": {"anchors": 8}}
-    )
-    found = parsed(repeat_comparison("my data", shared, rows))
-    assert (str(found["data"]), found["methods"], found["labels"]) == (
-        "my data",
-        "supervised,css",
-        "8",
-    )
-    assert (found["seeds"], found["steps"], found["equal"], found["ohem"]) == (
-        "0,1",
-        10,
-        "time",
-        0.1,
-    )
-    assert found["css"]["anchors"] == 8
+def test_the_command_of_a_comparison():
+    grid = {"labels": 8, "seeds": "0,1", "steps": 10, "equal": "time"}
+    own = {"css": {"anchors": 8, "hard_threshold": 0.5}}
+    shared = {"data": "my data", "ohem": 0.1, "class_weights": "none"}
+    config = CompareConfig.from_values({**shared, **grid, **own})
+    words = shlex.split(repeat_comparison(config))
+    assert words[:3] == ["semiseg", "compare", "my data"]
+    flags = dict(zip(words[3::2], words[4::2], strict=True))
+    assert flags == {
+        "--methods": "supervised,css",
+        "--labels": "8",
+        "--seeds": "0,1",
+        "--steps": "10",
+        "--equal": "time",
+        "--ohem": "0.1",
+        "--class-weights": "none",
+        "--css.anchors": "8",
+        "--css.hard-threshold": "0.5",
+        "--out": "OTHER",
+    }
 
 
 def test_a_comparison_is_told_with_its_doubt(compared):

@@ -6,12 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.commands.settings import CompareSettings
 from semiseg.comparison.result import Comparison
-from semiseg.comparison.runs import Runner
-from semiseg.comparison.settings import settle
-from semiseg.config.settings import AUTO, hints
-from semiseg.core.errors import ConfigError, RunError
+from semiseg.comparison.runs import run_comparison
+from semiseg.config.compare import CompareConfig
+from semiseg.reporting.report import write_report
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ def compare(data: Path | str, **settings: object) -> FinishedComparison:
 
     Args:
         data: the data folder.
-        settings: the fields of `CompareSettings`; further settings of `train`, for all runs; and
-            the settings of a method as a mapping below its name (`css={"anchors": 128}`, on the
+        settings: the fields of `GridConfig`; further settings of `train`, for all runs; and the
+            settings of a method as a mapping below its name (`css={"anchors": 128}`, on the
             command line `--css.anchors 128`).
 
     Returns:
@@ -50,29 +48,10 @@ def compare(data: Path | str, **settings: object) -> FinishedComparison:
             error in a single run is part of the result.
         Interrupted: Ctrl-C or SIGTERM stopped the comparison; the same command continues it.
     """
-    own = {name: value for name, value in settings.items() if name in hints(CompareSettings)}
-    config = CompareSettings(data=data, **own)  # type: ignore[arg-type]
-    out = config.out
-    methods = _parts("methods", config.methods)
-    shared = {name: value for name, value in settings.items() if name not in own}
-    workers = shared.pop("workers", AUTO)
-    kept = settle(out, config.equal, methods, {**shared, "steps": config.steps})
-    runner = Runner(config.data, out, kept, {"workers": workers})
-    tasks = runner.tasks(methods, _parts("labels", config.labels), _parts("seeds", config.seeds))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        kept.save(out)
-    except OSError as error:
-        raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
-    result = runner.run(tasks)
+    config = CompareConfig.from_values({"data": data, **settings})
+    result = run_comparison(config, write_report)
+    if result.rows:
+        write_report(result.folder)
     for name, message in result.failed.items():
         print(f"semiseg: {name} failed: {message}", file=sys.stderr)
     return FinishedComparison(result.folder, result.rows, result.failed)
-
-
-def _parts(name: str, value: str) -> list[str]:
-    """The parts between the commas, each once."""
-    parts = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    if not parts:
-        raise ConfigError(f"--{name} is empty. Name at least one.")
-    return parts

@@ -14,7 +14,6 @@ from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, Sh
 
 Split: TypeAlias = Literal["train", "val", "test"]
 FileFormat: TypeAlias = Literal["onnx", "safetensors"]
-Equal: TypeAlias = Literal["steps", "time"]
 
 
 @dataclass(frozen=True)
@@ -120,21 +119,6 @@ class CompareSettings(Settings):
 
     data: Path
     """The data folder, as for `train`."""
-    _: KW_ONLY
-    methods: str = "supervised,css"
-    """The methods, with commas between them."""
-    labels: str = "all"
-    """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for
-    `train`."""
-    seeds: str = "0"
-    """The seeds of the runs, with commas between them."""
-    steps: PositiveInt = 1000
-    """Optimizer steps of each run."""
-    out: Path = Path("runs/comparison")
-    """The folder to write. It gets one run folder for each run, the tables and the plot."""
-    equal: Equal = "steps"
-    """What the runs have in common: `steps`, or `time`. With `time`, `supervised` gets as many
-    steps as fit into the time that the slowest other method needs."""
 
 
 @dataclass(frozen=True)

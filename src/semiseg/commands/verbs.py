@@ -13,8 +13,9 @@ from typing import Protocol, runtime_checkable
 from semiseg.commands import settings
 from semiseg.commands._flags import Section
 from semiseg.commands.layers import ConfigText, chosen_method, train_config
+from semiseg.config.compare import GridConfig, shared_settings
 from semiseg.config.methods import METHODS
-from semiseg.config.train import GROUPS
+from semiseg.config.train import GROUPS, group_of
 
 COMMON = (
     *("dataset", "labels", "method", "steps", "budget", "seed", "batch", "size"),
@@ -34,9 +35,6 @@ TITLES = {
     "run": "Run folder",
 }
 """The titles of the groups of `TrainConfig` in the help."""
-
-NOT_COMPARED = ("data", "method", "labels", "out", "seed", "budget", "start_from")
-"""Settings of a training that a comparison sets itself, or that its runs cannot share."""
 
 
 class Result(Protocol):
@@ -120,7 +118,8 @@ def _compare(words: Sequence[str]) -> list[Section]:
     full = "--help-all" in words
     return [
         Section("Comparison", settings.CompareSettings),
-        *_groups(full, NOT_COMPARED),
+        Section("Comparison", GridConfig),
+        *_groups(full, [name for name in group_of() if name not in shared_settings()]),
         *(
             Section(f"Settings of {name}", own, None if full else (), method=name)
             for name, own in METHODS.items()

@@ -1,36 +1,37 @@
-"""Runs what is missing of a comparison, one run after the other."""
+"""The runs of a comparison: which are missing, one after the other, and the tables after each."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from semiseg.comparison import text as comparison_text
+from semiseg.comparison.folder import read_config, write_config
 from semiseg.comparison.plot import save_figure
 from semiseg.comparison.records import ALL, BASELINE, Record, make_rows, read_records
 from semiseg.comparison.result import COMPARISON, Comparison
-from semiseg.comparison.settings import Shared
-from semiseg.config.methods import METHODS, default_settings
-from semiseg.config.settings import AUTO
+from semiseg.config.compare import CompareConfig, GridConfig
+from semiseg.config.methods import METHODS
+from semiseg.config.settings import unless_auto
 from semiseg.config.sizing import VALIDATIONS
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split, make_split
-from semiseg.reporting.report import write_report
 from semiseg.training import run_folder
 from semiseg.training.data import read_folder
 from semiseg.training.trainer import time_training, train
 
-_BAR = 20
+_BAR = 20  # characters
 
 logger = logging.getLogger(__name__)
 
@@ -61,65 +62,65 @@ class Task(NamedTuple):
 
 
 class Runner:
-    """Runs what is missing and writes the tables.
+    """Trains the missing runs of a comparison and writes the tables.
 
     Args:
-        data: the data folder.
-        out: the folder of the comparison.
-        shared: its settings.
-        free: settings of `train` that do not change the result.
+        config: the settings of the comparison in the folder, all calls so far together.
     """
 
-    def __init__(self, data: Path, out: Path, shared: Shared, free: dict[str, Any]) -> None:
-        self.data, self.out, self.shared, self.free = data, out, shared, free
+    def __init__(self, config: CompareConfig) -> None:
+        self.config = config
+        self.data, self.out = config.shared.data.data, config.grid.out
         self.failed: dict[str, str] = {}
         self.timings: dict[str, Timing] = {}
 
-    def tasks(
-        self, methods: Sequence[str], labels: Sequence[str], seeds: Sequence[str]
-    ) -> list[Task]:
-        """All runs, the first seed's first.
+    def tasks(self, grid: GridConfig) -> list[Task]:
+        """All runs of a grid; those of the first seed come first.
 
         Raises:
             SemisegError: the data or one of the lists cannot be used.
         """
-        for method in methods:
-            default_settings(method)
-        if wrong := [seed for seed in seeds if not seed.isdecimal()]:
-            raise ConfigError(f"--seeds: '{wrong[0]}' is no number from 0 on.")
-        s = self.shared.train
-        names = ("dataset", "classes", "value_range")
-        folder = read_folder(DataConfig(data=self.data, **{n: s[n] for n in names}))
-        records, found = self._records(), []
-        for label in labels:
-            split = make_split(folder, label, s["split_seed"])
-            self._check_images(records, label, split, bool(folder.val))
-            chosen = list(methods) if split.unlabeled else [BASELINE]
-            if left := [m for m in methods if m not in chosen]:
-                told = f"labels {label}: no image is left unlabeled, so {BASELINE} alone is trained"
-                logger.info("%s", f"{told}, not {', '.join(left)}")
-            if label == ALL and BASELINE not in chosen:
-                chosen.append(BASELINE)
-            found += [Task(method, label, 0) for method in chosen]
-        by_time = self.shared.equal == "time"
-        # How long the others take decides how many steps supervised gets, so it comes last.
-        found.sort(key=lambda task: by_time and task.method == BASELINE)
-        order = [task._replace(seed=int(seed)) for seed in seeds for task in found]
-        self._check_names(order)
-        return order
+        folder = read_folder(self.config.shared.data)
+        for finding in folder.findings:
+            if finding.severity == "warning":
+                logger.warning("%s", finding.text)
+        records = self._records()
+        pairs: list[tuple[str, str]] = []
+        for labels in grid.labels:
+            split = make_split(folder, labels, self.config.shared.data.split_seed)
+            self._check_images(records, labels, split, bool(folder.val))
+            methods = list(grid.methods) if split.unlabeled else [BASELINE]
+            if skipped := [method for method in grid.methods if method not in methods]:
+                logger.info(
+                    "labels %s: no image is left unlabeled, so only %s is trained, not %s",
+                    labels,
+                    BASELINE,
+                    ", ".join(skipped),
+                )
+            if labels == ALL and BASELINE not in methods:
+                methods.append(BASELINE)
+            pairs += [(method, labels) for method in methods]
+        if (
+            self.config.grid.equal == "time"
+        ):  # the times of the other methods decide the steps of this one
+            pairs.sort(key=lambda pair: pair[0] == BASELINE)
+        tasks = [Task(method, labels, seed) for seed in grid.seeds for method, labels in pairs]
+        self._check_names(tasks)
+        return tasks
 
     def _check_images(
-        self, records: Sequence[Record], label: str, split: Split, own_val: bool
+        self, records: Sequence[Record], labels: str, split: Split, own_val: bool
     ) -> None:
-        """Runs on other images, from before these were changed, are no part of the comparison.
+        """Refuse to compare with runs whose images have changed since.
 
-        Those with other labels share `val`, unless a part of the labeled images is held out.
+        Runs with other labels have the same `val`, unless it is held out from the labeled images.
         """
-        now = {name: list_hash(samples) for name, samples in split.lists().items()}
+        hashes = {name: list_hash(samples) for name, samples in split.lists().items()}
         for record in records:
-            shared = now if record.labels == label else {"val": now["val"]} if own_val else {}
+            same_labels = record.labels == labels
+            common = tuple(hashes) if same_labels else ("val",) if own_val else ()
             before = record.scores.split
-            changed = [name for name in shared if before.hash_of(name) != now[name]]
+            changed = [name for name in common if before.hash_of(name) != hashes[name]]
             if changed:
                 raise ConfigError(
                     f"{self.out} holds {record.method} with labels {record.labels}, seed "
@@ -129,10 +130,10 @@ class Runner:
                 )
 
     def _check_names(self, tasks: Sequence[Task]) -> None:
-        """Two choices of labels must not share a folder."""
+        """Refuse two choices of labels that would share a folder."""
         names: dict[str, Task] = {}
-        known = {Task(r.method, r.labels, r.seed) for r in self._records()}
-        for task in (*known, *tasks):
+        finished = {Task(r.method, r.labels, r.seed) for r in self._records()}
+        for task in (*finished, *tasks):
             other = names.setdefault(task.name, task)
             if other != task:
                 raise ConfigError(
@@ -140,144 +141,159 @@ class Runner:
                     f"{self.out / task.name}. Give one of the files another name."
                 )
 
-    def run(self, tasks: Sequence[Task]) -> Comparison:
-        """Train what is missing, one run after the other.
+    def run(self, tasks: Sequence[Task], report: Callable[[Path], object]) -> Comparison:
+        """Train the missing runs, one after the other. A run that fails does not stop the others.
+
+        Args:
+            tasks: the runs.
+            report: it is called with the folder of each run that has finished.
 
         Raises:
-            Interrupted: Ctrl-C was pressed.
+            Interrupted: Ctrl-C or SIGTERM stopped a training.
         """
         missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
-        logger.info("%s", f"{len(tasks) - len(missing)} of {len(tasks)} runs are there already")
+        logger.info("%d of %d runs are finished", len(tasks) - len(missing), len(tasks))
         self._measure(missing)
         for number, task in enumerate(missing):
             logger.info("%s", self._progress(missing, number))
             try:
                 self._train(task)
-            except Interrupted as told:
-                raise type(told)(
-                    f"{told.args[0].partition('. Go on')[0]}. Go on with the same semiseg compare "
+                report(self.out / task.name)
+            except Interrupted as error:
+                raise type(error)(
+                    f"{error.args[0].partition('. Go on')[0]}. Go on with the same semiseg compare "
                     f"command and --out {self.out}"
                 ) from None
-            except Exception as error:  # the other runs need not suffer for it
-                told_as = str(error) if isinstance(error, SemisegError) else repr(error)
-                self.failed[task.name] = told_as
-                logger.info("%s", f"{task.name} failed: {told_as}")
+            except Exception as error:
+                message = str(error) if isinstance(error, SemisegError) else repr(error)
+                self.failed[task.name] = message
+                logger.warning("%s failed: %s", task.name, message)
                 continue
-            found = self._write()
+            comparison = self._write()
             if number + 1 < len(missing):
-                logger.info("%s", f"runs so far:\n{found.text()}")
-        found = self._write()
-        if found.rows:
-            write_report(self.out)
-        return found
+                logger.info("runs so far:\n%s", comparison.text())
+        return self._write()
 
     def _train(self, task: Task) -> None:
-        folder = self.out / task.name
-        settings = {**self._settings(task), "steps": self._steps(task), "out": folder}
-        train(
-            TrainConfig.from_values({"data": self.data, **settings}),
-            resume=run_folder.exists(folder),
-        )
-        write_report(folder)
+        config = self._config(task, self._steps(task))
+        train(config, resume=run_folder.exists(config.out))
 
-    def _settings(self, task: Task) -> dict[str, Any]:
-        own = self.shared.methods.get(task.method, {})  # the ceiling's method may not be listed
-        run = {"method": task.method, "labels": task.labels, "seed": task.seed}
-        return {**self.shared.train, **self.free, **own, **run}
+    def _config(self, task: Task, steps: int | None = None) -> TrainConfig:
+        folder = self.out / task.name
+        return self.config.run(task.method, task.labels, task.seed, folder, steps)
 
     def _steps(self, task: Task) -> int:
-        """The steps of a run; for `--equal time` those of `supervised` are settled once.
+        """The steps of a run. With `--equal time`, those of `supervised` are measured once.
 
         Raises:
             RunError: no other method has finished a run yet.
         """
-        steps: int = self.shared.train["steps"]
-        if self.shared.equal == "steps" or task.method != BASELINE:
+        steps = self.config.grid.steps
+        if self.config.grid.equal == "steps" or task.method != BASELINE:
             return steps
-        if self.shared.supervised_steps is None:
+        if self.config.supervised_steps is None:
             others = [r.method for r in self._records() if r.method != BASELINE]
             if not others:
                 raise RunError(
                     "--equal time needs a finished run of another method, to know how long it "
-                    "takes. Name one in --methods, or mend what made it fail."
+                    "takes. Name one in --methods, or correct what made it fail."
                 )
             self._measure([task])
             if BASELINE not in self.timings:
-                return steps  # it fails, and is to fail with its own words
-            slowest = max(self.timings[m].step for m in others)
-            self.shared.supervised_steps = round(steps * slowest / self.timings[BASELINE].step)
-            self.shared.save(self.out)
-        return self.shared.supervised_steps
+                return steps  # the training itself will fail, with its own message
+            slowest = max(self.timings[method].step for method in others)
+            supervised_steps = round(steps * slowest / self.timings[BASELINE].step)
+            self.config = replace(self.config, supervised_steps=supervised_steps)
+            write_config(self.config)
+            return supervised_steps
+        return self.config.supervised_steps
 
     def _measure(self, tasks: Sequence[Task]) -> None:
-        """Seconds a step and a look of each method, from its runs or from a few steps."""
-        by_method: dict[str, list[Timing]] = {}
+        """Find the seconds of a step and a validation: in finished runs, or with a few steps."""
+        timings: dict[str, list[Timing]] = {}
         for record in self._records():
-            by_method.setdefault(record.method, []).append(record.scores.timing)
-        for method, timings in by_method.items():
+            timings.setdefault(record.method, []).append(record.scores.timing)
+        for method, measured in timings.items():
             self.timings[method] = Timing(
-                fmean(timing.step for timing in timings),
-                fmean(timing.validation for timing in timings),
+                fmean(timing.step for timing in measured),
+                fmean(timing.validation for timing in measured),
             )
         unknown = {t.method: t for t in reversed(tasks) if t.method not in self.timings}
         if unknown:
-            logger.info("%s", f"measuring a few steps of each of: {', '.join(sorted(unknown))}")
+            logger.info("measuring a few steps of each of: %s", ", ".join(sorted(unknown)))
         for method, task in unknown.items():
-            timing = _probe({"data": self.data, **self._settings(task)})
-            if timing is not None:
+            if (timing := measure(self._config(task))) is not None:
                 self.timings[method] = timing
 
     def _progress(self, tasks: Sequence[Task], number: int) -> str:
-        """A bar over the runs, the next run, and the time for those that are left."""
-        left = [self._estimate(task) for task in tasks[number:]]
-        known = [seconds for seconds in left if seconds is not None]
-        # A method that cannot be measured is taken to be like the others.
-        time = f", about {duration(sum(known) / len(known) * len(left))} left" if known else ""
+        """A bar over the runs, the next run, and the remaining time."""
+        estimates = [self._estimate(task) for task in tasks[number:]]
+        seconds = [estimate for estimate in estimates if estimate is not None]
+        # A method that cannot be measured is assumed to be as fast as the others.
+        time = f", about {duration(fmean(seconds) * len(estimates))} left" if seconds else ""
         full = _BAR * number // len(tasks)
         bar = "━" * full + "─" * (_BAR - full)
         return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{time}"
 
     def _estimate(self, task: Task) -> float | None:
+        """The seconds of a run; None for a method that could not be measured."""
         timing = self.timings.get(task.method)
         if timing is None:
             return None
-        steps: int = self.shared.train["steps"]
-        training = timing.step * steps
-        if self.shared.equal == "time" and task.method == BASELINE:
-            slowest = max(other.step for other in self.timings.values())
-            training = slowest * steps
-        validations = self.shared.train["validations"]
-        return training + timing.validation * int(
-            VALIDATIONS if validations == AUTO else validations
-        )
+        step = timing.step
+        if self.config.grid.equal == "time" and task.method == BASELINE:
+            step = max(other.step for other in self.timings.values())
+        validations = unless_auto(self.config.shared.validation.validations, VALIDATIONS)
+        return step * self.config.grid.steps + timing.validation * validations
 
     def _records(self) -> list[Record]:
         return read_records(self.out)
 
     def _write(self) -> Comparison:
-        """Write the tables and the plot of all finished runs in the folder."""
+        """Write the tables and the figure of all finished runs in the folder."""
         rows = make_rows(self._records(), list(METHODS))
-        found = Comparison(self.out, tuple(rows), dict(self.failed))
+        comparison = Comparison(self.out, tuple(rows), dict(self.failed))
         if rows:
-            shared = {**self.shared.train, "equal": self.shared.equal}
-            content = found.to_dict(shared)
-            write_text(self.out / "comparison.md", comparison_text.markdown(rows, shared))
+            settings = self.config.common_values()
+            content = json.dumps(comparison.to_dict(settings), indent=2) + "\n"
+            write_text(self.out / "comparison.md", comparison_text.markdown(rows, settings))
             write_text(self.out / "comparison.csv", comparison_text.table_csv(rows))
-            write_text(self.out / COMPARISON, json.dumps(content, indent=2) + "\n")
+            write_text(self.out / COMPARISON, content)
             save_figure(rows, self.out / "comparison.png")
-        return found
+        return comparison
 
 
-def _probe(settings: dict[str, Any]) -> Timing | None:
-    """Time a few steps and a validation.
+def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Comparison:
+    """Train the missing runs of a comparison and write its tables.
 
-    A failure gives None: the run itself then fails with its own message.
+    Args:
+        call: the settings of this call. If the folder holds a comparison, its settings hold and the
+            runs of the call are added.
+        report: it is called with the folder of each run that has finished.
 
     Raises:
-        Interrupted: Ctrl-C was pressed.
+        SemisegError: the data, a setting or the folder cannot be used, and nothing was trained.
+        Interrupted: Ctrl-C or SIGTERM stopped a training.
+    """
+    stored = read_config(call.grid.out, call.shared.data.data)
+    config = call if stored is None else stored.extended(call)
+    runner = Runner(config)
+    tasks = runner.tasks(call.grid)
+    write_config(config)
+    return runner.run(tasks, report)
+
+
+def measure(config: TrainConfig) -> Timing | None:
+    """The seconds of a step and of a validation.
+
+    Returns:
+        The seconds, or None if the steps fail: the run itself then fails with its own message.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM stopped the measurement.
     """
     try:
-        return time_training(TrainConfig.from_values(settings))
+        return time_training(config)
     except Interrupted as error:
         raise type(error)("stopped before the first run. Go on with the same command") from None
     except Exception:

@@ -28,6 +28,9 @@ from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
 MIN_SIDE = 32
 """The smallest working size and crop, in pixels."""
 
+FREE = frozenset({"data", "out", "workers", "logger"})
+"""The settings that may change when a training is resumed; the result has the same bits."""
+
 Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Photometry: TypeAlias = Literal["mild", "paper"]

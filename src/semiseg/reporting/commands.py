@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from semiseg.comparison.records import Row
-from semiseg.comparison.settings import Shared, train_defaults
+from semiseg.config.compare import LISTS, CompareConfig
 from semiseg.config.settings import AUTO, flag
-from semiseg.config.train import TrainConfig
-from semiseg.training.run_folder import FREE
+from semiseg.config.train import FREE, NetworkConfig, TrainConfig
 
 
 def repeat_run(settings: Mapping[str, Any]) -> str:
@@ -42,7 +40,7 @@ def go_on(
         data: what to train on, if not the data of the run.
         kept: the settings to take over.
     """
-    defaults = train_defaults()
+    defaults = NetworkConfig().values()
     built = [name for name in ("encoder", "decoder") if settings.get(name) != defaults[name]]
     flags = _flags({name: settings.get(name) for name in (*kept, *built)})
     place = str(settings["data"] if data is None else data)
@@ -51,27 +49,12 @@ def go_on(
     )
 
 
-def repeat_comparison(data: str, shared: Shared, rows: Iterable[Row]) -> str:
-    """`semiseg compare` for the runs of a comparison.
-
-    Args:
-        data: the data folder.
-        shared: the settings of all runs.
-        rows: what was trained.
-    """
-    found = list(rows)
-    listed = {
-        "methods": dict.fromkeys(row.method for row in found),
-        "labels": dict.fromkeys(row.labels for row in found),
-        "seeds": sorted({seed for row in found for seed in row.seeds}),
-    }
-    defaults = train_defaults()
-    flags = {name: ",".join(map(str, values)) for name, values in listed.items()}
-    flags |= {k: v for k, v in shared.train.items() if v != defaults.get(k) or k == "steps"}
-    if shared.equal != "steps":
-        flags["equal"] = shared.equal
-    for method, options in shared.methods.items():
-        flags |= {f"{method.replace('-', '_')}.{name}": v for name, v in options.items()}
+def repeat_comparison(config: CompareConfig) -> str:
+    """`semiseg compare` for the runs of a comparison."""
+    grid = config.grid
+    flags: dict[str, object] = {name: list(getattr(grid, name)) for name in LISTS}
+    flags |= {**config.changes(), "steps": grid.steps}
+    data = str(config.shared.data.data)
     return shlex.join(["semiseg", "compare", data, *_flags(flags), "--out", "OTHER"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiseg.comparison import settings as comparison_settings
+from semiseg.comparison.folder import read_config
 from semiseg.comparison.plot import make_figure
 from semiseg.comparison.records import (
     BASELINE,
@@ -75,14 +75,16 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
         RunError: the comparison or one of its runs cannot be read, or no run is finished.
     """
     rows = make_rows(read_records(folder), list(METHODS))
-    shared = comparison_settings.read(folder)
-    if not rows or shared is None:
+    runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
+    config = None
+    if runs:
+        settings = from_plain(dict[str, Any], read_yaml(runs[0] / CONFIG))
+        config = read_config(folder, Path(settings["data"]))
+    if not rows or config is None:
         raise RunError(
             f"{folder} holds no finished run of a comparison. Run the same semiseg compare command "
             "again to continue it."
         )
-    runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
-    settings = from_plain(dict[str, Any], read_yaml(runs[0] / CONFIG))
     return ComparisonPage(
         title=f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
         headline=headline(rows),
@@ -96,7 +98,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
             for run in runs
             if (run / REPORT).is_file()
         },
-        command=commands.repeat_comparison(settings["data"], shared, rows),
+        command=commands.repeat_comparison(config),
         versions=rows[0].records[0].scores.versions,
     )
 

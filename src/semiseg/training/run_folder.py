@@ -27,7 +27,7 @@ import yaml
 from semiseg._version import __version__
 from semiseg.config.plan import Plan
 from semiseg.config.settings import flag
-from semiseg.config.train import TrainConfig
+from semiseg.config.train import FREE, TrainConfig
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_text, read_yaml, write_text
 from semiseg.core.scores import Scores, read_scores
@@ -41,8 +41,6 @@ PLAN = "plan.yaml"
 SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
-FREE = frozenset({"data", "out", "workers", "logger"})
-"""The settings that may change when a run is resumed; the result has the same bits."""
 
 _CLASSES = "classes.json"
 _HEADER = "# semiseg "  # and the version that wrote the file

@@ -1,0 +1,287 @@
+"""`CompareConfig`: all settings of a comparison in one typed object."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from semiseg.config.methods import METHODS, MethodSettings, default_settings
+from semiseg.config.settings import Count, Mismatch, PositiveInt, Settings, Value, convert, flag
+from semiseg.config.sizing import STEPS
+from semiseg.config.train import FREE, TrainConfig, group_of
+from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
+
+Equal: TypeAlias = Literal["steps", "time"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig(Settings):
+    """Which runs a comparison makes: one for each method, choice of labels and seed."""
+
+    methods: tuple[str, ...] = ("supervised", "css")
+    """The methods, with commas between them."""
+    labels: tuple[str, ...] = ("all",)
+    """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for
+    `train`."""
+    seeds: tuple[Count, ...] = (0,)
+    """The seeds of the runs, with commas between them."""
+    steps: PositiveInt = STEPS
+    """Optimizer steps of each run."""
+    equal: Equal = "steps"
+    """What the runs have in common: `steps`, or `time`. With `time`, `supervised` gets as many
+    steps as fit into the time that the slowest other method needs."""
+    out: Path = Path("runs/comparison")
+    """The folder to write. It gets one run folder for each run, the tables and the plot."""
+
+    def check(self) -> None:
+        """No list is empty, and all methods exist."""
+        for name in LISTS:
+            if not getattr(self, name):
+                raise SettingError(name, "", allowed="one or more values", flag=flag(name))
+        for method in self.methods:
+            default_settings(method)
+
+    def union(self, other: GridConfig) -> GridConfig:
+        """This grid with the methods, labels and seeds of another one added."""
+        return dataclasses.replace(
+            self,
+            methods=tuple(dict.fromkeys((*self.methods, *other.methods))),
+            labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
+            seeds=tuple(dict.fromkeys((*self.seeds, *other.seeds))),
+        )
+
+
+LISTS = ("methods", "labels", "seeds")
+"""The settings that hold several values; a later call with the same folder may add some."""
+_GRID = frozenset(field.name for field in dataclasses.fields(GridConfig))
+_OWN = _GRID | {"seed", "budget", "start_from"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """All settings of a comparison.
+
+    Raises:
+        ConfigError: a value is not allowed, or two settings contradict each other.
+    """
+
+    grid: GridConfig = field(default_factory=GridConfig)
+    """Which runs to make."""
+    shared: TrainConfig
+    """The settings that all runs share. Its method, labels, seed, steps and folder do not count."""
+    settings: Mapping[str, MethodSettings] = field(default_factory=dict)
+    """The own settings of each method, by the method's name."""
+    supervised_steps: int | None = None
+    """With `equal: time`, the steps of `supervised`; None until the times are measured."""
+
+    def __post_init__(self) -> None:
+        """Fill in the settings of the methods, and refuse several devices."""
+        settings = {m: self.settings.get(m, default_settings(m)) for m in self.grid.methods}
+        object.__setattr__(self, "settings", settings)
+        if self.shared.machine.world > 1:
+            # Each further process would run the whole comparison again.
+            raise ConfigError(
+                "compare trains on one device. For several, start each training by itself: semiseg "
+                f"train DATA --method METHOD --devices N --out {self.grid.out}/METHOD-LABELS-SEED."
+            )
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, object], source: str = "") -> CompareConfig:
+        """The configuration with settings by name.
+
+        Args:
+            values: the settings of the grid, settings that all runs share, and for the settings of
+                one method a mapping below the method's name. `methods`, `labels` and `seeds` may
+                be text with commas.
+            source: the file that holds the values, for messages.
+
+        Raises:
+            UnknownSettingError: there is no such setting, or a comparison cannot share it.
+            SettingError: a value is not allowed.
+            ConfigError: two settings contradict each other, or `data` is missing.
+        """
+        grid: dict[str, object] = {}
+        methods: dict[str, Mapping[str, object]] = {}
+        shared: dict[str, object] = {}
+        names = {_key(method): method for method in METHODS}
+        for name, value in values.items():
+            if name in _GRID:
+                grid[name] = _listed(value) if name in LISTS else value
+            elif isinstance(value, Mapping) and _key(name) in names:
+                methods[names[_key(name)]] = value
+            elif name != "supervised_steps":
+                shared[name] = value
+        if "seeds" in grid:
+            grid["seeds"] = tuple(map(_number, _listed(grid["seeds"])))
+        try:
+            made = GridConfig(**grid)  # type: ignore[arg-type]
+            for name in shared:
+                if name not in (*shared_settings(), "data"):
+                    raise UnknownSettingError(name, hint=_hint(name, made.methods), source=source)
+            return cls(
+                grid=made,
+                shared=TrainConfig.from_values({"method": "supervised", **shared}),
+                settings={m: _method_settings(m, v, made.methods) for m, v in methods.items()},
+                supervised_steps=_steps(values.get("supervised_steps")),
+            )
+        except SettingError as error:
+            error.source = source
+            raise
+
+    def values(self) -> dict[str, Value | dict[str, Value]]:
+        """All settings but those of `FREE` as plain values; `from_values` reads them."""
+        methods: dict[str, Value | dict[str, Value]] = {
+            method: settings.values() for method, settings in self.settings.items()
+        }
+        return {**self.common_values(), "supervised_steps": self.supervised_steps, **methods}
+
+    def common_values(self) -> dict[str, Value]:
+        """The settings of the grid and those that all runs share, but those of `FREE`."""
+        grid, shared = self.grid.values(), self.shared.values()
+        values = {**grid, **{name: shared[name] for name in shared_settings()}}
+        return {name: value for name, value in values.items() if name not in FREE}
+
+    def changes(self) -> dict[str, Value]:
+        """The settings that differ from their defaults; those of a method as `css.anchors`."""
+        default = CompareConfig.from_values({"data": self.shared.data.data}).common_values()
+        common = self.common_values()
+        changes = {name: value for name, value in common.items() if value != default[name]}
+        for method, settings in self.settings.items():
+            own = settings.changes(default_settings(method))
+            changes |= {f"{method}.{name}": value for name, value in own.items()}
+        return changes
+
+    def _flat(self) -> dict[str, Value]:
+        """All settings but those of `FREE`, those of a method as `css.anchors`."""
+        values = self.common_values()
+        for method, settings in self.settings.items():
+            values |= {f"{method}.{name}": value for name, value in settings.values().items()}
+        return values
+
+    def run(
+        self, method: str, labels: str, seed: int, out: Path, steps: int | None = None
+    ) -> TrainConfig:
+        """The configuration of one run.
+
+        Args:
+            method: its method.
+            labels: its `--labels`.
+            seed: its seed.
+            out: its folder.
+            steps: its steps, or None for those of the grid.
+        """
+        shared = self.shared
+        steps = self.grid.steps if steps is None else steps
+        return dataclasses.replace(
+            shared,
+            method=method,
+            settings=self.settings.get(method, default_settings(method)),
+            data=dataclasses.replace(shared.data, labels=labels),
+            schedule=dataclasses.replace(shared.schedule, seed=seed, steps=steps),
+            run=dataclasses.replace(shared.run, out=out),
+        )
+
+    def extended(self, call: CompareConfig) -> CompareConfig:
+        """The comparison of a folder, with the runs of a further call added.
+
+        As in a resumed training, a setting of the call counts only if it differs from its default.
+        The settings of `FREE` are those of the call.
+
+        Raises:
+            RunError: a setting of the call contradicts the comparison.
+        """
+        stored = self._flat()
+        for name, value in call.changes().items():
+            new = name in LISTS or name.rpartition(".")[0] not in ("", *self.settings)
+            if not new and value != stored[name]:
+                raise RunError(
+                    f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
+                    f"has {stored[name]}. Leave it out to continue that comparison, or start "
+                    "another one with another --out."
+                )
+        free = {name: value for name, value in call.shared.values().items() if name in FREE}
+        return dataclasses.replace(
+            self,
+            grid=self.grid.union(call.grid),
+            shared=self.shared.replaced(**free),
+            settings={**call.settings, **self.settings},
+        )
+
+
+def shared_settings() -> tuple[str, ...]:
+    """The names of the settings of a training that all runs of a comparison share."""
+    return tuple(name for name in group_of() if name not in _OWN and name != "data")
+
+
+def _key(name: str) -> str:
+    """The name of a method as a Python parameter, such as `css_paper` for `css-paper`."""
+    return name.replace("-", "_")
+
+
+def _flag(name: str) -> str:
+    """The flag of a setting, such as `--css.hard-threshold` for `css.hard_threshold`."""
+    method, dot, setting = name.rpartition(".")
+    return f"--{method}{dot}{flag(setting).removeprefix('--')}"
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    """The parts of a list or of text with commas, each once."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    words = (part.strip() if isinstance(part, str) else part for part in parts)
+    return tuple(dict.fromkeys(word for word in words if word != ""))
+
+
+def _number(value: object) -> object:
+    """A whole number that is written as text; other values stay as they are."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _method_settings(
+    method: str, values: Mapping[str, object], compared: Sequence[str]
+) -> MethodSettings:
+    """The settings of a method with some values given.
+
+    Raises:
+        ConfigError: the method is not compared, has no such setting, or a value is not allowed.
+    """
+    defaults = default_settings(method)
+    known = defaults.values()
+    for name in values:
+        if name not in known:
+            raise UnknownSettingError(f"{method}.{name}", hint=nearest(name, known))
+        if method not in compared:
+            setting = _flag(f"{method}.{name}")
+            raise ConfigError(
+                f"{setting} has no effect, since {method} is not compared. Add it to --methods, or "
+                "leave the setting out."
+            )
+    try:
+        return dataclasses.replace(defaults, **values)
+    except SettingError as error:
+        error.flag = _flag(f"{method}.{error.setting}")
+        raise
+
+
+def _steps(value: object) -> int | None:
+    try:
+        steps = convert(value, PositiveInt | None)
+    except Mismatch as error:
+        raise SettingError(
+            "supervised_steps", value, allowed=str(error), flag="supervised_steps"
+        ) from None
+    return steps if isinstance(steps, int) else None
+
+
+def _hint(name: str, compared: Sequence[str]) -> str:
+    """What to do about a setting that the runs cannot share, as a sentence."""
+    if name in group_of() or name == "method":
+        return "The runs of a comparison cannot share it; use `semiseg train`."
+    owners = [method for method in METHODS if name in default_settings(method).values()]
+    if owners:
+        method = next((m for m in compared if m in owners), owners[0])
+        setting = _flag(f"{method}.{name}")
+        return f"A setting of one method has the method's name before it, as in {setting}."
+    return nearest(name, [*_GRID, *shared_settings(), *map(_key, METHODS)])

@@ -1,0 +1,174 @@
+"""The settings of a comparison: values, storage, and a further call with the same folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from semiseg.comparison.folder import FILE, read_config, write_config
+from semiseg.config.compare import CompareConfig, GridConfig, shared_settings
+from semiseg.config.methods import METHODS, CssSettings
+from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError
+
+
+def config(**values: object) -> CompareConfig:
+    return CompareConfig.from_values({"data": "DATA", **values})
+
+
+def test_defaults_are_the_dataclasses_own():
+    shared = TrainConfig(method="supervised", data=DataConfig(data=Path("DATA")))
+    built = CompareConfig(shared=shared)
+    assert built == config()
+    assert built.grid.methods == ("supervised", "css")
+    assert built.settings == {"supervised": METHODS["supervised"], "css": CssSettings()}
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [("2, 1/8,all", ("2", "1/8", "all")), (2, ("2",)), (["2", "2", 4], ("2", "4")), ("2,", ("2",))],
+)
+def test_lists_are_text_with_commas_or_sequences(value, parts):
+    assert config(labels=value).grid.labels == parts
+
+
+def test_a_run_has_the_shared_settings_and_those_of_its_method():
+    built = config(size=64, steps=7, css={"anchors": 5}, seeds="3")
+    run = built.run("css", "1/2", 3, Path("out/css"))
+    assert (run.method, run.data.labels, run.schedule.seed) == ("css", "1/2", 3)
+    assert (run.schedule.steps, run.views.size, run.out) == (7, 64, Path("out/css"))
+    assert run.settings == CssSettings(anchors=5)
+    ceiling = built.run("cutmix", "all", 0, Path("out/cutmix"), steps=9)
+    assert (ceiling.settings, ceiling.schedule.steps) == (METHODS["cutmix"], 9)
+
+
+def test_a_preset_has_its_own_settings():
+    built = config(methods="css-paper,css", css_paper={"anchors": 5})
+    assert built.settings["css-paper"].values() == {**METHODS["css-paper"].values(), "anchors": 5}
+    assert built.settings["css"] == CssSettings()
+
+
+@pytest.mark.parametrize(
+    ("values", "setting"),
+    [
+        ({"methods": " , "}, "methods"),
+        ({"labels": []}, "labels"),
+        ({"seeds": "0,-1"}, "seeds"),
+        ({"seeds": "one"}, "seeds"),
+        ({"steps": "auto"}, "steps"),
+        ({"equal": "hours"}, "equal"),
+        ({"size": 31}, "size"),
+        ({"css": {"confidence_threshold": 95}}, "confidence_threshold"),
+        ({"supervised_steps": 0}, "supervised_steps"),
+    ],
+    ids=str,
+)
+def test_a_value_out_of_its_range_is_refused_with_its_source(values, setting):
+    with pytest.raises(SettingError) as caught:
+        CompareConfig.from_values({"data": "DATA", **values}, source="out/compare.yaml")
+    assert (caught.value.setting, caught.value.source) == (setting, "out/compare.yaml")
+
+
+def test_the_flag_of_a_method_s_setting_has_the_method_s_name():
+    with pytest.raises(SettingError) as caught:
+        config(methods="css-paper", css_paper={"confidence_threshold": 95})
+    assert caught.value.flag == "--css-paper.confidence-threshold"
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"sizes": 4}, "'size'"),
+        ({"anchors": 4}, "--css.anchors"),
+        ({"methods": "supervised,css-paper", "anchors": 4}, "--css-paper.anchors"),
+        ({"seed": 4}, "semiseg train"),
+        ({"budget": "1h"}, "semiseg train"),
+        ({"start_from": "run"}, "semiseg train"),
+        ({"css": {"anchor": 4}}, "'anchors'"),
+    ],
+    ids=str,
+)
+def test_unknown_settings_are_refused_with_a_hint(values, hint):
+    with pytest.raises(UnknownSettingError) as caught:
+        config(**values)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"methods": "csss"},
+        {"devices": 2},
+        {"num_nodes": 2},
+        {"cutmix": {"confidence_threshold": 0.5}},  # it is not compared
+        {"ohem": 0.5},
+    ],
+    ids=str,
+)
+def test_contradictions_are_refused(values):
+    with pytest.raises(ConfigError):
+        config(**values)
+
+
+def test_the_folder_returns_the_comparison_wherever_the_data_are(tmp_path):
+    before = config(
+        methods="css,css-paper", seeds="0,1", size=64, css={"anchors": 5}, out=tmp_path / "out"
+    )
+    write_config(before)
+    after = read_config(tmp_path / "out", Path("MOVED"))
+    assert after.values() == before.values()
+    assert (after.grid, after.settings) == (before.grid, before.settings)
+    assert after.shared.data.data == Path("MOVED")
+    assert read_config(tmp_path / "none", Path("DATA")) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format": 0}, "another version"),
+        ({"css": {"anchors": 0}}, "--css.anchors 0"),
+        ({"anchors": 3}, "anchors"),
+        ({"steps": "many"}, "--steps many"),
+    ],
+    ids=str,
+)
+def test_a_changed_file_is_refused(tmp_path, change, match):
+    write_config(config(out=tmp_path))
+    content = yaml.safe_load((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(yaml.safe_dump({**content, **change}))
+    with pytest.raises(RunError, match=match):
+        read_config(tmp_path, Path("DATA"))
+
+
+def test_a_further_call_adds_runs_and_keeps_the_settings():
+    stored = config(methods="css", labels="2", size=64, steps=6, css={"anchors": 5}, workers=2)
+    call = config(methods="cutmix,css", labels="4", seeds="1")
+    both = stored.extended(call)
+    assert both.grid == GridConfig(
+        methods=("css", "cutmix"), labels=("2", "4"), seeds=(0, 1), steps=6
+    )
+    assert both.shared.views.size == 64
+    assert both.settings == {"css": CssSettings(anchors=5), "cutmix": METHODS["cutmix"]}
+    assert both.shared.machine.workers == "auto"  # it changes no result
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"size": 48}, "--size 48 contradicts .* which has 64"),
+        ({"steps": 9}, "--steps 9"),
+        ({"equal": "time"}, "--equal time"),
+        ({"css": {"anchors": 7}}, "--css.anchors 7 contradicts .* which has 5"),
+    ],
+    ids=str,
+)
+def test_a_further_call_may_not_contradict(values, match):
+    stored = config(size=64, steps=6, css={"anchors": 5})
+    with pytest.raises(RunError, match=match):
+        stored.extended(config(**values))
+
+
+def test_no_shared_setting_is_named_like_a_method():
+    assert not {name.replace("-", "_") for name in METHODS} & set(shared_settings())
