@@ -24,7 +24,7 @@ data, out = map(Path, sys.argv[1:])
 
 def keep(self):
     state = {k: v.clone() for k, v in self.method.named_parameters()}
-    names = ("prototypes", "taught")
+    names = ("prototypes", "label_counts")
     buffers = {k: v.clone() for k, v in self.method.named_buffers() if k in names}
     torch.save({**state, **buffers}, out.with_name(f"rank{self.global_rank}.pt"))
 
@@ -49,7 +49,7 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     assert done.returncode == 0, done.stderr
     ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     assert ours["prototypes"].any()
-    assert ours["taught"].any()
+    assert ours["label_counts"].any()
     assert ours.keys() == theirs.keys()
     for key, value in ours.items():
         assert torch.equal(value, theirs[key]), key
