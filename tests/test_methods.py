@@ -441,7 +441,7 @@ def test_css_terms_are_those_of_the_student_s_one_forward():
     units = F.normalize(taught.representation[:2], dim=1).movedim(1, -1)
     certainty = (units @ F.normalize(method.prototypes, dim=1).t() / 0.1).softmax(dim=-1)
     certainty = certainty.gather(-1, truth.clamp(max=2).unsqueeze(-1)).squeeze(-1)
-    ours = method._hardness(Spaces(*(m[:2] for m in method._spaces(taught))), truth)
+    ours = method._contrast_indicator(Spaces(*(m[:2] for m in method._spaces(taught))), truth)
     torch.testing.assert_close(ours, certainty.masked_fill(truth == 255, 0), rtol=1e-3, atol=1e-5)
     hard = (torch.cat([ours, mixed.indicator]).flatten() < 0.36) & (labels != 255)
     assert 0.1 < hard.sum() / (labels != 255).sum() < 0.9

@@ -22,7 +22,7 @@ from semiseg.losses.collaboration import (
 )
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import balanced_weights, count_labels, unsupervised_loss
-from semiseg.methods.prototypical import Prototypical, present
+from semiseg.methods.prototypical import Prototypical, require_representation
 from semiseg.methods.semi_supervised import cut_mix, schedule_factor
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
@@ -59,7 +59,9 @@ class CSS(Prototypical):
             teacher = self.teacher(torch.cat([labeled.image, unlabeled.weak]))
             spaces = self._spaces(teacher)
             truth = shrink_labels(labeled.mask, *teacher.logits.shape[-2:])
-            labeled_indicator = self._hardness(Spaces(*(m[:count] for m in spaces)), truth)
+            labeled_indicator = self._contrast_indicator(
+                Spaces(*(m[:count] for m in spaces)), truth
+            )
             targets = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
             strong, *maps = cut_mix(step, unlabeled.strong, *targets)
             mixed = Targets(*maps)
@@ -115,7 +117,9 @@ class CSS(Prototypical):
 
     def _spaces(self, teacher: Output) -> Spaces:
         """Both spaces at stride 4, with the prototypes from before this step."""
-        cosine = similarity(present(teacher.representation), self.prototypes, self.available)
+        cosine = similarity(
+            require_representation(teacher.representation), self.prototypes, self.available
+        )
         logits = teacher.logits.float()  # half precision rounds 0.97 to 0.9688
         scaled = cosine / self.settings.indicator_temperature
         if (prior := self._prior(self.class_weights)) is not None:
@@ -155,7 +159,7 @@ class CSS(Prototypical):
         fine = self._upsampled(spaces, valid)
         label, confident = self._pseudo_label(fine, valid, step)
         _, coarse = collaborate(self._collaboration(step), spaces, self.available)
-        indicator = self._hardness(spaces, coarse)
+        indicator = self._contrast_indicator(spaces, coarse)
         valid_indicator = indicator
         if self.settings.valid_indicator != "same":
             valid_indicator = indicator_of(spaces.scores(self.settings.valid_indicator), coarse)
@@ -191,7 +195,7 @@ class CSS(Prototypical):
         early = collaboration == "cross" and step.share < self.settings.cross_after
         return "logit" if early else collaboration
 
-    def _hardness(self, spaces: Spaces, label: Tensor) -> Tensor:
+    def _contrast_indicator(self, spaces: Spaces, label: Tensor) -> Tensor:
         """The indicator of a label in `L_c`; pixels below `delta_s` are hard."""
         kind: Kind = "confidence" if self.settings.indicator == "confidence" else "similarity"
         return indicator_of(spaces.scores(kind), label)
@@ -211,6 +215,6 @@ class CSS(Prototypical):
             self.settings.negatives,
             step.key.child("contrast").torch(),
         )
-        pixels = flatten(present(student.representation))
+        pixels = flatten(require_representation(student.representation))
         loss = contrastive_loss(pixels, prototypes, draw, self.settings.temperature)
         return loss, hard.sum() / valid.sum().clamp(min=1)

@@ -53,7 +53,7 @@ class Prototypical(SemiSupervised):
         Returns:
             The new values of the buffers, for `Losses.state`.
         """
-        pixels = flatten(present(representation).detach())
+        pixels = flatten(require_representation(representation).detach())
         means, counts = class_means(pixels, labels.flatten(), len(self.prototypes))
         prototypes, seen = update_prototypes(
             self.prototypes, self.seen, means, counts, self.settings.prototype_momentum
@@ -76,7 +76,7 @@ class Prototypical(SemiSupervised):
         return {"prototypes": self.prototypes, "seen": self.seen}
 
 
-def present(representation: Tensor | None) -> Tensor:
+def require_representation(representation: Tensor | None) -> Tensor:
     """The representations of a network that has a representation head.
 
     Raises:
