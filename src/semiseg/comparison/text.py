@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 from semiseg.comparison.intervals import Interval
 from semiseg.comparison.records import BASELINE, SCORE_NAMES, SPLIT_LISTS, Row
+from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
 
@@ -56,7 +57,11 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     hashes = [
         [row.labels, row.method, *(", ".join(row.hashes(n)) for n in SPLIT_LISTS)] for row in rows
     ]
-    shared = [escape_markdown(f"{k} {v}") for k, v in settings.items() if v is not None]
+    shared = [
+        escape_markdown(f"{name} {','.join(map(str, v)) if isinstance(v, list) else v}")
+        for name, v in settings.items()
+        if v not in (None, AUTO)
+    ]
     sentences = [f"- {sentence}" for row in rows for sentence in statements(row)]
     parts = [
         "# Comparison",
