@@ -84,7 +84,7 @@ def rates(run: Path, data: Path, images: int, repeats: int) -> None:
 
 def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
     network = Network(classes, weights="none")
-    network.spec["crop"] = 224
+    network.set_crop(224)
     names = tuple(f"c{i}" for i in range(classes))
     colors = tuple((i, i, i) for i in range(classes))
     told = Classes(names, colors, "ids", tuple(range(classes)))

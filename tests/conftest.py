@@ -294,7 +294,7 @@ def _release(folder: Path, prototypes: bool) -> Path:
     classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     Key.of(0, "test").seed_globals()
     network = Network(len(NAMES), "lcnet_035", "fpn", weights="none")
-    network.spec["crop"] = 64
+    network.set_crop(64)
     torch.nn.init.normal_(network.logit_head.weight, std=3)
     tensors = {}
     if prototypes:

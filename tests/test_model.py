@@ -17,6 +17,7 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.data.formats.masks import Classes
 from semiseg.model.ema import Teacher
 from semiseg.model.encoders import load_weights, normalization, resolve
+from semiseg.model.metadata import NetworkSpec
 from semiseg.model.network import DECODERS, Network, rebuild, upsample
 from semiseg.model.release import FORMAT, load_release, save_release, transfer
 
@@ -532,7 +533,7 @@ def test_rebuild_asks_for_no_weights(trained, monkeypatch):
 
     monkeypatch.setattr("semiseg.model.encoders._load_hub", fail)
     monkeypatch.setattr("semiseg.model.encoders._load_package", fail)
-    again = rebuild(json.loads(json.dumps(trained.spec)))
+    again = rebuild(NetworkSpec.from_dict(json.loads(json.dumps(trained.spec.to_dict()))))
     again.load_state_dict(trained.state_dict())
     with torch.no_grad():
         image = pictures(1, 3, 32, 32)
@@ -619,5 +620,5 @@ def test_a_prior_that_is_not_a_finite_number_a_class_is_refused(css_release, tmp
     r = load_release(css_release)
     tensors = {**r.tensors, "similarity_prior": prior}
     save_release(tmp_path, r.network, r.classes, r.size, r.value_range, tensors, {"method": "css"})
-    with pytest.raises(RunError, match="`similarity_prior` is not a finite number for each class"):
+    with pytest.raises(RunError, match="`similarity_prior` does not hold one finite"):
         load_release(tmp_path)

@@ -158,8 +158,8 @@ def _core(release: Release) -> tuple[Any, list[str]]:
         reason = str(error).strip().partition("\n")[0]
         spec = network.spec
         raise ConfigError(
-            f"ONNX cannot express the encoder {spec['encoder']} with the decoder "
-            f"{spec['decoder']} ({reason}). Use --format safetensors, or train with another "
+            f"ONNX cannot express the encoder {spec.encoder} with the decoder "
+            f"{spec.decoder} ({reason}). Use --format safetensors, or train with another "
             "encoder or decoder."
         ) from error
     return cast(Any, program).model_proto, names

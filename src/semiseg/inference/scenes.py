@@ -110,7 +110,7 @@ def segmenter(
     )
     # On a CPU, several images at a time are no faster, and their maps do not fit into its cache.
     batch = 1 if device.type == "cpu" else _GPU_BATCH
-    crop = network.spec.get("crop")
+    crop = network.spec.crop
     return Segmenter(forward, size, crop, network.stride, arithmetic, batch)
 
 

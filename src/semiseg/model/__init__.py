@@ -1,1 +1,1 @@
-"""The network with its two heads, its encoder weights, the teacher and the prototypes."""
+"""The network with its two heads, encoder weights, the EMA teacher, prototypes, and releases."""

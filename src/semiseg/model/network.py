@@ -1,30 +1,42 @@
-"""The network: encoder, decoder, a logit head and, where a method asks, a representation head."""
+"""The network: encoder, decoder, a logit head and, for some methods, a representation head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NotRequired, TypedDict, get_args
 
 import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semiseg.config.train import Heads
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.core.types import STRIDE, Output
 from semiseg.model.encoders import Normalization, load_weights, resolve
+from semiseg.model.metadata import NetworkSpec
 
-DECODERS: dict[str, dict[str, Any]] = {
+
+class DecoderOptions(TypedDict):
+    """The options of smp's decoders that differ from their defaults."""
+
+    decoder_channels: NotRequired[int]
+    decoder_atrous_rates: NotRequired[tuple[int, ...]]
+    decoder_aspp_separable: NotRequired[bool]
+    encoder_output_stride: NotRequired[int]
+
+
+DECODERS: dict[str, DecoderOptions] = {
     # Rates of 12/24/36 would exceed the 14 x 14 map of a small crop; 128 channels instead of 256
-    # take a quarter off the time of a step.
+    # make a step a quarter faster.
     "deeplabv3plus": {"decoder_channels": 128, "decoder_atrous_rates": (6, 12, 18)},
     "fpn": {},
     "upernet": {},
     "segformer": {},
 }
-"""The decoders whose last map has stride 4, with what we set other than their defaults."""
+"""The decoders whose last map has stride 4, with the options that semiseg sets."""
 
-Heads = Literal["shared", "paper"]
 _PAPER_WIDTH = 256
 
 
@@ -36,17 +48,20 @@ class Network(nn.Module):
         encoder: an encoder of smp or a model of timm.
         decoder: a name of `DECODERS`.
         weights: the source of the encoder's weights, see `load_weights`.
-        heads: `shared`, 1x1 convolutions on the decoder's last 3x3 one; or `paper`, heads of a
-            3x3-256 convolution each, on the concatenation (304 channels) of a DeepLabV3+ whose
-            ASPP has 256 full convolutions.
-        output_stride: of the encoder in DeepLabV3+, 8 or 16; 16 if not given.
-        atrous_rates: the three rates of DeepLabV3+'s ASPP; `DECODERS`' if not given.
+        heads: `shared` heads are 1x1 convolutions on the output of the decoder's last 3x3 one.
+            `paper` heads have a 3x3 convolution with 256 channels each, on the concatenation (304
+            channels) of a DeepLabV3+ whose ASPP has 256 channels and full convolutions.
+        output_stride: the encoder's output stride in DeepLabV3+, 8 or 16; None for 16.
+        atrous_rates: the three rates of DeepLabV3+'s ASPP; None for those in `DECODERS`.
 
     Attributes:
+        spec: all that is needed to build the network again.
         classifier: the name of the layer whose outputs are the logits.
+        mean: `(1, 3, 1, 1)`, subtracted from the images.
+        std: `(1, 3, 1, 1)`, by which the images are divided then.
 
     Raises:
-        ConfigError: unknown names, weights that cannot be had, or parts that do not fit together.
+        ConfigError: unknown names, unavailable weights, or parts that do not fit together.
     """
 
     mean: Tensor
@@ -69,7 +84,7 @@ class Network(nn.Module):
             model = smp.create_model(
                 decoder, encoder_name=name, encoder_weights=None, classes=1, **options
             )
-        except Exception as error:  # smp raises what its parts raise
+        except Exception as error:  # smp and its parts raise many kinds
             raise ConfigError(
                 f"The encoder {encoder} does not fit the decoder {decoder} ({error}). Choose "
                 "another of the two."
@@ -87,32 +102,53 @@ class Network(nn.Module):
         )
         self.classifier = "logit_head.3" if heads == "paper" else "logit_head"
         self.representation_head: nn.Sequential | None = None
-        self.spec: dict[str, Any] = {"classes": classes, "encoder": encoder, "decoder": decoder}
-        shape = {"heads": heads, "output_stride": output_stride, "atrous_rates": atrous_rates}
-        self.spec.update({k: v for k, v in shape.items() if v not in (None, "shared")})
+        self.spec = NetworkSpec(
+            classes=classes,
+            encoder=encoder,
+            decoder=decoder,
+            heads=heads,
+            output_stride=output_stride,
+            atrous_rates=None if atrous_rates is None else tuple(atrous_rates),
+            mean=norm.mean,
+            std=norm.std,
+        )
         self.set_normalization(norm)
 
     def set_normalization(self, norm: Normalization) -> None:
-        """Set what is subtracted from the images and what they are divided by."""
-        # Not in the state dict: the spec carries them, and an average has nothing to average.
+        """Set the mean and the standard deviation of the images."""
+        # Not in the state dict: the spec holds them, and an EMA has nothing to average.
         device = next(self.logit_head.parameters()).device
         for name, values in (("mean", norm.mean), ("std", norm.std)):
             value = torch.tensor(values, device=device).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
-        self.spec.update(mean=list(norm.mean), std=list(norm.std))
+        self.spec = replace(self.spec, mean=norm.mean, std=norm.std)
 
     def normalization(self) -> Normalization:
-        """What is subtracted from the images and what they are divided by."""
-        return Normalization(tuple(self.spec["mean"]), tuple(self.spec["std"]))
+        """The mean and the standard deviation of the images."""
+        return Normalization.of(self.spec.mean, self.spec.std)
+
+    def set_crop(self, crop: int) -> None:
+        """Set the side in pixels of the crops that the network is trained on."""
+        self.spec = replace(self.spec, crop=crop)
 
     @torch.no_grad()
     def add_to_logits(self, offsets: Tensor) -> None:
-        """Change the network so that all its logits are larger by `(C,)` from now on."""
+        """Add `(C,)` offsets to all future logits."""
         bias = self.get_parameter(f"{self.classifier}.bias")
         bias.add_(offsets.to(bias))
 
     def _probe(self, names: str) -> int:
-        """The channels of the decoder's map; its stride is checked on the way."""
+        """Run the encoder and the decoder once.
+
+        Args:
+            names: the names of both, for the error.
+
+        Returns:
+            The channels of the decoder's map.
+
+        Raises:
+            ConfigError: the network cannot segment a small image, or the map's stride is not 4.
+        """
         was_training = self.training
         self.eval()
         side = 2 * self.stride
@@ -135,14 +171,14 @@ class Network(nn.Module):
     def add_representation_head(self, dim: int) -> None:
         """Build the representation head `h` with `dim` output channels.
 
-        With `shared` heads the decoder's last 3x3 convolution serves both, so that 1x1 ones
-        suffice: at laptop scale a 3x3-256 head would cost more than the network.
+        With `shared` heads the decoder's last 3x3 convolution serves both, so that 1x1 convolutions
+        suffice: on a laptop a head of 3x3 with 256 channels would cost more than the network.
         """
         self.representation_head = self._head(dim)
-        self.spec["representation_dim"] = dim
+        self.spec = replace(self.spec, representation_dim=dim)
 
     def _head(self, channels: int) -> nn.Sequential:
-        """Two convolutions, the first of 3x3 where no other is shared."""
+        """Two convolutions; the first one is 3x3 unless the heads share one."""
         width, side = (_PAPER_WIDTH, 3) if self.head_kind == "paper" else (self.width, 1)
         return nn.Sequential(
             nn.Conv2d(self.width, width, side, padding=side // 2, bias=False),
@@ -169,35 +205,37 @@ class Network(nn.Module):
         return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
 
     def heads(self, features: Tensor) -> Output:
-        """What the heads make of the decoder's map `(B, width, h, w)`."""
+        """Apply the heads to the decoder's map `(B, width, h, w)`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
 
 
 def _decoder_options(
     decoder: str, heads: str, output_stride: int | None, atrous_rates: Sequence[int] | None
-) -> dict[str, Any]:
-    """What smp's constructor of the decoder is given."""
+) -> DecoderOptions:
+    """The options for smp's constructor of the decoder.
+
+    Raises:
+        ConfigError: an option is unknown, or is not for this decoder.
+    """
     if decoder not in DECODERS:
         raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, DECODERS)}")
     if heads not in get_args(Heads):
         raise ConfigError(f"There are no heads '{heads}'. {nearest(heads, get_args(Heads))}")
-    asked = [
-        name
-        for name, given in (
-            ("--heads paper", heads == "paper"),
-            ("--output-stride", output_stride),
-            ("--atrous-rates", atrous_rates),
-        )
-        if given
-    ]
-    if asked and decoder != "deeplabv3plus":
-        raise ConfigError(f"{asked[0]} is for --decoder deeplabv3plus, not for {decoder}.")
+    special = {
+        "--heads paper": heads == "paper",
+        "--output-stride": output_stride,
+        "--atrous-rates": atrous_rates,
+    }
+    flags = [flag for flag, value in special.items() if value]
+    if flags and decoder != "deeplabv3plus":
+        raise ConfigError(f"{flags[0]} is for --decoder deeplabv3plus, not for {decoder}.")
     if output_stride not in (None, 8, 16):
         raise ConfigError(f"--output-stride {output_stride} cannot be built; choose 8 or 16.")
-    options = dict(DECODERS[decoder])
+    options = DECODERS[decoder].copy()
     if heads == "paper":
-        options |= {"decoder_channels": _PAPER_WIDTH, "decoder_aspp_separable": False}
+        options["decoder_channels"] = _PAPER_WIDTH
+        options["decoder_aspp_separable"] = False
     if output_stride is not None:
         options["encoder_output_stride"] = output_stride
     if atrous_rates is not None:
@@ -206,15 +244,15 @@ def _decoder_options(
 
 
 def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tensor:
-    """Bilinear enlargement of stride-4 maps.
+    """Enlarge stride-4 maps with bilinear interpolation.
 
     Args:
-        maps: `(B, C, ceil(h/4), ceil(w/4))`, what a network gave for images of `source` size.
+        maps: `(B, C, ceil(h/4), ceil(w/4))`, the output of a network for images of `source` size.
         source: height and width `(h, w)` of those images.
-        target: height and width `(H, W)` of the picture they were scaled from.
+        target: height and width `(H, W)` of the result.
 
     Returns:
-        `(B, C, H, W)`. Where `h` is no multiple of 4 the last cell reaches beyond the picture.
+        `(B, C, H, W)`. If `h` is not a multiple of 4, the last cell reaches beyond the image.
     """
     sides = zip(maps.shape[-2:], source, target, strict=True)
     full = [round(m * STRIDE * t / s) for m, s, t in sides]
@@ -223,17 +261,24 @@ def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tens
 
 
 def flatten(maps: Tensor) -> Tensor:
-    """`(B, D, h, w)` as `(B h w, D)`; a view where the maps are channels-last."""
+    """Reshape `(B, D, h, w)` to `(B h w, D)`, without a copy if the maps are channels-last."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
-def rebuild(spec: Mapping[str, Any]) -> Network:
-    """The untrained network that a saved `Network.spec` describes."""
-    shape = {k: spec[k] for k in ("heads", "output_stride", "atrous_rates") if k in spec}
-    network = Network(spec["classes"], spec["encoder"], spec["decoder"], "none", **shape)
-    network.set_normalization(Normalization(tuple(spec["mean"]), tuple(spec["std"])))
-    if "representation_dim" in spec:
-        network.add_representation_head(spec["representation_dim"])
-    if "crop" in spec:
-        network.spec["crop"] = spec["crop"]
+def rebuild(spec: NetworkSpec) -> Network:
+    """Build the untrained network that a specification describes."""
+    network = Network(
+        spec.classes,
+        spec.encoder,
+        spec.decoder,
+        "none",
+        heads=spec.heads,
+        output_stride=spec.output_stride,
+        atrous_rates=spec.atrous_rates,
+    )
+    network.set_normalization(Normalization.of(spec.mean, spec.std))
+    if spec.representation_dim is not None:
+        network.add_representation_head(spec.representation_dim)
+    if spec.crop is not None:
+        network.set_crop(spec.crop)
     return network

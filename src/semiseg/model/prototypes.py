@@ -1,4 +1,4 @@
-"""Class prototypes: where in representation space a class lives (Eq. 2 and 3 of CSS)."""
+"""Class prototypes: moving averages of the representations of a class (Eq. 2 and 3 of CSS)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from semiseg.model.distributed import sum_over_ranks
 
 
 def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """The mean representation of each class in a batch (Eq. 2), over all processes.
+    """Compute the mean representation of each class in a batch (Eq. 2), over all processes.
 
     Args:
         representation: `(N, D)`, not normalized.
@@ -21,12 +21,12 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
         Means `(C, D)`, zero for classes without a pixel, and counts `(C,)`.
     """
     key = labels.clamp(max=classes)  # one row more, for the pixels of no class
-    # At least in single precision: the half that a network may run in cannot count to 3,000.
+    # At least single precision: half precision, in which a network may run, cannot count to 3,000.
     dtype = torch.promote_types(representation.dtype, torch.float32)
     pixels = representation.to(dtype)
     sums = pixels.new_zeros(classes + 1, pixels.shape[1]).index_add_(0, key, pixels)[:-1]
     counts = pixels.new_zeros(classes + 1).index_add_(0, key, torch.ones_like(pixels[:, 0]))[:-1]
-    # All that processes exchange for prototypes: C x (D + 1) numbers a batch.
+    # The processes exchange C x (D + 1) numbers per batch for the prototypes.
     totals = sum_over_ranks(torch.cat([sums, counts.unsqueeze(1)], dim=1))
     sums, counts = totals[:, :-1], totals[:, -1]
     return sums / counts.clamp(min=1).unsqueeze(1), counts
@@ -35,14 +35,14 @@ def class_means(representation: Tensor, labels: Tensor, classes: int) -> tuple[T
 def update_prototypes(
     prototypes: Tensor, seen: Tensor, means: Tensor, counts: Tensor, momentum: float
 ) -> tuple[Tensor, Tensor]:
-    """Move the prototypes of the classes in the batch towards their means (Eq. 3).
+    """Move the prototypes of the classes in a batch towards their means (Eq. 3).
 
     Args:
         prototypes: `(C, D)`.
-        seen: `(C,)` bool, whether a class has a prototype yet.
+        seen: `(C,)` bool, whether a class has a prototype.
         means: `(C, D)` from `class_means`.
         counts: `(C,)` from `class_means`.
-        momentum: `a` in `rho = a rho + (1 - a) m`; the first mean of a class is taken as it is.
+        momentum: `a` in `rho = a rho + (1 - a) m`. The first mean of a class becomes its prototype.
 
     Returns:
         The new prototypes and the new `seen`.
@@ -53,19 +53,19 @@ def update_prototypes(
 
 
 def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tensor:
-    """Cosine similarity of each pixel to each prototype.
+    """Compute the cosine similarity of each pixel to each prototype.
 
     Args:
         representation: `(B, D, H, W)`.
         prototypes: `(C, D)`.
-        seen: `(C,)` bool.
+        seen: `(C,)` bool, whether a class has a prototype.
 
     Returns:
-        `(B, C, H, W)` in -1..1; for classes without a prototype -1000, which no softmax sees.
+        `(B, C, H, W)` in -1..1; -1000 for classes without a prototype, which is 0 in a softmax.
     """
-    # (C, D) as a 1x1 convolution; the pixels' lengths are divided out afterwards, so that no
-    # normalized copy of the D-channel map is made. At least in single precision: the differences of
-    # similarities that an indicator is made of are lost in half.
+    # (C, D) as a 1x1 convolution. The division by the pixels' lengths comes afterwards, so that
+    # there is no normalized copy of the D-channel map. At least single precision: half precision
+    # loses the differences of similarities that an indicator consists of.
     dtype = torch.promote_types(representation.dtype, torch.float32)
     with torch.autocast(representation.device.type, enabled=False):
         maps = representation.to(dtype)
@@ -76,7 +76,7 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
 
 
 def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
-    """The nearest labels at a coarser grid, taken at the centers of its cells.
+    """Sample labels at the centers of the cells of a coarser grid.
 
     Args:
         labels: `(B, H, W)` of any type.
@@ -92,6 +92,7 @@ def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
 
 
 def _centers(fine: int, coarse: int, device: torch.device) -> Tensor:
+    """`(coarse,)` the positions of the cells' centers among `fine` ones."""
     stride = -(-fine // coarse)  # the last cell may reach beyond the image
     centers = torch.arange(coarse, device=device) * stride + stride // 2
     return centers.clamp(max=fine - 1)

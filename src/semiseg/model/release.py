@@ -1,4 +1,4 @@
-"""The released model: `model.safetensors` and `model.json`, readable without Lightning."""
+"""The released model: `model.safetensors` and `model.json`, which do not need Lightning."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ WEIGHTS_FILE = "model.safetensors"
 METADATA_FILE = "model.json"
 _NETWORK = "network."
 LOGIT_OFFSETS = "logit_offsets"
-"""The tensor `(C,)` of what was added to the logits after the training."""
-_SUM = "sha256"  # of the weights; models of the first versions lack it
+"""The name of the tensor `(C,)` that was added to the logits after the training."""
+_CHECKSUM = "sha256"  # of the weights
 
 
 class Release(NamedTuple):
-    """A trained model and what is needed to use it.
+    """A trained model with its metadata.
 
     Attributes:
-        network: in eval mode, on the CPU.
+        network: the network, in eval mode and on the CPU.
         classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
         value_range: the values that are black and white in its images, see `read_image`.
-        tensors: what the method added, such as `prototypes` and `seen`.
-        about: the whole contents of `model.json`.
+        tensors: the tensors of the method, such as `prototypes` and `seen`.
+        about: the whole content of `model.json`.
     """
 
     network: Network
@@ -61,20 +61,20 @@ def save_release(
         folder: an existing folder.
         network: the network to release.
         classes: its classes.
-        size: the working size it was trained at.
+        size: the working size of its training, in pixels.
         value_range: the values that are black and white in its images, or None.
-        tensors: what else belongs to it, by name.
-        about: further plain values for the json (method, scores).
+        tensors: further tensors by name.
+        about: further plain values for `model.json`, such as the method and the scores.
 
     Raises:
-        RunError: the weights cannot be written.
+        RunError: the files cannot be written.
     """
     weights = {f"{_NETWORK}{k}": v for k, v in network.state_dict().items()} | dict(tensors)
     tensors_to_write = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
     content = {
         "format": FORMAT,
         "semiseg": __version__,
-        "network": network.spec,
+        "network": network.spec.to_dict(),
         "size": size,
         "range": value_range,
         "classes": classes.to_dict(),
@@ -82,7 +82,7 @@ def save_release(
     try:
         write_bytes(folder / WEIGHTS_FILE, save(tensors_to_write))
         checksum = file_sha256(folder / WEIGHTS_FILE)
-        write_json(folder / METADATA_FILE, {**content, _SUM: checksum, **about})
+        write_json(folder / METADATA_FILE, {**content, _CHECKSUM: checksum, **about})
     except OSError as error:
         raise RunError(
             f"The model in {folder} cannot be written ({error}). Free some space or repair the "
@@ -91,32 +91,33 @@ def save_release(
 
 
 def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[str, ...]:
-    """Start a student from a released model's weights; classes are matched by their names.
+    """Copy the weights of a released model to a student. Classes are matched by name.
+
+    The rows of classes that the model does not have keep their random weights. So does a
+    representation head that the model does not have, or has with another width. The logit
+    adjustment of the model is removed, since the new training weights the classes anew.
 
     Args:
         release: the model to start from.
-        student: the network to fill, of the same encoder, decoder and kind of heads. The rows of
-            classes that the model does not know keep their random weights; so does a representation
-            head of another width, or one that the model does not have. What was added to its logits
-            after the training is taken off again: the new one weighs the classes anew.
+        student: the network to fill, with the same encoder, decoder and kind of heads.
         names: the student's class names.
 
     Returns:
-        The classes that are new.
+        The names of the new classes.
 
     Raises:
-        ConfigError: another encoder or decoder, or other heads.
+        ConfigError: the encoder, the decoder or the heads differ.
     """
     for part in ("encoder", "decoder", "heads"):
-        theirs, ours = (n.spec.get(part, "shared") for n in (release.network, student))
+        theirs, ours = (getattr(n.spec, part) for n in (release.network, student))
         if theirs != ours:
             raise ConfigError(
                 f"--start-from: the run's {part} is {theirs}, this training's is {ours}. Add "
                 f"--{part} {theirs}, or start without --start-from."
             )
     student.set_normalization(release.network.normalization())
-    own, theirs_state = student.state_dict(), release.network.state_dict()
-    for key, value in theirs_state.items():
+    own, source = student.state_dict(), release.network.state_dict()
+    for key, value in source.items():
         if (
             not key.startswith(f"{student.classifier}.")
             and key in own
@@ -125,24 +126,28 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
             own[key].copy_(value)
     new, old = match_classes(names, release.classes.names)
     weight, bias = (f"{student.classifier}.{kind}" for kind in ("weight", "bias"))
-    added = release.tensors.get(LOGIT_OFFSETS, torch.zeros(release.network.classes))
-    own[weight][new] = theirs_state[weight][old]
-    own[bias][new] = theirs_state[bias][old] - added[old]
-    return tuple(n for n in names if n not in release.classes.names)
+    offsets = release.tensors.get(LOGIT_OFFSETS, torch.zeros(release.network.classes))
+    own[weight][new] = source[weight][old]
+    own[bias][new] = source[bias][old] - offsets[old]
+    return tuple(name for name in names if name not in release.classes.names)
 
 
-def match_classes(names: Sequence[str], known: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Where the classes of the same name stand in each of two lists: `(M,)` int64 each."""
-    both = [n for n in names if n in known]
-    new = torch.tensor([names.index(n) for n in both], dtype=torch.long)
-    return new, torch.tensor([known.index(n) for n in both], dtype=torch.long)
+def match_classes(names: Sequence[str], others: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Find the classes that two lists have in common.
+
+    Returns:
+        Their positions in the first list and in the second one, `(M,)` int64 each.
+    """
+    common = [name for name in names if name in others]
+    new = torch.tensor([names.index(name) for name in common], dtype=torch.long)
+    return new, torch.tensor([others.index(name) for name in common], dtype=torch.long)
 
 
 def load_release(folder: Path) -> Release:
     """Read a released model from a run folder.
 
     Raises:
-        RunError: there is none, it is damaged, or another version of semiseg wrote it.
+        RunError: there is no model, it is damaged, or another version of semiseg wrote it.
     """
     weights_file, about_file = folder / WEIGHTS_FILE, folder / METADATA_FILE
     for file in (weights_file, about_file):
@@ -159,11 +164,11 @@ def load_release(folder: Path) -> Release:
                 f"{about.get('semiseg')}; this is {__version__}, which reads format {FORMAT}. "
                 "Use that version, or train again."
             )
-        classes, size, value_range, _ = read_about(about)
-        if _SUM in about and about[_SUM] != file_sha256(weights_file):
+        spec, classes, size, value_range = read_about(about)
+        if _CHECKSUM in about and about[_CHECKSUM] != file_sha256(weights_file):
             raise ValueError(f"{weights_file.name} is not as it was written with {about_file.name}")
         tensors = load_file(weights_file)
-        network = rebuild(about["network"])
+        network = rebuild(spec)
         network.load_state_dict(
             {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
         )
@@ -180,12 +185,18 @@ def load_release(folder: Path) -> Release:
 
 
 def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if the prototypes and the like are not those of the network."""
+    """Compare the method's tensors with the network.
+
+    Raises:
+        ValueError: a tensor is missing, or has another shape or type.
+    """
     prototypes, seen = tensors.get("prototypes"), tensors.get("seen")
     if prototypes is not None and network.representation_head is not None:
-        shape = (network.classes, network.spec["representation_dim"])
+        shape = (network.classes, network.spec.representation_dim)
         if prototypes.shape != shape or seen is None:
-            raise ValueError(f"the prototypes are of {tuple(prototypes.shape)}, not of {shape}")
+            raise ValueError(
+                f"the prototypes have the shape {tuple(prototypes.shape)}, not {shape}"
+            )
     for name in ("similarity_prior", LOGIT_OFFSETS):
         values = tensors.get(name)
         if values is not None and not (
@@ -193,6 +204,6 @@ def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
             and values.dtype == torch.float32
             and bool(values.isfinite().all())
         ):
-            raise ValueError(f"`{name}` is not a finite number for each class")
+            raise ValueError(f"`{name}` does not hold one finite number per class")
     if seen is not None and (seen.shape != (network.classes,) or seen.dtype != torch.bool):
-        raise ValueError("`seen` does not say of each class whether it has a prototype")
+        raise ValueError("`seen` does not hold one truth value per class")

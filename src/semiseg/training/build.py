@@ -39,7 +39,7 @@ def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> T
         output_stride=network.output_stride,
         atrous_rates=network.atrous_rates,
     )
-    student.spec["crop"] = decided(config.views.crop)  # the widest context that it trains with
+    student.set_crop(decided(config.views.crop))
     method = build_method(config.method, student, config.settings)
     module = TrainingModule(
         method,
