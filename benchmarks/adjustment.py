@@ -26,7 +26,8 @@ from semiseg.evaluation.logit_adjustment import STRENGTHS, offsets
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import Scenes
 from semiseg.model.release import LOGIT_OFFSETS
-from semiseg.training.class_balance import WEIGHTS, count_pixels
+from semiseg.training.class_balance import WEIGHTS
+from semiseg.training.data import count_pixels
 from semiseg.training.run_data import scored_samples
 
 CHOSEN_ON = (5, 20, 50)  # images

@@ -32,7 +32,7 @@ from semiseg.inference.sliding import to_array
 from semiseg.losses.class_balance import root_weights
 from semiseg.losses.collaboration import class_prior
 from semiseg.model.release import LOGIT_OFFSETS
-from semiseg.training.class_balance import count_pixels
+from semiseg.training.data import count_pixels
 
 TEMPERATURE = 0.1  # the default of --indicator-temperature
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)

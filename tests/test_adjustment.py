@@ -24,7 +24,7 @@ from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, tra
 from semiseg.training import module as engine_module
 from semiseg.training import release as release_module
 from semiseg.training.checkpoint import newest_intact
-from semiseg.training.class_balance import count_pixels
+from semiseg.training.data import count_pixels
 from tests.test_sliding import TORCH
 
 TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "validations": 2, "labels": "2"}

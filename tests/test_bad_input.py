@@ -46,7 +46,7 @@ from semiseg.reporting.report import report
 from semiseg.training import run_folder
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.data import read_folder
-from semiseg.training.run_data import samples_of, scored_samples
+from semiseg.training.run_data import held_out, samples_of, scored_samples
 
 MORE = int(os.environ.get("SEMISEG_BAD_INPUT", "0"))
 WIDTH, HEIGHT = 24, 18
@@ -746,7 +746,7 @@ def resume(run, data):
     config = run_folder.resumed_config(TrainConfig.from_values({"data": data, "out": run}))
     run_folder.finished(run)
     found = load_dataset(data)
-    kept = run_folder.held_out(config, True)
+    kept = held_out(config, True)
     run_folder.find_checkpoint(run, make_split(found, "2", 0, kept), found.classes)
 
 

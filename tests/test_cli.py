@@ -107,6 +107,16 @@ def test_help_and_errors_need_no_numerical_library(words):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_plan_needs_neither_torch_nor_lightning(tiny_folder):
+    words = ["plan", str(tiny_folder), "--accelerator", "cpu"]
+    code = (
+        f"import sys; from semiseg.cli import main\nmain({words!r})\n"
+        "heavy = {'torch', 'lightning', 'timm', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
 def test_the_module_runs_as_a_program():
     words = [sys.executable, "-m", "semiseg", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

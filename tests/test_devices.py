@@ -7,11 +7,13 @@ import sys
 import pytest
 import torch
 
+from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
-from semiseg.training.devices import Place, part_of
+from semiseg.training.devices import set_device
+from semiseg.training.place import Place, cpu_place, part_of
 
 SCRIPT = """
 import sys
@@ -106,3 +108,13 @@ def test_the_total_batch_is_dealt_out(batch, place, part):
 def test_a_batch_that_cannot_be_dealt_out_is_refused(batch, place):
     with pytest.raises(ConfigError, match=f"--batch {batch} .*multiple of {place.world}"):
         part_of(batch, place)
+
+
+@pytest.mark.parametrize("threads", ["auto", 1])
+def test_the_place_of_a_plan_is_that_of_a_training(threads):
+    machine = MachineConfig(accelerator="cpu", threads=threads)
+    planned, chosen = cpu_place(machine), set_device(machine)
+    assert planned is not None
+    assert planned._replace(threads=1) == chosen._replace(threads=1)
+    assert threads == "auto" or planned.threads == chosen.threads
+    assert cpu_place(MachineConfig(accelerator="gpu")) is None

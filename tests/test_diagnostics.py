@@ -30,7 +30,7 @@ from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.callbacks import Validation
 from semiseg.training.checkpoint import newest_intact
-from semiseg.training.diagnostics import choose_sample
+from semiseg.training.data import choose_sample
 
 NAMES = ("a", "b", "c")
 USUAL = Thresholds(confidence=0.9, valid=0.7, hard=0.8)

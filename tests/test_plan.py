@@ -385,11 +385,11 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     assert rows["size"][:2] == ["48", "data"]
     assert rows["batch"][:2] == ["2", "you"]
     assert rows["anchors"][:2] == ["9", "you"]
-    assert "In all" not in told
+    assert "This takes about" not in told
     assert "--dry-run" in told
     main([*words, "--budget", "1h", "--recipe", "camvid-cpu", "--size", "48"])
     told = capsys.readouterr().out
-    assert "In all about" in told
+    assert "This takes about" in told
     (steps,) = (line.split() for line in told.splitlines() if line.startswith("steps"))
     assert steps[2] == "budget"  # the recipe's 600 gave way
     assert not list(tmp_path.iterdir())

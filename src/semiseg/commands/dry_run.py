@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semiseg.commands.train import configuration
+from semiseg.commands.layers import configuration
 from semiseg.config.train import TrainConfig
 from semiseg.training.profiling import CostEstimate
 from semiseg.training.trainer import estimate_training

@@ -52,6 +52,27 @@ def train_config(given: Mapping[str, object]) -> TrainConfig:
     return TrainConfig.from_layers(*layers)
 
 
+def configuration(data: Path | str | TrainConfig, settings: dict[str, object]) -> TrainConfig:
+    """The configuration of a call from Python.
+
+    Args:
+        data: the data folder, or a configuration.
+        settings: settings by name; none beside a configuration.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+    if not isinstance(data, TrainConfig):
+        return TrainConfig.from_values({"data": data, **settings})
+    if settings:
+        names = ", ".join(settings)
+        raise ConfigError(
+            f"A TrainConfig holds all settings, but {names} was given beside it. Use "
+            "TrainConfig.replaced."
+        )
+    return data
+
+
 def read_config(file: Path) -> dict[str, object]:
     """The settings of a YAML file.
 

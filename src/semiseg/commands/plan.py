@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semiseg.commands.train import configuration
+from semiseg.commands.layers import configuration
 from semiseg.config.plan import Plan
+from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
-from semiseg.training.trainer import plan_training
+from semiseg.training.place import cpu_place, part_of
+from semiseg.training.planning import prepare
 
 
 def plan(data: Path | str | TrainConfig, **settings: object) -> Plan:
@@ -23,4 +25,13 @@ def plan(data: Path | str | TrainConfig, **settings: object) -> Plan:
     Raises:
         SemisegError: as `train`.
     """
-    return plan_training(configuration(data, settings))
+    config = configuration(data, settings)
+    place = cpu_place(config.machine)
+    if place is None or config.schedule.budget is not None:
+        # Lightning chooses the device and trains the measured steps; its import takes seconds.
+        from semiseg.training.trainer import plan_training
+
+        return plan_training(config)
+    if config.schedule.batch != AUTO:
+        part_of(config.schedule.batch, place)
+    return prepare(config, place).plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semiseg.commands.layers import configuration
 from semiseg.config.train import TrainConfig
-from semiseg.core.errors import ConfigError
 from semiseg.reporting.report import write_report
 from semiseg.training.trainer import Run
 from semiseg.training.trainer import train as run_training
@@ -40,24 +40,3 @@ def train(
     # The report gets the data's place of now: a finished run may have been trained elsewhere.
     write_report(run.folder, config.data.data)
     return run
-
-
-def configuration(data: Path | str | TrainConfig, settings: dict[str, object]) -> TrainConfig:
-    """The configuration of a call from Python.
-
-    Args:
-        data: the data folder, or a configuration.
-        settings: settings by name; none beside a configuration.
-
-    Raises:
-        ConfigError: a setting cannot be used.
-    """
-    if not isinstance(data, TrainConfig):
-        return TrainConfig.from_values({"data": data, **settings})
-    if settings:
-        names = ", ".join(settings)
-        raise ConfigError(
-            f"A TrainConfig holds all settings, but {names} was given beside it. Use "
-            "TrainConfig.replaced."
-        )
-    return data

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from semiseg.augment.focus import Focus
 from semiseg.config.train import BalanceConfig, ClassWeights
-from semiseg.core.types import Sample
 from semiseg.losses.class_balance import (
     dice_loss,
     effective_weights,
@@ -28,14 +26,6 @@ WEIGHTS: dict[ClassWeights, Callable[[Sequence[int]], Tensor] | None] = {
     "effective": effective_weights,
 }
 _OHEM_THRESHOLD = 0.7  # as in all programs of the field
-
-
-def count_pixels(
-    labeled: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], classes: int
-) -> list[int]:
-    """Count the pixels of each class in the labeled images."""
-    masks = [s.mask for s in labeled if s.mask is not None]
-    return [sum(pixels[mask].get(c, 0) for mask in masks) for c in range(classes)]
 
 
 def set_loss(method: Method, balance: BalanceConfig, pixels: Sequence[int]) -> None:

@@ -1,30 +1,30 @@
-"""The images of a training: read and checked once, described for the plan, loaded in batches."""
+"""The images of a training: read and checked once, and described for the plan.
+
+Nothing here imports torch, so that `semiseg plan` answers soon; `loaders.py` makes the batches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from torch.utils.data import DataLoader
-
 from semiseg.checks.examine import examine
 from semiseg.config.facts import Facts
-from semiseg.config.settings import AUTO, decided
+from semiseg.config.settings import AUTO
 from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
-from semiseg.core.types import Batch, Sample
+from semiseg.core.types import Sample
 from semiseg.data.dataset import Dataset
 from semiseg.data.likeness import likeness
 from semiseg.data.splits import Split, make_split
-from semiseg.inference.scenes import Scene, Scenes
-from semiseg.training.batches import StepSampler, TrainingBatches, TrainingImages, Views
-from semiseg.training.checkpoint import ignore_signals
-from semiseg.training.class_balance import count_pixels, make_focus
-from semiseg.training.devices import Place
-from semiseg.training.diagnostics import choose_sample
+from semiseg.training.place import Place
+
+_MAX_WATCHED, _MIN_WATCHED = 32, 4
+_WATCHED_PART = 5  # one image for so many of `val`: a tenth of all forward passes
 
 
 class TrainingData(NamedTuple):
@@ -121,64 +121,28 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
     )
 
 
-def training_loader(
-    config: TrainConfig, data: TrainingData, place: Place, start: int = 0
-) -> DataLoader[Batch]:
-    """The loader of this process's micro batches, in their order.
+def count_pixels(
+    labeled: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]], classes: int
+) -> list[int]:
+    """Count the pixels of each class in the labeled images."""
+    masks = [s.mask for s in labeled if s.mask is not None]
+    return [sum(pixels[mask].get(c, 0) for mask in masks) for c in range(classes)]
 
-    Args:
-        config: the settings, as planned.
-        data: the images.
-        place: the rank of this process.
-        start: the step that the training continues from.
-    """
-    views, schedule = config.views, config.schedule
-    batches = TrainingBatches(
-        TrainingImages(
-            data.split.labeled, data.unlabeled, data.folder.classes, config.data.fixed_range
-        ),
-        Views(
-            decided(views.size),
-            decided(views.crop),
-            views.scale,
-            views.photometry,
-            make_focus(config.balance.rare_crops, data.pixels),
-        ),
-        decided(schedule.batch),
-        Key.of(schedule.seed, "data"),
-        place.rank,
-        place.world,
-    )
-    total = decided(schedule.steps) * schedule.accumulate
-    return DataLoader(
-        batches,
-        batch_size=None,
-        sampler=StepSampler(start * schedule.accumulate, total),
-        num_workers=decided(config.machine.workers),
-        worker_init_fn=ignore_signals,
+
+def sample_size(split: Split) -> int:
+    """The number of unlabeled images to measure, if there are enough."""
+    return min(
+        _MAX_WATCHED, max(_MIN_WATCHED, len(split.val) // _WATCHED_PART), len(split.unlabeled)
     )
 
 
-def validation_loader(
-    config: TrainConfig, data: TrainingData, place: Place, count: int | None = None
-) -> DataLoader[Scene]:
-    """The loader of this process's validation images, one at a time.
-
-    Args:
-        config: the settings, as planned.
-        data: the images.
-        place: the rank of this process.
-        count: use only so many images; all of them by default.
-    """
-    scenes = Scenes(
-        data.split.val[:count][place.rank :: place.world],
-        data.folder.classes,
-        decided(config.views.size),
-        config.data.fixed_range,
-    )
-    return DataLoader(
-        scenes,
-        batch_size=None,
-        num_workers=decided(config.machine.workers),
-        worker_init_fn=ignore_signals,
-    )
+def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
+    """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
+    wanted = sample_size(split)
+    masked = {sample.image for sample in split.hidden}
+    others = [sample for sample in split.unlabeled if sample.image not in masked]
+    chosen: list[Sample] = []
+    for name, samples in (("hidden", split.hidden), ("others", others)):
+        order = key.child(name).numpy().permutation(len(samples))
+        chosen += [samples[i] for i in order[: wanted - len(chosen)]]
+    return tuple(chosen)

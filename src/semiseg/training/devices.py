@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import platform
 import warnings
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import lightning as L
 import torch
@@ -23,26 +23,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from semiseg.config.settings import AUTO
 from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
+from semiseg.training.place import Place
 
 # mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD: blocks of any size come from the heap,
 # which never shrinks and grows by 64 MB.
 _MALLOPT = {-3: 2**31 - 1, -1: 2**31 - 1, -2: 64 * 2**20}
-
-
-class Place(NamedTuple):
-    """The device and the rank of this process.
-
-    Attributes:
-        kind: the kind of device: `cpu`, `cuda` or `mps`.
-        threads: the CPU threads of the network.
-        rank: the number of this process, from 0.
-        world: the number of processes that train together (world size).
-    """
-
-    kind: str
-    threads: int
-    rank: int
-    world: int
 
 
 class TrainerSettings(TypedDict, total=False):
@@ -125,20 +110,3 @@ def set_device(machine: MachineConfig) -> Place:
     if kind == "cpu":
         keep_memory()
     return Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
-
-
-def part_of(batch: int, place: Place) -> int:
-    """The number of images in the part of a batch that each process takes.
-
-    Raises:
-        ConfigError: the batch is not a multiple of the processes, or a part is too small for batch
-            norm.
-    """
-    part, rest = divmod(batch, place.world)
-    smallest = 1 if place.kind == "cuda" and place.world > 1 else 2  # SyncBN counts all parts
-    if rest or part < smallest:
-        raise ConfigError(
-            f"--batch {batch} cannot be shared by {place.world} devices: it must be a multiple of "
-            f"{place.world}, {smallest * place.world} or more."
-        )
-    return part

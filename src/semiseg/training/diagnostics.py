@@ -37,14 +37,13 @@ from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
+from semiseg.training.data import choose_sample
 from semiseg.training.module import TrainingModule
 
 DIAGNOSTICS = "diagnostics"
 FORMAT = 1
 """The version of `diagnostics.json`; it grows when a key changes its meaning."""
 
-_MAX_IMAGES, _MIN_IMAGES = 32, 4
-_PART = 5  # one image for so many of `val`, which two networks read: a tenth of all forward passes
 _DRAWN = 8
 
 
@@ -151,23 +150,6 @@ class Diagnostics:
             draw_plane(validations[-1]["plane"]).savefig(self.folder / "plane.png", dpi=100)
         for i, opinions in enumerate(pictures):
             draw_opinions(opinions, self.classes).save(self.folder / f"sample{i}.png")
-
-
-def sample_size(split: Split) -> int:
-    """The number of unlabeled images to measure, if there are enough."""
-    return min(_MAX_IMAGES, max(_MIN_IMAGES, len(split.val) // _PART), len(split.unlabeled))
-
-
-def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
-    """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
-    wanted = sample_size(split)
-    masked = {sample.image for sample in split.hidden}
-    others = [sample for sample in split.unlabeled if sample.image not in masked]
-    chosen: list[Sample] = []
-    for name, samples in (("hidden", split.hidden), ("others", others)):
-        order = key.child(name).numpy().permutation(len(samples))
-        chosen += [samples[i] for i in order[: wanted - len(chosen)]]
-    return tuple(chosen)
 
 
 def _image_opinions(scene: _Scene, labels: PseudoLabels) -> ImageOpinions:

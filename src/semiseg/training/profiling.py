@@ -31,10 +31,11 @@ from semiseg.core.text import duration
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
 from semiseg.training.build import build
-from semiseg.training.data import TrainingData, training_loader, validation_loader
-from semiseg.training.devices import Place, alone, trainer_settings
-from semiseg.training.diagnostics import sample_size
+from semiseg.training.data import TrainingData, sample_size
+from semiseg.training.devices import alone, trainer_settings
+from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.module import TrainingModule
+from semiseg.training.place import Place
 
 _SIZES_CPU, _SIZES_GPU = (128, 224), (256, 512)
 _STEPS = 5

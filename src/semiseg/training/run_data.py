@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semiseg.config.settings import AUTO
-from semiseg.core.errors import DataError, SemisegError
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import DataError, RunError, SemisegError
+from semiseg.core.files import read_text
 
 if TYPE_CHECKING:
     from semiseg.core.types import Sample
@@ -87,3 +89,21 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
             "(Only its run folder lists the images that a training held out.)"
         )
     return samples
+
+
+def held_out(config: TrainConfig, resume: bool) -> list[str]:
+    """The names of the validation images of this run, or of the run that it starts from.
+
+    They must stay out of the training.
+
+    Raises:
+        RunError: the list cannot be read.
+    """
+    run = config.out if resume else config.network.start_from
+    file = None if run is None else run / "split" / "val.txt"
+    if file is None or not file.is_file():
+        return []
+    try:
+        return read_text(file).split("\n")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}). Restore it, or start again.") from error

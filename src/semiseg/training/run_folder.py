@@ -175,24 +175,6 @@ def _content(file: Path, read: Callable[[Path], object]) -> object:
         return None
 
 
-def held_out(config: TrainConfig, resume: bool) -> list[str]:
-    """The names of the validation images of this run, or of the run that it starts from.
-
-    They must stay out of the training.
-
-    Raises:
-        RunError: the list cannot be read.
-    """
-    run = config.out if resume else config.network.start_from
-    file = None if run is None else run / "split" / "val.txt"
-    if file is None or not file.is_file():
-        return []
-    try:
-        return read_text(file).split("\n")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read ({error}). Restore it, or start again.") from error
-
-
 def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> None:
     """Create the folder with the settings, the plan, the lists of images and the classes.
 

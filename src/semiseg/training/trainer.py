@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ import lightning as L
 
 from semiseg.config.plan import Plan, make_plan
 from semiseg.config.settings import AUTO, decided
-from semiseg.config.sizing import largest_size
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted
@@ -23,18 +21,15 @@ from semiseg.training import run_folder
 from semiseg.training.build import build, start_from_run
 from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validation
 from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO
-from semiseg.training.data import (
-    TrainingData,
-    gather_facts,
-    read_data,
-    training_loader,
-    validation_loader,
-)
-from semiseg.training.devices import Place, alone, part_of, set_device, trainer_settings
+from semiseg.training.data import TrainingData, gather_facts, read_data
+from semiseg.training.devices import alone, set_device, trainer_settings
 from semiseg.training.diagnostics import Diagnostics
 from semiseg.training.failures import end_with_parent, explained, explained_trial
+from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.loggers import check_loggers, make_loggers
 from semiseg.training.module import TrainingModule
+from semiseg.training.place import Place, part_of
+from semiseg.training.planning import prepare
 from semiseg.training.profiling import CostEstimate, estimate_cost, measure_pace, measure_timing
 from semiseg.training.release import compare_with_start, describe_adjustment, release
 
@@ -56,22 +51,6 @@ class Run(NamedTuple):
         """The folder, the scores, and the report if there is one."""
         page = self.folder / "report.html"
         return f"{self.folder}: {self.scores.summary()}" + f"; see {page}" * page.is_file()
-
-
-class Prepared(NamedTuple):
-    """A training whose settings are decided; nothing is built yet.
-
-    Attributes:
-        config: the settings, as planned.
-        place: the device, and the rank of this process.
-        data: the images.
-        plan: the plan.
-    """
-
-    config: TrainConfig
-    place: Place
-    data: TrainingData
-    plan: Plan
 
 
 def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False) -> Run:
@@ -108,7 +87,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     with explained(config.data.data, config.out):
         if first and not resume:
             run_folder.check_writable(config.out, overwrite)
-        config, place, data, plan = prepare(config, place, resume)
+        config, place, data, plan = prepare(config, place, resume, measure_pace)
         checkpoint, start = None, 0
         if resume:
             classes = data.folder.classes
@@ -145,7 +124,7 @@ def plan_training(config: TrainConfig) -> Plan:
     """
     place = _choose_place(config)
     with explained_trial():
-        return prepare(config, place).plan
+        return prepare(config, place, measure=measure_pace).plan
 
 
 def estimate_training(config: TrainConfig) -> CostEstimate:
@@ -159,7 +138,9 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
     place = set_device(alone(config.machine))
     with explained_trial():
         # The plan is for all devices, the steps are taken on one.
-        config, _, data, _ = prepare(config, place._replace(world=config.machine.world))
+        config, _, data, _ = prepare(
+            config, place._replace(world=config.machine.world), measure=measure_pace
+        )
         try:
             return estimate_cost(config, data, place)
         except HubError as error:
@@ -178,37 +159,6 @@ def time_training(config: TrainConfig) -> Timing:
         data = read_data(config)
         plan = make_plan(config, gather_facts(config, data, place, resume=True))
         return measure_timing(plan.config, data, place)
-
-
-def prepare(config: TrainConfig, place: Place, resume: bool = False) -> Prepared:
-    """Read the data and make the plan; with a budget, measure a few steps first.
-
-    Args:
-        config: the settings.
-        place: the device, and the rank of this process.
-        resume: the training continues.
-
-    Raises:
-        SemisegError: the data or a setting cannot be used.
-    """
-    started = time.monotonic()
-    data = read_data(config, run_folder.held_out(config, resume))
-    for sentence in data.warnings:
-        logger.warning("%s", sentence)
-    for sentence in data.notes:
-        logger.info("%s", sentence)
-    if config.settings.uses_unlabeled and not data.unlabeled:
-        logger.info(
-            "there are no unlabeled images: %s learns from labeled ones only", config.method
-        )
-    facts = gather_facts(config, data, place, resume)
-    pace = None
-    if config.schedule.budget is not None:
-        logger.info("measuring a few steps for --budget %s", config.schedule.budget)
-        side = largest_size(facts, budget=True)
-        pace = measure_pace(config, data, place, side, started)
-    plan = make_plan(config, facts, pace)
-    return Prepared(plan.config.replaced(threads=place.threads), place, data, plan)
 
 
 def _choose_place(config: TrainConfig) -> Place:
