@@ -1036,7 +1036,7 @@ def test_the_mask_is_laid_over_the_image_in_the_colors_of_its_classes(
     with Image.open(tmp_path / "p.png") as picture:
         top = np.array(picture.crop((0, 0, picture.width, picture.height // 2))).reshape(-1, 3)
     for color in ((10, 20, 30), (0, 200, 0), (200, 0, 0)):
-        blend = 0.45 * 100 + 0.55 * np.array(color)
+        blend = 0.5 * 100 + 0.5 * np.array(color)
         assert (np.abs(top - blend).max(axis=1) <= 1).sum() > 100
 
 

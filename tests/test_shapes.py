@@ -867,7 +867,7 @@ def test_a_cvat_export_is_read(tmp_path: Path, images: str) -> None:
     assert data.classes.colors == (BLACK, RED, GREEN)
     found = np.asarray(read_mask(tmp_path / "SegmentationClass" / "a.png", data.classes))
     assert found[0, ::4].tolist() == [0, 2, 1]
-    assert data.notes == (f"classes from {tmp_path / 'labelmap.txt'}",)
+    assert data.notes == (f"3 classes: named in {tmp_path / 'labelmap.txt'}",)
 
 
 def test_voc_lists_give_the_splits(tmp_path: Path) -> None:
@@ -973,7 +973,7 @@ def test_roboflow_names_its_classes_in_a_table(tmp_path: Path) -> None:
     data = load_dataset(tmp_path)
     assert (data.classes.names, data.classes.codes) == (("soil", "weed"), (0, 2))
     assert names(data.train) == names(data.val) == ["7_jpg.rf.0a"]
-    assert data.notes[0] == f"classes from {tmp_path / 'train' / '_classes.csv'}"
+    assert data.inferred == f"named in {tmp_path / 'train' / '_classes.csv'}"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, Share
+from semiseg.config.train import check_value_range
 
 Split: TypeAlias = Literal["train", "val", "test"]
 FileFormat: TypeAlias = Literal["onnx", "safetensors"]
@@ -32,6 +33,10 @@ class CheckSettings(Settings):
     """The values that become black and white in images of more than 8 bits, such as `0,4095`."""
     picture: Path | None = None
     """An image file to write. It shows up to 12 labeled images with their masks over them."""
+
+    def check(self) -> None:
+        """The first value of the range is the smaller one."""
+        check_value_range(self.value_range)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,21 @@ Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
 
+def check_value_range(value_range: tuple[float, float] | Auto) -> None:
+    """Refuse an empty value range.
+
+    Raises:
+        SettingError: the first value is not the smaller one.
+    """
+    if value_range != AUTO and not value_range[0] < value_range[1]:
+        raise SettingError(
+            "value_range",
+            value_range,
+            allowed="two numbers, the smaller one first",
+            flag=flag("value_range"),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
     """Which images and masks are used."""
@@ -69,13 +84,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         """The first value of the range is the smaller one."""
-        if self.value_range != AUTO and not self.value_range[0] < self.value_range[1]:
-            raise SettingError(
-                "value_range",
-                self.value_range,
-                allowed="two numbers, the smaller one first",
-                flag=flag("value_range"),
-            )
+        check_value_range(self.value_range)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     scans, encoding = _common_encoding(path, named, list(scans))
     labels = set(_labels(scans).values())
     ignored = _ignored_codes(path, named, encoding, labels)
-    entries, note = named.entries, f"classes from {path}"
+    entries, note = named.entries, f"named in {path}"
     if encoding == "labels" and 0 not in (*ignored, *(_code(e, encoding, labels) for e in entries)):
         entries = (ClassEntry(BACKGROUND, 0, None), *entries)
         note += f"; {BACKGROUND}, for pixels outside all shapes, becomes the first class"

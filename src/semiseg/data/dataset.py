@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from semiseg.core.errors import DataError
+from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.cache import ImageScan, ValueRange
 from semiseg.data.findings import Finding
@@ -87,8 +88,9 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the start of a training: how the classes were found, what is ignored."""
-        said = (f for f in self.findings if f.severity == "warning" or f.kind == "layout")
-        return (self.inferred, *(finding.text for finding in said))
+        said = [f for f in self.findings if f.severity == "warning" or f.kind == "layout"]
+        count = plural(len(self.classes), "class", "classes")
+        return (f"{count}: {self.inferred}", *(finding.text for finding in said))
 
     def errors(self) -> tuple[Finding, ...]:
         """The findings that make the folder unusable for a training."""

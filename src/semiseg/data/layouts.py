@@ -112,7 +112,7 @@ class PublishedLayout(Layout):
         """The classes of the data set."""
         classes = self.dataset.classes(self.tree, masks)
         title = f"{self.dataset.title} ({self.dataset.name})"
-        return classes, f"read as {title}, {len(classes)} classes"
+        return classes, f"read as {title}"
 
 
 LAYOUTS: tuple[type[Layout], ...] = (ListLayout, VocLayout, FolderLayout)
