@@ -88,9 +88,9 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the start of a training: how the classes were found, what is ignored."""
-        said = [f for f in self.findings if f.severity == "warning" or f.kind == "layout"]
+        notable = [f for f in self.findings if f.severity == "warning" or f.kind == "layout"]
         count = plural(len(self.classes), "class", "classes")
-        return (f"{count}: {self.inferred}", *(finding.text for finding in said))
+        return (f"{count}: {self.inferred}", *(finding.text for finding in notable))
 
     def errors(self) -> tuple[Finding, ...]:
         """The findings that make the folder unusable for a training."""

@@ -51,8 +51,8 @@ def on_paths(
         message: as in `Finding`.
         remedy: as in `Finding`.
     """
-    told = details if isinstance(details, Mapping) else dict.fromkeys(details, "")
-    named = {data.name(path): detail for path, detail in told.items()}
+    by_path = details if isinstance(details, Mapping) else dict.fromkeys(details, "")
+    named = {data.name(path): detail for path, detail in by_path.items()}
     return on_files(kind, severity, named, message, remedy)
 
 
@@ -83,8 +83,9 @@ def _smeared(data: Dataset) -> list[Finding]:
     }
     # If a file names the classes and the mask holds nothing else, a person meant it so.
     named = data.has_named_classes
-    meant = {m: told for m, told in doubtful.items() if named and m not in data.unknown_codes}
-    others = {mask: told for mask, told in doubtful.items() if mask not in meant}
+    fits = {mask for mask in doubtful if named and mask not in data.unknown_codes}
+    intended = {mask: values for mask, values in doubtful.items() if mask in fits}
+    others = {mask: values for mask, values in doubtful.items() if mask not in fits}
     certain = "Masks that were smeared by JPEG or by resizing with interpolation"
     likely = "Masks that look smeared by JPEG or by resizing with interpolation"
     advice = (
@@ -93,7 +94,7 @@ def _smeared(data: Dataset) -> list[Finding]:
     return [
         *on_paths(data, "smeared-mask", "error", lossy, certain, remedy),
         *on_paths(data, "smeared-mask", "error", others, likely, advice),
-        *on_paths(data, "smeared-mask", "warning", meant, likely, advice),
+        *on_paths(data, "smeared-mask", "warning", intended, likely, advice),
     ]
 
 

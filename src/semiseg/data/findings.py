@@ -124,6 +124,6 @@ def on_files(
     if not details:
         return []
     pairs = sorted(details.items())
-    said = tuple(detail for _, detail in pairs) if any(details.values()) else ()
+    texts = tuple(detail for _, detail in pairs) if any(details.values()) else ()
     files = tuple(name for name, _ in pairs)
-    return [Finding(kind, severity, files, message, remedy, details=said)]
+    return [Finding(kind, severity, files, message, remedy, details=texts)]

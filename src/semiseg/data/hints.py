@@ -114,9 +114,9 @@ def mask_folder_elsewhere(tree: Tree, images: Sequence[Path], masks: Path) -> Fi
     root = tree.root
     stems = {image.stem for image in images}
     splits = (root / name for names in SPLIT_FOLDERS.values() for name in names)
-    known = {masks, root / "unlabeled", *splits}
+    named = {masks, root / "unlabeled", *splits}
     for folder in tree.subfolders(masks.parent, links=True):
-        if folder in known or any(image.is_relative_to(folder) for image in images):
+        if folder in named or any(image.is_relative_to(folder) for image in images):
             continue
         files = tree.files(folder, (*IMAGE_SUFFIXES, LABELME_SUFFIX))
         if any(path.stem in stems or stem_of_image(path, stems) for path in files):
@@ -146,11 +146,11 @@ def nothing_to_train_on(tree: Tree, lists: Sequence[str]) -> Finding:
     images, masks = tree.images(root, deep=False), root / "masks"
     elsewhere = mask_folder_elsewhere(tree, images, masks)
     if elsewhere or (images and not any(name.endswith("/") for name in names)):
-        found = f" {elsewhere.text}" if elsewhere else ""
+        advice = f" {elsewhere.text}" if elsewhere else ""
         return note(
             f"{root} holds images ({held}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",
-            f"Draw some, or put the masks there or into {masks}.{found}",
+            f"Draw some, or put the masks there or into {masks}.{advice}",
             "error",
         )
     return note(

@@ -63,9 +63,9 @@ class Folders:
         pictures = self.tree.images(self.images, self.deep)
         masks = self.tree.files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
         stems = {picture.with_suffix("") for picture in pictures}
-        drawn = self.tree.files(self.images, (LABELME_SUFFIX,), self.deep)
+        json_files = self.tree.files(self.images, (LABELME_SUFFIX,), self.deep)
         has_shapes = cache(_has_shapes)
-        shapes = [path for path in drawn if path.with_suffix("") in stems or has_shapes(path)]
+        shapes = [path for path in json_files if path.with_suffix("") in stems or has_shapes(path)]
         if any(path.suffix.lower() != LABELME_SUFFIX for path in masks):
             shapes = [path for path in shapes if has_shapes(path)]
         if masks:
@@ -80,8 +80,8 @@ class Folders:
                 f"Draw them into one, {image}_mask.png, or move what is no mask out of "
                 f"{several.parent}.",
             )
-        drawn = labelme if beside or not self.deep else shapes
-        return Files(sorted(set(pictures) - set(beside)), [*beside, *drawn])
+        shapes = labelme if beside or not self.deep else shapes
+        return Files(sorted(set(pictures) - set(beside)), [*beside, *shapes])
 
     def _is_numbered(self, path: Path, stems: Set[Path]) -> bool:
         """Whether a mask is one of several of an image, and not of one of its own name."""

@@ -95,7 +95,7 @@ class Tree:
             suffixes: in small letters, with their dots.
             deep: whether files in subfolders count; folders that are links are not entered.
         """
-        found: list[Path] = []
+        files: list[Path] = []
         folders = [folder]
         while folders:
             place = folders.pop()
@@ -105,8 +105,8 @@ class Tree:
                 if entry is Entry.FOLDER and deep:
                     folders.append(place / name)
                 elif entry is Entry.FILE and name.lower().endswith(suffixes):
-                    found.append(place / name)
-        return sorted(found)
+                    files.append(place / name)
+        return sorted(files)
 
     def images(self, folder: Path, deep: bool = True) -> list[Path]:
         """The image files below a folder, sorted, without hidden ones."""
