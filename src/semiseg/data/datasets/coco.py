@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,44 @@ from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.tree import Tree
 
-_NUMBERS = {
-    "images": ("id", "height", "width"),
-    "annotations": ("image_id", "category_id"),
-    "categories": ("id",),
-}
 _ROBOFLOW = "_annotations.coco.json"
-_PIXELS = 2**28  # as many as no image has that Pillow opens
+_MAX_PIXELS = 2**28  # more than any image has that Pillow opens
 _SPLITS = {"train": ("train", "default"), "val": ("val", "valid"), "test": ("test",)}
+
+
+class _Image(NamedTuple):
+    """An image of the JSON; `name` is its path below the folder of images."""
+
+    id: int
+    name: str
+    height: int
+    width: int
+
+
+class _Annotation(NamedTuple):
+    """An instance; `outline` holds polygons or a run-length code, or nothing for a box."""
+
+    id: object
+    image: int
+    category: int
+    is_crowd: bool
+    outline: object
+
+
+class _Category(NamedTuple):
+    """A category; `group` is the name of the category above it, if there is one."""
+
+    id: int
+    name: str
+    group: object
+
+
+class _Instances(NamedTuple):
+    """The content of a JSON of instances."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
 
 
 class Coco(PublishedDataset):
@@ -74,11 +104,11 @@ class Coco(PublishedDataset):
         samples: list[Sample] = []
         for file in _jsons(tree, split):
             content = _read(file)
-            labeled = {int(a["image_id"]) for a in content["annotations"]}
+            labeled = {annotation.image for annotation in content.annotations}
             masks = _drawn(root, file, _categories(tree))
             subset = file.stem.removeprefix("instances_")
-            for entry in content["images"]:
-                name = str(entry["file_name"])
+            for entry in content.images:
+                name = entry.name
                 places = [root / subset, root / "images" / subset, root / "images", root]
                 places = [file.parent] if file.name == _ROBOFLOW else places
                 image = next((p / name for p in places if tree.is_file(p / name)), None)
@@ -88,8 +118,7 @@ class Coco(PublishedDataset):
                         f"{file} names {name}, which does not lie in {searched}.",
                         f"Get the images from {self.home}.",
                     )
-                number = int(entry["id"])
-                mask = masks / f"{number}.png" if number in labeled else None
+                mask = masks / f"{entry.id}.png" if entry.id in labeled else None
                 samples.append(Sample(Path(name).with_suffix("").as_posix(), image, mask))
         return sorted(samples)
 
@@ -116,53 +145,63 @@ def _jsons(tree: Tree, split: str) -> list[Path]:
     ]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> _Instances:
     return _parsed(file, file.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=3)  # one a split: COCO's own takes seconds to parse
-def _parsed(file: Path, _changed: int) -> dict[str, Any]:
+@lru_cache(maxsize=3)  # one for each split: COCO's own takes seconds to parse
+def _parsed(file: Path, _changed: int) -> _Instances:
     try:
-        content: Any = read_json(file)
-        for key, names in _NUMBERS.items():
-            for entry in content[key]:
-                entry.update({name: int(entry[name]) for name in names})
-        for entry in content["categories"]:
-            entry["name"] = str(entry["name"])
-        for entry in content["images"]:
-            name = Path(entry["file_name"])
-            if name.is_absolute() or ".." in name.parts:
-                raise ValueError(f"{name} lies outside of the folder")
-            if (
-                not 0
-                < min(entry["height"], entry["width"])
-                <= _PIXELS // max(entry["height"], entry["width"])
-            ):
-                raise ValueError(f"{name} has {entry['width']} x {entry['height']} pixels")
-        return {key: list(content[key]) for key in _NUMBERS}
+        content: Any = read_json(file)  # of any form; what does not fit raises one of these errors
+        return _Instances(
+            [_image(entry) for entry in content["images"]],
+            [
+                _Annotation(
+                    entry.get("id"),
+                    int(entry["image_id"]),
+                    int(entry["category_id"]),
+                    bool(entry.get("iscrowd")),
+                    entry.get("segmentation"),
+                )
+                for entry in content["annotations"]
+            ],
+            [
+                _Category(int(entry["id"]), str(entry["name"]), entry.get("supercategory"))
+                for entry in content["categories"]
+            ],
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(
-            f"{file} cannot be read as COCO's JSON of instances ({type(error).__name__}: {error}). "
-            "Export it again."
+            f"{file} cannot be read as COCO's JSON of instances ({type(error).__name__}: {error}).",
+            "Export it again.",
         ) from error
+
+
+def _image(entry: Any) -> _Image:  # noqa: ANN401 - JSON
+    name, height, width = str(entry["file_name"]), int(entry["height"]), int(entry["width"])
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{name} lies outside of the folder")
+    if min(height, width) <= 0 or height * width > _MAX_PIXELS:
+        raise ValueError(f"{name} has {width} x {height} pixels")
+    return _Image(int(entry["id"]), name, height, width)
 
 
 def _categories(tree: Tree) -> dict[int, str]:
     """Names by id, of all files, in the order of the ids; without groups of other categories."""
-    found: dict[int, str] = {}
-    above: set[str] = set()
+    names: dict[int, str] = {}
+    groups: set[str] = set()
     used: set[int] = set()
     for split in _SPLITS:
         for file in _jsons(tree, split):
             content = _read(file)
-            used.update(annotation["category_id"] for annotation in content["annotations"])
-            for category in content["categories"]:
-                found[category["id"]] = category["name"]
-                group = category.get("supercategory")
-                if isinstance(group, str) and group != category["name"]:  # as COCO's person has it
-                    above.add(group)
-    groups = {number for number, name in found.items() if name in above} - used
-    return {number: found[number] for number in sorted(found.keys() - groups)}
+            used.update(annotation.category for annotation in content.annotations)
+            for category in content.categories:
+                names[category.id] = category.name
+                group = category.group
+                if isinstance(group, str) and group != category.name:  # as COCO's person has it
+                    groups.add(group)
+    unused = {number for number, name in names.items() if name in groups} - used
+    return {number: names[number] for number in sorted(names.keys() - unused)}
 
 
 def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
@@ -174,8 +213,8 @@ def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
     cache = cache_folder(root)
     if cache is None:
         raise DataError(
-            f"{file}: there is no place for the masks that are drawn from it. Name a folder "
-            f"outside of {root} in the environment variable SEMISEG_CACHE."
+            f"{file}: there is no place for the masks that are drawn from it.",
+            f"Name a folder outside of {root} in the environment variable SEMISEG_CACHE.",
         )
     status = file.stat()
     state = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {list(categories)}"
@@ -197,31 +236,37 @@ def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
 
 def _draw_all(file: Path, folder: Path, index: Mapping[int, int]) -> None:
     content = _read(file)
-    shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        shapes[int(annotation["image_id"])].append(annotation)
-    for entry in content["images"]:
-        number = int(entry["id"])
-        if number in shapes:
-            mask = _draw(file, entry, shapes[number], index)
-            Image.fromarray(mask).save(folder / f"{number}.png")
+    instances: defaultdict[int, list[_Annotation]] = defaultdict(list)
+    for annotation in content.annotations:
+        instances[annotation.image].append(annotation)
+    for image in content.images:
+        if image.id in instances:
+            mask = _draw(file, image, instances[image.id], index)
+            Image.fromarray(mask).save(folder / f"{image.id}.png")
+
+
+class _Region(NamedTuple):
+    """The pixels of an instance, `(H, W)`, and their value in the mask."""
+
+    pixels: NDArray[np.bool_]
+    value: int
 
 
 def _draw(
-    file: Path, entry: Mapping[str, Any], shapes: Sequence[dict[str, Any]], index: Mapping[int, int]
+    file: Path, image: _Image, instances: Sequence[_Annotation], index: Mapping[int, int]
 ) -> NDArray[np.uint8]:
-    """`(H, W)` class indices of one image."""
-    height, width = int(entry["height"]), int(entry["width"])
-    drawn: list[tuple[bool, int, int, NDArray[np.bool_], int]] = []
-    for shape in shapes:
-        if not shape.get("segmentation"):
+    """Class indices `(H, W)` of one image."""
+    regions: list[_Region] = []
+    for instance in instances:
+        where = f"{file}: annotation {instance.id} of image {image.name}"
+        if not instance.outline:
             raise DataError(
-                f"{file}: annotation {shape.get('id')} of image {entry['file_name']} has no "
-                "outline, maybe a box alone. Draw one, or delete it, and export again."
+                f"{where} has no outline, maybe a box alone.",
+                "Draw one, or delete it, and export again.",
             )
         try:
-            inside = _inside(shape["segmentation"], height, width)
-            value = IGNORE_INDEX if shape.get("iscrowd") else index[int(shape["category_id"])]
+            pixels = _inside(instance.outline, image.height, image.width)
+            value = IGNORE_INDEX if instance.is_crowd else index[instance.category]
         except ImportError as error:
             raise ConfigError(
                 f"{file}: COCO's polygons are drawn by pycocotools, which is not installed: "
@@ -229,19 +274,19 @@ def _draw(
             ) from error
         except Exception as error:  # what its C code raises for broken shapes
             raise DataError(
-                f"{file}: annotation {shape.get('id')} of image {entry['file_name']} cannot be "
-                f"drawn ({type(error).__name__}: {error})."
+                f"{where} cannot be drawn ({type(error).__name__}: {error})."
             ) from error
-        drawn.append((value != IGNORE_INDEX, -int(inside.sum()), len(drawn), inside, value))
-    mask = np.zeros((height, width), dtype=np.uint8)
-    for *_, inside, value in sorted(drawn, key=lambda d: d[:3]):  # crowds lowest, then the largest
-        mask[inside] = value
+        regions.append(_Region(pixels, value))
+    mask = np.zeros((image.height, image.width), dtype=np.uint8)
+    # Crowds are lowest, then the largest instance.
+    for region in sorted(regions, key=lambda r: (r.value != IGNORE_INDEX, -int(r.pixels.sum()))):
+        mask[region.pixels] = region.value
     return mask
 
 
 def _inside(outline: Any, height: int, width: int) -> NDArray[np.bool_]:  # noqa: ANN401 - JSON
-    """`(H, W)`: the pixels of polygons or of a run-length code."""
-    from pycocotools import mask as rle
+    """The pixels `(H, W)` of polygons or of a run-length code."""
+    from pycocotools import mask as rle  # an optional package
 
     if isinstance(outline, list):
         outline = rle.merge(rle.frPyObjects(outline, height, width))
