@@ -17,7 +17,7 @@ IGNORE_INDEX = 255
 """The label of pixels that count neither in a loss nor in a score."""
 
 STRIDE = 4
-"""The stride of a network's output: pixels of the image per cell, along each side."""
+"""The stride of a network's output, in pixels of the image."""
 
 
 class Sample(NamedTuple):
