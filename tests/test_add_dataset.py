@@ -58,6 +58,7 @@ def test_a_part_of_it_says_what_is_missing(loveda):
         load_dataset(loveda)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_walk_through_run(loveda, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lines = blocks("bash")[0].replace("DATA", str(loveda)).splitlines()

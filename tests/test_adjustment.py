@@ -133,6 +133,7 @@ def validations_of(run):
     return torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)["validations"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["supervised", "css"])
 def test_what_is_best_on_val_is_released(
     method, tiny_method, tiny_folder, tmp_path, monkeypatch, log
@@ -189,6 +190,7 @@ def unadjusted_prior(method, run, data):
     return method.released_tensors()["similarity_prior"]
 
 
+@pytest.mark.slow
 def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, log):
     run = semiseg.train(
         tiny_folder, method="supervised", class_weights="none", out=tmp_path / "run", **TINY
@@ -221,6 +223,7 @@ def test_offsets_of_a_stranger_are_checked(tmp_path, wrong):
         load_release(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_card_of_a_model_without_an_adjustment_says_nothing_of_it(reported, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(reported.run, run)

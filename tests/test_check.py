@@ -1040,6 +1040,7 @@ def test_the_mask_is_laid_over_the_image_in_the_colors_of_its_classes(
         assert (np.abs(top - blend).max(axis=1) <= 1).sum() > 100
 
 
+@pytest.mark.slow
 def test_a_check_needs_no_torch(tiny_folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from semiseg.commands.check import check\n"

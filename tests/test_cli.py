@@ -47,6 +47,7 @@ def trained(tiny_run):
     return tiny_run("css")
 
 
+@pytest.mark.slow
 def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, monkeypatch):
     monkeypatch.chdir(tiny_folder.parent)
     run("train", tiny_folder.name, "--method", "supervised", "--out", tmp_path / "run", *TINY)
@@ -54,6 +55,7 @@ def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, mo
     assert held["data"] == str(tiny_folder)
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_its_worst_class_and_its_page(
     capsys, tmp_path, tiny_folder, monkeypatch
 ):
@@ -81,6 +83,7 @@ def test_a_training_ends_with_its_worst_class_and_its_page(
     assert one.summary() == "mIoU 100.0 % on 1 image of val"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -107,6 +110,7 @@ def test_help_and_errors_need_no_numerical_library(words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_needs_neither_torch_nor_lightning(tiny_folder):
     words = ["plan", str(tiny_folder), "--accelerator", "cpu"]
     code = (
@@ -117,6 +121,7 @@ def test_a_plan_needs_neither_torch_nor_lightning(tiny_folder):
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_program():
     words = [sys.executable, "-m", "semiseg", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -211,6 +216,7 @@ def test_no_flag_is_lost(help_of, command):
     )
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_sees_no_traceback(tiny_folder):
     words = [sys.executable, "-m", "semiseg", "check", str(tiny_folder), "--json"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -247,6 +253,7 @@ def test_help_shows_the_defaults_of_the_preset(help_of, words, defaults):
         assert re.search(rf"--{name} .*\[default: {value}\]", text)
 
 
+@pytest.mark.slow
 def test_a_run_s_config_repeats_a_preset_with_every_setting(tmp_path, tiny_folder):
     """What was given and what was not; from Python as from the shell."""
     first, again = tmp_path / "first", tmp_path / "again"
@@ -267,6 +274,7 @@ def test_a_run_s_config_repeats_a_preset_with_every_setting(tmp_path, tiny_folde
     run("train", tiny_folder, "--method", "css-program", "--out", first, "--resume")
 
 
+@pytest.mark.slow
 def test_the_run_folder_holds_what_the_docs_say(trained):
     names = {p.name for p in trained.iterdir()}
     assert {
@@ -286,6 +294,7 @@ def test_the_run_folder_holds_what_the_docs_say(trained):
     assert len((trained / "split" / "labeled.txt").read_text().split()) == 2
 
 
+@pytest.mark.slow
 def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(trained):
     scores = json.loads((trained / "scores.json").read_text())
     assert {
@@ -318,6 +327,7 @@ def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(tra
     assert set(scores["split"]) >= {"labeled", "unlabeled", "val"}
 
 
+@pytest.mark.slow
 def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_folder):
     scores = json.loads((trained / "scores.json").read_text())
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
@@ -333,11 +343,13 @@ def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_f
     assert "so the scores are too high" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluate_refuses_a_split_without_masks(capsys, trained, tiny_folder):
     told = refused(capsys, "evaluate", trained, tiny_folder, "--split", "test")
     assert re.search(r"\btest\b", told.replace(str(tiny_folder), "").replace(str(trained), ""))
 
 
+@pytest.mark.slow
 def test_predict_writes_one_mask_an_image_of_its_own_size(capsys, trained, tmp_path):
     sizes = {"a.jpg": (64, 48), "b.png": (33, 101), "c.webp": (200, 150), "d/e.bmp": (48, 48)}
     rng = np.random.default_rng(0)
@@ -357,6 +369,7 @@ def test_predict_writes_one_mask_an_image_of_its_own_size(capsys, trained, tmp_p
             assert picture.size == size
 
 
+@pytest.mark.slow
 def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, trained, tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (64, 48)).save(tmp_path / "in" / "good.png")
@@ -366,6 +379,7 @@ def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, traine
     assert (tmp_path / "out" / "good.png").is_file()
 
 
+@pytest.mark.slow
 def test_predict_does_not_segment_the_masks_of_its_former_call(capsys, trained, tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
     words = ["predict", trained, tmp_path, "--out", tmp_path / "masks", "--overlay"]
@@ -374,6 +388,7 @@ def test_predict_does_not_segment_the_masks_of_its_former_call(capsys, trained, 
         assert f"{count} mask{'s' * (count != 1)} written" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_predict_never_replaces_its_input(capsys, trained, tmp_path):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
@@ -381,6 +396,7 @@ def test_predict_never_replaces_its_input(capsys, trained, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_loaded_model_predicts_from_files_pictures_and_arrays(trained, tiny_folder):
     model = semiseg.load(trained, accelerator="cpu")
     path = next((tiny_folder / "val" / "images").iterdir())
@@ -395,6 +411,7 @@ def test_the_loaded_model_predicts_from_files_pictures_and_arrays(trained, tiny_
     assert ((found[0].confidence > 0) & (found[0].confidence <= 1)).all()
 
 
+@pytest.mark.slow
 def test_an_existing_run_is_kept_unless_overwriting_is_asked_for(capsys, tiny_folder, tmp_path):
     words = ["train", tiny_folder, "--method", "supervised", "--out", tmp_path / "run", *TINY]
     run(*words)
@@ -417,6 +434,7 @@ def test_overwrite_leaves_a_folder_alone_that_is_no_run(capsys, tiny_folder, tmp
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_repeats_it(trained, tmp_path):
     config = trained / "config.yaml"
     run("train", "--config", config, "--out", tmp_path / "again")
@@ -577,6 +595,7 @@ def test_compare_gets_the_settings_of_its_methods(given):
     assert settings["size"] == 48
 
 
+@pytest.mark.slow
 def test_print_config_prints_what_config_reads(given, capsys, tmp_path):
     run("train", "DATA", "--method", "cutmix", "--lr", "0.1", "--print-config")
     file = tmp_path / "settings.yaml"
@@ -585,6 +604,7 @@ def test_print_config_prints_what_config_reads(given, capsys, tmp_path):
     assert (again["data"], again["method"], again["lr"]) == ("DATA", "cutmix", 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_commands_flags_and_choices(tmp_path, shell, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -612,6 +632,7 @@ def test_a_folder_without_a_model_is_one_sentence(capsys, tiny_folder, tmp_path)
     assert "model.safetensors" in told
 
 
+@pytest.mark.slow
 def test_the_demo_compares_both_methods_and_says_what_comes_next(capsys, tmp_path):
     run("demo", "--out", tmp_path / "demo", "--steps", 2)
     told = capsys.readouterr().out
@@ -633,6 +654,7 @@ def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
     assert (tmp_path / "data" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_evaluate_tells_what_doubt_is_worth(capsys, trained, tiny_folder):
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
     found = json.loads(capsys.readouterr().out)["reliability"]

@@ -400,6 +400,7 @@ def test_a_broken_run_is_told(trained, tiny_folder, tmp_path):
         semiseg.compare(tiny_folder, labels="2", out=out)
 
 
+@pytest.mark.slow
 def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
     out = tmp_path / "out"
     words = [f"--{name}={value}" for name, value in TINY.items()]
@@ -449,6 +450,7 @@ def test_points_of_one_number_of_masks_stay_together():
     assert make_figure([row for row in several() if row.labels == "all"]).axes
 
 
+@pytest.mark.slow
 def test_the_measurement_before_the_runs_says_nothing(tiny_folder, tmp_path, log, capfd):
     """Its warnings and its scores, after a few steps, would look like those of a run."""
     config = CompareConfig.from_values({"data": tiny_folder, "size": 48, "steps": 4, **TINY})

@@ -152,6 +152,7 @@ def test_times():
     ]
 
 
+@pytest.mark.slow
 def test_the_configuration_needs_no_torch():
     code = (
         "import sys, semiseg.config.train, semiseg.config.recipes, semiseg.core.errors\n"

@@ -58,6 +58,7 @@ def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, tmp_path):
         test()
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_walk_through_train_it(
     entropy, tiny_folder, tmp_path, monkeypatch, capsys
 ):

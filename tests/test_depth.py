@@ -91,6 +91,7 @@ def scanned(tmp_path):
     return data
 
 
+@pytest.mark.slow
 def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
     plan = semiseg.plan(scanned, accelerator="cpu")
     (told,) = [entry for entry in plan.entries if entry.setting == "range"]

@@ -295,6 +295,7 @@ def test_the_picture_of_a_sample_shows_what_differs(six_pixels):
     assert draw_opinions(ImageOpinions("x/y", image, None, *alone), CLASSES).size == full.size
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_path):
     labels, valid, truth = six_pixels
     colors = dict(zip(NAMES, CLASSES.colors, strict=True))
@@ -343,6 +344,7 @@ def numbers(folder):
     return json.loads((folder / "diagnostics" / "diagnostics.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_training_leaves_numbers_curves_and_pictures(watched):
     found = numbers(watched)
     assert [look["step"] for look in found["validations"]] == [2, 4]
@@ -364,6 +366,7 @@ def test_a_training_leaves_numbers_curves_and_pictures(watched):
             assert min(opened.size) > 100
 
 
+@pytest.mark.slow
 def test_they_change_no_bit(watched, tiny_folder, tmp_path):
     run = semiseg.train(tiny_folder, out=tmp_path / "run", diagnostics=False, **TINY)
     assert not (run.folder / "diagnostics").exists()
@@ -372,6 +375,7 @@ def test_they_change_no_bit(watched, tiny_folder, tmp_path):
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
+@pytest.mark.slow
 def test_resuming_keeps_the_earlier_looks(watched, tiny_folder, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(watched, out)
@@ -383,6 +387,7 @@ def test_resuming_keeps_the_earlier_looks(watched, tiny_folder, tmp_path):
     assert (out / "metrics.csv").read_text() == (watched / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_method_without_pseudo_labels_has_none(tiny_folder, tmp_path):
     own = METHODS["css"].values()
     words = {k: v for k, v in TINY.items() if k not in own}
@@ -390,6 +395,7 @@ def test_a_method_without_pseudo_labels_has_none(tiny_folder, tmp_path):
     assert not (run.folder / "diagnostics").exists()
 
 
+@pytest.mark.slow
 def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=2, val=1, size=(48, 64))
     write_scenes(tmp_path / "more", labeled=1, unlabeled=3, val=1, size=(64, 40))

@@ -44,6 +44,7 @@ def test_there_are_commands():
     assert len(found) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_understood(page, monkeypatch):
     called = []
@@ -73,6 +74,7 @@ def runnable(words):
     return words[0] in CHEAP and not strange
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(map(runnable, commands(p)))], ids=lambda page: page.name
 )

@@ -54,6 +54,7 @@ def test_neighboring_keys_draw_independently() -> None:
     assert abs(np.corrcoef(draws.T)[0, 1]) < 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_gives_the_same_digest(hash_seed: str) -> None:
     """Also where Python hashes strings otherwise, as it does in each new process."""

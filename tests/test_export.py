@@ -80,6 +80,7 @@ def agree(ours, theirs):
     np.testing.assert_allclose(ours.similarity, theirs.similarity, atol=1e-3)
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_the_onnx_model_says_the_same_of_images_of_any_size(exported, css_release, photos):
     onnx, original = semiseg.load(exported), semiseg.load(css_release, accelerator="cpu")
@@ -89,6 +90,7 @@ def test_the_onnx_model_says_the_same_of_images_of_any_size(exported, css_releas
     agree(onnx.predict(photos / "b.png", tta=True), original.predict(photos / "b.png", tta=True))
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     import onnxruntime
@@ -107,6 +109,7 @@ def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     assert {"mean", "std", "crop"} <= set(about["network"])
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos, tmp_path):
     words = ["predict", str(exported), str(photos), "--out", str(tmp_path / "without")]
@@ -120,6 +123,7 @@ def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos,
         assert (tmp_path / "without" / "reliability" / file.name).is_file()
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, tiny_folder):
     ours, theirs = (
@@ -128,6 +132,7 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
     assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tmp_path, capsys):
     main(["export", str(plain_release), "--out", str(tmp_path)])
@@ -138,6 +143,7 @@ def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tm
     assert model.predict(np.zeros((50, 60, 3), np.uint8)).nearest is None
 
 
+@pytest.mark.slow
 @onnx_extra
 def test_files_that_are_no_model_are_told(exported, tmp_path):
     import onnx
@@ -196,6 +202,7 @@ def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
         differences(original, other, picture)
 
 
+@pytest.mark.slow
 def test_safetensors_are_read_without_lightning(css_release, photos, tmp_path):
     found = semiseg.export(css_release, out=tmp_path / "out", file_format="safetensors")
     assert found.difference == 0

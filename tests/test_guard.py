@@ -76,6 +76,7 @@ def same(ours, theirs):
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accumulate", "bad", "where", "optimizer"),
     [(1, 2, "image", "sgd"), (1, 2, "gradient", "adamw"), (2, 4, "image", "adamw")],
@@ -94,6 +95,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_rate(
     assert all(v.isfinite().all() for v in load_file(run.folder / "model.safetensors").values())
 
 
+@pytest.mark.slow
 def test_draws_and_batches_move_on(tiny_folder, tmp_path, spoil, states):
     """A bad first step: the second one starts from the same weights with its own batch."""
     train(tiny_folder, tmp_path / "whole")
@@ -105,6 +107,7 @@ def test_draws_and_batches_move_on(tiny_folder, tmp_path, spoil, states):
     assert [rate for _, rate in states] == [rate for _, rate in whole]
 
 
+@pytest.mark.slow
 def test_the_third_in_a_row_ends_it_with_the_files_and_a_sound_checkpoint(
     tiny_folder, tmp_path, spoil
 ):
@@ -125,6 +128,7 @@ def test_the_third_in_a_row_ends_it_with_the_files_and_a_sound_checkpoint(
         semiseg.train(tiny_folder, out=tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_mended_it_goes_on_and_the_count_is_kept(tiny_folder, tmp_path, spoil):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("on_after_batch_transfer", "on_after_backward"):
@@ -139,6 +143,7 @@ def test_mended_it_goes_on_and_the_count_is_kept(tiny_folder, tmp_path, spoil):
     assert json.loads((run.folder / "scores.json").read_text())["skipped_steps"] == 3
 
 
+@pytest.mark.slow
 def test_the_count_stands_in_the_metrics(tiny_folder, tmp_path, spoil):
     spoil(3)
     run = train(tiny_folder, tmp_path / "run", steps=14)

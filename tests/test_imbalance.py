@@ -223,6 +223,7 @@ def test_each_setting_takes_the_place_of_the_supervised_loss(batch, tiny_method)
     assert torch.allclose(loss(class_weights="inverse", dice=0.5), both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
     settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}

@@ -763,6 +763,7 @@ def test_css_collaboration_by_hand(mode, number, logit, representation):
     assert single(targets.indicator) == pytest.approx(indicator, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "trust"),
     [
@@ -790,6 +791,7 @@ def test_css_a_withdrawn_label_is_still_one_that_was_trusted():
     assert single(targets.confident)[1]
 
 
+@pytest.mark.slow
 def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
     """Whatever the confidence is."""
     for mode, labels in (("logit", LOGIT_LABEL), ("representation", SIGHT_LABEL)):
@@ -800,6 +802,7 @@ def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
             assert single(targets.representation) == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indicator", ["confidence", "similarity"])
 @pytest.mark.parametrize("mode", ["logit", "representation"])
 def test_css_one_indicator_in_both_spaces_by_hand(mode, indicator):
@@ -817,6 +820,7 @@ def test_css_one_indicator_in_both_spaces_by_hand(mode, indicator):
         assert single(targets.indicator) == pytest.approx(trust, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_css_valid_pixels_by_confidence_are_hard_by_similarity():
     """Row 4: what enters `L_c` and what is an anchor there need not ask the same."""
     own = [INDICATORS[i, c].item() for i, c in enumerate(LOGIT_LABEL)]
@@ -1096,6 +1100,7 @@ def test_cutmix_by_hand():
 # Presets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["contrastive", "css-paper", "css-program"])
 def test_a_preset_is_css_with_other_defaults(name):
     changed = METHODS[name].changes(METHODS["css"])

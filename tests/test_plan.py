@@ -309,6 +309,7 @@ def test_real_images_of_one_kind_stay_silent_and_others_speak(shared_data):
 # --- in a run, and on the command line
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "measure_pace", lambda *_: PACE)
     out = tmp_path / "run"
@@ -339,6 +340,7 @@ def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkey
     assert all((first[name] == again[name]).all() for name in first)
 
 
+@pytest.mark.slow
 def test_measuring_leaves_no_trace_in_the_training(tiny_folder, tmp_path):
     settings = {**TINY, "steps": 2, "validations": 1}
     train(tiny_folder, out=tmp_path / "budget", budget="2h", **settings)
@@ -347,6 +349,7 @@ def test_measuring_leaves_no_trace_in_the_training(tiny_folder, tmp_path):
     assert all((one[name] == other[name]).all() for name in one)
 
 
+@pytest.mark.slow
 def test_plan_measures_and_writes_nothing(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {k: v for k, v in TINY.items() if k not in ("method", "batch")}
@@ -414,6 +417,7 @@ def test_what_cannot_be_planned_is_a_sentence(words, told, tiny_folder, capsys):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_plan(reported):
     page = reported.page.read_text(encoding="utf-8")
     assert "The plan" in page

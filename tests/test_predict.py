@@ -35,6 +35,7 @@ def values(path):
         return np.array(file)
 
 
+@pytest.mark.slow
 def test_all_that_can_be_asked_for_is_written(css_release, photos, tmp_path):
     every = dict.fromkeys(["colors", "overlay", "probabilities", "confidence", "reliability"], True)
     out = tmp_path / "out"
@@ -209,6 +210,7 @@ def test_results_of_two_images_never_share_a_file(plain_release, tmp_path):
         semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", colors=True)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_passed_over_unless_more_is_asked_for(
     plain_release, photos, tmp_path, capsys
 ):

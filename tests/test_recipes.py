@@ -35,6 +35,7 @@ def test_the_seven_recipes_are_there():
     assert names() == ["ade20k", "camvid-cpu", *PAPER[1:3], "peanut-cpu", *PAPER[3:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_a_recipe_trains_on_its_tree_and_its_settings_are_kept(name, official_tree, tmp_path):
     root = tree_of(name, official_tree)
@@ -66,6 +67,7 @@ def test_the_paper_s_figures_stand_in_the_recipes(name):
     assert found["teacher_memory"] * found["steps"] == pytest.approx(100)
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_one_step_writes_nothing_and_extrapolates(
     official_tree, tmp_path, capsys, monkeypatch
 ):
@@ -84,6 +86,7 @@ def test_a_dry_run_takes_one_step_writes_nothing_and_extrapolates(
     assert re.search(r"\d (s|min|h|d)\b.* in all", told)  # a busy machine needs minutes
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder):
     settings = dict(
         method="supervised", encoder="resnet18", weights="none", size=48, crop=64, workers=0,
@@ -101,6 +104,7 @@ def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder
     assert fixed == pytest.approx(3 * weights, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, capsys):
     settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
     alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
@@ -109,6 +113,7 @@ def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, capsys):
     assert "supervised_warmup 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dry_run_has_the_batch_of_all_devices(tiny_folder):
     settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
     found = semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, devices=4, **settings)
@@ -130,6 +135,7 @@ def test_a_dry_run_that_is_stopped_ends_in_a_sentence(tiny_folder, monkeypatch):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has it ignored
 
 
+@pytest.mark.slow
 def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, capsys):
     def unreachable(*args, **kwargs):
         raise OSError("no network")
@@ -153,6 +159,7 @@ def test_another_method_takes_what_it_knows_of_a_recipe():
         recipe("voc-clasic")
 
 
+@pytest.mark.slow
 def test_a_recipe_is_settings_of_train_from_python_too(official_tree, tmp_path):
     small = dict(
         encoder="resnet18", weights="none", size=48, crop=64, batch=2, steps=1, validations=1,
@@ -201,6 +208,7 @@ def test_what_cannot_be_built_is_refused(settings, told):
         Network(5, weights="none", **settings)
 
 
+@pytest.mark.slow
 def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
     small = dict(
         method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,

@@ -37,6 +37,7 @@ def reference(tiny_folder, tmp_path_factory):
     ).folder
 
 
+@pytest.mark.slow
 def test_what_was_drawn_before_and_what_is_logged_do_not_matter(
     reference, tiny_folder, tmp_path, monkeypatch
 ):
@@ -52,6 +53,7 @@ def test_what_was_drawn_before_and_what_is_logged_do_not_matter(
     assert rows[0] > rows[1]
 
 
+@pytest.mark.slow
 def test_another_process_with_the_data_in_another_place(reference, tiny_folder, tmp_path):
     """Files in another order and of another age, hashes of another seed, no kept image."""
     for file in sorted((p for p in tiny_folder.rglob("*") if p.is_file()), reverse=True):
@@ -72,6 +74,7 @@ def test_another_process_with_the_data_in_another_place(reference, tiny_folder, 
     assert bits(tmp_path / "run") == bits(reference)
 
 
+@pytest.mark.slow
 def test_config_yaml_repeats_a_run_of_many_settings(tiny_folder, tmp_path):
     settings = {
         **{"labels": "2", "seed": 3, "split_seed": 1, "accumulate": 2, "optimizer": "sgd"},

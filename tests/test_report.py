@@ -68,6 +68,7 @@ class Asked(HTMLParser):
         self.found += [v for k, v in attributes if k in ("src", "href", "action", "srcset", "data")]
 
 
+@pytest.mark.slow
 def test_a_page_needs_nothing_beside_it(reported, compared, tmp_path):
     elsewhere = semiseg.report(compared, out=tmp_path / "sub" / "page.html").path
     for page, links in ((reported.page, 0), (elsewhere, 4)):
@@ -80,6 +81,7 @@ def test_a_page_needs_nothing_beside_it(reported, compared, tmp_path):
         assert len(text) < 5_000_000
 
 
+@pytest.mark.slow
 def test_the_names_of_a_stranger_are_text(reported, compared):
     for page in (reported.page, semiseg.report(compared).path):
         text = page.read_text()
@@ -92,6 +94,7 @@ def test_the_names_of_a_stranger_are_text(reported, compared):
     )
 
 
+@pytest.mark.slow
 def test_the_report_says_what_the_run_found(reported):
     text = reported.page.read_text()
     scores = json.loads((reported.run / "scores.json").read_text())
@@ -102,6 +105,7 @@ def test_the_report_says_what_the_run_found(reported):
         assert f'id="{section}"' in text
 
 
+@pytest.mark.slow
 def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
     with (reported.run / "confusion.csv").open(newline="") as file:
         head, *rows = list(csv.reader(file))
@@ -114,6 +118,7 @@ def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
         assert 100 * counts[i][i] / union == pytest.approx(values["iou"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "miou", "told"),
     [
@@ -139,6 +144,7 @@ def test_the_headline(reported, method, miou, told):
     assert said == told or (miou is None and said.endswith(f"{told}."))
 
 
+@pytest.mark.slow
 def test_the_command_is_that_of_the_run(reported, parsed):
     command = re.search(r'<pre[^>]*aria-label="command">(.*?)</pre>', reported.page.read_text())[1]
     found = parsed(command)
@@ -182,6 +188,7 @@ def test_a_comparison_is_told_with_its_doubt(compared):
     assert told == "css with 8 masks reaches 43.6 % mIoU on val."
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
     run = shutil.copytree(reported.run, tmp_path / "run")
     settings = yaml.safe_load((run / "config.yaml").read_text())
@@ -201,6 +208,7 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
     assert "shows no images" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_worst_and_the_best_images(reported):
     samples = scored_samples(reported.run, reported.data, "val", None)
     found = make_gallery(load(reported.run), samples)
@@ -236,6 +244,7 @@ def test_figures_of_strange_names_and_of_many_classes():
     assert embed_svg(draw_confusion(shares)).width > 400
 
 
+@pytest.mark.slow
 def test_what_is_no_run_is_refused(tmp_path, reported):
     with pytest.raises(RunError, match="neither a finished run"):
         semiseg.report(tmp_path)
@@ -258,6 +267,7 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
         semiseg.report(reported.run, out=tmp_path / "file" / "page.html")
 
 
+@pytest.mark.slow
 def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     tiny_folder, tmp_path, monkeypatch, capsys
 ):
@@ -286,6 +296,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     assert "could not be written; all other files are there: no ink" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_line(reported, tmp_path, capsys):
     out = tmp_path / "page.html"
     main(["report", str(reported.run), "--out", str(out)])

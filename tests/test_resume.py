@@ -105,11 +105,13 @@ class Paused:
         return self.process.communicate()[0]
 
 
+@pytest.mark.slow
 def test_something_was_taught(whole):
     path, _ = newest_intact(whole / "checkpoints")
     assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.taught"].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
 def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_path, checkpoints):
     out = tmp_path / "run"
@@ -123,6 +125,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
     out = tmp_path / "run"
     training = Paused(tiny_folder, out, tmp_path, checkpoints=1)
@@ -164,6 +167,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", ["fork", "forkserver"])
 def test_a_loader_process_ends_when_the_trainer_says_so(tmp_path, start_method):
     """Also where a fork server started it, as Python 3.14 does by default."""
@@ -183,6 +187,7 @@ def unfinished(whole, tmp_path):
     return out
 
 
+@pytest.mark.slow
 def test_a_torn_checkpoint_is_passed_over(whole, tiny_folder, unfinished):
     (intact,) = (unfinished / "checkpoints").glob("*.ckpt")
     state = intact.read_bytes()
@@ -194,12 +199,14 @@ def test_a_torn_checkpoint_is_passed_over(whole, tiny_folder, unfinished):
     assert bits(unfinished) == bits(whole)
 
 
+@pytest.mark.slow
 def test_without_an_intact_checkpoint_it_begins_anew(whole, tiny_folder, unfinished):
     shutil.rmtree(unfinished / "checkpoints")
     run("train", tiny_folder, "--out", unfinished, "--resume")
     assert bits(unfinished) == bits(whole)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
     before = bits(whole)
     run("train", tiny_folder, "--out", whole, "--resume")
@@ -207,6 +214,7 @@ def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
     assert "nothing to resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -228,6 +236,7 @@ def test_a_bare_resume_takes_the_settings_of_the_run(tiny_folder, tmp_path, word
     assert (out / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_cut_off_line_of_the_metrics_is_dropped(whole, tiny_folder, unfinished):
     table = unfinished / "metrics.csv"
     rows = table.read_text().splitlines()
@@ -271,6 +280,7 @@ def test_a_row_without_a_new_column_is_added_to_the_metrics(tmp_path):
     assert file.read_text().splitlines() == ["step,train/loss", "1,2.0", "2,1.0"]
 
 
+@pytest.mark.slow
 def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinished):
     with pytest.raises(SystemExit) as stop:
         run("train", tiny_folder, "--out", unfinished, "--resume", "--overwrite")
@@ -278,6 +288,7 @@ def test_resume_and_overwrite_together_are_refused(capsys, tiny_folder, unfinish
     assert (unfinished / "config.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_changed_classes_are_refused(capsys, tiny_folder, unfinished, tmp_path):
     shutil.copytree(tiny_folder, tmp_path / "data")
     file = tmp_path / "data" / "classes.yaml"
@@ -288,12 +299,14 @@ def test_changed_classes_are_refused(capsys, tiny_folder, unfinished, tmp_path):
     assert "classes" in capsys.readouterr().err.replace(str(tmp_path), "")
 
 
+@pytest.mark.slow
 def test_resume_without_a_run_starts_one(capsys, tiny_folder, tmp_path, whole):
     run("train", tiny_folder, "--out", tmp_path / "run", "--resume", *WORDS)
     assert "a new training starts" in capsys.readouterr().err
     assert bits(tmp_path / "run") == bits(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["--steps", "99"], ["--method", "supervised"], ["--anchors", "7"]], ids=str
 )
@@ -304,6 +317,7 @@ def test_a_contradicting_setting_is_refused(capsys, tiny_folder, unfinished, wor
     assert words[0] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version_is_refused(capsys, tiny_folder, unfinished):
     config = unfinished / "config.yaml"
     config.write_text(config.read_text().replace(semiseg.__version__, "0.0.1", 1))
@@ -313,6 +327,7 @@ def test_a_run_of_another_version_is_refused(capsys, tiny_folder, unfinished):
     assert "0.0.1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_other_buffers_is_refused(capsys, tiny_folder, unfinished):
     """Between releases the version says nothing of them."""
     path, step = newest_intact(unfinished / "checkpoints")
@@ -328,6 +343,7 @@ def test_a_checkpoint_with_other_buffers_is_refused(capsys, tiny_folder, unfinis
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_changed_data_is_refused(capsys, tiny_folder, unfinished, tmp_path):
     shutil.copytree(tiny_folder, tmp_path / "data")
     next((tmp_path / "data" / "unlabeled").iterdir()).unlink()
@@ -357,6 +373,7 @@ def test_two_checkpoints_are_kept_and_no_temporary_file(tmp_path):
     assert io.load_checkpoint(path) == {"step": 4}
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_between_writing_and_tidying_goes_when_a_training_goes_on(
     tiny_folder, whole, tmp_path
 ):
@@ -375,6 +392,7 @@ def test_what_a_kill_left_between_writing_and_tidying_goes_when_a_training_goes_
     assert bits(out) == bits(whole)
 
 
+@pytest.mark.slow
 def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, tmp_path):
     names = [
         c["name"] for c in yaml.safe_load((tiny_folder / "classes.yaml").read_text())["classes"]
@@ -450,11 +468,13 @@ def test_what_a_training_began_with(tmp_path, change, told):
     assert compare_with_start(tmp_path / "nothing", scores) == ""
 
 
+@pytest.mark.slow
 def test_init_says_what_it_began_with(capsys, whole, tiny_folder, tmp_path):
     run("train", tiny_folder, "--out", tmp_path / "run", *WORDS, "--start-from", whole)
     assert f"{whole}, from which it began, has mIoU" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_init_with_another_decoder_says_which_it_needs(capsys, whole, tiny_folder, tmp_path):
     with pytest.raises(SystemExit) as stop:
         run(

@@ -135,6 +135,7 @@ def set_trap(tmp_path, monkeypatch, reported):
 PLACES = ("classes", "classes flag", "config", "resumed run", "compare", "report", "report's plan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.parametrize("place", PLACES)
 def test_yaml_holds_plain_values_alone(set_trap, capsys, place, tag):
@@ -146,6 +147,7 @@ def test_yaml_holds_plain_values_alone(set_trap, capsys, place, tag):
     assert not trap.made.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.parametrize("place", PLACES)
 def test_each_yaml_file_is_opened_and_its_trap_works(set_trap, monkeypatch, place, tag):
@@ -186,6 +188,7 @@ def test_the_sources_hold_none_of_what_runs_a_strangers_words():
 # --- run folders
 
 
+@pytest.mark.slow
 def test_lists_of_a_run_lead_nowhere(tmp_path, reported):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (9, 9)).save(secret)
@@ -297,6 +300,7 @@ def tree(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_no_pattern_list_or_name_leads_out_of_the_output_folder(tmp_path, plain_release):
     photos = tmp_path / "in" / "photos" / "a"
     photos.mkdir(parents=True)

@@ -65,6 +65,7 @@ def test_it_says_where_it_comes_from_and_draws_its_tree(known):
     assert len(dataset.names) == len(dataset.colors) == len(set(dataset.names))
 
 
+@pytest.mark.slow
 def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
     dataset, root = known
     report = semiseg.check(root, dataset=dataset.name)

@@ -113,6 +113,7 @@ def mixed_kinds(root):
     save(fourth, root / "masks" / "d.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [flat, nested, listed, labelme, cvat, sixteen_bits, mixed_kinds],
@@ -140,12 +141,14 @@ def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_pa
     assert len(list((tmp_path / "masks").rglob("*.png"))) >= 3
 
 
+@pytest.mark.slow
 def test_without_val_what_is_held_out_is_said(capsys, root, tmp_path):
     flat(root)
     run("train", root, "--out", tmp_path / "run", *TINY)
     assert "1 of 4 labeled images are held out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):
     for i, (image, mask) in enumerate(SCENES):
         save(image.mean(axis=2).astype(np.float32) * 16, root / "images" / f"{i}.tif")

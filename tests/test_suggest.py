@@ -72,6 +72,7 @@ def run_folder(css_release, tiny_folder, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     run_folder, tiny_folder, tmp_path, capsys
 ):
@@ -111,6 +112,7 @@ def commands(told):
     return [line.strip() for line in told.splitlines() if line.startswith("  ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["tree", "flat", "within"])
 @pytest.mark.parametrize("out", ["next", ".next", "more/it's next"])
 def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
@@ -192,6 +194,7 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
     assert [one.image for one in found] == [rest]
 
 
+@pytest.mark.slow
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
@@ -245,6 +248,7 @@ def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_
         semiseg.suggest(tmp_path / "m.onnx", tmp_path / "in", out=tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path, monkeypatch):
     data, photos = tmp_path / "data", tmp_path / "photos"
     scenes = write_scenes(tmp_path / "scenes", labeled=4, unlabeled=3, val=0, size=(96, 128))

@@ -58,18 +58,21 @@ def reference(tiny_folder, tmp_path_factory):
     return final_weights(tiny_folder, tmp_path_factory.mktemp("bits") / "run", method="css")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"workers": 2}, {"validations": 4}], ids=str)
 def test_workers_and_validations_do_not_change_a_bit(reference, tiny_folder, tmp_path, other):
     ours = final_weights(tiny_folder, tmp_path / "run", method="css", **other)
     assert same(reference, ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"seed": 1}, {"labels": "2"}, {"anchors": 8}], ids=str)
 def test_seed_labels_and_settings_do(reference, tiny_folder, tmp_path, other):
     ours = final_weights(tiny_folder, tmp_path / "run", method="css", **other)
     assert not same(reference, ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path):
     for optimizer in ("adamw", "sgd"):
@@ -79,6 +82,7 @@ def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path):
         assert run.scores.miou.released is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["fpn", "upernet", "segformer"])
 def test_other_decoders_train(decoder, tiny_folder, tmp_path):
     run = semiseg.train(
@@ -88,6 +92,7 @@ def test_other_decoders_train(decoder, tiny_folder, tmp_path):
     assert semiseg.load(run.folder, "cpu").predict(path).mask.shape == (48, 64)
 
 
+@pytest.mark.slow
 def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path):
     run = semiseg.train(
         tiny_folder, method="css", out=tmp_path / "run", accumulate=2, **{**TINY, "validations": 2}
@@ -102,6 +107,7 @@ def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path
     assert state["global_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_log_tells_the_time_left(tiny_folder, tmp_path, log):
     settings = {**TINY, "validations": 2, "method": "supervised"}
     semiseg.train(tiny_folder, out=tmp_path / "run", **settings)
@@ -109,6 +115,7 @@ def test_a_log_tells_the_time_left(tiny_folder, tmp_path, log):
     assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
 
 
+@pytest.mark.slow
 def test_css_learns_from_labeled_images_where_there_are_no_others(tmp_path, tiny_folder):
     for part in ("train", "val"):
         (tmp_path / "data").mkdir(exist_ok=True)
@@ -134,6 +141,7 @@ def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_pa
     assert "Traceback" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
     from semiseg.scenes.draw import write_scenes
 
@@ -191,6 +199,7 @@ def module(optimizer="adamw", **settings):
     return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), rates)
 
 
+@pytest.mark.slow
 def test_the_rate_rises_and_falls_to_zero():
     factors = [module().rate_factor(step) for step in range(101)]
     assert factors[:10] == sorted(factors[:10])

@@ -51,6 +51,7 @@ def test_the_short_side_gets_the_working_size(
 # --- what is shown
 
 
+@pytest.mark.slow
 def test_at_its_own_size_an_image_is_shown_as_it_is_or_mirrored() -> None:
     image = noise(40, 40)
     mask = image[..., 0] // 32
