@@ -1,1 +1,1 @@
-"""Scores and whole-image inference."""
+"""Scores, calibration, the quality of pseudo-labels, and logit adjustment."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from semiseg.data.formats.codes import Color
-from semiseg.evaluation.pseudo_labels import PseudoLabelRecord, Quality
+from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord, Quality
 from semiseg.plots.curves import Line, plot_lines
 from semiseg.plots.palette import BLACK, BLUE, GREEN, ORANGE, css_color
 

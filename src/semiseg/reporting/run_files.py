@@ -14,7 +14,7 @@ from semiseg.core.files import read_json, read_yaml
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.masks import Classes
-from semiseg.evaluation.pseudo_labels import PseudoLabelRecord
+from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 

@@ -13,7 +13,7 @@ from semiseg.core.scores import ClassScores, Scores, SplitRecord
 from semiseg.core.text import duration, percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.image_lists import list_hash
-from semiseg.evaluation.pseudo_labels import PseudoLabelRecord, Quality
+from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord, Quality
 from semiseg.inference.card import describe_release
 from semiseg.inference.load import load
 from semiseg.plots.curves import draw_lines

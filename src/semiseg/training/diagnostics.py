@@ -27,12 +27,8 @@ from semiseg.core.types import PseudoLabels, Sample, Step
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.splits import Split
-from semiseg.evaluation.pseudo_labels import (
-    PseudoLabelRecord,
-    PseudoLabelStatistics,
-    Thresholds,
-    curve_values,
-)
+from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
+from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values
 from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.matrices import draw_plane
 from semiseg.plots.opinions import ImageOpinions, draw_opinions

@@ -19,7 +19,7 @@ class Guard:
     """Judges each step, and undoes what its forward passes did to the method's buffers.
 
     What a step changes before its optimizer is asked are the batch norm's statistics, the
-    prototypes and the counts of taught pixels; what it changes after that (weights, teacher) is
+    prototypes and the counts of pseudo-labels; what it changes after that (weights, teacher) is
     left out. To judge, a device has to be waited for, once a step.
 
     Args:
