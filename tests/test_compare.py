@@ -192,6 +192,15 @@ def test_runs_on_images_that_were_changed_are_refused(trained, tiny_folder, tmp_
     assert trained == []
 
 
+def test_a_configuration_holds_all_settings(trained, tiny_folder, tmp_path):
+    values = {"data": tiny_folder, "methods": "css", "labels": 2, "out": tmp_path / "out"}
+    config = semiseg.CompareConfig.from_values({**values, "css": {"anchors": 5}})
+    semiseg.compare(config)
+    assert [call.config.settings for call in trained] == [CssSettings(anchors=5)]
+    with pytest.raises(ConfigError, match="seeds was given beside it"):
+        semiseg.compare(config, seeds="1")
+
+
 def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
     root, out = official_tree("voc"), tmp_path / "out"
     for seeds in ("0", "0,1"):

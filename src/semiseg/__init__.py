@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from semiseg.commands.split import split
     from semiseg.commands.suggest import suggest
     from semiseg.commands.train import train
+    from semiseg.config.compare import CompareConfig
     from semiseg.config.recipes import recipe
     from semiseg.config.train import TrainConfig
     from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from semiseg.training.trainer import Run
 
 __all__ = [
+    "CompareConfig",
     "ConfigError",
     "DataError",
     "Model",
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CompareConfig": "config.compare",
     "Model": "inference.torch_model",
     "Prediction": "core.types",
     "Run": "training.trainer",

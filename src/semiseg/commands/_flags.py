@@ -135,10 +135,9 @@ def _metavar(hint: object) -> str:
         option = get_args(option)[0]
     if get_origin(option) is tuple:
         parts = get_args(option)
-        return ",".join(
-            "NAME" if part is Ellipsis else letter
-            for part, letter in zip(parts, "ABCD", strict=False)
-        )
+        if parts[-1] is Ellipsis:
+            return f"{_metavar(parts[0])},..."
+        return ",".join(letter for _, letter in zip(parts, "ABCD", strict=False))
     metavars: dict[object, str] = {int: "N", float: "X", Path: "PATH"}
     return metavars.get(option, "NAME")
 

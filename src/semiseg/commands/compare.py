@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.comparison.result import Comparison
 from semiseg.comparison.runs import run_comparison
 from semiseg.config.compare import CompareConfig
+from semiseg.core.errors import ConfigError
 from semiseg.reporting.report import write_report
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class FinishedComparison(Comparison):
         return f"{super().text()}\n\nwritten to {self.folder}/comparison.md, .csv, .json, .png"
 
 
-def compare(data: Path | str, **settings: object) -> FinishedComparison:
+def compare(data: Path | str | CompareConfig, **settings: object) -> FinishedComparison:
     """Train several methods with several numbers of labels and seeds, and compare them.
 
     semiseg keeps the finished runs in the folder and resumes the unfinished ones. So the same
@@ -35,7 +38,7 @@ def compare(data: Path | str, **settings: object) -> FinishedComparison:
     the upper limit.
 
     Args:
-        data: the data folder.
+        data: the data folder, or a configuration with all settings.
         settings: the fields of `GridConfig`; further settings of `train`, for all runs; and the
             settings of a method as a mapping below its name (`css={"anchors": 128}`, on the
             command line `--css.anchors 128`).
@@ -48,10 +51,15 @@ def compare(data: Path | str, **settings: object) -> FinishedComparison:
             error in a single run is part of the result.
         Interrupted: Ctrl-C or SIGTERM stopped the comparison; the same command continues it.
     """
-    config = CompareConfig.from_values({"data": data, **settings})
-    result = run_comparison(config, write_report)
+    if not isinstance(data, CompareConfig):
+        data = CompareConfig.from_values({"data": data, **settings})
+    elif settings:
+        raise ConfigError(
+            f"A CompareConfig holds all settings, but {', '.join(settings)} was given beside it."
+        )
+    result = run_comparison(data, write_report)
     if result.rows:
         write_report(result.folder)
     for name, message in result.failed.items():
-        print(f"semiseg: {name} failed: {message}", file=sys.stderr)
+        logger.error("%s failed: %s", name, message)
     return FinishedComparison(result.folder, result.rows, result.failed)

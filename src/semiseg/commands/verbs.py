@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from semiseg.commands import settings
 from semiseg.commands._flags import Section
 from semiseg.commands.layers import ConfigText, chosen_method, train_config
-from semiseg.config.compare import GridConfig, shared_settings
+from semiseg.config.compare import CompareConfig, GridConfig, shared_settings
 from semiseg.config.methods import METHODS
 from semiseg.config.train import GROUPS, group_of
 
@@ -154,7 +154,8 @@ def _run_compare(given: dict[str, object]) -> Result:
             methods.setdefault(method, {})[setting] = value
         else:
             options[name] = value
-    return load_command("compare")(**options, **methods)
+    config = CompareConfig.from_values({**options, **methods})  # an error needs no torch
+    return load_command("compare")(config)
 
 
 VERBS = {

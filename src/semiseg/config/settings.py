@@ -242,7 +242,7 @@ def _describe_one(hint: object) -> str:
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:
-            return f"a list of {_describe_one(parts[0])}"
+            return f"a list of values, each {_describe_one(parts[0])}"
         return f"{_COUNTS[len(parts)]} numbers with a comma between them, such as " + ",".join(
             str(10 * i) for i in range(1, len(parts) + 1)
         )
