@@ -420,5 +420,5 @@ def test_what_cannot_be_planned_is_a_sentence(words, told, tiny_folder, capsys):
 @pytest.mark.slow
 def test_the_report_shows_the_plan(reported):
     page = reported.page.read_text(encoding="utf-8")
-    assert "The plan" in page
+    assert "Settings and their reasons" in page
     assert "confidence_threshold" in page

@@ -118,7 +118,7 @@ def test_images_are_named_in_several_ways(plain_release, photos, tmp_path, way, 
 
 
 @pytest.mark.parametrize("layout", ["tree", "flat", "voc"])
-def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_path, capsys, layout):
+def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_path, log, layout):
     data = tmp_path / "data"
     if layout == "tree":
         shutil.copytree(tiny_folder, data)
@@ -143,14 +143,12 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     assert {"more/photo.png", "costumes/masks/a.png"} <= set(found)
     found.remove("costumes/masks/a.png")
     assert not [name for name in found if "masks" in name or "Segmentation" in name]
-    assert re.search(r"\d+ masks are ignored", capsys.readouterr().err)
+    assert re.search(r"\d+ masks are ignored", log.text)
     semiseg.predict(plain_release, masks, out=tmp_path / "asked", accelerator="cpu")
     assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
 
 
-def test_masks_beside_images_are_no_images(
-    plain_release, tiny_folder, tmp_path, monkeypatch, capsys
-):
+def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path, monkeypatch, log):
     photo = next((tiny_folder / "unlabeled").iterdir())
     apart, beside = tmp_path / "in" / "images", tmp_path / "in" / "flat"
     for folder in (apart, tmp_path / "in" / "masks", beside / "masks"):
@@ -171,7 +169,7 @@ def test_masks_beside_images_are_no_images(
     semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     expected = [f"flat/{name}.png" for name in ("a", "c", "c_gt", "e", "e_label", "masks/d")]
     assert written(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
-    assert "3 pictures of runs and of suggest are ignored" in capsys.readouterr().err
+    assert "3 pictures of runs and of suggest are ignored" in log.text
     monkeypatch.chdir(apart)
     semiseg.predict(plain_release, ".", out=tmp_path / "here", accelerator="cpu")
     assert written(tmp_path / "here") == ["face.png", "face_mask.png"]
@@ -212,7 +210,7 @@ def test_results_of_two_images_never_share_a_file(plain_release, tmp_path):
 
 @pytest.mark.slow
 def test_what_is_there_is_passed_over_unless_more_is_asked_for(
-    plain_release, photos, tmp_path, capsys
+    plain_release, photos, tmp_path, log
 ):
     def predict(**more):
         masks = semiseg.predict(plain_release, photos, out=out, accelerator="cpu", **more)
@@ -225,7 +223,7 @@ def test_what_is_there_is_passed_over_unless_more_is_asked_for(
     assert predict() == ["b.png"]
     (out / "a.png").write_bytes(b"corrected by hand")
     assert predict(confidence=True) == []
-    assert "3 images lacked some files" in " ".join(capsys.readouterr().err.split())
+    assert "3 images lacked some files" in log.text
     assert (out / "a.png").read_bytes() == b"corrected by hand"
     assert len(list((out / "confidence").iterdir())) == 3
     assert predict(confidence=True) == []

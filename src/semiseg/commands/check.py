@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from semiseg.checks.examine import examine, report, sort
 from semiseg.checks.report import Report
 from semiseg.commands._public import command
 from semiseg.commands.settings import CheckSettings
 from semiseg.config.settings import AUTO
+from semiseg.core.console import progress
 from semiseg.core.errors import RunError
 from semiseg.data.cache import ValueRange
 from semiseg.data.dataset import Dataset
@@ -34,16 +32,8 @@ def check(settings: CheckSettings) -> Report:
     """
     value_range = None if settings.value_range == AUTO else settings.value_range
     dataset = None if settings.dataset == AUTO else settings.dataset
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("check", total=None)
-        contents = examine(
-            settings.data,
-            settings.classes,
-            value_range,
-            lambda done, total: bar.update(task, completed=done, total=total),
-            dataset,
-        )
+    with progress("check") as bar:
+        contents = examine(settings.data, settings.classes, value_range, bar.update, dataset)
     notes = []
     if settings.picture is not None:
         notes = _write_picture(contents, settings.picture, value_range)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import DemoSettings
@@ -21,6 +21,8 @@ from semiseg.data.reader import read_samples
 from semiseg.inference.load import load
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.trainer import Run
+
+logger = logging.getLogger(__name__)
 
 MARK = "semiseg-demo.txt"
 """The file that marks a folder as one of the demo."""
@@ -82,13 +84,11 @@ def demo(settings: DemoSettings) -> Demo:
         (out / MARK).write_text("Written by semiseg demo, which replaces this folder's files.\n")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
-    console = Console(stderr=True)
-    message = f"Drawing scenes into {out / 'data'}: 8 labeled, 120 unlabeled, 40 for validation."
-    console.print(message, markup=False)
+    logger.info("drawing 8 labeled, 120 unlabeled and 40 validation scenes into %s", out / "data")
     write_scenes(out / "data", seed=settings.seed)
     runs: dict[str, Run] = {}
     for method in ("supervised", "css"):
-        console.print(f"Training {method} for {settings.steps} steps.")
+        logger.info("training %s for %d steps", method, settings.steps)
         runs[method] = train(
             out / "data",
             method=method,

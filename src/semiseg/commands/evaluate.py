@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import EvaluateSettings
 from semiseg.config.settings import AUTO
+from semiseg.core.console import track
 from semiseg.core.errors import DataError
 from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
@@ -133,13 +132,10 @@ def _count(model: Predictor, samples: list[Sample]) -> tuple[torch.Tensor, Relia
     reliability = Reliability(model.two_spaces)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
-    console = Console(stderr=True)
     for sample, prediction in track(
         zip(samples, model.stream(images()), strict=True),
         "evaluate",
         len(samples),
-        console=console,
-        disable=not console.is_terminal,
     ):
         truth = np.array(masks.popleft())
         if truth.shape != prediction.mask.shape:

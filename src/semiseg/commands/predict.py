@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
+from semiseg.core.console import track
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
@@ -21,6 +21,8 @@ from semiseg.inference.load import load
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.sources import find_images, read_or_error
 from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
+
+logger = logging.getLogger(__name__)
 
 Targets: TypeAlias = dict[Path, dict[str, Path]]
 """The files to write for each image, by their kind."""
@@ -77,12 +79,11 @@ def predict(settings: PredictSettings) -> Masks:
             if (absent := {kind: file for kind, file in files.items() if not file.is_file()})
         }
         notes += _skipped(targets, missing, out)
-    console = Console(stderr=True)
     for note in notes:
-        console.print(f"· {note}", markup=False, highlight=False, soft_wrap=True)
+        logger.info("%s", note)
     model = load(settings.run, settings.accelerator)
     _check(model, settings)
-    failed = _write(model, missing, console, settings)
+    failed = _write(model, missing, settings)
     if failed:
         raise DataError(
             f"{len(failed)} of {len(targets)} images could not be read. The masks of the others "
@@ -149,9 +150,7 @@ def _targets(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> Tar
     return targets
 
 
-def _write(
-    model: Predictor, targets: Targets, console: Console, settings: PredictSettings
-) -> list[DataError]:
+def _write(model: Predictor, targets: Targets, settings: PredictSettings) -> list[DataError]:
     """Segment the images and write the files; the errors of the images that cannot be read."""
     errors: list[DataError] = []
     waiting: deque[tuple[Path, Image.Image]] = deque()
@@ -162,8 +161,6 @@ def _write(
             zip(targets, results, strict=True),
             "predict",
             len(targets),
-            console=console,
-            disable=not console.is_terminal,
         ):
             if isinstance(result, DataError):
                 errors.append(result)

@@ -8,11 +8,14 @@ Python's own `logging` decides: warnings appear, the rest does not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -104,3 +107,17 @@ def progress(text: str = "", unit: str = "") -> Iterator[Bar]:
         bar = Bar(display)
         bar.update(text=text)
         yield bar
+
+
+def track(items: Iterable[T], text: str, total: int) -> Iterator[T]:
+    """Go through items while a progress bar counts them.
+
+    Args:
+        items: the items.
+        text: the words beside the bar.
+        total: the number of items.
+    """
+    with progress(text) as bar:
+        for done, item in enumerate(items):
+            bar.update(done, total)
+            yield item
