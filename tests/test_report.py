@@ -18,6 +18,7 @@ import semiseg
 from semiseg.cli import main
 from semiseg.commands.layers import read_config
 from semiseg.comparison.records import make_rows, read_records
+from semiseg.config.command_line import compare_command
 from semiseg.config.compare import CompareConfig
 from semiseg.config.settings import plain
 from semiseg.core.errors import RunError
@@ -27,7 +28,6 @@ from semiseg.inference.load import load
 from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion
 from semiseg.plots.palette import accessible_colors
-from semiseg.reporting.commands import repeat_comparison
 from semiseg.reporting.comparison_page import headline as comparison_headline
 from semiseg.reporting.embed import embed_svg
 from semiseg.reporting.gallery import make_gallery
@@ -161,7 +161,7 @@ def test_the_command_of_a_comparison():
     own = {"css": {"anchors": 8, "hard_threshold": 0.5}}
     shared = {"data": "my data", "ohem": 0.1, "class_weights": "none"}
     config = CompareConfig.from_values({**shared, **grid, **own})
-    words = shlex.split(repeat_comparison(config))
+    words = shlex.split(compare_command(config))
     assert words[:3] == ["semiseg", "compare", "my data"]
     flags = dict(zip(words[3::2], words[4::2], strict=True))
     assert flags == {
@@ -189,7 +189,7 @@ def test_a_comparison_is_told_with_its_doubt(compared):
 
 
 @pytest.mark.slow
-def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
+def test_images_that_are_gone_or_were_moved(reported, tmp_path, log):
     run = shutil.copytree(reported.run, tmp_path / "run")
     settings = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**settings, "data": str(tmp_path / "gone")}))
@@ -202,10 +202,10 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path, capsys):
     assert f"There is no folder {tmp_path / 'gone'}" in text
     assert "--data DATA" in text
     assert 'class="scene"' not in text
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"report.html shows no images. There is no folder {tmp_path / 'gone'}" in told
+    assert f"report.html shows no images. There is no folder {tmp_path / 'gone'}" in log.text
+    log.clear()
     assert 'class="scene"' in semiseg.report(run, data=reported.data).path.read_text()
-    assert "shows no images" not in capsys.readouterr().err
+    assert "shows no images" not in log.text
 
 
 @pytest.mark.slow
@@ -269,7 +269,7 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
 
 @pytest.mark.slow
 def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
-    tiny_folder, tmp_path, monkeypatch, capsys
+    tiny_folder, tmp_path, monkeypatch, log
 ):
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "validations": 1}
     settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
@@ -293,7 +293,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     run = semiseg.train(tiny_folder, out=tmp_path / "other", **settings)
     assert (run.folder / "model.safetensors").is_file()
     assert not (run.folder / "report.html").exists()
-    assert "could not be written; all other files are there: no ink" in capsys.readouterr().err
+    assert "could not be written; all other files are there: no ink" in log.text
 
 
 @pytest.mark.slow

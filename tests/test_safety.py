@@ -338,7 +338,7 @@ def test_suggest_writes_through_no_link(tmp_path, plain_release):
     shutil.rmtree(out / "train" / "masks")
     (tmp_path / "elsewhere").mkdir()
     (out / "train" / "masks").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match=r"train/masks lies outside of .*out, by a link"):
+    with pytest.raises(RunError, match=r"A link leads from .*train/masks out of"):
         suggest(plain_release, photos, out=out, overwrite=True, accelerator="cpu")
     assert not list((tmp_path / "elsewhere").iterdir())
 

@@ -24,12 +24,17 @@ from semiseg.data.formats.outlines import outlines, write_outlines
 from semiseg.data.reader import load_dataset
 from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes
-from semiseg.suggestion.suggest import Suggestion, choose, next_steps
-from semiseg.suggestion.writer import _spelled
+from semiseg.suggestion.next_steps import next_steps
+from semiseg.suggestion.ranking import Candidate, Suggestion, choose
+from semiseg.suggestion.writer import classes_yaml
 
 
 def candidate(name, doubt, disagreement=None):
     return Suggestion(name, Path(name), 0.0, doubt, disagreement, 1.0)
+
+
+def candidates(suggestions, *angles):
+    return list(map(Candidate, suggestions, vectors(*angles)))
 
 
 def vectors(*angles):
@@ -38,8 +43,8 @@ def vectors(*angles):
 
 def test_doubt_decides_among_images_that_are_equally_far():
     given = [candidate("a", 0.1), candidate("b", 0.4), candidate("c", 0.2)]
-    every = vectors(0, 2 * np.pi / 3, 4 * np.pi / 3)
-    assert [s.name for s in choose(given, every, [], 3)] == ["b", "c", "a"]
+    every = candidates(given, 0, 2 * np.pi / 3, 4 * np.pi / 3)
+    assert [s.name for s in choose(every, [], 3)] == ["b", "c", "a"]
 
 
 def test_the_spaces_disagreement_counts_as_much_as_doubt():
@@ -49,13 +54,13 @@ def test_the_spaces_disagreement_counts_as_much_as_doubt():
 
 def test_no_two_of_a_kind_are_chosen():
     given = [candidate("a", 0.5), candidate("twin", 0.49), candidate("other", 0.1)]
-    chosen = choose(given, vectors(0, 0.001, 3), [], 3)
+    chosen = choose(candidates(given, 0, 0.001, 3), [], 3)
     assert [s.name for s in chosen] == ["a", "other"]
 
 
 def test_what_is_like_a_labeled_image_comes_last():
     given = [candidate("near", 0.5), candidate("far", 0.3)]
-    chosen = choose(given, vectors(0.3, 3), vectors(0), 2)
+    chosen = choose(candidates(given, 0.3, 3), vectors(0), 2)
     assert [s.name for s in chosen] == ["far", "near"]
     assert chosen[0].distance > 1
     assert chosen[0].score == pytest.approx(0.3 * chosen[0].distance)
@@ -128,7 +133,7 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     for here, there in (("images", images), ("masks", masks)):
         (data / there).parent.mkdir(parents=True, exist_ok=True)
         (source / here).rename(data / there)
-    settings = {"data": str(data), "size": 48, "range": [0, 99], "dataset": "folder"}
+    settings = {"data": str(data), "size": 48, "value_range": [0, 99], "dataset": "folder"}
     (run_folder / "config.yaml").write_text(yaml.safe_dump(settings))
     photos = shutil.copytree(tiny_folder / "unlabeled", tmp_path / "photos")
     first, second, *_ = sorted(photos.iterdir())
@@ -169,13 +174,13 @@ def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
         semiseg.suggest(run_folder, tiny_folder, out=tiny_folder, accelerator="cpu")
 
 
-def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder, tmp_path, capsys):
+def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder, tmp_path, log):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
     found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu").images
     known = {data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)}
     assert not known & {one.image for one in found}
-    assert "are not there" not in capsys.readouterr().err
+    assert "cannot find the data" not in log.text
 
 
 def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_folder, tmp_path):
@@ -198,12 +203,12 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
-    with pytest.raises(ConfigError, match="holds not the images"):
+    with pytest.raises(ConfigError, match="does not hold the images"):
         semiseg.suggest(run_folder, data, out=tmp_path / "out", data=tmp_path, accelerator="cpu")
     words = [run_folder, data, "--out", tmp_path / "out", "--data", data, "--accelerator", "cpu"]
     main(["suggest", *map(str, words), "--n", "99"])
     told = capsys.readouterr()
-    assert "are not there" not in told.err
+    assert "cannot find the data" not in told.err
     *copies, train = commands(told.out)
     assert shlex.split(train)[:3] == ["semiseg", "train", str(data)]
     assert all(str(data / "train") in copy for copy in copies)
@@ -214,7 +219,7 @@ def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsy
 
 def test_classes_of_colors_are_written_without_ids(tmp_path):
     classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), (0x010101,))
-    told = _spelled(classes)
+    told = classes_yaml(classes)
     assert "id" not in told["classes"][0]
     path = tmp_path / "classes.yaml"
     path.write_text(yaml.safe_dump(told))
@@ -224,23 +229,22 @@ def test_classes_of_colors_are_written_without_ids(tmp_path):
 
 
 def test_a_run_without_prototypes_and_without_its_data_says_so(
-    plain_release, tiny_folder, tmp_path, capsys
+    plain_release, tiny_folder, tmp_path, log
 ):
     images = tiny_folder / "unlabeled"
     found = semiseg.suggest(
         plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu"
     ).images
-    told = capsys.readouterr().err
-    assert "no prototypes" in told
-    assert "are not there" in told
-    assert "--data DATA" in told
+    assert "no prototypes" in log.text
+    assert "cannot find the data" in log.text
+    assert "--data DATA" in log.text
     assert all(s.disagreement is None for s in found)
 
 
 def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="1 are broken"):
+    with pytest.raises(DataError, match="1 image cannot be read"):
         semiseg.suggest(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     with pytest.raises(ConfigError, match="--n 0"):
         semiseg.suggest(plain_release, tmp_path / "in", out=tmp_path / "out", n=0)
@@ -287,7 +291,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     assert sum(s.mask is not None for s in joined.train) == 4 + len(chosen)
     assert joined.classes.encoding == "labels"
     (out / "train" / "masks").mkdir()
-    with pytest.raises(RunError, match="holds masks of pixels, of which this run has none"):
+    with pytest.raises(RunError, match="holds masks of pixels, but this run has"):
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
@@ -392,6 +396,6 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
 
 def test_an_ignored_background_of_labelme_stays_ignored():
     classes = Classes(("a", "b"), ((1, 2, 3), (4, 5, 6)), "labels", (300, 301), (0, 255))
-    told = _spelled(classes)
+    told = classes_yaml(classes)
     assert told["ignore"] == ["_background_"]
     assert told["classes"] == [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import SuggestSettings
-from semiseg.suggestion.suggest import Suggestion, next_steps
+from semiseg.suggestion.next_steps import next_steps
+from semiseg.suggestion.ranking import Suggestion, suggestion_table
 from semiseg.suggestion.suggest import suggest as choose_images
-from semiseg.training.tables import suggestion_table
 
 
 class Suggestions(NamedTuple):

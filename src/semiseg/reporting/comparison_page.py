@@ -20,11 +20,11 @@ from semiseg.comparison.records import (
 )
 from semiseg.comparison.result import read_failed
 from semiseg.comparison.text import statements
+from semiseg.config.command_line import compare_command
 from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
-from semiseg.reporting import commands
 from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
@@ -98,7 +98,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
             for run in runs
             if (run / REPORT).is_file()
         },
-        command=commands.repeat_comparison(config),
+        command=compare_command(config),
         versions=rows[0].records[0].scores.versions,
     )
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiseg.core.errors import RunError
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_yaml
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
@@ -29,7 +30,7 @@ class RunFiles:
     Attributes:
         folder: the run folder.
         scores: `scores.json`.
-        settings: `config.yaml`.
+        config: `config.yaml`.
         classes: the classes of `model.json`.
         curves: the columns of `metrics.csv` by name.
         confusion: pixels by true and predicted class, or None.
@@ -39,7 +40,7 @@ class RunFiles:
 
     folder: Path
     scores: Scores
-    settings: Mapping[str, Any]
+    config: TrainConfig
     classes: Classes
     curves: Mapping[str, Curve]
     confusion: Sequence[Sequence[int]] | None
@@ -74,14 +75,14 @@ def read_run(folder: Path) -> RunFiles:
         return RunFiles(
             folder=folder,
             scores=read_scores(folder / SCORES),
-            settings=from_plain(dict[str, Any], read_yaml(folder / CONFIG)),
+            config=TrainConfig.from_values(from_plain(dict[str, Any], read_yaml(folder / CONFIG))),
             classes=from_plain(_Model, read_json(folder / "model.json")).read_classes(),
             curves=_read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
             plan=_read_plan(folder / PLAN),
         )
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, csv.Error, ConfigError) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it again.") from error
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.scores import ClassScores, Scores, SplitRecord
 from semiseg.core.text import duration, percent, plural
@@ -20,12 +22,11 @@ from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion, draw_plane
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.plots.pseudo_labels import SOURCES, draw_pseudo_label_curves
-from semiseg.reporting import commands
 from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.reporting.gallery import Gallery, make_gallery
 from semiseg.reporting.run_files import Curve, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
-from semiseg.training.run_data import dataset_of
+from semiseg.training.run_data import scored_samples
 from semiseg.training.run_folder import CONFIG
 
 _SHARES = ("taught", "agree", "hard")  # columns of the metrics that are shares of the pixels
@@ -155,7 +156,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
         no_gallery=no_gallery,
         pseudo_labels=_pseudo_labels(run),
         plan=run.plan,
-        command=commands.repeat_run(run.settings),
+        command=train_command(run.config),
         config_command=f"semiseg train --config {run.folder / CONFIG} --out OTHER",
         split=scores.split,
         versions=scores.versions,
@@ -277,11 +278,11 @@ def _read_samples(folder: Path) -> list[Picture]:
 
 def _make_gallery(run: RunFiles, data: Path | None, accelerator: str) -> tuple[Gallery | None, str]:
     """Validation images, or why there are none: a report is useful without them."""
-    from semiseg.training.run_data import scored_samples
-
-    folder = data or Path(run.settings["data"])
+    folder = data or run.config.data.data
     try:
-        samples = scored_samples(run.folder, folder, "val", dataset_of(run.folder))
+        name = run.config.data.dataset
+        dataset = None if name == AUTO else name
+        samples = scored_samples(run.folder, folder, "val", dataset)
         if list_hash(samples) != run.scores.split.val:
             raise DataError(f"{folder} no longer holds the validation images of the training.")
         return make_gallery(load(run.folder, accelerator), samples), ""

@@ -1,1 +1,1 @@
-"""Choose the images that are worth labeling next."""
+"""Which images to label next."""

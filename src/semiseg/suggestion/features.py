@@ -1,52 +1,58 @@
-"""What a model thinks of images that it might be given masks of, and how it sees them."""
+"""The doubt, the disagreement and the encoder features of images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from semiseg.core.console import progress
 from semiseg.core.errors import DataError
-from semiseg.suggestion.suggest import Suggestion
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from semiseg.inference.torch_model import Model
-    from semiseg.suggestion.suggest import Features
+from semiseg.data.read_ahead import read_ahead
+from semiseg.inference.sources import read_or_error
+from semiseg.inference.torch_model import Model
+from semiseg.suggestion.ranking import Candidate, Features, Suggestion
 
 
-def look(
-    model: Model, named: dict[str, Path], console: Console
-) -> tuple[list[tuple[Suggestion, Features]], list[str]]:
-    """What the model makes of each image, with the encoder's mean features; what is broken."""
-    import numpy as np
-    from rich.progress import track
+def inspect_images(
+    model: Model, images: Mapping[str, Path]
+) -> tuple[list[Candidate], list[DataError]]:
+    """Segment images and keep the mean features of the encoder.
 
-    from semiseg.data.read_ahead import read_ahead
-    from semiseg.inference.sources import read_or_error
+    Args:
+        model: the trained model.
+        images: the image files, by the name of their files in the output folder.
 
+    Returns:
+        The images that could be read, and the errors of the others.
+    """
     captured: list[Features] = []
     handle = model.network.encoder.register_forward_hook(
         lambda _module, _inputs, maps: captured.append(maps[-1][0].mean((1, 2)).cpu().numpy())
     )
-    seen: list[tuple[Suggestion, Features]] = []
-    broken: list[str] = []
-    pictures = read_ahead(lambda file: read_or_error(file, model.value_range), named.values())
-    pairs = zip(named.items(), pictures, strict=True)
-    hidden = not console.is_terminal
+    candidates: list[Candidate] = []
+    errors: list[DataError] = []
+    contents = read_ahead(lambda file: read_or_error(file, model.value_range), images.values())
     try:
-        for (name, file), picture in track(
-            pairs, "looking", len(named), console=console, disable=hidden
-        ):
-            if isinstance(picture, DataError):
-                broken.append(str(picture))
-                continue
-            captured.clear()
-            found = model.predict(picture)
-            doubt = float(1 - found.confidence.mean())
-            apart = None if found.nearest is None else float((found.nearest != found.mask).mean())
-            vector = np.mean(captured, axis=0)  # over the windows of a large image
-            seen.append((Suggestion(name, file, 0.0, doubt, apart, 1.0), vector))
+        with progress("suggest") as bar:
+            bar.update(total=len(images))
+            for count, ((name, file), image) in enumerate(
+                zip(images.items(), contents, strict=True), 1
+            ):
+                bar.update(completed=count)
+                if isinstance(image, DataError):
+                    errors.append(image)
+                    continue
+                captured.clear()
+                prediction = model.predict(image)
+                doubt = float(1 - prediction.confidence.mean())
+                disagreement = None
+                if prediction.nearest is not None:
+                    disagreement = float((prediction.nearest != prediction.mask).mean())
+                features = np.mean(captured, axis=0)  # over the windows of a large image
+                suggestion = Suggestion(name, file, 0.0, doubt, disagreement, 1.0)
+                candidates.append(Candidate(suggestion, features))
     finally:
         handle.remove()
-    return seen, broken
+    return candidates, errors

@@ -1,4 +1,4 @@
-"""What `suggest` writes: lists, a picture, and a data folder with masks to correct."""
+"""The output of `suggest`: lists, a picture, and a data folder with masks to correct."""
 
 from __future__ import annotations
 
@@ -6,85 +6,51 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
 
 from semiseg.core.errors import RunError
+from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.labelme import BACKGROUND
+from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.outlines import label_of, outlines, write_outlines
+from semiseg.inference.predictor import Predictor
+from semiseg.plots.labeled_samples import draw_samples
+from semiseg.suggestion.ranking import Suggestion
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from semiseg.data.formats.masks import Classes
-    from semiseg.inference.predictor import Predictor
-    from semiseg.suggestion.suggest import Suggestion
-
-_SHOWN = 24  # images in the picture
+_MAX_PICTURED = 24  # images in the picture
 
 
-def write(chosen: Sequence[Suggestion], model: Predictor, out: Path) -> None:
-    """Write all of it.
+def write_suggestions(suggestions: Sequence[Suggestion], model: Predictor, out: Path) -> None:
+    """Write the lists, the picture and the data folder.
+
+    Args:
+        suggestions: the images, in their order.
+        model: the trained model, which predicts the masks.
+        out: the output folder.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    import yaml
-
-    from semiseg.core.types import Sample
-    from semiseg.plots.labeled_samples import draw_samples
-
     classes = model.classes
-    shapes = classes.encoding == "labels"  # drawn in LabelMe, and to be corrected there
+    files = ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        samples = []
-        for one in chosen:
-            name = _paired(one)
-            image = out / "train" / "images" / f"{name}{one.image.suffix}"
-            beside, apart = image.with_suffix(".json"), out / "train" / "masks" / f"{name}.png"
-            mask = beside if shapes else apart
-            for path in (image, mask):
-                if not path.parent.resolve().is_relative_to(out.resolve()):
-                    told = f"{path.parent} lies outside of {out}, by a link."
-                    raise RunError(f"{told} Remove the link, or choose another --out.")
-                path.parent.mkdir(parents=True, exist_ok=True)
-            if not image.exists() or not image.samefile(one.image):
-                _own(image)
-                shutil.copyfile(one.image, image)
-            _own(mask)
-            predicted = model.predict(one.image).mask
-            if shapes:
-                _draw_shapes(mask, predicted, classes, image)
-            else:
-                drawn = classes.to_image(predicted)
-                (drawn.convert("RGB") if classes.encoding == "colors" else drawn).save(mask, "PNG")
-            samples.append(Sample(one.name, image, mask))
-        text = yaml.safe_dump(_spelled(classes), sort_keys=False, allow_unicode=True)
-        for name in ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png"):
-            _own(out / name)
+        samples = [_write_sample(one, model, out) for one in suggestions]
+        for name in files:
+            _remove_link(out / name)
+        text = yaml.safe_dump(classes_yaml(classes), sort_keys=False, allow_unicode=True)
         (out / "classes.yaml").write_text(text, encoding="utf-8")
-        lines = "".join(f"{one.image.absolute()}\n" for one in chosen)
+        lines = "".join(f"{one.image.absolute()}\n" for one in suggestions)
         (out / "suggested.txt").write_text(lines, encoding="utf-8")
-        _write_table(chosen, out / "suggested.csv")
-        draw_samples(samples[:_SHOWN], classes, model.value_range).save(out / "suggested.png")
+        _write_table(suggestions, out / "suggested.csv")
+        picture = draw_samples(samples[:_MAX_PICTURED], classes, model.value_range)
+        picture.save(out / "suggested.png")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
-
-
-def _own(path: Path) -> None:
-    """Remove a link in the place of a file, or what it leads to would be written."""
-    if path.is_symlink():
-        path.unlink()
-
-
-def _draw_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
-    """Write a mask as LabelMe's polygons."""
-    from semiseg.data.formats.outlines import label_of, outlines, write_outlines
-
-    labels = [label_of(*named) for named in zip(classes.names, classes.codes, strict=True)]
-    background = classes.codes.index(0) if 0 in classes.codes else None
-    size = mask.shape[1], mask.shape[0]
-    write_outlines(path, outlines(mask, background), labels, image, size)
 
 
 def holds_masks(out: Path) -> bool:
@@ -92,56 +58,98 @@ def holds_masks(out: Path) -> bool:
     return (out / "train" / "masks").is_dir() or holds_shapes(out)
 
 
-def refuse_other_kind(out: Path, classes: Classes) -> None:
-    """Shapes beside masks of pixels, from an earlier call for another run, would be of no use.
-
-    Raises:
-        RunError: the folder holds masks of the other kind.
-    """
-    shapes = classes.encoding == "labels"
-    if (out / "train" / "masks").is_dir() if shapes else holds_shapes(out):
-        kind = "masks of pixels" if shapes else "LabelMe's shapes"
-        raise RunError(f"{out} holds {kind}, of which this run has none. Choose another --out.")
-
-
 def holds_shapes(out: Path) -> bool:
-    """Whether they are LabelMe's, beside the images."""
+    """Whether an output folder holds LabelMe's shapes beside its images."""
     return next((out / "train" / "images").rglob("*.json"), None) is not None
 
 
-def _paired(one: Suggestion) -> str:
-    """A name without a suffix, also where another image differs in it alone: `a_jpg` and `a_png`.
+def refuse_other_kind(out: Path, classes: Classes) -> None:
+    """Refuse a folder whose masks have another kind than those of the run.
 
-    An image and its mask have one stem.
+    Raises:
+        RunError: an earlier call for another run wrote masks of the other kind.
     """
-    suffix = one.image.suffix
-    return (
-        f"{one.name.removesuffix(suffix)}_{suffix[1:]}" if one.name.endswith(suffix) else one.name
-    )
+    shapes = classes.encoding == "labels"
+    if (out / "train" / "masks").is_dir() if shapes else holds_shapes(out):
+        kinds = ("masks of pixels", "LabelMe's shapes")
+        other, own = kinds if shapes else kinds[::-1]
+        raise RunError(f"{out} holds {other}, but this run has {own}. Choose another --out.")
 
 
-def _spelled(classes: Classes) -> dict[str, Any]:
-    """The contents of `classes.yaml`."""
-    coded = classes.encoding == "ids"
+def classes_yaml(classes: Classes) -> dict[str, Any]:
+    """The content of `classes.yaml`."""
+    has_ids = classes.encoding == "ids"
     entries = [
-        {"name": name, **({"id": code} if coded else {}), "color": list(color)}
+        {"name": name, **({"id": code} if has_ids else {}), "color": list(color)}
         for name, code, color in zip(classes.names, classes.codes, classes.colors, strict=True)
     ]
-    ignored: list[Any] = []
+    ignored: list[object] = []
     if classes.encoding == "colors":
         ignored = [f"#{code:06x}" for code in classes.ignored]
-    elif coded:
-        ignored = [code for code in classes.ignored if code != 255]
+    elif has_ids:
+        ignored = [code for code in classes.ignored if code != IGNORE_INDEX]
     elif 0 in classes.ignored:
         ignored = [BACKGROUND]
     return {"classes": entries, **({"ignore": ignored} if ignored else {})}
 
 
-def _write_table(chosen: Sequence[Suggestion], path: Path) -> None:
+def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample:
+    """Copy an image and write the predicted mask."""
+    classes = model.classes
+    shapes = classes.encoding == "labels"
+    name = _stem(suggestion)
+    image = out / "train" / "images" / f"{name}{suggestion.image.suffix}"
+    mask = image.with_suffix(".json") if shapes else out / "train" / "masks" / f"{name}.png"
+    for path in (image, mask):
+        if not path.parent.resolve().is_relative_to(out.resolve()):
+            raise RunError(
+                f"A link leads from {path.parent} out of {out}. Remove the link, or choose another "
+                "--out."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not image.exists() or not image.samefile(suggestion.image):
+        _remove_link(image)
+        shutil.copyfile(suggestion.image, image)
+    _remove_link(mask)
+    prediction = model.predict(suggestion.image).mask
+    if shapes:
+        _write_shapes(mask, prediction, classes, image)
+    else:
+        picture = classes.to_image(prediction)
+        (picture.convert("RGB") if classes.encoding == "colors" else picture).save(mask, "PNG")
+    return Sample(suggestion.name, image, mask)
+
+
+def _write_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
+    """Write a mask as LabelMe's polygons."""
+    labels = [label_of(*pair) for pair in zip(classes.names, classes.codes, strict=True)]
+    background = classes.codes.index(0) if 0 in classes.codes else None
+    size = mask.shape[1], mask.shape[0]
+    write_outlines(path, outlines(mask, background), labels, image, size)
+
+
+def _remove_link(path: Path) -> None:
+    """Remove a link with the name of a file, whose target would be overwritten."""
+    if path.is_symlink():
+        path.unlink()
+
+
+def _stem(suggestion: Suggestion) -> str:
+    """The name of an image and its mask, without a suffix.
+
+    If another image differs only in its suffix, the suffix becomes a part of the name: `a_jpg`.
+    """
+    suffix = suggestion.image.suffix
+    if not suggestion.name.endswith(suffix):
+        return suggestion.name
+    return f"{suggestion.name.removesuffix(suffix)}_{suffix[1:]}"
+
+
+def _write_table(suggestions: Sequence[Suggestion], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["rank", "image", "score", "doubt", "disagreement", "distance"])
-        for rank, one in enumerate(chosen, 1):
+        writer = csv.writer(file)
+        writer.writerow(["rank", "image", "score", "doubt", "disagreement", "distance"])
+        for rank, one in enumerate(suggestions, 1):
             values = (one.score, one.doubt, one.disagreement, one.distance)
-            shown = ["" if v is None else f"{v:.4f}" for v in values]
-            table.writerow([rank, one.image.absolute(), *shown])
+            cells = ["" if value is None else f"{value:.4f}" for value in values]
+            writer.writerow([rank, one.image.absolute(), *cells])

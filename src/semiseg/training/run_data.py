@@ -25,6 +25,14 @@ def settings_of(run: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def config_of(run: Path) -> TrainConfig | None:
+    """The settings of a run; None if they cannot be read."""
+    try:
+        return TrainConfig.from_values(settings_of(run))
+    except SemisegError:
+        return None
+
+
 def dataset_of(run: Path) -> str | None:
     """The published data set that a run was trained on; None to recognize it."""
     name = settings_of(run).get("dataset", AUTO)

@@ -1,0 +1,81 @@
+"""The command lines that repeat a training, or continue from its model."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from semiseg.config.compare import LISTS, CompareConfig
+from semiseg.config.settings import AUTO, Value, flag
+from semiseg.config.train import FREE, NetworkConfig, TrainConfig
+
+OTHER = "OTHER"
+"""The placeholder for the folder of the new run."""
+
+
+def train_command(config: TrainConfig) -> str:
+    """`semiseg train` with all settings that differ from their defaults and change the result."""
+    settings = {name: value for name, value in config.given().items() if name not in FREE}
+    if config.method != TrainConfig.method:
+        settings = {"method": config.method, **settings}
+    words = ["semiseg", "train", str(config.data.data), *flag_words(settings), "--out", OTHER]
+    return shlex.join(words)
+
+
+def continue_command(
+    run: Path,
+    data: Path,
+    config: TrainConfig | None,
+    keep: Collection[str] = ("dataset", "classes", "value_range", "size"),
+) -> str:
+    """`semiseg train` that starts from the model of a run.
+
+    Args:
+        run: the run folder.
+        data: the data folder of the new training.
+        config: the settings of the run, or None if they cannot be read.
+        keep: the settings to repeat. An encoder or a decoder that is not the default is repeated
+            too.
+    """
+    settings: dict[str, Value] = {}
+    if config is not None:
+        values, network = config.values(), NetworkConfig().values()
+        names = [*keep, *(n for n in ("encoder", "decoder") if values[n] != network[n])]
+        settings = {name: values[name] for name in names}
+    words = [*flag_words(settings), "--start-from", str(run), "--out", OTHER]
+    return shlex.join(["semiseg", "train", str(data), *words])
+
+
+def compare_command(config: CompareConfig) -> str:
+    """`semiseg compare` for the runs of a comparison."""
+    grid = config.grid
+    lists = {name: ",".join(map(str, getattr(grid, name))) for name in LISTS}
+    words = flag_words({**lists, **config.changes(), "steps": grid.steps})
+    data = str(config.shared.data.data)
+    return shlex.join(["semiseg", "compare", data, *words, "--out", OTHER])
+
+
+def flag_words(settings: Mapping[str, Value]) -> list[str]:
+    """Flags with their values; settings without a value and those with `auto` are left out.
+
+    A setting of one method in a comparison has the method before a dot, such as `css.anchors`.
+
+    Example:
+        >>> flag_words({"encoder_lr": 0.1, "scale": [0.5, 1.5], "diagnostics": False})
+        ['--encoder-lr', '0.1', '--scale', '0.5,1.5', '--no-diagnostics']
+    """
+    words = []
+    for name, value in settings.items():
+        if value is None or value == AUTO:
+            continue
+        method, dot, setting = name.rpartition(".")
+        setting = flag(setting).removeprefix("--")
+        option = f"{method}{dot}{setting}"
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--{method}{dot}no-{setting}")
+        elif isinstance(value, list):
+            words += [f"--{option}", ",".join(map(str, value))]
+        else:
+            words += [f"--{option}", str(value)]
+    return words

@@ -1,0 +1,120 @@
+"""The commands that add corrected masks to the data of a run and continue its training."""
+
+from __future__ import annotations
+
+import shlex
+from filecmp import cmp
+from itertools import count
+from pathlib import Path
+
+from semiseg.config.command_line import continue_command
+from semiseg.core.errors import DataError
+from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.layouts import find_layout
+from semiseg.data.pairs import PHOTOGRAPHS, Folders, pair
+from semiseg.data.tree import Tree, list_files
+from semiseg.suggestion.writer import holds_shapes
+from semiseg.training.run_data import config_of, data_of, dataset_of
+
+
+def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
+    """Describe what to do with the masks.
+
+    The commands never replace a file. The masks get their own folder in the data folder or, if
+    training does not read subfolders, lie beside the other masks. There is no such command if the
+    data are gone, if lists of names decide what is trained on, or if LabelMe's shapes and masks of
+    pixels would be mixed.
+
+    Args:
+        run: the run folder.
+        out: the output folder of `suggest`.
+        data: the data folder, if it moved since the training.
+    """
+    config = config_of(run)
+    data = data_of(run) if data is None else data.absolute()
+    shapes = holds_shapes(out)
+    masks = out / "train" / ("images" if shapes else "masks")
+    try:
+        layout = find_layout(Tree(data), dataset_of(run)) if data else None
+        folders = layout.folders("train") if layout else None
+        copies = _copy_commands(out, folders, shapes) if folders else []
+    except DataError:  # the data changed after the training
+        copies = []
+    if data is None or not copies:
+        return (
+            f"Correct the masks in {masks}. Then copy them and their images into your data, under "
+            "unused names, or train on them alone:\n"
+            f"  {continue_command(run, out, config, ('value_range', 'size'))}"
+        )
+    return "\n".join(
+        (
+            f"Correct the masks in {masks}. Then add them to your data and continue the training:",
+            *(f"  {copy}" for copy in copies),
+            f"  {continue_command(run, data, config)}",
+            "Repeat the other settings of the first run, such as --steps.",
+        )
+    )
+
+
+def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:
+    """The commands that add the masks to a data folder; none if they would not fit."""
+    masks = folders.files.masks
+    if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks) != shapes:
+        return []
+    if not folders.deep:  # training does not read subfolders
+        return _flat_copy_commands(out, folders)
+    if not shapes and not any(mask.is_relative_to(folders.masks) for mask in masks):
+        return []  # the masks lie beside the images
+    base = out.resolve().name.lstrip(".") or "suggested"  # training ignores hidden folders
+    names = (f"{base}-{i}" if i else base for i in count())
+    targets = folders.images, folders.masks
+    name = next(n for n in names if not any((folder / n).exists() for folder in targets))
+    kinds = list(zip(("images", "masks"), targets, strict=True))[: 2 - shapes]
+    return [
+        shlex.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
+        for kind, folder in kinds
+    ]
+
+
+def _flat_copy_commands(out: Path, folders: Folders) -> list[str]:
+    """The commands for folders without subfolders. A mask gets the ending of the other masks.
+
+    Images that the data folder holds already are not copied. There is no command if it holds a
+    different image of the same name, or a mask of that name.
+    """
+    out = Path.cwd() / out if str(out).startswith("-") else out  # or it would be an option
+    images, target = out / "train" / "images", folders.images
+    labeled = next((sample for sample in pair(folders).samples if sample.mask), None)
+    if labeled is None or labeled.mask is None:
+        return []
+    mask = labeled.mask
+    shapes = mask.suffix.lower() == LABELME_SUFFIX
+    source = images if shapes else out / "train" / "masks"
+    mask_target = target if shapes or mask.parent == target else folders.masks
+    ending = "" if mask_target != target else mask.stem.removeprefix(labeled.image.stem)
+    new_images = Tree(images).images(images)
+    new_masks = list_files(source, (LABELME_SUFFIX,) if shapes else IMAGE_SUFFIXES)
+    if not new_masks or any(p.parent not in (images, source) for p in (*new_images, *new_masks)):
+        return []  # there are none, or they lie in subfolders
+    existing = {path.stem: path for path in list_files(target, IMAGE_SUFFIXES, deep=False)}
+    present = [path for path in new_images if path.stem in existing]
+    if any(not cmp(existing[path.stem], path, shallow=False) for path in present):
+        return []
+    if any((mask_target / f"{path.stem}{ending}{path.suffix}").exists() for path in new_masks):
+        return []
+    # A PNG mask beside a PNG image would have the name of the image.
+    same_names = mask_target == target and not (shapes or ending)
+    if same_names and any(path.suffix.lower() not in PHOTOGRAPHS for path in new_images):
+        return []
+    quote = shlex.quote
+    commands = []
+    if len(present) < len(new_images):
+        commands.append(f"cp -n {quote(f'{images}/')}* {quote(str(target))}")
+    if ending:
+        name = f'{quote(str(mask_target))}/"$(basename -- "$mask" .png){ending}.png"'
+        commands.append(f'for mask in {quote(f"{source}/")}*.png; do cp -n "$mask" {name}; done')
+    elif not shapes or not commands:
+        pattern = f"{quote(f'{source}/')}*{new_masks[0].suffix}"
+        commands.append(f"cp -n {pattern} {quote(str(mask_target))}")
+    return commands
