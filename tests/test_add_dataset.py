@@ -63,9 +63,7 @@ def test_the_commands_of_the_walk_through_run(loveda, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     lines = blocks("bash")[0].replace("DATA", str(loveda)).splitlines()
     check, train = (shlex.split(line)[1:] for line in lines)
-    with pytest.raises(SystemExit) as stop:
-        main(check)
-    assert stop.value.code == 0
+    main(check)  # an exit status above 0 is a SystemExit
     main([*train, *TINY])
     assert yaml.safe_load(Path("runs/loveda/config.yaml").read_text())["labels"] == "2"
 
