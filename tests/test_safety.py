@@ -26,6 +26,7 @@ from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.files import read_yaml
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.masks import Classes
+from semiseg.data.tree import Tree
 from semiseg.inference.card import model_card
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
@@ -213,7 +214,7 @@ def test_the_images_of_a_list_of_a_data_folder_stay_in_it(tmp_path, tiny_folder)
         content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
         listing.write_text(json.dumps(content))
         with pytest.raises(DataError, match="outside"):
-            DATASETS["coco"].samples(data, "train")
+            DATASETS["coco"].samples(Tree(data), "train")
 
 
 def test_a_model_that_is_a_link_is_read_as_what_it_is(tmp_path, css_release):
