@@ -122,8 +122,8 @@ def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
 @pytest.mark.parametrize(
     ("method", "miou", "told"),
     [
-        ("css", 58.12, "With 1 mask and 1,344 unlabeled images css reaches 58.1 % mIoU on val."),
-        ("supervised", 58.12, "With 1 mask supervised reaches 58.1 % mIoU on val."),
+        ("css", 58.12, "With 1 mask and 1,344 unlabeled images, css reaches 58.1 % mIoU on val."),
+        ("supervised", 58.12, "With 1 mask, supervised reaches 58.1 % mIoU on val."),
         ("supervised", None, "so it has no scores"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     run = semiseg.train(data, out=tmp_path / "run", **settings)
     text = (run.folder / "report.html").read_text()
-    assert "With 4 masks supervised reaches" in text
+    assert "With 4 masks, supervised reaches" in text
     assert "<option selected>prediction" in text
     assert "<option>confidence" in text
 

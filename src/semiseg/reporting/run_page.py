@@ -170,8 +170,10 @@ def headline(scores: Scores) -> str:
         images += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
     miou = scores.miou.released
     if miou is None:
-        return f"{images} {scores.method} was trained. No class occurs in val, so it has no scores."
-    sentence = f"{images} {scores.method} reaches {percent(miou)} % mIoU on val."
+        return (
+            f"{images}, {scores.method} was trained. No class occurs in val, so it has no scores."
+        )
+    sentence = f"{images}, {scores.method} reaches {percent(miou)} % mIoU on val."
     ranking = [(s.iou, name) for name, s in scores.per_class.items() if s.iou is not None]
     if len(ranking) < 2:
         return sentence
