@@ -590,8 +590,9 @@ def test_the_data_folder_may_stand_in_the_file(given, tmp_path):
 
 
 def test_compare_gets_the_settings_of_its_methods(given):
-    settings = given("compare", "DATA", "--css.anchors", 9, "--css-paper.anchors", 8, "--size", 48)
-    assert (settings["css"], settings["css_paper"]) == ({"anchors": 9}, {"anchors": 8})
+    words = ["--methods", "css,css-paper", "--css.anchors", 9, "--css-paper.anchors", 8]
+    settings = given("compare", "DATA", *words, "--size", 48)
+    assert (settings["css"]["anchors"], settings["css-paper"]["anchors"]) == (9, 8)
     assert settings["size"] == 48
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from semiseg.core.rng import Key
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from semiseg.core.rng import Key
 
 IGNORE_INDEX = 255
 """The label of pixels that count neither in a loss nor in a score."""
