@@ -1,1 +1,1 @@
-"""What a person does with a trained model."""
+"""The commands: each reads its settings, calls the packages below, and returns a result."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from semiseg.core.types import Likeness
+if TYPE_CHECKING:  # the help must not wait for numpy
+    from semiseg.core.types import Likeness
 
 
 class Facts(NamedTuple):
