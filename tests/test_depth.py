@@ -92,24 +92,24 @@ def scanned(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, capsys):
+def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, caplog):
+    caplog.set_level("INFO", logger="semiseg")
     plan = semiseg.plan(scanned, accelerator="cpu")
-    (told,) = [entry for entry in plan.entries if entry.setting == "range"]
+    (told,) = [entry for entry in plan.entries if entry.setting == "value_range"]
     low, high = told.value
     assert 100 <= low < high <= 100 + 12 * 255
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
     small |= {"steps": 1, "validations": 1, "workers": 0, "accelerator": "cpu"}
     small |= {"method": "supervised"}
     run = semiseg.train(scanned, out=tmp_path / "run", labels="2", **small)
-    assert f"range ({low}, {high})" in " ".join(capsys.readouterr().err.split())
-    assert yaml.safe_load((run.folder / "config.yaml").read_text())["range"] == [low, high]
+    assert f"value_range {low}, {high}:" in caplog.text
+    assert yaml.safe_load((run.folder / "config.yaml").read_text())["value_range"] == [low, high]
     assert semiseg.load(run.folder).value_range == (low, high)
     given = semiseg.train(
         scanned, out=tmp_path / "given", value_range=(0, 9000), start_from=run.folder, **small
     )
     assert semiseg.load(given.folder).value_range == (0, 9000)
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"(--range {low},{high} keeps it)" in told
+    assert f"(--range {low},{high} keeps it)" in caplog.text
 
 
 def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):

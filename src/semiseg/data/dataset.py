@@ -89,8 +89,12 @@ class Dataset:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the start of a training: how the classes were found, what is ignored."""
         notable = [f for f in self.findings if f.severity == "warning" or f.kind == "layout"]
-        count = plural(len(self.classes), "class", "classes")
-        return (f"{count}: {self.inferred}", *(finding.text for finding in notable))
+        return (self.class_note, *(finding.text for finding in notable))
+
+    @property
+    def class_note(self) -> str:
+        """How many classes there are, and how they were found."""
+        return f"{plural(len(self.classes), 'class', 'classes')}: {self.inferred}"
 
     def errors(self) -> tuple[Finding, ...]:
         """The findings that make the folder unusable for a training."""

@@ -85,7 +85,7 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
         unlabeled,
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
-        (folder.inferred, *layout, *split.notes, summary),
+        (folder.class_note, *layout, *split.notes, summary),
     )
 
 
