@@ -108,7 +108,7 @@ class Paused:
 @pytest.mark.slow
 def test_something_was_taught(whole):
     path, _ = newest_intact(whole / "checkpoints")
-    assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.taught"].any()
+    assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.label_counts"].any()
 
 
 @pytest.mark.slow
@@ -332,14 +332,14 @@ def test_a_checkpoint_with_other_buffers_is_refused(capsys, tiny_folder, unfinis
     """Between releases the version says nothing of them."""
     path, step = newest_intact(unfinished / "checkpoints")
     state = SafeCheckpointIO().load_checkpoint(path)
-    del state["state_dict"]["method.taught"]
+    del state["state_dict"]["method.label_counts"]
     path.unlink()
     SafeCheckpointIO().save_checkpoint(state, path.with_name(f"step{step:06d}.ckpt"))
     with pytest.raises(SystemExit) as stop:
         run("train", tiny_folder, "--out", unfinished, "--resume")
     assert stop.value.code == 2
     told = capsys.readouterr().err
-    assert "method.taught" in told
+    assert "method.label_counts" in told
     assert "Traceback" not in told
 
 
