@@ -154,8 +154,8 @@ def test_what_is_best_on_val_is_released(
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", lr=0.0, **TINY)
     told = log.text
     first, final = validations_of(run.folder)
-    assert "adjusted" not in first["student"]
-    tried = final[run.scores.which]["adjusted"]
+    assert len(first["networks"]["student"]["adjusted"]) == 1
+    tried = final["networks"][run.scores.which]["adjusted"]
     best = max(tried, key=selection_score)
     assert run.scores.adjustment == Adjustment(best["strength"], tried[0]["miou"])
     assert best["strength"] > 0
@@ -196,7 +196,7 @@ def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, log):
         tiny_folder, method="supervised", class_weights="none", out=tmp_path / "run", **TINY
     )
     _, last = validations_of(run.folder)
-    assert [one["strength"] for one in last["student"]["adjusted"]] == [0.0]
+    assert [one["strength"] for one in last["networks"]["student"]["adjusted"]] == [0.0]
     assert run.scores.adjustment.strength == 0
     assert "class weights" not in log.text
 

@@ -28,7 +28,7 @@ from semiseg.plots.opinions import ImageOpinions, draw_opinions
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
-from semiseg.training.callbacks import Validation
+from semiseg.training.callbacks import Validations
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.data import choose_sample
 
@@ -313,7 +313,7 @@ def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_pat
 
 
 def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once(log):
-    validation = Validation(None, 5, None)
+    validation = Validations(None, 5, None)
     for early, sentences in (
         (True, ["nothing is taught: 0 of 9"]),
         (True, ["nothing is taught: 1 of 9"]),

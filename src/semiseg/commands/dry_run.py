@@ -6,7 +6,7 @@ from pathlib import Path
 
 from semiseg.commands.layers import configuration
 from semiseg.config.train import TrainConfig
-from semiseg.training.profiling import CostEstimate
+from semiseg.training.cost import CostEstimate
 from semiseg.training.trainer import estimate_training
 
 

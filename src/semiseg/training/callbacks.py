@@ -25,7 +25,7 @@ LOG_EVERY = 10
 _SHARES = ("taught", "agree", "hard")  # metrics that are shares of the pixels
 
 
-class Validation(Callback):
+class Validations(Callback):
     """Validates at even intervals and after the last step, and logs the scores.
 
     Lightning's own validation within an epoch cannot be resumed exactly: which parts are repeated
@@ -59,8 +59,8 @@ class Validation(Callback):
             return
         if not is_validation_step(step, pl_module.steps, self.count):
             return
-        result = pl_module.validate(self.loader, last=step == pl_module.steps)
-        mean_iou = {network: scores["miou"] for network, scores in result.items()}
+        validation = pl_module.validate(self.loader, last=step == pl_module.steps)
+        mean_iou = {name: scores["miou"] for name, scores in validation["networks"].items()}
         if not trainer.is_global_zero:
             return
         values = {f"val/miou_{k}": v for k, v in mean_iou.items() if v is not None}
@@ -78,8 +78,8 @@ class Validation(Callback):
             describe(trainer),
             self._remaining_time(pl_module, step),
         )
-        warnings = pl_module.validations[-1].get("pseudo", {}).get("warnings", [])
-        self._warn(warnings, early=2 * step <= pl_module.steps)
+        measured = validation["pseudo_labels"]
+        self._warn(measured["warnings"] if measured else [], early=2 * step <= pl_module.steps)
 
     def _remaining_time(self, module: TrainingModule, step: int) -> str:
         """The expected time for the rest, since a log has no progress bar.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,10 +101,12 @@ class Diagnostics:
         if not statistics.images:
             return {}
         found = statistics.summary()
-        module.validations[-1]["pseudo"] = found
+        module.validations[-1]["pseudo_labels"] = found
         self.folder.mkdir(exist_ok=True)
         validations = [
-            {"step": v["step"], **v["pseudo"]} for v in module.validations if "pseudo" in v
+            PseudoLabelRecord(**measured, step=validation["step"])
+            for validation in module.validations
+            if (measured := validation["pseudo_labels"]) is not None
         ]
         content = {
             "format": FORMAT,
@@ -113,7 +115,7 @@ class Diagnostics:
         }
         write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
         if last:
-            self._draw(cast(list[PseudoLabelRecord], validations), pictures)
+            self._draw(validations, pictures)
         return curve_values(found)
 
     def _pseudo_labels(self, module: TrainingModule) -> Iterator[tuple[_Scene, PseudoLabels]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from statistics import median
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import lightning as L
 import torch
@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from semiseg.config.settings import decided
 from semiseg.config.train import OptimizerConfig
@@ -21,12 +22,52 @@ from semiseg.core.rng import Key
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch, Losses, Step
 from semiseg.evaluation.logit_adjustment import offsets
-from semiseg.evaluation.metrics import confusion_matrix, scores
+from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
+from semiseg.evaluation.pseudo_labels import PseudoLabelSummary
 from semiseg.inference.scenes import Scene, segmenter, to_input
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
+from semiseg.training.batches import TrainingBatches
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
+
+
+class AdjustedScores(MaskScores):
+    """The scores of one network with adjusted logits.
+
+    `strength` is that of the logit adjustment, `confusion` the confusion matrix as rows of counts.
+    """
+
+    strength: float
+    confusion: list[list[int]]
+
+
+class NetworkScores(MaskScores):
+    """The scores of one network at a validation, without an adjustment.
+
+    `adjusted` holds the scores for each strength of the logit adjustment, 0 first. Only the last
+    validation has more than one.
+    """
+
+    adjusted: list[AdjustedScores]
+
+
+class Validation(TypedDict):
+    """One validation: the step, the scores by network, and the pseudo-labels if measured."""
+
+    step: int
+    networks: dict[str, NetworkScores]
+    pseudo_labels: PseudoLabelSummary | None
+
+
+class Checkpoint(TypedDict):
+    """The keys of Lightning's checkpoint that this module adds or reads."""
+
+    state_dict: dict[str, Tensor]
+    validations: list[Validation]
+    guard: dict[str, int]
+    normalization: list[tuple[float, float, float]]
+    seconds: float
 
 
 class TrainingModule(L.LightningModule):
@@ -55,7 +96,7 @@ class TrainingModule(L.LightningModule):
         self.steps = steps
         self.key = key
         self.settings = settings
-        self.validations: list[dict[str, Any]] = []
+        self.validations: list[Validation] = []
         self.seconds, self.started = 0.0, 0.0
         self.step_seconds: list[float] = []
         self.validation_seconds: list[float] = []
@@ -119,9 +160,10 @@ class TrainingModule(L.LightningModule):
     def _describe_failure(self, step: int) -> str:
         """The message for several steps in a row that were not finite."""
         parts = self.trainer.accumulate_grad_batches
-        loader: Any = self.trainer.train_dataloader
+        loader = cast(DataLoader[Batch], self.trainer.train_dataloader)
+        batches = cast(TrainingBatches, loader.dataset)
         numbers = range(step * parts, (step + 1) * parts)
-        files = ", ".join(str(path) for n in numbers for path in loader.dataset.files(n))
+        files = ", ".join(str(path) for n in numbers for path in batches.files(n))
         return (
             f"The loss or its gradient was not finite in {MAX_FLAWED_STEPS} steps in a row, the "
             f"last of them step {step + 1}. Its images: {files}. Check these (semiseg check), "
@@ -161,7 +203,7 @@ class TrainingModule(L.LightningModule):
         return float(max(0.0, rest) ** 0.9)
 
     @torch.no_grad()
-    def validate(self, loader: Iterable[Scene], *, last: bool = False) -> dict[str, dict[str, Any]]:
+    def validate(self, loader: Iterable[Scene], *, last: bool = False) -> Validation:
         """Score each network on the validation images, at the size of their masks.
 
         Args:
@@ -169,9 +211,7 @@ class TrainingModule(L.LightningModule):
             last: this is the validation after the last step, which decides what is released.
 
         Returns:
-            The scores by network, as `evaluation.metrics.scores` gives them, with the `confusion`
-            matrix that they were computed from; `validations` keeps them too. The last validation
-            also has `adjusted`: the scores for each `strength` of the logit adjustment, 0 first.
+            The scores by network; `validations` keeps them too.
         """
         started = time.monotonic()
         networks, count = self.method.networks(), len(self.names)
@@ -187,18 +227,21 @@ class TrainingModule(L.LightningModule):
                 for table, one in zip(confusion[name], labels, strict=True):
                     table += confusion_matrix(one, mask, count)
         self.method.train()
-        result: dict[str, dict[str, Any]] = {}
+        result: dict[str, NetworkScores] = {}
         for name, tables in confusion.items():
             counts = sum_over_ranks(tables.to(self.device)).cpu()
-            scored = [{**scores(c, self.names), "confusion": c.tolist()} for c in counts]
-            result[name] = dict(scored[0])
-            if last:
-                pairs = zip(tried, scored, strict=True)
-                result[name]["adjusted"] = [{"strength": s, **values} for s, values in pairs]
-        self.validations.append({"step": self.global_step, **result})
+            adjusted = [
+                AdjustedScores(
+                    **scores(table, self.names), strength=strength, confusion=table.tolist()
+                )
+                for strength, table in zip(tried, counts, strict=True)
+            ]
+            result[name] = NetworkScores(**scores(counts[0], self.names), adjusted=adjusted)
+        validation = Validation(step=self.global_step, networks=result, pseudo_labels=None)
+        self.validations.append(validation)
         self.validation_seconds.append(time.monotonic() - started)
         self._last_step_time = None  # the time to the next step would include this validation
-        return result
+        return validation
 
     def timing(self) -> Timing:
         """Median seconds of a step and of a validation, since the start or the resuming."""
@@ -206,11 +249,12 @@ class TrainingModule(L.LightningModule):
         validations = self.validation_seconds or [0.0]  # all of them may be before the resuming
         return Timing(round(median(steps), 4), round(median(validations), 3))
 
+    # Lightning declares `Any` for what a checkpoint may hold.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what this module holds besides its tensors."""
         checkpoint["validations"] = self.validations
         checkpoint["guard"] = self.guard.state()
-        checkpoint["normalization"] = [list(v) for v in self.method.student.normalization()]
+        checkpoint["normalization"] = list(self.method.student.normalization())
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -219,18 +263,19 @@ class TrainingModule(L.LightningModule):
         Raises:
             RunError: the checkpoint has other tensors than this module.
         """
-        if mismatch := checkpoint["state_dict"].keys() ^ self.state_dict().keys():
+        stored = cast(Checkpoint, checkpoint)
+        if mismatch := stored["state_dict"].keys() ^ self.state_dict().keys():
             raise RunError(
                 "The checkpoint was written by another state of this program (only one of them "
                 f"has {min(mismatch)}). Resume with that one, or start a new run with another "
                 "--out."
             )
-        self.validations = checkpoint["validations"]
-        self.guard.restore(checkpoint["guard"])
-        mean, std = (tuple(values) for values in checkpoint["normalization"])
+        self.validations = stored["validations"]
+        self.guard.restore(stored["guard"])
+        mean, std = stored["normalization"]
         for network in self.method.networks().values():
             network.set_normalization(Normalization(mean, std))
-        self.seconds = checkpoint["seconds"]
+        self.seconds = stored["seconds"]
 
     def on_fit_start(self) -> None:
         """Start the clock."""

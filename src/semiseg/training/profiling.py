@@ -1,7 +1,7 @@
-"""The speed and the cost of a training, measured on a few steps that nothing remains of.
+"""The speed of a training, measured on a few steps that leave nothing behind.
 
-`measure_pace` serves `--budget`, `measure_timing` the estimates of `compare`, and `estimate_cost`
-the dry run.
+There is one clock: `measure_pace` uses it for `--budget`, `measure_timing` for the estimates of
+`compare`, and `cost.estimate_cost` for the dry run.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from typing import NamedTuple
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.facts import Line, Pace
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
-from semiseg.config.sizing import BATCH, CROP_MULTIPLE, crop_of
+from semiseg.config.sizing import BATCH, crop_of
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
-from semiseg.core.text import duration
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
 from semiseg.training.build import build
@@ -44,12 +40,6 @@ _LONG_STEP = 6.0  # seconds; two such steps are enough
 _VALIDATION_IMAGES = 2
 _USABLE_MEMORY = 0.85  # of what is free
 _TIMING_STEPS = 12
-
-_COST_BATCH = 2
-_COST_STEPS = 4  # at each crop: one is counted, the others are timed
-_QUICK_STEP = 2.0  # seconds
-_LONG_COST_STEP = 10.0  # seconds; what makes the first step slower is small beside it
-_GIB = 2**30
 
 
 class Clock(Callback):
@@ -182,7 +172,7 @@ class _Trial(NamedTuple):
 def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
     """The settings of a few steps of a training, with random weights and without a warm-up."""
     rate, encoder_rate = RATES[config.optimizer.optimizer]
-    return _without_warmup(config).replaced(
+    return without_warmup(config).replaced(
         budget=None,
         steps=steps,
         batch=unless_auto(config.schedule.batch, BATCH),
@@ -195,7 +185,7 @@ def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
     )
 
 
-def _without_warmup(config: TrainConfig) -> TrainConfig:
+def without_warmup(config: TrainConfig) -> TrainConfig:
     """The settings without the first steps on labeled images, which are quicker and smaller."""
     if not hasattr(config.settings, "supervised_warmup"):
         return config
@@ -210,12 +200,12 @@ def _measure(config: TrainConfig, data: TrainingData, place: Place) -> _Trial:
     if place.kind == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    _run(config, module, training_loader(config, data, place), clock)
+    run_steps(config, module, training_loader(config, data, place), clock)
     memory = torch.cuda.max_memory_allocated() if place.kind == "cuda" else 0
     return _Trial(clock.interval(), clock.image_seconds, memory)
 
 
-def _run(
+def run_steps(
     config: TrainConfig, module: TrainingModule, loader: DataLoader[Batch], clock: Clock
 ) -> None:
     """Train for the steps of the settings, on one device, with nothing but the clock."""
@@ -232,150 +222,7 @@ def _run(
         trainer.fit(module, loader)
 
 
-class CostEstimate(NamedTuple):
-    """What one small step says about a training.
-
-    Attributes:
-        device: the kind of device that it ran on.
-        crop: the side of the step's crops, in pixels.
-        images: the step's labeled images, and as many unlabeled ones if any, in words.
-        parameters: the parameters of the student.
-        operations: the floating-point operations of the step, forward and backward.
-        step_operations: those of a step of the training.
-        memory: the bytes that the step needs at least: weights, gradients, optimizer, teacher, and
-            what is kept for the backward pass.
-        step_memory: those of a step of the training, on each device.
-        seconds: the seconds of such a step after the first, without reading images; of the first,
-            if that took more than ten seconds.
-        hours: the hours of the training on as many such devices, without validations.
-        whole: the training in words.
-    """
-
-    device: str
-    crop: int
-    images: str
-    parameters: int
-    operations: int
-    step_operations: int
-    memory: int
-    step_memory: int
-    seconds: float
-    hours: float
-    whole: str
-
-    def text(self) -> str:
-        """One line for each figure."""
-        this = f"this step of {self.images} images at {self.crop} x {self.crop}"
-        return "\n".join(
-            (
-                f"parameters  {self.parameters / 1e6:.1f} million",
-                f"operations  {self.operations / 1e12:.3g} TFLOP {this}; "
-                f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
-                f"memory      {self.memory / _GIB:.2f} GiB this step; about "
-                f"{self.step_memory / _GIB:.1f} GiB on each device",
-                f"time        {self.seconds:.1f} s such a step; about "
-                f"{duration(3600 * self.hours)} in all on such a device ({self.device}), without "
-                "the start, the validations and the report",
-            )
-        )
-
-
-def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> CostEstimate:
-    """Take steps of 2 + 2 images at half the crop, and extrapolate.
-
-    Operations and memory are assumed to grow with the number of pixels. What a loss computes by
-    class does not, and is small beside the network. Where steps are quick, some more are taken at
-    the whole crop, and the time is a line through both.
-
-    Args:
-        config: the settings, as planned, of a training on all its devices.
-        data: the images.
-        place: the device of these steps.
-
-    Raises:
-        HubError: the encoder's weights cannot be fetched.
-    """
-    whole_crop, batch = decided(config.views.crop), decided(config.schedule.batch)
-    schedule, world = config.schedule, config.machine.world
-    crop = max(CROP_MULTIPLE, whole_crop // 2 // CROP_MULTIPLE * CROP_MULTIPLE)
-    config = _without_warmup(config)
-    module = build(config, data)
-    small = config.replaced(
-        batch=_COST_BATCH, steps=_COST_STEPS, accumulate=1, workers=0, crop=crop
-    )
-    fixed = _fixed_memory(module, config.optimizer.optimizer)
-    counter, saved, counting = FlopCounterMode(display=False), _SavedTensors(module), ExitStack()
-    with counting:
-        counting.enter_context(counter)
-        counting.enter_context(saved_tensors_hooks(saved.pack, saved.unpack))
-        seconds = _step_seconds(small, data, place, module, counting)
-    points = [(float(_COST_BATCH * crop**2), seconds)]
-    if seconds < _QUICK_STEP and crop < whole_crop:  # the part that does not grow counts
-        large = _step_seconds(small.replaced(crop=whole_crop), data, place, module)
-        points.append((float(_COST_BATCH * whole_crop**2), large))
-    step = Line.through(*points).at(batch * whole_crop**2)
-    ratio = batch * whole_crop**2 / (_COST_BATCH * crop**2)
-    operations = counter.get_total_flops()
-    devices = f" on {world} devices" if world > 1 else ""
-    whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _COST_BATCH))
-    steps = decided(schedule.steps)
-    return CostEstimate(
-        device=place.kind,
-        crop=crop,
-        images=images,
-        parameters=sum(p.numel() for p in module.method.student.parameters()),
-        operations=operations,
-        step_operations=round(operations * ratio * schedule.accumulate),
-        memory=fixed + saved.bytes,
-        step_memory=fixed + round(saved.bytes * ratio / world),
-        seconds=seconds,
-        hours=step * schedule.accumulate * steps / world / 3600,
-        whole=f"{whole} images at {whole_crop} x {whole_crop}{devices}, {steps} of them",
-    )
-
-
-def _step_seconds(
-    config: TrainConfig,
-    data: TrainingData,
-    place: Place,
-    module: TrainingModule,
-    first_step: ExitStack | None = None,
-) -> float:
-    """The seconds of a step; `first_step` is closed after the first."""
-    clock = Clock(_LONG_COST_STEP, 1, first_step=first_step)
-    _run(config, module, training_loader(config, data, place), clock)
-    return clock.step()
-
-
-def _fixed_memory(module: TrainingModule, optimizer: str) -> int:
-    """The bytes that do not depend on the batch."""
-    student = sum(p.numel() * p.element_size() for p in module.method.student.parameters())
-    state = sum(t.numel() * t.element_size() for t in module.state_dict().values())
-    moments = 1 if optimizer == "sgd" else 2
-    return int(state) + int(student) * (1 + moments)
-
-
 def _now(module: L.LightningModule) -> float:
     if module.device.type == "cuda":
         torch.cuda.synchronize(module.device)
     return time.monotonic()
-
-
-class _SavedTensors:
-    """Counts the bytes that are kept for the backward pass, without the parameters."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.storages = {p.untyped_storage().data_ptr() for p in module.parameters()}
-        self.bytes = 0
-
-    def pack(self, tensor: Tensor) -> Tensor:
-        """A tensor is kept."""
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self.storages:
-            self.storages.add(storage.data_ptr())
-            self.bytes += storage.nbytes()
-        return tensor
-
-    def unpack(self, tensor: Tensor) -> Tensor:
-        """It is needed."""
-        return tensor

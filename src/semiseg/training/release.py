@@ -48,13 +48,13 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         module: the trained module.
     """
     networks = module.method.networks()
-    final = module.validations[-1]
+    final = module.validations[-1]["networks"]
     candidates = [(name, adjusted) for name in networks for adjusted in final[name]["adjusted"]]
     which, released = max(candidates, key=lambda candidate: selection_score(candidate[1]))
     network, strength = networks[which], released["strength"]
     added = offset(module.method.class_weights, network.classes, strength)
     network.add_to_logits(added)
-    mean_ious = [v[name]["miou"] for v in module.validations for name in networks]
+    mean_ious = [v["networks"][name]["miou"] for v in module.validations for name in networks]
     known = [score for score in (*mean_ious, released["miou"]) if score is not None]
     scores = Scores(
         method=config.method,

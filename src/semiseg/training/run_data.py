@@ -1,23 +1,20 @@
-"""The images that a run was trained and validated on, where its data are still there."""
+"""The images that a run was trained and validated on, if its data still exist."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import DataError, RunError, SemisegError
-from semiseg.core.files import read_text
+from semiseg.core.files import read_text, read_yaml
+from semiseg.core.types import Sample
+from semiseg.data.image_lists import read_list
+from semiseg.data.reader import read_samples
 
-if TYPE_CHECKING:
-    from semiseg.core.types import Sample
 
-
-def settings_of(run: Path) -> dict[str, Any]:
-    """The contents of a run's `config.yaml`; empty where there is none that can be read."""
-    from semiseg.core.files import read_yaml
-
+def settings_of(run: Path) -> dict[str, object]:
+    """The contents of a run's `config.yaml`; empty if it cannot be read."""
     try:
         content = read_yaml(run / "config.yaml")
     except (OSError, ValueError):
@@ -40,7 +37,7 @@ def dataset_of(run: Path) -> str | None:
 
 
 def data_of(run: Path) -> Path | None:
-    """The data folder that a run was trained on; None where it is not told, or gone."""
+    """The data folder that a run was trained on; None if it is unknown or gone."""
     data = settings_of(run).get("data")
     try:
         return Path(data) if data and isinstance(data, str) and Path(data).is_dir() else None
@@ -49,15 +46,12 @@ def data_of(run: Path) -> Path | None:
 
 
 def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
-    """The labeled images and those of `val`; none where the run or its data cannot be read.
+    """The labeled and the validation images; none if the run or its data cannot be read.
 
     Args:
         run: the run folder.
-        data: where the data are; where they were if None.
+        data: the data folder, if it was moved since the training.
     """
-    from semiseg.data.image_lists import read_list
-    from semiseg.data.reader import read_samples
-
     data = data or data_of(run)
     if data is None:
         return [], []
@@ -82,9 +76,6 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
     Raises:
         DataError: there are none.
     """
-    from semiseg.data.image_lists import read_list
-    from semiseg.data.reader import read_samples
-
     samples = [s for s in read_samples(data, split, dataset) if s.mask is not None]
     held_out = run / "split" / "val.txt"
     if not samples and split == "val" and held_out.is_file():

@@ -19,8 +19,9 @@ from semiseg.core.rng import Key
 from semiseg.core.scores import Scores, Timing
 from semiseg.training import run_folder
 from semiseg.training.build import build, start_from_run
-from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validation
+from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validations
 from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO
+from semiseg.training.cost import CostEstimate, estimate_cost
 from semiseg.training.data import TrainingData, gather_facts, read_data
 from semiseg.training.devices import alone, set_device, trainer_settings
 from semiseg.training.diagnostics import Diagnostics
@@ -30,7 +31,7 @@ from semiseg.training.loggers import check_loggers, make_loggers
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
-from semiseg.training.profiling import CostEstimate, estimate_cost, measure_pace, measure_timing
+from semiseg.training.profiling import measure_pace, measure_timing
 from semiseg.training.release import compare_with_start, describe_adjustment, release
 
 logger = logging.getLogger(__name__)
@@ -213,7 +214,9 @@ def fit(
     )
     callbacks = [
         ProgressBar(),
-        Validation(validation_loader(config, data, place), validations, _diagnostics(config, data)),
+        Validations(
+            validation_loader(config, data, place), validations, _diagnostics(config, data)
+        ),
         checkpoints,
     ]
     with warnings.catch_warnings():
