@@ -187,7 +187,7 @@ def test_beside_a_grad_scaler(optimizer):
         scaler.scale(guard.watch(loss)).backward()
         if not getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)
-        guard.judge(scaled=True)
+        guard.check(scaled=True)
         scaler.step(optimizer)
         scaler.update()
         return method.student.weight.detach().clone(), method.sum.item()
@@ -205,4 +205,4 @@ def test_beside_a_grad_scaler(optimizer):
     assert not torch.equal(weight, start)
     assert weight.isfinite().all()
     assert total != before
-    assert (guard.skipped, guard.row) == (2, 0)
+    assert (guard.skipped, guard.in_a_row) == (2, 0)

@@ -16,19 +16,19 @@ MAX_FLAWED_STEPS = 3
 
 
 class Guard:
-    """Judges each step, and undoes what its forward passes did to the method's buffers.
+    """Checks each step, and restores the method's buffers if the step is not finite.
 
-    What a step changes before its optimizer is asked are the batch norm's statistics, the
-    prototypes and the counts of pseudo-labels; what it changes after that (weights, teacher) is
-    left out. To judge, a device has to be waited for, once a step.
+    Before the optimizer's step, the forward passes change the statistics of batch norm, the
+    prototypes and the counts of pseudo-labels; the guard restores these. The weights and the
+    teacher change later, and stay as they are. The check waits for the device once in each step.
 
     Args:
-        method: what is trained.
+        method: the method that is trained.
 
     Attributes:
         flawed: whether the newest step was not finite, in any of the processes.
-        skipped: such steps in the whole training.
-        in_a_row: such steps in a row, up to the newest one.
+        skipped: the number of such steps in the whole training.
+        in_a_row: the number of such steps in a row, up to the newest one.
     """
 
     def __init__(self, method: Method) -> None:
@@ -40,36 +40,38 @@ class Guard:
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Remember the buffers as they are before a step."""
+        """Remember the buffers before a step."""
         if self._before:
             torch._foreach_copy_(self._before, self._buffers)
-        else:  # the teacher's follow later
+        else:  # without the teacher's, which change later
             named = self.method.named_buffers()
             self._buffers = [b for name, b in named if not name.startswith("teacher.")]
             self._before = [b.clone() for b in self._buffers]
         self._finite = None
 
     def watch(self, loss: Tensor) -> Tensor:
-        """Take note of a micro batch's loss.
+        """Check the loss of a micro batch.
 
         Args:
             loss: a scalar.
 
         Returns:
-            The loss to differentiate: the same, or NaN. So every gradient of a loss that is not
-            finite is NaN, which a GradScaler sees, too.
+            The loss to differentiate: the same, or NaN. So all gradients of a loss that is not
+            finite are NaN, and a GradScaler notices them too.
         """
         finite = loss.detach().isfinite()
         self._finite = finite if self._finite is None else self._finite & finite
         return loss * torch.where(finite, 1.0, math.nan)
 
     @torch.no_grad()
-    def judge(self, scaled: bool) -> None:
-        """With the gradients there, decide; all processes decide alike.
+    def check(self, scaled: bool) -> None:
+        """Decide, from the loss and the gradients, whether to skip the step.
+
+        All processes decide the same.
 
         Args:
-            scaled: whether a GradScaler looks at the gradients. It leaves out the step by itself,
-                and while it searches its scale, gradients that are not finite are no fault.
+            scaled: whether a GradScaler checks the gradients. It skips the step itself, and while
+                it searches for its scale, gradients that are not finite are normal.
         """
         finite = torch.tensor(True) if self._finite is None else self._finite
         parameters = [p for p in self.method.student.parameters() if p.grad is not None]
@@ -83,13 +85,13 @@ class Guard:
             return
         torch._foreach_copy_(self._buffers, self._before)
         if not scaled:
-            for parameter in parameters:  # an optimizer passes over what has no gradient
+            for parameter in parameters:  # an optimizer skips parameters without a gradient
                 parameter.grad = None
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint has to hold."""
+        """The counts, for a checkpoint."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def restore(self, state: dict[str, int]) -> None:
-        """Go on counting."""
+        """Restore the counts of a checkpoint."""
         self.skipped, self.in_a_row = state["skipped"], state["in_a_row"]

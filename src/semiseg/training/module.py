@@ -23,7 +23,7 @@ from semiseg.core.scores import Timing
 from semiseg.core.types import Batch, Losses, Step
 from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
-from semiseg.evaluation.pseudo_labels import PseudoLabelSummary
+from semiseg.evaluation.pseudo_label_summary import PseudoLabelSummary
 from semiseg.inference.scenes import Scene, segmenter, to_input
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
@@ -138,7 +138,7 @@ class TrainingModule(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Decide, from all gradients, whether the step is taken."""
-        self.guard.judge(scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None)
+        self.guard.check(scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on as it is
         """Take the step, then update the teacher, before any checkpoint is written.

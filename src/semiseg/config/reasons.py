@@ -1,0 +1,197 @@
+"""Why each setting of a plan has its value; see `docs/plan.md` for the evidence."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from semiseg.config.facts import Facts, Pace
+from semiseg.config.settings import decided
+from semiseg.config.sizing import (
+    BATCH,
+    CROP_MULTIPLE,
+    MAX_STEPS,
+    REFERENCE_SIZE,
+    STEPS,
+    VALIDATIONS,
+    Sizes,
+    largest_size,
+    total_seconds,
+)
+from semiseg.config.train import TrainConfig
+from semiseg.core.text import duration
+
+_EVEN = 2.0  # classes are about equally frequent up to this ratio of the most and least frequent
+_EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
+    ("photometry", "mild"): "with threshold 0.95 one point better than strong colors on camvid",
+    ("scale", (0.75, 1.5)): "the paper's 0.5 would mostly show padding",
+    ("confidence_threshold", 0.95): "on camvid and peanut, 98 to 99 % of the kept pseudo-labels "
+    "were right",
+    ("contrast_weight", 0.1): "no benefit was found from a larger weight",
+    ("indicator_temperature", 0.1): "at 0.5, with 21 classes, no similarity can exceed 0.73",
+    ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
+    ("class_balance", "labels"): "otherwise easy classes get more than their share of "
+    "pseudo-labels",
+}
+_SHARES = {  # of the steps
+    "supervised_warmup": "the first {} steps use labeled images only, so the teacher learns first",
+    "teacher_memory": "the teacher averages about {} steps; a longer average lags behind",
+}
+_METHOD_SETTINGS = (
+    *_SHARES,
+    "confidence_threshold",
+    "contrast_weight",
+    "indicator_temperature",
+    "class_prior",
+    "class_balance",
+)
+
+Source: TypeAlias = Literal["data", "device", "budget", "default", "user"]
+"""What decided a value."""
+
+
+class Reason(NamedTuple):
+    """Why a setting has its value.
+
+    Attributes:
+        source: what decided it.
+        text: the reason, as half a sentence.
+    """
+
+    source: Source
+    text: str
+
+
+AS_GIVEN = Reason("user", "as given")
+
+
+def explain(
+    config: TrainConfig, planned: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | None
+) -> dict[str, Reason]:
+    """The reasons by setting, in the order in which the plan shows them.
+
+    Args:
+        config: the settings as the user gave them.
+        planned: the settings of the plan.
+        sizes: the sizes of the plan.
+        facts: the data and the device.
+        pace: the measured speed; None without a budget.
+    """
+    return {
+        **_range_reason(facts),
+        **_size_reasons(config, sizes, facts, pace),
+        **_other_reasons(planned, facts),
+        **_method_reasons(planned),
+    }
+
+
+def _range_reason(facts: Facts) -> dict[str, Reason]:
+    if facts.value_range is None:
+        return {}
+    text = "the values in the gray images of more than 8 bits; they become black and white"
+    return {"value_range": Reason("data", text)}
+
+
+def _size_reasons(
+    config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | None
+) -> dict[str, Reason]:
+    """The reasons for size, crop, batch, steps and validations."""
+    open_settings = config.open_settings()
+    size = _size_reason(sizes, facts, budget=pace is not None and "crop" in open_settings)
+    unlabeled = f" and {sizes.batch} unlabeled" if facts.unlabeled else ""
+    larger = sizes.batch > BATCH and "batch" in open_settings
+    batch = f"{sizes.batch} labeled{unlabeled} images in a step"
+    if facts.labeled < sizes.steps * sizes.batch:
+        batch += "; they repeat"
+    if larger:
+        batch += f"; the device has time for more than {BATCH}"
+    validations = Reason("default", "evenly spread, the last one after the last step")
+    if pace is not None and sizes.validations < VALIDATIONS:
+        validations = Reason("budget", "more would take over a fifth of the time")
+    return {
+        "size": size,
+        "crop": Reason(
+            size.source if "size" in open_settings else "default",
+            f"the largest multiple of {CROP_MULTIPLE} within the size",
+        ),
+        "batch": Reason("budget" if larger and pace else "default", batch),
+        "steps": _steps_reason(config, sizes, facts, pace),
+        "validations": validations,
+    }
+
+
+def _size_reason(sizes: Sizes, facts: Facts, budget: bool) -> Reason:
+    limit = largest_size(facts, budget)
+    side = f"the short side of the images is {facts.side:g} pixels"
+    if sizes.size < limit:
+        return Reason("budget", f"{side}; this many fit into the time")
+    if limit < round(facts.side):
+        place = "the CPU" if facts.device == "cpu" else "this device"
+        return Reason("device", f"{side}; the limit on {place} is {limit}")
+    return Reason("data", side)
+
+
+def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | None) -> Reason:
+    if pace is not None:
+        step = pace.step.at(sizes.batch * sizes.crop**2) * config.schedule.accumulate
+        total = duration(total_seconds(config, facts, pace, sizes))
+        text = f"a step takes {step:.2g} s as measured, the whole training about {total}"
+        if sizes.steps == MAX_STEPS:
+            text += "; more steps are not known to help, so it ends early"
+        return Reason("budget", text)
+    if facts.device != "cpu":
+        text = f"{STEPS} at size {REFERENCE_SIZE}, more with the square of the size"
+        return Reason("device", text)
+    return Reason(
+        "default", "at size 240 about 10 minutes on one core, half an hour with a teacher"
+    )
+
+
+def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
+    """The reasons for the other settings that all methods share."""
+    optimizer = config.optimizer
+    shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
+    rise = round(optimizer.lr_warmup * decided(config.schedule.steps))
+    return {
+        "lr": Reason("default", f"for decoder and heads with {optimizer.optimizer}; it falls to 0"),
+        "encoder_lr": Reason("default", "lower, since the encoder is pretrained"),
+        "lr_warmup": Reason("default", f"the rates rise over the first {rise} steps"),
+        "class_weights": Reason("default", _class_weights_reason(config, facts)),
+        "photometry": _default_reason("photometry", config.views.photometry),
+        "scale": _default_reason("scale", config.views.scale),
+        "workers": Reason("device", f"processes that load images; {shared}"),
+    }
+
+
+def _class_weights_reason(config: TrainConfig, facts: Facts) -> str:
+    counts = [n for n in facts.pixels.values() if n]
+    ratio = max(counts) / min(counts) if counts else 1.0
+    if config.balance.class_weights == "none":
+        return "each labeled pixel counts the same"
+    if ratio <= _EVEN:
+        return "the classes are about equally frequent, so all weights are about 1"
+    rarest = min((n, name) for name, n in facts.pixels.items() if n)[1]
+    text = f"the most frequent class has {ratio:,.0f} times the pixels of '{rarest}'"
+    if config.balance.class_weights == "sqrt":
+        text += "; on camvid the weights gave 5 points of mIoU"
+    return text
+
+
+def _method_reasons(config: TrainConfig) -> dict[str, Reason]:
+    """The reasons for the most important settings of the method."""
+    reasons: dict[str, Reason] = {}
+    for name in _METHOD_SETTINGS:
+        value = getattr(config.settings, name, None)
+        if value is None:
+            continue
+        if name in _SHARES:
+            reasons[name] = Reason(
+                "default", _SHARES[name].format(round(value * decided(config.schedule.steps)))
+            )
+        else:
+            reasons[name] = _default_reason(name, value)
+    return reasons
+
+
+def _default_reason(name: str, value: object) -> Reason:
+    """The evidence for a default, where there is some for this very value."""
+    return Reason("default", _EVIDENCE.get((name, value), "the method's default"))
