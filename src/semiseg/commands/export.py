@@ -14,8 +14,7 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.images import read_image
-from semiseg.inference.onnx_graph import write_onnx
-from semiseg.inference.onnx_model import OnnxModel
+from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement
 from semiseg.inference.sliding import to_array
@@ -68,26 +67,27 @@ def export(settings: ExportSettings) -> Export:
     run, out = settings.run, settings.out
     model = Model(load_release(run))
     name, image = _image(run, model)
+    form = FORMATS[settings.file_format]
+    target = form.target(out)
+    if target.resolve() == run.resolve():
+        raise RunError(f"{out} is the run folder itself. Choose another --out.")
     try:
-        if settings.file_format == "onnx":
-            file = out if out.suffix.lower() == ".onnx" else out / "model.onnx"
-            return Export(file, name, *_export_onnx(model, file, image))
-        if out.resolve() == run.resolve():
-            raise RunError(f"{out} is the run folder itself. Choose another --out.")
-        model.save_pretrained(out)
-        return Export(out, name, *differences(model, Model(load_release(out)), image))
+        return Export(target, name, *_write(form, model, target, image))
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
 
 
-def _export_onnx(model: Model, file: Path, image: Image.Image) -> tuple[float, int]:
-    """Write the file once its model was compared with the original."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.stem}.part.onnx")
+def _write(form: Format, model: Model, target: Path, image: Image.Image) -> tuple[float, int]:
+    """Write the model, and compare it with the original. A file appears only if both agree."""
+    if not form.suffix:
+        form.write(model.release, target)
+        return differences(model, form.read(target, "cpu"), image)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.stem}.part{form.suffix}")
     try:
-        write_onnx(model.release, part)
-        result = differences(model, OnnxModel(part, "cpu"), image)
-        part.replace(file)
+        form.write(model.release, part)
+        result = differences(model, form.read(part, "cpu"), image)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
     return result

@@ -6,15 +6,17 @@ runs on. This module must not import torch, since the help texts come from here.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, Share
+from semiseg.config.methods import METHODS
+from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
 from semiseg.config.train import check_value_range
+from semiseg.inference.formats import FORMATS
 
 Split: TypeAlias = Literal["train", "val", "test"]
-FileFormat: TypeAlias = Literal["onnx", "safetensors"]
+FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,10 @@ class ExportSettings(Settings):
     _: KW_ONLY
     out: Path
     """The file to write, or a folder for `model.onnx`. With `safetensors`, the folder to write."""
-    file_format: FileFormat = "onnx"
-    """`onnx` for onnxruntime and other programs, without torch; `safetensors` for semiseg and the
-    Hugging Face hub, with a model card."""
+    file_format: FileFormat = field(
+        default="onnx",
+        metadata={"help": "; ".join(f"`{n}` {f.purpose}" for n, f in FORMATS.items()) + "."},
+    )
 
 
 @dataclass(frozen=True)
@@ -212,10 +215,13 @@ class TrainData(Settings):
 class MethodChoice(Settings):
     """How a training learns."""
 
-    method: str = "css"
-    """The method: `supervised`, `mean_teacher`, `cutmix`, `contrastive`, `css`, or `css-paper` and
-    `css-program`, which are `css` with other defaults. `--method NAME --help` lists its settings.
-    """
+    method: str = field(
+        default="css",
+        metadata={
+            "help": f"The method: {', '.join(f'`{name}`' for name in METHODS)}. "
+            "`--method NAME --help` lists its settings."
+        },
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class Plan:
 
     Attributes:
         config: the settings; none that the plan decides is `auto`.
-        entries: the important settings, each with its reason.
+        entries: the important settings and those that the user gave, each with its reason.
         warnings: one sentence for each thing that will hardly help.
         seconds: the expected seconds of the training; None if nothing was measured.
     """
@@ -181,7 +181,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     reasons = explain(config, resolved, sizes, facts, pace)
     given = config.given()
     values = resolved.values()
-    own = [name for name in config.settings.values() if name in given and name not in reasons]
+    others = [name for name in values if name in given and name not in {*reasons, "budget"}]
     entries = [
         Entry(name, values[name], *(AS_GIVEN if name in given else reason))
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in own)]

@@ -62,6 +62,13 @@ def decided(value: T | Auto) -> T:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """The allowed values of a text that names an entry of a registry."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Bounds:
     """The range of a number, with at least a lower end.
 
@@ -151,10 +158,14 @@ def hints(group: type) -> dict[str, object]:
 
 @functools.cache
 def help_texts(group: type) -> Mapping[str, str]:
-    """The help text of each field of a group: the string below it in the class."""
+    """The help text of each field of a group: the string below it in the class.
+
+    A text that lists the entries of a registry is in the metadata of its field, under `help`.
+    """
     texts: dict[str, str] = {}
     for base in reversed(group.__mro__):
         texts |= _texts_below(base.__module__).get(base.__name__, {})
+    texts |= {f.name: f.metadata["help"] for f in dataclasses.fields(group) if "help" in f.metadata}
     return {name: texts[name] for name in hints(group)}
 
 
@@ -232,13 +243,13 @@ _NOUNS = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 
 def _describe_one(hint: object) -> str:
-    if get_origin(hint) is Annotated:
-        kind, bounds = get_args(hint)[:2]
-        return f"{_NOUNS[kind]} {bounds}"
     if choices := _choices(hint):
         return (
             ", ".join(str(c) for c in choices[:-1]) + " or " * (len(choices) > 1) + str(choices[-1])
         )
+    if get_origin(hint) is Annotated:
+        kind, bounds = get_args(hint)[:2]
+        return f"{_NOUNS[kind]} {bounds}"
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:
@@ -256,6 +267,8 @@ def _is_named(hint: object) -> bool:
 
 
 def _choices(hint: object) -> tuple[object, ...]:
+    if get_origin(hint) is Annotated and isinstance(choices := get_args(hint)[1], Choices):
+        return choices.names
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
@@ -265,16 +278,16 @@ def _convert_to(value: object, hint: object) -> object:
     Raises:
         Mismatch: it cannot be.
     """
+    if choices := _choices(hint):
+        for choice in choices:
+            if (value == choice and type(value) is type(choice)) or value == str(choice):
+                return choice
+        raise Mismatch
     if get_origin(hint) is Annotated:
         kind, bounds = get_args(hint)[:2]
         number = _convert_to(value, kind)
         if number in bounds:
             return number
-        raise Mismatch
-    if choices := _choices(hint):
-        for choice in choices:
-            if (value == choice and type(value) is type(choice)) or value == str(choice):
-                return choice
         raise Mismatch
     if get_origin(hint) is tuple:
         return _convert_sequence(value, get_args(hint))

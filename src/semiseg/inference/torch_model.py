@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from semiseg._version import __version__
 from semiseg.core.errors import RunError
 from semiseg.inference.card import model_card
+from semiseg.inference.device import torch_device
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.scenes import prototypes_of, segmenter
 from semiseg.model.release import Release, load_release, save_release
@@ -80,3 +81,18 @@ class Model(Predictor, ModelHubMixin):
                     f"{model_id} is not a folder, and the hub could not load it ({reason})."
                 ) from error
         return cls(load_release(folder), **model_kwargs)
+
+
+def read_model(folder: Path, accelerator: str) -> Model:
+    """The model in a run folder, or in a folder that `write_model` wrote.
+
+    Raises:
+        RunError: the model cannot be read.
+        ConfigError: this machine has no such accelerator.
+    """
+    return Model(load_release(folder), torch_device(accelerator))
+
+
+def write_model(release: Release, folder: Path) -> None:
+    """Write a release as safetensors, with a model card."""
+    Model(release).save_pretrained(folder)

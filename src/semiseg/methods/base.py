@@ -105,6 +105,6 @@ class Method(nn.Module, ABC):
 
         Args:
             strength: the strength of the logit adjustment: the share of the class weights that is
-                subtracted from the released logits; see `evaluation.adjustment`.
+                subtracted from the released logits; see `evaluation.logit_adjustment`.
         """
         return {}

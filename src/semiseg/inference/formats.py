@@ -1,0 +1,91 @@
+"""The formats that `export` writes and `load` reads. A new format adds one entry to `FORMATS`.
+
+The code of a format is named by a string, since it imports torch or onnxruntime: the help must not
+wait for that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from semiseg.inference.predictor import Predictor
+    from semiseg.model.release import Release
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported models.
+
+    Attributes:
+        purpose: what it is for, as the end of a sentence of the help that begins with its name.
+        suffix: the suffix of its file, such as `.onnx`, by which `load` knows it. Empty for a
+            folder that `load` reads as a run folder.
+        writer: `module:function`. The function takes the release and the path to write.
+        reader: `module:function`. The function takes the path and the accelerator, and gives the
+            model.
+    """
+
+    purpose: str
+    suffix: str
+    writer: str
+    reader: str
+
+    def target(self, out: Path) -> Path:
+        """The path to write for `--out`: a file, also where `out` is a folder for it."""
+        return out if out.suffix.lower() == self.suffix or not self.suffix else out / self.file
+
+    @property
+    def file(self) -> str:
+        """The name of the file in a folder."""
+        return f"model{self.suffix}"
+
+    def write(self, release: Release, path: Path) -> None:
+        """Write a trained model.
+
+        Raises:
+            ConfigError: the format cannot express the network, or a package is missing.
+        """
+        _imported(self.writer)(release, path)
+
+    def read(self, path: Path, accelerator: str) -> Predictor:
+        """Read a model.
+
+        Raises:
+            RunError: the model cannot be read.
+            ConfigError: a package is missing, or this machine has no such accelerator.
+        """
+        return cast("Predictor", _imported(self.reader)(path, accelerator))
+
+
+FORMATS = {
+    "onnx": Format(
+        purpose="for onnxruntime and other programs, without torch",
+        suffix=".onnx",
+        writer="semiseg.inference.onnx_graph:write_onnx",
+        reader="semiseg.inference.onnx_model:OnnxModel",
+    ),
+    "safetensors": Format(
+        purpose="for semiseg and the Hugging Face hub, with a model card",
+        suffix="",
+        writer="semiseg.inference.torch_model:write_model",
+        reader="semiseg.inference.torch_model:read_model",
+    ),
+}
+"""The formats by name, in the order of the help."""
+
+
+def format_of(path: Path) -> Format:
+    """The format of a model, by its suffix; a run folder has the format of an exported folder."""
+    suffixes = {form.suffix: form for form in FORMATS.values()}
+    return suffixes.get(path.suffix.lower(), suffixes[""])
+
+
+def _imported(name: str) -> Callable[..., object]:
+    module, _, attribute = name.partition(":")
+    function: Callable[..., object] = getattr(importlib.import_module(module), attribute)
+    return function
