@@ -6,9 +6,10 @@ import dataclasses
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from semiseg.core.scores import (
     SplitRecord,
     Timing,
 )
+from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.masks import Classes
 from semiseg.scenes.draw import COLORS, NAMES, write_scenes
 
@@ -254,33 +256,73 @@ def _coco(tree: Tree) -> None:
         tree.text(f"annotations/instances_{split}2017.json", json.dumps(content))
 
 
+class OfficialTree(NamedTuple):
+    """How the tree of a published data set is drawn.
+
+    Attributes:
+        draw: writes at least four labeled images of train, and two of val.
+        required: a folder without which the tree is incomplete.
+    """
+
+    draw: Callable[[Tree], None]
+    required: str
+
+
 _TREES = {
-    "voc": _voc,
-    "voc-blender": _voc,
-    "cityscapes": _cityscapes,
-    "ade20k": _ade20k,
-    "cocostuff10k": _cocostuff,
-    "camvid": _camvid,
-    "coco": _coco,
+    "voc": OfficialTree(_voc, required="SegmentationClass"),
+    "voc-blender": OfficialTree(_voc, required="SegmentationClass"),
+    "cityscapes": OfficialTree(_cityscapes, required="gtFine/val"),
+    "ade20k": OfficialTree(_ade20k, required="images/training"),
+    "cocostuff10k": OfficialTree(_cocostuff, required="images"),
+    "camvid": OfficialTree(_camvid, required="valannot"),
+    "coco": OfficialTree(_coco, required="train2017"),
 }
 
 
 @pytest.fixture
-def drawn_tree(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a tree into a folder of that name, by a function such as those above."""
+def official_tree(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes the official tree of a data set by its name: four labeled images or more, two val."""
 
-    def write(name: str, draw: Callable[[Tree], None]) -> Path:
+    def write(name: str) -> Path:
         tree = Tree(tmp_path / name)
-        draw(tree)
+        _TREES[name].draw(tree)
         return tree.root
 
     return write
 
 
 @pytest.fixture
-def official_tree(drawn_tree: Callable[..., Path]) -> Callable[[str], Path]:
-    """Writes the official tree of a data set by its name: four labeled images or more, two val."""
-    return lambda name: drawn_tree(name, _TREES[name])
+def required_folder() -> Callable[[str], str]:
+    """The folder without which the tree of a data set is incomplete, by the data set's name."""
+    return lambda name: _TREES[name].required
+
+
+def walk_through(title: str, language: str) -> list[str]:
+    """The code of a section of CONTRIBUTING.md in its order."""
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(name="walk_through")
+def walk_through_fixture() -> Callable[[str, str], list[str]]:
+    """Gives the code of a section of CONTRIBUTING.md, by the section's title and the language."""
+    return walk_through
+
+
+@pytest.fixture
+def loveda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data set of the walk-through in CONTRIBUTING.md, registered as it says."""
+    dataset, tree = walk_through("Add a data set", "python")
+    (entry,) = walk_through("Add a data set", "py")
+    names: dict[str, Any] = {"Tree": Tree, "OfficialTree": OfficialTree}
+    exec(compile(tree, "conftest.py", "exec"), names)
+    exec(compile(f"added = {{{entry}}}", "conftest.py", "exec"), names)
+    for name, official in names["added"].items():
+        monkeypatch.setitem(_TREES, name, official)
+    module: dict[str, Any] = {}
+    exec(compile(dataset, "loveda.py", "exec"), module)
+    monkeypatch.setitem(DATASETS, "loveda", module["LoveDa"]())
 
 
 def _release(folder: Path, prototypes: bool) -> Path:

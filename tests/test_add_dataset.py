@@ -1,6 +1,8 @@
-"""The walk-through of CONTRIBUTING.md to a new data set is run, and the docs know all of them."""
+"""The walk-through of CONTRIBUTING.md to a new data set is run, and the docs know all of them.
 
-import re
+`tests/test_sets.py` tests its data set as all others.
+"""
+
 import shlex
 from pathlib import Path
 
@@ -12,39 +14,23 @@ from PIL import Image
 from semiseg.cli import main
 from semiseg.config.recipes import names
 from semiseg.core.errors import DataError
-from semiseg.data.datasets import DATASETS, find_dataset
+from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.reader import load_dataset
-from semiseg.data.tree import Tree
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--validations=1"]
 TINY += ["--workers=0", "--accelerator=cpu", "--method=supervised"]
 
 
-def blocks(language):
-    """The code of the section, in its order."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text.partition("## Add a data set in one file")[2].partition("\n## ")[0]
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
-def loveda(monkeypatch, drawn_tree):
-    """The walk-through's data set, as if it were there, and its tree."""
-    code = {}
-    exec(compile(blocks("python")[0], "loveda.py", "exec"), code)
-    exec(compile(blocks("python")[1], "conftest.py", "exec"), code)
-    dataset = code["LoveDa"]()
-    monkeypatch.setitem(DATASETS, dataset.name, dataset)
-    return drawn_tree("loveda", code["_loveda"])
+def tree(loveda, official_tree):
+    """The tree of the walk-through's data set, which is registered."""
+    return official_tree("loveda")
 
 
-def test_the_data_set_of_the_walk_through_is_recognized_and_read(loveda):
-    found = find_dataset(Tree(loveda))
-    assert found is not None
-    assert found.name == "loveda"
-    folder = load_dataset(loveda)
+def test_the_data_set_of_the_walk_through_reads_its_ids_less_one(tree):
+    folder = load_dataset(tree)
     assert len(folder.train) == 4
     assert len(folder.val) == 2
     raw = np.array(Image.open(folder.val[0].mask))
@@ -52,16 +38,16 @@ def test_the_data_set_of_the_walk_through_is_recognized_and_read(loveda):
     np.testing.assert_array_equal(index, np.where(raw == 0, 255, raw.astype(int) - 1))
 
 
-def test_a_part_of_it_says_what_is_missing(loveda):
-    (loveda / "Val" / "Urban").rename(loveda / "elsewhere")
+def test_a_part_of_it_says_what_is_missing(tree):
+    (tree / "Val" / "Urban").rename(tree / "elsewhere")
     with pytest.raises(DataError, match=r"lacks Val/Urban/images_png.*zenodo\.org"):
-        load_dataset(loveda)
+        load_dataset(tree)
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_walk_through_run(loveda, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_the_walk_through_run(tree, walk_through, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = blocks("bash")[0].replace("DATA", str(loveda)).splitlines()
+    lines = walk_through("Add a data set", "bash")[0].replace("DATA", str(tree)).splitlines()
     check, train = (shlex.split(line)[1:] for line in lines)
     main(check)  # an exit status above 0 is a SystemExit
     main([*train, *TINY])

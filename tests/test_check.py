@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -11,17 +12,19 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.checks import examine, rules
 from semiseg.checks.report import Report
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
-from semiseg.data.findings import Finding
+from semiseg.data.findings import Finding, Kind
 from semiseg.data.formats.codes import mixed_edges, scan_mask
 from semiseg.plots.labeled_samples import mask_overlay
 from semiseg.plots.legend import load_font
@@ -538,6 +541,32 @@ def test_masks_of_one_class_or_of_none(data: Path) -> None:
     assert found(report, "one-class").severity == "note"
     assert "train/masks/b.png (2)" in found(report, "one-class").text
     assert len(report.findings) == 2
+
+
+def test_the_rule_of_the_walk_through_finds_masks_that_are_mostly_ignored(
+    data: Path, walk_through: Callable[[str, str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = dict(vars(rules))
+    (code,) = walk_through("Add a check rule", "py")
+    exec(compile(code, "rules.py", "exec"), names)
+    (rule,) = names.keys() - vars(rules).keys()
+    monkeypatch.setattr(examine, "RULES", (*rules.RULES, names[rule]))
+    mostly = STRIPES.copy()
+    mostly[: HEIGHT // 2 + 1] = 255
+    mask(data / "train" / "masks" / "a.png", mostly)
+    mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 255))
+    report = check(data)
+    finding = found(report, "mostly-ignored")
+    assert (finding.severity, finding.files) == ("note", ("train/masks/a.png",))
+    assert found(report, "all-ignored").files == ("train/masks/b.png",)
+
+
+def test_the_docs_have_a_row_for_each_kind_of_finding() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
+    rows = page.partition("\n## Findings\n")[2].partition("\n### ")[0].splitlines()
+    first = [row.split("|")[1] for row in rows if row.startswith("| `")]
+    kinds = [kind for cell in first for kind in re.findall(r"`([\w-]+)`", cell)]
+    assert sorted(kinds) == sorted(get_args(Kind))
 
 
 def test_ids_beside_colors_are_said_once(data: Path) -> None:

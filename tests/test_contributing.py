@@ -18,11 +18,10 @@ TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "-
 TINY += ["--workers=0", "--accelerator=cpu"]
 
 
-def blocks(language):
-    """The code of the section on methods, in its order."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text.partition("## Add a method in one file")[2].partition("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+@pytest.fixture
+def blocks(walk_through):
+    """Gives the code of the section on methods in one language, in its order."""
+    return lambda language: walk_through("Add a method", language)
 
 
 def imported(name, code, folder):
@@ -38,19 +37,18 @@ def imported(name, code, folder):
 
 
 @pytest.fixture
-def entropy(tmp_path, monkeypatch):
+def entropy(blocks, tmp_path, monkeypatch):
     """The method of the walk-through, registered as it says."""
     for name, code in zip(MODULES, blocks("python"), strict=False):
         monkeypatch.setitem(sys.modules, name, imported(name, code, tmp_path / name))
-    settings = sys.modules[MODULES[0]]
-    (line,) = blocks("py")
+    import_line, entry = blocks("py")
     namespace = {}
-    exec(f"added = {{{line}}}", vars(settings), namespace)
+    exec(f"{import_line}\nadded = {{{entry}}}", namespace)
     for method, defaults in namespace["added"].items():
         monkeypatch.setitem(METHODS, method, defaults)
 
 
-def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, tmp_path):
+def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, blocks, tmp_path):
     module = imported("walk_through_tests", blocks("python")[2], tmp_path)
     tests = [value for name, value in vars(module).items() if name.startswith("test_")]
     assert len(tests) == 2
@@ -60,7 +58,7 @@ def test_the_method_of_the_walk_through_passes_its_own_tests(entropy, tmp_path):
 
 @pytest.mark.slow
 def test_the_commands_of_the_walk_through_train_it(
-    entropy, tiny_folder, tmp_path, monkeypatch, capsys
+    entropy, blocks, tiny_folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     train, compare = blocks("bash")[0].strip().splitlines()

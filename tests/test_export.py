@@ -13,7 +13,10 @@ from PIL import Image
 import semiseg
 from semiseg.cli import main
 from semiseg.commands.export import differences
+from semiseg.commands.settings import ExportSettings
+from semiseg.config.settings import help_texts
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.inference.formats import FORMATS, format_of
 from semiseg.scenes.draw import NAMES
 
 BLOCKER = """
@@ -200,6 +203,26 @@ def test_a_changed_label_is_an_error_and_a_tie_is_none(css_release, photos):
     other.segment.forward = shifted(1e6)
     with pytest.raises(RunError, match="differs from the original"):
         differences(original, other, picture)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_flag_and_its_help_know_each_format(name):
+    settings = ExportSettings(Path("run"), out=Path("out"), file_format=name)
+    assert settings.file_format == name
+    assert f"`{name}` {FORMATS[name].purpose}" in help_texts(ExportSettings)["file_format"]
+    with pytest.raises(ConfigError, match=rf"--format .*Allowed: .*\b{name}\b"):
+        ExportSettings(Path("run"), out=Path("out"), file_format="abacus")
+
+
+@pytest.mark.slow
+@onnx_extra
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_a_format_writes_is_loaded_by_it(name, css_release, photos, tmp_path):
+    path = semiseg.export(css_release, out=tmp_path / "out", file_format=name).path
+    assert format_of(path) is FORMATS[name]
+    original = semiseg.load(css_release, accelerator="cpu")
+    again = semiseg.load(path, accelerator="cpu")
+    agree(again.predict(photos / "a.png"), original.predict(photos / "a.png"))
 
 
 @pytest.mark.slow

@@ -123,6 +123,16 @@ def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
     assert len(planned().summary()) == 2  # size and crop: the start stays readable
 
 
+def test_a_given_setting_without_a_reason_is_shown_too():
+    plan = planned(dice=1, labels="5", seed=3, budget="1h", out="runs/a")
+    given = {"dice": 1.0, "labels": "5", "seed": 3, "out": "runs/a"}
+    for name, value in given.items():
+        assert (entry(plan, name).value, entry(plan, name).source) == (value, "user")
+    names = [e.setting for e in plan.entries]
+    assert len(names) == len(set(names))
+    assert not given.keys() & {e.setting for e in planned().entries}
+
+
 def test_evidence_is_told_of_the_value_that_has_it():
     assert "camvid" in entry(planned(), "confidence_threshold").reason
     assert entry(planned(method="css-paper"), "confidence_threshold").reason == (

@@ -29,9 +29,11 @@ TINY = {
 }
 
 
-@pytest.fixture(params=DATASETS)
+@pytest.fixture(params=[*DATASETS, "loveda"])
 def known(request, official_tree):
-    """Each data set with its tree."""
+    """Each data set with its tree, and the data set of the walk-through in CONTRIBUTING.md."""
+    if request.param not in DATASETS:
+        request.getfixturevalue(request.param)
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param])
     return DATASETS[request.param], official_tree(request.param)
@@ -75,12 +77,9 @@ def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
     assert scores.miou == pytest.approx(run.scores.miou.released)
 
 
-def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known):
+def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known, required_folder):
     dataset, root = known
-    for part in ("SegmentationClass", "gtFine/val", "images/training", "valannot", "train2017"):
-        shutil.rmtree(root / part, ignore_errors=True)
-    if dataset.name == "cocostuff10k":
-        shutil.rmtree(root / "images")
+    shutil.rmtree(root / required_folder(dataset.name))
     with pytest.raises(DataError) as told:
         load_dataset(root, dataset=dataset.name)
     assert dataset.home in str(told.value)

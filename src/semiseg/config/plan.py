@@ -184,7 +184,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     others = [name for name in values if name in given and name not in {*reasons, "budget"}]
     entries = [
         Entry(name, values[name], *(AS_GIVEN if name in given else reason))
-        for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in own)]
+        for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
     ]
     if pace is not None:
         entries.insert(0, Entry("budget", config.schedule.budget, *AS_GIVEN))
