@@ -751,6 +751,7 @@ def resume(run, data):
 
 
 @cases(40)
+@pytest.mark.slow
 def test_a_damaged_run_is_refused_or_used_as_it_was(tmp_path_factory, reported, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
