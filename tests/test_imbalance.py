@@ -25,6 +25,7 @@ from semiseg.losses.class_balance import (
 from semiseg.losses.supervised import cross_entropy, ohem_cross_entropy
 from semiseg.training import class_balance as imbalance
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
+from semiseg.training.data import count_pixels
 
 TINY = {
     "weights": "none",
@@ -190,7 +191,7 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
     folder = load_dataset(tiny_folder)
     split = make_split(folder, "all", 0)
     count = len(folder.classes)
-    counts = imbalance.count_pixels(split.labeled, folder.pixels, count)
+    counts = count_pixels(split.labeled, folder.pixels, count)
     rarest = min((n, c) for c, n in enumerate(counts) if n)[1]
     weights = tuple(1 / n if n else 0.0 for n in counts)
 

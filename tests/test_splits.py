@@ -363,9 +363,13 @@ def test_all_published_lists_are_read_as_they_are(shared_data: Path, family: str
     train = tuple(sample(name) for name in trained)
     data = replace(
         data,
-        train=train,
-        val=tuple(sample(name, "val") for name in scored),
-        pixels={s.mask: {0: 1, 1: 1} for s in train if s.mask},
+        samples={
+            "train": train,
+            "unlabeled": (),
+            "val": tuple(sample(name, "val") for name in scored),
+            "test": (),
+        },
+        counts={s.mask: {0: 1, 1: 1} for s in train if s.mask},
     )
     counts = dict(COUNTS[family])
     assert len(scored) == counts.pop("val")

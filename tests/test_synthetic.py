@@ -57,7 +57,7 @@ def test_scene_has_the_size_and_types_asked_for(size: tuple[int, int]) -> None:
 
 def test_too_small_a_scene_is_refused() -> None:
     """The message names the size found and the one needed."""
-    with pytest.raises(ConfigError, match=r"160 x 31 pixels.*32 or more"):
+    with pytest.raises(ConfigError, match=r"160 x 31 pixels.*32 pixels or more"):
         draw_scene(Key.of(0), (160, 31))
 
 
@@ -194,6 +194,6 @@ def test_scene_does_not_depend_on_the_count(root: Path, tmp_path: Path) -> None:
 
 def test_no_labels_are_refused(tmp_path: Path) -> None:
     """Nothing is written then."""
-    with pytest.raises(ConfigError, match="1 or more"):
+    with pytest.raises(ConfigError, match="labeled scenes, but their number is 0"):
         write_scenes(tmp_path / "none", labeled=0)
     assert not (tmp_path / "none").exists()
