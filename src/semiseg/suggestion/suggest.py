@@ -10,6 +10,7 @@ from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.inference.device import torch_device
+from semiseg.inference.formats import format_of
 from semiseg.inference.sources import find_images
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
@@ -78,7 +79,7 @@ def suggest(
     run, images, out = Path(run), Path(images), Path(out)
     if n < 1:
         raise ConfigError(f"--n {n} is too small. Use 1 or more.")
-    if run.suffix.lower() == ".onnx":
+    if format_of(run).suffix:
         raise ConfigError(f"{run} is an exported model. suggest needs the run folder.")
     folder = data_of(run) if data is None else Path(data)
     if folder is not None and out.resolve() == folder.resolve():
