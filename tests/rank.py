@@ -53,8 +53,8 @@ def learn(heads, image, label, valid):
     logits, representation = heads(image)
     loss = cross_entropy(logits[:count], label[:count])
     shares = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.1])
-    taught = count_labels(label[count:], CLASSES)
-    weights = balanced_weights(shares, taught, None)
+    label_counts = count_labels(label[count:], CLASSES)
+    weights = balanced_weights(shares, label_counts, None)
     loss = loss + pseudo_label_loss(logits[count:], label[count:], valid[count:], weights=weights)
     loss.backward()
     pixels = representation.detach().permute(0, 2, 3, 1).reshape(-1, DIM)
@@ -68,7 +68,7 @@ def learn(heads, image, label, valid):
         "prototypes": prototypes,
         "seen": seen,
         "counts": counts,
-        "taught": taught,
+        "taught": label_counts,
     }
 
 
@@ -77,8 +77,8 @@ def main(rank, folder):
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
     image, label, valid = (part[[rank, rank + 2]] for part in batch())
-    found = learn(DistributedDataParallel(Heads()), image, label, valid)
-    torch.save(found, folder / f"rank{rank}.pt")
+    result = learn(DistributedDataParallel(Heads()), image, label, valid)
+    torch.save(result, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
 

@@ -33,11 +33,11 @@ TINY |= {"workers": 0}
 
 def test_offsets_take_the_logarithm_of_the_weights_out():
     weights = torch.tensor([0.5, 2.0, 0.0])
-    found = offsets(weights, 3)
-    assert tuple(found) == STRENGTHS
-    assert torch.equal(found[0.0], torch.zeros(3))
-    torch.testing.assert_close(found[1.0], torch.tensor([2.0, 0.5, 1.0]).log())
-    torch.testing.assert_close(found[0.5], found[1.0] / 2)
+    adjustments = offsets(weights, 3)
+    assert tuple(adjustments) == STRENGTHS
+    assert torch.equal(adjustments[0.0], torch.zeros(3))
+    torch.testing.assert_close(adjustments[1.0], torch.tensor([2.0, 0.5, 1.0]).log())
+    torch.testing.assert_close(adjustments[0.5], adjustments[1.0] / 2)
     (alone,) = offsets(None, 3).items()
     assert alone[0] == 0
     assert torch.equal(alone[1], torch.zeros(3))
@@ -77,15 +77,15 @@ def test_labels_are_those_of_adjusted_maps(arithmetic):
     rng = np.random.default_rng(0)
     maps = Maps(rng.normal(size=(2, 5, 15, 20)).astype(np.float32), None)
     added = np.concatenate([np.zeros((1, 5)), rng.normal(size=(3, 5))]).astype(np.float32)
-    chosen = {} if arithmetic is None else {"arithmetic": arithmetic}
-    found = labels(maps, 1, (60, 80), (121, 163), added, **chosen)
-    assert found.dtype == np.uint8
-    assert len({part.tobytes() for part in found}) == 4
-    for part, shift in zip(found, added, strict=True):
+    options = {} if arithmetic is None else {"arithmetic": arithmetic}
+    result = labels(maps, 1, (60, 80), (121, 163), added, **options)
+    assert result.dtype == np.uint8
+    assert len({part.tobytes() for part in result}) == 4
+    for part, shift in zip(result, added, strict=True):
         shifted = maps._replace(logits=maps.logits + shift.reshape(1, -1, 1, 1))
-        whole = read(shifted, 1, (60, 80), (121, 163), **chosen).mask
+        whole = read(shifted, 1, (60, 80), (121, 163), **options).mask
         assert (part == whole).mean() > 0.9999  # but for ties of rounding
-    assert np.array_equal(found[0], read(maps, 1, (60, 80), (121, 163), **chosen).mask)
+    assert np.array_equal(result[0], read(maps, 1, (60, 80), (121, 163), **options).mask)
 
 
 @pytest.mark.parametrize("heads", ["shared", "paper"])
@@ -109,8 +109,8 @@ def test_the_prior_of_representation_space_is_adjusted_as_the_logits_are(tiny_me
     whole = method.released_tensors(1.0)["similarity_prior"]
     torch.testing.assert_close(whole, 0.1 * method.class_shares.log())
     half = method.released_tensors(0.5)["similarity_prior"]
-    counted = method.class_shares * method.class_weights.sqrt()
-    torch.testing.assert_close(half, 0.1 * (counted / counted.sum()).log())
+    weighted = method.class_shares * method.class_weights.sqrt()
+    torch.testing.assert_close(half, 0.1 * (weighted / weighted.sum()).log())
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
@@ -152,7 +152,7 @@ def test_what_is_best_on_val_is_released(
     monkeypatch.setattr(release_module, "offset", extreme)
     monkeypatch.setattr(engine_module, "offsets", all_of_them)
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", lr=0.0, **TINY)
-    told = log.text
+    text = log.text
     first, final = validations_of(run.folder)
     assert len(first["networks"]["student"]["adjusted"]) == 1
     tried = final["networks"][run.scores.which]["adjusted"]
@@ -163,11 +163,11 @@ def test_what_is_best_on_val_is_released(
     assert run.scores.miou.best >= best["miou"]
     assert run.scores.to_dict()["per_class"] == best["per_class"]
     words = f"{100 * best['strength']:.0f} % of the class weights"
-    assert f"the released model is the {run.scores.which} with {words} subtracted" in told
+    assert f"the released model is the {run.scores.which} with {words} subtracted" in text
     assert words in semiseg.report(run.folder).path.read_text()
-    found = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
+    evaluation = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
     assert (
-        found.to_dict()["per_class"] == best["per_class"]
+        evaluation.to_dict()["per_class"] == best["per_class"]
     )  # one class everywhere: no pixel is near a tie
     release = load_release(run.folder)
     assert release.about["adjustment"] == asdict(run.scores.adjustment)

@@ -59,7 +59,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def cases(count):
     """Calls the test with as many seeds."""
     quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    chosen = settings(
+    profile = settings(
         max_examples=count * max(1, MORE),
         derandomize=not MORE,
         deadline=None,
@@ -67,7 +67,7 @@ def cases(count):
         suppress_health_check=quiet,
         phases=[Phase.generate],  # a smaller seed is no smaller case
     )
-    return lambda test: chosen(given(seed=st.integers(0, 2**48 - 1))(test))
+    return lambda test: profile(given(seed=st.integers(0, 2**48 - 1))(test))
 
 
 @contextmanager
@@ -86,16 +86,16 @@ def no_waiting():
         signal.signal(signal.SIGALRM, before)
 
 
-def attempt(action, *named):
+def attempt(action, *names):
     """What it gives; None where it was refused by a sentence that names one of the files."""
     with no_waiting():
         try:
             return action()
         except SemisegError as error:
-            told = str(error)
-    assert any(str(name) in told for name in named), told
-    assert "Traceback" not in told
-    assert len(told) < 20_000, told
+            message = str(error)
+    assert any(str(name) in message for name in names), message
+    assert "Traceback" not in message
+    assert len(message) < 20_000, message
     return None
 
 
@@ -124,7 +124,7 @@ def _zoo():
     deep = Image.fromarray(STRIPES.astype(np.uint16) * 9000)
     mirrored = rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     several = {"save_all": True, "append_images": [mirrored, rgb]}
-    found = {
+    models = {
         "rgb": (rgb, ("PNG", "JPEG", "TIFF", "WEBP", "BMP")),
         "gray": (gray, ("PNG", "JPEG", "TIFF", "BMP")),
         "ids": (ids, ("PNG", "TIFF", "BMP")),
@@ -137,7 +137,7 @@ def _zoo():
         "float": (Image.fromarray(STRIPES.astype(np.float32)), ("TIFF",)),
         "int": (Image.fromarray(STRIPES.astype(np.int32)), ("TIFF",)),
     }
-    zoo = {f"{n}.{k}": encoded(im, k) for n, (im, kinds) in found.items() for k in kinds}
+    zoo = {f"{n}.{k}": encoded(im, k) for n, (im, kinds) in models.items() for k in kinds}
     for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
         zoo[f"turned.{kind}"] = encoded(rgb, kind, exif=exif(6))
     for kind in ("PNG", "TIFF", "WEBP", "GIF"):
@@ -219,10 +219,10 @@ def test_a_damaged_file_is_refused_or_read_alike_everywhere(tmp_path, seed):
 def test_a_file_that_is_cut_off_is_refused_or_whole(tmp_path, seed):
     rng = random.Random(seed)
     content = ZOO[rng.choice([name for name in ZOO if "." in name])]
-    whole, cut = tmp_path / "whole.png", tmp_path / "cut.png"
+    whole, broken = tmp_path / "whole.png", tmp_path / "cut.png"
     whole.write_bytes(content)
-    cut.write_bytes(content[: rng.randrange(len(content))])
-    image, mask = read_everywhere(cut)
+    broken.write_bytes(content[: rng.randrange(len(content))])
+    image, mask = read_everywhere(broken)
     if image is not None:
         assert image.tobytes() == read_image(whole).tobytes()
     if mask is not None:
@@ -491,17 +491,17 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
         elif file.name == "list.txt":
             lines = [f"train/images/{n}.png\ttrain/masks/{n}.png" for n in "abcdef"]
             file.write_bytes(garbled("\n".join(lines), rng))
-            found = attempt(lambda: listed_samples(Tree(root), file), file)
-            for sample in found or []:
+            result = attempt(lambda: listed_samples(Tree(root), file), file)
+            for sample in result or []:
                 assert sample.image.resolve().is_relative_to(root.resolve())
         elif file.name == "labels.txt":
             file.write_bytes(garbled("\n".join("abcdef"), rng))
-            found = attempt(lambda: read_list(file, stems), file)
-            assert set(found or []) <= set(stems)
+            result = attempt(lambda: read_list(file, stems), file)
+            assert set(result or []) <= set(stems)
         elif file.name == "images.txt":
             file.write_bytes(garbled("train/images/a.png\nval/images/v.png\n", rng))
-            found = attempt(lambda: find_images(file, Path(place) / "out")[0], file)
-            assert all(inside(name) for name in found or {})
+            result = attempt(lambda: find_images(file, Path(place) / "out")[0], file)
+            assert all(inside(name) for name in result or {})
         elif file.name == "voc":
             (root / "SegmentationClass").mkdir()
             (root / "train" / "images").rename(root / "JPEGImages")
@@ -515,9 +515,9 @@ def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
             listing.write_bytes(garbled(COCO if rng.random() < 0.3 else refit(COCO, rng), rng))
             (root / "train" / "images").rename(root / "images")
             coco = DATASETS["coco"]
-            found = attempt(lambda: coco.samples(Tree(root), "train"), listing)
+            result = attempt(lambda: coco.samples(Tree(root), "train"), listing)
             attempt(lambda: coco.classes(Tree(root), []), listing, root / "annotations")
-            assert all(inside(sample.name) for sample in found or [])
+            assert all(inside(sample.name) for sample in result or [])
 
 
 LABELME_FOUND = (LABELME.replace('"polygon"', '{"a": 1}'), LABELME.replace('"polygon"', '["a"]'))
@@ -554,8 +554,8 @@ def test_texts_that_once_ended_in_a_traceback_are_refused(tmp_path, name, text):
         "a.json": lambda: read_shapes(file),
         "classes.yaml": lambda: read_classes(file, []),
     }
-    read = readers.get(name, lambda: DATASETS["coco"].samples(Tree(root), "train"))
-    assert attempt(read, file) is None
+    reader = readers.get(name, lambda: DATASETS["coco"].samples(Tree(root), "train"))
+    assert attempt(reader, file) is None
 
 
 def inside(name):
@@ -690,8 +690,8 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
                 spoil(root, rng)
             except OSError:
                 continue  # two of them do not go together
-        found = attempt(lambda: check(root), root)
-        assert found is not None
+        report = attempt(lambda: check(root), root)
+        assert report is not None
         inside_it = [str(p.relative_to(root)) for p in root.rglob("*.*")]
         data = attempt(
             lambda: read_folder(DataConfig(data=root)),
@@ -699,18 +699,20 @@ def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, s
             "Label one more image",
             *inside_it,
         )
-        if not found.ok:
+        if not report.ok:
             assert data is None
             return
-        assert data is not None, found.text()
+        assert data is not None, report.text()
         for sample in (*data.train, *data.val):
             assert sample.image.resolve().is_relative_to(root.resolve())
             if sample.mask is not None:
                 codes = read_codes(sample.mask).values
-                held = np.isin(codes & 0xFF if codes.max() > 65535 else codes, data.classes.codes)
-                counted = sum(data.pixels[sample.mask].values())
-                assert counted <= codes.size
-                assert counted == held.sum() or data.classes.encoding != "ids"
+                known_pixels = np.isin(
+                    codes & 0xFF if codes.max() > 65535 else codes, data.classes.codes
+                )
+                pixel_count = sum(data.pixels[sample.mask].values())
+                assert pixel_count <= codes.size
+                assert pixel_count == known_pixels.sum() or data.classes.encoding != "ids"
         split = attempt(lambda: make_split(data, "all", 0), root, "Label one more image")
         if split is None:
             return
@@ -745,9 +747,9 @@ def resume(run, data):
     """What resuming does before it trains."""
     config = run_folder.resumed_config(TrainConfig.from_values({"data": data, "out": run}))
     run_folder.finished(run)
-    found = load_dataset(data)
-    kept = held_out(config, True)
-    run_folder.find_checkpoint(run, make_split(found, "2", 0, kept), found.classes)
+    dataset = load_dataset(data)
+    val = held_out(config, True)
+    run_folder.find_checkpoint(run, make_split(dataset, "2", 0, val), dataset.classes)
 
 
 @cases(40)
@@ -782,9 +784,9 @@ def test_a_damaged_run_is_refused_or_used_as_it_was(tmp_path_factory, reported, 
             model = attempt(lambda: load(run, "cpu"), run)
             if model is not None:
                 picture = Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-                found = attempt(lambda: model.predict(picture), run)
-                assert found.mask.shape == (HEIGHT, WIDTH)
-                assert found.mask.max() < len(model.classes)
+                prediction = attempt(lambda: model.predict(picture), run)
+                assert prediction.mask.shape == (HEIGHT, WIDTH)
+                assert prediction.mask.max() < len(model.classes)
             if name == "model.safetensors" and file.is_file() and file.read_bytes() != before:
                 assert model is None
         if name != "model.safetensors":
@@ -806,14 +808,14 @@ def only_parsed(monkeypatch):
     monkeypatch.setattr("semiseg.commands.verbs.load_command", lambda name: stop)
 
 
-def told_by(capsys, *words):
+def refusal(capsys, *words):
     """The one sentence of a command that was refused."""
     with no_waiting(), pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])
     assert stop.value.code in (0, 1, 2)
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return said.err
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    return output.err
 
 
 @cases(100)
@@ -823,7 +825,7 @@ def test_a_garbled_config_is_refused_or_parsed(only_parsed, capsys, seed):
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "c.yaml"
         file.write_bytes(garbled(text, rng))
-        assert told_by(capsys, "train", place, "--config", file).startswith("semiseg: ")
+        assert refusal(capsys, "train", place, "--config", file).startswith("semiseg: ")
 
 
 def test_predict_goes_through_a_folder_of_everything(plain_release, tmp_path, capsys):
@@ -839,13 +841,15 @@ def test_predict_goes_through_a_folder_of_everything(plain_release, tmp_path, ca
     (photos / "gone.png").symlink_to(photos / "nothing.png")
     (photos / "up").symlink_to(tmp_path)
     out = tmp_path / "out"
-    said = told_by(capsys, "predict", plain_release, photos, "--out", out, "--accelerator", "cpu")
+    message = refusal(
+        capsys, "predict", plain_release, photos, "--out", out, "--accelerator", "cpu"
+    )
     files = list_files(photos, SUFFIXES)
     good = [f for f in files if attempt(lambda f=f: read_image(f), f) is not None]
     assert len(good) > 40
     assert len(list_files(out, (".png",))) == len(good)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "photos"]
-    assert f"{len(files) - len(good)} of {len(files)}" in said or "cannot be read" in said
+    assert f"{len(files) - len(good)} of {len(files)}" in message or "cannot be read" in message
     for image in good:
         with Image.open(out / f"{image.relative_to(photos).with_suffix('')}.png") as mask:
             assert mask.size == image_size(image)
@@ -861,4 +865,4 @@ def test_a_pipe_is_refused_and_not_waited_for(plain_release, tiny_folder, tmp_pa
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     places = {"RUN": plain_release, "DATA": tiny_folder, "PIPE": pipe, "OUT": tmp_path / "out"}
-    assert str(pipe) in told_by(capsys, *(places.get(word, word) for word in words))
+    assert str(pipe) in refusal(capsys, *(places.get(word, word) for word in words))

@@ -56,7 +56,7 @@ def test_a_benchmark_prints_its_table(script, folders, tmp_path, monkeypatch, ca
     words = [str(folders.get(word, word)) for word in WORDS[script]]
     monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
     if script in IN_A_PROCESS:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, path, *words],
             capture_output=True,
             text=True,
@@ -64,8 +64,8 @@ def test_a_benchmark_prints_its_table(script, folders, tmp_path, monkeypatch, ca
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        assert done.returncode == 0, done.stderr
-        output = done.stdout
+        assert process.returncode == 0, process.stderr
+        output = process.stdout
     else:
         monkeypatch.setattr(sys, "argv", [str(path), *words])
         monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -74,11 +74,11 @@ def only(report: Report) -> Finding:
     return report.findings[0]
 
 
-def found(report: Report, kind: str) -> Finding:
+def finding_of(report: Report, kind: str) -> Finding:
     """The finding of this kind, of which there is one."""
-    chosen = [f for f in report.findings if f.kind == kind]
-    assert len(chosen) == 1, [f.text for f in report.findings]
-    return chosen[0]
+    matches = [f for f in report.findings if f.kind == kind]
+    assert len(matches) == 1, [f.text for f in report.findings]
+    return matches[0]
 
 
 # --- nothing wrong
@@ -155,7 +155,7 @@ def test_classes_named_in_another_file(data: Path, tmp_path: Path) -> None:
 # --- what cannot be read
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
@@ -175,24 +175,24 @@ def inflate(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + path.read_bytes()[33:])
 
 
-@pytest.mark.parametrize("spoil", [cut, scrawl, empty, inflate])
+@pytest.mark.parametrize("spoil", [truncate, scrawl, empty, inflate])
 @pytest.mark.parametrize("kind", ["image", "mask"])
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_unreadable_files(data: Path, spoil: Callable[[Path], None], kind: str, split: str) -> None:
     stem = "a" if split == "train" else "v"
     spoil(data / split / f"{kind}s" / f"{stem}.png")
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", f"unreadable-{kind}")
-    assert told.items == (f"{split}/{kind}s/{stem}.png",)
-    assert str(data) not in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", f"unreadable-{kind}")
+    assert finding.items == (f"{split}/{kind}s/{stem}.png",)
+    assert str(data) not in finding.text
 
 
 def test_a_jpeg_that_is_cut_off_in_its_pixels(data: Path) -> None:
     (data / "train" / "images" / "a.png").unlink()
-    cut(photograph(data / "train" / "images" / "a.jpg", 0))
-    told = only(check(data))
-    assert told.kind == "unreadable-image"
-    assert "truncated" in told.text
+    truncate(photograph(data / "train" / "images" / "a.jpg", 0))
+    finding = only(check(data))
+    assert finding.kind == "unreadable-image"
+    assert "truncated" in finding.text
 
 
 def test_an_unreadable_unlabeled_image(data: Path) -> None:
@@ -204,9 +204,9 @@ def test_an_unreadable_unlabeled_image(data: Path) -> None:
 def test_a_mask_of_numbers_that_are_no_ids(data: Path) -> None:
     (data / "train" / "masks" / "a.png").unlink()
     mask(data / "train" / "masks" / "a.tif", STRIPES.astype(np.float32))
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "unreadable-mask")
-    assert "mode F" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "unreadable-mask")
+    assert "mode F" in finding.text
 
 
 def test_images_of_many_bits_need_the_range_that_the_training_is_given(
@@ -251,9 +251,9 @@ def test_a_decoder_may_raise_anything(
         raise error
 
     monkeypatch.setattr(scan_cache, "scan_image", stumble)
-    told = found(check(data), "unreadable-image")
-    assert len(told.items) == 6
-    assert (str(error) or "MemoryError") in told.text
+    finding = finding_of(check(data), "unreadable-image")
+    assert len(finding.items) == 6
+    assert (str(error) or "MemoryError") in finding.text
 
 
 # --- masks that do not fit
@@ -261,9 +261,9 @@ def test_a_decoder_may_raise_anything(
 
 def test_a_mask_of_another_size(data: Path) -> None:
     mask(data / "val" / "masks" / "w.png", STRIPES[:, :-1])
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "size")
-    assert "val/masks/w.png is 47 x 32, its image 48 x 32" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "size")
+    assert "val/masks/w.png is 47 x 32, its image 48 x 32" in finding.text
 
 
 def test_values_of_no_class(data: Path) -> None:
@@ -271,24 +271,24 @@ def test_values_of_no_class(data: Path) -> None:
     values = STRIPES.copy()
     values[0, :3] = 7, 9, 255
     mask(data / "train" / "masks" / "b.png", values)
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "unknown-value")
-    assert "train/masks/b.png (7, 9)" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "unknown-value")
+    assert "train/masks/b.png (7, 9)" in finding.text
 
 
 def test_a_mask_without_an_image(data: Path) -> None:
     mask(data / "train" / "masks" / "a_mask.png")
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("warning", "mask-without-image")
-    assert told.items == ("train/masks/a_mask.png",)
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("warning", "mask-without-image")
+    assert finding.items == ("train/masks/a_mask.png",)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_an_image_without_a_mask_in_val_or_test(data: Path, split: str) -> None:
     photograph(data / split / "images" / "x.png", 20)
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("warning", "missing-mask")
-    assert told.items == (f"{split}/images/x.png",)
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("warning", "missing-mask")
+    assert finding.items == (f"{split}/images/x.png",)
 
 
 def test_all_files_that_share_a_name_are_found_at_once(data: Path) -> None:
@@ -297,16 +297,16 @@ def test_all_files_that_share_a_name_are_found_at_once(data: Path) -> None:
     photograph(data / "unlabeled" / "u.png", 21)
     photograph(data / "unlabeled" / "u.bmp", 22)
     report = check(data)
-    told = [f for f in report.findings if f.kind == "duplicate-name"]
-    assert [f.severity for f in told] == ["error", "error"]
-    paths = {item for f in told for item in f.items}
+    findings = [f for f in report.findings if f.kind == "duplicate-name"]
+    assert [f.severity for f in findings] == ["error", "error"]
+    paths = {item for f in findings for item in f.items}
     assert {p.rpartition(".")[0] for p in paths} == {
         "train/images/a",
         "train/masks/b",
         "unlabeled/u",
     }
-    assert "a.png" in told[0].text
-    assert "a.bmp" in told[0].text
+    assert "a.png" in findings[0].text
+    assert "a.bmp" in findings[0].text
     assert report.counts["train"] == (3, 1)
 
 
@@ -339,9 +339,9 @@ def test_a_mask_with_fewer_than_256_values_that_interpolation_made(data: Path) -
     assert 8 < len(np.unique(values)) < 256
     mask(data / "train" / "masks" / "a.png", values)
     report = check(data)
-    told = only(report)
-    assert (told.severity, told.kind) == ("error", "smeared-mask")
-    assert told.items == ("train/masks/a.png",)
+    finding = only(report)
+    assert (finding.severity, finding.kind) == ("error", "smeared-mask")
+    assert finding.items == ("train/masks/a.png",)
     assert report.classes == ("0", "100", "250")  # it invents no classes
 
 
@@ -352,8 +352,12 @@ def test_a_smeared_mask_of_colors(data: Path) -> None:
     assert only(check(data)).kind == "unnamed-classes"
     values = np.dstack([blurred(c) for c in colors[blobs() // 100].transpose(2, 0, 1)])
     mask(data / "val" / "masks" / "v.png", values)
-    told, unnamed = check(data).findings
-    assert (told.severity, told.kind, told.items) == ("error", "smeared-mask", ("val/masks/v.png",))
+    finding, unnamed = check(data).findings
+    assert (finding.severity, finding.kind, finding.items) == (
+        "error",
+        "smeared-mask",
+        ("val/masks/v.png",),
+    )
     assert unnamed.kind == "unnamed-classes"
 
 
@@ -364,17 +368,17 @@ def test_values_that_a_file_names_are_meant_even_if_they_look_smeared(data: Path
     ids = sorted({*np.unique(values).tolist(), 0, 100, 250} - {255})
     lines = [f"  - {{name: c{i}, id: {i}}}\n" for i in ids]
     (data / "classes.yaml").write_text("classes:\n" + "".join(lines))
-    assert found(check(data), "smeared-mask").severity == "warning"
+    assert finding_of(check(data), "smeared-mask").severity == "warning"
     (data / "classes.yaml").write_text("classes:\n" + "".join(lines[:1] + lines[2:]))
-    assert found(check(data), "smeared-mask").severity == "error"
+    assert finding_of(check(data), "smeared-mask").severity == "error"
 
 
 def test_a_mask_that_was_saved_as_jpeg(data: Path) -> None:
     (data / "train" / "masks" / "a.png").unlink()
     mask(data / "train" / "masks" / "a.jpg")
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "smeared-mask")
-    assert told.items == ("train/masks/a.jpg",)
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "smeared-mask")
+    assert finding.items == ("train/masks/a.jpg",)
 
 
 def test_many_small_things_are_not_taken_for_smear(tmp_path: Path) -> None:
@@ -435,25 +439,25 @@ def same(data: Path, source: str, target: str) -> None:
 )
 def test_identical_images(data: Path, source: str, target: str, severity: str, kind: str) -> None:
     same(data, source, target)
-    told = only(check(data))
-    assert (told.severity, told.kind) == (severity, kind)
-    assert source in told.text
-    assert f"{target}.bmp" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == (severity, kind)
+    assert source in finding.text
+    assert f"{target}.bmp" in finding.text
 
 
 def test_of_identical_images_the_one_with_a_mask_is_kept(data: Path) -> None:
     same(data, "train/images/b.png", "train/images/z")
     (data / "train" / "masks" / "b.png").unlink()
-    told = found(check(data), "repeated-image")
-    assert told.items == ("train/images/b.png",)
-    assert "train/images/b.png = train/images/z.bmp" in told.text
+    finding = finding_of(check(data), "repeated-image")
+    assert finding.items == ("train/images/b.png",)
+    assert "train/images/b.png = train/images/z.bmp" in finding.text
 
 
 def test_identical_images_without_val_may_part_when_images_are_held_out(data: Path) -> None:
     for path in data.rglob("val/*/*.png"):
         path.unlink()
     same(data, "train/images/a.png", "train/images/z")
-    assert found(check(data), "repeated-image").severity == "warning"
+    assert finding_of(check(data), "repeated-image").severity == "warning"
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(1, "warning"), (HEIGHT // 2, "error")])
@@ -462,10 +466,10 @@ def test_identical_images_with_different_masks(data: Path, rows: int, severity: 
     values = STRIPES.copy()
     values[:rows] = values[:rows, ::-1]  # as many pixels of each class
     mask(data / "train" / "masks" / "z.png", values)
-    told = found(check(data), "contradicting-masks")
-    assert told.severity == severity
-    assert "train/images/z.bmp = train/images/a.png" in told.text
-    assert f"{100 * rows / HEIGHT * 2 / 3:.1f} %" in told.text
+    finding = finding_of(check(data), "contradicting-masks")
+    assert finding.severity == severity
+    assert "train/images/z.bmp = train/images/a.png" in finding.text
+    assert f"{100 * rows / HEIGHT * 2 / 3:.1f} %" in finding.text
 
 
 # --- values and classes
@@ -474,17 +478,17 @@ def test_identical_images_with_different_masks(data: Path, rows: int, severity: 
 def test_classes_that_only_val_shows(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: [soil, crop, weed, stone]")
     mask(data / "val" / "masks" / "v.png", STRIPES + np.uint8(1))
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("warning", "unseen-class")
-    assert told.items == ("stone",)
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("warning", "unseen-class")
+    assert finding.items == ("stone",)
 
 
 def test_classes_that_val_does_not_show_and_classes_that_nothing_shows(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: [soil, crop, weed, stone, straw]")
     mask(data / "train" / "masks" / "a.png", STRIPES + np.uint8(1))
     report = check(data)
-    assert found(report, "unscored-class").items == ("stone",)
-    assert found(report, "absent-class").items == ("straw",)
+    assert finding_of(report, "unscored-class").items == ("stone",)
+    assert finding_of(report, "absent-class").items == ("straw",)
     assert {f.severity for f in report.findings} == {"note"}
 
 
@@ -497,11 +501,11 @@ def test_classes_that_are_called_by_their_colors(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     for path in data.rglob("masks/*.png"):
         mask(path, colors[STRIPES])
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("note", "unnamed-classes")
-    assert '- {name: NAME, color: "#000000"}' in told.text
-    named = (("soil", "#000000"), ("crop", "#00ff00"), ("weed", "#ff0000"))
-    lines = [f'- {{name: {name}, color: "{color}"}}\n' for name, color in named]
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("note", "unnamed-classes")
+    assert '- {name: NAME, color: "#000000"}' in finding.text
+    colors_of_names = (("soil", "#000000"), ("crop", "#00ff00"), ("weed", "#ff0000"))
+    lines = [f'- {{name: {name}, color: "{color}"}}\n' for name, color in colors_of_names]
     (data / "classes.yaml").write_text("classes:\n" + "".join(lines))
     assert check(data).findings == ()
 
@@ -510,18 +514,18 @@ def test_classes_that_are_called_by_their_colors(data: Path) -> None:
 def test_the_foreground_of_binary_masks_is_said(data: Path, high: int) -> None:
     for path in data.rglob("masks/*.png"):
         mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("note", "foreground")
-    assert f"{high} is the foreground" in told.message
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("note", "foreground")
+    assert f"{high} is the foreground" in finding.message
 
 
 def test_a_foreground_of_1_in_some_masks_and_of_255_in_others(data: Path) -> None:
     for path in data.rglob("masks/*.png"):
         high = 255 if path.stem == "b" else 1
         mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
-    told = found(check(data), "mixed-foreground")
-    assert told.severity == "warning"
-    assert told.items == ("train/masks/b.png",)
+    finding = finding_of(check(data), "mixed-foreground")
+    assert finding.severity == "warning"
+    assert finding.items == ("train/masks/b.png",)
 
 
 def test_an_ignored_border_is_no_foreground(data: Path) -> None:
@@ -536,10 +540,10 @@ def test_masks_of_one_class_or_of_none(data: Path) -> None:
     mask(data / "train" / "masks" / "a.png", np.full_like(STRIPES, 255))
     mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 2))
     report = check(data)
-    assert found(report, "all-ignored").severity == "warning"
-    assert found(report, "all-ignored").items == ("train/masks/a.png",)
-    assert found(report, "one-class").severity == "note"
-    assert "train/masks/b.png (2)" in found(report, "one-class").text
+    assert finding_of(report, "all-ignored").severity == "warning"
+    assert finding_of(report, "all-ignored").items == ("train/masks/a.png",)
+    assert finding_of(report, "one-class").severity == "note"
+    assert "train/masks/b.png (2)" in finding_of(report, "one-class").text
     assert len(report.findings) == 2
 
 
@@ -573,9 +577,9 @@ def test_ids_beside_colors_are_said_once(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     mask(data / "train" / "masks" / "a.png", colors[STRIPES])
     report = check(data)
-    told = only(report)
-    assert (told.severity, told.kind) == ("error", "classes")
-    assert "colors" in told.text
+    finding = only(report)
+    assert (finding.severity, finding.kind) == ("error", "classes")
+    assert "colors" in finding.text
     assert report.classes == ()
     assert report.histogram == {}
 
@@ -589,9 +593,9 @@ def test_ids_that_were_saved_as_gray_rgb_are_ids(data: Path) -> None:
 
 def test_a_broken_classes_file_is_a_finding(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: {")
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "classes")
-    assert "classes.yaml" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "classes")
+    assert "classes.yaml" in finding.text
 
 
 # --- other layouts
@@ -612,10 +616,10 @@ def test_another_layout_is_checked_in_the_same_way(data: Path) -> None:
     mask(data / "masks" / "val" / "v.png", STRIPES[:-1])
     photograph(data / "images" / "train" / "b.bmp", 20)
     report = check(data)
-    assert found(report, "duplicate-name").items[0].startswith("images/train/b.")
-    assert found(report, "size").items == ("masks/val/v.png",)
+    assert finding_of(report, "duplicate-name").items[0].startswith("images/train/b.")
+    assert finding_of(report, "size").items == ("masks/val/v.png",)
     (data / "images" / "train" / "b.bmp").unlink()
-    assert found(check(data), "mask-without-image").items == ("masks/train/x.png",)
+    assert finding_of(check(data), "mask-without-image").items == ("masks/train/x.png",)
 
 
 def test_all_images_in_one_folder_are_train(data: Path) -> None:
@@ -627,9 +631,9 @@ def test_all_images_in_one_folder_are_train(data: Path) -> None:
     mask(data / "masks" / "x.png")
     report = check(data)
     assert report.counts["train"] == (3, 1)
-    assert found(report, "mask-without-image").items == ("masks/x.png",)
+    assert finding_of(report, "mask-without-image").items == ("masks/x.png",)
     photograph(data / "images" / "b.bmp", 20)
-    assert found(check(data), "duplicate-name").items[0].startswith("images/b.")
+    assert finding_of(check(data), "duplicate-name").items[0].startswith("images/b.")
 
 
 def test_masks_beside_their_images(data: Path) -> None:
@@ -641,21 +645,21 @@ def test_masks_beside_their_images(data: Path) -> None:
     mask(data / "x_mask.png")
     report = check(data)
     assert report.counts["train"] == (3, 1)
-    assert found(report, "mask-without-image").items == ("x_mask.png",)
-    assert "beside their images" in found(report, "layout").text
+    assert finding_of(report, "mask-without-image").items == ("x_mask.png",)
+    assert "beside their images" in finding_of(report, "layout").text
     photograph(data / "b.bmp", 20)
     again = check(data)
-    assert found(again, "duplicate-name").items[0].startswith("b.")
+    assert finding_of(again, "duplicate-name").items[0].startswith("b.")
     assert again.counts == report.counts
     mask(data / "a_mask_2.png")
-    assert "several masks of a" in found(check(data), "layout").text
+    assert "several masks of a" in finding_of(check(data), "layout").text
 
 
 def test_several_masks_of_an_image_are_a_finding_in_a_folder_of_images(data: Path) -> None:
     for path in (data / "train" / "masks").iterdir():
         path.rename(data / "train" / "images" / f"{path.stem}_mask{path.suffix}")
     mask(data / "train" / "images" / "a_mask_2.png")
-    assert "several masks of a" in found(check(data), "layout").text
+    assert "several masks of a" in finding_of(check(data), "layout").text
 
 
 def test_images_with_names_of_masks_are_told(data: Path) -> None:
@@ -663,8 +667,8 @@ def test_images_with_names_of_masks_are_told(data: Path) -> None:
     shutil.copy(data / "train" / "masks" / "a.png", images / "a_mask.png")
     photograph(images / "b_seg-2.png", 20)
     photograph(images / "x_mask.png", 30)  # of nothing that is there
-    told = found(check(data), "mask-name")
-    assert (told.severity, told.items) == (
+    finding = finding_of(check(data), "mask-name")
+    assert (finding.severity, finding.items) == (
         "warning",
         ("train/images/a_mask.png", "train/images/b_seg-2.png"),
     )
@@ -672,24 +676,24 @@ def test_images_with_names_of_masks_are_told(data: Path) -> None:
     shutil.copy(data / "train" / "masks" / "a.png", data / "train" / "masks" / "a_mask.png")
     assert "mask-name" not in {f.kind for f in check(data).findings}  # both have a mask
     (data / "train" / "masks" / "a.png").unlink()
-    assert found(check(data), "mask-name").items == ("train/images/a_mask.png",)
+    assert finding_of(check(data), "mask-name").items == ("train/images/a_mask.png",)
 
 
 @pytest.mark.parametrize("above", ["", "train"])
 def test_where_the_masks_should_be_is_told(tmp_path: Path, above: str) -> None:
     photograph(tmp_path / above / "images" / "a.png", 9)
-    told = found(check(tmp_path), "no-masks").text
-    assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in told
+    message = finding_of(check(tmp_path), "no-masks").text
+    assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in message
     mask(tmp_path / above / "gt" / "a.png")
-    told = found(check(tmp_path), "no-masks").text
-    assert f"rename the folder to {tmp_path / above / 'masks'}." in told
+    message = finding_of(check(tmp_path), "no-masks").text
+    assert f"rename the folder to {tmp_path / above / 'masks'}." in message
 
 
 def test_images_that_are_not_read_are_a_warning(data: Path) -> None:
     photograph(data / "more" / "m.png", 7)
-    told = found(check(data), "not-read")
-    assert told.severity == "warning"
-    assert told.message == f"1 image in {data / 'more'} is not read"
+    finding = finding_of(check(data), "not-read")
+    assert finding.severity == "warning"
+    assert finding.message == f"1 image in {data / 'more'} is not read"
 
 
 def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
@@ -703,11 +707,11 @@ def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
     assert "leak" not in {f.kind for f in check(data).findings}
     shutil.rmtree(data / "test")
     photograph(data / "train" / "images" / "x_jpg.rf.4.png", 60)
-    assert found(check(data), "leak").items == ("train/images/x_jpg.rf.4.png",)
+    assert finding_of(check(data), "leak").items == ("train/images/x_jpg.rf.4.png",)
     shutil.rmtree(data / "val" / "masks")  # then some of train are held out
-    told = found(check(data), "leak")
-    assert (told.severity, len(told.items)) == ("warning", 1)
-    assert "train/images/y_jpg.rf.1.png and 1 more" in told.text
+    finding = finding_of(check(data), "leak")
+    assert (finding.severity, len(finding.items)) == ("warning", 1)
+    assert "train/images/y_jpg.rf.1.png and 1 more" in finding.text
 
 
 def test_of_two_files_of_classes_the_second_is_passed_over(data: Path) -> None:
@@ -724,16 +728,16 @@ def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None
     (data / "val.txt").write_text("val/images/v.png val/masks/v.png\n" + lines[0])
     photograph(data / "unlabeled" / "u.png", 20)
     report = check(data)
-    told = found(report, "shared-image")
-    assert told.severity == "error"
-    assert "train/images/a.png in train and val" in told.text
-    assert "unlabeled" in found(report, "layout").text
+    finding = finding_of(report, "shared-image")
+    assert finding.severity == "error"
+    assert "train/images/a.png in train and val" in finding.text
+    assert "unlabeled" in finding_of(report, "layout").text
     assert len(report.findings) == 2
     (data / "val.txt").write_text("nowhere.png")
     (data / "unlabeled" / "u.png").unlink()
-    told = only(check(data))
-    assert (told.severity, told.kind) == ("error", "layout")
-    assert "nowhere.png" in told.text
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == ("error", "layout")
+    assert "nowhere.png" in finding.text
 
 
 def test_a_fault_of_the_whole_folder_is_said_once(data: Path) -> None:
@@ -743,7 +747,7 @@ def test_a_fault_of_the_whole_folder_is_said_once(data: Path) -> None:
 
 def shapes(path: Path, *labels: str, width: int = 16) -> None:
     """LabelMe's file: a stripe for each label."""
-    drawn = [
+    outlines = [
         {
             "label": x,
             "points": [[width * i, 0], [width * i + width - 1, 9]],
@@ -751,7 +755,7 @@ def shapes(path: Path, *labels: str, width: int = 16) -> None:
         }
         for i, x in enumerate(labels)
     ]
-    path.write_text(json.dumps({"imageWidth": WIDTH, "imageHeight": HEIGHT, "shapes": drawn}))
+    path.write_text(json.dumps({"imageWidth": WIDTH, "imageHeight": HEIGHT, "shapes": outlines}))
 
 
 def test_drawn_masks_are_checked_and_kept(data: Path, decoded: list[str]) -> None:
@@ -769,9 +773,9 @@ def test_drawn_masks_are_checked_and_kept(data: Path, decoded: list[str]) -> Non
     assert {f.kind for f in check(data).findings} == {"unscored-class"}  # thin, but not smeared
     shapes(data / "train" / "masks" / "a.json", "crop", "weed")
     (data / "classes.yaml").write_text("classes: [_background_, crop]")
-    assert "(weed)" in found(check(data), "unknown-value").text
+    assert "(weed)" in finding_of(check(data), "unknown-value").text
     (data / "train" / "masks" / "b.json").write_text('{"shapes": [{"label": "crop"}]}')
-    assert str(data) not in found(check(data), "unreadable-mask").text
+    assert str(data) not in finding_of(check(data), "unreadable-mask").text
 
 
 # --- what is missing
@@ -780,15 +784,15 @@ def test_drawn_masks_are_checked_and_kept(data: Path, decoded: list[str]) -> Non
 def test_no_masks(data: Path) -> None:
     for path in data.rglob("train/masks/*"):
         path.unlink()
-    told = found(check(data), "no-masks")
-    assert told.severity == "error"
-    assert "train/masks" in told.text
+    finding = finding_of(check(data), "no-masks")
+    assert finding.severity == "error"
+    assert "train/masks" in finding.text
 
 
 def test_no_images(tmp_path: Path) -> None:
-    told = only(check(tmp_path))
-    assert told.severity == "error"
-    assert "holds no images" in told.text
+    finding = only(check(tmp_path))
+    assert finding.severity == "error"
+    assert "holds no images" in finding.text
 
 
 @pytest.mark.parametrize(("labeled", "severity"), [(3, "note"), (1, "error")])
@@ -797,8 +801,8 @@ def test_no_val(data: Path, labeled: int, severity: str) -> None:
         path.unlink()
     for stem in ("a", "b", "c")[labeled:]:
         (data / "train" / "masks" / f"{stem}.png").unlink()
-    told = only(check(data))
-    assert (told.severity, told.kind) == (severity, "no-val")
+    finding = only(check(data))
+    assert (finding.severity, finding.kind) == (severity, "no-val")
 
 
 def test_a_missing_folder_and_a_missing_classes_file_are_refused(data: Path) -> None:
@@ -827,11 +831,11 @@ def test_everything_is_said_at_once_errors_first(data: Path) -> None:
 def test_five_files_are_named_and_all_are_counted(data: Path) -> None:
     for i in range(7):
         mask(data / "train" / "masks" / f"lonely{i}.png")
-    told = only(check(data))
-    assert "7 (train/masks/lonely0.png" in told.text
-    assert "lonely4.png, ...)" in told.text
-    assert "lonely5" not in told.text
-    assert len(told.items) == 7
+    finding = only(check(data))
+    assert "7 (train/masks/lonely0.png" in finding.text
+    assert "lonely4.png, ...)" in finding.text
+    assert "lonely5" not in finding.text
+    assert len(finding.items) == 7
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
@@ -1000,10 +1004,10 @@ def test_a_black_class_leaves_the_image_as_it_is() -> None:
     gray = Image.new("RGB", (40, 20), (100, 100, 100))
     values = np.zeros((20, 40), np.uint8)
     values[:, 10:20], values[:, 20:] = 1, 255
-    found = np.asarray(mask_overlay(gray, values, [(0, 0, 0), (200, 0, 0)]))
-    assert (found[:, :10] == 100).all()
-    assert (found[:, 10:20] == (150, 50, 50)).all()  # half of 100 and half of the color
-    assert len(np.unique(found[:, 20:])) == 2  # stripes
+    overlay = np.asarray(mask_overlay(gray, values, [(0, 0, 0), (200, 0, 0)]))
+    assert (overlay[:, :10] == 100).all()
+    assert (overlay[:, 10:20] == (150, 50, 50)).all()  # half of 100 and half of the color
+    assert len(np.unique(overlay[:, 20:])) == 2  # stripes
 
 
 def test_letters_with_accents_are_drawn() -> None:
@@ -1013,8 +1017,8 @@ def test_letters_with_accents_are_drawn() -> None:
 
 def test_an_empty_image_is_told_as_such(data: Path) -> None:
     (data / "train" / "images" / "hollow.png").write_bytes(b"")
-    (told,) = check(data).of("error")
-    assert "train/images/hollow.png: it is empty, 0 bytes" in told.text
+    (finding,) = check(data).of("error")
+    assert "train/images/hollow.png: it is empty, 0 bytes" in finding.text
 
 
 def test_colors_that_nobody_can_tell_apart_are_replaced(data: Path, tmp_path: Path) -> None:
@@ -1040,7 +1044,7 @@ def test_without_a_mask_that_fits_there_is_no_picture(
     for path in data.rglob("train/masks/*.png"):
         spoil(path)
     report = check(data, picture=tmp_path / "p.png")
-    assert found(report, "no-picture").severity == "note"
+    assert finding_of(report, "no-picture").severity == "note"
     assert not (tmp_path / "p.png").exists()
 
 

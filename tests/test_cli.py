@@ -31,9 +31,9 @@ def refused(capsys, *words):
     with pytest.raises(SystemExit) as stop:
         run(*words)
     assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    return told
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
 
 
 TINY = [
@@ -51,8 +51,8 @@ def trained(tiny_run):
 def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, monkeypatch):
     monkeypatch.chdir(tiny_folder.parent)
     run("train", tiny_folder.name, "--method", "supervised", "--out", tmp_path / "run", *TINY)
-    held = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert held["data"] == str(tiny_folder)
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["data"] == str(tiny_folder)
 
 
 @pytest.mark.slow
@@ -64,21 +64,21 @@ def test_a_training_ends_with_its_worst_class_and_its_page(
     out = tmp_path / "run"
     run("train", tiny_folder, "--method", "supervised", "--out", out, *TINY)
     scores = json.loads((out / "scores.json").read_text())
-    found = {k: v["iou"] for k, v in scores["per_class"].items() if v["iou"] is not None}
-    worst = min(found, key=found.get)
+    ious = {k: v["iou"] for k, v in scores["per_class"].items() if v["iou"] is not None}
+    worst = min(ious, key=ious.get)
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"{out}: mIoU {scores['miou']['released']:.1f} % on 2 images of val, least of {worst} "
-        f"({found[worst]:.1f} %); see {out / 'report.html'}"
+        f"({ious[worst]:.1f} %); see {out / 'report.html'}"
     )
-    stored = read_scores(out / "scores.json")
+    record = read_scores(out / "scores.json")
     one = replace(
-        stored,
+        record,
         miou=MeanIou(100.0, 100.0, 100.0),
         per_class={
             "a": ClassScores(100.0, 100.0, 100.0, 100.0, 9),
             "b": ClassScores(None, None, None, None, 0),
         },
-        split=replace(stored.split, images={"labeled": 1, "unlabeled": 1, "val": 1}),
+        split=replace(record.split, images={"labeled": 1, "unlabeled": 1, "val": 1}),
     )
     assert one.summary() == "mIoU 100.0 % on 1 image of val"
 
@@ -106,8 +106,10 @@ def test_help_and_errors_need_no_numerical_library(words):
         "heavy = {'torch', 'numpy', 'PIL', 'lightning', 'timm'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.slow
@@ -124,8 +126,8 @@ def test_a_plan_needs_neither_torch_nor_lightning(tiny_folder):
 @pytest.mark.slow
 def test_the_module_runs_as_a_program():
     words = [sys.executable, "-m", "semiseg", "--version"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"semiseg {semiseg.__version__}"
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == f"semiseg {semiseg.__version__}"
 
 
 @pytest.fixture
@@ -133,11 +135,11 @@ def help_of(capsys, monkeypatch):
     """A function that gives the help of a command, without line breaks in its texts."""
     monkeypatch.setenv("COLUMNS", "1000")
 
-    def shown(*words):
+    def help_text(*words):
         run(*words)
         return capsys.readouterr().out
 
-    return shown
+    return help_text
 
 
 def flags_in(text):
@@ -261,10 +263,10 @@ def test_a_run_s_config_repeats_a_preset_with_every_setting(tmp_path, tiny_folde
     settings |= {"workers": 0, "accelerator": "cpu"}
     semiseg.train(tiny_folder, method="css-program", anchors=9, out=first, **settings)
     config = yaml.safe_load((first / "config.yaml").read_text())
-    known = METHODS["css-program"].values()
-    stored = {k: v for k, v in config.items() if k in known}
-    expected = {**known, "anchors": 9}
-    assert stored == expected
+    preset = METHODS["css-program"].values()
+    own = {k: v for k, v in config.items() if k in preset}
+    expected = {**preset, "anchors": 9}
+    assert own == expected
     assert config["method"] == "css-program"
     run("train", tiny_folder, "--config", first / "config.yaml", "--out", again)
     ours, theirs = (load_file(f / "model.safetensors") for f in (first, again))
@@ -322,8 +324,8 @@ def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(tra
     assert miou["best"] == pytest.approx(max(*student, *teacher, miou["released"]), rel=1e-4)
     for values in scores["per_class"].values():
         assert set(values) == {"iou", "dice", "precision", "recall", "pixels"}
-    known = [v["iou"] for v in scores["per_class"].values() if v["iou"] is not None]
-    assert scores["miou"]["released"] == pytest.approx(np.mean(known))
+    ious = [v["iou"] for v in scores["per_class"].values() if v["iou"] is not None]
+    assert scores["miou"]["released"] == pytest.approx(np.mean(ious))
     assert set(scores["split"]) >= {"labeled", "unlabeled", "val"}
 
 
@@ -331,13 +333,13 @@ def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(tra
 def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_folder):
     scores = json.loads((trained / "scores.json").read_text())
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
-    found = json.loads(capsys.readouterr().out)
-    assert found["miou"] == pytest.approx(scores["miou"]["released"])
-    assert found["per_class"] == scores["per_class"]
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["miou"] == pytest.approx(scores["miou"]["released"])
+    assert evaluation["per_class"] == scores["per_class"]
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
     table = capsys.readouterr().out
-    assert all(name in table for name in found["per_class"])
-    assert f"{found['miou']:.1f}" in table
+    assert all(name in table for name in evaluation["per_class"])
+    assert f"{evaluation['miou']:.1f}" in table
     assert "too high" not in table
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu", "--split", "train")
     assert "so the scores are too high" in capsys.readouterr().out
@@ -345,8 +347,8 @@ def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_f
 
 @pytest.mark.slow
 def test_evaluate_refuses_a_split_without_masks(capsys, trained, tiny_folder):
-    told = refused(capsys, "evaluate", trained, tiny_folder, "--split", "test")
-    assert re.search(r"\btest\b", told.replace(str(tiny_folder), "").replace(str(trained), ""))
+    message = refused(capsys, "evaluate", trained, tiny_folder, "--split", "test")
+    assert re.search(r"\btest\b", message.replace(str(tiny_folder), "").replace(str(trained), ""))
 
 
 @pytest.mark.slow
@@ -374,8 +376,8 @@ def test_predict_names_the_unreadable_image_and_writes_the_others(capsys, traine
     (tmp_path / "in").mkdir()
     Image.new("RGB", (64, 48)).save(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_bytes(b"no image")
-    told = refused(capsys, "predict", trained, tmp_path / "in", "--out", tmp_path / "out")
-    assert "bad.png" in told
+    message = refused(capsys, "predict", trained, tmp_path / "in", "--out", tmp_path / "out")
+    assert "bad.png" in message
     assert (tmp_path / "out" / "good.png").is_file()
 
 
@@ -402,13 +404,13 @@ def test_the_loaded_model_predicts_from_files_pictures_and_arrays(trained, tiny_
     path = next((tiny_folder / "val" / "images").iterdir())
     with Image.open(path) as file:
         picture = file.convert("RGB")
-    found = [model.predict(x) for x in (path, str(path), picture, np.array(picture))]
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0].mask, other.mask)
-    assert found[0].mask.shape == picture.size[::-1]
-    assert found[0].mask.dtype == np.uint8
-    assert found[0].confidence.shape == found[0].mask.shape
-    assert ((found[0].confidence > 0) & (found[0].confidence <= 1)).all()
+    predictions = [model.predict(x) for x in (path, str(path), picture, np.array(picture))]
+    for other in predictions[1:]:
+        np.testing.assert_array_equal(predictions[0].mask, other.mask)
+    assert predictions[0].mask.shape == picture.size[::-1]
+    assert predictions[0].mask.dtype == np.uint8
+    assert predictions[0].confidence.shape == predictions[0].mask.shape
+    assert ((predictions[0].confidence > 0) & (predictions[0].confidence <= 1)).all()
 
 
 @pytest.mark.slow
@@ -419,8 +421,8 @@ def test_an_existing_run_is_kept_unless_overwriting_is_asked_for(capsys, tiny_fo
     for folder in beside:  # the user's
         folder.mkdir()
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
-    told = refused(capsys, *words, "--seed", 1)
-    assert "--overwrite" in told
+    message = refused(capsys, *words, "--seed", 1)
+    assert "--overwrite" in message
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
     run(*words, "--seed", 1, "--overwrite")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
@@ -429,8 +431,8 @@ def test_an_existing_run_is_kept_unless_overwriting_is_asked_for(capsys, tiny_fo
 
 def test_overwrite_leaves_a_folder_alone_that_is_no_run(capsys, tiny_folder, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    told = refused(capsys, "train", tiny_folder, "--out", tmp_path, "--overwrite", *TINY)
-    assert str(tmp_path) in told
+    message = refused(capsys, "train", tiny_folder, "--out", tmp_path, "--overwrite", *TINY)
+    assert str(tmp_path) in message
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
@@ -530,7 +532,7 @@ def test_a_wrong_command_is_one_sentence(capsys, words, expected):
 
 
 @pytest.fixture
-def given(monkeypatch):
+def settings_of(monkeypatch):
     """A function that gives what a command would be called with."""
     calls = []
 
@@ -569,39 +571,41 @@ def given(monkeypatch):
     ],
     ids=str,
 )
-def test_values_are_those_of_the_settings(given, words, name, value):
-    assert given("train", "DATA", *words)[name] == value
+def test_values_are_those_of_the_settings(settings_of, words, name, value):
+    assert settings_of("train", "DATA", *words)[name] == value
 
 
-def test_a_flag_wins_over_a_file_and_a_file_over_a_recipe(given, tmp_path):
+def test_a_flag_wins_over_a_file_and_a_file_over_a_recipe(settings_of, tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text("steps: 7\nsize: 64\nlr: 1e-3\n")
     words = ["train", "DATA", "--size", "96", "--recipe", "camvid-cpu", "--config", file]
-    settings = given(*words)
+    settings = settings_of(*words)
     assert [settings[k] for k in ("steps", "size", "lr", "batch", "labels")] == [
         *(7, 96, 0.001, 4, "23"),
     ]
-    assert given("train", "DATA", "--recipe", "camvid-cpu", "--budget", "5m")["steps"] == "auto"
+    assert (
+        settings_of("train", "DATA", "--recipe", "camvid-cpu", "--budget", "5m")["steps"] == "auto"
+    )
 
 
-def test_the_data_folder_may_stand_in_the_file(given, tmp_path):
+def test_the_data_folder_may_stand_in_the_file(settings_of, tmp_path):
     (tmp_path / "settings.yaml").write_text("data: there\n")
-    assert given("train", "--config", tmp_path / "settings.yaml")["data"] == "there"
+    assert settings_of("train", "--config", tmp_path / "settings.yaml")["data"] == "there"
 
 
-def test_compare_gets_the_settings_of_its_methods(given):
+def test_compare_gets_the_settings_of_its_methods(settings_of):
     words = ["--methods", "css,css-paper", "--css.anchors", 9, "--css-paper.anchors", 8]
-    settings = given("compare", "DATA", *words, "--size", 48)
+    settings = settings_of("compare", "DATA", *words, "--size", 48)
     assert (settings["css"]["anchors"], settings["css-paper"]["anchors"]) == (9, 8)
     assert settings["size"] == 48
 
 
 @pytest.mark.slow
-def test_print_config_prints_what_config_reads(given, capsys, tmp_path):
+def test_print_config_prints_what_config_reads(settings_of, capsys, tmp_path):
     run("train", "DATA", "--method", "cutmix", "--lr", "0.1", "--print-config")
     file = tmp_path / "settings.yaml"
     file.write_text(capsys.readouterr().out)
-    again = given("train", "--config", file)
+    again = settings_of("train", "--config", file)
     assert (again["data"], again["method"], again["lr"]) == ("DATA", "cutmix", 0.1)
 
 
@@ -617,29 +621,29 @@ def test_completion_knows_commands_flags_and_choices(tmp_path, shell, monkeypatc
 
 
 def test_a_wrong_folder_is_one_sentence(capsys, tmp_path):
-    told = refused(capsys, "train", tmp_path / "nowhere", "--out", tmp_path / "out", *TINY)
-    assert "nowhere" in told
+    message = refused(capsys, "train", tmp_path / "nowhere", "--out", tmp_path / "out", *TINY)
+    assert "nowhere" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_an_output_below_a_file_is_one_sentence(capsys, tiny_folder, tmp_path):
     (tmp_path / "file").write_text("")
-    told = refused(capsys, "train", tiny_folder, "--out", tmp_path / "file" / "run", *TINY)
-    assert "cannot be written" in told
+    message = refused(capsys, "train", tiny_folder, "--out", tmp_path / "file" / "run", *TINY)
+    assert "cannot be written" in message
 
 
 def test_a_folder_without_a_model_is_one_sentence(capsys, tiny_folder, tmp_path):
-    told = refused(capsys, "evaluate", tmp_path, tiny_folder)
-    assert "model.safetensors" in told
+    message = refused(capsys, "evaluate", tmp_path, tiny_folder)
+    assert "model.safetensors" in message
 
 
 @pytest.mark.slow
 def test_the_demo_compares_both_methods_and_says_what_comes_next(capsys, tmp_path):
     run("demo", "--out", tmp_path / "demo", "--steps", 2)
-    told = capsys.readouterr().out
-    assert "supervised" in told
-    assert "css" in told
-    assert "semiseg train DATA" in told
+    output = capsys.readouterr().out
+    assert "supervised" in output
+    assert "css" in output
+    assert "semiseg train DATA" in output
     with Image.open(tmp_path / "demo" / "demo.png") as picture:
         assert picture.width > picture.height / 4
     for method in ("supervised", "css"):
@@ -658,10 +662,10 @@ def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
 @pytest.mark.slow
 def test_evaluate_tells_what_doubt_is_worth(capsys, trained, tiny_folder):
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
-    found = json.loads(capsys.readouterr().out)["reliability"]
-    assert {"confidence", "similarity"} <= set(found)
-    assert found["confidence"]["kept"][0]["coverage"] == 100
+    reliability = json.loads(capsys.readouterr().out)["reliability"]
+    assert {"confidence", "similarity"} <= set(reliability)
+    assert reliability["confidence"]["kept"][0]["coverage"] == 100
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
-    told = capsys.readouterr().out
-    assert "calibration error: confidence" in told
-    assert "pixels kept" in told
+    output = capsys.readouterr().out
+    assert "calibration error: confidence" in output
+    assert "pixels kept" in output

@@ -165,11 +165,11 @@ def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
     started.mkdir()
     (started / "config.yaml").write_text("method: css\n")
     trained.clear()
-    found = semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out)
+    comparison = semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out)
     assert runs(trained) == ["css-2-0", "supervised-2-1", "css-2-1"]
     assert [call.resume for call in trained] == [True, False, False]
     assert all(call.config.schedule.steps == 6 for call in trained)
-    assert [(r.method, r.seeds) for r in found.rows] == [
+    assert [(r.method, r.seeds) for r in comparison.rows] == [
         ("supervised", [0, 1]),
         ("css", [0, 1]),
     ]
@@ -183,8 +183,8 @@ def test_runs_on_images_that_were_changed_are_refused(trained, tiny_folder, tmp_
     semiseg.compare(data, methods="supervised", labels="all", out=out, steps=6)
     next(iter((data / "unlabeled").iterdir())).unlink()
     trained.clear()
-    told = "supervised with labels all, seed 0, whose images of unlabeled are no longer"
-    with pytest.raises(ConfigError, match=told):
+    message = "supervised with labels all, seed 0, whose images of unlabeled are no longer"
+    with pytest.raises(ConfigError, match=message):
         semiseg.compare(data, methods="supervised", labels="all", seeds="0,1", out=out, steps=6)
     next(iter(sorted((data / "val" / "images").iterdir()))).unlink()
     with pytest.raises(ConfigError, match="whose images of val are"):  # which all of them share
@@ -210,7 +210,7 @@ def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"size": 64}, "--size 64 contradicts .* which has 48"),
         ({"steps": 9}, "--steps 9"),
@@ -220,12 +220,12 @@ def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
     ids=str,
 )
 def test_settings_that_contradict_the_folder_are_refused(
-    trained, tiny_folder, tmp_path, settings, told
+    trained, tiny_folder, tmp_path, settings, message
 ):
     out = tmp_path / "out"
     semiseg.compare(tiny_folder, labels="2", out=out, steps=6, size=48)
     trained.clear()
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=message):
         semiseg.compare(tiny_folder, labels="2", seeds="5", out=out, **settings)
     assert trained == []
 
@@ -264,9 +264,9 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
         main(["compare", str(tiny_folder), "--labels=2", "--seeds=13,1", f"--out={out}"])
     assert stop.value.code == 2
     assert runs(trained) == ["supervised-2-13", "css-2-13", "supervised-2-1", "css-2-1"]
-    told = capsys.readouterr()
-    assert "css-2-13 failed: the sun was in the way." in told.err.splitlines()[-1]
-    assert "css - supervised, labels 2: +3.0, not resolved (1 seed)" in told.out
+    output = capsys.readouterr()
+    assert "css-2-13 failed: the sun was in the way." in output.err.splitlines()[-1]
+    assert "css - supervised, labels 2: +3.0, not resolved (1 seed)" in output.out
     assert json.loads((out / "comparison.json").read_text())["failed"].keys() == {"css-2-13"}
 
 
@@ -294,10 +294,10 @@ def test_equal_time_gives_supervised_the_steps_that_the_slowest_method_has_time_
 
 
 def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_path):
-    found = semiseg.compare(
+    comparison = semiseg.compare(
         tiny_folder, methods="supervised", labels="2", out=tmp_path / "out", equal="time"
     )
-    assert "finished run of another method" in found.failed["supervised-2-0"]
+    assert "finished run of another method" in comparison.failed["supervised-2-0"]
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, log):
@@ -312,14 +312,14 @@ def several():
     """`css` closes half of a gap of ten points with 10 labels; with 20 nothing is known."""
     supervised, ceiling = [50.0, 51.0, 52.0], [60.0, 61.2, 61.8]
     gains = [5.0, 4.5, 5.5]
-    made = []
+    records = []
     for seed in range(3):
-        made.append(record("supervised", "10", seed, supervised[seed]))
-        made.append(record("css", "10", seed, supervised[seed] + gains[seed]))
-        made.append(record("supervised", "all", seed, ceiling[seed]))
-    made.append(record("supervised", "20", 0, 55.0))
-    made.append(record("css", "20", 0, 54.0))
-    return make_rows(made, ["supervised", "css"])
+        records.append(record("supervised", "10", seed, supervised[seed]))
+        records.append(record("css", "10", seed, supervised[seed] + gains[seed]))
+        records.append(record("supervised", "all", seed, ceiling[seed]))
+    records.append(record("supervised", "20", 0, 55.0))
+    records.append(record("css", "20", 0, 54.0))
+    return make_rows(records, ["supervised", "css"])
 
 
 def test_rows_hold_means_spreads_and_paired_differences():
@@ -356,35 +356,35 @@ def test_sentences_say_what_is_resolved_and_what_is_not():
 
 
 def test_an_interval_with_both_signs_is_not_resolved():
-    made = [record("supervised", "10", s, 50.0) for s in range(2)]
-    made += [record("css", "10", s, 50.0 + gain) for s, gain in enumerate((-1.0, 2.0))]
-    (told,) = statements(make_rows(made, ["supervised", "css"])[1])
-    assert told.endswith("2 seeds), not resolved")
+    records = [record("supervised", "10", s, 50.0) for s in range(2)]
+    records += [record("css", "10", s, 50.0 + gain) for s, gain in enumerate((-1.0, 2.0))]
+    (statement,) = statements(make_rows(records, ["supervised", "css"])[1])
+    assert statement.endswith("2 seeds), not resolved")
 
 
 def test_a_gap_within_chance_and_no_gap_are_told():
-    made = [record("supervised", "10", s, 50.0) for s in range(2)]
-    made += [record("css", "10", s, 51.0) for s in range(2)]
-    for tops, told in (
+    records = [record("supervised", "10", s, 50.0) for s in range(2)]
+    records += [record("css", "10", s, 51.0) for s in range(2)]
+    for tops, statement in (
         ((49.0, 52.0), "the gap is within chance"),
         ((49.0, 50.0), "there is no gap"),
     ):
         ceiling = [record("supervised", "all", s, tops[s]) for s in range(2)]
-        rows = make_rows([*made, *ceiling], ["supervised", "css"])
-        assert told in statements(rows[1])[1]
+        rows = make_rows([*records, *ceiling], ["supervised", "css"])
+        assert statement in statements(rows[1])[1]
 
 
 def test_runs_on_other_images_are_not_paired():
-    made = [record("supervised", "10", 0, 50.0), record("css", "10", 0, 52.0, split="y")]
-    rows = make_rows(made, ["supervised", "css"])
+    records = [record("supervised", "10", 0, 50.0), record("css", "10", 0, 52.0, split="y")]
+    rows = make_rows(records, ["supervised", "css"])
     assert rows[1].gain is None
     assert rows[0].hashes("labeled") != rows[1].hashes("labeled")
 
 
 def test_only_seeds_that_both_have_are_paired():
-    made = [record("supervised", "10", s, 50.0 + s) for s in (0, 1)]
-    made += [record("css", "10", s, 51.0 + s) for s in (1, 2, 3)]
-    row = make_rows(made, ["supervised", "css"])[1]
+    records = [record("supervised", "10", s, 50.0 + s) for s in (0, 1)]
+    records += [record("css", "10", s, 51.0 + s) for s in (1, 2, 3)]
+    row = make_rows(records, ["supervised", "css"])[1]
     assert row.gain == (1.0, None, None, 1)
     assert row.seeds == [1, 2, 3]
 
@@ -415,8 +415,8 @@ def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
     words = [f"--{name}={value}" for name, value in TINY.items()]
     words += ["--labels", "2", "--steps", "2", "--css.anchors", "8"]
     main(["compare", str(masks_only), "--out", str(out), *words])
-    told = capsys.readouterr().out
-    assert "css - supervised, labels 2" in told
+    output = capsys.readouterr().out
+    assert "css - supervised, labels 2" in output
     with (out / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["labels"], r["method"]) for r in rows] == [
@@ -425,18 +425,18 @@ def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
     ]
     with Image.open(out / "comparison.png") as picture:
         assert picture.width > 500
-    stored = json.loads((out / "comparison.json").read_text())
-    assert stored["settings"]["size"] == 48
-    assert stored["rows"][1]["seconds_a_step"] > 0
+    record = json.loads((out / "comparison.json").read_text())
+    assert record["settings"]["size"] == 48
+    assert record["rows"][1]["seconds_a_step"] > 0
     assert yaml.safe_load((out / "css-2-0" / "config.yaml").read_text())["anchors"] == 8
     assert "comparison.png" in (out / "comparison.md").read_text()
 
 
 def test_help_lists_the_settings_of_train_and_of_the_methods(capsys):
     main(["compare", "--help-all"])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for flag in ("--split-seed", "--encoder-lr", "--css.hard-threshold", "--seeds"):
-        assert flag in told
+        assert flag in output
     with pytest.raises(SystemExit):
         main(["compare", "d", "--css.hard-treshold", "1"])
     assert "Did you mean --css.hard-threshold" in capsys.readouterr().err

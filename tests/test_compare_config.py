@@ -20,10 +20,10 @@ def config(**values: object) -> CompareConfig:
 
 def test_defaults_are_the_dataclasses_own():
     shared = TrainConfig(method="supervised", data=DataConfig(data=Path("DATA")))
-    built = CompareConfig(shared=shared)
-    assert built == config()
-    assert built.grid.methods == ("supervised", "css")
-    assert built.settings == {"supervised": METHODS["supervised"], "css": CssSettings()}
+    settings = CompareConfig(shared=shared)
+    assert settings == config()
+    assert settings.grid.methods == ("supervised", "css")
+    assert settings.settings == {"supervised": METHODS["supervised"], "css": CssSettings()}
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,22 @@ def test_lists_are_text_with_commas_or_sequences(value, parts):
 
 
 def test_a_run_has_the_shared_settings_and_those_of_its_method():
-    built = config(size=64, steps=7, css={"anchors": 5}, seeds="3")
-    run = built.run("css", "1/2", 3, Path("out/css"))
+    settings = config(size=64, steps=7, css={"anchors": 5}, seeds="3")
+    run = settings.run("css", "1/2", 3, Path("out/css"))
     assert (run.method, run.data.labels, run.schedule.seed) == ("css", "1/2", 3)
     assert (run.schedule.steps, run.views.size, run.out) == (7, 64, Path("out/css"))
     assert run.settings == CssSettings(anchors=5)
-    ceiling = built.run("cutmix", "all", 0, Path("out/cutmix"), steps=9)
+    ceiling = settings.run("cutmix", "all", 0, Path("out/cutmix"), steps=9)
     assert (ceiling.settings, ceiling.schedule.steps) == (METHODS["cutmix"], 9)
 
 
 def test_a_preset_has_its_own_settings():
-    built = config(methods="css-paper,css", css_paper={"anchors": 5})
-    assert built.settings["css-paper"].values() == {**METHODS["css-paper"].values(), "anchors": 5}
-    assert built.settings["css"] == CssSettings()
+    settings = config(methods="css-paper,css", css_paper={"anchors": 5})
+    assert settings.settings["css-paper"].values() == {
+        **METHODS["css-paper"].values(),
+        "anchors": 5,
+    }
+    assert settings.settings["css"] == CssSettings()
 
 
 @pytest.mark.parametrize(
@@ -143,9 +146,9 @@ def test_a_changed_file_is_refused(tmp_path, change, match):
 
 
 def test_a_further_call_adds_runs_and_keeps_the_settings():
-    stored = config(methods="css", labels="2", size=64, steps=6, css={"anchors": 5}, workers=2)
+    settings = config(methods="css", labels="2", size=64, steps=6, css={"anchors": 5}, workers=2)
     call = config(methods="cutmix,css", labels="4", seeds="1")
-    both = stored.extended(call)
+    both = settings.extended(call)
     assert both.grid == GridConfig(
         methods=("css", "cutmix"), labels=("2", "4"), seeds=(0, 1), steps=6
     )
@@ -165,9 +168,9 @@ def test_a_further_call_adds_runs_and_keeps_the_settings():
     ids=str,
 )
 def test_a_further_call_may_not_contradict(values, match):
-    stored = config(size=64, steps=6, css={"anchors": 5})
+    settings = config(size=64, steps=6, css={"anchors": 5})
     with pytest.raises(RunError, match=match):
-        stored.extended(config(**values))
+        settings.extended(config(**values))
 
 
 def test_no_shared_setting_is_named_like_a_method():

@@ -23,27 +23,27 @@ def config(**values: object) -> TrainConfig:
 
 
 def test_defaults_are_the_dataclasses_own():
-    built = TrainConfig(data=DataConfig(data=Path("DATA")))
-    assert built == config()
-    assert built.method == "css"
-    assert built.settings == CssSettings()
-    assert built.out == Path("runs/css")
-    assert built.given() == {}
+    settings = TrainConfig(data=DataConfig(data=Path("DATA")))
+    assert settings == config()
+    assert settings.method == "css"
+    assert settings.settings == CssSettings()
+    assert settings.out == Path("runs/css")
+    assert settings.given() == {}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_values_survive_yaml(method):
     before = config(method=method, labels=23, value_range=(0, 4095), scale=(0.5, 2.0), lr=0.1)
-    stored = yaml.safe_load(yaml.safe_dump(before.values()))
-    assert TrainConfig.from_values(stored) == before
+    values = yaml.safe_load(yaml.safe_dump(before.values()))
+    assert TrainConfig.from_values(values) == before
 
 
 def test_plain_values_are_converted():
-    built = config(labels=23, value_range=[0, 4095], steps=100.0, logger=["csv", "tensorboard"])
-    assert built.data.labels == "23"
-    assert built.data.value_range == (0, 4095)
-    assert built.schedule.steps == 100
-    assert built.run.logger == ("csv", "tensorboard")
+    settings = config(labels=23, value_range=[0, 4095], steps=100.0, logger=["csv", "tensorboard"])
+    assert settings.data.labels == "23"
+    assert settings.data.value_range == (0, 4095)
+    assert settings.schedule.steps == 100
+    assert settings.run.logger == ("csv", "tensorboard")
     assert config(out="auto").out == Path("runs/css")
 
 
@@ -123,10 +123,10 @@ def test_settings_of_another_method_are_named():
 
 
 def test_a_later_layer_wins():
-    built = TrainConfig.from_layers(
+    settings = TrainConfig.from_layers(
         Layer({"data": "DATA", **recipe("camvid-cpu")}, "recipe camvid-cpu"), Layer({"steps": 5})
     )
-    assert (built.schedule.steps, built.views.size) == (5, 240)
+    assert (settings.schedule.steps, settings.views.size) == (5, 240)
 
 
 @pytest.mark.parametrize("name", names())

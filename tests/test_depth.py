@@ -42,8 +42,8 @@ def deep_png():
 
 
 def test_what_a_scanner_of_12_bits_fills_is_black_and_white(tmp_path):
-    found = infer_range(images(tmp_path, scan(200, 3000), scan(100, 4000)))
-    assert found == pytest.approx((100, 4000), abs=5)
+    value_range = infer_range(images(tmp_path, scan(200, 3000), scan(100, 4000)))
+    assert value_range == pytest.approx((100, 4000), abs=5)
 
 
 def test_dead_and_hot_pixels_do_not_count(tmp_path):
@@ -95,8 +95,8 @@ def scanned(tmp_path):
 def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, caplog):
     caplog.set_level("INFO", logger="semiseg")
     plan = semiseg.plan(scanned, accelerator="cpu")
-    (told,) = [entry for entry in plan.entries if entry.setting == "value_range"]
-    low, high = told.value
+    (value_range,) = [entry for entry in plan.entries if entry.setting == "value_range"]
+    low, high = value_range.value
     assert 100 <= low < high <= 100 + 12 * 255
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
     small |= {"steps": 1, "validations": 1, "workers": 0, "accelerator": "cpu"}
@@ -105,19 +105,19 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, caplog):
     assert f"value_range {low}, {high}:" in caplog.text
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["value_range"] == [low, high]
     assert semiseg.load(run.folder).value_range == (low, high)
-    given = semiseg.train(
+    explicit = semiseg.train(
         scanned, out=tmp_path / "given", value_range=(0, 9000), start_from=run.folder, **small
     )
-    assert semiseg.load(given.folder).value_range == (0, 9000)
+    assert semiseg.load(explicit.folder).value_range == (0, 9000)
     assert f"(--range {low},{high} keeps it)" in caplog.text
 
 
 def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):
     picture = tmp_path / "samples.png"
     findings = semiseg.check(scanned, picture=picture).findings
-    (told,) = [finding for finding in findings if finding.kind == "value-range"]
-    assert "8 bits" in told.message
-    with Image.open(picture) as drawn:
-        assert np.asarray(drawn.convert("L")).std() > 30  # by the range of the type all is black
-    named = semiseg.check(scanned, value_range=(0, 4095))
-    assert not [f for f in named.findings if f.kind == "value-range"]
+    (value_range,) = [finding for finding in findings if finding.kind == "value-range"]
+    assert "8 bits" in value_range.message
+    with Image.open(picture) as image:
+        assert np.asarray(image.convert("L")).std() > 30  # by the range of the type all is black
+    report = semiseg.check(scanned, value_range=(0, 4095))
+    assert not [f for f in report.findings if f.kind == "value-range"]

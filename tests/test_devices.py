@@ -45,10 +45,10 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(
+    process = subprocess.run(
         words, env=env, capture_output=True, text=True, check=False, timeout=1800, cwd=tmp_path
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     assert ours["prototypes"].any()
     assert ours["label_counts"].any()
@@ -56,8 +56,8 @@ def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
     for key, value in ours.items():
         assert torch.equal(value, theirs[key]), key
     # One process speaks and writes.
-    assert done.stdout.count("scores") == 1
-    assert done.stderr.count("mIoU on val") == 1
+    assert process.stdout.count("scores") == 1
+    assert process.stderr.count("mIoU on val") == 1
     assert (tmp_path / "run" / "scores.json").is_file()
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) <= 4
     saved = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
@@ -80,8 +80,8 @@ def test_the_parts_of_a_batch_make_up_the_whole(tiny_folder):
             rank,
             world,
         )
-        found = data[index]
-        return [*found.labeled, *found.unlabeled]
+        sample = data[index]
+        return [*sample.labeled, *sample.unlabeled]
 
     for index in (0, 3):
         whole, parts = batch(index), zip(batch(index, 0, 2), batch(index, 1, 2), strict=True)
@@ -113,8 +113,8 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(batch, place):
 @pytest.mark.parametrize("threads", ["auto", 1])
 def test_the_place_of_a_plan_is_that_of_a_training(threads):
     machine = MachineConfig(accelerator="cpu", threads=threads)
-    planned, chosen = cpu_place(machine), set_device(machine)
+    planned, place = cpu_place(machine), set_device(machine)
     assert planned is not None
-    assert planned._replace(threads=1) == chosen._replace(threads=1)
-    assert threads == "auto" or planned.threads == chosen.threads
+    assert planned._replace(threads=1) == place._replace(threads=1)
+    assert threads == "auto" or planned.threads == place.threads
     assert cpu_place(MachineConfig(accelerator="gpu")) is None

@@ -79,18 +79,20 @@ def tallied(labels, valid, truth, thresholds=USUAL):
 
 
 def test_shares_by_hand(six_pixels):
-    found = tallied(*six_pixels)
-    assert found["taught"] == pytest.approx(40)
-    assert found["agree"] == pytest.approx(60)
-    assert found["contrasted"] == pytest.approx(60)  # 0.75, 0.85, 0.72
-    assert found["hard"] == pytest.approx(100 * 2 / 3)  # 0.75, 0.72
-    assert found["highest"] == pytest.approx({"confidence": 0.99, "similarity": 0.85})
-    called = {name: values["called"] for name, values in found["per_class"].items()}
-    assert called == pytest.approx({"a": 40, "b": 40, "c": 20})
-    assert found["per_class"]["a"]["taught"] == pytest.approx(20)
-    assert found["per_class"]["a"]["kept"] == pytest.approx(50)
-    assert found["per_class"]["c"]["kept"] == 0
-    assert [told.partition(":")[0] for told in found["warnings"]] == ["some classes are not used"]
+    summary = tallied(*six_pixels)
+    assert summary["taught"] == pytest.approx(40)
+    assert summary["agree"] == pytest.approx(60)
+    assert summary["contrasted"] == pytest.approx(60)  # 0.75, 0.85, 0.72
+    assert summary["hard"] == pytest.approx(100 * 2 / 3)  # 0.75, 0.72
+    assert summary["highest"] == pytest.approx({"confidence": 0.99, "similarity": 0.85})
+    shares = {name: values["called"] for name, values in summary["per_class"].items()}
+    assert shares == pytest.approx({"a": 40, "b": 40, "c": 20})
+    assert summary["per_class"]["a"]["taught"] == pytest.approx(20)
+    assert summary["per_class"]["a"]["kept"] == pytest.approx(50)
+    assert summary["per_class"]["c"]["kept"] == 0
+    assert [warning.partition(":")[0] for warning in summary["warnings"]] == [
+        "some classes are not used"
+    ]
 
 
 def test_quality_of_each_source_by_hand(six_pixels):
@@ -106,8 +108,8 @@ def test_quality_of_each_source_by_hand(six_pixels):
 
 
 def test_where_the_spaces_differ_by_hand(six_pixels):
-    found = tallied(*six_pixels)["disagreement"]
-    assert found == pytest.approx(
+    disagreement = tallied(*six_pixels)["disagreement"]
+    assert disagreement == pytest.approx(
         {"pixels": 40, "logit_right": 0, "representation_right": 50, "neither_right": 50}
     )
 
@@ -115,22 +117,22 @@ def test_where_the_spaces_differ_by_hand(six_pixels):
 def test_pixels_of_unknown_truth_are_in_no_score(six_pixels):
     labels, valid, truth = six_pixels
     truth[..., 1] = 255
-    found = tallied(labels, valid, truth)
-    assert found["quality"]["logit"]["accuracy"] == pytest.approx(50)
-    assert found["disagreement"]["pixels"] == pytest.approx(25)
-    assert sum(map(sum, found["plane"]["all"])) == 5
-    assert sum(map(sum, found["plane"]["known"])) == 4
-    assert sum(map(sum, found["plane"]["right"])) == 2
+    summary = tallied(labels, valid, truth)
+    assert summary["quality"]["logit"]["accuracy"] == pytest.approx(50)
+    assert summary["disagreement"]["pixels"] == pytest.approx(25)
+    assert sum(map(sum, summary["plane"]["all"])) == 5
+    assert sum(map(sum, summary["plane"]["known"])) == 4
+    assert sum(map(sum, summary["plane"]["right"])) == 2
 
 
 def test_batches_add_up(six_pixels):
     once = tallied(*six_pixels)
     statistics = PseudoLabelStatistics(NAMES, USUAL)
-    for cut in (slice(0, 2), slice(2, 6)):
+    for part in (slice(0, 2), slice(2, 6)):
         statistics.add(
             *(
-                PseudoLabels(*(m[..., cut] for m in six_pixels[0])),
-                *(m[..., cut] for m in six_pixels[1:]),
+                PseudoLabels(*(m[..., part] for m in six_pixels[0])),
+                *(m[..., part] for m in six_pixels[1:]),
             )
         )
     assert statistics.summary() == {**once, "images": 2, "with_truth": 2}
@@ -138,11 +140,11 @@ def test_batches_add_up(six_pixels):
 
 def test_without_truth_and_without_a_second_space(six_pixels):
     labels, valid, _ = six_pixels
-    found = tallied(labels._replace(representation_label=None, similarity=None), valid, None)
-    assert found["taught"] == pytest.approx(40)
+    summary = tallied(labels._replace(representation_label=None, similarity=None), valid, None)
+    assert summary["taught"] == pytest.approx(40)
     for name in ("agree", "contrasted", "hard", "quality", "disagreement", "plane"):
-        assert found[name] is None
-    assert curve_values(found) == {"pseudo/taught": pytest.approx(40)}
+        assert summary[name] is None
+    assert curve_values(summary) == {"pseudo/taught": pytest.approx(40)}
 
 
 def test_curve_values(six_pixels):
@@ -188,17 +190,19 @@ def warned(confidence, similarity, thresholds, taught=None):
     ],
 )
 def test_a_dead_indicator_is_told(confidence, similarity, words):
-    told = warned(confidence, similarity, USUAL)
-    assert len(told) == len(words)
-    for sentence, part in zip(told, words, strict=True):
+    warnings = warned(confidence, similarity, USUAL)
+    assert len(warnings) == len(words)
+    for sentence, part in zip(warnings, words, strict=True):
         assert part in sentence
         assert "--" in sentence  # the setting
 
 
 def test_classes_that_are_never_taught_are_told(six_pixels):
-    (told,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("some classes")]
-    assert told.startswith("some classes are not used: c. Almost")  # a and b are, c is called once
-    assert "--confidence-threshold 0.9" in told
+    (warning,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("some classes")]
+    assert warning.startswith(
+        "some classes are not used: c. Almost"
+    )  # a and b are, c is called once
+    assert "--confidence-threshold 0.9" in warning
     label = torch.arange(8).view(1, 1, 8)
     final = torch.where(label < 1, label, 255)
     statistics = PseudoLabelStatistics([f"class{i}" for i in range(8)], Thresholds(confidence=0.9))
@@ -227,11 +231,11 @@ def test_indicators_are_asked_for_what_the_method_compares():
 def test_thresholds_are_settings_of_the_methods(name):
     """Read by name: a setting that is renamed must be renamed there."""
     settings = METHODS[name]
-    found = Thresholds.of(settings)
-    assert (found.confidence is not None) == hasattr(settings, "confidence_threshold")
-    assert (found.hard is not None) == hasattr(settings, "hard_threshold")
+    thresholds = Thresholds.of(settings)
+    assert (thresholds.confidence is not None) == hasattr(settings, "confidence_threshold")
+    assert (thresholds.hard is not None) == hasattr(settings, "hard_threshold")
     if name == "css":
-        assert found == Thresholds(0.95, 0.7, 0.8, False)
+        assert thresholds == Thresholds(0.95, 0.7, 0.8, False)
 
 
 def test_hidden_masks_are_known_to_the_split_and_never_in_a_batch(tiny_folder):
@@ -346,17 +350,17 @@ def numbers(folder):
 
 @pytest.mark.slow
 def test_a_training_leaves_numbers_curves_and_pictures(watched):
-    found = numbers(watched)
-    assert [look["step"] for look in found["validations"]] == [2, 4]
-    assert len(found["sample"]) == 4
-    last = found["validations"][-1]
+    record = numbers(watched)
+    assert [look["step"] for look in record["validations"]] == [2, 4]
+    assert len(record["sample"]) == 4
+    last = record["validations"][-1]
     assert last["with_truth"] == 2
     assert last["taught"] > 0
     assert last["quality"]["used"]["miou"] is not None
     with (watched / "metrics.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["val/miou_student"]]
     assert [float(r["pseudo/taught"]) for r in rows] == pytest.approx(
-        [look["taught"] for look in found["validations"]]
+        [look["taught"] for look in record["validations"]]
     )
     assert float(rows[-1]["pseudo/iou_used"]) == pytest.approx(last["quality"]["used"]["miou"])
     pictures = sorted(p.name for p in (watched / "diagnostics").glob("*.png"))

@@ -19,14 +19,14 @@ FROM_A_RUN = CHEAP - {"check", "plan"}
 def commands(page):
     """The words of each line of the bash fences that calls semiseg, without its name."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    found = []
+    lists = []
     for fence in re.findall(r"^ *```bash\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
         for line in fence.splitlines():
             for part in re.split(r"&&|;|\|", line):
                 words = shlex.split(part, comments=True)
                 if words[:1] == ["semiseg"]:
-                    found.append(words[1:])
-    return found
+                    lists.append(words[1:])
+    return lists
 
 
 def exit_status(words):
@@ -39,18 +39,18 @@ def exit_status(words):
 
 
 def test_there_are_commands():
-    found = [words[0] for page in PAGES for words in commands(page)]
-    assert set(VERBS) - {"download", "split", "demo"} <= set(found)
-    assert len(found) > 40
+    names = [words[0] for page in PAGES for words in commands(page)]
+    assert set(VERBS) - {"download", "split", "demo"} <= set(names)
+    assert len(names) > 40
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_understood(page, monkeypatch):
-    called = []
+    calls = []
 
     def load_command(name):
-        called.append(name)
+        calls.append(name)
         return lambda *args, **settings: Done()
 
     monkeypatch.setattr("semiseg.commands.verbs.load_command", load_command)
@@ -58,7 +58,7 @@ def test_every_command_is_understood(page, monkeypatch):
     for words in commands(page):
         assert exit_status(words) == 0, f"semiseg {shlex.join(words)}"
     expected = ["dry_run" if "--dry-run" in words else words[0] for words in commands(page)]
-    assert called == [name for name in expected if not name.startswith("-")]
+    assert calls == [name for name in expected if not name.startswith("-")]
 
 
 class Done:

@@ -73,11 +73,11 @@ def test_a_generator_starts_anew_each_time_and_leaves_others_alone() -> None:
     np.random.seed(0)  # noqa: NPY002 - the global generator must not matter
     states = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
     first = key.torch()
-    drawn = torch.rand(4, generator=first)
+    numbers = torch.rand(4, generator=first)
     torch.rand(4, generator=first)  # drawing on does not change the next generator
-    assert torch.equal(torch.rand(4, generator=key.torch()), drawn)
+    assert torch.equal(torch.rand(4, generator=key.torch()), numbers)
     assert np.array_equal(key.numpy().standard_normal(4), key.numpy().standard_normal(4))
-    assert not torch.equal(torch.rand(4, generator=key.child(1).torch()), drawn)
+    assert not torch.equal(torch.rand(4, generator=key.child(1).torch()), numbers)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
 

@@ -40,15 +40,15 @@ onnx_extra = pytest.mark.skipif(
 def without(names, code):
     """Run code in a Python where these packages cannot be imported."""
     src = str(Path(semiseg.__file__).parents[1])
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", BLOCKER.format(names=tuple(names)) + code],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": src},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,10 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(css_release, tmp_path_factory):
     out = tmp_path_factory.mktemp("onnx") / "css.onnx"
-    found = semiseg.export(css_release, out=out)
-    assert found.path == out
-    assert found.difference < 1e-3
-    assert found.image == "a drawn scene"
+    files = semiseg.export(css_release, out=out)
+    assert files.path == out
+    assert files.difference < 1e-3
+    assert files.image == "a drawn scene"
     assert sorted(p.name for p in out.parent.iterdir()) == ["css.onnx"]
     return out
 
@@ -139,8 +139,8 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
 @onnx_extra
 def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tmp_path, capsys):
     main(["export", str(plain_release), "--out", str(tmp_path)])
-    told = capsys.readouterr().out
-    assert "model.onnx: largest difference" in told
+    output = capsys.readouterr().out
+    assert "model.onnx: largest difference" in output
     model = semiseg.load(tmp_path / "model.onnx")
     assert not model.two_spaces
     assert model.predict(np.zeros((50, 60, 3), np.uint8)).nearest is None
@@ -227,8 +227,8 @@ def test_what_a_format_writes_is_loaded_by_it(name, css_release, photos, tmp_pat
 
 @pytest.mark.slow
 def test_safetensors_are_read_without_lightning(css_release, photos, tmp_path):
-    found = semiseg.export(css_release, out=tmp_path / "out", file_format="safetensors")
-    assert found.difference == 0
+    files = semiseg.export(css_release, out=tmp_path / "out", file_format="safetensors")
+    assert files.difference == 0
     names = {"model.safetensors", "model.json", "README.md", "config.json"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     code = f"""
@@ -239,8 +239,8 @@ assert "lightning" not in sys.modules
 print(int(found.mask.sum()))
 """
     expected = semiseg.load(css_release, accelerator="cpu").predict(photos / "a.png").mask
-    told = without(["lightning", "lightning_fabric", "pytorch_lightning"], code)
-    assert int(told) == int(expected.sum())
+    output = without(["lightning", "lightning_fabric", "pytorch_lightning"], code)
+    assert int(output) == int(expected.sum())
 
 
 def test_the_run_itself_is_no_place_for_its_export(css_release):
@@ -256,8 +256,8 @@ def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_
     (run / "split" / "labeled.txt").write_text("0000\n")
     (run / "split" / "val.txt").write_text("0001\n")
     (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
-    found = semiseg.export(run, out=tmp_path / "out", file_format="safetensors")
-    assert found.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
+    files = semiseg.export(run, out=tmp_path / "out", file_format="safetensors")
+    assert files.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
 
 
 def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeypatch):
@@ -280,7 +280,7 @@ def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeyp
     assert again.about == model.about
     card = (tmp_path / "hub" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: semiseg\n")
-    for told in (
+    for line in (
         "css",
         "52.6",
         "23 (`abc`)",
@@ -289,4 +289,4 @@ def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeyp
         "semiseg.load",
         "| soil | 50.0",
     ):
-        assert told in card
+        assert line in card

@@ -82,11 +82,11 @@ def test_masks_belong_to_images_of_their_stem_in_the_same_subfolder(tmp_path: Pa
     train = tmp_path / "train"
     pairs(train, "a.b", "seq1/0001", "seq2/0001", "deep/er/x")
     shutil.move(train / "images" / "a.b.jpg", train / "images" / "a.b.JPEG")
-    found = {s.name: s for s in load_dataset(tmp_path).train}
-    assert list(found) == ["a.b", "deep/er/x", "seq1/0001", "seq2/0001"]
-    assert found["a.b"].image == train / "images" / "a.b.JPEG"
-    assert found["seq2/0001"].image == train / "images" / "seq2" / "0001.jpg"
-    assert found["seq2/0001"].mask == train / "masks" / "seq2" / "0001.png"
+    samples = {s.name: s for s in load_dataset(tmp_path).train}
+    assert list(samples) == ["a.b", "deep/er/x", "seq1/0001", "seq2/0001"]
+    assert samples["a.b"].image == train / "images" / "a.b.JPEG"
+    assert samples["seq2/0001"].image == train / "images" / "seq2" / "0001.jpg"
+    assert samples["seq2/0001"].mask == train / "masks" / "seq2" / "0001.png"
 
 
 def test_an_image_without_a_mask_is_unlabeled(tmp_path: Path) -> None:
@@ -191,13 +191,13 @@ def test_files_that_did_not_change_are_not_opened_again(
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 def test_a_turned_image_goes_with_an_upright_mask(tmp_path: Path, suffix: str) -> None:
     """EXIF orientation 6: the camera was held upright, the pixels are stored lying."""
-    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    stored[:, : WIDTH // 2] = 250  # its left is the upright image's top
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:, : WIDTH // 2] = 250  # its left is the upright image's top
     path = tmp_path / "train" / "images" / f"a.{suffix}"
     path.parent.mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(stored).save(path, exif=exif)
+    Image.fromarray(pixels).save(path, exif=exif)
     upright = np.asarray(read_image(path))
     assert upright.shape == (WIDTH, HEIGHT, 3)
     assert upright[:3].mean() > 200 > 50 > upright[-3:].mean()

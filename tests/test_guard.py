@@ -33,18 +33,18 @@ def spoil(monkeypatch):
     def choose(*numbers, where="image"):
         transfer = TrainingModule.on_after_batch_transfer
         after = TrainingModule.on_after_backward
-        seen = {}
+        counts = {}
 
         def images(self, batch, dataloader_idx):
             batch = transfer(self, batch, dataloader_idx)
-            seen["number"] = batch.number
+            counts["number"] = batch.number
             if where == "image" and batch.number in numbers:
                 batch.labeled.image[0, :, 3, 3] = math.inf
             return batch
 
         def gradient(self):
             after(self)
-            if where == "gradient" and seen["number"] in numbers:
+            if where == "gradient" and counts["number"] in numbers:
                 next(self.method.student.parameters()).grad[0] = math.nan
 
         monkeypatch.setattr(TrainingModule, "on_after_batch_transfer", images)
@@ -112,10 +112,10 @@ def test_the_third_in_a_row_ends_it_with_the_files_and_a_sound_checkpoint(
     tiny_folder, tmp_path, spoil
 ):
     spoil(0, 2, 3, 4)
-    with pytest.raises(semiseg.SemisegError) as told:
+    with pytest.raises(semiseg.SemisegError) as error:
         train(tiny_folder, tmp_path / "run")
-    assert "the last of them step 5." in str(told.value)
-    names = [name for name in str(told.value).split("Its images: ")[1].split(". Look")[0].split()]
+    assert "the last of them step 5." in str(error.value)
+    names = [name for name in str(error.value).split("Its images: ")[1].split(". Look")[0].split()]
     assert len(names) == 4
     assert all(tiny_folder.as_posix() in name for name in names)
     checkpoint, step = newest_intact(tmp_path / "run" / "checkpoints")

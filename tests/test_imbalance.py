@@ -64,8 +64,8 @@ def pixels(target):
 
 def test_inverse_weights_by_hand():
     # 1/6, 1/3 and 1/1, scaled so that 10 pixels weigh 10 in all: each class 10/3
-    found = inverse_weights([6, 3, 0, 1])
-    assert found.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
+    weights = inverse_weights([6, 3, 0, 1])
+    assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
 
 
 def test_root_weights_by_hand():
@@ -85,8 +85,8 @@ def test_effective_weights_by_hand():
     # three classes occur, so that 1 / (1 - b) = 12 / 3 = 4 and b = 3/4
     raw = [0.25 / (1 - 0.75**n) for n in (9, 2, 1)]
     mean = (9 * raw[0] + 2 * raw[1] + raw[2]) / 12
-    found = effective_weights([9, 2, 0, 1])
-    assert found.tolist() == pytest.approx([raw[0] / mean, raw[1] / mean, 0, raw[2] / mean])
+    weights = effective_weights([9, 2, 0, 1])
+    assert weights.tolist() == pytest.approx([raw[0] / mean, raw[1] / mean, 0, raw[2] / mean])
 
 
 def test_effective_weights_do_not_depend_on_the_resolution_and_are_gentler_than_inverse_ones():
@@ -101,9 +101,11 @@ def test_effective_weights_do_not_depend_on_the_resolution_and_are_gentler_than_
 def test_weighted_cross_entropy_by_hand(batch):
     logits, target = batch
     weights = torch.tensor([0.5, 2.0, 7.0, 0.0], dtype=torch.float64)
-    found = pixels(target)
-    total = sum(-weights[c] * math.log(probabilities(logits, b, y, x)[c]) for b, y, x, c in found)
-    expected = total / sum(weights[c] for *_, c in found)
+    positions = pixels(target)
+    total = sum(
+        -weights[c] * math.log(probabilities(logits, b, y, x)[c]) for b, y, x, c in positions
+    )
+    expected = total / sum(weights[c] for *_, c in positions)
     found_loss = weighted_cross_entropy(logits.detach(), target, weights)
     assert float(found_loss) == pytest.approx(float(expected))
     same = weighted_cross_entropy(logits, target, torch.full((4,), 3.0))
@@ -112,12 +114,12 @@ def test_weighted_cross_entropy_by_hand(batch):
 
 def test_dice_by_hand(batch):
     logits, target = batch
-    found = pixels(target)
+    positions = pixels(target)
     losses = []
     for c in range(3):  # the fourth class is not shown
-        both = sum(probabilities(logits, b, y, x)[c] for b, y, x, true in found if true == c)
-        taken = sum(probabilities(logits, b, y, x)[c] for b, y, x, _ in found)
-        losses.append(1 - 2 * both / (taken + sum(true == c for *_, true in found)))
+        both = sum(probabilities(logits, b, y, x)[c] for b, y, x, true in positions if true == c)
+        overlap = sum(probabilities(logits, b, y, x)[c] for b, y, x, _ in positions)
+        losses.append(1 - 2 * both / (overlap + sum(true == c for *_, true in positions)))
     assert float(dice_loss(logits, target)) == pytest.approx(sum(losses) / 3)
     perfect = torch.nn.functional.one_hot(target.clamp(max=3), 4).movedim(-1, 1) * 200.0
     assert float(dice_loss(perfect.double(), target)) == pytest.approx(0, abs=1e-12)
@@ -128,8 +130,8 @@ def test_ohem_by_hand(batch, min_kept):
     logits, target = batch
     own = sorted(probabilities(logits, b, y, x)[c] for b, y, x, c in pixels(target))
     limit = max(0.3, own[min_kept - 1]) if min_kept <= len(own) else 1.0
-    kept = [p for p in own if p <= limit]
-    expected = sum(-math.log(p) for p in kept) / len(kept)
+    hard = [p for p in own if p <= limit]
+    expected = sum(-math.log(p) for p in hard) / len(hard)
     assert float(ohem_cross_entropy(logits, target, 0.3, min_kept)) == pytest.approx(expected)
 
 
@@ -195,13 +197,13 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
     rarest = min((n, c) for c, n in enumerate(counts) if n)[1]
     weights = tuple(1 / n if n else 0.0 for n in counts)
 
-    def shown(focus):
+    def masks(focus):
         images = TrainingImages(split.labeled, (), folder.classes)
         batches = TrainingBatches(images, Views(48, 32, focus=focus), 4, Key.of(0))
         return torch.cat([batches[i].labeled.mask for i in range(8)])
 
-    plain, focused = shown(None), shown(Focus(1.0, weights))
-    assert torch.equal(plain, shown(Focus(0.0, weights)))
+    plain, focused = masks(None), shown(Focus(1.0, weights))
+    assert torch.equal(plain, masks(Focus(0.0, weights)))
     assert (focused == rarest).any(dim=(1, 2)).sum() > (plain == rarest).any(dim=(1, 2)).sum()
 
 
@@ -230,12 +232,12 @@ def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
     settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}
     run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", **TINY, **settings)
     assert run.scores.miou.released is not None
-    stored = (run.folder / "config.yaml").read_text()
-    assert "class_weights: effective" in stored
+    text = (run.folder / "config.yaml").read_text()
+    assert "class_weights: effective" in text
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"class_weights": "invers"}, "Did you mean 'inverse'"),
         ({"ohem": 2.0}, "--ohem 2.0 is not allowed. Allowed: a number from 0 to 1"),
@@ -245,7 +247,7 @@ def test_every_method_trains_with_them(method, tiny_folder, tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_refused(tiny_folder, tmp_path, settings, told):
-    with pytest.raises(ConfigError, match=told):
+def test_what_cannot_be_meant_is_refused(tiny_folder, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
         semiseg.train(tiny_folder, out=tmp_path / "run", **TINY, **settings)
     assert not (tmp_path / "run").exists()

@@ -22,10 +22,10 @@ def test_t_quantiles_of_other_levels():
 
 def test_mean_interval_by_hand():
     # mean 2, standard deviation 1, so that the reach is 4.3027 / sqrt(3) = 2.4842
-    found = mean_interval([1.0, 2.0, 3.0])
-    assert found.estimate == 2
-    assert (found.low, found.high) == pytest.approx((-0.4842, 4.4842), abs=1e-4)
-    assert not found.resolved
+    interval = mean_interval([1.0, 2.0, 3.0])
+    assert interval.estimate == 2
+    assert (interval.low, interval.high) == pytest.approx((-0.4842, 4.4842), abs=1e-4)
+    assert not interval.resolved
     assert mean_interval([2.0, 2.5, 3.0]).resolved
     assert mean_interval([-2.0, -2.5, -3.0]).resolved
 
@@ -37,14 +37,14 @@ def test_one_value_gives_no_interval():
 
 
 def test_ratio_to_constants_is_the_interval_of_the_mean_divided():
-    found = ratio_interval([2.0, 3.0, 4.0], [10.0, 10.0, 10.0])
-    assert found == pytest.approx((0.3, 0.05158, 0.54842, 3), abs=1e-5)
-    assert found.resolved
+    interval = ratio_interval([2.0, 3.0, 4.0], [10.0, 10.0, 10.0])
+    assert interval == pytest.approx((0.3, 0.05158, 0.54842, 3), abs=1e-5)
+    assert interval.resolved
 
 
 def test_at_the_ends_of_fiellers_interval_the_t_test_is_on_the_edge():
     tops, bottoms = [2.0, 3.0, 4.5, 3.5], [10.0, 11.0, 12.5, 9.0]
-    found = ratio_interval(tops, bottoms)
+    interval = ratio_interval(tops, bottoms)
 
     def t(ratio):
         rest = [top - ratio * bottom for top, bottom in zip(tops, bottoms, strict=True)]
@@ -52,15 +52,15 @@ def test_at_the_ends_of_fiellers_interval_the_t_test_is_on_the_edge():
         deviation = math.sqrt(sum((x - mean) ** 2 for x in rest) / 3)
         return mean / (deviation / math.sqrt(4))
 
-    assert found.estimate == pytest.approx(13 / 42.5)
-    assert t(found.low) == pytest.approx(3.18245, abs=1e-4)
-    assert t(found.high) == pytest.approx(-3.18245, abs=1e-4)
-    assert found.low < found.estimate < found.high
+    assert interval.estimate == pytest.approx(13 / 42.5)
+    assert t(interval.low) == pytest.approx(3.18245, abs=1e-4)
+    assert t(interval.high) == pytest.approx(-3.18245, abs=1e-4)
+    assert interval.low < interval.estimate < interval.high
 
 
 def test_a_ratio_by_what_may_be_nothing_has_no_bounds():
     # mean 2 with a standard error of 1.53: less than 4.3 of them above 0
-    found = ratio_interval([1.0, 1.2, 0.9], [-1.0, 3.0, 4.0])
-    assert found.estimate == pytest.approx(3.1 / 6)
-    assert (found.low, found.high, found.resolved) == (None, None, False)
+    interval = ratio_interval([1.0, 1.2, 0.9], [-1.0, 3.0, 4.0])
+    assert interval.estimate == pytest.approx(3.1 / 6)
+    assert (interval.low, interval.high, interval.resolved) == (None, None, False)
     assert ratio_interval([1.0, 2.0], [-1.0, -2.0]) == (None, None, None, 2)

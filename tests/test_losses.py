@@ -38,8 +38,8 @@ def normal(*shape, seed=0, scale=1.0, dtype=torch.float64):
 
 def labels_of(*shape, classes, ignored=0.2, seed=0):
     labels = torch.randint(classes, shape, generator=seeded(seed))
-    gone = torch.rand(shape, generator=seeded(seed + 1)) < ignored
-    return labels.masked_fill(gone, 255)
+    ignored_pixels = torch.rand(shape, generator=seeded(seed + 1)) < ignored
+    return labels.masked_fill(ignored_pixels, 255)
 
 
 def nll(values, label):
@@ -75,14 +75,14 @@ def info_nce(representation, prototypes, draw, tau):
     return total / len(draw.classes)
 
 
-def drawn(labels, hard, prototypes, *, tau=TAU, anchors=16, negatives=16, seed=0):
+def draw_loss(labels, hard, prototypes, *, tau=TAU, anchors=16, negatives=16, seed=0):
     return draw_pixels(labels, hard, prototypes, tau, anchors, negatives, seeded(seed))
 
 
 def learn(representation, labels, hard, prototypes):
     """The loss, and its gradient, of one draw."""
     representation = representation.clone().requires_grad_()
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     loss = contrastive_loss(representation, prototypes, draw, TAU)
     (grad,) = torch.autograd.grad(loss, representation)  # raises where there is no graph
     return loss.detach(), grad
@@ -129,8 +129,8 @@ def test_pseudo_labels_count_by_the_weight_of_their_class():
         for c, weight in enumerate(weights.tolist())
     )
     expected = total / valid.sum().item()
-    found = pseudo_label_loss(logits, label, valid, weights=weights).item()
-    assert found == pytest.approx(expected, rel=1e-12)
+    loss = pseudo_label_loss(logits, label, valid, weights=weights).item()
+    assert loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_labels_are_counted_without_those_of_no_class():
@@ -142,35 +142,35 @@ def test_labels_are_counted_without_those_of_no_class():
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.5, 2.0])])
 def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
     """Class 1 is half as frequent among the taught as among the labeled, class 0 twice."""
-    shares, taught = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
+    shares, counts = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
     plain = torch.ones(3) if weights is None else weights
-    found = balanced_weights(shares, taught, weights)
-    mass = found * taught
+    balanced = balanced_weights(shares, counts, weights)
+    mass = balanced * counts
     expected = shares * plain / (shares * plain).sum()
     torch.testing.assert_close(mass / mass.sum(), expected, atol=1e-3, rtol=0)
-    torch.testing.assert_close(mass.sum(), (plain * taught).sum())
+    torch.testing.assert_close(mass.sum(), (plain * counts).sum())
 
 
 def test_shares_part_by_five_times_at_most():
     """Of class 1 nothing is taught, of class 3 what was never labeled; the rest sets the scale."""
-    shares, taught = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
-    found = balanced_weights(shares, taught, None)
+    shares, counts = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
+    balanced = balanced_weights(shares, counts, None)
     first, third = 0.5001 / (1e6 / 1.2e6 + 1e-4), 0.2501 / (1e5 / 1.2e6 + 1e-4)
     scale = 1.2e6 / (1e6 * first + 1e5 * third + 1e5 * 0.2)
     expected = torch.tensor([first, 5.0, third, 0.2]) * scale
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(balanced, expected)
 
 
 def test_no_weight_moves_more_than_twenty_five_times():
     """All that is taught is of a class that hardly counts in the labels."""
-    shares, taught = torch.tensor([0.0, 1.0]), torch.tensor([1e6, 0.0])
-    torch.testing.assert_close(balanced_weights(shares, taught, None), torch.tensor([1.0, 25.0]))
+    shares, counts = torch.tensor([0.0, 1.0]), torch.tensor([1e6, 0.0])
+    torch.testing.assert_close(balanced_weights(shares, counts, None), torch.tensor([1.0, 25.0]))
 
 
 def test_where_nothing_was_taught_yet_the_weights_are_those_of_the_labels():
     weights = torch.tensor([0.5, 1.5])
-    found = balanced_weights(torch.tensor([0.9, 0.1]), torch.zeros(2), weights)
-    assert torch.equal(found, weights)
+    balanced = balanced_weights(torch.tensor([0.9, 0.1]), torch.zeros(2), weights)
+    assert torch.equal(balanced, weights)
 
 
 def test_gradients_of_both_cross_entropies():
@@ -230,11 +230,11 @@ def probabilities(values):
 def share_weighted_by_hand(logits, label, confident):
     total, count = 0.0, 0
     for b in range(len(label)):
-        known = int((label[b] != 255).sum())
+        labeled = int((label[b] != 255).sum())
         for y, x in np.ndindex(*label.shape[1:]):
             if label[b, y, x] != 255:
                 loss = nll(logits[b, :, y, x].tolist(), int(label[b, y, x]))
-                total += int(confident[b].sum()) / known * loss
+                total += int(confident[b].sum()) / labeled * loss
                 count += loss > 0
     return total / count
 
@@ -255,8 +255,8 @@ def ohem_by_hand(logits, target, threshold, min_kept):
         if target[b, y, x] != 255
     ]
     hard = sorted(losses, reverse=True)
-    kept = max(min_kept, sum(math.exp(-v) <= threshold for v in losses))
-    return sum(hard[:kept]) / len(hard[:kept])
+    count = max(min_kept, sum(math.exp(-v) <= threshold for v in losses))
+    return sum(hard[:count]) / len(hard[:count])
 
 
 @pytest.fixture(params=[2, 5, 181])
@@ -284,10 +284,10 @@ def test_share_weighted_loss_by_hand(maps):
 
 def test_the_means_of_the_unsupervised_loss(maps):
     logits, _, label, confident, valid = maps
-    taught = label.masked_fill(~confident, 255)
+    targets = label.masked_fill(~confident, 255)
     for mean in ("all", "kept"):
         ours = unsupervised_loss(logits, label, confident, valid, mean)
-        assert torch.equal(ours, pseudo_label_loss(logits, taught, valid, mean))
+        assert torch.equal(ours, pseudo_label_loss(logits, targets, valid, mean))
     ours = unsupervised_loss(logits, label, confident, valid, "program")
     assert torch.equal(ours, share_weighted_loss(logits, label, confident))
 
@@ -329,12 +329,12 @@ def test_the_other_losses_do_not_care_for_the_order_of_classes_or_images(maps):
     classes = logits.shape[1]
     order = torch.randperm(classes, generator=seeded(2))
     rank = torch.cat([order.argsort(), torch.full((256 - classes,), 255)])
-    for loss, given, moved in (
+    for loss, inputs, reordered in (
         (share_weighted_loss, (label, confident), (rank[label].flip(0), confident.flip(0))),
         (consistency_loss, (teacher, valid), (teacher[:, order].flip(0), valid.flip(0))),
         (ohem_cross_entropy, (label, 0.3, 5), (rank[label].flip(0), 0.3, 5)),
     ):
-        ours, theirs = loss(logits, *given), loss(logits[:, order].flip(0), *moved)
+        ours, theirs = loss(logits, *inputs), loss(logits[:, order].flip(0), *reordered)
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 
 
@@ -342,13 +342,13 @@ def test_the_other_losses_do_not_care_for_the_order_of_classes_or_images(maps):
 def test_without_a_taught_pixel_each_mean_is_an_exact_zero_with_a_graph(mean):
     """In the program, images without a label give inf or NaN."""
     label, nothing = labels_of(2, 4, 4, classes=3), torch.zeros(2, 4, 4, dtype=torch.bool)
-    for given in (
+    for masks in (
         (torch.full((2, 4, 4), 255), ~nothing, ~nothing),
         (label, nothing, ~nothing),
         (torch.full((2, 4, 4), 255), nothing, nothing),
     ):
         logits = normal(2, 3, 4, 4).requires_grad_()
-        value = unsupervised_loss(logits, *given, mean)
+        value = unsupervised_loss(logits, *masks, mean)
         (grad,) = torch.autograd.grad(value, logits)
         assert value == 0
         assert torch.equal(grad, torch.zeros_like(logits))
@@ -384,7 +384,7 @@ def test_ohem_and_consistency_of_nothing_and_of_one_pixel(pixels):
 
 def test_contrastive_loss_is_the_formula(scene):
     representation, labels, hard, prototypes = scene
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     assert draw.classes.tolist() == [0, 1, 2, 3]
     assert draw.hard.tolist() == [True, True, True, False]
     expected = info_nce(representation, prototypes, draw, TAU)
@@ -395,7 +395,7 @@ def test_contrastive_loss_is_the_formula(scene):
 def test_classes_without_hard_pixels_count_in_the_divisor_alone(scene):
     """What their row of anchors holds does not matter."""
     representation, labels, hard, prototypes = scene
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     loss = contrastive_loss(representation, prototypes, draw, TAU)
     rest = Draw(draw.classes[:3], draw.hard[:3], draw.anchors[:3], draw.negatives[:3])
     of_three = contrastive_loss(representation, prototypes, rest, TAU)
@@ -425,7 +425,7 @@ def test_gradient_of_the_contrastive_loss():
 def test_a_gradient_flows_through_anchors_alone(scene):
     representation, labels, hard, prototypes = scene
     pixels, centers = representation.clone().requires_grad_(), prototypes.clone().requires_grad_()
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     contrastive_loss(pixels, centers, draw, TAU).backward()
     is_anchor = torch.zeros(60, dtype=torch.bool)
     is_anchor[draw.anchors[draw.hard].flatten()] = True
@@ -450,7 +450,7 @@ def test_a_gradient_flows_through_anchors_alone(scene):
 
 def test_only_the_direction_of_representations_and_prototypes_matters(scene):
     representation, labels, hard, prototypes = scene
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     scale = torch.rand(60, 1, generator=seeded(9), dtype=torch.float64) * 50 + 0.01
     pixels, scaled = representation.clone().requires_grad_(), (representation * scale)
     scaled.requires_grad_()
@@ -466,18 +466,18 @@ def test_only_the_direction_of_representations_and_prototypes_matters(scene):
 
 def test_the_order_of_pixels_and_the_names_of_classes_do_not_matter(scene):
     representation, labels, hard, prototypes = scene
-    draw = drawn(labels, hard, prototypes)
+    draw = draw_loss(labels, hard, prototypes)
     loss = contrastive_loss(representation, prototypes, draw, TAU)
     pixels = torch.randperm(60, generator=seeded(2))
     classes = torch.randperm(5, generator=seeded(3))
     rows = torch.tensor([2, 0, 3, 1])
-    moved = Draw(
+    reordered = Draw(
         classes=classes.argsort()[draw.classes][rows],
         hard=draw.hard[rows],
         anchors=pixels.argsort()[draw.anchors][rows],
         negatives=pixels.argsort()[draw.negatives][rows],
     )
-    other = contrastive_loss(representation[pixels], prototypes[classes], moved, TAU)
+    other = contrastive_loss(representation[pixels], prototypes[classes], reordered, TAU)
     torch.testing.assert_close(loss, other, rtol=1e-12, atol=0)
 
 
@@ -520,7 +520,7 @@ def test_one_pixel_a_class_suffices(classes):
     representation = normal(classes, 8, dtype=torch.float32)
     prototypes = normal(classes, 8, seed=2, dtype=torch.float32)
     loss, grad = learn(representation, labels, labels >= 0, prototypes)
-    draw = drawn(labels, labels >= 0, prototypes)
+    draw = draw_loss(labels, labels >= 0, prototypes)
     assert loss.item() == pytest.approx(info_nce(representation, prototypes, draw, TAU), rel=1e-4)
     assert grad.isfinite().all()
     assert (grad.abs().sum(dim=1) > 0).all()
@@ -563,7 +563,7 @@ def test_anchors_and_negatives_are_pixels_they_may_be():
         count = (12, 400)[seed % 2]
         labels = labels_of(count, classes=classes, ignored=0.4, seed=seed)
         hard = torch.rand(count, generator=seeded(seed)) < (0.05, 0.5, 1.0)[seed // 2 % 3]
-        draw = drawn(labels, hard, normal(classes, 3, seed=seed), anchors=9, negatives=11)
+        draw = draw_loss(labels, hard, normal(classes, 3, seed=seed), anchors=9, negatives=11)
         present = labels[labels != 255].unique()
         if len(present) < 2:
             continue
@@ -596,7 +596,7 @@ def test_negatives_come_from_classes_in_the_proportions_of_their_similarity(tau)
     shares = torch.tensor([50.0, 1, 10, 20, 5, 0])
     labels = shares.multinomial(2000, replacement=True, generator=seeded(1))
     prototypes = normal(6, 4, seed=8) * torch.tensor([1.0, 9, 0.1, 3, 1, 1]).unsqueeze(1)
-    draw = drawn(labels, labels >= 0, prototypes, tau=tau, anchors=1, negatives=20_000)
+    draw = draw_loss(labels, labels >= 0, prototypes, tau=tau, anchors=1, negatives=20_000)
     assert draw.classes.tolist() == [0, 1, 2, 3, 4]
     for c in range(5):
         weights = [
@@ -612,7 +612,7 @@ def test_a_low_temperature_never_draws_the_own_class_or_one_without_weight():
     """At tau 1e-4 all but the most similar class have weight 0 in single precision."""
     prototypes = torch.eye(4) + torch.tensor([[0.0, 0.3, 0.2, 0.1]])
     labels = torch.arange(4).repeat(10)
-    draw = drawn(labels, labels >= 0, prototypes, tau=1e-4, negatives=5000)
+    draw = draw_loss(labels, labels >= 0, prototypes, tau=1e-4, negatives=5000)
     unit = F.normalize(prototypes, dim=1)
     nearest = (unit @ unit.t() - 9 * torch.eye(4)).argmax(dim=1)
     assert torch.equal(labels[draw.negatives], nearest.unsqueeze(1).expand(-1, 5000))
@@ -623,7 +623,7 @@ def test_pixels_are_drawn_evenly():
     labels = labels_of(60, classes=3, seed=11)
     hard = torch.rand(60, generator=seeded(12)) < 0.5
     prototypes = torch.eye(3)  # each class is as likely as the other
-    draw = drawn(labels, hard, prototypes, anchors=30_000, negatives=30_000)
+    draw = draw_loss(labels, hard, prototypes, anchors=30_000, negatives=30_000)
     for c in range(3):
         may = (labels == c) & hard
         counts = draw.anchors[c].bincount(minlength=60)
@@ -647,19 +647,19 @@ def test_the_ends_of_a_draw_are_not_the_own_class_either():
 def test_draws_depend_on_their_generator_alone(scene):
     """Not on the number of threads, the global generator, or what was drawn before."""
     _, labels, hard, prototypes = scene
-    reference = drawn(labels, hard, prototypes)
+    reference = draw_loss(labels, hard, prototypes)
     threads = torch.get_num_threads()
     state = torch.get_rng_state()
     try:
         torch.set_num_threads(2 if threads == 1 else 1)
         torch.rand(1)
         state = torch.get_rng_state()
-        again = drawn(labels, hard, prototypes)
+        again = draw_loss(labels, hard, prototypes)
     finally:
         torch.set_num_threads(threads)
     assert all(map(torch.equal, reference, again))
     assert torch.equal(state, torch.get_rng_state())
-    other = drawn(labels, hard, prototypes, seed=1)
+    other = draw_loss(labels, hard, prototypes, seed=1)
     assert not torch.equal(reference.anchors, other.anchors)
     assert not torch.equal(reference.negatives, other.negatives)
 
@@ -668,8 +668,8 @@ def test_draws_depend_on_their_generator_alone(scene):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_draws_are_the_same_on_a_gpu(scene):
     _, labels, hard, prototypes = scene
-    ours = drawn(labels, hard, prototypes)
-    theirs = drawn(labels.cuda(), hard.cuda(), prototypes.cuda())
+    ours = draw_loss(labels, hard, prototypes)
+    theirs = draw_loss(labels.cuda(), hard.cuda(), prototypes.cuda())
     assert all(torch.equal(a, b.cpu()) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -709,7 +709,7 @@ def test_contrastive_loss_is_that_of_the_authors_program(golden):
     prototypes, maps = golden["con_proto_out"], golden["con_rep"].clone().requires_grad_()
     losses, grads = [], []
     for seed in range(300):
-        draw = drawn(labels.flatten(), hard, prototypes, anchors=64, negatives=64, seed=seed)
+        draw = draw_loss(labels.flatten(), hard, prototypes, anchors=64, negatives=64, seed=seed)
         loss = contrastive_loss(flat(maps), prototypes, draw, TAU)
         grads.append(torch.autograd.grad(loss, maps)[0].double())
         losses.append(loss.detach().double())

@@ -33,7 +33,7 @@ def inferred(*paths: Path) -> tuple[Classes, str]:
     return infer_classes([scan_mask(path) for path in paths])
 
 
-def named(folder: Path, text: str, *masks: Path, encoding: str = "utf-8") -> Classes:
+def named_classes(folder: Path, text: str, *masks: Path, encoding: str = "utf-8") -> Classes:
     """The classes of a classes.yaml with this text."""
     (folder / "classes.yaml").write_text(text, encoding=encoding)
     return read_classes(folder / "classes.yaml", [scan_mask(path) for path in masks])[0]
@@ -49,9 +49,9 @@ def indices(path: Path, classes: Classes) -> Pixels:
 @pytest.mark.parametrize("mode", [None, "LA", "RGB", "RGBA"])
 def test_ids_are_read_from_gray_images_of_any_kind(tmp_path: Path, mode: str | None) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS, mode)
-    classes, said = inferred(path)
+    classes, note = inferred(path)
     assert (classes.names, classes.codes, classes.encoding) == (("0", "1", "2"), (0, 1, 2), "ids")
-    assert "ids 0 to 2" in said
+    assert "ids 0 to 2" in note
     assert np.array_equal(indices(path, classes), BLOCKS)
 
 
@@ -89,11 +89,11 @@ def test_colors_are_classes_in_sorted_order_black_first(tmp_path: Path, alpha: i
     if alpha is not None:
         values = np.dstack([values, np.full_like(BLOCKS, alpha)])
     path = saved(tmp_path / "mask.png", values)
-    classes, said = inferred(path)
+    classes, note = inferred(path)
     assert classes.encoding == "colors"
     assert classes.names == ("#000000", "#00ff00", "#ff0000")
     assert classes.colors == (BLACK, GREEN, RED)
-    assert all(name in said for name in classes.names)
+    assert all(name in note for name in classes.names)
     assert np.array_equal(indices(path, classes), BLOCKS)
 
 
@@ -112,26 +112,26 @@ def test_255_is_ignored(tmp_path: Path) -> None:
     values = BLOCKS.copy()
     values[2:4] = 255
     path = saved(tmp_path / "mask.png", values)
-    classes, said = inferred(path)
+    classes, note = inferred(path)
     assert classes.codes == (0, 1, 2)
-    assert "255 is ignored" in said
+    assert "255 is ignored" in note
     assert np.array_equal(indices(path, classes), values)
 
 
 def test_nothing_but_0_and_255_is_binary(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", np.where(BLOCKS == 1, 255, 0).astype(np.uint8))
-    classes, said = inferred(path)
+    classes, note = inferred(path)
     assert classes.codes == (0, 255)
     assert classes.ignored == ()
-    assert "binary" in said
+    assert "binary" in note
     assert np.array_equal(indices(path, classes), BLOCKS == 1)
 
 
 def test_widely_spaced_gray_levels_are_one_class_each(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS * np.uint8(85))
-    classes, said = inferred(path)
+    classes, note = inferred(path)
     assert classes.names == ("0", "85", "170")
-    assert "gray levels" in said
+    assert "gray levels" in note
     assert np.array_equal(indices(path, classes), BLOCKS)
 
 
@@ -233,7 +233,7 @@ def test_colors_where_the_classes_are_ids_are_refused(tmp_path: Path) -> None:
 
 def test_names_alone_are_the_classes_in_the_order_of_ids(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS)
-    classes = named(tmp_path, "classes: [soil, crop, 3]", path)
+    classes = named_classes(tmp_path, "classes: [soil, crop, 3]", path)
     assert classes.names == ("soil", "crop", "3")
     assert classes.codes == (0, 1, 2)
     assert len(set(classes.colors)) == 3
@@ -247,7 +247,7 @@ def test_ids_say_what_the_masks_hold_and_the_order_is_that_of_the_file(tmp_path:
           - {name: crop, id: 10, color: "#00ff00"}
           - {name: weed, id: 20}
     """
-    classes = named(tmp_path, text, path)
+    classes = named_classes(tmp_path, text, path)
     assert classes.names == ("soil", "crop", "weed")
     assert classes.colors[:2] == ((9, 8, 7), GREEN)
     assert np.array_equal(indices(path, classes), BLOCKS)
@@ -261,14 +261,14 @@ def test_colors_say_what_the_masks_hold(tmp_path: Path) -> None:
           - {name: soil, color: [0, 0, 0]}
           - {name: crop, color: [0, 255, 0]}
     """
-    classes = named(tmp_path, text, path)
+    classes = named_classes(tmp_path, text, path)
     assert classes.colors == (RED, BLACK, GREEN)
     assert np.array_equal(indices(path, classes), np.array([1, 2, 0])[BLOCKS])
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS)
-    classes = named(tmp_path, "classes: [a, b, c]", path, encoding="utf-8-sig")
+    classes = named_classes(tmp_path, "classes: [a, b, c]", path, encoding="utf-8-sig")
     assert classes.names == ("a", "b", "c")
 
 
@@ -277,7 +277,7 @@ def test_listed_ids_are_ignored_beside_255(tmp_path: Path, ignore: str) -> None:
     values = BLOCKS.copy()
     values[0] = 255
     path = saved(tmp_path / "mask.png", values)
-    classes = named(tmp_path, f"classes: [a, b]\nignore: {ignore}", path)
+    classes = named_classes(tmp_path, f"classes: [a, b]\nignore: {ignore}", path)
     assert np.array_equal(indices(path, classes), np.where(values < 2, values, 255))
 
 
@@ -285,19 +285,21 @@ def test_id_0_can_be_ignored(tmp_path: Path) -> None:
     """As in ADE20K, where 0 is what no class covers."""
     path = saved(tmp_path / "mask.png", BLOCKS)
     text = "classes: [{name: a, id: 1}, {name: b, id: 2}]\nignore: 0"
-    assert np.array_equal(indices(path, named(tmp_path, text, path)), np.array([255, 0, 1])[BLOCKS])
+    assert np.array_equal(
+        indices(path, named_classes(tmp_path, text, path)), np.array([255, 0, 1])[BLOCKS]
+    )
 
 
 @pytest.mark.parametrize("ignore", ['"#ff0000"', "[[255, 0, 0]]", "[255, 0, 0]"])
 def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
     path = saved(tmp_path / "mask.png", COLORS[BLOCKS])
     text = 'classes: [{name: a, color: "#000000"}, {name: b, color: "#00ff00"}]\nignore: ' + ignore
-    classes = named(tmp_path, text, path)
+    classes = named_classes(tmp_path, text, path)
     assert np.array_equal(indices(path, classes), np.array([0, 1, 255])[BLOCKS])
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("classes: [a, b", "cannot be read as YAML"),
         ("classes:\n- {name: a, color: #000000}\n", "A color needs quotes"),
@@ -321,17 +323,17 @@ def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
     ],
 )
 def test_a_wrong_classes_file_is_refused_by_what_is_wrong(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     path = saved(tmp_path / "mask.png", BLOCKS)
-    with pytest.raises(DataError, match=rf"(?s)classes\.yaml.*{said}"):
-        named(tmp_path, text, path)
+    with pytest.raises(DataError, match=rf"(?s)classes\.yaml.*{message}"):
+        named_classes(tmp_path, text, path)
 
 
 def test_color_masks_need_a_color_for_every_class(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.png", COLORS[BLOCKS])
     with pytest.raises(DataError, match=r"mask\.png.*classes\.yaml gives no `color:` for class b"):
-        named(tmp_path, 'classes: [{name: a, color: "#000000"}, b]', path)
+        named_classes(tmp_path, 'classes: [{name: a, color: "#000000"}, b]', path)
 
 
 # --- and back
@@ -343,7 +345,7 @@ def test_an_image_of_ids_holds_the_ids_of_the_masks(tmp_path: Path) -> None:
     original[0, 0] = 255
     path = saved(tmp_path / "mask.png", original)
     text = "classes: [{name: a, id: 3, color: [1, 2, 3]}, {name: b, id: 40}, {name: c, id: 7}]"
-    classes = named(tmp_path, text, path)
+    classes = named_classes(tmp_path, text, path)
     classes.to_image(indices(path, classes)).save(tmp_path / "again.png")
     with Image.open(tmp_path / "again.png") as again:
         assert np.array_equal(np.asarray(again), original)
@@ -390,5 +392,5 @@ def test_real_color_masks(shared_data: Path) -> None:
     assert classes.colors == (BLACK, GREEN, RED)
     for path in paths:
         with Image.open(path) as image:
-            shown = classes.to_image(indices(path, classes)).convert("RGB")
-            assert np.array_equal(np.asarray(shown), np.asarray(image))
+            colored_mask = classes.to_image(indices(path, classes)).convert("RGB")
+            assert np.array_equal(np.asarray(colored_mask), np.asarray(image))

@@ -93,9 +93,9 @@ def css(**settings):
     return build("css", **{**EASY, **settings})
 
 
-def targets_at(method, taught, first, valid, step):
+def targets_at(method, output, first, valid, step):
     """What is taught of the images from `first` on, by what the teacher said of all."""
-    return method._targets(Spaces(*(m[first:] for m in method._spaces(taught))), valid, step)
+    return method._targets(Spaces(*(m[first:] for m in method._spaces(output))), valid, step)
 
 
 def mix(strong, targets, step):
@@ -422,15 +422,15 @@ def test_css_terms_are_those_of_the_student_s_one_forward():
     student, teacher = Spy(method.student), Spy(method.teacher.network)
     step = at(51)
     losses = run(method, labeled, unlabeled, step)
-    (seen,), (said,) = student.inputs, student.outputs
-    (taught_on,), (taught,) = teacher.inputs, teacher.outputs
-    assert torch.equal(taught_on, torch.cat([labeled.image, unlabeled.weak]))
-    assert torch.equal(seen[:2], labeled.image)
-    plain = targets_at(method, taught, 2, unlabeled.valid, step)
+    (student_input,), (student_output,) = student.inputs, student.outputs
+    (teacher_input,), (teacher_output,) = teacher.inputs, teacher.outputs
+    assert torch.equal(teacher_input, torch.cat([labeled.image, unlabeled.weak]))
+    assert torch.equal(student_input[:2], labeled.image)
+    plain = targets_at(method, teacher_output, 2, unlabeled.valid, step)
     strong, mixed = mix(unlabeled.strong, plain, step)
-    assert torch.equal(seen[2:], strong)
+    assert torch.equal(student_input[2:], strong)
 
-    logits = F.interpolate(said.logits, size=(64, 64), mode="bilinear")
+    logits = F.interpolate(student_output.logits, size=(64, 64), mode="bilinear")
     supervised = F.cross_entropy(logits[:2], labeled.mask, ignore_index=255)
     torch.testing.assert_close(losses.terms["supervised"], supervised)
     taught_sum = F.cross_entropy(logits[2:], mixed.pseudo_label, ignore_index=255, reduction="sum")
@@ -438,16 +438,18 @@ def test_css_terms_are_those_of_the_student_s_one_forward():
 
     truth = shrink_labels(labeled.mask, 16, 16)
     labels = torch.cat([truth, mixed.representation]).flatten()
-    units = F.normalize(taught.representation[:2], dim=1).movedim(1, -1)
+    units = F.normalize(teacher_output.representation[:2], dim=1).movedim(1, -1)
     certainty = (units @ F.normalize(method.prototypes, dim=1).t() / 0.1).softmax(dim=-1)
     certainty = certainty.gather(-1, truth.clamp(max=2).unsqueeze(-1)).squeeze(-1)
-    ours = method._contrast_indicator(Spaces(*(m[:2] for m in method._spaces(taught))), truth)
+    ours = method._contrast_indicator(
+        Spaces(*(m[:2] for m in method._spaces(teacher_output))), truth
+    )
     torch.testing.assert_close(ours, certainty.masked_fill(truth == 255, 0), rtol=1e-3, atol=1e-5)
     hard = (torch.cat([ours, mixed.indicator]).flatten() < 0.36) & (labels != 255)
     assert 0.1 < hard.sum() / (labels != 255).sum() < 0.9
     new = losses.state["prototypes"]
     draw = draw_pixels(labels, hard, new, 0.5, 16, 16, step.key.child("contrast").torch())
-    pixels = said.representation.movedim(1, -1).flatten(end_dim=-2)
+    pixels = student_output.representation.movedim(1, -1).flatten(end_dim=-2)
     contrastive = 0.5 * contrastive_loss(pixels, new, draw, 0.5)
     torch.testing.assert_close(losses.terms["contrastive"], contrastive)
     share = hard.sum() / (labels != 255).sum()
@@ -618,13 +620,13 @@ def test_css_unsupervised_loss_is_divided_as_the_setting_says(mean):
     )
     logits = F.interpolate(student.outputs[0].logits[2:], size=(64, 64), mode="bilinear")
     every = F.cross_entropy(logits, mixed.logit, ignore_index=255, reduction="none")
-    kept = every * mixed.confident
+    confident = every * mixed.confident
     share = mixed.confident.sum((1, 2), keepdim=True) / (mixed.logit != 255).sum(
         (1, 2), keepdim=True
     )
     expected = {
-        "all": kept.sum() / mixed.valid.sum(),
-        "kept": kept[mixed.pseudo_label != 255].mean(),
+        "all": confident.sum() / mixed.valid.sum(),
+        "kept": confident[mixed.pseudo_label != 255].mean(),
         "program": (share * every)[every > 0].mean(),
     }
     assert 0 < (mixed.pseudo_label != 255).sum() < mixed.valid.sum()
@@ -712,14 +714,14 @@ LOGIT_LABEL = [0, 1, 1, 2]
 SIGHT_LABEL = [0, 2, 1, 2]
 
 
-def by_hand(mode="mix", seen=(True, True, True), **settings):
+def by_hand(mode="mix", present=(True, True, True), **settings):
     method = css(collaboration=mode, representation_dim=3, **settings)
-    method.prototypes.copy_(AXES * torch.tensor(seen).unsqueeze(1))
-    method.seen.copy_(torch.tensor(seen))
+    method.prototypes.copy_(AXES * torch.tensor(present).unsqueeze(1))
+    method.seen.copy_(torch.tensor(present))
     return method
 
 
-def said():
+def teacher_word():
     """The teacher's word on four images of 8 x 8 pixels."""
     logits, sights = (x.view(4, 3, 1, 1).expand(4, 3, 2, 2) for x in (LOGITS, SIGHTS))
     return Output(logits, sights)
@@ -727,7 +729,7 @@ def said():
 
 def targets_of(method, number=50, valid=None):
     valid = torch.ones(4, 8, 8, dtype=torch.bool) if valid is None else valid
-    return targets_at(method, said(), 0, valid, at(number))
+    return targets_at(method, teacher_word(), 0, valid, at(number))
 
 
 def single(maps):
@@ -778,8 +780,8 @@ def test_css_labels_are_taught_from_the_threshold_of_their_own_space_on(mode, tr
     free = single(targets_of(by_hand(mode, confidence_threshold=0.0)).pseudo_label)
     for threshold in THRESHOLDS:
         targets = targets_of(by_hand(mode, confidence_threshold=threshold))
-        known = [label if t >= threshold else 255 for label, t in zip(free, trust, strict=True)]
-        assert single(targets.pseudo_label) == known
+        expected = [label if t >= threshold else 255 for label, t in zip(free, trust, strict=True)]
+        assert single(targets.pseudo_label) == expected
     assert min(abs(t - h) for t in trust for h in THRESHOLDS) > 1e-3
 
 
@@ -798,8 +800,8 @@ def test_css_contrast_believes_labels_from_the_threshold_of_similarity_on():
         own = [INDICATORS[i, c].item() for i, c in enumerate(labels)]
         for threshold in THRESHOLDS:
             targets = targets_of(by_hand(mode, valid_threshold=threshold))
-            known = [c if t >= threshold else 255 for c, t in zip(labels, own, strict=True)]
-            assert single(targets.representation) == known
+            expected = [c if t >= threshold else 255 for c, t in zip(labels, own, strict=True)]
+            assert single(targets.representation) == expected
 
 
 @pytest.mark.slow
@@ -814,9 +816,9 @@ def test_css_one_indicator_in_both_spaces_by_hand(mode, indicator):
     for h in THRESHOLDS:
         settings = {"confidence_threshold": h, "valid_threshold": h, "indicator": indicator}
         targets = targets_of(by_hand(mode, **settings))
-        known = [c if t >= h else 255 for c, t in zip(labels, trust, strict=True)]
-        assert single(targets.pseudo_label) == known
-        assert single(targets.representation) == known
+        expected = [c if t >= h else 255 for c, t in zip(labels, trust, strict=True)]
+        assert single(targets.pseudo_label) == expected
+        assert single(targets.representation) == expected
         assert single(targets.indicator) == pytest.approx(trust, rel=1e-4)
 
 
@@ -826,8 +828,8 @@ def test_css_valid_pixels_by_confidence_are_hard_by_similarity():
     own = [INDICATORS[i, c].item() for i, c in enumerate(LOGIT_LABEL)]
     for h in THRESHOLDS:
         targets = targets_of(by_hand("logit", valid_threshold=h, valid_indicator="confidence"))
-        known = [c if t >= h else 255 for c, t in zip(LOGIT_LABEL, CONFIDENCE, strict=True)]
-        assert single(targets.representation) == known
+        expected = [c if t >= h else 255 for c, t in zip(LOGIT_LABEL, CONFIDENCE, strict=True)]
+        assert single(targets.representation) == expected
         assert single(targets.indicator) == pytest.approx(own, rel=1e-4)
 
 
@@ -843,7 +845,7 @@ def test_css_a_prototype_of_zeros_is_nearer_than_any_at_an_obtuse_angle():
     assert nearest == {"masked": [0, 0], "zeros": [0, 1]}
     # In mix, a class without a prototype then has no say, and the first step teaches class 0 alone.
     method = by_hand("mix", (False, False, False), unseen_prototypes="zeros")
-    assert single(method._spaces(said()).representation_label) == [0, 0, 0, 0]
+    assert single(method._spaces(teacher_word()).representation_label) == [0, 0, 0, 0]
 
 
 def test_a_prior_makes_densities_comparable_with_weighed_probabilities():
@@ -858,8 +860,8 @@ def test_a_prior_makes_densities_comparable_with_weighed_probabilities():
 
 def test_no_prior_forbids_a_class():
     shares, weights = torch.tensor([0.0, 0.5, 0.5]), torch.tensor([0.0, 1.0, 1.0])
-    found = class_prior(shares, weights)
-    torch.testing.assert_close(found, torch.tensor([1e-4, 0.5, 0.5]).log())
+    prior = class_prior(shares, weights)
+    torch.testing.assert_close(prior, torch.tensor([1e-4, 0.5, 0.5]).log())
     nothing = class_prior(torch.zeros(3), weights)
     assert torch.equal(nothing, nothing[:1].expand(3))  # masks without a pixel favor no class
     assert nothing.isfinite().all()
@@ -970,9 +972,9 @@ def test_css_mixing_moves_everything_together():
     assert torch.equal(mixed.indicator, mixed.representation / 10)
     assert torch.equal(mixed.agree, mixed.valid)
     assert torch.equal(mixed.confident, ~mixed.valid)
-    for own, shown in enumerate(mixed.logit):
-        share = (shown != own).double().mean().item()
-        assert len(shown.unique()) == 2
+    for own, sources in enumerate(mixed.logit):
+        share = (sources != own).double().mean().item()
+        assert len(sources.unique()) == 2
         assert share == pytest.approx(0.5, abs=0.02)
     again, _ = mix(strong, plain, at())
     other, _ = mix(strong, plain, at(51))
@@ -996,7 +998,7 @@ def test_css_a_single_unlabeled_image_is_mixed_with_itself():
 @pytest.mark.parametrize("mode", MODES)
 def test_css_pseudo_labels_are_those_of_the_loss(mode, number):
     method = by_hand(mode, confidence_threshold=0.9)
-    method.teacher.forward = lambda _image: said()
+    method.teacher.forward = lambda _image: teacher_word()
     valid = torch.ones(4, 8, 8, dtype=torch.bool)
     valid[0, :, :3] = False
     labels = method.pseudo_labels(torch.zeros(4, 3, 8, 8), valid, at(number))
@@ -1029,9 +1031,9 @@ def test_pseudo_labels_of_each_method(method):
     assert (labels.representation_label is not None) == has_space
     assert (labels.similarity is not None) == has_space
     assert (labels.final[~unlabeled.valid] == 255).all()
-    taught = labels.final != 255
+    trusted = labels.final != 255
     assert not has_space or method.settings.collaboration in ("mix", "logit")
-    assert torch.equal(labels.final[taught], label[taught])
+    assert torch.equal(labels.final[trusted], label[trusted])
 
 
 # Mean Teacher and CutMix

@@ -61,8 +61,8 @@ def test_scores_by_hand():
 
 def test_a_class_that_never_occurs_has_no_score_and_no_part_in_the_mean():
     result = scores(torch.tensor([[5, 0, 5], [0, 0, 0], [0, 0, 10]]), ["a", "gone", "c"])
-    gone = result["per_class"]["gone"]
-    assert gone == {"iou": None, "dice": None, "precision": None, "recall": None, "pixels": 0}
+    absent = result["per_class"]["gone"]
+    assert absent == {"iou": None, "dice": None, "precision": None, "recall": None, "pixels": 0}
     assert result["miou"] == pytest.approx((50 + 100 * 10 / 15) / 2)
 
 

@@ -25,8 +25,8 @@ def test_nobody_is_mixed_with_themselves(batch):
 
 
 def test_every_other_image_can_be_the_partner():
-    seen = {(i, p) for s in range(200) for i, p in enumerate(draw_partners(4, seeded(s)).tolist())}
-    assert len(seen) == 4 * 3
+    pairs = {(i, p) for s in range(200) for i, p in enumerate(draw_partners(4, seeded(s)).tolist())}
+    assert len(pairs) == 4 * 3
 
 
 def test_a_single_image_is_its_own_partner():
@@ -111,7 +111,7 @@ def test_image_label_and_valid_move_together():
     generator = seeded(5)
     partners = draw_partners(batch, generator)
     boxes = draw_boxes(batch, height, width, generator)
-    kept = image.clone()
+    original = image.clone()
     label = paste(number, partners, boxes)
     assert torch.equal(label, torch.where(boxes, partners.view(-1, 1, 1), number))
     mixed = paste(image, partners, boxes)
@@ -120,4 +120,4 @@ def test_image_label_and_valid_move_together():
     assert torch.equal(paste(valid, partners, boxes), label % 2 == 0)
     assert mixed.dtype == image.dtype
     assert label.dtype == number.dtype
-    assert torch.equal(image, kept)
+    assert torch.equal(image, original)

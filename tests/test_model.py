@@ -136,9 +136,11 @@ def test_resolve_knows_the_names_of_both_libraries():
     assert resolve(f"{LITE0}.in1k") == f"tu-{LITE0}.in1k"
 
 
-@pytest.mark.parametrize(("name", "meant"), [("resnet5O", "resnet50"), ("tu-lite_vit", "vit")])
-def test_an_unknown_encoder_is_answered_with_the_nearest_name(name, meant):
-    with pytest.raises(ConfigError, match=rf"no encoder '{name}'.*Did you mean '.*{meant}.*'\?"):
+@pytest.mark.parametrize(("name", "suggestion"), [("resnet5O", "resnet50"), ("tu-lite_vit", "vit")])
+def test_an_unknown_encoder_is_answered_with_the_nearest_name(name, suggestion):
+    with pytest.raises(
+        ConfigError, match=rf"no encoder '{name}'.*Did you mean '.*{suggestion}.*'\?"
+    ):
         resolve(name)
 
 
@@ -278,17 +280,17 @@ def test_weights_that_do_not_fit_are_refused_with_the_remedy(damage, tmp_path):
     state = filled(encoder)
     if damage == "shape":
         state["model.conv_stem.weight"] = torch.zeros(32, 4, 3, 3)
-        named = r"1 of 288 .*model\.conv_stem\.weight"
+        message = r"1 of 288 .*model\.conv_stem\.weight"
     elif damage == "missing":
         del state["model.bn1.running_var"]
-        named = r"1 of 288 .*model\.bn1\.running_var"
+        message = r"1 of 288 .*model\.bn1\.running_var"
     else:
         state = smp.encoders.get_encoder("resnet18", weights=None).state_dict()
-        named = "of 288 "
+        message = "of 288 "
     path = tmp_path / "weights.pth"
     torch.save(state, path)
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
-    with pytest.raises(ConfigError, match=named) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         load_weights(encoder, f"tu-{LITE0}", str(path))
     assert str(path) in str(error.value)
     assert same(encoder.state_dict(), before)
@@ -338,10 +340,10 @@ def test_auto_asks_the_hub_for_what_the_package_lacks(monkeypatch):
     """Another encoder, or no package installed; the weights and normalization are the hub's."""
     hub = lite0_encoder()
     hub.load_state_dict(filled(hub))
-    asked = []
+    requests = []
 
     def get_encoder(name, **settings):
-        asked.append((name, settings["weights"]))
+        requests.append((name, settings["weights"]))
         return hub
 
     def get_params(_name, _weights):
@@ -352,7 +354,7 @@ def test_auto_asks_the_hub_for_what_the_package_lacks(monkeypatch):
     monkeypatch.setattr("semiseg.model.encoders.importlib.util.find_spec", lambda _name: None)
     network = Network(3, weights="auto")
     assert same(network.encoder.state_dict(), hub.state_dict())
-    assert asked == [(f"tu-{LITE0}", True)]
+    assert requests == [(f"tu-{LITE0}", True)]
     assert "hub" in network.weights_source
     assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert network.std.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])

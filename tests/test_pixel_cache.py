@@ -29,7 +29,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "decoded"
 
 
-def kept(cache):
+def cache_files(cache):
     return [p for p in cache.rglob("*") if p.is_file()]
 
 
@@ -59,7 +59,7 @@ def test_the_second_look_gives_the_bits_of_the_first_without_decoding(cache, tmp
     assert expected[0].shape == (120, 192, 3)
     assert expected[1].shape == (120, 192)
     assert set(np.unique(expected[1])) == {0, 1}
-    assert len(kept(cache)) == 2
+    assert len(cache_files(cache)) == 2
     for name in ("read_image", "read_mask"):
         monkeypatch.setattr(f"semiseg.data.pixel_cache.{name}", None)
     for store in (first, PixelCache(120, CLASSES)):
@@ -75,7 +75,7 @@ def test_without_a_cache_the_bits_are_the_same(cache, tmp_path, monkeypatch):
     monkeypatch.delenv("SEMISEG_CACHE_MB")
     monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "a.jpg"))  # a file: nothing can be written
     assert np.array_equal(PixelCache(120, CLASSES).image(image), expected)
-    assert not kept(cache)  # those that were there went with the bound
+    assert not cache_files(cache)  # those that were there went with the bound
 
 
 def test_a_changed_file_is_read_anew(cache, tmp_path):
@@ -93,7 +93,7 @@ def test_a_file_of_this_moment_is_not_kept(cache, tmp_path):
     path = photograph(tmp_path / "a.png")
     path.touch()
     PixelCache(120, CLASSES).image(path)
-    assert not kept(cache)
+    assert not cache_files(cache)
 
 
 def test_settings_do_not_share_files(cache, tmp_path):
@@ -108,7 +108,7 @@ def test_settings_do_not_share_files(cache, tmp_path):
 def test_a_damaged_file_is_replaced(cache, tmp_path, damage):
     path = photograph(tmp_path / "a.png")
     expected = PixelCache(120, CLASSES).image(path)
-    (file,) = kept(cache)
+    (file,) = cache_files(cache)
     file.write_bytes(damage)
     assert np.array_equal(PixelCache(120, CLASSES).image(path), expected)
     assert file.stat().st_size == expected.nbytes + 128
@@ -122,7 +122,7 @@ def test_a_full_disk_is_no_error(cache, tmp_path, monkeypatch):
     store = PixelCache(120, CLASSES)
     monkeypatch.setattr("semiseg.data.pixel_cache.np.save", full)
     assert store.image(path).shape == (120, 192, 3)
-    assert not kept(cache)
+    assert not cache_files(cache)
 
 
 def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
@@ -131,12 +131,12 @@ def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
     paths = [photograph(tmp_path / f"{i}.png", seed=i) for i in range(8)]
     for path in paths:
         store.image(path)
-    assert len(kept(cache)) == 5
+    assert len(cache_files(cache)) == 5
     store = PixelCache(200, CLASSES)
-    assert len(kept(cache)) == 2
+    assert len(cache_files(cache)) == 2
     for path in paths:
         store.image(path)
-    assert sum(p.stat().st_size for p in kept(cache)) <= 1 << 20
+    assert sum(p.stat().st_size for p in cache_files(cache)) <= 1 << 20
 
 
 def test_loader_processes_write_into_one_room(cache, tmp_path):
@@ -148,7 +148,7 @@ def test_loader_processes_write_into_one_room(cache, tmp_path):
         child.join()
         assert child.exitcode == 0
         assert store._free_bytes.value == before - 120 * 192 * 3
-        assert len(kept(cache)) == 1
+        assert len(cache_files(cache)) == 1
 
 
 def test_a_broken_file_is_told_of_and_not_kept(cache, tmp_path):
@@ -156,7 +156,7 @@ def test_a_broken_file_is_told_of_and_not_kept(cache, tmp_path):
     path.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a\.jpg"):
         PixelCache(120, CLASSES).image(aged(path))
-    assert not kept(cache)
+    assert not cache_files(cache)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -165,14 +165,14 @@ def test_a_large_photograph_is_decoded_small_and_looks_the_same(cache, tmp_path,
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = photograph(tmp_path / "a.jpg", (1999, 1501), exif=exif)
-    seen = PixelCache(180, CLASSES).image(path)
+    decoded = PixelCache(180, CLASSES).image(path)
     with Image.open(path) as file:
         upright = file.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else file.copy()
     size = reduce_size(upright.size, 180)
-    assert seen.shape == (size[1], size[0], 3)
+    assert decoded.shape == (size[1], size[0], 3)
     assert min(size) == 180
     whole = np.asarray(upright.resize(size, Image.Resampling.BILINEAR)).astype(int)
-    assert np.abs(seen - whole).max() <= 4
+    assert np.abs(decoded - whole).max() <= 4
 
 
 def test_batches_have_the_same_bits_with_and_without_kept_files(cache, tiny_folder, monkeypatch):
@@ -183,12 +183,12 @@ def test_batches_have_the_same_bits_with_and_without_kept_files(cache, tiny_fold
 
     def batch():
         images = TrainingImages(labeled, folder.train, folder.classes)
-        made = TrainingBatches(images, Views(40, 32), 4, Key.of(0, "data"))[0]
-        assert made.unlabeled is not None
-        return [*made.labeled, *made.unlabeled]
+        arrays = TrainingBatches(images, Views(40, 32), 4, Key.of(0, "data"))[0]
+        assert arrays.unlabeled is not None
+        return [*arrays.labeled, *arrays.unlabeled]
 
     fresh, again = batch(), batch()
-    assert kept(cache)
+    assert cache_files(cache)
     monkeypatch.setenv("SEMISEG_CACHE_MB", "0")
     for other in (again, batch()):
         assert all(map(torch.equal, fresh, other))

@@ -40,9 +40,9 @@ TINY = {"encoder": "lcnet_035", "decoder": "fpn", "weights": "none", "method": "
 TINY |= {"labels": "2", "workers": 0, "accelerator": "cpu", "batch": 2}
 
 
-def planned(pace=None, method="css", facts=FACTS, **given):
+def planned(pace=None, method="css", facts=FACTS, **settings):
     """The plan with these settings and the defaults of all others."""
-    config = TrainConfig.from_values({"data": "data", "method": method, **given})
+    config = TrainConfig.from_values({"data": "data", "method": method, **settings})
     return make_plan(config, facts, pace)
 
 
@@ -110,12 +110,12 @@ def test_each_device_gets_two_images(world, batch):
 
 
 def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
-    given = {"size": 96, "batch": 2, "class_weights": "none", "lr": 1e-3, "validations": 2}
-    given |= {"confidence_threshold": 0.9, "anchors": 64}
-    plan = planned(**given)
-    for name, value in given.items():
-        found = entry(plan, name)
-        assert (found.value, found.source) == (value, "user")
+    settings = {"size": 96, "batch": 2, "class_weights": "none", "lr": 1e-3, "validations": 2}
+    settings |= {"confidence_threshold": 0.9, "anchors": 64}
+    plan = planned(**settings)
+    for name, value in settings.items():
+        row = entry(plan, name)
+        assert (row.value, row.source) == (value, "user")
     assert plan.value("crop") == 96
     assert all(e.reason for e in plan.entries)
     assert "as given: size 96, batch 2, validations 2, lr 0.001" in " ".join(plan.summary())
@@ -198,19 +198,19 @@ def test_more_steps_than_help_are_not_planned():
 
 
 @pytest.mark.parametrize(
-    "given",
+    "settings",
     [{"size": 320}, {"steps": 600}, {"crop": 160}, {"batch": 8}, {"validations": 1}],
     ids=str,
 )
-def test_what_is_given_beside_a_budget_stays(given):
-    plan = planned(PACE, budget="40m", **given)
-    assert [entry(plan, name).source for name in given] == ["user"]
-    assert {name: plan.value(name) for name in given} == given
-    assert 1500 < plan.seconds <= 2400 or "steps" in given
-    if "crop" in given:
+def test_what_is_given_beside_a_budget_stays(settings):
+    plan = planned(PACE, budget="40m", **settings)
+    assert [entry(plan, name).source for name in settings] == ["user"]
+    assert {name: plan.value(name) for name in settings} == settings
+    assert 1500 < plan.seconds <= 2400 or "steps" in settings
+    if "crop" in settings:
         assert (plan.value("size"), entry(plan, "size").source) == (240, "device")
-    if "steps" in given:
-        assert plan.value("size") > planned(PACE, budget="10m", **given).value("size")
+    if "steps" in settings:
+        assert plan.value("size") > planned(PACE, budget="10m", **settings).value("size")
 
 
 @pytest.mark.parametrize("name", ["size", "crop"])
@@ -224,12 +224,12 @@ def test_a_budget_is_for_one_device():
         planned(PACE, budget="10m", devices=2)
 
 
-@pytest.mark.parametrize("given", [{}, {"steps": 500}, {"size": 400}], ids=str)
-def test_a_budget_too_short_is_told_with_one_that_is_not(given):
-    with pytest.raises(ConfigError, match="is too short on this machine") as told:
-        planned(PACE, budget="20s", **given)
-    least = str(told.value).partition("take --budget ")[2].partition(".")[0]
-    assert planned(PACE, budget=least, **given).value("steps") >= given.get("steps", 100)
+@pytest.mark.parametrize("settings", [{}, {"steps": 500}, {"size": 400}], ids=str)
+def test_a_budget_too_short_is_told_with_one_that_is_not(settings):
+    with pytest.raises(ConfigError, match="is too short on this machine") as error:
+        planned(PACE, budget="20s", **settings)
+    least = str(error.value).partition("take --budget ")[2].partition(".")[0]
+    assert planned(PACE, budget=least, **settings).value("steps") >= settings.get("steps", 100)
 
 
 def test_validations_take_a_fifth_of_the_time_at_most():
@@ -243,8 +243,8 @@ def test_validations_take_a_fifth_of_the_time_at_most():
 def test_on_a_gpu_the_batch_grows_last_and_within_the_memory():
     fast = PACE._replace(step=Line(0.01, 0.2 / (4 * 512**2)), validation=Line(0, 0.01 / 240**2))
     facts = FACTS._replace(device="cuda", side=512)
-    found = [planned(fast, facts=facts, budget=b).value("batch") for b in ("5m", "80m", "4h")]
-    assert found == [4, 8, 16]
+    batches = [planned(fast, facts=facts, budget=b).value("batch") for b in ("5m", "80m", "4h")]
+    assert batches == [4, 8, 16]
     plan = planned(fast._replace(max_pixels=9 * 512**2), facts=facts, budget="4h")
     assert plan.value("batch") == 8
     assert entry(plan, "batch").source == "budget"
@@ -266,12 +266,12 @@ def test_a_line_through_noise_has_no_negative_part():
 def test_few_and_strange_unlabeled_images_are_told():
     assert planned().warnings == ()
     assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
-    (told,) = planned(facts=FACTS._replace(val=2)).warnings
-    assert told.startswith("val has 2 images. A score on so few is mostly chance")
-    (told,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
-    assert "fewer unlabeled images (7) than labeled ones (23)" in told
-    (told,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings
-    assert "differ from the labeled ones" in told
+    (warning,) = planned(facts=FACTS._replace(val=2)).warnings
+    assert warning.startswith("val has 2 images. A score on so few is mostly chance")
+    (warning,) = planned(facts=FACTS._replace(unlabeled=7)).warnings
+    assert "fewer unlabeled images (7) than labeled ones (23)" in warning
+    (warning,) = planned(facts=FACTS._replace(likeness=Likeness(1.2, 0.3))).warnings
+    assert "differ from the labeled ones" in warning
     for near in (Likeness(0.8, 0.1), Likeness(1.5, 1.0)):
         assert planned(facts=FACTS._replace(likeness=near)).warnings == ()
 
@@ -310,10 +310,10 @@ def test_real_images_of_one_kind_stay_silent_and_others_speak(shared_data):
         for seed in range(2):
             order = np.random.default_rng(seed).permutation(len(images))
             mixed = [images[i] for i in order]
-            cut = min(15, len(mixed) - 1)
-            assert not unlike(mixed[:cut], mixed[cut:], seed), name
+            count = min(15, len(mixed) - 1)
+            assert not unlike(mixed[:count], mixed[count:], seed), name
             for other in {"camvid", "peanut"} - {name} if name != "palette" else ():
-                assert unlike(mixed[:cut], sets[other], seed), (name, other)
+                assert unlike(mixed[:count], sets[other], seed), (name, other)
 
 
 # --- in a run, and on the command line
@@ -333,11 +333,11 @@ def test_a_run_keeps_its_plan_and_measures_no_more(tiny_folder, tmp_path, monkey
         2,
         5,
     ]
-    kept = yaml.safe_load((out / "plan.yaml").read_text())
-    assert [w.partition(".")[0] for w in kept["warnings"]] == ["val has 2 images"]
-    assert kept["format"] == 1
-    assert 0 < kept["seconds"] <= 60
-    rows = {row.pop("setting"): row for row in kept["plan"]}
+    record = yaml.safe_load((out / "plan.yaml").read_text())
+    assert [w.partition(".")[0] for w in record["warnings"]] == ["val has 2 images"]
+    assert record["format"] == 1
+    assert 0 < record["seconds"] <= 60
+    rows = {row.pop("setting"): row for row in record["plan"]}
     assert rows["budget"] == {"value": "1m", "source": "user", "reason": "as given"}
     assert rows["steps"]["source"] == "user"
     assert rows["size"]["source"] == "data"
@@ -390,26 +390,26 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     monkeypatch.setattr(trainer, "measure_pace", lambda *_: PACE)
     words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
     main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
-    told, said = capsys.readouterr()
-    assert "css learns from 4 images with masks and 4 without; 2 of val score it" in said
-    assert not any(line.endswith(" ") for line in told.splitlines())
-    rows = {line.split()[0]: line.split()[1:] for line in told.splitlines() if line.strip()}
+    output, messages = capsys.readouterr()
+    assert "css learns from 4 images with masks and 4 without; 2 of val score it" in messages
+    assert not any(line.endswith(" ") for line in output.splitlines())
+    rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
     assert rows["setting"] == ["value", "from", "why"]
     assert rows["size"][:2] == ["48", "data"]
     assert rows["batch"][:2] == ["2", "you"]
     assert rows["anchors"][:2] == ["9", "you"]
-    assert "This takes about" not in told
-    assert "--dry-run" in told
+    assert "This takes about" not in output
+    assert "--dry-run" in output
     main([*words, "--budget", "1h", "--recipe", "camvid-cpu", "--size", "48"])
-    told = capsys.readouterr().out
-    assert "This takes about" in told
-    (steps,) = (line.split() for line in told.splitlines() if line.startswith("steps"))
+    output = capsys.readouterr().out
+    assert "This takes about" in output
+    (steps,) = (line.split() for line in output.splitlines() if line.startswith("steps"))
     assert steps[2] == "budget"  # the recipe's 600 gave way
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--budget", "soon"], "--budget soon is not allowed"),
         (["--bugdet", "5m"], "Did you mean --budget?"),
@@ -420,11 +420,11 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     ],
     ids=str,
 )
-def test_what_cannot_be_planned_is_a_sentence(words, told, tiny_folder, capsys):
+def test_what_cannot_be_planned_is_a_sentence(words, message, tiny_folder, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["plan", str(tiny_folder), *words])
     assert stop.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

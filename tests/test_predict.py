@@ -26,7 +26,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def written(out):
+def files_of(out):
     return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
 
 
@@ -49,25 +49,25 @@ def test_all_that_can_be_asked_for_is_written(css_release, photos, tmp_path):
         "reliability": "png",
     }
     stems = ["a", "b", "deep/c"]
-    assert written(out) == sorted(
+    assert files_of(out) == sorted(
         [f"{k}/{s}.{x}" for k, x in kinds.items() for s in stems] + [f"{s}.png" for s in stems]
     )
     model = semiseg.load(css_release, accelerator="cpu")
-    found = model.predict(photos / "b.png", probabilities=True)
+    prediction = model.predict(photos / "b.png", probabilities=True)
     mask = values(out / "b.png")
-    np.testing.assert_array_equal(mask, found.mask)
+    np.testing.assert_array_equal(mask, prediction.mask)
     np.testing.assert_array_equal(
         values(out / "colors" / "b.png"), np.array(model.classes.colors, np.uint8)[mask]
     )
-    shown = values(out / "confidence" / "b.png")
-    np.testing.assert_allclose(shown / 255, found.confidence, atol=2e-3)
+    confidence = values(out / "confidence" / "b.png")
+    np.testing.assert_allclose(confidence / 255, prediction.confidence, atol=2e-3)
     red, green, blue = values(out / "reliability" / "b.png").transpose(2, 0, 1)
-    np.testing.assert_array_equal(red, shown)
-    np.testing.assert_allclose(green / 255, found.similarity, atol=2e-3)
-    np.testing.assert_array_equal(blue == 255, found.mask == found.nearest)
+    np.testing.assert_array_equal(red, confidence)
+    np.testing.assert_allclose(green / 255, prediction.similarity, atol=2e-3)
+    np.testing.assert_array_equal(blue == 255, prediction.mask == prediction.nearest)
     with np.load(out / "probabilities" / "b.npz") as arrays:
         assert arrays["probabilities"].dtype == np.float16
-        np.testing.assert_array_equal(arrays["probabilities"], found.probabilities)
+        np.testing.assert_array_equal(arrays["probabilities"], prediction.probabilities)
         assert tuple(arrays["classes"]) == model.classes.names
 
 
@@ -93,11 +93,11 @@ def test_the_nearest_prototype_is_what_the_formula_says(css_release, tmp_path, p
         near = near + release.tensors["similarity_prior"].view(1, -1, 1, 1)
     near = torch.nn.functional.interpolate(near, scale_factor=4, mode="bilinear")[0]
     folder = css_release if prior else tmp_path
-    found = semiseg.load(folder, accelerator="cpu").predict(picture)
-    assert (near.argmax(dim=0).numpy() == found.nearest).mean() > 0.999
+    prediction = semiseg.load(folder, accelerator="cpu").predict(picture)
+    assert (near.argmax(dim=0).numpy() == prediction.nearest).mean() > 0.999
     expected = (near / 0.1).softmax(dim=0).amax(dim=0).numpy()
-    np.testing.assert_allclose(found.similarity, expected, atol=1e-3)
-    assert 5 not in found.nearest
+    np.testing.assert_allclose(prediction.similarity, expected, atol=1e-3)
+    assert 5 not in prediction.nearest
 
 
 @pytest.mark.parametrize("way", ["file", "pattern", "deep pattern", "list"])
@@ -114,7 +114,7 @@ def test_images_are_named_in_several_ways(plain_release, photos, tmp_path, way, 
         "list": (photos / "list.txt", ["a.png", "deep/c.png"]),
     }[way]
     semiseg.predict(plain_release, images, out=out, accelerator="cpu")
-    assert written(out) == expected
+    assert files_of(out) == expected
 
 
 @pytest.mark.parametrize("layout", ["tree", "flat", "voc"])
@@ -137,15 +137,15 @@ def test_masks_of_a_data_folder_are_no_images(plain_release, tiny_folder, tmp_pa
     shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "more" / "photo.png")
     shutil.copy(next(masks.glob("*.png")), data / "more" / "photo_mask.png")
     semiseg.predict(plain_release, data, out=tmp_path / "out", accelerator="cpu")
-    found = written(tmp_path / "out")
-    assert found
-    assert not [name for name in found if "photo_mask" in name]
-    assert {"more/photo.png", "costumes/masks/a.png"} <= set(found)
-    found.remove("costumes/masks/a.png")
-    assert not [name for name in found if "masks" in name or "Segmentation" in name]
+    files = files_of(tmp_path / "out")
+    assert files
+    assert not [name for name in files if "photo_mask" in name]
+    assert {"more/photo.png", "costumes/masks/a.png"} <= set(files)
+    files.remove("costumes/masks/a.png")
+    assert not [name for name in files if "masks" in name or "Segmentation" in name]
     assert re.search(r"\d+ masks are ignored", log.text)
     semiseg.predict(plain_release, masks, out=tmp_path / "asked", accelerator="cpu")
-    assert "deep/of-no-image.png" in written(tmp_path / "asked")  # who names them means them
+    assert "deep/of-no-image.png" in files_of(tmp_path / "asked")  # who names them means them
 
 
 def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path, monkeypatch, log):
@@ -168,11 +168,11 @@ def test_masks_beside_images_are_no_images(plain_release, tiny_folder, tmp_path,
     (beside / "next" / "suggested.csv").touch()
     semiseg.predict(plain_release, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     expected = [f"flat/{name}.png" for name in ("a", "c", "c_gt", "e", "e_label", "masks/d")]
-    assert written(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
+    assert files_of(tmp_path / "out") == [*expected, "images/face.png", "images/face_mask.png"]
     assert "3 pictures of runs and of suggest are ignored" in log.text
     monkeypatch.chdir(apart)
     semiseg.predict(plain_release, ".", out=tmp_path / "here", accelerator="cpu")
-    assert written(tmp_path / "here") == ["face.png", "face_mask.png"]
+    assert files_of(tmp_path / "here") == ["face.png", "face_mask.png"]
 
 
 def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):
@@ -180,16 +180,16 @@ def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):
     lists.mkdir()
     (lists / "list.txt").write_text("../photos/a.jpg\n../photos/deep/../b.png\n")
     semiseg.predict(plain_release, lists / "list.txt", out=tmp_path / "out", accelerator="cpu")
-    assert written(tmp_path / "out") == ["a.png", "b.png"]
+    assert files_of(tmp_path / "out") == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [("a.jpg\nnowhere.jpg\n", "line 2"), ("# nothing\n", "names no image")],
 )
-def test_a_list_that_does_not_fit_is_told(plain_release, photos, tmp_path, content, told):
+def test_a_list_that_does_not_fit_is_told(plain_release, photos, tmp_path, content, message):
     (photos / "list.txt").write_text(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         semiseg.predict(plain_release, photos / "list.txt", out=tmp_path / "out")
 
 
@@ -197,7 +197,7 @@ def test_images_that_differ_in_their_suffix_keep_it(plain_release, tmp_path):
     for name in ("a.jpg", "a.png"):
         Image.new("RGB", (64, 48)).save(tmp_path / name)
     semiseg.predict(plain_release, tmp_path, out=tmp_path / "out", accelerator="cpu")
-    assert written(tmp_path / "out") == ["a.jpg.png", "a.png.png"]
+    assert files_of(tmp_path / "out") == ["a.jpg.png", "a.png.png"]
 
 
 def test_results_of_two_images_never_share_a_file(plain_release, tmp_path):
@@ -240,20 +240,20 @@ def test_broken_images_stop_no_others_and_are_told_at_the_end(
     with pytest.raises(SystemExit) as stop:
         main(["predict", str(plain_release), str(photos), "--out", str(tmp_path / "out")])
     assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert "2 of 5" in told
-    assert "a0.png" in told
-    assert "z.jpg" in told
-    assert written(tmp_path / "out") == ["a.png", "b.png", "deep/c.png"]
+    message = capsys.readouterr().err
+    assert "2 of 5" in message
+    assert "a0.png" in message
+    assert "z.jpg" in message
+    assert files_of(tmp_path / "out") == ["a.png", "b.png", "deep/c.png"]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6, 1.0])
 def test_abstaining_leaves_out_doubt_and_disagreement(css_release, photos, tmp_path, threshold):
     out = tmp_path / "out"
     semiseg.predict(css_release, photos, out=out, abstain=threshold, accelerator="cpu")
-    found = semiseg.load(css_release, accelerator="cpu").predict(photos / "a.jpg")
-    expected = found.mask.copy()
-    expected[(found.confidence < threshold) | (found.nearest != found.mask)] = 255
+    prediction = semiseg.load(css_release, accelerator="cpu").predict(photos / "a.jpg")
+    expected = prediction.mask.copy()
+    expected[(prediction.confidence < threshold) | (prediction.nearest != prediction.mask)] = 255
     np.testing.assert_array_equal(values(out / "a.png"), expected)
     assert (expected == 255).any()
 
@@ -278,8 +278,8 @@ def test_abstaining_needs_a_value_that_is_no_class(photos, tmp_path):
     classes = Classes(("no", "yes"), ((0, 0, 0), (255, 255, 255)), "ids", (0, 255), ())
     network = Network(2, "lcnet_035", "fpn", weights="none")
     save_release(tmp_path, network, classes, 48, None, {}, {"method": "supervised"})
-    for threshold, told in ((0.5, "class yes"), (1.5, "from 0 to 1")):
-        with pytest.raises(ConfigError, match=told):
+    for threshold, message in ((0.5, "class yes"), (1.5, "from 0 to 1")):
+        with pytest.raises(ConfigError, match=message):
             semiseg.predict(tmp_path, photos, out=tmp_path / "out", abstain=threshold)
 
 
@@ -303,8 +303,8 @@ def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
         return inner(images)
 
     model.segment.forward = forward
-    found = model.predict(np.zeros((100, 900, 3), np.uint8))
-    assert found.mask.shape == (100, 900)
+    prediction = model.predict(np.zeros((100, 900, 3), np.uint8))
+    assert prediction.mask.shape == (100, 900)
     assert len(shapes) > 2
     assert max(shape[-1] for shape in shapes) <= 128
 
@@ -315,5 +315,5 @@ def test_an_overlay_is_bare_where_it_would_only_darken():
 
     colors = ((0, 0, 0), (200, 0, 100))
     image = Image.new("RGB", (3, 1), (100, 60, 20))
-    found = np.array(overlay(image, np.array([[0, 1, 255]], np.uint8), colors))
-    np.testing.assert_array_equal(found[0], [[100, 60, 20], [150, 30, 60], [100, 60, 20]])
+    pixels = np.array(overlay(image, np.array([[0, 1, 255]], np.uint8), colors))
+    np.testing.assert_array_equal(pixels[0], [[100, 60, 20], [150, 30, 60], [100, 60, 20]])

@@ -61,8 +61,8 @@ def test_update_by_hand():
     means = torch.tensor([[3.0, -2], [5, 6], [0, 0], [0, 0]])
     counts = torch.tensor([4.0, 1, 0, 0])
     before = prototypes.clone(), seen.clone()
-    moved, now_seen = update_prototypes(prototypes, seen, means, counts, 0.75)
-    assert moved.tolist() == [[1.5, 1], [5, 6], [3, 3], [0, 0]]
+    updated, now_seen = update_prototypes(prototypes, seen, means, counts, 0.75)
+    assert updated.tolist() == [[1.5, 1], [5, 6], [3, 3], [0, 0]]
     assert now_seen.tolist() == [True, True, True, False]
     assert torch.equal(prototypes, before[0])
     assert torch.equal(seen, before[1])

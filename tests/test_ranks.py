@@ -29,11 +29,11 @@ def both(tmp_path_factory):
         for rank in (0, 1)
     ]
     try:
-        told = [process.communicate(timeout=1800)[0] for process in processes]
+        outputs = [process.communicate(timeout=1800)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    for process, text in zip(processes, told, strict=True):
+    for process, text in zip(processes, outputs, strict=True):
         assert process.returncode == 0, text
     return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
 

@@ -24,8 +24,8 @@ SMALL = [
 
 
 def tree_of(name, official_tree):
-    known = {"camvid-cpu": "camvid", "peanut-cpu": "ade20k"}
-    dataset = known.get(name) or recipe(name)["dataset"]
+    trees = {"camvid-cpu": "camvid", "peanut-cpu": "ade20k"}
+    dataset = trees.get(name) or recipe(name)["dataset"]
     if dataset == "cocostuff10k":
         pytest.importorskip("scipy")
     return official_tree(dataset)
@@ -41,30 +41,30 @@ def test_a_recipe_trains_on_its_tree_and_its_settings_are_kept(name, official_tr
     root = tree_of(name, official_tree)
     words = ["train", str(root), "--recipe", name, "--out", str(tmp_path / "run"), *SMALL]
     main(words)
-    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     changed = {word[2:] for word in SMALL if word.startswith("--")}
     for key, value in recipe(name).items():
-        assert key in changed or kept[key] == value, key
-    assert kept["steps"] == 2
-    assert kept["encoder"] == "resnet18"
+        assert key in changed or config[key] == value, key
+    assert config["steps"] == 2
+    assert config["encoder"] == "resnet18"
     assert (tmp_path / "run" / "scores.json").is_file()
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_paper_s_figures_stand_in_the_recipes(name):
-    found = recipe(name)
-    assert found["method"] == "css-paper"
-    assert found["encoder"] == "resnet101"
-    assert (found["output_stride"], found["atrous_rates"]) == (8, [12, 24, 36])
-    assert found["weight_decay"] == 5e-4
-    assert (found["photometry"], found["class_weights"]) == ("paper", "none")
+    settings = recipe(name)
+    assert settings["method"] == "css-paper"
+    assert settings["encoder"] == "resnet101"
+    assert (settings["output_stride"], settings["atrous_rates"]) == (8, [12, 24, 36])
+    assert settings["weight_decay"] == 5e-4
+    assert (settings["photometry"], settings["class_weights"]) == ("paper", "none")
     road = name == "cityscapes"
-    assert (found["crop"], found["batch"]) == ((768, 8) if road else (512, 16))
-    assert found["steps"] == (80_000 if name in ("cityscapes", "ade20k") else 40_000)
-    assert found["lr"] == found["encoder_lr"] == (3.8e-3 if road else 6.4e-3)
-    assert found["scale"] == ([0.5, 2.0] if road else [0.5, 1.5])
-    assert ("ohem" in found) == road
-    assert found["teacher_memory"] * found["steps"] == pytest.approx(100)
+    assert (settings["crop"], settings["batch"]) == ((768, 8) if road else (512, 16))
+    assert settings["steps"] == (80_000 if name in ("cityscapes", "ade20k") else 40_000)
+    assert settings["lr"] == settings["encoder_lr"] == (3.8e-3 if road else 6.4e-3)
+    assert settings["scale"] == ([0.5, 2.0] if road else [0.5, 1.5])
+    assert ("ohem" in settings) == road
+    assert settings["teacher_memory"] * settings["steps"] == pytest.approx(100)
 
 
 @pytest.mark.slow
@@ -76,14 +76,14 @@ def test_a_dry_run_takes_one_step_writes_nothing_and_extrapolates(
     before = sorted(tmp_path.rglob("*"))
     flags = ["--crop", "128", "--batch", "4", "--steps", "10"]
     main(["train", str(root), "--recipe", "voc-classic", *SMALL, *flags, "--dry-run"])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert sorted(tmp_path.rglob("*")) == before
-    found = re.search(r"operations  ([\d.e-]+) TFLOP .*64 x 64; ([\d.e-]+) TFLOP a step", told)
-    assert found, told
-    assert float(found[2]) == pytest.approx(8 * float(found[1]), rel=0.01)
+    match = re.search(r"operations  ([\d.e-]+) TFLOP .*64 x 64; ([\d.e-]+) TFLOP a step", output)
+    assert match, output
+    assert float(match[2]) == pytest.approx(8 * float(match[1]), rel=0.01)
     for word in ("parameters", "GiB", "4 + 4 images at 128 x 128, 10 of them"):
-        assert word in told
-    assert re.search(r"\d (s|min|h|d)\b.* in all", told)  # a busy machine needs minutes
+        assert word in output
+    assert re.search(r"\d (s|min|h|d)\b.* in all", output)  # a busy machine needs minutes
 
 
 @pytest.mark.slow
@@ -116,21 +116,21 @@ def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, capsys):
 @pytest.mark.slow
 def test_a_dry_run_has_the_batch_of_all_devices(tiny_folder):
     settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
-    found = semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, devices=4, **settings)
-    assert "8 images at 64 x 64 on 4 devices" in found.whole
+    result = semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, devices=4, **settings)
+    assert "8 images at 64 x 64 on 4 devices" in result.whole
     with pytest.raises(ConfigError, match="one device only"):
         semiseg.dry_run(tiny_folder, budget="1m", devices=4, **settings)
 
 
 def test_a_dry_run_that_is_stopped_ends_in_a_sentence(tiny_folder, monkeypatch):
     settings = dict(encoder="lcnet_035", weights="none", method="supervised", accelerator="cpu")
-    for stop, told in ((KeyboardInterrupt, KeyboardInterrupt), (MemoryError, RunError)):
+    for stop, error in ((KeyboardInterrupt, KeyboardInterrupt), (MemoryError, RunError)):
 
         def step(*args, stop=stop):
             raise stop
 
         monkeypatch.setattr("semiseg.training.module.TrainingModule.training_step", step)
-        with pytest.raises(told):
+        with pytest.raises(error):
             semiseg.dry_run(tiny_folder, size=48, crop=64, workers=0, **settings)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has it ignored
 
@@ -142,19 +142,19 @@ def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, c
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", unreachable)
     monkeypatch.setattr("semiseg.model.encoders.smp.encoders.get_encoder", unreachable)
-    found = semiseg.dry_run(
+    result = semiseg.dry_run(
         tiny_folder, method="supervised", encoder="resnet18", weights="hub", size=48, crop=32,
         workers=0, accelerator="cpu",
     )  # fmt: skip
-    assert found.seconds > 0
+    assert result.seconds > 0
     assert "--weights none" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_another_method_takes_what_it_knows_of_a_recipe():
-    found = recipe("voc-classic", "supervised")
-    assert found["method"] == "supervised"
-    assert found["crop"] == 512
-    assert "teacher_memory" not in found
+    settings = recipe("voc-classic", "supervised")
+    assert settings["method"] == "supervised"
+    assert settings["crop"] == 512
+    assert "teacher_memory" not in settings
     with pytest.raises(ConfigError, match="Did you mean 'voc-classic'"):
         recipe("voc-clasic")
 
@@ -195,7 +195,7 @@ def test_the_paper_s_heads_stand_on_the_concatenation_at_output_stride_8():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"decoder": "fpn", "heads": "paper"}, "--heads paper is for --decoder deeplabv3plus"),
         ({"decoder": "fpn", "output_stride": 8}, "--output-stride is for"),
@@ -203,8 +203,8 @@ def test_the_paper_s_heads_stand_on_the_concatenation_at_output_stride_8():
         ({"heads": "papers"}, "Did you mean 'paper'"),
     ],
 )
-def test_what_cannot_be_built_is_refused(settings, told):
-    with pytest.raises(ConfigError, match=told):
+def test_what_cannot_be_built_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
         Network(5, weights="none", **settings)
 
 

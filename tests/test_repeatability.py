@@ -63,14 +63,14 @@ def test_another_process_with_the_data_in_another_place(reference, tiny_folder, 
         os.utime(copy, (1e9, 1e9))
     settings = [f"--{k}={'true' if v is True else v}" for k, v in TINY.items()]
     words = [sys.executable, "-m", "semiseg", "train", tmp_path / "moved" / "data", *settings]
-    done = subprocess.run(
+    process = subprocess.run(
         [*words, "--method", "css", "--out", tmp_path / "run"],
         env={**os.environ, "PYTHONHASHSEED": "77", "SEMISEG_CACHE_MB": "0"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert bits(tmp_path / "run") == bits(reference)
 
 

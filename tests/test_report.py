@@ -120,17 +120,17 @@ def test_the_confusion_matrix_is_stored_and_gives_the_scores(reported):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "miou", "told"),
+    ("method", "miou", "sentence"),
     [
         ("css", 58.12, "With 1 mask and 1,344 unlabeled images, css reaches 58.1 % mIoU on val."),
         ("supervised", 58.12, "With 1 mask, supervised reaches 58.1 % mIoU on val."),
         ("supervised", None, "so it has no scores"),
     ],
 )
-def test_the_headline(reported, method, miou, told):
-    stored = read_scores(reported.run / "scores.json")
+def test_the_headline(reported, method, miou, sentence):
+    scores_file = read_scores(reported.run / "scores.json")
     scores = replace(
-        stored,
+        scores_file,
         method=method,
         labels=1,
         miou=MeanIou(None, None, miou),
@@ -138,22 +138,22 @@ def test_the_headline(reported, method, miou, told):
             "a": ClassScores(miou, None, None, None, 9),
             "b": ClassScores(None, None, None, None, 0),
         },
-        split=replace(stored.split, images={"labeled": 1, "unlabeled": 1344, "val": 8}),
+        split=replace(scores_file.split, images={"labeled": 1, "unlabeled": 1344, "val": 8}),
     )
-    said = headline(scores)
-    assert said == told or (miou is None and said.endswith(f"{told}."))
+    lines = headline(scores)
+    assert lines == sentence or (miou is None and lines.endswith(f"{sentence}."))
 
 
 @pytest.mark.slow
 def test_the_command_is_that_of_the_run(reported, parsed):
     command = re.search(r'<pre[^>]*aria-label="command">(.*?)</pre>', reported.page.read_text())[1]
-    found = parsed(command)
+    arguments = parsed(command)
     settings = read_config(reported.run / "config.yaml")
     assert settings["anchors"] == 16
     assert settings["scale"] == [0.5, 1.5]
     for name, value in settings.items():
         if name not in ("out", "workers"):  # `workers` changes no result
-            assert plain(found[name]) == value, name
+            assert plain(arguments[name]) == value, name
 
 
 def test_the_command_of_a_comparison():
@@ -184,8 +184,8 @@ def test_a_comparison_is_told_with_its_doubt(compared):
     assert "css - supervised, labels 8: +3.1 (95 % interval" in text
     assert 'href="css-8-1/report.html"' in text
     alone = [r for r in read_records(compared) if r.method == "css"]
-    told = comparison_headline(make_rows(alone, ["css"]))
-    assert told == "css with 8 masks reaches 43.6 % mIoU on val."
+    sentences = comparison_headline(make_rows(alone, ["css"]))
+    assert sentences == "css with 8 masks reaches 43.6 % mIoU on val."
 
 
 @pytest.mark.slow
@@ -211,16 +211,16 @@ def test_images_that_are_gone_or_were_moved(reported, tmp_path, log):
 @pytest.mark.slow
 def test_the_worst_and_the_best_images(reported):
     samples = scored_samples(reported.run, reported.data, "val", None)
-    found = make_gallery(load(reported.run), samples)
-    groups = {words: [scene.name for scene in scenes] for words, scenes in found.groups.items()}
+    gallery = make_gallery(load(reported.run), samples)
+    groups = {words: [scene.name for scene in scenes] for words, scenes in gallery.groups.items()}
     assert list(map(len, groups.values())) == [2, 3, 3]
     assert sorted(chain(*groups.values())) == sorted(sample.name for sample in samples)
-    scores = [[scene.miou for scene in scenes] for scenes in found.groups.values()]
+    scores = [[scene.miou for scene in scenes] for scenes in gallery.groups.values()]
     assert max(scores[1]) <= min(scores[0]) <= max(scores[0]) <= min(scores[2])
     assert scores[1] == sorted(scores[1])
-    for scenes in found.groups.values():
+    for scenes in gallery.groups.values():
         for scene in scenes:
-            assert list(scene.layers)[-1] == found.certainty == "reliability"
+            assert list(scene.layers)[-1] == gallery.certainty == "reliability"
             assert {(p.width, p.height) for p in scene.layers.values()} == {(64, 48)}
 
 
@@ -231,8 +231,8 @@ def test_the_colors_of_few_classes_are_told_apart_by_everyone():
 
     red_green = classes((255, 0, 0), (0, 160, 0))
     assert accessible_colors(red_green) == (((230, 159, 0), (86, 180, 233)), True)
-    kept = classes((0, 158, 115), (0, 0, 0))
-    assert accessible_colors(kept) == (kept.colors, True)
+    palette = classes((0, 158, 115), (0, 0, 0))
+    assert accessible_colors(palette) == (palette.colors, True)
     many = classes(*((9 * i, 255 - 9 * i, 128) for i in range(20)))
     assert not accessible_colors(many)[1]
 
@@ -281,9 +281,9 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
     assert "<option selected>prediction" in text
     assert "<option>confidence" in text
 
-    moved = data.rename(tmp_path / "moved")
+    elsewhere = data.rename(tmp_path / "moved")
     (run.folder / "report.html").unlink()
-    semiseg.train(moved, out=run.folder, resume=True, **settings)  # it is finished
+    semiseg.train(elsewhere, out=run.folder, resume=True, **settings)  # it is finished
     assert "<option selected>prediction" in (run.folder / "report.html").read_text()
 
     def fail(folder, data):

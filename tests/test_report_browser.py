@@ -74,10 +74,10 @@ def test_it_opens_without_an_error_or_a_request_and_shows_every_figure(browser, 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(browser, pages, kind, width, scheme):
     with Opened(browser, pages[kind], width, scheme) as opened:
-        found = axe.Axe().run(opened.page).response["violations"]
+        violations = axe.Axe().run(opened.page).response["violations"]
         serious = [
             (one["id"], one["nodes"][0]["html"])
-            for one in found
+            for one in violations
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == []
@@ -87,9 +87,9 @@ def test_axe_finds_nothing_serious_and_nothing_sticks_out(browser, pages, kind, 
 def test_the_slider_moves_by_mouse_and_by_keyboard(browser, pages):
     with Opened(browser, pages["run"]) as opened:
         slider = opened.page.locator(".stage input").first
-        shown = opened.page.locator(".stage").first.locator(".layer.left")
+        layer = opened.page.locator(".stage").first.locator(".layer.left")
         covered = "(layer) => getComputedStyle(layer).clipPath"
-        before = shown.evaluate(covered)
+        before = layer.evaluate(covered)
         slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
         middle = box["y"] + box["height"] / 2
@@ -99,12 +99,12 @@ def test_the_slider_moves_by_mouse_and_by_keyboard(browser, pages):
         opened.page.mouse.up()
         value = int(slider.input_value())
         assert 15 < value < 30
-        dragged = shown.evaluate(covered)
+        dragged = layer.evaluate(covered)
         assert dragged != before
         assert f"{value} % truth" in slider.get_attribute("aria-valuetext")
         opened.page.keyboard.press("ArrowRight")
         assert int(slider.input_value()) == value + 1
-        assert shown.evaluate(covered) != dragged
+        assert layer.evaluate(covered) != dragged
         opened.page.keyboard.press("End")
         assert slider.input_value() == "100"
 
@@ -119,8 +119,8 @@ def test_the_keyboard_reaches_the_slider_and_the_choice_of_pictures(browser, pag
         names = "[...document.querySelector('.stage').querySelectorAll('.layer.SIDE')]"
         for side, word in (("left", "image"), ("right", "reliability")):
             opened.page.select_option(f"#{side}", word)
-            shown = opened.value(f"{names.replace('SIDE', side)}.map((l) => l.dataset.layer)")
-            assert shown == [word]
+            layers = opened.value(f"{names.replace('SIDE', side)}.map((l) => l.dataset.layer)")
+            assert layers == [word]
         opened.page.select_option("#right", "image")  # twice the same picture is harmless
         assert opened.told == []
 
@@ -134,5 +134,5 @@ def test_on_paper_all_pictures_lie_side_by_side(browser, pages):
         assert opened.page.locator(".layer").evaluate_all(hidden) == 0
         assert not opened.page.locator(".stage input").first.is_visible()
         first = opened.page.locator(".stage").first.locator(".layer")
-        left = [first.nth(i).bounding_box()["x"] for i in range(5)]
-        assert left == sorted(set(left))
+        edges = [first.nth(i).bounding_box()["x"] for i in range(5)]
+        assert edges == sorted(set(edges))

@@ -129,13 +129,13 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
     out = tmp_path / "run"
     training = Paused(tiny_folder, out, tmp_path, checkpoints=1)
-    told = training.interrupt()
-    assert training.process.returncode == 130, told
-    assert "--resume" in told
-    assert "Traceback" not in told
-    step = int(told.rpartition("stopped after step ")[2].split()[0])
+    message = training.interrupt()
+    assert training.process.returncode == 130, message
+    assert "--resume" in message
+    assert "Traceback" not in message
+    step = int(message.rpartition("stopped after step ")[2].split()[0])
     assert newest_intact(out / "checkpoints")[1] == step
-    command = shlex.split(told.rpartition("Go on with: ")[2].splitlines()[0])
+    command = shlex.split(message.rpartition("Go on with: ")[2].splitlines()[0])
     assert command == ["semiseg", "train", str(tiny_folder), "--out", str(out), "--resume"]
     run(*command[1:])
     assert bits(out) == bits(whole)
@@ -338,9 +338,9 @@ def test_a_checkpoint_with_other_buffers_is_refused(capsys, tiny_folder, unfinis
     with pytest.raises(SystemExit) as stop:
         run("train", tiny_folder, "--out", unfinished, "--resume")
     assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert "method.label_counts" in told
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert "method.label_counts" in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.slow
@@ -381,14 +381,14 @@ def test_what_a_kill_left_between_writing_and_tidying_goes_when_a_training_goes_
     out = shutil.copytree(whole, tmp_path / "run")
     (out / "scores.json").unlink()
     folder = out / "checkpoints"
-    kept = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()}
     for name in ("step000001-0123456789abcdef.ckpt", "step000012.part"):
         (folder / name).write_bytes(b"old")
     damaged = {f"step00099{n}-0123456789abcdef.ckpt" for n in range(2)}
     for name in damaged:
         (folder / name).write_bytes(b"torn")
     run("train", tiny_folder, "--out", out, "--resume")
-    assert {path.name for path in folder.iterdir()} == kept | damaged
+    assert {path.name for path in folder.iterdir()} == names | damaged
     assert bits(out) == bits(whole)
 
 
@@ -429,7 +429,7 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({}, "begin, from which it began, has mIoU 50.0 on the same images of val"),
         (
@@ -443,7 +443,7 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
         ({"miou": 7}, None),
     ],
 )
-def test_what_a_training_began_with(tmp_path, change, told):
+def test_what_a_training_began_with(tmp_path, change, message):
     scores = Scores(
         method="css",
         miou=MeanIou(50.0, 50.0, 50.0),
@@ -464,7 +464,7 @@ def test_what_a_training_began_with(tmp_path, change, told):
     (tmp_path / "begin").mkdir()
     (tmp_path / "begin" / "scores.json").write_text(json.dumps(content))
     sentence = compare_with_start(tmp_path / "begin", scores)
-    assert sentence == "" if told is None else told in sentence
+    assert sentence == "" if message is None else message in sentence
     assert compare_with_start(tmp_path / "nothing", scores) == ""
 
 

@@ -56,10 +56,10 @@ def test_the_trap_works(tmp_path):
 
 @pytest.mark.parametrize("where", ["checkpoint", "weights", "model", "raw"])
 def test_a_pickle_is_never_run(tmp_path, where, css_release):
-    made, file = tmp_path / "made", tmp_path / "evil.pth"
-    torch.save({"state_dict": Evil(made)}, file)
+    marker, file = tmp_path / "made", tmp_path / "evil.pth"
+    torch.save({"state_dict": Evil(marker)}, file)
     if where == "raw":
-        file.write_bytes(pickle.dumps(Evil(made)))
+        file.write_bytes(pickle.dumps(Evil(marker)))
     if where == "checkpoint":
         with pytest.raises(pickle.UnpicklingError):
             SafeCheckpointIO().load_checkpoint(file)
@@ -72,7 +72,7 @@ def test_a_pickle_is_never_run(tmp_path, where, css_release):
         encoder = Network(2, "lcnet_035", "fpn", weights="none").encoder
         with pytest.raises(ConfigError, match=re.escape(str(file))):
             load_weights(encoder, "tu-lcnet_035", str(file))
-    assert not made.exists()
+    assert not marker.exists()
 
 
 TAGS = [
@@ -107,8 +107,8 @@ def set_trap(tmp_path, monkeypatch, reported):
         data = shutil.copytree(reported.data, tmp_path / "data")
         no_checkpoints = shutil.ignore_patterns("checkpoints")
         run = shutil.copytree(reported.run, tmp_path / "run", ignore=no_checkpoints)
-        made, new = tmp_path / "made", tmp_path / "new"
-        (tmp_path / "yaml_trap.py").write_text(f"import os\nos.mkdir({str(made)!r})\nname = 1\n")
+        marker, new = tmp_path / "made", tmp_path / "new"
+        (tmp_path / "yaml_trap.py").write_text(f"import os\nos.mkdir({str(marker)!r})\nname = 1\n")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "yaml_trap", raising=False)
         new.mkdir()
@@ -127,8 +127,8 @@ def set_trap(tmp_path, monkeypatch, reported):
         }
         file, words = commands[place]
         first_line = config.read_text().partition("\n")[0]
-        file.write_text(f"{first_line}\nclasses: {tag.format(made)}\n")
-        return Trap([str(word) for word in words], file, made)
+        file.write_text(f"{first_line}\nclasses: {tag.format(marker)}\n")
+        return Trap([str(word) for word in words], file, marker)
 
     return write
 
@@ -276,14 +276,14 @@ def test_the_metadata_of_an_onnx_file_are_checked(tmp_path, plain_release):
     opsets = [onnx.helper.make_opsetid("", 18)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
     about = {**json.loads((plain_release / "model.json").read_text()), "stride": 32}
-    told = [
+    messages = [
         ("size", 10**9),
         ("stride", 0),
         ("classes", {"names": ["a"]}),
         ("network", None),
         ("range", "x"),
     ]
-    texts = [json.dumps({**about, key: value}) for key, value in told]
+    texts = [json.dumps({**about, key: value}) for key, value in messages]
     for text in (*texts, "not json", "[" * 9000):
         onnx.helper.set_model_props(model, {"semiseg": text})
         onnx.save(model, tmp_path / "evil.onnx")

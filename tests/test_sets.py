@@ -30,7 +30,7 @@ TINY = {
 
 
 @pytest.fixture(params=[*DATASETS, "loveda"])
-def known(request, official_tree):
+def dataset_tree(request, official_tree):
     """Each data set with its tree, and the data set of the walk-through in CONTRIBUTING.md."""
     if request.param not in DATASETS:
         request.getfixturevalue(request.param)
@@ -46,11 +46,11 @@ def indices(sample, classes):
 # --- what holds for every data set
 
 
-def test_its_tree_is_recognized_and_opened(known):
-    dataset, root = known
-    found = find_dataset(Tree(root))
-    assert found is not None
-    assert found.name == dataset.name.removesuffix("-blender")
+def test_its_tree_is_recognized_and_opened(dataset_tree):
+    dataset, root = dataset_tree
+    match = find_dataset(Tree(root))
+    assert match is not None
+    assert match.name == dataset.name.removesuffix("-blender")
     folder = load_dataset(root, dataset=dataset.name)
     assert sum(s.mask is not None for s in folder.train) >= 4
     assert len(folder.val) == 2
@@ -59,8 +59,8 @@ def test_its_tree_is_recognized_and_opened(known):
         assert values <= {*range(len(folder.classes)), IGNORE_INDEX}
 
 
-def test_it_says_where_it_comes_from_and_draws_its_tree(known):
-    dataset, _ = known
+def test_it_says_where_it_comes_from_and_draws_its_tree(dataset_tree):
+    dataset, _ = dataset_tree
     assert dataset.home.startswith("http")
     assert dataset.license
     assert "```" in (type(dataset).__doc__ or "")
@@ -68,8 +68,8 @@ def test_it_says_where_it_comes_from_and_draws_its_tree(known):
 
 
 @pytest.mark.slow
-def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
-    dataset, root = known
+def test_check_train_and_evaluate_take_it_as_it_is(dataset_tree, tmp_path):
+    dataset, root = dataset_tree
     report = semiseg.check(root, dataset=dataset.name)
     assert report.ok, report.text()
     run = semiseg.train(root, dataset=dataset.name, out=tmp_path / "run", **TINY)
@@ -77,12 +77,12 @@ def test_check_train_and_evaluate_take_it_as_it_is(known, tmp_path):
     assert scores.miou == pytest.approx(run.scores.miou.released)
 
 
-def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(known, required_folder):
-    dataset, root = known
+def test_a_partial_tree_says_what_is_missing_and_where_to_get_it(dataset_tree, required_folder):
+    dataset, root = dataset_tree
     shutil.rmtree(root / required_folder(dataset.name))
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as error:
         load_dataset(root, dataset=dataset.name)
-    assert dataset.home in str(told.value)
+    assert dataset.home in str(error.value)
     report = semiseg.check(root, dataset=dataset.name)
     assert not report.ok
     assert dataset.home in " ".join(report.text().split())  # it breaks lines
@@ -166,8 +166,8 @@ def test_real_pairs_of_ade20k_read_their_ids_less_one(shared_data):
     samples = read_samples(root, "val")
     assert [s.name for s in samples] == [f"ADE_val_{i:08d}" for i in (1, 2, 3)]
     classes = DATASETS["ade20k"].classes(Tree(root), [])
-    shown = [{classes.names[i] for i in np.unique(indices(s, classes)) if i < 255} for s in samples]
-    assert shown[0] == {"wall", "building", "sky", "tree", "road", "grass", "plant"}
+    names = [{classes.names[i] for i in np.unique(indices(s, classes)) if i < 255} for s in samples]
+    assert names[0] == {"wall", "building", "sky", "tree", "road", "grass", "plant"}
     raw = np.array(Image.open(samples[2].mask))
     expected = np.where(raw == 0, 255, raw.astype(int) - 1)
     np.testing.assert_array_equal(indices(samples[2], classes), expected)
@@ -183,8 +183,8 @@ def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official
     converted = tmp_path / "converted"
     for split, folder in (("train", "train2014"), ("val", "test2014")):
         for sample in getattr(official, split):
-            found = indices(sample, official.classes)
-            numbers = np.where(found == 255, 0, found + 1).astype(np.uint8)
+            values = indices(sample, official.classes)
+            numbers = np.where(values == 255, 0, values + 1).astype(np.uint8)
             for place in ("images", "annotations"):
                 (converted / place / folder).mkdir(parents=True, exist_ok=True)
             shutil.copy(sample.image, converted / "images" / folder)
@@ -308,16 +308,16 @@ def test_folder_reads_a_tree_as_if_it_were_unknown(official_tree):
 
 
 def test_voc_is_downloaded_by_torchvision(monkeypatch, official_tree, tmp_path):
-    asked = []
+    calls = []
 
     def fake(root, **settings):
-        asked.append(settings)
+        calls.append(settings)
         (root / "VOCdevkit").mkdir()
         official_tree("voc").rename(root / "VOCdevkit" / "VOC2012")
 
     monkeypatch.setattr("torchvision.datasets.VOCSegmentation", fake)
     folder = semiseg.download("voc", out=tmp_path / "out").folder
-    assert asked == [{"year": "2012", "image_set": "train", "download": True}]
+    assert calls == [{"year": "2012", "image_set": "train", "download": True}]
     assert len(load_dataset(folder).val) == 2
 
 

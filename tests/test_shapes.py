@@ -142,8 +142,10 @@ def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
     ):
         load_dataset(tmp_path)
     mask(tmp_path / "pictures" / "a_mask.png")
-    told = r"subfolders hold 1 image and, beside them, 1 mask: move the folders as they are into "
-    with pytest.raises(DataError, match=told):
+    message = (
+        r"subfolders hold 1 image and, beside them, 1 mask: move the folders as they are into "
+    )
+    with pytest.raises(DataError, match=message):
         load_dataset(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "pictures").rename(tmp_path / "images" / "pictures")
@@ -238,11 +240,13 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
         photograph(tmp_path / folder / "b.jpg")
     mask(tmp_path / "test" / "b_mask.png")
     (tmp_path / "notes").mkdir()
-    told = messages(tmp_path, "not-read")
-    assert told[0].startswith(f"1 image in {tmp_path / 'val'} is not read. To be scored they need")
-    assert told[1].startswith(f"1 image in {tmp_path / 'day 1'} is not read. Move all")
-    assert f"into {tmp_path / 'images'}, with their folders" in told[1]
-    assert len(told) == 2
+    message = messages(tmp_path, "not-read")
+    assert message[0].startswith(
+        f"1 image in {tmp_path / 'val'} is not read. To be scored they need"
+    )
+    assert message[1].startswith(f"1 image in {tmp_path / 'day 1'} is not read. Move all")
+    assert f"into {tmp_path / 'images'}, with their folders" in message[1]
+    assert len(message) == 2
     photograph(tmp_path / "train" / "c.jpg")
     mask(tmp_path / "train" / "c_mask.png")
     photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
@@ -253,12 +257,12 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     photograph(tmp_path / "next" / "train" / "images" / "e.jpg")
     text(tmp_path / "next" / "suggested.csv", "")
     colored(tmp_path / "overlays" / "c.png", RED, GREEN)
-    (overlays,) = [told for told in messages(tmp_path, "layout") if "overlays" in told]
-    _, told = messages(tmp_path, "not-read")
+    (overlays,) = [message for message in messages(tmp_path, "layout") if "overlays" in message]
+    _, message = messages(tmp_path, "not-read")
     assert overlays.startswith(f"{tmp_path / 'overlays'} is ignored: it holds PNG files of")
-    shown = [tmp_path, *(tmp_path / name for name in ("day 1", "train/unlabeled"))]
-    assert told.startswith(f"3 images in {', '.join(map(str, shown))} are not read")
-    assert f"Put those to learn from into {tmp_path / 'train'}, under names" in told
+    folders = [tmp_path, *(tmp_path / name for name in ("day 1", "train/unlabeled"))]
+    assert message.startswith(f"3 images in {', '.join(map(str, folders))} are not read")
+    assert f"Put those to learn from into {tmp_path / 'train'}, under names" in message
 
 
 @pytest.mark.parametrize("images", ["images", "train/images", "images/train"])
@@ -277,10 +281,10 @@ def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) 
     if images == "images/train":
         photograph(tmp_path / "images" / "f.jpg")
         expected.insert(1, "images")
-    (told,) = messages(tmp_path, "not-read")
-    shown = ", ".join(str(tmp_path / name) for name in expected)
-    assert told.startswith(f"{len(expected) + 1} images in {shown} are not read. Put those")
-    assert f"into {tmp_path / images}, with their folders, or those without" in told
+    (message,) = messages(tmp_path, "not-read")
+    folders = ", ".join(str(tmp_path / name) for name in expected)
+    assert message.startswith(f"{len(expected) + 1} images in {folders} are not read. Put those")
+    assert f"into {tmp_path / images}, with their folders, or those without" in message
 
 
 def test_what_may_not_be_looked_into_stops_nothing(
@@ -324,8 +328,8 @@ def test_masks_among_the_unlabeled_are_passed_over(tmp_path: Path) -> None:
     data = load_dataset(tmp_path)
     expected = ["a", *(f"unlabeled/day 1/{name}" for name in ("u", "v", "v_label"))]
     assert names(data.train) == expected
-    (told,) = messages(tmp_path, "layout")
-    assert told == f"1 mask in {tmp_path / 'unlabeled'} is ignored (the first is u_mask.png)."
+    (message,) = messages(tmp_path, "layout")
+    assert message == f"1 mask in {tmp_path / 'unlabeled'} is ignored (the first is u_mask.png)."
 
 
 @pytest.mark.parametrize("folder", ["", "images"])
@@ -349,8 +353,8 @@ def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path)
         mask(tmp_path / name / "masks" / f"{name}.png")
     data = load_dataset(tmp_path)
     assert names(data.val) == ["val"]
-    (told,) = messages(tmp_path, "layout")
-    assert told.startswith(f"{tmp_path / 'valid'} is ignored, because")
+    (message,) = messages(tmp_path, "layout")
+    assert message.startswith(f"{tmp_path / 'valid'} is ignored, because")
     (tmp_path / "val" / "images" / "val.jpg").unlink()
     assert names(load_dataset(tmp_path).val) == ["valid"]
 
@@ -369,8 +373,8 @@ def test_photographs_with_endings_of_masks_beside_a_folder_of_masks(tmp_path: Pa
         photograph(tmp_path / "images" / f"{name}.jpg")
     for name in ("a", "face", "face_mask_label"):
         mask(tmp_path / "masks" / f"{name}.png")
-    found = masks(load_dataset(tmp_path), tmp_path)
-    assert found == {
+    paths = masks(load_dataset(tmp_path), tmp_path)
+    assert paths == {
         "a": "masks/a.png",
         "face_mask": "masks/face_mask_label.png",
         **dict.fromkeys(("a_label", "c_label", "x", "x_seg2")),
@@ -381,8 +385,8 @@ def test_a_photograph_with_shapes_of_its_own_is_no_mask(tmp_path: Path) -> None:
     for name in ("face", "face_mask"):
         photograph(tmp_path / f"{name}.jpg")
         labelme(tmp_path / f"{name}.json", box("skin", 0, 0, 5, 7))
-    found = masks(load_dataset(tmp_path), tmp_path)
-    assert found == {"face": "face.json", "face_mask": "face_mask.json"}
+    paths = masks(load_dataset(tmp_path), tmp_path)
+    assert paths == {"face": "face.json", "face_mask": "face_mask.json"}
 
 
 def test_other_json_beside_images_is_no_mask(tmp_path: Path) -> None:
@@ -410,8 +414,8 @@ def test_a_mask_of_a_missing_jpeg_is_no_photograph(tmp_path: Path) -> None:
         mask(tmp_path / f"{name}.png")
     photograph(tmp_path / "d.png")
     mask(tmp_path / "d_mask.png")
-    found = masks(load_dataset(tmp_path), tmp_path)
-    assert found == {"a": "a.png", "c": None, "d": "d_mask.png"}
+    paths = masks(load_dataset(tmp_path), tmp_path)
+    assert paths == {"a": "a.png", "c": None, "d": "d_mask.png"}
 
 
 def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
@@ -425,18 +429,20 @@ def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
 
 
 @pytest.mark.parametrize("images", ["", "images", "train/images"])
-@pytest.mark.parametrize("drawn", ["a.png", "a_mask.png", "a.json"])
+@pytest.mark.parametrize("mask_name", ["a.png", "a_mask.png", "a.json"])
 def test_a_folder_that_may_be_that_of_the_masks_is_named(
-    tmp_path: Path, images: str, drawn: str
+    tmp_path: Path, images: str, mask_name: str
 ) -> None:
     photograph(tmp_path / images / "a.jpg")
     folder = (tmp_path / images if images == "" else (tmp_path / images).parent) / "labels"
-    mask(folder / drawn) if drawn.endswith("png") else labelme(folder / drawn)
+    mask(folder / mask_name) if mask_name.endswith("png") else labelme(folder / mask_name)
     with pytest.raises(DataError) as error:
         load_dataset(tmp_path)
     there = folder.with_name("masks")
-    told = f"{folder} holds files of the images' names. If they are the masks, rename the folder to"
-    assert f"{told} {there}." in str(error.value)
+    message = (
+        f"{folder} holds files of the images' names. If they are the masks, rename the folder to"
+    )
+    assert f"{message} {there}." in str(error.value)
     folder.rename(there)
     assert names(read_samples(tmp_path, "train")) == ["a"]
 
@@ -500,12 +506,12 @@ def test_lists_decide_what_is_read(pictures: Path) -> None:
         photograph(pictures / folder / "z.jpg")
     data = load_dataset(pictures)
     assert [names(x) for x in (data.train, data.val, data.test)] == [["x/a"], ["e"], []]
-    (told,) = [f.message for f in data.findings if f.kind == "layout"]
-    assert told == f"1 image of {pictures / 'unlabeled'} is used only where train.txt lists them"
+    (message,) = [f.message for f in data.findings if f.kind == "layout"]
+    assert message == f"1 image of {pictures / 'unlabeled'} is used only where train.txt lists them"
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ("e.jpg\nx/b.jpg m/1.png", r"train\.txt, line 2: there is no file .*x/b\.jpg"),
         ("# one\n\nx/a.jpg m/3.png", r"train\.txt, line 3: there is no file .*m/3\.png"),
@@ -518,9 +524,9 @@ def test_lists_decide_what_is_read(pictures: Path) -> None:
         ("# nothing\n", r"train\.txt names no image"),
     ],
 )
-def test_a_wrong_list_is_refused_with_its_line(pictures: Path, lines: str, said: str) -> None:
+def test_a_wrong_list_is_refused_with_its_line(pictures: Path, lines: str, message: str) -> None:
     text(pictures / "train.txt", lines.replace("{root}", pictures.name))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_dataset(pictures)
 
 
@@ -602,7 +608,7 @@ def labelme(path: Path, *shapes: Shape, **more: Any) -> Path:
     return text(path, json.dumps({**content, **size, **more}))
 
 
-def drawn(path: Path, *shapes: Shape) -> tuple[Classes, NDArray[np.uint8]]:
+def rasterized(path: Path, *shapes: Shape) -> tuple[Classes, NDArray[np.uint8]]:
     """The classes and the indices of a LabelMe file with these shapes."""
     labelme(path, *shapes)
     classes, _ = infer_classes([scan_mask(path)])
@@ -629,7 +635,7 @@ def test_labelme_files_are_masks(tmp_path: Path, folder: str) -> None:
 
 
 def test_labelme_shapes_lie_where_they_were_drawn(tmp_path: Path) -> None:
-    classes, found = drawn(
+    classes, values = rasterized(
         tmp_path / "a.json",
         shape("p", [[0, 0], [3, 0], [3, 3], [0, 3]]),
         box("r", 11, 7, 9, 4),  # drawn from below
@@ -637,7 +643,7 @@ def test_labelme_shapes_lie_where_they_were_drawn(tmp_path: Path) -> None:
         shape("o", [[0, 5], [2, 5], [2, 7], [0, 7]], None),  # of an old version
     )
     assert classes.names == ("_background_", "c", "o", "p", "r")
-    c, o, p, r = (found == i for i in range(1, 5))
+    c, o, p, r = (values == i for i in range(1, 5))
     assert p.sum() == 16
     assert p[:4, :4].all()
     assert r.sum() == 12
@@ -652,30 +658,30 @@ def test_labelme_shapes_lie_where_they_were_drawn(tmp_path: Path) -> None:
 
 def test_later_labelme_shapes_lie_above(tmp_path: Path) -> None:
     under, over = box("field", 0, 0, 11, 7), box("stone", 2, 2, 3, 3)
-    _, found = drawn(tmp_path / "a.json", under, over)
-    assert (found == 2).sum() == 4
-    _, found = drawn(tmp_path / "b.json", over, under, box("_background_", 0, 0, 0, 7))
-    assert (found == 2).sum() == 0
-    assert (found[:, 0] == 0).all()
+    _, values = rasterized(tmp_path / "a.json", under, over)
+    assert (values == 2).sum() == 4
+    _, values = rasterized(tmp_path / "b.json", over, under, box("_background_", 0, 0, 0, 7))
+    assert (values == 2).sum() == 0
+    assert (values[:, 0] == 0).all()
 
 
 def test_labelme_ignores_what_it_is_told_to(tmp_path: Path) -> None:
     ignored = box("__ignore__", 4, 0, 5, 7)
-    classes, found = drawn(tmp_path / "a.json", box("crop", 0, 0, 3, 7), ignored)
+    classes, values = rasterized(tmp_path / "a.json", box("crop", 0, 0, 3, 7), ignored)
     assert classes.names == ("_background_", "crop")
-    assert (found[:, 4:6] == 255).all()
-    assert (found == 255).sum() == 16
+    assert (values[:, 4:6] == 255).all()
+    assert (values == 255).sum() == 16
 
 
 def test_labelme_masks_of_pixels(tmp_path: Path) -> None:
-    stored = np.array([[1, 0, 1], [0, 1, 0]], np.uint8)
+    pixels = np.array([[1, 0, 1], [0, 1, 0]], np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(stored).save(buffer, "png")
+    Image.fromarray(pixels).save(buffer, "png")
     encoded = base64.b64encode(buffer.getvalue()).decode()
     corners = [[10.0, 3.0], [12.0, 4.0]]  # reaches out of the image
     path = tmp_path / "a.json"
-    _, found = drawn(path, shape("crop", corners, "mask", mask=encoded))
-    assert np.argwhere(found == 1).tolist() == [[3, 10], [4, 11]]
+    _, values = rasterized(path, shape("crop", corners, "mask", mask=encoded))
+    assert np.argwhere(values == 1).tolist() == [[3, 10], [4, 11]]
     labelme(path, shape("crop", corners, "mask", mask="!"))
     with pytest.raises(DataError, match=r"a\.json, shape 1 \(crop\) is a mask whose pixels cannot"):
         scan_mask(path)
@@ -696,10 +702,10 @@ def test_labels_mean_the_same_class_in_every_file_and_image_shows_it(tmp_path: P
     classes, _ = infer_classes([scan_mask(first), scan_mask(second)])
     assert classes == Classes.from_dict(json.loads(json.dumps(classes.to_dict())))
     assert np.asarray(read_mask(first, classes))[0, 0] == 2
-    found = np.asarray(read_mask(second, classes))
-    assert (found[0, 0], found[1, 1]) == (1, 2)
-    image = classes.to_image(found)
-    assert np.array_equal(np.asarray(image), found)
+    values = np.asarray(read_mask(second, classes))
+    assert (values[0, 0], values[1, 1]) == (1, 2)
+    image = classes.to_image(values)
+    assert np.array_equal(np.asarray(image), values)
     assert image.convert("RGB").getpixel((1, 1)) == classes.colors[2]
     assert len(set(classes.colors)) == 3
 
@@ -738,13 +744,15 @@ def test_background_is_a_label_where_somebody_drew_it(tmp_path: Path) -> None:
 
 
 def test_a_label_of_no_class_is_refused_by_its_name(tmp_path: Path) -> None:
-    said = r"a\.json holds labels that belong to no class: weed\. Known: _background_, crop.*ignore"
+    message = (
+        r"a\.json holds labels that belong to no class: weed\. Known: _background_, crop.*ignore"
+    )
     shapes = box("crop", 0, 0, 1, 7), box("weed", 4, 0, 4, 7)
     with pytest.raises(DataError, match=r"a\.json \(weed\).*ignore"):
         annotated(tmp_path, "classes: [crop]", *shapes)
     assert error_of(tmp_path).kind == "unknown-value"
     only, _ = infer_classes([scan_mask(labelme(tmp_path / "c.json", shapes[0]))])
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_mask(tmp_path / "masks" / "a.json", only)
 
 
@@ -786,7 +794,7 @@ def test_shapes_do_not_fit_classes_of_pixels_nor_the_other_way(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"shapes": [', r"Expecting value: line 1 column 13"),
         ("\ufeff", r"Expecting value: line 1 column 1"),
@@ -798,16 +806,16 @@ def test_shapes_do_not_fit_classes_of_pixels_nor_the_other_way(tmp_path: Path) -
     ],
 )
 def test_a_file_that_is_not_labelmes_is_refused_by_name(
-    tmp_path: Path, content: str, said: str
+    tmp_path: Path, content: str, message: str
 ) -> None:
     photograph(tmp_path / "images" / "a.jpg")
     text(tmp_path / "images" / "a.json", content)
-    with pytest.raises(DataError, match=rf"a\.json.*{said}"):
+    with pytest.raises(DataError, match=rf"a\.json.*{message}"):
         load_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (shape("x", [[0, 0], [5, 5]], "line"), r"\(x\) is a line, which covers no area"),
         (shape("x", [[0, 0]], "point"), r"\(x\) is a point, which covers no area"),
@@ -820,9 +828,9 @@ def test_a_file_that_is_not_labelmes_is_refused_by_name(
         (shape(" ", [[0, 0], [1, 5], [1, 2]]), r"shape 2 has no label"),
     ],
 )
-def test_a_wrong_shape_is_refused_by_its_number(tmp_path: Path, wrong: Shape, said: str) -> None:
+def test_a_wrong_shape_is_refused_by_its_number(tmp_path: Path, wrong: Shape, message: str) -> None:
     path = labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7), wrong)
-    with pytest.raises(DataError, match=rf"a\.json, shape 2.*{said}|a\.json, {said}"):
+    with pytest.raises(DataError, match=rf"a\.json, shape 2.*{message}|a\.json, {message}"):
         scan_mask(path)
 
 
@@ -865,8 +873,8 @@ def test_a_cvat_export_is_read(tmp_path: Path, images: str) -> None:
     }
     assert data.classes.names == ("background", "weed", "crop")
     assert data.classes.colors == (BLACK, RED, GREEN)
-    found = np.asarray(read_mask(tmp_path / "SegmentationClass" / "a.png", data.classes))
-    assert found[0, ::4].tolist() == [0, 2, 1]
+    values = np.asarray(read_mask(tmp_path / "SegmentationClass" / "a.png", data.classes))
+    assert values[0, ::4].tolist() == [0, 2, 1]
     assert data.notes == (f"3 classes: named in {tmp_path / 'labelmap.txt'}",)
 
 
@@ -977,7 +985,7 @@ def test_roboflow_names_its_classes_in_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ("Pixel Value, Class\n0, a\n1\n", r"line 3: '1' is not"),
         ("Pixel Value, Class\na, 0\n", r"line 2: 'a,0' is not an id and a name"),
@@ -985,11 +993,11 @@ def test_roboflow_names_its_classes_in_a_table(tmp_path: Path) -> None:
         ("Pixel Value, Class\n0, a\n0, b\n", r"share an id"),
     ],
 )
-def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, said: str) -> None:
+def test_a_wrong_table_of_classes_is_refused(tmp_path: Path, rows: str, message: str) -> None:
     photograph(tmp_path / "a.jpg")
     mask(tmp_path / "a_mask.png")
     text(tmp_path / "_classes.csv", rows)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_dataset(tmp_path)
 
 
@@ -1024,7 +1032,7 @@ def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("background:0,0,0::\nweed\n", r"line 2: 'weed' is not of the form"),
         ("background:0,0,0::\nweed:255,0::\n", r"line 2: .*not of the form"),
@@ -1036,11 +1044,11 @@ def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_labelmap_is_refused_by_what_is_wrong(
-    tmp_path: Path, content: str, said: str
+    tmp_path: Path, content: str, message: str
 ) -> None:
     voc(tmp_path, "a")
     text(tmp_path / "labelmap.txt", content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_dataset(tmp_path)
 
 
@@ -1104,8 +1112,8 @@ def test_images_of_every_kind_are_read(tmp_path: Path, suffix: str, mode: str) -
     image = Image.new("RGB", (WIDTH, HEIGHT), WHITE).convert(mode)
     path = tmp_path / f"a.{suffix}"
     image.save(path, quality=100)
-    with Image.open(path) as stored:
-        assert stored.mode == mode
+    with Image.open(path) as opened:
+        assert opened.mode == mode
     assert pixels(path).shape == (HEIGHT, WIDTH, 3)
     assert pixels(path).min() > 250
 
@@ -1126,8 +1134,8 @@ def test_sixteen_bits_are_scaled_by_the_range_of_the_type(tmp_path: Path, suffix
 def test_a_range_says_what_is_black_and_white(tmp_path: Path, dtype: type) -> None:
     values = np.array([[0, 100, 200, 355], [356, 500, 1000, 3]], dtype)[..., None]
     path = tiff(tmp_path / "a.tif", values)
-    found = pixels(path, value_range=(100, 355))[..., 0]
-    assert found.tolist() == [[0, 0, 100, 255], [255, 255, 255, 0]]
+    image = pixels(path, value_range=(100, 355))[..., 0]
+    assert image.tolist() == [[0, 0, 100, 255], [255, 255, 255, 0]]
 
 
 def test_a_range_does_not_change_images_of_eight_bits(tmp_path: Path) -> None:
@@ -1190,9 +1198,9 @@ def test_a_stack_of_pages_is_refused_and_an_overview_is_not(tmp_path: Path) -> N
     page.save(path, save_all=True, append_images=[page.resize((WIDTH // 2, HEIGHT // 2))])
     assert np.array_equal(pixels(path)[..., 0], RAMP)
     page.save(path, save_all=True, append_images=[page])
-    for read in (read_image, image_size):
+    for reader in (read_image, image_size):
         with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*separate image"):
-            read(path)
+            reader(path)
 
 
 @pytest.mark.parametrize(
@@ -1212,11 +1220,11 @@ def test_other_channels_are_refused_with_what_to_keep(
 ) -> None:
     values = np.zeros((HEIGHT, WIDTH, channels), np.uint8)
     path = tiff(tmp_path / "a.tif", values, photometric, extra)
-    for read in (read_image, image_size):
+    for reader in (read_image, image_size):
         with pytest.raises(
             DataError, match=rf"a\.tif is a TIFF with {channels} channels.*three band"
         ):
-            read(path)
+            reader(path)
 
 
 @pytest.mark.parametrize(
@@ -1230,14 +1238,14 @@ def test_alpha_is_no_strange_channel(
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "said"),
+    ("channels", "dtype", "message"),
     [(3, np.float32, "3 channels of 32-bit floating-point"), (1, np.float64, "64-bit floating-")],
 )
 def test_tiffs_that_pillow_cannot_open_are_named_with_their_kind(
-    tmp_path: Path, channels: int, dtype: type, said: str
+    tmp_path: Path, channels: int, dtype: type, message: str
 ) -> None:
     path = tiff(
         tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, channels), dtype), 2 if channels > 1 else 1
     )
-    with pytest.raises(DataError, match=rf"a\.tif is a TIFF with .*{said}.*8 bits"):
+    with pytest.raises(DataError, match=rf"a\.tif is a TIFF with .*{message}.*8 bits"):
         read_image(path)

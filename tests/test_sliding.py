@@ -94,10 +94,10 @@ def test_a_class_without_prototype_is_never_the_nearest():
     logits = np.zeros((1, 2, 2, 2), np.float32)
     similarity = np.full_like(logits, 0.5)
     similarity[:, 1] = -1000
-    found = read(Maps(logits, similarity), 0, (8, 8), (8, 8))
-    assert not found.nearest.any()
-    np.testing.assert_allclose(found.similarity, 1)
-    np.testing.assert_allclose(found.confidence, 0.5)
+    reading = read(Maps(logits, similarity), 0, (8, 8), (8, 8))
+    assert not reading.nearest.any()
+    np.testing.assert_allclose(reading.similarity, 1)
+    np.testing.assert_allclose(reading.confidence, 0.5)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (61, 90)])
@@ -118,9 +118,9 @@ def test_pictures_of_one_size_go_through_together_and_come_back_in_order():
     calls = []
     segment = Segmenter(counting(calls), 16, crop=None)
     pictures = [noise(32, 48, i) for i in range(3)] + [noise(48, 32, 3), noise(16, 24, 4)]
-    found = list(segment(pictures))
+    results = list(segment(pictures))
     assert [shape[0] for shape in calls] == [3, 1, 1]
-    for picture, prediction in zip(pictures, found, strict=True):
+    for picture, prediction in zip(pictures, results, strict=True):
         assert prediction.mask.shape == picture.size[::-1]
         np.testing.assert_array_equal(prediction.mask, next(segment([picture])).mask)
     assert to_array(pictures[0], 16).shape == (1, 3, 16, 24)

@@ -33,12 +33,12 @@ def sample(name: str, split: str = "train", labeled: bool = True, root: str = "d
 
 
 def folder(
-    shown: Sequence[set[int]], unlabeled: int = 0, val: int = 2, root: str = "data"
+    class_sets: Sequence[set[int]], unlabeled: int = 0, val: int = 2, root: str = "data"
 ) -> Dataset:
     """A data folder in memory; `shown` holds the classes of each training mask."""
-    labeled = [sample(f"{i:04d}", root=root) for i in range(len(shown))]
+    labeled = [sample(f"{i:04d}", root=root) for i in range(len(class_sets))]
     rest = [sample(f"u{i}", "unlabeled", False, root) for i in range(unlabeled)]
-    count = 1 + max(set().union(*shown))
+    count = 1 + max(set().union(*class_sets))
     classes = Classes(
         names=tuple(f"class{c}" for c in range(count)),
         colors=tuple(default_color(c) for c in range(count)),
@@ -54,7 +54,9 @@ def folder(
             "test": [],
         },
         class_list=classes,
-        counts={s.mask: dict.fromkeys(c, 9) for s, c in zip(labeled, shown, strict=True) if s.mask},
+        counts={
+            s.mask: dict.fromkeys(c, 9) for s, c in zip(labeled, class_sets, strict=True) if s.mask
+        },
     )
 
 
@@ -90,7 +92,7 @@ def test_labels_as_a_number_or_a_share(labels: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ("0", "at least 1"),
         ("21", "more masks than there are to train on: 20"),
@@ -104,8 +106,8 @@ def test_labels_as_a_number_or_a_share(labels: str, count: int) -> None:
         ("", "neither a number"),
     ],
 )
-def test_amounts_that_make_no_sense_are_refused(labels: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=rf"--labels {labels}.*{said}"):
+def test_amounts_that_make_no_sense_are_refused(labels: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"--labels {labels}.*{message}"):
         make_split(ALIKE, labels, 0)
 
 
@@ -123,9 +125,9 @@ def test_the_seed_alone_decides() -> None:
 
 
 def test_each_image_is_as_likely_as_any_other() -> None:
-    chosen = Counter(n for seed in range(400) for n in names(make_split(ALIKE, "5", seed).labeled))
-    assert len(chosen) == 20
-    assert all(60 < count < 140 for count in chosen.values())  # 100 expected, deviation 9
+    sample = Counter(n for seed in range(400) for n in names(make_split(ALIKE, "5", seed).labeled))
+    assert len(sample) == 20
+    assert all(60 < count < 140 for count in sample.values())  # 100 expected, deviation 9
 
 
 def test_a_larger_choice_contains_the_smaller_one() -> None:
@@ -152,26 +154,30 @@ def tables(count: int) -> list[Table]:
     return result
 
 
-def shown(samples: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]]) -> set[int]:
+def classes_in(samples: Sequence[Sample], pixels: Mapping[Path, Mapping[int, int]]) -> set[int]:
     return {c for s in samples for c in pixels[s.mask or NO_FILE]}
 
 
 def test_a_choice_is_exact_and_without_duplicates() -> None:
     for samples, pixels, count, key in tables(200):
-        chosen = cover_classes(samples, count, pixels, key)
-        assert len(chosen) == len(set(chosen)) == count
-        assert set(chosen) <= set(samples)
-        assert chosen == sorted(chosen)
+        sample = cover_classes(samples, count, pixels, key)
+        assert len(sample) == len(set(sample)) == count
+        assert set(sample) <= set(samples)
+        assert sample == sorted(sample)
 
 
 def test_a_choice_shows_every_class_where_any_choice_can() -> None:
     missed = []
     for number, (samples, pixels, count, key) in enumerate(tables(1500)):
-        everything = shown(samples, pixels)
+        everything = classes_in(samples, pixels)
         possible = any(
-            shown(some, pixels) == everything for some in itertools.combinations(samples, count)
+            classes_in(some, pixels) == everything
+            for some in itertools.combinations(samples, count)
         )
-        if possible and shown(cover_classes(samples, count, pixels, key), pixels) != everything:
+        if (
+            possible
+            and classes_in(cover_classes(samples, count, pixels, key), pixels) != everything
+        ):
             missed.append(number)
     assert missed == []
 
@@ -188,9 +194,9 @@ def test_images_of_many_classes_are_not_preferred() -> None:
     """A choice of the fullest images would not be what a person labels at random."""
     crowded, rare = "0018", "0019"
     data = folder([{0}, {1}, {2}] * 6 + [{0, 1, 2}, {3}])
-    chosen = [names(make_split(data, "8", seed).labeled) for seed in range(200)]
-    assert all(rare in some for some in chosen)
-    assert 50 < sum(crowded in some for some in chosen) < 110  # 74 expected
+    sample = [names(make_split(data, "8", seed).labeled) for seed in range(200)]
+    assert all(rare in some for some in sample)
+    assert 50 < sum(crowded in some for some in sample) < 110  # 74 expected
 
 
 def test_a_class_that_is_left_out_is_named() -> None:
@@ -283,7 +289,7 @@ def test_a_list_names_images_in_many_ways(tmp_path: Path, text: str, expected: l
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a\nnobody.jpg", r"list\.txt, line 2: there is no labeled image nobody\.jpg"),
         ("0001.jpg", r"line 1: 0001\.jpg may be seq1/0001 or seq2/0001"),
@@ -291,9 +297,9 @@ def test_a_list_names_images_in_many_ways(tmp_path: Path, text: str, expected: l
     ],
 )
 def test_a_list_that_does_not_fit_is_refused_with_its_line(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         listed(tmp_path, text)
 
 

@@ -85,8 +85,11 @@ def cvat(root):
     for i, (image, mask) in enumerate(SCENES):
         save(image, root / "JPEGImages" / f"{i}.jpg")
         save(colors[mask], root / "SegmentationClass" / f"{i}.png")
-    named = zip(NAMES, COLORS, strict=True)
-    lines = ["# label:color_rgb:parts:actions", *(f"{n}:{r},{g},{b}::" for n, (r, g, b) in named)]
+    names_and_colors = zip(NAMES, COLORS, strict=True)
+    lines = [
+        "# label:color_rgb:parts:actions",
+        *(f"{n}:{r},{g},{b}::" for n, (r, g, b) in names_and_colors),
+    ]
     (root / "labelmap.txt").write_text("\n".join(lines))
 
 
@@ -123,17 +126,17 @@ def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_pa
     shape(root)
     with pytest.raises(SystemExit) as stop:
         run("check", root)
-    told = capsys.readouterr().out
-    assert stop.value.code == 0, told
+    output = capsys.readouterr().out
+    assert stop.value.code == 0, output
     run("train", root, "--out", tmp_path / "run", *TINY)
     run("evaluate", tmp_path / "run", root, "--json", "--accelerator", "cpu")
-    found = json.loads(capsys.readouterr().out.partition("\n")[2])
-    assert found["images"] >= 1
+    scores = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert scores["images"] >= 1
     expected = {labelme: {"_background_", "crop", "weed"}, cvat: set(NAMES)}
     if shape in expected:
-        assert set(found["per_class"]) == expected[shape]
+        assert set(scores["per_class"]) == expected[shape]
     else:
-        assert len(found["per_class"]) == len(NAMES)
+        assert len(scores["per_class"]) == len(NAMES)
     folder = next(
         f for f in ("images", "train/images", "photos", "JPEGImages") if (root / f).is_dir()
     )
@@ -163,8 +166,8 @@ def test_a_range_of_values_reaches_the_model(capsys, root, tmp_path):
     run("evaluate", tmp_path / "run", root, "--accelerator", "cpu")
     run("predict", tmp_path / "run", root / "images", "--out", tmp_path / "masks")
     # Pictures of the same scenes in 8 bits give the same masks: the range was applied.
-    seen = read_image(root / "images" / "0.tif", (0, 4095))
-    ours = semiseg.load(tmp_path / "run", "cpu").predict(seen).mask
+    pixels = read_image(root / "images" / "0.tif", (0, 4095))
+    ours = semiseg.load(tmp_path / "run", "cpu").predict(pixels).mask
     np.testing.assert_array_equal(ours, np.array(Image.open(tmp_path / "masks" / "0.png")))
 
 
@@ -204,7 +207,7 @@ def id_beyond_the_classes(root):
     return "77"
 
 
-def smeared(root):
+def resized_masks(root):
     path = next((root / "train" / "masks").iterdir())
     colors = np.array(COLORS, dtype=np.uint8)[np.array(Image.open(path))]
     path.unlink()
@@ -221,7 +224,7 @@ def smeared(root):
         cut_off_mask,
         another_size,
         id_beyond_the_classes,
-        smeared,
+        resized_masks,
     ],
     ids=lambda f: f.__name__,
 )
@@ -232,10 +235,10 @@ def test_each_mistake_is_one_sentence_before_anything_is_written(
     expected = spoil(root)
     with pytest.raises(SystemExit) as stop:
         run("train", root, "--out", tmp_path / "run", *TINY)
-    told = capsys.readouterr().err
-    assert stop.value.code == 2, told
-    assert expected in told
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert stop.value.code == 2, message
+    assert expected in message
+    assert "Traceback" not in message
     assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit) as stop:
         run("check", root)
@@ -247,8 +250,8 @@ def test_check_as_json_and_as_a_picture(capsys, tiny_folder, tmp_path):
     with pytest.raises(SystemExit) as stop:
         run("check", tiny_folder, "--json", "--picture", tmp_path / "grid.png")
     assert stop.value.code == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["ok"] is True
-    assert found["counts"]["train"]["labeled"] == 4
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert report["counts"]["train"]["labeled"] == 4
     with Image.open(tmp_path / "grid.png") as picture:
         assert picture.width > 64

@@ -116,8 +116,8 @@ def test_probabilities_decide_how_often():
     assert 30 < sum(flatter) < 70
     assert sum(torch.equal(noise, x) for x in blurred) == 100 - sum(flatter)
     jitter = PAPER._replace(p_blur=0.0)
-    kept = sum(torch.equal(image, change(image, jitter, Key.of(i))) for i in range(100))
-    assert 8 < kept < 34
+    unchanged = sum(torch.equal(image, change(image, jitter, Key.of(i))) for i in range(100))
+    assert 8 < unchanged < 34
 
 
 @PHOTOMETRIES
@@ -137,9 +137,9 @@ def test_pixels_stay_where_they_are(photometry):
     square = image[0] > 100
     for i in range(20):
         values = change(image, photometry, Key.of(i)).double().mean(dim=0)
-        found = values > (values.amin() + values.amax()) / 2
+        bright = values > (values.amin() + values.amax()) / 2
         # A blur rounds off the four corners.
-        assert (found != square).sum() <= 4
+        assert (bright != square).sum() <= 4
 
 
 @PHOTOMETRIES
@@ -230,11 +230,11 @@ def test_the_number_of_threads_does_not_change_a_bit():
     image = torch.randint(256, (3, 224, 224), generator=torch.Generator().manual_seed(0))
     image = image.to(torch.uint8)
     before = torch.get_num_threads()
-    made = []
+    images = []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            made.append([change(image, PAPER, Key.of(i)) for i in range(6)])
+            images.append([change(image, PAPER, Key.of(i)) for i in range(6)])
     finally:
         torch.set_num_threads(before)
-    assert all(map(torch.equal, *made))
+    assert all(map(torch.equal, *images))

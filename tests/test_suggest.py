@@ -42,8 +42,8 @@ def vectors(*angles):
 
 
 def test_doubt_decides_among_images_that_are_equally_far():
-    given = [candidate("a", 0.1), candidate("b", 0.4), candidate("c", 0.2)]
-    every = candidates(given, 0, 2 * np.pi / 3, 4 * np.pi / 3)
+    candidate_list = [candidate("a", 0.1), candidate("b", 0.4), candidate("c", 0.2)]
+    every = candidates(candidate_list, 0, 2 * np.pi / 3, 4 * np.pi / 3)
     assert [s.name for s in choose(every, [], 3)] == ["b", "c", "a"]
 
 
@@ -53,17 +53,17 @@ def test_the_spaces_disagreement_counts_as_much_as_doubt():
 
 
 def test_no_two_of_a_kind_are_chosen():
-    given = [candidate("a", 0.5), candidate("twin", 0.49), candidate("other", 0.1)]
-    chosen = choose(candidates(given, 0, 0.001, 3), [], 3)
-    assert [s.name for s in chosen] == ["a", "other"]
+    candidate_list = [candidate("a", 0.5), candidate("twin", 0.49), candidate("other", 0.1)]
+    picks = choose(candidates(candidate_list, 0, 0.001, 3), [], 3)
+    assert [s.name for s in picks] == ["a", "other"]
 
 
 def test_what_is_like_a_labeled_image_comes_last():
-    given = [candidate("near", 0.5), candidate("far", 0.3)]
-    chosen = choose(candidates(given, 0.3, 3), vectors(0), 2)
-    assert [s.name for s in chosen] == ["far", "near"]
-    assert chosen[0].distance > 1
-    assert chosen[0].score == pytest.approx(0.3 * chosen[0].distance)
+    candidate_list = [candidate("near", 0.5), candidate("far", 0.3)]
+    picks = choose(candidates(candidate_list, 0.3, 3), vectors(0), 2)
+    assert [s.name for s in picks] == ["far", "near"]
+    assert picks[0].distance > 1
+    assert picks[0].score == pytest.approx(0.3 * picks[0].distance)
 
 
 @pytest.fixture
@@ -84,24 +84,24 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     out = tmp_path / "next"
     images = tiny_folder / "train" / "images"
     main(["suggest", str(run_folder), str(images), "-n", "2", "--out", str(out)])
-    told = capsys.readouterr()
-    assert "disagreement" in told.out
-    assert "--start-from" in told.out
-    assert "had masks" in told.err
-    chosen = [Path(line) for line in (out / "suggested.txt").read_text().splitlines()]
-    assert 1 <= len(chosen) <= 2
-    assert {p.stem for p in chosen} <= {"0002", "0003"}  # those of the run are known already
+    output = capsys.readouterr()
+    assert "disagreement" in output.out
+    assert "--start-from" in output.out
+    assert "had masks" in output.err
+    suggested = [Path(line) for line in (out / "suggested.txt").read_text().splitlines()]
+    assert 1 <= len(suggested) <= 2
+    assert {p.stem for p in suggested} <= {"0002", "0003"}  # those of the run are known already
     with (out / "suggested.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == [str(p) for p in chosen]
+    assert [row["image"] for row in rows] == [str(p) for p in suggested]
     assert float(rows[0]["score"]) > 0
     with Image.open(out / "suggested.png") as picture:
         assert picture.width > 200
     model = semiseg.load(run_folder, accelerator="cpu")
     folder = load_dataset(out)
     assert folder.classes == model.classes
-    assert {s.image.name for s in folder.train} == {p.name for p in chosen}
-    for sample, path in zip(folder.train, sorted(chosen), strict=True):
+    assert {s.image.name for s in folder.train} == {p.name for p in suggested}
+    for sample, path in zip(folder.train, sorted(suggested), strict=True):
         mask = np.array(read_mask(sample.mask, folder.classes))
         np.testing.assert_array_equal(mask, model.predict(path).mask)
     assert not [f for f in examine(out).errors() if f.kind != "no-val"]
@@ -112,9 +112,9 @@ def test_the_command_writes_lists_a_picture_and_a_folder_to_train_on(
     assert corrected.read_bytes() == before
 
 
-def commands(told):
+def commands(text):
     """The lines of the advice that a shell is to run."""
-    return [line.strip() for line in told.splitlines() if line.startswith("  ")]
+    return [line.strip() for line in text.splitlines() if line.startswith("  ")]
 
 
 @pytest.mark.slow
@@ -137,23 +137,23 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     (run_folder / "config.yaml").write_text(yaml.safe_dump(settings))
     photos = shutil.copytree(tiny_folder / "unlabeled", tmp_path / "photos")
     first, second, *_ = sorted(photos.iterdir())
-    taken = first.rename(first.with_name(min((data / images).iterdir()).name))  # by another image
+    renamed = first.rename(first.with_name(min((data / images).iterdir()).name))  # by another image
     with Image.open(second) as picture:  # two that differ in the suffix alone
-        picture.rotate(180).save(taken.with_suffix(".bmp"))
+        picture.rotate(180).save(renamed.with_suffix(".bmp"))
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
-    chosen = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu").images
-    assert {".bmp", taken.suffix} <= {one.image.suffix for one in chosen}
+    picks = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu").images
+    assert {".bmp", renamed.suffix} <= {one.image.suffix for one in picks}
     *copies, train = commands(next_steps(run_folder, out))
-    kept = ["--dataset", "folder", "--range", "0,99", "--size", "48"]
-    kept += ["--start-from", str(run_folder)]
-    assert shlex.split(train) == ["semiseg", "train", str(data), *kept, "--out", "OTHER"]
+    options = ["--dataset", "folder", "--range", "0,99", "--size", "48"]
+    options += ["--start-from", str(run_folder)]
+    assert shlex.split(train) == ["semiseg", "train", str(data), *options, "--out", "OTHER"]
     for _ in range(2):
         for command in copies:
             subprocess.run(shlex.split(command), check=True)
     assert all(p.read_bytes() == content for p, content in before.items())
     labeled = {s.image.read_bytes() for s in load_dataset(data).train if s.mask}
-    assert {one.image.read_bytes() for one in chosen} <= labeled
-    assert len(labeled) == 4 + len(chosen)
+    assert {one.image.read_bytes() for one in picks} <= labeled
+    assert len(labeled) == 4 + len(picks)
     assert commands(next_steps(run_folder, out))[0] != copies[0]  # that folder is there now
 
 
@@ -161,9 +161,9 @@ def test_the_advice_where_no_folders_of_the_data_decide(run_folder, tiny_folder,
     data = tmp_path / "listed"
     data.mkdir()
     (data / "train.txt").write_text("a.png b.png\n")
-    drawn = shutil.copytree(tiny_folder, tmp_path / "drawn")
-    (drawn / "train" / "masks" / "0000.json").write_text("{}")
-    for root in (data, drawn, tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
+    copy = shutil.copytree(tiny_folder, tmp_path / "drawn")
+    (copy / "train" / "masks" / "0000.json").write_text("{}")
+    for root in (data, copy, tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
         (run_folder / "config.yaml").write_text(f"data: {root}\n")
         (train,) = commands(next_steps(run_folder, tmp_path / "next"))
         assert shlex.split(train)[:3] == ["semiseg", "train", str(tmp_path / "next")]
@@ -177,9 +177,13 @@ def test_the_data_of_the_run_are_no_place_to_write(run_folder, tiny_folder):
 def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder, tmp_path, log):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
-    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu").images
-    known = {data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)}
-    assert not known & {one.image for one in found}
+    suggestion = semiseg.suggest(
+        run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu"
+    ).images
+    expected = {
+        data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)
+    }
+    assert not expected & {one.image for one in suggestion}
     assert "cannot find the data" not in log.text
 
 
@@ -195,8 +199,10 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
         mask = next((tiny_folder / "train" / "masks").iterdir())
         shutil.copy(mask, image.with_suffix(".png"))
         (run_folder / "split" / f"{name}.txt").write_text(f"{image.stem}\n")
-    found = semiseg.suggest(run_folder, data, out=tmp_path / "out", n=9, accelerator="cpu").images
-    assert [one.image for one in found] == [rest]
+    suggestion = semiseg.suggest(
+        run_folder, data, out=tmp_path / "out", n=9, accelerator="cpu"
+    ).images
+    assert [one.image for one in suggestion] == [rest]
 
 
 @pytest.mark.slow
@@ -207,9 +213,9 @@ def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsy
         semiseg.suggest(run_folder, data, out=tmp_path / "out", data=tmp_path, accelerator="cpu")
     words = [run_folder, data, "--out", tmp_path / "out", "--data", data, "--accelerator", "cpu"]
     main(["suggest", *map(str, words), "--n", "99"])
-    told = capsys.readouterr()
-    assert "cannot find the data" not in told.err
-    *copies, train = commands(told.out)
+    output = capsys.readouterr()
+    assert "cannot find the data" not in output.err
+    *copies, train = commands(output.out)
     assert shlex.split(train)[:3] == ["semiseg", "train", str(data)]
     assert all(str(data / "train") in copy for copy in copies)
     listed = (tmp_path / "out" / "suggested.txt").read_text().splitlines()
@@ -219,10 +225,10 @@ def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsy
 
 def test_classes_of_colors_are_written_without_ids(tmp_path):
     classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), "colors", (0, 0x090909), (0x010101,))
-    told = classes_yaml(classes)
-    assert "id" not in told["classes"][0]
+    text = classes_yaml(classes)
+    assert "id" not in text["classes"][0]
     path = tmp_path / "classes.yaml"
-    path.write_text(yaml.safe_dump(told))
+    path.write_text(yaml.safe_dump(text))
     mask = tmp_path / "mask.png"
     Image.new("RGB", (2, 2), (9, 9, 9)).save(mask)
     assert read_classes(path, [scan_mask(mask)])[0] == classes
@@ -232,13 +238,13 @@ def test_a_run_without_prototypes_and_without_its_data_says_so(
     plain_release, tiny_folder, tmp_path, log
 ):
     images = tiny_folder / "unlabeled"
-    found = semiseg.suggest(
+    suggestion = semiseg.suggest(
         plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu"
     ).images
     assert "no prototypes" in log.text
     assert "cannot find the data" in log.text
     assert "--data DATA" in log.text
-    assert all(s.disagreement is None for s in found)
+    assert all(s.disagreement is None for s in suggestion)
 
 
 def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_path, capsys):
@@ -274,9 +280,9 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     really = Predictor.predict
     monkeypatch.setattr(Predictor, "predict", lambda self, image: (really(self, image), sure)[1])
     out = tmp_path / "next"
-    chosen = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu").images
+    images = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu").images
     assert not (out / "train" / "masks").exists()
-    for one in chosen:
+    for one in images:
         beside = out / "train" / "images" / f"{one.name}.json"
         assert json.loads(beside.read_text())["imagePath"] == one.image.name
         assert len(json.loads(beside.read_text())["shapes"]) == 3
@@ -288,7 +294,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     assert shlex.split(train)[2] == str(data)
     subprocess.run(shlex.split(copy), check=True)
     joined = load_dataset(data)
-    assert sum(s.mask is not None for s in joined.train) == 4 + len(chosen)
+    assert sum(s.mask is not None for s in joined.train) == 4 + len(images)
     assert joined.classes.encoding == "labels"
     (out / "train" / "masks").mkdir()
     with pytest.raises(RunError, match="holds masks of pixels, but this run has"):
@@ -322,14 +328,14 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
     shutil.copy(next((tiny_folder / "unlabeled").iterdir()), data / "own.jpg")
     with Image.open(data / "own.jpg") as picture:
         picture.convert("RGB").save(data / "own.jpg", "JPEG")
-    drawn = data / ("masks/own.png" if way == "masks" else f"own{way}.png")
-    drawn.parent.mkdir(exist_ok=True)
-    shutil.copy(mask, drawn)
+    own_mask = data / ("masks/own.png" if way == "masks" else f"own{way}.png")
+    own_mask.parent.mkdir(exist_ok=True)
+    shutil.copy(mask, own_mask)
     if way == "":  # an ending that is a part of an image's name
         shutil.copy(data / "own.jpg", data / "a_seg.jpg")
         shutil.copy(mask, data / "a_seg.png")
-    chosen = sorted(p for p in (data if there else source).iterdir() if " x" in p.name)[:2]
-    for image in chosen:
+    images = sorted(p for p in (data if there else source).iterdir() if " x" in p.name)[:2]
+    for image in images:
         shutil.copy(image, out / "train" / "images")
         shutil.copy(mask, out / "train" / "masks" / f"{image.stem}.png")
     (run_folder / "config.yaml").write_text(f"data: {data}\n")
@@ -340,7 +346,7 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
         subprocess.run(["sh", "-c", copy], check=True)
     joined = load_dataset(data)
     before = {"own", "a_seg"} if way == "" else {"own"}
-    assert {s.name for s in joined.train if s.mask} == before | {image.stem for image in chosen}
+    assert {s.name for s in joined.train if s.mask} == before | {image.stem for image in images}
     more = len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
     assert len(joined.train) == len(before) + more
     (advice,) = commands(next_steps(run_folder, out))  # they are there now
@@ -396,6 +402,6 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
 
 def test_an_ignored_background_of_labelme_stays_ignored():
     classes = Classes(("a", "b"), ((1, 2, 3), (4, 5, 6)), "labels", (300, 301), (0, 255))
-    told = classes_yaml(classes)
-    assert told["ignore"] == ["_background_"]
-    assert told["classes"] == [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]
+    text = classes_yaml(classes)
+    assert text["ignore"] == ["_background_"]
+    assert text["classes"] == [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]

@@ -97,11 +97,11 @@ def test_class_shares_are_sane(scenes: list[Scene]) -> None:
 
 def test_scenes_differ_in_what_they_show(scenes: list[Scene]) -> None:
     """The beetle is in about a third of the scenes; soil and crop are in nearly all."""
-    shown = np.array([[c in mask for c in range(len(NAMES))] for _, mask in scenes]).mean(0)
-    assert shown[0] == 1
-    assert shown[1] > 0.9
-    assert all(0.5 < part < 1 for part in shown[2:5])
-    assert 0.15 < shown[5] < 0.55
+    shares = np.array([[c in mask for c in range(len(NAMES))] for _, mask in scenes]).mean(0)
+    assert shares[0] == 1
+    assert shares[1] > 0.9
+    assert all(0.5 < part < 1 for part in shares[2:5])
+    assert 0.15 < shares[5] < 0.55
 
 
 def test_mask_lies_on_the_things(scenes: list[Scene]) -> None:
@@ -155,14 +155,14 @@ def test_written_images_and_masks_can_be_read(root: Path) -> None:
     for path in root.rglob("*.jpg"):
         with Image.open(path) as image:
             assert (image.mode, image.size) == ("RGB", (width, height))
-    seen: set[int] = set()
+    ids: set[int] = set()
     for path in (root / "train" / "masks").iterdir():
         with Image.open(path) as mask:
             assert (mask.mode, mask.size) == ("P", (width, height))
             palette = np.reshape(mask.getpalette() or [], (-1, 3))[: len(COLORS)]
-            seen |= set(np.unique(np.asarray(mask)).tolist())
+            ids |= set(np.unique(np.asarray(mask)).tolist())
         assert palette.tolist() == [list(color) for color in COLORS]
-    assert seen == set(range(len(NAMES)))
+    assert ids == set(range(len(NAMES)))
 
 
 def test_written_mask_is_the_scene_of_its_key(root: Path) -> None:

@@ -111,8 +111,8 @@ def test_steps_are_optimizer_steps_whatever_is_accumulated(tiny_folder, tmp_path
 def test_a_log_tells_the_time_left(tiny_folder, tmp_path, log):
     settings = {**TINY, "validations": 2, "method": "supervised"}
     semiseg.train(tiny_folder, out=tmp_path / "run", **settings)
-    told = [record.getMessage() for record in log.records if record.msg.startswith("step ")]
-    assert [re.findall(r"  about \d+ s left$", line) != [] for line in told] == [True, False]
+    lines = [record.getMessage() for record in log.records if record.msg.startswith("step ")]
+    assert [re.findall(r"  about \d+ s left$", line) != [] for line in lines] == [True, False]
 
 
 @pytest.mark.slow
@@ -135,10 +135,10 @@ def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_pa
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=1, val=1, size=(48, 64))
     broken = next((root / "unlabeled").iterdir())
     broken.write_bytes(broken.read_bytes()[:300])
-    with pytest.raises(semiseg.DataError) as told:
+    with pytest.raises(semiseg.DataError) as error:
         semiseg.train(root, method="css", out=tmp_path / "run", **{**TINY, "workers": 1})
-    assert broken.name in str(told.value)
-    assert "Traceback" not in str(told.value)
+    assert broken.name in str(error.value)
+    assert "Traceback" not in str(error.value)
 
 
 @pytest.mark.slow
@@ -151,10 +151,10 @@ def test_held_out_images_are_those_that_evaluate_scores(tmp_path):
     labeled = (run.folder / "split" / "labeled.txt").read_text().split()
     assert held_out
     assert not set(held_out) & set(labeled)
-    found = semiseg.evaluate(run.folder, root, accelerator="cpu")
-    assert found.images == len(held_out)
-    assert found.miou == pytest.approx(run.scores.miou.released)
-    assert found.hash == run.scores.split.val
+    scores = semiseg.evaluate(run.folder, root, accelerator="cpu")
+    assert scores.images == len(held_out)
+    assert scores.miou == pytest.approx(run.scores.miou.released)
+    assert scores.hash == run.scores.split.val
 
 
 def test_each_pass_of_the_order_holds_each_sample_once():
@@ -220,13 +220,13 @@ def test_the_poly_schedule_is_the_program_s_without_its_floor(shared_golden):
 
 
 def test_the_encoder_has_its_own_rate_and_norms_no_decay():
-    built = module()
-    optimizer = built.configure_optimizers()["optimizer"]
+    groups = module()
+    optimizer = groups.configure_optimizers()["optimizer"]
     by_id = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    student = built.method.student
+    student = groups.method.student
     assert len(by_id) == len(list(student.parameters()))
     # The schedule starts at the first step of the warm-up.
-    first = built.rate_factor(0)
+    first = groups.rate_factor(0)
     for name, parameter in student.named_parameters():
         group = by_id[id(parameter)]
         assert group["lr"] == pytest.approx(first * (0.1 if name.startswith("encoder") else 1.0))

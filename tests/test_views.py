@@ -24,7 +24,7 @@ def noise(width: int, height: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
 
-def drawn(
+def drawn_view(
     count: int, source: tuple[int, int], size: int, crop: int, scale: tuple[float, float]
 ) -> list[View]:
     return [draw_view(Key.of(0, i), source, size, crop, scale) for i in range(count)]
@@ -55,7 +55,7 @@ def test_the_short_side_gets_the_working_size(
 def test_at_its_own_size_an_image_is_shown_as_it_is_or_mirrored() -> None:
     image = noise(40, 40)
     mask = image[..., 0] // 32
-    for view in drawn(8, (40, 40), 40, 40, AS_IT_IS):
+    for view in drawn_view(8, (40, 40), 40, 40, AS_IT_IS):
         assert np.array_equal(unflipped(shown_image(image, view), view), image)
         assert np.array_equal(unflipped(view_mask(mask, view), view), mask)
         assert view_valid(view).all()
@@ -64,7 +64,7 @@ def test_at_its_own_size_an_image_is_shown_as_it_is_or_mirrored() -> None:
 def test_a_crop_is_a_part_of_a_larger_image() -> None:
     image = noise(64, 48)
     places = set()
-    for view in drawn(20, (64, 48), 48, 32, AS_IT_IS):
+    for view in drawn_view(20, (64, 48), 48, 32, AS_IT_IS):
         left, top = round(view.box[0]), round(view.box[1])
         part = image[top : top + 32, left : left + 32]
         assert np.array_equal(unflipped(shown_image(image, view), view), part)
@@ -76,18 +76,18 @@ def test_a_crop_is_a_part_of_a_larger_image() -> None:
 def test_a_smaller_image_is_padded_and_the_padding_is_known() -> None:
     image = noise(40, 20)
     mask = np.full((20, 40), 3, np.uint8)
-    for view in drawn(20, (40, 20), 20, 32, AS_IT_IS):
+    for view in drawn_view(20, (40, 20), 20, 32, AS_IT_IS):
         valid = view_valid(view)
         rows = np.flatnonzero(valid.any(1))
         assert np.array_equal(rows, np.arange(rows[0], rows[0] + 20))
         assert valid[rows].all()
-        seen = view_mask(mask, view)
-        assert (seen[valid] == 3).all()
-        assert (seen[~valid] == 255).all()
-        shown = shown_image(image, view)
-        assert len(np.unique(shown[~valid], axis=0)) == 1
+        mask_view = view_mask(mask, view)
+        assert (mask_view[valid] == 3).all()
+        assert (mask_view[~valid] == 255).all()
+        image_view = shown_image(image, view)
+        assert len(np.unique(image_view[~valid], axis=0)) == 1
         left = round(view.box[0])
-        assert np.array_equal(unflipped(shown, view)[rows], image[:, left : left + 32])
+        assert np.array_equal(unflipped(image_view, view)[rows], image[:, left : left + 32])
 
 
 def test_image_mask_and_valid_are_flipped_together() -> None:
@@ -111,13 +111,13 @@ def test_an_image_that_spells_the_mask_still_does_so_in_its_view(
     ids = np.kron(blocks, np.ones((16, 16), int))[: source[1], : source[0]].astype(np.uint8)
     image, mask = COLORS[ids], ids
     compared = 0
-    for view in drawn(25, source, size, crop, (0.75, 1.5)):
-        seen, shown = view_mask(mask, view), shown_image(image, view)
-        around = np.lib.stride_tricks.sliding_window_view(seen, (7, 7))
+    for view in drawn_view(25, source, size, crop, (0.75, 1.5)):
+        mask_view, image_view = view_mask(mask, view), shown_image(image, view)
+        around = np.lib.stride_tricks.sliding_window_view(mask_view, (7, 7))
         inner = (around == around[..., :1, :1]).all((-1, -2)) & (around[..., 0, 0] != 255)
         middle = slice(3, -3), slice(3, -3)
-        spelled = COLORS[seen[middle][inner]].astype(int)
-        assert np.abs(shown[middle][inner] - spelled).max(initial=0) <= 1
+        spelled = COLORS[mask_view[middle][inner]].astype(int)
+        assert np.abs(image_view[middle][inner] - spelled).max(initial=0) <= 1
         compared += int(inner.sum())
     assert compared > 5000
 
@@ -131,12 +131,12 @@ def test_edges_of_image_and_mask_fall_on_the_same_pixels(upright: bool, factor: 
     mask = mask.T if upright else mask
     image = np.repeat(mask[..., None] // 7 * np.uint8(255), 3, axis=2)
     wrong = []
-    for view in drawn(20, (60, 60), 60, 40, (factor, factor)):
-        seen = view_mask(mask, view)
-        assert set(np.unique(seen)) <= {0, 7, 255}
-        shown = shown_image(image, view)[..., 0]
-        clear = (seen != 255) & (np.abs(shown.astype(int) - 128) > 16)
-        wrong.append(((shown > 128) != (seen == 7))[clear].mean())
+    for view in drawn_view(20, (60, 60), 60, 40, (factor, factor)):
+        mask_view = view_mask(mask, view)
+        assert set(np.unique(mask_view)) <= {0, 7, 255}
+        image_view = shown_image(image, view)[..., 0]
+        clear = (mask_view != 255) & (np.abs(image_view.astype(int) - 128) > 16)
+        wrong.append(((image_view > 128) != (mask_view == 7))[clear].mean())
     assert np.mean(wrong) < 0.005
 
 
@@ -152,7 +152,7 @@ def test_a_view_is_a_function_of_its_key() -> None:
 
 def test_scales_fill_their_range_evenly_in_the_logarithm() -> None:
     low, high = 0.5, 2.0
-    views = drawn(600, (1000, 800), 800, 64, (low, high))
+    views = drawn_view(600, (1000, 800), 800, 64, (low, high))
     factors = np.array([v.extent[0] / (v.box[2] - v.box[0]) for v in views])
     assert low - 1e-3 <= factors.min() < 0.52
     assert 1.95 < factors.max() <= high + 1e-3
@@ -160,7 +160,7 @@ def test_scales_fill_their_range_evenly_in_the_logarithm() -> None:
 
 
 def test_sides_keep_their_ratio() -> None:
-    for view in drawn(50, (640, 480), 240, 160, (0.75, 1.5)):
+    for view in drawn_view(50, (640, 480), 240, 160, (0.75, 1.5)):
         across = view.extent[0] / (view.box[2] - view.box[0])
         down = view.extent[1] / (view.box[3] - view.box[1])
         assert across == pytest.approx(down, rel=0.01)
@@ -168,7 +168,7 @@ def test_sides_keep_their_ratio() -> None:
 
 @pytest.mark.parametrize("side", [28, 36])
 def test_every_place_of_crop_or_padding_occurs_and_half_are_flipped(side: int) -> None:
-    views = drawn(400, (side, side), side, 32, AS_IT_IS)
+    views = drawn_view(400, (side, side), side, 32, AS_IT_IS)
     for axis in range(2):
         places = [round(v.box[axis]) + v.offset[axis] for v in views]
         counts = np.bincount(places)

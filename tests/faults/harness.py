@@ -49,10 +49,10 @@ _FORK = multiprocessing.get_context("fork")
 
 
 class Life(NamedTuple):
-    """How a process ended: its status, negative for a signal, and all that it said."""
+    """How a process ended: its status, negative for a signal, and all its output."""
 
     status: int
-    said: str
+    output: str
     seconds: float
 
 
@@ -68,12 +68,12 @@ def live(
         prepare: called in the process, before.
         meanwhile: called in this process with the id of the other.
     """
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as capture:
 
         def child() -> None:
             os.setsid()
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
+            os.dup2(capture.fileno(), 1)
+            os.dup2(capture.fileno(), 2)
             faulthandler.dump_traceback_later(_PATIENCE - 10)  # where it hangs
             prepare()
             main(words)
@@ -86,9 +86,9 @@ def live(
         if process.is_alive():
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            print("hung", file=said, flush=True)
-        said.seek(0)
-        return Life(process.exitcode, said.read(), time.monotonic() - start)
+            print("hung", file=capture, flush=True)
+        capture.seek(0)
+        return Life(process.exitcode, capture.read(), time.monotonic() - start)
 
 
 class Points:
@@ -165,7 +165,7 @@ class Stage:
 
             life = live(self.words(out, variant), prepare)
             if life.status:
-                raise SystemExit(f"without a fault it ends with {life.status}:\n{life.said}")
+                raise SystemExit(f"without a fault it ends with {life.status}:\n{life.output}")
             self.whole[variant] = ending(out)
             self.points[variant] = Counter(json.loads(counts.read_text()))
             self.seconds = max(self.seconds, life.seconds)
@@ -174,26 +174,26 @@ class Stage:
         """What is not as it would be without a fault, in words; nothing if all is."""
         if life.status:
             return f"ended with {life.status}"
-        if "Traceback" in life.said:
+        if "Traceback" in life.output:
             return "a traceback was printed"
-        found = ending(out)
-        return ", ".join(k for k in found if found[k] != self.whole[variant][k])
+        summary = ending(out)
+        return ", ".join(k for k in summary if summary[k] != self.whole[variant][k])
 
 
 def ending(out: Path) -> dict[str, str]:
     """Hashes of all that a training leaves behind, and the names of its files."""
-    found = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in _FILES}
+    digests = {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in _FILES}
     scores = json.loads((out / "scores.json").read_text())
     for name in ("seconds", "timing"):
         del scores[name]
-    found["scores"] = json.dumps(scores)
+    digests["scores"] = json.dumps(scores)
     newest = newest_intact(out / "checkpoints")
     state = SafeCheckpointIO().load_checkpoint(newest[0]) if newest else {}
-    found["state"] = digest([state.get(k) for k in ("state_dict", "optimizer_states", "guard")])
-    left = (p.relative_to(out) for p in out.rglob("*") if p.parent.name != "tensorboard")
+    digests["state"] = digest([state.get(k) for k in ("state_dict", "optimizer_states", "guard")])
+    paths = (p.relative_to(out) for p in out.rglob("*") if p.parent.name != "tensorboard")
     # The checksums in the names of the checkpoints cover their times.
-    found["files"] = " ".join(sorted(str(p).partition("-")[0] for p in left))
-    return found
+    digests["files"] = " ".join(sorted(str(p).partition("-")[0] for p in paths))
+    return digests
 
 
 def digest(value: object) -> str:

@@ -41,7 +41,7 @@ def killed_again_and_again(stage: Stage, number: int, rng: random.Random) -> dic
     """One training through several lives, and whether its end is right."""
     variant = list(VARIANTS)[number % len(VARIANTS)]
     out = stage.root / f"run{number}"
-    kills, wrong, said, more = [], "", "", []
+    kills, wrong, output, more = [], "", "", []
     while not wrong:
         fatal, kind = 0, "none"
         last = len(kills) >= 4 or (kills and rng.random() < 0.2)
@@ -55,7 +55,7 @@ def killed_again_and_again(stage: Stage, number: int, rng: random.Random) -> dic
             Points(out, fatal).install if fatal else lambda: None,
             after(pause) if kind == "at an instant" else lambda pid: None,
         )
-        said, more = life.said, ["--resume"]
+        output, more = life.output, ["--resume"]
         if life.status != -signal.SIGKILL:
             wrong = stage.wrong(out, variant, life)
             break
@@ -65,7 +65,7 @@ def killed_again_and_again(stage: Stage, number: int, rng: random.Random) -> dic
         kills.append((kind, newest[1] if newest else 0, finished(out)))
     if not wrong:
         shutil.rmtree(out)
-    return {"kills": kills, "wrong": wrong, "said": said if wrong else "", "variant": variant}
+    return {"kills": kills, "wrong": wrong, "said": output if wrong else "", "variant": variant}
 
 
 def finished(out: Path) -> bool:
@@ -95,9 +95,9 @@ def kill_many(stage: Stage, kills: int, seed: int, minutes: float) -> dict[str, 
     start, runs = time.monotonic(), []
     tell = partial(print, end="\r", file=sys.stderr, flush=True)
     while True:
-        done = sum(len(run["kills"]) for run in runs)
-        tell(f"{done} of {kills} kills, {sum(bool(run['wrong']) for run in runs)} wrong ")
-        if done >= kills or time.monotonic() - start > 60 * minutes:
+        kill_count = sum(len(run["kills"]) for run in runs)
+        tell(f"{kill_count} of {kills} kills, {sum(bool(run['wrong']) for run in runs)} wrong ")
+        if kill_count >= kills or time.monotonic() - start > 60 * minutes:
             return summary(stage, runs, time.monotonic() - start)
         rng = random.Random(f"{seed} {len(runs)}")
         runs.append(killed_again_and_again(stage, len(runs), rng))

@@ -1,4 +1,4 @@
-"""Faults beside kills: what is said, with which status, and that `--resume` mends it."""
+"""Faults beside kills: the message, the status, and that `--resume` mends it."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Fault(NamedTuple):
 
 def all_of(stage: Stage, only: str = "") -> dict[str, str]:
     """Each fault's name with what went wrong, or nothing; `skipped: why` where it cannot be."""
-    found = {}
+    results = {}
     for name, fault in FAULTS.items():
         if only in name:
             print(name, file=sys.stderr, flush=True)
-            found[name] = suffer(stage, name, fault)
-    return found
+            results[name] = suffer(stage, name, fault)
+    return results
 
 
 def suffer(stage: Stage, name: str, fault: Fault) -> str:
@@ -66,23 +66,23 @@ def suffer(stage: Stage, name: str, fault: Fault) -> str:
         life = live(words, slowed(partial(fault.prepare, out)), beside(fault, stage, out))
         wrong = mistold(fault, life)
         if not wrong and "stopped after step" in fault.words:
-            step = int(life.said.rpartition("stopped after step ")[2].split()[0])
+            step = int(life.output.rpartition("stopped after step ")[2].split()[0])
             if newest_intact(out / "checkpoints")[1] != step:
                 wrong = f"step {step} was not saved"
         fault.mend(stage, out)
         if not wrong:
             life = live([*words, "--resume"])
             wrong = stage.wrong(out, fault.variant, life)
-        return f"{wrong}\n{life.said}" if wrong else ""
+        return f"{wrong}\n{life.output}" if wrong else ""
 
 
 def mistold(fault: Fault, life: Life) -> str:
     """What is wrong with the way it ended."""
     if life.status != fault.status:
         return f"status {life.status} instead of {fault.status}"
-    if "Traceback" in life.said or not life.said.splitlines()[-1].startswith("semiseg: "):
+    if "Traceback" in life.output or not life.output.splitlines()[-1].startswith("semiseg: "):
         return "the last words are no sentence"
-    lacking = [words for words in fault.words if words not in life.said]
+    lacking = [words for words in fault.words if words not in life.output]
     return f"it does not say {lacking}" if lacking else ""
 
 
@@ -121,12 +121,12 @@ def mounted(stack: contextlib.ExitStack, folder: Path) -> bool:
     """Whether a file system of 64 MB could be mounted there, until the stack is left."""
     words = ["mount", "-t", "tmpfs", "-o", "size=64m", "semiseg-faults", str(folder)]
     try:
-        done = subprocess.run(words, capture_output=True, check=False).returncode == 0
+        succeeded = subprocess.run(words, capture_output=True, check=False).returncode == 0
     except OSError:
         return False
-    if done:
+    if succeeded:
         stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=False)
-    return done
+    return succeeded
 
 
 def signals(*numbers: int, group: bool = False) -> Callable[[int, Stage, Path], None]:
@@ -207,12 +207,12 @@ def throw(error: BaseException) -> Callable[[], None]:
 
 def starve_worker(out: Path) -> None:
     """A loader process runs out of memory."""
-    read = TrainingBatches.__getitem__
+    original = TrainingBatches.__getitem__
 
     def failing(self, index):
         if index == 15:
             raise MemoryError
-        return read(self, index)
+        return original(self, index)
 
     TrainingBatches.__getitem__ = failing
 

@@ -88,12 +88,12 @@ def slow(rank: int) -> None:
 
 def unreadable(rank: int) -> None:
     """The second process meets an image that cannot be read."""
-    read = TrainingBatches.__getitem__
+    original = TrainingBatches.__getitem__
 
     def failing(self, index):
         if index == 5:
             raise DataError("leaf.png cannot be read.")
-        return read(self, index)
+        return original(self, index)
 
     if rank == 1:
         TrainingBatches.__getitem__ = failing
@@ -120,9 +120,9 @@ def all_of(stage: Stage, only: str = "") -> dict[str, str]:
         next(iter(sorted((stage.data / "val" / kind).iterdir()))).unlink()
     whole = stage.root / "two"
     lives = both(command(stage, whole))
-    found = {"two processes": "" if [life.status for life in lives] == [0, 0] else f"{lives}"}
-    if found["two processes"]:
-        return found
+    results = {"two processes": "" if [life.status for life in lives] == [0, 0] else f"{lives}"}
+    if results["two processes"]:
+        return results
     for name, (act, prepare, statuses, words) in FAULTS.items():
         if only in name:
             print(f"two processes: {name}", file=sys.stderr, flush=True)
@@ -132,8 +132,8 @@ def all_of(stage: Stage, only: str = "") -> dict[str, str]:
             if not wrong and name in RESUMED:
                 lives = both([*command(stage, out), "--resume"])
                 wrong = differs(out, whole, lives)
-            found[name] = f"{wrong}\n{lives}" if wrong else ""
-    return found
+            results[name] = f"{wrong}\n{lives}" if wrong else ""
+    return results
 
 
 def command(stage: Stage, out: Path) -> list[str]:
@@ -145,10 +145,10 @@ def mistold(lives: list[Life], statuses: tuple[int, int], words: tuple[str, ...]
     """What is wrong with how they ended."""
     if tuple(life.status for life in lives) != statuses:
         return f"not {statuses}"
-    if any("Traceback" in life.said for life in lives):
+    if any("Traceback" in life.output for life in lives):
         return "a traceback was printed"
-    said = "".join(life.said for life in lives)
-    return "" if all(w in said for w in words) else f"it does not say {words}"
+    output = "".join(life.output for life in lives)
+    return "" if all(w in output for w in words) else f"it does not say {words}"
 
 
 def differs(out: Path, whole: Path, lives: list[Life]) -> str:

@@ -5,7 +5,7 @@
 A training's end must be that of the training that was left alone: the released weights, the whole
 state (student, teacher, optimizer), the metrics, the scores, and no file more. Kills are drawn from
 `--seed`, see `kills`; the other faults are listed in `others`. Prints a summary as JSON; what went
-wrong is kept, with all that was said.
+wrong is kept, with all the output.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=600, help="no new kill after these")
     parser.add_argument("--only", default="", help="faults of others.py whose names hold this")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with staged() as stage:
-        found = kill_many(stage, given.kills, given.seed, given.minutes)
+        summary = kill_many(stage, arguments.kills, arguments.seed, arguments.minutes)
         print(file=sys.stderr)
-        found["others"] = others.all_of(stage, given.only)
-        found["two processes"] = ranks.all_of(stage, given.only)
-        print(json.dumps(found, indent=2))
-        told = [*found["others"].values(), *found["two processes"].values()]
-        if found["wrong"] or any(words and not words.startswith("skipped") for words in told):
+        summary["others"] = others.all_of(stage, arguments.only)
+        summary["two processes"] = ranks.all_of(stage, arguments.only)
+        print(json.dumps(summary, indent=2))
+        problems = [*summary["others"].values(), *summary["two processes"].values()]
+        if summary["wrong"] or any(words and not words.startswith("skipped") for words in problems):
             sys.exit(1)
 
 

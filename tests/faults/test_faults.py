@@ -33,9 +33,9 @@ main(sys.argv[1:])
 
 
 @pytest.fixture(scope="module")
-def found():
+def summary():
     """The summary of one run: one import of everything, and a fork for each training."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, RUN, "--kills", "12"],
         capture_output=True,
         text=True,
@@ -43,34 +43,34 @@ def found():
         timeout=1800,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.stdout.startswith("{"), done.stderr
-    return json.loads(done.stdout)
+    assert process.stdout.startswith("{"), process.stderr
+    return json.loads(process.stdout)
 
 
 def failures(faults):
-    """All that was said by what went wrong, which pytest would cut short."""
+    """All the output of what went wrong, which pytest would cut short."""
     wrong = {k: v for k, v in faults.items() if v and not v.startswith("skipped")}
-    return "\n\n".join(f"{name}: {told}" for name, told in wrong.items())
+    return "\n\n".join(f"{name}: {problem}" for name, problem in wrong.items())
 
 
-def test_a_killed_training_ends_as_if_it_had_been_left_alone(found):
-    assert found["kills"] >= 12
-    assert not found["wrong"]
+def test_a_killed_training_ends_as_if_it_had_been_left_alone(summary):
+    assert summary["kills"] >= 12
+    assert not summary["wrong"]
 
 
-def test_each_fault_ends_in_a_sentence_and_resumes(found):
-    wrong = failures(found["others"])
+def test_each_fault_ends_in_a_sentence_and_resumes(summary):
+    wrong = failures(summary["others"])
     assert not wrong, wrong
 
 
 @pytest.mark.distributed
-def test_two_processes_do_so_together(found):
-    wrong = failures(found["two processes"])
+def test_two_processes_do_so_together(summary):
+    wrong = failures(summary["two processes"])
     assert not wrong, wrong
 
 
-def test_a_full_disk(found):
-    skipped = [v for v in found["others"].values() if v.startswith("skipped")]
+def test_a_full_disk(summary):
+    skipped = [v for v in summary["others"].values() if v.startswith("skipped")]
     if skipped:
         pytest.skip(skipped[0])
 
@@ -82,7 +82,7 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
     words = ["train", tiny_folder, "--out", tmp_path / "run", "--weights", "none", "--size", "48"]
     words += ["--encoder", "lcnet_035", "--crop", "32", "--batch", "4", "--steps", "50"]
     words += ["--accelerator", "cpu", "--devices", "2", "--threads", "1", "--workers", "0"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, tmp_path / "script.py", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         stdout=subprocess.PIPE,
@@ -91,11 +91,11 @@ def test_a_process_that_fails_ends_the_other_one_and_speaks_first(tiny_folder, t
         check=False,
         timeout=1800,
     )
-    assert "Traceback" not in done.stdout, done.stdout
-    assert done.returncode in (2, -9), done.stdout  # Lightning's observer may be the first
-    told = [line for line in done.stdout.splitlines() if line.startswith("semiseg: ")]
-    assert told[0] == "semiseg: leaf.png cannot be read."
-    assert [line for line in told[1:] if not line.startswith("semiseg: Another")] == []
+    assert "Traceback" not in process.stdout, process.stdout
+    assert process.returncode in (2, -9), process.stdout  # Lightning's observer may be the first
+    messages = [line for line in process.stdout.splitlines() if line.startswith("semiseg: ")]
+    assert messages[0] == "semiseg: leaf.png cannot be read."
+    assert [line for line in messages[1:] if not line.startswith("semiseg: Another")] == []
 
 
 PARENT = """
@@ -110,8 +110,8 @@ os._exit(0)
 
 
 def test_a_process_does_not_outlive_the_one_that_started_it():
-    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, check=True)
-    process = Path(f"/proc/{int(done.stdout)}/stat")
+    parent = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, check=True)
+    process = Path(f"/proc/{int(parent.stdout)}/stat")
     if not process.parent.parent.is_dir():
         pytest.skip("there is no /proc here to see it in")
     end = time.monotonic() + 600
