@@ -261,22 +261,22 @@ def test_the_sample_prefers_hidden_masks_and_is_bounded():
             for i in range(count)
         )
 
-    def chosen(hidden, others, val, key=0):
+    def choose(hidden, others, val, key=0):
         masked = samples("h", hidden, True)
         unlabeled = (*(s._replace(mask=None) for s in masked), *samples("u", others))
         split = Split((), unlabeled, samples("v", val, True), (), masked)
         return choose_sample(split, Key.of(key))
 
-    assert len(chosen(500, 500, 2000)) == 32
-    assert all(s.mask for s in chosen(500, 500, 2000))
-    assert len(chosen(500, 500, 2)) == 4
-    assert len(chosen(500, 500, 100)) == 20
-    few = chosen(3, 50, 50)
+    assert len(choose(500, 500, 2000)) == 32
+    assert all(s.mask for s in choose(500, 500, 2000))
+    assert len(choose(500, 500, 2)) == 4
+    assert len(choose(500, 500, 100)) == 20
+    few = choose(3, 50, 50)
     assert [s.mask is not None for s in few] == [True] * 3 + [False] * 7
     assert len({s.name for s in few}) == 10
-    assert chosen(500, 5, 100) == chosen(500, 5, 100)
-    assert chosen(500, 5, 100) != chosen(500, 5, 100, key=1)
-    assert len(chosen(0, 2, 100)) == 2
+    assert choose(500, 5, 100) == choose(500, 5, 100)
+    assert choose(500, 5, 100) != choose(500, 5, 100, key=1)
+    assert len(choose(0, 2, 100)) == 2
 
 
 CLASSES = Classes(NAMES, ((0, 0, 0), (200, 0, 0), (0, 200, 0)), "ids", (0, 1, 2))

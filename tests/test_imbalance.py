@@ -202,7 +202,7 @@ def test_focused_crops_show_more_of_rare_classes_and_none_change_without(tiny_fo
         batches = TrainingBatches(images, Views(48, 32, focus=focus), 4, Key.of(0))
         return torch.cat([batches[i].labeled.mask for i in range(8)])
 
-    plain, focused = masks(None), shown(Focus(1.0, weights))
+    plain, focused = masks(None), masks(Focus(1.0, weights))
     assert torch.equal(plain, masks(Focus(0.0, weights)))
     assert (focused == rarest).any(dim=(1, 2)).sum() > (plain == rarest).any(dim=(1, 2)).sum()
 
