@@ -560,9 +560,9 @@ def test_the_rule_of_the_walk_through_finds_masks_that_are_mostly_ignored(
     mask(data / "train" / "masks" / "a.png", mostly)
     mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 255))
     report = check(data)
-    finding = found(report, "mostly-ignored")
+    finding = finding_of(report, "mostly-ignored")
     assert (finding.severity, finding.files) == ("note", ("train/masks/a.png",))
-    assert found(report, "all-ignored").files == ("train/masks/b.png",)
+    assert finding_of(report, "all-ignored").files == ("train/masks/b.png",)
 
 
 def test_the_docs_have_a_row_for_each_kind_of_finding() -> None:
