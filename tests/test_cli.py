@@ -283,7 +283,6 @@ def test_the_run_folder_holds_what_the_docs_say(trained):
         "config.yaml",
         "checkpoints",
         "metrics.csv",
-        "tensorboard",
         "scores.json",
         "split",
         "model.safetensors",

@@ -16,6 +16,7 @@ from semiseg.training.devices import set_device
 from semiseg.training.place import Place, cpu_place, part_of
 
 SCRIPT = """
+import logging
 import sys
 from pathlib import Path
 import torch
@@ -23,6 +24,7 @@ import semiseg
 from semiseg.training.module import TrainingModule
 
 data, out = map(Path, sys.argv[1:])
+logging.basicConfig(level=logging.INFO)
 
 def keep(self):
     state = {k: v.clone() for k, v in self.method.named_parameters()}

@@ -400,7 +400,7 @@ def test_a_method_without_pseudo_labels_has_none(tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
+def test_images_of_several_sizes_without_any_mask(tmp_path, log):
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=2, val=1, size=(48, 64))
     write_scenes(tmp_path / "more", labeled=1, unlabeled=3, val=1, size=(64, 40))
     shutil.copy(tmp_path / "more" / "unlabeled" / "0002.jpg", root / "unlabeled" / "other.jpg")
@@ -410,4 +410,4 @@ def test_images_of_several_sizes_without_any_mask(tmp_path, capsys):
     assert look["images"] == 3
     assert look["quality"] is None
     assert look["disagreement"] is None
-    assert "almost no pseudo-labels are used" in capsys.readouterr().err
+    assert "almost no pseudo-labels are used" in log.text

@@ -82,7 +82,7 @@ def same(ours, theirs):
     [(1, 2, "image", "sgd"), (1, 2, "gradient", "adamw"), (2, 4, "image", "adamw")],
 )
 def test_a_step_that_is_not_finite_changes_nothing_but_the_rate(
-    tiny_folder, tmp_path, spoil, states, capsys, accumulate, bad, where, optimizer
+    tiny_folder, tmp_path, spoil, states, log, accumulate, bad, where, optimizer
 ):
     spoil(bad, where=where)
     run = train(tiny_folder, tmp_path / "run", accumulate=accumulate, optimizer=optimizer)
@@ -91,7 +91,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_rate(
     assert same(second, third)
     assert not same(third, fourth)
     assert lower < rate
-    assert "step 3 is skipped" in capsys.readouterr().err
+    assert "step 3 is skipped" in log.text
     assert all(v.isfinite().all() for v in load_file(run.folder / "model.safetensors").values())
 
 
@@ -115,13 +115,13 @@ def test_the_third_in_a_row_ends_it_with_the_files_and_a_sound_checkpoint(
     with pytest.raises(semiseg.SemisegError) as error:
         train(tiny_folder, tmp_path / "run")
     assert "the last of them step 5." in str(error.value)
-    names = [name for name in str(error.value).split("Its images: ")[1].split(". Look")[0].split()]
+    names = str(error.value).split("Its images: ")[1].split(". Check")[0].split()
     assert len(names) == 4
     assert all(tiny_folder.as_posix() in name for name in names)
     checkpoint, step = newest_intact(tmp_path / "run" / "checkpoints")
     assert step == 4
     state = torch.load(checkpoint, weights_only=True)
-    assert state["guard"] == {"skipped": 3, "row": 2}
+    assert state["guard"] == {"skipped": 3, "in_a_row": 2}
     assert all(v.isfinite().all() for v in state["state_dict"].values())
     # It goes on from there, still counting.
     with pytest.raises(semiseg.SemisegError, match="the last of them step 5"):

@@ -105,12 +105,12 @@ def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder
 
 
 @pytest.mark.slow
-def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, capsys):
+def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, log):
     settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
     alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
     both = semiseg.dry_run(tiny_folder, method="css", supervised_warmup=0.5, **settings)
     assert both.operations > 2 * alone.operations
-    assert "supervised_warmup 0.5" in capsys.readouterr().err
+    assert "supervised_warmup 0.5" in log.text
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_a_dry_run_that_is_stopped_ends_in_a_sentence(tiny_folder, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, capsys):
+def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, log):
     def unreachable(*args, **kwargs):
         raise OSError("no network")
 
@@ -147,7 +147,7 @@ def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, c
         workers=0, accelerator="cpu",
     )  # fmt: skip
     assert result.seconds > 0
-    assert "--weights none" in capsys.readouterr().err.replace("\n", " ")
+    assert "--weights none" in log.text
 
 
 def test_another_method_takes_what_it_knows_of_a_recipe():
@@ -209,7 +209,7 @@ def test_what_cannot_be_built_is_refused(settings, message):
 
 
 @pytest.mark.slow
-def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
+def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, log):
     small = dict(
         method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,
         steps=1, validations=1, workers=0, accelerator="cpu", labels="2",
@@ -218,10 +218,8 @@ def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, capsys):
     paper = train(root, **small, out=tmp_path / "paper", heads="paper")
     with pytest.raises(ConfigError, match="Add --heads paper"):
         train(root, **small, out=tmp_path / "other", start_from=paper.folder)
-    capsys.readouterr()
+    log.clear()
     small["size"] = 64
     again = train(root, **small, out=tmp_path / "again", heads="paper", start_from=paper.folder)
     assert again.scores.steps == 1
-    assert (
-        "was trained at size 48, this run is at 64 (--size 48 keeps it)" in capsys.readouterr().err
-    )
+    assert "was trained at size 48, this run is at 64 (--size 48 keeps it)" in log.text

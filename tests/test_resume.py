@@ -490,3 +490,22 @@ def test_init_with_another_decoder_says_which_it_needs(capsys, whole, tiny_folde
         )
     assert stop.value.code == 2
     assert "--decoder deeplabv3plus" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lokks: 5", "There is no setting 'lokks'"),
+        ("ohem: 7", "--ohem 7"),
+        ("- 1", "does not hold settings"),
+    ],
+)
+def test_a_damaged_configuration_is_refused(tiny_folder, unfinished, line, message):
+    config = unfinished / "config.yaml"
+    header, *lines = config.read_text().splitlines()
+    kept = [] if line.startswith("-") else [k for k in lines if not k.startswith("ohem")]
+    config.write_text("\n".join([header, *kept, line]))
+    with pytest.raises(semiseg.RunError, match="config.yaml is damaged") as error:
+        semiseg.train(tiny_folder, out=unfinished, resume=True)
+    assert message in str(error.value)

@@ -231,3 +231,22 @@ def test_the_encoder_has_its_own_rate_and_norms_no_decay():
         group = by_id[id(parameter)]
         assert group["lr"] == pytest.approx(first * (0.1 if name.startswith("encoder") else 1.0))
         assert group["weight_decay"] == (0.5 if parameter.dim() > 1 else 0.0)
+
+
+@pytest.mark.slow
+def test_tensorboard_is_written_if_it_is_asked_for(tiny_folder, tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = {**TINY, "method": "supervised", "steps": 2}
+    plain = semiseg.train(tiny_folder, out=tmp_path / "plain", **settings)
+    both = semiseg.train(
+        tiny_folder, out=tmp_path / "both", logger=("csv", "tensorboard"), **settings
+    )
+    assert not (plain.folder / "tensorboard").exists()
+    assert list((both.folder / "tensorboard").glob("events*"))
+    assert same(*(load_file(run.folder / "model.safetensors") for run in (plain, both)))
+
+
+def test_a_logger_without_its_package_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(semiseg.ConfigError, match=r"pip install 'semiseg\[wandb\]'"):
+        semiseg.train(tmp_path / "nothing", out=tmp_path / "run", logger=("wandb",))
