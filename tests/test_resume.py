@@ -506,6 +506,6 @@ def test_a_damaged_configuration_is_refused(tiny_folder, unfinished, line, messa
     header, *lines = config.read_text().splitlines()
     kept = [] if line.startswith("-") else [k for k in lines if not k.startswith("ohem")]
     config.write_text("\n".join([header, *kept, line]))
-    with pytest.raises(semiseg.RunError, match="config.yaml is damaged") as error:
+    with pytest.raises(semiseg.RunError, match=r"config\.yaml is damaged") as error:
         semiseg.train(tiny_folder, out=unfinished, resume=True)
     assert message in str(error.value)

@@ -94,10 +94,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             classes = data.folder.classes
             checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
         else:
-            for sentence in plan.summary():
-                logger.info("%s", sentence)
-            for sentence in plan.warnings:
-                logger.warning("%s", sentence)
+            _log_plan(plan)
         module = _build(config, data, checkpoint)
         if resume:
             logger.info("going on after step %d of %d", start, module.steps)
@@ -139,9 +136,10 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
     place = set_device(alone(config.machine))
     with explained_trial():
         # The plan is for all devices, the steps are taken on one.
-        config, _, data, _ = prepare(
+        config, _, data, plan = prepare(
             config, place._replace(world=config.machine.world), measure=measure_pace
         )
+        _log_plan(plan)
         try:
             return estimate_cost(config, data, place)
         except HubError as error:
@@ -172,6 +170,13 @@ def _choose_place(config: TrainConfig) -> Place:
     if config.schedule.batch != AUTO:
         part_of(config.schedule.batch, place)
     return place
+
+
+def _log_plan(plan: Plan) -> None:
+    for sentence in plan.summary():
+        logger.info("%s", sentence)
+    for sentence in plan.warnings:
+        logger.warning("%s", sentence)
 
 
 def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> TrainingModule:
