@@ -48,27 +48,29 @@ def tables(run: Path, data: Path) -> NDArray[np.int64]:
     count, weigh = len(model.classes), WEIGHTS[settings["class_weights"]]
     if weigh is None:
         raise SystemExit(f"{run} was trained without class weights")
-    named = None if settings["classes"] is None else Path(settings["classes"])
-    folder = load_dataset(data, named, dataset=settings["dataset"])
+    classes_file = None if settings["classes"] is None else Path(settings["classes"])
+    folder = load_dataset(data, classes_file, dataset=settings["dataset"])
     labeled = read_list(run / "split" / "labeled.txt", folder.train)
     tried = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
-    done = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))
-    added = (torch.stack(list(tried.values())) - done).numpy()
-    segment, found = model.segment, []
+    adjustment = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))
+    added = (torch.stack(list(tried.values())) - adjustment).numpy()
+    segment, predictions = model.segment, []
     samples = scored_samples(run, data, "val", settings["dataset"])
     for image, truth in Scenes(samples, model.classes, segment.size, model.value_range):
         labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), added)
-        found.append([confusion_matrix(torch.from_numpy(k), truth, count).numpy() for k in labels])
-    return np.array(found)
+        predictions.append(
+            [confusion_matrix(torch.from_numpy(k), truth, count).numpy() for k in labels]
+        )
+    return np.array(predictions)
 
 
-def held(counts: NDArray[np.int64], images: int) -> str:
+def gain_elsewhere(counts: NDArray[np.int64], images: int) -> str:
     """The gain elsewhere of the share that is best on so many images: mean and least."""
     rng, gains = np.random.default_rng(0), []
     for _ in range(DRAWS):
-        asked = np.isin(np.arange(len(counts)), rng.permutation(len(counts))[:images])
-        best = miou(counts[asked].sum(0)).argmax()
-        others = miou(counts[~asked].sum(0))
+        sample = np.isin(np.arange(len(counts)), rng.permutation(len(counts))[:images])
+        best = miou(counts[sample].sum(0)).argmax()
+        others = miou(counts[~sample].sum(0))
         gains.append(others[best] - others[0])
     return f"{np.mean(gains):+.1f} ({min(gains):+.1f})"
 
@@ -84,7 +86,7 @@ def main() -> None:
     for run in a.runs:
         counts = tables(run, a.data)
         cells = [f"{score:.2f}" for score in miou(counts.sum(0))]
-        cells += [held(counts, n) if 2 * n <= len(counts) else "" for n in CHOSEN_ON]
+        cells += [gain_elsewhere(counts, n) if 2 * n <= len(counts) else "" for n in CHOSEN_ON]
         print(f"| {run.name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--classes", required=True, help="names, with commas between them")
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
-    folder, chosen = load_dataset(a.data), a.classes.split(",")
-    if strange := set(chosen) - set(folder.classes.names):
+    folder, class_names = load_dataset(a.data), a.classes.split(",")
+    if strange := set(class_names) - set(folder.classes.names):
         parser.error(f"no class {', '.join(strange)}; there are {', '.join(folder.classes.names)}")
-    indices = [folder.classes.names.index(name) for name in chosen]
+    indices = [folder.classes.names.index(name) for name in class_names]
     counts = np.zeros(256, int)
     for part, samples in (("train", folder.train), ("val", folder.val)):
         for kind in ("images", "masks"):

@@ -73,14 +73,16 @@ def reference(
         losses = []
         for _ in range(anchors):
             anchor = representation[mine[_below(len(mine), generator)]]
-            drawn = torch.multinomial(weights, negatives, replacement=True, generator=generator)
-            found = torch.cat(
+            indices = torch.multinomial(weights, negatives, replacement=True, generator=generator)
+            samples = torch.cat(
                 [
                     pixels[other][torch.randint(len(pixels[other]), (n,), generator=generator)]
-                    for other, n in zip(others, drawn.bincount(minlength=len(others)), strict=True)
+                    for other, n in zip(
+                        others, indices.bincount(minlength=len(others)), strict=True
+                    )
                 ]
             )
-            against = torch.cat([prototypes[c : c + 1], representation.detach()[found]])
+            against = torch.cat([prototypes[c : c + 1], representation.detach()[samples]])
             logits = F.normalize(against, dim=1) @ F.normalize(anchor, dim=0) / TAU
             losses.append(logits.logsumexp(dim=0) - logits[0])
         total = total + torch.stack(losses).mean()
@@ -163,9 +165,9 @@ def compare(draws: int) -> str:
         means.append(all_values.mean(dim=0))
         variances.append(all_values.var(dim=0) / draws)
     error = (variances[0] + variances[1]).sqrt()
-    known = error > 0  # pixels that are never anchors have no gradient in either
-    apart = ((means[0] - means[1]) / error.clamp(min=1e-300))[known]
-    if not torch.equal(means[0][~known], means[1][~known]):
+    has_gradient = error > 0  # pixels that are never anchors have no gradient in either
+    apart = ((means[0] - means[1]) / error.clamp(min=1e-300))[has_gradient]
+    if not torch.equal(means[0][~has_gradient], means[1][~has_gradient]):
         raise SystemExit("The reference and ours differ where nothing is drawn.")
     loss, spread = float(apart[0].abs()), float(apart[1:].square().mean().sqrt())
     if loss > 3 or spread > 1.1:

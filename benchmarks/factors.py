@@ -77,15 +77,15 @@ def main() -> None:
     for name in a.only.split(";") if a.only else FACTORS:
         own = {"method": "css", "labels": a.labels, **shared, **FACTORS[name.strip()]}
         folder = a.out / "".join(c if c.isalnum() else "-" for c in name.strip())
-        found = [
+        results = [
             train(a.data, folder / f"seed{seed}", {**own, "seed": int(seed)})
             for seed in a.seeds.split(",")
         ]
         last, released, seconds = (
-            fmean(f[key] for f in found) for key in ("last", "released", "seconds")
+            fmean(f[key] for f in results) for key in ("last", "released", "seconds")
         )
         print(
-            f"| {name} | {last:.1f} | {released:.1f} | {len(found)} | {seconds:.0f} |", flush=True
+            f"| {name} | {last:.1f} | {released:.1f} | {len(results)} | {seconds:.0f} |", flush=True
         )
 
 

@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--crop", type=int, default=256)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     print("| | CPU s | images a CPU second |\n|---|---:|---:|")
     words = [sys.executable, "-m", "semiseg", "--help"]
     helped = [seconds(lambda: subprocess.run(words, stdout=-3, check=True)) for _ in range(5)]
@@ -107,8 +107,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         os.environ["SEMISEG_CACHE"] = str(root / "cache")
-        check(root, given.images)
-        first_step(root, given.crop)
+        check(root, arguments.images)
+        first_step(root, arguments.crop)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ TITLES = {
 
 def measure_point(point: dict[str, int], method: str, repeats: int) -> dict[str, Any]:
     """Train a few steps, in a process that has loaded everything and holds no data yet."""
-    given = argparse.Namespace(
+    arguments = argparse.Namespace(
         crop=point["crop"],
         batch=point["batch"],
         repeats=repeats,
@@ -57,7 +57,7 @@ def measure_point(point: dict[str, int], method: str, repeats: int) -> dict[str,
         os.environ["SEMISEG_CACHE"] = str(root / "cache")
         data = write_data(root / "data", point["classes"], point["unlabeled"], (160, 120))
         start = time.process_time()
-        probe = measure(method, data, root / "run", given, bare=False)
+        probe = measure(method, data, root / "run", arguments, bare=False)
         whole = time.process_time() - start
     step = median(step[0] for step in probe.steps[:-1])  # the last one validates
     return {
@@ -68,15 +68,17 @@ def measure_point(point: dict[str, int], method: str, repeats: int) -> dict[str,
     }
 
 
-def draw(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
+def draw(measurements: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Step time above, peak memory below, a column for what grows."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, len(found), figsize=(3.2 * len(found), 5), sharey="row")
-    for column, (name, rows) in enumerate(found.items()):
+    figure, axes = plt.subplots(
+        2, len(measurements), figsize=(3.2 * len(measurements), 5), sharey="row"
+    )
+    for column, (name, rows) in enumerate(measurements.items()):
         for axis, key in zip(axes[:, column], ("step", "megabytes"), strict=True):
             axis.plot([r[name] for r in rows], [r[key] for r in rows], "o-", color="#1f6f8b")
             axis.set_xscale("log", base=10 if name == "unlabeled" else 2)
@@ -99,31 +101,33 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="points that are measured at once")
     parser.add_argument("--tiny", action="store_true", help="the smallest point of each alone")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     checkpoint._SECONDS = float("inf")  # one a minute: where steps take long, one a step
     points, base = (
-        (TINY, {**BASE, **{n: v[0] for n, v in TINY.items()}}) if given.tiny else (POINTS, BASE)
+        (TINY, {**BASE, **{n: v[0] for n, v in TINY.items()}}) if arguments.tiny else (POINTS, BASE)
     )
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in points}
+    measurements: dict[str, list[dict[str, Any]]] = {name: [] for name in points}
     places = [(name, {**base, name: value}) for name, values in points.items() for value in values]
     print("| | | step, CPU s | peak, MiB | beside the steps, CPU s |\n|---|---:|---:|---:|---:|")
-    with get_context("fork").Pool(given.jobs, maxtasksperchild=1) as pool:
+    with get_context("fork").Pool(arguments.jobs, maxtasksperchild=1) as pool:
         rows = {}
         for _, point in reversed(places):  # the longest first
             key = tuple(point.values())
             if key not in rows:
-                rows[key] = pool.apply_async(measure_point, (point, given.method, given.repeats))
+                rows[key] = pool.apply_async(
+                    measure_point, (point, arguments.method, arguments.repeats)
+                )
         for name, point in places:
             row = rows[tuple(point.values())].get()
-            found[name].append(row)
+            measurements[name].append(row)
             print(
                 f"| {TITLES[name]} | {row[name]:,} | {row['step']:.2f} | {row['megabytes']:.0f} "
                 f"| {row['before']:.1f} |",
                 flush=True,
             )
-    if given.plot:
-        draw(found, given.plot)
+    if arguments.plot:
+        draw(measurements, arguments.plot)
 
 
 if __name__ == "__main__":

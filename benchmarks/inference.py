@@ -78,8 +78,8 @@ def rates(run: Path, data: Path, images: int, repeats: int) -> None:
                 way()
                 seconds[name].append(time.process_time() - start)
     print(f"| {len(samples)} images | CPU seconds | images a CPU second |\n|---|---|---|")
-    for name, found in seconds.items():
-        print(f"| {name} | {median(found):.1f} | {len(samples) / median(found):.1f} |", flush=True)
+    for name, times in seconds.items():
+        print(f"| {name} | {median(times):.1f} | {len(samples) / median(times):.1f} |", flush=True)
 
 
 def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
@@ -87,10 +87,10 @@ def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
     network.set_crop(224)
     names = tuple(f"c{i}" for i in range(classes))
     colors = tuple((i, i, i) for i in range(classes))
-    told = Classes(names, colors, "ids", tuple(range(classes)))
+    class_table = Classes(names, colors, "ids", tuple(range(classes)))
     picture = Image.effect_noise(size, 50).convert("RGB")
     with tempfile.TemporaryDirectory() as folder:
-        save_release(Path(folder), network, told, 240, None, {}, {"method": "supervised"})
+        save_release(Path(folder), network, class_table, 240, None, {}, {"method": "supervised"})
         model = semiseg.load(folder, accelerator="cpu")
     model.predict(picture.resize((400, 300)))
     before = peak()

@@ -48,9 +48,9 @@ def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Te
     trust, label = logits.softmax(dim=0).max(dim=0)
     nearest = similarity.argmax(dim=0)
     agree = label == nearest
-    for name, found in (("logit space", label), ("representation space", nearest)):
-        miou = scores(confusion_matrix(found, truth, len(names)), names)["miou"]
-        print(f"{name}: accuracy {percent(found == truth):.1f}, mIoU {miou:.1f}")
+    for name, prediction in (("logit space", label), ("representation space", nearest)):
+        miou = scores(confusion_matrix(prediction, truth, len(names)), names)["miou"]
+        print(f"{name}: accuracy {percent(prediction == truth):.1f}, mIoU {miou:.1f}")
     apart = ~agree
     print(
         f"agree on {percent(agree):.1f} %, accuracy there {percent((label == truth)[agree]):.1f}; "
@@ -60,11 +60,13 @@ def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Te
     print(f"\n| at least | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
     true = truth.bincount(minlength=len(names)).clamp(min=1)
     for threshold in THRESHOLDS:
-        kept = agree & (trust >= threshold)
-        taught = label[kept].bincount(minlength=len(names))
-        right = label[kept & (label == truth)].bincount(minlength=len(names))
-        cells = [f"{percent(kept):.0f} / {100 * right.sum() / taught.sum().clamp(min=1):.1f}"]
-        rows = zip(100 * taught / true, 100 * right / taught.clamp(min=1), strict=True)
+        confident = agree & (trust >= threshold)
+        label_counts = label[confident].bincount(minlength=len(names))
+        right = label[confident & (label == truth)].bincount(minlength=len(names))
+        cells = [
+            f"{percent(confident):.0f} / {100 * right.sum() / label_counts.sum().clamp(min=1):.1f}"
+        ]
+        rows = zip(100 * label_counts / true, 100 * right / label_counts.clamp(min=1), strict=True)
         cells += [f"{share:.0f} / {precision:.0f}" for share, precision in rows]
         print(f"| {threshold} | {' | '.join(cells)} |")
 
@@ -72,8 +74,8 @@ def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Te
 def main() -> None:
     """Look at the unlabeled images whose masks are there, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    told = "of css, with --class-weights sqrt and --indicator-temperature 0.1"
-    parser.add_argument("run", type=Path, help=told)
+    caption = "of css, with --class-weights sqrt and --indicator-temperature 0.1"
+    parser.add_argument("run", type=Path, help=caption)
     parser.add_argument("data", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take every so many images")
     a = parser.parse_args()
@@ -86,19 +88,19 @@ def main() -> None:
     )
     counts = count_pixels(labeled, folder.pixels, len(classes))
     added = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(len(classes)))
-    found: list[tuple[Tensor, ...]] = []
+    batches: list[tuple[Tensor, ...]] = []
     for sample in hidden[:: a.every]:
         maps = segment.maps(to_array(read_image(sample.image, model.value_range), segment.size))
         height, width = maps.logits.shape[-2:]
         mask = read_mask(sample.mask, classes).resize((width, height), Image.Resampling.NEAREST)
         truth = torch.from_numpy(np.array(mask)).long()
-        known = truth < len(classes)
+        has_class = truth < len(classes)
         trained = maps.logits - added.view(-1, 1, 1).numpy()
-        spaces = (torch.from_numpy(m)[0][:, known] for m in (trained, maps.similarity))
-        found.append((truth[known], *spaces))
-    truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
+        spaces = (torch.from_numpy(m)[0][:, has_class] for m in (trained, maps.similarity))
+        batches.append((truth[has_class], *spaces))
+    truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*batches, strict=True))
     scaled = (similarity - prior_of(model.release.tensors).view(-1, 1)) / TEMPERATURE
-    print(f"{len(found)} images\n\n--class-prior uniform\n")
+    print(f"{len(batches)} images\n\n--class-prior uniform\n")
     report(classes.names, truth, logits, scaled)
     shares, weights = torch.tensor(counts) / sum(counts), root_weights(counts)
     print("\n--class-prior loss\n")

@@ -55,16 +55,16 @@ class Plain:
 
     def __getitem__(self, index: int) -> list[torch.Tensor]:
         """A batch of labeled images, one of masks, and two views of unlabeled images."""
-        made = []
+        views = []
         for i in range(index * BATCH, (index + 1) * BATCH):
             sample = self.samples[i % len(self.samples)]
             image = decode_image(str(sample.image), ImageReadMode.RGB)
             mask = decode_image(str(sample.mask), ImageReadMode.UNCHANGED)[:1]
-            shown, truth = self.view(tv_tensors.Image(image), tv_tensors.Mask(mask))
+            pixels, truth = self.view(tv_tensors.Image(image), tv_tensors.Mask(mask))
             other = self.samples[(i + len(self.samples) // 2) % len(self.samples)]
             weak = self.view(tv_tensors.Image(decode_image(str(other.image), ImageReadMode.RGB)))
-            made.append((self.labeled(shown), truth.long(), weak, self.unlabeled(weak)))
-        return [torch.stack(values) for values in zip(*made, strict=True)]
+            views.append((self.labeled(pixels), truth.long(), weak, self.unlabeled(weak)))
+        return [torch.stack(values) for values in zip(*views, strict=True)]
 
 
 def seconds(batch: Callable[[int], object], numbers: range) -> float:

@@ -55,12 +55,12 @@ class Dilated(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)
 
 
-def replaced(network: Network, made: Callable[[nn.Conv2d], nn.Module | None]) -> Network:
+def replaced(network: Network, replacement: Callable[[nn.Conv2d], nn.Module | None]) -> Network:
     """A copy in which convolutions give way to what is made of them."""
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if type(child) is nn.Conv2d and (new := made(child)) is not None:
+            if type(child) is nn.Conv2d and (new := replacement(child)) is not None:
                 setattr(module, name, new)
     return network
 
@@ -76,7 +76,7 @@ def dilated(conv: nn.Conv2d) -> nn.Module | None:
 
 
 class Bench:
-    """The work to compare: a student's step and a teacher's look."""
+    """The work to compare: a student's step and a teacher's forward pass."""
 
     def __init__(self, classes: int, crop: int, batch: int) -> None:
         torch.manual_seed(0)
@@ -182,11 +182,11 @@ def compare(works: tuple[Work, Work], repeats: int) -> tuple[float, float, float
     """Milliseconds of the first work, of the second, and the median ratio."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(repeats + 1):
-        for work, found in zip(works, times, strict=True):
+        for work, durations in zip(works, times, strict=True):
             start = time.process_time()
             work()
             if repeat:
-                found.append(1e3 * (time.process_time() - start))
+                durations.append(1e3 * (time.process_time() - start))
     ratio = median(b / a for a, b in zip(*times, strict=True))
     return median(times[0]), median(times[1]), ratio
 
@@ -198,12 +198,12 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4, help="labeled, and as many unlabeled")
     parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     keep_memory()
     print("| way | ms as it is | ms that way | ratio |\n|---|---:|---:|---:|")
-    for name in given.ways:
-        bench = Bench(given.classes, given.crop, given.batch)
-        first, second, ratio = compare(WAYS[name](bench), given.repeats)
+    for name in arguments.ways:
+        bench = Bench(arguments.classes, arguments.crop, arguments.batch)
+        first, second, ratio = compare(WAYS[name](bench), arguments.repeats)
         print(f"| {name} | {first:.0f} | {second:.0f} | {ratio:.3f} |", flush=True)
 
 

@@ -49,13 +49,16 @@ def exchange(method: Method) -> Exchange:
     parameters = [p for p in method.parameters() if p.requires_grad]
     norms = [m for m in method.student.modules() if isinstance(m, nn.BatchNorm2d)]
     prototypes = getattr(method, "prototypes", None)
-    taught = getattr(method, "taught", None)
+    class_counts = getattr(method, "taught", None)
     return Exchange(
         gradients=sum(4 * p.numel() for p in parameters),
         prototypes=0 if prototypes is None else 4 * (prototypes.numel() + len(prototypes)),
         batch_norm=sum(4 * (2 * m.num_features + 1) + 8 * m.num_features for m in norms),
         buffers=sum(b.numel() * b.element_size() for b in method.buffers()),
-        counts=2 * 8 + (0 if taught is None else 8 * len(taught)) + 4 * len(parameters) + 4 * 4,
+        counts=2 * 8
+        + (0 if class_counts is None else 8 * len(class_counts))
+        + 4 * len(parameters)
+        + 4 * 4,
     )
 
 
@@ -88,14 +91,16 @@ def main() -> None:
     parser.add_argument("--tflops", type=float, default=312.0, help="of the GPU, by its maker")
     parser.add_argument("--utilization", type=float, default=0.3, help="the share that is reached")
     parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
-    given = parser.parse_args()
-    print(f"| recipe | TFLOP a step | steps | PFLOP in all | hours at {given.utilization:.0%} |")
+    arguments = parser.parse_args()
+    print(
+        f"| recipe | TFLOP a step | steps | PFLOP in all | hours at {arguments.utilization:.0%} |"
+    )
     print("|---|---:|---:|---:|---:|")
     exchanged = {}
-    for name in given.recipes:
+    for name in arguments.recipes:
         method, s = built(name)
         step = operations(method, s["batch"], s["crop"])
-        hours = step * s["steps"] / (given.tflops * 1e12 * given.utilization) / 3600
+        hours = step * s["steps"] / (arguments.tflops * 1e12 * arguments.utilization) / 3600
         print(
             f"| `{name}` | {step / 1e12:.1f} | {s['steps']:,} | {step * s['steps'] / 1e15:,.0f} "
             f"| {hours:.1f} |",
@@ -107,8 +112,8 @@ def main() -> None:
     )
     print("\n| bytes a step | " + " | ".join(f.replace("_", " ") for f in Exchange._fields) + " |")
     print("|---|" + "---:|" * len(Exchange._fields))
-    for name, found in exchanged.items():
-        print(f"| {name} | " + " | ".join(f"{count:,}" for count in found) + " |")
+    for name, amounts in exchanged.items():
+        print(f"| {name} | " + " | ".join(f"{count:,}" for count in amounts) + " |")
 
 
 if __name__ == "__main__":

@@ -226,15 +226,15 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
 
 
 def measure(
-    name: str, data: Path, out: Path, given: argparse.Namespace, bare: bool = True
+    name: str, data: Path, out: Path, arguments: argparse.Namespace, bare: bool = True
 ) -> Probe:
     """Train a few steps, with a bare one after each if so wanted."""
     values = {
-        **{"data": data, "method": name, "out": out, "steps": given.repeats + SKIPPED + 1},
-        **{"size": given.crop, "crop": given.crop, "batch": given.batch},
-        **{"encoder": given.encoder, "weights": given.weights},
+        **{"data": data, "method": name, "out": out, "steps": arguments.repeats + SKIPPED + 1},
+        **{"size": arguments.crop, "crop": arguments.crop, "batch": arguments.batch},
+        **{"encoder": arguments.encoder, "weights": arguments.weights},
         **{"validations": 1, "diagnostics": False, "workers": 0},
-        **{"accelerator": given.accelerator, "devices": given.devices},
+        **{"accelerator": arguments.accelerator, "devices": arguments.devices},
     }
     config = TrainConfig.from_values(values)
     console.silence()
@@ -263,8 +263,8 @@ def measure(
 
 def shares(probe: Probe) -> str:
     """The parts of a step in milliseconds, the largest first."""
-    names = {name for found in probe.parts for name in found}
-    each = {n: 1e3 * median(found.get(n, 0.0) for found in probe.parts) for n in names}
+    names = {name for durations in probe.parts for name in durations}
+    each = {n: 1e3 * median(durations.get(n, 0.0) for durations in probe.parts) for n in names}
     return ", ".join(f"{n} {v:.1f}" for n, v in sorted(each.items(), key=lambda item: -item[1]))
 
 
@@ -280,33 +280,33 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--accelerator", default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="more only with one method")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     checkpoint._SECONDS = float("inf")  # one a minute: where steps take long, one a step
     print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
     print("| method | classes | bare | step | ratio | middle half |\n|---|---:|---:|---:|---:|---|")
-    said, ratios = [], []
-    for classes in given.classes:
+    lines, ratios = [], []
+    for classes in arguments.classes:
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
             os.environ["SEMISEG_CACHE"] = str(root / "cache")
             data = write_data(root / "data", classes)
-            for name in given.methods:
-                probe = measure(name, data, root / name, given)
+            for name in arguments.methods:
+                probe = measure(name, data, root / name, arguments)
                 pairs = list(zip(probe.steps, probe.bares, strict=True))[:-1]  # the last one looks
-                found = sorted(step[0] / bare[0] for step, bare in pairs)
-                low, high = found[len(found) // 4], found[-1 - len(found) // 4]
+                slower = sorted(step[0] / bare[0] for step, bare in pairs)
+                low, high = slower[len(slower) // 4], slower[-1 - len(slower) // 4]
                 walls = median(step[1] / bare[1] for step, bare in pairs)
                 mean = [[1e3 * median(p[k][i] for p in pairs) for i in (0, 1)] for k in (1, 0)]
                 print(
                     f"| {name} | {classes} | {mean[0][0]:.0f} ({mean[0][1]:.0f}) "
-                    f"| {mean[1][0]:.0f} ({mean[1][1]:.0f}) | {median(found):.3f} ({walls:.3f}) "
+                    f"| {mean[1][0]:.0f} ({mean[1][1]:.0f}) | {median(slower):.3f} ({walls:.3f}) "
                     f"| {low:.3f} to {high:.3f} |",
                     flush=True,
                 )
-                said.append(f"{name}, {classes} classes: {shares(probe)}")
-                ratios.append(f"{name} {classes}: {median(found):.3f}")
-    print("\nparts of a step, ms\n" + "\n".join(said))
+                lines.append(f"{name}, {classes} classes: {shares(probe)}")
+                ratios.append(f"{name} {classes}: {median(slower):.3f}")
+    print("\nparts of a step, ms\n" + "\n".join(lines))
     print("ratio " + ", ".join(ratios))
 
 

@@ -60,8 +60,10 @@ class Trial:
         files = {s.name: s.image for s in load_dataset(self.data).train}
         paths = {str(files[name].resolve()): name for name in self.names("unlabeled")}
         images.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-        found = semiseg.suggest(self.begun, images, out=out, n=self.more, overwrite=True).images
-        return [paths[str(suggestion.image.resolve())] for suggestion in found]
+        images_to_label = semiseg.suggest(
+            self.begun, images, out=out, n=self.more, overwrite=True
+        ).images
+        return [paths[str(suggestion.image.resolve())] for suggestion in images_to_label]
 
     def random(self) -> list[str]:
         """Further images by chance."""

@@ -44,7 +44,7 @@ def test_offsets_take_the_logarithm_of_the_weights_out():
 
 
 def test_adjusted_logits_are_those_that_a_loss_without_weights_would_teach():
-    """A logit a class for pixels that all look alike, fitted by the weighed loss."""
+    """One logit for each class, fitted by the weighted loss on pixels that are all alike."""
     target = torch.tensor([0] * 8 + [1] * 2).view(1, 1, 10)
     weights = torch.tensor([0.5, 3.0])
     logits = torch.zeros(2, requires_grad=True)

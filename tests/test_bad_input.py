@@ -681,7 +681,7 @@ def spoil(root, rng):
 
 
 @cases(250)
-def test_a_spoilt_folder_is_told_of_or_read_as_it_is(tmp_path_factory, capsys, seed):
+def test_a_spoilt_folder_is_reported_or_read_as_it_is(tmp_path_factory, capsys, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         root = write_folder(Path(place) / "data")

@@ -345,7 +345,7 @@ def test_a_mask_with_fewer_than_256_values_that_interpolation_made(data: Path) -
     assert report.classes == ("0", "100", "250")  # it invents no classes
 
 
-def test_a_smeared_mask_of_colors(data: Path) -> None:
+def test_a_resized_mask_of_colors(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     for path in data.rglob("masks/*.png"):
         mask(path, colors[blobs() // 100])
@@ -361,7 +361,7 @@ def test_a_smeared_mask_of_colors(data: Path) -> None:
     assert unnamed.kind == "unnamed-classes"
 
 
-def test_values_that_a_file_names_are_meant_even_if_they_look_smeared(data: Path) -> None:
+def test_values_that_a_file_names_are_classes_even_if_they_look_interpolated(data: Path) -> None:
     blob_folder(data)
     values = blurred(blobs())
     mask(data / "train" / "masks" / "a.png", values)
@@ -381,7 +381,7 @@ def test_a_mask_that_was_saved_as_jpeg(data: Path) -> None:
     assert finding.items == ("train/masks/a.jpg",)
 
 
-def test_many_small_things_are_not_taken_for_smear(tmp_path: Path) -> None:
+def test_many_small_objects_are_no_interpolation(tmp_path: Path) -> None:
     """Twenty classes, eighteen of them tiny, with hard edges."""
     values = np.zeros((200, 200), np.uint8)
     values[100:] = 40
@@ -398,7 +398,7 @@ def test_the_share_of_mixed_edges_by_hand() -> None:
     assert mixed_edges(np.zeros((4, 4), np.int32)) == 0
 
 
-def test_real_masks_are_not_smeared_until_they_are_resized(
+def test_real_masks_are_reported_only_after_they_are_resized(
     shared_data: Path, tmp_path: Path
 ) -> None:
     for path in sorted((shared_data / "camvid" / "val" / "masks").iterdir())[::20]:
@@ -492,7 +492,7 @@ def test_classes_that_val_does_not_show_and_classes_that_nothing_shows(data: Pat
     assert {f.severity for f in report.findings} == {"note"}
 
 
-def test_of_masks_that_cannot_be_read_no_class_is_said_to_be_missing(data: Path) -> None:
+def test_no_class_is_reported_missing_where_masks_cannot_be_read(data: Path) -> None:
     (data / "classes.yaml").write_text("classes: [soil, crop]\n")  # and there is a third
     assert {f.kind for f in check(data).findings} == {"unknown-value"}
 
@@ -511,7 +511,7 @@ def test_classes_that_are_called_by_their_colors(data: Path) -> None:
 
 
 @pytest.mark.parametrize("high", [1, 255])
-def test_the_foreground_of_binary_masks_is_said(data: Path, high: int) -> None:
+def test_the_foreground_of_binary_masks_is_reported(data: Path, high: int) -> None:
     for path in data.rglob("masks/*.png"):
         mask(path, np.where(STRIPES == 1, high, 0).astype(np.uint8))
     finding = only(check(data))
@@ -573,7 +573,7 @@ def test_the_docs_have_a_row_for_each_kind_of_finding() -> None:
     assert sorted(kinds) == sorted(get_args(Kind))
 
 
-def test_ids_beside_colors_are_said_once(data: Path) -> None:
+def test_ids_beside_colors_are_reported_once(data: Path) -> None:
     colors = np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)
     mask(data / "train" / "masks" / "a.png", colors[STRIPES])
     report = check(data)
@@ -662,7 +662,7 @@ def test_several_masks_of_an_image_are_a_finding_in_a_folder_of_images(data: Pat
     assert "several masks of a" in finding_of(check(data), "layout").text
 
 
-def test_images_with_names_of_masks_are_told(data: Path) -> None:
+def test_images_with_names_of_masks_are_reported(data: Path) -> None:
     images = data / "train" / "images"
     shutil.copy(data / "train" / "masks" / "a.png", images / "a_mask.png")
     photograph(images / "b_seg-2.png", 20)
@@ -680,7 +680,7 @@ def test_images_with_names_of_masks_are_told(data: Path) -> None:
 
 
 @pytest.mark.parametrize("above", ["", "train"])
-def test_where_the_masks_should_be_is_told(tmp_path: Path, above: str) -> None:
+def test_the_expected_place_of_the_masks_is_reported(tmp_path: Path, above: str) -> None:
     photograph(tmp_path / above / "images" / "a.png", 9)
     message = finding_of(check(tmp_path), "no-masks").text
     assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in message
@@ -740,7 +740,7 @@ def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None
     assert "nowhere.png" in finding.text
 
 
-def test_a_fault_of_the_whole_folder_is_said_once(data: Path) -> None:
+def test_a_fault_of_the_whole_folder_is_reported_once(data: Path) -> None:
     (data / "SegmentationClass").mkdir()
     assert only(check(data)).kind == "layout"
 
@@ -812,7 +812,7 @@ def test_a_missing_folder_and_a_missing_classes_file_are_refused(data: Path) -> 
         check(data, classes=data / "none.yaml")
 
 
-def test_everything_is_said_at_once_errors_first(data: Path) -> None:
+def test_all_findings_are_reported_together_errors_first(data: Path) -> None:
     scrawl(data / "train" / "images" / "a.png")
     mask(data / "train" / "masks" / "lonely.png")
     mask(data / "val" / "masks" / "v.png", STRIPES[:-1])
@@ -871,7 +871,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_second_look_decodes_nothing_and_says_the_same(data: Path, decoded: list[str]) -> None:
+def test_a_second_check_decodes_nothing_and_reports_the_same(
+    data: Path, decoded: list[str]
+) -> None:
     mask(data / "train" / "masks" / "b.png", np.full_like(STRIPES, 2))
     mask(data / "val" / "masks" / "w.png", STRIPES[:-1])
     image = Image.fromarray(STRIPES)
@@ -1015,7 +1017,7 @@ def test_letters_with_accents_are_drawn() -> None:
     assert all(bytes(load_font().getmask(letter)) != missing for letter in "éêñßЖλ")
 
 
-def test_an_empty_image_is_told_as_such(data: Path) -> None:
+def test_an_empty_image_is_reported_as_empty(data: Path) -> None:
     (data / "train" / "images" / "hollow.png").write_bytes(b"")
     (finding,) = check(data).of("error")
     assert "train/images/hollow.png: it is empty, 0 bytes" in finding.text

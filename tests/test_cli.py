@@ -659,7 +659,7 @@ def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_evaluate_tells_what_doubt_is_worth(capsys, trained, tiny_folder):
+def test_evaluate_reports_reliability(capsys, trained, tiny_folder):
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
     reliability = json.loads(capsys.readouterr().out)["reliability"]
     assert {"confidence", "similarity"} <= set(reliability)

@@ -256,7 +256,7 @@ def test_two_lists_of_one_name_do_not_share_a_folder(trained, tiny_folder, tmp_p
         )
 
 
-def test_a_run_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
+def test_a_run_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(
     trained, tiny_folder, tmp_path, capsys
 ):
     out = tmp_path / "out"
@@ -293,7 +293,7 @@ def test_equal_time_gives_supervised_the_steps_that_the_slowest_method_has_time_
     assert yaml.safe_load((out / "compare.yaml").read_text())["supervised_steps"] == 15
 
 
-def test_equal_time_without_another_method_is_told(trained, tiny_folder, tmp_path):
+def test_equal_time_without_another_method_is_reported(trained, tiny_folder, tmp_path):
     comparison = semiseg.compare(
         tiny_folder, methods="supervised", labels="2", out=tmp_path / "out", equal="time"
     )
@@ -362,7 +362,7 @@ def test_an_interval_with_both_signs_is_not_resolved():
     assert statement.endswith("2 seeds), not resolved")
 
 
-def test_a_gap_within_chance_and_no_gap_are_told():
+def test_a_gap_within_chance_and_no_gap_are_reported():
     records = [record("supervised", "10", s, 50.0) for s in range(2)]
     records += [record("css", "10", s, 51.0) for s in range(2)]
     for tops, statement in (
@@ -401,7 +401,7 @@ def test_text_and_page_show_every_row():
     assert "lr" not in page.splitlines()[-1]
 
 
-def test_a_broken_run_is_told(trained, tiny_folder, tmp_path):
+def test_a_broken_run_is_reported(trained, tiny_folder, tmp_path):
     out = tmp_path / "out"
     semiseg.compare(tiny_folder, labels="2", out=out)
     (out / "css-2-0" / "scores.json").write_text("{")

@@ -52,7 +52,7 @@ def test_dead_and_hot_pixels_do_not_count(tmp_path):
     assert infer_range(images(tmp_path, *arrays)) == pytest.approx((1000, 2000), abs=2)
 
 
-def test_pixels_from_everywhere_are_looked_at(tmp_path):
+def test_pixels_from_the_whole_image_count(tmp_path):
     """Of 2000 columns every 400th would be looked at if it were every 400th pixel."""
     image = scan(600, 650)
     large = np.tile(image, (34, 25))[:2000, :2000]

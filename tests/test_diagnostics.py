@@ -189,7 +189,7 @@ def warned(confidence, similarity, thresholds, taught=None):
         (0.95, 0.9, ["excludes nothing", "there are no hard anchors"]),
     ],
 )
-def test_a_dead_indicator_is_told(confidence, similarity, words):
+def test_a_dead_indicator_is_reported(confidence, similarity, words):
     warnings = warned(confidence, similarity, USUAL)
     assert len(warnings) == len(words)
     for sentence, part in zip(warnings, words, strict=True):
@@ -197,7 +197,7 @@ def test_a_dead_indicator_is_told(confidence, similarity, words):
         assert "--" in sentence  # the setting
 
 
-def test_classes_that_are_never_taught_are_told(six_pixels):
+def test_classes_without_pseudo_labels_are_reported(six_pixels):
     (warning,) = [s for s in tallied(*six_pixels)["warnings"] if s.startswith("some classes")]
     assert warning.startswith(
         "some classes are not used: c. Almost"
@@ -214,7 +214,7 @@ def test_classes_that_are_never_taught_are_told(six_pixels):
     assert "class5, class6." in statistics.warnings()[0]
 
 
-def test_the_program_s_temperature_is_told():
+def test_the_program_s_temperature_is_reported():
     """`softmax(cos / 0.5)` over 21 classes ends at 0.73: never past 0.8, always hard."""
     cosine = torch.tensor([1.0] + [-1.0] * 20)
     highest = float((cosine / 0.5).softmax(dim=0)[0])
@@ -316,7 +316,7 @@ def test_figures_are_drawn_with_and_without_truth_and_spaces(six_pixels, tmp_pat
     draw_plane(full["plane"]).savefig(tmp_path / "plane.png")
 
 
-def test_a_warning_is_a_note_in_the_first_half_and_each_is_said_once(log):
+def test_a_warning_is_a_note_in_the_first_half_and_each_is_logged_once(log):
     validation = Validations(None, 5, None)
     for early, sentences in (
         (True, ["nothing is taught: 0 of 9"]),
@@ -380,7 +380,7 @@ def test_they_change_no_bit(watched, tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_resuming_keeps_the_earlier_looks(watched, tiny_folder, tmp_path):
+def test_resuming_keeps_the_earlier_validations(watched, tiny_folder, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(watched, out)
     (out / "scores.json").unlink()

@@ -148,7 +148,7 @@ def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tm
 
 @pytest.mark.slow
 @onnx_extra
-def test_files_that_are_no_model_are_told(exported, tmp_path):
+def test_files_that_are_no_model_are_reported(exported, tmp_path):
     import onnx
 
     with pytest.raises(RunError, match="There is no model"):

@@ -140,8 +140,8 @@ def test_labels_are_counted_without_those_of_no_class():
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.5, 2.0])])
-def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
-    """Class 1 is half as frequent among the taught as among the labeled, class 0 twice."""
+def test_pseudo_labels_count_by_class_as_labels_do(weights):
+    """Class 1 is half as frequent among pseudo-labels as among labels, class 0 twice as frequent."""
     shares, counts = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
     plain = torch.ones(3) if weights is None else weights
     balanced = balanced_weights(shares, counts, weights)
@@ -152,7 +152,7 @@ def test_what_is_taught_counts_by_class_as_the_labels_do(weights):
 
 
 def test_shares_part_by_five_times_at_most():
-    """Of class 1 nothing is taught, of class 3 what was never labeled; the rest sets the scale."""
+    """Class 1 has no pseudo-label, class 3 has no label; the other classes set the scale."""
     shares, counts = torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([1e6, 0.0, 1e5, 1e5])
     balanced = balanced_weights(shares, counts, None)
     first, third = 0.5001 / (1e6 / 1.2e6 + 1e-4), 0.2501 / (1e5 / 1.2e6 + 1e-4)
@@ -162,12 +162,12 @@ def test_shares_part_by_five_times_at_most():
 
 
 def test_no_weight_moves_more_than_twenty_five_times():
-    """All that is taught is of a class that hardly counts in the labels."""
+    """All pseudo-labels are of a class that hardly counts in the labels."""
     shares, counts = torch.tensor([0.0, 1.0]), torch.tensor([1e6, 0.0])
     torch.testing.assert_close(balanced_weights(shares, counts, None), torch.tensor([1.0, 25.0]))
 
 
-def test_where_nothing_was_taught_yet_the_weights_are_those_of_the_labels():
+def test_the_weights_are_those_of_the_labels_before_the_first_pseudo_label():
     weights = torch.tensor([0.5, 1.5])
     balanced = balanced_weights(torch.tensor([0.9, 0.1]), torch.zeros(2), weights)
     assert torch.equal(balanced, weights)
@@ -194,7 +194,7 @@ def test_cross_entropies_do_not_care_for_the_order_of_classes_or_images():
 
 
 @pytest.mark.parametrize("loss", ["all ignored", "nothing taught", "padding alone"])
-def test_without_a_taught_pixel_cross_entropy_is_an_exact_zero_with_a_graph(loss):
+def test_cross_entropy_without_a_labeled_pixel_is_an_exact_zero_with_a_graph(loss):
     logits = normal(2, 3, 4, 4).requires_grad_()
     label, nothing = labels_of(2, 4, 4, classes=3), torch.full((2, 4, 4), 255)
     value = {
@@ -339,7 +339,7 @@ def test_the_other_losses_do_not_care_for_the_order_of_classes_or_images(maps):
 
 
 @pytest.mark.parametrize("mean", ["all", "kept", "program"])
-def test_without_a_taught_pixel_each_mean_is_an_exact_zero_with_a_graph(mean):
+def test_each_mean_without_a_labeled_pixel_is_an_exact_zero_with_a_graph(mean):
     """In the program, images without a label give inf or NaN."""
     label, nothing = labels_of(2, 4, 4, classes=3), torch.zeros(2, 4, 4, dtype=torch.bool)
     for masks in (

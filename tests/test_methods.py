@@ -94,7 +94,7 @@ def css(**settings):
 
 
 def targets_at(method, output, first, valid, step):
-    """What is taught of the images from `first` on, by what the teacher said of all."""
+    """The targets of the images from `first` on, by the teacher's output for all images."""
     return method._targets(Spaces(*(m[first:] for m in method._spaces(output))), valid, step)
 
 
@@ -403,7 +403,7 @@ def test_css_learns_from_labels_alone_in_the_warm_up():
 
 
 class Spy:
-    """Keeps what a network was given and what it said."""
+    """Keeps the inputs and the outputs of a network."""
 
     def __init__(self, network):
         self.inputs, self.outputs = [], []
@@ -415,7 +415,7 @@ class Spy:
 
 
 def test_css_terms_are_those_of_the_student_s_one_forward():
-    """Labeled and mixed strong images together; `L_s` and `L_c` recomputed from what it said."""
+    """Labeled and mixed strong images together; `L_s` and `L_c` recomputed from the output."""
     method = css(contrast_weight=0.5, hard_threshold=0.36, valid_threshold=0.3)
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
     learn(method, labeled, unlabeled, at(50))
@@ -486,7 +486,7 @@ def test_css_prototypes_are_the_teacher_s_of_the_weak_view():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_css_padding_is_never_taught_and_enters_no_prototype(mode):
+def test_css_padding_gets_no_pseudo_label_and_enters_no_prototype(mode):
     """With padding alone only the labeled pixels are left."""
     method = css(collaboration=mode, confidence_threshold=0.0, valid_threshold=0.0)
     labeled, unlabeled = labeled_batch(), unlabeled_batch()
@@ -504,7 +504,7 @@ def test_css_padding_is_never_taught_and_enters_no_prototype(mode):
     assert not method.student.logit_head.weight.grad.isnan().any()
 
 
-def test_css_a_padded_part_is_not_taught():
+def test_css_a_padded_part_gets_no_pseudo_label():
     method = css(confidence_threshold=0.0, valid_threshold=0.0, collaboration="logit")
     unlabeled = unlabeled_batch()
     method.teacher(unlabeled.weak)
@@ -644,8 +644,8 @@ def test_css_pseudo_labels_count_by_the_weights_of_the_classes():
     torch.testing.assert_close(weighed, 3 * plain)
 
 
-def test_css_a_class_that_is_seldom_taught_counts_the_more():
-    """By what was taught in this step and the ones before, as against the labels."""
+def test_css_a_class_with_few_pseudo_labels_has_a_larger_weight():
+    """The weight compares the pseudo-labels up to this step with the labels."""
     settings = {"collaboration": "logit"}
     method, plain = (css(class_balance=how, **settings) for how in ("labels", "none"))
     shares = torch.tensor([0.2, 0.3, 0.5])
@@ -775,7 +775,7 @@ def test_css_collaboration_by_hand(mode, number, logit, representation):
         ("cross", INDICATORS.amax(dim=1)),
     ],
 )
-def test_css_labels_are_taught_from_the_threshold_of_their_own_space_on(mode, trust):
+def test_css_pseudo_labels_reach_the_threshold_of_their_own_space(mode, trust):
     """Confidence for labels of logit space, similarity for those of representation space."""
     free = single(targets_of(by_hand(mode, confidence_threshold=0.0)).pseudo_label)
     for threshold in THRESHOLDS:
@@ -1048,7 +1048,7 @@ def test_methods_of_logit_space_alone_build_no_representation_head(name):
 
 
 @pytest.mark.parametrize("name", ["mean_teacher", "cutmix"])
-def test_the_warm_up_looks_at_labels_alone(name):
+def test_the_warm_up_uses_labels_alone(name):
     spoiled = unlabeled_batch()
     spoiled.weak.fill_(torch.nan)
     spoiled.strong.fill_(torch.nan)

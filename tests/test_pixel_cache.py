@@ -52,7 +52,7 @@ def stripes(path, size=(320, 200)):
     return aged(path)
 
 
-def test_the_second_look_gives_the_bits_of_the_first_without_decoding(cache, tmp_path, monkeypatch):
+def test_the_second_read_gives_the_bits_of_the_first_without_decoding(cache, tmp_path, monkeypatch):
     image, mask = photograph(tmp_path / "a.jpg"), stripes(tmp_path / "a.png")
     first = PixelCache(120, CLASSES)
     expected = first.image(image), first.mask(mask, (192, 120))
@@ -125,7 +125,7 @@ def test_a_full_disk_is_no_error(cache, tmp_path, monkeypatch):
     assert not cache_files(cache)
 
 
-def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
+def test_the_bound_holds_and_a_start_frees_space(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("SEMISEG_CACHE_MB", "1")
     store = PixelCache(200, CLASSES)  # 192 kB each
     paths = [photograph(tmp_path / f"{i}.png", seed=i) for i in range(8)]
@@ -139,7 +139,7 @@ def test_the_bound_holds_and_a_start_makes_room(cache, tmp_path, monkeypatch):
     assert sum(p.stat().st_size for p in cache_files(cache)) <= 1 << 20
 
 
-def test_loader_processes_write_into_one_room(cache, tmp_path):
+def test_loader_processes_share_one_size_limit(cache, tmp_path):
     store = PixelCache(120, CLASSES)
     before, path = store._free_bytes.value, photograph(tmp_path / "a.png")
     for start in ("fork", "spawn"):
@@ -151,7 +151,7 @@ def test_loader_processes_write_into_one_room(cache, tmp_path):
         assert len(cache_files(cache)) == 1
 
 
-def test_a_broken_file_is_told_of_and_not_kept(cache, tmp_path):
+def test_a_broken_file_is_reported_and_not_kept(cache, tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a\.jpg"):

@@ -66,7 +66,7 @@ def test_a_budget_is_a_time(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["10", "m", "", "-5m", "10 mints", "30m1h", "0m", "1e3s", "m10"])
-def test_what_is_no_time_is_told(text):
+def test_an_invalid_time_is_reported(text):
     with pytest.raises(ConfigError, match=r"Allowed: a time such as 90s, 10m"):
         parse_duration(text)
 
@@ -133,7 +133,7 @@ def test_a_given_setting_without_a_reason_is_shown_too():
     assert not given.keys() & {e.setting for e in planned().entries}
 
 
-def test_evidence_is_told_of_the_value_that_has_it():
+def test_evidence_is_reported_for_the_value_that_has_it():
     assert "camvid" in entry(planned(), "confidence_threshold").reason
     assert entry(planned(method="css-paper"), "confidence_threshold").reason == (
         "the method's default"
@@ -225,7 +225,7 @@ def test_a_budget_is_for_one_device():
 
 
 @pytest.mark.parametrize("settings", [{}, {"steps": 500}, {"size": 400}], ids=str)
-def test_a_budget_too_short_is_told_with_one_that_is_not(settings):
+def test_a_budget_too_short_is_reported_with_a_sufficient_one(settings):
     with pytest.raises(ConfigError, match="is too short on this machine") as error:
         planned(PACE, budget="20s", **settings)
     least = str(error.value).partition("take --budget ")[2].partition(".")[0]
@@ -263,7 +263,7 @@ def test_a_line_through_noise_has_no_negative_part():
 # --- unlabeled images that cannot help
 
 
-def test_few_and_strange_unlabeled_images_are_told():
+def test_few_and_strange_unlabeled_images_are_reported():
     assert planned().warnings == ()
     assert planned(facts=FACTS._replace(unlabeled=0)).warnings == ()
     (warning,) = planned(facts=FACTS._replace(val=2)).warnings

@@ -187,7 +187,7 @@ def test_results_never_leave_the_output_folder(plain_release, photos, tmp_path):
     ("content", "message"),
     [("a.jpg\nnowhere.jpg\n", "line 2"), ("# nothing\n", "names no image")],
 )
-def test_a_list_that_does_not_fit_is_told(plain_release, photos, tmp_path, content, message):
+def test_a_list_that_does_not_fit_is_reported(plain_release, photos, tmp_path, content, message):
     (photos / "list.txt").write_text(content)
     with pytest.raises(DataError, match=message):
         semiseg.predict(plain_release, photos / "list.txt", out=tmp_path / "out")
@@ -232,7 +232,7 @@ def test_what_is_there_is_passed_over_unless_more_is_asked_for(
     assert values(out / "a.png").shape == (48, 64)
 
 
-def test_broken_images_stop_no_others_and_are_told_at_the_end(
+def test_broken_images_stop_no_others_and_are_reported_at_the_end(
     plain_release, photos, tmp_path, capsys
 ):
     (photos / "a0.png").write_bytes(b"no image")

@@ -178,7 +178,7 @@ def test_the_command_of_a_comparison():
     }
 
 
-def test_a_comparison_is_told_with_its_doubt(compared):
+def test_a_comparison_is_reported_with_its_uncertainty(compared):
     text = semiseg.report(compared).path.read_text()
     assert "css is 3.1 points of mIoU above (95\u00a0% interval" in text
     assert "css - supervised, labels 8: +3.1 (95 % interval" in text
@@ -224,7 +224,7 @@ def test_the_worst_and_the_best_images(reported):
             assert {(p.width, p.height) for p in scene.layers.values()} == {(64, 48)}
 
 
-def test_the_colors_of_few_classes_are_told_apart_by_everyone():
+def test_everyone_can_distinguish_the_colors_of_few_classes():
     def classes(*colors):
         names = tuple(map(str, range(len(colors))))
         return Classes(names, colors, "ids", tuple(range(len(colors))))

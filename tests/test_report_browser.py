@@ -27,7 +27,7 @@ def browser():
 
 
 class Opened:
-    """A page with what it said and what it asked for."""
+    """A page with its console messages and its requests."""
 
     def __init__(self, browser, file, width=1280, scheme="light"):
         self.page = browser.new_page(

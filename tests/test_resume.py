@@ -106,7 +106,7 @@ class Paused:
 
 
 @pytest.mark.slow
-def test_something_was_taught(whole):
+def test_there_were_pseudo_labels(whole):
     path, _ = newest_intact(whole / "checkpoints")
     assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.label_counts"].any()
 

@@ -134,7 +134,7 @@ def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
     assert (names(data.train), names(data.val)) == (["x/train"], ["x/val"])
 
 
-def test_what_a_folder_of_no_known_shape_holds_is_said(tmp_path: Path) -> None:
+def test_the_content_of_a_folder_of_no_known_layout_is_reported(tmp_path: Path) -> None:
     photograph(tmp_path / "pictures" / "a.jpg")
     photograph(tmp_path / "b.jpg")
     with pytest.raises(
@@ -287,7 +287,7 @@ def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) 
     assert f"into {tmp_path / images}, with their folders, or those without" in message
 
 
-def test_what_may_not_be_looked_into_stops_nothing(
+def test_an_unreadable_folder_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photograph(tmp_path / "images" / "a.jpg")
@@ -333,7 +333,7 @@ def test_masks_among_the_unlabeled_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "images"])
-def test_shapes_without_their_image_are_told(tmp_path: Path, folder: str) -> None:
+def test_shapes_without_their_image_are_reported(tmp_path: Path, folder: str) -> None:
     for name in "ab":
         photograph(tmp_path / folder / f"{name}.jpg")
     labelme(tmp_path / folder / "a.json", box("leaf", 0, 0, 5, 7))
@@ -665,7 +665,7 @@ def test_later_labelme_shapes_lie_above(tmp_path: Path) -> None:
     assert (values[:, 0] == 0).all()
 
 
-def test_labelme_ignores_what_it_is_told_to(tmp_path: Path) -> None:
+def test_labelme_ignores_the_ignored_labels(tmp_path: Path) -> None:
     ignored = box("__ignore__", 4, 0, 5, 7)
     classes, values = rasterized(tmp_path / "a.json", box("crop", 0, 0, 3, 7), ignored)
     assert classes.names == ("_background_", "crop")

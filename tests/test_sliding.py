@@ -45,7 +45,7 @@ def test_windows_of_a_local_model_give_what_it_says_of_the_whole(size):
     np.testing.assert_allclose(tiled.similarity, whole.similarity, rtol=1e-5)
 
 
-def test_an_image_of_two_crops_is_seen_in_one_piece():
+def test_an_image_of_two_crops_is_segmented_in_one_piece():
     calls = []
     Segmenter(counting(calls), 128, crop=64).maps(np.zeros((2, 3, 128, 128), np.uint8))
     assert calls == [(2, 3, 128, 128)]

@@ -145,7 +145,7 @@ def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_pa
 
 
 @pytest.mark.slow
-def test_without_val_what_is_held_out_is_said(capsys, root, tmp_path):
+def test_the_held_out_images_are_reported_where_val_is_missing(capsys, root, tmp_path):
     flat(root)
     run("train", root, "--out", tmp_path / "run", *TINY)
     assert "1 of 4 labeled images are held out" in capsys.readouterr().err

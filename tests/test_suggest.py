@@ -247,7 +247,9 @@ def test_a_run_without_prototypes_and_without_its_data_says_so(
     assert all(s.disagreement is None for s in suggestion)
 
 
-def test_broken_images_are_told_and_nothing_left_is_an_error(plain_release, tmp_path, capsys):
+def test_broken_images_are_reported_and_no_readable_image_is_an_error(
+    plain_release, tmp_path, capsys
+):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="1 image cannot be read"):

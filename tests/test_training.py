@@ -129,7 +129,7 @@ def test_an_unknown_option_of_the_method_is_refused_with_the_nearest_name(tiny_f
         semiseg.train(tiny_folder, method="css", out=tmp_path / "run", anchor=3, **TINY)
 
 
-def test_a_broken_image_in_a_loader_process_is_told_without_its_traceback(tmp_path):
+def test_a_broken_image_in_a_loader_process_is_reported_without_its_traceback(tmp_path):
     from semiseg.scenes.draw import write_scenes
 
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=1, val=1, size=(48, 64))

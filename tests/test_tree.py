@@ -40,7 +40,7 @@ def test_a_link_to_a_folder_is_entered_where_it_is_asked_for(root: Path) -> None
     assert root / "link" in tree.subfolders(root, links=True)
 
 
-def test_files_and_folders_are_told_apart(root: Path) -> None:
+def test_files_and_folders_are_distinguished(root: Path) -> None:
     tree = Tree(root)
     assert tree.is_file(root / "deep" / "er" / "b.png")
     assert not tree.is_file(root / "deep")

@@ -99,5 +99,7 @@ def _histogram(masks: list[Mapping[int, int]], classes: Classes) -> Histogram:
 
     total = sum(sum(mask.values()) for mask in masks)
     ignored = count(IGNORE_INDEX, total)
-    used = total - ignored.pixels
-    return Histogram({name: count(i, used) for i, name in enumerate(classes.names)}, ignored)
+    class_pixels = total - ignored.pixels
+    return Histogram(
+        {name: count(i, class_pixels) for i, name in enumerate(classes.names)}, ignored
+    )

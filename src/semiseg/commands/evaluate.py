@@ -76,8 +76,8 @@ class Evaluation:
     def _reliability(self) -> str:
         """The accuracy as doubtful pixels are left out, and the calibration errors."""
         rows = [
-            [percent(kept["coverage"]), percent(kept["accuracy"]), f"{kept['from']:.3f}"]
-            for kept in self.reliability["confidence"]["kept"]
+            [percent(point["coverage"]), percent(point["accuracy"]), f"{point['from']:.3f}"]
+            for point in self.reliability["confidence"]["kept"]
         ]
         if agree := self.reliability.get("agree"):
             rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "spaces agree"])

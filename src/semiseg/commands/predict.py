@@ -59,7 +59,7 @@ def predict(settings: PredictSettings) -> Masks:
     out = settings.out
     kinds = [
         kind
-        for kind, wanted in {
+        for kind, requested in {
             "colors": settings.colors,
             "overlays": settings.overlay,
             "probabilities": settings.probabilities,
@@ -67,7 +67,7 @@ def predict(settings: PredictSettings) -> Masks:
             "reliability": settings.reliability,
             "": True,
         }.items()
-        if wanted
+        if requested
     ]
     images, notes = find_images(settings.images, out)
     targets = _targets(images, out, kinds)

@@ -50,10 +50,10 @@ def split(settings: SplitSettings) -> SplitLists:
     out = settings.out
     dataset = None if settings.dataset == AUTO else settings.dataset
     data = load_dataset(settings.data, settings.classes, dataset)
-    chosen = make_split(data, settings.labels, settings.seed)
-    for note in (*data.notes, *chosen.notes):
+    result = make_split(data, settings.labels, settings.seed)
+    for note in (*data.notes, *result.notes):
         logger.info("%s", note)
-    lists = chosen.lists()
+    lists = result.lists()
     texts = {name: "".join(f"{s.name}\n" for s in samples) for name, samples in lists.items()}
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -85,13 +85,13 @@ def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[
     """The settings of a training; `--help-all` shows all, `--help` the most common ones."""
     full = "--help-all" in words
     method = chosen_method(words)
-    chosen = METHODS.get(method or "css", METHODS["css"])
+    defaults = METHODS.get(method or "css", METHODS["css"])
     others = {type(other): other for other in METHODS.values()}.values()
     return [
         Section("Data" if full else "Common settings", settings.TrainData),
         Section("Method" if full else "Common settings", settings.MethodChoice),
         *_groups(full),
-        Section(f"Settings of {method or 'css'}", chosen, None if full or method else ()),
+        Section(f"Settings of {method or 'css'}", defaults, None if full or method else ()),
         *(Section("Settings of other methods", other, ()) for other in others),
         Section("Run", options),
     ]

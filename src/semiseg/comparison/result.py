@@ -66,11 +66,11 @@ def read_failed(folder: Path) -> Mapping[str, str]:
     """
     file = folder / COMPARISON
     try:
-        stored = from_plain(_Stored, read_json(file))
-        if stored.format != FORMAT:
-            raise ValueError(f"its format is {stored.format}; this semiseg reads format {FORMAT}")
+        content = from_plain(_Stored, read_json(file))
+        if content.format != FORMAT:
+            raise ValueError(f"its format is {content.format}; this semiseg reads format {FORMAT}")
     except (OSError, ValueError) as error:
         raise RunError(
             f"{file} cannot be read ({error}). Run the same semiseg compare command again."
         ) from error
-    return stored.failed
+    return content.failed

@@ -213,10 +213,10 @@ class Runner:
         timings: dict[str, list[Timing]] = {}
         for record in self._records():
             timings.setdefault(record.method, []).append(record.scores.timing)
-        for method, measured in timings.items():
+        for method, samples in timings.items():
             self.timings[method] = Timing(
-                fmean(timing.step for timing in measured),
-                fmean(timing.validation for timing in measured),
+                fmean(timing.step for timing in samples),
+                fmean(timing.validation for timing in samples),
             )
         unknown = {t.method: t for t in reversed(tasks) if t.method not in self.timings}
         if unknown:
@@ -275,8 +275,8 @@ def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Com
         SemisegError: the data, a setting or the folder cannot be used, and nothing was trained.
         Interrupted: Ctrl-C or SIGTERM stopped a training.
     """
-    stored = read_config(call.grid.out, call.shared.data.data)
-    config = call if stored is None else stored.extended(call)
+    earlier = read_config(call.grid.out, call.shared.data.data)
+    config = call if earlier is None else earlier.extended(call)
     runner = Runner(config)
     tasks = runner.tasks(call.grid)
     write_config(config)

@@ -117,14 +117,18 @@ class CompareConfig:
         if "seeds" in grid:
             grid["seeds"] = tuple(map(_number, _listed(grid["seeds"])))
         try:
-            made = GridConfig(**grid)  # type: ignore[arg-type]
+            grid_config = GridConfig(**grid)  # type: ignore[arg-type]
             for name in shared:
                 if name not in (*shared_settings(), "data"):
-                    raise UnknownSettingError(name, hint=_hint(name, made.methods), source=source)
+                    raise UnknownSettingError(
+                        name, hint=_hint(name, grid_config.methods), source=source
+                    )
             return cls(
-                grid=made,
+                grid=grid_config,
                 shared=TrainConfig.from_values({"method": "supervised", **shared}),
-                settings={m: _method_settings(m, v, made.methods) for m, v in methods.items()},
+                settings={
+                    m: _method_settings(m, v, grid_config.methods) for m, v in methods.items()
+                },
                 supervised_steps=_steps(values.get("supervised_steps")),
             )
         except SettingError as error:
@@ -193,13 +197,13 @@ class CompareConfig:
         Raises:
             RunError: a setting of the call contradicts the comparison.
         """
-        stored = self._flat()
+        values = self._flat()
         for name, value in call.changes().items():
             new = name in LISTS or name.rpartition(".")[0] not in ("", *self.settings)
-            if not new and value != stored[name]:
+            if not new and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
-                    f"has {stored[name]}. Leave it out to continue that comparison, or start "
+                    f"has {values[name]}. Leave it out to continue that comparison, or start "
                     "another one with another --out."
                 )
         free = {name: value for name, value in call.shared.values().items() if name in FREE}
@@ -248,10 +252,10 @@ def _method_settings(
         ConfigError: the method is not compared, has no such setting, or a value is not allowed.
     """
     defaults = default_settings(method)
-    known = defaults.values()
+    names = defaults.values()
     for name in values:
-        if name not in known:
-            raise UnknownSettingError(f"{method}.{name}", hint=nearest(name, known))
+        if name not in names:
+            raise UnknownSettingError(f"{method}.{name}", hint=nearest(name, names))
         if method not in compared:
             setting = _flag(f"{method}.{name}")
             raise ConfigError(

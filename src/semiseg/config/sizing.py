@@ -115,10 +115,10 @@ def _sizes_within(seconds: float, config: TrainConfig, facts: Facts, pace: Pace)
     enough = [s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size))]
     best = enough[-1] if enough else in_memory[0]
     if facts.device == "cuda" and not given_batch and best is in_memory[-1]:
-        wanted = given_steps or 2 * max(STEPS, _useful_steps(best.size))
+        steps_needed = given_steps or 2 * max(STEPS, _useful_steps(best.size))
         larger = (budget.fit(best.size, batch) for batch in _LARGER_BATCHES)
         affordable = (
-            s for s in larger if s.steps >= wanted and s.batch * s.crop**2 <= pace.max_pixels
+            s for s in larger if s.steps >= steps_needed and s.batch * s.crop**2 <= pace.max_pixels
         )
         best = next(affordable, best)
     minimum = given_steps or _MIN_STEPS

@@ -355,11 +355,11 @@ class TrainConfig:
         method = str(values.pop("method", "css"))
         defaults = default_settings(method)
         own = {f.name for f in dataclasses.fields(defaults)}
-        known = {*group_of(), *own, "method"}
+        names = {*group_of(), *own, "method"}
         for name in values:
-            if name not in known:
+            if name not in names:
                 raise UnknownSettingError(
-                    name, hint=method_hint(name, method, known), source=sources[name]
+                    name, hint=method_hint(name, method, names), source=sources[name]
                 )
         if "data" not in values:
             raise ConfigError("The data folder is missing.")

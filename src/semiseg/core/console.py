@@ -118,6 +118,6 @@ def track(items: Iterable[T], text: str, total: int) -> Iterator[T]:
         total: the number of items.
     """
     with progress(text) as bar:
-        for done, item in enumerate(items):
-            bar.update(done, total)
+        for count, item in enumerate(items):
+            bar.update(count, total)
             yield item

@@ -63,12 +63,12 @@ class SettingError(ConfigError):
 
     def __str__(self) -> str:
         """One sentence: the setting, the value, where it stands, and the allowed values."""
-        shown = (
+        value = (
             ",".join(map(str, self.value)) if isinstance(self.value, (tuple, list)) else self.value
         )
         place = f" in {self.source}" if self.source else ""
         stop = "" if self.allowed.endswith("?") else "."
-        return f"{self.flag} {shown}{place} is not allowed. Allowed: {self.allowed}{stop}"
+        return f"{self.flag} {value}{place} is not allowed. Allowed: {self.allowed}{stop}"
 
 
 class UnknownSettingError(ConfigError):

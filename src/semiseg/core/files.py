@@ -220,9 +220,9 @@ def cache_folder(outside: Path | None = None) -> Path | None:
         The folder; None where it would lie in `outside`, or where the user has no home.
     """
     try:
-        named = os.environ.get("SEMISEG_CACHE")
-        folder = Path(named) if named else platformdirs.user_cache_path("semiseg", False)
-        homeless = not named and not folder.is_absolute()
+        variable = os.environ.get("SEMISEG_CACHE")
+        folder = Path(variable) if variable else platformdirs.user_cache_path("semiseg", False)
+        homeless = not variable and not folder.is_absolute()
         inside = outside is not None and folder.resolve().is_relative_to(outside.resolve())
     except (OSError, RuntimeError):  # a loop of links, or no home
         return None

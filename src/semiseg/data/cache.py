@@ -107,8 +107,8 @@ class ScanCache:
         if self._file is None or self._current.items() <= self._stored.items():
             return
         others = {k: v for k, v in self._stored.items() if k not in self._current}
-        kept = {k: v for k, v in others.items() if (self.root / k.partition(":")[2]).exists()}
-        content = {**_header(), "files": kept | self._current}
+        entries = {k: v for k, v in others.items() if (self.root / k.partition(":")[2]).exists()}
+        content = {**_header(), "files": entries | self._current}
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._file, sync=False, shared=True) as file:

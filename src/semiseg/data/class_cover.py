@@ -37,15 +37,15 @@ def cover_classes(
     """
     ordered = sorted(samples)
     order = [ordered[i] for i in key.numpy().permutation(len(ordered))]
-    chosen = _cover_by_swaps(order, count, pixels)
+    cover = _cover_by_swaps(order, count, pixels)
     all_classes = classes_in(samples, pixels)
-    if classes_in(chosen, pixels) != all_classes:
+    if classes_in(cover, pixels) != all_classes:
         greedy = _cover_greedily(order, count, pixels)
-        if len(classes_in(greedy, pixels)) > len(classes_in(chosen, pixels)):
-            chosen = greedy
-    if classes_in(chosen, pixels) != all_classes:
-        chosen = _cover_exactly(order, count, pixels) or chosen
-    return sorted(chosen)
+        if len(classes_in(greedy, pixels)) > len(classes_in(cover, pixels)):
+            cover = greedy
+    if classes_in(cover, pixels) != all_classes:
+        cover = _cover_exactly(order, count, pixels) or cover
+    return sorted(cover)
 
 
 def classes_in(samples: Iterable[Sample], pixels: PixelCounts) -> set[int]:
@@ -59,30 +59,30 @@ def _cover_by_swaps(order: Sequence[Sample], count: int, pixels: PixelCounts) ->
     for sample in order:
         for c in classes_in([sample], pixels):
             holders.setdefault(c, []).append(sample)
-    chosen = list(order[:count])
+    cover = list(order[:count])
     for c in sorted(holders, key=lambda c: (len(holders[c]), c)):
-        if c in classes_in(chosen, pixels):
+        if c in classes_in(cover, pixels):
             continue
-        for candidate in reversed(chosen):
-            others = [sample for sample in chosen if sample is not candidate]
-            if classes_in(others, pixels) == classes_in(chosen, pixels):
-                chosen = [*others, holders[c][0]]
+        for candidate in reversed(cover):
+            others = [sample for sample in cover if sample is not candidate]
+            if classes_in(others, pixels) == classes_in(cover, pixels):
+                cover = [*others, holders[c][0]]
                 break
-    return chosen
+    return cover
 
 
 def _cover_greedily(order: Sequence[Sample], count: int, pixels: PixelCounts) -> list[Sample]:
     """Take the sample with the most missing classes each time."""
     remaining = list(order)
-    chosen: list[Sample] = []
+    cover: list[Sample] = []
     covered: set[int] = set()
-    while len(chosen) < count:
+    while len(cover) < count:
         # Of equally good samples, the first of the order.
         best = max(remaining, key=lambda sample: len(classes_in([sample], pixels) - covered))
         remaining.remove(best)
-        chosen.append(best)
+        cover.append(best)
         covered |= classes_in([best], pixels)
-    return chosen
+    return cover
 
 
 def _cover_exactly(order: Sequence[Sample], count: int, pixels: PixelCounts) -> list[Sample] | None:
@@ -92,13 +92,13 @@ def _cover_exactly(order: Sequence[Sample], count: int, pixels: PixelCounts) -> 
     holders = {c: [sample for sample in order if c in classes_of[sample]] for c in all_classes}
     tries = itertools.count()
 
-    def search(chosen: list[Sample], missing: set[int]) -> list[Sample] | None:
+    def search(part: list[Sample], missing: set[int]) -> list[Sample] | None:
         if not missing:
-            return chosen
-        if len(chosen) == count or next(tries) > _MAX_TRIES:
+            return part
+        if len(part) == count or next(tries) > _MAX_TRIES:
             return None
         rarest = min(missing, key=lambda c: (len(holders[c]), c))
-        covers = (search([*chosen, s], missing - classes_of[s]) for s in holders[rarest])
+        covers = (search([*part, s], missing - classes_of[s]) for s in holders[rarest])
         return next((cover for cover in covers if cover is not None), None)
 
     cover = search([], set(holders))

@@ -52,8 +52,8 @@ def on_paths(
         remedy: as in `Finding`.
     """
     by_path = details if isinstance(details, Mapping) else dict.fromkeys(details, "")
-    named = {data.name(path): detail for path, detail in by_path.items()}
-    return on_files(kind, severity, named, message, remedy)
+    detail_of = {data.name(path): detail for path, detail in by_path.items()}
+    return on_files(kind, severity, detail_of, message, remedy)
 
 
 def _unreadable(data: Dataset) -> list[Finding]:
@@ -82,14 +82,14 @@ def _smeared(data: Dataset) -> list[Finding]:
         mask: f" ({len(scan.counts)} values)" for mask, scan in data.masks.items() if scan.smeared
     }
     # If a file names the classes and the mask holds nothing else, a person meant it so.
-    named = data.has_named_classes
-    fits = {mask for mask in doubtful if named and mask not in data.unknown_codes}
+    has_names = data.has_named_classes
+    fits = {mask for mask in doubtful if has_names and mask not in data.unknown_codes}
     intended = {mask: values for mask, values in doubtful.items() if mask in fits}
     others = {mask: values for mask, values in doubtful.items() if mask not in fits}
     certain = "Masks that were smeared by JPEG or by resizing with interpolation"
     likely = "Masks that look smeared by JPEG or by resizing with interpolation"
     advice = (
-        remedy if named else f"{remedy} If these values are classes, name them in classes.yaml."
+        remedy if has_names else f"{remedy} If these values are classes, name them in classes.yaml."
     )
     return [
         *on_paths(data, "smeared-mask", "error", lossy, certain, remedy),
@@ -118,8 +118,8 @@ def _unknown_values(data: Dataset) -> list[Finding]:
     for mask, codes in data.unknown_codes.items():
         if not data.masks[mask].smeared:
             encoding, labels = data.class_list.encoding, data.masks[mask].labels
-            named = [spell(code, encoding, labels) for code in sorted(codes)[:_MAX_CODES]]
-            details[mask] = f" ({', '.join(named)}{', ...' if len(codes) > _MAX_CODES else ''})"
+            values = [spell(code, encoding, labels) for code in sorted(codes)[:_MAX_CODES]]
+            details[mask] = f" ({', '.join(values)}{', ...' if len(codes) > _MAX_CODES else ''})"
     message = "Masks with values that belong to no class"
     remedy = "Correct the masks, or name the values in classes.yaml, as classes or under `ignore:`."
     return on_paths(data, "unknown-value", "error", details, message, remedy)

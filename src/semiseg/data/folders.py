@@ -70,8 +70,8 @@ def list_unlabeled(tree: Tree, listed: bool) -> Listing:
         return Listing(findings=[note(message)] if files else [])
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
     images = sorted(set(files) - set(masks))
-    named, repeated = index(images, folder)
-    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in named.items()]
+    by_name, repeated = index(images, folder)
+    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in by_name.items()]
     findings: list[Finding] = duplicates(tree.root, repeated) or line_breaks(images)
     if masks and not findings:
         count = plural(len(masks), f"mask in {folder} is", f"masks in {folder} are")

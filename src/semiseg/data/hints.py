@@ -58,9 +58,9 @@ def ignored_folders(tree: Tree, used: Mapping[str, Folders]) -> list[Finding]:
             remedy = f"To be scored they need masks, beside them or in {folder / 'masks'}."
             findings.append(_not_read(len(pictures), str(folder), remedy))
     if unread:
-        named = ", ".join(map(str, list(unread)[:_MAX_NAMED]))
-        named += ", ..." if len(unread) > _MAX_NAMED else ""
-        findings.append(_not_read(sum(unread.values()), named, _where_to_move(root, train)))
+        listing = ", ".join(map(str, list(unread)[:_MAX_NAMED]))
+        listing += ", ..." if len(unread) > _MAX_NAMED else ""
+        findings.append(_not_read(sum(unread.values()), listing, _where_to_move(root, train)))
     return findings
 
 
@@ -94,7 +94,7 @@ def _unread(
     """
     if folder in deep:
         return
-    if not any(read.is_relative_to(folder) for read in (*deep, *flat)):
+    if not any(part.is_relative_to(folder) for part in (*deep, *flat)):
         yield folder, tree.without_results(tree.images(folder), folder.parent)
         return
     if folder not in flat and not tree.holds_suggestions(folder):
@@ -114,9 +114,9 @@ def mask_folder_elsewhere(tree: Tree, images: Sequence[Path], masks: Path) -> Fi
     root = tree.root
     stems = {image.stem for image in images}
     splits = (root / name for names in SPLIT_FOLDERS.values() for name in names)
-    named = {masks, root / "unlabeled", *splits}
+    excluded = {masks, root / "unlabeled", *splits}
     for folder in tree.subfolders(masks.parent, links=True):
-        if folder in named or any(image.is_relative_to(folder) for image in images):
+        if folder in excluded or any(image.is_relative_to(folder) for image in images):
             continue
         files = tree.files(folder, (*IMAGE_SUFFIXES, LABELME_SUFFIX))
         if any(path.stem in stems or stem_of_image(path, stems) for path in files):
@@ -142,20 +142,20 @@ def nothing_to_train_on(tree: Tree, lists: Sequence[str]) -> Finding:
     names = sorted(
         name + "/" * tree.is_folder(root / name) for name in tree.entries(root) if name[0] != "."
     )
-    held = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+    files = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
     images, masks = tree.images(root, deep=False), root / "masks"
     elsewhere = mask_folder_elsewhere(tree, images, masks)
     if elsewhere or (images and not any(name.endswith("/") for name in names)):
         advice = f" {elsewhere.text}" if elsewhere else ""
         return note(
-            f"{root} holds images ({held}), but none has a mask beside it: LabelMe's JSON of its "
+            f"{root} holds images ({files}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",
             f"Draw some, or put the masks there or into {masks}.{advice}",
             "error",
         )
     return note(
         f"{root / 'train' / 'images'} holds no images, and there is no other folder of training "
-        f"images: {root} holds {held or 'nothing'}",
+        f"images: {root} holds {files or 'nothing'}",
         f"{_move_subfolders(tree)}{EXPECTED} Images are files with the suffixes "
         f"{', '.join(IMAGE_SUFFIXES)}.",
         "error",

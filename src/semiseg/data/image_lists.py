@@ -48,7 +48,7 @@ def read_list(
         raise DataError(f"{path} is not a text file ({error}).") from error
     index = _NameIndex(samples)
     refused_indices = {message: _NameIndex(others) for message, others in refused.items()}
-    chosen: dict[str, Sample] = {}
+    entries: dict[str, Sample] = {}
     for number, line in enumerate(lines, 1):
         words = line.strip()
         where = f"{path}, line {number}: "
@@ -60,10 +60,10 @@ def read_list(
             messages = [m for m, names in refused_indices.items() if names.find(words, where)]
             reason = f"{words} {messages[0]}" if messages else f"there is no labeled image {words}"
             raise DataError(f"{where}{reason}.")
-        chosen[sample.name] = sample
-    if not chosen:
+        entries[sample.name] = sample
+    if not entries:
         raise DataError(f"{path} names no image.")
-    return sorted(chosen.values())
+    return sorted(entries.values())
 
 
 def list_hash(samples: Iterable[Sample]) -> str:

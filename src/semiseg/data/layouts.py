@@ -59,7 +59,7 @@ class FolderLayout(Layout):
             self._refuse_two_places()
             if folders is None or split != "train":
                 return Listing(samples, findings)
-            used = {s: place for s in SPLITS if (place := self.folders(s))}
+            places = {s: place for s in SPLITS if (place := self.folders(s))}
         except DataError as error:
             return Listing(samples, [error_of(error)])
         remedy = f"Put masks into {folders.masks}; a mask has its image's name."
@@ -68,7 +68,7 @@ class FolderLayout(Layout):
         elsewhere = mask_folder_elsewhere(self.tree, unlabeled, folders.masks)
         if elsewhere is not None:
             return Listing(samples, [*findings, elsewhere], elsewhere.text)
-        return Listing(samples, [*findings, *ignored_folders(self.tree, used)], remedy)
+        return Listing(samples, [*findings, *ignored_folders(self.tree, places)], remedy)
 
     def _refuse_two_places(self) -> None:
         """Refuse two folders of training images.

@@ -55,7 +55,7 @@ def _features(
     samples: Sequence[Sample], key: Key, value_range: tuple[float, float] | None
 ) -> NDArray[np.float64]:
     """`(N, 10)` the features of each sampled image that can be read."""
-    chosen = sorted(key.numpy().permutation(len(samples))[:MAX_SAMPLED_IMAGES])
+    indices = sorted(key.numpy().permutation(len(samples))[:MAX_SAMPLED_IMAGES])
 
     def describe(index: int) -> NDArray[np.float64] | None:
         try:
@@ -63,7 +63,7 @@ def _features(
         except DataError:
             return None  # `check` reports it
 
-    features = [values for values in read_ahead(describe, chosen) if values is not None]
+    features = [values for values in read_ahead(describe, indices) if values is not None]
     return np.array(features).reshape(-1, len(_SPREAD))
 
 

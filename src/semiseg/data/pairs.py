@@ -124,8 +124,8 @@ def _masks_of_a_folder(files: Sequence[Path], with_png: bool) -> set[Path]:
     stems = {path.stem for path in files}
     ending = {path: match[0] for path in files if (match := _ENDING.search(path.stem))}
     image_of = {path: path.stem.removesuffix(end) for path, end in ending.items()}
-    used = {end.lower() for path, end in ending.items() if image_of[path] in stems}
-    masks = {path for path, end in ending.items() if end.lower() in used}
+    endings = {end.lower() for path, end in ending.items() if image_of[path] in stems}
+    masks = {path for path, end in ending.items() if end.lower() in endings}
     with_mask = {image_of[path] for path in masks}  # what has a mask itself is an image
     masks |= {path for path in files if path.stem not in with_mask and stem_of_image(path, stems)}
     if with_png:
@@ -223,14 +223,14 @@ def index(files: Iterable[Path], *folders: Path) -> tuple[dict[str, Path], dict[
     Returns:
         The first file of each name, sorted by name; and each further file with the first one.
     """
-    named: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     repeated: dict[Path, Path] = {}
     for path in files:
         folder = next(folder for folder in folders if path.is_relative_to(folder))
-        first = named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        first = by_name.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
         if first != path:
             repeated[path] = first
-    return dict(sorted(named.items())), repeated
+    return dict(sorted(by_name.items())), repeated
 
 
 def duplicates(root: Path, repeated: Mapping[Path, Path]) -> list[Finding]:

@@ -172,18 +172,18 @@ def _prepare_folder() -> tuple[Path | None, int]:
         folder = cache / "decoded"
         folder.mkdir(parents=True, exist_ok=True)
         files = [(file, file.stat()) for file in folder.glob("*/*")]
-        used = sum(status.st_size for _, status in files)
-        limit = _size_limit(used + shutil.disk_usage(folder).free)
+        size = sum(status.st_size for _, status in files)
+        limit = _size_limit(size + shutil.disk_usage(folder).free)
     except (OSError, RuntimeError):  # no right to write, or another process removes files
         return None, 0
     files.sort(key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime))
     for file, status in files:
-        if used <= limit // 2:
+        if size <= limit // 2:
             break
         with suppress(OSError):
             file.unlink()
-            used -= status.st_size
-    return (folder if limit > 0 else None), limit - used
+            size -= status.st_size
+    return (folder if limit > 0 else None), limit - size
 
 
 def _size_limit(available: int) -> int:

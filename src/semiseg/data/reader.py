@@ -75,9 +75,9 @@ def read_dataset(
     everything = [sample for split in _ORDER for sample in samples[split]]
     scans = scan_files(ScanCache(root, value_range), everything, progress)
     files = classes_files(root)
-    named = bool(classes_file or files) or isinstance(layout, PublishedLayout)
+    has_names = bool(classes_file or files) or isinstance(layout, PublishedLayout)
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
-    usable = {mask: scan for mask, scan in scans.masks.items() if named or not scan.smeared}
+    usable = {mask: scan for mask, scan in scans.masks.items() if has_names or not scan.smeared}
     settled = _settle_classes(layout, classes_file, files, list(usable.values()))
     counts: dict[Path, Mapping[int, int]] = {}
     unknown: dict[Path, Sequence[int]] = {}
@@ -96,7 +96,7 @@ def read_dataset(
         masks=scans.masks,
         problems=scans.problems,
         class_list=settled.classes,
-        has_named_classes=named,
+        has_named_classes=has_names,
         inferred=settled.inferred,
         counts=counts,
         unknown_codes=unknown,

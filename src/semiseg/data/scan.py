@@ -68,14 +68,14 @@ def scan_files(cache: ScanCache, samples: Sequence[Sample], progress: Progress) 
         # Pillow warns of large images and of odd metadata; it matters only whether it can decode.
         with warnings.catch_warnings(), _blocks(2 * threads), ThreadPoolExecutor(threads) as pool:
             warnings.simplefilter("ignore")
-            for done, (path, scan) in enumerate(pool.map(_attempt, jobs), 1):
+            for count, (path, scan) in enumerate(pool.map(_attempt, jobs), 1):
                 if isinstance(scan, ImageScan):
                     scans.images[path] = scan
                 elif isinstance(scan, MaskScan):
                     scans.masks[path] = scan
                 else:
                     scans.problems[path] = scan
-                progress(done, len(jobs))
+                progress(count, len(jobs))
     finally:  # after an interruption too: the next time continues from there
         cache.save()
     return scans

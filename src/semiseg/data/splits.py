@@ -83,8 +83,8 @@ def make_split(
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))
     if not labeled:
         raise ConfigError("--labels leaves no labeled image; at least one is needed.")
-    used = {sample.image for sample in (*labeled, *val)}
-    others = [sample for sample in data.train if sample.image not in used]
+    excluded = {sample.image for sample in (*labeled, *val)}
+    others = [sample for sample in data.train if sample.image not in excluded]
     unlabeled = tuple(sample._replace(mask=None) for sample in others)
     hidden = tuple(sample for sample in others if sample.mask is not None)
     missing = classes_in(masked, data.pixels) - classes_in(labeled, data.pixels)
@@ -139,10 +139,10 @@ def _hold_out(
             "and another one for validation.",
             "Label one more image.",
         )
-    wanted = {sample.name for sample in listed}
-    names = {sample.name for sample in masked if sample.name in held_out} - wanted
+    listed_names = {sample.name for sample in listed}
+    names = {sample.name for sample in masked if sample.name in held_out} - listed_names
     if not names or len(names) == len(masked):
-        free = [sample for sample in masked if sample.name not in wanted] or list(masked)
+        free = [sample for sample in masked if sample.name not in listed_names] or list(masked)
         count = min(len(free), max(1, round(_HELD_OUT_SHARE * len(masked))))
         trained = {s.name for s in cover_classes(free, len(free) - count, pixels, key)}
         names = {sample.name for sample in free} - trained

@@ -105,12 +105,12 @@ def _scores(metadata: Mapping[str, Any]) -> str:
         [name, *(percent(scores[key]) for key in ("iou", "precision", "recall"))]
         for name, scores in metadata["per_class"].items()
     ]
-    chosen = "the released network" + (
+    network = "the released network" + (
         " and the strength of its logit adjustment" if "adjustment" in metadata else ""
     )
     return (
         f"## Scores on the validation images\n\nmIoU {percent(metadata['miou']['released'])} %. "
-        f"The training used the same images to choose {chosen}.\n\n"
+        f"The training used the same images to choose {network}.\n\n"
         f"{markdown_table(['class', 'IoU, %', 'precision, %', 'recall, %'], rows)}\n"
     )
 

@@ -56,8 +56,8 @@ def resolve(name: str) -> str:
     plain = name.removeprefix("tu-")
     if timm.is_model(plain.split(".")[0]):
         return f"tu-{plain}"
-    known = [*smp_encoders, *timm.list_models()]
-    raise ConfigError(f"There is no encoder '{name}'. {nearest(plain, known)}")
+    names = [*smp_encoders, *timm.list_models()]
+    raise ConfigError(f"There is no encoder '{name}'. {nearest(plain, names)}")
 
 
 def normalization(name: str) -> Normalization:

@@ -48,8 +48,8 @@ def update_prototypes(
         The new prototypes and the new `seen`.
     """
     present = counts > 0
-    moved = torch.where(seen.unsqueeze(1), torch.lerp(means, prototypes, momentum), means)
-    return torch.where(present.unsqueeze(1), moved, prototypes), seen | present
+    updated = torch.where(seen.unsqueeze(1), torch.lerp(means, prototypes, momentum), means)
+    return torch.where(present.unsqueeze(1), updated, prototypes), seen | present
 
 
 def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tensor:

@@ -90,9 +90,9 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
     count = min(_PER_GROUP, len(ranking) // 2)
     worst, best = ranking[:count], ranking[::-1][:count]
     others = ranking[count : len(ranking) - count]
-    drawn = key.child("others").numpy().permutation(len(others))[:_PER_GROUP]
+    picks = key.child("others").numpy().permutation(len(others))[:_PER_GROUP]
     rankings = {
-        "Random images": [others[i] for i in sorted(drawn)],
+        "Random images": [others[i] for i in sorted(picks)],
         "The worst images": worst,
         "The best images": best,
     }

@@ -116,8 +116,8 @@ def suggest(
             "and the others are images of the run."
         )
     labeled = {sample.name: sample.image for sample in run_images.labeled}
-    known, _ = inspect_images(model, labeled)
-    suggestions = choose(candidates, [candidate.features for candidate in known], n)
+    labeled_images, _ = inspect_images(model, labeled)
+    suggestions = choose(candidates, [candidate.features for candidate in labeled_images], n)
     for error in errors:
         logger.info("%s", error)
     if len(suggestions) < n:
@@ -135,10 +135,10 @@ def _find_unlabeled(run: Path, images: Path, out: Path, run_images: _RunImages) 
     candidates, notes = find_images(images, out)
     for note in notes:
         logger.info("%s", note)
-    masks, known = run_images.masks(), run_images.files()
+    masks, run_files = run_images.masks(), run_images.files()
     # PNG masks may lie beside JPEG images.
     candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
-    unlabeled = {name: f for name, f in candidates.items() if f.resolve() not in known}
+    unlabeled = {name: f for name, f in candidates.items() if f.resolve() not in run_files}
     if ignored := len(candidates) - len(unlabeled):
         logger.info("%s had masks in %s and are ignored", plural(ignored, "image"), run)
     return unlabeled

@@ -104,8 +104,8 @@ def newest_intact(folder: Path) -> tuple[Path, int] | None:
 
 def _by_step(folder: Path) -> list[Path]:
     """Finished checkpoints, the newest first."""
-    found = [p for p in folder.glob("*.ckpt") if _NAME.fullmatch(p.name)]
-    return sorted(found, key=lambda p: (_step(p), p.stat().st_mtime), reverse=True)
+    paths = [p for p in folder.glob("*.ckpt") if _NAME.fullmatch(p.name)]
+    return sorted(paths, key=lambda p: (_step(p), p.stat().st_mtime), reverse=True)
 
 
 def _step(path: Path) -> int:
@@ -160,13 +160,18 @@ class Checkpoints(Callback):
         # Clocks and signals differ between processes, but all of them have to save.
         agreed = trainer.strategy.reduce_boolean_decision
         late = agreed(time.monotonic() - self._saved_time > _SECONDS, all=False)
-        asked = agreed(self.stopped_by == signal.SIGTERM, all=False)
+        stop_requested = agreed(self.stopped_by == signal.SIGTERM, all=False)
         interrupted = agreed(self.stopped_by == signal.SIGINT, all=False)
-        if late or asked or interrupted or is_validation_step(step, self.total, self.validations):
+        if (
+            late
+            or stop_requested
+            or interrupted
+            or is_validation_step(step, self.total, self.validations)
+        ):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()
-        if asked or interrupted:
-            raise (Terminated if asked else Interrupted)(
+        if stop_requested or interrupted:
+            raise (Terminated if stop_requested else Interrupted)(
                 f"stopped after step {step} of {self.total}. The checkpoint is saved. "
                 f"{how_to_resume(self.data, self.folder.parent)}"
             )

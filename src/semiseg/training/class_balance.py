@@ -46,8 +46,8 @@ def set_loss(method: Method, balance: BalanceConfig, pixels: Sequence[int]) -> N
         if method.class_weights is not None:
             total = weighted_cross_entropy(logits, target, method.class_weights)
         elif balance.ohem:
-            kept = max(1, round(balance.ohem * target.numel()))
-            total = ohem_cross_entropy(logits, target, _OHEM_THRESHOLD, kept)
+            count = max(1, round(balance.ohem * target.numel()))
+            total = ohem_cross_entropy(logits, target, _OHEM_THRESHOLD, count)
         else:
             total = main(logits, target)
         return total + balance.dice * dice_loss(logits, target) if balance.dice else total

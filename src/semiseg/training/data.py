@@ -138,11 +138,11 @@ def sample_size(split: Split) -> int:
 
 def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
     """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
-    wanted = sample_size(split)
+    size = sample_size(split)
     masked = {sample.image for sample in split.hidden}
     others = [sample for sample in split.unlabeled if sample.image not in masked]
-    chosen: list[Sample] = []
+    result: list[Sample] = []
     for name, samples in (("hidden", split.hidden), ("others", others)):
         order = key.child(name).numpy().permutation(len(samples))
-        chosen += [samples[i] for i in order[: wanted - len(chosen)]]
-    return tuple(chosen)
+        result += [samples[i] for i in order[: size - len(result)]]
+    return tuple(result)

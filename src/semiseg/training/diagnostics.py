@@ -100,8 +100,8 @@ class Diagnostics:
                 pictures.append(_image_opinions(scene, labels))
         if not statistics.images:
             return {}
-        found = statistics.summary()
-        module.validations[-1]["pseudo_labels"] = found
+        summary = statistics.summary()
+        module.validations[-1]["pseudo_labels"] = summary
         self.folder.mkdir(exist_ok=True)
         validations = [
             PseudoLabelRecord(**measured, step=validation["step"])
@@ -116,7 +116,7 @@ class Diagnostics:
         write_text(self.folder / "diagnostics.json", json.dumps(content) + "\n")
         if last:
             self._draw(validations, pictures)
-        return curve_values(found)
+        return curve_values(summary)
 
     def _pseudo_labels(self, module: TrainingModule) -> Iterator[tuple[_Scene, PseudoLabels]]:
         """Each image of the sample with its pseudo-labels, on the CPU."""

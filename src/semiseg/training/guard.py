@@ -44,8 +44,8 @@ class Guard:
         if self._before:
             torch._foreach_copy_(self._before, self._buffers)
         else:  # without the teacher's, which change later
-            named = self.method.named_buffers()
-            self._buffers = [b for name, b in named if not name.startswith("teacher.")]
+            buffers = self.method.named_buffers()
+            self._buffers = [b for name, b in buffers if not name.startswith("teacher.")]
             self._before = [b.clone() for b in self._buffers]
         self._finite = None
 

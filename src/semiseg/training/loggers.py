@@ -89,7 +89,7 @@ def read_metrics(file: Path, start: int) -> list[dict[str, float]]:
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    kept: list[dict[str, float]] = []
+    records: list[dict[str, float]] = []
     for row in rows:
         try:
             values = {k: int(v) if v.isdigit() else float(v) for k, v in row.items() if v}
@@ -99,8 +99,8 @@ def read_metrics(file: Path, start: int) -> list[dict[str, float]]:
         # A validation counts the steps before it, a row of losses those before its own step.
         last = start if any(k.startswith(("val/", "pseudo/")) for k in values) else start - 1
         if step <= last and None not in row.values():
-            kept.append(values)
-    return kept
+            records.append(values)
+    return records
 
 
 def check_loggers(names: tuple[LoggerName, ...]) -> None:

@@ -55,10 +55,10 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
     added = offset(module.method.class_weights, network.classes, strength)
     network.add_to_logits(added)
     mean_ious = [v["networks"][name]["miou"] for v in module.validations for name in networks]
-    known = [score for score in (*mean_ious, released["miou"]) if score is not None]
+    best_scores = [score for score in (*mean_ious, released["miou"]) if score is not None]
     scores = Scores(
         method=config.method,
-        miou=MeanIou(final["student"]["miou"], max(known, default=None), released["miou"]),
+        miou=MeanIou(final["student"]["miou"], max(best_scores, default=None), released["miou"]),
         per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
         which=which,
         adjustment=Adjustment(strength, final[which]["miou"]),

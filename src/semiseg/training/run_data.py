@@ -58,10 +58,10 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
     try:
         train, val = (read_samples(data, split) for split in ("train", "val"))
         labeled = read_list(run / "split" / "labeled.txt", train)
-        held = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
+        validation = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
     except (SemisegError, OSError, ValueError):
         return [], []
-    return labeled, held
+    return labeled, validation
 
 
 def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:

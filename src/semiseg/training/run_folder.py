@@ -130,18 +130,18 @@ def resumed_config(config: TrainConfig) -> TrainConfig:
     """
     out = config.out
     run = read_config(out)
-    stored = run.values()
-    given = config.given()
+    earlier = run.values()
+    settings = config.given()
     if config.method not in (run.method, TrainConfig.method):
-        given = {"method": config.method, **given}
-    for name, value in given.items():
+        settings = {"method": config.method, **settings}
+    for name, value in settings.items():
         # The budget was spent on the plan that the run began with.
-        if name not in FREE | {"budget"} and (name not in stored or value != stored[name]):
+        if name not in FREE | {"budget"} and (name not in earlier or value != earlier[name]):
             raise RunError(
                 f"{flag(name)} {value} contradicts the run in {out}, which has "
-                f"{stored.get(name)}. Resume without it, or start a new run with another --out."
+                f"{earlier.get(name)}. Resume without it, or start a new run with another --out."
             )
-    changed = {name: given[name] for name in FREE if name in given}
+    changed = {name: settings[name] for name in FREE if name in settings}
     return run.replaced(**{**changed, "data": config.data.data, "out": out})
 
 

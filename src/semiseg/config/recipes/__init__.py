@@ -37,5 +37,5 @@ def recipe(name: str, method: str | None = None) -> dict[str, Value]:
     if method is None or method == settings["method"]:
         return settings
     own = {field.name for field in dataclasses.fields(default_settings(method))}
-    kept = {k: v for k, v in settings.items() if k in group_of() or k in own}
-    return {**kept, "method": method}
+    accepted = {k: v for k, v in settings.items() if k in group_of() or k in own}
+    return {**accepted, "method": method}

@@ -94,12 +94,12 @@ class PublishedDataset(ABC):
         Files without this ending are left out; a folder that is missing has no files.
         """
         place = tree.root / folder
-        named = {}
+        paths = {}
         for path in tree.images(place):
             stem = path.relative_to(place).with_suffix("").as_posix()
             if stem.endswith(ending):
-                named[stem.removesuffix(ending)] = path
-        return named
+                paths[stem.removesuffix(ending)] = path
+        return paths
 
     def paired(
         self, tree: Tree, images: dict[str, Path], masks: dict[str, Path], names: Iterable[str]

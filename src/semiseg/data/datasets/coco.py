@@ -190,17 +190,17 @@ def _categories(tree: Tree) -> dict[int, str]:
     """Names by id, of all files, in the order of the ids; without groups of other categories."""
     names: dict[int, str] = {}
     groups: set[str] = set()
-    used: set[int] = set()
+    codes: set[int] = set()
     for split in _SPLITS:
         for file in _jsons(tree, split):
             content = _read(file)
-            used.update(annotation.category for annotation in content.annotations)
+            codes.update(annotation.category for annotation in content.annotations)
             for category in content.categories:
                 names[category.id] = category.name
                 group = category.group
                 if isinstance(group, str) and group != category.name:  # as COCO's person has it
                     groups.add(group)
-    unused = {number for number, name in names.items() if name in groups} - used
+    unused = {number for number, name in names.items() if name in groups} - codes
     return {number: names[number] for number in sorted(names.keys() - unused)}
 
 

@@ -184,7 +184,7 @@ def _simplify(corners: Floats, area: float) -> Floats:
     # A thin region allows a sixth of its thickness.
     tolerance = min(_MAX_DEVIATION, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
     farthest = int(np.hypot(*(ring - ring[0]).T).argmax())
-    kept, parts = {0, farthest}, [(0, farthest), (farthest, len(corners))]
+    corner_ids, parts = {0, farthest}, [(0, farthest), (farthest, len(corners))]
     while parts:
         start, end = parts.pop()
         dx, dy = ring[end] - ring[start]
@@ -195,9 +195,9 @@ def _simplify(corners: Floats, area: float) -> Floats:
             distance = abs(x * dy - y * dx) / length if length else np.hypot(x, y)
             worst = start + 1 + int(distance.argmax())
             if distance.max() > tolerance:
-                kept.add(worst)
+                corner_ids.add(worst)
                 parts += [(start, worst), (worst, end)]
-    points = ring[sorted(kept)] if len(kept) > 2 else corners
+    points = ring[sorted(corner_ids)] if len(corner_ids) > 2 else corners
     return points.round(2) + 0.0
 
 
