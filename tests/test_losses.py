@@ -141,7 +141,7 @@ def test_labels_are_counted_without_those_of_no_class():
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.5, 2.0])])
 def test_pseudo_labels_count_by_class_as_labels_do(weights):
-    """Class 1 is half as frequent among pseudo-labels as among labels, class 0 twice as frequent."""
+    """Class 1 is half as frequent among pseudo-labels as among labels, class 0 twice."""
     shares, counts = torch.tensor([0.4, 0.4, 0.2]), torch.tensor([800.0, 200.0, 200.0])
     plain = torch.ones(3) if weights is None else weights
     balanced = balanced_weights(shares, counts, weights)
