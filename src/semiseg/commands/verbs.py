@@ -128,16 +128,16 @@ def _compare(words: Sequence[str]) -> list[Section]:
     ]
 
 
-def _run_plan(given: dict[str, object]) -> Result:
-    if given.pop("print_config", False):
-        return ConfigText(train_config(given))
-    return load_command("plan")(train_config(given))
+def _run_plan(flags: dict[str, object]) -> Result:
+    if flags.pop("print_config", False):
+        return ConfigText(train_config(flags))
+    return load_command("plan")(train_config(flags))
 
 
-def _run_train(given: dict[str, object]) -> Result:
+def _run_train(flags: dict[str, object]) -> Result:
     names = ("overwrite", "resume", "dry_run", "print_config")
-    overwrite, resume, dry_run, print_config = (bool(given.pop(n, False)) for n in names)
-    config = train_config(given)
+    overwrite, resume, dry_run, print_config = (bool(flags.pop(n, False)) for n in names)
+    config = train_config(flags)
     if print_config:
         return ConfigText(config)
     if dry_run:
@@ -145,10 +145,10 @@ def _run_train(given: dict[str, object]) -> Result:
     return load_command("train")(config, overwrite=overwrite, resume=resume)
 
 
-def _run_compare(given: dict[str, object]) -> Result:
+def _run_compare(flags: dict[str, object]) -> Result:
     options: dict[str, object] = {}
     methods: dict[str, dict[str, object]] = {}
-    for name, value in given.items():
+    for name, value in flags.items():
         method, _, setting = name.rpartition("__")
         if method:
             methods.setdefault(method, {})[setting] = value

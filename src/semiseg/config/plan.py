@@ -93,8 +93,8 @@ class Plan:
             for entry in self.entries
             if entry.source not in ("default", "user") and entry.setting != "workers"
         ]
-        given = [str(entry) for entry in self.entries if entry.source == "user"]
-        return [*sentences, f"as given: {', '.join(given)}"] if given else sentences
+        user_entries = [str(entry) for entry in self.entries if entry.source == "user"]
+        return [*sentences, f"as given: {', '.join(user_entries)}"] if user_entries else sentences
 
     def text(self) -> str:
         """The settings with their reasons, the warnings and the time."""
@@ -179,11 +179,11 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     )
     seconds = None if pace is None else total_seconds(config, facts, pace, sizes)
     reasons = explain(config, resolved, sizes, facts, pace)
-    given = config.given()
+    explicit = config.given()
     values = resolved.values()
-    others = [name for name in values if name in given and name not in {*reasons, "budget"}]
+    others = [name for name in values if name in explicit and name not in {*reasons, "budget"}]
     entries = [
-        Entry(name, values[name], *(AS_GIVEN if name in given else reason))
+        Entry(name, values[name], *(AS_GIVEN if name in explicit else reason))
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
     ]
     if pace is not None:

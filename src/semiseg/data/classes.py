@@ -120,11 +120,11 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     Raises:
         DataError: the file cannot be read, has another format, or does not fit the masks.
     """
-    named = _READERS.get(path.suffix.lower(), read_yaml)(path)
-    scans, encoding = _common_encoding(path, named, list(scans))
+    named_classes = _READERS.get(path.suffix.lower(), read_yaml)(path)
+    scans, encoding = _common_encoding(path, named_classes, list(scans))
     labels = set(_labels(scans).values())
-    ignored = _ignored_codes(path, named, encoding, labels)
-    entries, note = named.entries, f"named in {path}"
+    ignored = _ignored_codes(path, named_classes, encoding, labels)
+    entries, note = named_classes.entries, f"named in {path}"
     if encoding == "labels" and 0 not in (*ignored, *(_code(e, encoding, labels) for e in entries)):
         entries = (ClassEntry(BACKGROUND, 0, None), *entries)
         note += f"; {BACKGROUND}, for pixels outside all shapes, becomes the first class"
@@ -149,29 +149,29 @@ def read_classes(path: Path, scans: Iterable[MaskScan]) -> tuple[Classes, str]:
 
 
 def _common_encoding(
-    path: Path, named: NamedClasses, scans: list[MaskScan]
+    path: Path, named_classes: NamedClasses, scans: list[MaskScan]
 ) -> tuple[list[MaskScan], Encoding]:
     """Give all scans the same encoding. Gray RGB masks hold colors if all have names."""
     all_colors = all(scan.encoding == "colors" for scan in scans)
-    if scans and all_colors and all(entry.color for entry in named.entries):
-        codes = {pack(entry.color) for entry in named.entries if entry.color}
+    if scans and all_colors and all(entry.color for entry in named_classes.entries):
+        codes = {pack(entry.color) for entry in named_classes.entries if entry.color}
         with suppress(DataError):  # the file may ignore ids, which are not colors
-            codes.update(_ignored_codes(path, named, "colors", set()))
+            codes.update(_ignored_codes(path, named_classes, "colors", set()))
         if all(scan.counts.keys() <= codes for scan in scans):
             return scans, "colors"
     return common_encoding(scans)
 
 
 def _ignored_codes(
-    path: Path, named: NamedClasses, encoding: Encoding, labels: set[str]
+    path: Path, named_classes: NamedClasses, encoding: Encoding, labels: set[str]
 ) -> tuple[int, ...]:
     """The codes that the file ignores."""
-    listed = [] if named.ignore is None else named.ignore
+    listed = [] if named_classes.ignore is None else named_classes.ignore
     if not isinstance(listed, list) or (
         encoding == "colors" and listed and all(isinstance(v, int) for v in listed)
     ):
         listed = [listed]
-    void = [e for e in named.void if encoding != "colors" or e.color]
+    void = [e for e in named_classes.void if encoding != "colors" or e.color]
     if encoding == "labels":
         void += [ClassEntry(str(v), 0, None) for v in listed]
         listed = []
