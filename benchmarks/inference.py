@@ -28,26 +28,29 @@ from semiseg.data.reader import read_samples
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import segmenter, to_input, to_working_size
 from semiseg.inference.sliding import to_array
+from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release, load_release, save_release
 
 
 def plain(release: Release, samples: list[Sample], out: Path | None) -> None:
-    count = len(release.classes)
+    count = len(release.metadata.classes)
     total = torch.zeros(count, count, dtype=torch.long)
     for sample in samples:
         with Image.open(sample.image) as file:
             picture = file.convert("RGB")
-        scaled = to_working_size(picture, release.size)
+        scaled = to_working_size(picture, release.metadata.size)
         with torch.no_grad():
             logits = release.network(to_input(scaled)).logits
         size = picture.height, picture.width
         label = upsample(logits, scaled.shape[-2:], size)[0].argmax(dim=0)
         if out is not None:
-            mask = release.classes.to_image(label.numpy().astype(np.uint8))
+            mask = release.metadata.classes.to_image(label.numpy().astype(np.uint8))
             mask.save(out / f"{sample.image.stem}.png")
         else:
-            truth = torch.from_numpy(np.array(read_mask(sample.mask, release.classes))).long()
+            truth = torch.from_numpy(
+                np.array(read_mask(sample.mask, release.metadata.classes))
+            ).long()
             total += confusion_matrix(label, truth, count)
 
 
@@ -90,7 +93,10 @@ def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
     class_table = Classes(names, colors, "ids", tuple(range(classes)))
     picture = Image.effect_noise(size, 50).convert("RGB")
     with tempfile.TemporaryDirectory() as folder:
-        save_release(Path(folder), network, class_table, 240, None, {}, {"method": "supervised"})
+        metadata = ModelMetadata(
+            network=network.spec, classes=class_table, size=240, value_range=None
+        )
+        save_release(Path(folder), Release(network, {}, metadata))
         model = semiseg.load(folder, accelerator="cpu")
     model.predict(picture.resize((400, 300)))
     before = peak()
@@ -112,7 +118,7 @@ def peak() -> float:
 def seams(run: Path, data: Path, images: int = 10) -> None:
     """Tiles of 160 pixels of pictures that fit, against the pictures in one piece."""
     release = load_release(run)
-    whole, tiled = (segmenter(release.network, release.size) for _ in range(2))
+    whole, tiled = (segmenter(release.network, release.metadata.size) for _ in range(2))
     tiled.window = 160
     edges = []  # where windows of 160 pixels begin and end within 240 x 320
     for length in (240, 320):
@@ -128,7 +134,7 @@ def seams(run: Path, data: Path, images: int = 10) -> None:
     changed = np.zeros((240, 320))
     for sample in read_samples(data, "val")[:images]:
         with Image.open(sample.image) as file:
-            image = to_array(file.convert("RGB"), release.size)
+            image = to_array(file.convert("RGB"), release.metadata.size)
         a, b = (s.read(s.maps(image), 0, image, (240, 320)).mask for s in (whole, tiled))
         changed += a != b
     print("\n| pixels from a window's border | labels that differ, % |\n|---|---|")

@@ -330,8 +330,9 @@ def _release(folder: Path, prototypes: bool) -> Path:
     import torch
 
     from semiseg.core.rng import Key
+    from semiseg.model.metadata import ModelMetadata
     from semiseg.model.network import Network
-    from semiseg.model.release import save_release
+    from semiseg.model.release import Release, save_release
 
     classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     Key.of(0, "test").seed_globals()
@@ -344,8 +345,14 @@ def _release(folder: Path, prototypes: bool) -> Path:
         seen = torch.arange(len(NAMES)) < len(NAMES) - 1
         tensors = {"prototypes": torch.randn(len(NAMES), 8), "seen": seen}
         tensors["similarity_prior"] = torch.linspace(-0.3, -0.05, len(NAMES))
-    about = {"method": "css" if prototypes else "supervised"}
-    save_release(folder, network.eval(), classes, 48, None, tensors, about)
+    metadata = ModelMetadata(
+        network=network.spec,
+        classes=classes,
+        size=48,
+        value_range=None,
+        method="css" if prototypes else "supervised",
+    )
+    save_release(folder, Release(network.eval(), tensors, metadata))
     return folder
 
 

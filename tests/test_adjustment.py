@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -19,8 +18,9 @@ from semiseg.evaluation.metrics import scores
 from semiseg.inference.card import model_card
 from semiseg.inference.reading import Maps, labels, read
 from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
+from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network
-from semiseg.model.release import LOGIT_OFFSETS, load_release, save_release, transfer
+from semiseg.model.release import LOGIT_OFFSETS, Release, load_release, save_release, transfer
 from semiseg.training import module as engine_module
 from semiseg.training import release as release_module
 from semiseg.training.checkpoint import newest_intact
@@ -170,8 +170,8 @@ def test_what_is_best_on_val_is_released(
         evaluation.to_dict()["per_class"] == best["per_class"]
     )  # one class everywhere: no pixel is near a tie
     release = load_release(run.folder)
-    assert release.about["adjustment"] == asdict(run.scores.adjustment)
-    assert words in model_card(release.about)
+    assert release.metadata.adjustment == run.scores.adjustment
+    assert words in model_card(release.metadata)
     if method == "css":
         weights = release.tensors["similarity_prior"]
         assert not torch.equal(
@@ -208,7 +208,8 @@ def test_a_new_training_starts_without_the_adjustment(tmp_path):
     before = network.get_parameter("logit_head.bias").clone()
     added = torch.tensor([1.0, -1.0, 0.5])
     network.add_to_logits(added)
-    save_release(tmp_path, network, classes, 64, None, {LOGIT_OFFSETS: added}, {})
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    save_release(tmp_path, Release(network, {LOGIT_OFFSETS: added}, metadata))
     student = Network(3, "lcnet_035", "fpn", weights="none")
     transfer(load_release(tmp_path), student, ("c", "b", "new"))
     torch.testing.assert_close(student.get_parameter("logit_head.bias")[:2], before[[2, 1]])
@@ -218,7 +219,8 @@ def test_a_new_training_starts_without_the_adjustment(tmp_path):
 def test_offsets_of_a_stranger_are_checked(tmp_path, wrong):
     classes = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), "ids", (0, 1, 2))
     network = Network(3, "lcnet_035", "fpn", weights="none")
-    save_release(tmp_path, network, classes, 64, None, {LOGIT_OFFSETS: torch.tensor(wrong)}, {})
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    save_release(tmp_path, Release(network, {LOGIT_OFFSETS: torch.tensor(wrong)}, metadata))
     with pytest.raises(RunError, match="logit_offsets"):
         load_release(tmp_path)
 
@@ -230,4 +232,4 @@ def test_the_card_of_a_model_without_an_adjustment_says_nothing_of_it(reported, 
     content = json.loads((run / "model.json").read_text())
     del content["adjustment"]
     (run / "model.json").write_text(json.dumps(content))
-    assert "adjusted" not in model_card(load_release(run).about)
+    assert "adjusted" not in model_card(load_release(run).metadata)

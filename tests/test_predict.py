@@ -79,11 +79,10 @@ def test_the_nearest_prototype_is_what_the_formula_says(css_release, tmp_path, p
     from semiseg.model.prototypes import similarity
     from semiseg.model.release import load_release, save_release
 
-    r = release = load_release(css_release)
+    release = load_release(css_release)
     if not prior:  # an older model, or one of `--class-prior uniform`
-        del r.tensors["similarity_prior"]
-        about = {"method": "css"}
-        save_release(tmp_path, r.network, r.classes, r.size, r.value_range, r.tensors, about)
+        del release.tensors["similarity_prior"]
+        save_release(tmp_path, release)
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     with torch.no_grad():
         image = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
@@ -272,12 +271,14 @@ def test_reliability_needs_prototypes_and_says_so(plain_release, photos, tmp_pat
 
 
 def test_abstaining_needs_a_value_that_is_no_class(photos, tmp_path):
+    from semiseg.model.metadata import ModelMetadata
     from semiseg.model.network import Network
-    from semiseg.model.release import save_release
+    from semiseg.model.release import Release, save_release
 
     classes = Classes(("no", "yes"), ((0, 0, 0), (255, 255, 255)), "ids", (0, 255), ())
     network = Network(2, "lcnet_035", "fpn", weights="none")
-    save_release(tmp_path, network, classes, 48, None, {}, {"method": "supervised"})
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=48, value_range=None)
+    save_release(tmp_path, Release(network, {}, metadata))
     for threshold, message in ((0.5, "class yes"), (1.5, "from 0 to 1")):
         with pytest.raises(ConfigError, match=message):
             semiseg.predict(tmp_path, photos, out=tmp_path / "out", abstain=threshold)

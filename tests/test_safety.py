@@ -31,6 +31,7 @@ from semiseg.inference.card import model_card
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
 from semiseg.model.encoders import load_weights
+from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network
 from semiseg.suggestion.suggest import suggest
 from semiseg.training.checkpoint import SafeCheckpointIO
@@ -359,9 +360,10 @@ def test_names_of_a_stranger_are_text_in_the_card(css_release):
     evil = "<script>alert(1)</script>|x|\n# big [a](javascript:alert(1)) `x` <img src=x>"
     about["classes"]["names"][0] = evil
     about["method"] = evil
-    score = {"iou": 1.0, "precision": 1.0, "recall": 1.0}
-    about |= {"per_class": {evil: score}, "miou": {"released": 1.0}, "which": evil}
-    page = model_card(about)
+    score = {"iou": 1.0, "dice": 1.0, "precision": 1.0, "recall": 1.0, "pixels": 1}
+    miou = {"last": 1.0, "best": 1.0, "released": 1.0}
+    about |= {"per_class": {evil: score}, "miou": miou, "which": evil}
+    page = model_card(ModelMetadata.from_dict(about))
     assert "<script>" not in page
     assert "<img" not in page
     assert "\n# big" not in page

@@ -114,7 +114,7 @@ def _check(model: Predictor, settings: PredictSettings) -> None:
     if settings.reliability and not model.two_spaces:
         raise ConfigError(
             f"--reliability compares the logits with the nearest prototype, but {run} has no "
-            f"prototypes: its method is {model.about.get('method', 'another one')}. Use "
+            f"prototypes: its method is {model.metadata.method or 'another one'}. Use "
             "--confidence, or a model of css."
         )
     classes = model.classes

@@ -16,7 +16,8 @@ def from_plain(kind: type[T], content: object, name: str = "") -> T:
     """Build a record from plain values, as `dataclasses.asdict` writes them.
 
     Its values may be numbers, strings, `Literal`s, dataclasses, TypedDicts, lists and tuples of one
-    type, mappings from strings, and unions of these. Unknown keys of a dataclass are ignored.
+    type, mappings from strings, and unions of these; `object` stands for any value. Unknown keys of
+    a dataclass are ignored.
 
     Args:
         kind: the type of the record.
@@ -66,7 +67,7 @@ def _convert(kind: object, content: object, name: str) -> object:
         return _convert_typed_dict(typing.cast(type, kind), content, name)
     if kind is float and isinstance(content, (int, float)) and not isinstance(content, bool):
         return content
-    if kind is typing.Any or (kind in (int, str, bool, types.NoneType) and type(content) is kind):
+    if kind is object or (kind in (int, str, bool, types.NoneType) and type(content) is kind):
         return content
     raise _refuse(name, content, _describe(kind))
 

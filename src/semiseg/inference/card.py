@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
 from semiseg.evaluation.logit_adjustment import describe_strength
+from semiseg.model.metadata import ModelMetadata
 from semiseg.plots.palette import css_color
 
 _HEAD = """---
@@ -37,20 +38,16 @@ semiseg predict THIS_FOLDER IMAGES --out masks --overlay
 """
 
 
-def model_card(metadata: Mapping[str, Any]) -> str:
-    """The card in Markdown.
-
-    Args:
-        metadata: the contents of `model.json`. The card omits what they do not contain.
-    """
-    classes = metadata["classes"]
-    method = escape_markdown(metadata.get("method", "an unknown method"))
-    parts = [_HEAD.format(count=len(classes["names"]), method=method), _training(metadata)]
-    if metadata.get("per_class"):
-        parts.append(_scores(metadata))
+def model_card(metadata: ModelMetadata) -> str:
+    """The card in Markdown. It omits what the metadata do not contain."""
+    classes = metadata.classes
+    method = escape_markdown(metadata.method or "an unknown method")
+    parts = [_HEAD.format(count=len(classes), method=method), _training(metadata)]
+    if metadata.per_class and metadata.miou is not None:
+        parts.append(_scores(metadata.per_class, metadata.miou, metadata.adjustment is not None))
     rows = [
         [i, name, f"`{css_color(color)}`"]
-        for i, (name, color) in enumerate(zip(classes["names"], classes["colors"], strict=True))
+        for i, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))
     ]
     parts.append(f"## Classes\n\n{_table(['index', 'name', 'color'], rows)}\n")
     parts.append(_input(metadata))
@@ -69,58 +66,58 @@ def describe_release(which: str, strength: float) -> str:
     )
 
 
-def _training(metadata: Mapping[str, Any]) -> str:
-    network, split = metadata["network"], metadata.get("split", {})
-    counts = split.get("images", {})
-    strength = metadata.get("adjustment", {}).get("strength", 0.0)
-    released = describe_release(metadata["which"], strength) if "which" in metadata else None
+def _training(metadata: ModelMetadata) -> str:
+    network, split, which = metadata.network, metadata.split, metadata.which
+    strength = 0.0 if metadata.adjustment is None else metadata.adjustment.strength
     facts = {
-        "Method": metadata.get("method"),
-        "Network": f"{network['encoder']}, {network['decoder']}",
-        "Steps": metadata.get("steps"),
-        "Labeled images": _count(counts.get("labeled"), split.get("labeled")),
-        "Unlabeled images": _count(counts.get("unlabeled"), split.get("unlabeled")),
-        "Validation images": _count(counts.get("val"), split.get("val")),
-        "Released network": released,
-        "semiseg": metadata.get("semiseg"),
+        "Method": metadata.method,
+        "Network": f"{network.encoder}, {network.decoder}",
+        "Steps": metadata.steps,
+        "Labeled images": _count(split, "labeled"),
+        "Unlabeled images": _count(split, "unlabeled"),
+        "Validation images": _count(split, "val"),
+        "Released network": None if which is None else describe_release(which, strength),
+        "semiseg": metadata.semiseg,
     }
     rows = [
         f"| {name} | {value if name.endswith('images') else escape_markdown(value)} |"
         for name, value in facts.items()
         if value is not None
     ]
-    note = "\n\nThe hashes are those of the sorted image names.\n" if counts else "\n"
+    note = (
+        "\n\nThe hashes are those of the sorted image names.\n" if split and split.images else "\n"
+    )
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) + note
 
 
-def _count(count: int | None, digest: str | None) -> str | None:
-    """A number of images with the hash of their names, in Markdown."""
-    if count is None:
+def _count(split: SplitRecord | None, name: str) -> str | None:
+    """The number of images in a list with the hash of their names, in Markdown."""
+    if split is None or name not in split.images:
         return None
-    return f"{escape_markdown(count)} (`{''.join(c for c in str(digest) if c.isalnum())}`)"
+    return f"{split.images[name]} (`{''.join(c for c in split.hash_of(name) if c.isalnum())}`)"
 
 
-def _scores(metadata: Mapping[str, Any]) -> str:
+def _scores(per_class: Mapping[str, ClassScores], miou: MeanIou, adjusted: bool) -> str:
     rows = [
-        [name, *(percent(scores[key]) for key in ("iou", "precision", "recall"))]
-        for name, scores in metadata["per_class"].items()
+        [name, percent(scores.iou), percent(scores.precision), percent(scores.recall)]
+        for name, scores in per_class.items()
     ]
     network = "the released network" + (
-        " and the strength of its logit adjustment" if "adjustment" in metadata else ""
+        " and the strength of its logit adjustment" if adjusted else ""
     )
     return (
-        f"## Scores on the validation images\n\nmIoU {percent(metadata['miou']['released'])} %. "
+        f"## Scores on the validation images\n\nmIoU {percent(miou.released)} %. "
         f"The training used the same images to choose {network}.\n\n"
         f"{markdown_table(['class', 'IoU, %', 'precision, %', 'recall, %'], rows)}\n"
     )
 
 
-def _input(metadata: Mapping[str, Any]) -> str:
-    network, value_range = metadata["network"], metadata["range"]
+def _input(metadata: ModelMetadata) -> str:
+    network, value_range = metadata.network, metadata.value_range
     text = (
         "## Input\n\nRGB images of any size. The model scales their short side to "
-        f"{metadata['size']} pixels, and normalizes values in 0..1 with the mean "
-        f"{_numbers(network['mean'])} and the standard deviation {_numbers(network['std'])}.\n"
+        f"{metadata.size} pixels, and normalizes values in 0..1 with the mean "
+        f"{_numbers(network.mean)} and the standard deviation {_numbers(network.std)}.\n"
     )
     if value_range:
         black, white = value_range
@@ -134,5 +131,5 @@ def _table(head: list[str], rows: list[list[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 
-def _numbers(values: list[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{v:g}" for v in values)

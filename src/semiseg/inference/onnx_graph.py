@@ -24,7 +24,7 @@ from torch.export import Dim
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.types import STRIDE
-from semiseg.inference.onnx_model import METADATA
+from semiseg.inference.onnx_model import METADATA, STRIDE_KEY
 from semiseg.inference.scenes import prior_of, prototypes_of
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
@@ -107,8 +107,8 @@ def write_onnx(release: Release, path: Path) -> None:
     outputs = [o for o in model.graph.output if o.name in names]  # without the cells
     del model.graph.output[:]
     model.graph.output.extend(outputs)
-    about = {**release.about, "stride": network.stride}
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(about, ensure_ascii=False)})
+    metadata = {**release.metadata.to_dict(), STRIDE_KEY: network.stride}
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata, ensure_ascii=False)})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

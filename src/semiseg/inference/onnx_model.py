@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.core.errors import ConfigError, RunError, nearest
+from semiseg.core.records import from_plain
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import Maps
 from semiseg.inference.sliding import Images, Segmenter
-from semiseg.model.metadata import read_about
+from semiseg.model.metadata import ModelMetadata
 
 METADATA = "semiseg"
 """The key of `model.json` in the metadata of the ONNX file."""
+STRIDE_KEY = "stride"
+"""The key of the network's stride, which an ONNX file has beside those of `model.json`."""
+_MAX_STRIDE = 1024
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -30,7 +34,7 @@ class OnnxModel(Predictor):
     """
 
     def __init__(self, path: Path, accelerator: str = "auto") -> None:
-        session, about = _open(path, accelerator)
+        session, metadata, stride = _open(path, accelerator)
         names = [output.name for output in session.get_outputs()]
 
         def forward(images: Images) -> Maps:
@@ -45,12 +49,12 @@ class OnnxModel(Predictor):
                 ) from error
             return Maps(outputs["logits"], outputs.get("similarity"))
 
-        segment = Segmenter(forward, about["size"], about["network"].get("crop"), about["stride"])
-        super().__init__(about, segment, "similarity" in names)
+        segment = Segmenter(forward, metadata.size, metadata.network.crop, stride)
+        super().__init__(metadata, segment, "similarity" in names)
 
 
-def _open(path: Path, accelerator: str) -> tuple[Any, dict[str, Any]]:
-    """The session of onnxruntime, and the `model.json` in the file."""
+def _open(path: Path, accelerator: str) -> tuple[Any, ModelMetadata, int]:
+    """The session of onnxruntime, the `model.json` in the file, and the stride of the network."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -76,12 +80,13 @@ def _open(path: Path, accelerator: str) -> tuple[Any, dict[str, Any]]:
                 f"semiseg did not write {path}: the file does not name its classes. Export the run "
                 "again."
             )
-        about = json.loads(text)
-        read_about(about)
-        if about["stride"] not in range(1, 1024):
-            raise ValueError(f"the stride {about['stride']} is no number of pixels")
+        content = json.loads(text)
+        metadata = ModelMetadata.from_dict(content)
+        stride = from_plain(int, content[STRIDE_KEY], STRIDE_KEY)
+        if stride not in range(1, _MAX_STRIDE):
+            raise ValueError(f"the stride {stride} is not a number of pixels")
     except RunError:
         raise
     except Exception as error:  # onnxruntime raises many kinds
         raise RunError(f"{path} cannot be read ({error}). Export the run again.") from error
-    return session, about
+    return session, metadata, stride

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from PIL import Image
 
 from semiseg.core.types import Prediction
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import Classes
 from semiseg.inference.sliding import Segmenter
+from semiseg.model.metadata import ModelMetadata
 
 _MAX_PIXELS = 1 << 23  # in one batch; large images come in smaller batches
 
@@ -22,16 +21,15 @@ class Predictor:
     """A model that segments images.
 
     Args:
-        about: the contents of `model.json`: method, scores, split, network and classes.
+        metadata: the contents of `model.json`: network, classes, method, scores and split.
         segment: runs the model.
         two_spaces: whether the model has prototypes, and so labels from representation space too.
     """
 
-    def __init__(self, about: dict[str, Any], segment: Segmenter, two_spaces: bool) -> None:
-        self.about = about
-        self.classes = Classes.from_dict(about["classes"])
-        value_range = about["range"]
-        self.value_range = None if value_range is None else tuple(value_range)
+    def __init__(self, metadata: ModelMetadata, segment: Segmenter, two_spaces: bool) -> None:
+        self.metadata = metadata
+        self.classes = metadata.classes
+        self.value_range = metadata.value_range
         self.segment = segment
         self.two_spaces = two_spaces
 

@@ -32,21 +32,19 @@ class Model(Predictor, ModelHubMixin):
         self.release = release
         self.device = device
         self.network = release.network.to(device)
-        segment = segmenter(self.network, release.size, release.tensors)
-        super().__init__(release.about, segment, prototypes_of(release.tensors)[0] is not None)
+        segment = segmenter(self.network, release.metadata.size, release.tensors)
+        two_spaces = prototypes_of(release.tensors)[0] is not None
+        super().__init__(release.metadata, segment, two_spaces)
         # The client writes this as config.json. semiseg itself reads model.json.
         self._hub_mixin_config = {"library_name": "semiseg", "version": __version__}
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:  # noqa: ANN401 - the client's
         """The model card, which the client writes as README.md."""
-        return ModelCard(model_card(self.about))
+        return ModelCard(model_card(self.metadata))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write `model.safetensors` and `model.json`; the client writes the rest."""
-        own = {"format", "semiseg", "network", "size", "range", "classes", "sha256"}
-        r = self.release
-        about = {k: v for k, v in r.about.items() if k not in own}
-        save_release(save_directory, r.network, r.classes, r.size, r.value_range, r.tensors, about)
+        save_release(save_directory, self.release)
 
     @classmethod
     def _from_pretrained(

@@ -66,7 +66,7 @@ class Prototypical(SemiSupervised):
         added = super().start_from(release, names)
         prototypes = release.tensors.get("prototypes")
         if prototypes is not None and prototypes.shape[1] == self.prototypes.shape[1]:
-            new, old = match_classes(names, release.classes.names)
+            new, old = match_classes(names, release.metadata.classes.names)
             self.prototypes[new] = prototypes[old]
             self.seen[new] = release.tensors["seen"][old]
         return added

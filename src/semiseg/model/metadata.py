@@ -6,13 +6,17 @@ Such a file may come from a stranger, so that every value is checked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
 
+from semiseg._version import __version__
 from semiseg.config.train import Heads
 from semiseg.core.records import from_plain
+from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.masks import Classes
 
+METADATA_FILE = "model.json"
+FORMAT = 1
+"""The version of `model.json`; it grows when a key changes its meaning."""
 _MAX_SIDE = 1 << 16  # pixels
 _MAX_REPRESENTATION_DIM = 1 << 14
 _MAX_STRENGTH = 100.0  # of the logit adjustment
@@ -74,66 +78,92 @@ class NetworkSpec:
         return spec
 
 
-class About(NamedTuple):
-    """The metadata that are needed to use a model.
+@dataclass(frozen=True, kw_only=True)
+class ModelMetadata:
+    """The contents of `model.json`.
 
     Attributes:
         network: how to build the network.
         classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
         value_range: the values that are black and white in its images, see `read_image`.
+        method: the method's name, or None.
+        which: the released network, `student` or `teacher`, or None.
+        adjustment: how its logits were adjusted, or None.
+        miou: mean IoU on the validation images, or None.
+        per_class: the scores on the validation images, by class name; or None.
+        labels: the number of labeled images, or None.
+        steps: the optimizer steps of the training, or None.
+        split: the images of the training, or None.
+        sha256: the hash of `model.safetensors`, or None.
+        semiseg: the version of semiseg that wrote the model.
+        format: the version of the file.
+
+    Raises:
+        ValueError: a value is not allowed.
     """
 
     network: NetworkSpec
     classes: Classes
     size: int
     value_range: tuple[float, float] | None
+    method: str | None = None
+    which: str | None = None
+    adjustment: Adjustment | None = None
+    miou: MeanIou | None = None
+    per_class: Mapping[str, ClassScores] | None = None
+    labels: int | None = None
+    steps: int | None = None
+    split: SplitRecord | None = None
+    sha256: str | None = None
+    semiseg: str = __version__
+    format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        if self.network.classes != len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes for a network of {self.network.classes}")
+        _require_side(self.size, "size")
+        limits = self.value_range
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError(f"the range {list(limits)} is empty")
+        if self.adjustment is not None and not 0 <= self.adjustment.strength < _MAX_STRENGTH:
+            raise ValueError(f"a logit adjustment of strength {self.adjustment.strength}")
 
-def read_about(content: object) -> About:
-    """Read and check the metadata of a model.
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON, without those that are unknown."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        values.pop("value_range", None)
+        return values | {
+            "network": self.network.to_dict(),
+            "classes": self.classes.to_dict(),
+            "range": None if self.value_range is None else list(self.value_range),
+        }
 
-    Args:
-        content: the plain values of the file.
+    @classmethod
+    def from_dict(cls, content: object) -> ModelMetadata:
+        """Read metadata as `to_dict` writes them.
 
-    Raises:
-        ValueError: a value is missing or not allowed.
-        TypeError: a value has another type.
-    """
-    if not isinstance(content, Mapping):
-        raise TypeError("it is not a mapping")
-    for key in ("network", "range", "classes", "size"):
-        if key not in content:
-            raise ValueError(f"`{key}` is missing")
-    network, classes = (
-        NetworkSpec.from_dict(content["network"]),
-        Classes.from_dict(content["classes"]),
-    )
-    if network.classes != len(classes):
-        raise ValueError(f"{len(classes)} classes for a network of {network.classes}")
-    if not isinstance(content.get("per_class", {}), Mapping):
-        raise TypeError("`per_class` is not a mapping")
-    adjustment = content.get("adjustment", {})
-    strength = adjustment.get("strength", 0.0) if isinstance(adjustment, Mapping) else None
-    if not isinstance(strength, (int, float)) or not 0 <= strength < _MAX_STRENGTH:
-        raise ValueError(f"a logit adjustment of strength {strength}")
-    return About(
-        network, classes, _require_side(content["size"], "size"), _value_range(content["range"])
-    )
-
-
-def _value_range(content: object) -> tuple[float, float] | None:
-    """The values that are black and white.
-
-    Raises:
-        ValueError: the range is empty, or no pair of numbers.
-    """
-    if content is None:
-        return None
-    values = from_plain(tuple[float, ...], content, "range")
-    if len(values) != 2 or not values[0] < values[1]:
-        raise ValueError(f"the range {list(values)} is empty")
-    return float(values[0]), float(values[1])
+        Raises:
+            ValueError: a value is missing or not allowed, or the format is another one.
+        """
+        if not isinstance(content, Mapping):
+            raise ValueError("it is not a mapping")
+        for key in ("format", "network", "range", "classes", "size"):
+            if key not in content:
+                raise ValueError(f"`{key}` is missing")
+            if key == "format" and content[key] != FORMAT:
+                raise ValueError(
+                    f"it has format {content[key]}, written by semiseg {content.get('semiseg')}; "
+                    f"this is {__version__}, which reads format {FORMAT}"
+                )
+        limits = content["range"]
+        if isinstance(limits, list) and len(limits) != 2:
+            raise ValueError(f"the range {limits} is not a pair of numbers")
+        return replace(
+            from_plain(cls, {**content, "value_range": limits}),
+            network=NetworkSpec.from_dict(content["network"]),
+            classes=Classes.from_dict(content["classes"]),
+        )
 
 
 def _require_side(value: object, name: str) -> int:

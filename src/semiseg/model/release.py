@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save
@@ -13,76 +14,48 @@ from torch import Tensor
 from semiseg._version import __version__
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
-from semiseg.data.formats.masks import Classes
-from semiseg.model.metadata import read_about
+from semiseg.model.metadata import METADATA_FILE, ModelMetadata
 from semiseg.model.network import Network, rebuild
 
-FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
-METADATA_FILE = "model.json"
 _NETWORK = "network."
 LOGIT_OFFSETS = "logit_offsets"
 """The name of the tensor `(C,)` that was added to the logits after the training."""
-_CHECKSUM = "sha256"  # of the weights
 
 
 class Release(NamedTuple):
     """A trained model with its metadata.
 
     Attributes:
-        network: the network, in eval mode and on the CPU.
-        classes: names, colors and codes of the classes.
-        size: short side at working size, in pixels.
-        value_range: the values that are black and white in its images, see `read_image`.
-        tensors: the tensors of the method, such as `prototypes` and `seen`.
-        about: the whole content of `model.json`.
+        network: the network; a release that was read has it in eval mode and on the CPU.
+        tensors: the tensors of the method by name, such as `prototypes` and `seen`.
+        metadata: the contents of `model.json`.
     """
 
     network: Network
-    classes: Classes
-    size: int
-    value_range: tuple[float, float] | None
-    tensors: dict[str, Tensor]
-    about: dict[str, Any]
+    tensors: Mapping[str, Tensor]
+    metadata: ModelMetadata
 
 
-def save_release(
-    folder: Path,
-    network: Network,
-    classes: Classes,
-    size: int,
-    value_range: tuple[float, float] | None,
-    tensors: Mapping[str, Tensor],
-    about: Mapping[str, Any],
-) -> None:
+def save_release(folder: Path, release: Release) -> None:
     """Write `model.safetensors` and `model.json` into a folder.
 
     Args:
         folder: an existing folder.
-        network: the network to release.
-        classes: its classes.
-        size: the working size of its training, in pixels.
-        value_range: the values that are black and white in its images, or None.
-        tensors: further tensors by name.
-        about: further plain values for `model.json`, such as the method and the scores.
+        release: the model.
 
     Raises:
         RunError: the files cannot be written.
     """
-    weights = {f"{_NETWORK}{k}": v for k, v in network.state_dict().items()} | dict(tensors)
-    tensors_to_write = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    content = {
-        "format": FORMAT,
-        "semiseg": __version__,
-        "network": network.spec.to_dict(),
-        "size": size,
-        "range": value_range,
-        "classes": classes.to_dict(),
+    weights = {f"{_NETWORK}{k}": v for k, v in release.network.state_dict().items()}
+    tensors = {
+        k: v.detach().cpu().contiguous().clone() for k, v in (weights | {**release.tensors}).items()
     }
     try:
-        write_bytes(folder / WEIGHTS_FILE, save(tensors_to_write))
+        write_bytes(folder / WEIGHTS_FILE, save(tensors))
         checksum = file_sha256(folder / WEIGHTS_FILE)
-        write_json(folder / METADATA_FILE, {**content, _CHECKSUM: checksum, **about})
+        metadata = replace(release.metadata, sha256=checksum, semiseg=__version__)
+        write_json(folder / METADATA_FILE, metadata.to_dict())
     except OSError as error:
         raise RunError(
             f"The model in {folder} cannot be written ({error}). Free some space or repair the "
@@ -124,12 +97,12 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
             and own[key].shape == value.shape
         ):
             own[key].copy_(value)
-    new, old = match_classes(names, release.classes.names)
+    new, old = match_classes(names, release.metadata.classes.names)
     weight, bias = (f"{student.classifier}.{kind}" for kind in ("weight", "bias"))
     offsets = release.tensors.get(LOGIT_OFFSETS, torch.zeros(release.network.classes))
     own[weight][new] = source[weight][old]
     own[bias][new] = source[bias][old] - offsets[old]
-    return tuple(name for name in names if name not in release.classes.names)
+    return tuple(name for name in names if name not in release.metadata.classes.names)
 
 
 def match_classes(names: Sequence[str], others: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -149,39 +122,32 @@ def load_release(folder: Path) -> Release:
     Raises:
         RunError: there is no model, it is damaged, or another version of semiseg wrote it.
     """
-    weights_file, about_file = folder / WEIGHTS_FILE, folder / METADATA_FILE
-    for file in (weights_file, about_file):
+    weights_file, metadata_file = folder / WEIGHTS_FILE, folder / METADATA_FILE
+    for file in (weights_file, metadata_file):
         if not file.is_file():
             raise RunError(
                 f"{folder} holds no trained model: {file.name} is missing. Name the --out folder "
                 "of a finished `semiseg train`."
             )
     try:
-        about: Any = read_json(about_file)
-        if about["format"] != FORMAT:
-            raise RunError(
-                f"{about_file} has format {about['format']}, written by semiseg "
-                f"{about.get('semiseg')}; this is {__version__}, which reads format {FORMAT}. "
-                "Use that version, or train again."
+        metadata = ModelMetadata.from_dict(read_json(metadata_file))
+        if metadata.sha256 not in (None, file_sha256(weights_file)):
+            raise ValueError(
+                f"{weights_file.name} is not as it was written with {metadata_file.name}"
             )
-        spec, classes, size, value_range = read_about(about)
-        if _CHECKSUM in about and about[_CHECKSUM] != file_sha256(weights_file):
-            raise ValueError(f"{weights_file.name} is not as it was written with {about_file.name}")
         tensors = load_file(weights_file)
-        network = rebuild(spec)
+        network = rebuild(metadata.network)
         network.load_state_dict(
             {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
         )
         _check_tensors(network, tensors)
-    except RunError:
-        raise
     except Exception as error:  # a damaged file can fail in many ways
         raise RunError(
             f"The model in {folder} cannot be read ({error}). Train it again."
         ) from error
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
     network.to(memory_format=torch.channels_last).eval()
-    return Release(network, classes, size, value_range, rest, about)
+    return Release(network, rest, metadata)
 
 
 def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:

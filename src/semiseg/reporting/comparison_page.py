@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from semiseg.comparison.folder import read_config
 from semiseg.comparison.plot import make_figure
@@ -64,6 +63,13 @@ class ComparisonPage:
     split_lists: Sequence[str] = SPLIT_LISTS
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What the page needs of `config.yaml`."""
+
+    data: str
+
+
 def comparison_page(folder: Path, target: Path) -> ComparisonPage:
     """The content of the page.
 
@@ -78,8 +84,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
     runs = sorted(file.parent for file in folder.glob(f"*/{SCORES}"))
     config = None
     if runs:
-        settings = from_plain(dict[str, Any], read_yaml(runs[0] / CONFIG))
-        config = read_config(folder, Path(settings["data"]))
+        config = read_config(folder, _data_of(runs[0] / CONFIG))
     if not rows or config is None:
         raise RunError(
             f"{folder} holds no finished run of a comparison. Run the same semiseg compare command "
@@ -101,6 +106,18 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
         command=compare_command(config),
         versions=rows[0].records[0].scores.versions,
     )
+
+
+def _data_of(file: Path) -> Path:
+    """The data folder of a run.
+
+    Raises:
+        RunError: its settings cannot be read.
+    """
+    try:
+        return Path(from_plain(_Settings, read_yaml(file)).data)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}). Train the run again.") from error
 
 
 def headline(rows: Sequence[Row]) -> str:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
@@ -16,11 +15,22 @@ from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.masks import Classes
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
+from semiseg.model.metadata import METADATA_FILE, ModelMetadata
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 
 Curve = list[tuple[int, float]]
 """Steps and values."""
+
+
+@dataclass(frozen=True)
+class PlanEntry:
+    """One setting in `plan.yaml`, as `semiseg.config.plan.Entry` describes it."""
+
+    setting: str
+    value: object
+    source: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -45,18 +55,7 @@ class RunFiles:
     curves: Mapping[str, Curve]
     confusion: Sequence[Sequence[int]] | None
     diagnostics: Sequence[PseudoLabelRecord]
-    plan: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What the report needs of `model.json`."""
-
-    classes: dict[str, Any]
-
-    def read_classes(self) -> Classes:
-        """The classes, checked."""
-        return Classes.from_dict(self.classes)
+    plan: Sequence[PlanEntry]
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -75,8 +74,10 @@ def read_run(folder: Path) -> RunFiles:
         return RunFiles(
             folder=folder,
             scores=read_scores(folder / SCORES),
-            config=TrainConfig.from_values(from_plain(dict[str, Any], read_yaml(folder / CONFIG))),
-            classes=from_plain(_Model, read_json(folder / "model.json")).read_classes(),
+            config=TrainConfig.from_values(
+                from_plain(dict[str, object], read_yaml(folder / CONFIG))
+            ),
+            classes=ModelMetadata.from_dict(read_json(folder / METADATA_FILE)).classes,
             curves=_read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
@@ -97,7 +98,7 @@ class _Diagnostics:
 class _Plan:
     """What the report needs of `plan.yaml`."""
 
-    plan: list[dict[str, Any]]
+    plan: list[PlanEntry]
 
 
 def _read_diagnostics(file: Path) -> Sequence[PseudoLabelRecord]:
@@ -105,7 +106,7 @@ def _read_diagnostics(file: Path) -> Sequence[PseudoLabelRecord]:
     return from_plain(_Diagnostics, read_json(file)).validations if file.is_file() else ()
 
 
-def _read_plan(file: Path) -> Sequence[Mapping[str, Any]]:
+def _read_plan(file: Path) -> Sequence[PlanEntry]:
     """The settings with their reasons; empty without the file."""
     return from_plain(_Plan, read_yaml(file)).plan if file.is_file() else ()
 

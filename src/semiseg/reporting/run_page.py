@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
@@ -24,7 +24,7 @@ from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.plots.pseudo_labels import SOURCES, draw_pseudo_label_curves
 from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.reporting.gallery import Gallery, make_gallery
-from semiseg.reporting.run_files import Curve, RunFiles
+from semiseg.reporting.run_files import Curve, PlanEntry, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_data import scored_samples
 from semiseg.training.run_folder import CONFIG
@@ -122,7 +122,7 @@ class RunPage:
     gallery: Gallery | None
     no_gallery: str
     pseudo_labels: PseudoLabels | None
-    plan: Sequence[Mapping[str, Any]]
+    plan: Sequence[PlanEntry]
     command: str
     config_command: str
     split: SplitRecord

@@ -72,12 +72,12 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
     if new_classes:
         sentence += f"; new classes: {', '.join(new_classes)}"
     size = decided(config.views.size)
-    if release.size != size:
+    if release.metadata.size != size:
         sentence += (
-            f"; it was trained at size {release.size}, this run is at {size} (--size "
-            f"{release.size} keeps it)"
+            f"; it was trained at size {release.metadata.size}, this run is at {size} (--size "
+            f"{release.metadata.size} keeps it)"
         )
-    old, new = (r or (0, 65535) for r in (release.value_range, config.data.fixed_range))
+    old, new = (r or (0, 65535) for r in (release.metadata.value_range, config.data.fixed_range))
     if tuple(old) != tuple(new):
         sentence += (
             f"; its images of 16 bits were read with the range {old[0]:g},{old[1]:g}, those of "

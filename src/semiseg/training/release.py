@@ -26,14 +26,13 @@ from semiseg.core.scores import (
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
 from semiseg.evaluation.logit_adjustment import describe_strength, offset, selection_score
-from semiseg.model.release import LOGIT_OFFSETS, save_release
+from semiseg.model.metadata import ModelMetadata
+from semiseg.model.release import LOGIT_OFFSETS, Release, save_release
 from semiseg.training.data import TrainingData
 from semiseg.training.module import TrainingModule
 from semiseg.training.run_folder import CONFUSION, SCORES
 
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
-_MODEL_FACTS = ("method", "which", "adjustment", "miou", "per_class", "labels", "steps", "split")
-"""The scores that `model.json` repeats."""
 
 
 def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> Scores:
@@ -74,20 +73,26 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
             **{name: version(name) for name in _PACKAGES},
         },
     )
-    content = scores.to_dict()
-    save_release(
-        config.out,
-        network,
-        data.folder.classes,
-        decided(config.views.size),
-        config.data.fixed_range,
-        {**module.method.released_tensors(strength), LOGIT_OFFSETS: added},
-        {name: content[name] for name in _MODEL_FACTS},
+    metadata = ModelMetadata(
+        network=network.spec,
+        classes=data.folder.classes,
+        size=decided(config.views.size),
+        value_range=config.data.fixed_range,
+        method=scores.method,
+        which=scores.which,
+        adjustment=scores.adjustment,
+        miou=scores.miou,
+        per_class=scores.per_class,
+        labels=scores.labels,
+        steps=scores.steps,
+        split=scores.split,
     )
+    tensors = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
+    save_release(config.out, Release(network, tensors, metadata))
     table = _confusion_csv(module.names, released["confusion"])
     write_text(config.out / CONFUSION, table)
     # Last, since this file makes the run a finished one.
-    write_text(config.out / SCORES, json.dumps(content, indent=2) + "\n")
+    write_text(config.out / SCORES, json.dumps(scores.to_dict(), indent=2) + "\n")
     return scores
 
 
