@@ -24,7 +24,7 @@ from semiseg.evaluation.pseudo_labels import (
     plane,
 )
 from semiseg.plots.matrices import draw_plane
-from semiseg.plots.opinions import ImageOpinions, draw_opinions
+from semiseg.plots.pseudo_label_maps import PseudoLabelMaps, draw_pseudo_label_maps
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
@@ -290,13 +290,16 @@ def test_the_picture_of_a_sample_shows_what_differs(six_pixels):
     labels, _, truth = six_pixels
     maps = [m[0].numpy() for m in labels]
     image = torch.full((1, 6, 3), 77, dtype=torch.uint8).numpy()
-    full = draw_opinions(ImageOpinions("x/y", image, truth[0].numpy(), *maps), CLASSES)
+    full = draw_pseudo_label_maps(PseudoLabelMaps("x/y", image, truth[0].numpy(), *maps), CLASSES)
     assert (77, 77, 77) in colors_of(full)
     assert {(230, 159, 0), (160, 0, 40)} <= colors_of(full)  # nearest right, neither right
-    blind = draw_opinions(ImageOpinions("x/y", image, None, *maps), CLASSES)
+    blind = draw_pseudo_label_maps(PseudoLabelMaps("x/y", image, None, *maps), CLASSES)
     assert (230, 159, 0) not in colors_of(blind)
     alone = [*maps[:2], None, None, maps[4]]
-    assert draw_opinions(ImageOpinions("x/y", image, None, *alone), CLASSES).size == full.size
+    assert (
+        draw_pseudo_label_maps(PseudoLabelMaps("x/y", image, None, *alone), CLASSES).size
+        == full.size
+    )
 
 
 @pytest.mark.slow

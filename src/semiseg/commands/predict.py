@@ -85,9 +85,10 @@ def predict(settings: PredictSettings) -> Masks:
     _check(model, settings)
     failed = _write(model, missing, settings)
     if failed:
+        others = f" The masks of the others are in {out}." if len(failed) < len(targets) else ""
         raise DataError(
-            f"{len(failed)} of {len(targets)} images could not be read. The masks of the others "
-            f"are in {out}:\n" + "\n".join(map(str, failed))
+            f"{len(failed)} of {plural(len(targets), 'image')} could not be read.{others}\n"
+            + "\n".join(map(str, failed))
         )
     return Masks(out, [files[""] for files in missing.values() if "" in files])
 

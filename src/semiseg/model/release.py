@@ -143,7 +143,8 @@ def load_release(folder: Path) -> Release:
         _check_tensors(network, tensors)
     except Exception as error:  # a damaged file can fail in many ways
         raise RunError(
-            f"The model in {folder} cannot be read ({error}). Train it again."
+            f"The model in {folder} cannot be read ({error}). Use the version of semiseg that "
+            "wrote it, or train it again."
         ) from error
     rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
     network.to(memory_format=torch.channels_last).eval()

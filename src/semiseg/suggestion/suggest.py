@@ -120,7 +120,7 @@ def suggest(
     suggestions = choose(candidates, [candidate.features for candidate in labeled_images], n)
     for error in errors:
         logger.info("%s", error)
-    if len(suggestions) < n:
+    if len(suggestions) < min(n, len(candidates)):
         logger.info(
             "%d of %d images differ; the others are like one of these or like a labeled image",
             len(suggestions),

@@ -31,7 +31,7 @@ from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values
 from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.plots.matrices import draw_plane
-from semiseg.plots.opinions import ImageOpinions, draw_opinions
+from semiseg.plots.pseudo_label_maps import PseudoLabelMaps, draw_pseudo_label_maps
 from semiseg.plots.pseudo_labels import draw_pseudo_label_curves
 from semiseg.training.data import choose_sample
 from semiseg.training.module import TrainingModule
@@ -93,11 +93,11 @@ class Diagnostics:
         statistics = PseudoLabelStatistics(
             self.classes.names, Thresholds.of(module.method.settings)
         )
-        pictures: list[ImageOpinions] = []
+        pictures: list[PseudoLabelMaps] = []
         for scene, labels in self._pseudo_labels(module):
             statistics.add(labels, torch.ones_like(labels.final, dtype=torch.bool), scene.truth)
             if last and len(pictures) < _DRAWN:
-                pictures.append(_image_opinions(scene, labels))
+                pictures.append(_pseudo_label_maps(scene, labels))
         if not statistics.images:
             return {}
         summary = statistics.summary()
@@ -141,18 +141,18 @@ class Diagnostics:
         small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
         return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
 
-    def _draw(self, validations: list[PseudoLabelRecord], pictures: list[ImageOpinions]) -> None:
+    def _draw(self, validations: list[PseudoLabelRecord], pictures: list[PseudoLabelMaps]) -> None:
         colors = dict(zip(self.classes.names, self.classes.colors, strict=True))
         draw_pseudo_label_curves(validations, colors).savefig(self.folder / "curves.png", dpi=100)
         if validations[-1]["plane"] is not None:
             draw_plane(validations[-1]["plane"]).savefig(self.folder / "plane.png", dpi=100)
-        for i, opinions in enumerate(pictures):
-            draw_opinions(opinions, self.classes).save(self.folder / f"sample{i}.png")
+        for i, maps in enumerate(pictures):
+            draw_pseudo_label_maps(maps, self.classes).save(self.folder / f"sample{i}.png")
 
 
-def _image_opinions(scene: _Scene, labels: PseudoLabels) -> ImageOpinions:
+def _pseudo_label_maps(scene: _Scene, labels: PseudoLabels) -> PseudoLabelMaps:
     def first(maps: Tensor | None) -> Any:  # noqa: ANN401 - an array of the tensor's type
         return None if maps is None else maps[0].numpy()
 
     image = scene.image[0].permute(1, 2, 0).numpy()
-    return ImageOpinions(scene.name, image, first(scene.truth), *map(first, labels))
+    return PseudoLabelMaps(scene.name, image, first(scene.truth), *map(first, labels))

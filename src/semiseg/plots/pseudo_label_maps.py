@@ -17,18 +17,18 @@ _TILE_WIDTH = 240
 _NEITHER, _UNKNOWN = (160, 0, 40), (90, 90, 90)
 
 
-class ImageOpinions(NamedTuple):
-    """One unlabeled image with the opinions of both spaces, all of the image's size.
+class PseudoLabelMaps(NamedTuple):
+    """One unlabeled image with the labels of both spaces; all maps have the size of the image.
 
     Attributes:
-        name: of the image.
+        name: the name of the image.
         image: `(H, W, 3)` uint8.
         truth: `(H, W)` class indices, or None where there is no mask.
         logit_label: `(H, W)` class indices.
         confidence: `(H, W)` in 0..1.
         representation_label: `(H, W)` class indices, or None.
         similarity: `(H, W)` in 0..1, or None.
-        final: `(H, W)` class indices of the pseudo-label; 255 where a pixel is not used.
+        pseudo_label: `(H, W)` class indices; 255 where a pixel is not used.
     """
 
     name: str
@@ -38,38 +38,38 @@ class ImageOpinions(NamedTuple):
     confidence: NDArray[np.float32]
     representation_label: NDArray[np.int64] | None
     similarity: NDArray[np.float32] | None
-    final: NDArray[np.int64]
+    pseudo_label: NDArray[np.int64]
 
 
-def draw_opinions(opinions: ImageOpinions, classes: Classes) -> Image.Image:
+def draw_pseudo_label_maps(maps: PseudoLabelMaps, classes: Classes) -> Image.Image:
     """Draw the image, the truth, both labels, both indicators, and the pseudo-label."""
     class_colors = [tuple(map(int, color)) for color in distinct_colors(classes.colors)]
     colors = np.array(class_colors, dtype=np.uint8)
     columns = [
         [
-            ("image", Image.fromarray(opinions.image)),
-            ("truth", _label_map(opinions.truth, colors)),
+            ("image", Image.fromarray(maps.image)),
+            ("truth", _label_map(maps.truth, colors)),
         ],
         [
-            ("logit label", _label_map(opinions.logit_label, colors)),
-            ("confidence", _indicator_map(opinions.confidence)),
+            ("logit label", _label_map(maps.logit_label, colors)),
+            ("confidence", _indicator_map(maps.confidence)),
         ],
         [
-            ("nearest prototype", _label_map(opinions.representation_label, colors)),
-            ("similarity", _indicator_map(opinions.similarity)),
+            ("nearest prototype", _label_map(maps.representation_label, colors)),
+            ("similarity", _indicator_map(maps.similarity)),
         ],
         [
-            ("pseudo-label", _label_map(opinions.final, colors)),
-            ("disagreement", _disagreement_map(opinions)),
+            ("pseudo-label", _label_map(maps.pseudo_label, colors)),
+            ("disagreement", _disagreement_map(maps)),
         ],
     ]
-    height = round(_TILE_WIDTH * opinions.image.shape[0] / opinions.image.shape[1])
+    height = round(_TILE_WIDTH * maps.image.shape[0] / maps.image.shape[1])
     step = (_TILE_WIDTH + GAP, height + LINE)
     labels = (
-        opinions.truth,
-        opinions.logit_label,
-        opinions.representation_label,
-        opinions.final,
+        maps.truth,
+        maps.logit_label,
+        maps.representation_label,
+        maps.pseudo_label,
     )
     indices = {int(i) for label in labels if label is not None for i in np.unique(label)}
     width, legend_top = 4 * step[0] + GAP, LINE + 2 * step[1] + GAP
@@ -77,7 +77,7 @@ def draw_opinions(opinions: ImageOpinions, classes: Classes) -> Image.Image:
     picture = Image.new("RGB", (width, legend_top + legend.height), PAPER)
     picture.paste(legend, (0, legend_top))
     draw, font = ImageDraw.Draw(picture), load_font()
-    draw.text((GAP, 2), shorten(opinions.name, font, width - 2 * GAP), INK, font)
+    draw.text((GAP, 2), shorten(maps.name, font, width - 2 * GAP), INK, font)
     for column, tiles in enumerate(columns):
         present = [(title, tile) for title, tile in tiles if tile is not None]
         for row, (title, tile) in enumerate(present):
@@ -103,19 +103,19 @@ def _indicator_map(indicator: NDArray[np.float32] | None) -> Image.Image | None:
     return None if indicator is None else Image.fromarray(heat_colors(indicator))
 
 
-def _disagreement_map(opinions: ImageOpinions) -> Image.Image | None:
+def _disagreement_map(maps: PseudoLabelMaps) -> Image.Image | None:
     """White where both spaces agree; elsewhere the color says which of them is right.
 
     Blue: logit space. Orange: the nearest prototype. Red: neither. Gray: the truth is unknown.
     """
-    if opinions.representation_label is None:
+    if maps.representation_label is None:
         return None
-    values = np.full(opinions.image.shape, 255, np.uint8)
-    disagreement = opinions.logit_label != opinions.representation_label
+    values = np.full(maps.image.shape, 255, np.uint8)
+    disagreement = maps.logit_label != maps.representation_label
     values[disagreement] = _UNKNOWN
-    if opinions.truth is not None:
-        scored = disagreement & (opinions.truth != IGNORE_INDEX)
+    if maps.truth is not None:
+        scored = disagreement & (maps.truth != IGNORE_INDEX)
         values[scored] = _NEITHER
-        values[scored & (opinions.logit_label == opinions.truth)] = BLUE
-        values[scored & (opinions.representation_label == opinions.truth)] = ORANGE
+        values[scored & (maps.logit_label == maps.truth)] = BLUE
+        values[scored & (maps.representation_label == maps.truth)] = ORANGE
     return Image.fromarray(values)
