@@ -562,7 +562,9 @@ def test_another_format_is_refused_with_the_version_that_wrote_it(trained, tmp_p
         load_release(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["half a json", "no format", "cut off", "a tensor less"])
+@pytest.mark.parametrize(
+    "damage", ["half a json", "no format", "no scores", "cut off", "a tensor less"]
+)
 def test_a_damaged_model_is_refused(trained, tmp_path, damage):
     release(tmp_path, trained)
     about, weights = tmp_path / "model.json", tmp_path / "model.safetensors"
@@ -570,6 +572,9 @@ def test_a_damaged_model_is_refused(trained, tmp_path, damage):
         about.write_text(about.read_text(encoding="utf-8")[:100])
     elif damage == "no format":
         about.write_text("{}")
+    elif damage == "no scores":
+        content = json.loads(about.read_text(encoding="utf-8"))
+        about.write_text(json.dumps({**content, "per_class": {"a": 3}}))
     elif damage == "cut off":
         weights.write_bytes(weights.read_bytes()[:5000])
     else:

@@ -283,6 +283,9 @@ def test_the_metadata_of_an_onnx_file_are_checked(tmp_path, plain_release):
         ("classes", {"names": ["a"]}),
         ("network", None),
         ("range", "x"),
+        ("range", [0, 1, 2]),
+        ("format", 2),
+        ("per_class", {"a": 3}),
     ]
     texts = [json.dumps({**about, key: value}) for key, value in messages]
     for text in (*texts, "not json", "[" * 9000):
