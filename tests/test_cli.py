@@ -466,6 +466,8 @@ def test_the_config_of_a_run_repeats_it(trained, tmp_path):
         (["--range", "9,3"], "the smaller one first"),
         (["--lr", "-1"], "--lr"),
         (["--workers", "-1"], "--workers"),
+        (["--atrous-rates", "0,6,12"], "--atrous-rates 0,6,12 is not allowed"),
+        (["--lr="], "--lr '' is not allowed"),
         (["--anchors", "0"], "--anchors"),
         (["--temperature", "0"], "above 0"),
         (["--lr-warmup", "3"], "from 0 to below 1"),
@@ -585,6 +587,14 @@ def test_a_flag_wins_over_a_file_and_a_file_over_a_recipe(settings_of, tmp_path)
     assert (
         settings_of("train", "DATA", "--recipe", "camvid-cpu", "--budget", "5m")["steps"] == "auto"
     )
+
+
+def test_a_null_in_a_file_wins_over_a_recipe(settings_of, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("atrous_rates: null\n")
+    settings = settings_of("train", "DATA", "--recipe", "cityscapes", "--config", file)
+    assert settings["output_stride"] == 8
+    assert settings["atrous_rates"] is None
 
 
 def test_the_data_folder_may_stand_in_the_file(settings_of, tmp_path):

@@ -431,7 +431,7 @@ def test_init_takes_the_weights_and_matches_classes_by_name(whole, tiny_folder, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "begin, from which it began, has mIoU 50.0 on the same images of val"),
+        ({}, "begin, where the training started, has mIoU 50.0 on the same images of val"),
         (
             {"miou": {"last": 9, "best": 9, "released": 60.5}},
             "60.5 on the same images of val: it is",
@@ -471,7 +471,7 @@ def test_what_a_training_began_with(tmp_path, change, message):
 @pytest.mark.slow
 def test_init_says_what_it_began_with(capsys, whole, tiny_folder, tmp_path):
     run("train", tiny_folder, "--out", tmp_path / "run", *WORDS, "--start-from", whole)
-    assert f"{whole}, from which it began, has mIoU" in capsys.readouterr().err
+    assert f"{whole}, where the training started, has mIoU" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -85,14 +85,14 @@ def read_config(file: Path) -> dict[str, object]:
         raise ConfigError(f"{file} cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} does not hold settings. Write one on each line: steps: 1000.")
-    return {str(name): value for name, value in content.items() if value is not None}
+    return {str(name): value for name, value in content.items()}
 
 
 def chosen_method(words: Sequence[str]) -> str:
     """The method that the words of a command line name, for the help; empty if they name none."""
     method = last_value(words, "--method")
     if not method and (file := last_value(words, "--config")) and Path(file).is_file():
-        method = str(read_config(Path(file)).get("method", ""))
+        method = str(read_config(Path(file)).get("method") or "")
     if not method and (name := last_value(words, "--recipe")) in names():
         method = str(recipe(name)["method"])
     return method

@@ -159,7 +159,7 @@ class NetworkConfig(Settings):
     channels for each head, on DeepLabV3+'s concatenation, as in the paper."""
     output_stride: Literal[8, 16] | None = None
     """The output stride of the encoder in DeepLabV3+. Without it, 16."""
-    atrous_rates: tuple[int, int, int] | None = None
+    atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """The rates of DeepLabV3+'s atrous pyramid. Without them, `6,12,18`."""
     weights: str = AUTO
     """The encoder's pretrained weights: `auto` (offline package, else the hub), `hub`, `none`, or a
@@ -362,7 +362,10 @@ class TrainConfig:
                     name, hint=method_hint(name, method, names), source=sources[name]
                 )
         if "data" not in values:
-            raise ConfigError("The data folder is missing.")
+            raise ConfigError(
+                "The data folder is missing. Name it first, as in semiseg train DATA, or write "
+                "data: DATA into the file of --config."
+            )
         parts: dict[str, dict[str, object]] = {group: {} for group in GROUPS}
         for name, value in values.items():
             if name not in own:

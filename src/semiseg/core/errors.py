@@ -66,6 +66,7 @@ class SettingError(ConfigError):
         value = (
             ",".join(map(str, self.value)) if isinstance(self.value, (tuple, list)) else self.value
         )
+        value = "''" if value == "" else value
         place = f" in {self.source}" if self.source else ""
         stop = "" if self.allowed.endswith("?") else "."
         return f"{self.flag} {value}{place} is not allowed. Allowed: {self.allowed}{stop}"

@@ -94,8 +94,8 @@ def set_device(machine: MachineConfig) -> Place:
             trainer = L.Trainer(**trainer_settings(machine), logger=False, max_steps=1)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(
-            f"--accelerator {machine.accelerator} cannot be used here ({error}). 'auto' takes the "
-            "best device there is, 'cpu' always works."
+            f"--accelerator {machine.accelerator} cannot be used here ({error}). Use 'auto' for "
+            "the best device, or 'cpu', which always works."
         ) from error
     kind = trainer.strategy.root_device.type
     if kind == "cuda" and machine.devices > torch.cuda.device_count():

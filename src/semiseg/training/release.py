@@ -133,7 +133,9 @@ def compare_with_start(start_from: Path, scores: Scores) -> str:
         or scores.per_class.keys() != before.per_class.keys()
     ):
         return ""
-    sentence = f"{start_from}, from which it began, has mIoU {old:.1f} on the same images of val"
+    sentence = (
+        f"{start_from}, where the training started, has mIoU {old:.1f} on the same images of val"
+    )
     if old > new:
         sentence += ": it is better than the new model. Use it, or train longer (--steps, --budget)"
     return sentence

@@ -93,5 +93,6 @@ def method_hint(name: str, method: str, known: Iterable[str]) -> str:
     """
     owners = [m for m, s in METHODS.items() if name in {f.name for f in dataclasses.fields(s)}]
     if owners:
-        return f"It belongs to --method {' or '.join(owners)}; this training uses {method}."
+        listed = " or ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
+        return f"It belongs to --method {listed}; this training uses {method}."
     return nearest(name, known)
