@@ -103,9 +103,9 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
             fit(config, place, data, module, checkpoint, start)
-        if not first:  # this process was started for the training only
-            raise SystemExit(0)
-        scores = release(config, data, module)
+        scores = release(config, data, module) if first else None
+    if scores is None:  # this process was started for the training only
+        raise SystemExit(0)
     if sentence := describe_adjustment(scores):
         logger.info("%s", sentence)
     start_from = config.network.start_from
