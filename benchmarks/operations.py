@@ -42,14 +42,14 @@ def exchange(method: Method) -> Exchange:
     `gradients` are averaged in single precision; `prototypes` are the classes' sums and counts of
     `class_means`; `batch_norm` is SyncBN's: mean, variance and count forward, two sums backward, of
     the student alone; `buffers` are sent to all by the first process before each forward; `counts`
-    are the divisors of the two losses, css's taught pixels of each class, a flag for each parameter
+    are the divisors of the two losses, css's pixels with a pseudo-label of each class, a flag for each parameter
     that says whether it was used, one that says whether the step is finite, and three decisions
     about checkpoints.
     """
     parameters = [p for p in method.parameters() if p.requires_grad]
     norms = [m for m in method.student.modules() if isinstance(m, nn.BatchNorm2d)]
     prototypes = getattr(method, "prototypes", None)
-    class_counts = getattr(method, "taught", None)
+    class_counts = getattr(method, "label_counts", None)
     return Exchange(
         gradients=sum(4 * p.numel() for p in parameters),
         prototypes=0 if prototypes is None else 4 * (prototypes.numel() + len(prototypes)),

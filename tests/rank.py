@@ -68,7 +68,7 @@ def learn(heads, image, label, valid):
         "prototypes": prototypes,
         "seen": seen,
         "counts": counts,
-        "taught": label_counts,
+        "label_counts": label_counts,
     }
 
 

@@ -80,14 +80,14 @@ def tallied(labels, valid, truth, thresholds=USUAL):
 
 def test_shares_by_hand(six_pixels):
     summary = tallied(*six_pixels)
-    assert summary["taught"] == pytest.approx(40)
+    assert summary["used"] == pytest.approx(40)
     assert summary["agree"] == pytest.approx(60)
     assert summary["contrasted"] == pytest.approx(60)  # 0.75, 0.85, 0.72
     assert summary["hard"] == pytest.approx(100 * 2 / 3)  # 0.75, 0.72
     assert summary["highest"] == pytest.approx({"confidence": 0.99, "similarity": 0.85})
     shares = {name: values["called"] for name, values in summary["per_class"].items()}
     assert shares == pytest.approx({"a": 40, "b": 40, "c": 20})
-    assert summary["per_class"]["a"]["taught"] == pytest.approx(20)
+    assert summary["per_class"]["a"]["used"] == pytest.approx(20)
     assert summary["per_class"]["a"]["kept"] == pytest.approx(50)
     assert summary["per_class"]["c"]["kept"] == 0
     assert [warning.partition(":")[0] for warning in summary["warnings"]] == [
@@ -141,16 +141,16 @@ def test_batches_add_up(six_pixels):
 def test_without_truth_and_without_a_second_space(six_pixels):
     labels, valid, _ = six_pixels
     summary = tallied(labels._replace(representation_label=None, similarity=None), valid, None)
-    assert summary["taught"] == pytest.approx(40)
+    assert summary["used"] == pytest.approx(40)
     for name in ("agree", "contrasted", "hard", "quality", "disagreement", "plane"):
         assert summary[name] is None
-    assert curve_values(summary) == {"pseudo/taught": pytest.approx(40)}
+    assert curve_values(summary) == {"pseudo/used": pytest.approx(40)}
 
 
 def test_curve_values(six_pixels):
     values = curve_values(tallied(*six_pixels))
     assert values["pseudo/iou_mix"] == pytest.approx(50)
-    shares = ["taught", "agree", "hard", "logit_right", "representation_right"]
+    shares = ["used", "agree", "hard", "logit_right", "representation_right"]
     scores = ["iou_logit", "iou_representation", "iou_mix", "iou_used"]
     assert set(values) == {f"pseudo/{name}" for name in [*shares, *scores]}
 
@@ -166,10 +166,10 @@ def test_the_plane_counts_each_pixel_once_at_its_place():
     assert torch.equal(plane(one, other, where), expected)
 
 
-def warned(confidence, similarity, thresholds, taught=None):
+def warned(confidence, similarity, thresholds, used=None):
     """The warnings for many pixels with these indicators, all labeled 0 by both spaces."""
     size = (1, 20, 20)
-    reached = confidence >= (thresholds.confidence or 0) if taught is None else taught
+    reached = confidence >= (thresholds.confidence or 0) if used is None else used
     labels = PseudoLabels(
         torch.zeros(size).long(),
         torch.full(size, confidence),
@@ -358,12 +358,12 @@ def test_a_training_leaves_numbers_curves_and_pictures(watched):
     assert len(record["sample"]) == 4
     last = record["validations"][-1]
     assert last["with_truth"] == 2
-    assert last["taught"] > 0
+    assert last["used"] > 0
     assert last["quality"]["used"]["miou"] is not None
     with (watched / "metrics.csv").open() as file:
         rows = [r for r in csv.DictReader(file) if r["val/miou_student"]]
-    assert [float(r["pseudo/taught"]) for r in rows] == pytest.approx(
-        [look["taught"] for look in record["validations"]]
+    assert [float(r["pseudo/used"]) for r in rows] == pytest.approx(
+        [look["used"] for look in record["validations"]]
     )
     assert float(rows[-1]["pseudo/iou_used"]) == pytest.approx(last["quality"]["used"]["miou"])
     pictures = sorted(p.name for p in (watched / "diagnostics").glob("*.png"))

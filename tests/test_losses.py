@@ -1,4 +1,4 @@
-"""The losses against their formulas, written out with loops, and where nothing is taught."""
+"""The losses against their formulas, written out with loops, and where there is no pseudo-label."""
 
 import math
 from pathlib import Path
@@ -193,13 +193,13 @@ def test_cross_entropies_do_not_care_for_the_order_of_classes_or_images():
     torch.testing.assert_close(ours, pseudo_label_loss(logits, label, valid), **same)
 
 
-@pytest.mark.parametrize("loss", ["all ignored", "nothing taught", "padding alone"])
+@pytest.mark.parametrize("loss", ["all ignored", "no pseudo-label", "padding alone"])
 def test_cross_entropy_without_a_labeled_pixel_is_an_exact_zero_with_a_graph(loss):
     logits = normal(2, 3, 4, 4).requires_grad_()
     label, nothing = labels_of(2, 4, 4, classes=3), torch.full((2, 4, 4), 255)
     value = {
         "all ignored": lambda: cross_entropy(logits, nothing),
-        "nothing taught": lambda: pseudo_label_loss(logits, nothing, nothing == 255),
+        "no pseudo-label": lambda: pseudo_label_loss(logits, nothing, nothing == 255),
         "padding alone": lambda: pseudo_label_loss(logits, label, nothing != 255),
     }[loss]()
     (grad,) = torch.autograd.grad(value, logits)

@@ -359,10 +359,10 @@ def test_css_has_three_terms_in_every_mode(mode):
         losses = learn(method, labeled_batch(seed=number), unlabeled_batch(), at(number))
         assert losses.terms.keys() == {"supervised", "unsupervised", "contrastive"}
         assert all(term.isfinite() for term in losses.terms.values())
-        assert losses.diagnostics.keys() == {"taught", "agree", "hard"}
+        assert losses.diagnostics.keys() == {"used", "agree", "hard"}
         assert all(0 <= value <= 1 for value in values(losses.diagnostics).values())
     assert losses.terms["unsupervised"] > 0
-    assert losses.diagnostics["taught"] > 0
+    assert losses.diagnostics["used"] > 0
     assert losses.terms["contrastive"] > 0
     assert method.seen.all()
 
@@ -499,7 +499,7 @@ def test_css_padding_gets_no_pseudo_label_and_enters_no_prototype(mode):
     unlabeled.valid.fill_(False)
     losses = run(method, labeled, unlabeled, at(51))
     assert losses.terms["unsupervised"] == 0
-    assert losses.diagnostics["taught"] == 0
+    assert losses.diagnostics["used"] == 0
     representation = method.teacher(labeled.image).representation.movedim(1, -1).flatten(0, 2)
     means, _ = class_means(representation, shrink_labels(labeled.mask, 16, 16).flatten(), CLASSES)
     expected = 0.99 * before + 0.01 * means
@@ -1100,7 +1100,7 @@ def test_cutmix_by_hand():
     torch.testing.assert_close(losses.terms["unsupervised"], 2 * total / valid.sum())
     share = (label != 255).sum() / valid.sum()
     assert 0 < share < 1
-    torch.testing.assert_close(losses.diagnostics["taught"], share)
+    torch.testing.assert_close(losses.diagnostics["used"], share)
 
 
 # Presets

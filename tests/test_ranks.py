@@ -49,7 +49,7 @@ def alone():
 
 @pytest.mark.distributed
 def test_prototypes_and_counts_are_those_of_the_whole_batch_on_all_ranks(both, alone):
-    for name in ("prototypes", "seen", "counts", "taught"):
+    for name in ("prototypes", "seen", "counts", "label_counts"):
         assert torch.equal(both[0][name], both[1][name])
         torch.testing.assert_close(both[0][name], alone[name], rtol=1e-12, atol=1e-12)
 

@@ -195,7 +195,7 @@ def pair(folders: Folders) -> Pairs:
 
 
 def _beside(samples: Iterable[Sample]) -> list[Finding]:
-    """The note that masks were told from images by their names alone."""
+    """The note that only their names distinguish masks from images."""
     beside = [
         (sample.image, sample.mask)
         for sample in samples

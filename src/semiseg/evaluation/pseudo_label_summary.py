@@ -9,12 +9,12 @@ class ClassShares(TypedDict):
     """The pseudo-labels of one class, in percent.
 
     `called` is the share of all pixels to which the teacher gives the class, before any threshold;
-    `taught` is the share of all pixels with this pseudo-label; `kept` is the share of the `called`
+    `used` is the share of all pixels with this pseudo-label; `kept` is the share of the `called`
     pixels that have a pseudo-label.
     """
 
     called: float | None
-    taught: float | None
+    used: float | None
     kept: float | None
 
 
@@ -50,7 +50,7 @@ class PseudoLabelSummary(TypedDict):
 
     images: int
     with_truth: int
-    taught: float | None
+    used: float | None
     agree: float | None
     contrasted: float | None
     hard: float | None

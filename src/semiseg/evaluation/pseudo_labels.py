@@ -170,7 +170,7 @@ class PseudoLabelStatistics:
         return {
             "images": self.images,
             "with_truth": self.images_with_truth,
-            "taught": _percent(int(self.label_counts.sum()), self.valid_pixels),
+            "used": _percent(int(self.label_counts.sum()), self.valid_pixels),
             "agree": _percent(self.agreeing, self.valid_pixels) if two_spaces else None,
             "contrasted": _percent(self.contrastive, self.valid_pixels) if contrastive else None,
             "hard": _percent(self.hard, self.contrastive) if contrastive else None,
@@ -185,7 +185,7 @@ class PseudoLabelStatistics:
     def _class_shares(self, c: int) -> ClassShares:
         return {
             "called": _percent(int(self.logit_counts[c]), self.valid_pixels),
-            "taught": _percent(int(self.label_counts[c]), self.valid_pixels),
+            "used": _percent(int(self.label_counts[c]), self.valid_pixels),
             "kept": _percent(int(self.passing_counts[c]), int(self.logit_counts[c])),
         }
 
@@ -281,7 +281,7 @@ class PseudoLabelStatistics:
 def curve_values(summary: PseudoLabelSummary) -> dict[str, float]:
     """The numbers of a validation that belong in the table of metrics, by name."""
     quality, disagreement = summary["quality"] or {}, summary["disagreement"]
-    values = {"taught": summary["taught"], "agree": summary["agree"], "hard": summary["hard"]}
+    values = {"used": summary["used"], "agree": summary["agree"], "hard": summary["hard"]}
     values |= {f"iou_{source}": scores["miou"] for source, scores in quality.items()}
     if disagreement is not None:
         values["logit_right"] = disagreement["logit_right"]

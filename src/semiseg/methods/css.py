@@ -98,7 +98,7 @@ class CSS(Prototypical):
                 self.settings.unsupervised_mean,
                 weights,
             )
-            diagnostics["taught"] = (mixed.pseudo_label != IGNORE_INDEX).sum() / pixels
+            diagnostics["used"] = (mixed.pseudo_label != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels
         return Losses(terms, diagnostics, state)
 

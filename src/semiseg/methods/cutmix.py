@@ -37,7 +37,7 @@ class CutMix(SemiSupervised):
             "unsupervised": self.settings.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
-        return Losses(terms, {"taught": share}, {})
+        return Losses(terms, {"used": share}, {})
 
     @torch.no_grad()
     def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels:

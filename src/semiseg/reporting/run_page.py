@@ -29,7 +29,7 @@ from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_data import scored_samples
 from semiseg.training.run_folder import CONFIG
 
-_SHARES = ("taught", "agree", "hard")  # columns of the metrics that are shares of the pixels
+_SHARES = ("used", "agree", "hard")  # columns of the metrics that are shares of the pixels
 _MAX_TABLE_CLASSES = 25  # a confusion matrix of more classes is a picture
 _MAX_CONFUSIONS = 8
 _MIN_CONFUSION = 1.0  # percent of the pixels of a class

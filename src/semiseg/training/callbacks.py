@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 LOG_EVERY = 10
 """Steps between two rows of the metrics, and between two changes of the progress bar's text."""
 
-_SHARES = ("taught", "agree", "hard")  # metrics that are shares of the pixels
+_SHARES = ("used", "agree", "hard")  # metrics that are shares of the pixels
 
 
 class Validations(Callback):
@@ -153,7 +153,7 @@ class ProgressBar(Callback):
 
 
 def describe(trainer: L.Trainer) -> str:
-    """The newest losses and shares in words, such as `supervised 0.41  taught 63 %`."""
+    """The newest losses and shares in words, such as `supervised 0.41  used 63 %`."""
     words = []
     for name, value in trainer.callback_metrics.items():
         kind, _, word = name.partition("/")
