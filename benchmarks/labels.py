@@ -5,8 +5,9 @@ once with the class frequencies that logit space has learned (`--class-prior los
 they were trained, before any adjustment; then both with those of the labeled pixels, the weights
 of the loss taken out of the logits. The hidden masks are the truth. First, how good each space is,
 where they agree, and which is right where they do not. Then, at several thresholds of the
-confidence and where both agree, for each class: the pixels with a pseudo-label, as a share of those that truly
-are of it, and the share of them that is right. From the root of the repository:
+confidence and where both agree, for each class: the pixels with a pseudo-label, as a
+share of those that truly are of it, and the share of them that is right. From the root of the
+repository:
 
     python benchmarks/labels.py runs/css ../shared/data/camvid --every 6
 """

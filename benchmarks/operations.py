@@ -42,9 +42,9 @@ def exchange(method: Method) -> Exchange:
     `gradients` are averaged in single precision; `prototypes` are the classes' sums and counts of
     `class_means`; `batch_norm` is SyncBN's: mean, variance and count forward, two sums backward, of
     the student alone; `buffers` are sent to all by the first process before each forward; `counts`
-    are the divisors of the two losses, css's pixels with a pseudo-label of each class, a flag for each parameter
-    that says whether it was used, one that says whether the step is finite, and three decisions
-    about checkpoints.
+    are the divisors of the two losses, css's pixels with a pseudo-label of each class, a flag
+    for each parameter that says whether it was used, one that says whether the step is finite, and
+    three decisions about checkpoints.
     """
     parameters = [p for p in method.parameters() if p.requires_grad]
     norms = [m for m in method.student.modules() if isinstance(m, nn.BatchNorm2d)]
