@@ -100,10 +100,11 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
     """
     split = data.split
     key = Key.of(config.schedule.seed, "plan")
-    value_range = inferred = config.data.fixed_range
-    if value_range is None and not resume:
+    inferred = None
+    if config.data.fixed_range is None and not resume:
         # From all images, so that it does not depend on how many masks are used.
-        value_range = inferred = data.folder.inferred_range
+        inferred = data.folder.inferred_range
+    value_range = config.data.fixed_range or inferred
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()
     return Facts(
@@ -116,7 +117,7 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
         likeness=None if resume else likeness(split.labeled, data.unlabeled, key, value_range),
         device=place.kind,
         world=place.world,
-        value_range=None if config.data.fixed_range is not None else inferred,
+        value_range=inferred,
         val=len(split.val),
     )
 
