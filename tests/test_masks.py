@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from torch._utils import ExceptionWrapper
 
-from semiseg.core.errors import DataError
+from semiseg.core.errors import DataError, LossyMask
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.masks import Classes, default_color, read_mask
@@ -394,3 +395,9 @@ def test_real_color_masks(shared_data: Path) -> None:
         with Image.open(path) as image:
             colored_mask = classes.to_image(indices(path, classes)).convert("RGB")
             assert np.array_equal(np.asarray(colored_mask), np.asarray(image))
+
+
+def test_a_loader_process_can_pass_the_error_of_a_lossy_mask_on():
+    error = ExceptionWrapper((LossyMask, LossyMask.of("m.png", 300), None), where="in a process")
+    with pytest.raises(LossyMask, match=r"m\.png holds 300 different values"):
+        error.reraise()

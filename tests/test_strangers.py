@@ -124,10 +124,8 @@ def mixed_kinds(root):
 )
 def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_path, shape):
     shape(root)
-    with pytest.raises(SystemExit) as stop:
-        run("check", root)
-    output = capsys.readouterr().out
-    assert stop.value.code == 0, output
+    run("check", root)  # an error would exit with 1
+    capsys.readouterr()
     run("train", root, "--out", tmp_path / "run", *TINY)
     run("evaluate", tmp_path / "run", root, "--json", "--accelerator", "cpu")
     scores = json.loads(capsys.readouterr().out.partition("\n")[2])
@@ -247,9 +245,7 @@ def test_each_mistake_is_one_sentence_before_anything_is_written(
 
 
 def test_check_as_json_and_as_a_picture(capsys, tiny_folder, tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        run("check", tiny_folder, "--json", "--picture", tmp_path / "grid.png")
-    assert stop.value.code == 0
+    run("check", tiny_folder, "--json", "--picture", tmp_path / "grid.png")
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
     assert report["counts"]["train"]["labeled"] == 4

@@ -23,20 +23,26 @@ class DataError(SemisegError):
         super().__init__(f"{message} {remedy}".rstrip())
 
 
-class SmearedMask(DataError):
+class LossyMask(DataError):
     """Lossy compression or interpolation changed the values of a mask.
 
     Attributes:
         values: the number of different values in the mask.
     """
 
-    def __init__(self, path: object, values: int) -> None:
-        self.values = values
-        super().__init__(
-            f"{path} holds {values} different values: it looks smeared by JPEG compression or by "
-            "resizing with interpolation.",
+    values = 0
+
+    @classmethod
+    def of(cls, path: object, values: int) -> LossyMask:
+        """The error for a mask file with so many different values."""
+        # No constructor of its own: torch builds the error of a loader process from its message.
+        error = cls(
+            f"{path} holds {values} different values: JPEG compression or resizing with "
+            "interpolation has changed it.",
             "Save the original mask as PNG.",
         )
+        error.values = values
+        return error
 
 
 class ConfigError(SemisegError):

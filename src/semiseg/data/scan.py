@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from semiseg.core.errors import DataError, SmearedMask
+from semiseg.core.errors import DataError, LossyMask
 from semiseg.core.types import Sample
 from semiseg.data.cache import ImageScan, ScanCache
 from semiseg.data.formats.codes import MaskScan
@@ -102,7 +102,7 @@ def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskScan | Prob
     scan, path = job
     try:
         return path, scan(path)
-    except SmearedMask as error:
+    except LossyMask as error:
         return path, Problem(_without_path(error, path), error.values)
     except DataError as error:
         if error.__cause__ is not None:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.core.errors import DataError, SmearedMask
+from semiseg.core.errors import DataError, LossyMask
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
@@ -125,7 +125,7 @@ def scan_mask(path: Path) -> MaskScan:
 
     Raises:
         DataError: the file cannot be read.
-        SmearedMask: it was saved as JPEG, or has so many codes that it must be a lossy picture.
+        LossyMask: it was saved as JPEG, or has so many codes that it must be a lossy picture.
     """
     values, encoding, labels, palette, lossy = read_codes(path)
     if are_small(values):
@@ -139,7 +139,7 @@ def scan_mask(path: Path) -> MaskScan:
     if encoding == "labels":  # semiseg draws the shapes itself
         return MaskScan(path, encoding, counts, size, {}, labels)
     if lossy or (len(counts) > _MAX_CODES and path.suffix.lower() != MATLAB_SUFFIX):
-        raise SmearedMask(path, len(counts))
+        raise LossyMask.of(path, len(counts))
     colors = {
         c: (palette[3 * c], palette[3 * c + 1], palette[3 * c + 2])
         for c in counts
