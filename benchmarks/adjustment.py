@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 import semiseg
-from semiseg.core.files import read_yaml
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import load_dataset
 from semiseg.evaluation.logit_adjustment import STRENGTHS, offsets
@@ -28,7 +27,7 @@ from semiseg.inference.scenes import Scenes
 from semiseg.model.release import LOGIT_OFFSETS
 from semiseg.training.class_balance import WEIGHTS
 from semiseg.training.data import count_pixels
-from semiseg.training.run_data import scored_samples
+from semiseg.training.run_data import config_of, dataset_of, scored_samples
 
 CHOSEN_ON = (5, 20, 50)  # images
 DRAWS = 200
@@ -44,18 +43,20 @@ def miou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def tables(run: Path, data: Path) -> NDArray[np.int64]:
     """Confusion matrices `(images, strengths, C, C)` of a run on `val`."""
-    model, settings = semiseg.load(run), read_yaml(run / "config.yaml")
-    count, weigh = len(model.classes), WEIGHTS[settings["class_weights"]]
+    model, config = semiseg.load(run), config_of(run)
+    if config is None:
+        raise SystemExit(f"the settings of {run} cannot be read")
+    count, weigh = len(model.classes), WEIGHTS[config.balance.class_weights]
     if weigh is None:
         raise SystemExit(f"{run} was trained without class weights")
-    classes_file = None if settings["classes"] is None else Path(settings["classes"])
-    folder = load_dataset(data, classes_file, dataset=settings["dataset"])
+    dataset = dataset_of(run)
+    folder = load_dataset(data, config.data.classes, dataset=dataset)
     labeled = read_list(run / "split" / "labeled.txt", folder.train)
     tried = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
     adjustment = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))
     added = (torch.stack(list(tried.values())) - adjustment).numpy()
     segment, predictions = model.segment, []
-    samples = scored_samples(run, data, "val", settings["dataset"])
+    samples = scored_samples(run, data, "val", dataset)
     for image, truth in Scenes(samples, model.classes, segment.size, model.value_range):
         labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), added)
         predictions.append(

@@ -227,7 +227,7 @@ def _to_eight_bits(
         if image.mode == "F" or lowest < 0 or highest > 65535:
             raise DataError(
                 f"{path} holds values from {lowest} to {highest}, but an image has 8 or 16 bits "
-                "per channel. Scale the image, or give a value range: the values that become black "
-                "and white."
+                "per channel. Scale the image, or name the values that become black and white, "
+                "such as --range 0,4095."
             )
     return Image.fromarray((values >> 8).astype(np.uint8))
