@@ -44,7 +44,8 @@ class MeanIou:
 
     Attributes:
         last: the student after the last step.
-        best: the highest score at any validation. It was chosen on `val`, so it is optimistic.
+        best: the highest score of all validations and of the released model. It was chosen on
+            `val`, so it is optimistic.
         released: the released model.
     """
 

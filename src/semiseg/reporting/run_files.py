@@ -65,10 +65,12 @@ def read_run(folder: Path) -> RunFiles:
         RunError: the run is not finished, or a file cannot be read.
     """
     if not (folder / SCORES).is_file():
+        remedy = "Name the folder of a run or of a comparison."
+        if (folder / CONFIG).is_file():
+            remedy = f"Continue the run first: semiseg train DATA --out {folder} --resume."
         raise RunError(
             f"{folder} holds neither a finished run ({SCORES}) nor a comparison "
-            "(comparison.json). Name such a folder, or continue the run: semiseg train DATA "
-            f"--out {folder} --resume."
+            f"(comparison.json). {remedy}"
         )
     try:
         return RunFiles(
