@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import pytest
 
@@ -27,7 +27,7 @@ class Outer:
     sides: tuple[int, ...]
     shares: list[Share]
     table: Mapping[str, Inner]
-    rest: dict[str, Any]
+    rest: dict[str, object]
     name: str | int = "none"
 
 

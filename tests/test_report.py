@@ -254,7 +254,7 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
         semiseg.report(run)
     shutil.copy(reported.run / "scores.json", run)
     (run / "plan.yaml").write_text("plan: [{setting: size}]\n")
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match=r"cannot be read \(`plan\[0\]\.value` is missing\)"):
         semiseg.report(run)
     shutil.copy(reported.run / "plan.yaml", run)
     picture = run / "diagnostics" / "sample0.png"
