@@ -164,18 +164,18 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     """
     sizes = choose_sizes(config, facts, pace)
     rate, encoder_rate = RATES[config.optimizer.optimizer]
-    chosen: dict[str, object] = {
+    decisions: dict[str, object] = {
         **sizes._asdict(),
         "lr": rate,
         "encoder_lr": encoder_rate,
         "workers": workers_of(facts.device),
     }
     if facts.value_range is not None:
-        chosen["value_range"] = facts.value_range
+        decisions["value_range"] = facts.value_range
     open_settings = config.open_settings()
     # The budget is spent on this plan: a run that is resumed or repeated does not measure again.
     resolved = config.replaced(
-        **{name: value for name, value in chosen.items() if name in open_settings}, budget=None
+        **{name: value for name, value in decisions.items() if name in open_settings}, budget=None
     )
     seconds = None if pace is None else total_seconds(config, facts, pace, sizes)
     reasons = explain(config, resolved, sizes, facts, pace)

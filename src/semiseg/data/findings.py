@@ -78,12 +78,12 @@ class Finding(NamedTuple):
             >>> Finding("layout", "note", tuple("abcdefg"), "Files", "Count them.").text
             'Files: 7 (a, b, c, d, e, ...). Count them.'
         """
-        named = list(self.items[:_MAX_NAMED])
+        items = list(self.items[:_MAX_NAMED])
         for i, detail in enumerate(self.details[:_MAX_NAMED]):
-            named[i] += detail
+            items[i] += detail
         more = ["..."] if len(self.items) > _MAX_NAMED else []
-        listed = ("; " if self.details else ", ").join(named + more)
-        count = f": {len(self.items)} ({listed})" if self.items else ""
+        text = ("; " if self.details else ", ").join(items + more)
+        count = f": {len(self.items)} ({text})" if self.items else ""
         return printable(f"{self.message}{count}. {self.remedy}".rstrip())
 
     def to_dict(self) -> dict[str, object]:
