@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.files import cache_folder, read_json, short_hash
+from semiseg.core.files import read_json
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.datasets.base import PublishedDataset
+from semiseg.data.drawn import draw_masks
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.tree import Tree
 
@@ -210,28 +209,10 @@ def _drawn(root: Path, file: Path, categories: Mapping[int, str]) -> Path:
     Raises:
         DataError: they cannot be drawn or written.
     """
-    cache = cache_folder(root)
-    if cache is None:
-        raise DataError(
-            f"{file}: there is no place for the masks that are drawn from it.",
-            f"Name a folder outside of {root} in the environment variable SEMISEG_CACHE.",
-        )
-    status = file.stat()
-    state = f"{file.resolve()} {status.st_size} {status.st_mtime_ns} {list(categories)}"
-    folder = cache / f"coco-{short_hash(state, size=8)}"
-    if folder.is_dir():
-        return folder
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as fresh:
-            whole = Path(fresh) / "masks"
-            whole.mkdir()
-            _draw_all(file, whole, {category: i for i, category in enumerate(categories, 1)})
-            with suppress(OSError):  # another process was faster
-                whole.rename(folder)
-    except OSError as error:
-        raise DataError(f"Masks of {file} cannot be drawn into {cache} ({error}).") from error
-    return folder
+    index = {category: i for i, category in enumerate(categories, 1)}
+    return draw_masks(
+        root, [file], "coco", lambda folder: _draw_all(file, folder, index), str(list(categories))
+    )
 
 
 def _draw_all(file: Path, folder: Path, index: Mapping[int, int]) -> None:
