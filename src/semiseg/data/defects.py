@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding, Kind, Severity, on_files
 from semiseg.data.formats.codes import spell
+from semiseg.data.formats.image_formats import remedy_of_suffix
 from semiseg.data.tree import SPLITS
 
 _MAX_CODES = 5  # unknown values of a mask that are named
@@ -23,6 +25,7 @@ def find_defects(data: Dataset, classes: Finding | None, mask_remedy: str) -> li
     """
     return [
         *_unreadable(data),
+        *_needs_extra(data),
         *_smeared(data),
         *_other_size(data),
         *_unknown_values(data),
@@ -58,7 +61,13 @@ def on_paths(
 
 def _unreadable(data: Dataset) -> list[Finding]:
     images = {sample.image for samples in data.samples.values() for sample in samples}
-    broken = {path: f": {p.reason}" for path, p in data.problems.items() if p.values is None}
+    samples = [sample for samples in data.samples.values() for sample in samples]
+    files = {file for sample in samples for file in (sample.image, sample.mask)}
+    broken = {
+        path: f": {problem.reason}"
+        for path, problem in data.problems.items()
+        if problem.values is None and not (problem.needs_extra and path not in files)
+    }
     remedy = "Replace or remove the files."
     of_images = {path: detail for path, detail in broken.items() if path in images}
     of_masks = {path: detail for path, detail in broken.items() if path not in images}
@@ -66,6 +75,22 @@ def _unreadable(data: Dataset) -> list[Finding]:
         *on_paths(data, "unreadable-image", "error", of_images, "Unreadable images", remedy),
         *on_paths(data, "unreadable-mask", "error", of_masks, "Unreadable masks", remedy),
     ]
+
+
+def _needs_extra(data: Dataset) -> list[Finding]:
+    """Photographs without masks that no installed package reads; the training does without them."""
+    samples = [sample for samples in data.samples.values() for sample in samples]
+    images = {sample.image for sample in samples}
+    by_suffix: defaultdict[str, list[Path]] = defaultdict(list)
+    for path, problem in data.problems.items():
+        if problem.needs_extra and path not in images:
+            by_suffix[path.suffix.lower()].append(path)
+    findings = []
+    for suffix, paths in by_suffix.items():
+        message = f"Images {suffix} without masks that semiseg cannot read here and does not use"
+        remedy = remedy_of_suffix(suffix)
+        findings += on_paths(data, "needs-extra", "warning", paths, message, remedy)
+    return findings
 
 
 def _smeared(data: Dataset) -> list[Finding]:

@@ -23,6 +23,7 @@ Kind = Literal[
     "mask-without-image",
     "missing-mask",
     "mixed-foreground",
+    "needs-extra",
     "no-masks",
     "no-picture",
     "no-val",

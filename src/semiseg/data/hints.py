@@ -8,7 +8,7 @@ from pathlib import Path
 from semiseg.core.text import plural
 from semiseg.data.findings import Finding, note
 from semiseg.data.folders import SPLIT_FOLDERS, unlabeled_folder
-from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.pairs import Folders, masks_beside, stem_of_image
 from semiseg.data.tree import SPLITS, Tree

@@ -14,7 +14,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.findings import Finding, error_of, note, on_files
-from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.tree import Tree
 

@@ -28,7 +28,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Layout
 from semiseg.data.layouts import PublishedLayout, find_layout, read_split
 from semiseg.data.lists import ListLayout
-from semiseg.data.scan import Progress, scan_files
+from semiseg.data.scan import Progress, Scans, scan_files
 from semiseg.data.tree import SPLITS, Tree
 from semiseg.data.value_range import infer_range
 
@@ -74,6 +74,8 @@ def read_dataset(
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
     scans = scan_files(ScanCache(root, value_range), everything, progress)
+    # A warning counts the photographs that only an extra can read; the others are usable.
+    samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
     files = classes_files(root)
     has_names = bool(classes_file or files) or isinstance(layout, PublishedLayout)
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
@@ -152,6 +154,12 @@ def _open(root: Path, dataset: str | None) -> Layout:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}.", "Correct the path to the data.")
     return find_layout(Tree(root), dataset)
+
+
+def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ...]:
+    """The samples without the unlabeled images that only an extra can read."""
+    lacking = {path for path, problem in scans.problems.items() if problem.needs_extra}
+    return tuple(s for s in samples if s.mask is not None or s.image not in lacking)
 
 
 class _Settled(NamedTuple):

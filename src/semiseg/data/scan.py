@@ -17,6 +17,7 @@ from semiseg.core.errors import DataError, LossyMask
 from semiseg.core.types import Sample
 from semiseg.data.cache import ImageScan, ScanCache
 from semiseg.data.formats.codes import MaskScan
+from semiseg.data.formats.image_formats import MissingExtraError
 from semiseg.data.formats.images import reason
 
 Progress = Callable[[int, int], None]
@@ -31,10 +32,12 @@ class Problem(NamedTuple):
     Attributes:
         reason: the reason in half a sentence.
         values: of a mask that is smeared beyond recognition, its number of values; else None.
+        needs_extra: whether an extra of semiseg reads the file, which is not installed.
     """
 
     reason: str
     values: int | None = None
+    needs_extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ def _attempt(job: tuple[_Scan, Path]) -> tuple[Path, ImageScan | MaskScan | Prob
         return path, Problem(_without_path(error, path), error.values)
     except DataError as error:
         if error.__cause__ is not None:
-            return path, Problem(reason(error.__cause__))
+            needs_extra = isinstance(error.__cause__, MissingExtraError)
+            return path, Problem(reason(error.__cause__), needs_extra=needs_extra)
         return path, Problem(_without_path(error, path))
     except Exception as error:
         return path, Problem(reason(error))

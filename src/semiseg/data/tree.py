@@ -8,7 +8,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from semiseg.core import files as disk
-from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 

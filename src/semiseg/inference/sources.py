@@ -12,7 +12,8 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
-from semiseg.data.formats.images import IMAGE_SUFFIXES, read_image
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.formats.images import read_image
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 from semiseg.data.tree import Tree

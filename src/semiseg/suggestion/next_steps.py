@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semiseg.config.command_line import continue_command
 from semiseg.core.errors import DataError
-from semiseg.data.formats.images import IMAGE_SUFFIXES
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layouts import find_layout
 from semiseg.data.pairs import PHOTOGRAPHS, Folders, pair

@@ -15,11 +15,9 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.data.formats.image_formats import IMAGE_FORMATS, pillow_formats
 from semiseg.data.formats.tiff import fault_of_header, fault_of_pages
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
-"""The formats that semiseg reads, whatever the suffix. Others of Pillow's start programs."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -37,6 +35,7 @@ UNREADABLE = (
 )
 """The errors that Pillow raises for broken files, and for files that are not images."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURE_BYTES = 32  # of a file tell its format
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
@@ -164,26 +163,25 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         raise OSError("it is empty, 0 bytes")
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
     with path.open("rb") as stream:
-        if verify:
+        start = stream.read(_SIGNATURE_BYTES)
+        stream.seek(0)
+        if verify and start.startswith(_PNG_SIGNATURE):
             _verify(stream)
-        with Image.open(stream, formats=FORMATS) as file:
+        with Image.open(stream, formats=pillow_formats(path, start)) as file:
             yield file
 
 
 def _verify(stream: IO[bytes]) -> None:
     """Compare a PNG with its checksums; other formats have none that Pillow checks."""
-    is_png = stream.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
+    with Image.open(stream, formats=("PNG",)) as file:
+        file.verify()
     stream.seek(0)
-    if is_png:
-        with Image.open(stream, formats=("PNG",)) as file:
-            file.verify()
-        stream.seek(0)
 
 
 def reason(error: BaseException) -> str:
     """Say in a few words why Pillow cannot read a file."""
     if isinstance(error, UnidentifiedImageError):  # its text names our stream, not the file
-        return f"it is none of {', '.join(FORMATS)}"
+        return f"it is none of {', '.join(form.name for form in IMAGE_FORMATS)}"
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
