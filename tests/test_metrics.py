@@ -66,13 +66,15 @@ def test_a_class_that_never_occurs_has_no_score_and_no_part_in_the_mean():
     assert result["miou"] == pytest.approx((50 + 100 * 10 / 15) / 2)
 
 
-def test_missed_and_invented_classes_count_as_zero():
-    """`b` is there and never predicted, `c` is predicted and never there."""
+def test_a_missed_class_counts_as_zero_and_an_invented_one_is_not_scored():
+    """`b` is there and never predicted, `c` is predicted and never there: `a` and `b` pay for it."""
     result = scores(torch.tensor([[4, 0, 2], [3, 0, 1], [0, 0, 0]]), ["a", "b", "c"])
     b, c = result["per_class"]["b"], result["per_class"]["c"]
     assert (b["iou"], b["dice"], b["precision"], b["recall"]) == (0, 0, None, 0)
-    assert (c["iou"], c["dice"], c["precision"], c["recall"]) == (0, 0, 0, None)
-    assert result["miou"] == pytest.approx(100 * 4 / 9 / 3)
+    assert c == {"iou": None, "dice": None, "precision": None, "recall": None, "pixels": 0}
+    assert result["per_class"]["a"]["iou"] == pytest.approx(100 * 4 / 9)
+    assert result["miou"] == pytest.approx(100 * 4 / 9 / 2)
+    assert result["accuracy"] == pytest.approx(100 * 4 / 10)
 
 
 def test_large_counts_stay_exact():

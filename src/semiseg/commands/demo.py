@@ -119,7 +119,7 @@ def draw_comparison(data: Path, runs: list[Path]) -> Image.Image:
         image = read_image(sample.image)
         masks = [np.array(read_mask(sample.mask, classes))]
         masks += [model.predict(image).mask for model in models]
-        rows.append([image, *(classes.to_image(mask).convert("RGB") for mask in masks)])
+        rows.append([image, *(classes.to_rgb(mask) for mask in masks)])
     width, height = rows[0][0].size
     canvas = Image.new(
         "RGB",

@@ -119,7 +119,9 @@ def _check(model: Predictor, settings: PredictSettings) -> None:
             "--confidence, or a model of css."
         )
     classes = model.classes
-    if settings.abstain is not None and classes.encoding == "ids" and IGNORE_INDEX in classes.codes:
+    if classes.needs_16_bits:
+        logger.info("the classes have ids above 255: masks are gray PNG files of 16 bits")
+    if settings.abstain is not None and classes.ignored_value is None:
         name = classes.names[classes.codes.index(IGNORE_INDEX)]
         raise ConfigError(
             f"--abstain writes 255, but in the masks of {run} this value means class {name}. Use "

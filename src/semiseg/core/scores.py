@@ -20,14 +20,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The scores of one class.
+    """The scores of one class; all are None for a class without true pixels, which is not scored.
 
     Attributes:
-        iou: intersection over union, in percent; None for a class that neither occurs nor is
-            predicted.
-        dice: the Dice coefficient, in percent, or None.
-        precision: in percent; None without predicted pixels.
-        recall: in percent; None without true pixels.
+        iou: intersection over union, in percent.
+        dice: the Dice coefficient, in percent.
+        precision: in percent; None without predicted pixels too.
+        recall: in percent.
         pixels: the number of true pixels.
     """
 
@@ -40,7 +39,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class MeanIou:
-    """Mean IoU on the validation images, in percent; None where no class could be scored.
+    """Mean IoU of the classes with true pixels in val, in percent; None where there are none.
 
     Attributes:
         last: the student after the last step.

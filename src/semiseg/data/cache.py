@@ -24,7 +24,7 @@ from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.data.formats.codes import Color, Encoding, MaskScan, scan_mask
 from semiseg.data.formats.images import Depth, decode_image
 
-_FORMAT = 2  # increased whenever a scan of the same file gives another result
+_FORMAT = 3  # increased whenever a scan of the same file gives another result
 ValueRange = tuple[float, float] | None
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
@@ -97,8 +97,8 @@ class ScanCache:
         def scan() -> tuple[MaskScan, _Values]:
             result = scan_mask(path)
             colors, labels = dict(result.palette), dict(result.labels)
-            size: list[object] = [*result.size]
-            return result, [result.encoding, result.counts, *size, colors, labels, result.smeared]
+            values = [result.encoding, result.counts, *result.size, colors, labels]
+            return result, [*values, result.smeared, list(result.lines)]
 
         return self._cached("mask", path, lambda values: _mask_from(path, values), scan)
 
@@ -170,7 +170,9 @@ def _image_from(values: _Values) -> ImageScan:
 
 
 def _mask_from(path: Path, values: _Values) -> MaskScan:
-    encoding, counts, width, height, colors, labels, smeared = values
+    encoding, counts, width, height, colors, labels, smeared, lines = values
+    if not isinstance(lines, list):
+        raise TypeError(lines)
     if encoding not in get_args(Encoding):
         raise ValueError(encoding)
     return MaskScan(
@@ -181,6 +183,7 @@ def _mask_from(path: Path, values: _Values) -> MaskScan:
         {int(code): _color(color) for code, color in _mapping(colors).items()},
         {int(code): str(label) for code, label in _mapping(labels).items()},
         bool(smeared),
+        tuple(map(_integer, lines)),
     )
 
 

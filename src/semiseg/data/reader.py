@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.core.types import Sample
 from semiseg.data.cache import ScanCache, ValueRange
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
@@ -191,15 +191,13 @@ def _settle_classes(
 
 def _count_classes(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:
     """Pixels of each class index, 255 for ignored ones, and codes of no class."""
-    index = {code: i for i, code in enumerate(classes.codes)}
-    index.update(dict.fromkeys(classes.ignored, IGNORE_INDEX))
     gray = scan.encoding == "colors" and classes.encoding == "ids"
     pixels: dict[int, int] = {}
     unknown = []
     for code, count in scan.counts.items():
-        i = index.get(code & 0xFF if gray else code)
-        if i is None:
+        index = classes.indices.get(code & 0xFF if gray else code)
+        if index is None:
             unknown.append(code)
         else:
-            pixels[i] = pixels.get(i, 0) + count
+            pixels[index] = pixels.get(index, 0) + count
     return pixels, unknown

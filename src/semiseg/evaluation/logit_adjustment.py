@@ -42,22 +42,6 @@ def offsets(weights: Tensor | None, classes: int) -> dict[float, Tensor]:
     return {strength: offset(weights, classes, strength) for strength in strengths}
 
 
-def selection_score(scores: MaskScores) -> float:
-    """The mean IoU that selects among several predictions of the same images.
-
-    Unlike `miou`, it is the mean over the classes with true pixels, whatever is predicted.
-    Otherwise a prediction could improve by never predicting a class that has no true pixels.
-
-    Args:
-        scores: from `evaluation.metrics.scores`.
-
-    Returns:
-        A percentage; 0 without true pixels.
-    """
-    ious = [values["iou"] or 0.0 for values in scores["per_class"].values() if values["pixels"]]
-    return sum(ious) / len(ious) if ious else 0.0
-
-
 def describe_strength(strength: float) -> str:
     """The share of the class weights in words."""
     return f"{100 * strength:.0f} % of the class weights"

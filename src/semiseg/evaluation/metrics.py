@@ -15,8 +15,8 @@ from semiseg.core.types import IGNORE_INDEX
 class ClassScores(TypedDict):
     """The scores of one class in percent, and the number of its true pixels.
 
-    A score is None if it does not exist: all of them for a class without a true and a predicted
-    pixel, the precision without predicted pixels, the recall without true ones.
+    A class without true pixels is not scored: all of its scores are None. The precision is None
+    without predicted pixels too.
     """
 
     iou: float | None
@@ -29,7 +29,7 @@ class ClassScores(TypedDict):
 class MaskScores(TypedDict):
     """The scores of predicted masks in percent.
 
-    `miou` is the mean IoU of the classes that have one, `accuracy` the share of correct pixels.
+    `miou` is the mean IoU of the classes with true pixels, `accuracy` the share of correct pixels.
     Both are None without any true pixel.
     """
 
@@ -62,6 +62,10 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
 def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
     """Compute the mean intersection over union and the scores of each class.
 
+    A class without true pixels is left out of the mean, whatever is predicted: its IoU would be 0
+    or undefined, and say nothing about how well the class is segmented. Where it is predicted, the
+    classes to which the pixels belong lose them.
+
     Args:
         confusion: `(C, C)` from `confusion_matrix`, summed over all images.
         names: the class names.
@@ -76,9 +80,10 @@ def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
     counts = confusion.double()
     correct = counts.diagonal()
     true, predicted = counts.sum(dim=1), counts.sum(dim=0)
-    iou = _percent(correct, true + predicted - correct)
-    dice = _percent(2 * correct, true + predicted)
-    precision, recall = _percent(correct, predicted), _percent(correct, true)
+    scored = true > 0
+    iou = _percent(correct, scored * (true + predicted - correct))
+    dice = _percent(2 * correct, scored * (true + predicted))
+    precision, recall = _percent(correct, scored * predicted), _percent(correct, true)
     pixels = true.long().tolist()
     per_class: dict[str, ClassScores] = {
         name: {

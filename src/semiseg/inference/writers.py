@@ -50,7 +50,7 @@ def _write_mask(segmented: SegmentedImage, file: IO[bytes]) -> None:
 
 
 def _write_colors(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    segmented.classes.to_image(segmented.mask).convert("RGB").save(file, "PNG")
+    segmented.classes.to_rgb(segmented.mask).save(file, "PNG")
 
 
 def _write_overlay(segmented: SegmentedImage, file: IO[bytes]) -> None:

@@ -83,6 +83,9 @@ def classes_yaml(classes: Classes) -> dict[str, Any]:
         {"name": name, **({"id": code} if has_ids else {}), "color": list(color)}
         for name, code, color in zip(classes.names, classes.codes, classes.colors, strict=True)
     ]
+    for code, index in classes.merged:
+        key, value = ("id", code) if has_ids else ("color", f"#{code:06x}")
+        entries.append({"name": classes.names[index], key: value})
     ignored: list[object] = []
     if classes.encoding == "colors":
         ignored = [f"#{code:06x}" for code in classes.ignored]
@@ -115,8 +118,9 @@ def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample
     if shapes:
         _write_shapes(mask, prediction, classes, image)
     else:
-        picture = classes.to_image(prediction)
-        (picture.convert("RGB") if classes.encoding == "colors" else picture).save(mask, "PNG")
+        in_colors = classes.encoding == "colors"
+        picture = classes.to_rgb(prediction) if in_colors else classes.to_image(prediction)
+        picture.save(mask, "PNG")
     return Sample(suggestion.name, image, mask)
 
 

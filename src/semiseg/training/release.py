@@ -25,7 +25,7 @@ from semiseg.core.scores import (
 )
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
-from semiseg.evaluation.logit_adjustment import describe_strength, offset, selection_score
+from semiseg.evaluation.logit_adjustment import describe_strength, offset
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, Release, save_release
 from semiseg.training.data import TrainingData
@@ -49,7 +49,7 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
     networks = module.method.networks()
     final = module.validations[-1]["networks"]
     candidates = [(name, adjusted) for name in networks for adjusted in final[name]["adjusted"]]
-    which, released = max(candidates, key=lambda candidate: selection_score(candidate[1]))
+    which, released = max(candidates, key=lambda candidate: candidate[1]["miou"] or 0.0)
     network, strength = networks[which], released["strength"]
     added = offset(module.method.class_weights, network.classes, strength)
     network.add_to_logits(added)

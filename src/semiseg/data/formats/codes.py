@@ -18,6 +18,7 @@ from semiseg.core.errors import DataError, LossyMask
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
+from semiseg.data.formats.thin_lines import thin_lines
 
 Encoding: TypeAlias = Literal["ids", "colors", "labels"]
 Color: TypeAlias = tuple[int, int, int]
@@ -109,6 +110,7 @@ class MaskScan(NamedTuple):
         palette: the colors of a palette image's ids, or empty.
         labels: the labels of the codes in LabelMe's files, or empty; also those without a pixel.
         smeared: whether its edges look like the result of JPEG or of resizing with interpolation.
+        lines: the isolated ids that lie on thin lines between others, such as a void border.
     """
 
     path: Path
@@ -118,6 +120,7 @@ class MaskScan(NamedTuple):
     palette: dict[int, Color]
     labels: Mapping[int, str] = NO_LABELS
     smeared: bool = False
+    lines: tuple[int, ...] = ()
 
 
 def scan_mask(path: Path) -> MaskScan:
@@ -147,7 +150,8 @@ def scan_mask(path: Path) -> MaskScan:
     }
     tiny = sum(count < _TINY * values.size for count in counts.values())
     smeared = tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES
-    return MaskScan(path, encoding, counts, size, colors, smeared=smeared)
+    lines = thin_lines(values, counts) if encoding == "ids" else ()
+    return MaskScan(path, encoding, counts, size, colors, smeared=smeared, lines=lines)
 
 
 def mixed_edges(codes: NDArray[np.int32]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from semiseg.data.formats.codes import (
 )
 
 MAX_CLASSES = 255
+_MAX_BYTE = 255
 _NOUNS: dict[Encoding, str] = {"ids": "ids", "colors": "colors", "labels": "LabelMe's shapes"}
 _MAX_CODE = (1 << 31) - 1
 
@@ -37,8 +39,9 @@ class Classes:
         names: one unique name per class; its position is the class index.
         colors: one display color per class; in color masks it is also the code.
         encoding: whether the masks hold ids, colors or labels.
-        codes: the code of each class.
+        codes: the code of each class; in masks that semiseg writes, the only one.
         ignored: the codes of pixels that neither train nor score a model.
+        merged: further codes of the classes, each with its class index.
     """
 
     names: tuple[str, ...]
@@ -46,6 +49,7 @@ class Classes:
     encoding: Encoding
     codes: tuple[int, ...]
     ignored: tuple[int, ...] = (IGNORE_INDEX,)
+    merged: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         """The number of classes."""
@@ -59,6 +63,7 @@ class Classes:
             "encoding": self.encoding,
             "codes": list(self.codes),
             "ignored": list(self.ignored),
+            "merged": [list(pair) for pair in self.merged],
         }
 
     @classmethod
@@ -73,13 +78,20 @@ class Classes:
         count = len(names)
         if not 0 < count <= MAX_CLASSES or {len(colors), len(codes)} != {count}:
             raise ValueError(f"{count} names, {len(colors)} colors, {len(codes)} codes")
-        if len(set(names)) < count or len(set(codes)) < count:
+        if {len(pair) for pair in classes.merged} - {2}:
+            raise ValueError("a merged code is not a pair of a code and a class index")
+        if not all(0 <= index < count for _, index in classes.merged):
+            raise ValueError("a merged code belongs to no class")
+        every = [*codes, *(code for code, _ in classes.merged)]
+        if len(set(names)) < count or len(set(every)) < len(every):
             raise ValueError("two classes have the same name or code")
         lengths = {len(color) for color in colors}
         if lengths != {3} or not all(0 <= level <= 255 for color in colors for level in color):
             raise ValueError("a color is not three numbers from 0 to 255")
-        if not all(0 <= code <= _MAX_CODE for code in (*codes, *classes.ignored)):
+        if not all(0 <= code <= _MAX_CODE for code in every):
             raise ValueError(f"a code is not from 0 to {_MAX_CODE}")
+        if not all(abs(code) <= _MAX_CODE for code in classes.ignored):
+            raise ValueError(f"an ignored code is not from -{_MAX_CODE} to {_MAX_CODE}")
         return classes
 
     def encode(
@@ -98,14 +110,13 @@ class Classes:
         Raises:
             DataError: a code belongs to no class.
         """
-        allowed = np.array(self.codes + self.ignored, dtype=np.int32)
-        indices = np.array([*range(len(self)), *[IGNORE_INDEX] * len(self.ignored)], dtype=np.uint8)
-        order = np.argsort(allowed, kind="stable")
-        allowed, indices = allowed[order], indices[order]
+        pairs = sorted(self.indices.items())
+        allowed = np.array([code for code, _ in pairs], dtype=np.int32)
+        indices = np.array([index for _, index in pairs], dtype=np.uint8)
         if are_small(codes):
             table = np.full(TABLE_SIZE, -1, dtype=np.int16)
             small = (allowed >= 0) & (allowed < TABLE_SIZE)
-            table[allowed[small][::-1]] = indices[small][::-1]  # of equal codes the first counts
+            table[allowed[small]] = indices[small]
             mask = table[codes]
             if mask.min() >= 0:
                 return mask.astype(np.uint8)
@@ -136,25 +147,65 @@ class Classes:
             "Correct the mask, or add these to classes.yaml, as classes or under `ignore:`.",
         )
 
-    def to_image(self, mask: NDArray[np.uint8]) -> Image.Image:
-        """Turn class indices into a palette image that shows the classes in their colors.
+    @cached_property
+    def indices(self) -> Mapping[int, int]:
+        """The class index of each code, 255 for the ignored ones."""
+        return {
+            **dict.fromkeys(self.ignored, IGNORE_INDEX),
+            **{code: index for code, index in self.merged},
+            **{code: index for index, code in enumerate(self.codes)},
+        }
 
-        The values of the pixels are the ids of the masks, or class indices where the masks hold
-        colors or labels.
+    @property
+    def needs_16_bits(self) -> bool:
+        """Whether the classes have ids above 255, so that masks are written with 16 bits."""
+        return self.encoding == "ids" and max(self.codes) > _MAX_BYTE
+
+    @property
+    def ignored_value(self) -> int | None:
+        """The value of ignored pixels in masks that are written; None if no value is free."""
+        if self.encoding != "ids":
+            return IGNORE_INDEX
+        highest = TABLE_SIZE - 1 if self.needs_16_bits else _MAX_BYTE
+        listed = [code for code in self.ignored if 0 <= code <= highest]
+        candidates = (IGNORE_INDEX, *listed, highest)
+        return next(
+            (v for v in candidates if self.indices.get(v, IGNORE_INDEX) == IGNORE_INDEX), None
+        )
+
+    def to_image(self, mask: NDArray[np.uint8]) -> Image.Image:
+        """Turn class indices into a mask as a person's masks are: an image of ids.
+
+        Where the masks hold colors or labels, the values are class indices. Values up to 255 make
+        a palette image, which shows the classes in their colors; with higher ids it is a gray image
+        of 16 bits.
 
         Args:
             mask: `(H, W)` class indices, 255 where ignored.
         """
-        palette = np.zeros((256, 3), dtype=np.uint8)
-        small = self.encoding == "ids" and max(self.codes) < 256
-        values = np.array(self.codes if small else range(len(self)), dtype=np.uint8)
-        palette[IGNORE_INDEX] = 255
-        palette[values] = np.array(self.colors, dtype=np.uint8)
-        table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+        has_ids = self.encoding == "ids"
+        values = np.array(self.codes if has_ids else range(len(self)), dtype=np.uint16)
+        ignored = self.ignored_value
+        table = np.full(256, IGNORE_INDEX if ignored is None else ignored, dtype=np.uint16)
         table[: len(self)] = values
-        image = Image.fromarray(table[mask])
+        if self.needs_16_bits:
+            return Image.fromarray(table[mask])
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        palette[table[IGNORE_INDEX]] = 255
+        palette[values] = np.array(self.colors, dtype=np.uint8)
+        image = Image.fromarray(table.astype(np.uint8)[mask])
         image.putpalette(palette.tobytes())
         return image
+
+    def to_rgb(self, mask: NDArray[np.uint8]) -> Image.Image:
+        """Turn class indices into an RGB image of the classes' colors; ignored pixels are white.
+
+        Args:
+            mask: `(H, W)` class indices, 255 where ignored.
+        """
+        table = np.full((256, 3), 255, dtype=np.uint8)
+        table[: len(self)] = np.array(self.colors, dtype=np.uint8)
+        return Image.fromarray(table[mask])
 
 
 def read_mask(path: Path, classes: Classes) -> Image.Image:

@@ -1,0 +1,67 @@
+"""Codes of a mask that lie on thin lines between other codes, such as a void border."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ISOLATED = 8  # ids that are so far above the next lower one are no class number in a row
+_MAX_SAMPLED_LINES = 64  # rows, and as many columns, that are examined
+_MAX_WIDTH = 12  # pixels of a thin line; in large masks a 64th of the side
+_MIN_RUNS = 4
+_MIN_SHARE = 0.5  # of the runs; a ring reaches 0.8, an object 0.3
+
+
+def isolated(ids: Iterable[int]) -> list[int]:
+    """The ids that are far above the next lower one; never the lowest.
+
+    Example:
+        >>> isolated([0, 1, 2, 220])
+        [220]
+    """
+    ordered = sorted(ids)
+    pairs = zip(ordered, ordered[1:], strict=False)
+    return [high for low, high in pairs if high - low >= _ISOLATED]
+
+
+def thin_lines(codes: NDArray[np.int32], ids: Iterable[int]) -> tuple[int, ...]:
+    """The isolated ids whose pixels lie on thin lines between two different other ids.
+
+    Args:
+        codes: `(H, W)` ids.
+        ids: those that occur.
+    """
+    ids = list(ids)
+    candidates = isolated(ids) if len(ids) > 2 else []
+    if not candidates:
+        return ()
+    rows, columns = (_runs(_sample(lines)) for lines in (codes, codes.T))
+    runs = np.concatenate([rows, columns], axis=1)
+    code, before, after, width = runs
+    between = (before != after) & (width <= max(_MAX_WIDTH, max(codes.shape) // 64))
+    return tuple(
+        c
+        for c in candidates
+        if (of_code := code == c).sum() >= _MIN_RUNS and between[of_code].mean() >= _MIN_SHARE
+    )
+
+
+def _sample(lines: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Evenly spaced rows of an array."""
+    count = min(len(lines), _MAX_SAMPLED_LINES)
+    return lines[np.linspace(0, len(lines) - 1, count).astype(np.int64)]
+
+
+def _runs(lines: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The runs of equal codes in rows, without those at the ends of a row.
+
+    Returns:
+        `(4, N)`: the code, the codes before and after it, and the length of the run.
+    """
+    row, column = np.nonzero(lines[:, 1:] != lines[:, :-1])
+    inside = row[1:] == row[:-1]
+    row, start, end = row[1:][inside], column[:-1][inside], column[1:][inside]
+    codes = lines[row, start + 1], lines[row, start], lines[row, end + 1]
+    return np.stack([*codes, end - start]).astype(np.int64)
