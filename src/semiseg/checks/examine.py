@@ -8,7 +8,7 @@ from pathlib import Path
 
 from semiseg.checks.report import ClassCount, Histogram, Report, Size, Sizes, SplitCount
 from semiseg.checks.rules import RULES
-from semiseg.core.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement
 from semiseg.data.cache import ValueRange
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import SEVERITIES, Finding
@@ -23,6 +23,7 @@ def examine(
     value_range: ValueRange = None,
     progress: Progress = no_progress,
     dataset: str | None = None,
+    flags: Arrangement = NOTHING_SAID,
 ) -> Dataset:
     """Read a data folder, with all findings: errors first, then warnings, then notes.
 
@@ -32,16 +33,18 @@ def examine(
         value_range: the values that are black and white in images, see `read_image`.
         progress: is called after each file with the number of files that are done, and of all.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
+        flags: where images and masks lie and which belong together; it wins over `dataset.yaml`.
 
     Raises:
         DataError: there is no such folder, or no such file of classes.
-        ConfigError: there is no such published data set.
+        ConfigError: there is no such published data set, or the groups cannot be used.
     """
     data = read_dataset(
         root,
         classes_file=classes_file,
         value_range=value_range,
         dataset=dataset,
+        flags=flags,
         progress=progress,
     )
     findings = [*data.findings, *(finding for rule in RULES for finding in rule(data))]

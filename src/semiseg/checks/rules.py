@@ -13,6 +13,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
 from semiseg.data.formats.codes import read_codes
+from semiseg.data.groups import Groups
 from semiseg.data.pairs import stem_of_image
 from semiseg.data.tree import SPLITS
 
@@ -231,6 +232,35 @@ def _disputed(data: Dataset, one: Path, other: Path) -> float:
     return float(np.mean(read_codes(one).values != read_codes(other).values))
 
 
+# --- groups
+
+
+def _groups(data: Dataset) -> Iterator[Finding]:
+    """Groups that two splits share, and images without a group."""
+    if data.group is None:
+        return
+    groups = Groups(data.group)
+    scored = [*data.val, *data.test]
+    for sentence in groups.notes((*data.train, *scored)):
+        yield Finding("group", "note", (), sentence)
+    labeled = groups.divide(sample for sample, _ in data.labeled("train"))
+    if not data.val and len(labeled) == 1:
+        message = f"All labeled images are of one {next(iter(labeled))}, so that none can be held "
+        message += "out for validation"
+        yield Finding("group", "error", (), message, f"Correct {groups}, or label other images.")
+    trained = groups.divide(data.train)
+    shared = {
+        samples[0].image: f" and {len(samples) - 1} more of the {name}, with "
+        f"{len(trained[name])} in train"
+        for name, samples in groups.divide(scored).items()
+        if name in trained and groups.matches(samples[0])
+    }
+    message = "Groups of which some images are in val or test, and others are trained on: scores "
+    message += "are too good"
+    remedy = "Move all images of a group into one split, or remove val/ to have groups held out."
+    yield from on_paths(data, "shared-group", "warning", shared, message, remedy)
+
+
 RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _no_val,
     _identical,
@@ -242,5 +272,6 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _foreground,
     _uniform,
     _value_range,
+    _groups,
 )
 """All rules, in the order in which their findings are printed."""

@@ -12,7 +12,6 @@ from semiseg.commands.settings import CheckSettings
 from semiseg.config.settings import AUTO
 from semiseg.core.console import progress
 from semiseg.core.errors import RunError
-from semiseg.data.cache import ValueRange
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.plots.labeled_samples import choose_samples, draw_samples
@@ -33,21 +32,29 @@ def check(settings: CheckSettings) -> Report:
     value_range = None if settings.value_range == AUTO else settings.value_range
     dataset = None if settings.dataset == AUTO else settings.dataset
     with progress("check") as bar:
-        contents = examine(settings.data, settings.classes, value_range, bar.update, dataset)
+        contents = examine(
+            settings.data,
+            settings.classes,
+            value_range,
+            bar.update,
+            dataset,
+            settings.arrangement,
+        )
     notes = []
     if settings.picture is not None:
-        notes = _write_picture(contents, settings.picture, value_range)
+        notes = _write_picture(contents, settings.picture)
     return report(replace(contents, findings=tuple(sort([*contents.findings, *notes]))))
 
 
-def _write_picture(data: Dataset, picture: Path, value_range: ValueRange) -> list[Finding]:
+def _write_picture(data: Dataset, picture: Path) -> list[Finding]:
     """Write the picture of labeled images, or a note that there are none."""
     samples = choose_samples(data)
     if data.class_list is None or not samples:
         message = f"{picture} was not written: there is no labeled image with a mask that fits"
         return [Finding("no-picture", "note", (), message)]
     try:
-        draw_samples(samples, data.class_list, value_range or data.inferred_range).save(picture)
+        drawn = draw_samples(samples, data.class_list, data.value_range or data.inferred_range)
+        drawn.save(picture)
     except (OSError, ValueError) as error:  # ValueError: no format of this suffix
         raise RunError(
             f"{picture} cannot be written ({error}). Name a .png or .jpg file in a folder that "

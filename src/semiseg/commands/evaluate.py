@@ -17,7 +17,7 @@ from semiseg.core.console import track
 from semiseg.core.errors import DataError
 from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
-from semiseg.core.types import Sample
+from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.image_lists import list_hash
@@ -26,7 +26,7 @@ from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.load import load
 from semiseg.inference.predictor import Predictor
-from semiseg.training.run_data import scored_samples
+from semiseg.training.run_data import arrangement_of, scored_samples
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     """
     model = load(settings.run, settings.accelerator)
     dataset = None if settings.dataset == AUTO else settings.dataset
-    samples = scored_samples(settings.run, settings.data, settings.split, dataset)
+    flags = settings.arrangement
+    if flags == NOTHING_SAID:
+        flags = arrangement_of(settings.run, settings.data)
+    samples = scored_samples(settings.run, settings.data, settings.split, dataset, flags)
     confusion, reliability = _count(model, samples)
     result = scores(confusion, model.classes.names)
     return Evaluation(

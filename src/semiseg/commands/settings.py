@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from semiseg.config.methods import METHODS
 from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
-from semiseg.config.train import check_value_range
+from semiseg.config.train import ArrangedData, check_value_range
 from semiseg.inference.formats import FORMATS
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -20,7 +20,7 @@ FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
 
 
 @dataclass(frozen=True)
-class CheckSettings(Settings):
+class CheckSettings(ArrangedData):
     """Find what would spoil a training: broken files, wrong masks, leaks, missing classes."""
 
     data: Path
@@ -38,11 +38,12 @@ class CheckSettings(Settings):
 
     def check(self) -> None:
         """The first value of the range is the smaller one."""
+        super().check()
         check_value_range(self.value_range)
 
 
 @dataclass(frozen=True)
-class EvaluateSettings(Settings):
+class EvaluateSettings(ArrangedData):
     """Score a trained model on all masks of one split, at the size of the masks."""
 
     run: Path
@@ -159,7 +160,7 @@ class ReportSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SplitSettings(Settings):
+class SplitSettings(ArrangedData):
     """Choose the labeled images of a data folder, and write the lists of their names."""
 
     data: Path

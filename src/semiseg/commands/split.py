@@ -49,7 +49,7 @@ def split(settings: SplitSettings) -> SplitLists:
     """
     out = settings.out
     dataset = None if settings.dataset == AUTO else settings.dataset
-    data = load_dataset(settings.data, settings.classes, dataset)
+    data = load_dataset(settings.data, settings.classes, dataset, settings.arrangement)
     result = make_split(data, settings.labels, settings.seed)
     for note in (*data.notes, *result.notes):
         logger.info("%s", note)

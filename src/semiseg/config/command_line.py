@@ -10,6 +10,8 @@ from semiseg.config.compare import LISTS, CompareConfig
 from semiseg.config.settings import AUTO, Value, flag
 from semiseg.config.train import FREE, NetworkConfig, TrainConfig
 
+KEPT = ("dataset", "images", "masks", "unlabeled", "group", "classes", "value_range", "size")
+"""The settings of the data and of their scale, which a further training needs too."""
 OTHER = "OTHER"
 """The placeholder for the folder of the new run."""
 
@@ -27,7 +29,7 @@ def continue_command(
     run: Path,
     data: Path,
     config: TrainConfig | None,
-    keep: Collection[str] = ("dataset", "classes", "value_range", "size"),
+    keep: Collection[str] = KEPT,
 ) -> str:
     """`semiseg train` that starts from the model of a run.
 

@@ -24,6 +24,8 @@ from semiseg.config.settings import (
     flag,
 )
 from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
+from semiseg.core.files import relative_folder
+from semiseg.core.types import Arrangement
 
 MIN_SIDE = 32
 """The smallest working size and crop, in pixels."""
@@ -57,7 +59,54 @@ def check_value_range(value_range: tuple[float, float] | Auto) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Settings):
+class ArrangedData(Settings):
+    """Where the images and masks of a data folder lie, where a person says so."""
+
+    images: Path | None = None
+    """The folder of the images, where semiseg does not recognize it: relative to the data folder,
+    or any path. It may hold the folders `train`, `val` and `test`. Needs --masks."""
+    masks: Path | None = None
+    """The folder of the masks, likewise. Name the same one if masks lie beside their images."""
+    unlabeled: Path | None = None
+    """The folder of further images without masks, instead of `unlabeled` in the data folder."""
+    group: str | None = None
+    """A regular expression that finds the patient, plot, drive or video in the name of an image,
+    such as `^(.*?)_`. semiseg keeps the images of one group in one split."""
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """These settings as the reader takes them."""
+        return Arrangement(self.images, self.masks, self.unlabeled, self.group)
+
+    def check(self) -> None:
+        """Refer to folders from the data folder, so that a run can be read from anywhere."""
+        for name in ("images", "masks", "unlabeled"):
+            folder, root = getattr(self, name), getattr(self, "data", None)
+            if folder is not None and root is not None:
+                object.__setattr__(self, name, relative_folder(folder, root))
+        if self.group is not None:
+            check_group(self.group)
+
+
+def check_group(pattern: str) -> None:
+    """Refuse what is no regular expression.
+
+    Raises:
+        SettingError: the pattern cannot be compiled.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise SettingError(
+            "group",
+            pattern,
+            allowed=f"a regular expression such as ^(.*?)_ ({error})",
+            flag=flag("group"),
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(ArrangedData):
     """Which images and masks are used."""
 
     data: Path
@@ -84,6 +133,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         """The first value of the range is the smaller one."""
+        super().check()
         check_value_range(self.value_range)
 
 

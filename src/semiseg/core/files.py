@@ -35,6 +35,29 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def relative_folder(folder: Path, root: Path) -> Path:
+    """How a folder that a person names is written down: below `root` as a path relative to it.
+
+    Args:
+        folder: absolute, relative to `root`, or, where `root` has no such folder, relative to the
+            working folder.
+        root: the folder that relative paths start from.
+
+    Returns:
+        The path relative to `root`; an absolute one for a folder elsewhere. A folder that does not
+        exist stays as it is written.
+    """
+    if not folder.is_absolute():
+        below = Path(os.path.normpath(root / folder))
+        if not is_folder(below) and is_folder(folder):
+            below = Path(os.path.normpath(folder.absolute()))
+        elif not is_folder(below):
+            return folder
+        folder = below
+    absolute, base = (Path(os.path.normpath(path.absolute())) for path in (folder, root))
+    return absolute.relative_to(base) if absolute.is_relative_to(base) else absolute
+
+
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
 

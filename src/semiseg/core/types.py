@@ -35,6 +35,27 @@ class Sample(NamedTuple):
     mask: Path | None
 
 
+class Arrangement(NamedTuple):
+    """What a person says about a data folder: where the images lie, and which belong together.
+
+    Attributes:
+        images: the folder of the images; None to recognize it. Like the other folders, it is
+            relative to the data folder, or absolute.
+        masks: the folder of the masks; None to recognize it.
+        unlabeled: the folder of further images without masks; None for `unlabeled`.
+        group: a regular expression. Images in whose names it finds the same text belong together.
+            None if each image stands for itself.
+    """
+
+    images: Path | None = None
+    masks: Path | None = None
+    unlabeled: Path | None = None
+    group: str | None = None
+
+
+NOTHING_SAID = Arrangement()
+
+
 class Labeled(NamedTuple):
     """A batch of labeled images.
 

@@ -12,6 +12,8 @@ from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.codes import Color
 
+DATASET_FILES = ("dataset.yaml", "dataset.yml")
+"""Files that may hold the classes beside other keys; see `semiseg.data.dataset_file`."""
 _LABELMAP_LINE = re.compile(r"([^:]+):([^:]*)(?::[^:]*){0,2}")
 _TABLE = "_classes.csv"
 _IGNORED = "ignored"  # Datumaro's name for the pixels of VOC's void
@@ -80,7 +82,7 @@ def read_yaml(path: Path) -> NamedClasses:
             "`- {name: crop, color: [0, 128, 0]}`.",
         )
     unknown = sorted(map(str, set(content) - {"classes", "ignore"}))
-    if unknown:
+    if unknown and path.name not in DATASET_FILES:  # whose other keys say other things
         raise DataError(f"{path}: unknown key '{unknown[0]}'. Known: classes, ignore.")
     entries = tuple(_entry(path, i, e) for i, e in enumerate(content["classes"]))
     return NamedClasses(entries, (), content.get("ignore"))

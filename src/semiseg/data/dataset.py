@@ -35,6 +35,9 @@ class Dataset:
         unknown_codes: the codes that belong to no class, by mask.
         inferred_range: the values that are black and white in gray images of more than 8 bits, if
             the user gave none.
+        value_range: the values that are black and white, as a flag or `dataset.yaml` says.
+        group: the regular expression that finds the group of an image in its name; None without
+            groups.
         findings: what was noticed; errors make the folder unusable for a training.
     """
 
@@ -49,6 +52,8 @@ class Dataset:
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
     inferred_range: ValueRange = None
+    value_range: ValueRange = None
+    group: str | None = None
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiseg.core.errors import DataError
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.types import NOTHING_SAID, Arrangement
 from semiseg.data.datasets import find_dataset
 from semiseg.data.datasets.base import PublishedDataset
+from semiseg.data.explicit import ExplicitLayout
 from semiseg.data.findings import Finding, error_of
 from semiseg.data.folders import find_folders
 from semiseg.data.formats.masks import Classes
@@ -115,20 +117,33 @@ class PublishedLayout(Layout):
         return classes, f"read as {title}"
 
 
-LAYOUTS: tuple[type[Layout], ...] = (ListLayout, VocLayout, FolderLayout)
+LAYOUTS: tuple[type[Layout], ...] = (ExplicitLayout, ListLayout, VocLayout, FolderLayout)
 """The layouts of people's own folders; the first one that recognizes a folder reads it."""
 
 
-def find_layout(tree: Tree, dataset: str | None = None) -> Layout:
+def find_layout(
+    tree: Tree, dataset: str | None = None, flags: Arrangement = NOTHING_SAID
+) -> Layout:
     """The layout of a data folder.
 
     Args:
         tree: the data folder.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
+        flags: what the flags say about the place of images and masks.
 
     Raises:
-        ConfigError: there is no such data set.
+        ConfigError: there is no such data set, or the flags name folders beside one.
     """
+    published_by_flag = dataset not in (None, "folder")
+    if flags.images or flags.masks:
+        if published_by_flag:
+            raise ConfigError(
+                f"--dataset {dataset} has its own folders, so --images and --masks contradict it. "
+                "Leave --dataset out, or the folders."
+            )
+        return ExplicitLayout(tree, flags)
+    if not published_by_flag and ExplicitLayout.recognizes(tree):
+        return ExplicitLayout(tree, flags)
     published = find_dataset(tree, dataset)
     if published is not None:
         return PublishedLayout(tree, published)

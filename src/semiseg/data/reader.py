@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.types import Sample
+from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache, ValueRange
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.dataset import Dataset
+from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
-from semiseg.data.findings import Finding
+from semiseg.data.explicit import list_unlabeled_folders
+from semiseg.data.findings import Finding, error_of
 from semiseg.data.folders import list_unlabeled
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
-from semiseg.data.layout import Layout
+from semiseg.data.layout import Layout, Listing
 from semiseg.data.layouts import PublishedLayout, find_layout, read_split
 from semiseg.data.lists import ListLayout
 from semiseg.data.scan import Progress, Scans, scan_files
@@ -45,6 +47,7 @@ def read_dataset(
     classes_file: Path | None = None,
     value_range: ValueRange = None,
     dataset: str | None = None,
+    flags: Arrangement = NOTHING_SAID,
     progress: Progress = no_progress,
 ) -> Dataset:
     """Read a data folder: list the images, decode each file, settle the classes.
@@ -54,6 +57,7 @@ def read_dataset(
         classes_file: a file that names the classes, instead of the folder's own.
         value_range: the values that are black and white in images, see `read_image`.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
+        flags: where images and masks lie and which belong together; it wins over `dataset.yaml`.
         progress: is called after each file with the number of files that are done, and of all.
 
     Returns:
@@ -63,24 +67,27 @@ def read_dataset(
         DataError: there is no such folder, or no such file of classes.
         ConfigError: there is no such published data set.
     """
-    layout = _open(root, dataset)
+    layout = _open(root, dataset, flags)
+    file = read_dataset_file(layout.tree)
+    value_range = value_range or file.value_range
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist.",
             "--classes names a file in the form of classes.yaml, labelmap.txt or _classes.csv.",
         )
     listings = {split: read_split(layout, split) for split in SPLITS}
-    listings["unlabeled"] = list_unlabeled(layout.tree, isinstance(layout, ListLayout))
+    listings["unlabeled"] = _read_unlabeled(layout, flags, file)
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
     scans = scan_files(ScanCache(root, value_range), everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
     files = classes_files(root)
-    has_names = bool(classes_file or files) or isinstance(layout, PublishedLayout)
+    named = [classes_file] if classes_file else file.classes_files
+    has_names = bool(named or files) or isinstance(layout, PublishedLayout)
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
     usable = {mask: scan for mask, scan in scans.masks.items() if has_names or not scan.smeared}
-    settled = _settle_classes(layout, classes_file, files, list(usable.values()))
+    settled = _settle_classes(layout, [*named, *files], list(usable.values()))
     counts: dict[Path, Mapping[int, int]] = {}
     unknown: dict[Path, Sequence[int]] = {}
     if settled.classes is not None:
@@ -90,7 +97,9 @@ def read_dataset(
                 unknown[mask] = strange
             elif mask in usable:
                 counts[mask] = pixels
-    findings = dict.fromkeys(finding for split in _ORDER for finding in listings[split].findings)
+    findings = dict.fromkeys(
+        [*file.findings, *(f for split in _ORDER for f in listings[split].findings)]
+    )
     contents = Dataset(
         root=root,
         samples=samples,
@@ -103,6 +112,8 @@ def read_dataset(
         counts=counts,
         unknown_codes=unknown,
         findings=tuple(findings),
+        value_range=value_range,
+        group=flags.group or file.content.group,
     )
     if value_range is None:
         depths = {path: scan.depth for path, scan in scans.images.items()}
@@ -113,7 +124,10 @@ def read_dataset(
 
 
 def load_dataset(
-    root: Path, classes_file: Path | None = None, dataset: str | None = None
+    root: Path,
+    classes_file: Path | None = None,
+    dataset: str | None = None,
+    flags: Arrangement = NOTHING_SAID,
 ) -> Dataset:
     """Read a data folder that has to be usable.
 
@@ -121,39 +135,55 @@ def load_dataset(
         root: as for `read_dataset`.
         classes_file: as for `read_dataset`.
         dataset: as for `read_dataset`.
+        flags: as for `read_dataset`.
 
     Raises:
         DataError: the folder cannot be trained on.
         ConfigError: there is no such published data set.
     """
-    contents = read_dataset(root, classes_file=classes_file, dataset=dataset)
+    contents = read_dataset(root, classes_file=classes_file, dataset=dataset, flags=flags)
     contents.raise_errors()
     return contents
 
 
-def read_samples(root: Path, split: str, dataset: str | None = None) -> list[Sample]:
+def read_samples(
+    root: Path, split: str, dataset: str | None = None, flags: Arrangement = NOTHING_SAID
+) -> list[Sample]:
     """The images of one split with their masks; their files are not opened.
 
     Args:
         root: the data folder.
         split: `train`, `val` or `test`; the images below `unlabeled` are not among `train`.
         dataset: as for `read_dataset`.
+        flags: as for `read_dataset`.
 
     Raises:
         DataError: there is no such folder, or its names are ambiguous.
         ConfigError: there is no such published data set.
     """
-    listing = read_split(_open(root, dataset), split)
-    error = next((f for f in listing.findings if f.severity == "error"), None)
+    layout = _open(root, dataset, flags)
+    listing = read_split(layout, split)
+    findings = [*read_dataset_file(layout.tree).findings, *listing.findings]
+    error = next((f for f in findings if f.severity == "error"), None)
     if error is not None:
         raise DataError(error.text)
     return list(listing.samples)
 
 
-def _open(root: Path, dataset: str | None) -> Layout:
+def _open(root: Path, dataset: str | None, flags: Arrangement) -> Layout:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}.", "Correct the path to the data.")
-    return find_layout(Tree(root), dataset)
+    tree = Tree(root)
+    return find_layout(tree, dataset or read_dataset_file(tree).content.dataset, flags)
+
+
+def _read_unlabeled(layout: Layout, flags: Arrangement, file: DatasetFile) -> Listing:
+    """The images without masks beside those of the layout; what hinders is a finding."""
+    try:
+        named = list_unlabeled_folders(layout.tree, flags, file)
+    except DataError as error:
+        return Listing(findings=[error_of(error)])
+    return named or list_unlabeled(layout.tree, isinstance(layout, ListLayout))
 
 
 def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ...]:
@@ -170,13 +200,11 @@ class _Settled(NamedTuple):
     problem: Finding | None = None
 
 
-def _settle_classes(
-    layout: Layout, classes_file: Path | None, files: Sequence[Path], scans: Sequence[MaskScan]
-) -> _Settled:
-    """The classes as a file, the published data set or the masks have them."""
+def _settle_classes(layout: Layout, files: Sequence[Path], scans: Sequence[MaskScan]) -> _Settled:
+    """The classes as the first file, the published data set or the masks have them."""
     if not scans:
         return _Settled()
-    path = classes_file or next(iter(files), None)
+    path = next(iter(files), None)
     try:
         own = None if path else layout.classes([scan.path for scan in scans])
         if own is not None:

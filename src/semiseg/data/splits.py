@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.errors import ConfigError
 from semiseg.core.files import file_sha256
 from semiseg.core.rng import Key
+from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.class_cover import PixelCounts, classes_in, cover_classes
+from semiseg.data.class_cover import classes_in, cover_classes
 from semiseg.data.dataset import Dataset
+from semiseg.data.groups import Groups
+from semiseg.data.hold_out import HoldOut
 from semiseg.data.image_lists import list_hash, read_list
-
-_HELD_OUT_SHARE = 0.2  # of the labeled images, where the folder has no `val`
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def make_split(
             held out again: that run's model was not trained on them.
 
     Raises:
-        ConfigError: `labels` has no meaning, or asks for no mask or for more masks than there are.
+        ConfigError: `labels` has no meaning, or asks for no mask or for more masks than there are;
+            or the groups of the images cannot be used.
         DataError: a listed name is not among the labeled images, or belongs to `val`.
     """
     masked = [sample for sample in data.train if sample.mask is not None]
@@ -66,14 +68,15 @@ def make_split(
     notes: list[str] = []
     listed = None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
     val = data.val
+    groups = Groups(data.group)
+    notes += groups.notes((*data.train, *val))
     if not val:
-        masked, val_samples = _hold_out(
-            masked, listed or [], data.pixels, key.child("val"), held_out
-        )
+        choice = HoldOut(groups, data.pixels, key.child("val"))
+        masked, val_samples = choice.choose(masked, listed or [], held_out)
         val = tuple(val_samples)
         notes.append(
             f"{data.root} has no masks in val/, so {len(val)} of {len(val) + len(masked)} labeled "
-            "images are held out for validation"
+            f"images are held out for validation{groups.count(val)}"
         )
     if listed is not None:
         labeled = [sample for sample in listed if sample not in val]
@@ -85,6 +88,12 @@ def make_split(
         raise ConfigError("--labels leaves no labeled image; at least one is needed.")
     excluded = {sample.image for sample in (*labeled, *val)}
     others = [sample for sample in data.train if sample.image not in excluded]
+    if data.group is not None and not data.val:
+        apart = groups.without(val, others)
+        if len(apart) < len(others):
+            images = plural(len(others) - len(apart), "image")
+            notes.append(f"{images} of the groups that are held out take no part in the training")
+        others = apart
     unlabeled = tuple(sample._replace(mask=None) for sample in others)
     hidden = tuple(sample for sample in others if sample.mask is not None)
     missing = classes_in(masked, data.pixels) - classes_in(labeled, data.pixels)
@@ -107,47 +116,6 @@ def _read_labeled(path: Path, data: Dataset) -> list[Sample]:
         "belongs, or remove the line": maskless,
     }
     return read_list(path, masked, refused)
-
-
-def _hold_out(
-    masked: Sequence[Sample],
-    listed: Sequence[Sample],
-    pixels: PixelCounts,
-    key: Key,
-    held_out: Collection[str],
-) -> tuple[list[Sample], list[Sample]]:
-    """Divide the labeled images into those for training and those for validation.
-
-    Args:
-        masked: the labeled images, two or more.
-        listed: the images that the user wants to train on. They are held out only if there are no
-            others.
-        pixels: the pixels of each class by mask.
-        key: the key of the choice.
-        held_out: the names that an earlier run held out. If some of these images have masks, no
-            other image is held out.
-
-    Returns:
-        The images for training and those for validation, at least one each.
-
-    Raises:
-        DataError: there is only one labeled image.
-    """
-    if len(masked) < 2:
-        raise DataError(
-            "There is only one labeled image and no val/: a training needs one image to train on "
-            "and another one for validation.",
-            "Label one more image.",
-        )
-    listed_names = {sample.name for sample in listed}
-    names = {sample.name for sample in masked if sample.name in held_out} - listed_names
-    if not names or len(names) == len(masked):
-        free = [sample for sample in masked if sample.name not in listed_names] or list(masked)
-        count = min(len(free), max(1, round(_HELD_OUT_SHARE * len(masked))))
-        trained = {s.name for s in cover_classes(free, len(free) - count, pixels, key)}
-        names = {sample.name for sample in free} - trained
-    training = [sample for sample in masked if sample.name not in names]
-    return training, [sample for sample in masked if sample.name in names]
 
 
 def _is_amount(labels: str) -> bool:

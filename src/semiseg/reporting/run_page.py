@@ -26,7 +26,7 @@ from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.reporting.gallery import Gallery, make_gallery
 from semiseg.reporting.run_files import Curve, PlanEntry, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
-from semiseg.training.run_data import scored_samples
+from semiseg.training.run_data import arrangement_of, scored_samples
 from semiseg.training.run_folder import CONFIG
 
 _SHARES = ("used", "agree", "hard")  # columns of the metrics that are shares of the pixels
@@ -284,7 +284,8 @@ def _make_gallery(run: RunFiles, data: Path | None, accelerator: str) -> tuple[G
     try:
         name = run.config.data.dataset
         dataset = None if name == AUTO else name
-        samples = scored_samples(run.folder, folder, "val", dataset)
+        flags = arrangement_of(run.folder, folder)
+        samples = scored_samples(run.folder, folder, "val", dataset, flags)
         if list_hash(samples) != run.scores.split.val:
             raise DataError(f"{folder} no longer holds the validation images of the training.")
         return make_gallery(load(run.folder, accelerator), samples), ""

@@ -11,11 +11,12 @@ from semiseg.config.command_line import continue_command
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.layout import Layout
 from semiseg.data.layouts import find_layout
 from semiseg.data.pairs import PHOTOGRAPHS, Folders, pair
 from semiseg.data.tree import Tree, list_files
 from semiseg.suggestion.writer import holds_shapes
-from semiseg.training.run_data import config_of, data_of, dataset_of
+from semiseg.training.run_data import arrangement_of, config_of, data_of, dataset_of
 
 
 def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
@@ -36,7 +37,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
     shapes = holds_shapes(out)
     masks = out / "train" / ("images" if shapes else "masks")
     try:
-        layout = find_layout(Tree(data), dataset_of(run)) if data else None
+        layout = _layout(run, data) if data else None
         folders = layout.folders("train") if layout else None
         copies = _copy_commands(out, folders, shapes) if folders else []
     except DataError:  # the data changed after the training
@@ -55,6 +56,10 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
             "Repeat the other settings of the first run, such as --steps.",
         )
     )
+
+
+def _layout(run: Path, data: Path) -> Layout:
+    return find_layout(Tree(data), dataset_of(run), arrangement_of(run, data))
 
 
 def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:

@@ -55,7 +55,9 @@ def read_folder(data: DataConfig) -> Dataset:
     """
     dataset = None if data.dataset == AUTO else data.dataset
     with progress("reading the images and masks") as bar:
-        folder = examine(data.data, data.classes, data.fixed_range, bar.update, dataset)
+        folder = examine(
+            data.data, data.classes, data.fixed_range, bar.update, dataset, data.arrangement
+        )
     folder.raise_errors()
     return folder
 
@@ -103,7 +105,7 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
     inferred = None
     if config.data.fixed_range is None and not resume:
         # From all images, so that it does not depend on how many masks are used.
-        inferred = data.folder.inferred_range
+        inferred = data.folder.value_range or data.folder.inferred_range
     value_range = config.data.fixed_range or inferred
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()

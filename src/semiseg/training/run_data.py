@@ -8,9 +8,11 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import DataError, RunError, SemisegError
 from semiseg.core.files import read_text, read_yaml
-from semiseg.core.types import Sample
+from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import read_samples
+
+_SCORED = ("train", "val")
 
 
 def settings_of(run: Path) -> dict[str, object]:
@@ -45,6 +47,25 @@ def data_of(run: Path) -> Path | None:
         return None
 
 
+def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
+    """Where the images and masks of a run lie in a data folder, as its settings say.
+
+    Args:
+        run: the run folder.
+        data: the data folder; None for that of the run. In another folder, what the settings say
+            counts only if it has such folders.
+    """
+    config = config_of(run)
+    if config is None:
+        return NOTHING_SAID
+    flags, root = config.data.arrangement, config.data.data
+    if data is None or data.resolve() == root.resolve():
+        return flags
+    folders = [folder for folder in flags[:3] if folder is not None]
+    same = all(not f.is_absolute() and (data / f).is_dir() for f in folders)
+    return flags if same else NOTHING_SAID
+
+
 def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
     """The labeled and the validation images; none if the run or its data cannot be read.
 
@@ -56,7 +77,8 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
     if data is None:
         return [], []
     try:
-        train, val = (read_samples(data, split) for split in ("train", "val"))
+        flags = arrangement_of(run, data)
+        train, val = (read_samples(data, split, dataset_of(run), flags) for split in _SCORED)
         labeled = read_list(run / "split" / "labeled.txt", train)
         validation = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
     except (SemisegError, OSError, ValueError):
@@ -64,7 +86,9 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
     return labeled, validation
 
 
-def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> list[Sample]:
+def scored_samples(
+    run: Path, data: Path, split: str, dataset: str | None, flags: Arrangement = NOTHING_SAID
+) -> list[Sample]:
     """The images of a split that have masks.
 
     Args:
@@ -72,14 +96,15 @@ def scored_samples(run: Path, data: Path, split: str, dataset: str | None) -> li
         data: the data folder.
         split: `train`, `val` or `test`.
         dataset: the published data set, or None to recognize it.
+        flags: where images and masks lie.
 
     Raises:
         DataError: there are none.
     """
-    samples = [s for s in read_samples(data, split, dataset) if s.mask is not None]
+    samples = [s for s in read_samples(data, split, dataset, flags) if s.mask is not None]
     held_out = run / "split" / "val.txt"
     if not samples and split == "val" and held_out.is_file():
-        train = read_samples(data, "train", dataset)
+        train = read_samples(data, "train", dataset, flags)
         samples = read_list(held_out, [s for s in train if s.mask is not None])
     if not samples:
         raise DataError(

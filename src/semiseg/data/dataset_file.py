@@ -1,0 +1,199 @@
+"""`dataset.yaml`: where a person writes down what lies where in a data folder.
+
+```yaml
+images: photos              # or {train: photos/day1, val: photos/day2, test: ...}
+masks: annotated            # likewise
+unlabeled: pool             # or a list of folders
+classes: classes.yaml       # or the classes themselves, as in classes.yaml; then also ignore:
+group: "^(.*?)_"            # images in which this finds the same text stay in one split
+value_range: [0, 4095]      # black and white in images of more than 8 bits
+dataset: folder             # or the name of a published data set in its official tree
+```
+
+Every key may be left out; semiseg then recognizes what it says. Paths are relative to the folder of
+the file. `semiseg init` writes such a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from semiseg.core.errors import DataError, nearest
+from semiseg.core.files import read_text, read_yaml
+from semiseg.core.records import from_plain
+from semiseg.core.types import Arrangement
+from semiseg.data.classes_file import DATASET_FILES
+from semiseg.data.findings import Finding, error_of
+from semiseg.data.tree import SPLITS, Tree
+
+FILE = DATASET_FILES[0]
+_OTHERS = {"path", "train", "val", "test", "nc", "names", "download"}  # the keys of Ultralytics
+_PURE = {"images", "masks", "unlabeled", "classes", "group", "value_range"}  # no key of Ultralytics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The values of a `dataset.yaml`, by its keys."""
+
+    images: str | Mapping[str, str] | None = None
+    masks: str | Mapping[str, str] | None = None
+    unlabeled: str | list[str] | None = None
+    classes: str | list[object] | None = None
+    ignore: object = None
+    group: str | None = None
+    value_range: list[float] | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFile:
+    """What a `dataset.yaml` says; without the file, nothing.
+
+    Attributes:
+        path: the file; None without one.
+        content: its values.
+        lines: the number of the line of each key.
+        findings: the error that says why it cannot be read, or a note on a file of another program.
+    """
+
+    path: Path | None = None
+    content: Content = field(default_factory=Content)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+    @property
+    def names_images(self) -> bool:
+        """Whether the file says where the images or their masks lie."""
+        return self.content.images is not None or self.content.masks is not None
+
+    @property
+    def classes_files(self) -> list[Path]:
+        """The file that names the classes: this one, or the one that it names; none without."""
+        named = self.content.classes
+        if self.path is None or named is None:
+            return []
+        return [self.path.parent / named if isinstance(named, str) else self.path]
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The values that become black and white."""
+        values = self.content.value_range
+        return None if values is None else (values[0], values[1])
+
+    def where(self, key: str) -> str:
+        """The place of a key, for messages, such as `DATA/dataset.yaml, line 3`."""
+        line = self.lines.get(key)
+        return f"{self.path}, line {line}" if line else str(self.path)
+
+    def error(self, key: str, message: str, remedy: str = "") -> DataError:
+        """The error on the value of a key."""
+        return DataError(f"{self.where(key)}: `{key}`: {message}.", remedy)
+
+    def merged(self, flags: Arrangement) -> list[str]:
+        """The keys whose values do not count, since flags say something else."""
+        return [
+            name
+            for name, value in flags._asdict().items()
+            if value is not None
+            and (own := getattr(self.content, name)) is not None
+            and str(value) != str(own)
+        ]
+
+
+def read_dataset_file(tree: Tree) -> DatasetFile:
+    """Read the `dataset.yaml` of a data folder; what is wrong with it is a finding."""
+    paths = [tree.root / name for name in DATASET_FILES]
+    path = next((path for path in paths if tree.is_file(path)), None)
+    if path is None:
+        return DatasetFile()
+    try:
+        return _read(path)
+    except DataError as error:
+        return DatasetFile(path=path, findings=[error_of(error)])
+
+
+def _read(path: Path) -> DatasetFile:
+    try:
+        content = read_yaml(path)
+        lines = _lines(read_text(path))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as YAML ({error}).", "Correct it, or remove it."
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no keys.", "Write one on each line, such as images: photos.")
+    keys = {str(key) for key in content}
+    if keys & _OTHERS and not keys & _PURE:
+        return DatasetFile()  # the file that Ultralytics' programs read
+    known = [f.name for f in fields(Content)]
+    for key in content:
+        if key not in known:
+            raise DataError(
+                f"{path}, line {lines.get(str(key), 1)}: unknown key '{key}'.",
+                nearest(str(key), known),
+            )
+    file = DatasetFile(path=path, lines=lines)
+    values = {key: value for key, value in content.items() if value is not None}
+    for key, value in values.items():
+        try:
+            from_plain(Content, {key: value})
+        except ValueError as error:
+            raise file.error(key, f"{value!r} cannot be used", _EXPECTED[key]) from error
+    file = DatasetFile(path=path, lines=lines, content=from_plain(Content, values))
+    _check(file)
+    return file
+
+
+_FOLDERS = "Write a folder, or one for each split: {train: photos/a, val: photos/b}."
+_EXPECTED = {
+    "images": _FOLDERS,
+    "masks": _FOLDERS,
+    "unlabeled": "Write a folder, or a list of folders: [pool, more].",
+    "classes": "Write a file, or a list of the classes as in classes.yaml.",
+    "group": 'Write a regular expression in quotation marks, such as "^(.*?)_".',
+    "value_range": "Write two numbers, the smaller one first: [0, 4095].",
+    "dataset": "Write the name of a published data set, or folder.",
+}
+"""What each key may hold."""
+
+
+def _check(file: DatasetFile) -> None:
+    """What the types do not say.
+
+    Raises:
+        DataError: a value cannot be used.
+    """
+    content = file.content
+    for key in ("images", "masks"):
+        value = getattr(content, key)
+        if isinstance(value, Mapping):
+            unknown = next((split for split in value if split not in SPLITS), None)
+            if unknown is not None:
+                raise file.error(key, f"there is no split '{unknown}'", nearest(unknown, SPLITS))
+            if key == "images" and "train" not in value:
+                raise file.error(key, "there is no folder for train", _FOLDERS)
+    for path in file.classes_files:
+        if not path.is_file():
+            raise file.error("classes", f"there is no file {path}", "Correct the path.")
+    values = content.value_range
+    if values is not None and (len(values) != 2 or not values[0] < values[1]):
+        raise file.error("value_range", f"{values} cannot be used", _EXPECTED["value_range"])
+    if content.ignore is not None and not isinstance(content.classes, list):
+        raise file.error("ignore", "it belongs to a list of classes", "Move it into classes.yaml.")
+    if content.group is not None:
+        try:
+            re.compile(content.group)
+        except re.error as error:
+            raise file.error("group", f"{error}", _EXPECTED["group"]) from error
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The number of the line of each key at the top of a YAML file."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return {str(key.value): key.start_mark.line + 1 for key, _ in pairs}

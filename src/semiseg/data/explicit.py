@@ -1,0 +1,272 @@
+"""The layout whose folders a person names: with `--images` and `--masks`, or in `dataset.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from semiseg.core import files as disk
+from semiseg.core.errors import DataError, nearest
+from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
+from semiseg.data.dataset_file import DatasetFile, read_dataset_file
+from semiseg.data.findings import Finding, note
+from semiseg.data.folders import SPLIT_FOLDERS, unlabeled_folder
+from semiseg.data.layout import Layout, Listing
+from semiseg.data.pairs import Folders, duplicates, index, line_breaks, pair
+from semiseg.data.tree import SPLITS, Tree
+
+_NO_FOLDER = ".no-masks"  # where masks lie beside their images, no folder holds them
+
+
+class ExplicitLayout(Layout):
+    """Folders of images and masks that a person names, with flags or in `dataset.yaml`.
+
+    ```
+    DATA/
+      dataset.yaml       images: photos, masks: annotated
+      photos/            any name and place; train/, val/ and test/ in it are the splits
+      annotated/         a mask belongs to the image of its name
+    ```
+
+    Args:
+        tree: the data folder.
+        flags: what the flags say; it wins over `dataset.yaml`.
+    """
+
+    name = "named"
+
+    def __init__(self, tree: Tree, flags: Arrangement = NOTHING_SAID) -> None:
+        super().__init__(tree)
+        self._flags = flags
+        self._file = read_dataset_file(tree)
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """By the keys of `dataset.yaml`."""
+        return read_dataset_file(tree).names_images
+
+    def folders(self, split: str) -> Folders | None:
+        """The folders of the images and masks of a split.
+
+        Raises:
+            DataError: there is no such folder, or only one of the two kinds is named.
+        """
+        images = self._images.get(split)
+        if images is None:
+            return None
+        masks = self._masks.get(split, images)
+        if masks == images:
+            masks = images / _NO_FOLDER
+        return Folders(self._named_tree, images, masks)
+
+    def read(self, split: str) -> Listing:
+        """The images of the split's folder.
+
+        Raises:
+            DataError: as `folders`, or the folder holds no image.
+        """
+        folders = self.folders(split)
+        if folders is None:
+            return Listing()
+        if not folders.files.images:
+            raise DataError(
+                f"{folders.images}, which {self._says('images')} names, holds no images.",
+                "Name the folder of the images.",
+            )
+        samples, findings = pair(folders)
+        findings = [self._renamed(finding) for finding in self._without_other_splits(findings)]
+        if split == "train":
+            findings = [*self._overridden(), *findings]
+        remedy = (
+            f"{self._says('images')} names {folders.images}, and {self._says('masks')} names "
+            f"{self._masks.get(split, folders.images)}: the masks need the names of their images."
+        )
+        return Listing(samples, findings, remedy)
+
+    @cached_property
+    def _named_tree(self) -> Tree:
+        """The files, where a folder that is named is no part of the folder around it."""
+        named = [*self._images.values(), *self._masks.values()]
+        pool = unlabeled_places(self.tree.root, self._flags, self._file)
+        return NamedTree(self.tree, [*named, *(pool or [unlabeled_folder(self.tree)])])
+
+    def _without_other_splits(self, findings: Sequence[Finding]) -> list[Finding]:
+        """The findings without the masks of other splits, where all splits have one folder."""
+        if len(set(self._masks.values())) == len(self._masks) or len(self._images) == 1:
+            return list(findings)
+        return [finding for finding in findings if finding.kind != "mask-without-image"]
+
+    def _renamed(self, finding: Finding) -> Finding:
+        """A finding whose files are named as the data set names them."""
+        base = self._named_tree.root
+        if base == self.tree.root:
+            return finding
+        return finding._replace(files=tuple((base / file).as_posix() for file in finding.files))
+
+    @property
+    def _images(self) -> Mapping[str, Path]:
+        """The folder of the images of each split."""
+        return self._folders[0]
+
+    @property
+    def _masks(self) -> Mapping[str, Path]:
+        """The folder of the masks of each split."""
+        return self._folders[1]
+
+    @cached_property
+    def _folders(self) -> tuple[Mapping[str, Path], Mapping[str, Path]]:
+        """The folders of the images and those of the masks, by split.
+
+        All are absolute if one of them lies outside of the data folder.
+        """
+        if not self._is_named("images") or not self._is_named("masks"):
+            given, missing = ("images", "masks")[:: 1 if self._is_named("images") else -1]
+            raise DataError(
+                f"{self._says(given)} names the folder of the {given}, but nothing names that of "
+                f"the {missing}.",
+                f"Name it with --{missing} or in dataset.yaml; if masks lie beside their images, "
+                "it is the same folder.",
+            )
+        images, masks = self._places("images"), self._places("masks")
+        by_split = (
+            {"train": images} if isinstance(images, Path) else images,
+            dict.fromkeys(SPLITS, masks) if isinstance(masks, Path) else masks,
+        )
+        root = self.tree.root
+        if all(p.is_relative_to(root) for places in by_split for p in places.values()):
+            return by_split
+        absolute = [{s: p.absolute() for s, p in places.items()} for places in by_split]
+        return absolute[0], absolute[1]
+
+    def _places(self, key: str) -> Path | Mapping[str, Path]:
+        """The folder that `images` or `masks` names, or one for each split."""
+        flag = getattr(self._flags, key)
+        value = getattr(self._file.content, key) if flag is None else str(flag)
+        if isinstance(value, Mapping):
+            return {split: self._folder(key, part) for split, part in value.items()}
+        folder = self._folder(key, value)
+        splits = split_folders(folder)
+        return splits if "train" in splits else folder
+
+    def _folder(self, key: str, name: str) -> Path:
+        return existing_folder(self.tree.root, name, self._says(key))
+
+    def _is_named(self, key: str) -> bool:
+        return getattr(self._flags, key) is not None or getattr(self._file.content, key) is not None
+
+    def _says(self, key: str) -> str:
+        """The flag or the line that names a folder."""
+        if getattr(self._flags, key) is not None or self._file.path is None:
+            return f"--{key}"
+        return f"`{key}` in {self._file.where(key)}"
+
+    def _overridden(self) -> list[Finding]:
+        return [
+            note(f"--{key} wins over `{key}` in {self._file.where(key)}")
+            for key in self._file.merged(self._flags)
+            if key in ("images", "masks")
+        ]
+
+
+class NamedTree(Tree):
+    """A tree of folders that a person names: they may lie anywhere.
+
+    Files of a folder that is named belong to it alone, not also to the folder around it.
+
+    Args:
+        tree: the data folder.
+        places: the folders that are named. If one of them lies outside of the data folder, all
+            paths that this tree is asked for are absolute.
+    """
+
+    def __init__(self, tree: Tree, places: Sequence[Path]) -> None:
+        inside = all(place.is_relative_to(tree.root) for place in places)
+        if not inside:
+            places = [place.absolute() for place in places]
+        super().__init__(tree.root if inside else Path(os.path.commonpath(places)))
+        if inside:
+            self._folders = tree._folders
+        self._places = places
+
+    def files(self, folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> list[Path]:
+        """As `Tree.files`, without those below another folder that is named."""
+        others = [p for p in self._places if p != folder and p.is_relative_to(folder)]
+        files = super().files(folder, suffixes, deep)
+        if not others:
+            return files
+        return [path for path in files if not any(path.is_relative_to(p) for p in others)]
+
+    def _is_reachable(self, folder: Path) -> bool:
+        """Named folders are there, even if one above them may not be listed."""
+        named = any(folder.is_relative_to(place) for place in self._places)
+        return named or super()._is_reachable(folder)
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """The subfolders that are splits by their names, by split."""
+    names = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+    below = Tree(folder).subfolders(folder, links=True)
+    return {names[p.name.lower()]: p for p in reversed(below) if p.name.lower() in names}
+
+
+def existing_folder(root: Path, name: str, origin: str) -> Path:
+    """A folder that a person names.
+
+    Args:
+        root: the data folder.
+        name: the folder, absolute or relative to the data folder.
+        origin: the flag or the line that names it, for the error.
+
+    Raises:
+        DataError: there is no such folder; the message has the nearest name.
+    """
+    path = Path(os.path.normpath(root / name))
+    if disk.is_folder(path):
+        return path
+    if path.exists():
+        raise DataError(f"{origin}: {path} is a file.", "Name the folder that holds it.")
+    parent = next(p for p in path.parents if disk.is_folder(p))
+    below = [p.name for p in Tree(parent).subfolders(parent, links=True)]
+    missing = path.relative_to(parent).parts[0]
+    hint = nearest(missing, below) if below else f"{parent} has no subfolders."
+    raise DataError(f"{origin}: there is no folder {path}.", f"In {parent}: {hint}")
+
+
+def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[Path]:
+    """The folders of unlabeled images that are named.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if flags.unlabeled is not None:
+        return [existing_folder(root, str(flags.unlabeled), "--unlabeled")]
+    named = file.content.unlabeled
+    names = [named] if isinstance(named, str) else named or []
+    origin = f"`unlabeled` in {file.where('unlabeled')}"
+    return [existing_folder(root, name, origin) for name in names]
+
+
+def list_unlabeled_folders(tree: Tree, flags: Arrangement, file: DatasetFile) -> Listing | None:
+    """The images of the folders of unlabeled images that are named; None if none is.
+
+    Raises:
+        DataError: there is no such folder, or it holds no images.
+    """
+    folders = unlabeled_places(tree.root, flags, file)
+    if not folders:
+        return None
+    if not all(folder.is_relative_to(tree.root) for folder in folders):
+        folders = [folder.absolute() for folder in folders]
+    places = NamedTree(tree, folders)
+    top = folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
+    files = sorted({path for folder in folders for path in places.images(folder)})
+    if not files:
+        raise DataError(
+            f"{', '.join(map(str, folders))}: the folder of unlabeled images holds no images.",
+            "Name another one, or none.",
+        )
+    images, repeated = index(files, top)
+    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
+    return Listing(samples, duplicates(places.root, repeated) or line_breaks(files))

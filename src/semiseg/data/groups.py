@@ -1,0 +1,103 @@
+"""Groups of images that must not be split: those of one patient, plot, drive or video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from semiseg.core.errors import ConfigError
+from semiseg.core.text import plural
+from semiseg.core.types import Sample
+
+_POOL = "unlabeled/"  # the beginning of the names of images without masks beside the layout's
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The group of each image.
+
+    Attributes:
+        pattern: the regular expression that finds the group in a name; None if each image stands
+            for itself.
+    """
+
+    pattern: str | None = None
+    _compiled: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the pattern."""
+        try:
+            compiled = None if self.pattern is None else re.compile(self.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"The group {self.pattern!r} is no regular expression ({error})."
+            ) from error
+        object.__setattr__(self, "_compiled", compiled)
+
+    def of(self, sample: Sample) -> str:
+        """The group of an image; an image without a match is a group of its own.
+
+        Example:
+            >>> from pathlib import Path
+            >>> groups = Groups("^(.*?)_")
+            >>> groups.of(Sample("patient7_03", Path("patient7_03.png"), None))
+            'group patient7'
+        """
+        name = sample.name.removeprefix(_POOL)
+        match = self._compiled.search(name) if self._compiled else None
+        if match is None:
+            return f"image {sample.name}"
+        text = match[1] if match.re.groups and match[1] is not None else match[0]
+        return f"group {text}"
+
+    def matches(self, sample: Sample) -> bool:
+        """Whether the pattern finds a group in the name of an image."""
+        return self.of(sample).startswith("group ")
+
+    def divide(self, samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+        """The images of each group."""
+        units: dict[str, list[Sample]] = {}
+        for sample in samples:
+            units.setdefault(self.of(sample), []).append(sample)
+        return units
+
+    def without(self, apart: Iterable[Sample], samples: Iterable[Sample]) -> list[Sample]:
+        """The images of `samples` that share no group with those of `apart`."""
+        excluded = {self.of(sample) for sample in apart}
+        return [sample for sample in samples if self.of(sample) not in excluded]
+
+    def count(self, samples: Iterable[Sample]) -> str:
+        """The number of groups of some images, as the end of a sentence."""
+        if self.pattern is None:
+            return ""
+        return f", those of {plural(len(self.divide(samples)), 'group')}"
+
+    def notes(self, samples: Iterable[Sample]) -> list[str]:
+        """A sentence on images without a group, if there are any.
+
+        Args:
+            samples: all images.
+
+        Raises:
+            ConfigError: the pattern finds a group in no name.
+        """
+        if self.pattern is None:
+            return []
+        everything = list(samples)
+        others = [sample for sample in everything if not self.matches(sample)]
+        if everything and len(others) == len(everything):
+            raise ConfigError(
+                f"{self} matches the name of no image. The names are paths below the folder of "
+                f"the images without suffix, such as {others[0].name.removeprefix(_POOL)}."
+            )
+        if not others:
+            return []
+        return [
+            f"{self} does not match the names of {len(others)} of {len(everything)} images (the "
+            f"first is {others[0].name}), so that each of them is a group of its own"
+        ]
+
+    def __str__(self) -> str:
+        """The pattern as a flag, for messages."""
+        return f"--group {self.pattern}"

@@ -1,0 +1,106 @@
+"""Which labeled images are held out for validation, where a data folder has no `val`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.rng import Key
+from semiseg.core.types import Sample
+from semiseg.data.class_cover import PixelCounts, classes_in, cover_classes
+from semiseg.data.groups import Groups
+
+_HELD_OUT_SHARE = 0.2  # of the labeled images
+_DRAWS = 32  # of groups, of which the best counts; one draw is enough for single images
+
+
+class HoldOut(NamedTuple):
+    """How images are held out.
+
+    Attributes:
+        groups: the groups that stay together.
+        pixels: the pixels of each class by mask.
+        key: the key of the choice.
+    """
+
+    groups: Groups
+    pixels: PixelCounts
+    key: Key
+
+    def choose(
+        self, masked: Sequence[Sample], listed: Sequence[Sample], held_out: Collection[str]
+    ) -> tuple[list[Sample], list[Sample]]:
+        """Divide the labeled images into those for training and those for validation.
+
+        Args:
+            masked: the labeled images, two or more.
+            listed: the images that the user wants to train on. They are held out only if there are
+                no others.
+            held_out: the names that an earlier run held out. If some of these images have masks, no
+                other image is held out, except for those of their groups.
+
+        Returns:
+            The images for training and those for validation, at least one each.
+
+        Raises:
+            DataError: there is only one labeled image.
+            ConfigError: all labeled images are of one group.
+        """
+        if len(masked) < 2:
+            raise DataError(
+                "There is only one labeled image and no val/: a training needs one image to train "
+                "on and another one for validation.",
+                "Label one more image.",
+            )
+        units = self.groups.divide(masked)
+        if len(units) < 2:
+            raise ConfigError(
+                f"All labeled images are of one group ({next(iter(units))}), as {self.groups} "
+                "finds, so that none can be held out for validation. Correct the group, or label "
+                "images of another group."
+            )
+        listed_units = {self.groups.of(sample) for sample in listed}
+        chosen = {self.groups.of(s) for s in masked if s.name in held_out} - listed_units
+        if not chosen or len(chosen) == len(units):
+            free = {name: u for name, u in units.items() if name not in listed_units} or units
+            chosen = self._draw(free, len(units))
+        training = [sample for sample in masked if self.groups.of(sample) not in chosen]
+        return training, [sample for sample in masked if self.groups.of(sample) in chosen]
+
+    def _draw(self, free: Mapping[str, Sequence[Sample]], total: int) -> set[str]:
+        """Draw about a fifth of all groups from the free ones; the others hold all classes.
+
+        Args:
+            free: the images of each group that may be held out.
+            total: the number of all groups.
+        """
+        count = min(len(free), max(1, round(_HELD_OUT_SHARE * total)))
+        # One image stands for its group, with the classes of all of them.
+        first = {name: min(samples) for name, samples in free.items()}
+        pixels = {self._mask(first[name]): self._classes(free[name]) for name in free}
+        names = {sample: name for name, sample in first.items()}
+        images = sum(len(samples) for samples in free.values())
+        draws: list[tuple[tuple[int, float], set[str]]] = []
+        for number in range(1 if self.groups.pattern is None else _DRAWS):
+            key = self.key.child("group", number) if number else self.key
+            trained = cover_classes(list(names), len(free) - count, pixels, key)
+            chosen = set(free) - {names[sample] for sample in trained}
+            missing = len(classes_in(names, pixels)) - len(classes_in(trained, pixels))
+            share = sum(len(free[name]) for name in chosen) / images
+            draws.append(((missing, abs(share - _HELD_OUT_SHARE)), chosen))
+        return min(draws, key=lambda draw: draw[0])[1]
+
+    def _classes(self, samples: Iterable[Sample]) -> dict[int, int]:
+        """The pixels of each class in the masks of a group."""
+        sums: dict[int, int] = {}
+        for sample in samples:
+            for index, count in self.pixels[self._mask(sample)].items():
+                sums[index] = sums.get(index, 0) + count
+        return sums
+
+    @staticmethod
+    def _mask(sample: Sample) -> Path:
+        assert sample.mask is not None  # nosec B101 - only labeled images are held out
+        return sample.mask
