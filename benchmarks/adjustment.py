@@ -57,7 +57,7 @@ def tables(run: Path, data: Path) -> NDArray[np.int64]:
     added = (torch.stack(list(tried.values())) - adjustment).numpy()
     segment, predictions = model.segment, []
     samples = scored_samples(run, data, "val", dataset)
-    for image, truth in Scenes(samples, model.classes, segment.size, model.value_range):
+    for image, truth in Scenes(samples, model.classes, segment.size, model.reading):
         labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), added)
         predictions.append(
             [confusion_matrix(torch.from_numpy(k), truth, count).numpy() for k in labels]

@@ -93,9 +93,7 @@ def large(classes: int = 21, size: tuple[int, int] = (4000, 3000)) -> None:
     class_table = Classes(names, colors, "ids", tuple(range(classes)))
     picture = Image.effect_noise(size, 50).convert("RGB")
     with tempfile.TemporaryDirectory() as folder:
-        metadata = ModelMetadata(
-            network=network.spec, classes=class_table, size=240, value_range=None
-        )
+        metadata = ModelMetadata(network=network.spec, classes=class_table, size=240)
         save_release(Path(folder), Release(network, {}, metadata))
         model = semiseg.load(folder, accelerator="cpu")
     model.predict(picture.resize((400, 300)))

@@ -91,7 +91,7 @@ def main() -> None:
     added = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(len(classes)))
     batches: list[tuple[Tensor, ...]] = []
     for sample in hidden[:: a.every]:
-        maps = segment.maps(to_array(read_image(sample.image, model.value_range), segment.size))
+        maps = segment.maps(to_array(read_image(sample.image, model.reading), segment.size))
         height, width = maps.logits.shape[-2:]
         mask = read_mask(sample.mask, classes).resize((width, height), Image.Resampling.NEAREST)
         truth = torch.from_numpy(np.array(mask)).long()

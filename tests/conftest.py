@@ -349,7 +349,6 @@ def _release(folder: Path, prototypes: bool) -> Path:
         network=network.spec,
         classes=classes,
         size=48,
-        value_range=None,
         method="css" if prototypes else "supervised",
     )
     save_release(folder, Release(network.eval(), tensors, metadata))

@@ -206,7 +206,7 @@ def test_a_new_training_starts_without_the_adjustment(tmp_path):
     before = network.get_parameter("logit_head.bias").clone()
     added = torch.tensor([1.0, -1.0, 0.5])
     network.add_to_logits(added)
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64)
     save_release(tmp_path, Release(network, {LOGIT_OFFSETS: added}, metadata))
     student = Network(3, "lcnet_035", "fpn", weights="none")
     transfer(load_release(tmp_path), student, ("c", "b", "new"))
@@ -217,7 +217,7 @@ def test_a_new_training_starts_without_the_adjustment(tmp_path):
 def test_offsets_of_a_stranger_are_checked(tmp_path, wrong):
     classes = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), "ids", (0, 1, 2))
     network = Network(3, "lcnet_035", "fpn", weights="none")
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64)
     save_release(tmp_path, Release(network, {LOGIT_OFFSETS: torch.tensor(wrong)}, metadata))
     with pytest.raises(RunError, match="logit_offsets"):
         load_release(tmp_path)

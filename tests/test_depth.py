@@ -10,6 +10,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.core.errors import DataError
+from semiseg.core.reading import Reading
 from semiseg.data.formats.images import read_image
 from semiseg.data.value_range import infer_range
 from semiseg.scenes.draw import write_scenes
@@ -65,7 +66,7 @@ def test_beside_colors_of_16_bits_there_is_no_range(tmp_path):
     deep = tmp_path / "deep.png"
     deep.write_bytes(deep_png())
     with pytest.raises(DataError, match="colors of 16 bits"):
-        read_image(deep, (0, 1))
+        read_image(deep, Reading((0, 1)))
     assert infer_range([*gray, deep]) is None
 
 
@@ -104,11 +105,11 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, caplog):
     run = semiseg.train(scanned, out=tmp_path / "run", labels="2", **small)
     assert f"value_range {low}, {high}:" in caplog.text
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["value_range"] == [low, high]
-    assert semiseg.load(run.folder).value_range == (low, high)
+    assert semiseg.load(run.folder).reading.value_range == (low, high)
     explicit = semiseg.train(
         scanned, out=tmp_path / "given", value_range=(0, 9000), start_from=run.folder, **small
     )
-    assert semiseg.load(explicit.folder).value_range == (0, 9000)
+    assert semiseg.load(explicit.folder).reading.value_range == (0, 9000)
     assert f"(--range {low},{high} keeps it)" in caplog.text
 
 

@@ -178,7 +178,7 @@ def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
 
     classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
     network = Network(len(NAMES), "lcnet_035", "upernet", weights="none").eval()
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=64, value_range=None)
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64)
     save_release(tmp_path, Release(network, {}, metadata))
     with pytest.raises((RunError, ConfigError), match="safetensors"):
         semiseg.export(tmp_path, out=tmp_path / "model.onnx")

@@ -277,9 +277,7 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
     trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
     classes = Classes(("sky", "tree", "road"), colors, "ids", (0, 1, 2))
-    metadata = ModelMetadata(
-        network=trained.student.spec, classes=classes, size=64, value_range=None
-    )
+    metadata = ModelMetadata(network=trained.student.spec, classes=classes, size=64)
     save_release(tmp_path, Release(trained.student, trained.released_tensors(), metadata))
     torch.manual_seed(1)
     method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"))

@@ -482,9 +482,7 @@ def release(folder, network, method="css"):
     tensors = {}
     if network.representation_head is not None:
         tensors = {"prototypes": pictures(3, 8), "seen": torch.tensor([True, False, True])}
-    metadata = ModelMetadata(
-        network=network.spec, classes=CLASSES, size=240, value_range=None, method=method
-    )
+    metadata = ModelMetadata(network=network.spec, classes=CLASSES, size=240, method=method)
     save_release(folder, Release(network, tensors, metadata))
     return tensors
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
+from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache, reduce_size
 from semiseg.data.reader import load_dataset
@@ -55,16 +56,16 @@ def stripes(path, size=(320, 200)):
 def test_the_second_read_gives_the_bits_of_the_first_without_decoding(cache, tmp_path, monkeypatch):
     image, mask = photograph(tmp_path / "a.jpg"), stripes(tmp_path / "a.png")
     first = PixelCache(120, CLASSES)
-    expected = first.image(image), first.mask(mask, (192, 120))
+    expected = first.image(image), first.labels(Sample("a", image, mask), (192, 120))
     assert expected[0].shape == (120, 192, 3)
     assert expected[1].shape == (120, 192)
     assert set(np.unique(expected[1])) == {0, 1}
     assert len(cache_files(cache)) == 2
-    for name in ("read_image", "read_mask"):
+    for name in ("read_image", "read_labels"):
         monkeypatch.setattr(f"semiseg.data.pixel_cache.{name}", None)
     for store in (first, PixelCache(120, CLASSES)):
         assert np.array_equal(store.image(image), expected[0])
-        assert np.array_equal(store.mask(mask, (192, 120)), expected[1])
+        assert np.array_equal(store.labels(Sample("a", image, mask), (192, 120)), expected[1])
 
 
 def test_without_a_cache_the_bits_are_the_same(cache, tmp_path, monkeypatch):
@@ -100,7 +101,9 @@ def test_settings_do_not_share_files(cache, tmp_path):
     path, mask = photograph(tmp_path / "a.png"), stripes(tmp_path / "m.png")
     other = Classes(("b", "a"), CLASSES.colors, "ids", (1, 0))
     assert PixelCache(120, CLASSES).image(path).shape != PixelCache(60, CLASSES).image(path).shape
-    first, second = (PixelCache(120, c).mask(mask, (320, 200)) for c in (CLASSES, other))
+    first, second = (
+        PixelCache(120, c).labels(Sample("a", path, mask), (320, 200)) for c in (CLASSES, other)
+    )
     assert np.array_equal(first, 1 - second)
 
 

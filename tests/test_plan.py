@@ -15,6 +15,7 @@ from semiseg.config.facts import Facts, Line, Pace
 from semiseg.config.plan import Entry, make_plan
 from semiseg.config.train import TrainConfig, parse_duration
 from semiseg.core.errors import ConfigError
+from semiseg.core.reading import AS_STORED
 from semiseg.core.rng import Key
 from semiseg.core.text import duration
 from semiseg.core.types import Likeness, Sample
@@ -31,7 +32,7 @@ FACTS = Facts(
     likeness=None,
     device="cpu",
     world=1,
-    value_range=None,
+    reading=AS_STORED,
     val=101,
 )
 # A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.

@@ -277,7 +277,7 @@ def test_abstaining_needs_a_value_that_is_no_class(photos, tmp_path):
 
     classes = Classes(("no", "yes"), ((0, 0, 0), (255, 255, 255)), "ids", (0, 255), ())
     network = Network(2, "lcnet_035", "fpn", weights="none")
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=48, value_range=None)
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=48)
     save_release(tmp_path, Release(network, {}, metadata))
     for threshold, message in ((0.5, "class yes"), (1.5, "from 0 to 1")):
         with pytest.raises(ConfigError, match=message):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.reading import Reading
 from semiseg.data.classes import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
@@ -1134,19 +1135,19 @@ def test_sixteen_bits_are_scaled_by_the_range_of_the_type(tmp_path: Path, suffix
 def test_a_range_says_what_is_black_and_white(tmp_path: Path, dtype: type) -> None:
     values = np.array([[0, 100, 200, 355], [356, 500, 1000, 3]], dtype)[..., None]
     path = tiff(tmp_path / "a.tif", values)
-    image = pixels(path, value_range=(100, 355))[..., 0]
+    image = pixels(path, reading=Reading((100, 355)))[..., 0]
     assert image.tolist() == [[0, 0, 100, 255], [255, 255, 255, 0]]
 
 
 def test_a_range_does_not_change_images_of_eight_bits(tmp_path: Path) -> None:
     Image.fromarray(RAMP).save(tmp_path / "a.png")
-    assert np.array_equal(pixels(tmp_path / "a.png", value_range=(0, 9))[..., 0], RAMP)
+    assert np.array_equal(pixels(tmp_path / "a.png", reading=Reading((0, 9)))[..., 0], RAMP)
 
 
 def test_what_is_no_number_is_black(tmp_path: Path) -> None:
     values = np.array([[np.nan, np.inf, -np.inf, 1]], np.float32)[..., None]
     path = tiff(tmp_path / "a.tif", values)
-    assert pixels(path, value_range=(0, 1))[0, :, 0].tolist() == [0, 255, 0, 255]
+    assert pixels(path, reading=Reading((0, 1)))[0, :, 0].tolist() == [0, 255, 0, 255]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
@@ -1159,7 +1160,7 @@ def test_without_a_range_black_and_white_are_not_guessed(tmp_path: Path, dtype: 
 @pytest.mark.parametrize("value_range", [(3, 3), (4, 3), (0, float("nan"))])
 def test_an_empty_range_is_refused(tmp_path: Path, value_range: tuple[float, float]) -> None:
     with pytest.raises(ConfigError, match="is empty"):
-        read_image(photograph(tmp_path / "a.png"), value_range=value_range)
+        read_image(photograph(tmp_path / "a.png"), reading=Reading(value_range))
 
 
 def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> None:
@@ -1167,7 +1168,7 @@ def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> N
     path = tiff(tmp_path / "a.tif", values, photometric=2)
     assert set(pixels(path).flat) == {19}
     with pytest.raises(DataError, match=r"a\.tif has colors of 16 bits.*range cannot"):
-        read_image(path, value_range=(0, 5000))
+        read_image(path, Reading((0, 5000)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -11,6 +11,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.core.errors import ConfigError
+from semiseg.core.reading import Reading
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset import Dataset
 from semiseg.data.reader import read_dataset, read_samples
@@ -257,10 +258,10 @@ def test_dataset_yaml_gives_the_value_range(tmp_path: Path) -> None:
         (tmp_path / "images" / f"{name}.jpg").unlink()
     write(tmp_path, "value_range: [0, 500]\n")
     data = read_dataset(tmp_path)
-    assert data.value_range == (0, 500)
-    assert data.inferred_range is None
-    assert read_dataset(tmp_path, value_range=(0, 900)).value_range == (0, 900)
-    assert read_dataset(tmp_path).images == read_dataset(tmp_path, value_range=(0, 500)).images
+    assert data.reading == Reading((0, 500))
+    assert all(finding.kind != "value-range" for finding in data.findings)
+    assert read_dataset(tmp_path, reading=Reading((0, 900))).reading == Reading((0, 900))
+    assert read_dataset(tmp_path).images == read_dataset(tmp_path, reading=data.reading).images
 
 
 def test_dataset_yaml_names_the_group(named: Path) -> None:

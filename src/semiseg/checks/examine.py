@@ -8,8 +8,8 @@ from pathlib import Path
 
 from semiseg.checks.report import ClassCount, Histogram, Report, Size, Sizes, SplitCount
 from semiseg.checks.rules import RULES
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement
-from semiseg.data.cache import ValueRange
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import SEVERITIES, Finding
 from semiseg.data.formats.masks import Classes
@@ -20,7 +20,7 @@ from semiseg.data.scan import Progress
 def examine(
     root: Path,
     classes_file: Path | None = None,
-    value_range: ValueRange = None,
+    reading: Reading = AS_STORED,
     progress: Progress = no_progress,
     dataset: str | None = None,
     flags: Arrangement = NOTHING_SAID,
@@ -30,7 +30,7 @@ def examine(
     Args:
         root: the folder.
         classes_file: a file that names the classes, instead of the folder's own.
-        value_range: the values that are black and white in images, see `read_image`.
+        reading: how images are read, see `read_image`.
         progress: is called after each file with the number of files that are done, and of all.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
         flags: where images and masks lie and which belong together; it wins over `dataset.yaml`.
@@ -42,7 +42,7 @@ def examine(
     data = read_dataset(
         root,
         classes_file=classes_file,
-        value_range=value_range,
+        reading=reading,
         dataset=dataset,
         flags=flags,
         progress=progress,

@@ -138,21 +138,6 @@ def _uniform(data: Dataset) -> Iterator[Finding]:
     yield from on_paths(data, "one-class", "note", single, "Masks of one class throughout")
 
 
-# --- images of more than 8 bits
-
-
-def _value_range(data: Dataset) -> Iterator[Finding]:
-    if data.inferred_range is None:
-        return
-    low, high = data.inferred_range
-    message = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
-    remedy = (
-        f"A training maps {low:g} to black and {high:g} to white; --range LOW,HIGH names other "
-        "values."
-    )
-    yield Finding("value-range", "note", (), message, remedy)
-
-
 # --- the same image twice
 
 
@@ -271,7 +256,6 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _unnamed,
     _foreground,
     _uniform,
-    _value_range,
     _groups,
 )
 """All rules, in the order in which their findings are printed."""

@@ -29,13 +29,12 @@ def check(settings: CheckSettings) -> Report:
         DataError: the folder or the file of classes does not exist.
         RunError: the picture cannot be written.
     """
-    value_range = None if settings.value_range == AUTO else settings.value_range
     dataset = None if settings.dataset == AUTO else settings.dataset
     with progress("check") as bar:
         contents = examine(
             settings.data,
             settings.classes,
-            value_range,
+            settings.reading,
             bar.update,
             dataset,
             settings.arrangement,
@@ -53,8 +52,7 @@ def _write_picture(data: Dataset, picture: Path) -> list[Finding]:
         message = f"{picture} was not written: there is no labeled image with a mask that fits"
         return [Finding("no-picture", "note", (), message)]
     try:
-        drawn = draw_samples(samples, data.class_list, data.value_range or data.inferred_range)
-        drawn.save(picture)
+        draw_samples(samples, data.class_list, data.reading).save(picture)
     except (OSError, ValueError) as error:  # ValueError: no format of this suffix
         raise RunError(
             f"{picture} cannot be written ({error}). Name a .png or .jpg file in a folder that "

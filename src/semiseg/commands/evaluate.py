@@ -19,8 +19,8 @@ from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import read_mask
 from semiseg.data.image_lists import list_hash
+from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.metrics import confusion_matrix, scores
@@ -123,8 +123,8 @@ def _count(model: Predictor, samples: list[Sample]) -> tuple[torch.Tensor, Relia
     """Segment the images. Count the pixels by true and predicted class, and by confidence."""
 
     def read(sample: Sample) -> tuple[Image.Image, Image.Image]:
-        assert sample.mask is not None  # nosec B101 - see `scored_samples`
-        return read_image(sample.image, model.value_range), read_mask(sample.mask, model.classes)
+        labels = read_labels(sample, model.classes, model.reading)
+        return read_image(sample.image, model.reading), labels
 
     def images() -> Iterator[Image.Image]:
         for image, mask in read_ahead(read, samples):

@@ -125,7 +125,7 @@ def _image(run: Path, model: Predictor) -> tuple[str, Image.Image]:
     """A validation image of the run if its data still exist, else a drawn scene."""
     for sample in samples_of(run)[1]:
         try:
-            return str(sample.image), read_image(sample.image, model.value_range)
+            return str(sample.image), read_image(sample.image, model.reading)
         except DataError:
             continue
     scene, _ = draw_scene(Key.of(0, "export"), (160, 160))

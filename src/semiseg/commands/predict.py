@@ -159,7 +159,7 @@ def _write(model: Predictor, targets: Targets, settings: PredictSettings) -> lis
     waiting: deque[tuple[Path, Image.Image]] = deque()
 
     def images() -> Iterator[Image.Image]:
-        results = read_ahead(lambda file: read_or_error(file, model.value_range), targets)
+        results = read_ahead(lambda file: read_or_error(file, model.reading), targets)
         for file, result in track(
             zip(targets, results, strict=True),
             "predict",

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from semiseg.config.methods import METHODS
 from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
-from semiseg.config.train import ArrangedData, check_value_range
+from semiseg.config.train import ArrangedData, NoData, check_reading, reading_of
+from semiseg.core.reading import Reading
 from semiseg.inference.formats import FORMATS
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -32,14 +33,24 @@ class CheckSettings(ArrangedData):
     classes: Path | None = None
     """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
     value_range: tuple[float, float] | Auto = AUTO
-    """The values that become black and white in images of more than 8 bits, such as `0,4095`."""
+    """The values that become black and white in images of more than 8 bits, such as
+    `--range=0,4095` or `--range=-300,1200`."""
+    bands: tuple[PositiveInt, ...] | None = None
+    """The bands of a TIFF that become red, green and blue, as for `train`."""
+    nodata: NoData = AUTO
+    """The values that mark pixels without data, as for `train`."""
     picture: Path | None = None
     """An image file to write. It shows up to 12 labeled images with their masks over them."""
 
     def check(self) -> None:
-        """The first value of the range is the smaller one."""
+        """The first value of the range is the smaller one, and there are one or three bands."""
         super().check()
-        check_value_range(self.value_range)
+        check_reading(self.value_range, self.bands)
+
+    @property
+    def reading(self) -> Reading:
+        """How images are read; what is `auto` is left to each file."""
+        return reading_of(self.value_range, self.bands, self.nodata)
 
 
 @dataclass(frozen=True)

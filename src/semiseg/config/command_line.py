@@ -8,9 +8,13 @@ from pathlib import Path
 
 from semiseg.config.compare import LISTS, CompareConfig
 from semiseg.config.settings import AUTO, Value, flag
-from semiseg.config.train import FREE, NetworkConfig, TrainConfig
+from semiseg.config.train import FREE, READING_SETTINGS, NetworkConfig, TrainConfig
 
-KEPT = ("dataset", "images", "masks", "unlabeled", "group", "classes", "value_range", "size")
+KEPT = (
+    *("dataset", "images", "masks", "unlabeled", "group", "classes"),
+    *READING_SETTINGS,
+    "size",
+)
 """The settings of the data and of their scale, which a further training needs too."""
 OTHER = "OTHER"
 """The placeholder for the folder of the new run."""
@@ -77,7 +81,9 @@ def flag_words(settings: Mapping[str, Value]) -> list[str]:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--{method}{dot}no-{setting}")
         elif isinstance(value, list):
-            words += [f"--{option}", ",".join(map(str, value))]
+            text = ",".join(map(str, value))
+            # A value that begins with a minus would look like a flag.
+            words += [f"--{option}={text}"] if text.startswith("-") else [f"--{option}", text]
         else:
             words += [f"--{option}", str(value)]
     return words

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from semiseg.core.reading import Reading
+
 if TYPE_CHECKING:  # the help must not wait for numpy
     from semiseg.core.types import Likeness
 
@@ -22,8 +24,7 @@ class Facts(NamedTuple):
         likeness: how similar unlabeled and labeled images are; None if it was not computed.
         device: `cpu`, `cuda` or `mps`.
         world: the number of devices that train together.
-        value_range: the values that the gray images of more than 8 bits span. None if there are no
-            such images, if they span their type, or if the user gave the range.
+        reading: how the images are read, with the values that those of more than 8 bits span.
         val: the number of images of `val`.
     """
 
@@ -35,7 +36,7 @@ class Facts(NamedTuple):
     likeness: Likeness | None
     device: str
     world: int
-    value_range: tuple[float, float] | None
+    reading: Reading
     val: int
 
 

@@ -170,8 +170,10 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         "encoder_lr": encoder_rate,
         "workers": workers_of(facts.device),
     }
-    if facts.value_range is not None:
-        decisions["value_range"] = facts.value_range
+    if facts.reading.value_range is not None:
+        decisions["value_range"] = facts.reading.value_range
+    if facts.reading.nodata is not None:
+        decisions["nodata"] = facts.reading.nodata
     open_settings = config.open_settings()
     # The budget is spent on this plan: a run that is resumed or repeated does not measure again.
     resolved = config.replaced(

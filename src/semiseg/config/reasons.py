@@ -77,18 +77,22 @@ def explain(
         pace: the measured speed; None without a budget.
     """
     return {
-        **_range_reason(facts),
+        **_reading_reasons(facts),
         **_size_reasons(config, sizes, facts, pace),
         **_other_reasons(planned, facts),
         **_method_reasons(planned),
     }
 
 
-def _range_reason(facts: Facts) -> dict[str, Reason]:
-    if facts.value_range is None:
-        return {}
-    text = "the values in the gray images of more than 8 bits; they become black and white"
-    return {"value_range": Reason("data", text)}
+def _reading_reasons(facts: Facts) -> dict[str, Reason]:
+    reasons = {}
+    if facts.reading.value_range is not None:
+        text = "the values in the images of more than 8 bits; they become black and white"
+        reasons["value_range"] = Reason("data", text)
+    if facts.reading.nodata:
+        text = "far from all other values of the images; such pixels are ignored"
+        reasons["nodata"] = Reason("data", text)
+    return reasons
 
 
 def _size_reasons(

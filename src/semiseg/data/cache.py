@@ -21,11 +21,11 @@ import PIL
 
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.data.formats.codes import Color, Encoding, MaskScan, scan_mask
 from semiseg.data.formats.images import Depth, decode_image
 
 _FORMAT = 3  # increased whenever a scan of the same file gives another result
-ValueRange = tuple[float, float] | None
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")
@@ -46,13 +46,13 @@ class ImageScan(NamedTuple):
     depth: Depth
 
 
-def scan_image(path: Path, value_range: ValueRange) -> ImageScan:
+def scan_image(path: Path, reading: Reading) -> ImageScan:
     """Decode an image to its end, as `read_image` does.
 
     Raises:
         DataError: it cannot be decoded, or is truncated.
     """
-    image, depth = decode_image(path, value_range)
+    image, depth = decode_image(path, reading)
     return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()), depth)
 
 
@@ -63,13 +63,13 @@ class ScanCache:
 
     Args:
         root: the data folder.
-        value_range: the values that are black and white in images, see `read_image`.
+        reading: how images are read, see `read_image`.
     """
 
-    def __init__(self, root: Path, value_range: ValueRange = None) -> None:
+    def __init__(self, root: Path, reading: Reading = AS_STORED) -> None:
         self.root = root
-        self.value_range = value_range
-        self._file = _cache_file(root, value_range)
+        self.reading = reading
+        self._file = _cache_file(root, reading)
         self._stored = self._read()
         self._current: dict[str, _Values] = {}
         self._started = time.time()
@@ -82,7 +82,7 @@ class ScanCache:
         """
 
         def scan() -> tuple[ImageScan, _Values]:
-            result = scan_image(path, self.value_range)
+            result = scan_image(path, self.reading)
             return result, [*result.size, result.digest, result.depth]
 
         return self._cached("image", path, _image_from, scan)
@@ -210,11 +210,11 @@ def _header() -> dict[str, object]:
     return {"format": _FORMAT, "semiseg": __version__, "pillow": PIL.__version__}
 
 
-def _cache_file(root: Path, value_range: ValueRange) -> Path | None:
+def _cache_file(root: Path, reading: Reading) -> Path | None:
     """The file of the cache of a data folder; None if there is no place outside of the folder."""
     folder = cache_folder(root)
     if folder is None:
         return None
-    # With another value range the same files are other images.
-    suffix = "" if value_range is None else f"\0{value_range}"
+    # Read in another way, the same files are other images.
+    suffix = "" if reading == AS_STORED else f"\0{reading}"
     return folder / f"scans-{short_hash(os.fsencode(root.resolve()), suffix, size=8)}.json"

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from semiseg.core.errors import DataError
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.cache import ImageScan, ValueRange
+from semiseg.data.cache import ImageScan
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
@@ -33,9 +34,7 @@ class Dataset:
         counts: for each mask the pixels of each class index in it, 255 for ignored pixels. Masks
             with unknown codes are left out, and smeared ones unless the classes are named.
         unknown_codes: the codes that belong to no class, by mask.
-        inferred_range: the values that are black and white in gray images of more than 8 bits, if
-            the user gave none.
-        value_range: the values that are black and white, as a flag or `dataset.yaml` says.
+        reading: how images are read: as flags, `dataset.yaml` or the images themselves say.
         group: the regular expression that finds the group of an image in its name; None without
             groups.
         findings: what was noticed; errors make the folder unusable for a training.
@@ -51,8 +50,7 @@ class Dataset:
     inferred: str = ""
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
-    inferred_range: ValueRange = None
-    value_range: ValueRange = None
+    reading: Reading = AS_STORED
     group: str | None = None
     findings: tuple[Finding, ...] = ()
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Likeness, Sample
 from semiseg.data.formats.images import read_image
@@ -28,7 +29,7 @@ def likeness(
     labeled: Sequence[Sample],
     unlabeled: Sequence[Sample],
     key: Key,
-    value_range: tuple[float, float] | None = None,
+    reading: Reading = AS_STORED,
 ) -> Likeness | None:
     """Compare thumbnails of up to 64 labeled and 64 unlabeled images.
 
@@ -36,13 +37,13 @@ def likeness(
         labeled: the labeled images.
         unlabeled: the unlabeled images.
         key: the key of the draw that selects images.
-        value_range: the values that are black and white, see `read_image`.
+        reading: how images are read, see `read_image`.
 
     Returns:
         The distances, or None if there are too few images.
     """
-    labeled_features = _features(labeled, key.child("labeled"), value_range)
-    unlabeled_features = _features(unlabeled, key.child("unlabeled"), value_range)
+    labeled_features = _features(labeled, key.child("labeled"), reading)
+    unlabeled_features = _features(unlabeled, key.child("unlabeled"), reading)
     if len(labeled_features) < _MIN_LABELED or not len(unlabeled_features):
         return None
     among = _distances(labeled_features, labeled_features)
@@ -51,15 +52,13 @@ def likeness(
     return Likeness(float(np.median(apart)), float(np.median(among.min(axis=1))))
 
 
-def _features(
-    samples: Sequence[Sample], key: Key, value_range: tuple[float, float] | None
-) -> NDArray[np.float64]:
+def _features(samples: Sequence[Sample], key: Key, reading: Reading) -> NDArray[np.float64]:
     """`(N, 10)` the features of each sampled image that can be read."""
     indices = sorted(key.numpy().permutation(len(samples))[:MAX_SAMPLED_IMAGES])
 
     def describe(index: int) -> NDArray[np.float64] | None:
         try:
-            return _describe(read_image(samples[index].image, value_range, enough=_SIDE))
+            return _describe(read_image(samples[index].image, reading, enough=_SIDE))
         except DataError:
             return None  # `check` reports it
 

@@ -29,9 +29,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.files import atomic_write, cache_folder, short_hash
-from semiseg.data.cache import FRESH, ValueRange
+from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.types import Sample
+from semiseg.data.cache import FRESH
 from semiseg.data.formats.images import image_size, read_image
-from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.formats.masks import Classes
+from semiseg.data.labels import read_labels
 
 _FORMAT = 2  # raise it when the same source would give other bytes
 _DEFAULT_MB = 8192
@@ -44,11 +47,11 @@ class PixelCache:
     Args:
         short_side: the short side in pixels to which larger images are reduced.
         classes: the classes of the masks.
-        value_range: the values that are black and white, see `read_image`.
+        reading: how images are read, see `read_image`.
     """
 
-    def __init__(self, short_side: int, classes: Classes, value_range: ValueRange = None) -> None:
-        self.short_side, self.classes, self.value_range = short_side, classes, value_range
+    def __init__(self, short_side: int, classes: Classes, reading: Reading = AS_STORED) -> None:
+        self.short_side, self.classes, self.reading = short_side, classes, reading
         self._version = f"{_FORMAT} {PIL.__version__} {short_side}"
         self._encoding = f"{classes.to_dict()}"
         self._folder, free = _prepare_folder()
@@ -65,31 +68,34 @@ class PixelCache:
         """
 
         def decode() -> NDArray[np.uint8]:
-            image = read_image(path, self.value_range, self.short_side)
+            image = read_image(path, self.reading, self.short_side)
             size = reduce_size(image_size(path), self.short_side)
             return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
 
-        return self._cached(path, f"image {self.value_range}", decode)
+        return self._cached(path, f"image {self.reading}", decode)
 
-    def mask(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read a mask in class indices.
+    def labels(self, sample: Sample, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read the mask of an image in class indices.
 
         Args:
-            path: the mask's file.
+            sample: an image with a mask.
             size: width and height of the image in pixels, as `image` gives it.
 
         Returns:
             `(H, W)`, 255 where ignored.
 
         Raises:
-            DataError: `read_mask` refuses the file.
+            DataError: `read_labels` refuses the file.
+            TypeError: the sample has no mask.
         """
+        if sample.mask is None:
+            raise TypeError(f"{sample.name} has no mask")
 
         def decode() -> NDArray[np.uint8]:
-            mask = read_mask(path, self.classes)
+            mask = read_labels(sample, self.classes, self.reading)
             return np.array(mask.resize(size, Image.Resampling.NEAREST))
 
-        return self._cached(path, f"mask {size} {self._encoding}", decode)
+        return self._cached(sample.mask, f"mask {size} {self._encoding}", decode)
 
     def _cached(
         self, path: Path, purpose: str, decode: Callable[[], NDArray[np.uint8]]

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.cache import ScanCache, ValueRange
+from semiseg.data.cache import ScanCache
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.classes_file import classes_files
 from semiseg.data.dataset import Dataset
@@ -32,7 +33,7 @@ from semiseg.data.layouts import PublishedLayout, find_layout, read_split
 from semiseg.data.lists import ListLayout
 from semiseg.data.scan import Progress, Scans, scan_files
 from semiseg.data.tree import SPLITS, Tree
-from semiseg.data.value_range import infer_range
+from semiseg.data.value_range import describe_range, infer_range
 
 _ORDER = ("train", "unlabeled", "val", "test")
 
@@ -45,7 +46,7 @@ def read_dataset(
     root: Path,
     *,
     classes_file: Path | None = None,
-    value_range: ValueRange = None,
+    reading: Reading = AS_STORED,
     dataset: str | None = None,
     flags: Arrangement = NOTHING_SAID,
     progress: Progress = no_progress,
@@ -55,7 +56,7 @@ def read_dataset(
     Args:
         root: the folder.
         classes_file: a file that names the classes, instead of the folder's own.
-        value_range: the values that are black and white in images, see `read_image`.
+        reading: how images are read, see `read_image`.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
         flags: where images and masks lie and which belong together; it wins over `dataset.yaml`.
         progress: is called after each file with the number of files that are done, and of all.
@@ -69,7 +70,8 @@ def read_dataset(
     """
     layout = _open(root, dataset, flags)
     file = read_dataset_file(layout.tree)
-    value_range = value_range or file.value_range
+    if reading.value_range is None:
+        reading = replace(reading, value_range=file.value_range)
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist.",
@@ -79,7 +81,7 @@ def read_dataset(
     listings["unlabeled"] = _read_unlabeled(layout, flags, file)
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
-    scans = scan_files(ScanCache(root, value_range), everything, progress)
+    scans = scan_files(ScanCache(root, reading), everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
     files = classes_files(root)
@@ -112,13 +114,16 @@ def read_dataset(
         counts=counts,
         unknown_codes=unknown,
         findings=tuple(findings),
-        value_range=value_range,
+        reading=reading,
         group=flags.group or file.content.group,
     )
-    if value_range is None:
+    if reading.value_range is None:
         depths = {path: scan.depth for path, scan in scans.images.items()}
         images = [sample.image for sample in (*contents.train, *contents.val)]
-        contents = replace(contents, inferred_range=infer_range(images, depths))
+        value_range = infer_range(images, depths)
+        if value_range is not None:
+            findings[describe_range(value_range)] = None
+        contents = replace(contents, reading=replace(reading, value_range=value_range))
     defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
     return replace(contents, findings=(*findings, *defects))
 

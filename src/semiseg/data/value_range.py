@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.rng import Key
+from semiseg.data.findings import Finding
 from semiseg.data.formats.images import UNREADABLE, Depth, depth_of, open_image
 from semiseg.data.read_ahead import read_ahead
 
@@ -49,6 +50,17 @@ def infer_range(
             return None
     low, high = np.percentile(np.concatenate(samples), (_TAIL, 100 - _TAIL), method="nearest")
     return (int(low), int(high)) if 0 < high - low < _MAX_SPAN else None
+
+
+def describe_range(value_range: tuple[float, float]) -> Finding:
+    """The finding that says which values became black and white."""
+    low, high = value_range
+    message = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
+    remedy = (
+        f"A training maps {low:g} to black and {high:g} to white; --range=LOW,HIGH names other "
+        "values."
+    )
+    return Finding("value-range", "note", (), message, remedy)
 
 
 def _sample_values(path: Path) -> NDArray[np.int64] | None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semiseg.evaluation.metrics import MaskScores
-
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """The shares of `log w_c` to try; the released model has the one with the best score on `val`."""
 

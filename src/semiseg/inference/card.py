@@ -113,7 +113,7 @@ def _scores(per_class: Mapping[str, ClassScores], miou: MeanIou, adjusted: bool)
 
 
 def _input(metadata: ModelMetadata) -> str:
-    network, value_range = metadata.network, metadata.value_range
+    network, value_range = metadata.network, metadata.reading.value_range
     text = (
         "## Input\n\nRGB images of any size. The model scales their short side to "
         f"{metadata.size} pixels, and normalizes values in 0..1 with the mean "

@@ -29,7 +29,7 @@ class Predictor:
     def __init__(self, metadata: ModelMetadata, segment: Segmenter, two_spaces: bool) -> None:
         self.metadata = metadata
         self.classes = metadata.classes
-        self.value_range = metadata.value_range
+        self.reading = metadata.reading
         self.segment = segment
         self.two_spaces = two_spaces
 
@@ -56,7 +56,7 @@ class Predictor:
             DataError: the file cannot be read.
         """
         if isinstance(image, (str, Path)):
-            rgb = read_image(Path(image), self.value_range)
+            rgb = read_image(Path(image), self.reading)
         elif isinstance(image, Image.Image):
             rgb = image.convert("RGB")
         else:

@@ -11,9 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.formats.masks import Classes
+from semiseg.data.labels import read_labels
 from semiseg.inference.reading import Arithmetic, Maps
 from semiseg.inference.sliding import Images, Segmenter, to_array
 from semiseg.model.network import Network
@@ -41,7 +43,7 @@ class Scenes(Dataset[Scene]):
         samples: images with masks.
         classes: the classes of the masks.
         size: short side at working size, in pixels.
-        value_range: the values that become black and white, see `read_image`.
+        reading: how images are read, see `read_image`.
     """
 
     def __init__(
@@ -49,10 +51,10 @@ class Scenes(Dataset[Scene]):
         samples: Sequence[Sample],
         classes: Classes,
         size: int,
-        value_range: tuple[float, float] | None = None,
+        reading: Reading = AS_STORED,
     ) -> None:
-        self.value_range = value_range
-        self.samples = [(s.image, s.mask) for s in samples if s.mask is not None]
+        self.reading = reading
+        self.samples = [sample for sample in samples if sample.mask is not None]
         self.classes = classes
         self.size = size
 
@@ -62,9 +64,10 @@ class Scenes(Dataset[Scene]):
 
     def __getitem__(self, index: int) -> Scene:
         """Image and mask number `index`."""
-        image, mask = self.samples[index]
-        truth = torch.from_numpy(np.array(read_mask(mask, self.classes)))
-        return Scene(to_working_size(read_image(image, self.value_range), self.size), truth)
+        sample = self.samples[index]
+        truth = torch.from_numpy(np.array(read_labels(sample, self.classes, self.reading)))
+        image = read_image(sample.image, self.reading)
+        return Scene(to_working_size(image, self.size), truth)
 
 
 def to_working_size(image: Image.Image, size: int) -> Tensor:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
+from semiseg.core.reading import Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.labelme import LABELME_SUFFIX
@@ -172,14 +173,14 @@ def _shared(files: list[Path]) -> Path:
     return Path(os.path.commonpath([f.parent for f in files]))
 
 
-def read_or_error(file: Path, value_range: tuple[float, float] | None) -> Image.Image | DataError:
+def read_or_error(file: Path, reading: Reading) -> Image.Image | DataError:
     """The image, or the error of a file that cannot be read: one broken file stops no others.
 
     Args:
         file: the image file.
-        value_range: the values that are black and white in images of more than 8 bits.
+        reading: how images are read, see `read_image`.
     """
     try:
-        return read_image(file, value_range)
+        return read_image(file, reading)
     except DataError as error:
         return error

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from semiseg._version import __version__
 from semiseg.config.train import Heads
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.masks import Classes
@@ -86,7 +87,7 @@ class ModelMetadata:
         network: how to build the network.
         classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
-        value_range: the values that are black and white in its images, see `read_image`.
+        reading: how images are read, see `read_image`.
         method: the method's name, or None.
         which: the released network, `student` or `teacher`, or None.
         adjustment: how its logits were adjusted, or None.
@@ -106,7 +107,7 @@ class ModelMetadata:
     network: NetworkSpec
     classes: Classes
     size: int
-    value_range: tuple[float, float] | None
+    reading: Reading = AS_STORED
     method: str | None = None
     which: str | None = None
     adjustment: Adjustment | None = None
@@ -123,7 +124,7 @@ class ModelMetadata:
         if self.network.classes != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes for a network of {self.network.classes}")
         _require_side(self.size, "size")
-        limits = self.value_range
+        limits = self.reading.value_range
         if limits is not None and not limits[0] < limits[1]:
             raise ValueError(f"the range {list(limits)} is empty")
         if self.adjustment is not None and not 0 <= self.adjustment.strength < _MAX_STRENGTH:
@@ -132,11 +133,16 @@ class ModelMetadata:
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON, without those that are unknown."""
         values = {key: value for key, value in asdict(self).items() if value is not None}
-        values.pop("value_range", None)
+        values.pop("reading")
+        for name in ("bands", "nodata"):
+            value = getattr(self.reading, name)
+            if value is not None:
+                values[name] = list(value)
+        limits = self.reading.value_range
         return values | {
             "network": self.network.to_dict(),
             "classes": self.classes.to_dict(),
-            "range": None if self.value_range is None else list(self.value_range),
+            "range": None if limits is None else list(limits),
         }
 
     @classmethod
@@ -159,8 +165,10 @@ class ModelMetadata:
         limits = content["range"]
         if isinstance(limits, list) and len(limits) != 2:
             raise ValueError(f"the range {limits} is not a pair of numbers")
+        reading = {"value_range": limits}
+        reading |= {name: content.get(name) for name in ("bands", "nodata")}
         return replace(
-            from_plain(cls, {**content, "value_range": limits}),
+            from_plain(cls, {**content, "reading": reading}),
             network=NetworkSpec.from_dict(content["network"]),
             classes=Classes.from_dict(content["classes"]),
         )

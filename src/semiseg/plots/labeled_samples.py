@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.cache import ValueRange
 from semiseg.data.class_cover import cover_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.formats.masks import Classes
+from semiseg.data.labels import read_labels
 from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
 from semiseg.plots.overlay import hatch_ignored, overlay
 from semiseg.plots.palette import distinct_colors
@@ -42,16 +43,16 @@ def choose_samples(data: Dataset) -> list[Sample]:
 
 
 def draw_samples(
-    samples: Sequence[Sample], classes: Classes, value_range: ValueRange = None
+    samples: Sequence[Sample], classes: Classes, reading: Reading = AS_STORED
 ) -> Image.Image:
     """Draw the picture.
 
     Args:
         samples: one or more, with masks that fit the images and the classes.
         classes: their names and colors.
-        value_range: the values that become black and white in the images, see `read_image`.
+        reading: how images are read, see `read_image`.
     """
-    pairs = [_read(sample, classes, value_range) for sample in samples]
+    pairs = [_read(sample, classes, reading) for sample in samples]
     shape = min(1.5, max(0.4, median(image.height / image.width for image, _ in pairs)))
     tile = (_TILE_WIDTH, round(_TILE_WIDTH * shape))
     colors = distinct_colors(classes.colors)
@@ -88,11 +89,9 @@ def mask_overlay(
 
 
 def _read(
-    sample: Sample, classes: Classes, value_range: ValueRange
+    sample: Sample, classes: Classes, reading: Reading
 ) -> tuple[Image.Image, NDArray[np.uint8]]:
     """A reduced image, since twelve large ones need much memory, and the indices of its mask."""
-    if sample.mask is None:
-        raise TypeError(f"{sample.name} has no mask")
-    image = read_image(sample.image, value_range)
+    image = read_image(sample.image, reading)
     image.thumbnail((4 * _TILE_WIDTH, 4 * _TILE_WIDTH))
-    return image, np.array(read_mask(sample.mask, classes))
+    return image, np.array(read_labels(sample, classes, reading))

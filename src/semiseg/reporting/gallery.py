@@ -16,7 +16,7 @@ from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Prediction, Sample
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.predictor import Predictor
@@ -117,22 +117,20 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
 
 def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float | None]:
     """The mean IoU of each image by itself; None where nothing can be scored."""
-    images = read_ahead(lambda sample: read_image(sample.image, model.value_range), samples)
+    images = read_ahead(lambda sample: read_image(sample.image, model.reading), samples)
     pairs = zip(samples, model.stream(images), strict=True)
     with progress("report") as bar:
         for number, (sample, prediction) in enumerate(pairs, 1):
-            truth = torch.from_numpy(_read_truth(sample, model.classes, prediction))
+            truth = torch.from_numpy(_read_truth(sample, model, prediction))
             labels = torch.from_numpy(prediction.mask)
             confusion = confusion_matrix(labels, truth, len(model.classes))
             yield scores(confusion, model.classes.names)["miou"]
             bar.update(number, len(samples))
 
 
-def _read_truth(sample: Sample, classes: Classes, prediction: Prediction) -> NDArray[np.uint8]:
+def _read_truth(sample: Sample, model: Predictor, prediction: Prediction) -> NDArray[np.uint8]:
     """The mask of a sample, which must have the size of its image."""
-    if sample.mask is None:
-        raise TypeError(f"{sample.name} has no mask")
-    truth = np.array(read_mask(sample.mask, classes))
+    truth = np.array(read_labels(sample, model.classes, model.reading))
     if truth.shape != prediction.mask.shape:
         raise DataError(f"{sample.mask} and its image {sample.image} have different sizes.")
     return truth
@@ -142,11 +140,11 @@ def _draw_layers(
     model: Predictor, sample: Sample, colors: Sequence[Color]
 ) -> tuple[dict[str, Picture], set[int]]:
     """The layers of one image, and the classes in it."""
-    original = read_image(sample.image, model.value_range)
+    original = read_image(sample.image, model.reading)
     prediction = model.predict(original)
     size = _page_size(original)
     image = original.resize(size, Image.Resampling.LANCZOS)
-    truth = _shrink(_read_truth(sample, model.classes, prediction), size)
+    truth = _shrink(_read_truth(sample, model, prediction), size)
     labels = _shrink(prediction.mask, size)
     layers = {
         "image": embed_photo(image),

@@ -33,7 +33,7 @@ def inspect_images(
     )
     candidates: list[Candidate] = []
     errors: list[DataError] = []
-    contents = read_ahead(lambda file: read_or_error(file, model.value_range), images.values())
+    contents = read_ahead(lambda file: read_or_error(file, model.reading), images.values())
     try:
         with progress("suggest") as bar:
             bar.update(total=len(images))

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from semiseg.config.command_line import continue_command
+from semiseg.config.train import READING_SETTINGS
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
@@ -46,7 +47,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
         return (
             f"Correct the masks in {masks}. Then copy them and their images into your data, under "
             "unused names, or train on them alone:\n"
-            f"  {continue_command(run, out, config, ('value_range', 'size'))}"
+            f"  {continue_command(run, out, config, (*READING_SETTINGS, 'size'))}"
         )
     return "\n".join(
         (

@@ -47,7 +47,7 @@ def write_suggestions(suggestions: Sequence[Suggestion], model: Predictor, out: 
         lines = "".join(f"{one.image.absolute()}\n" for one in suggestions)
         (out / "suggested.txt").write_text(lines, encoding="utf-8")
         _write_table(suggestions, out / "suggested.csv")
-        picture = draw_samples(samples[:_MAX_PICTURED], classes, model.value_range)
+        picture = draw_samples(samples[:_MAX_PICTURED], classes, model.reading)
         picture.save(out / "suggested.png")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error

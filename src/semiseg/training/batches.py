@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, view_image, view_mask, view_valid
 from semiseg.augment.photometric import LABELED, STRONG, change
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch, Labeled, Sample, Unlabeled
 from semiseg.data.formats.masks import Classes
@@ -28,13 +29,13 @@ class TrainingImages(NamedTuple):
         labeled: labeled samples, not empty.
         unlabeled: unlabeled samples; empty if the method uses none.
         classes: how masks are read.
-        value_range: the values that become black and white, see `read_image`.
+        reading: how images are read, see `read_image`.
     """
 
     labeled: Sequence[Sample]
     unlabeled: Sequence[Sample]
     classes: Classes
-    value_range: tuple[float, float] | None = None
+    reading: Reading = AS_STORED
 
 
 class Views(NamedTuple):
@@ -81,7 +82,7 @@ class TrainingBatches(Dataset[Batch]):
         self.views, self.batch = views, batch
         self.rank, self.world = rank, world
         longest = math.ceil(views.size * views.scale[1])
-        self.decoded = PixelCache(longest, images.classes, images.value_range)
+        self.decoded = PixelCache(longest, images.classes, images.reading)
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = SampleOrder(images.labeled, self.keys["labeled"].child("order"))
         self.unlabeled = (
@@ -110,11 +111,9 @@ class TrainingBatches(Dataset[Batch]):
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
         views, sample = self.views, self.labeled[position]
         key = self.keys["labeled"].child(position)
-        if sample.mask is None:
-            raise TypeError(f"{sample.name} has no mask")
         image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
-        mask = self.decoded.mask(sample.mask, source)
+        mask = self.decoded.labels(sample, source)
         center = None if views.focus is None else views.focus.draw(key.child("focus"), mask)
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale, center)
         changed = change(view_image(image, view), LABELED, key.child("photometry"))

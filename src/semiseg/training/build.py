@@ -77,10 +77,14 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
             f"; it was trained at size {release.metadata.size}, this run is at {size} (--size "
             f"{release.metadata.size} keeps it)"
         )
-    old, new = (r or (0, 65535) for r in (release.metadata.value_range, config.data.fixed_range))
+    before, now = release.metadata.reading, config.data.reading
+    old, new = before.value_range or (0, 65535), now.value_range or (0, 65535)
     if tuple(old) != tuple(new):
         sentence += (
             f"; its images of 16 bits were read with the range {old[0]:g},{old[1]:g}, those of "
-            f"this run are read with {new[0]:g},{new[1]:g} (--range {old[0]:g},{old[1]:g} keeps it)"
+            f"this run are read with {new[0]:g},{new[1]:g} (--range={old[0]:g},{old[1]:g} keeps it)"
         )
+    if before.bands != now.bands:
+        bands = ",".join(map(str, before.bands or ()))
+        sentence += f"; it read the bands {bands} (--bands {bands} keeps them)" if bands else ""
     return sentence

@@ -56,7 +56,7 @@ def read_folder(data: DataConfig) -> Dataset:
     dataset = None if data.dataset == AUTO else data.dataset
     with progress("reading the images and masks") as bar:
         folder = examine(
-            data.data, data.classes, data.fixed_range, bar.update, dataset, data.arrangement
+            data.data, data.classes, data.reading, bar.update, dataset, data.arrangement
         )
     folder.raise_errors()
     return folder
@@ -102,11 +102,8 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
     """
     split = data.split
     key = Key.of(config.schedule.seed, "plan")
-    inferred = None
-    if config.data.fixed_range is None and not resume:
-        # From all images, so that it does not depend on how many masks are used.
-        inferred = data.folder.value_range or data.folder.inferred_range
-    value_range = config.data.fixed_range or inferred
+    # From all images, so that it does not depend on how many masks are used.
+    reading = config.data.reading if resume else data.folder.reading
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()
     return Facts(
@@ -116,10 +113,10 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
         unlabeled=len(data.unlabeled),
         validation_images=len(split.val) + len(sample),
         pixels=dict(zip(data.folder.classes.names, data.pixels, strict=True)),
-        likeness=None if resume else likeness(split.labeled, data.unlabeled, key, value_range),
+        likeness=None if resume else likeness(split.labeled, data.unlabeled, key, reading),
         device=place.kind,
         world=place.world,
-        value_range=inferred,
+        reading=reading,
         val=len(split.val),
     )
 

@@ -22,10 +22,12 @@ from PIL import Image
 from torch import Tensor
 
 from semiseg.core.files import write_text
+from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import PseudoLabels, Sample, Step
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.data.formats.masks import Classes
+from semiseg.data.labels import read_labels
 from semiseg.data.splits import Split
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values
@@ -62,7 +64,7 @@ class Diagnostics:
         split: the images; the hidden masks are read here and nowhere else.
         classes: how masks are read.
         size: the short side at working size, in pixels.
-        value_range: the values that become black and white, see `read_image`.
+        reading: how images are read, see `read_image`.
         folder: the run folder.
         key: the key of the sample.
     """
@@ -72,11 +74,11 @@ class Diagnostics:
         split: Split,
         classes: Classes,
         size: int,
-        value_range: tuple[float, float] | None,
+        reading: Reading,
         folder: Path,
         key: Key,
     ) -> None:
-        self.classes, self.size, self.value_range = classes, size, value_range
+        self.classes, self.size, self.reading = classes, size, reading
         self.folder, self.key = folder / DIAGNOSTICS, key
         self.samples = choose_sample(split, key.child("sample"))
         self._scenes: list[_Scene] = []
@@ -133,11 +135,11 @@ class Diagnostics:
         module.method.train()
 
     def _read(self, sample: Sample) -> _Scene:
-        image = to_working_size(read_image(sample.image, self.value_range), self.size)
+        image = to_working_size(read_image(sample.image, self.reading), self.size)
         if sample.mask is None:
             return _Scene(sample.name, image, None)
         height, width = image.shape[-2:]
-        mask = read_mask(sample.mask, self.classes)
+        mask = read_labels(sample, self.classes, self.reading)
         small = np.array(mask.resize((width, height), Image.Resampling.NEAREST))
         return _Scene(sample.name, image, torch.from_numpy(small).long().unsqueeze(0))
 

@@ -30,7 +30,7 @@ def training_loader(
     views, schedule = config.views, config.schedule
     batches = TrainingBatches(
         TrainingImages(
-            data.split.labeled, data.unlabeled, data.folder.classes, config.data.fixed_range
+            data.split.labeled, data.unlabeled, data.folder.classes, config.data.reading
         ),
         Views(
             decided(views.size),
@@ -69,7 +69,7 @@ def validation_loader(
         data.split.val[:count][place.rank :: place.world],
         data.folder.classes,
         decided(config.views.size),
-        config.data.fixed_range,
+        config.data.reading,
     )
     return DataLoader(
         scenes,

@@ -77,7 +77,7 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         network=network.spec,
         classes=data.folder.classes,
         size=decided(config.views.size),
-        value_range=config.data.fixed_range,
+        reading=config.data.reading,
         method=scores.method,
         which=scores.which,
         adjustment=scores.adjustment,

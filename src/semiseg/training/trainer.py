@@ -251,7 +251,7 @@ def _diagnostics(config: TrainConfig, data: TrainingData) -> Diagnostics | None:
         data.split,
         data.folder.classes,
         decided(config.views.size),
-        config.data.fixed_range,
+        config.data.reading,
         config.out,
         Key.of(config.schedule.seed, "diagnostics"),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.data.formats.image_formats import IMAGE_FORMATS, pillow_formats
 from semiseg.data.formats.tiff import fault_of_header, fault_of_pages
 
@@ -58,9 +59,7 @@ class Decoded(NamedTuple):
     depth: Depth
 
 
-def read_image(
-    path: Path, value_range: tuple[float, float] | None = None, enough: int | None = None
-) -> Image.Image:
+def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Image.Image:
     """Read an image in RGB, upright according to its EXIF data.
 
     The function reads gray, RGB, palette and CMYK images, drops transparency, and takes the first
@@ -70,9 +69,9 @@ def read_image(
 
     Args:
         path: the image's file.
-        value_range: the values that become black and white, in gray images of 16 or 32 bits and of
-            floating-point numbers. Values outside are clipped, NaN becomes black. Without a range,
-            16 bits are scaled by the range of their type. Images of 8 bits do not change.
+        reading: how the file is read. Its value range applies to gray images of 16 or 32 bits and
+            of floating-point numbers. Values outside are clipped, NaN becomes black. Without a
+            range, 16 bits are scaled by the range of their type. Images of 8 bits do not change.
         enough: a short side in pixels that suffices. A JPEG may then come at a half, a quarter or
             an eighth of its size, but not smaller than this. That is several times faster.
 
@@ -83,23 +82,22 @@ def read_image(
         DataError: the file cannot be decoded, is truncated, or is an image that is refused.
         ConfigError: the value range is empty.
     """
-    return decode_image(path, value_range, enough).image
+    return decode_image(path, reading, enough).image
 
 
-def decode_image(
-    path: Path, value_range: tuple[float, float] | None = None, enough: int | None = None
-) -> Decoded:
+def decode_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Decoded:
     """Read an image as `read_image` does, and say how many bits its pixels have.
 
     Args:
         path: as for `read_image`.
-        value_range: as for `read_image`.
+        reading: as for `read_image`.
         enough: as for `read_image`.
 
     Raises:
         DataError: as `read_image`.
         ConfigError: as `read_image`.
     """
+    value_range = reading.value_range
     if value_range is not None and not value_range[0] < value_range[1]:
         raise ConfigError(
             f"The value range {value_range[0]:g} to {value_range[1]:g} is empty. Give the value of "
