@@ -28,12 +28,16 @@ def test_masks_are_drawn_once_and_again_when_a_source_or_the_detail_changes(root
         (folder / "a.png").write_text(source.read_text())
 
     first = draw_masks(root, [source], "notes", draw)
-    assert draw_masks(root, [source], "notes", draw) == first and len(calls) == 1
-    assert first.name.startswith("notes-") and (first / "a.png").read_text() == "{}"
-    assert draw_masks(root, [source], "notes", draw, detail="other") != first and len(calls) == 2
+    assert draw_masks(root, [source], "notes", draw) == first
+    assert len(calls) == 1
+    assert first.name.startswith("notes-")
+    assert (first / "a.png").read_text() == "{}"
+    assert draw_masks(root, [source], "notes", draw, detail="other") != first
+    assert len(calls) == 2
     source.write_text("{}  ")
     second = draw_masks(root, [source], "notes", draw)
-    assert second != first and (second / "a.png").read_text() == "{}  "
+    assert second != first
+    assert (second / "a.png").read_text() == "{}  "
     status = source.stat()
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
     assert draw_masks(root, [source], "notes", draw) not in (first, second)

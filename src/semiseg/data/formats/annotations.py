@@ -1,0 +1,116 @@
+"""What annotation files say of images, and what each format of them implements."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from semiseg.core.errors import DataError
+from semiseg.data.formats.json_head import JsonHead
+from semiseg.data.formats.regions import Region
+
+Color = tuple[int, int, int]
+BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""The errors that contents of another form raise."""
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """What a file says of one image.
+
+    Attributes:
+        name: the path or address of the image, as the file writes it.
+        size: width and height in pixels; None if the file does not give them.
+        regions: its areas, in the order of the file.
+        is_labeled: whether a person annotated it, so that the pixels outside of all regions are
+            background.
+        subset: the name of the split, if the file names one.
+    """
+
+    name: str
+    size: tuple[int, int] | None
+    regions: tuple[Region, ...]
+    is_labeled: bool
+    subset: str = ""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The content of an annotation file.
+
+    Attributes:
+        images: the images that it lists.
+        names: the names of the classes in their order, without the background.
+        groups: names that only stand above others and have no areas.
+        colors: the colors of classes, where the file gives them.
+        skipped: the number of shapes that are not drawn, by what they are (`box`).
+        notes: what else a person should know, as sentences without a period.
+    """
+
+    images: tuple[AnnotatedImage, ...]
+    names: tuple[str, ...]
+    groups: frozenset[str] = frozenset()
+    colors: Mapping[str, Color] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class AnnotationFormat(ABC):
+    """A format of files that list images with their areas.
+
+    The docstring of each format draws an example of its tree.
+
+    Attributes:
+        name: a short name.
+        title: what people call the format.
+        export: which export of which tool writes it.
+        suffixes: of its files, in small letters.
+        by_area: whether smaller areas lie above larger ones; otherwise later ones above earlier
+            ones.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    export: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
+    by_area: ClassVar[bool] = False
+
+    @abstractmethod
+    def recognizes(self, head: JsonHead) -> bool:
+        """Whether a file has this format, as its keys show."""
+
+    @abstractmethod
+    def read(self, file: Path) -> Annotations:
+        """Read a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+    @contextmanager
+    def refusing(self, file: Path) -> Iterator[None]:
+        """Turn the errors that contents of another form raise into one that names the file.
+
+        Raises:
+            DataError: the content has another form.
+        """
+        try:
+            yield
+        except BROKEN as error:
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise DataError(
+                f"{file} cannot be read as {self.title} ({reason}).", "Export it again."
+            ) from error

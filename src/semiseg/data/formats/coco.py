@@ -1,0 +1,247 @@
+"""COCO's JSON of instances, the format that most annotation tools export."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.errors import ConfigError
+from semiseg.core.files import read_json
+from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat, Annotations
+from semiseg.data.formats.json_head import JsonHead
+from semiseg.data.formats.regions import Pixels, Region, image_size, number
+
+THIN = "outline of fewer than three points"
+"""What is skipped: a polygon of two points has no area."""
+
+
+class CocoFormat(AnnotationFormat):
+    """COCO's JSON of instances, whatever its name and place.
+
+    ```
+    DATA/
+      annotations.json    or result.json, instances_default.json, labels.json, _annotations.coco.json
+      images/*.jpg        anywhere below DATA; `file_name` may have folders or not
+    DATA/                 split by the names of the files, or of their folders
+      annotations/instances_train.json  annotations/instances_val.json
+      train/*.jpg  val/*.jpg
+    ```
+
+    The classes are the categories in the order of their ids; one that only stands above others and
+    has no annotations is none. Outlines are polygons or run-length codes. Where instances overlap,
+    the smaller one is on top; crowds (`iscrowd`) are ignored. An image without outlines is
+    unlabeled: COCO cannot say that an image was looked at and holds nothing.
+    """
+
+    name = "coco"
+    title = "COCO JSON"
+    export = (
+        "COCO of CVAT, Label Studio, Roboflow, makesense.ai, Datumaro, FiftyOne, V7 and others; "
+        "labelme2coco"
+    )
+    by_area = True
+
+    def recognizes(self, head: JsonHead) -> bool:
+        """By `images` with `annotations` or `categories`, or by as much as a head shows."""
+        if head.is_list:
+            return False
+        images = head.inner.get("images", frozenset())
+        annotations = head.inner.get("annotations", frozenset())
+        if "caption" in annotations or "segments_info" in annotations:
+            return False
+        if head.is_whole:
+            lists = {"images", "annotations", "categories"} & head.keys
+            return len(lists) == 3 or (lists >= {"images", "annotations"} and "file_name" in images)
+        return "file_name" in images or {"image_id", "category_id"} <= annotations
+
+    def read(self, file: Path) -> Annotations:
+        """Read the images, the outlines and the categories.
+
+        Raises:
+            DataError: the file has another form.
+        """
+        with self.refusing(file):
+            return _read(file, file.stat().st_mtime_ns)
+        raise AssertionError
+
+
+@lru_cache(maxsize=4)  # COCO's own takes seconds to parse
+def _read(file: Path, _changed: int) -> Annotations:
+    content: Any = read_json(file)  # of any form; what does not fit raises an error
+    categories = _categories(content)
+    entries: dict[object, Any] = {}
+    for entry in content["images"]:
+        if entry["id"] in entries:
+            raise ValueError(f"two images have the id {entry['id']}")
+        entries[entry["id"]] = entry
+    skipped: Counter[str] = Counter()
+    regions: defaultdict[object, list[Region]] = defaultdict(list)
+    used: set[str] = set()
+    for annotation in content["annotations"]:
+        place = annotation["image_id"]
+        if place not in entries:
+            skipped["annotation of an image that is not listed"] += 1
+            continue
+        label = categories[annotation["category_id"]]
+        used.add(label)
+        area = outline(annotation.get("segmentation"))
+        if isinstance(area, str):
+            skipped[area] += 1
+        else:
+            is_crowd = bool(annotation.get("iscrowd"))
+            name = f"annotation {annotation.get('id')}"
+            regions[place].append(Region(None if is_crowd else label, area, name))
+    return Annotations(
+        tuple(_image(entry, regions[number]) for number, entry in entries.items()),
+        tuple(dict.fromkeys(categories.values())),
+        frozenset(_groups(content, set(categories.values())) - used),
+        skipped=skipped,
+    )
+
+
+def _categories(content: Any) -> dict[object, str]:  # noqa: ANN401 - JSON
+    """The names of the categories by their ids, in the order of the ids."""
+    entries = content.get("categories") or []
+    named = {int(entry["id"]): str(entry["name"]).strip() for entry in entries}
+    if not named:
+        raise ValueError("it has no categories")
+    return {number: named[number] for number in sorted(named)}
+
+
+def _groups(content: Any, names: set[str]) -> set[str]:  # noqa: ANN401 - JSON
+    """The names that stand above other categories, as Roboflow writes them."""
+    groups = set()
+    for entry in content["categories"]:
+        above = entry.get("supercategory")
+        if isinstance(above, str) and above != entry["name"]:  # as COCO's person has it
+            groups.add(above)
+    return groups & names
+
+
+def _image(entry: Any, regions: Sequence[Region]) -> AnnotatedImage:  # noqa: ANN401 - JSON
+    name = str(entry["file_name"])
+    try:
+        given = entry.get("width"), entry.get("height")
+        size = image_size(*given) if any(given) else None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return AnnotatedImage(name, size, tuple(regions), bool(regions))
+
+
+def outline(segmentation: object) -> Outline | str:
+    """The area of a COCO annotation, or what it is instead of an area.
+
+    Args:
+        segmentation: polygons, a run-length code, or nothing for a box.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not segmentation:
+        return "box"
+    if isinstance(segmentation, dict):
+        height, width = segmentation["size"]
+        return Outline((), (int(width), int(height)), _counts(segmentation["counts"]))
+    if not isinstance(segmentation, list):
+        raise ValueError(f"a segmentation is {type(segmentation).__name__}")
+    parts = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    if isinstance(parts[0][0], (list, tuple)):  # pairs of x and y
+        parts = [[value for pair in part for value in pair] for part in parts]
+    polygons = [tuple(number(value) for value in part) for part in parts if len(part) >= 6]
+    return Outline(tuple(polygons)) if polygons else THIN
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The area of polygons as pycocotools draws them, or of a run-length code.
+
+    Attributes:
+        polygons: x and y of their corners, one after another.
+        size: width and height of the image of the run-length code.
+        runs: the lengths of the runs outside and inside in turn, column by column.
+    """
+
+    polygons: tuple[tuple[float, ...], ...]
+    size: tuple[int, int] = (0, 0)
+    runs: tuple[int, ...] = ()
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The pixels of the polygons or of the code.
+
+        Raises:
+            ConfigError: there are polygons, and pycocotools is not installed.
+            ValueError: the code is of an image of another size.
+        """
+        if not self.polygons:
+            if self.size != (width, height):
+                raise ValueError(f"its code is of {self.size[0]} x {self.size[1]} pixels")
+            return runs_to_pixels(self.runs, height, width).T
+        try:
+            from pycocotools import mask as rle  # an optional package
+        except ImportError as error:
+            raise ConfigError(
+                "COCO's polygons are drawn by pycocotools, which is not installed: "
+                "pip install 'semiseg[coco]'."
+            ) from error
+        outlines = [list(polygon) for polygon in self.polygons]
+        code = rle.merge(rle.frPyObjects(outlines, height, width))
+        return np.asarray(rle.decode(code), dtype=np.bool_)
+
+
+def runs_to_pixels(runs: Sequence[int], height: int, width: int) -> Pixels:
+    """The pixels of a run-length code that goes line by line.
+
+    Args:
+        runs: the lengths of the runs outside and inside in turn.
+        height: the length of a line.
+        width: the number of lines.
+
+    Returns:
+        `(width, height)`.
+
+    Raises:
+        ValueError: the runs do not fill the lines.
+
+    Example:
+        >>> runs_to_pixels([1, 2, 1], 2, 2).astype(int).tolist()
+        [[0, 1], [1, 0]]
+    """
+    lengths = np.array(runs, dtype=np.int64)
+    if lengths.size and lengths.min() < 0:
+        raise ValueError("a run has a negative length")
+    if lengths.sum() != width * height:
+        raise ValueError(f"its runs have {lengths.sum()} pixels instead of {width * height}")
+    inside: NDArray[np.bool_] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return inside.reshape(width, height)
+
+
+def _counts(counts: object) -> tuple[int, ...]:
+    """The lengths of the runs, as numbers or in COCO's text.
+
+    The text holds numbers of 5 bits a letter, the lowest first; a sixth bit says that more follow.
+    From the fourth on, a number is the difference to the one before the last.
+    """
+    if isinstance(counts, list):
+        return tuple(int(number(count)) for count in counts)
+    if not isinstance(counts, str):
+        raise ValueError(f"the counts of a segmentation are {type(counts).__name__}")
+    runs: list[int] = []
+    value = shift = 0
+    for letter in counts:
+        bits = ord(letter) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return tuple(runs)

@@ -1,0 +1,236 @@
+"""The areas that annotation files describe, and the pixels that they cover.
+
+Points are continuous: x and y of an image's upper left corner are 0, and the center of its first
+pixel is at 0.5. A pixel belongs to an area if its center does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.errors import SemisegError
+
+Pixels: TypeAlias = NDArray[np.bool_]
+Ring: TypeAlias = NDArray[np.float64]
+"""The corners of a polygon, `(N, 2)` x and y, without the first one again at the end."""
+MAX_PIXELS = 2**28
+"""The pixels that an image may have; Pillow opens none with more."""
+_MAX_COORDINATE = 1e6  # pixels; no area reaches farther out of its image
+
+
+class Area(Protocol):
+    """Something that covers pixels."""
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The pixels `(H, W)` of an image of this size that the area covers."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """An area of one class.
+
+    Attributes:
+        label: the name of the class, as the file writes it; None for pixels to be ignored.
+        area: where it is.
+        name: what the file calls the region, such as `annotation 7`, for errors.
+        layer: regions of a higher layer are drawn later; within a layer, their order decides.
+    """
+
+    label: str | None
+    area: Area
+    name: str
+    layer: int = 0
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """The inside of rings, by the even-odd rule for each; holes are left out.
+
+    Attributes:
+        rings: the outer rings; the area is their union.
+        holes: rings within them that do not belong to the area.
+        is_relative: whether coordinates are shares of the image's width and height, from 0 to 1.
+    """
+
+    rings: tuple[Ring, ...]
+    holes: tuple[Ring, ...] = ()
+    is_relative: bool = False
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The pixels whose centers lie within an outer ring and in no hole."""
+        unit = np.array((width, height) if self.is_relative else (1, 1), dtype=np.float64)
+        inside = np.zeros((height, width), dtype=np.bool_)
+        for ring in self.rings:
+            inside |= fill(ring * unit, width, height)
+        for hole in self.holes:
+            inside &= ~fill(hole * unit, width, height)
+        return inside
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse in pixels, turned clockwise by an angle.
+
+    Attributes:
+        x: of its center.
+        y: of its center.
+        radius_x: half of its width before it is turned.
+        radius_y: half of its height before it is turned.
+        angle: in radians.
+    """
+
+    x: float
+    y: float
+    radius_x: float
+    radius_y: float
+    angle: float = 0.0
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The pixels whose centers lie within the ellipse."""
+        x = np.arange(width) + 0.5 - self.x
+        y = np.arange(height)[:, np.newaxis] + 0.5 - self.y
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        along, across = x * cos + y * sin, y * cos - x * sin
+        inside: Pixels = (along / self.radius_x) ** 2 + (across / self.radius_y) ** 2 <= 1
+        return inside
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """Pixels at a place in the image; what lies outside of the image is cut off.
+
+    Attributes:
+        left: the column of the first pixel.
+        top: the row of the first pixel.
+        inside: `(h, w)` the pixels.
+    """
+
+    left: int
+    top: int
+    inside: Pixels
+
+    def pixels(self, width: int, height: int) -> Pixels:
+        """The pixels, at their place."""
+        whole = np.zeros((height, width), dtype=np.bool_)
+        left, top = max(self.left, 0), max(self.top, 0)
+        part = self.inside[top - self.top :, left - self.left :]
+        part = part[: max(height - top, 0), : max(width - left, 0)]
+        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return whole
+
+
+def fill(ring: Ring, width: int, height: int) -> Pixels:
+    """The pixels `(H, W)` whose centers lie within a ring, by the even-odd rule.
+
+    Args:
+        ring: `(N, 2)` x and y in pixels.
+        width: of the image.
+        height: of the image.
+
+    Example:
+        >>> fill(np.array([[1, 0], [3, 0], [3, 2], [1, 2]]), 4, 2).astype(int).tolist()
+        [[0, 1, 1, 0], [0, 1, 1, 0]]
+    """
+    inside = np.zeros((height, width), dtype=np.bool_)
+    start, end = ring, np.roll(ring, -1, axis=0)
+    first = int(np.clip(np.floor(ring[:, 1].min()), 0, height))
+    last = int(np.clip(np.ceil(ring[:, 1].max()), 0, height))
+    for row in range(first, last):
+        center = row + 0.5
+        crosses = (start[:, 1] <= center) != (end[:, 1] <= center)
+        (ax, ay), (bx, by) = start[crosses].T, end[crosses].T
+        places = np.sort(ax + (center - ay) * (bx - ax) / (by - ay))
+        columns = np.clip(np.ceil(places - 0.5), 0, width).astype(np.int64)
+        for left, right in zip(columns[::2], columns[1::2], strict=True):
+            inside[row, left:right] = True
+    return inside
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
+    """The corners of a rectangle."""
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=np.float64)
+
+
+def draw(
+    regions: Sequence[Region],
+    size: tuple[int, int],
+    values: Mapping[str | None, int],
+    by_area: bool,
+) -> NDArray[np.uint8]:
+    """Draw the regions of one image; what no region covers is 0.
+
+    Args:
+        regions: in the order of the file.
+        size: width and height of the image.
+        values: the value of each label.
+        by_area: whether smaller regions cover larger ones, whatever their order; ignored pixels are
+            then lowest. Otherwise later regions cover earlier ones.
+
+    Returns:
+        `(H, W)`.
+
+    Raises:
+        ValueError: a region cannot be drawn; the text begins with its name.
+    """
+    ordered = sorted(regions, key=lambda region: region.layer)
+    if by_area:  # in two passes: the pixels of all regions at once may fill the memory
+        counts = {id(r): int(_pixels(r, size).sum()) for r in ordered}
+        ordered.sort(key=lambda region: (region.label is not None, -counts[id(region)]))
+    mask = np.zeros((size[1], size[0]), dtype=np.uint8)
+    for region in ordered:
+        mask[_pixels(region, size)] = values[region.label]
+    return mask
+
+
+def _pixels(region: Region, size: tuple[int, int]) -> Pixels:
+    try:
+        return region.area.pixels(*size)
+    except SemisegError:
+        raise
+    except Exception as error:  # what a decoder raises for broken outlines
+        raise ValueError(f"{region.name}: {error}") from error
+
+
+def number(value: object) -> float:
+    """A finite number of a file.
+
+    Raises:
+        ValueError: it is none, or so large that it must be an accident.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"{value!r} is no number")
+    result = float(value)
+    if not abs(result) <= _MAX_COORDINATE:
+        raise ValueError(f"{value} is no coordinate")
+    return result
+
+
+def ring(xs: Sequence[object], ys: Sequence[object]) -> Ring:
+    """The ring of these coordinates.
+
+    Raises:
+        ValueError: there are fewer than three points, or one of them is no pair of numbers.
+    """
+    if len(xs) != len(ys):
+        raise ValueError(f"it has {len(xs)} x and {len(ys)} y")
+    if len(xs) < 3:
+        raise ValueError(f"it has {len(xs)} points, and an area needs 3")
+    return np.array([(number(x), number(y)) for x, y in zip(xs, ys, strict=True)])
+
+
+def image_size(width: object, height: object) -> tuple[int, int]:
+    """Width and height of an image in pixels, as a file gives them.
+
+    Raises:
+        ValueError: no image has that size.
+    """
+    columns, rows = int(number(width)), int(number(height))
+    if min(columns, rows) < 1 or columns * rows > MAX_PIXELS:
+        raise ValueError(f"no image has {width} x {height} pixels")
+    return columns, rows
