@@ -252,21 +252,25 @@ def test_coco_as_roboflow_exports_it(official_tree, tmp_path):
                 assert np.array_equal(indices(a, before.classes), indices(b, after.classes))
     missing = after.val[0].image
     missing.unlink()
-    with pytest.raises(DataError, match=rf"names {missing.name}, which does not lie in .*valid"):
+    with pytest.raises(DataError, match=rf"names {missing.name}, which does not lie below"):
         load_dataset(tmp_path / "export")
 
 
-def test_a_box_without_an_outline_is_no_mask(official_tree):
+def test_a_box_without_an_outline_is_skipped_and_counted(official_tree):
     pytest.importorskip("pycocotools")
     root = official_tree("coco")
     file = root / "annotations" / "instances_val2017.json"
     content = json.loads(file.read_text())
-    content["annotations"][2].update(id=77, segmentation=[])
+    content["annotations"][2].update(id=77, segmentation=[])  # the small one of image 1
     file.write_text(json.dumps(content))
-    with pytest.raises(
-        DataError, match=r"annotation 77 of image 1\.jpg has no outline, maybe a box"
-    ):
-        load_dataset(root)
+    data = load_dataset(root)
+    skipped = [finding for finding in data.findings if finding.kind == "skipped-shape"]
+    assert [(f.severity, f.files) for f in skipped] == [
+        ("warning", ("annotations/instances_val2017.json",))
+    ]
+    assert "1 box" in skipped[0].message
+    assert len(data.val) == 2
+    assert set(np.unique(indices(data.val[1], data.classes))) == {0, 1}
 
 
 def test_a_category_above_itself_is_a_class(official_tree):

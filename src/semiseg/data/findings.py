@@ -34,6 +34,7 @@ Kind = Literal[
     "shared-group",
     "shared-image",
     "size",
+    "skipped-shape",
     "smeared-mask",
     "unknown-value",
     "unnamed-classes",

@@ -11,10 +11,16 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from semiseg.core.errors import DataError
-from semiseg.data.tree import Tree
+from semiseg.data.tree import SPLITS, Tree
 
 _HASHED = re.compile(r"[0-9a-f]{8}[-_](.+)", re.IGNORECASE)  # as Label Studio names an upload
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval"),
+    "test": ("test", "testing"),
+}
 
 
 class ImageIndex:
@@ -40,7 +46,11 @@ class ImageIndex:
     def _by_stem(self) -> dict[str, list[Path]]:
         return _grouped(self.images, lambda path: _plain(path.stem))
 
-    def find(self, name: str, places: Sequence[Path], source: Path) -> Path | None:
+    def has_stem(self, stem: str) -> bool:
+        """Whether an image has this name, without its suffix or with it."""
+        return _plain(stem) in self._by_stem or _plain(stem) in self._by_name
+
+    def find(self, name: str, places: Sequence[Path], source: Path, split: str = "") -> Path | None:
         """The image that a file means by a name; None if there is none.
 
         The very path below one of the places comes first. Otherwise the image is searched by its
@@ -52,6 +62,7 @@ class ImageIndex:
             name: a path of any system, or an address.
             places: folders, of which the first that holds the image counts.
             source: the file that names the image, for the error.
+            split: the split of the file; folders of another split are not searched.
 
         Raises:
             DataError: several images may be meant.
@@ -70,6 +81,8 @@ class ImageIndex:
             stem = Path(file_name).stem
             for key in (file_name, stem):  # a name may lack its suffix
                 candidates = candidates or self._by_stem.get(_plain(key)) or []
+            others = {*SPLITS, ""} - {split, ""} if split else set()
+            candidates = [x for x in candidates if folder_split(x, self.tree.root) not in others]
             if candidates:
                 return self._nearest(candidates, parts, places, source)
         return None
@@ -106,6 +119,23 @@ class ImageIndex:
                 "Rename or remove one of them, or write the folders into the names.",
             )
         return first
+
+
+def split_word(text: str) -> str:
+    """The split that a name says; empty if it says none.
+
+    Example:
+        >>> split_word("instances_val2017"), split_word("Training"), split_word("trainer")
+        ('val', 'train', '')
+    """
+    words = re.findall("[a-z]+", text.lower())
+    return next((split for split in SPLITS for word in _WORDS[split] if word in words), "")
+
+
+def folder_split(file: Path, root: Path) -> str:
+    """The split that the folders of a file say, the nearest one first; empty if none does."""
+    folders = file.relative_to(root).parts[:-1]
+    return next(filter(None, map(split_word, reversed(folders))), "")
 
 
 def path_parts(name: str) -> list[str]:

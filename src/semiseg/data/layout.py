@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from semiseg.core.types import Sample
+from semiseg.data.classes_file import classes_files
 from semiseg.data.findings import Finding
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pairs import Folders
@@ -41,9 +42,11 @@ class Layout(ABC):
 
     Attributes:
         name: the layout's name.
+        names_classes: whether `classes` gives the names of the classes.
     """
 
     name: ClassVar[str]
+    names_classes: ClassVar[bool] = False
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -68,6 +71,10 @@ class Layout(ABC):
             DataError: the classes cannot be used.
         """
         return None
+
+    def classes_files(self) -> list[Path]:
+        """The files of the data folder that name its classes; the first one counts."""
+        return classes_files(self.tree.root)
 
     def folders(self, split: str) -> Folders | None:
         """Where images and masks lie if they belong together by their names; else None.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import NOTHING_SAID, Arrangement
+from semiseg.data.annotation_layout import AnnotationLayout
 from semiseg.data.datasets import find_dataset
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
@@ -96,6 +97,7 @@ class PublishedLayout(Layout):
     """
 
     name = "published"
+    names_classes = True
 
     def __init__(self, tree: Tree, dataset: PublishedDataset) -> None:
         super().__init__(tree)
@@ -108,7 +110,7 @@ class PublishedLayout(Layout):
 
     def read(self, split: str) -> Listing:
         """The images of the split."""
-        return Listing(self.dataset.samples(self.tree, split))
+        return self.dataset.listing(self.tree, split)
 
     def classes(self, masks: Sequence[Path]) -> tuple[Classes, str]:
         """The classes of the data set."""
@@ -117,7 +119,13 @@ class PublishedLayout(Layout):
         return classes, f"read as {title}"
 
 
-LAYOUTS: tuple[type[Layout], ...] = (ExplicitLayout, ListLayout, VocLayout, FolderLayout)
+LAYOUTS: tuple[type[Layout], ...] = (
+    ExplicitLayout,
+    AnnotationLayout,
+    ListLayout,
+    VocLayout,
+    FolderLayout,
+)
 """The layouts of people's own folders; the first one that recognizes a folder reads it."""
 
 

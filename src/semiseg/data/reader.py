@@ -19,7 +19,6 @@ from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.classes import infer_classes, read_classes
-from semiseg.data.classes_file import classes_files
 from semiseg.data.dataset import Dataset
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
@@ -29,7 +28,7 @@ from semiseg.data.folders import list_unlabeled
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Layout, Listing
-from semiseg.data.layouts import PublishedLayout, find_layout, read_split
+from semiseg.data.layouts import find_layout, read_split
 from semiseg.data.lists import ListLayout
 from semiseg.data.scan import Progress, Scans, scan_files
 from semiseg.data.tree import SPLITS, Tree
@@ -84,9 +83,9 @@ def read_dataset(
     scans = scan_files(ScanCache(root, reading), everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
-    files = classes_files(root)
+    files = layout.classes_files()
     named = [classes_file] if classes_file else file.classes_files
-    has_names = bool(named or files) or isinstance(layout, PublishedLayout)
+    has_names = bool(named or files) or layout.names_classes
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
     usable = {mask: scan for mask, scan in scans.masks.items() if has_names or not scan.smeared}
     settled = _settle_classes(layout, [*named, *files], list(usable.values()))

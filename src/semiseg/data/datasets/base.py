@@ -12,6 +12,7 @@ from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.masks import Classes
+from semiseg.data.layout import Listing
 from semiseg.data.tree import Tree
 
 
@@ -47,6 +48,14 @@ class PublishedDataset(ABC):
         Raises:
             DataError: a part of the tree is missing.
         """
+
+    def listing(self, tree: Tree, split: str) -> Listing:
+        """The samples of a split, with what was noticed on them.
+
+        Raises:
+            DataError: a part of the tree is missing.
+        """
+        return Listing(self.samples(tree, split))
 
     def classes(self, tree: Tree, masks: Sequence[Path]) -> Classes:
         """How the masks spell the classes; by default their ids are the class indices.

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from semiseg.core.errors import DataError
 from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import Region
 
-Color = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 BROKEN = (
     OSError,
     ValueError,
@@ -63,13 +64,21 @@ class Annotations:
     images: tuple[AnnotatedImage, ...]
     names: tuple[str, ...]
     groups: frozenset[str] = frozenset()
-    colors: Mapping[str, Color] = field(default_factory=dict)
+    colors: Mapping[str, Color | None] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-class AnnotationFormat(ABC):
-    """A format of files that list images with their areas.
+def color_of(text: str) -> Color | None:
+    """The color of `#rrggbb`; None for another text."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return None
+    value = int(text[1:], 16)
+    return value >> 16, value >> 8 & 0xFF, value & 0xFF
+
+
+class AnnotationFormat:
+    """A format of files that say where the objects of images are.
 
     The docstring of each format draws an example of its tree.
 
@@ -77,7 +86,6 @@ class AnnotationFormat(ABC):
         name: a short name.
         title: what people call the format.
         export: which export of which tool writes it.
-        suffixes: of its files, in small letters.
         by_area: whether smaller areas lie above larger ones; otherwise later ones above earlier
             ones.
     """
@@ -85,20 +93,7 @@ class AnnotationFormat(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     export: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]] = (".json",)
     by_area: ClassVar[bool] = False
-
-    @abstractmethod
-    def recognizes(self, head: JsonHead) -> bool:
-        """Whether a file has this format, as its keys show."""
-
-    @abstractmethod
-    def read(self, file: Path) -> Annotations:
-        """Read a file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
 
     @contextmanager
     def refusing(self, file: Path) -> Iterator[None]:
@@ -110,7 +105,36 @@ class AnnotationFormat(ABC):
         try:
             yield
         except BROKEN as error:
-            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            reason = (
+                str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            )
             raise DataError(
                 f"{file} cannot be read as {self.title} ({reason}).", "Export it again."
             ) from error
+
+
+class FileFormat(AnnotationFormat, ABC):
+    """A format whose files list many images.
+
+    Attributes:
+        suffix: of its files, in small letters.
+    """
+
+    suffix: ClassVar[str] = ".json"
+
+    @abstractmethod
+    def recognizes(self, file: Path, head: JsonHead | None) -> bool:
+        """Whether a file has this format.
+
+        Args:
+            file: a file with the format's suffix.
+            head: the keys of a JSON file; None for other files.
+        """
+
+    @abstractmethod
+    def read(self, file: Path) -> Annotations:
+        """Read a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
-from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat, Annotations
+from semiseg.data.formats.annotations import AnnotatedImage, Annotations, FileFormat
 from semiseg.data.formats.json_head import JsonHead
-from semiseg.data.formats.regions import Pixels, Region, image_size, number
+from semiseg.data.formats.regions import Bitmap, Pixels, Region, image_size, number
 
 THIN = "outline of fewer than three points"
 """What is skipped: a polygon of two points has no area."""
 
 
-class CocoFormat(AnnotationFormat):
+class CocoFormat(FileFormat):
     """COCO's JSON of instances, whatever its name and place.
 
     ```
     DATA/
-      annotations.json    or result.json, instances_default.json, labels.json, _annotations.coco.json
+      annotations.json    or result.json, instances_default.json, labels.json, ...
       images/*.jpg        anywhere below DATA; `file_name` may have folders or not
     DATA/                 split by the names of the files, or of their folders
       annotations/instances_train.json  annotations/instances_val.json
@@ -48,9 +48,9 @@ class CocoFormat(AnnotationFormat):
     )
     by_area = True
 
-    def recognizes(self, head: JsonHead) -> bool:
-        """By `images` with `annotations` or `categories`, or by as much as a head shows."""
-        if head.is_list:
+    def recognizes(self, file: Path, head: JsonHead | None) -> bool:
+        """By `images` with `annotations` and `categories`, or by as much as a head shows."""
+        if head is None or head.is_list:
             return False
         images = head.inner.get("images", frozenset())
         annotations = head.inner.get("annotations", frozenset())
@@ -172,8 +172,8 @@ class Outline:
     size: tuple[int, int] = (0, 0)
     runs: tuple[int, ...] = ()
 
-    def pixels(self, width: int, height: int) -> Pixels:
-        """The pixels of the polygons or of the code.
+    def cover(self, width: int, height: int) -> Bitmap:
+        """The pixels of the polygons or of the code, within the box around them.
 
         Raises:
             ConfigError: there are polygons, and pycocotools is not installed.
@@ -182,7 +182,7 @@ class Outline:
         if not self.polygons:
             if self.size != (width, height):
                 raise ValueError(f"its code is of {self.size[0]} x {self.size[1]} pixels")
-            return runs_to_pixels(self.runs, height, width).T
+            return _cropped(runs_to_pixels(self.runs, height, width).T)
         try:
             from pycocotools import mask as rle  # an optional package
         except ImportError as error:
@@ -192,7 +192,16 @@ class Outline:
             ) from error
         outlines = [list(polygon) for polygon in self.polygons]
         code = rle.merge(rle.frPyObjects(outlines, height, width))
-        return np.asarray(rle.decode(code), dtype=np.bool_)
+        return _cropped(np.asarray(rle.decode(code), dtype=np.bool_))
+
+
+def _cropped(inside: Pixels) -> Bitmap:
+    """The box around the pixels."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not rows.size:
+        return Bitmap(0, 0, inside[:0, :0])
+    box = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Bitmap(int(columns[0]), int(rows[0]), box.copy())
 
 
 def runs_to_pixels(runs: Sequence[int], height: int, width: int) -> Pixels:

@@ -48,8 +48,8 @@ def read_head(file: Path) -> JsonHead | None:
 
 def _of_content(content: object) -> JsonHead | None:
     is_list = isinstance(content, list)
-    top = next((x for x in content if isinstance(x, dict)), {}) if is_list else content
-    if not isinstance(top, dict):
+    top = _first(content)
+    if not top:
         return None
     inner = {key: frozenset(first) for key, value in top.items() if (first := _first(value))}
     return JsonHead(is_list, frozenset(top), inner, is_whole=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,31 @@ MAX_PIXELS = 2**28
 _MAX_COORDINATE = 1e6  # pixels; no area reaches farther out of its image
 
 
+class Bitmap(NamedTuple):
+    """Pixels at a place in the image, which may lie outside of it in part.
+
+    Attributes:
+        left: the column of the first pixel.
+        top: the row of the first pixel.
+        inside: `(h, w)` the pixels.
+    """
+
+    left: int
+    top: int
+    inside: Pixels
+
+    def cover(self, width: int, height: int) -> Bitmap:
+        """The part within the image."""
+        left, top = max(self.left, 0), max(self.top, 0)
+        part = self.inside[top - self.top :, left - self.left :]
+        return Bitmap(left, top, part[: max(height - top, 0), : max(width - left, 0)])
+
+
 class Area(Protocol):
     """Something that covers pixels."""
 
-    def pixels(self, width: int, height: int) -> Pixels:
-        """The pixels `(H, W)` of an image of this size that the area covers."""
+    def cover(self, width: int, height: int) -> Bitmap:
+        """The pixels of an image of this size that the area covers."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +82,18 @@ class Polygon:
     holes: tuple[Ring, ...] = ()
     is_relative: bool = False
 
-    def pixels(self, width: int, height: int) -> Pixels:
+    def cover(self, width: int, height: int) -> Bitmap:
         """The pixels whose centers lie within an outer ring and in no hole."""
         unit = np.array((width, height) if self.is_relative else (1, 1), dtype=np.float64)
-        inside = np.zeros((height, width), dtype=np.bool_)
-        for ring in self.rings:
-            inside |= fill(ring * unit, width, height)
+        rings = [ring * unit for ring in self.rings]
+        box = _box(np.concatenate(rings), width, height)
+        inside = np.zeros((box.bottom - box.top, box.right - box.left), dtype=np.bool_)
+        shift = (box.left, box.top)
+        for ring in rings:
+            inside |= fill(ring - shift, *inside.shape[::-1])
         for hole in self.holes:
-            inside &= ~fill(hole * unit, width, height)
-        return inside
+            inside &= ~fill(hole * unit - shift, *inside.shape[::-1])
+        return Bitmap(box.left, box.top, inside)
 
 
 @dataclass(frozen=True)
@@ -91,38 +114,32 @@ class Ellipse:
     radius_y: float
     angle: float = 0.0
 
-    def pixels(self, width: int, height: int) -> Pixels:
+    def cover(self, width: int, height: int) -> Bitmap:
         """The pixels whose centers lie within the ellipse."""
-        x = np.arange(width) + 0.5 - self.x
-        y = np.arange(height)[:, np.newaxis] + 0.5 - self.y
+        radius = max(self.radius_x, self.radius_y)
+        corners = np.array([(self.x - radius, self.y - radius), (self.x + radius, self.y + radius)])
+        box = _box(corners, width, height)
+        x = np.arange(box.left, box.right) + 0.5 - self.x
+        y = np.arange(box.top, box.bottom)[:, np.newaxis] + 0.5 - self.y
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         along, across = x * cos + y * sin, y * cos - x * sin
         inside: Pixels = (along / self.radius_x) ** 2 + (across / self.radius_y) ** 2 <= 1
-        return inside
+        return Bitmap(box.left, box.top, inside)
 
 
-@dataclass(frozen=True)
-class Bitmap:
-    """Pixels at a place in the image; what lies outside of the image is cut off.
-
-    Attributes:
-        left: the column of the first pixel.
-        top: the row of the first pixel.
-        inside: `(h, w)` the pixels.
-    """
-
+class _Box(NamedTuple):
     left: int
     top: int
-    inside: Pixels
+    right: int
+    bottom: int
 
-    def pixels(self, width: int, height: int) -> Pixels:
-        """The pixels, at their place."""
-        whole = np.zeros((height, width), dtype=np.bool_)
-        left, top = max(self.left, 0), max(self.top, 0)
-        part = self.inside[top - self.top :, left - self.left :]
-        part = part[: max(height - top, 0), : max(width - left, 0)]
-        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return whole
+
+def _box(points: Ring, width: int, height: int) -> _Box:
+    """The pixels around points, within the image."""
+    (left, top), (right, bottom) = np.floor(points.min(0)), np.ceil(points.max(0))
+    columns = np.clip((left, right), 0, width).astype(int).tolist()
+    rows = np.clip((top, bottom), 0, height).astype(int).tolist()
+    return _Box(columns[0], rows[0], columns[1], rows[1])
 
 
 def fill(ring: Ring, width: int, height: int) -> Pixels:
@@ -179,22 +196,23 @@ def draw(
         ValueError: a region cannot be drawn; the text begins with its name.
     """
     ordered = sorted(regions, key=lambda region: region.layer)
-    if by_area:  # in two passes: the pixels of all regions at once may fill the memory
-        counts = {id(r): int(_pixels(r, size).sum()) for r in ordered}
-        ordered.sort(key=lambda region: (region.label is not None, -counts[id(region)]))
+    drawn = [(_cover(region, size), region.label) for region in ordered]
+    if by_area:
+        drawn.sort(key=lambda part: (part[1] is not None, -int(part[0].inside.sum())))
     mask = np.zeros((size[1], size[0]), dtype=np.uint8)
-    for region in ordered:
-        mask[_pixels(region, size)] = values[region.label]
+    for (left, top, inside), label in drawn:
+        height, width = inside.shape
+        mask[top : top + height, left : left + width][inside] = values[label]
     return mask
 
 
-def _pixels(region: Region, size: tuple[int, int]) -> Pixels:
+def _cover(region: Region, size: tuple[int, int]) -> Bitmap:
     try:
-        return region.area.pixels(*size)
+        return region.area.cover(*size)
     except SemisegError:
         raise
     except Exception as error:  # what a decoder raises for broken outlines
-        raise ValueError(f"{region.name}: {error}") from error
+        raise ValueError(f"{region.name} cannot be drawn ({error})") from error
 
 
 def number(value: object) -> float:

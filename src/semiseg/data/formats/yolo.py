@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core import files
 from semiseg.core.errors import DataError
+from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat, Annotations
 from semiseg.data.formats.regions import Polygon, Region, number, ring
 
 SUFFIX = ".txt"
@@ -126,6 +129,11 @@ def read_config(file: Path) -> YoloConfig | None:
         return None
     if not isinstance(content, dict) or "names" not in content:
         return None
+    if "kpt_shape" in content:
+        raise DataError(
+            f"{file} describes key points (YOLO pose), which are no areas.",
+            "Export the annotations as YOLO segmentation, or as COCO with polygons.",
+        )
     splits = {}
     for split, keys in _SPLIT_KEYS.items():
         given = next((content[key] for key in keys if content.get(key)), None)
@@ -160,3 +168,68 @@ def read_names(file: Path) -> dict[int, str]:
     while lines and not lines[-1]:
         lines.pop()
     return {i: name or f"class {i}" for i, name in enumerate(lines)}
+
+
+class YoloFormat(AnnotationFormat):
+    """YOLO's segmentation, as Ultralytics trains on it.
+
+    ```
+    DATA/
+      data.yaml                           the names of the classes, and where train and val lie
+      images/train/07.jpg  labels/train/07.txt    or train/images/07.jpg  train/labels/07.txt,
+      images/val/12.jpg    labels/val/12.txt      or 07.txt beside 07.jpg
+      classes.txt                         the names, where there is no data.yaml; or obj.names
+    ```
+
+    A line of a label file is a class and the corners of a polygon. Lines of four numbers are boxes
+    and are skipped. An empty label file is an image of background; an image without a label file is
+    unlabeled, and so is one with boxes only. Smaller areas lie above larger ones, as in
+    Ultralytics' own masks. The classes are those of the file in its order, after the background.
+    """
+
+    name = "yolo"
+    title = "YOLO segmentation"
+    export = (
+        "YOLO segmentation of Ultralytics, Roboflow (YOLOv8, YOLO11), Label Studio (YOLO), "
+        'CVAT ("Ultralytics YOLO Segmentation")'
+    )
+    by_area = True
+
+    def read(
+        self, pairs: Sequence[tuple[str, Path | None, str]], names: Mapping[int, str], source: Path
+    ) -> Annotations:
+        """Read the label files of images.
+
+        Args:
+            pairs: the path of each image below the data folder, its label file if it has one, and
+                its split.
+            names: the names of the classes by their numbers; if there are none, they are `class 0`
+                and so on.
+            source: the file with the names, for the error.
+
+        Raises:
+            DataError: a label file cannot be read, or has a class without a name.
+        """
+        skipped: Counter[str] = Counter()
+        images = []
+        numbers: set[int] = set()
+        for name, file, split in pairs:
+            labels = read_labels(file) if file else None
+            regions: list[Region] = []
+            for region in labels.regions if labels else ():
+                label = int(region.label or 0)
+                numbers.add(label)
+                if names and label not in names:
+                    raise DataError(
+                        f"{file}, {region.name} has the class {label}, but {source} names the "
+                        f"classes {min(names)} to {max(names)}.",
+                        "Add its name there, or correct the label file.",
+                    )
+                regions.append(replace(region, label=names.get(label, f"class {label}")))
+            skipped += labels.skipped if labels else Counter()
+            is_labeled = labels is not None and (bool(regions) or not labels.lines)
+            images.append(AnnotatedImage(name, None, tuple(regions), is_labeled, split))
+        if not names:
+            names = {i: f"class {i}" for i in range(max(numbers, default=0) + 1)}
+        ordered = dict.fromkeys(names[i] for i in sorted(names))
+        return Annotations(tuple(images), tuple(ordered), skipped=skipped)

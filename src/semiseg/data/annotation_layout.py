@@ -1,0 +1,373 @@
+"""Layouts in which annotation files say where the objects of images are: COCO, YOLO, CVAT, VIA."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.text import plural
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.annotation_sources import (
+    ANNOTATION_FORMATS,
+    AnnotationFiles,
+    Source,
+)
+from semiseg.data.drawn import draw_masks
+from semiseg.data.findings import Finding, note, on_files
+from semiseg.data.folders import find_folders, unlabeled_folder
+from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat
+from semiseg.data.formats.images import image_size
+from semiseg.data.formats.labelstudio import BRUSH_PNG
+from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
+from semiseg.data.formats.regions import draw
+from semiseg.data.image_index import folder_split, split_word
+from semiseg.data.layout import Layout, Listing
+from semiseg.data.lists import listed_samples
+from semiseg.data.pairs import duplicates, index
+from semiseg.data.tree import SPLITS, Tree, split_lists
+
+_BACKGROUND = ("background", "_background_", "__background__")
+_IGNORED = ("__ignore__",)
+_BOXES = (
+    "A box says where an object is, but not which pixels belong to it. Draw polygons or masks and "
+    "export again; images without any are unlabeled."
+)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An image on the disk, and what a file says of it."""
+
+    image: Path
+    annotated: AnnotatedImage
+    source: Source
+    split: str
+
+
+class AnnotationLayout(Layout):
+    """Annotation files say where the objects are; each of `ANNOTATION_FORMATS` draws its tree.
+
+    ```
+    DATA/
+      annotations.json   COCO, VIA, Label Studio; or annotations.xml of CVAT, data.yaml of YOLO
+      images/*.jpg       anywhere below DATA; the files name them
+    ```
+
+    Index 0 is the background, the pixels outside of all areas; then follow the classes in the order
+    of the file. The names of the files, of their folders or of the images' folders say the split
+    (`train`, `val`, `valid`, `test`); otherwise all is `train`. Images in the same folders that no
+    file lists are unlabeled. The masks are drawn once, into the cache (`SEMISEG_CACHE`).
+
+    Args:
+        tree: the data folder.
+        formats: the formats that count.
+    """
+
+    name = "annotations"
+    names_classes = True
+
+    def __init__(
+        self, tree: Tree, formats: Sequence[AnnotationFormat] = ANNOTATION_FORMATS
+    ) -> None:
+        super().__init__(tree)
+        self.files = AnnotationFiles(tree, formats)
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """By annotation files, unless there are masks too."""
+        return bool(AnnotationFiles(tree)) and not _has_masks(tree)
+
+    def read(self, split: str) -> Listing:
+        """The images of the split with the masks that are drawn for them.
+
+        Raises:
+            DataError: a file cannot be read, or names an image that is not there.
+        """
+        entries = [entry for entry in self._entries if entry.split == split]
+        masks = self._masks
+        images = {entry.image: masks.get(entry.image) for entry in entries}
+        unlisted = [image for image, place in self._unlisted.items() if place == split]
+        images |= dict.fromkeys(unlisted)
+        home = _common_folder(list(images), self.tree.root)
+        by_name, repeated = index(sorted(images), home)
+        samples = [Sample(name, path, images[path]) for name, path in by_name.items()]
+        findings = duplicates(self.tree.root, repeated)
+        if split == "train":
+            findings += self._notes(entries, unlisted)
+        return Listing(samples, findings, self._mask_remedy())
+
+    def classes_files(self) -> list[Path]:
+        """The user's `classes.yaml`; other files of names belong to the annotations."""
+        path = self.tree.root / "classes.yaml"
+        return [path] if self.tree.is_file(path) else []
+
+    def classes(self, masks: Sequence[Path]) -> tuple[Classes, str]:
+        """The background and the classes of the files.
+
+        Raises:
+            DataError: there are none, or too many.
+        """
+        names = ("background", *self._names)
+        files = ", ".join(self._name(source.file) for source in self._sources[:3])
+        if not 2 <= len(names) <= MAX_CLASSES:
+            raise DataError(
+                f"{files} has {plural(len(names) - 1, 'class', 'classes')}; 1 to {MAX_CLASSES - 1} "
+                "can be learned.",
+                "Export the annotations again, with their classes.",
+            )
+        given = {name: c for s in self._sources for name, c in s.content.colors.items() if c}
+        colors = tuple(given.get(name, default_color(i)) for i, name in enumerate(names))
+        title = self._sources[0].format.title
+        classes = Classes(names, colors, "ids", tuple(range(len(names))))
+        listed = ", ".join(names[1:20])
+        outside = "pixels outside of all areas are background"
+        return classes, f"{title} ({files}) has the classes {listed}; {outside}"
+
+    @cached_property
+    def _sources(self) -> list[Source]:
+        return self.files.sources()
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """The names of the classes, without the background and groups of other classes."""
+        contents = [source.content for source in self._sources]
+        names = dict.fromkeys(name for content in contents for name in content.names)
+        groups = {
+            name
+            for name in names
+            if all(name in content.groups for content in contents if name in content.names)
+        }
+        special = (*_BACKGROUND, *_IGNORED)
+        return [name for name in names if name not in groups and name.lower() not in special]
+
+    @cached_property
+    def _entries(self) -> list[_Entry]:
+        """The images that the files list, with their splits.
+
+        Raises:
+            DataError: an image is missing, or two files describe it.
+        """
+        entries = [entry for source in self._sources for entry in self._located(source)]
+        entries = _without_conflicts(entries)
+        if not any(entry.split for entry in entries):  # then the images' folders decide
+            words = {e.image: folder_split(e.image, self.tree.root) for e in entries}
+            if "train" in words.values():
+                entries = [replace(entry, split=words[entry.image]) for entry in entries]
+        splits = {entry.split or "train" for entry in entries}
+        only = len(splits) == 1
+        return [
+            replace(entry, split="train" if only else entry.split or "train") for entry in entries
+        ]
+
+    def _located(self, source: Source) -> list[_Entry]:
+        """The images of one source on the disk.
+
+        Raises:
+            DataError: some are missing.
+        """
+        root, file = self.tree.root, source.file
+        subset = file.stem.removeprefix("instances_")
+        beside = [file.parent, file.parent / "images"]
+        places = [root / subset, root / "images" / subset, *beside, root / "images", root]
+        if source.split:
+            places += [root / source.split, root / "images" / source.split]
+        places = [place for place in dict.fromkeys(places) if place.is_relative_to(root)]
+        entries = []
+        missing = []
+        for annotated in source.content.images:
+            image = self.files.index.find(annotated.name, places, file, source.split)
+            if image is None:
+                missing.append(annotated.name)
+            else:
+                split = split_word(annotated.subset) or source.split
+                entries.append(_Entry(image, annotated, source, split))
+        if missing:
+            count = len(source.content.images)
+            also = f"; {len(missing)} of its {count} images are missing" if count > 1 else ""
+            home = next((place for place in places if self.tree.is_folder(place)), root)
+            home = entries[0].image.parent if entries else home
+            raise DataError(
+                f"{file} names {missing[0]}, which does not lie below {root}{also}.",
+                f"Copy the missing images into {home}, or export the annotations without them.",
+            )
+        return entries
+
+    @cached_property
+    def _unlisted(self) -> Mapping[Path, str]:
+        """The images beside or below those of a split that no file lists, with that split."""
+        root = self.tree.root
+        listed = {entry.image for entry in self._entries}
+        split_of: dict[Path, str] = {}
+        for entry in self._entries:
+            place = entry.image.parent
+            split_of[place] = min(split_of.get(place, entry.split), entry.split, key=SPLITS.index)
+        unlabeled = {root / "unlabeled", unlabeled_folder(self.tree)} - split_of.keys()
+        unlisted: dict[Path, str] = {}
+        for image in self.files.index.images:
+            if image in listed or BRUSH_PNG.fullmatch(image.stem):
+                continue
+            below = (place for place in image.parents if place.is_relative_to(root))
+            place = next((p for p in below if p in split_of or p in unlabeled), root)
+            if place in split_of and (place != root or image.parent == root):
+                unlisted[image] = split_of[place]
+        return unlisted
+
+    @cached_property
+    def _masks(self) -> Mapping[Path, Path]:
+        """The masks of the labeled images.
+
+        Raises:
+            DataError: they cannot be drawn.
+        """
+        root = self.tree.root
+        labeled = [entry for entry in self._entries if entry.annotated.is_labeled]
+        if not labeled:
+            return {}
+        files = dict.fromkeys(file for source in self._sources for file in source.files)
+        values: dict[str | None, int] = {None: IGNORE_INDEX}
+        values |= {name: i for i, name in enumerate(self._names, 1)}
+        kind = self._sources[0].format.name
+
+        def path_of(image: Path, folder: Path) -> Path:
+            return folder / image.relative_to(root).with_suffix(".png")
+
+        def draw_all(folder: Path) -> None:
+            for entry in labeled:
+                path = path_of(entry.image, folder)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _draw(entry, values).save(path)
+
+        detail = "\n".join([*self._names, *(str(entry.image) for entry in labeled)])
+        folder = draw_masks(root, list(files), kind, draw_all, detail)
+        return {entry.image: path_of(entry.image, folder) for entry in labeled}
+
+    def _notes(self, entries: Sequence[_Entry], unlisted: Sequence[Path]) -> list[Finding]:
+        """What is skipped, and which images are unlabeled."""
+        findings: list[Finding] = []
+        skipped: Counter[str] = Counter()
+        for source in self._sources:
+            skipped += Counter(source.content.skipped)
+        files = {self._name(s.file): "" for s in self._sources if s.content.skipped}
+        counts = ", ".join(
+            plural(count, kind, _several(kind)) for kind, count in skipped.most_common()
+        )
+        message = f"Shapes without an area are skipped: {counts}, in these files"
+        findings += on_files("skipped-shape", "warning", files, message, _BOXES)
+        boxed = [entry for entry in entries if not entry.annotated.is_labeled]
+        if boxed:
+            images = plural(len(boxed), "image has no areas and is", "images have no areas and are")
+            findings.append(note(f"{images} unlabeled (the first is {self._name(boxed[0].image)})"))
+        if unlisted:
+            images = plural(len(unlisted), "image is", "images are")
+            first = self._name(unlisted[0])
+            message = f"{images} listed by no annotation file and unlabeled (the first is {first})"
+            findings.append(note(message))
+        findings += [note(text) for source in self._sources for text in source.content.notes]
+        return findings
+
+    def _mask_remedy(self) -> str:
+        file, title = self._name(self._sources[0].file), self._sources[0].format.title
+        return f"{file} ({title}) has no polygons and no masks. {_BOXES}"
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.tree.root).as_posix()
+
+
+def _has_masks(tree: Tree) -> bool:
+    """Whether images have masks by their names, in folders or in lists."""
+    for file in split_lists(tree).values():
+        try:
+            if any(sample.mask for sample in listed_samples(tree, file)):
+                return True
+        except DataError:  # a list of another kind, such as YOLO's
+            continue
+    try:
+        folders = find_folders(tree, "train")
+        masks = folders.files.masks if folders else []
+    except DataError:
+        return True
+    return any(mask.suffix.lower() != ".json" for mask in masks)
+
+
+def _draw(entry: _Entry, values: Mapping[str | None, int]) -> Image.Image:
+    """The mask of one image.
+
+    Raises:
+        DataError: an area cannot be drawn.
+        ConfigError: an optional package is missing.
+    """
+    annotated, file = entry.annotated, entry.source.file
+    table = {region.label: _value(region.label, values) for region in annotated.regions}
+    size = annotated.size or image_size(entry.image)
+    try:
+        return Image.fromarray(draw(annotated.regions, size, table, entry.source.format.by_area))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    except ValueError as error:
+        raise DataError(
+            f"{file}, image {annotated.name}: {error}.", "Correct it, and export again."
+        ) from error
+
+
+def _value(label: str | None, values: Mapping[str | None, int]) -> int:
+    if label is not None and label.lower() in _IGNORED:
+        return IGNORE_INDEX
+    return values.get(label, 0)  # the other labels are names of the background
+
+
+def _without_conflicts(entries: Sequence[_Entry]) -> list[_Entry]:
+    """The entries, each image once in its split.
+
+    A file without areas gives way, and so does one without a split where others have one.
+
+    Raises:
+        DataError: two files describe the same image.
+    """
+    by_image: defaultdict[Path, list[_Entry]] = defaultdict(list)
+    for entry in entries:
+        by_image[entry.image].append(entry)
+    chosen: list[_Entry] = []
+    for image, rivals in by_image.items():
+        drawn = [rival for rival in rivals if rival.annotated.regions] or rivals[:1]
+        divided = [rival for rival in drawn if rival.split] or drawn
+        by_split: dict[str, _Entry] = {}
+        for entry in divided:
+            other = by_split.get(entry.split)
+            by_split[entry.split] = entry if other is None else _merged(image, other, entry)
+        chosen += by_split.values()
+    return chosen
+
+
+def _merged(image: Path, one: _Entry, other: _Entry) -> _Entry:
+    """What one file says of an image in two places.
+
+    Raises:
+        DataError: two files say it.
+    """
+    regions = one.annotated.regions, other.annotated.regions
+    if one.source is not other.source:
+        counts = [plural(len(part), "area") for part in regions]
+        raise DataError(
+            f"{one.source.file} ({counts[0]}) and {other.source.file} ({counts[1]}) both describe "
+            f"{image}.",
+            "Move the file that does not count out of the data folder.",
+        )
+    return replace(one, annotated=replace(one.annotated, regions=(*regions[0], *regions[1])))
+
+
+def _common_folder(images: Sequence[Path], root: Path) -> Path:
+    """The folder that holds all images."""
+    return Path(os.path.commonpath([image.parent for image in images])) if images else root
+
+
+def _several(kind: str) -> str:
+    words = kind.split(" ", 1)
+    nouns = words[0] + ("es" if words[0].endswith("x") else "s")
+    return " ".join([nouns, *words[1:]])

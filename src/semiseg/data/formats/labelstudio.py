@@ -1,0 +1,247 @@
+"""Label Studio's own JSON, with polygons, ellipses and brush strokes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.files import read_json
+from semiseg.data.formats.annotations import AnnotatedImage, Annotations, FileFormat
+from semiseg.data.formats.coco import THIN
+from semiseg.data.formats.json_head import JsonHead
+from semiseg.data.formats.regions import (
+    Area,
+    Bitmap,
+    Ellipse,
+    Polygon,
+    Region,
+    image_size,
+    number,
+    ring,
+)
+
+BRUSH_PNG = re.compile(r"task-(\d+)-annotation-\d+-by-.*-tag-(.+)-\d+", re.IGNORECASE)
+"""The stem of a mask that Label Studio's export of brush labels as PNG writes."""
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif")
+
+
+class LabelStudioFormat(FileFormat):
+    """Label Studio's JSON: polygons, ellipses and brush strokes.
+
+    ```
+    DATA/
+      project-1-at-2024-05-01.json   exported as JSON (not JSON-MIN)
+      images/*.jpg                   the photographs, under the names of the upload or their own
+      task-1-annotation-1-by-1-tag-crop-0.png   brush labels as PNG, if you exported them too
+    ```
+
+    The JSON says which task belongs to which image, and holds the brush strokes, so that the PNG
+    files are not needed. Later regions lie above earlier ones; rectangles and key points are
+    skipped. If a task has several annotations, the one marked as ground truth counts, otherwise the
+    last one. A task that was submitted without regions is background; one without annotations is
+    unlabeled.
+    """
+
+    name = "label-studio"
+    title = "Label Studio's JSON"
+    export = "Label Studio: JSON"
+
+    def recognizes(self, file: Path, head: JsonHead | None) -> bool:
+        """By a list of tasks with `data` and `annotations`."""
+        if head is None or not head.is_list:
+            return False
+        return "data" in head.keys and bool({"annotations", "completions"} & head.keys)
+
+    def read(self, file: Path) -> Annotations:
+        """Read the tasks.
+
+        Raises:
+            DataError: the file has another form.
+        """
+        with self.refusing(file):
+            content: Any = read_json(file)  # of any form; what does not fit raises an error
+            skipped: Counter[str] = Counter()
+            images = []
+            several = 0
+            for task in content:
+                annotations = task.get("annotations") or task.get("completions") or []
+                valid = [entry for entry in annotations if not entry.get("was_cancelled")]
+                truths = [entry for entry in valid if entry.get("ground_truth")]
+                several += len(valid) > 1
+                name = _image_name(task)
+                try:
+                    entry = (truths or valid)[-1] if valid else {"result": []}
+                    images.append(_image(name, entry["result"], bool(valid), skipped))
+                except (ValueError, LookupError, TypeError) as error:
+                    raise ValueError(f"task {task.get('id')}, {name}: {error}") from error
+            labels = [r.label for image in images for r in image.regions if r.label]
+            note = (
+                f"{several} tasks have several annotations: the ground truth or the last one counts"
+            )
+            names = tuple(dict.fromkeys(labels))
+            notes = (note,) * bool(several)
+            return Annotations(tuple(images), names, skipped=skipped, notes=notes)
+        raise AssertionError
+
+
+def _image_name(task: Any) -> str:  # noqa: ANN401 - JSON
+    """The address of the task's image: the value of `data` that is called so, or looks like one."""
+    data = {str(key): value for key, value in task["data"].items() if isinstance(value, str)}
+    usual = [data[key] for key in ("image", "img", "image_url", "url", "photo") if key in data]
+    like = [text for text in data.values() if text.lower().split("?")[0].endswith(_IMAGE_SUFFIXES)]
+    local = [text for text in data.values() if "?d=" in text]
+    upload = task.get("file_upload")
+    names = [*usual, *like, *local, *([upload] if isinstance(upload, str) else [])]
+    if not names:
+        raise ValueError(f"task {task.get('id')} names no image")
+    return names[0]
+
+
+def _image(
+    name: str, results: Sequence[Any], is_submitted: bool, skipped: Counter[str]
+) -> AnnotatedImage:
+    size = None
+    regions = []
+    dropped = 0
+    labels = {
+        result.get("id"): result["value"]["labels"]
+        for result in results
+        if result.get("type") == "labels" and "labels" in result.get("value", {})
+    }
+    for position, result in enumerate(results, 1):
+        value = result.get("value")
+        kind = str(result.get("type", ""))
+        if not isinstance(value, dict) or kind in ("labels", "choices", "textarea", "taxonomy"):
+            continue
+        if result.get("image_rotation"):
+            raise ValueError("the image was turned in Label Studio: turn it back there")
+        if "original_width" in result:
+            size = image_size(result["original_width"], result["original_height"])
+        label = value.get(kind) or labels.get(result.get("id")) or ()
+        area = _area(value, size)
+        if isinstance(area, str):
+            skipped[area] += 1
+            dropped += 1
+        elif not label:
+            skipped["region without a label"] += 1
+            dropped += 1
+        else:
+            regions.append(Region(str(label[0]).strip(), area, f"region {position}"))
+    return AnnotatedImage(
+        name, size, tuple(regions), bool(regions) or (is_submitted and not dropped)
+    )
+
+
+def _area(value: Any, size: tuple[int, int] | None) -> Area | str:  # noqa: ANN401 - JSON
+    """The area of a region, or what it is instead of an area."""
+    if "rle" in value:
+        if size is None:
+            raise ValueError("it has brush strokes, but no original_width")
+        return _Strokes(bytes(value["rle"]), size)
+    if "points" in value:
+        if value.get("closed") is False:
+            return "polyline"
+        xs, ys = zip(*value["points"], strict=True) if value["points"] else ((), ())
+        if len(xs) < 3:
+            return THIN
+        return Polygon((ring(xs, ys) / 100,), is_relative=True)
+    if "radiusX" in value:
+        if size is None:
+            raise ValueError("it has an ellipse, but no original_width")
+        x, y = number(value["x"]) / 100 * size[0], number(value["y"]) / 100 * size[1]
+        radius_x = number(value["radiusX"]) / 100 * size[0]
+        radius_y = number(value["radiusY"]) / 100 * size[1]
+        if min(radius_x, radius_y) <= 0:
+            return "ellipse without an area"
+        return Ellipse(x, y, radius_x, radius_y, math.radians(number(value.get("rotation", 0))))
+    if "width" in value and "height" in value:
+        return "box" if "keypointlabels" not in value else "point"
+    return "point" if "x" in value else "region without a shape"
+
+
+class _Strokes(NamedTuple):
+    """The code of brush strokes, and the size of its image."""
+
+    code: bytes
+    size: tuple[int, int]
+
+    def cover(self, width: int, height: int) -> Bitmap:
+        """The pixels of the strokes."""
+        return Bitmap(0, 0, decode_brush(self.code, *self.size)).cover(width, height)
+
+
+def decode_brush(code: bytes, width: int, height: int) -> NDArray[np.bool_]:
+    """The pixels of Label Studio's run-length code of a brush stroke.
+
+    The code is a stream of bits. It begins with the number of values in 32 bits, the bits of a
+    value less one in 5, and four lengths of numbers less one in 4 bits each. Then follow runs: one
+    bit says whether one value is repeated or all are written out, two bits choose a length, and a
+    number of that length is the number of values less one. The values are red, green, blue and
+    opacity of each pixel, line by line; a pixel belongs to the stroke if it is not transparent.
+
+    Args:
+        code: the bytes.
+        width: of the image.
+        height: of the image.
+
+    Returns:
+        `(height, width)`.
+
+    Raises:
+        ValueError: the code has other values than the image has pixels, or ends too early.
+    """
+    bits = np.unpackbits(np.frombuffer(code, dtype=np.uint8))
+    reader = _Bits("".join(map(str, bits.tolist())))
+    count = reader.read(32)
+    if count != 4 * width * height:
+        raise ValueError(f"its code has {count} values, and {width} x {height} pixels have 4 each")
+    word = reader.read(5) + 1
+    lengths = [reader.read(4) + 1 for _ in range(4)]
+    values = np.zeros(count, dtype=np.uint32)
+    for start, end, repeats in _runs(reader, lengths, count):
+        if repeats:
+            values[start:end] = reader.read(word)
+        else:
+            for place in range(start, end):
+                values[place] = reader.read(word)
+    opacity: NDArray[np.bool_] = values[3::4] > 0
+    return opacity.reshape(height, width)
+
+
+class _Bits:
+    """A text of 0 and 1 that is read from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._place = 0
+
+    def read(self, size: int) -> int:
+        """The next bits as a number.
+
+        Raises:
+            ValueError: there are no more.
+        """
+        part = self._text[self._place : self._place + size]
+        if len(part) < size:
+            raise ValueError("its code ends too early")
+        self._place += size
+        return int(part, 2)
+
+
+def _runs(reader: _Bits, lengths: Sequence[int], count: int) -> Iterator[tuple[int, int, bool]]:
+    """The first and the last value of each run, and whether one value is repeated."""
+    start = 0
+    while start < count:
+        repeats = bool(reader.read(1))
+        end = start + 1 + reader.read(lengths[reader.read(2)])
+        if end > count:
+            raise ValueError("a run of its code is too long")
+        yield start, end, repeats
+        start = end
