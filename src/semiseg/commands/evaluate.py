@@ -14,7 +14,6 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import EvaluateSettings
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
-from semiseg.core.errors import DataError
 from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
@@ -90,7 +89,7 @@ class Evaluation:
 
 @command(EvaluateSettings)
 def evaluate(settings: EvaluateSettings) -> Evaluation:
-    """Score a trained model on all masks of one split, at the size of the masks.
+    """Score a trained model on all masks of one split, at the size of the images.
 
     Returns:
         The scores.
@@ -135,14 +134,8 @@ def _count(model: Predictor, samples: list[Sample]) -> tuple[torch.Tensor, Relia
     reliability = Reliability(model.two_spaces)
     count = len(model.classes)
     confusion = torch.zeros(count, count, dtype=torch.long)
-    for sample, prediction in track(
-        zip(samples, model.stream(images()), strict=True),
-        "evaluate",
-        len(samples),
-    ):
+    for prediction in track(model.stream(images()), "evaluate", len(samples)):
         truth = np.array(masks.popleft())
-        if truth.shape != prediction.mask.shape:
-            raise DataError(f"{sample.mask} and its image {sample.image} have different sizes.")
         confusion += confusion_matrix(
             torch.from_numpy(prediction.mask), torch.from_numpy(truth), count
         )

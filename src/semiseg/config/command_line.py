@@ -13,7 +13,7 @@ from semiseg.config.train import FREE, READING_SETTINGS, NetworkConfig, TrainCon
 KEPT = (
     *("dataset", "images", "masks", "unlabeled", "group", "classes"),
     *READING_SETTINGS,
-    "size",
+    *("exif", "size"),
 )
 """The settings of the data and of their scale, which a further training needs too."""
 OTHER = "OTHER"

@@ -43,6 +43,7 @@ Decoder: TypeAlias = Literal["deeplabv3plus", "fpn", "upernet", "segformer"]
 Heads: TypeAlias = Literal["shared", "paper"]
 ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
 Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
+Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 NoData: TypeAlias = tuple[float, ...] | Literal["auto", "none"]
 Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
@@ -97,10 +98,16 @@ class ArrangedData(Settings):
     """A regular expression that finds the patient, plot, drive or video in the name of an image,
     such as `^(.*?)_`. semiseg keeps the images of one group in one split."""
 
+    exif: Exif = AUTO
+    """Whether masks show photographs as the orientation in their EXIF data turns them. With `apply`
+    they do, and with `ignore` they show the stored pixels, so that semiseg turns them too. With
+    `auto`, semiseg finds it out from the sizes and from the areas of the masks."""
+
     @property
     def arrangement(self) -> Arrangement:
         """These settings as the reader takes them."""
-        return Arrangement(self.images, self.masks, self.unlabeled, self.group)
+        exif = None if self.exif == "auto" else self.exif
+        return Arrangement(self.images, self.masks, self.unlabeled, self.group, exif)
 
     def check(self) -> None:
         """Refer to folders from the data folder, so that a run can be read from anywhere."""

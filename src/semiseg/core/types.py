@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,12 +45,15 @@ class Arrangement(NamedTuple):
         unlabeled: the folder of further images without masks; None for `unlabeled`.
         group: a regular expression. Images in whose names it finds the same text belong together.
             None if each image stands for itself.
+        exif: whether masks show their images as the orientation in the EXIF data turns them
+            (`apply`), or as they are stored (`ignore`). None to find it out.
     """
 
     images: Path | None = None
     masks: Path | None = None
     unlabeled: Path | None = None
     group: str | None = None
+    exif: Literal["apply", "ignore"] | None = None
 
 
 NOTHING_SAID = Arrangement()

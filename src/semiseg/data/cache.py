@@ -22,10 +22,12 @@ import PIL
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.core.reading import AS_STORED, Reading
-from semiseg.data.formats.codes import Color, Encoding, MaskScan, scan_mask
-from semiseg.data.formats.images import Depth, decode_image
+from semiseg.data.formats import mask_rule
+from semiseg.data.formats.codes import Color, MaskScan, scan_mask
+from semiseg.data.formats.images import Depth, Header, decode_image
+from semiseg.data.formats.mask_rule import Encoding, MaskRule
 
-_FORMAT = 3  # increased whenever a scan of the same file gives another result
+_FORMAT = 4  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")
@@ -39,11 +41,18 @@ class ImageScan(NamedTuple):
         size: width and height in pixels, upright.
         digest: a hash of its pixels in RGB; identical images have the same, whatever their files.
         depth: the depth of the file's pixels.
+        orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
     """
 
     size: tuple[int, int]
     digest: str
     depth: Depth
+    orientation: int = 1
+
+    @property
+    def header(self) -> Header:
+        """What the header of the file says."""
+        return Header(self.size, self.orientation)
 
 
 def scan_image(path: Path, reading: Reading) -> ImageScan:
@@ -52,8 +61,9 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
     Raises:
         DataError: it cannot be decoded, or is truncated.
     """
-    image, depth = decode_image(path, reading)
-    return ImageScan(image.size, short_hash(f"{image.size}", image.tobytes()), depth)
+    image, depth, orientation = decode_image(path, reading)
+    digest = short_hash(f"{image.size}", image.tobytes())
+    return ImageScan(image.size, digest, depth, orientation)
 
 
 class ScanCache:
@@ -83,24 +93,35 @@ class ScanCache:
 
         def scan() -> tuple[ImageScan, _Values]:
             result = scan_image(path, self.reading)
-            return result, [*result.size, result.digest, result.depth]
+            return result, [*result.size, result.digest, result.depth, result.orientation]
 
         return self._cached("image", path, _image_from, scan)
 
-    def mask(self, path: Path) -> MaskScan:
+    def mask(
+        self, path: Path, rule: MaskRule = mask_rule.AS_STORED, encoding: Encoding | None = None
+    ) -> MaskScan:
         """`scan_mask`, from the cache if the file has not changed.
+
+        Args:
+            path: as for `scan_mask`.
+            rule: as for `scan_mask`.
+            encoding: as for `scan_mask`.
 
         Raises:
             DataError: `scan_mask` refuses it.
         """
 
         def scan() -> tuple[MaskScan, _Values]:
-            result = scan_mask(path)
+            result = scan_mask(path, rule, encoding)
             colors, labels = dict(result.palette), dict(result.labels)
-            values = [result.encoding, result.counts, *result.size, colors, labels]
-            return result, [*values, result.smeared, list(result.lines)]
+            flags: list[object] = [result.smeared, result.lossy, result.coarse, result.flat]
+            values = [result.encoding, result.counts, *result.size, colors, labels, *flags]
+            return result, [*values, list(result.lines)]
 
-        return self._cached("mask", path, lambda values: _mask_from(path, values), scan)
+        kind = "mask"
+        if rule != mask_rule.AS_STORED or encoding is not None:
+            kind += short_hash(f"{rule} {encoding}", size=8)
+        return self._cached(kind, path, lambda values: _mask_from(path, values), scan)
 
     def save(self) -> None:
         """Write the cache, if something is new and there is a place for it."""
@@ -124,7 +145,7 @@ class ScanCache:
         """The scan of a file, from the cache if the file has not changed.
 
         Args:
-            kind: `image` or `mask`; the same file may be both.
+            kind: `image`, or `mask` with its rule; the same file may be both.
             path: the file.
             parse: turns the values in the cache into a scan; it may raise what broken values cause.
             scan: makes the scan, and the values for the cache.
@@ -163,14 +184,16 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _image_from(values: _Values) -> ImageScan:
-    width, height, digest, depth = values
+    width, height, digest, depth, orientation = values
     if depth not in get_args(Depth):
         raise ValueError(depth)
-    return ImageScan((_integer(width), _integer(height)), str(digest), cast("Depth", depth))
+    size = _integer(width), _integer(height)
+    return ImageScan(size, str(digest), cast("Depth", depth), _integer(orientation))
 
 
 def _mask_from(path: Path, values: _Values) -> MaskScan:
-    encoding, counts, width, height, colors, labels, smeared, lines = values
+    encoding, counts, width, height, colors, labels, *flags, lines = values
+    smeared, lossy, coarse, flat = flags
     if not isinstance(lines, list):
         raise TypeError(lines)
     if encoding not in get_args(Encoding):
@@ -184,6 +207,9 @@ def _mask_from(path: Path, values: _Values) -> MaskScan:
         {int(code): str(label) for code, label in _mapping(labels).items()},
         bool(smeared),
         tuple(map(_integer, lines)),
+        bool(lossy),
+        bool(coarse),
+        _integer(flat),
     )
 
 

@@ -18,8 +18,9 @@ from semiseg.data.classes_file import (
     read_yaml,
     unpack,
 )
-from semiseg.data.formats.codes import Color, Encoding, MaskScan, common_encoding, spell
+from semiseg.data.formats.codes import Color, MaskScan, common_encoding, spell
 from semiseg.data.formats.labelme import BACKGROUND, label_code
+from semiseg.data.formats.mask_rule import Encoding
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 
 _READERS = {".txt": read_labelmap, ".csv": read_table}

@@ -15,6 +15,7 @@ from semiseg.data.cache import ImageScan
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.orientation import shows_stored_pixels
 from semiseg.data.scan import Problem
 
 
@@ -116,7 +117,7 @@ class Dataset:
 
     def name(self, path: Path) -> str:
         """A file's path below the folder, with `/` between folders."""
-        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+        return name_below(self.root, path)
 
     def labeled(self, *splits: str) -> Iterator[tuple[Sample, Path]]:
         """The samples of the splits that have masks, with their masks."""
@@ -125,6 +126,20 @@ class Dataset:
                 if sample.mask is not None:
                     yield sample, sample.mask
 
+    def fits(self, sample: Sample) -> bool:
+        """Whether the mask of a sample can be laid over its image: it has the same shape.
+
+        Raises:
+            KeyError: the mask or the image cannot be read.
+        """
+        image, mask = self.images[sample.image].header, self.masks[sample.mask or Path()].size
+        return shows_stored_pixels(mask, image, is_turned=False) is not None
+
     def occurring(self, split: str) -> set[int]:
         """The class indices in the masks of a split."""
         return {c for _, mask in self.labeled(split) for c in self.pixels.get(mask, ())}
+
+
+def name_below(root: Path, path: Path) -> str:
+    """A file's path below a folder, with `/` between folders."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -7,6 +7,7 @@ unlabeled: pool             # or a list of folders
 classes: classes.yaml       # or the classes themselves, as in classes.yaml; then also ignore:
 group: "^(.*?)_"            # images in which this finds the same text stay in one split
 value_range: [0, 4095]      # black and white in images of more than 8 bits
+exif: ignore                # masks show the stored pixels of turned photographs; or: apply
 dataset: folder             # or the name of a published data set in its official tree
 ```
 
@@ -20,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -33,7 +35,8 @@ from semiseg.data.tree import SPLITS, Tree
 
 FILE = DATASET_FILES[0]
 _OTHERS = {"path", "train", "val", "test", "nc", "names", "download"}  # the keys of Ultralytics
-_PURE = {"images", "masks", "unlabeled", "classes", "group", "value_range"}  # no key of Ultralytics
+_PURE = {"images", "masks", "unlabeled", "classes", "group", "value_range", "exif"}
+"""Keys that the file of Ultralytics does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class Content:
     ignore: object = None
     group: str | None = None
     value_range: list[float] | None = None
+    exif: Literal["apply", "ignore"] | None = None
     dataset: str | None = None
 
 
@@ -157,6 +161,7 @@ _EXPECTED = {
     "classes": "Write a file, or a list of the classes as in classes.yaml.",
     "group": 'Write a regular expression in quotation marks, such as "^(.*?)_".',
     "value_range": "Write two numbers, the smaller one first: [0, 4095].",
+    "exif": "Write apply or ignore.",
     "dataset": "Write the name of a published data set, or folder.",
 }
 """What each key may hold."""

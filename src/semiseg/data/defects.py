@@ -10,6 +10,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding, Kind, Severity, on_files
 from semiseg.data.formats.codes import spell
 from semiseg.data.formats.image_formats import remedy_of_suffix
+from semiseg.data.soft_masks import describe_levels
 from semiseg.data.tree import SPLITS
 
 _MAX_CODES = 5  # unknown values of a mask that are named
@@ -98,19 +99,25 @@ def _smeared(data: Dataset) -> list[Finding]:
         "Save the original masks as PNG, and resize masks without interpolation (nearest); if one "
         "is a photograph, give it another name."
     )
-    lossy = {
+    soft = {
+        mask: f" ({'over ' * scan.coarse}{len(scan.counts)} values)"
+        for mask, scan in data.masks.items()
+        if scan.is_soft
+    }
+    photographs = {
         path: f" holds {problem.values} different values"
         for path, problem in data.problems.items()
         if problem.values is not None
     }
-    doubtful = {
-        mask: f" ({len(scan.counts)} values)" for mask, scan in data.masks.items() if scan.smeared
-    }
+    lossy = photographs | {m: d for m, d in soft.items() if data.masks[m].lossy}
+    doubtful = {mask: detail for mask, detail in soft.items() if mask not in lossy}
     # If a file names the classes and the mask holds nothing else, a person meant it so.
     has_names = data.has_named_classes
     fits = {mask for mask in doubtful if has_names and mask not in data.unknown_codes}
     intended = {mask: values for mask, values in doubtful.items() if mask in fits}
     others = {mask: values for mask, values in doubtful.items() if mask not in fits}
+    levels = describe_levels([data.masks[mask] for mask in (*others, *lossy) if mask in data.masks])
+    remedy = f"{levels} {remedy}".lstrip()
     certain = "Masks that were smeared by JPEG or by resizing with interpolation"
     likely = "Masks that look smeared by JPEG or by resizing with interpolation"
     advice = (
@@ -124,16 +131,20 @@ def _smeared(data: Dataset) -> list[Finding]:
 
 
 def _other_size(data: Dataset) -> list[Finding]:
-    details = {}
+    others, resized = dict[Path, str](), dict[Path, str]()
     for sample, mask in data.labeled(*SPLITS):
         if sample.image in data.images and mask in data.masks:
-            image, size = data.images[sample.image].size, data.masks[mask].size
-            if image != size:
-                details[mask] = f" is {size[0]} x {size[1]}, its image {image[0]} x {image[1]}"
+            image, size = data.images[sample.image].header, data.masks[mask].size
+            if size not in (image.size, image.stored_size):
+                detail = f" is {size[0]} x {size[1]}, its image {image.size[0]} x {image.size[1]}"
+                (resized if data.fits(sample) else others)[mask] = detail
     message = "Masks of another size than their image"
-    return on_paths(
-        data, "size", "error", details, message, "Export the masks at the images' sizes."
-    )
+    remedy = "Export the masks at the images' sizes."
+    scaled = f"{message}, but of the same shape: semiseg resizes them without interpolation"
+    return [
+        *on_paths(data, "size", "error", others, message, remedy),
+        *on_paths(data, "size", "warning", resized, scaled, f"{remedy} Then the edges are exact."),
+    ]
 
 
 def _unknown_values(data: Dataset) -> list[Finding]:
@@ -141,7 +152,7 @@ def _unknown_values(data: Dataset) -> list[Finding]:
         return []
     details = {}
     for mask, codes in data.unknown_codes.items():
-        if not data.masks[mask].smeared:
+        if not data.masks[mask].is_soft:
             encoding, labels = data.class_list.encoding, data.masks[mask].labels
             values = [spell(code, encoding, labels) for code in sorted(codes)[:_MAX_CODES]]
             details[mask] = f" ({', '.join(values)}{', ...' if len(codes) > _MAX_CODES else ''})"

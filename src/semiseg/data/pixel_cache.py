@@ -36,7 +36,7 @@ from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.data.labels import read_labels
 
-_FORMAT = 2  # raise it when the same source would give other bytes
+_FORMAT = 3  # raise it when the same source would give other bytes
 _DEFAULT_MB = 8192
 _MB = 1 << 20
 
@@ -95,7 +95,10 @@ class PixelCache:
             mask = read_labels(sample, self.classes, self.reading)
             return np.array(mask.resize(size, Image.Resampling.NEAREST))
 
-        return self._cached(sample.mask, f"mask {size} {self._encoding}", decode)
+        image = _stamp(sample.image)  # the image says how its mask is turned
+        if not image:
+            return decode()
+        return self._cached(sample.mask, f"mask {size} {self._encoding} {image}", decode)
 
     def _cached(
         self, path: Path, purpose: str, decode: Callable[[], NDArray[np.uint8]]
@@ -116,16 +119,23 @@ class PixelCache:
         """The file in the cache for a source; None if the source cannot be cached."""
         if self._folder is None:
             return None
-        try:
-            status = path.stat()
-        except OSError:  # the decoder reports it
+        stamp = _stamp(path)
+        if not stamp:
             return None
-        # A file that is so new may change again without another modification time.
-        if status.st_mtime > time.time() - FRESH:
-            return None
-        stamp = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
         name = short_hash(f"{self._version} {purpose} {stamp}")
         return self._folder / name[:2] / name
+
+
+def _stamp(path: Path) -> str:
+    """A file's path, size and modification time; empty if it is too new or cannot be read."""
+    try:
+        status = path.stat()
+    except OSError:  # the decoder reports it
+        return ""
+    # A file that is so new may change again without another modification time.
+    if status.st_mtime > time.time() - FRESH:
+        return ""
+    return f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
 
 
 def reduce_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:

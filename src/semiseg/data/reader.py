@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.classes import infer_classes, read_classes
-from semiseg.data.dataset import Dataset
+from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
 from semiseg.data.explicit import list_unlabeled_folders
@@ -30,7 +31,9 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.layouts import find_layout, read_split
 from semiseg.data.lists import ListLayout
-from semiseg.data.scan import Progress, Scans, scan_files
+from semiseg.data.mask_rules import settle_masks, without_voids
+from semiseg.data.orientations import find_turns
+from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tree import SPLITS, Tree
 from semiseg.data.value_range import describe_range, infer_range
 
@@ -80,32 +83,40 @@ def read_dataset(
     listings["unlabeled"] = _read_unlabeled(layout, flags, file)
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
-    scans = scan_files(ScanCache(root, reading), everything, progress)
+    cache = ScanCache(root, reading)
+    scans = scan_files(cache, everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
     files = layout.classes_files()
     named = [classes_file] if classes_file else file.classes_files
     has_names = bool(named or files) or layout.names_classes
+    settle = partial(_settle_classes, layout, [*named, *files])
+    names = settle(list(map(without_voids, scans.masks.values()))).classes if has_names else None
+    name = partial(name_below, root)
+    masks = settle_masks(scans.masks, names, partial(rescan_masks, cache), name)
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
-    usable = {mask: scan for mask, scan in scans.masks.items() if has_names or not scan.smeared}
-    settled = _settle_classes(layout, [*named, *files], list(usable.values()))
+    usable = {mask: scan for mask, scan in masks.scans.items() if has_names or not scan.is_soft}
+    settled = settle(list(map(without_voids, usable.values())))
+    turns = find_turns(everything, scans, reading, flags.exif or file.content.exif or "auto")
+    if settled.classes is not None:
+        rule = replace(masks.rule, is_turned=turns.is_turned)
+        settled = settled._replace(classes=replace(settled.classes, rule=rule))
     counts: dict[Path, Mapping[int, int]] = {}
     unknown: dict[Path, Sequence[int]] = {}
     if settled.classes is not None:
-        for mask, scan in scans.masks.items():
+        for mask, scan in masks.scans.items():
             pixels, strange = _count_classes(scan, settled.classes)
             if strange:
                 unknown[mask] = strange
             elif mask in usable:
                 counts[mask] = pixels
-    findings = dict.fromkeys(
-        [*file.findings, *(f for split in _ORDER for f in listings[split].findings)]
-    )
+    listed = (finding for split in _ORDER for finding in listings[split].findings)
+    findings = dict.fromkeys((*file.findings, *listed, *masks.findings, *turns.findings(name)))
     contents = Dataset(
         root=root,
         samples=samples,
         images=scans.images,
-        masks=scans.masks,
+        masks=masks.scans,
         problems=scans.problems,
         class_list=settled.classes,
         has_named_classes=has_names,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from semiseg.data.cache import ImageScan, ScanCache
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.image_formats import MissingExtraError
 from semiseg.data.formats.images import reason
+from semiseg.data.formats.mask_rule import Encoding, MaskRule
 
 Progress = Callable[[int, int], None]
 """Is called after each file with the number of files that are done, and of all files."""
@@ -82,6 +83,29 @@ def scan_files(cache: ScanCache, samples: Sequence[Sample], progress: Progress) 
     finally:  # after an interruption too: the next time continues from there
         cache.save()
     return scans
+
+
+def rescan_masks(
+    cache: ScanCache, masks: Sequence[Path], rule: MaskRule, encoding: Encoding
+) -> Mapping[Path, MaskScan]:
+    """Scan masks again in another rule; those that cannot be read are left out.
+
+    Args:
+        cache: as for `scan_files`.
+        masks: the files.
+        rule: as for `scan_mask`.
+        encoding: as for `scan_mask`.
+    """
+
+    def scan(path: Path) -> MaskScan:
+        return cache.mask(path, rule, encoding)
+
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        warnings.simplefilter("ignore")
+        results = list(pool.map(_attempt, [(scan, path) for path in masks]))
+    cache.save()
+    return {path: result for path, result in results if isinstance(result, MaskScan)}
 
 
 @contextmanager

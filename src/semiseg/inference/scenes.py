@@ -29,7 +29,7 @@ class Scene(NamedTuple):
 
     Attributes:
         image: `(1, 3, h, w)` uint8 at working size.
-        mask: `(H, W)` uint8 class indices at the size of the mask file, 255 where ignored.
+        mask: `(H, W)` uint8 class indices at the size of the image file, 255 where ignored.
     """
 
     image: Tensor

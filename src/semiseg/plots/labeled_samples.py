@@ -34,9 +34,7 @@ def choose_samples(data: Dataset) -> list[Sample]:
     samples = [
         sample
         for sample, mask in data.labeled("train")
-        if mask in data.counts
-        and sample.image in data.images
-        and data.images[sample.image].size == data.masks[mask].size
+        if mask in data.counts and sample.image in data.images and data.fits(sample)
     ]
     key = Key.of(0, "check", "picture")
     return cover_classes(samples, min(_MAX_SAMPLES, len(samples)), data.pixels, key)

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.console import progress
-from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
-from semiseg.core.types import IGNORE_INDEX, Prediction, Sample
+from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import read_image
 from semiseg.data.labels import read_labels
@@ -121,19 +120,15 @@ def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float
     pairs = zip(samples, model.stream(images), strict=True)
     with progress("report") as bar:
         for number, (sample, prediction) in enumerate(pairs, 1):
-            truth = torch.from_numpy(_read_truth(sample, model, prediction))
+            truth = torch.from_numpy(_read_truth(sample, model))
             labels = torch.from_numpy(prediction.mask)
             confusion = confusion_matrix(labels, truth, len(model.classes))
             yield scores(confusion, model.classes.names)["miou"]
             bar.update(number, len(samples))
 
 
-def _read_truth(sample: Sample, model: Predictor, prediction: Prediction) -> NDArray[np.uint8]:
-    """The mask of a sample, which must have the size of its image."""
-    truth = np.array(read_labels(sample, model.classes, model.reading))
-    if truth.shape != prediction.mask.shape:
-        raise DataError(f"{sample.mask} and its image {sample.image} have different sizes.")
-    return truth
+def _read_truth(sample: Sample, model: Predictor) -> NDArray[np.uint8]:
+    return np.array(read_labels(sample, model.classes, model.reading))
 
 
 def _draw_layers(
@@ -144,7 +139,7 @@ def _draw_layers(
     prediction = model.predict(original)
     size = _page_size(original)
     image = original.resize(size, Image.Resampling.LANCZOS)
-    truth = _shrink(_read_truth(sample, model, prediction), size)
+    truth = _shrink(_read_truth(sample, model), size)
     labels = _shrink(prediction.mask, size)
     layers = {
         "image": embed_photo(image),

@@ -47,7 +47,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
         return (
             f"Correct the masks in {masks}. Then copy them and their images into your data, under "
             "unused names, or train on them alone:\n"
-            f"  {continue_command(run, out, config, (*READING_SETTINGS, 'size'))}"
+            f"  {continue_command(run, out, config, (*READING_SETTINGS, 'exif', 'size'))}"
         )
     return "\n".join(
         (

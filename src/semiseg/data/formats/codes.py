@@ -1,7 +1,8 @@
 """The codes of mask files: ids, palette, RGB colors, or LabelMe's shapes.
 
 Each pixel of a mask has a *code*: the id itself, the color packed as `r << 16 | g << 8 | b`, or a
-hash of the label (`labelme.label_code`). `masks.Classes` turns codes into class indices.
+hash of the label (`labelme.label_code`). Pixels without a value have one of `mask_rule.VOID_CODES`.
+`masks.Classes` turns codes into class indices.
 """
 
 from __future__ import annotations
@@ -9,24 +10,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from semiseg.core.errors import DataError, LossyMask
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
+from semiseg.data.formats.mask_rule import (
+    AS_STORED,
+    DOUBTFUL,
+    NO_DATA,
+    TRANSPARENT,
+    VOID_CODES,
+    Encoding,
+    MaskRule,
+)
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
 from semiseg.data.formats.thin_lines import thin_lines
 
-Encoding: TypeAlias = Literal["ids", "colors", "labels"]
 Color: TypeAlias = tuple[int, int, int]
 """Red, green and blue from 0 to 255."""
 NO_LABELS: Mapping[int, str] = MappingProxyType({})
 TABLE_SIZE = 1 << 16
 """Codes below this number are counted and translated with tables, which is faster than sorting."""
-_MAX_CODES = 256  # a mask with more of them is no annotation but a lossy picture
+_MAX_COLORS = 256  # a mask with more of them is a soft or a lossy picture
+_MAX_COARSE_COLORS = 2048  # a mask with more of them, rounded to 5 bits, is a photograph
+_MAX_IDS = 4096  # a mask with more of them numbers objects, or is a lossy picture
+_ROUNDED = 0xF8F8F8  # the upper 5 bits of each color
+_GRAY_NOISE = 12  # levels by which the colors of a gray image differ after lossy compression
+_OPAQUE = 128  # the alpha from which a pixel is opaque
+_LOSSY_FORMATS = ("JPEG", "MPO")
 _TINY = 0.01  # the share of a mask's pixels below which a code is hardly a class of its own
 _MIN_TINY_CODES = 4  # fewer of them are no sign of interpolation
 _MIXED_EDGES = 0.2  # drawn masks reach 0.13 when reduced to a fifth, interpolated ones 0.24
@@ -57,12 +73,29 @@ class Codes(NamedTuple):
     lossy: bool = False
 
 
-def read_codes(path: Path) -> Codes:
+def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None = None) -> Codes:
     """Read the codes of a mask: ids, packed colors or hashed labels.
+
+    Args:
+        path: the mask's file.
+        rule: how the masks of the data set are read.
+        encoding: that of the data set. Ids that were saved as gray RGB then become ids, and the
+            pixels of a palette image their colors. With None, a file keeps its own encoding.
 
     Raises:
         DataError: the file cannot be decoded, or holds neither ids, nor colors, nor shapes.
     """
+    codes = _decode(path)
+    if encoding == "ids" and codes.encoding == "colors" and _is_gray(codes.values):
+        values = np.where(codes.values < TRANSPARENT, codes.values & 0xFF, codes.values)
+        codes = codes._replace(values=values, encoding="ids")
+    if encoding == "colors" and codes.encoding == "ids":
+        codes = _with_colors(codes)
+    return codes._replace(values=rule.apply(codes.values, codes.encoding, codes.lossy))
+
+
+def _decode(path: Path) -> Codes:
+    """The codes of a mask as they are stored."""
     if path.suffix.lower() == LABELME_SUFFIX:
         values, labels = read_shapes(path)
         return Codes(values, "labels", labels)
@@ -70,18 +103,22 @@ def read_codes(path: Path) -> Codes:
         return Codes(read_matrix(path), "ids")
     try:
         with open_image(path, verify=True) as file:
-            lossy = file.format in ("JPEG", "MPO")
+            lossy = file.format in _LOSSY_FORMATS or (
+                file.format == "WEBP" and not _is_lossless_webp(path)
+            )
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
                 palette = (file.getpalette() or []) if file.mode == "P" else []
                 return Codes(np.asarray(file).astype(np.int32), "ids", NO_LABELS, palette, lossy)
+            if file.mode == "F":
+                return Codes(_from_floats(np.asarray(file), path), "ids")
             if file.mode in ("LA", "PA"):
-                values = np.asarray(file)[..., 0].astype(np.int32)
-                return Codes(values, "ids", lossy=lossy)
+                pixels = np.asarray(file)
+                values = _hide_transparent(pixels[..., 0].astype(np.int32), pixels[..., 1])
+                palette = (file.getpalette() or []) if file.mode == "PA" else []
+                return Codes(values, "ids", NO_LABELS, palette, lossy)
             if file.mode in ("RGB", "RGBA"):
-                rgb = np.asarray(file)[..., :3].astype(np.int32)
-                values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-                return Codes(values, "colors", lossy=lossy)
+                return Codes(_pack(file, lossy), "colors", lossy=lossy)
             mode = file.mode
     except UNREADABLE as error:
         raise DataError(
@@ -92,6 +129,73 @@ def read_codes(path: Path) -> Codes:
         f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors.",
         "Save it as a PNG of one of these kinds.",
     )
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether a WebP file says that its pixels are compressed without loss."""
+    with path.open("rb") as file:
+        return b"VP8L" in file.read(256)
+
+
+def _from_floats(numbers: NDArray[np.float32], path: Path) -> NDArray[np.int32]:
+    """The ids of a mask of floating-point numbers; NaN and infinity have no value.
+
+    Shares from 0 to 1, as networks give them, become levels from 0 to 255.
+
+    Raises:
+        DataError: other numbers are no integers.
+    """
+    has_value = np.isfinite(numbers)
+    values = numbers[has_value].astype(np.float64)
+    if (values != values.round()).any():
+        if values.min() < 0 or values.max() > 1:
+            raise DataError(
+                f"{path} holds fractions from {values.min():g} to {values.max():g}; a mask holds "
+                "whole numbers, or shares from 0 to 1.",
+                "Save the ids of the classes.",
+            )
+        values = 255 * values
+    if values.size and not -NO_DATA <= values.min() <= values.max() < TRANSPARENT:
+        raise DataError(
+            f"{path} holds numbers from {values.min():g} to {values.max():g}, which are no ids.",
+            "Save the ids of the classes.",
+        )
+    codes = np.full(numbers.shape, NO_DATA, dtype=np.int32)
+    codes[has_value] = values.round()
+    return codes
+
+
+def _hide_transparent(values: NDArray[np.int32], alpha: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The codes with `TRANSPARENT` where alpha says so.
+
+    In a file that is transparent throughout and yet holds several codes, alpha means nothing.
+    """
+    is_hidden = alpha < _OPAQUE
+    if not is_hidden.any() or (is_hidden.all() and values.min() != values.max()):
+        return values
+    return np.where(is_hidden, TRANSPARENT, values).astype(np.int32)
+
+
+def _pack(file: Image.Image, lossy: bool) -> NDArray[np.int32]:
+    """The packed colors of an image in RGB or RGBA."""
+    pixels = np.asarray(file)
+    rgb = pixels[..., :3].astype(np.int32)
+    if lossy and int(np.ptp(rgb, axis=-1).max()) <= _GRAY_NOISE:
+        rgb = np.repeat(np.asarray(file.convert("L")).astype(np.int32)[..., None], 3, axis=-1)
+    values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+    return values if pixels.shape[-1] == 3 else _hide_transparent(values, pixels[..., 3])
+
+
+def _with_colors(codes: Codes) -> Codes:
+    """The codes with colors instead of the ids of a palette; without a palette they stay ids."""
+    colors = np.array(codes.palette, dtype=np.int32).reshape(-1, 3)
+    ids = codes.values
+    is_void = ids >= TRANSPARENT
+    if not len(colors) or int(ids[~is_void].max(initial=0)) >= len(colors):
+        return codes
+    packed = colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
+    values = np.where(is_void, ids, packed[np.where(is_void, 0, ids)])
+    return codes._replace(values=values.astype(np.int32), encoding="colors")
 
 
 def are_small(codes: NDArray[np.int32]) -> bool:
@@ -111,6 +215,9 @@ class MaskScan(NamedTuple):
         labels: the labels of the codes in LabelMe's files, or empty; also those without a pixel.
         smeared: whether its edges look like the result of JPEG or of resizing with interpolation.
         lines: the isolated ids that lie on thin lines between others, such as a void border.
+        lossy: whether the file is compressed with loss.
+        coarse: whether the codes are colors of 5 bits per channel, since there are too many others.
+        flat: the doubtful pixels of a mask that is split, away from its edges.
     """
 
     path: Path
@@ -121,28 +228,39 @@ class MaskScan(NamedTuple):
     labels: Mapping[int, str] = NO_LABELS
     smeared: bool = False
     lines: tuple[int, ...] = ()
+    lossy: bool = False
+    coarse: bool = False
+    flat: int = 0
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether its codes are not only those that a person drew."""
+        return self.smeared or self.lossy or self.coarse
 
 
-def scan_mask(path: Path) -> MaskScan:
+def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None = None) -> MaskScan:
     """Count the codes of one mask, and examine its edges.
+
+    Args:
+        path: as for `read_codes`.
+        rule: as for `read_codes`.
+        encoding: as for `read_codes`.
 
     Raises:
         DataError: the file cannot be read.
-        LossyMask: it was saved as JPEG, or has so many codes that it must be a lossy picture.
+        LossyMask: it has so many codes that it must be a photograph or a lossy picture.
     """
-    values, encoding, labels, palette, lossy = read_codes(path)
-    if are_small(values):
-        pixels = np.bincount(values.ravel())
-        codes = np.flatnonzero(pixels)
-        pixels = pixels[codes]
-    else:
-        codes, pixels = np.unique(values, return_counts=True)
-    counts = dict(zip(codes.tolist(), pixels.tolist(), strict=True))
+    values, encoding, labels, palette, lossy = read_codes(path, rule, encoding)
+    counts = _count(values)
     size = (values.shape[1], values.shape[0])
     if encoding == "labels":  # semiseg draws the shapes itself
         return MaskScan(path, encoding, counts, size, {}, labels)
-    if lossy or (len(counts) > _MAX_CODES and path.suffix.lower() != MATLAB_SUFFIX):
-        raise LossyMask.of(path, len(counts))
+    number = len(counts)
+    coarse = encoding == "colors" and number > _MAX_COLORS
+    if coarse:
+        counts = _count(np.where(values < TRANSPARENT, values & _ROUNDED, values))
+        if len(counts) > _MAX_COARSE_COLORS:
+            raise LossyMask.of(path, number)
     colors = {
         c: (palette[3 * c], palette[3 * c + 1], palette[3 * c + 2])
         for c in counts
@@ -150,8 +268,36 @@ def scan_mask(path: Path) -> MaskScan:
     }
     tiny = sum(count < _TINY * values.size for count in counts.values())
     smeared = tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES
-    lines = thin_lines(values, counts) if encoding == "ids" else ()
-    return MaskScan(path, encoding, counts, size, colors, smeared=smeared, lines=lines)
+    if smeared and number > _MAX_IDS and not coarse:
+        raise LossyMask.of(path, number)
+    ids = counts.keys() - set(VOID_CODES)
+    lines = thin_lines(values, ids) if encoding == "ids" else ()
+    scan = MaskScan(path, encoding, counts, size, colors, NO_LABELS, smeared, lines, lossy, coarse)
+    if rule.levels:
+        return scan._replace(smeared=False, lossy=False, coarse=False, flat=_count_flat(values))
+    return scan
+
+
+def _count_flat(values: NDArray[np.int32]) -> int:
+    """The doubtful pixels that lie in the middle of 5 x 5 doubtful ones."""
+    doubtful = Image.fromarray((values == DOUBTFUL).astype(np.uint8))
+    return int(np.asarray(doubtful.filter(ImageFilter.MinFilter(5))).sum())
+
+
+def _count(values: NDArray[np.int32]) -> dict[int, int]:
+    """The pixels of each code, in the order of the codes."""
+    voids = {}
+    if values.size and int(values.max()) >= TRANSPARENT:
+        voids = {code: int((values == code).sum()) for code in VOID_CODES}
+        voids = {code: count for code, count in voids.items() if count}
+        values = values[values < TRANSPARENT]
+    if are_small(values):
+        pixels = np.bincount(values.ravel())
+        codes = np.flatnonzero(pixels)
+        pixels = pixels[codes]
+    else:
+        codes, pixels = np.unique(values, return_counts=True)
+    return dict(zip(codes.tolist(), pixels.tolist(), strict=True)) | voids
 
 
 def mixed_edges(codes: NDArray[np.int32]) -> float:
@@ -192,16 +338,20 @@ def common_encoding(scans: Iterable[MaskScan]) -> tuple[list[MaskScan], Encoding
     if colors:
         _require_one_kind(ids, "ids", colors[:1], "colors")
         return scans, "colors"
-    return [_as_ids(scan) if scan.encoding == "colors" else scan for scan in scans], "ids"
+    return [as_ids(scan) for scan in scans], "ids"
 
 
 def _is_gray_mask(scan: MaskScan) -> bool:
-    return all(map(is_gray, scan.counts))
+    return all(is_gray(code) or code in VOID_CODES for code in scan.counts)
 
 
-def _as_ids(scan: MaskScan) -> MaskScan:
-    """The scan of a gray RGB mask, with the gray levels as ids."""
-    counts = {code & 0xFF: count for code, count in scan.counts.items()}
+def as_ids(scan: MaskScan) -> MaskScan:
+    """The scan of a gray RGB mask, with the gray levels as ids; others stay as they are."""
+    if scan.encoding != "colors" or not _is_gray_mask(scan):
+        return scan
+    counts = {
+        code if code in VOID_CODES else code & 0xFF: count for code, count in scan.counts.items()
+    }
     return scan._replace(encoding="ids", counts=counts)
 
 
@@ -224,3 +374,9 @@ def _require_one_kind(
 def is_gray(code: int) -> bool:
     """Whether a packed color is gray."""
     return code >> 16 == code & 0xFF == code >> 8 & 0xFF
+
+
+def _is_gray(colors: NDArray[np.int32]) -> bool:
+    """Whether all packed colors of an image are gray."""
+    blue = colors & 0xFF
+    return bool(((blue * 0x10101 == colors) | (colors >= TRANSPARENT)).all())

@@ -38,7 +38,8 @@ UNREADABLE = (
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES = 32  # of a file tell its format
 _EXIF_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+SIDEWAYS = (5, 6, 7, 8)
+"""The EXIF orientations that exchange width and height."""
 
 Depth = Literal["8 bits", "deep gray", "deep color"]
 """How many bits a pixel has: 8 for each channel, or more for gray or for colors.
@@ -53,10 +54,29 @@ class Decoded(NamedTuple):
     Attributes:
         image: the upright image in mode RGB.
         depth: the depth of the file's pixels.
+        orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
     """
 
     image: Image.Image
     depth: Depth
+    orientation: int = 1
+
+
+class Header(NamedTuple):
+    """What the header of an image says.
+
+    Attributes:
+        size: width and height in pixels of the upright image.
+        orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height in pixels of the image as it is stored."""
+        return self.size[::-1] if self.orientation in SIDEWAYS else self.size
 
 
 def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Image.Image:
@@ -113,8 +133,9 @@ def decode_image(path: Path, reading: Reading = AS_STORED, enough: int | None = 
         if enough is not None:
             factor = enough / min(file.size)
             file.draft(None, (math.ceil(file.width * factor), math.ceil(file.height * factor)))
+        orientation = _orientation_of(file)
         upright = _to_eight_bits(ImageOps.exif_transpose(file), path, value_range)
-        return Decoded(upright.convert("RGB"), depth)
+        return Decoded(upright.convert("RGB"), depth, orientation)
 
 
 def depth_of(file: Image.Image) -> Depth:
@@ -130,12 +151,28 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the header cannot be read, or `read_image` would refuse the image.
     """
+    return read_header(path).size
+
+
+def read_header(path: Path) -> Header:
+    """Read the size and the orientation of an image from its header alone.
+
+    Raises:
+        DataError: the header cannot be read, or `read_image` would refuse the image.
+    """
     with _checked(path) as file:
         width, height = file.size
-        # Pillow gives the size and the pixels of a TIFF upright already.
-        orientation = 1 if file.format == "TIFF" else file.getexif().get(_EXIF_ORIENTATION, 1)
-        sideways = orientation in _SIDEWAYS
-    return (height, width) if sideways else (width, height)
+        orientation = _orientation_of(file)
+    size = (height, width) if orientation in SIDEWAYS else (width, height)
+    return Header(size, orientation)
+
+
+def _orientation_of(file: Image.Image) -> int:
+    """The orientation of an open image; 1 if it has none, or an impossible one."""
+    if file.format == "TIFF":
+        return 1  # Pillow gives the size and the pixels of a TIFF upright already
+    orientation = file.getexif().get(_EXIF_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 @contextmanager

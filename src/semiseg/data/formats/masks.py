@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,12 +18,11 @@ from semiseg.data.formats.codes import (
     NO_LABELS,
     TABLE_SIZE,
     Color,
-    Encoding,
     are_small,
-    is_gray,
     read_codes,
     spell,
 )
+from semiseg.data.formats.mask_rule import AS_STORED, VOID_CODES, Encoding, MaskRule
 
 MAX_CLASSES = 255
 _MAX_BYTE = 255
@@ -42,6 +41,7 @@ class Classes:
         codes: the code of each class; in masks that semiseg writes, the only one.
         ignored: the codes of pixels that neither train nor score a model.
         merged: further codes of the classes, each with its class index.
+        rule: how mask files are read, where their values alone do not say it.
     """
 
     names: tuple[str, ...]
@@ -50,6 +50,7 @@ class Classes:
     codes: tuple[int, ...]
     ignored: tuple[int, ...] = (IGNORE_INDEX,)
     merged: tuple[tuple[int, int], ...] = ()
+    rule: MaskRule = AS_STORED
 
     def __len__(self) -> int:
         """The number of classes."""
@@ -64,6 +65,7 @@ class Classes:
             "codes": list(self.codes),
             "ignored": list(self.ignored),
             "merged": [list(pair) for pair in self.merged],
+            "rule": asdict(self.rule),
         }
 
     @classmethod
@@ -150,8 +152,9 @@ class Classes:
     @cached_property
     def indices(self) -> Mapping[int, int]:
         """The class index of each code, 255 for the ignored ones."""
+        voids = () if self.encoding == "labels" else VOID_CODES  # a label may have any code
         return {
-            **dict.fromkeys(self.ignored, IGNORE_INDEX),
+            **dict.fromkeys((*voids, *self.ignored), IGNORE_INDEX),
             **{code: index for code, index in self.merged},
             **{code: index for index, code in enumerate(self.codes)},
         }
@@ -214,17 +217,14 @@ def read_mask(path: Path, classes: Classes) -> Image.Image:
     Raises:
         DataError: the file cannot be decoded, or a code belongs to no class.
     """
-    values, encoding, labels, *_ = read_codes(path)
-    if encoding != classes.encoding:
-        gray = encoding == "colors" and all(map(is_gray, np.unique(values).tolist()))
-        if not gray or classes.encoding != "ids":
-            raise DataError(
-                f"{path} holds {_NOUNS[encoding]}, but the masks of this data set hold "
-                f"{_NOUNS[classes.encoding]}.",
-                "Convert the mask, or remove it.",
-            )
-        values = values & 0xFF  # ids that were saved as gray RGB
-    return Image.fromarray(classes.encode(values, path, labels))
+    codes = read_codes(path, classes.rule, classes.encoding)
+    if codes.encoding != classes.encoding:
+        raise DataError(
+            f"{path} holds {_NOUNS[codes.encoding]}, but the masks of this data set hold "
+            f"{_NOUNS[classes.encoding]}.",
+            "Convert the mask, or remove it.",
+        )
+    return Image.fromarray(classes.encode(codes.values, path, codes.labels))
 
 
 def default_color(index: int) -> Color:
