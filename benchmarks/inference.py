@@ -27,7 +27,7 @@ from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.reader import read_samples
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.inference.scenes import segmenter, to_input, to_working_size
-from semiseg.inference.sliding import to_array
+from semiseg.inference.views import to_array
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release, load_release, save_release

@@ -29,7 +29,7 @@ from semiseg.data.image_lists import read_list
 from semiseg.data.reader import load_dataset
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.scenes import prior_of
-from semiseg.inference.sliding import to_array
+from semiseg.inference.views import to_array
 from semiseg.losses.class_balance import root_weights
 from semiseg.losses.collaboration import class_prior
 from semiseg.model.release import LOGIT_OFFSETS

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from semiseg.inference.reading import NUMPY, Arithmetic, Maps, enlargement, read
-from semiseg.inference.sliding import Segmenter, to_array
+from semiseg.inference.sliding import Segmenter
+from semiseg.inference.views import to_array
 from semiseg.model.network import upsample
 
 TORCH = Arithmetic(torch, lambda a: a.max(0), torch.from_numpy, lambda found: found.numpy())

@@ -118,7 +118,7 @@ def draw_comparison(data: Path, runs: list[Path]) -> Image.Image:
             continue
         image = read_image(sample.image)
         masks = [np.array(read_mask(sample.mask, classes))]
-        masks += [model.predict(image).mask for model in models]
+        masks += [model.predict(image, scale="fit").mask for model in models]
         rows.append([image, *(classes.to_rgb(mask) for mask in masks)])
     width, height = rows[0][0].size
     canvas = Image.new(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -24,7 +24,8 @@ from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.load import load
-from semiseg.inference.predictor import Predictor
+from semiseg.inference.predictor import Predictor, Scaled
+from semiseg.inference.scale import choose_factors, explain
 from semiseg.training.run_data import arrangement_of, scored_samples
 
 
@@ -105,7 +106,12 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     if flags == NOTHING_SAID:
         flags = arrangement_of(settings.run, settings.data)
     samples = scored_samples(settings.run, settings.data, settings.split, dataset, flags)
-    confusion, reliability = _count(model, samples)
+    jobs = choose_factors([sample.image for sample in samples], model.metadata, settings.scale)
+    for job in jobs:
+        if job.problem:
+            raise job.problem
+    explain(settings.scale, model.metadata, jobs)
+    confusion, reliability = _count(model, samples, [job.factor for job in jobs])
     result = scores(confusion, model.classes.names)
     return Evaluation(
         miou=result["miou"],
@@ -118,17 +124,19 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     )
 
 
-def _count(model: Predictor, samples: list[Sample]) -> tuple[torch.Tensor, Reliability]:
+def _count(
+    model: Predictor, samples: list[Sample], factors: Sequence[float | None]
+) -> tuple[torch.Tensor, Reliability]:
     """Segment the images. Count the pixels by true and predicted class, and by confidence."""
 
     def read(sample: Sample) -> tuple[Image.Image, Image.Image]:
         labels = read_labels(sample, model.classes, model.reading)
         return read_image(sample.image, model.reading), labels
 
-    def images() -> Iterator[Image.Image]:
-        for image, mask in read_ahead(read, samples):
+    def images() -> Iterator[Scaled]:
+        for (image, mask), factor in zip(read_ahead(read, samples), factors, strict=True):
             masks.append(mask)
-            yield image
+            yield Scaled(image, factor)
 
     masks: deque[Image.Image] = deque()
     reliability = Reliability(model.two_spaces)

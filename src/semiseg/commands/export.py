@@ -17,8 +17,8 @@ from semiseg.data.formats.images import read_image
 from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement
-from semiseg.inference.sliding import to_array
 from semiseg.inference.torch_model import Model
+from semiseg.inference.views import to_array
 from semiseg.model.release import load_release
 from semiseg.scenes.draw import draw_scene
 from semiseg.training.run_data import samples_of

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.commands._public import command
@@ -15,14 +17,19 @@ from semiseg.commands.settings import PredictSettings
 from semiseg.core.console import track
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
-from semiseg.core.types import IGNORE_INDEX
+from semiseg.core.types import IGNORE_INDEX, Prediction
 from semiseg.data.read_ahead import read_ahead
+from semiseg.inference.band_files import band_files
+from semiseg.inference.large import LARGE, large_images
 from semiseg.inference.load import load
-from semiseg.inference.predictor import Predictor
+from semiseg.inference.predictor import Predictor, Scaled
+from semiseg.inference.scale import Job, choose_factors, explain
 from semiseg.inference.sources import find_images, read_or_error
 from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
 
 logger = logging.getLogger(__name__)
+
+_MAX_PROBABILITIES = 2_000_000_000  # bytes of one image
 
 Targets: TypeAlias = dict[Path, dict[str, Path]]
 """The files to write for each image, by their kind."""
@@ -83,7 +90,11 @@ def predict(settings: PredictSettings) -> Masks:
         logger.info("%s", note)
     model = load(settings.run, settings.accelerator)
     _check(model, settings)
-    failed = _write(model, missing, settings)
+    with large_images():
+        jobs = choose_factors(missing, model.metadata, settings.scale)
+        _check_probabilities(model, jobs, missing)
+        explain(settings.scale, model.metadata, jobs)
+        failed = _write(model, jobs, missing, settings)
     if failed:
         others = f" The masks of the others are in {out}." if len(failed) < len(targets) else ""
         raise DataError(
@@ -153,32 +164,83 @@ def _targets(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> Tar
     return targets
 
 
-def _write(model: Predictor, targets: Targets, settings: PredictSettings) -> list[DataError]:
+def _check_probabilities(model: Predictor, jobs: Sequence[Job], targets: Targets) -> None:
+    """Refuse probabilities that would fill the memory."""
+    for file, header, *_ in jobs:
+        size = 2 * len(model.classes) * (header.pixels if header else 0)
+        if "probabilities" in targets[file] and size > _MAX_PROBABILITIES:
+            raise ConfigError(
+                f"--probabilities would take {size / 1e9:.1f} GB of memory for {file}, and "
+                f"{_MAX_PROBABILITIES / 1e9:g} GB is the limit. Leave it out, or use --confidence, "
+                "which writes one value for each pixel."
+            )
+
+
+def _write(
+    model: Predictor, jobs: Sequence[Job], targets: Targets, settings: PredictSettings
+) -> list[DataError]:
     """Segment the images and write the files; the errors of the images that cannot be read."""
-    errors: list[DataError] = []
+    errors = [job.problem for job in jobs if job.problem]
+    jobs = [job for job in jobs if not job.problem]
+    large = [job for job in jobs if _is_large(job, targets[job.file])]
+    usual = [job for job in jobs if not _is_large(job, targets[job.file])]
     waiting: deque[tuple[Path, Image.Image]] = deque()
 
-    def images() -> Iterator[Image.Image]:
-        results = read_ahead(lambda file: read_or_error(file, model.reading), targets)
-        for file, result in track(
-            zip(targets, results, strict=True),
-            "predict",
-            len(targets),
-        ):
+    def images() -> Iterator[Scaled]:
+        results = read_ahead(
+            lambda job: read_or_error(job.file, model.reading),
+            usual,
+        )
+        for job, result in zip(usual, results, strict=True):
             if isinstance(result, DataError):
                 errors.append(result)
             else:
-                waiting.append((file, result))
-                yield result
+                waiting.append((job.file, result))
+                yield Scaled(result, job.factor)
 
-    probabilities = any("probabilities" in files for files in targets.values())
-    for prediction in model.stream(images(), settings.tta, probabilities):
-        file, image = waiting.popleft()
-        mask = prediction.mask
-        if settings.abstain is not None:
-            mask = mask.copy()
-            mask[prediction.doubtful(settings.abstain)] = IGNORE_INDEX
-        segmented = SegmentedImage(image, prediction, mask, model.classes)
-        for kind, target in targets[file].items():
-            save_output(segmented, OUTPUTS[kind], target)
+    def written() -> Iterator[None]:
+        probabilities = any("probabilities" in files for files in targets.values())
+        for prediction in model.stream(images(), settings.tta, probabilities):
+            file, image = waiting.popleft()
+            mask = _mask(prediction, settings)
+            segmented = SegmentedImage(image, prediction, mask, model.classes)
+            for kind, target in targets[file].items():
+                save_output(segmented, OUTPUTS[kind], target)
+            yield
+        for job in large:
+            result = read_or_error(job.file, model.reading)
+            if isinstance(result, DataError):
+                errors.append(result)
+            else:
+                _write_bands(model, Scaled(result, job.factor), targets[job.file], settings)
+            del result  # before the next one is read
+            yield
+
+    for _ in track(written(), "predict", len(jobs)):
+        pass
     return errors
+
+
+def _is_large(job: Job, files: Mapping[str, Path]) -> bool:
+    """Whether an image is written in bands; an array of probabilities is written as a whole."""
+    return job.header is not None and job.header.pixels > LARGE and "probabilities" not in files
+
+
+def _write_bands(
+    model: Predictor, scaled: Scaled, files: Mapping[str, Path], settings: PredictSettings
+) -> None:
+    """Segment an image band by band, and write the files of each band at once."""
+    image, classes = scaled.image, model.classes
+    with band_files(files, image, classes) as writer:
+        for rows, prediction in model.segment.bands(image, scaled.factor, settings.tta):
+            mask = _mask(prediction, settings)
+            writer.add(rows, SegmentedImage(image, prediction, mask, classes))
+
+
+def _mask(prediction: Prediction, settings: PredictSettings) -> NDArray[np.uint8]:
+    """The mask to write: 255 where the model abstains."""
+    if settings.abstain is None:
+        return prediction.mask
+    mask = prediction.mask.copy()
+    mask[prediction.doubtful(settings.abstain)] = IGNORE_INDEX
+    return mask

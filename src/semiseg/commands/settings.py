@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from semiseg.config.methods import METHODS
+from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
 from semiseg.config.train import ArrangedData, NoData, check_reading, reading_of
 from semiseg.core.reading import Reading
@@ -67,6 +68,8 @@ class EvaluateSettings(ArrangedData):
     training held out."""
     dataset: str = AUTO
     """The published data set in its official tree, as for `train`."""
+    scale: Scale = AUTO
+    """The scale of the images, as for `predict`."""
     accelerator: str = AUTO
     """The device: `auto`, `cpu`, `gpu` or `mps`."""
 
@@ -99,6 +102,12 @@ class PredictSettings(Settings):
     abstain: Share | None = None
     """Write 255 where the confidence is lower than this value, or where the nearest prototype
     belongs to another class."""
+    scale: Scale = AUTO
+    """How large the model sees an image. `fit` scales its short side to the size of the training:
+    for photographs of the same scene, with any number of pixels. `keep` gives it the scale that the
+    training images had: for a mosaic of the same ground resolution, which semiseg segments in
+    windows. A number is a factor on the image's pixels. `auto` is `keep` where GeoTIFFs give the
+    ground resolution of the image and of the training images, and else `fit`."""
     tta: bool = False
     """Average over three scales and both mirror images. This takes six times as long."""
     overwrite: bool = False

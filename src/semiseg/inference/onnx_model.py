@@ -10,7 +10,8 @@ from semiseg.core.errors import ConfigError, RunError, nearest
 from semiseg.core.records import from_plain
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import Maps
-from semiseg.inference.sliding import Images, Segmenter
+from semiseg.inference.sliding import Segmenter
+from semiseg.inference.views import Images
 from semiseg.model.metadata import ModelMetadata
 
 METADATA = "semiseg"

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.config.scale import Scale
+from semiseg.config.settings import AUTO
 from semiseg.core.types import Prediction
-from semiseg.data.formats.images import read_image
+from semiseg.data.formats.ground import ground_resolution
+from semiseg.inference.large import large_images, read_picture
+from semiseg.inference.scale import Header, describe_larger, factor_of
 from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import ModelMetadata
 
 _MAX_PIXELS = 1 << 23  # in one batch; large images come in smaller batches
+
+logger = logging.getLogger(__name__)
+
+
+class Scaled(NamedTuple):
+    """An image to segment.
+
+    Attributes:
+        image: in RGB.
+        factor: on its pixels before the network sees it; None scales its short side to the size of
+            the training.
+    """
+
+    image: Image.Image
+    factor: float | None = None
 
 
 class Predictor:
@@ -32,11 +53,13 @@ class Predictor:
         self.reading = metadata.reading
         self.segment = segment
         self.two_spaces = two_spaces
+        self._warned = False
 
     def predict(
         self,
         image: Path | str | Image.Image | NDArray[np.uint8],
         *,
+        scale: Scale = AUTO,
         tta: bool = False,
         probabilities: bool = False,
     ) -> Prediction:
@@ -44,6 +67,10 @@ class Predictor:
 
         Args:
             image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size.
+            scale: `fit` scales the short side of the image to the size of the training. `keep`
+                gives the image the scale that the training images had, and segments a larger one
+                in windows. `auto` is `keep` where GeoTIFFs give the ground resolution of the image
+                and of the training images, else `fit`. A number is the factor on the pixels.
             tta: average over three scales, each with its mirror image; this takes six times as
                 long.
             probabilities: return the probabilities of all classes too.
@@ -54,21 +81,37 @@ class Predictor:
 
         Raises:
             DataError: the file cannot be read.
+            ConfigError: `keep`, but the model does not know the size of its training images.
         """
+        ground = None
         if isinstance(image, (str, Path)):
-            rgb = read_image(Path(image), self.reading)
+            with large_images():
+                rgb = read_picture(Path(image), self.reading)
+            ground = ground_resolution(Path(image))
         elif isinstance(image, Image.Image):
             rgb = image.convert("RGB")
         else:
             rgb = Image.fromarray(image).convert("RGB")
-        return next(self.segment([rgb], tta, probabilities))
+        header = Header(rgb.size, ground)
+        factor = factor_of(scale, self.metadata, header)
+        if factor is None and scale == AUTO and not self._warned:
+            warning = describe_larger(self.metadata, [header])
+            if warning:
+                self._warned = True
+                logger.warning("%s", warning)
+        return next(self.stream([Scaled(rgb, factor)], tta, probabilities))
 
     def stream(
-        self, images: Iterable[Image.Image], tta: bool = False, probabilities: bool = False
+        self, images: Iterable[Scaled], tta: bool = False, probabilities: bool = False
     ) -> Iterator[Prediction]:
         """Segment RGB images in batches; see `predict`."""
         batch: list[Image.Image] = []
-        for image in images:
+        for image, factor in images:
+            if factor is not None:
+                yield from self.segment(batch, tta, probabilities)
+                batch = []
+                yield self.segment.at_scale(image, factor, tta, probabilities)
+                continue
             batch.append(image)
             pixels = sum(one.width * one.height for one in batch)
             if len(batch) == self.segment.batch or pixels >= _MAX_PIXELS:

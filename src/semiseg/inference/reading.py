@@ -6,7 +6,7 @@ pixels with 21 classes would take a gigabyte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,11 @@ class Maps(NamedTuple):
 
     logits: Floats
     similarity: Floats | None
+
+    def only(self, index: int) -> Maps:
+        """The maps of one image of the batch."""
+        one = slice(index, index + 1)
+        return Maps(self.logits[one], None if self.similarity is None else self.similarity[one])
 
 
 class Arithmetic(NamedTuple):
@@ -87,6 +92,18 @@ def enlargement(cells: int, source: int, target: int) -> Floats:
     return interpolation(centers / STRIDE - 0.5, cells)
 
 
+class Band(NamedTuple):
+    """Some rows of an image with their segmentation.
+
+    Attributes:
+        rows: of the image.
+        prediction: of these rows.
+    """
+
+    rows: slice
+    prediction: Prediction
+
+
 def read(
     maps: Maps,
     index: int,
@@ -105,27 +122,104 @@ def read(
         arithmetic: the array library.
         probabilities: return the probabilities of all classes too.
     """
-    spaces = {"mask": ("confidence", arithmetic.place(maps.logits[index]))}
+    scores = scores_of(maps, index, arithmetic)
+    rows, columns = _enlarging(maps, source, target, arithmetic)
+    results = Results(maps, target, probabilities)
+    for strip in _strips(maps.logits.shape[1], target):
+        for space, values in scores.items():
+            large = arithmetic.place(rows[strip]) @ values @ columns
+            results.store(space, (strip, slice(None)), large, arithmetic)
+    return results.prediction()
+
+
+def read_bands(
+    maps: Maps, source: tuple[int, int], target: tuple[int, int], arithmetic: Arithmetic = NUMPY
+) -> Iterator[Band]:
+    """What `read` gives for the first image of a batch, band by band."""
+    scores = scores_of(maps, 0, arithmetic)
+    rows, columns = _enlarging(maps, source, target, arithmetic)
+    for strip in _strips(maps.logits.shape[1], target):
+        part = rows[strip]
+        results = Results(maps, (len(part), target[1]))
+        for space, values in scores.items():
+            large = arithmetic.place(part) @ values @ columns
+            results.store(space, (slice(None), slice(None)), large, arithmetic)
+        yield Band(slice(strip.start, strip.start + len(part)), results.prediction())
+
+
+def scores_of(maps: Maps, index: int, arithmetic: Arithmetic) -> dict[str, Any]:
+    """The scores `(C, h, w)` of an image by what their best class is called in a `Prediction`."""
+    scores = {"mask": arithmetic.place(maps.logits[index])}
     if maps.similarity is not None:
         scaled = maps.similarity[index] * np.float32(1 / INDICATOR_TEMPERATURE)
-        spaces["nearest"] = ("similarity", arithmetic.place(scaled))
-    classes = maps.logits.shape[1]
-    rows, columns = _enlarging(maps, source, target, arithmetic)
-    results: dict[str, NDArray[Any]] = {}
-    for label, (certainty, _) in spaces.items():
-        results[label] = np.empty(target, np.uint8)
-        results[certainty] = np.empty(target, np.float32)
-    if probabilities:
-        results["probabilities"] = np.empty((classes, *target), np.float16)
-    for strip in _strips(classes, target):
-        for label, (certainty, scores) in spaces.items():
-            large = arithmetic.place(rows[strip]) @ scores @ columns
-            best, parts, total = _softmax(arithmetic, large)
-            results[label][strip] = arithmetic.fetch(best)
-            results[certainty][strip] = arithmetic.fetch(1 / total)
-            if probabilities and label == "mask":
-                results["probabilities"][:, strip] = arithmetic.fetch(parts / total)
-    return Prediction(**results)
+        scores["nearest"] = arithmetic.place(scaled)
+    return scores
+
+
+class Results:
+    """The arrays of a `Prediction`, which are filled part by part.
+
+    Args:
+        maps: the maps that they are read from.
+        target: height and width in pixels.
+        probabilities: keep the probabilities of all classes too.
+    """
+
+    def __init__(self, maps: Maps, target: tuple[int, int], probabilities: bool = False) -> None:
+        spaces = ("mask",) if maps.similarity is None else ("mask", "nearest")
+        self._labels = {space: np.empty(target, np.uint8) for space in spaces}
+        self._certainties = {space: np.empty(target, np.float32) for space in spaces}
+        shape = (maps.logits.shape[1], *target)
+        self._probabilities = np.empty(shape, np.float16) if probabilities else None
+
+    def store(
+        self,
+        space: str,
+        place: tuple[slice, slice],
+        large: Any,  # noqa: ANN401 - of numpy or torch
+        arithmetic: Arithmetic,
+    ) -> None:
+        """Store the best classes and their certainty.
+
+        Args:
+            space: `mask` or `nearest`.
+            place: rows and columns.
+            large: `(C, rows, columns)` scores, which are overwritten.
+            arithmetic: the array library.
+        """
+        best, parts, total = _softmax(arithmetic, large)
+        self._labels[space][place] = arithmetic.fetch(best)
+        self._certainties[space][place] = arithmetic.fetch(1 / total)
+        if self._probabilities is not None and space == "mask":
+            self._probabilities[:, *place] = arithmetic.fetch(parts / total)
+
+    def prediction(self) -> Prediction:
+        """The arrays."""
+        return Prediction(
+            self._labels["mask"],
+            self._certainties["mask"],
+            self._labels.get("nearest"),
+            self._certainties.get("nearest"),
+            self._probabilities,
+        )
+
+
+def join(bands: Iterable[Band], target: tuple[int, int]) -> Prediction:
+    """The prediction of an image from its bands.
+
+    Args:
+        bands: all bands.
+        target: height and width `(H, W)` of the image.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for rows, prediction in bands:
+        for name, part in prediction._asdict().items():
+            if part is None:
+                continue
+            if name not in arrays:
+                arrays[name] = np.empty((*part.shape[:-2], *target), part.dtype)
+            arrays[name][..., rows, :] = part
+    return Prediction(**arrays)
 
 
 def labels(

@@ -17,7 +17,8 @@ from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.data.labels import read_labels
 from semiseg.inference.reading import Arithmetic, Maps
-from semiseg.inference.sliding import Images, Segmenter, to_array
+from semiseg.inference.sliding import Segmenter
+from semiseg.inference.views import Images, to_array
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
 

@@ -5,30 +5,33 @@ Nothing here needs torch, since exported models work without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.augment.working_size import working_size
 from semiseg.core.types import STRIDE, Prediction
 from semiseg.inference.reading import (
     NUMPY,
     Arithmetic,
+    Band,
     Floats,
     Maps,
     interpolation,
+    join,
     labels,
     read,
+    read_bands,
 )
+from semiseg.inference.views import Images, ScaledImage, Window, to_array
+from semiseg.inference.windows import Grid, cells_of, segment_bands, windows_along
 
-_OVERLAP = 0.25  # of a window's side
 _CROPS = 2  # side of a window in training crops, the size that the network knows
 _SCALES = (0.75, 1.0, 1.25)  # of the working size, for `tta`
+_MIN_BATCH = 1 << 16  # pixels of the windows that go through the model together
 
-Images = NDArray[np.uint8]
 Forward = Callable[[Images], Maps]
 """A model: RGB images `(B, 3, h, w)` to maps."""
 
@@ -84,6 +87,38 @@ class Segmenter:
             for i, (picture, _) in enumerate(pairs):
                 yield self.read(maps, i, images, picture.size[::-1], probabilities)
 
+    def at_scale(
+        self, picture: Image.Image, factor: float, tta: bool = False, probabilities: bool = False
+    ) -> Prediction:
+        """Segment one image at another scale than the working size.
+
+        Args:
+            picture: an RGB image of any size.
+            factor: on the pixels of the image before the network sees it.
+            tta: average over three scales, each with its mirror image, in each window.
+            probabilities: return the probabilities of all classes too.
+        """
+        bands = self._windowed(picture, factor, tta, probabilities)
+        return join(bands, picture.size[::-1])
+
+    def bands(
+        self, picture: Image.Image, factor: float | None, tta: bool = False
+    ) -> Iterator[Band]:
+        """Segment one image band by band: the memory for it does not grow with its height.
+
+        Args:
+            picture: an RGB image of any size.
+            factor: as for `at_scale`; None scales the short side to the working size.
+            tta: as for `at_scale`.
+        """
+        if factor is not None:
+            yield from self._windowed(picture, factor, tta, False)
+            return
+        images = to_array(picture, self.size)
+        maps = self._augmented(picture, images) if tta else self.maps(images)
+        source = images.shape[-2], images.shape[-1]
+        yield from read_bands(maps, source, picture.size[::-1], self.arithmetic)
+
     def read(
         self,
         maps: Maps,
@@ -107,25 +142,58 @@ class Segmenter:
         if self.window is None or max(height, width) <= self.window:
             return self.forward(images)
         total: list[Floats] = []
-        for rows, up in _windows(height, self.window, self.multiple):
-            for columns, across in _windows(width, self.window, self.multiple):
+        for rows, up in windows_along(height, self.window, self.multiple):
+            for columns, across in windows_along(width, self.window, self.multiple):
                 part = self.forward(np.ascontiguousarray(images[..., rows, columns]))
                 pieces = [m for m in part if m is not None]
                 if not total:
                     cells = -(-height // STRIDE), -(-width // STRIDE)
                     total = [np.zeros((*m.shape[:2], *cells), np.float32) for m in pieces]
-                cell_rows, cell_columns = _cells(rows), _cells(columns)
+                cell_rows, cell_columns = cells_of(rows), cells_of(columns)
                 for whole, piece in zip(total, pieces, strict=True):
                     whole[..., cell_rows, cell_columns] += piece * (up[:, None] * across)
         return Maps(total[0], total[1] if len(total) > 1 else None)
 
+    def _windowed(
+        self, picture: Image.Image, factor: float, tta: bool, probabilities: bool
+    ) -> Iterator[Band]:
+        """Segment an image that is scaled by a factor in windows of two crops."""
+        width, height = (max(1, round(side * factor)) for side in picture.size)
+        window = self.window or -(-_CROPS * self.size // self.multiple) * self.multiple
+        scaled = ScaledImage(picture, (height, width))
+        grid = Grid((height, width), picture.size[::-1], window, self.multiple)
+
+        def forward(windows: Sequence[Window]) -> Iterator[Maps]:
+            if tta:
+                for one in windows:
+                    views = (scaled.view(one, scale) for scale in _SCALES)
+                    yield self._average(views, [part.stop - part.start for part in one])
+                return
+            count = max(self.batch, _MIN_BATCH // window**2)
+            views = (scaled.view(one) for one in windows)
+            for _, group in groupby(views, lambda view: view.shape):
+                for batch in _batches(group, count):
+                    maps = self.forward(np.concatenate(batch))
+                    for i in range(len(batch)):
+                        yield maps.only(i)
+
+        yield from segment_bands(forward, grid, self.arithmetic, probabilities)
+
     def _augmented(self, picture: Image.Image, images: Images) -> Maps:
         """The mean over scales and mirror images, with the log of the probabilities as logits."""
-        height, width = images.shape[-2:]
-        up, across = _centers(height), _centers(width)
+        views = (to_array(picture, round(scale * self.size)) for scale in _SCALES)
+        return self._average(views, images.shape[-2:])
+
+    def _average(self, scaled: Iterable[Images], sides: Sequence[int]) -> Maps:
+        """The mean over several scales of an image and their mirror images.
+
+        Args:
+            scaled: the image at these scales, `(1, 3, h, w)` each.
+            sides: height and width of the image whose maps are wanted.
+        """
+        up, across = (_cell_centers(length) for length in sides)
         views = []
-        for scale in _SCALES:
-            view = to_array(picture, round(scale * self.size))
+        for view in scaled:
             views.append((self.maps(view), view.shape, across))
             mirrored = self.maps(np.ascontiguousarray(view[..., ::-1]))
             views.append((mirrored, view.shape, 1 - across))
@@ -148,43 +216,18 @@ class Segmenter:
         return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
 
 
-def to_array(picture: Image.Image, size: int) -> Images:
-    """An RGB picture as `(1, 3, h, w)` uint8, its short side scaled to `size` pixels."""
-    target = working_size(picture.size, size)
-    if target != picture.size:
-        picture = picture.resize(target, Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1)[None])
+def _batches(images: Iterable[Images], count: int) -> Iterator[list[Images]]:
+    batch: list[Images] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == count:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _windows(length: int, window: int, multiple: int) -> list[tuple[slice, Floats]]:
-    """The start and end of each window along an axis, and the weights of its cells.
-
-    Weights rise linearly over the overlap and sum to 1 at each cell.
-    """
-    step = max(multiple, int(window * (1 - _OVERLAP)) // multiple * multiple)
-    last = max(0, -(-(length - window) // multiple) * multiple)
-    places = [slice(s, min(s + window, length)) for s in (*range(0, last, step), last)]
-    margin = max(1, (window - step) // STRIDE)
-    weights: list[Floats] = []
-    total = np.zeros(-(-length // STRIDE), np.float32)
-    for place in places:
-        cells = _cells(place)
-        count = cells.stop - cells.start
-        ramp = (np.arange(count) + 0.5) / margin
-        before = ramp if place.start else np.ones(count)
-        after = ramp[::-1] if place.stop < length else np.ones(count)
-        weight = np.minimum(np.minimum(before, after), 1).astype(np.float32)
-        total[cells] += weight
-        weights.append(weight)
-    return [(p, w / total[_cells(p)]) for p, w in zip(places, weights, strict=True)]
-
-
-def _centers(length: int) -> NDArray[np.float64]:
+def _cell_centers(length: int) -> NDArray[np.float64]:
     """The centers of the cells of a map, as shares of the length of the image."""
     cells = np.arange(-(-length // STRIDE), dtype=np.float64)
     return (cells + 0.5) * (STRIDE / length)
-
-
-def _cells(pixels: slice) -> slice:
-    """The cells of a map for a range of pixels that starts at a multiple of the stride."""
-    return slice(pixels.start // STRIDE, -(-pixels.stop // STRIDE))

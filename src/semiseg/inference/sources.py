@@ -14,10 +14,10 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.reading import Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.formats.images import read_image
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 from semiseg.data.tree import Tree
+from semiseg.inference.large import read_picture
 
 
 def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
@@ -181,6 +181,6 @@ def read_or_error(file: Path, reading: Reading) -> Image.Image | DataError:
         reading: how images are read, see `read_image`.
     """
     try:
-        return read_image(file, reading)
+        return read_picture(file, reading)
     except DataError as error:
         return error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -38,54 +39,50 @@ class OutputKind(NamedTuple):
 
     Attributes:
         suffix: of the file name, with its dot.
-        write: writes a segmented image into an open file.
+        render: the picture in the file; None for an array.
     """
 
     suffix: str
-    write: Callable[[SegmentedImage, IO[bytes]], None]
+    render: Callable[[SegmentedImage], Image.Image] | None
 
 
-def _write_mask(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    segmented.classes.to_image(segmented.mask).save(file, "PNG")
+def _render_mask(segmented: SegmentedImage) -> Image.Image:
+    return segmented.classes.to_image(segmented.mask)
 
 
-def _write_colors(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    segmented.classes.to_rgb(segmented.mask).save(file, "PNG")
+def _render_colors(segmented: SegmentedImage) -> Image.Image:
+    return segmented.classes.to_rgb(segmented.mask)
 
 
-def _write_overlay(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    picture = overlay(segmented.image, segmented.mask, segmented.classes.colors)
-    picture.save(file, "JPEG", quality=92)
+def _render_overlay(segmented: SegmentedImage) -> Image.Image:
+    return overlay(segmented.image, segmented.mask, segmented.classes.colors)
 
 
-def _write_probabilities(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    probabilities = segmented.prediction.probabilities
-    if probabilities is None:
-        raise TypeError("the prediction has no probabilities")
-    names = np.array(segmented.classes.names)
-    np.savez_compressed(file, probabilities=probabilities, classes=names)
+def _render_confidence(segmented: SegmentedImage) -> Image.Image:
+    return Image.fromarray(_to_bytes(segmented.prediction.confidence))
 
 
-def _write_confidence(segmented: SegmentedImage, file: IO[bytes]) -> None:
-    Image.fromarray(_to_bytes(segmented.prediction.confidence)).save(file, "PNG")
-
-
-def _write_reliability(segmented: SegmentedImage, file: IO[bytes]) -> None:
+def _render_reliability(segmented: SegmentedImage) -> Image.Image:
     prediction = segmented.prediction
     if prediction.similarity is None:
         raise TypeError("the prediction has no similarity")
     agreement = np.where(prediction.mask == prediction.nearest, np.uint8(255), np.uint8(0))
     channels = [_to_bytes(prediction.confidence), _to_bytes(prediction.similarity), agreement]
-    Image.fromarray(np.stack(channels, axis=-1)).save(file, "PNG")
+    return Image.fromarray(np.stack(channels, axis=-1))
+
+
+def _to_bytes(share: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Values in 0..1 as 0..255."""
+    return (share * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 OUTPUTS = {
-    "colors": OutputKind(".png", _write_colors),
-    "overlays": OutputKind(".jpg", _write_overlay),
-    "probabilities": OutputKind(".npz", _write_probabilities),
-    "confidence": OutputKind(".png", _write_confidence),
-    "reliability": OutputKind(".png", _write_reliability),
-    "": OutputKind(".png", _write_mask),
+    "colors": OutputKind(".png", _render_colors),
+    "overlays": OutputKind(".jpg", _render_overlay),
+    "probabilities": OutputKind(".npz", None),
+    "confidence": OutputKind(".png", _render_confidence),
+    "reliability": OutputKind(".png", _render_reliability),
+    "": OutputKind(".png", _render_mask),
 }
 """The kinds of output files by their folder below `--out`.
 
@@ -99,14 +96,39 @@ def save_output(segmented: SegmentedImage, kind: OutputKind, path: Path) -> None
     Raises:
         RunError: the file cannot be written.
     """
+    with output_file(path) as file:
+        if kind.render is None:
+            _write_probabilities(segmented, file)
+        else:
+            save_picture(kind.render(segmented), kind, file)
+
+
+def save_picture(picture: Image.Image, kind: OutputKind, file: IO[bytes]) -> None:
+    """Write a picture in the format of its kind."""
+    if kind.suffix == ".jpg":
+        picture.save(file, "JPEG", quality=92)
+    else:
+        picture.save(file, "PNG")
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when the block ends without an error.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, sync=False) as file:
-            kind.write(segmented, file)
+            yield file
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error}). Choose another --out.") from error
 
 
-def _to_bytes(share: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Values in 0..1 as 0..255."""
-    return (share * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+def _write_probabilities(segmented: SegmentedImage, file: IO[bytes]) -> None:
+    probabilities = segmented.prediction.probabilities
+    if probabilities is None:
+        raise TypeError("the prediction has no probabilities")
+    names = np.array(segmented.classes.names)
+    np.savez_compressed(file, probabilities=probabilities, classes=names)

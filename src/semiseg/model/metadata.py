@@ -5,6 +5,7 @@ Such a file may come from a stranger, so that every value is checked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -13,6 +14,7 @@ from semiseg.config.train import Heads
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
+from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.masks import Classes
 
 METADATA_FILE = "model.json"
@@ -88,6 +90,8 @@ class ModelMetadata:
         classes: names, colors and codes of the classes.
         size: short side at working size, in pixels.
         reading: how images are read, see `read_image`.
+        side: the median short side of the training images in pixels, or None.
+        ground_resolution: the median ground resolution of the training images, or None.
         method: the method's name, or None.
         which: the released network, `student` or `teacher`, or None.
         adjustment: how its logits were adjusted, or None.
@@ -108,6 +112,8 @@ class ModelMetadata:
     classes: Classes
     size: int
     reading: Reading = AS_STORED
+    side: float | None = None
+    ground_resolution: GroundResolution | None = None
     method: str | None = None
     which: str | None = None
     adjustment: Adjustment | None = None
@@ -124,6 +130,10 @@ class ModelMetadata:
         if self.network.classes != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes for a network of {self.network.classes}")
         _require_side(self.size, "size")
+        if self.side is not None and not 0 < self.side <= _MAX_SIDE:
+            raise ValueError(f"training images with a short side of {self.side} pixels")
+        if self.ground_resolution is not None and not 0 < self.ground_resolution.size < math.inf:
+            raise ValueError(f"a ground resolution of {self.ground_resolution.size}")
         limits = self.reading.value_range
         if limits is not None and not limits[0] < limits[1]:
             raise ValueError(f"the range {list(limits)} is empty")

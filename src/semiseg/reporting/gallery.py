@@ -18,7 +18,7 @@ from semiseg.data.formats.images import read_image
 from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.metrics import confusion_matrix, scores
-from semiseg.inference.predictor import Predictor
+from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.plots.overlay import color_map, draw_errors, draw_reliability
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.reporting.embed import Picture, embed_flat, embed_photo
@@ -117,7 +117,7 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
 def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float | None]:
     """The mean IoU of each image by itself; None where nothing can be scored."""
     images = read_ahead(lambda sample: read_image(sample.image, model.reading), samples)
-    pairs = zip(samples, model.stream(images), strict=True)
+    pairs = zip(samples, model.stream(map(Scaled, images)), strict=True)
     with progress("report") as bar:
         for number, (sample, prediction) in enumerate(pairs, 1):
             truth = torch.from_numpy(_read_truth(sample, model))
@@ -136,7 +136,7 @@ def _draw_layers(
 ) -> tuple[dict[str, Picture], set[int]]:
     """The layers of one image, and the classes in it."""
     original = read_image(sample.image, model.reading)
-    prediction = model.predict(original)
+    prediction = model.predict(original, scale="fit")
     size = _page_size(original)
     image = original.resize(size, Image.Resampling.LANCZOS)
     truth = _shrink(_read_truth(sample, model), size)

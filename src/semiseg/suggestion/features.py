@@ -45,7 +45,7 @@ def inspect_images(
                     errors.append(image)
                     continue
                 captured.clear()
-                prediction = model.predict(image)
+                prediction = model.predict(image, scale="fit")
                 doubt = float(1 - prediction.confidence.mean())
                 disagreement = None
                 if prediction.nearest is not None:

@@ -114,7 +114,7 @@ def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample
         _remove_link(image)
         shutil.copyfile(suggestion.image, image)
     _remove_link(mask)
-    prediction = model.predict(suggestion.image).mask
+    prediction = model.predict(suggestion.image, scale="fit").mask
     if shapes:
         _write_shapes(mask, prediction, classes, image)
     else:

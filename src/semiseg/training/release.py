@@ -9,6 +9,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 from semiseg._version import __version__
 from semiseg.config.settings import decided
@@ -23,6 +24,7 @@ from semiseg.core.scores import (
     SplitRecord,
     read_scores,
 )
+from semiseg.data.formats.ground import common_resolution
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
 from semiseg.evaluation.logit_adjustment import describe_strength, offset
@@ -33,6 +35,7 @@ from semiseg.training.module import TrainingModule
 from semiseg.training.run_folder import CONFUSION, SCORES
 
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
+_MAX_HEADERS = 500  # images that are asked for their ground resolution
 
 
 def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> Scores:
@@ -73,11 +76,14 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
             **{name: version(name) for name in _PACKAGES},
         },
     )
+    images = [sample.image for sample in data.split.labeled]
     metadata = ModelMetadata(
         network=network.spec,
         classes=data.folder.classes,
         size=decided(config.views.size),
         reading=config.data.reading,
+        side=median(min(data.folder.images[image].size) for image in images),
+        ground_resolution=common_resolution(images[:_MAX_HEADERS]),
         method=scores.method,
         which=scores.which,
         adjustment=scores.adjustment,
