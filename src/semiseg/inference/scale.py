@@ -84,7 +84,8 @@ def explain(scale: Scale, metadata: ModelMetadata, jobs: Sequence[Job]) -> None:
         return
     if note := describe_scaled(metadata, jobs):
         logger.info("%s", note)
-    headers = [job.header for job in jobs if job.header and job.factor is None]
+    undecided = (job for job in jobs if job.factor is None and not job.problem)
+    headers = [job.header for job in undecided if job.header]
     if warning := describe_larger(metadata, headers):
         logger.warning("%s", warning)
 
