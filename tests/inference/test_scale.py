@@ -102,10 +102,10 @@ def test_no_window_is_larger_than_two_crops_and_no_band_is_the_whole():
         shapes.append(images.shape)
         return local(images)
 
-    segment = Segmenter(forward, 48, crop=64, batch=3)
+    segment = Segmenter(forward, 48, crop=64, batch=2)
     heights = [b.prediction.mask.shape[0] for b in segment.bands(noise(500, 400), 1.0)]
     assert max(max(shape[-2:]) for shape in shapes) == 128
-    assert max(shape[0] for shape in shapes) == 4  # as many pixels as one usual image
+    assert max(shape[0] for shape in shapes) == 3
     assert max(heights) <= 128
 
 
@@ -210,7 +210,7 @@ def test_the_metadata_come_back_and_damaged_ones_are_refused():
         {"side": "96"},
         {"ground_resolution": {"size": -1, "unit": "meter"}},
     ):
-        with pytest.raises(ValueError, match="side|ground resolution"):
+        with pytest.raises(ValueError, match=r"side|ground resolution"):
             ModelMetadata.from_dict(full.to_dict() | changes)
 
 
