@@ -41,7 +41,7 @@ def local(images):
 def metadata(**changes):
     spec = NetworkSpec(classes=1, encoder="e", decoder="d", mean=(0, 0, 0), std=(1, 1, 1))
     classes = Classes(("a",), ((0, 0, 0),), "ids", (0,))
-    known = ModelMetadata(network=spec, classes=classes, size=48, value_range=None, side=96)
+    known = ModelMetadata(network=spec, classes=classes, size=48, side=96)
     return replace(known, **changes)
 
 
