@@ -20,8 +20,9 @@ from semiseg.data.annotation_sources import (
     Source,
 )
 from semiseg.data.drawn import draw_masks
+from semiseg.data.families import find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note, on_files
-from semiseg.data.folders import find_folders, unlabeled_folder
+from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat
 from semiseg.data.formats.images import image_size
 from semiseg.data.formats.labelstudio import BRUSH_PNG
@@ -71,6 +72,7 @@ class AnnotationLayout(Layout):
     """
 
     name = "annotations"
+    title = "Annotation files beside the images"
     names_classes = True
 
     def __init__(
@@ -101,7 +103,8 @@ class AnnotationLayout(Layout):
         findings = duplicates(self.tree.root, repeated)
         if split == "train":
             findings += self._notes(entries, unlisted)
-        return Listing(samples, findings, self._mask_remedy())
+        sources = [file for source in self._sources for file in source.files]
+        return Listing(samples, findings, self._mask_remedy(), sources)
 
     def classes_files(self) -> list[Path]:
         """The user's `classes.yaml`; other files of names belong to the annotations."""
@@ -208,7 +211,7 @@ class AnnotationLayout(Layout):
         for entry in self._entries:
             place = entry.image.parent
             split_of[place] = min(split_of.get(place, entry.split), entry.split, key=SPLITS.index)
-        unlabeled = {root / "unlabeled", unlabeled_folder(self.tree)} - split_of.keys()
+        unlabeled = set(unlabeled_folders(self.tree)) - split_of.keys()
         unlisted: dict[Path, str] = {}
         for image in self.files.index.images:
             if image in listed or BRUSH_PNG.fullmatch(image.stem):
@@ -288,12 +291,10 @@ def _has_masks(tree: Tree) -> bool:
                 return True
         except DataError:  # a list of another kind, such as YOLO's
             continue
-    try:
-        folders = find_folders(tree, "train")
-        masks = folders.files.masks if folders else []
-    except DataError:
-        return True
-    return any(mask.suffix.lower() != ".json" for mask in masks)
+    choice = FolderSplits(tree, find_families(tree)).choice("train")
+    labeled = [sample for reading in choice.readings for sample in reading.labeled]
+    masks = [sample.mask for sample in labeled if sample.mask is not None]
+    return choice.problem is not None or any(mask.suffix.lower() != ".json" for mask in masks)
 
 
 def _draw(entry: _Entry, values: Mapping[str | None, int]) -> Image.Image:

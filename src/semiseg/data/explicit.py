@@ -11,10 +11,11 @@ from semiseg.core import files as disk
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
+from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import Finding, note
-from semiseg.data.folders import SPLIT_FOLDERS, unlabeled_folder
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.pairs import Folders, duplicates, index, line_breaks, pair
+from semiseg.data.roles import role_of
 from semiseg.data.tree import SPLITS, Tree
 
 _NO_FOLDER = ".no-masks"  # where masks lie beside their images, no folder holds them
@@ -36,6 +37,7 @@ class ExplicitLayout(Layout):
     """
 
     name = "named"
+    title = "Folders that flags or dataset.yaml name"
 
     def __init__(self, tree: Tree, flags: Arrangement = NOTHING_SAID) -> None:
         super().__init__(tree)
@@ -90,7 +92,7 @@ class ExplicitLayout(Layout):
         """The files, where a folder that is named is no part of the folder around it."""
         named = [*self._images.values(), *self._masks.values()]
         pool = unlabeled_places(self.tree.root, self._flags, self._file)
-        return NamedTree(self.tree, [*named, *(pool or [unlabeled_folder(self.tree)])])
+        return NamedTree(self.tree, [*named, *(pool or unlabeled_folders(self.tree))])
 
     def _without_other_splits(self, findings: Sequence[Finding]) -> list[Finding]:
         """The findings without the masks of other splits, where all splits have one folder."""
@@ -206,9 +208,12 @@ class NamedTree(Tree):
 
 def split_folders(folder: Path) -> dict[str, Path]:
     """The subfolders that are splits by their names, by split."""
-    names = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
-    below = Tree(folder).subfolders(folder, links=True)
-    return {names[p.name.lower()]: p for p in reversed(below) if p.name.lower() in names}
+    roles = {path: role_of(path.name) for path in Tree(folder).subfolders(folder)}
+    return {
+        role.split: path
+        for path, role in reversed(roles.items())
+        if role.split in SPLITS and not role.content and not role.rest
+    }
 
 
 def existing_folder(root: Path, name: str, origin: str) -> Path:
@@ -228,7 +233,7 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
     if path.exists():
         raise DataError(f"{origin}: {path} is a file.", "Name the folder that holds it.")
     parent = next(p for p in path.parents if disk.is_folder(p))
-    below = [p.name for p in Tree(parent).subfolders(parent, links=True)]
+    below = [p.name for p in Tree(parent).subfolders(parent)]
     missing = path.relative_to(parent).parts[0]
     hint = nearest(missing, below) if below else f"{parent} has no subfolders."
     raise DataError(f"{origin}: there is no folder {path}.", f"In {parent}: {hint}")

@@ -15,6 +15,7 @@ Kind = Literal[
     "all-ignored",
     "classes",
     "contradicting-masks",
+    "dead-link",
     "duplicate-name",
     "foreground",
     "group",

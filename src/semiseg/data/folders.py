@@ -1,79 +1,399 @@
-"""Folders whose names say what they hold: `images` and `masks`, `train`, `val`, `unlabeled`."""
+"""Which folders hold the images and the masks of each split, where no list says it.
+
+The names of folders propose readings, and the names of files decide between them: of two folders
+that may hold the masks, the one counts in which images have masks. Where several do, it is an error
+that shows the readings.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.findings import Finding, note
-from semiseg.data.layout import Listing
-from semiseg.data.pairs import PHOTOGRAPHS, Folders, duplicates, index, line_breaks, masks_beside
-from semiseg.data.tree import Tree
+from semiseg.data.families import Family
+from semiseg.data.findings import Finding, error_of, note, on_files
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.pairs import (
+    PHOTOGRAPHS,
+    Folders,
+    duplicates,
+    has_shapes,
+    line_breaks,
+    masks_beside,
+    match,
+    refuse_several,
+)
+from semiseg.data.roles import Split
+from semiseg.data.tree import SPLITS, Tree
 
-SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-"""What the folder of a split may be called."""
 
+@dataclass(frozen=True)
+class Reading:
+    """The images of a family, with the masks that belong to them.
 
-def find_folders(tree: Tree, split: str) -> Folders | None:
-    """The folders of the images and masks of a split; None if there are none.
-
-    Raises:
-        DataError: images and masks lie side by side, and it is ambiguous which are which.
+    Attributes:
+        images: the family of the images.
+        masks: the family of the masks; None if they lie beside their images.
+        samples: the images by their names, with their masks.
+        unmatched: masks that belong to no image.
+        errors: what makes the names ambiguous.
     """
-    places = _with_mask_folders(tree, split)
-    if len(places) > 1:  # an empty folder does not hide another
-        places.sort(key=lambda folders: not tree.images(folders.images))
-    if places:
-        return places[0]
-    if _with_mask_folders(tree, "train"):
-        return None
-    root = tree.root
-    mixed = [root / name for name in SPLIT_FOLDERS[split]] + [root] * (split == "train")
-    beside = (Folders(tree, folder, folder / "masks", deep=False) for folder in mixed)
-    return next((folders for folders in beside if folders.files.masks), None)
+
+    images: Family
+    masks: Family | None
+    samples: tuple[Sample, ...]
+    unmatched: tuple[Path, ...] = ()
+    errors: tuple[Finding, ...] = ()
+
+    @property
+    def labeled(self) -> list[Sample]:
+        """The images with masks."""
+        return [sample for sample in self.samples if sample.mask is not None]
+
+    @property
+    def pairs(self) -> int:
+        """How many images have masks; ambiguous names count as one."""
+        return len(self.labeled) or len(self.errors)
 
 
-def _with_mask_folders(tree: Tree, split: str) -> list[Folders]:
-    """The folders of images that are there, with those of their masks, there or not."""
-    root = tree.root
-    images, masks = root / "images", root / "masks"
-    names = SPLIT_FOLDERS[split]
-    places = [Folders(tree, root / name / "images", root / name / "masks") for name in names]
-    if all(tree.is_folder(folder / "train") for folder in (images, masks)):
-        places += [Folders(tree, images / name, masks / name) for name in names]
-    elif split == "train":
-        places.append(Folders(tree, images, masks))
-    return [folders for folders in places if tree.is_folder(folders.images)]
+@dataclass(frozen=True)
+class Choice:
+    """How a split is read.
+
+    Attributes:
+        readings: what is read; several where folders go together, such as `images1` and `images2`.
+        problem: the error that shows the readings between which names do not decide.
+        passed_over: the families that may hold masks or images too, and are not read.
+    """
+
+    readings: tuple[Reading, ...] = ()
+    problem: Finding | None = None
+    passed_over: tuple[Family, ...] = ()
 
 
-def unlabeled_folder(tree: Tree) -> Path:
-    """The folder of further images without masks, there or not."""
-    folder = tree.root / "unlabeled"
-    return folder / "images" if tree.is_folder(folder / "images") else folder
-
-
-def list_unlabeled(tree: Tree, listed: bool) -> Listing:
-    """The images of `unlabeled/images`, or of `unlabeled` if there is no such folder.
-
-    Masks beside the images (`07_mask.png`) are ignored.
+class FolderSplits:
+    """The splits of a data folder in which the names of folders say what they hold.
 
     Args:
         tree: the data folder.
-        listed: whether lists decide which images count, so that none of these do.
+        families: its folders of images and masks.
     """
-    folder = unlabeled_folder(tree)
-    files = tree.images(folder)
-    if listed:
-        count = plural(len(files), f"image of {folder} is", f"images of {folder} are")
-        message = f"{count} used only where train.txt lists them"
-        return Listing(findings=[note(message)] if files else [])
+
+    def __init__(self, tree: Tree, families: Sequence[Family]) -> None:
+        self.tree, self.families = tree, families
+        self._choices: dict[str, Choice] = {}
+        self._has_shapes = cache(has_shapes)
+
+    def choice(self, split: str) -> Choice:
+        """How a split is read.
+
+        Args:
+            split: `train`, `val` or `test`.
+        """
+        if split not in self._choices:
+            self._choices[split] = self._choose(split)
+        return self._choices[split]
+
+    def folders(self, split: str) -> Folders | None:
+        """Where the images and masks of a split lie, if each lie in one folder; else None."""
+        readings = self.choice(split).readings
+        if len(readings) != 1:
+            return None
+        images, masks = readings[0].images, readings[0].masks
+        place = images.base(self.tree.root)
+        if place is None:
+            return None
+        if masks is None:
+            return Folders(self.tree, place, _beside_folder(images, place), bool(images.content))
+        mask_place = masks.base(self.tree.root)
+        return None if mask_place is None else Folders(self.tree, place, mask_place)
+
+    def unmatched(self) -> list[Path]:
+        """The masks that belong to no image of any split."""
+        readings = [reading for split in SPLITS for reading in self.choice(split).readings]
+        used = {sample.mask for reading in readings for sample in reading.samples}
+        return sorted({path for reading in readings for path in reading.unmatched} - used)
+
+    def _choose(self, split: str) -> Choice:
+        names: tuple[Split, ...] = ("train", "") if split == "train" else (split,)  # type: ignore[assignment]
+        mine = [family for family in self.families if family.split in names]
+        masks = [family for family in mine if family.content == "masks"]
+        if split != "train":
+            masks += [f for f in self.families if f.content == "masks" and f.split == ""]
+        proposed = [f for f in mine if f.content == "images" and f.images]
+        for families in (proposed, [f for f in mine if f.content == "" and f.images]):
+            choices = [self._best(family, masks) for family in families]
+            problem = next((choice.problem for choice in choices if choice.problem), None)
+            if problem is not None:
+                return Choice(problem=problem)
+            readings = [reading for choice in choices for reading in choice.readings]
+            if any(reading.pairs for reading in readings):
+                passed_over = tuple(f for choice in choices for f in choice.passed_over)
+                return self._among([r for r in readings if r.pairs], passed_over)
+        if proposed:
+            largest = max(proposed, key=lambda family: len(family.images))
+            return self._best(largest, masks)
+        if split == "train":
+            return Choice()
+        plain = [f for f in mine if f.content == "" and f.images]
+        return Choice(tuple(self._read(family, None) for family in plain[:1]))
+
+    def _best(self, images: Family, masks: Sequence[Family]) -> Choice:
+        """The masks of a family of images: those of the folder in which they have some."""
+        attempts = [self._read(images, family) for family in masks]
+        readings = [reading for reading in attempts if reading.pairs]
+        for prefer in (_explicit, _parallel, _primary):
+            preferred = [r for r in readings if r.masks and prefer(images, r.masks)]
+            readings = preferred or readings
+        if len(readings) > 1:
+            return Choice(problem=self._ambiguous(readings, "masks"))
+        if not readings:
+            beside = self._read(images, None)
+            lonely = [
+                reading
+                for reading in attempts
+                if reading.masks and _explicit(images, reading.masks)
+            ]
+            return Choice((beside if beside.pairs or len(lonely) != 1 else lonely[0],))
+        passed_over = [family for family in masks if family is not readings[0].masks]
+        return Choice(tuple(readings), None, tuple(f for f in passed_over if f.images))
+
+    def _among(self, readings: Sequence[Reading], passed_over: tuple[Family, ...]) -> Choice:
+        """The readings that count where several families of images have masks."""
+        explicit = [reading for reading in readings if reading.images.split]
+        if explicit and not readings[0].images.content:  # the folder `train` before the root
+            readings = explicit
+        primary = [reading for reading in readings if not reading.images.is_secondary]
+        readings = primary or readings
+        if len(readings) > 1 and not _go_together(readings):
+            return Choice(problem=self._ambiguous(readings, "images"))
+        return Choice(tuple(readings), None, passed_over)
+
+    def _read(self, images: Family, masks: Family | None) -> Reading:
+        """The images of a family with the masks of another, or with those beside them."""
+        if masks is None:
+            return self._read_beside(images)
+        shapes = self._shapes(images)
+        mask_files = masks.images + masks.json_files
+        if masks.images:
+            shapes = [path for path in shapes if self._has_shapes(path)]
+        elif masks.json_files and not self._has_shapes(masks.json_files[0]):
+            mask_files = []
+        everything = sorted([*mask_files, *shapes])
+        keep = images.images
+        reading = self._pair(images, masks, keep, everything)
+        if images.content or not reading.pairs:
+            return reading
+        folders = {s.image.parent for s in reading.labeled}  # others hold no images of this kind
+        keep = [path for path in keep if path.parent in folders]
+        return self._pair(images, masks, keep, everything)
+
+    def _read_beside(self, images: Family) -> Reading:
+        pictures = images.images
+        shapes = self._shapes(images)
+        labelme = [path for path in shapes if self._has_shapes(path)]
+        beside = masks_beside(pictures, labelme, with_png=True)
+        if not images.content:  # folders without any mask may hold anything
+            folders = {path.parent for path in (*beside, *labelme)}
+            pictures = [path for path in pictures if path.parent in folders] or pictures
+        try:
+            refuse_several(self.tree, beside, pictures)
+        except DataError as error:
+            samples = [
+                Sample(name, path, None) for name, path in images.names() if path in pictures
+            ]
+            return Reading(images, None, tuple(samples), (), (error_of(error),))
+        shapes = labelme if beside or not images.content else shapes
+        others = sorted(set(pictures) - set(beside))
+        return self._pair(images, None, others, [*beside, *shapes])
+
+    def _shapes(self, images: Family) -> list[Path]:
+        """The JSON files beside images that are LabelMe's, or have an image's name."""
+        stems = {path.with_suffix("") for path in images.images}
+        return [
+            path
+            for path in images.json_files
+            if path.with_suffix("") in stems or self._has_shapes(path)
+        ]
+
+    def _pair(
+        self,
+        images: Family,
+        masks: Family | None,
+        image_files: Iterable[Path],
+        mask_files: Iterable[Path],
+    ) -> Reading:
+        """Pair files by their names below the folders with roles."""
+        root, wanted, wanted_masks = self.tree.root, set(image_files), set(mask_files)
+        families = [images] if masks is None else [images, masks]
+        shared = _shared([family.common_inner() for family in families])
+        own = [tuple(family.common_inner()) for family in families]
+        names = {path: name for name, path in images.names(own[0]) if path in wanted}
+        attempts = dict.fromkeys([tuple(shared for _ in families), tuple(own)])
+        reading = Reading(images, masks, ())
+        for prefixes in attempts:
+            by_name = _index(images.names(prefixes[0]), wanted)
+            named = [*masks.names(prefixes[1])] if masks is not None else []
+            named += images.names(prefixes[0])
+            masks_by_name = _index(named, wanted_masks)
+            repeated = {**by_name[1], **masks_by_name[1]}
+            errors = duplicates(root, repeated) or line_breaks([*wanted, *wanted_masks])
+            try:
+                matched, unmatched = match(by_name[0], masks_by_name[0])
+            except DataError as error:
+                matched, unmatched = {}, []
+                errors = errors or [error_of(error)]
+            samples = sorted(
+                Sample(names[path], path, matched.get(name)) for name, path in by_name[0].items()
+            )
+            reading = Reading(images, masks, tuple(samples), tuple(unmatched), tuple(errors))
+            if matched:
+                break
+        return reading
+
+    def _ambiguous(self, readings: Sequence[Reading], what: str) -> Finding:
+        """The error that shows several readings, and how to choose one."""
+        texts = []
+        for i, reading in enumerate(readings, 1):
+            images, masks = self.describe(reading.images), self.describe(reading.masks)
+            sample = next(iter(reading.labeled), None)
+            pair = f"; {self._pair_text(sample)}" if sample else ""
+            count = plural(len(reading.images.images), "image")
+            texts.append(
+                f"({i}) {count} in {images}, {len(reading.labeled)} of them with masks in "
+                f"{masks or images}{pair}"
+            )
+        example = " or ".join(self.flags(reading) for reading in readings[:2])
+        return note(
+            f"Several folders may hold the {what}: {'; '.join(texts)}",
+            f"Name the right ones: {example}. Or move the others out of {self.tree.root}.",
+            "error",
+        )
+
+    def flags(self, reading: Reading) -> str:
+        """The flags that ask for a reading."""
+        images = reading.images.pattern.partition("*")[0].rstrip("/") or "."
+        masks = images if reading.masks is None else reading.masks.pattern.partition("*")[0]
+        return f"--images {shlex.quote(images)} --masks {shlex.quote(masks.rstrip('/') or '.')}"
+
+    def describe(self, family: Family | None) -> str:
+        """The folders of a family, as a path below the data folder."""
+        if family is None:
+            return ""
+        return family.pattern or str(self.tree.root)
+
+    def _pair_text(self, sample: Sample) -> str:
+        names = [path.relative_to(self.tree.root) for path in (sample.mask, sample.image) if path]
+        return " belongs to ".join(name.as_posix() for name in names)
+
+
+def without_image(root: Path, masks: Iterable[Path]) -> list[Finding]:
+    """The warning that names masks without images."""
+    details = {mask.relative_to(root).as_posix(): "" for mask in masks}
+    message = "Masks that belong to no image and are ignored"
+    remedy = "Give each the name of its image, or remove it."
+    return on_files("mask-without-image", "warning", details, message, remedy)
+
+
+def beside_note(samples: Iterable[Sample]) -> list[Finding]:
+    """The note that only their names distinguish masks from images."""
+    beside = [
+        (sample.image, sample.mask)
+        for sample in samples
+        if sample.mask is not None
+        and sample.mask.parent == sample.image.parent
+        and sample.mask.suffix.lower() != LABELME_SUFFIX
+    ]
+    if not beside:
+        return []
+    image, mask = beside[0]
+    masks = plural(len(beside), "mask lies beside its image", "masks lie beside their images")
+    return [note(f"{masks} ({mask.name} belongs to {image.name})")]
+
+
+class Pool(NamedTuple):
+    """The images of the folders of images without masks.
+
+    Attributes:
+        samples: the images, sorted by name.
+        masks: the masks beside them, which are ignored.
+        findings: names that are ambiguous.
+    """
+
+    samples: list[Sample]
+    masks: list[Path]
+    findings: list[Finding]
+
+
+def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
+    """The images of `unlabeled` and the like; masks beside them (`07_mask.png`) are ignored."""
+    chosen = [f for f in families if f.split == "unlabeled"]
+    photographs = [family for family in chosen if family.content != "masks"]
+    files = [path for family in photographs for path in family.images]
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
-    images = sorted(set(files) - set(masks))
-    by_name, repeated = index(images, folder)
+    wanted = set(files) - set(masks)
+    names = (pair for family in photographs for pair in family.names(family.common_inner()))
+    by_name, repeated = _index(names, wanted)
     samples = [Sample(f"unlabeled/{name}", path, None) for name, path in by_name.items()]
-    findings: list[Finding] = duplicates(tree.root, repeated) or line_breaks(images)
-    if masks and not findings:
-        count = plural(len(masks), f"mask in {folder} is", f"masks in {folder} are")
-        findings = [note(f"{count} ignored (the first is {masks[0].name})")]
-    return Listing(samples, findings)
+    masks += [path for family in chosen if family.content == "masks" for path in family.images]
+    return Pool(samples, masks, duplicates(tree.root, repeated) or line_breaks(sorted(wanted)))
+
+
+def _index(
+    names: Iterable[tuple[str, Path]], wanted: set[Path]
+) -> tuple[dict[str, Path], dict[Path, Path]]:
+    """The wanted files by name, sorted by it; and further files of a name with the first one."""
+    by_name: dict[str, Path] = {}
+    repeated: dict[Path, Path] = {}
+    for name, path in names:
+        if path in wanted and by_name.setdefault(name, path) != path:
+            repeated[path] = by_name[name]
+    return dict(sorted(by_name.items())), repeated
+
+
+def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    shared = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return tuple(shared)
+
+
+def _explicit(images: Family, masks: Family) -> bool:
+    return masks.split == images.split
+
+
+def _parallel(images: Family, masks: Family) -> bool:
+    """Whether masks go with images by what their names say besides their roles."""
+    return bool(images.rests) and masks.rests == images.rests
+
+
+def _primary(images: Family, masks: Family) -> bool:
+    return not masks.is_secondary
+
+
+def _go_together(readings: Sequence[Reading]) -> bool:
+    """Whether several readings are parts of one split, such as `images1` and `images2`."""
+    shapes = {tuple(sorted(reading.images.shape)) for reading in readings}
+    splits = {reading.images.split for reading in readings}
+    masks = {id(reading.masks) for reading in readings if reading.masks is not None}
+    names = Counter(sample.name for reading in readings for sample in reading.samples)
+    return (
+        len(shapes) == len(readings)
+        and len(splits) == 1
+        and len(masks) in (0, len(readings))
+        and max(names.values()) == 1
+    )
+
+
+def _beside_folder(images: Family, place: Path) -> Path:
+    return place / "masks" if not images.content else place.with_name("masks")

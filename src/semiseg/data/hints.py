@@ -1,16 +1,18 @@
-"""What to do with a data folder whose layout is unclear, or of which a part is not read."""
+"""What to do with a data folder whose layout is unclear: advice that works as it is printed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from pathlib import Path
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 from semiseg.core.text import plural
+from semiseg.data.families import Family, Place, stem
 from semiseg.data.findings import Finding, note
-from semiseg.data.folders import SPLIT_FOLDERS, unlabeled_folder
+from semiseg.data.folders import FolderSplits, Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.formats.labelme import LABELME_SUFFIX
-from semiseg.data.pairs import Folders, masks_beside, stem_of_image
+from semiseg.data.pairs import PHOTOGRAPHS
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (
@@ -18,118 +20,70 @@ EXPECTED = (
     "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled; or DATA/images and "
     "DATA/masks, or images in DATA itself with LabelMe's JSON or NAME_mask.png beside them, or "
     "DATA/train.txt with an image and its mask a line, or a CVAT export with DATA/JPEGImages and "
-    "DATA/SegmentationClass."
+    "DATA/SegmentationClass; or name the folders: --images DIR --masks DIR."
 )
-_MAX_NAMED = 5  # folders
 _MAX_SHOWN = 8  # names in the data folder
+_CANONICAL = ("images", "masks", *SPLITS)
 
 
-def ignored_folders(tree: Tree, used: Mapping[str, Folders]) -> list[Finding]:
-    """Findings on folders whose images are not read.
-
-    Links, runs and what `suggest` wrote are not reported.
+def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
+    """Which folders are read, with an example pair; nothing where it goes without saying.
 
     Args:
-        tree: the data folder.
-        used: the folders that are read, by their splits; `train` is among them.
+        splits: of the data folder.
+        split: `train`, `val` or `test`.
     """
-    root, train = tree.root, used["train"]
-    split_of = {root / name: split for split in SPLITS[1:] for name in SPLIT_FOLDERS[split]}
-    deep = {unlabeled_folder(tree)}
-    deep |= {folders.images for folders in used.values() if folders.deep}
-    deep |= {folders.masks for folders in used.values()}
-    flat = {folders.images for folders in used.values() if not folders.deep}
-    stems = {path.stem for path in train.files.images}
-    findings: list[Finding] = []
-    unread: dict[Path, int] = {}
-    for folder, files in _unread(tree, root, deep, flat):
-        pictures = set(files) - set(masks_beside(files, with_png=True))
-        split = split_of.get(folder)
-        if not pictures:
+    choice = splits.choice(split)
+    findings = []
+    for reading in choice.readings:
+        sample = next(iter(reading.labeled), None)
+        if reading.masks is None or sample is None or sample.mask is None:
             continue
-        if split is None and all(p.suffix == ".png" and p.stem in stems for p in pictures):
-            holds = "it holds PNG files of the images' names, which may be masks or pictures"
-            findings.append(note(f"{folder} is ignored: {holds}"))
-        elif split is None:
-            unread[folder] = len(pictures)
-        elif split in used:
-            findings.append(note(f"{folder} is ignored, because {used[split].images} is read"))
-        else:
-            remedy = f"To be scored they need masks, beside them or in {folder / 'masks'}."
-            findings.append(_not_read(len(pictures), str(folder), remedy))
-    if unread:
-        listing = ", ".join(map(str, list(unread)[:_MAX_NAMED]))
-        listing += ", ..." if len(unread) > _MAX_NAMED else ""
-        findings.append(_not_read(sum(unread.values()), listing, _where_to_move(root, train)))
+        names = {*reading.images.pattern.split("/"), *reading.masks.pattern.split("/")}
+        if names <= set(_CANONICAL) and stem(sample.image) == stem(sample.mask):
+            continue
+        images, masks = splits.describe(reading.images), splits.describe(reading.masks)
+        below = [path.relative_to(splits.tree.root) for path in (sample.mask, sample.image)]
+        pair = " belongs to ".join(path.as_posix() for path in below)
+        findings.append(note(f"{split}: images in {images}, masks in {masks} ({pair})"))
+    ignored = [splits.describe(family) for family in choice.passed_over]
+    if ignored:
+        read = ", ".join(splits.describe(reading.masks) for reading in choice.readings)
+        are = "is" if len(ignored) == 1 else "are"
+        findings.append(note(f"{', '.join(ignored)} {are} ignored, because {read} is read"))
     return findings
 
 
-def _not_read(count: int, folders: str, remedy: str) -> Finding:
-    images = plural(count, f"image in {folders} is", f"images in {folders} are")
-    message = f"{images} not read"
-    return Finding("not-read", "warning", (), message, remedy)
+def mask_remedy(splits: FolderSplits) -> str:
+    """What to do if no image to train on has a mask; empty if there is no image."""
+    readings = splits.choice("train").readings
+    images = [path for reading in readings for path in reading.images.images]
+    if not images or any(reading.labeled for reading in readings):
+        return ""
+    root = splits.tree.root
+    reading = readings[0]
+    stems = {stem(path) for path in images}
+    others = [f for f in splits.families if f is not reading.images and f.split != "unlabeled"]
+    for place in (place for family in others for place in family.places):
+        files = (*place.images, *place.json_files)
+        if any(stem(path) in stems for path in files):
+            masks = place.folder.relative_to(root).as_posix()
+            flags = splits.flags(reading).partition(" --masks")[0]
+            return (
+                f"{place.folder} holds files of the images' names. If they are the masks, add "
+                f"{flags} --masks {shlex.quote(masks)} to the command."
+            )
+    folder = reading.images.base(root) or root
+    target = folder.with_name("masks") if folder.name == "images" else root / "masks"
+    return f"Put masks into {target}; a mask has its image's name."
 
 
-def _where_to_move(root: Path, train: Folders) -> str:
-    """What to do with images in folders that are not read."""
-    if train.deep:
-        labeled = f"Put those to learn from into {train.images}, with their folders"
-    elif train.images == root:
-        labeled = f"Move all images with their masks into {root / 'images'}, with their folders"
-    else:
-        labeled = f"Put those to learn from into {train.images}, under names that are free"
-    return f"{labeled}, or those without masks into {root / 'unlabeled'}."
-
-
-def _unread(
-    tree: Tree, folder: Path, deep: Set[Path], flat: Set[Path]
-) -> Iterator[tuple[Path, list[Path]]]:
-    """Folders that are not read, with the images in them.
-
-    Args:
-        tree: the data folder.
-        folder: to be searched.
-        deep: folders that are read, with all below them.
-        flat: folders of which only the files are read.
-    """
-    if folder in deep:
-        return
-    if not any(part.is_relative_to(folder) for part in (*deep, *flat)):
-        yield folder, tree.without_results(tree.images(folder), folder.parent)
-        return
-    if folder not in flat and not tree.holds_suggestions(folder):
-        yield folder, tree.images(folder, deep=False)
-    for below in tree.subfolders(folder):
-        yield from _unread(tree, below, deep, flat)
-
-
-def mask_folder_elsewhere(tree: Tree, images: Sequence[Path], masks: Path) -> Finding | None:
-    """A note on a folder that may hold the masks, where no mask was found.
-
-    Args:
-        tree: the data folder.
-        images: those without masks.
-        masks: the folder in which their masks should be.
-    """
-    root = tree.root
-    stems = {image.stem for image in images}
-    splits = (root / name for names in SPLIT_FOLDERS.values() for name in names)
-    excluded = {masks, root / "unlabeled", *splits}
-    for folder in tree.subfolders(masks.parent, links=True):
-        if folder in excluded or any(image.is_relative_to(folder) for image in images):
-            continue
-        files = tree.files(folder, (*IMAGE_SUFFIXES, LABELME_SUFFIX))
-        if any(path.stem in stems or stem_of_image(path, stems) for path in files):
-            remedy = f"If they are the masks, rename the folder to {masks}."
-            return note(f"{folder} holds files of the images' names", remedy)
-    return None
-
-
-def nothing_to_train_on(tree: Tree, lists: Sequence[str]) -> Finding:
+def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[str]) -> Finding:
     """The error for a folder without images to train on.
 
     Args:
         tree: the data folder.
+        families: the families of the data folder.
         lists: the names of the lists that are in it, such as `val.txt`.
     """
     root = tree.root
@@ -143,35 +97,70 @@ def nothing_to_train_on(tree: Tree, lists: Sequence[str]) -> Finding:
         name + "/" * tree.is_folder(root / name) for name in tree.entries(root) if name[0] != "."
     )
     files = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
-    images, masks = tree.images(root, deep=False), root / "masks"
-    elsewhere = mask_folder_elsewhere(tree, images, masks)
-    if elsewhere or (images and not any(name.endswith("/") for name in names)):
-        advice = f" {elsewhere.text}" if elsewhere else ""
+    command = example_command(tree, families)
+    images = tree.images(root, deep=False)
+    if images and not command and not any(name.endswith("/") for name in names):
         return note(
             f"{root} holds images ({files}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",
-            f"Draw some, or put the masks there or into {masks}.{advice}",
+            f"Draw some, or put the masks there or into {root / 'masks'}.",
             "error",
         )
+    counts = [
+        f"{plural(len(family.images), 'image')} in {place}"
+        for family in families
+        if family.images
+        for place in [family.pattern or "."]
+    ]
+    holds = f" ({', '.join(counts[:_MAX_SHOWN])})" if counts else ""
     return note(
         f"{root / 'train' / 'images'} holds no images, and there is no other folder of training "
-        f"images: {root} holds {files or 'nothing'}",
-        f"{_move_subfolders(tree)}{EXPECTED} Images are files with the suffixes "
-        f"{', '.join(IMAGE_SUFFIXES)}.",
+        f"images: {root} holds {files or 'nothing'}{holds}",
+        f"{command}{EXPECTED} Images are files with the suffixes {', '.join(IMAGE_SUFFIXES)}.",
         "error",
     )
 
 
-def _move_subfolders(tree: Tree) -> str:
-    """What to do with images in folders that stand for something else, such as the day."""
-    root = tree.root
-    below = [p for p in tree.without_results(tree.images(root), root) if p.parent != root]
-    masks = masks_beside(below, with_png=True)
-    if not below:
+def example_command(tree: Tree, families: Iterable[Family]) -> str:
+    """A sentence with a command for the two folders that share the most names; else nothing."""
+    places = [place for family in families for place in family.places if place.images]
+    holders: dict[str, list[int]] = defaultdict(list)
+    for i, place in enumerate(places):
+        for name in {stem(path) for path in place.images}:
+            holders[name].append(i)
+    shared = Counter(pair for indices in holders.values() for pair in combinations(indices[:9], 2))
+    if not shared:
         return ""
-    images = plural(len(below) - len(masks), "image")
-    return (
-        f"Its subfolders hold {images} and, beside them, {plural(len(masks), 'mask')}: move the "
-        f"folders as they are into {root / 'images'}; masks that have folders of their own go into "
-        f"{root / 'masks'}, under their images' paths (images/day1/07.jpg, masks/day1/07.png). "
+    (first, second), count = max(shared.items(), key=lambda item: (item[1], item[0]))
+    images, masks = sorted((places[first], places[second]), key=_seems_mask)
+    flags = " ".join(
+        f"--{name} {shlex.quote(place.folder.relative_to(tree.root).as_posix())}"
+        for name, place in (("images", images), ("masks", masks))
     )
+    return (
+        f"{plural(count, 'file')} of {images.folder} and {masks.folder} have the same names; if "
+        f"these are images and masks: semiseg check {shlex.quote(str(tree.root))} {flags}. "
+    )
+
+
+def _seems_mask(place: Place) -> tuple[bool, int]:
+    """Sorts folders of photographs before others, and deep folders before the root."""
+    lossy = all(path.suffix.lower() in PHOTOGRAPHS for path in place.images)
+    return not lossy, -len(place.folder.parts)
+
+
+def where_to_move(tree: Tree, readings: Sequence[Reading]) -> str:
+    """What to do with images in folders that are not read.
+
+    Args:
+        tree: the data folder.
+        readings: of the images to train on.
+    """
+    root = tree.root
+    base = readings[0].images.base(root) if len(readings) == 1 else None
+    if base is None or not readings[0].images.content:
+        labeled = f"Move those with masks into {root / 'train' / 'images'} and "
+        labeled += f"{root / 'train' / 'masks'}"
+    else:
+        labeled = f"Put those to learn from into {base}"
+    return f"{labeled}, or those without masks into {root / 'unlabeled'}."

@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.classes_file import classes_files
-from semiseg.data.findings import Finding
+from semiseg.data.families import Family, find_families, unlabeled_folders
+from semiseg.data.findings import Finding, note
+from semiseg.data.folders import find_pool
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pairs import Folders
 from semiseg.data.tree import Tree
@@ -25,11 +29,14 @@ class Listing:
             file of each name.
         findings: what was noticed on names and folders.
         mask_remedy: what to do if no image has a mask; empty where the layout has no advice.
+        sources: the other files that were read, or that a finding counts: lists, annotations,
+            tables of classes, masks that are ignored.
     """
 
     samples: Sequence[Sample] = ()
     findings: Sequence[Finding] = ()
     mask_remedy: str = ""
+    sources: Sequence[Path] = ()
 
 
 class Layout(ABC):
@@ -42,14 +49,26 @@ class Layout(ABC):
 
     Attributes:
         name: the layout's name.
+        title: what it is, in a few words.
         names_classes: whether `classes` gives the names of the classes.
+        is_complete: whether the layout itself says which images count, so that it is no warning
+            if others are not read.
+        remarks: how the layout was found, where that does not go without saying.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     names_classes: ClassVar[bool] = False
+    is_complete: ClassVar[bool] = False
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
+        self.remarks: Sequence[Finding] = ()
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """The folders of images and masks, by the roles of their names."""
+        return find_families(self.tree)
 
     @classmethod
     @abstractmethod
@@ -63,6 +82,20 @@ class Layout(ABC):
         Raises:
             DataError: the split cannot be read.
         """
+
+    def unlabeled(self) -> Listing:
+        """The images of `unlabeled` and the like; masks beside them are ignored."""
+        pool = find_pool(self.tree, self.families)
+        findings = list(pool.findings)
+        if pool.masks and not findings:
+            folder = next(iter(unlabeled_folders(self.tree)), self.tree.root)
+            count = plural(len(pool.masks), f"mask in {folder} is", f"masks in {folder} are")
+            findings = [note(f"{count} ignored (the first is {pool.masks[0].name})")]
+        return Listing(pool.samples, findings, sources=pool.masks)
+
+    def image_remedy(self) -> str:
+        """What to do with images that are not read."""
+        return ""
 
     def classes(self, masks: Sequence[Path]) -> tuple[Classes, str] | None:
         """The classes and a phrase about them; None if a file or the masks decide.

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.types import NOTHING_SAID, Arrangement
+from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.annotation_layout import AnnotationLayout
-from semiseg.data.datasets import find_dataset
+from semiseg.data.classes_file import classes_files
+from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
-from semiseg.data.findings import Finding, error_of
-from semiseg.data.folders import find_folders
+from semiseg.data.findings import Finding, error_of, note
+from semiseg.data.folders import FolderSplits, beside_note, without_image
 from semiseg.data.formats.masks import Classes
-from semiseg.data.hints import ignored_folders, mask_folder_elsewhere, nothing_to_train_on
+from semiseg.data.hints import mask_remedy, nothing_to_train_on, reading_note, where_to_move
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.lists import ListLayout, VocLayout
-from semiseg.data.pairs import Folders, pair
-from semiseg.data.tree import SPLITS, Tree, split_lists
+from semiseg.data.pairs import Folders
+from semiseg.data.roles import role_of
+from semiseg.data.tree import Tree, split_lists
 
 
 class FolderLayout(Layout):
-    """Folders of images and masks; a mask has the name of its image.
+    """The names of folders say what they hold; a mask has the name of its image, or most of it.
 
     ```
     DATA/
-      train/images/  train/masks/  or images/train/ masks/train/, or images/ masks/ (all is train)
-      val/images/    val/masks/    optional; also valid/ or validation/
-      test/images/   test/masks/   optional
+      train/images/  train/masks/  or images/train/ masks/train/, train_images/ train_masks/,
+      val/images/    val/masks/    or images/ masks/, where all is train
+      test/images/   test/masks/
+      unlabeled/                   images without masks
     ```
 
-    or images with their masks beside them, or in a folder `masks` below them, in `train/`, `val/`
-    and `test/`, or in `DATA` itself, where all is `train`. Subfolders are then not searched.
+    Masks may also lie beside their images (`07_mask.png` beside `07.jpg`). Names count in any case
+    and in the common forms: imgs, img_dir, JPEGImages, labels, annotations, gt, ground_truth,
+    Training, valid, imagesTr, trainannot. Folders with other names, such as `day1` or `patient07`,
+    become part of the images' names.
     """
 
     name = "folders"
+    title = "Folders named after what they hold"
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
-        self._folders: dict[str, Folders | None] = {}
+        self._splits = FolderSplits(tree, self.families)
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
@@ -47,45 +53,37 @@ class FolderLayout(Layout):
         return True
 
     def folders(self, split: str) -> Folders | None:
-        """The folders of the split, if there are any."""
-        if split not in self._folders:
-            self._folders[split] = find_folders(self.tree, split)
-        return self._folders[split]
-
-    def read(self, split: str) -> Listing:
-        """The images of the split's folders, and for `train` what is not read beside them."""
-        folders = self.folders(split)
-        samples, findings = pair(folders) if folders else ([], [])
-        if any(finding.severity == "error" for finding in findings):
-            return Listing(samples, findings)
-        try:
-            self._refuse_two_places()
-            if folders is None or split != "train":
-                return Listing(samples, findings)
-            places = {s: place for s in SPLITS if (place := self.folders(s))}
-        except DataError as error:
-            return Listing(samples, [error_of(error)])
-        remedy = f"Put masks into {folders.masks}; a mask has its image's name."
-        labeled = any(sample.mask for sample in samples)
-        unlabeled = [] if labeled else [sample.image for sample in samples]
-        elsewhere = mask_folder_elsewhere(self.tree, unlabeled, folders.masks)
-        if elsewhere is not None:
-            return Listing(samples, [*findings, elsewhere], elsewhere.text)
-        return Listing(samples, [*findings, *ignored_folders(self.tree, places)], remedy)
-
-    def _refuse_two_places(self) -> None:
-        """Refuse two folders of training images.
+        """The folders of the split, if there are any.
 
         Raises:
-            DataError: there are two.
+            DataError: it is ambiguous which folders they are.
         """
-        places = self.tree.root / "train" / "images", self.tree.root / "images"
-        if all(self.tree.is_folder(place) for place in places):
-            raise DataError(
-                f"There are both {places[0]} and {places[1]}, and it is unclear which of them to "
-                "train on.",
-                "Move the images and masks of one into the folders of the other.",
-            )
+        problem = self._splits.choice(split).problem
+        if problem is not None:
+            raise DataError(f"{problem.message}.", problem.remedy)
+        return self._splits.folders(split)
+
+    def read(self, split: str) -> Listing:
+        """The images of the split's folders, and how they are read."""
+        splits, root = self._splits, self.tree.root
+        choice = splits.choice(split)
+        if choice.problem is not None:
+            return Listing(findings=[choice.problem])
+        samples = sorted(s for reading in choice.readings for s in reading.samples)
+        errors = [error for reading in choice.readings for error in reading.errors]
+        if errors:
+            return Listing(samples, errors)
+        passed_over = [path for family in choice.passed_over for path in family.images]
+        findings = [*reading_note(splits, split), *beside_note(samples)]
+        if split != "train":
+            return Listing(samples, findings, sources=passed_over)
+        unmatched = splits.unmatched()
+        findings += without_image(root, unmatched)
+        return Listing(samples, findings, mask_remedy(splits), [*passed_over, *unmatched])
+
+    def image_remedy(self) -> str:
+        """Where to move images that are not read."""
+        return where_to_move(self.tree, self._splits.choice("train").readings)
 
 
 class PublishedLayout(Layout):
@@ -97,7 +95,9 @@ class PublishedLayout(Layout):
     """
 
     name = "published"
+    title = "A published data set"
     names_classes = True
+    is_complete = True
 
     def __init__(self, tree: Tree, dataset: PublishedDataset) -> None:
         super().__init__(tree)
@@ -119,11 +119,60 @@ class PublishedLayout(Layout):
         return classes, f"read as {title}"
 
 
+class ExportsLayout(Layout):
+    """Several exports of one kind side by side, such as the tasks of CVAT; they are read together.
+
+    ```
+    DATA/
+      task1/  JPEGImages/  SegmentationClass/  labelmap.txt
+      task2/  JPEGImages/  SegmentationClass/  labelmap.txt  the same classes
+    ```
+    """
+
+    name = "exports"
+    title = "Several exports side by side"
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self._parts = _exports(tree)
+
+    @classmethod
+    def recognizes(cls, tree: Tree) -> bool:
+        """By two folders or more that are exports."""
+        return len(_exports(tree)) > 1
+
+    def read(self, split: str) -> Listing:
+        """The images of the split in all exports, named by their export."""
+        samples: list[Sample] = []
+        findings: list[Finding] = []
+        sources: list[Path] = []
+        for part in self._parts:
+            listing, place = part.read(split), part.tree.root.name
+            samples += [s._replace(name=f"{place}/{s.name}") for s in listing.samples]
+            findings += below(listing.findings, place)
+            sources += listing.sources
+        return Listing(sorted(samples), findings, sources=sources)
+
+
+def _exports(tree: Tree) -> list[Layout]:
+    """The exports in a folder; none if there is any other folder that holds images."""
+    parts: list[Layout] = []
+    for folder in tree.subfolders(tree.root):
+        part = tree.at(folder)
+        layout = next((kind for kind in (ListLayout, VocLayout) if kind.recognizes(part)), None)
+        if layout is not None:
+            parts.append(layout(part))
+        elif tree.images(folder) and role_of(folder.name).split != "unlabeled":
+            return []
+    return [] if tree.images(tree.root, deep=False) else parts
+
+
 LAYOUTS: tuple[type[Layout], ...] = (
     ExplicitLayout,
     AnnotationLayout,
     ListLayout,
     VocLayout,
+    ExportsLayout,
     FolderLayout,
 )
 """The layouts of people's own folders; the first one that recognizes a folder reads it."""
@@ -132,7 +181,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
 def find_layout(
     tree: Tree, dataset: str | None = None, flags: Arrangement = NOTHING_SAID
 ) -> Layout:
-    """The layout of a data folder.
+    """The layout of a data folder, or of the one folder that it holds.
 
     Args:
         tree: the data folder.
@@ -150,12 +199,69 @@ def find_layout(
                 "Leave --dataset out, or the folders."
             )
         return ExplicitLayout(tree, flags)
-    if not published_by_flag and ExplicitLayout.recognizes(tree):
-        return ExplicitLayout(tree, flags)
-    published = find_dataset(tree, dataset)
-    if published is not None:
-        return PublishedLayout(tree, published)
-    return next(layout(tree) for layout in LAYOUTS if layout.recognizes(tree))
+    places = list(_places(tree))
+    if not published_by_flag:
+        named = next((place for place in places if ExplicitLayout.recognizes(place)), None)
+        if named is not None:
+            return ExplicitLayout(named, flags)
+    remarks = []
+    for place in places:
+        recognition = recognize(place, dataset)
+        published = recognition.dataset
+        last = place is places[-1]
+        if published and (not published_by_flag or last or published.recognizes(place)):
+            return PublishedLayout(place, published)
+        if recognition.remark:
+            remarks.append(note(recognition.remark))
+    layout = next(kind(place) for kind in LAYOUTS for place in places if kind.recognizes(place))
+    if isinstance(layout, FolderLayout) and len(places) > 1:
+        layout = FolderLayout(places[-1])
+    if layout.tree.root != tree.root:
+        remarks.append(note(f"The data lie in {layout.tree.root}"))
+    layout.remarks = remarks
+    return layout
+
+
+def _places(tree: Tree) -> Iterator[Tree]:
+    """The data folder, and the one that it holds if there is nothing else, and so on."""
+    yield tree
+    folders = [folder for folder in tree.subfolders(tree.root) if not tree.is_result(folder)]
+    if len(folders) != 1 or tree.images(tree.root, deep=False) or split_lists(tree):
+        return
+    role, inner = role_of(folders[0].name), tree.subfolders(folders[0])
+    contents = {role_of(folder.name).content for folder in inner}
+    if not role.split and inner and (role.is_neutral or contents >= {"images", "masks"}):
+        yield from _places(tree.at(folders[0]))
+
+
+def classes_of(layout: Layout) -> list[Path]:
+    """The files that name the classes, in the data folder or in each of its parts.
+
+    Raises:
+        DataError: the parts name different classes.
+    """
+    tree = layout.tree
+    files = layout.classes_files()
+    if files or layout.names_classes:
+        return files
+    parts = [first for folder in tree.subfolders(tree.root) for first in classes_files(folder)[:1]]
+    contents = [path.read_bytes() for path in parts]
+    others = [p for p, text in zip(parts, contents, strict=True) if text != contents[0]]
+    if others:
+        raise DataError(
+            f"{parts[0]} and {others[0]} name different classes.",
+            f"Read one folder alone, such as {parts[0].parent}, or write the classes of all into "
+            f"{tree.root / 'classes.yaml'}.",
+        )
+    return parts
+
+
+def below(findings: Iterable[Finding], folder: str) -> list[Finding]:
+    """Findings whose files lie in a folder of the data folder."""
+    return [
+        finding._replace(files=tuple(f"{folder}/{file}" for file in finding.files))
+        for finding in findings
+    ]
 
 
 def read_split(layout: Layout, split: str) -> Listing:
@@ -173,5 +279,5 @@ def read_split(layout: Layout, split: str) -> Listing:
     if split == "train" and not listing.samples and not errors:
         lists = split_lists(layout.tree) if isinstance(layout, ListLayout) else {}
         names = [path.name for path in lists.values()]
-        return Listing(findings=[nothing_to_train_on(layout.tree, names)])
+        return Listing(findings=[nothing_to_train_on(layout.tree, layout.families, names)])
     return listing

@@ -10,6 +10,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import note
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.pairs import Folders, pair
@@ -35,6 +36,8 @@ class ListLayout(Layout):
     """
 
     name = "lists"
+    title = "Lists of images and masks"
+    is_complete = True
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
@@ -44,7 +47,18 @@ class ListLayout(Layout):
     def read(self, split: str) -> Listing:
         """The images that the list of the split names; none if there is no list."""
         file = split_lists(self.tree).get(split)
-        return Listing(listed_samples(self.tree, file) if file else [])
+        lists = [*split_lists(self.tree).values()]
+        return Listing(listed_samples(self.tree, file) if file else [], sources=lists)
+
+    def unlabeled(self) -> Listing:
+        """None: the lists decide which images count."""
+        files = [sample.image for sample in super().unlabeled().samples]
+        if not files:
+            return Listing()
+        folder = next(iter(unlabeled_folders(self.tree)), self.tree.root)
+        count = plural(len(files), f"image of {folder} is", f"images of {folder} are")
+        finding = note(f"{count} used only where train.txt lists them")
+        return Listing(findings=[finding], sources=files)
 
 
 class VocLayout(Layout):
@@ -60,6 +74,7 @@ class VocLayout(Layout):
     """
 
     name = "voc-like"
+    title = "VOC's folders, as CVAT exports them"
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:

@@ -64,30 +64,46 @@ class Folders:
         masks = self.tree.files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
         stems = {picture.with_suffix("") for picture in pictures}
         json_files = self.tree.files(self.images, (LABELME_SUFFIX,), self.deep)
-        has_shapes = cache(_has_shapes)
-        shapes = [path for path in json_files if path.with_suffix("") in stems or has_shapes(path)]
+        is_labelme = cache(has_shapes)
+        shapes = [path for path in json_files if path.with_suffix("") in stems or is_labelme(path)]
         if any(path.suffix.lower() != LABELME_SUFFIX for path in masks):
-            shapes = [path for path in shapes if has_shapes(path)]
+            shapes = [path for path in shapes if is_labelme(path)]
         if masks:
             return Files(pictures, [*masks, *shapes])
-        labelme = [path for path in shapes if has_shapes(path)]
+        labelme = [path for path in shapes if is_labelme(path)]
         beside = masks_beside(pictures, labelme, with_png=True)
-        several = next((path for path in beside if self._is_numbered(path, stems)), None)
-        if several is not None:
-            image = _NUMBERED.sub("", several.stem)
-            raise DataError(
-                f"{several} seems to be one of several masks of {image}.",
-                f"Draw them into one, {image}_mask.png, or move what is no mask out of "
-                f"{several.parent}.",
-            )
+        refuse_several(self.tree, beside, pictures)
         shapes = labelme if beside or not self.deep else shapes
         return Files(sorted(set(pictures) - set(beside)), [*beside, *shapes])
 
-    def _is_numbered(self, path: Path, stems: Set[Path]) -> bool:
+
+def refuse_several(tree: Tree, beside: Iterable[Path], pictures: Iterable[Path]) -> None:
+    """Refuse an image with several masks, one for each object.
+
+    Args:
+        tree: the data folder.
+        beside: the masks that lie beside their images.
+        pictures: all images.
+
+    Raises:
+        DataError: an image has several masks.
+    """
+    stems = {picture.with_suffix("") for picture in pictures}
+
+    def is_numbered(path: Path) -> bool:
         """Whether a mask is one of several of an image, and not of one of its own name."""
         base = _NUMBERED.sub("", path.stem)
-        twin = any(self.tree.is_file(path.with_suffix(suffix)) for suffix in PHOTOGRAPHS)
+        twin = any(tree.is_file(path.with_suffix(suffix)) for suffix in PHOTOGRAPHS)
         return base != path.stem and path.with_name(base) in stems and not twin
+
+    several = next((path for path in beside if is_numbered(path)), None)
+    if several is not None:
+        image = _NUMBERED.sub("", several.stem)
+        raise DataError(
+            f"{several} seems to be one of several masks of {image}.",
+            f"Draw them into one, {image}_mask.png, or move what is no mask out of "
+            f"{several.parent}.",
+        )
 
 
 class Pairs(NamedTuple):
@@ -148,7 +164,7 @@ def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
     return next((base for base in bases if base != mask.stem and base in stems), None)
 
 
-def _has_shapes(path: Path) -> bool:
+def has_shapes(path: Path) -> bool:
     """Whether a file seems to be LabelMe's, or was one before something cut it off."""
     before = b""  # LabelMe's files name them early, and may hold the image behind them
     try:

@@ -18,19 +18,18 @@ from typing import NamedTuple
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
+from semiseg.data.accounting import account
 from semiseg.data.cache import ScanCache
 from semiseg.data.classes import infer_classes, read_classes
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
 from semiseg.data.explicit import list_unlabeled_folders
-from semiseg.data.findings import Finding, error_of
-from semiseg.data.folders import list_unlabeled
+from semiseg.data.findings import Finding, Severity, error_of
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Layout, Listing
-from semiseg.data.layouts import find_layout, read_split
-from semiseg.data.lists import ListLayout
+from semiseg.data.layouts import below, classes_of, find_layout, read_split
 from semiseg.data.mask_rules import settle_masks, without_voids
 from semiseg.data.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
@@ -87,10 +86,10 @@ def read_dataset(
     scans = scan_files(cache, everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
-    files = layout.classes_files()
+    files, problem = _classes_files(layout)
     named = [classes_file] if classes_file else file.classes_files
     has_names = bool(named or files) or layout.names_classes
-    settle = partial(_settle_classes, layout, [*named, *files])
+    settle = partial(_settle_classes, layout, [*named, *files], problem)
     names = settle(list(map(without_voids, scans.masks.values()))).classes if has_names else None
     name = partial(name_below, root)
     masks = settle_masks(scans.masks, names, partial(rescan_masks, cache), name)
@@ -110,8 +109,13 @@ def read_dataset(
                 unknown[mask] = strange
             elif mask in usable:
                 counts[mask] = pixels
-    listed = (finding for split in _ORDER for finding in listings[split].findings)
-    findings = dict.fromkeys((*file.findings, *listed, *masks.findings, *turns.findings(name)))
+    reported = [f for split in _ORDER for f in listings[split].findings]
+    if layout.tree.root != root:
+        reported = below(reported, layout.tree.root.relative_to(root).as_posix())
+    own_files = [*named, *files, *([file.path] if file.path else [])]
+    accounts = _account(root, layout, listings, own_files)
+    others = (*accounts, *masks.findings, *turns.findings(name))
+    findings = dict.fromkeys((*file.findings, *layout.remarks, *reported, *others))
     contents = Dataset(
         root=root,
         samples=samples,
@@ -198,13 +202,38 @@ def _read_unlabeled(layout: Layout, flags: Arrangement, file: DatasetFile) -> Li
         named = list_unlabeled_folders(layout.tree, flags, file)
     except DataError as error:
         return Listing(findings=[error_of(error)])
-    return named or list_unlabeled(layout.tree, isinstance(layout, ListLayout))
+    return named or layout.unlabeled()
 
 
 def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ...]:
     """The samples without the unlabeled images that only an extra can read."""
     lacking = {path for path, problem in scans.problems.items() if problem.needs_extra}
     return tuple(s for s in samples if s.mask is not None or s.image not in lacking)
+
+
+def _account(
+    root: Path, layout: Layout, listings: Mapping[str, Listing], others: Sequence[Path]
+) -> list[Finding]:
+    """The findings on files that are not read; none where names are ambiguous.
+
+    Args:
+        root: the data folder.
+        layout: of the data folder.
+        listings: the images by split.
+        others: further files that are read.
+    """
+    findings = [finding for listing in listings.values() for finding in listing.findings]
+    if any(finding.severity == "error" for finding in findings):
+        return []
+    samples = [sample for listing in listings.values() for sample in listing.samples]
+    used = [path for sample in samples for path in (sample.image, sample.mask) if path is not None]
+    used += [path for listing in listings.values() for path in listing.sources]
+    used += [layout.tree.root / file for finding in findings for file in finding.files]
+    severity: Severity = "note" if layout.is_complete else "warning"
+    tree = layout.tree.at(root)
+    return account(
+        tree, [*used, *others], layout.image_remedy(), severity, not layout.names_classes
+    )
 
 
 class _Settled(NamedTuple):
@@ -215,19 +244,34 @@ class _Settled(NamedTuple):
     problem: Finding | None = None
 
 
-def _settle_classes(layout: Layout, files: Sequence[Path], scans: Sequence[MaskScan]) -> _Settled:
+def _classes_files(layout: Layout) -> tuple[list[Path], DataError | None]:
+    """The files that name the classes, or why they cannot be used."""
+    try:
+        return classes_of(layout), None
+    except DataError as error:
+        return [], error
+
+
+def _settle_classes(
+    layout: Layout,
+    files: Sequence[Path],
+    problem: DataError | None,
+    scans: Sequence[MaskScan],
+) -> _Settled:
     """The classes as the first file, the published data set or the masks have them."""
     if not scans:
         return _Settled()
     path = next(iter(files), None)
     try:
+        if problem is not None and path is None:
+            raise problem
         own = None if path else layout.classes([scan.path for scan in scans])
         if own is not None:
             return _Settled(*own)
         classes, inferred = read_classes(path, scans) if path else infer_classes(scans)
     except DataError as error:
-        problem = Finding("classes", "error", (), error.message.rstrip("."), error.remedy)
-        return _Settled(None, str(error), problem)
+        finding = Finding("classes", "error", (), error.message.rstrip("."), error.remedy)
+        return _Settled(None, str(error), finding)
     ignored = [f"{file} is ignored" for file in files if file != path]
     return _Settled(classes, "; ".join([inferred, *ignored]))
 

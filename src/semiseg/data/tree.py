@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from semiseg.core import files as disk
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
+_SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "__pycache__", "$RECYCLE.BIN", "System Volume Information")
 
 
 class Entry(Enum):
@@ -18,8 +19,10 @@ class Entry(Enum):
 
     FILE = auto()
     FOLDER = auto()
-    LINKED_FOLDER = auto()  # is entered where its very path is asked for, not when all is listed
-    OTHER = auto()  # a dead link, a pipe, a device
+    LINKED_FOLDER = auto()
+    LOOP = auto()  # a link to a folder that the link itself lies in
+    DEAD_LINK = auto()
+    OTHER = auto()  # a pipe, a device
 
 
 _FOLDERS = (Entry.FOLDER, Entry.LINKED_FOLDER)
@@ -29,7 +32,8 @@ class Tree:
     """What lies below a folder, in memory.
 
     A folder is listed when it is first asked for. What changes on the disk later is not noticed.
-    A folder that may not be listed counts as empty.
+    A folder that may not be listed counts as empty. Links to folders are followed, unless they lead
+    in a circle.
 
     Args:
         root: the folder.
@@ -76,16 +80,27 @@ class Tree:
         """Whether there is a file or a folder of this name."""
         return self._entry(path) is not None
 
-    def subfolders(self, folder: Path, links: bool = False) -> list[Path]:
-        """The folders in a folder, sorted, without hidden ones.
-
-        Args:
-            folder: there or not.
-            links: whether links to folders count.
-        """
-        kinds = _FOLDERS if links else (Entry.FOLDER,)
+    def subfolders(self, folder: Path) -> list[Path]:
+        """The folders in a folder, sorted, without hidden ones."""
         entries = self.entries(folder).items()
-        return sorted(folder / name for name, kind in entries if kind in kinds and name[0] != ".")
+        return sorted(folder / name for name, kind in entries if kind in _FOLDERS and _shows(name))
+
+    def walk(self, folder: Path) -> Iterator[Path]:
+        """This folder and all below it, each before those in it, without hidden ones.
+
+        What macOS and NAS devices add (`__MACOSX`, `@eaDir`) is passed over as well, and so are
+        links to other folders of the tree.
+        """
+        yield folder
+        for below in self.subfolders(folder):
+            if not self.is_alias(below):
+                yield from self.walk(below)
+
+    def is_alias(self, folder: Path) -> bool:
+        """Whether this is a link to a folder that the tree holds at another place, too."""
+        if self._entry(folder) is not Entry.LINKED_FOLDER:
+            return False
+        return _real(folder).is_relative_to(_real(self.root))
 
     def files(self, folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> list[Path]:
         """The files below a folder with these suffixes, sorted, without hidden ones.
@@ -93,20 +108,25 @@ class Tree:
         Args:
             folder: there or not.
             suffixes: in small letters, with their dots.
-            deep: whether files in subfolders count; folders that are links are not entered.
+            deep: whether files in subfolders count.
         """
         files: list[Path] = []
-        folders = [folder]
-        while folders:
-            place = folders.pop()
-            for name, entry in self.entries(place).items():
-                if name[0] == ".":
-                    continue
-                if entry is Entry.FOLDER and deep:
-                    folders.append(place / name)
-                elif entry is Entry.FILE and name.lower().endswith(suffixes):
-                    files.append(place / name)
+        for place in self.walk(folder) if deep else (folder,):
+            files += (
+                place / name
+                for name, entry in self.entries(place).items()
+                if entry is Entry.FILE and name[0] != "." and name.lower().endswith(suffixes)
+            )
         return sorted(files)
+
+    def dead_links(self, folder: Path) -> list[Path]:
+        """The links below a folder that lead nowhere, sorted, without hidden ones."""
+        return sorted(
+            place / name
+            for place in self.walk(folder)
+            for name, entry in self.entries(place).items()
+            if entry is Entry.DEAD_LINK and name[0] != "."
+        )
 
     def images(self, folder: Path, deep: bool = True) -> list[Path]:
         """The image files below a folder, sorted, without hidden ones."""
@@ -123,7 +143,7 @@ class Tree:
 
         def lies_in_result(place: Path) -> bool:
             if place not in is_result:
-                is_result[place] = self._is_result(place) or lies_in_result(place.parent)
+                is_result[place] = self.is_result(place) or lies_in_result(place.parent)
             return is_result[place]
 
         return [file for file in files if not lies_in_result(file.parent)]
@@ -132,7 +152,8 @@ class Tree:
         """Whether `suggest` wrote this folder."""
         return self.is_file(folder / "suggested.csv")
 
-    def _is_result(self, folder: Path) -> bool:
+    def is_result(self, folder: Path) -> bool:
+        """Whether this is the folder of a run, or one that `suggest` wrote."""
         run = self.is_file(folder / "config.yaml") and self.is_folder(folder / "split")
         return run or self.holds_suggestions(folder)
 
@@ -172,8 +193,21 @@ def _kind(entry: os.DirEntry[str]) -> Entry:
     try:
         if entry.is_file():
             return Entry.FILE
+        if entry.is_dir() and not entry.is_symlink():
+            return Entry.FOLDER
         if entry.is_dir():
-            return Entry.LINKED_FOLDER if entry.is_symlink() else Entry.FOLDER
-    except OSError:  # a link that leads in a circle
-        pass
-    return Entry.OTHER
+            path = Path(entry.path)
+            real = _real(path)
+            loop = any(_real(parent).is_relative_to(real) for parent in path.parents)
+            return Entry.LOOP if loop else Entry.LINKED_FOLDER
+        return Entry.DEAD_LINK if entry.is_symlink() else Entry.OTHER
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return Entry.DEAD_LINK
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _shows(folder: str) -> bool:
+    return folder[0] != "." and folder not in _SYSTEM_FOLDERS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.data.datasets.ade20k import Ade20k
 from semiseg.data.datasets.base import PublishedDataset
@@ -17,8 +19,21 @@ DATASETS: dict[str, PublishedDataset] = {
 }
 
 
-def find_dataset(tree: Tree, name: str | None = None) -> PublishedDataset | None:
-    """The data set of that name, or the one that a folder is recognized as.
+class Recognition(NamedTuple):
+    """What a data folder was recognized as.
+
+    Attributes:
+        dataset: the published data set; None for data of one's own.
+        remark: why a folder with the names of a published data set is none of them, as a sentence;
+            empty otherwise.
+    """
+
+    dataset: PublishedDataset | None = None
+    remark: str = ""
+
+
+def recognize(tree: Tree, name: str | None = None) -> Recognition:
+    """The data set of that name, or the one whose folders, names and values a folder has.
 
     Args:
         tree: the data folder.
@@ -28,15 +43,26 @@ def find_dataset(tree: Tree, name: str | None = None) -> PublishedDataset | None
         ConfigError: there is no such data set.
     """
     if name == "folder":
-        return None
+        return Recognition()
     if name is not None:
         if name not in DATASETS:
             raise ConfigError(
                 f"There is no data set '{name}'. {nearest(name, [*DATASETS, 'folder'])}"
             )
-        return DATASETS[name]
+        return Recognition(DATASETS[name])
     listed = bool(split_lists(tree))
     for dataset in DATASETS.values():
         if (dataset.own_lists or not listed) and dataset.recognizes(tree):
-            return dataset
-    return None
+            misfit = dataset.misfit(tree)
+            if not misfit:
+                return Recognition(dataset)
+            return Recognition(
+                remark=f"The names are those of {dataset.title}, but {misfit}: the folder is read "
+                f"as data of your own. To read it as that data set: --dataset {dataset.name}"
+            )
+    return Recognition()
+
+
+def find_dataset(tree: Tree, name: str | None = None) -> PublishedDataset | None:
+    """The data set of `recognize`, without a remark."""
+    return recognize(tree, name).dataset

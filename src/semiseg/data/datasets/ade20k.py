@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.masks import Classes
 from semiseg.data.tree import Tree
 
+_IMAGE = re.compile(r"ADE_(train|val)_\d{8}")
 _FOLDERS = {"train": "training", "val": "validation"}
 _NAMES = """
 wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person,
@@ -61,10 +63,11 @@ class Ade20k(PublishedDataset):
     colors = tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in _COLORS.split())
 
     def recognizes(self, tree: Tree) -> bool:
-        """By the folders of images and annotations."""
-        folders = [tree.root / "images" / folder for folder in _FOLDERS.values()]
-        masks = tree.root / "annotations"
-        return tree.is_folder(masks) and any(tree.is_folder(folder) for folder in folders)
+        """By the folders of images and annotations, and by the images' names."""
+        folders = [f"images/{folder}" for folder in _FOLDERS.values()]
+        folders = [folder for folder in folders if tree.images(tree.root / folder)]
+        masks = tree.is_folder(tree.root / "annotations")
+        return masks and bool(folders) and self.named_as(tree, folders[0], _IMAGE)
 
     def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split; those of `train` without a mask are unlabeled."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.formats.codes import Color
+from semiseg.data.formats.codes import Color, read_codes
 from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Listing
 from semiseg.data.tree import Tree
+
+_SUFFIXES = (".png", ".tif", ".bmp", ".jpg")
+_SAMPLED_MASKS = 5
+_SAMPLED_NAMES = 20
 
 
 class PublishedDataset(ABC):
@@ -39,7 +46,47 @@ class PublishedDataset(ABC):
 
     @abstractmethod
     def recognizes(self, tree: Tree) -> bool:
-        """Whether a data folder holds this data set or a part of it."""
+        """Whether a data folder holds this data set or a part of it.
+
+        People lay their own data out in the same folders, so names of files have to fit as well.
+        """
+
+    def misfit(self, tree: Tree) -> str:
+        """What in a few masks does not fit this data set, as a phrase; empty if nothing.
+
+        Masks that cannot be read say nothing: they are errors of the data set.
+        """
+        if not self.names:  # the files name the classes
+            return ""
+        for split in ("val", "train"):
+            try:
+                samples = self.samples(tree, split)
+            except DataError:  # a part of the tree is missing
+                continue
+            masks = [s.mask for s in samples if s.mask and s.mask.suffix.lower() in _SUFFIXES]
+            for mask in masks[:: max(1, len(masks) // _SAMPLED_MASKS)]:
+                try:
+                    codes, classes = read_codes(mask), self.classes(tree, [mask])
+                except DataError:
+                    continue
+                values = set(np.unique(codes.values).tolist())
+                strange = values - {*classes.codes, *classes.ignored}
+                if codes.encoding != classes.encoding:
+                    return f"{mask} holds {codes.encoding}"
+                if strange:
+                    return f"{mask} holds {', '.join(map(str, sorted(strange)[:3]))}"
+        return ""
+
+    def named_as(self, tree: Tree, folder: str, pattern: re.Pattern[str]) -> bool:
+        """Whether most of the first images below a folder have names of this form.
+
+        Args:
+            tree: the data folder.
+            folder: the path below it.
+            pattern: of a name without its suffix.
+        """
+        files = tree.images(tree.root / folder)[:_SAMPLED_NAMES]
+        return 2 * sum(bool(pattern.fullmatch(path.stem)) for path in files) > len(files)
 
     @abstractmethod
     def samples(self, tree: Tree, split: str) -> list[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.tree import Tree
 
 _VOID = 11
+_FRAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+(_L)?")
 
 
 class CamVid(PublishedDataset):
@@ -43,8 +45,8 @@ class CamVid(PublishedDataset):
     own_lists = True
 
     def recognizes(self, tree: Tree) -> bool:
-        """By the folder of the masks."""
-        return tree.is_folder(tree.root / "trainannot")
+        """By the folder of the masks, and by the names of CamVid's drives."""
+        return tree.is_folder(tree.root / "trainannot") and self.named_as(tree, "train", _FRAME)
 
     def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split's folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.tree import Tree
 
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_CITIES = """
+aachen bochum bremen cologne darmstadt dusseldorf erfurt hamburg hanover jena krefeld
+monchengladbach strasbourg stuttgart tubingen ulm weimar zurich frankfurt lindau munster berlin
+bielefeld bonn leverkusen mainz munich
+"""
+_FRAME = re.compile(rf"({'|'.join(_CITIES.split())})_\d{{6}}_\d{{6}}_leftImg8bit")
 _ALL = 34  # labelIds go from 0 to 33
 _TRAIN_IDS, _LABEL_IDS = "_gtFine_labelTrainIds", "_gtFine_labelIds"
 
@@ -46,8 +53,8 @@ class Cityscapes(PublishedDataset):
     )
 
     def recognizes(self, tree: Tree) -> bool:
-        """By the folder of the left camera's images."""
-        return tree.is_folder(tree.root / "leftImg8bit")
+        """By the folder of the left camera's images, and by the names of cities and frames."""
+        return self.named_as(tree, "leftImg8bit", _FRAME)
 
     def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the split; those of `train` without a mask are unlabeled."""

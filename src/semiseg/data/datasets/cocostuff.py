@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
 from semiseg.data.tree import Tree
 
+_IMAGE = re.compile(r"COCO_(train|val)2014_\d{12}")
 _CONVERTED = {"train": "train2014", "val": "test2014"}
 _LISTS = {"train": "train", "val": "test"}
 _UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)  # ids of COCO that no image shows
@@ -66,9 +68,10 @@ class CocoStuff10k(PublishedDataset):
     colors = bit_colors(172)[1:]
 
     def recognizes(self, tree: Tree) -> bool:
-        """By the lists, or by the converted annotations."""
+        """By the lists or the converted annotations, and by the images' names."""
         converted = tree.root / "annotations" / _CONVERTED["train"]
-        return tree.is_folder(tree.root / "imageLists") or tree.is_folder(converted)
+        listed = tree.is_folder(tree.root / "imageLists") or tree.is_folder(converted)
+        return listed and self.named_as(tree, "images", _IMAGE)
 
     def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the official list, or of the converted folder."""

@@ -1,0 +1,179 @@
+"""The folders of a data folder that hold images or masks, by the roles of their names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.roles import Content, Role, Split, role_of, roles_of
+from semiseg.data.tree import Tree
+
+_SUFFIXES = (*IMAGE_SUFFIXES, LABELME_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that holds files of images or of LabelMe, without the folders in it.
+
+    Attributes:
+        folder: the folder.
+        inner: the folders above that say nothing (a camera, a day), between those with a role.
+        tail: the folders below the last one with a role.
+        images: the image files.
+        json_files: the JSON files, which may be LabelMe's.
+    """
+
+    folder: Path
+    inner: tuple[str, ...]
+    tail: tuple[str, ...]
+    images: tuple[Path, ...]
+    json_files: tuple[Path, ...]
+
+
+@dataclass
+class Family:
+    """Folders of one role: `train/images`, or the folders `images` of all patients.
+
+    Attributes:
+        content: `images`, `masks`, or nothing for folders whose names do not say it.
+        split: `train`, `val`, `test`, `unlabeled`, or nothing.
+        pattern: the path below the data folder to the last folder with a role; `*` stands for
+            folders that say nothing.
+        rests: what the names say besides their roles, such as `2017`.
+        is_secondary: whether another family comes first, see `Role`.
+        places: the folders that hold files.
+    """
+
+    content: Content
+    split: Split
+    pattern: str
+    rests: tuple[str, ...] = ()
+    is_secondary: bool = False
+    places: list[Place] = field(default_factory=list)
+
+    @property
+    def images(self) -> list[Path]:
+        """The image files, sorted by folder and name."""
+        return [path for place in self.places for path in place.images]
+
+    @property
+    def json_files(self) -> list[Path]:
+        """The JSON files, sorted by folder and name."""
+        return [path for place in self.places for path in place.json_files]
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The pattern without the words for images and masks."""
+        return tuple("*" if part == "*" else _shape(role_of(part)) for part in self._parts)
+
+    @property
+    def _parts(self) -> list[str]:
+        return self.pattern.split("/") if self.pattern else []
+
+    def base(self, root: Path) -> Path | None:
+        """The one folder in which all files lie; None if there are several such folders."""
+        return None if "*" in self._parts else root / self.pattern
+
+    def common_inner(self) -> tuple[str, ...]:
+        """The folders that say nothing and that all files share, from the first on."""
+        return _common([place.inner for place in self.places])
+
+    def names(self, prefix: Sequence[str] = ()) -> Iterator[tuple[str, Path]]:
+        """Each file with its path in folders that say nothing, without the suffix.
+
+        Args:
+            prefix: the first of these folders, which are left out.
+        """
+        for place in self.places:
+            folders = (*place.inner, *place.tail)
+            if folders[: len(prefix)] == tuple(prefix):
+                folders = folders[len(prefix) :]
+            start = "".join(f"{folder}/" for folder in folders)
+            for path in (*place.images, *place.json_files):
+                yield unicodedata.normalize("NFC", start + stem(path)), path
+
+
+def find_families(tree: Tree) -> list[Family]:
+    """The families of a data folder, each with its places, sorted by pattern.
+
+    The results of runs and of `suggest` belong to no family.
+    """
+    families: dict[tuple[Content, Split, str], Family] = {}
+    for folder in data_folders(tree):
+        images = tuple(tree.images(folder, deep=False))
+        json_files = tuple(tree.files(folder, (LABELME_SUFFIX,), deep=False))
+        if not images and not json_files:
+            continue
+        parts = folder.relative_to(tree.root).parts
+        roles = roles_of(parts)
+        content, split = _content(roles), _split(roles)
+        end = max((i + 1 for i, role in enumerate(roles) if not role.is_neutral), default=0)
+        pairs = list(zip(parts[:end], roles[:end], strict=True))
+        pattern = "/".join("*" if role.is_neutral else part for part, role in pairs)
+        inner = tuple(part for part, role in pairs if role.is_neutral and role.rest)
+        rests = tuple(role.rest for role in roles[:end] if not role.is_neutral and role.rest)
+        secondary = any(role.is_secondary for role in roles[:end])
+        family = families.setdefault(
+            (content, split, pattern), Family(content, split, pattern, rests, secondary)
+        )
+        family.places.append(Place(folder, inner, parts[end:], images, json_files))
+    return [families[key] for key in sorted(families, key=lambda key: (key[2], key))]
+
+
+def data_folders(tree: Tree) -> Iterator[Path]:
+    """The folders that may hold data: all but hidden ones, runs, and what `suggest` wrote.
+
+    A link to a folder of the same tree counts only where names say what it holds.
+    """
+    waiting = [(tree.root, False)]
+    while waiting:
+        folder, has_role = waiting.pop()
+        yield folder
+        for below in reversed(tree.subfolders(folder)):
+            has_own_role = has_role or not role_of(below.name).is_neutral
+            if not tree.is_result(below) and (has_own_role or not tree.is_alias(below)):
+                waiting.append((below, has_own_role))
+
+
+def unlabeled_folders(tree: Tree) -> list[Path]:
+    """The folders in a data folder that hold images without masks, by their names."""
+    folders = tree.subfolders(tree.root)
+    return [folder for folder in folders if role_of(folder.name).split == "unlabeled"]
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its suffix: `case.nii.gz` is `case`."""
+    suffix = path.suffix
+    if suffix.lower() not in _SUFFIXES:  # .nii.gz
+        name = path.name.lower()
+        suffix = next((double for double in _SUFFIXES if name.endswith(double)), suffix)
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def _content(roles: Sequence[Role]) -> Content:
+    """The content that the deepest folder with one says."""
+    return next((role.content for role in reversed(roles) if role.content), "")
+
+
+def _split(roles: Sequence[Role]) -> Split:
+    splits = [role.split for role in roles if role.split]
+    scored = [split for split in splits if split in ("val", "test")]
+    if "unlabeled" in splits:
+        return scored[-1] if scored else "unlabeled"
+    whole = [role.split for role in roles if role.split and not role.rest]
+    return next((s for names in (whole, splits) for s in reversed(names)), "")
+
+
+def _shape(role: Role) -> str:
+    return f"{bool(role.content):d} {role.split} {role.rest}"
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The parts that all paths begin with."""
+    first, last = min(paths, default=()), max(paths, default=())
+    count = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    return first[:count] if count is not None else first[: min(len(first), len(last))]

@@ -1,0 +1,192 @@
+"""What the name of a folder says about its files: images or masks, and of which split."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal, NamedTuple
+
+Content = Literal["images", "masks", ""]
+Split = Literal["train", "val", "test", "unlabeled", ""]
+
+_IMAGES = """
+image images img imgs im ims picture pictures pic pics photo photos photograph photographs
+jpegimages leftimg8bit rgb sat satellite input inputs frame frames original originals ortho
+orthos orthophoto orthophotos aerial bilder fotos imagens imagenes
+"""
+IMAGE_WORDS = frozenset(_IMAGES.split())
+"""The words for folders of images, in small letters."""
+_MASKS = """
+mask masks msk msks maske masken label labels lbl lbls annotation annotations annotate
+annot annots ann anns anno annos gt gts groundtruth groundtruths truth segmentation
+segmentations segmentationclass seg segs segmap segmaps segment segments target targets manual
+manuals semantic gtfine gtcoarse labelids trimap trimaps matte mattes
+"""
+MASK_WORDS = frozenset(_MASKS.split())
+"""The words for folders of masks, in small letters."""
+SPLIT_WORDS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn", "tr", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "vld", "valset"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "ts", "testset"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled", "unlabel", "unannotated", "unlab"), "unlabeled"),
+}
+"""The words for splits, in small letters."""
+_WHOLE_NAMES: dict[str, tuple[Content, Split]] = {
+    "x": ("images", ""),
+    "y": ("masks", ""),
+    "pool": ("", "unlabeled"),
+    "dev": ("", "val"),
+    "eval": ("", "val"),
+    "evaluation": ("", "val"),
+}  # words that mean something only where they are the whole name
+_NEGATIONS = ("no", "not", "without", "un", "non")
+_ADJECTIVES = frozenset(("labeled", "labelled", "annotated"))
+_FILLING = """
+dir dirs folder data dataset set sets file files png pngs jpg jpgs jpeg jpegs tif tiff tiffs bmp
+gif class classes the of all 8bit raw ground
+"""
+_FILLERS = frozenset(_FILLING.split())
+_OTHER = """
+visualization visualizations visualisation visualisations visual vis viz overlay overlays
+preview previews thumb thumbs thumbnail thumbnails human instance instances inst object objects
+panoptic depth disparity bbox bboxes box boxes edge edges boundary boundaries contour contours
+prediction predictions predicted pred preds result results color colors colored colour colours
+coloured colorized blend blended debug weak masked segmented
+"""
+_DRAWN = frozenset(_OTHER.split())  # what many tools put beside the images and the masks of classes
+_OWN_NAMES = ("annotations", "labels", "images", "annot", "masks", "label")
+_STRONG = frozenset(
+    ("images", "image", "imgs", "img", "masks", "mask", "labels", "label", "annotations", "gt")
+)  # words that count below another folder with a content
+_SEPARATORS = re.compile(r"[\W_]+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+|[^\W\d_a-zA-Z]+")
+_NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
+
+
+class Role(NamedTuple):
+    """What the name of a folder says.
+
+    Attributes:
+        content: `images`, `masks`, or nothing.
+        split: `train`, `val`, `test`, `unlabeled`, or nothing.
+        rest: the name without the words for that, in small letters: `2017` in `train2017`. Words
+            such as `data` are left out as well.
+        is_secondary: whether another folder comes first: this one holds instances, colors, overlays
+            or predictions.
+        is_strong: whether this counts below a folder with another content: in `images/manual`, the
+            images may show manuals.
+    """
+
+    content: Content = ""
+    split: Split = ""
+    rest: str = ""
+    is_secondary: bool = False
+
+    is_strong: bool = True
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether the name says nothing, such as that of a camera or a day."""
+        return not (self.content or self.split)
+
+
+@cache
+def role_of(name: str) -> Role:
+    """The role of a folder of this name.
+
+    Words count in any case, alone or together: `Train`, `val_masks`, `TrainImages`, `trainannot`,
+    `imagesTr`, `train2017`.
+
+    Example:
+        >>> role_of("stage1_train").split, role_of("stage1_train").rest
+        ('train', 'stage1')
+        >>> role_of("labelsTr")
+        Role(content='masks', split='train', rest='', is_secondary=False, is_strong=True)
+    """
+    name = unicodedata.normalize("NFC", name)
+    if name.lower() in _WHOLE_NAMES:
+        return Role(*_WHOLE_NAMES[name.lower()], is_strong=False)
+    words = _words(name)
+    words, is_pool = _without_negation(words)
+    meanings = [_meaning(word) for word in words]
+    contents: set[Content] = {content for content, _ in meanings if content}
+    splits: list[Split] = [split for _, split in meanings if split]
+    content: Content = "masks" if "masks" in contents else "images" if contents else ""
+    if is_pool or "unlabeled" in splits:
+        split: Split = "unlabeled"
+    else:
+        split = splits[0] if splits and set(splits[1:]) <= {splits[0], "val"} else ""
+    rest = [
+        word
+        for word, (own, part) in zip(words, meanings, strict=True)
+        if not (own or part or word in _FILLERS or word in _ADJECTIVES)
+    ]
+    is_secondary = content != "" and any(word in _DRAWN for word in words)
+    is_strong = bool(split) or not _STRONG.isdisjoint(words)
+    return Role(content, split, "-".join(rest), is_secondary, is_strong)
+
+
+def roles_of(names: Sequence[str]) -> list[Role]:
+    """The roles of folders, each within the one before it."""
+    roles: list[Role] = []
+    for name in names:
+        role = role_of(name)
+        if not role.is_strong and any(above.content for above in roles):
+            role = Role(rest=name)
+        roles.append(role)
+    return roles
+
+
+def _meaning(word: str) -> tuple[Content, Split]:
+    content: Content = "masks" if word in MASK_WORDS else "images" if word in IMAGE_WORDS else ""
+    return content, SPLIT_WORDS.get(word, "")
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in small letters."""
+    words = []
+    for part in _SEPARATORS.split(name):
+        if not part:
+            continue
+        whole = _pieces(part.lower())
+        if whole is not None:  # before camel case, which a name in capitals does not have
+            words += whole
+            continue
+        for piece in _CAMEL.findall(part):
+            words += _pieces(piece.lower()) or _tail(piece.lower())
+    return words
+
+
+def _pieces(text: str) -> list[str] | None:
+    """The known words that a text consists of; None if there is anything else in it."""
+    if text in _VOCABULARY or text.isdigit():
+        return [text]
+    for end in range(len(text) - 1, 1, -1):
+        head, tail = text[:end], text[end:]
+        if head in _VOCABULARY and (more := _pieces(tail)) is not None:
+            return [head, *more]
+    return None
+
+
+def _tail(text: str) -> list[str]:
+    """A text, and the known word at its end: `default`, `annot`."""
+    for word in _OWN_NAMES:
+        if text.endswith(word) and len(text) > len(word):
+            return [text[: -len(word)], word]
+    return [part for part in _NUMBER.split(text) if part]
+
+
+def _without_negation(words: list[str]) -> tuple[list[str], bool]:
+    """Words without `no masks` and the like, and whether there was one."""
+    for i, word in enumerate(words[:-1]):
+        following = words[i + 1]
+        if word in _NEGATIONS and (following in MASK_WORDS or following in _ADJECTIVES):
+            return [*words[:i], *words[i + 2 :]], True
+    return words, False
+
+
+_VOCABULARY = frozenset(
+    IMAGE_WORDS | MASK_WORDS | SPLIT_WORDS.keys() | _FILLERS | _ADJECTIVES | _DRAWN
+) | frozenset(("no", "not", "without", "non", "ground"))
