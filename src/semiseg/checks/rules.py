@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
@@ -257,5 +258,6 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _foreground,
     _uniform,
     _groups,
+    near_duplicates,
 )
 """All rules, in the order in which their findings are printed."""

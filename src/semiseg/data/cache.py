@@ -26,8 +26,9 @@ from semiseg.data.formats import mask_rule
 from semiseg.data.formats.codes import Color, MaskScan, scan_mask
 from semiseg.data.formats.images import Depth, Header, decode_image
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
+from semiseg.data.near_duplicates import thumbnail
 
-_FORMAT = 4  # increased whenever a scan of the same file gives another result
+_FORMAT = 5  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")
@@ -42,12 +43,14 @@ class ImageScan(NamedTuple):
         digest: a hash of its pixels in RGB; identical images have the same, whatever their files.
         depth: the depth of the file's pixels.
         orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
+        thumbnail: its gray values in small, by which near-duplicates are found.
     """
 
     size: tuple[int, int]
     digest: str
     depth: Depth
     orientation: int = 1
+    thumbnail: str = ""
 
     @property
     def header(self) -> Header:
@@ -63,7 +66,7 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
     """
     image, depth, orientation = decode_image(path, reading)
     digest = short_hash(f"{image.size}", image.tobytes())
-    return ImageScan(image.size, digest, depth, orientation)
+    return ImageScan(image.size, digest, depth, orientation, thumbnail(image))
 
 
 class ScanCache:
@@ -93,7 +96,8 @@ class ScanCache:
 
         def scan() -> tuple[ImageScan, _Values]:
             result = scan_image(path, self.reading)
-            return result, [*result.size, result.digest, result.depth, result.orientation]
+            values = [*result.size, result.digest, result.depth, result.orientation]
+            return result, [*values, result.thumbnail]
 
         return self._cached("image", path, _image_from, scan)
 
@@ -184,11 +188,12 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _image_from(values: _Values) -> ImageScan:
-    width, height, digest, depth, orientation = values
+    width, height, digest, depth, orientation, small = values
     if depth not in get_args(Depth):
         raise ValueError(depth)
     size = _integer(width), _integer(height)
-    return ImageScan(size, str(digest), cast("Depth", depth), _integer(orientation))
+    kind = cast("Depth", depth)
+    return ImageScan(size, str(digest), kind, _integer(orientation), str(small))
 
 
 def _mask_from(path: Path, values: _Values) -> MaskScan:

@@ -28,6 +28,7 @@ Kind = Literal[
     "missing-mask",
     "mixed-foreground",
     "needs-extra",
+    "near-duplicate",
     "no-masks",
     "no-picture",
     "no-val",
