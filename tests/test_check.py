@@ -233,7 +233,7 @@ def test_no_file_ends_in_a_traceback(data: Path) -> None:
     rng = np.random.default_rng(0)
     for i in range(60):
         suffix = ("png", "jpg", "tif", "webp", "bmp")[i % 5]
-        path = photograph(data / "unlabeled" / f"{i}.{suffix}", i)
+        path = photograph(data / "unlabeled" / f"{i}.{suffix}", 100 + i)
         content = bytearray(path.read_bytes())
         for place in rng.integers(0, min(len(content), 400), 8):
             content[place] = rng.integers(256)

@@ -26,7 +26,7 @@ from semiseg.data.formats import mask_rule
 from semiseg.data.formats.codes import Color, MaskScan, scan_mask
 from semiseg.data.formats.images import Depth, Header, decode_image
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
-from semiseg.data.near_duplicates import thumbnail
+from semiseg.data.near_duplicates import check_thumbnail, thumbnail
 
 _FORMAT = 5  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
@@ -191,6 +191,7 @@ def _image_from(values: _Values) -> ImageScan:
     width, height, digest, depth, orientation, small = values
     if depth not in get_args(Depth):
         raise ValueError(depth)
+    check_thumbnail(small)
     size = _integer(width), _integer(height)
     kind = cast("Depth", depth)
     return ImageScan(size, str(digest), kind, _integer(orientation), str(small))

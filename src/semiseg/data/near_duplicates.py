@@ -62,6 +62,16 @@ def thumbnail(image: Image.Image) -> str:
     return few.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("L").tobytes().hex()
 
 
+def check_thumbnail(value: object) -> None:
+    """Refuse what is no thumbnail.
+
+    Raises:
+        ValueError: it is no text, or has another length or other letters.
+    """
+    if not isinstance(value, str) or len(bytes.fromhex(value)) != _SIDE**2:
+        raise ValueError(value)
+
+
 def find_near_duplicates(
     images: Sequence[Path],
     others: Sequence[Path],
