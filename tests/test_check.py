@@ -533,7 +533,10 @@ def test_an_ignored_border_is_no_foreground(data: Path) -> None:
         values = np.where(STRIPES == 1, 1, 0).astype(np.uint8)
         values[0] = 255
         mask(path, values)
-    assert only(check(data)).kind == "foreground"
+    report = check(data)
+    assert "1 is the foreground" in finding_of(report, "foreground").text
+    assert "255 covers 3.1 %" in finding_of(report, "void-value").text
+    assert len(report.findings) == 2
 
 
 def test_masks_of_one_class_or_of_none(data: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_class_that_never_occurs_has_no_score_and_no_part_in_the_mean():
 
 
 def test_a_missed_class_counts_as_zero_and_an_invented_one_is_not_scored():
-    """`b` is there and never predicted, `c` is predicted and never there: `a` and `b` pay for it."""
+    """`b` is there and never predicted, `c` is predicted and never there."""
     result = scores(torch.tensor([[4, 0, 2], [3, 0, 1], [0, 0, 0]]), ["a", "b", "c"])
     b, c = result["per_class"]["b"], result["per_class"]["c"]
     assert (b["iou"], b["dice"], b["precision"], b["recall"]) == (0, 0, None, 0)

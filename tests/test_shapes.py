@@ -19,7 +19,7 @@ from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import Reading
-from semiseg.data.classes import infer_classes
+from semiseg.data.class_inference import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import scan_mask
@@ -1038,7 +1038,6 @@ def test_classes_yaml_comes_before_a_labelmap(tmp_path: Path) -> None:
         ("background:0,0,0::\nweed\n", r"line 2: 'weed' is not of the form"),
         ("background:0,0,0::\nweed:255,0::\n", r"line 2: .*not of the form"),
         ("background:0,0,0::\nweed:255,0,256::\n", r"\[255, 0, 256\] is neither"),
-        ("background:0,0,0::\nweed:255,0,0::\nweed:0,255,0::", r"weed is not"),
         ("background:0,0,0::\nweed:::\ncrop:0,255,0::", r"gives no `color:` for class weed"),
         ("background:0,0,0::\n", r"names 1 classes"),
         ("background:0,0,0::\nweed:255,0,0::", r"belong to no class.*#00ff00"),
@@ -1051,6 +1050,15 @@ def test_a_wrong_labelmap_is_refused_by_what_is_wrong(
     text(tmp_path / "labelmap.txt", content)
     with pytest.raises(DataError, match=message):
         load_dataset(tmp_path)
+
+
+def test_two_colors_of_one_name_are_one_class(tmp_path: Path) -> None:
+    voc(tmp_path, "a")
+    path = colored(tmp_path / "SegmentationClass" / "a.png", BLACK, GREEN, RED)
+    text(tmp_path / "labelmap.txt", LABELMAP.replace("crop:", "weed:"))
+    data = load_dataset(tmp_path)
+    assert data.classes.names == ("background", "weed")
+    assert data.pixels[path] == {0: 32, 1: 64}
 
 
 def test_a_labelmap_names_the_labels_of_labelme(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def folder(
     """A data folder in memory; `shown` holds the classes of each training mask."""
     labeled = [sample(f"{i:04d}", root=root) for i in range(len(class_sets))]
     rest = [sample(f"u{i}", "unlabeled", False, root) for i in range(unlabeled)]
+    validation = [sample(f"v{i}", "val", root=root) for i in range(val)]
     count = 1 + max(set().union(*class_sets))
     classes = Classes(
         names=tuple(f"class{c}" for c in range(count)),
@@ -50,13 +51,14 @@ def folder(
         samples={
             "train": labeled,
             "unlabeled": rest,
-            "val": [sample(f"v{i}", "val", root=root) for i in range(val)],
+            "val": validation,
             "test": [],
         },
         class_list=classes,
         counts={
             s.mask: dict.fromkeys(c, 9) for s, c in zip(labeled, class_sets, strict=True) if s.mask
-        },
+        }
+        | {s.mask: dict.fromkeys(range(count), 9) for s in validation if s.mask},
     )
 
 
@@ -367,15 +369,16 @@ def test_all_published_lists_are_read_as_they_are(shared_data: Path, family: str
     scored = [stem(x) for x in lists["val"] if x]
     data = folder([{0, 1}] * len(trained), val=0)
     train = tuple(sample(name) for name in trained)
+    val = tuple(sample(name, "val") for name in scored)
     data = replace(
         data,
         samples={
             "train": train,
             "unlabeled": (),
-            "val": tuple(sample(name, "val") for name in scored),
+            "val": val,
             "test": (),
         },
-        counts={s.mask: {0: 1, 1: 1} for s in train if s.mask},
+        counts={s.mask: {0: 1, 1: 1} for s in (*train, *val) if s.mask},
     )
     counts = dict(COUNTS[family])
     assert len(scored) == counts.pop("val")

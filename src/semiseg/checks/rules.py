@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from semiseg.checks.near_duplicates import near_duplicates
+from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.class_inference import thin_ids
+from semiseg.data.class_names import names_and_ids
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
-from semiseg.data.formats.codes import read_codes
+from semiseg.data.formats.codes import as_ids, read_codes
 from semiseg.data.groups import Groups
+from semiseg.data.mask_rules import without_voids
 from semiseg.data.pairs import stem_of_image
 from semiseg.data.tree import SPLITS
 
+_TOPS = (255, 65535)  # values that usually mean void
+_MAX_VOID = 0.01  # of the pixels; more of them are hardly noticed as void
+_MAX_SPELLED = 10  # classes that a remedy spells out
+_MIN_ISOLATED = 64  # ids from here on are no class number in a row, if the others are below
 _MAX_DISPUTED = 0.1  # two people's masks of one image may differ along the edges, but not this much
 
 
@@ -74,6 +82,50 @@ def _foreground(data: Dataset) -> Iterator[Finding]:
         yield from on_paths(data, "mixed-foreground", "warning", fewer, message, remedy)
 
 
+def _void(data: Dataset) -> Iterator[Finding]:
+    """Values that were inferred to be void, or to be a class, where the other is as likely."""
+    classes = data.class_list
+    if classes is None or classes.encoding != "ids" or data.has_named_classes:
+        return
+    files = [mask for _, mask in data.labeled(*SPLITS) if mask in data.counts]
+    masks = [as_ids(without_voids(data.masks[mask])) for mask in files if mask in data.masks]
+    scans = [scan for scan in masks if len(scan.counts) > 1]
+    total = sum(width * height for width, height in (scan.size for scan in masks))
+    ids = [code for code in classes.codes if any(code in scan.counts for scan in masks)]
+    numbers = [code for code in ids if code < _MIN_ISOLATED]
+    lone = ids[-1:] if len(numbers) > 1 and numbers == [*range(len(ids) - 1)] else []
+    thin = thin_ids(scans)
+    for code in dict.fromkeys((*classes.ignored, *thin, *lone)):
+        holders = [scan for scan in scans if code in scan.counts]
+        share = sum(scan.counts[code] for scan in holders) / max(1, total)
+        is_void = code in classes.ignored
+        expected = is_void and code in _TOPS and (code in thin or share < _MAX_VOID)
+        if not holders or expected:
+            continue
+        reading = "is ignored" if is_void else "is taken as a class"
+        place = "lies on thin lines between others, " if code in thin else ""
+        message = (
+            f"The value {code} {place}covers {100 * share:.1f} % of the pixels, in "
+            f"{plural(len(holders), 'mask')}, and {reading}"
+        )
+        yield Finding("void-value", "warning", (), message, _decide(ids, code))
+
+
+def _decide(ids: Sequence[int], code: int) -> str:
+    """How a person says whether a value is a class: the lines of `classes.yaml`."""
+    rest = {i: str(i) for i in ids if i != code}
+    if len(rest) > _MAX_SPELLED:
+        return (
+            f"Name the classes with their ids in classes.yaml, with {code} among them or in the "
+            f"line `ignore: [{code}]`."
+        )
+    with_it = {**rest, code: str(code)}
+    return (
+        f"If it is no class, write two lines into classes.yaml: `{names_and_ids(rest)}` and "
+        f"`ignore: [{code}]`. If it is one, write one line: `{names_and_ids(with_it)}`."
+    )
+
+
 def _unnamed(data: Dataset) -> Iterator[Finding]:
     classes = data.class_list
     if classes is None or classes.encoding != "colors" or data.has_named_classes:
@@ -93,20 +145,30 @@ def _occurrence(data: Dataset) -> Iterator[Finding]:
     if any(mask not in data.counts for _, mask in data.labeled(*SPLITS)):
         return  # they may hold any class; another finding says what is wrong with them
     train, val = data.occurring("train"), data.occurring("val")
+    if len(train) == 1 and not data.errors():
+        message = f"The masks of train hold one class only ({classes.names[min(train)]})"
+        remedy = (
+            "A segmentation needs two. Check that the masks are the right files, and that "
+            "classes.yaml, if there is one, gives each class the id or color that the masks hold."
+        )
+        yield Finding("classes", "error", (), message, remedy)
+        return
     rules: list[tuple[Severity, Kind, str, set[int], str]] = [
         (
             "warning",
             "unseen-class",
-            "Classes that occur in val but in no mask of train, and cannot be learned",
+            "Classes that occur in val but in no mask of train: they cannot be learned, and count "
+            "with an IoU of 0 %",
             val - train if train else set(),
             "Label images of train that contain them.",
         ),
         (
-            "note",
+            "note" if len(val) > 1 else "warning",
             "unscored-class",
-            "Classes that occur in train but not in val, and are not scored",
+            "Classes that occur in train but not in val, and are not scored: the mean IoU leaves "
+            "them out",
             train - val if val else set(),
-            "",
+            "" if len(val) > 1 else "Only one class is scored; add images of the others to val.",
         ),
         (
             "note",
@@ -131,6 +193,12 @@ def _uniform(data: Dataset) -> Iterator[Finding]:
     message = "Masks in which every pixel is ignored"
     remedy = "Nothing is learned from them; remove them, and their images are unlabeled."
     yield from on_paths(data, "all-ignored", "warning", ignored, message, remedy)
+    for split in ("train", "val"):
+        masks = [mask for _, mask in data.labeled(split)]
+        if masks and set(masks) <= set(ignored):
+            message = f"Every pixel of all masks of {split} is ignored"
+            remedy = "Check the masks, and what classes.yaml ignores."
+            yield Finding("all-ignored", "error", (), message, remedy)
     single = {
         mask: f" ({classes.names[min(indices)]})"
         for mask, indices in present.items()
@@ -255,6 +323,7 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _named_as_masks,
     _occurrence,
     _unnamed,
+    _void,
     _foreground,
     _uniform,
     _groups,

@@ -19,6 +19,8 @@ from semiseg.data.annotation_sources import (
     AnnotationFiles,
     Source,
 )
+from semiseg.data.class_sources import ClassFile
+from semiseg.data.classes_file import read_yaml
 from semiseg.data.drawn import draw_masks
 from semiseg.data.families import find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note, on_files
@@ -106,10 +108,9 @@ class AnnotationLayout(Layout):
         sources = [file for source in self._sources for file in source.files]
         return Listing(samples, findings, self._mask_remedy(), sources)
 
-    def classes_files(self) -> list[Path]:
+    def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
         """The user's `classes.yaml`; other files of names belong to the annotations."""
-        path = self.tree.root / "classes.yaml"
-        return [path] if self.tree.is_file(path) else []
+        return [file for file in super().class_files(root, masks) if file.source.read is read_yaml]
 
     def classes(self, masks: Sequence[Path]) -> tuple[Classes, str]:
         """The background and the classes of the files.

@@ -15,9 +15,9 @@ from semiseg.data.formats.codes import Color
 DATASET_FILES = ("dataset.yaml", "dataset.yml")
 """Files that may hold the classes beside other keys; see `semiseg.data.dataset_file`."""
 _LABELMAP_LINE = re.compile(r"([^:]+):([^:]*)(?::[^:]*){0,2}")
-_TABLE = "_classes.csv"
 _IGNORED = "ignored"  # Datumaro's name for the pixels of VOC's void
-_VOID: Color = (224, 224, 192)  # the color of the outlines in VOC's masks
+VOC_VOID: Color = (224, 224, 192)
+"""The color of the outlines in VOC's masks, whose pixels are ignored."""
 
 
 class ClassEntry(NamedTuple):
@@ -41,26 +41,13 @@ class NamedClasses(NamedTuple):
         entries: the classes in their order.
         void: entries whose pixels are ignored.
         ignore: other ignored codes, as in the file: ids, `[r, g, b]`, `"#rrggbb"` or labels.
+        has_ids: whether the file gives the ids; otherwise they are the positions.
     """
 
     entries: tuple[ClassEntry, ...]
     void: tuple[ClassEntry, ...]
     ignore: object
-
-
-def classes_files(root: Path) -> list[Path]:
-    """List the files of a data folder that name its classes; the first one counts."""
-    lists = [path for path in (root / "classes.yaml", root / "labelmap.txt") if path.is_file()]
-    return lists + [path for path in (root / "train" / _TABLE, root / _TABLE) if _names_ids(path)]
-
-
-def _names_ids(path: Path) -> bool:
-    """Whether a table names classes; Roboflow's table of image labels has the same file name."""
-    try:
-        title = files.read_text(path).partition(",")[0].strip().lower()
-    except (OSError, ValueError):
-        return False
-    return title == "pixel value" or title.isdigit()
+    has_ids: bool
 
 
 def read_yaml(path: Path) -> NamedClasses:
@@ -85,7 +72,8 @@ def read_yaml(path: Path) -> NamedClasses:
     if unknown and path.name not in DATASET_FILES:  # whose other keys say other things
         raise DataError(f"{path}: unknown key '{unknown[0]}'. Known: classes, ignore.")
     entries = tuple(_entry(path, i, e) for i, e in enumerate(content["classes"]))
-    return NamedClasses(entries, (), content.get("ignore"))
+    has_ids = any(isinstance(entry, dict) and "id" in entry for entry in content["classes"])
+    return NamedClasses(entries, (), content.get("ignore"), has_ids)
 
 
 def _entry(path: Path, position: int, entry: object) -> ClassEntry:
@@ -141,9 +129,9 @@ def read_labelmap(path: Path) -> NamedClasses:
         entries.append(ClassEntry(parts[1].strip(), len(entries), color))
     classes = tuple(e for e in entries if e.name != _IGNORED)
     void = [e for e in entries if e.name == _IGNORED]
-    if _VOID not in [e.color for e in entries]:
-        void.append(ClassEntry(_IGNORED, IGNORE_INDEX, _VOID))
-    return NamedClasses(classes, tuple(void), None)
+    if VOC_VOID not in [e.color for e in entries]:
+        void.append(ClassEntry(_IGNORED, IGNORE_INDEX, VOC_VOID))
+    return NamedClasses(classes, tuple(void), None, has_ids=False)
 
 
 def read_table(path: Path) -> NamedClasses:
@@ -169,7 +157,7 @@ def read_table(path: Path) -> NamedClasses:
                 "between them."
             )
         entries.append(ClassEntry(cells[1], int(cells[0]), None))
-    return NamedClasses(tuple(entries), (), None)
+    return NamedClasses(tuple(entries), (), None, has_ids=True)
 
 
 def code_of(path: Path, value: object) -> int:

@@ -13,6 +13,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Kind = Literal[
     "absent-class",
     "all-ignored",
+    "class-names",
     "classes",
     "contradicting-masks",
     "dead-link",
@@ -51,6 +52,7 @@ Kind = Literal[
     "unscored-class",
     "unseen-class",
     "value-range",
+    "void-value",
 ]
 """The names by which programs tell findings apart; docs/check.md describes them."""
 _MAX_NAMED = 5  # files that a sentence names

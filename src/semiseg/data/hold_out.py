@@ -86,7 +86,7 @@ class HoldOut(NamedTuple):
         for number in range(1 if self.groups.pattern is None else _DRAWS):
             key = self.key.child("group", number) if number else self.key
             trained = cover_classes(list(names), len(free) - count, pixels, key)
-            chosen = set(free) - {names[sample] for sample in trained}
+            chosen = {names[sample] for sample in _with_two_classes(list(names), trained, pixels)}
             missing = len(classes_in(names, pixels)) - len(classes_in(trained, pixels))
             share = sum(len(free[name]) for name in chosen) / images
             draws.append(((missing, abs(share - _HELD_OUT_SHARE)), chosen))
@@ -104,3 +104,27 @@ class HoldOut(NamedTuple):
     def _mask(sample: Sample) -> Path:
         assert sample.mask is not None  # nosec B101 - only labeled images are held out
         return sample.mask
+
+
+def _with_two_classes(
+    samples: Sequence[Sample], trained: Sequence[Sample], pixels: PixelCounts
+) -> list[Sample]:
+    """The samples to validate on, with one exchanged if they hold a single class.
+
+    The sample that replaces the last one comes from those to train on, which lose no class by it.
+
+    Args:
+        samples: all of them.
+        trained: those to train on.
+        pixels: the pixels of each class by mask.
+    """
+    scored = [sample for sample in samples if sample not in trained]
+    if len(classes_in(scored, pixels)) > 1:
+        return scored
+    everything = classes_in(samples, pixels)
+    for sample in trained:
+        val = [*scored[:-1], sample]
+        train = [scored[-1], *(other for other in trained if other is not sample)]
+        if len(classes_in(val, pixels)) > 1 and classes_in(train, pixels) == everything:
+            return val
+    return scored

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.classes_file import classes_files
+from semiseg.data.class_sources import ClassFile, find_class_files
 from semiseg.data.families import Family, find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.folders import find_pool
@@ -105,9 +105,14 @@ class Layout(ABC):
         """
         return None
 
-    def classes_files(self) -> list[Path]:
-        """The files of the data folder that name its classes; the first one counts."""
-        return classes_files(self.tree.root)
+    def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
+        """The files that may name the classes, in the order in which they count.
+
+        Args:
+            root: the data folder.
+            masks: those of `train`.
+        """
+        return find_class_files(self.tree.at(root), masks)
 
     def folders(self, split: str) -> Folders | None:
         """Where images and masks lie if they belong together by their names; else None.

@@ -8,7 +8,6 @@ from pathlib import Path
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.annotation_layout import AnnotationLayout
-from semiseg.data.classes_file import classes_files
 from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
@@ -232,28 +231,6 @@ def _places(tree: Tree) -> Iterator[Tree]:
     contents = {role_of(folder.name).content for folder in inner}
     if not role.split and inner and (role.is_neutral or contents >= {"images", "masks"}):
         yield from _places(tree.at(folders[0]))
-
-
-def classes_of(layout: Layout) -> list[Path]:
-    """The files that name the classes, in the data folder or in each of its parts.
-
-    Raises:
-        DataError: the parts name different classes.
-    """
-    tree = layout.tree
-    files = layout.classes_files()
-    if files or layout.names_classes:
-        return files
-    parts = [first for folder in tree.subfolders(tree.root) for first in classes_files(folder)[:1]]
-    contents = [path.read_bytes() for path in parts]
-    others = [p for p, text in zip(parts, contents, strict=True) if text != contents[0]]
-    if others:
-        raise DataError(
-            f"{parts[0]} and {others[0]} name different classes.",
-            f"Read one folder alone, such as {parts[0].parent}, or write the classes of all into "
-            f"{tree.root / 'classes.yaml'}.",
-        )
-    return parts
 
 
 def below(findings: Iterable[Finding], folder: str) -> list[Finding]:

@@ -13,14 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.accounting import account
 from semiseg.data.cache import ScanCache
-from semiseg.data.classes import infer_classes, read_classes
+from semiseg.data.classes import settle_classes
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
@@ -29,7 +28,7 @@ from semiseg.data.findings import Finding, Severity, error_of
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Layout, Listing
-from semiseg.data.layouts import below, classes_of, find_layout, read_split
+from semiseg.data.layouts import below, find_layout, read_split
 from semiseg.data.mask_rules import settle_masks, without_voids
 from semiseg.data.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
@@ -76,7 +75,7 @@ def read_dataset(
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist.",
-            "--classes names a file in the form of classes.yaml, labelmap.txt or _classes.csv.",
+            "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = {split: read_split(layout, split) for split in SPLITS}
     listings["unlabeled"] = _read_unlabeled(layout, flags, file)
@@ -86,24 +85,27 @@ def read_dataset(
     scans = scan_files(cache, everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
-    files, problem = _classes_files(layout)
+    masks = [sample.mask for sample in samples["train"] if sample.mask is not None]
     named = [classes_file] if classes_file else file.classes_files
-    has_names = bool(named or files) or layout.names_classes
-    settle = partial(_settle_classes, layout, [*named, *files], problem)
-    names = settle(list(map(without_voids, scans.masks.values()))).classes if has_names else None
+    class_files = layout.class_files(root, masks)
+    settle = partial(settle_classes, layout, named, class_files)
+    first = settle(list(map(without_voids, scans.masks.values())))
+    has_names = first.file is not None or layout.names_classes
     name = partial(name_below, root)
-    masks = settle_masks(scans.masks, names, partial(rescan_masks, cache), name)
+    rescan = partial(rescan_masks, cache)
+    read = settle_masks(scans.masks, first.classes if has_names else None, rescan, name)
     # A smeared mask among good ones must not add classes; if a file names them it cannot.
-    usable = {mask: scan for mask, scan in masks.scans.items() if has_names or not scan.is_soft}
+    usable = {mask: scan for mask, scan in read.scans.items() if has_names or not scan.is_soft}
     settled = settle(list(map(without_voids, usable.values())))
+    has_names = settled.file is not None or layout.names_classes
     turns = find_turns(everything, scans, reading, flags.exif or file.content.exif or "auto")
     if settled.classes is not None:
-        rule = replace(masks.rule, is_turned=turns.is_turned)
+        rule = replace(read.rule, is_turned=turns.is_turned)
         settled = settled._replace(classes=replace(settled.classes, rule=rule))
     counts: dict[Path, Mapping[int, int]] = {}
     unknown: dict[Path, Sequence[int]] = {}
     if settled.classes is not None:
-        for mask, scan in masks.scans.items():
+        for mask, scan in read.scans.items():
             pixels, strange = _count_classes(scan, settled.classes)
             if strange:
                 unknown[mask] = strange
@@ -112,15 +114,15 @@ def read_dataset(
     reported = [f for split in _ORDER for f in listings[split].findings]
     if layout.tree.root != root:
         reported = below(reported, layout.tree.root.relative_to(root).as_posix())
-    own_files = [*named, *files, *([file.path] if file.path else [])]
+    own_files = [*named, *(f.path for f in class_files), *([file.path] if file.path else [])]
     accounts = _account(root, layout, listings, own_files)
-    others = (*accounts, *masks.findings, *turns.findings(name))
+    others = (*settled.findings, *accounts, *read.findings, *turns.findings(name))
     findings = dict.fromkeys((*file.findings, *layout.remarks, *reported, *others))
     contents = Dataset(
         root=root,
         samples=samples,
         images=scans.images,
-        masks=masks.scans,
+        masks=read.scans,
         problems=scans.problems,
         class_list=settled.classes,
         has_named_classes=has_names,
@@ -234,46 +236,6 @@ def _account(
     return account(
         tree, [*used, *others], layout.image_remedy(), severity, not layout.names_classes
     )
-
-
-class _Settled(NamedTuple):
-    """The classes and how they were found, or the finding that says why there are none."""
-
-    classes: Classes | None = None
-    inferred: str = ""
-    problem: Finding | None = None
-
-
-def _classes_files(layout: Layout) -> tuple[list[Path], DataError | None]:
-    """The files that name the classes, or why they cannot be used."""
-    try:
-        return classes_of(layout), None
-    except DataError as error:
-        return [], error
-
-
-def _settle_classes(
-    layout: Layout,
-    files: Sequence[Path],
-    problem: DataError | None,
-    scans: Sequence[MaskScan],
-) -> _Settled:
-    """The classes as the first file, the published data set or the masks have them."""
-    if not scans:
-        return _Settled()
-    path = next(iter(files), None)
-    try:
-        if problem is not None and path is None:
-            raise problem
-        own = None if path else layout.classes([scan.path for scan in scans])
-        if own is not None:
-            return _Settled(*own)
-        classes, inferred = read_classes(path, scans) if path else infer_classes(scans)
-    except DataError as error:
-        finding = Finding("classes", "error", (), error.message.rstrip("."), error.remedy)
-        return _Settled(None, str(error), finding)
-    ignored = [f"{file} is ignored" for file in files if file != path]
-    return _Settled(classes, "; ".join([inferred, *ignored]))
 
 
 def _count_classes(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semiseg.core.errors import ConfigError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import file_sha256
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
@@ -96,14 +96,39 @@ def make_split(
         others = apart
     unlabeled = tuple(sample._replace(mask=None) for sample in others)
     hidden = tuple(sample for sample in others if sample.mask is not None)
-    missing = classes_in(masked, data.pixels) - classes_in(labeled, data.pixels)
+    _require_two_classes(data, labeled, labels)
+    trained, scored = (classes_in(samples, data.pixels) for samples in (labeled, val))
+    missing = classes_in(masked, data.pixels) - trained
     if missing:
         names = ", ".join(data.classes.names[c] for c in sorted(missing))
         notes.append(f"the labeled images hold no pixel of: {names}")
+    if trained - scored:
+        names = ", ".join(data.classes.names[c] for c in sorted(trained - scored))
+        notes.append(
+            f"the validation images hold no pixel of: {names}; the mean IoU leaves this out"
+        )
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden; their images are unlabeled")
     source = {} if listed is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
+
+
+def _require_two_classes(data: Dataset, labeled: Sequence[Sample], labels: str) -> None:
+    """Refuse labeled images of a single class: a model of it would reach any score.
+
+    Raises:
+        DataError: the masks hold fewer than two classes.
+    """
+    indices = classes_in(labeled, data.pixels)
+    if len(indices) < 2:
+        listed = ", ".join(data.classes.names[c] for c in indices) or "every pixel is ignored"
+        raise DataError(
+            f"The masks of the {plural(len(labeled), 'labeled image')} hold fewer than two "
+            f"classes ({listed}).",
+            "Label more images."
+            if labels == "all"
+            else f"Ask for more than --labels {labels}, or list images with other classes.",
+        )
 
 
 def _read_labeled(path: Path, data: Dataset) -> list[Sample]:

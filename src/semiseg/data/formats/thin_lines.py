@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 _ISOLATED = 8  # ids that are so far above the next lower one are no class number in a row
 _MAX_SAMPLED_LINES = 64  # rows, and as many columns, that are examined
-_MAX_WIDTH = 12  # pixels of a thin line; in large masks a 64th of the side
+_MIN_WIDTH, _MAX_WIDTH = 3, 12  # limits in pixels of a 16th of the side, for a thin line
+_LARGE = 64  # in large masks a thin line may reach this part of the side
 _MIN_RUNS = 4
 _MIN_SHARE = 0.5  # of the runs; a ring reaches 0.8, an object 0.3
 
@@ -21,9 +23,7 @@ def isolated(ids: Iterable[int]) -> list[int]:
         >>> isolated([0, 1, 2, 220])
         [220]
     """
-    ordered = sorted(ids)
-    pairs = zip(ordered, ordered[1:], strict=False)
-    return [high for low, high in pairs if high - low >= _ISOLATED]
+    return [high for low, high in itertools.pairwise(sorted(ids)) if high - low >= _ISOLATED]
 
 
 def thin_lines(codes: NDArray[np.int32], ids: Iterable[int]) -> tuple[int, ...]:
@@ -40,7 +40,9 @@ def thin_lines(codes: NDArray[np.int32], ids: Iterable[int]) -> tuple[int, ...]:
     rows, columns = (_runs(_sample(lines)) for lines in (codes, codes.T))
     runs = np.concatenate([rows, columns], axis=1)
     code, before, after, width = runs
-    between = (before != after) & (width <= max(_MAX_WIDTH, max(codes.shape) // 64))
+    side = max(codes.shape)
+    widest = max(_MIN_WIDTH, min(_MAX_WIDTH, side // 16), side // _LARGE)
+    between = (before != after) & (width <= widest)
     return tuple(
         c
         for c in candidates
