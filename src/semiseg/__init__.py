@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from semiseg.commands.check import check
     from semiseg.commands.compare import compare
     from semiseg.commands.demo import demo
+    from semiseg.commands.doctor import doctor
     from semiseg.commands.download import download
     from semiseg.commands.dry_run import dry_run
     from semiseg.commands.evaluate import evaluate
@@ -48,6 +49,7 @@ __all__ = [
     "check",
     "compare",
     "demo",
+    "doctor",
     "download",
     "dry_run",
     "evaluate",
@@ -71,6 +73,7 @@ _MODULES = {
     "check": "commands.check",
     "compare": "commands.compare",
     "demo": "commands.demo",
+    "doctor": "commands.doctor",
     "download": "commands.download",
     "dry_run": "commands.dry_run",
     "evaluate": "commands.evaluate",

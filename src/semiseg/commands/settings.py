@@ -212,6 +212,11 @@ class DownloadSettings(Settings):
 
 
 @dataclass(frozen=True)
+class DoctorSettings(Settings):
+    """Show versions, devices, image formats, caches and optional parts, and what is missing."""
+
+
+@dataclass(frozen=True)
 class DemoSettings(Settings):
     """Draw scenes, train `supervised` and `css` on them, and compare the two models."""
 
