@@ -655,14 +655,15 @@ def test_masks_beside_their_images(data: Path) -> None:
     assert finding_of(again, "duplicate-name").items[0].startswith("b.")
     assert again.counts == report.counts
     mask(data / "a_mask_2.png")
-    assert "several masks of a" in finding_of(check(data), "layout").text
+    finding = finding_of(check(data), "several-masks")
+    assert (finding.severity, "a_mask" in finding.text) == ("error", True)  # they hold two classes
 
 
 def test_several_masks_of_an_image_are_a_finding_in_a_folder_of_images(data: Path) -> None:
     for path in (data / "train" / "masks").iterdir():
         path.rename(data / "train" / "images" / f"{path.stem}_mask{path.suffix}")
     mask(data / "train" / "images" / "a_mask_2.png")
-    assert "several masks of a" in finding_of(check(data), "layout").text
+    assert finding_of(check(data), "several-masks").severity == "error"  # they hold two classes
 
 
 def test_images_with_names_of_masks_are_reported(data: Path) -> None:

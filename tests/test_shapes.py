@@ -224,14 +224,22 @@ def test_a_mask_beside_images_without_its_own_is_no_photograph(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_several_masks_of_an_image_are_refused(tmp_path: Path, first: bool) -> None:
+def test_several_masks_of_an_image_are_united(tmp_path: Path, first: bool) -> None:
     photograph(tmp_path / "images" / "a.png")
-    for ending in ["mask"] * first + ["mask_1", "mask_2"]:
-        mask(tmp_path / "images" / f"a_{ending}.png")
-    with pytest.raises(
-        DataError, match=r"a_mask_1\.png seems to be one of several masks of a\. Dr"
-    ):
-        load_dataset(tmp_path)
+    endings = ["mask"] * first + ["mask_1", "mask_2"]
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for i, ending in enumerate(endings):
+        area = np.zeros((HEIGHT, WIDTH), np.uint8)
+        area[i, : i + 2] = 1
+        expected |= area
+        Image.fromarray(area).save(tmp_path / "images" / f"a_{ending}.png")
+    data = load_dataset(tmp_path)
+    (sample,) = data.train
+    assert sample.mask is not None
+    assert not sample.mask.is_relative_to(tmp_path)
+    np.testing.assert_array_equal(np.asarray(Image.open(sample.mask)), expected)
+    (finding,) = [f for f in data.findings if f.kind == "several-masks"]
+    assert f"{len(endings)} masks of 1 image are united" in finding.text
 
 
 def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_several_masks_of_an_image() -> None:
     masks = ["benign (1)_mask.png", "benign (2)_mask.png", "benign (2)_mask_1.png"]
     match = match_names(images, masks)
     assert match.pairs == {images[0]: (masks[0],), images[1]: (masks[1], masks[2])}
-    assert match.variants == {masks[1]: "mask", masks[2]: "mask 1"}
+    assert [match.variants[mask] for mask in masks] == ["mask", "mask", "mask 1"]
 
 
 def test_one_mask_for_each_class() -> None:

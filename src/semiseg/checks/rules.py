@@ -11,6 +11,7 @@ import numpy as np
 from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.beside import stem_of_image
 from semiseg.data.class_inference import thin_ids
 from semiseg.data.class_names import names_and_ids
 from semiseg.data.dataset import Dataset
@@ -19,7 +20,6 @@ from semiseg.data.findings import Finding, Kind, Severity
 from semiseg.data.formats.codes import as_ids, read_codes
 from semiseg.data.groups import Groups
 from semiseg.data.mask_rules import without_voids
-from semiseg.data.pairs import stem_of_image
 from semiseg.data.tree import SPLITS
 
 _TOPS = (255, 65535)  # values that usually mean void

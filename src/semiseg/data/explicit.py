@@ -77,7 +77,8 @@ class ExplicitLayout(Layout):
                 f"{folders.images}, which {self._says('images')} names, holds no images.",
                 "Name the folder of the images.",
             )
-        samples, findings = pair(folders)
+        samples, findings, class_names, sources = pair(folders, self.class_names)
+        self.use_class_names(class_names)
         findings = [self._renamed(finding) for finding in self._without_other_splits(findings)]
         if split == "train":
             findings = [*self._overridden(), *findings]
@@ -85,7 +86,7 @@ class ExplicitLayout(Layout):
             f"{self._says('images')} names {folders.images}, and {self._says('masks')} names "
             f"{self._masks.get(split, folders.images)}: the masks need the names of their images."
         )
-        return Listing(samples, findings, remedy)
+        return Listing(samples, findings, remedy, sources)
 
     @cached_property
     def _named_tree(self) -> Tree:

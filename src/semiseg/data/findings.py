@@ -13,6 +13,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Kind = Literal[
     "absent-class",
     "all-ignored",
+    "ambiguous-mask",
     "class-names",
     "classes",
     "contradicting-masks",
@@ -38,6 +39,7 @@ Kind = Literal[
     "orientation",
     "palette",
     "repeated-image",
+    "several-masks",
     "shared-group",
     "shared-image",
     "size",

@@ -10,26 +10,24 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.families import Family
-from semiseg.data.findings import Finding, error_of, note, on_files
-from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.findings import Finding, note
 from semiseg.data.pairs import (
-    PHOTOGRAPHS,
     Folders,
+    Matched,
     duplicates,
+    find_masks,
     has_shapes,
     line_breaks,
-    masks_beside,
-    match,
-    refuse_several,
+    one_mask_each,
 )
 from semiseg.data.roles import Split
 from semiseg.data.tree import SPLITS, Tree
@@ -43,20 +41,28 @@ class Reading:
         images: the family of the images.
         masks: the family of the masks; None if they lie beside their images.
         samples: the images by their names, with their masks.
-        unmatched: masks that belong to no image.
+        matched: which masks belong to which images, by which rules; None if there are no files.
         errors: what makes the names ambiguous.
     """
 
     images: Family
     masks: Family | None
     samples: tuple[Sample, ...]
-    unmatched: tuple[Path, ...] = ()
+    matched: Matched | None = None
     errors: tuple[Finding, ...] = ()
 
     @property
     def labeled(self) -> list[Sample]:
         """The images with masks."""
         return [sample for sample in self.samples if sample.mask is not None]
+
+    @property
+    def example(self) -> tuple[Path, Path] | None:
+        """An image and one of its masks, as they lie in the data folder; None without masks."""
+        if self.matched is None or not self.matched.masks:
+            return None
+        name, masks = next(iter(self.matched.masks.items()))
+        return self.matched.images[name], masks[0]
 
     @property
     def pairs(self) -> int:
@@ -85,11 +91,15 @@ class FolderSplits:
     Args:
         tree: the data folder.
         families: its folders of images and masks.
+
+    Attributes:
+        class_names: the classes, where the names of masks say them, by index; else empty.
     """
 
     def __init__(self, tree: Tree, families: Sequence[Family]) -> None:
         self.tree, self.families = tree, families
         self._choices: dict[str, Choice] = {}
+        self.class_names: tuple[str, ...] = ()
         self._has_shapes = cache(has_shapes)
 
     def choice(self, split: str) -> Choice:
@@ -99,8 +109,30 @@ class FolderSplits:
             split: `train`, `val` or `test`.
         """
         if split not in self._choices:
-            self._choices[split] = self._choose(split)
+            if split != "train":
+                self.choice("train")  # decides the classes
+            choice = self._choose(split)
+            readings = tuple(map(self._with_one_mask_each, choice.readings))
+            self._choices[split] = replace(choice, readings=readings)
         return self._choices[split]
+
+    def _with_one_mask_each(self, reading: Reading) -> Reading:
+        """A reading that is chosen: several masks of one image are united."""
+        if reading.matched is None or reading.errors:
+            return reading
+        united = one_mask_each(self.tree.root, reading.matched, self.class_names)
+        self.class_names = self.class_names or united.class_names
+        names = {path: name for name, path in reading.matched.images.items()}
+        samples = (s._replace(mask=united.masks.get(names[s.image])) for s in reading.samples)
+        errors = tuple(finding for finding in united.findings if finding.severity == "error")
+        findings = (*reading.matched.findings, *united.findings)
+        matched = reading.matched._replace(findings=list(findings))
+        return replace(
+            reading,
+            samples=tuple(samples),
+            matched=matched,
+            errors=errors,
+        )
 
     def folders(self, split: str) -> Folders | None:
         """Where the images and masks of a split lie, if each lie in one folder; else None."""
@@ -119,8 +151,9 @@ class FolderSplits:
     def unmatched(self) -> list[Path]:
         """The masks that belong to no image of any split."""
         readings = [reading for split in SPLITS for reading in self.choice(split).readings]
-        used = {sample.mask for reading in readings for sample in reading.samples}
-        return sorted({path for reading in readings for path in reading.unmatched} - used)
+        matches = [reading.matched for reading in readings if reading.matched]
+        used = {path for matched in matches for path in matched.files}
+        return sorted({path for matched in matches for path in matched.unmatched} - used)
 
     def _choose(self, split: str) -> Choice:
         names: tuple[Split, ...] = ("train", "") if split == "train" else (split,)  # type: ignore[assignment]
@@ -149,7 +182,8 @@ class FolderSplits:
     def _best(self, images: Family, masks: Sequence[Family]) -> Choice:
         """The masks of a family of images: those of the folder in which they have some."""
         attempts = [self._read(images, family) for family in masks]
-        readings = [reading for reading in attempts if reading.pairs]
+        readings = [reading for reading in attempts if reading.labeled]
+        readings = readings or [reading for reading in attempts if reading.pairs]
         for prefer in (_explicit, _parallel, _primary):
             preferred = [r for r in readings if r.masks and prefer(images, r.masks)]
             readings = preferred or readings
@@ -204,13 +238,6 @@ class FolderSplits:
         if not images.content:  # folders without any mask may hold anything
             folders = {path.parent for path in (*beside, *labelme)}
             pictures = [path for path in pictures if path.parent in folders] or pictures
-        try:
-            refuse_several(self.tree, beside, pictures)
-        except DataError as error:
-            samples = [
-                Sample(name, path, None) for name, path in images.names() if path in pictures
-            ]
-            return Reading(images, None, tuple(samples), (), (error_of(error),))
         shapes = labelme if beside or not images.content else shapes
         others = sorted(set(pictures) - set(beside))
         return self._pair(images, None, others, [*beside, *shapes])
@@ -246,16 +273,14 @@ class FolderSplits:
             masks_by_name = _index(named, wanted_masks)
             repeated = {**by_name[1], **masks_by_name[1]}
             errors = duplicates(root, repeated) or line_breaks([*wanted, *wanted_masks])
-            try:
-                matched, unmatched = match(by_name[0], masks_by_name[0])
-            except DataError as error:
-                matched, unmatched = {}, []
-                errors = errors or [error_of(error)]
+            matched = find_masks(root, by_name[0], masks_by_name[0])
+            firsts = {name: paths[0] for name, paths in matched.masks.items()}
             samples = sorted(
-                Sample(names[path], path, matched.get(name)) for name, path in by_name[0].items()
+                Sample(names[path], path, firsts.get(name)) for name, path in by_name[0].items()
             )
-            reading = Reading(images, masks, tuple(samples), tuple(unmatched), tuple(errors))
-            if matched:
+            errors = errors or matched.errors
+            reading = Reading(images, masks, tuple(samples), matched, tuple(errors))
+            if firsts:
                 break
         return reading
 
@@ -264,8 +289,7 @@ class FolderSplits:
         texts = []
         for i, reading in enumerate(readings, 1):
             images, masks = self.describe(reading.images), self.describe(reading.masks)
-            sample = next(iter(reading.labeled), None)
-            pair = f"; {self._pair_text(sample)}" if sample else ""
+            pair = f"; {self._pair_text(*reading.example)}" if reading.example else ""
             count = plural(len(reading.images.images), "image")
             texts.append(
                 f"({i}) {count} in {images}, {len(reading.labeled)} of them with masks in "
@@ -290,33 +314,9 @@ class FolderSplits:
             return ""
         return family.pattern or str(self.tree.root)
 
-    def _pair_text(self, sample: Sample) -> str:
-        names = [path.relative_to(self.tree.root) for path in (sample.mask, sample.image) if path]
+    def _pair_text(self, image: Path, mask: Path) -> str:
+        names = [path.relative_to(self.tree.root) for path in (mask, image)]
         return " belongs to ".join(name.as_posix() for name in names)
-
-
-def without_image(root: Path, masks: Iterable[Path]) -> list[Finding]:
-    """The warning that names masks without images."""
-    details = {mask.relative_to(root).as_posix(): "" for mask in masks}
-    message = "Masks that belong to no image and are ignored"
-    remedy = "Give each the name of its image, or remove it."
-    return on_files("mask-without-image", "warning", details, message, remedy)
-
-
-def beside_note(samples: Iterable[Sample]) -> list[Finding]:
-    """The note that only their names distinguish masks from images."""
-    beside = [
-        (sample.image, sample.mask)
-        for sample in samples
-        if sample.mask is not None
-        and sample.mask.parent == sample.image.parent
-        and sample.mask.suffix.lower() != LABELME_SUFFIX
-    ]
-    if not beside:
-        return []
-    image, mask = beside[0]
-    masks = plural(len(beside), "mask lies beside its image", "masks lie beside their images")
-    return [note(f"{masks} ({mask.name} belongs to {image.name})")]
 
 
 class Pool(NamedTuple):

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from semiseg.core.text import plural
+from semiseg.data.beside import PHOTOGRAPHS
 from semiseg.data.families import Family, Place, stem
 from semiseg.data.findings import Finding, note
 from semiseg.data.folders import FolderSplits, Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.pairs import PHOTOGRAPHS
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (
@@ -36,14 +36,14 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
     choice = splits.choice(split)
     findings = []
     for reading in choice.readings:
-        sample = next(iter(reading.labeled), None)
-        if reading.masks is None or sample is None or sample.mask is None:
+        if reading.masks is None or reading.example is None:
             continue
+        image, mask = reading.example
         names = {*reading.images.pattern.split("/"), *reading.masks.pattern.split("/")}
-        if names <= set(_CANONICAL) and stem(sample.image) == stem(sample.mask):
+        if names <= set(_CANONICAL) and stem(image) == stem(mask):
             continue
         images, masks = splits.describe(reading.images), splits.describe(reading.masks)
-        below = [path.relative_to(splits.tree.root) for path in (sample.mask, sample.image)]
+        below = [path.relative_to(splits.tree.root) for path in (mask, image)]
         pair = " belongs to ".join(path.as_posix() for path in below)
         findings.append(note(f"{split}: images in {images}, masks in {masks} ({pair})"))
     ignored = [splits.describe(family) for family in choice.passed_over]

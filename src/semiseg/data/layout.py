@@ -15,7 +15,7 @@ from semiseg.data.class_sources import ClassFile, find_class_files
 from semiseg.data.families import Family, find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.folders import find_pool
-from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.pairs import Folders
 from semiseg.data.tree import Tree
 
@@ -51,6 +51,7 @@ class Layout(ABC):
         name: the layout's name.
         title: what it is, in a few words.
         names_classes: whether `classes` gives the names of the classes.
+        class_names: the classes, where the names of masks say them, by index; else empty.
         is_complete: whether the layout itself says which images count, so that it is no warning
             if others are not read.
         remarks: how the layout was found, where that does not go without saying.
@@ -58,12 +59,13 @@ class Layout(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    names_classes: ClassVar[bool] = False
+    names_classes: bool = False
     is_complete: ClassVar[bool] = False
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.remarks: Sequence[Finding] = ()
+        self.class_names: tuple[str, ...] = ()
 
     @cached_property
     def families(self) -> list[Family]:
@@ -103,7 +105,17 @@ class Layout(ABC):
         Raises:
             DataError: the classes cannot be used.
         """
-        return None
+        if not self.class_names:
+            return None
+        indices = tuple(range(len(self.class_names)))
+        colors = tuple(map(default_color, indices))
+        classes = Classes(self.class_names, colors, "ids", indices)
+        return classes, "the names of the masks are the classes"
+
+    def use_class_names(self, names: tuple[str, ...]) -> None:
+        """Take the classes that the names of masks say, if they do."""
+        if names:
+            self.class_names, self.names_classes = names, True
 
     def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
         """The files that may name the classes, in the order in which they count.

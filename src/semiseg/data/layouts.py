@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.annotation_layout import AnnotationLayout, unread_annotations
+from semiseg.data.annotation_layout import AnnotationLayout
 from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
 from semiseg.data.findings import Finding, error_of, note
-from semiseg.data.folders import FolderSplits, beside_note, without_image
+from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.masks import Classes
 from semiseg.data.hints import mask_remedy, nothing_to_train_on, reading_note, where_to_move
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.lists import ListLayout, VocLayout
-from semiseg.data.pairs import Folders
+from semiseg.data.pairs import Folders, without_image
 from semiseg.data.roles import role_of
 from semiseg.data.tree import Tree, split_lists
 
@@ -74,12 +73,16 @@ class FolderLayout(Layout):
         if errors:
             return Listing(samples, errors)
         passed_over = [path for family in choice.passed_over for path in family.images]
-        findings = [*reading_note(splits, split), *beside_note(samples)]
+        findings = reading_note(splits, split)
+        self.use_class_names(splits.class_names)
+        matches = [reading.matched for reading in choice.readings if reading.matched]
+        findings += [finding for matched in matches for finding in matched.findings]
+        sources = [*passed_over, *(path for matched in matches for path in matched.files)]
         if split != "train":
-            return Listing(samples, findings, sources=passed_over)
+            return Listing(samples, findings, sources=sources)
         unmatched = splits.unmatched()
         findings += without_image(root, unmatched)
-        return Listing(samples, findings, mask_remedy(splits), [*passed_over, *unmatched])
+        return Listing(samples, findings, mask_remedy(splits), [*sources, *unmatched])
 
     def image_remedy(self) -> str:
         """Where to move images that are not read."""
@@ -253,10 +256,6 @@ def read_split(layout: Layout, split: str) -> Listing:
         listing = layout.read(split)
     except DataError as error:
         return Listing(findings=[error_of(error)])
-    if split == "train" and not any(sample.mask for sample in listing.samples):
-        unread = unread_annotations(layout.tree)
-        if unread is not None:
-            return replace(listing, findings=[unread, *listing.findings])
     errors: list[Finding] = [f for f in listing.findings if f.severity == "error"]
     if split == "train" and not listing.samples and not errors:
         lists = split_lists(layout.tree) if isinstance(layout, ListLayout) else {}

@@ -95,12 +95,13 @@ class VocLayout(Layout):
                 f"{tree.root / 'JPEGImages'}.",
                 "Export again from CVAT with 'Save images', or copy the images there.",
             )
-        samples, findings = pair(Folders(tree, folder, tree.root / _MASKS))
+        samples, findings, class_names, sources = pair(Folders(tree, folder, tree.root / _MASKS))
+        self.use_class_names(class_names)
         lists = tree.root / "ImageSets" / "Segmentation"
         files = {path.stem.lower(): path for path in tree.files(lists, (".txt",), deep=False)}
         subsets = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}
         if not any(subsets.values()):
-            return Listing(samples, findings) if split == "train" else Listing()
+            return Listing(samples, findings, sources=sources) if split == "train" else Listing()
         by_name = {sample.name: sample for sample in samples}
         stems = {s: {n for f in paths for n in _stems(f, by_name)} for s, paths in subsets.items()}
         unlisted = len(samples) - len(set().union(*stems.values()))
@@ -109,7 +110,7 @@ class VocLayout(Layout):
             remedy = "To learn from images without masks, add their names to train.txt."
             findings.append(note(f"{images} in no list of {lists}", remedy))
         listed = [by_name[name] for name in sorted(stems[split])]
-        return Listing(listed, findings if split == "train" else [])
+        return Listing(listed, findings if split == "train" else [], sources=sources)
 
     def _holds(self, folder: str) -> bool:
         return self.tree.is_folder(self.tree.root / folder)

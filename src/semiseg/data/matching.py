@@ -28,8 +28,9 @@ from semiseg.data.name_forms import (
 )
 
 ROLE_WORDS = frozenset(
-    {"mask", "masks", "label", "labels", "lbl", "gt", "seg", "segmentation", "matte", "target"}
-    | {"groundtruth", "ground", "truth", "anno", "annotation", "annotations"}
+    {"mask", "masks", "label", "labels", "lbl", "gt", "gts", "seg", "segmentation", "matte"}
+    | {"groundtruth", "ground", "truth", "anno", "annotation", "annotations", "annotated", "target"}
+    | {"maske", "masken", "masque", "mascara", "máscara", "maschera", "маска", "掩码", "标签"}
 )
 """Words that a mask's name adds to its image's; with one of them a single pair is a rule."""
 
@@ -41,6 +42,7 @@ _MAX_TRIED = 400  # masks among which one at least has its image's name in its o
 _MAX_TEMPLATES = 12  # guesses that are compared
 _MAX_SHARED = 4  # images that may share a part of their names that tells a guess
 _MOST = 0.9
+_EQUAL = "a mask has its image's name"
 
 
 class Rule(NamedTuple):
@@ -51,12 +53,14 @@ class Rule(NamedTuple):
         pairs: the number of masks that it paired.
         image: the image of the first pair.
         mask: the mask of the first pair.
+        is_equality: whether the names are equal, which goes without saying.
     """
 
     text: str
     pairs: int
     image: str
     mask: str
+    is_equality: bool = False
 
 
 class Rival(NamedTuple):
@@ -75,8 +79,7 @@ class Match:
         unmatched: the masks that belong to no image.
         rivals: the masks that may belong to several images; they are in no pair.
         rules: what was used, from the strictest rule to the loosest.
-        variants: what tells a mask from the others of its image (`crop`, `1`); for images with
-            several masks.
+        variants: what each mask's name says besides its image's, in words (`mask 1`).
     """
 
     pairs: Mapping[str, tuple[str, ...]]
@@ -176,14 +179,14 @@ class _Matcher:
             if is_equality:
                 self.equal |= {mask for _, mask in pairs}
             names = self.images[pairs[0][0]], self.masks[pairs[0][1]]
-            self.rules.append(Rule(proposal.text, len(pairs), *names))
+            is_plain = is_equality and proposal.text == _EQUAL
+            self.rules.append(Rule(proposal.text, len(pairs), *names, is_plain))
 
     def result(self) -> Match:
         """What was paired."""
         by_image: dict[int, list[int]] = defaultdict(list)
         for mask in sorted(self.image_of):
             by_image[self.image_of[mask]].append(mask)
-        several = [mask for masks in by_image.values() if len(masks) > 1 for mask in masks]
         return Match(
             {
                 self.images[image]: tuple(self.masks[mask] for mask in by_image[image])
@@ -195,8 +198,17 @@ class _Matcher:
                 for mask, images in sorted(self.rivals.items())
             ),
             tuple(self.rules),
-            {self.masks[m]: SEPARATORS.sub(" ", self.affixes[m]).strip() for m in several},
+            self._variants(by_image),
         )
+
+    def _variants(self, by_image: Mapping[int, Sequence[int]]) -> dict[str, str]:
+        """What each mask's name says besides its image's, or its folder where this is the same."""
+        texts = {i: SEPARATORS.sub(" ", affix).strip() for i, affix in self.affixes.items()}
+        several = [masks for masks in by_image.values() if len(masks) > 1]
+        if several and all(len({texts[i] for i in masks}) < len(masks) for masks in several):
+            files = without_common_folders(places(self.masks))
+            texts = {i: " ".join((*files[i].folders, text)).strip() for i, text in texts.items()}
+        return {self.masks[i]: text for i, text in texts.items()}
 
     def _candidates(
         self,
@@ -218,7 +230,7 @@ class _Matcher:
         keys = {i: (reading.masks[i].folder, reading.masks[i].stem) for i in masks}
         candidates = self._candidates(reading, index, keys)
         if reading.is_strict or 2 * len(candidates) > len(masks):
-            yield _Proposal(candidates, f"a mask has its image's name{reading.note}", {})
+            yield _Proposal(candidates, f"{_EQUAL}{reading.note}", {})
 
     def _whole(self, reading: Reading) -> Iterator[_Proposal]:
         index = by_key((name.folder, name.whole) for name in reading.images)
@@ -292,13 +304,11 @@ class _Matcher:
             }
             best[family][mask] = sorted({*images, *rivals})
         for family, candidates in sorted(best.items(), key=lambda item: -len(item[1])):
-            affixes = {
-                mask: reading.masks[mask].stem.removeprefix(family[0])[
-                    len(reading.images[images[0]].stem) :
-                ]
-                or family[0]
-                for mask, images in candidates.items()
-            }
+            affixes = {}
+            for mask, images in candidates.items():
+                core = reading.images[images[0]].stem
+                end = reading.masks[mask].stem.removeprefix(family[0])[len(core) :]
+                affixes[mask] = f"{family[0]} {end}".strip() if family[0] else end
             has_number = any(_DIGITS.search(a) for a in affixes.values())
             text = f"a mask has its image's name with {_around_text(family, has_number)}"
             if len(set(affixes.values())) == 1 and not family[0]:
@@ -336,9 +346,9 @@ class _Matcher:
                 for mask, theirs in candidates.items():
                     best[mask] = sorted({*best.get(mask, ()), *theirs})
         if best_template is not None:
-            affixes = {
-                mask: reading.masks[mask].stem[len(best_template.mask_start) :] for mask in best
-            }
+            start, end = best_template.image_start, best_template.image_end
+            cores = {m: _core(reading.images[best[m][0]].stem, start, end) for m in best}
+            affixes = {m: reading.masks[m].stem.replace(cores[m], " ", 1).strip() for m in best}
             yield _Proposal(best, _template_text(best_template) + reading.note, affixes)
 
     def _apply(
@@ -407,7 +417,7 @@ class _Matcher:
         stems = {stem(place.name) for place in images_in}
         is_elsewhere = any(stem(masks_in[i].name) in stems for i in candidates)
         if 2 * len(candidates) > len(masks) and not is_elsewhere:
-            affixes = {i: masks_in[i][1] for i in candidates}
+            affixes = {i: stem(masks_in[i].name) for i in candidates}
             text = "a folder of one image holds the masks of this image"
             yield _Proposal(candidates, text, affixes)
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.findings import Finding, error_of, note, on_files
+from semiseg.data.beside import masks_beside, role_affix
+from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.matching import Rule, match_names
 from semiseg.data.tree import Tree
+from semiseg.data.united import United, unite
 
-_ENDING = re.compile(r"_(masks?|labels?|gt|seg)$", re.IGNORECASE)
-_NUMBERED = re.compile(r"_(masks?|labels?|gt|seg)[-_ ]?\d+$", re.IGNORECASE)
 _SHAPES = b'"shapes"'
 _CHUNK = 1 << 16
-PHOTOGRAPHS = (".jpg", ".jpeg")
-"""The suffixes of lossy images, in which no mask survives: a PNG file of their name may be one."""
 
 
 class Files(NamedTuple):
@@ -57,8 +53,6 @@ class Folders:
         these files beside the images are masks too: an image whose name is another's with an ending
         such as `_mask`, and a PNG file of the name of a JPEG file.
 
-        Raises:
-            DataError: an image has several masks, one for each object.
         """
         pictures = self.tree.images(self.images, self.deep)
         masks = self.tree.files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
@@ -72,96 +66,24 @@ class Folders:
             return Files(pictures, [*masks, *shapes])
         labelme = [path for path in shapes if is_labelme(path)]
         beside = masks_beside(pictures, labelme, with_png=True)
-        refuse_several(self.tree, beside, pictures)
         shapes = labelme if beside or not self.deep else shapes
         return Files(sorted(set(pictures) - set(beside)), [*beside, *shapes])
 
 
-def refuse_several(tree: Tree, beside: Iterable[Path], pictures: Iterable[Path]) -> None:
-    """Refuse an image with several masks, one for each object.
-
-    Args:
-        tree: the data folder.
-        beside: the masks that lie beside their images.
-        pictures: all images.
-
-    Raises:
-        DataError: an image has several masks.
-    """
-    stems = {picture.with_suffix("") for picture in pictures}
-
-    def is_numbered(path: Path) -> bool:
-        """Whether a mask is one of several of an image, and not of one of its own name."""
-        base = _NUMBERED.sub("", path.stem)
-        twin = any(tree.is_file(path.with_suffix(suffix)) for suffix in PHOTOGRAPHS)
-        return base != path.stem and path.with_name(base) in stems and not twin
-
-    several = next((path for path in beside if is_numbered(path)), None)
-    if several is not None:
-        image = _NUMBERED.sub("", several.stem)
-        raise DataError(
-            f"{several} seems to be one of several masks of {image}.",
-            f"Draw them into one, {image}_mask.png, or move what is no mask out of "
-            f"{several.parent}.",
-        )
-
-
 class Pairs(NamedTuple):
-    """Images with their masks, sorted by name, and what was noticed on the names."""
+    """Images with their masks.
+
+    Attributes:
+        samples: sorted by name.
+        findings: what was noticed on the names.
+        class_names: the classes, where the names of masks say them, by index; else empty.
+        sources: masks that are no sample's, because they were united or belong to no image.
+    """
 
     samples: list[Sample]
     findings: list[Finding]
-
-
-def masks_beside(
-    pictures: Iterable[Path], shapes: Iterable[Path] = (), with_png: bool = False
-) -> list[Path]:
-    """Which of these images are masks of others in the same folder, by their names alone.
-
-    Args:
-        pictures: the images.
-        shapes: LabelMe's files; an image of the name of one is no mask.
-        with_png: whether PNG files of the name of a JPEG file are masks too.
-
-    Returns:
-        The masks, sorted. An image with the ending of other masks in its folder is one even if its
-        own image is missing: it is no photograph. Numbered ones (`07_mask_1.png`) are masks as
-        well.
-    """
-    images = {path.with_suffix("") for path in shapes}
-    masks: list[Path] = []
-    for _, files in groupby(sorted(pictures), key=lambda path: path.parent):
-        candidates = [path for path in files if path.with_suffix("") not in images]
-        masks += _masks_of_a_folder(candidates, with_png)
-    return sorted(masks)
-
-
-def _masks_of_a_folder(files: Sequence[Path], with_png: bool) -> set[Path]:
-    stems = {path.stem for path in files}
-    ending = {path: match[0] for path in files if (match := _ENDING.search(path.stem))}
-    image_of = {path: path.stem.removesuffix(end) for path, end in ending.items()}
-    endings = {end.lower() for path, end in ending.items() if image_of[path] in stems}
-    masks = {path for path, end in ending.items() if end.lower() in endings}
-    with_mask = {image_of[path] for path in masks}  # what has a mask itself is an image
-    masks |= {path for path in files if path.stem not in with_mask and stem_of_image(path, stems)}
-    if with_png:
-        photographs = {path.stem for path in files if path.suffix.lower() in PHOTOGRAPHS}
-        png = [path for path in files if path.suffix.lower() == ".png"]
-        if any(path.stem in photographs for path in png):  # then all PNG files but others' images
-            others = set(image_of.values()) - photographs
-            masks |= {path for path in png if path.stem not in others}
-    return masks
-
-
-def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
-    """The stem of the image whose mask a file is by its name; None if it is no such mask.
-
-    Args:
-        mask: the file.
-        stems: the names of the images, without suffixes.
-    """
-    bases = (ending.sub("", mask.stem) for ending in (_ENDING, _NUMBERED))
-    return next((base for base in bases if base != mask.stem and base in stems), None)
+    class_names: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
 
 
 def has_shapes(path: Path) -> bool:
@@ -180,18 +102,16 @@ def has_shapes(path: Path) -> bool:
     return False
 
 
-def pair(folders: Folders) -> Pairs:
-    """The images of a folder with their masks.
+def pair(folders: Folders, class_names: tuple[str, ...] = ()) -> Pairs:
+    """The images of a folder with their masks, which the common part of the names tells.
 
-    A mask belongs to the image of its name. If there is no such image, the mask's name may end in
-    `_mask`, `_masks`, `_label`, `_labels`, `_gt` or `_seg`.
+    Args:
+        folders: of the images and the masks.
+        class_names: the classes that the names of the masks of another split say; else empty.
 
     Returns:
         The samples; where names are ambiguous, those of the first file of each name, and an error
         among the findings.
-
-    Raises:
-        DataError: an image has several masks, one for each object.
     """
     root = folders.tree.root
     images, repeated = index(folders.files.images, folders.images)
@@ -199,34 +119,162 @@ def pair(folders: Folders) -> Pairs:
     errors = duplicates(root, {**repeated, **repeated_masks}) or line_breaks(
         [*folders.files.images, *folders.files.masks]
     )
-    try:
-        matched, unmatched = match(images, masks)
-    except DataError as error:
-        matched, unmatched = masks, []
-        errors = errors or [error_of(error)]
-    samples = [Sample(name, path, matched.get(name)) for name, path in images.items()]
+    matched = find_masks(root, images, masks)
+    errors = errors or matched.errors
     if errors:
+        firsts = {name: theirs[0] for name, theirs in matched.masks.items()}
+        samples = [Sample(name, path, firsts.get(name)) for name, path in images.items()]
         return Pairs(samples, errors)
-    return Pairs(samples, [*_beside(samples), *_without_image(root, unmatched)])
+    united = one_mask_each(root, matched, class_names)
+    samples = [Sample(name, path, united.masks.get(name)) for name, path in images.items()]
+    drawn = set(matched.files) - {sample.mask for sample in samples}
+    findings = [*matched.findings, *united.findings, *without_image(root, matched.unmatched)]
+    sources = (*matched.unmatched, *drawn)
+    return Pairs(samples, findings, united.class_names, sources)
 
 
-def _beside(samples: Iterable[Sample]) -> list[Finding]:
-    """The note that only their names distinguish masks from images."""
+class Matched(NamedTuple):
+    """Which masks belong to which images.
+
+    Attributes:
+        images: the images by their names.
+        masks: the masks of each image that has any, by the image's name.
+        unmatched: the masks that belong to no image.
+        variants: what each mask's name says besides its image's, in words.
+        findings: by which rules they were found.
+        errors: what can be read in two ways.
+    """
+
+    images: Mapping[str, Path]
+    masks: Mapping[str, Sequence[Path]]
+    unmatched: Sequence[Path]
+    variants: Mapping[Path, str]
+    findings: list[Finding]
+    errors: list[Finding]
+
+    @property
+    def files(self) -> list[Path]:
+        """All masks that belong to images."""
+        return [path for paths in self.masks.values() for path in paths]
+
+
+def find_masks(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> Matched:
+    """Find the masks of images by the common part of their names.
+
+    Args:
+        root: the data folder.
+        images: by their names, as `index` gives them.
+        masks: likewise, in the folders of masks.
+    """
+    image_names = {f"{name}{path.suffix}": name for name, path in images.items()}
+    paths = {f"{name}{path.suffix}": path for name, path in masks.items()}
+    match = match_names(image_names, paths)
+    by_image = {
+        image_names[image]: [paths[mask] for mask in theirs]
+        for image, theirs in match.pairs.items()
+    }
+    unmatched = [paths[mask] for mask in match.unmatched]
+    rivals = {
+        paths[mask]: [images[image_names[image]] for image in theirs]
+        for mask, theirs in match.rivals
+    }
+    errors = _ambiguous(root, rivals) or _two_masks(images, by_image, unmatched)
+    pairs = [(images[name], theirs) for name, theirs in by_image.items()]
+    rules = {rule: (images[image_names[rule.image]], paths[rule.mask]) for rule in match.rules}
+    variants = {paths[mask]: text for mask, text in match.variants.items()}
+    notes = _rule_notes(root, rules, pairs)
+    return Matched(images, by_image, unmatched, variants, notes, errors)
+
+
+def one_mask_each(root: Path, matched: Matched, class_names: tuple[str, ...] = ()) -> United:
+    """One mask for each image that has any; several are united.
+
+    Args:
+        root: the data folder.
+        matched: the masks of the images.
+        class_names: the classes that the names of the masks of another split say; else empty.
+    """
+    return unite(root, matched.images, matched.masks, matched.variants, class_names)
+
+
+def _rule_notes(
+    root: Path,
+    rules: Mapping[Rule, tuple[Path, Path]],
+    pairs: Iterable[tuple[Path, Sequence[Path]]],
+) -> list[Finding]:
+    """How masks were found: equal names in folders of masks go without saying.
+
+    Args:
+        root: the data folder.
+        rules: each with an image and its mask.
+        pairs: each image with its masks.
+    """
+    notes = []
+    for rule, (image, mask) in rules.items():
+        if rule.is_equality:
+            continue
+        if mask.parent == image.parent:
+            masks = plural(
+                rule.pairs, "mask lies beside its image", "masks lie beside their images"
+            )
+            names = mask.name, image.name
+        else:
+            masks = plural(rule.pairs, "mask is found", "masks are found") + " by its name"
+            names = mask.relative_to(root).as_posix(), image.relative_to(root).as_posix()
+        notes.append(note(f"{masks}: {rule.text} ({names[0]} belongs to {names[1]})"))
+    if notes:
+        return notes
     beside = [
-        (sample.image, sample.mask)
-        for sample in samples
-        if sample.mask is not None
-        and sample.mask.parent == sample.image.parent
-        and sample.mask.suffix.lower() != LABELME_SUFFIX
+        (image, mask)
+        for image, masks in pairs
+        for mask in masks
+        if mask.parent == image.parent and mask.suffix.lower() != LABELME_SUFFIX
     ]
     if not beside:
         return []
     image, mask = beside[0]
-    masks = plural(len(beside), "mask lies beside its image", "masks lie beside their images")
-    return [note(f"{masks} ({mask.name} belongs to {image.name})")]
+    text = plural(len(beside), "mask lies beside its image", "masks lie beside their images")
+    return [note(f"{text} ({mask.name} belongs to {image.name})")]
 
 
-def _without_image(root: Path, masks: Iterable[Path]) -> list[Finding]:
+def _ambiguous(root: Path, rivals: Mapping[Path, Sequence[Path]]) -> list[Finding]:
+    """The error for masks that may belong to several images."""
+    details = {
+        mask.relative_to(root).as_posix(): ": "
+        + " or ".join(image.relative_to(root).as_posix() for image in images)
+        for mask, images in rivals.items()
+    }
+    message = "Masks that may belong to several images"
+    remedy = (
+        "Give each mask the whole name of its image, in the same folders below the folder of the "
+        "masks (images/cam1/007.jpg, masks/cam1/007.png)."
+    )
+    return on_files("ambiguous-mask", "error", details, message, remedy)
+
+
+def _two_masks(
+    images: Mapping[str, Path], by_image: Mapping[str, Sequence[Path]], unmatched: Iterable[Path]
+) -> list[Finding]:
+    """The error for a second mask beside an image and its mask: `07.png` and `07_mask.png`."""
+    names = {path.with_suffix(""): name for name, path in images.items()}
+    stems = {path.name for path in names}
+    for path in unmatched:
+        affix = role_affix(path.stem, stems)
+        name = names.get(path.with_name(affix.core)) if affix else None
+        rival = next((p for p in by_image.get(name or "", ()) if p.parent == path.parent), None)
+        if name is not None and rival is not None:
+            return [
+                note(
+                    f"{rival} and {path} may both be the mask of {images[name]}",
+                    "Remove one, or give the right one the image's name.",
+                    "error",
+                )
+            ]
+    return []
+
+
+def without_image(root: Path, masks: Iterable[Path]) -> list[Finding]:
+    """The warning for masks that belong to no image."""
     details = {mask.relative_to(root).as_posix(): "" for mask in masks}
     message = "Masks that belong to no image and are ignored"
     remedy = "Give each the name of its image, or remove it."
@@ -266,33 +314,3 @@ def line_breaks(files: Iterable[Path]) -> list[Finding]:
     if broken is None:
         return []
     return [note(f"{broken!r} has a line break in its name", "Rename it.", "error")]
-
-
-def match(
-    images: Mapping[str, Path], masks: Mapping[str, Path]
-) -> tuple[dict[str, Path], list[Path]]:
-    """Masks by the names of their images, and masks without an image.
-
-    Raises:
-        DataError: two masks may belong to one image.
-    """
-    matched = {name: path for name, path in masks.items() if name in images}
-    by_ending: dict[str, Path] = {}
-    unmatched = []
-    for name, path in masks.items():
-        base = _ENDING.sub("", name)
-        if name in matched:
-            continue
-        rival = by_ending.get(base)
-        if base in matched and path.parent == matched[base].parent == images[base].parent:
-            rival = matched[base]  # in a folder of masks the very name would come first
-        if rival is not None:
-            raise DataError(
-                f"{rival} and {path} may both be the mask of {images[base]}.",
-                "Remove one, or give the right one the image's name.",
-            )
-        if base not in images or base in matched:
-            unmatched.append(path)
-        else:
-            by_ending[base] = path
-    return {**matched, **by_ending}, unmatched

@@ -13,9 +13,9 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.reading import Reading
+from semiseg.data.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
-from semiseg.data.pairs import PHOTOGRAPHS, masks_beside
 from semiseg.data.tree import Tree
 from semiseg.inference.large import read_picture
 

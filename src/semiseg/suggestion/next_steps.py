@@ -10,11 +10,12 @@ from pathlib import Path
 from semiseg.config.command_line import continue_command
 from semiseg.config.train import READING_SETTINGS
 from semiseg.core.errors import DataError
+from semiseg.data.beside import PHOTOGRAPHS
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layout import Layout
 from semiseg.data.layouts import find_layout
-from semiseg.data.pairs import PHOTOGRAPHS, Folders, pair
+from semiseg.data.pairs import Folders, pair
 from semiseg.data.tree import Tree, list_files
 from semiseg.suggestion.writer import holds_shapes
 from semiseg.training.run_data import arrangement_of, config_of, data_of, dataset_of
@@ -66,7 +67,8 @@ def _layout(run: Path, data: Path) -> Layout:
 def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:
     """The commands that add the masks to a data folder; none if they would not fit."""
     masks = folders.files.masks
-    if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks) != shapes:
+    are_labelme = {mask.suffix.lower() == LABELME_SUFFIX for mask in masks}
+    if are_labelme - {shapes} or (shapes and not are_labelme):
         return []
     if not folders.deep:  # training does not read subfolders
         return _flat_copy_commands(out, folders)

@@ -1,0 +1,142 @@
+"""Which files are masks that lie beside their images, by their names alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence, Set
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.data.matching import ROLE_WORDS, match_names
+from semiseg.data.name_forms import words
+
+PHOTOGRAPHS = (".jpg", ".jpeg", ".jfif", ".heic", ".heif")
+"""The suffixes of lossy images, in which no mask survives: a PNG file of their name may be one."""
+_LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
+_COMPANIONS = frozenset({"id", "ids", "train", "fine", "color", "colour", "binary", "img", "image"})
+_OF_LOSSY = 0.9  # the share of lossless files that have names of photographs
+_SEPARATOR = re.compile(r"[-_ .]+$")
+
+
+class Affix(NamedTuple):
+    """What a name says besides that of an image: `_mask` of `07_mask_1`.
+
+    Attributes:
+        core: the name without it.
+        words: the words of it, in small letters, without numbers.
+        is_behind: whether it stands behind the image's name.
+    """
+
+    core: str
+    words: tuple[str, ...]
+    is_behind: bool
+
+
+def role_affix(stem: str, stems: Set[str] = frozenset()) -> Affix | None:
+    """The part of a file's name that says that it is a mask; None if there is none.
+
+    Args:
+        stem: the name without its suffix.
+        stems: the names of images; where the part may be longer or shorter, it leaves one of them.
+
+    Example:
+        >>> role_affix("07_mask_1")
+        Affix(core='07', words=('mask',), is_behind=True)
+        >>> role_affix("tree_label_mask"), role_affix("tree_label_mask", {"tree_label"})
+        (Affix(core='tree', words=('label', 'mask'), is_behind=True), \
+Affix(core='tree_label', words=('mask',), is_behind=True))
+        >>> role_affix("mask_07")
+        Affix(core='07', words=('mask',), is_behind=False)
+    """
+    spans = words(stem)
+    texts = [stem[begin:end].casefold() for begin, end in spans]
+    if not any(text in ROLE_WORDS for text in texts):
+        return None
+    affixes: list[Affix] = []
+    for i in range(len(texts) - 1, 0, -1):
+        if texts[i] in ROLE_WORDS:
+            behind = tuple(text for text in texts[i:] if not text.isdigit())
+            affixes.append(Affix(_SEPARATOR.sub("", stem[: spans[i][0]]), behind, True))
+        elif not (texts[i].isdigit() or texts[i] in _COMPANIONS):
+            break
+    end = next((i for i, text in enumerate(texts) if text not in ROLE_WORDS), len(texts))
+    if not affixes and 0 < end < len(texts):
+        affixes.append(Affix(stem[spans[end][0] :], tuple(texts[:end]), False))
+    fitting = (affix for affix in affixes if affix.core in stems)
+    return next(fitting, affixes[-1] if affixes else None)
+
+
+def masks_beside(
+    pictures: Iterable[Path], shapes: Iterable[Path] = (), with_png: bool = False
+) -> list[Path]:
+    """Which of these images are masks of others in the same folder, by their names alone.
+
+    Args:
+        pictures: the images.
+        shapes: LabelMe's files; an image of the name of one is no mask.
+        with_png: whether lossless files (PNG) with the names of lossy ones (JPEG) are masks too.
+
+    Returns:
+        The masks, sorted. An image with the ending or the beginning of other masks in its folder
+        is one even if its own image is missing: it is no photograph. Numbered ones
+        (`07_mask_1.png`) are masks as well.
+    """
+    images = {path.with_suffix("") for path in shapes}
+    masks: set[Path] = set()
+    for _, files in groupby(sorted(pictures), key=lambda path: path.parent):
+        candidates = [path for path in files if path.with_suffix("") not in images]
+        masks |= _masks_of_a_folder(candidates, with_png)
+    return sorted(masks)
+
+
+def _masks_of_a_folder(files: Sequence[Path], with_png: bool) -> set[Path]:
+    stems = {path.stem for path in files}
+    affixes = {path: affix for path in files if (affix := role_affix(path.stem, stems))}
+    cores = {affix.core for affix in affixes.values()}
+    named = {path: affix for path, affix in affixes.items() if path.stem not in cores}
+    masks: set[Path] = set()
+    if named:
+        images = [path.name for path in files if path not in named]
+        match = match_names(images, [path.name for path in named])
+        matched = {mask for theirs in match.pairs.values() for mask in theirs}
+        matched |= {rival.mask for rival in match.rivals}
+        kinds = {affix[1:] for path, affix in named.items() if path.name in matched}
+        masks = {path for path, affix in named.items() if affix[1:] in kinds}
+    if with_png:
+        rest = [path for path in files if path not in masks]
+        with_mask = {affix.core for path, affix in named.items() if path in masks}
+        masks |= _lossless(rest, with_mask)
+    return masks
+
+
+def _lossless(files: Sequence[Path], with_mask: Set[str]) -> set[Path]:
+    """The lossless files that are masks of photographs, because their names say so."""
+    photographs = {path.stem: path for path in files if path.suffix.lower() in PHOTOGRAPHS}
+    lossless = [
+        path
+        for path in files
+        if path.suffix.lower() in _LOSSLESS
+        and (path.stem in photographs or path.stem not in with_mask)
+    ]
+    png = [path for path in lossless if path.suffix.lower() == ".png"]
+    if any(path.stem in photographs for path in png):
+        return set(png)
+    if not photographs or not lossless:
+        return set()
+    match = match_names([p.name for p in photographs.values()], [p.name for p in lossless])
+    paired = {mask for theirs in match.pairs.values() for mask in theirs}
+    if len(paired) < _OF_LOSSY * len(lossless):
+        return set()
+    return {path for path in lossless if path.name in paired}
+
+
+def stem_of_image(mask: Path, stems: Set[str]) -> str | None:
+    """The stem of the image whose mask a file is by its name; None if it is no such mask.
+
+    Args:
+        mask: the file.
+        stems: the names of the images, without suffixes.
+    """
+    affix = role_affix(mask.stem, stems)
+    return affix.core if affix is not None and affix.core in stems else None
