@@ -26,7 +26,7 @@ from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes
 from semiseg.suggestion.next_steps import next_steps
 from semiseg.suggestion.ranking import Candidate, Suggestion, choose
-from semiseg.suggestion.writer import classes_yaml
+from semiseg.data.classes_writer import classes_yaml
 
 
 def candidate(name, doubt, disagreement=None):

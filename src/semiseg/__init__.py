@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from semiseg.commands.dry_run import dry_run
     from semiseg.commands.evaluate import evaluate
     from semiseg.commands.export import export
+    from semiseg.commands.init import init
     from semiseg.commands.plan import plan
     from semiseg.commands.predict import predict
     from semiseg.commands.report import report
@@ -54,6 +55,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "init",
     "load",
     "plan",
     "predict",
@@ -78,6 +80,7 @@ _MODULES = {
     "dry_run": "commands.dry_run",
     "evaluate": "commands.evaluate",
     "export": "commands.export",
+    "init": "commands.init",
     "load": "inference.load",
     "plan": "commands.plan",
     "predict": "commands.predict",

@@ -55,6 +55,21 @@ class CheckSettings(ArrangedData):
 
 
 @dataclass(frozen=True)
+class InitSettings(ArrangedData):
+    """Write `dataset.yaml` and `classes.yaml` with what semiseg infers of a data folder."""
+
+    data: Path
+    """The data folder."""
+    _: KW_ONLY
+    dataset: str = AUTO
+    """The published data set in its official tree, as for `check`."""
+    classes: Path | None = None
+    """A file that names the classes, as for `check`."""
+    overwrite: bool = False
+    """Replace files that exist."""
+
+
+@dataclass(frozen=True)
 class EvaluateSettings(ArrangedData):
     """Score a trained model on all masks of one split, at the size of the masks."""
 

@@ -160,6 +160,7 @@ def _run_compare(flags: dict[str, object]) -> Result:
 
 VERBS = {
     "check": _simple("check", settings.CheckSettings, settings.JsonOutput),
+    "init": _simple("init", settings.InitSettings, settings.JsonOutput),
     "plan": Verb(
         "Show what a training would do with a data folder, and why.",
         _plan,

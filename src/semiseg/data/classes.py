@@ -59,7 +59,8 @@ def settle_classes(
     unused: list[Finding] = []
     try:
         if path is not None:
-            _require_one_list([] if named else files)
+            if not named:
+                _require_one_list(files)
             classes, inferred = read_classes(path, scans)
         elif (own := layout.classes([scan.path for scan in scans])) is not None:
             return Settled(*own)

@@ -129,6 +129,8 @@ def _read(path: Path) -> DatasetFile:
         raise DataError(
             f"{path} cannot be read as YAML ({error}).", "Correct it, or remove it."
         ) from error
+    if content is None:
+        return DatasetFile(path=path)  # comments only
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no keys.", "Write one on each line, such as images: photos.")
     keys = {str(key) for key in content}

@@ -6,15 +6,14 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from semiseg.core.errors import RunError
-from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.formats.labelme import BACKGROUND
+from semiseg.core.types import Sample
+from semiseg.data.classes_writer import classes_yaml
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.outlines import label_of, outlines, write_outlines
 from semiseg.inference.predictor import Predictor
@@ -74,26 +73,6 @@ def refuse_other_kind(out: Path, classes: Classes) -> None:
         kinds = ("masks of pixels", "LabelMe's shapes")
         other, own = kinds if shapes else kinds[::-1]
         raise RunError(f"{out} holds {other}, but this run has {own}. Choose another --out.")
-
-
-def classes_yaml(classes: Classes) -> dict[str, Any]:
-    """The content of `classes.yaml`."""
-    has_ids = classes.encoding == "ids"
-    entries = [
-        {"name": name, **({"id": code} if has_ids else {}), "color": list(color)}
-        for name, code, color in zip(classes.names, classes.codes, classes.colors, strict=True)
-    ]
-    for code, index in classes.merged:
-        key, value = ("id", code) if has_ids else ("color", f"#{code:06x}")
-        entries.append({"name": classes.names[index], key: value})
-    ignored: list[object] = []
-    if classes.encoding == "colors":
-        ignored = [f"#{code:06x}" for code in classes.ignored]
-    elif has_ids:
-        ignored = [code for code in classes.ignored if code != IGNORE_INDEX]
-    elif 0 in classes.ignored:
-        ignored = [BACKGROUND]
-    return {"classes": entries, **({"ignore": ignored} if ignored else {})}
 
 
 def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample:
