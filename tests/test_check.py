@@ -688,16 +688,17 @@ def test_the_expected_place_of_the_masks_is_reported(tmp_path: Path, above: str)
     photograph(tmp_path / above / "images" / "a.png", 9)
     message = finding_of(check(tmp_path), "no-masks").text
     assert f"Put masks into {tmp_path / above / 'masks'}; a mask" in message
-    mask(tmp_path / above / "gt" / "a.png")
+    mask(tmp_path / above / "drawn" / "a.png")
     message = finding_of(check(tmp_path), "no-masks").text
-    assert f"rename the folder to {tmp_path / above / 'masks'}." in message
+    assert f"--masks {(Path(above) / 'drawn').as_posix()} to the command" in message
 
 
 def test_images_that_are_not_read_are_a_warning(data: Path) -> None:
     photograph(data / "more" / "m.png", 7)
     finding = finding_of(check(data), "not-read")
     assert finding.severity == "warning"
-    assert finding.message == f"1 image in {data / 'more'} is not read"
+    assert finding.files == ("more/m.png",)
+    assert finding.message == "1 image is not read (1 .png in more)"
 
 
 def test_copies_of_a_photograph_by_roboflows_names(data: Path) -> None:
@@ -736,7 +737,9 @@ def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None
     assert finding.severity == "error"
     assert "train/images/a.png in train and val" in finding.text
     assert "unlabeled" in finding_of(report, "layout").text
-    assert len(report.findings) == 2
+    others = finding_of(report, "not-read")
+    assert (others.severity, len(others.files)) == ("note", 3)
+    assert len(report.findings) == 3
     (data / "val.txt").write_text("nowhere.png")
     (data / "unlabeled" / "u.png").unlink()
     finding = only(check(data))

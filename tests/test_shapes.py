@@ -19,6 +19,7 @@ from PIL import Image
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import Reading
+from semiseg.core.types import Arrangement
 from semiseg.data.class_inference import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
@@ -123,8 +124,10 @@ def test_flat_folders_beside_those_of_train_are_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "train"):
         photograph(folder / "images" / "a.jpg")
         mask(folder / "masks" / "a.png")
-    with pytest.raises(DataError, match=r"There are both .*train/images and .*images"):
-        load_dataset(tmp_path)
+    finding = error_of(tmp_path)
+    assert "(1) 1 image in images" in finding.message
+    assert "(2) 1 image in train/images" in finding.message
+    assert "--images train/images --masks train/masks" in finding.remedy
 
 
 def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
@@ -136,21 +139,12 @@ def test_splits_may_lie_within_images_and_masks(tmp_path: Path) -> None:
 
 
 def test_the_content_of_a_folder_of_no_known_layout_is_reported(tmp_path: Path) -> None:
-    photograph(tmp_path / "pictures" / "a.jpg")
+    photograph(tmp_path / "day 1" / "a.jpg")
     photograph(tmp_path / "b.jpg")
-    with pytest.raises(
-        DataError, match=r"holds b\.jpg, pictures/\. .*Expected.*DATA/images.*\.webp"
-    ):
+    with pytest.raises(DataError, match=r"holds b\.jpg, day 1/.*Expected.*DATA/images.*\.webp"):
         load_dataset(tmp_path)
-    mask(tmp_path / "pictures" / "a_mask.png")
-    message = (
-        r"subfolders hold 1 image and, beside them, 1 mask: move the folders as they are into "
-    )
-    with pytest.raises(DataError, match=message):
-        load_dataset(tmp_path)
-    (tmp_path / "images").mkdir()
-    (tmp_path / "pictures").rename(tmp_path / "images" / "pictures")
-    assert names(load_dataset(tmp_path).train) == ["pictures/a"]
+    mask(tmp_path / "day 1" / "a_mask.png")
+    assert names(load_dataset(tmp_path).train) == ["day 1/a"]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
@@ -249,13 +243,16 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
         photograph(tmp_path / folder / "b.jpg")
     mask(tmp_path / "test" / "b_mask.png")
     (tmp_path / "notes").mkdir()
-    message = messages(tmp_path, "not-read")
-    assert message[0].startswith(
-        f"1 image in {tmp_path / 'val'} is not read. To be scored they need"
-    )
-    assert message[1].startswith(f"1 image in {tmp_path / 'day 1'} is not read. Move all")
-    assert f"into {tmp_path / 'images'}, with their folders" in message[1]
-    assert len(message) == 2
+    data = load_dataset(tmp_path)
+    assert names(data.train) == ["a", "unlabeled/b"]
+    assert (names(data.val), names(data.test)) == ([], ["b"])
+    assert files_of(data, "missing-mask") == ("val/b.jpg",)
+    (message,) = messages(tmp_path, "not-read")
+    assert message.startswith("1 image is not read (1 .jpg in day 1)")
+    assert f"those without masks into {tmp_path / 'unlabeled'}" in message
+
+
+def test_runs_and_suggestions_are_no_data(tmp_path: Path) -> None:
     photograph(tmp_path / "train" / "c.jpg")
     mask(tmp_path / "train" / "c_mask.png")
     photograph(tmp_path / "train" / "unlabeled" / "d.jpg")
@@ -265,13 +262,11 @@ def test_folders_that_are_not_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "runs" / "first" / "split").mkdir()
     photograph(tmp_path / "next" / "train" / "images" / "e.jpg")
     text(tmp_path / "next" / "suggested.csv", "")
+    assert names(load_dataset(tmp_path).train) == ["c", "unlabeled/d"]
+    assert not messages(tmp_path, "not-read")
     colored(tmp_path / "overlays" / "c.png", RED, GREEN)
-    (overlays,) = [message for message in messages(tmp_path, "layout") if "overlays" in message]
-    _, message = messages(tmp_path, "not-read")
-    assert overlays.startswith(f"{tmp_path / 'overlays'} is ignored: it holds PNG files of")
-    folders = [tmp_path, *(tmp_path / name for name in ("day 1", "train/unlabeled"))]
-    assert message.startswith(f"3 images in {', '.join(map(str, folders))} are not read")
-    assert f"Put those to learn from into {tmp_path / 'train'}, under names" in message
+    (finding,) = [f for f in load_dataset(tmp_path).findings if f.kind == "not-read"]
+    assert (finding.severity, finding.files) == ("note", ("overlays/c.png",))
 
 
 @pytest.mark.parametrize("images", ["images", "train/images", "images/train"])
@@ -283,17 +278,18 @@ def test_beside_folders_of_images_others_are_named(tmp_path: Path, images: str) 
     (tmp_path / "unlabeled").rename(tmp_path / "u")
     (tmp_path / "unlabeled").mkdir()
     (tmp_path / "u").rename(tmp_path / "unlabeled" / "images")
-    expected = ["", "more", "unlabeled"]
+    expected = {"b.jpg", "b_mask.png", "more/c.jpg", "more/deep/d.jpg"}
     for name in ("b.jpg", "more/c.jpg", "more/deep/d.jpg", "unlabeled/e.jpg"):
         photograph(tmp_path / name)
     mask(tmp_path / "b_mask.png")
     if images == "images/train":
         photograph(tmp_path / "images" / "f.jpg")
-        expected.insert(1, "images")
+        expected.add("images/f.jpg")
+    data = load_dataset(tmp_path)
+    assert names(data.train) == ["deep/a", "unlabeled/e", "unlabeled/u"]
+    assert set(files_of(data, "not-read")) == expected
     (message,) = messages(tmp_path, "not-read")
-    folders = ", ".join(str(tmp_path / name) for name in expected)
-    assert message.startswith(f"{len(expected) + 1} images in {folders} are not read. Put those")
-    assert f"into {tmp_path / images}, with their folders, or those without" in message
+    assert f"Put those to learn from into {tmp_path / images}, or those without" in message
 
 
 def test_an_unreadable_folder_stops_nothing(
@@ -311,7 +307,7 @@ def test_an_unreadable_folder_stops_nothing(
 
     monkeypatch.setattr(os, "scandir", denied)
     assert names(load_dataset(tmp_path).train) == ["a"]
-    (tmp_path / "masks").rename(tmp_path / "gt")
+    (tmp_path / "masks").rename(tmp_path / "drawn")
     assert error_of(tmp_path).kind == "no-masks"
 
 
@@ -356,25 +352,25 @@ def test_shapes_without_their_image_are_reported(tmp_path: Path, folder: str) ->
     assert finding.files == ((Path(folder) / "b.json").as_posix(),)
 
 
-def test_of_two_folders_of_val_the_one_that_is_not_read_is_named(tmp_path: Path) -> None:
+def test_two_folders_of_val_are_refused_with_both(tmp_path: Path) -> None:
     for name in ("train", "val", "valid"):
         photograph(tmp_path / name / "images" / f"{name}.jpg")
         mask(tmp_path / name / "masks" / f"{name}.png")
-    data = load_dataset(tmp_path)
-    assert names(data.val) == ["val"]
-    (message,) = messages(tmp_path, "layout")
-    assert message.startswith(f"{tmp_path / 'valid'} is ignored, because")
+    finding = error_of(tmp_path)
+    assert "val/images" in finding.message
+    assert "valid/images" in finding.message
     (tmp_path / "val" / "images" / "val.jpg").unlink()
     assert names(load_dataset(tmp_path).val) == ["valid"]
 
 
-def test_beside_folders_of_images_other_folders_stay_unread(tmp_path: Path) -> None:
+def test_the_test_images_may_lie_otherwise_than_those_of_train(tmp_path: Path) -> None:
     photograph(tmp_path / "train" / "images" / "a.jpg")
     mask(tmp_path / "train" / "masks" / "a.png")
-    for name in ("x.jpg", "x.png", "x_mask.png"):
-        photograph(tmp_path / "test" / name)
-    text(tmp_path / "test" / "x.json", "{}")
-    assert load_dataset(tmp_path).test == ()
+    photograph(tmp_path / "test" / "x.jpg")
+    mask(tmp_path / "test" / "x_mask.png")
+    data = load_dataset(tmp_path)
+    (sample,) = data.test
+    assert (sample.image.name, sample.mask and sample.mask.name) == ("x.jpg", "x_mask.png")
 
 
 def test_photographs_with_endings_of_masks_beside_a_folder_of_masks(tmp_path: Path) -> None:
@@ -438,22 +434,20 @@ def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
 
 
 @pytest.mark.parametrize("images", ["", "images", "train/images"])
-@pytest.mark.parametrize("mask_name", ["a.png", "a_mask.png", "a.json"])
+@pytest.mark.parametrize("mask_name", ["a.png", "a.json"])
 def test_a_folder_that_may_be_that_of_the_masks_is_named(
     tmp_path: Path, images: str, mask_name: str
 ) -> None:
     photograph(tmp_path / images / "a.jpg")
-    folder = (tmp_path / images if images == "" else (tmp_path / images).parent) / "labels"
-    mask(folder / mask_name) if mask_name.endswith("png") else labelme(folder / mask_name)
-    with pytest.raises(DataError) as error:
-        load_dataset(tmp_path)
-    there = folder.with_name("masks")
-    message = (
-        f"{folder} holds files of the images' names. If they are the masks, rename the folder to"
-    )
-    assert f"{message} {there}." in str(error.value)
-    folder.rename(there)
-    assert names(read_samples(tmp_path, "train")) == ["a"]
+    folder = (tmp_path / images if images == "" else (tmp_path / images).parent) / "drawn"
+    shapes = box("leaf", 0, 0, 5, 7)
+    mask(folder / mask_name) if mask_name.endswith("png") else labelme(folder / mask_name, shapes)
+    (error,) = read_dataset(tmp_path).errors()
+    drawn = folder.relative_to(tmp_path).as_posix()
+    assert f"--images {images or '.'} --masks {drawn}" in error.text
+    flags = Arrangement(images=Path(images or "."), masks=Path(drawn))
+    (sample,) = load_dataset(tmp_path, flags=flags).train
+    assert sample.mask == folder / mask_name
 
 
 def test_images_to_score_without_a_mask_are_noted(tmp_path: Path) -> None:

@@ -33,11 +33,28 @@ def test_files_are_sorted_without_hidden_ones_and_links_to_folders(root: Path) -
     assert tree.images(root / "nowhere") == []
 
 
-def test_a_link_to_a_folder_is_entered_where_it_is_asked_for(root: Path) -> None:
+def test_a_link_within_the_tree_is_entered_where_it_is_asked_for(root: Path) -> None:
     tree = Tree(root)
     assert tree.images(root / "link") == [root / "link" / "er" / "b.png"]
-    assert root / "link" not in tree.subfolders(root)
-    assert root / "link" in tree.subfolders(root, links=True)
+    assert root / "link" in tree.subfolders(root)
+    assert tree.is_alias(root / "link")
+
+
+def test_a_link_to_a_folder_outside_is_followed_and_a_circle_is_not(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "store" / "inner").mkdir(parents=True)
+    (tmp_path / "store" / "s.png").write_bytes(b"x")
+    (tmp_path / "store" / "inner" / "t.png").write_bytes(b"x")
+    (root / "deep" / "out").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "inner" / "back").symlink_to(tmp_path / "store")
+    (root / "deep" / "up").symlink_to(root)
+    (root / "self").symlink_to(root / "self")
+    tree = Tree(root)
+    images = [path.relative_to(root).as_posix() for path in tree.images(root / "deep")]
+    assert images == ["deep/er/b.png", "deep/out/inner/t.png", "deep/out/s.png"]
+    assert not tree.is_alias(root / "deep" / "out")
+    assert tree.dead_links(root) == [root / "dead.png", root / "self"]
 
 
 def test_files_and_folders_are_distinguished(root: Path) -> None:
@@ -88,7 +105,9 @@ def test_every_layout_has_a_name_and_an_example() -> None:
     [
         (("train.txt",), "lists"),
         (("SegmentationClass/a.png",), "voc-like"),
-        (("trainannot/a.png",), "published"),
+        (("trainannot/a.png", "train/a.png"), "folders"),
+        (("trainannot/0001TP_006690.png", "train/0001TP_006690.png"), "published"),
+        (("task1/SegmentationClass/a.png", "task2/SegmentationClass/b.png"), "exports"),
         (("images/a.png",), "folders"),
     ],
 )

@@ -82,16 +82,14 @@ class Family:
         """The folders that say nothing and that all files share, from the first on."""
         return _common([place.inner for place in self.places])
 
-    def names(self, prefix: Sequence[str] = ()) -> Iterator[tuple[str, Path]]:
+    def names(self, skipped: int = 0) -> Iterator[tuple[str, Path]]:
         """Each file with its path in folders that say nothing, without the suffix.
 
         Args:
-            prefix: the first of these folders, which are left out.
+            skipped: how many of these folders are left out, from the first on.
         """
         for place in self.places:
-            folders = (*place.inner, *place.tail)
-            if folders[: len(prefix)] == tuple(prefix):
-                folders = folders[len(prefix) :]
+            folders = (*place.inner, *place.tail)[skipped:]
             start = "".join(f"{folder}/" for folder in folders)
             for path in (*place.images, *place.json_files):
                 yield unicodedata.normalize("NFC", start + stem(path)), path

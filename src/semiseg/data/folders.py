@@ -156,6 +156,34 @@ class FolderSplits:
         return sorted({path for matched in matches for path in matched.unmatched} - used)
 
     def _choose(self, split: str) -> Choice:
+        if split == "train":
+            return self._without_scored(self._choose_folders(split))
+        choice = self._choose_folders(split)
+        if choice.problem is None and not choice.readings:
+            return self._choose_by_masks(split)
+        return choice
+
+    def _choose_by_masks(self, split: str) -> Choice:
+        """The images of no split whose masks lie in a folder of the split."""
+        masks = [f for f in self.families if f.content == "masks" and f.split == split]
+        images = [f for f in self.families if f.content == "images" and not f.split and f.images]
+        if not masks or len(images) != 1:
+            return Choice()
+        choice = self._best(images[0], masks)
+        labeled = [replace(r, samples=tuple(r.labeled)) for r in choice.readings if r.labeled]
+        return replace(choice, readings=tuple(labeled))
+
+    def _without_scored(self, choice: Choice) -> Choice:
+        """The readings without the images of val and test."""
+        readings = [r for split in SPLITS[1:] for r in self.choice(split).readings]
+        scored = {sample.image for reading in readings for sample in reading.samples}
+        rest = [
+            replace(r, samples=tuple(s for s in r.samples if s.image not in scored))
+            for r in choice.readings
+        ]
+        return replace(choice, readings=tuple(rest)) if scored else choice
+
+    def _choose_folders(self, split: str) -> Choice:
         names: tuple[Split, ...] = ("train", "") if split == "train" else (split,)  # type: ignore[assignment]
         mine = [family for family in self.families if family.split in names]
         masks = [family for family in mine if family.content == "masks"]
@@ -260,23 +288,19 @@ class FolderSplits:
     ) -> Reading:
         """Pair files by their names below the folders with roles."""
         root, wanted, wanted_masks = self.tree.root, set(image_files), set(mask_files)
-        families = [images] if masks is None else [images, masks]
-        shared = _shared([family.common_inner() for family in families])
-        own = [tuple(family.common_inner()) for family in families]
-        names = {path: name for name, path in images.names(own[0]) if path in wanted}
-        attempts = dict.fromkeys([tuple(shared for _ in families), tuple(own)])
+        own = len(images.common_inner())
+        names = {path: name for name, path in images.names(own) if path in wanted}
         reading = Reading(images, masks, ())
-        for prefixes in attempts:
-            by_name = _index(images.names(prefixes[0]), wanted)
-            named = [*masks.names(prefixes[1])] if masks is not None else []
-            named += images.names(prefixes[0])
-            masks_by_name = _index(named, wanted_masks)
-            repeated = {**by_name[1], **masks_by_name[1]}
-            errors = duplicates(root, repeated) or line_breaks([*wanted, *wanted_masks])
-            matched = find_masks(root, by_name[0], masks_by_name[0])
+        for skipped, skipped_masks in _attempts(images, masks):
+            by_name, repeated = _index(images.names(skipped), wanted)
+            named = [*masks.names(skipped_masks)] if masks is not None else []
+            masks_by_name, more = _index([*named, *images.names(skipped)], wanted_masks)
+            errors = duplicates(root, {**repeated, **more})
+            errors = errors or line_breaks([*wanted, *wanted_masks])
+            matched = find_masks(root, by_name, masks_by_name)
             firsts = {name: paths[0] for name, paths in matched.masks.items()}
             samples = sorted(
-                Sample(names[path], path, firsts.get(name)) for name, path in by_name[0].items()
+                Sample(names[path], path, firsts.get(name)) for name, path in by_name.items()
             )
             errors = errors or matched.errors
             reading = Reading(images, masks, tuple(samples), matched, tuple(errors))
@@ -340,7 +364,7 @@ def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
     files = [path for family in photographs for path in family.images]
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
     wanted = set(files) - set(masks)
-    names = (pair for family in photographs for pair in family.names(family.common_inner()))
+    names = (pair for f in photographs for pair in f.names(len(f.common_inner())))
     by_name, repeated = _index(names, wanted)
     samples = [Sample(f"unlabeled/{name}", path, None) for name, path in by_name.items()]
     masks += [path for family in chosen if family.content == "masks" for path in family.images]
@@ -359,13 +383,18 @@ def _index(
     return dict(sorted(by_name.items())), repeated
 
 
-def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    shared = []
-    for parts in zip(*paths, strict=False):
+def _attempts(images: Family, masks: Family | None) -> list[tuple[int, int]]:
+    """How many folders to leave out of the names of images and masks, one try after the other."""
+    own = [family.common_inner() for family in (images, masks) if family is not None]
+    shared = 0
+    for parts in zip(*own, strict=False):
         if len(set(parts)) > 1:
             break
-        shared.append(parts[0])
-    return tuple(shared)
+        shared += 1
+    attempts = [(shared, shared), (len(own[0]), len(own[-1]))]
+    if not images.content and masks is not None:  # the folder of the images has any name
+        attempts.append((1, len(own[-1])))
+    return list(dict.fromkeys(attempts))
 
 
 def _explicit(images: Family, masks: Family) -> bool:

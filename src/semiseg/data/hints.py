@@ -123,10 +123,10 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
 
 def example_command(tree: Tree, families: Iterable[Family]) -> str:
     """A sentence with a command for the two folders that share the most names; else nothing."""
-    places = [place for family in families for place in family.places if place.images]
+    places = [place for family in families for place in family.places]
     holders: dict[str, list[int]] = defaultdict(list)
     for i, place in enumerate(places):
-        for name in {stem(path) for path in place.images}:
+        for name in {stem(path) for path in (*place.images, *place.json_files)}:
             holders[name].append(i)
     shared = Counter(pair for indices in holders.values() for pair in combinations(indices[:9], 2))
     if not shared:
@@ -146,7 +146,7 @@ def example_command(tree: Tree, families: Iterable[Family]) -> str:
 def _seems_mask(place: Place) -> tuple[bool, int]:
     """Sorts folders of photographs before others, and deep folders before the root."""
     lossy = all(path.suffix.lower() in PHOTOGRAPHS for path in place.images)
-    return not lossy, -len(place.folder.parts)
+    return not (lossy and place.images), -len(place.folder.parts)
 
 
 def where_to_move(tree: Tree, readings: Sequence[Reading]) -> str:

@@ -34,8 +34,6 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 """The words for splits, in small letters."""
 _WHOLE_NAMES: dict[str, tuple[Content, Split]] = {
-    "x": ("images", ""),
-    "y": ("masks", ""),
     "pool": ("", "unlabeled"),
     "dev": ("", "val"),
     "eval": ("", "val"),
@@ -57,6 +55,13 @@ coloured colorized blend blended debug weak masked segmented
 """
 _DRAWN = frozenset(_OTHER.split())  # what many tools put beside the images and the masks of classes
 _OWN_NAMES = ("annotations", "labels", "images", "annot", "masks", "label")
+_PICTURES = frozenset(
+    (
+        *("overlay", "overlays", "visualization", "visualizations", "viz", "vis", "preview"),
+        *("previews", "thumb", "thumbs", "thumbnail", "thumbnails", "prediction"),
+        *("predictions", "preds"),
+    )
+)  # words that say without another one that a folder holds no data
 _STRONG = frozenset(
     ("images", "image", "imgs", "img", "masks", "mask", "labels", "label", "annotations", "gt")
 )  # words that count below another folder with a content
@@ -110,6 +115,9 @@ def role_of(name: str) -> Role:
         return Role(*_WHOLE_NAMES[name.lower()], is_strong=False)
     words = _words(name)
     words, is_pool = _without_negation(words)
+    letter = next((word for word in words if word in ("x", "y")), "")
+    if letter and all(word in SPLIT_WORDS for word in words if word != letter):
+        words = [{"x": "images", "y": "masks"}.get(word, word) for word in words]  # X_train
     meanings = [_meaning(word) for word in words]
     contents: set[Content] = {content for content, _ in meanings if content}
     splits: list[Split] = [split for _, split in meanings if split]
@@ -123,8 +131,8 @@ def role_of(name: str) -> Role:
         for word, (own, part) in zip(words, meanings, strict=True)
         if not (own or part or word in _FILLERS or word in _ADJECTIVES)
     ]
-    is_secondary = content != "" and any(word in _DRAWN for word in words)
-    is_strong = bool(split) or not _STRONG.isdisjoint(words)
+    is_secondary = not _DRAWN.isdisjoint(words) and (content != "" or _PICTURES.issuperset(words))
+    is_strong = bool(split) or (not letter and not _STRONG.isdisjoint(words))
     return Role(content, split, "-".join(rest), is_secondary, is_strong)
 
 

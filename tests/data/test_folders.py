@@ -1,0 +1,333 @@
+"""Folders of people's own: the names say what they hold, and what is unclear is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semiseg.core.errors import DataError
+from semiseg.core.types import Arrangement
+from semiseg.data.dataset import Dataset
+from semiseg.data.findings import Finding
+from semiseg.data.reader import load_dataset, read_dataset
+
+
+def image(path: Path) -> None:
+    """A picture that no other path has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shade = sum(i * ord(c) for i, c in enumerate(path.as_posix())) % 251
+    noise = np.random.default_rng(shade).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def mask(path: Path, values: Sequence[int] = (0, 1)) -> None:
+    """Upright stripes of these values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = np.repeat(np.array(values, np.uint8), 12 // len(values))
+    Image.fromarray(np.tile(stripes, (8, 1))).save(path)
+
+
+def put(root: Path, images: str, masks: str, *names: str, suffix: str = ".jpg") -> None:
+    for name in names:
+        image(root / images / f"{name}{suffix}")
+        mask(root / masks / f"{name}.png")
+
+
+def pairs(data: Dataset, split: str) -> dict[str, str | None]:
+    """Masks by their images, as paths below the data folder."""
+    return {
+        data.name(sample.image): sample.mask and data.name(sample.mask)
+        for sample in getattr(data, split)
+    }
+
+
+def expected(images: str, masks: str, *names: str, suffix: str = ".jpg") -> dict[str, str]:
+    return {f"{images}/{name}{suffix}": f"{masks}/{name}.png" for name in names}
+
+
+def error_of(root: Path) -> Finding:
+    (finding,) = read_dataset(root).errors()
+    return finding
+
+
+def notes(data: Dataset, kind: str = "layout") -> list[str]:
+    return [finding.text for finding in data.findings if finding.kind == kind]
+
+
+LAYOUTS = [
+    ("{split}/images", "{split}/masks", ("train", "val", "test")),
+    ("images/{split}", "masks/{split}", ("train", "val", "test")),
+    ("{split}/imgs", "{split}/labels", ("Train", "Val", "Test")),
+    ("imgs/{split}", "gt/{split}", ("training", "validation", "testing")),
+    ("IMAGES/{split}", "ANNOTATIONS/{split}", ("TRAIN", "VALID", "TEST")),
+    ("img_dir/{split}", "ann_dir/{split}", ("train", "val", "test")),
+    ("{split}_images", "{split}_masks", ("train", "val", "test")),
+    ("images_{split}", "masks_{split}", ("train", "val", "test")),
+    ("{split}Images", "{split}Labels", ("Train", "Val", "Test")),
+    ("{split}", "{split}annot", ("train", "val", "test")),
+    ("{split}", "{split}_labels", ("train", "val", "test")),
+    ("{split}/RGB", "{split}/ground_truth", ("Training", "Validation", "Test")),
+    ("{split}/JPEGImages", "{split}/SegmentationClassPNG", ("train", "valid", "test")),
+    ("{split}/input", "{split}/target", ("trn", "val", "tst")),
+    ("{split}/x", "{split}/y", ("train", "val", "test")),
+    ("{split}/photos", "{split}/annotation", ("train", "val", "test")),
+    ("my data/{split}/images", "my data/{split}/masks", ("train", "val", "test")),
+    ("a/b/{split}/image", "a/b/{split}/label", ("train", "val", "test")),
+    ("leftImg8bit/{split}", "gtFine/{split}", ("train", "val", "test")),
+    ("X_{split}", "y_{split}", ("train", "val", "test")),
+]
+
+
+@pytest.mark.parametrize(("images", "masks", "splits"), LAYOUTS)
+def test_splits_are_found_by_the_names_of_folders(
+    tmp_path: Path, images: str, masks: str, splits: tuple[str, str, str]
+) -> None:
+    for split, count in zip(splits, (4, 2, 1), strict=True):
+        names = [f"{split}{i}" for i in range(count)]
+        put(tmp_path, images.format(split=split), masks.format(split=split), *names)
+    data = load_dataset(tmp_path)
+    for key, split, count in zip(("train", "val", "test"), splits, (4, 2, 1), strict=True):
+        names = [f"{split}{i}" for i in range(count)]
+        places = images.format(split=split), masks.format(split=split)
+        assert pairs(data, key) == expected(*places, *names)
+    assert len(data.classes) == 2
+    assert not notes(data, "not-read")
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("imgs", "masks"),
+        ("Image", "Label"),
+        ("photos", "GT"),
+        ("RGB", "Ground Truth"),
+        ("in", "gt"),
+    ],
+)
+def test_without_splits_all_is_to_train_on(tmp_path: Path, images: str, masks: str) -> None:
+    put(tmp_path, images, masks, "a", "b/c")
+    image(tmp_path / images / "d.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected(images, masks, "a", "b/c") | {f"{images}/d.jpg": None}
+    (rule,) = notes(data)
+    assert f"images in {images}, masks in {masks} ({masks}/a.png belongs to {images}/a.jpg)" in rule
+
+
+def test_folders_that_say_nothing_become_part_of_the_names(tmp_path: Path) -> None:
+    for cam in ("cam1", "cam2"):
+        put(tmp_path, f"{cam}/images", f"{cam}/masks", "000", "001")
+    data = load_dataset(tmp_path)
+    names = [sample.name for sample in data.train]
+    assert names == ["cam1/000", "cam1/001", "cam2/000", "cam2/001"]
+    assert pairs(data, "train")["cam2/images/001.jpg"] == "cam2/masks/001.png"
+
+
+def test_these_folders_may_stand_elsewhere_on_the_way_to_the_masks(tmp_path: Path) -> None:
+    put(tmp_path, "day1/images", "masks/day1", "a")
+    put(tmp_path, "day2/images", "masks/day2", "a")
+    assert pairs(load_dataset(tmp_path), "train") == {
+        "day1/images/a.jpg": "masks/day1/a.png",
+        "day2/images/a.jpg": "masks/day2/a.png",
+    }
+
+
+def test_folders_of_images_with_masks_beside_them(tmp_path: Path) -> None:
+    for kind in ("benign", "malignant"):
+        image(tmp_path / kind / f"{kind}.png")
+        mask(tmp_path / kind / f"{kind}_mask.png")
+    image(tmp_path / "screenshots" / "s.png")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == {
+        "benign/benign.png": "benign/benign_mask.png",
+        "malignant/malignant.png": "malignant/malignant_mask.png",
+    }
+    assert notes(data, "not-read")[0].startswith("1 image is not read (1 .png in screenshots)")
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "Unlabeled_Images", "no masks", "pool"])
+def test_images_without_masks_have_many_names(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "train/images", "train/masks", "a", "b")
+    image(tmp_path / name / "deep" / "u.jpg")
+    data = load_dataset(tmp_path)
+    assert [sample.name for sample in data.samples["unlabeled"]] == ["unlabeled/deep/u"]
+
+
+def test_images_of_val_without_masks_are_not_trained_on(tmp_path: Path) -> None:
+    put(tmp_path, "train/images", "train/masks", "a", "b")
+    image(tmp_path / "val" / "unlabeled" / "u.jpg")
+    image(tmp_path / "test" / "t.jpg")
+    data = load_dataset(tmp_path)
+    assert [sample.name for sample in data.train] == ["a", "b"]
+    (finding,) = [f for f in data.findings if f.kind == "missing-mask"]
+    assert finding.files == ("test/t.jpg", "val/unlabeled/u.jpg")
+
+
+def test_masks_of_all_splits_may_have_one_folder(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        put(tmp_path, f"images/{split}", "masks", f"{split}0", f"{split}1")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "val") == expected("images/val", "masks", "val0", "val1")
+    assert not notes(data, "mask-without-image")
+
+
+def test_masks_alone_may_have_the_splits(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        put(tmp_path, "images", f"masks/{split}", f"{split}0", f"{split}1")
+    image(tmp_path / "images" / "u.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "val") == expected("images", "masks/val", "val0", "val1")
+    train = expected("images", "masks/train", "train0", "train1")
+    assert pairs(data, "train") == {**train, "images/u.jpg": None}
+
+
+# --- what is in the way
+
+
+def test_a_folder_around_the_data_is_entered_and_said(tmp_path: Path) -> None:
+    put(tmp_path, "set/inner/imgs", "set/inner/masks", "a", "b")
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "set" / "inner" / "classes.yaml").write_text("classes: [soil, crop]")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("set/inner/imgs", "set/inner/masks", "a", "b")
+    assert [sample.name for sample in data.train] == ["a", "b"]
+    assert data.classes.names == ("soil", "crop")
+    assert f"The data lie in {tmp_path / 'set' / 'inner'}." in notes(data)
+
+
+def test_two_exports_are_read_together(tmp_path: Path) -> None:
+    for task in ("task1", "task2"):
+        put(tmp_path / task, "JPEGImages", "SegmentationClass", "a", "b", suffix=".png")
+        lists = tmp_path / task / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True)
+        (lists / "train.txt").write_text("a\n")
+        (lists / "val.txt").write_text("b\n")
+        (tmp_path / task / "labelmap.txt").write_text("soil:0,0,0::\ncrop:9,9,9::\n")
+    data = load_dataset(tmp_path)
+    assert [sample.name for sample in data.train] == ["task1/a", "task2/a"]
+    assert [sample.name for sample in data.val] == ["task1/b", "task2/b"]
+    assert data.classes.names == ("soil", "crop")
+    (tmp_path / "task2" / "labelmap.txt").write_text("crop:0,0,0::\nsoil:9,9,9::\n")
+    message = r"name different classes.*Read one folder alone, such as .*task1, or"
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path)
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    data, store = tmp_path / "data", tmp_path / "store"
+    put(data, "train/images/cam1", "train/masks/cam1", "0", "1")
+    put(store, "cam2", "cam2_masks", "5", "6")
+    image(store / "2023" / "u.jpg")
+    (data / "train" / "images" / "cam2").symlink_to(store / "cam2")
+    (data / "train" / "masks" / "cam2").symlink_to(store / "cam2_masks")
+    (data / "train" / "images" / "loop").symlink_to(data / "train")
+    (data / "unlabeled").mkdir()
+    (data / "unlabeled" / "2023").symlink_to(store / "2023")
+    names = [sample.name for sample in load_dataset(data).train]
+    assert names == ["cam1/0", "cam1/1", "cam2/5", "cam2/6", "unlabeled/2023/u"]
+
+
+def test_a_link_to_a_mask_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "images", "masks", "a", "b", "c")
+    (tmp_path / "masks" / "c.png").unlink()
+    (tmp_path / "masks" / "c.png").symlink_to(tmp_path / "gone.png")
+    finding = error_of(tmp_path)
+    assert (finding.kind, finding.files) == ("dead-link", ("masks/c.png",))
+    (tmp_path / "masks" / "c.png").unlink()
+    (tmp_path / "images" / "d.jpg").symlink_to(tmp_path / "gone.jpg")
+    data = load_dataset(tmp_path)
+    (finding,) = [f for f in data.findings if f.kind == "dead-link"]
+    assert (finding.severity, finding.files) == ("warning", ("images/d.jpg",))
+
+
+def test_a_link_to_a_folder_of_the_same_tree_is_read_once(tmp_path: Path) -> None:
+    put(tmp_path, "store/2023", "masks", "a", "b")
+    (tmp_path / "images").symlink_to(tmp_path / "store" / "2023")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("images", "masks", "a", "b")
+    assert not notes(data, "not-read")
+
+
+# --- what is unclear
+
+
+def test_two_folders_of_masks_are_an_error_with_both(tmp_path: Path) -> None:
+    put(tmp_path, "images", "masks", "a", "b", "c")
+    mask(tmp_path / "labels" / "b.png", (0, 1, 2))
+    finding = error_of(tmp_path)
+    assert "(1) 3 images in images, 1 of them with masks in labels" in finding.message
+    assert "labels/b.png belongs to images/b.jpg" in finding.message
+    assert "(2) 3 images in images, 3 of them with masks in masks" in finding.message
+    assert "--images images --masks masks" in finding.remedy
+    flags = Arrangement(images=Path("images"), masks=Path("masks"))
+    assert pairs(load_dataset(tmp_path, flags=flags), "train") == expected(
+        "images", "masks", "a", "b", "c"
+    )
+
+
+def test_a_folder_that_does_not_pair_is_no_reading(tmp_path: Path) -> None:
+    put(tmp_path, "images", "masks", "a", "b")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 1 1\n")
+    image(tmp_path / "imgs" / "other.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("images", "masks", "a", "b")
+    files = {file for f in data.findings if f.kind == "not-read" for file in f.files}
+    assert files == {"labels/a.txt", "imgs/other.jpg"}
+
+
+def test_two_folders_of_images_are_an_error_with_both(tmp_path: Path) -> None:
+    put(tmp_path, "images", "masks", "a", "b")
+    image(tmp_path / "imgs" / "a.jpg")
+    finding = error_of(tmp_path)
+    assert "(1) 2 images in images, 2 of them with masks in masks" in finding.message
+    assert "(2) 1 image in imgs, 1 of them with masks in masks" in finding.message
+    assert "--images imgs --masks masks" in finding.remedy
+
+
+def test_numbered_folders_go_together(tmp_path: Path) -> None:
+    put(tmp_path, "images1", "masks1", "a", "b")
+    put(tmp_path, "images2", "masks2", "c", "d")
+    data = load_dataset(tmp_path)
+    first = expected("images1", "masks1", "a", "b")
+    assert pairs(data, "train") == {**first, **expected("images2", "masks2", "c", "d")}
+
+
+def test_instances_beside_the_masks_are_ignored_and_said(tmp_path: Path) -> None:
+    put(tmp_path, "img", "masks_machine", "a", "b")
+    for name in "ab":
+        mask(tmp_path / "masks_human" / f"{name}.png", (0, 7, 9))
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("img", "masks_machine", "a", "b")
+    assert "masks_human is ignored, because masks_machine is read." in notes(data)
+
+
+def test_masks_above_their_images_are_refused_with_advice_that_works(tmp_path: Path) -> None:
+    for i in range(3):
+        image(tmp_path / "top" / f"area{i}.tif")
+        mask(tmp_path / f"area{i}.tif")
+    finding = error_of(tmp_path)
+    assert "--images top --masks ." in finding.remedy
+    flags = Arrangement(images=Path("top"), masks=Path())
+    read = pairs(load_dataset(tmp_path, flags=flags), "train")
+    assert read == {f"top/area{i}.tif": f"area{i}.tif" for i in range(3)}
+
+
+def test_folders_of_unknown_names_are_refused_with_advice_that_works(tmp_path: Path) -> None:
+    put(tmp_path, "kamera", "gezeichnet", "a", "b")
+    finding = error_of(tmp_path)
+    assert "--images kamera --masks gezeichnet" in finding.remedy
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_are_compared_in_one_form_of_unicode(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "Gru\u0308n.jpg")
+    image(tmp_path / "images" / "b.jpg")
+    mask(tmp_path / "masks" / "Gr\u00fcn.png")
+    mask(tmp_path / "masks" / "b.png")
+    data = load_dataset(tmp_path)
+    assert len(list(data.labeled("train"))) == 2
