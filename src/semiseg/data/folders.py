@@ -7,6 +7,7 @@ that shows the readings.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -99,6 +100,7 @@ class FolderSplits:
     def __init__(self, tree: Tree, families: Sequence[Family]) -> None:
         self.tree, self.families = tree, families
         self._choices: dict[str, Choice] = {}
+        self._proposals: dict[str, Choice] = {}
         self.class_names: tuple[str, ...] = ()
         self._has_shapes = cache(has_shapes)
 
@@ -111,7 +113,7 @@ class FolderSplits:
         if split not in self._choices:
             if split != "train":
                 self.choice("train")  # decides the classes
-            choice = self._choose(split)
+            choice = self._proposed(split)
             readings = tuple(map(self._with_one_mask_each, choice.readings))
             self._choices[split] = replace(choice, readings=readings)
         return self._choices[split]
@@ -127,12 +129,7 @@ class FolderSplits:
         errors = tuple(finding for finding in united.findings if finding.severity == "error")
         findings = (*reading.matched.findings, *united.findings)
         matched = reading.matched._replace(findings=list(findings))
-        return replace(
-            reading,
-            samples=tuple(samples),
-            matched=matched,
-            errors=errors,
-        )
+        return replace(reading, samples=tuple(samples), matched=matched, errors=errors)
 
     def folders(self, split: str) -> Folders | None:
         """Where the images and masks of a split lie, if each lie in one folder; else None."""
@@ -155,6 +152,12 @@ class FolderSplits:
         used = {path for matched in matches for path in matched.files}
         return sorted({path for matched in matches for path in matched.unmatched} - used)
 
+    def _proposed(self, split: str) -> Choice:
+        """How a split is read, before several masks of one image are united."""
+        if split not in self._proposals:
+            self._proposals[split] = self._choose(split)
+        return self._proposals[split]
+
     def _choose(self, split: str) -> Choice:
         if split == "train":
             return self._without_scored(self._choose_folders(split))
@@ -175,7 +178,7 @@ class FolderSplits:
 
     def _without_scored(self, choice: Choice) -> Choice:
         """The readings without the images of val and test."""
-        readings = [r for split in SPLITS[1:] for r in self.choice(split).readings]
+        readings = [r for split in SPLITS[1:] for r in self._proposed(split).readings]
         scored = {sample.image for reading in readings for sample in reading.samples}
         rest = [
             replace(r, samples=tuple(s for s in r.samples if s.image not in scored))
@@ -312,7 +315,7 @@ class FolderSplits:
         """The error that shows several readings, and how to choose one."""
         texts = []
         for i, reading in enumerate(readings, 1):
-            images, masks = self.describe(reading.images), self.describe(reading.masks)
+            images, masks = self.place(reading), self.describe(reading.masks)
             pair = f"; {self._pair_text(*reading.example)}" if reading.example else ""
             count = plural(len(reading.images.images), "image")
             texts.append(
@@ -328,15 +331,23 @@ class FolderSplits:
 
     def flags(self, reading: Reading) -> str:
         """The flags that ask for a reading."""
-        images = reading.images.pattern.partition("*")[0].rstrip("/") or "."
+        images = self.place(reading).partition("*")[0].rstrip("/") or "."
         masks = images if reading.masks is None else reading.masks.pattern.partition("*")[0]
         return f"--images {shlex.quote(images)} --masks {shlex.quote(masks.rstrip('/') or '.')}"
+
+    def place(self, reading: Reading) -> str:
+        """The folder of the images of a reading, as a path below the data folder."""
+        if reading.images.content or reading.images.pattern:
+            return reading.images.pattern
+        folders = {sample.image.parent for sample in reading.samples}
+        common = Path(os.path.commonpath(folders)) if folders else self.tree.root
+        return common.relative_to(self.tree.root).as_posix()
 
     def describe(self, family: Family | None) -> str:
         """The folders of a family, as a path below the data folder."""
         if family is None:
             return ""
-        return family.pattern or str(self.tree.root)
+        return family.pattern or "."
 
     def _pair_text(self, image: Path, mask: Path) -> str:
         names = [path.relative_to(self.tree.root) for path in (mask, image)]

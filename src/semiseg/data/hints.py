@@ -42,7 +42,7 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
         names = {*reading.images.pattern.split("/"), *reading.masks.pattern.split("/")}
         if names <= set(_CANONICAL) and stem(image) == stem(mask):
             continue
-        images, masks = splits.describe(reading.images), splits.describe(reading.masks)
+        images, masks = splits.place(reading), splits.describe(reading.masks)
         below = [path.relative_to(splits.tree.root) for path in (mask, image)]
         pair = " belongs to ".join(path.as_posix() for path in below)
         findings.append(note(f"{split}: images in {images}, masks in {masks} ({pair})"))
