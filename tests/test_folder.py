@@ -250,13 +250,13 @@ def test_no_training_images_are_refused_with_the_layout(tmp_path: Path) -> None:
 
 def test_no_training_masks_are_refused_with_the_layout(tmp_path: Path) -> None:
     photograph(tmp_path / "train" / "images" / "a.jpg")
-    mask(tmp_path / "train" / "masks" / "a_annotation.png")
+    mask(tmp_path / "train" / "masks" / "other.png")
     pairs(tmp_path / "val", "v")
     finding = error(tmp_path)
     assert finding.kind == "no-masks"
     assert str(tmp_path / "train" / "masks") in finding.remedy
     files = [f.files for f in read_dataset(tmp_path).findings if f.kind == "mask-without-image"]
-    assert files == [("train/masks/a_annotation.png",)]
+    assert files == [("train/masks/other.png",)]
 
 
 @pytest.mark.parametrize("broken", ["images/b.jpg", "masks/b.png"])

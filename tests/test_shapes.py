@@ -433,8 +433,16 @@ def test_images_of_one_name_are_not_taken_for_masks_beside_a_folder_of_masks(
     assert (finding.kind, finding.files) == ("duplicate-name", ("images/a.png",))
 
 
-@pytest.mark.parametrize("images", ["", "images", "train/images"])
-@pytest.mark.parametrize("mask_name", ["a.png", "a.json"])
+@pytest.mark.parametrize(
+    ("images", "mask_name"),
+    [
+        ("", "a.png"),
+        ("images", "a.png"),
+        ("images", "a.json"),
+        ("train/images", "a.png"),
+        ("train/images", "a.json"),
+    ],
+)
 def test_a_folder_that_may_be_that_of_the_masks_is_named(
     tmp_path: Path, images: str, mask_name: str
 ) -> None:
