@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from semiseg.commands.dry_run import dry_run
     from semiseg.commands.evaluate import evaluate
     from semiseg.commands.export import export
+    from semiseg.commands.frames import frames
     from semiseg.commands.init import init
     from semiseg.commands.plan import plan
     from semiseg.commands.predict import predict
@@ -55,6 +56,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "frames",
     "init",
     "load",
     "plan",
@@ -80,6 +82,7 @@ _MODULES = {
     "dry_run": "commands.dry_run",
     "evaluate": "commands.evaluate",
     "export": "commands.export",
+    "frames": "commands.frames",
     "init": "commands.init",
     "load": "inference.load",
     "plan": "commands.plan",

@@ -13,7 +13,14 @@ from typing import Annotated, Literal, TypeAlias
 from semiseg.config.methods import METHODS
 from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
-from semiseg.config.train import ArrangedData, NoData, check_reading, reading_of
+from semiseg.config.train import (
+    ArrangedData,
+    NoData,
+    check_reading,
+    parse_duration,
+    reading_of,
+)
+from semiseg.core.errors import SettingError
 from semiseg.core.reading import Reading
 from semiseg.inference.formats import FORMATS
 
@@ -224,6 +231,45 @@ class DownloadSettings(Settings):
     _: KW_ONLY
     out: Path
     """The folder to unpack the data set in."""
+
+
+@dataclass(frozen=True)
+class FramesSettings(Settings):
+    """Write frames of videos as images, without near-duplicates."""
+
+    videos: Path
+    """A video, a folder of videos (semiseg searches its subfolders, too), or a pattern in
+    quotes."""
+    _: KW_ONLY
+    out: Path
+    """The folder to write, such as `DATA/unlabeled`. It gets `VIDEO_000012.jpg`, where the number
+    counts the frames of the video from 0 on."""
+    every: str = "1s"
+    """The distance from one frame to the next: a time such as `0.5s`, `10s` or `2m`, or a number of
+    frames such as `10`."""
+    file_format: Literal["jpg", "png"] = "jpg"
+    """The format of the images: `jpg` (quality 95), or `png` (without any loss)."""
+    similar: bool = False
+    """Also write frames that are nearly the same as the one before. Without it, semiseg leaves them
+    out."""
+    overwrite: bool = False
+    """Replace existing files. Without it, semiseg keeps them and writes those that are missing."""
+
+    def check(self) -> None:
+        """The distance is a time or a number of frames."""
+        _ = self.spacing
+
+    @property
+    def spacing(self) -> tuple[float | None, int | None]:
+        """The seconds, or the number of frames, from one frame to the next."""
+        text = self.every.strip()
+        if text.isdecimal() and int(text) > 0:
+            return None, int(text)
+        try:
+            return parse_duration(text, "every"), None
+        except SettingError:
+            allowed = "a time such as 0.5s, 10s or 2m, or a number of frames such as 10"
+            raise SettingError("every", text, allowed=allowed, flag="--every") from None
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ VERBS = {
     "demo": _simple("demo", settings.DemoSettings),
     "split": _simple("split", settings.SplitSettings),
     "download": _simple("download", settings.DownloadSettings),
+    "frames": _simple("frames", settings.FramesSettings),
     "doctor": _simple("doctor", settings.DoctorSettings, settings.JsonOutput),
 }
 """The commands by name, in the order of the help."""
