@@ -17,6 +17,7 @@ from semiseg.checks.examine import examine
 from semiseg.cli import main
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.types import Prediction
+from semiseg.data.classes_writer import classes_yaml
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.formats.outlines import outlines, write_outlines
@@ -26,7 +27,6 @@ from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes
 from semiseg.suggestion.next_steps import next_steps
 from semiseg.suggestion.ranking import Candidate, Suggestion, choose
-from semiseg.data.classes_writer import classes_yaml
 
 
 def candidate(name, doubt, disagreement=None):
