@@ -27,7 +27,9 @@ from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat
 from semiseg.data.formats.images import image_size
-from semiseg.data.formats.labelstudio import BRUSH_PNG
+from semiseg.data.formats.json_head import read_head
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.labelstudio import BRUSH_STEM
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.formats.regions import draw
 from semiseg.data.image_index import folder_split, split_word
@@ -38,6 +40,7 @@ from semiseg.data.tree import SPLITS, Tree, split_lists
 
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__",)
+_SAMPLED = 5  # of many JSON files, which are of one kind
 _BOXES = (
     "A box says where an object is, but not which pixels belong to it. Draw polygons or masks and "
     "export again; images without any are unlabeled."
@@ -86,7 +89,8 @@ class AnnotationLayout(Layout):
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
         """By annotation files, unless there are masks too."""
-        return bool(AnnotationFiles(tree)) and not _has_masks(tree)
+        files = AnnotationFiles(tree)
+        return bool(files.lonely_brush or (files and not _has_masks(tree)))
 
     def read(self, split: str) -> Listing:
         """The images of the split with the masks that are drawn for them.
@@ -94,6 +98,13 @@ class AnnotationLayout(Layout):
         Raises:
             DataError: a file cannot be read, or names an image that is not there.
         """
+        if self.files.lonely_brush is not None:
+            raise DataError(
+                f"{self.files.lonely_brush} is a mask of Label Studio: its name tells the task, and "
+                "not the image.",
+                "Export JSON from Label Studio too and put it into the data folder, since it tells "
+                "the image of each task; or export COCO.",
+            )
         entries = [entry for entry in self._entries if entry.split == split]
         masks = self._masks
         images = {entry.image: masks.get(entry.image) for entry in entries}
@@ -215,7 +226,7 @@ class AnnotationLayout(Layout):
         unlabeled = set(unlabeled_folders(self.tree)) - split_of.keys()
         unlisted: dict[Path, str] = {}
         for image in self.files.index.images:
-            if image in listed or BRUSH_PNG.fullmatch(image.stem):
+            if image in listed or BRUSH_STEM.fullmatch(image.stem):
                 continue
             below = (place for place in image.parents if place.is_relative_to(root))
             place = next((p for p in below if p in split_of or p in unlabeled), root)
@@ -284,6 +295,11 @@ class AnnotationLayout(Layout):
         return path.relative_to(self.tree.root).as_posix()
 
 
+def unread_annotations(tree: Tree) -> Finding | None:
+    """The error for annotations of a format that is not read; None if there are none."""
+    return AnnotationFiles(tree, ()).unread()
+
+
 def _has_masks(tree: Tree) -> bool:
     """Whether images have masks by their names, in folders or in lists."""
     for file in split_lists(tree).values():
@@ -293,9 +309,16 @@ def _has_masks(tree: Tree) -> bool:
         except DataError:  # a list of another kind, such as YOLO's
             continue
     choice = FolderSplits(tree, find_families(tree)).choice("train")
+    if choice.problem is not None:
+        return True
     labeled = [sample for reading in choice.readings for sample in reading.labeled]
     masks = [sample.mask for sample in labeled if sample.mask is not None]
-    return choice.problem is not None or any(mask.suffix.lower() != ".json" for mask in masks)
+    shapes = [mask for mask in masks if mask.suffix.lower() == LABELME_SUFFIX]
+    heads = map(read_head, shapes[:_SAMPLED])
+    if any(head is not None and "shapes" in head.keys for head in heads):
+        return True
+    others = (mask for mask in masks if mask.suffix.lower() != LABELME_SUFFIX)
+    return any(not BRUSH_STEM.fullmatch(mask.stem) for mask in others)
 
 
 def _draw(entry: _Entry, values: Mapping[str | None, int]) -> Image.Image:

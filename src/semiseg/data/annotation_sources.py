@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
+from semiseg.data.findings import Finding, note
 from semiseg.data.formats import yolo
 from semiseg.data.formats.annotations import AnnotationFormat, Annotations, FileFormat
 from semiseg.data.formats.coco import CocoFormat
-from semiseg.data.formats.cvat import CvatFormat
+from semiseg.data.formats.cvat import CvatFormat, read_start
 from semiseg.data.formats.json_head import JsonHead, read_head
-from semiseg.data.formats.labelstudio import LabelStudioFormat
+from semiseg.data.formats.labelstudio import BRUSH_STEM, LabelStudioFormat
 from semiseg.data.formats.supervisely import SuperviselyFormat
+from semiseg.data.formats.unread import UNREAD_SUFFIXES, Clue, find_unread
 from semiseg.data.formats.via import ViaCsvFormat, ViaFormat
 from semiseg.data.formats.yolo import YoloConfig, YoloFormat
 from semiseg.data.image_index import ImageIndex, folder_split, path_parts, split_word
@@ -79,6 +82,7 @@ class AnnotationFiles:
         self.formats = formats
         self.heads: dict[Path, JsonHead | None] = {}
         self.files = self._recognized()
+        self._broken: DataError | None = None  # is raised when the files are read
         self.configs = self._configs() if YOLO in formats else []
         self.labels = self._labels() if YOLO in formats else {}
         self.meta = self._meta() if SUPERVISELY in formats else None
@@ -98,11 +102,32 @@ class AnnotationFiles:
             for file, form in self.files.items()
         ]
         if self.labels:
+            if self._broken is not None:
+                raise self._broken
             sources.append(self._read_yolo())
         if self.meta:
             sources.append(self._read_supervisely(self.meta))
         order = ["train", "", "val", "test"]
         return sorted(sources, key=lambda source: order.index(source.split))
+
+    @cached_property
+    def lonely_brush(self) -> Path | None:
+        """A mask of Label Studio whose name tells the task, where no file tells the image."""
+        if self.files:
+            return None
+        return next((x for x in self.index.images if BRUSH_STEM.fullmatch(x.stem)), None)
+
+    def unread(self) -> Finding | None:
+        """The error that names annotations which are not read, with the export that works."""
+        for file in self._candidates(UNREAD_SUFFIXES):
+            head = self.heads.get(file)
+            if head is None and file.suffix.lower() in (".json", ".geojson"):
+                head = read_head(file)
+            form = find_unread(Clue(file, head, read_start(file)))
+            if form is not None:
+                message = f"{file} seems to be {form.title}, which is not read"
+                return note(message, form.remedy, "error")
+        return None
 
     def _split_of(self, file: Path) -> str:
         return split_word(file.stem) or folder_split(file, self.tree.root)
@@ -146,7 +171,11 @@ class AnnotationFiles:
     def _configs(self) -> list[YoloConfig]:
         """The `data.yaml` files, those nearest to the root first."""
         files = sorted(self._list(".yaml", ".yml"), key=lambda file: (len(file.parts), file))
-        return [config for file in files[:_FEW] if (config := yolo.read_config(file))]
+        try:
+            return [config for file in files[:_FEW] if (config := yolo.read_config(file))]
+        except DataError as error:
+            self._broken = error
+            return []
 
     def _labels(self) -> dict[Path, Path]:
         """YOLO's label files by the images that they belong to; empty if there are none."""

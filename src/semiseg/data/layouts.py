@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.annotation_layout import AnnotationLayout
+from semiseg.data.annotation_layout import AnnotationLayout, unread_annotations
 from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
@@ -256,6 +257,10 @@ def read_split(layout: Layout, split: str) -> Listing:
         listing = layout.read(split)
     except DataError as error:
         return Listing(findings=[error_of(error)])
+    if split == "train" and not any(sample.mask for sample in listing.samples):
+        unread = unread_annotations(layout.tree)
+        if unread is not None:
+            return replace(listing, findings=[unread, *listing.findings])
     errors: list[Finding] = [f for f in listing.findings if f.severity == "error"]
     if split == "train" and not listing.samples and not errors:
         lists = split_lists(layout.tree) if isinstance(layout, ListLayout) else {}

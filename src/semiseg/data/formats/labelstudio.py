@@ -27,8 +27,9 @@ from semiseg.data.formats.regions import (
     ring,
 )
 
-BRUSH_PNG = re.compile(r"task-(\d+)-annotation-\d+-by-.*-tag-(.+)-\d+", re.IGNORECASE)
-"""The stem of a mask that Label Studio's export of brush labels as PNG writes."""
+BRUSH_STEM = re.compile(r"task-\d+-annotation-\d+-by-[^-]*-.+-\d+", re.IGNORECASE)
+"""The stem of a mask that Label Studio's export of brush labels as PNG or NumPy writes."""
+_NO_SHAPES = ("labels", "choices", "textarea", "taxonomy", "number", "rating", "relation")
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif")
 
 
@@ -37,7 +38,7 @@ class LabelStudioFormat(FileFormat):
 
     ```
     DATA/
-      project-1-at-2024-05-01.json   exported as JSON (not JSON-MIN)
+      project-1-at-2024-05-01.json   exported as JSON or JSON-MIN
       images/*.jpg                   the photographs, under the names of the upload or their own
       task-1-annotation-1-by-1-tag-crop-0.png   brush labels as PNG, if you exported them too
     ```
@@ -54,10 +55,11 @@ class LabelStudioFormat(FileFormat):
     export = "Label Studio: JSON"
 
     def recognizes(self, file: Path, head: JsonHead | None) -> bool:
-        """By a list of tasks with `data` and `annotations`."""
+        """By a list of tasks with `data` and `annotations`, or with `annotation_id`."""
         if head is None or not head.is_list:
             return False
-        return "data" in head.keys and bool({"annotations", "completions"} & head.keys)
+        whole = "data" in head.keys and bool({"annotations", "completions"} & head.keys)
+        return whole or head.keys >= {"id", "annotation_id", "annotator"}
 
     def read(self, file: Path) -> Annotations:
         """Read the tasks.
@@ -70,15 +72,16 @@ class LabelStudioFormat(FileFormat):
             skipped: Counter[str] = Counter()
             images = []
             several = 0
-            for task in content:
+            for entry in content:
+                task = _whole(entry)
                 annotations = task.get("annotations") or task.get("completions") or []
                 valid = [entry for entry in annotations if not entry.get("was_cancelled")]
                 truths = [entry for entry in valid if entry.get("ground_truth")]
                 several += len(valid) > 1
                 name = _image_name(task)
                 try:
-                    entry = (truths or valid)[-1] if valid else {"result": []}
-                    images.append(_image(name, entry["result"], bool(valid), skipped))
+                    results = (truths or valid)[-1]["result"] if valid else []
+                    images.append(_image(name, results, bool(valid), skipped))
                 except (ValueError, LookupError, TypeError) as error:
                     raise ValueError(f"task {task.get('id')}, {name}: {error}") from error
             labels = [r.label for image in images for r in image.regions if r.label]
@@ -89,6 +92,20 @@ class LabelStudioFormat(FileFormat):
             notes = (note,) * bool(several)
             return Annotations(tuple(images), names, skipped=skipped, notes=notes)
         raise AssertionError
+
+
+def _whole(task: Any) -> Any:  # noqa: ANN401 - JSON
+    """A task of JSON in the form of the whole export, from which JSON-MIN leaves out keys."""
+    if "data" in task:
+        return task
+    results = [
+        {**value, "value": value}
+        for values in task.values()
+        if isinstance(values, list)
+        for value in values
+        if isinstance(value, dict) and "original_width" in value
+    ]
+    return {"id": task.get("id"), "data": task, "annotations": [{"result": results}]}
 
 
 def _image_name(task: Any) -> str:  # noqa: ANN401 - JSON
@@ -118,13 +135,14 @@ def _image(
     for position, result in enumerate(results, 1):
         value = result.get("value")
         kind = str(result.get("type", ""))
-        if not isinstance(value, dict) or kind in ("labels", "choices", "textarea", "taxonomy"):
+        if not isinstance(value, dict) or kind in _NO_SHAPES:
             continue
         if result.get("image_rotation"):
             raise ValueError("the image was turned in Label Studio: turn it back there")
         if "original_width" in result:
             size = image_size(result["original_width"], result["original_height"])
-        label = value.get(kind) or labels.get(result.get("id")) or ()
+        own = (value[key] for key in value if key.endswith("labels"))
+        label = next(own, None) or labels.get(result.get("id")) or ()
         area = _area(value, size)
         if isinstance(area, str):
             skipped[area] += 1
