@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.class_names import names_and_ids
 from semiseg.data.classes_file import VOC_VOID, pack, unpack
 from semiseg.data.formats.codes import Color, MaskScan, common_encoding, spell
 from semiseg.data.formats.mask_rule import Encoding
@@ -106,8 +107,9 @@ def infer_ids(scans: Sequence[MaskScan]) -> Ids:
     if IGNORE_INDEX not in ids:
         ignored = tuple(dict.fromkeys([*ignored, IGNORE_INDEX]))
     if ids and ids[-1] >= 2 * len(ids) + 8 and ids[-1] - ids[0] >= 2 * len(ids):
+        noun = "gray levels" if ids[-1] <= IGNORE_INDEX else "ids"
         levels = ", ".join(map(str, ids[:20]))
-        return Ids(ids, ignored, f"the masks hold gray levels: {levels}{note}", True)
+        return Ids(ids, ignored, f"the masks hold {noun}: {levels}{note}", True)
     if ids:
         ids = list(range(min(ids[0], 1), ids[-1] + 1))
         note = f"the masks hold ids {ids[0]} to {ids[-1]}{note}"
@@ -187,10 +189,11 @@ def _require_range(scans: Sequence[MaskScan], occurring: Sequence[int]) -> None:
                 f"The masks hold the id {strange} ({path}), above {MAX_ID}.",
                 "Number the classes from 0 to 254.",
             )
+        names = names_and_ids({i: str(i) for i in ids})
         raise DataError(
             f"The masks hold the id {strange} ({path}), and it is unclear what it means.",
-            f"If its pixels are to be ignored, write a classes.yaml with `ignore: [{strange}]` and "
-            f"the names of the ids {', '.join(map(str, ids[:20]))}.",
+            f"If its pixels are to be ignored, write two lines into classes.yaml: `{names}` and "
+            f"`ignore: [{strange}]`.",
         )
 
 
