@@ -100,8 +100,8 @@ class AnnotationLayout(Layout):
         """
         if self.files.lonely_brush is not None:
             raise DataError(
-                f"{self.files.lonely_brush} is a mask of Label Studio: its name tells the task, and "
-                "not the image.",
+                f"{self.files.lonely_brush} is a mask of Label Studio: its name tells the task, "
+                "and not the image.",
                 "Export JSON from Label Studio too and put it into the data folder, since it tells "
                 "the image of each task; or export COCO.",
             )
@@ -117,6 +117,7 @@ class AnnotationLayout(Layout):
         if split == "train":
             findings += self._notes(entries, unlisted)
         sources = [file for source in self._sources for file in source.files]
+        sources += self.files.brushes
         return Listing(samples, findings, self._mask_remedy(), sources)
 
     def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:

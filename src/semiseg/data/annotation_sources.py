@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
+from semiseg.data.families import data_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.formats import yolo
 from semiseg.data.formats.annotations import AnnotationFormat, Annotations, FileFormat
 from semiseg.data.formats.coco import CocoFormat
 from semiseg.data.formats.cvat import CvatFormat, read_start
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.json_head import JsonHead, read_head
 from semiseg.data.formats.labelstudio import BRUSH_STEM, LabelStudioFormat
 from semiseg.data.formats.supervisely import SuperviselyFormat
@@ -115,7 +117,24 @@ class AnnotationFiles:
         """A mask of Label Studio whose name tells the task, where no file tells the image."""
         if self.files:
             return None
-        return next((x for x in self.index.images if BRUSH_STEM.fullmatch(x.stem)), None)
+        return next((file for file in self.brushes if file.suffix.lower() == ".png"), None)
+
+    @cached_property
+    def brushes(self) -> list[Path]:
+        """The masks of Label Studio whose names tell the task."""
+        return [
+            folder / name
+            for folder in data_folders(self.tree)
+            for name in self.tree.entries(folder)
+            if name.startswith("task-") and BRUSH_STEM.fullmatch(name.rpartition(".")[0])
+        ]
+
+    @cached_property
+    def _image_names(self) -> set[str]:
+        """The names of images, with their suffixes and without."""
+        names = [name for folder in data_folders(self.tree) for name in self.tree.entries(folder)]
+        images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+        return {*images, *(name.rpartition(".")[0] for name in images)}
 
     def unread(self) -> Finding | None:
         """The error that names annotations which are not read, with the export that works."""
@@ -162,8 +181,8 @@ class AnnotationFiles:
         candidates: list[Path] = []
         for files in by_folder.values():
             few = len(files) <= _FEW
-            alone = [file for file in files if not self.index.has_stem(file.stem)]
-            if not few and len(alone) > _FEW:
+            alone = [] if few else [x for x in files if x.stem not in self._image_names]
+            if len(alone) > _FEW:
                 alone = alone[:_SAMPLED]
             candidates += files if few else alone or files[:_SAMPLED]
         return candidates

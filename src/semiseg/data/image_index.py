@@ -46,10 +46,6 @@ class ImageIndex:
     def _by_stem(self) -> dict[str, list[Path]]:
         return _grouped(self.images, lambda path: _plain(path.stem))
 
-    def has_stem(self, stem: str) -> bool:
-        """Whether an image has this name, without its suffix or with it."""
-        return _plain(stem) in self._by_stem or _plain(stem) in self._by_name
-
     def find(self, name: str, places: Sequence[Path], source: Path, split: str = "") -> Path | None:
         """The image that a file means by a name; None if there is none.
 

@@ -96,7 +96,15 @@ def test_the_export_as_csv(tmp_path):
     with (tmp_path / "via_export_csv.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(
-            ["filename", "file_size", "file_attributes", "region_count", "region_id", "region_shape_attributes", "region_attributes"]
+            [
+                "filename",
+                "file_size",
+                "file_attributes",
+                "region_count",
+                "region_id",
+                "region_shape_attributes",
+                "region_attributes",
+            ]
         )
         for i, (shape, name) in enumerate(((POLYGON, "crop"), (RECT, "weed"))):
             cells = json.dumps(shape), json.dumps({"name": name})
