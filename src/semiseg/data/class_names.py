@@ -18,7 +18,7 @@ _MAX_NAME = 60  # characters; a longer line is a sentence
 _MAX_LINES = 300
 _MAX_JSON = 4 << 20  # bytes; a larger file is no list of classes
 _SEPARATORS = r"[\s,;:=|]+"
-_FILE = re.compile(r"[/\\]|\.(jpe?g|png|tiff?|bmp|gif|json|txt|xml|npy)\b", re.IGNORECASE)
+_FILE = re.compile(r"\.(jpe?g|png|tiff?|bmp|gif|json|txt|xml|npy)\b|[/\\].*[/\\]", re.IGNORECASE)
 _TITLES = {
     "name": ("name", "class", "class name", "class_name", "label", "label_name", "title"),
     "id": ("id", "class_id", "index", "value", "pixel value", "label_id", "class id", "code"),
@@ -47,6 +47,7 @@ def read_names(path: Path) -> NamedClasses:
         DataError: the file cannot be read, or is no list of classes.
     """
     lines = [line for line in _read_lines(path) if line and not line.startswith(("#", "//"))]
+    lines = [re.sub(r"^[-*•]\s+|^(\d+)[.)]\s+", r"\1 ", line).strip() for line in lines]
     if len(lines) == 1 and "," in lines[0] and not re.search(r"\d", lines[0]):
         lines = [part.strip() for part in lines[0].split(",") if part.strip()]
     return _named(path, lines)
@@ -138,6 +139,8 @@ def describes_classes(path: Path) -> bool:
 def _records(path: Path, content: object) -> list[tuple[str, int | None, object]]:
     """Name, id and color of each class in the plain values of JSON."""
     records: list[tuple[str, int | None, object]] = []
+    if isinstance(content, dict) and all(isinstance(v, dict) for v in content.values()):
+        content = [_record(key, value) for key, value in content.items()]
     pairs = content.items() if isinstance(content, dict) else ()
     if len({isinstance(value, list) for _, value in pairs}) > 1:
         raise DataError(f"{path} names regions of several ids, which cannot be classes.")
@@ -167,6 +170,11 @@ def _records(path: Path, content: object) -> list[tuple[str, int | None, object]
     return sorted(records, key=lambda r: -1 if r[1] is None else r[1])
 
 
+def _record(key: str, value: Mapping[str, object]) -> dict[str, object]:
+    """A record under its id or its name as the record itself."""
+    return {"name": key, **value} if _number(key) is None else {"id": key, **value}
+
+
 def _is_color(value: object) -> bool:
     return isinstance(value, list) and len(value) == 3
 
@@ -179,29 +187,37 @@ def _number(value: object) -> int | None:
 
 
 def _read_lines(path: Path) -> list[str]:
+    """The lines of a file that looks like a list of classes, without spaces around them."""
     try:
-        lines = files.read_text(path).splitlines()
+        lines = [line.strip() for line in files.read_text(path).splitlines()]
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a text file ({error}).") from error
+        raise DataError(
+            f"{path} cannot be read as a text file ({error}).", "Save it in UTF-8."
+        ) from error
     if len(lines) > _MAX_LINES:
         raise DataError(f"{path} has {len(lines)} lines, and so is no list of classes.")
-    return [line.strip() for line in lines]
+    for line in lines:
+        if _FILE.search(line) or len(line) > _MAX_NAME or re.search(r"\d\.\d+\s+\d\.\d", line):
+            raise DataError(f"{path} is no list of classes: '{line[:_MAX_NAME]}'.")
+    return lines
 
 
 def _named(path: Path, lines: Sequence[str]) -> NamedClasses:
     """The classes of lines, each a name with no number, an id, a color, or an id and a color."""
-    for line in lines:
-        if _FILE.search(line) or len(line) > _MAX_NAME or re.search(r"\d\.\d+\s+\d\.\d", line):
-            raise DataError(f"{path} is no list of classes: '{line[:_MAX_NAME]}'.")
     parsed = [_parse(line) for line in lines]
+    titles = re.split(_SEPARATORS, lines[0].lower()) if lines else []
+    if any(numbers for _, numbers in parsed) and all(title in _TITLE_OF for title in titles):
+        lines, parsed = lines[1:], parsed[1:]
     counts = {len(numbers) for _, numbers in parsed}
     names = [name for name, _ in parsed]
     if counts not in ({1}, {3}, {4}) or not all(names) or _repeats(names, parsed):
+        if all(re.fullmatch(r"[\d\s.,;]*", line) for line in lines):
+            raise DataError(f"{path} holds no names.")
         entries = [ClassEntry(line.strip("\"' "), i, None) for i, line in enumerate(lines)]
         return _with_void(entries, has_ids=False)
     has_ids = counts != {3}
-    if counts == {4} and len({numbers[3] for _, numbers in parsed}) == 1 < len(parsed):
-        parsed = [(name, numbers[:3]) for name, numbers in parsed]  # the fourth is alpha
+    if counts == {4} and _have_alpha([numbers for _, numbers in parsed]):
+        parsed = [(name, numbers[:3]) for name, numbers in parsed]
         has_ids = False
     entries = []
     for position, (name, numbers) in enumerate(parsed):
@@ -232,6 +248,11 @@ def _parse(line: str) -> tuple[str, _Numbers]:
         last -= 1
     numbers = [int(token) for token in tokens[:first] + tokens[last:] if token.isdigit()]
     return "".join(tokens[first:last]).strip("\"' "), numbers
+
+
+def _have_alpha(numbers: Sequence[_Numbers]) -> bool:
+    """Whether four numbers are red, green, blue and alpha, and not an id and a color."""
+    return {n[3] for n in numbers} == {255} and len({n[0] for n in numbers}) < len(numbers)
 
 
 def _repeats(names: Sequence[str], parsed: Sequence[tuple[str, _Numbers]]) -> bool:

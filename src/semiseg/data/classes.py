@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.data.class_inference import infer_classes
+from semiseg.data.class_names import names_and_ids
 from semiseg.data.class_sources import ClassFile
 from semiseg.data.classes_file import NamedClasses
 from semiseg.data.findings import Finding
@@ -18,7 +19,8 @@ from semiseg.data.layout import Layout
 from semiseg.data.named_classes import match_names, read_classes
 
 _MAX_LISTED = 5  # values in a message
-_REMEDY = "Write the names into classes.yaml if they are those of the masks."
+_MAX_SPELLED = 10  # classes that a remedy spells out
+_REMEDY = "Write the names into classes.yaml, with ids, if they are those of the masks."
 
 
 class Settled(NamedTuple):
@@ -122,14 +124,27 @@ def _first_that_fits(
         if classes is not None:
             return path, classes, inferred
         message = f"A list of classes that does not fit the masks, and is not used ({inferred})"
-        unused.append(Finding("class-names", "warning", (name,), message, _REMEDY))
+        remedy = _name_ids(named_classes)
+        unused.append(Finding("class-names", "warning", (name,), message, remedy))
     return None
+
+
+def _name_ids(named_classes: NamedClasses) -> str:
+    """How a person makes names without ids fit, where they count from 1."""
+    names = [entry.name for entry in named_classes.entries]
+    if named_classes.has_ids or not 0 < len(names) <= _MAX_SPELLED:
+        return _REMEDY
+    line = names_and_ids({0: "background"} | dict(enumerate(names, 1)))
+    return f"{_REMEDY} If 0 is the background, this line does it: `{line}`."
 
 
 def _fit(
     path: Path, named_classes: NamedClasses, scans: Sequence[MaskScan]
 ) -> tuple[Classes | None, str]:
     """The classes of a file that names all that the masks hold; else None and the reason."""
+    stems = {scan.path.stem for scan in scans}
+    if 2 * sum(entry.name in stems for entry in named_classes.entries) > len(named_classes.entries):
+        return None, "it lists images"
     try:
         classes, inferred = match_names(path, named_classes, scans)
     except DataError as error:

@@ -130,18 +130,21 @@ class _Match:
             self.notes.append(f"in the order of the masks' gray levels: {listed}")
 
     def fill_gaps(self) -> None:
-        """Accept what other tools leave out of their lists: black background, and void borders."""
+        """Accept what other tools leave out of their lists: the background, and void borders."""
         named = {*(self.code(entry) for entry in self.entries), *self.ignored}
         unknown = self.occurring - named
-        if self.encoding == "colors" and unknown == {0}:
-            names = {entry.name.lower() for entry in self.entries}
-            name = "background" if "background" not in names else "black"
-            self.entries.insert(0, ClassEntry(name, 0, _BLACK))
-            self.notes.append(f"black, which it does not name, becomes the class {name}")
-        elif self.encoding == "ids" and unknown - {IGNORE_INDEX}:
+        if self.encoding == "ids":
             borders = [code for code in borders_among(self.scans) if code in unknown]
             self.ignored += borders
             self.notes += [f"{code} is ignored" for code in borders]
+            unknown -= {IGNORE_INDEX, *borders}
+        has_codes = self.encoding == "colors" or (self.encoding == "ids" and self.named.has_ids)
+        if has_codes and unknown == {0}:
+            names = {entry.name.lower() for entry in self.entries}
+            name = "background" if "background" not in names else "unnamed"
+            self.entries.insert(0, ClassEntry(name, 0, _BLACK))
+            value = spell(0, self.encoding)
+            self.notes.append(f"{value}, which it does not name, becomes the class {name}")
 
     def classes(self) -> Classes:
         """The classes, where entries of one name become one class.
