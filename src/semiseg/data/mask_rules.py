@@ -35,6 +35,7 @@ from semiseg.data.soft_masks import (
     MAX_DOUBTFUL_IN_FILE,
     MAX_FLAT,
     find_levels,
+    of_encoding,
 )
 
 Masks = Mapping[Path, MaskScan]
@@ -203,7 +204,8 @@ def _soft(result: SettledMasks, names: Classes | None, rescan: Rescan, name: Nam
     rule = replace(result.rule, levels=levels.rule.levels, halves=levels.rule.halves)
     if levels.encoding == "ids":
         masks = {path: as_ids(scan) for path, scan in masks.items()}
-    split = [p for p, scan in masks.items() if _is_split(scan, rule)]
+    alike = {p: scan for p, scan in masks.items() if of_encoding(scan, levels.encoding)}
+    split = [p for p, scan in alike.items() if _is_split(scan, rule)]
     halved = rescan(split, rule, levels.encoding)
     if _hold_third_class(list(halved.values())):
         return result

@@ -7,6 +7,7 @@ Masks of more than two classes cannot be restored: a level between two may be a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ MAX_DOUBTFUL_IN_FILE = 0.25
 """The share of doubtful pixels above which one mask does not belong to the others."""
 MAX_FLAT = 0.3
 """The share of doubtful pixels in flat areas, away from edges, above which they are a class."""
+MIN_CLOSE = 0.8
+"""The share of pixels that speak for one of the levels; photographs have less."""
+_CLOSE = 0.125  # the distance from a level, in spans, within which a pixel speaks for it
 _MIN_SPAN = 32  # the least distance between two levels, which noise does not bridge
 _MAX_LEVEL = 255
 _MAX_PEAKS = 64  # codes that are examined as levels
@@ -63,34 +67,48 @@ def find_levels(scans: Sequence[MaskScan], names: Collection[int] | None) -> Lev
     Returns:
         None if there are not exactly two clear levels.
     """
-    soft = [scan for scan in scans if scan.is_soft]
     encoding = encoding_of(scans)
     if encoding is None or (names is not None and len(names) != 2):
+        return None
+    soft = [scan for scan in scans if scan.is_soft and of_encoding(scan, encoding)]
+    hard = [scan for scan in scans if not scan.is_soft]
+    if not all(of_encoding(scan, encoding) for scan in hard):
         return None
     codes, weights = _histogram(soft, encoding)
     levels = _two_levels(codes, weights, encoding)
     if levels is None:
         return None
-    halves = _halves(levels, [scan for scan in scans if not scan.is_soft], encoding, names)
+    halves = _halves(levels, hard, encoding, names)
     if halves is None:
         return None
     rule = MaskRule(levels=levels, halves=halves)
     is_doubtful = rule.apply(codes, encoding, lossy=True) == DOUBTFUL
     if weights[is_doubtful].sum() > MAX_DOUBTFUL * weights.sum():
         return None
+    position, distance = rule.locate(codes, encoding)
+    is_close = np.hypot(np.minimum(abs(position), abs(1 - position)), distance) <= _CLOSE
+    if weights[is_close].sum() < MIN_CLOSE * weights.sum():
+        return None
     return Levels(rule, encoding)
 
 
-def encoding_of(scans: Iterable[MaskScan]) -> Encoding | None:
-    """Whether masks hold ids or colors; gray colors are ids. None if they hold several kinds."""
-    kinds: set[Encoding] = set()
-    for scan in scans:
-        colored = any(not is_gray(code) for code in scan.counts if code not in VOID_CODES)
-        kinds.add("ids" if scan.encoding == "colors" and not colored else scan.encoding)
-    has_colors = any(scan.encoding == "colors" for scan in scans) and "colors" in kinds
-    if has_colors and all(scan.encoding == "colors" for scan in scans):
-        return "colors"  # the gray ones among them are black or white
-    return kinds.pop() if len(kinds) == 1 and "labels" not in kinds else None
+def encoding_of(scans: Sequence[MaskScan]) -> Encoding | None:
+    """Whether most masks hold ids or colors. Gray colors are ids, unless most masks are colored."""
+    kinds = Counter(_kind(scan) for scan in scans)
+    if not kinds or kinds["labels"]:
+        return None
+    return "colors" if kinds["colors"] > kinds["ids"] else "ids"
+
+
+def of_encoding(scan: MaskScan, encoding: Encoding) -> bool:
+    """Whether a mask can be read in an encoding."""
+    return encoding in (scan.encoding, _kind(scan))
+
+
+def _kind(scan: MaskScan) -> Encoding:
+    """The encoding of a mask; gray colors are ids."""
+    is_gray_mask = all(is_gray(code) for code in scan.counts if code not in VOID_CODES)
+    return "ids" if scan.encoding == "colors" and is_gray_mask else scan.encoding
 
 
 def describe_levels(scans: Sequence[MaskScan]) -> str:
@@ -98,7 +116,8 @@ def describe_levels(scans: Sequence[MaskScan]) -> str:
     encoding = encoding_of(scans)
     if encoding is None:
         return ""
-    codes, weights = _histogram(scans, encoding)
+    alike = [scan for scan in scans if of_encoding(scan, encoding)]
+    codes, weights = _histogram(alike, encoding)
     points, total = channels(codes, encoding), weights.sum()
     remaining, clusters = weights.copy(), list[tuple[int, float]]()
     while len(clusters) < _MAX_CLUSTERS and remaining.max() > 0:
@@ -114,8 +133,8 @@ def describe_levels(scans: Sequence[MaskScan]) -> str:
     if len(clusters) > 2:
         one, other = _nearest_pair([code for code, _ in clusters], encoding)
         text += (
-            f"; of more than two classes, pixels at the edges cannot be restored. {one} and "
-            f"{other} are nearest to each other"
+            f", not around two values only. Pixels between them may belong to either class; {one} "
+            f"and {other} are nearest to each other"
         )
     return f"{text}."
 

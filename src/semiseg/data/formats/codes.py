@@ -39,12 +39,14 @@ TABLE_SIZE = 1 << 16
 _MAX_COLORS = 256  # a mask with more of them is a soft or a lossy picture
 _MAX_COARSE_COLORS = 2048  # a mask with more of them, rounded to 5 bits, is a photograph
 _MAX_IDS = 4096  # a mask with more of them numbers objects, or is a lossy picture
-_ROUNDED = 0xF8F8F8  # the upper 5 bits of each color
 _GRAY_NOISE = 12  # levels by which the colors of a gray image differ after lossy compression
+_FLAT = 20  # the difference of neighbors in flat areas, of 255 between the two levels
 _OPAQUE = 128  # the alpha from which a pixel is opaque
 _LOSSY_FORMATS = ("JPEG", "MPO")
 _TINY = 0.01  # the share of a mask's pixels below which a code is hardly a class of its own
 _MIN_TINY_CODES = 4  # fewer of them are no sign of interpolation
+_MIN_STEPS = 2  # tiny codes that may be the steps of an edge, where they lie between two others
+_MIN_STEP_SPAN = 64  # the least distance of the codes at both sides of such an edge
 _MIXED_EDGES = 0.2  # drawn masks reach 0.13 when reduced to a fifth, interpolated ones 0.24
 
 
@@ -250,7 +252,8 @@ def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None 
         DataError: the file cannot be read.
         LossyMask: it has so many codes that it must be a photograph or a lossy picture.
     """
-    values, encoding, labels, palette, lossy = read_codes(path, rule, encoding)
+    values, encoding, labels, palette, lossy = stored = read_codes(path, AS_STORED, encoding)
+    values = rule.apply(values, encoding, lossy)
     counts = _count(values)
     size = (values.shape[1], values.shape[0])
     if encoding == "labels":  # semiseg draws the shapes itself
@@ -258,7 +261,7 @@ def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None 
     number = len(counts)
     coarse = encoding == "colors" and number > _MAX_COLORS
     if coarse:
-        counts = _count(np.where(values < TRANSPARENT, values & _ROUNDED, values))
+        counts = _count(np.where(values < TRANSPARENT, _round_colors(values), values))
         if len(counts) > _MAX_COARSE_COLORS:
             raise LossyMask.of(path, number)
     colors = {
@@ -267,21 +270,46 @@ def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None 
         if 0 <= c < len(palette) // 3
     }
     tiny = sum(count < _TINY * values.size for count in counts.values())
-    smeared = tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES
+    ids = counts.keys() - set(VOID_CODES)
+    smeared = (tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES) or (
+        encoding == "ids"
+        and _MIN_STEPS <= tiny < _MIN_TINY_CODES
+        and len(ids) == len(counts)
+        and max(ids) - min(ids) >= _MIN_STEP_SPAN
+        and mixed_edges(values, only_between=True) >= _MIXED_EDGES
+    )
     if smeared and number > _MAX_IDS and not coarse:
         raise LossyMask.of(path, number)
-    ids = counts.keys() - set(VOID_CODES)
     lines = thin_lines(values, ids) if encoding == "ids" else ()
     scan = MaskScan(path, encoding, counts, size, colors, NO_LABELS, smeared, lines, lossy, coarse)
     if rule.levels:
-        return scan._replace(smeared=False, lossy=False, coarse=False, flat=_count_flat(values))
+        return scan._replace(
+            smeared=False, lossy=False, coarse=False, flat=_count_flat(stored, values, rule)
+        )
     return scan
 
 
-def _count_flat(values: NDArray[np.int32]) -> int:
-    """The doubtful pixels that lie in the middle of 5 x 5 doubtful ones."""
-    doubtful = Image.fromarray((values == DOUBTFUL).astype(np.uint8))
-    return int(np.asarray(doubtful.filter(ImageFilter.MinFilter(5))).sum())
+def _count_flat(stored: Codes, values: NDArray[np.int32], rule: MaskRule) -> int:
+    """The doubtful pixels whose neighbors are all alike, so that they lie on no edge.
+
+    Args:
+        stored: the codes of the file.
+        values: the codes in the rule.
+        rule: with levels.
+    """
+    position, _ = rule.locate(stored.values, stored.encoding)
+    levels = Image.fromarray((255 * position.clip(0, 1)).astype(np.uint8))
+    highest, lowest = (
+        levels.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter)
+    )
+    is_flat = np.asarray(highest).astype(np.int16) - np.asarray(lowest) <= _FLAT
+    return int((is_flat & (values == DOUBTFUL)).sum())
+
+
+def _round_colors(colors: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Colors of 5 bits per channel, from 0 to 255."""
+    upper = colors & 0xF8F8F8
+    return upper | (upper >> 5 & 0x070707)
 
 
 def _count(values: NDArray[np.int32]) -> dict[int, int]:
@@ -300,7 +328,7 @@ def _count(values: NDArray[np.int32]) -> dict[int, int]:
     return dict(zip(codes.tolist(), pixels.tolist(), strict=True)) | voids
 
 
-def mixed_edges(codes: NDArray[np.int32]) -> float:
+def mixed_edges(codes: NDArray[np.int32], *, only_between: bool = False) -> float:
     """Measure on which share of a mask's edges a third code lies between two others.
 
     In a mask that a person drew, a pixel between two different neighbors belongs to one of them,
@@ -308,6 +336,7 @@ def mixed_edges(codes: NDArray[np.int32]) -> float:
 
     Args:
         codes: `(H, W)`.
+        only_between: whether the third code counts only if it is a number between the two others.
 
     Returns:
         A share from 0 to 1; 0 for a mask without edges.
@@ -317,7 +346,10 @@ def mixed_edges(codes: NDArray[np.int32]) -> float:
         before, here, after = lines[:, :-2], lines[:, 1:-1], lines[:, 2:]
         edge = before != after
         edges += int(edge.sum())
-        mixed += int((edge & (here != before) & (here != after)).sum())
+        is_third = (here != before) & (here != after)
+        if only_between:
+            is_third &= (here > before) == (here < after)
+        mixed += int((edge & is_third).sum())
     return mixed / edges if edges else 0.0
 
 

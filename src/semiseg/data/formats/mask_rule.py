@@ -83,19 +83,32 @@ class MaskRule:
             allowed.append(_VOID_ID)
         return bool(np.isin(values, allowed).all())
 
-    def _split(self, values: NDArray[np.int32], encoding: Encoding) -> NDArray[np.int32]:
-        """Give each pixel the code of the nearer level, or `DOUBTFUL` between them."""
+    def locate(
+        self, values: NDArray[np.int32], encoding: Encoding
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Where codes lie between the two levels.
+
+        Args:
+            values: the codes, of any shape.
+            encoding: ids or colors.
+
+        Returns:
+            The position along the line from the lower level (0) to the upper one (1), and the
+            distance from that line in the same unit.
+        """
         low, high = (channels(np.array(level), encoding) for level in self.levels)
         axis = high - low
+        span = (axis * axis).sum()
         offset = channels(values, encoding) - low
-        span = float((axis * axis).sum())
         position = (offset * axis).sum(axis=-1) / span
         away = offset - position[..., None] * axis
-        is_doubtful = (np.abs(position - 0.5) < 0.5 - _EDGE) | (
-            (away * away).sum(axis=-1) > _OFF_LINE**2 * span
-        )
-        codes = np.where(position < 0.5, *self.halves)
-        codes = np.where(is_doubtful, DOUBTFUL, codes)
+        return position, np.sqrt((away * away).sum(axis=-1) / span)
+
+    def _split(self, values: NDArray[np.int32], encoding: Encoding) -> NDArray[np.int32]:
+        """Give each pixel the code of the nearer level, or `DOUBTFUL` between them."""
+        position, distance = self.locate(values, encoding)
+        is_doubtful = (np.abs(position - 0.5) < 0.5 - _EDGE) | (distance > _OFF_LINE)
+        codes = np.where(is_doubtful, DOUBTFUL, np.where(position < 0.5, *self.halves))
         return np.where(values >= TRANSPARENT, values, codes).astype(np.int32)
 
 
