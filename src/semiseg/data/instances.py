@@ -21,12 +21,14 @@ from semiseg.data.formats.mask_rule import TRANSPARENT
 _VOID_ID = 255
 _MIN_OBJECTS = 5  # in one image at least
 _MANY_OBJECTS = 20  # so many areas without a gap are objects even if there are few images
+_SEVERAL_OBJECTS = 8  # so many in one image, and fewer in another, are objects
 _MIN_IMAGES = 4  # from which different numbers of objects count
 _MIN_NUMBERS = 3  # different numbers of objects in these images
 _WITHOUT_GAPS = 0.9  # the share of images whose ids are 1 to N, or nearly so
 _MAX_GAP = 1.25  # the highest id per object: covered objects leave gaps
 _MIN_UNIQUE_IDS = 30  # ids of tiles, most of which occur in one image only
 _UNIQUE = 0.8
+_MIN_ON_GROUND = 0.8  # the share of objects that touch the background; layers touch each other
 _MIN_BLOBS = 0.8  # the share of ids that are one connected area
 _MIN_PIXELS = 9  # of half of the objects
 _MAX_SAMPLED = 8  # images whose areas are examined
@@ -51,14 +53,17 @@ def are_instances(scans: Sequence[MaskScan], decode: Decode) -> bool:
     if not (_are_numbered(counts) or _are_unique(counts)):
         return False
     most = sorted(zip(counts, scans, strict=True), key=lambda pair: -len(pair[0]))
-    areas: list[int] = []
-    pixels: list[int] = []
+    areas, pixels, on_ground = list[int](), list[int](), 0
     for objects, scan in most[:_MAX_SAMPLED]:
         if len(objects) >= min(_MIN_OBJECTS, len(most[0][0])):
-            areas += count_areas(decode(scan.path), objects)
+            codes = decode(scan.path)
+            areas += count_areas(codes, objects)
             pixels += [scan.counts[code] for code in objects]
+            on_ground += len(touching(codes, 0) & set(objects))
     if median(pixels) < _MIN_PIXELS:  # single pixels are areas too
         return False
+    if len(most[0][0]) < _MANY_OBJECTS and on_ground < _MIN_ON_GROUND * len(areas):
+        return False  # layers that lie on each other
     return sum(area == 1 for area in areas) >= _MIN_BLOBS * len(areas)
 
 
@@ -92,6 +97,20 @@ def count_areas(codes: NDArray[np.int32], objects: Sequence[int]) -> list[int]:
     return areas
 
 
+def touching(codes: NDArray[np.int32], code: int) -> set[int]:
+    """The codes of pixels beside pixels of one code.
+
+    Args:
+        codes: `(H, W)`.
+        code: the one.
+    """
+    neighbors: set[int] = set()
+    for lines in (codes, codes.T):
+        for one, other in ((lines[:, 1:], lines[:, :-1]), (lines[:, :-1], lines[:, 1:])):
+            neighbors |= set(np.unique(one[other == code]).tolist())
+    return neighbors - {code}
+
+
 def _objects(scan: MaskScan) -> list[int]:
     """The codes of a mask that may be objects, sorted."""
     if scan.coarse:
@@ -110,8 +129,9 @@ def _are_numbered(counts: Sequence[list[int]]) -> bool:
     without_gaps = sum(objects[-1] <= _MAX_GAP * len(objects) for objects in filled)
     numbers = {len(objects) for objects in filled}
     varies = len(filled) >= _MIN_IMAGES and len(numbers) >= _MIN_NUMBERS
+    differ = len(numbers) > 1 and max(numbers) >= _SEVERAL_OBJECTS
     return without_gaps >= _WITHOUT_GAPS * len(filled) and (
-        min(numbers) >= _MANY_OBJECTS or (max(numbers) >= _MIN_OBJECTS and varies)
+        min(numbers) >= _MANY_OBJECTS or differ or (varies and max(numbers) >= _MIN_OBJECTS)
     )
 
 

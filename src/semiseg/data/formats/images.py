@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import stat
 import struct
 import zlib
@@ -37,6 +38,7 @@ UNREADABLE = (
 """The errors that Pillow raises for broken files, and for files that are not images."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES = 32  # of a file tell its format
+_METADATA_CHUNKS = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
 _EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """The EXIF orientations that exchange width and height."""
@@ -162,9 +164,22 @@ def read_header(path: Path) -> Header:
     """
     with _checked(path) as file:
         width, height = file.size
-        orientation = _orientation_of(file)
+        # Pillow would decode a whole PNG to find out that it has no EXIF data.
+        has_exif = file.format != "PNG" or _has_metadata(path)
+        orientation = _orientation_of(file) if has_exif else 1
     size = (height, width) if orientation in SIDEWAYS else (width, height)
     return Header(size, orientation)
+
+
+def _has_metadata(path: Path) -> bool:
+    """Whether a PNG has a chunk that may hold an orientation; its pixels are not read."""
+    with path.open("rb") as stream:
+        stream.seek(len(_PNG_SIGNATURE))
+        while len(head := stream.read(8)) == 8:
+            if head[4:] in _METADATA_CHUNKS:
+                return True
+            stream.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)  # the data and their checksum
+    return False
 
 
 def _orientation_of(file: Image.Image) -> int:
