@@ -203,10 +203,10 @@ def test_an_unreadable_unlabeled_image(data: Path) -> None:
 
 def test_a_mask_of_numbers_that_are_no_ids(data: Path) -> None:
     (data / "train" / "masks" / "a.png").unlink()
-    mask(data / "train" / "masks" / "a.tif", STRIPES.astype(np.float32))
+    mask(data / "train" / "masks" / "a.tif", STRIPES.astype(np.float32) + 0.5)
     finding = only(check(data))
     assert (finding.severity, finding.kind) == ("error", "unreadable-mask")
-    assert "mode F" in finding.text
+    assert "fractions from 0.5" in finding.text
 
 
 def test_images_of_many_bits_need_the_range_that_the_training_is_given(

@@ -158,17 +158,25 @@ def test_ids_beside_colors_are_refused_with_both_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["colors", "gray levels", "binary"])
-def test_masks_saved_as_jpeg_are_refused(tmp_path: Path, kind: str) -> None:
-    """Their edges hold values that no class has."""
+def test_masks_saved_as_jpeg_are_soft(tmp_path: Path, kind: str) -> None:
+    """Their edges hold values that no class has; the data set says whether they can be split."""
     large = np.kron(BLOCKS, np.ones((8, 8), np.uint8))
     values = {
         "colors": COLORS[large],
         "gray levels": large * np.uint8(85),
         "binary": np.where(large == 1, 255, 0).astype(np.uint8),
     }[kind]
-    path = saved(tmp_path / "smeared.jpg", values)
-    with pytest.raises(DataError, match=r"smeared\.jpg.*PNG"):
-        inferred(path)
+    scan = scan_mask(saved(tmp_path / "smeared.jpg", values))
+    assert scan.lossy
+    assert scan.is_soft
+
+
+def test_photographs_are_no_masks(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for suffix in ("jpg", "png"):
+        path = saved(tmp_path / f"photograph.{suffix}", noise)
+        with pytest.raises(LossyMask, match=rf"photograph\.{suffix}.*PNG"):
+            scan_mask(path)
 
 
 @pytest.mark.parametrize("value", [0, 1, 255])
@@ -185,7 +193,7 @@ def test_more_classes_than_eight_bits_hold_are_refused(tmp_path: Path) -> None:
         inferred(low, high)
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "F"])
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
 def test_images_that_are_no_masks_are_refused_with_their_mode(tmp_path: Path, mode: str) -> None:
     path = saved(tmp_path / "odd.tif", BLOCKS, mode)
     with pytest.raises(DataError, match=rf"odd\.tif is an image of mode {mode}"):

@@ -59,7 +59,7 @@ def are_instances(scans: Sequence[MaskScan], decode: Decode) -> bool:
             codes = decode(scan.path)
             areas += count_areas(codes, objects)
             pixels += [scan.counts[code] for code in objects]
-            on_ground += len(touching(codes, 0) & set(objects))
+            on_ground += len((touching(codes, 0) | touching(codes, _VOID_ID)) & set(objects))
     if median(pixels) < _MIN_PIXELS:  # single pixels are areas too
         return False
     if len(most[0][0]) < _MANY_OBJECTS and on_ground < _MIN_ON_GROUND * len(areas):

@@ -177,7 +177,9 @@ def _instances(result: SettledMasks, names: Classes | None, name: Name) -> Settl
         return result
     rule = replace(result.rule, instances=True, has_void_instances=has_void_outlines(scans))
     masks = {
-        path: translate(scan, rule)._replace(smeared=False, coarse=False, palette={}, lines=())
+        path: translate(scan, rule)._replace(
+            encoding="ids", smeared=False, coarse=False, palette={}, lines=()
+        )
         for path, scan in result.scans.items()
     }
     most = max(scans, key=lambda scan: len(scan.counts))

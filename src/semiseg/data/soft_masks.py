@@ -78,6 +78,8 @@ def find_levels(scans: Sequence[MaskScan], names: Collection[int] | None) -> Lev
     levels = _two_levels(codes, weights, encoding)
     if levels is None:
         return None
+    if not any(scan.lossy for scan in soft) and not _has_steps(codes, levels, encoding):
+        return None
     halves = _halves(levels, hard, encoding, names)
     if halves is None:
         return None
@@ -182,6 +184,17 @@ def _two_levels(
     low, high = sorted(_snap(int(codes[index]), encoding) for index in (first, second))
     distance = _distances(channels(np.array(low), encoding), channels(np.array(high), encoding))
     return (low, high) if float(distance) >= _MIN_SPAN else None
+
+
+def _has_steps(codes: NDArray[np.int32], levels: tuple[int, int], encoding: Encoding) -> bool:
+    """Whether there are codes along the whole way from one level to the other.
+
+    Ids from 0 on beside a void value of 255 are two groups with nothing between them.
+    """
+    position, _ = MaskRule(levels=levels).locate(codes, encoding)
+    between = position[(position > _CLOSE) & (position < 1 - _CLOSE)]
+    near_high = (position > 1 - _CLOSE) & (position < 1)
+    return bool((between < 0.5).any() and (between >= 0.5).any()) or int(near_high.sum()) > 1
 
 
 def _peaks(

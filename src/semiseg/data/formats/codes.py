@@ -88,6 +88,8 @@ def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None
         DataError: the file cannot be decoded, or holds neither ids, nor colors, nor shapes.
     """
     codes = _decode(path)
+    if rule.instances and codes.encoding != "labels":
+        return Codes(rule.apply(codes.values, codes.encoding, codes.lossy), "ids")
     if encoding == "ids" and codes.encoding == "colors" and _is_gray(codes.values):
         values = np.where(codes.values < TRANSPARENT, codes.values & 0xFF, codes.values)
         codes = codes._replace(values=values, encoding="ids")

@@ -22,7 +22,7 @@ TRANSPARENT = (1 << 31) - 3
 """The code of transparent pixels, until a data set says what they are. They are ignored."""
 VOID_CODES = (TRANSPARENT, DOUBTFUL, NO_DATA)
 """The codes that are ignored in every data set."""
-_OBJECT = {"ids": 1, "colors": 0xFFFFFF}  # the code of all instances
+_OBJECT = 1  # the id of all instances
 _VOID_ID = 255  # the id of outlines among instances
 _EDGE = 0.25  # the share of the span between two levels that belongs to each of them
 _OFF_LINE = 0.35  # the distance, in spans, beyond which a color belongs to neither of two
@@ -36,7 +36,7 @@ class MaskRule:
         levels: the two levels or colors of soft masks, as codes; empty if masks are not split.
         halves: the codes that the two halves of a soft mask get. Hard masks of the same data set
             hold these codes.
-        instances: whether the ids number objects. All of them become the code 1, or white.
+        instances: whether the ids or colors number objects. All of them become the id 1.
         has_void_instances: whether the id 255 marks the outlines of the objects.
         transparent: whether transparent pixels are background, code 0, or ignored.
         is_turned: whether masks show the stored pixels of their images, so that the orientation in
@@ -73,7 +73,7 @@ class MaskRule:
             stays = (values <= 0) | (values >= TRANSPARENT)
             if self.has_void_instances:
                 stays |= values == _VOID_ID
-            values = np.where(stays, values, _OBJECT[encoding])
+            values = np.where(stays, values, _OBJECT)
         return values.astype(np.int32, copy=False)
 
     def _is_hard(self, values: NDArray[np.int32], encoding: Encoding) -> bool:
