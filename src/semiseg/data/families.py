@@ -21,6 +21,7 @@ class Place:
 
     Attributes:
         folder: the folder.
+        base: the path below the data folder to the last folder with a role.
         inner: the folders above that say nothing (a camera, a day), between those with a role.
         tail: the folders below the last one with a role.
         images: the image files.
@@ -28,6 +29,7 @@ class Place:
     """
 
     folder: Path
+    base: str
     inner: tuple[str, ...]
     tail: tuple[str, ...]
     images: tuple[Path, ...]
@@ -76,7 +78,13 @@ class Family:
 
     def base(self, root: Path) -> Path | None:
         """The one folder in which all files lie; None if there are several such folders."""
-        return None if "*" in self._parts else root / self.pattern
+        bases = {place.base for place in self.places}
+        return root / bases.pop() if len(bases) == 1 else None
+
+    def describe(self) -> str:
+        """The path below the data folder to the one folder of all files, or the pattern."""
+        bases = {place.base for place in self.places}
+        return bases.pop() if len(bases) == 1 else self.pattern
 
     def common_inner(self) -> tuple[str, ...]:
         """The folders that say nothing and that all files share, from the first on."""
@@ -118,7 +126,8 @@ def find_families(tree: Tree) -> list[Family]:
         family = families.setdefault(
             (content, split, pattern), Family(content, split, pattern, rests, secondary)
         )
-        family.places.append(Place(folder, inner, parts[end:], images, json_files))
+        base = "/".join(parts[:end])
+        family.places.append(Place(folder, base, inner, parts[end:], images, json_files))
     return [families[key] for key in sorted(families, key=lambda key: (key[2], key))]
 
 

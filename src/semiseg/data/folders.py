@@ -325,20 +325,21 @@ class FolderSplits:
         example = " or ".join(self.flags(reading) for reading in readings[:2])
         return note(
             f"Several folders may hold the {what}: {'; '.join(texts)}",
-            f"Name the right ones: {example}. Or move the others out of {self.tree.root}.",
+            f"Name the right ones: {example}; or move the others out of {self.tree.root}.",
             "error",
         )
 
     def flags(self, reading: Reading) -> str:
         """The flags that ask for a reading."""
         images = self.place(reading).partition("*")[0].rstrip("/") or "."
-        masks = images if reading.masks is None else reading.masks.pattern.partition("*")[0]
-        return f"--images {shlex.quote(images)} --masks {shlex.quote(masks.rstrip('/') or '.')}"
+        masks = images if reading.masks is None else self.describe(reading.masks).partition("*")[0]
+        masks = masks.rstrip("/") or "."
+        return f"`--images {shlex.quote(images)} --masks {shlex.quote(masks)}`"
 
     def place(self, reading: Reading) -> str:
         """The folder of the images of a reading, as a path below the data folder."""
         if reading.images.content or reading.images.pattern:
-            return reading.images.pattern
+            return reading.images.describe()
         folders = {sample.image.parent for sample in reading.samples}
         common = Path(os.path.commonpath(folders)) if folders else self.tree.root
         return common.relative_to(self.tree.root).as_posix()
@@ -347,7 +348,7 @@ class FolderSplits:
         """The folders of a family, as a path below the data folder."""
         if family is None:
             return ""
-        return family.pattern or "."
+        return family.describe() or "."
 
     def _pair_text(self, image: Path, mask: Path) -> str:
         names = [path.relative_to(self.tree.root) for path in (mask, image)]
@@ -375,11 +376,15 @@ def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
     files = [path for family in photographs for path in family.images]
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
     wanted = set(files) - set(masks)
-    names = (pair for f in photographs for pair in f.names(len(f.common_inner())))
-    by_name, repeated = _index(names, wanted)
-    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in by_name.items()]
+    by_name: dict[str, Path] = {}
+    for family in photographs:
+        for name, path in family.names(len(family.common_inner())):
+            if path in wanted:  # without masks, two files of one name are two images
+                free = (name, f"{name}{path.suffix}", path.relative_to(tree.root).as_posix())
+                by_name[next(text for text in free if text not in by_name)] = path
+    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in sorted(by_name.items())]
     masks += [path for family in chosen if family.content == "masks" for path in family.images]
-    return Pool(samples, masks, duplicates(tree.root, repeated) or line_breaks(sorted(wanted)))
+    return Pool(samples, masks, line_breaks(sorted(wanted)))
 
 
 def _index(

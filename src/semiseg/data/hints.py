@@ -44,8 +44,10 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
             continue
         images, masks = splits.place(reading), splits.describe(reading.masks)
         below = [path.relative_to(splits.tree.root) for path in (mask, image)]
-        pair = " belongs to ".join(path.as_posix() for path in below)
-        findings.append(note(f"{split}: images in {images}, masks in {masks} ({pair})"))
+        pair = f" ({' belongs to '.join(path.as_posix() for path in below)})"
+        if reading.matched and reading.matched.findings:  # which give an example, too
+            pair = ""
+        findings.append(note(f"{split}: images in {images}, masks in {masks}{pair}"))
     ignored = [splits.describe(family) for family in choice.passed_over]
     if ignored:
         read = ", ".join(splits.describe(reading.masks) for reading in choice.readings)
@@ -68,10 +70,10 @@ def mask_remedy(splits: FolderSplits) -> str:
         files = (*place.images, *place.json_files)
         if any(stem(path) in stems for path in files):
             masks = place.folder.relative_to(root).as_posix()
-            flags = splits.flags(reading).partition(" --masks")[0]
+            flags = splits.flags(reading).strip("`").partition(" --masks")[0]
             return (
                 f"{place.folder} holds files of the images' names. If they are the masks, add "
-                f"{flags} --masks {shlex.quote(masks)} to the command."
+                f"`{flags} --masks {shlex.quote(masks)}` to the command."
             )
     folder = reading.images.base(root) or root
     target = folder.with_name("masks") if folder.name == "images" else root / "masks"
@@ -97,9 +99,18 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
         name + "/" * tree.is_folder(root / name) for name in tree.entries(root) if name[0] != "."
     )
     files = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
-    command = example_command(tree, families)
-    images = tree.images(root, deep=False)
-    if images and not command and not any(name.endswith("/") for name in names):
+    twins = same_names(families)
+    if twins is not None:
+        below = [place.folder.relative_to(root).as_posix() for place in twins]
+        images, masks = map(shlex.quote, below)
+        return note(
+            f"It is unclear which files of {root} are masks: {below[0]} and {below[1]} hold files "
+            "of the same names",
+            f"If these are images and masks: `semiseg check {shlex.quote(str(root))} --images "
+            f"{images} --masks {masks}`; the other commands take the same flags. {EXPECTED}",
+            "error",
+        )
+    if tree.images(root, deep=False) and not any(name.endswith("/") for name in names):
         return note(
             f"{root} holds images ({files}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",
@@ -107,22 +118,21 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
             "error",
         )
     counts = [
-        f"{plural(len(family.images), 'image')} in {place}"
+        f"{plural(len(family.images), 'image')} in {family.describe() or '.'}"
         for family in families
         if family.images
-        for place in [family.pattern or "."]
     ]
     holds = f" ({', '.join(counts[:_MAX_SHOWN])})" if counts else ""
     return note(
         f"{root / 'train' / 'images'} holds no images, and there is no other folder of training "
         f"images: {root} holds {files or 'nothing'}{holds}",
-        f"{command}{EXPECTED} Images are files with the suffixes {', '.join(IMAGE_SUFFIXES)}.",
+        f"{EXPECTED} Images are files with the suffixes {', '.join(IMAGE_SUFFIXES)}.",
         "error",
     )
 
 
-def example_command(tree: Tree, families: Iterable[Family]) -> str:
-    """A sentence with a command for the two folders that share the most names; else nothing."""
+def same_names(families: Iterable[Family]) -> tuple[Place, Place] | None:
+    """The two folders that share the most names of files, the likely images first."""
     places = [place for family in families for place in family.places]
     holders: dict[str, list[int]] = defaultdict(list)
     for i, place in enumerate(places):
@@ -130,17 +140,10 @@ def example_command(tree: Tree, families: Iterable[Family]) -> str:
             holders[name].append(i)
     shared = Counter(pair for indices in holders.values() for pair in combinations(indices[:9], 2))
     if not shared:
-        return ""
-    (first, second), count = max(shared.items(), key=lambda item: (item[1], item[0]))
+        return None
+    first, second = max(shared, key=lambda pair: (shared[pair], pair))
     images, masks = sorted((places[first], places[second]), key=_seems_mask)
-    flags = " ".join(
-        f"--{name} {shlex.quote(place.folder.relative_to(tree.root).as_posix())}"
-        for name, place in (("images", images), ("masks", masks))
-    )
-    return (
-        f"{plural(count, 'file')} of {images.folder} and {masks.folder} have the same names; if "
-        f"these are images and masks: semiseg check {shlex.quote(str(tree.root))} {flags}. "
-    )
+    return images, masks
 
 
 def _seems_mask(place: Place) -> tuple[bool, int]:
