@@ -524,7 +524,7 @@ LABELME_FOUND = (LABELME.replace('"polygon"', '{"a": 1}'), LABELME.replace('"pol
 COCO_FOUND = (
     COCO.replace('"name": "b"', '"a": 1'),
     COCO.replace('"id": 1, "file_name"', '"file_name"'),
-    COCO.replace('"a.png"', '"../a.png"'),
+    COCO.replace('"a.png"', '"../other.png"'),
     COCO.replace('"a.png"', f'"{"x" * 3000}"'),
     COCO.replace(f'"width": {WIDTH}', '"width": 1e300'),
     "[" * 3000,

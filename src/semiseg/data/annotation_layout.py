@@ -148,7 +148,19 @@ class AnnotationLayout(Layout):
 
     @cached_property
     def _sources(self) -> list[Source]:
-        return self.files.sources()
+        """The annotations, at least one.
+
+        Raises:
+            DataError: a file cannot be read, or there is none.
+        """
+        sources = self.files.sources()
+        if not sources:
+            formats = ", ".join(form.title for form in self.files.formats)
+            raise DataError(
+                f"{self.tree.root} holds no annotation file ({formats}).",
+                "Export the annotations into this folder.",
+            )
+        return sources
 
     @cached_property
     def _names(self) -> list[str]:
@@ -274,7 +286,7 @@ class AnnotationLayout(Layout):
         counts = ", ".join(
             plural(count, kind, _several(kind)) for kind, count in skipped.most_common()
         )
-        message = f"Shapes without an area are skipped: {counts}, in these files"
+        message = f"Annotation files with shapes that cover no area and are skipped ({counts})"
         findings += on_files("skipped-shape", "warning", files, message, _BOXES)
         boxed = [entry for entry in entries if not entry.annotated.is_labeled]
         if boxed:

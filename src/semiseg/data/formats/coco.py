@@ -49,7 +49,12 @@ class CocoFormat(FileFormat):
     by_area = True
 
     def recognizes(self, file: Path, head: JsonHead | None) -> bool:
-        """By `images` with `annotations` and `categories`, or by as much as a head shows."""
+        """By `images` with `annotations` and `categories`, or by as much as a head shows.
+
+        A file with a name of COCO's own is one, even if it is broken.
+        """
+        if file.name.lower().startswith("instances_") or file.name.lower().endswith(".coco.json"):
+            return True
         if head is None or head.is_list:
             return False
         images = head.inner.get("images", frozenset())
