@@ -304,7 +304,7 @@ def test_all_files_that_share_a_name_are_found_at_once(data: Path) -> None:
     assert "a.png" in findings[0].text
     assert "a.bmp" in findings[0].text
     assert report.counts["train"] == (3, 1)
-    assert report.counts["unlabeled"] == (0, 6)  # without masks, both are images
+    assert report.counts["unlabeled"] == (0, 2)  # without masks, both are images
 
 
 # --- smeared masks
