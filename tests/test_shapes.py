@@ -526,7 +526,8 @@ def test_lists_decide_what_is_read(pictures: Path) -> None:
     [
         ("e.jpg\nx/b.jpg m/1.png", r"train\.txt, line 2: there is no file .*x/b\.jpg"),
         ("# one\n\nx/a.jpg m/3.png", r"train\.txt, line 3: there is no file .*m/3\.png"),
-        ("x/a", r"train\.txt, line 1: there is no file .*x/a\..*have their suffix"),
+        ("x/b", r"train\.txt, line 1: there is no file .*x/b\..*remove the list"),
+        ("a\nz/a", r"train\.txt, line 2: there is no file .*z/a\."),
         ("y/c,d.png m/1.png", r"train\.txt, line 1: there is no file .*y/c\."),
         ("x/a.jpg m/1.png 0.5", r"train\.txt, line 1 has 3 columns"),
         ("x/a.jpg " + "m" * 5000, r"line 1: there is no file"),

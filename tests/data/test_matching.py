@@ -23,11 +23,11 @@ def single(match: Match) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "affix",
-    (
-        "_mask -mask _gt _GT _lbl _label _labels_01 _mask_0 _labelIds _segmentation _groundtruth "
-        "_1stHO _anno _manual1 .mask mask _xyz _bin2"
-    ).split()
-    + [" mask", " (mask)", ""],
+    [
+        *("_mask", "-mask", " mask", " (mask)", "_gt", "_GT", "_lbl", "_label", "_labels_01"),
+        *("_mask_0", "_labelIds", "_segmentation", "_groundtruth", "_1stHO", "_anno", "_manual1"),
+        *(".mask", "mask", "_xyz", "_bin2", ""),
+    ],
 )
 @pytest.mark.parametrize("labeled", [1, 5, 8])
 def test_masks_with_anything_behind_their_images_names(affix: str, labeled: int) -> None:
@@ -35,7 +35,8 @@ def test_masks_with_anything_behind_their_images_names(affix: str, labeled: int)
     masks = [f"{name}{affix}.png" for name in NUMBERS[:labeled]]
     match = match_names(images, masks)
     assert single(match) == dict(zip(images, masks, strict=False))
-    assert not match.unmatched and not match.rivals
+    assert not match.unmatched
+    assert not match.rivals
     assert not affix or f"`{affix}`" in match.rule
 
 
@@ -69,7 +70,8 @@ def test_schemes_of_names(image: str, mask: str, labeled: int) -> None:
     masks = [mask.format(name) for name in NUMBERS[:labeled]]
     match = match_names(images, masks[::-1])
     assert single(match) == dict(zip(images, masks, strict=False))
-    assert match.rules[0].mask in masks and match.rule
+    assert match.rules[0].mask in masks
+    assert match.rule
 
 
 @pytest.mark.parametrize("mask", ["img_{:03d}", "mask_{:03d}", "{:05d}_gt"])

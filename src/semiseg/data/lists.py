@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.files import is_file, read_text
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.families import unlabeled_folders
-from semiseg.data.findings import note
+from semiseg.data.families import find_families, unlabeled_folders
+from semiseg.data.findings import Finding, note
+from semiseg.data.image_index import split_word
 from semiseg.data.layout import Layout, Listing
+from semiseg.data.list_files import Row, find_lists, is_list_table, read_lines, read_table
+from semiseg.data.listed_files import ListedFiles
 from semiseg.data.pairs import Folders, pair
-from semiseg.data.tree import Tree, split_lists
+from semiseg.data.tree import Tree
 
-_COMMENT = re.compile(r"\s#(\s.*)?$")
 _MASKS = "SegmentationClass"
+_FLAGS = ("-1", "0", "1")  # behind names in VOC's lists of one class
+_MASK_REMEDY = "Write the mask behind its image in the list, or give it the image's name."
 _SUBSETS = {
     "train": ("train", "default"),  # CVAT's name where no subsets were made
     "val": ("val", "validation"),
@@ -33,32 +37,245 @@ class ListLayout(Layout):
       train.txt  an image a line, with its mask or without: day1/07.jpg  annotated/07.png
       val.txt    optional, likewise test.txt
     ```
+
+    If no line of a list has a mask, masks are found by their names, as without lists. A line may
+    also be a name without its suffix, or a path that begins above DATA. The lists may lie in a
+    folder `splits`, `lists` or `ImageSets`; there `labeled.txt` and `unlabeled.txt` are those to
+    train on. Tables are lists as well: `train.csv`, or one table with a column of splits:
+
+    ```
+    DATA/
+      images.csv  image,mask,split
+                  photos/07.jpg,drawn/07.png,train
+    ```
     """
 
     name = "lists"
     title = "Lists of images and masks"
     is_complete = True
 
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self.lists = find_lists(tree)
+        self._files = ListedFiles(tree, self.families)
+        self._contents: dict[tuple[Path, str], Listed] = {}
+
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
-        """By one of the lists."""
-        return bool(split_lists(tree))
+        """By one of the lists; those of VOC's `ImageSets` belong to another layout."""
+        lists = find_lists(tree)
+        is_voc = lists.folder.lower().startswith("imagesets") and tree.is_folder(tree.root / _MASKS)
+        return bool(lists) and not is_voc
 
     def read(self, split: str) -> Listing:
-        """The images that the list of the split names; none if there is no list."""
-        file = split_lists(self.tree).get(split)
-        lists = [*split_lists(self.tree).values()]
-        return Listing(listed_samples(self.tree, file) if file else [], sources=lists)
+        """The images that the lists of the split name; none if there is no list.
+
+        Raises:
+            DataError: a list cannot be read, or names files that do not exist.
+        """
+        lists = self.lists
+        listed = [self._listed(path, split) for path in lists.files.get(split, ())]
+        listed += [self._listed(path, split) for path in lists.tables]
+        if split == "train":
+            listed += [self._listed(path, split) for path in lists.labeled]
+            named = [image for part in listed for image in part.samples]
+            for path in lists.unlabeled:
+                part = self._listed(path, split)
+                rest = {i: s._replace(mask=None) for i, s in part.samples.items() if i not in named}
+                listed.append(part._replace(samples=rest))
+        samples = {image: s for part in listed for image, s in part.samples.items()}
+        if split == "train" and not samples:
+            samples = self._unlisted()
+        findings = self._notes(listed) if split == "train" else []
+        ordered = sorted(samples.values())
+        return Listing(ordered, findings, _MASK_REMEDY, sources=lists.paths)
 
     def unlabeled(self) -> Listing:
         """None: the lists decide which images count."""
+        if not self.lists.files.get("train"):
+            return Listing()
         files = [sample.image for sample in super().unlabeled().samples]
+        train = self.lists.files["train"][0].name
+        listed: set[Path] = set()
+        with suppress(DataError):  # reading the list gives the error
+            listed = {sample.image for sample in self.read("train").samples}
+        files = [file for file in files if file not in listed]
         if not files:
             return Listing()
         folder = next(iter(unlabeled_folders(self.tree)), self.tree.root)
         count = plural(len(files), f"image of {folder} is", f"images of {folder} are")
-        finding = note(f"{count} used only where train.txt lists them")
+        finding = note(f"{count} used only where {train} lists them")
         return Listing(findings=[finding], sources=files)
+
+    def image_remedy(self) -> str:
+        """What to do with images in no list."""
+        first = next(iter(self.lists.paths))
+        return f"To use them, add them to {first.relative_to(self.tree.root).as_posix()}."
+
+    def _listed(self, path: Path, split: str) -> Listed:
+        key = path, split
+        if key not in self._contents:
+            self._contents[key] = read_list_file(self._files, path, split)
+        return self._contents[key]
+
+    def _unlisted(self) -> dict[Path, Sample]:
+        """The images in no list, where no list is that of `train`; none if none has a mask."""
+        named = {
+            image
+            for split in ("val", "test")
+            for path in (*self.lists.files.get(split, ()), *self.lists.tables)
+            for image in self._listed(path, split).samples
+        }
+        rest = {i: _named(self.tree, s) for i, s in self._files.samples.items() if i not in named}
+        return rest if any(sample.mask for sample in rest.values()) else {}
+
+    def _notes(self, listed: Sequence[Listed]) -> list[Finding]:
+        """Which lists are read, where that does not go without saying."""
+        lists, root = self.lists, self.tree.root
+        names = [path.relative_to(root).as_posix() for path in lists.paths]
+        findings = []
+        if lists.folder or lists.tables:
+            findings.append(note(f"The lists say which images belong together: {', '.join(names)}"))
+        if not listed or not any(part.samples for part in listed):
+            message = f"No list says what to train on ({', '.join(names)}), so it is all the rest"
+            findings.append(note(message, "Write a list of the images to train on, train.txt."))
+        if len(lists.labeled) > 1:
+            choice = lists.labeled[0]
+            message = f"{len(lists.labeled)} lists name labeled images, and all of them are used"
+            findings.append(note(message, f"To train on one of them, add --labels {choice}."))
+        hidden = [s for part in listed if part.path in lists.unlabeled for s in part.samples]
+        if hidden and lists.unlabeled:
+            count = plural(len(hidden), "image is", "images are")
+            files = ", ".join(p.relative_to(root).as_posix() for p in lists.unlabeled)
+            findings.append(note(f"{count} read without masks, because {files} says so"))
+        pairs = ((part, s) for part in listed if part.is_paired for s in part.samples.values())
+        example = next(((part, s) for part, s in pairs if s.mask is not None), None)
+        if example is not None:
+            part, sample = example
+            file, image = (p.relative_to(root).as_posix() for p in (part.path, sample.image))
+            mask = self._files.mask_of(sample.image).relative_to(root).as_posix()
+            message = f"{file} names images alone; masks are found by their names"
+            findings.append(note(f"{message} ({mask} belongs to {image})"))
+        return findings
+
+
+class Listed(NamedTuple):
+    """What a list names.
+
+    Attributes:
+        path: the list.
+        samples: the images with their masks, by the image's file.
+        is_paired: whether the list names no mask, so that masks are found by name.
+    """
+
+    path: Path
+    samples: dict[Path, Sample]
+    is_paired: bool
+
+
+def read_list_file(files: ListedFiles, path: Path, split: str) -> Listed:
+    """The images of a split that a list or a table names.
+
+    Image and mask are separated by a tab, a comma, a semicolon or spaces, tried in this order. A
+    line that is itself the name of a file is an image without a mask, with spaces or not.
+
+    Args:
+        files: the files of the data folder.
+        path: the list.
+        split: `train`, `val` or `test`; of a table with a column of splits, only its rows count.
+
+    Raises:
+        DataError: the list cannot be read or is empty, or a line does not name files below the
+            root, or names an image again with another mask.
+    """
+    rows = _table_rows(path, split) if is_list_table(path) else list(_line_rows(files, path))
+    if not rows and not is_list_table(path):
+        raise DataError(f"{path} names no image.", "Write an image a line, or remove the file.")
+    is_paired = not any(row.mask for row in rows)
+    listed: dict[Path, tuple[Sample, int]] = {}
+    for row in rows:
+        where = f"{path}, line {row.number}"
+        image = files.image(row.image or row.text, where)
+        mask = files.mask(row.mask, where) if row.mask else None
+        sample = _named(files.tree, Sample("", image, mask))
+        if is_paired and row.split != "unlabeled" and image in files.samples:
+            sample = sample._replace(mask=files.samples[image].mask)
+        other, line = listed.setdefault(image, (sample, row.number))
+        if other != sample:
+            raise DataError(
+                f"{where}: {image} is already named in line {line}, with another mask or suffix.",
+                "Remove one of the lines.",
+            )
+    _refuse_twins(path, listed)
+    return Listed(path, {image: sample for image, (sample, _) in listed.items()}, is_paired)
+
+
+def _refuse_twins(path: Path, listed: Mapping[Path, tuple[Sample, int]]) -> None:
+    """Refuse two images that differ only in their suffix."""
+    lines: dict[str, int] = {}
+    for sample, number in listed.values():
+        line = lines.setdefault(sample.name, number)
+        if line != number:
+            raise DataError(
+                f"{path}, line {number}: {sample.image} is already named in line {line}, with "
+                "another mask or suffix.",
+                "Remove one of the lines.",
+            )
+
+
+def _named(tree: Tree, sample: Sample) -> Sample:
+    name = sample.image.relative_to(tree.root).with_suffix("").as_posix()
+    return sample._replace(name=name)
+
+
+def listed_samples(tree: Tree, list_file: Path) -> list[Sample]:
+    """The images that a list names, sorted by name, as `read_list_file` reads it.
+
+    Raises:
+        DataError: as there.
+    """
+    files = ListedFiles(tree, find_families(tree))
+    return sorted(read_list_file(files, list_file, "train").samples.values())
+
+
+def _table_rows(path: Path, split: str) -> list[Row]:
+    """The rows of a split; without a column of splits, the table's name says it, or it is train."""
+    table = read_table(path)
+    own = split_word(path.stem) or "train"
+    if "split" not in table.columns or not any(row.split for row in table.rows):
+        return [*table.rows] if own == split else []
+    wanted = (split, "unlabeled") if split == "train" else (split,)
+    return [
+        row._replace(mask="" if row.split == "unlabeled" else row.mask)
+        for row in table.rows
+        if row.split in wanted
+    ]
+
+
+def _line_rows(files: ListedFiles, path: Path) -> Iterator[Row]:
+    for row in read_lines(path):
+        image, *mask = _columns(files, row.text, f"{path}, line {row.number}")
+        yield row._replace(image=image, mask=mask[0] if mask else "")
+
+
+def _columns(files: ListedFiles, text: str, where: str) -> list[str]:
+    if files.is_path(text):
+        return [text]
+    separator = next((s for s in "\t,;" if s in text), None)
+    columns = [column.strip().strip('"') for column in text.split(separator)]
+    while len(columns) > 1 and not columns[-1]:  # an image without a mask
+        columns.pop()
+    if not all(map(files.is_path, columns)) and files.is_image(text):
+        return [text]
+    if len(columns) == 2 and columns[1] in _FLAGS and not files.is_image(columns[1]):
+        columns.pop()
+    if len(columns) > 2:
+        raise DataError(
+            f"{where} has {len(columns)} columns: {text}.",
+            "Write an image, or an image and its mask, with a tab between them where names hold "
+            "spaces or commas.",
+        )
+    return columns
 
 
 class VocLayout(Layout):
@@ -116,94 +333,9 @@ class VocLayout(Layout):
         return self.tree.is_folder(self.tree.root / folder)
 
 
-def listed_samples(tree: Tree, list_file: Path) -> list[Sample]:
-    """The images that a list names, one a line, with or without a mask, by paths below the root.
-
-    Image and mask are separated by a tab, a comma or spaces, tried in this order. A line that is
-    itself the path of a file is an image without a mask, with spaces or not.
-
-    Raises:
-        DataError: the list cannot be read or is empty, or a line does not name files below the
-            root, or names an image again with another mask.
-    """
-    listed: dict[str, tuple[Sample, int]] = {}
-    for number, text in _lines(list_file):
-        where = f"{list_file}, line {number}"
-        image, *mask = [_below(tree, column, where) for column in _columns(tree, text, where)]
-        name = image.relative_to(tree.root).with_suffix("").as_posix()
-        sample = Sample(name, image, mask[0] if mask else None)
-        other, line = listed.setdefault(name, (sample, number))
-        if other != sample:
-            raise DataError(
-                f"{where}: {image} is already named in line {line}, with another mask or suffix.",
-                "Remove one of the lines.",
-            )
-    if not listed:
-        raise DataError(
-            f"{list_file} names no image.", "Write an image a line, or remove the file."
-        )
-    return sorted(sample for sample, _ in listed.values())
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and texts of the lines that are neither empty nor comments."""
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a text file that can be read ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        text = _COMMENT.sub("", line).strip()
-        if text and not text.startswith("#"):
-            yield number, text
-
-
-def _columns(tree: Tree, text: str, where: str) -> list[str]:
-    if _is_file(tree, text):
-        return [text]
-    separator = next((s for s in "\t," if s in text), None)
-    columns = [column.strip() for column in text.split(separator)]
-    while len(columns) > 1 and not columns[-1]:  # an image without a mask
-        columns.pop()
-    if len(columns) > 2:
-        raise DataError(
-            f"{where} has {len(columns)} columns: {text}.",
-            "Write an image, or an image and its mask, with a tab between them where names hold "
-            "spaces or commas.",
-        )
-    return columns
-
-
-def _below(tree: Tree, text: str, where: str) -> Path:
-    """The file that a list names."""
-    root = tree.root
-    for name in (text, text.replace("\\", "/")):
-        path = root / name
-        if _is_file(tree, name):
-            if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
-                raise DataError(
-                    f"{where}: {text} lies outside of {root}.",
-                    "Move it there, or link to it, and write its path relative to that folder.",
-                )
-            return path
-    raise DataError(
-        f"{where}: there is no file {root / text}.",
-        f"Paths are relative to {root} and have their suffix; correct the line, or remove the list "
-        "to read the folder without it.",
-    )
-
-
-def _is_file(tree: Tree, text: str) -> bool:
-    """Whether a list names a file.
-
-    What is not in the tree is looked up on the disk, which may not mind the case of letters.
-    """
-    path = tree.root / text
-    return tree.is_file(path) or is_file(path)
-
-
 def _stems(path: Path, images: Mapping[str, Sample]) -> Iterator[str]:
     """The names in a list of VOC's; each is that of an image."""
-    for number, text in _lines(path):
+    for number, text, *_ in read_lines(path):
         name = text if text in images else text.split()[0].strip('"')
         if name not in images:
             raise DataError(
