@@ -133,7 +133,7 @@ def _check(model: Predictor, settings: PredictSettings) -> None:
     if classes.needs_16_bits:
         logger.info("the classes have ids above 255: masks are gray PNG files of 16 bits")
     if settings.abstain is not None and classes.ignored_value is None:
-        name = classes.names[classes.codes.index(IGNORE_INDEX)]
+        name = classes.names[classes.indices[IGNORE_INDEX]]
         raise ConfigError(
             f"--abstain writes 255, but in the masks of {run} this value means class {name}. Use "
             "--confidence, which does not change the mask."

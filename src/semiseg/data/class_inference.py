@@ -82,9 +82,10 @@ def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
 def infer_ids(scans: Sequence[MaskScan]) -> Ids:
     """Say which ids are classes and which are ignored.
 
-    Ids are class indices, from 1 on if 0 does not occur, and 255 is ignored, as 65535 is in masks of
-    16 bits. There are three exceptions. Masks of 0 and 255 alone are binary. A few widely spaced gray levels (0, 85, 170,
-    255) are one class each. An isolated id on thin lines between others is a border, and ignored.
+    Ids are class indices, from 1 on if 0 does not occur, and 255 is ignored, as 65535 is in masks
+    of 16 bits. There are three exceptions. Masks of 0 and 255 alone are binary. A few widely spaced
+    gray levels (0, 85, 170, 255) are one class each. An isolated id on thin lines between others is
+    a border, and ignored.
 
     Args:
         scans: the scans of all masks, which hold ids.

@@ -47,7 +47,6 @@ def read_names(path: Path) -> NamedClasses:
         DataError: the file cannot be read, or is no list of classes.
     """
     lines = [line for line in _read_lines(path) if line and not line.startswith(("#", "//"))]
-    lines = [re.sub(r"^[-*•]\s+|^(\d+)[.)]\s+", r"\1 ", line).strip() for line in lines]
     if len(lines) == 1 and "," in lines[0] and not re.search(r"\d", lines[0]):
         lines = [part.strip() for part in lines[0].split(",") if part.strip()]
     return _named(path, lines)
@@ -142,7 +141,7 @@ def _records(path: Path, content: object) -> list[tuple[str, int | None, object]
     if isinstance(content, dict) and all(isinstance(v, dict) for v in content.values()):
         content = [_record(key, value) for key, value in content.items()]
     pairs = content.items() if isinstance(content, dict) else ()
-    if len({isinstance(value, list) for _, value in pairs}) > 1:
+    if {list, int} <= {type(value) for _, value in pairs}:
         raise DataError(f"{path} names regions of several ids, which cannot be classes.")
     for key, value in pairs:
         number = _number(key)
@@ -204,6 +203,7 @@ def _read_lines(path: Path) -> list[str]:
 
 def _named(path: Path, lines: Sequence[str]) -> NamedClasses:
     """The classes of lines, each a name with no number, an id, a color, or an id and a color."""
+    lines = [re.sub(r"^[-*•]\s+|^(\d+)[.)]\s+", r"\1 ", line).strip() for line in lines]
     parsed = [_parse(line) for line in lines]
     titles = re.split(_SEPARATORS, lines[0].lower()) if lines else []
     if any(numbers for _, numbers in parsed) and all(title in _TITLE_OF for title in titles):
