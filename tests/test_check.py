@@ -209,7 +209,7 @@ def test_a_mask_of_numbers_that_are_no_ids(data: Path) -> None:
     assert "fractions from 0.5" in finding.text
 
 
-def test_images_of_many_bits_need_the_range_that_the_training_is_given(
+def test_images_of_many_bits_are_read_by_the_span_of_their_values(
     data: Path, tmp_path: Path
 ) -> None:
     (data / "train" / "images" / "a.png").unlink()
@@ -217,13 +217,15 @@ def test_images_of_many_bits_need_the_range_that_the_training_is_given(
     Image.fromarray(np.linspace(0, 9, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, -1)).save(
         path
     )
-    assert only(check(data)).items == ("train/images/a.tif",)
+    finding = only(check(data))
+    assert (finding.kind, finding.severity) == ("value-range", "note")
+    assert "--range=0,9 " in finding.remedy
     report = check(data, value_range=(0, 9), picture=tmp_path / "p.png")
     assert report.findings == ()
     assert (tmp_path / "p.png").is_file()
     age(data)
     assert check(data, value_range=(0, 9)).findings == ()
-    assert only(check(data)).items == ("train/images/a.tif",)  # what is kept knows the range
+    assert only(check(data)).kind == "value-range"
     with pytest.raises(ConfigError, match="range"):
         check(data, value_range=(9, 0))
 

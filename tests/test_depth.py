@@ -1,5 +1,6 @@
 """Black and white of gray images of more than 8 bits."""
 
+import contextlib
 import struct
 import zlib
 
@@ -10,9 +11,10 @@ from PIL import Image
 
 import semiseg
 from semiseg.core.errors import DataError
-from semiseg.core.reading import Reading
+from semiseg.core.reading import AS_STORED, Reading
+from semiseg.data.cache import scan_image
 from semiseg.data.formats.images import read_image
-from semiseg.data.value_range import infer_range
+from semiseg.data.value_range import infer_reading
 from semiseg.scenes.draw import write_scenes
 
 
@@ -42,6 +44,15 @@ def deep_png():
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def infer_range(paths):
+    """The range that is inferred from files, of which those that can be read are scanned."""
+    scans = {}
+    for path in paths:
+        with contextlib.suppress(DataError):
+            scans[path] = scan_image(path, AS_STORED)
+    return infer_reading(paths, scans, AS_STORED).reading.value_range
+
+
 def test_what_a_scanner_of_12_bits_fills_is_black_and_white(tmp_path):
     value_range = infer_range(images(tmp_path, scan(200, 3000), scan(100, 4000)))
     assert value_range == pytest.approx((100, 4000), abs=5)
@@ -61,13 +72,14 @@ def test_pixels_from_the_whole_image_count(tmp_path):
     assert infer_range(images(tmp_path, large)) == pytest.approx((600, 3500), abs=2)
 
 
-def test_beside_colors_of_16_bits_there_is_no_range(tmp_path):
+def test_colors_of_16_bits_share_the_range_with_gray_images(tmp_path):
     gray = images(tmp_path, scan(200, 3000))
     deep = tmp_path / "deep.png"
-    deep.write_bytes(deep_png())
-    with pytest.raises(DataError, match="colors of 16 bits"):
-        read_image(deep, Reading((0, 1)))
-    assert infer_range([*gray, deep]) is None
+    deep.write_bytes(deep_png())  # its values are 1, 515, ... 2571
+    assert infer_range([deep]) == (1, 2571)
+    assert infer_range([*gray, deep]) == (1, 3000)
+    image = np.asarray(read_image(deep, Reading((1, 2571))))
+    assert image.tolist() == [[[0, 51, 102], [153, 204, 255]]] * 2
 
 
 def test_images_that_span_their_type_or_have_8_bits_are_left_alone(tmp_path):
@@ -110,7 +122,7 @@ def test_a_training_says_it_and_the_model_keeps_it(scanned, tmp_path, caplog):
         scanned, out=tmp_path / "given", value_range=(0, 9000), start_from=run.folder, **small
     )
     assert semiseg.load(explicit.folder).reading.value_range == (0, 9000)
-    assert f"(--range {low},{high} keeps it)" in caplog.text
+    assert f"(--range={low},{high} keeps it)" in caplog.text
 
 
 def test_the_check_tells_it_and_its_picture_shows_it(scanned, tmp_path):

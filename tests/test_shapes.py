@@ -23,6 +23,7 @@ from semiseg.core.types import Arrangement
 from semiseg.data.class_inference import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
+from semiseg.data.formats import bands
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes, read_mask
@@ -1182,12 +1183,11 @@ def test_an_empty_range_is_refused(tmp_path: Path, value_range: tuple[float, flo
         read_image(photograph(tmp_path / "a.png"), reading=Reading(value_range))
 
 
-def test_colors_of_sixteen_bits_are_read_but_not_by_a_range(tmp_path: Path) -> None:
-    values = np.full((HEIGHT, WIDTH, 3), 5000, np.uint16)
+def test_colors_of_sixteen_bits_are_read_by_a_range_like_gray_ones(tmp_path: Path) -> None:
+    values = np.full((HEIGHT, WIDTH, 3), (0, 2600, 5000), np.uint16)
     path = tiff(tmp_path / "a.tif", values, photometric=2)
-    assert set(pixels(path).flat) == {19}
-    with pytest.raises(DataError, match=r"a\.tif has colors of 16 bits.*range cannot"):
-        read_image(path, Reading((0, 5000)))
+    assert pixels(path)[0, 0].tolist() == [0, 10, 19]
+    assert pixels(path, reading=Reading((0, 5000)))[0, 0].tolist() == [0, 133, 255]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -1219,7 +1219,7 @@ def test_a_stack_of_pages_is_refused_and_an_overview_is_not(tmp_path: Path) -> N
     assert np.array_equal(pixels(path)[..., 0], RAMP)
     page.save(path, save_all=True, append_images=[page])
     for reader in (read_image, image_size):
-        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*separate image"):
+        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*semiseg frames"):
             reader(path)
 
 
@@ -1261,11 +1261,14 @@ def test_alpha_is_no_strange_channel(
     ("channels", "dtype", "message"),
     [(3, np.float32, "3 channels of 32-bit floating-point"), (1, np.float64, "64-bit floating-")],
 )
-def test_tiffs_that_pillow_cannot_open_are_named_with_their_kind(
-    tmp_path: Path, channels: int, dtype: type, message: str
+def test_tiffs_that_pillow_cannot_open_need_an_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, dtype: type, message: str
 ) -> None:
-    path = tiff(
-        tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, channels), dtype), 2 if channels > 1 else 1
-    )
-    with pytest.raises(DataError, match=rf"a\.tif is a TIFF with .*{message}.*8 bits"):
+    values = np.linspace(0, 3, HEIGHT * WIDTH * channels).astype(dtype)
+    values = values.reshape(HEIGHT, WIDTH, channels)
+    path = tiff(tmp_path / "a.tif", values, 2 if channels > 1 else 1)
+    image = pixels(path, reading=Reading((0, 3)))[..., :channels]
+    assert np.abs(image - values * 85).max() <= 0.5001
+    monkeypatch.setattr(bands, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=rf"a\.tif is a TIFF with .*{message}.*semiseg\[geo\]"):
         read_image(path)

@@ -14,25 +14,108 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast, get_args
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
 
 from semiseg._version import __version__
 from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.records import from_plain
 from semiseg.data.formats import mask_rule
 from semiseg.data.formats.codes import Color, MaskScan, scan_mask
-from semiseg.data.formats.images import Depth, Header, decode_image
+from semiseg.data.formats.images import Header, Remark, decode_image
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
+from semiseg.data.formats.rasters import Depth, Values, to_rgb
 from semiseg.data.near_duplicates import check_thumbnail, thumbnail
 
-_FORMAT = 5  # increased whenever a scan of the same file gives another result
+_FORMAT = 6  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")
 _Values = list[object]  # plain values of a scan, as they stand in the JSON file
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The ends of the values of an image, without pixels that have no data.
+
+    Attributes:
+        low: the lowest value.
+        next_low: the lowest one of the others; equal to `low` if all values are equal.
+        low_pixels: the pixels with the lowest value in all channels.
+        high: the highest value.
+        next_high: the highest one of the others.
+        high_pixels: the pixels with the highest value in all channels.
+        pixels: all pixels that have data.
+    """
+
+    low: float
+    next_low: float
+    low_pixels: int
+    high: float
+    next_high: float
+    high_pixels: int
+    pixels: int
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Black and white of a picture of this image alone."""
+        return (self.low, self.high) if self.low < self.high else (self.low, self.low + 1)
+
+    def mirrored(self) -> Extremes:
+        """The ends of the negative values."""
+        return Extremes(
+            *(-self.high, -self.next_high, self.high_pixels),
+            *(-self.low, -self.next_low, self.low_pixels),
+            self.pixels,
+        )
+
+    @classmethod
+    def of(cls, values: Values, invalid: NDArray[np.bool_] | None) -> Extremes | None:
+        """The ends of values `(H, W)` or `(H, W, 3)`; None if no pixel has data."""
+        pixels = values.reshape(values.shape[0] * values.shape[1], -1)
+        if invalid is not None:
+            pixels = pixels[~invalid.reshape(-1)]
+        if pixels.dtype.kind == "f":
+            pixels = pixels[np.isfinite(pixels).all(axis=1)]
+        if not len(pixels):
+            return None
+        low, high = pixels.min(), pixels.max()
+        others = pixels[(pixels != low) & (pixels != high)]
+        next_low, next_high = (others.min(), others.max()) if others.size else (high, low)
+        counts = (int((pixels == end).all(axis=1).sum()) for end in (low, high))
+        return cls(
+            *(float(low), float(next_low), next(counts)),
+            *(float(high), float(next_high), next(counts)),
+            len(pixels),
+        )
+
+
+@dataclass(frozen=True)
+class ImageDetails:
+    """What most image files do not have.
+
+    Attributes:
+        remarks: what a person should know about the file.
+        invalid: the number of pixels without data.
+        nodata: the values that the file itself names as those of pixels without data.
+        window: the values that become black and white, where the file itself names them.
+        extremes: the ends of the values of an image of more than 8 bits, or None.
+    """
+
+    remarks: tuple[Remark, ...] = ()
+    invalid: int = 0
+    nodata: tuple[float, ...] = ()
+    window: tuple[float, float] | None = None
+    extremes: Extremes | None = None
+
+
+NO_DETAILS = ImageDetails()
 
 
 class ImageScan(NamedTuple):
@@ -44,6 +127,7 @@ class ImageScan(NamedTuple):
         depth: the depth of the file's pixels.
         orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
         thumbnail: its gray values in small, by which near-duplicates are found.
+        details: what most files do not have.
     """
 
     size: tuple[int, int]
@@ -51,6 +135,7 @@ class ImageScan(NamedTuple):
     depth: Depth
     orientation: int = 1
     thumbnail: str = ""
+    details: ImageDetails = NO_DETAILS
 
     @property
     def header(self) -> Header:
@@ -64,9 +149,23 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
     Raises:
         DataError: it cannot be decoded, or is truncated.
     """
-    image, depth, orientation = decode_image(path, reading)
-    digest = short_hash(f"{image.size}", image.tobytes())
-    return ImageScan(image.size, digest, depth, orientation, thumbnail(image))
+    image = decode_image(path, reading, remark=True)
+    invalid = image.invalid(reading)
+    details = ImageDetails(
+        image.remarks, 0 if invalid is None else int(invalid.sum()), image.nodata, image.window
+    )
+    if image.image is not None:
+        picture = image.image
+        digest = short_hash(f"{image.size}", picture.tobytes())
+    else:
+        values = image.deep_values
+        ends = Extremes.of(values, invalid)
+        details = replace(details, extremes=ends)
+        picture = to_rgb(values, ends.span if ends else (0, 1), invalid, path)
+        raw = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        digest = short_hash(f"{image.size} {values.dtype.kind}", raw)
+    small = thumbnail(picture)
+    return ImageScan(image.size, digest, image.depth, image.orientation, small, details)
 
 
 class ScanCache:
@@ -96,8 +195,8 @@ class ScanCache:
 
         def scan() -> tuple[ImageScan, _Values]:
             result = scan_image(path, self.reading)
-            values = [*result.size, result.digest, result.depth, result.orientation]
-            return result, [*values, result.thumbnail]
+            extra = [] if result.details == NO_DETAILS else [asdict(result.details)]
+            return result, [*result.size, *result[1:5], *extra]
 
         return self._cached("image", path, _image_from, scan)
 
@@ -188,13 +287,14 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _image_from(values: _Values) -> ImageScan:
-    width, height, digest, depth, orientation, small = values
+    width, height, digest, depth, orientation, small, *extra = values
     if depth not in get_args(Depth):
         raise ValueError(depth)
     check_thumbnail(small)
     size = _integer(width), _integer(height)
+    details = from_plain(ImageDetails, extra[0]) if extra else NO_DETAILS
     kind = cast("Depth", depth)
-    return ImageScan(size, str(digest), kind, _integer(orientation), str(small))
+    return ImageScan(size, str(digest), kind, _integer(orientation), str(small), details)
 
 
 def _mask_from(path: Path, values: _Values) -> MaskScan:
@@ -247,6 +347,7 @@ def _cache_file(root: Path, reading: Reading) -> Path | None:
     folder = cache_folder(root)
     if folder is None:
         return None
+    reading = replace(reading, value_range=None)  # the range decides nothing of a scan
     # Read in another way, the same files are other images.
     suffix = "" if reading == AS_STORED else f"\0{reading}"
     return folder / f"scans-{short_hash(os.fsencode(root.resolve()), suffix, size=8)}.json"

@@ -69,13 +69,20 @@ def _unreadable(data: Dataset) -> list[Finding]:
         for path, problem in data.problems.items()
         if problem.values is None and not (problem.needs_extra and path not in files)
     }
-    remedy = "Replace or remove the files."
     of_images = {path: detail for path, detail in broken.items() if path in images}
     of_masks = {path: detail for path, detail in broken.items() if path not in images}
     return [
-        *on_paths(data, "unreadable-image", "error", of_images, "Unreadable images", remedy),
-        *on_paths(data, "unreadable-mask", "error", of_masks, "Unreadable masks", remedy),
+        *_broken(data, "unreadable-image", of_images, "Unreadable images"),
+        *_broken(data, "unreadable-mask", of_masks, "Unreadable masks"),
     ]
+
+
+def _broken(data: Dataset, kind: Kind, details: Mapping[Path, str], message: str) -> list[Finding]:
+    """The finding on files that cannot be read; a reason that all of them share is said once."""
+    reasons = set(details.values())
+    if len(details) > 1 and len(reasons) == 1:
+        return on_paths(data, kind, "error", [*details], f"{message} ({reasons.pop()[2:]})")
+    return on_paths(data, kind, "error", details, message, "Replace or remove the files.")
 
 
 def _needs_extra(data: Dataset) -> list[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
-from semiseg.core.types import Sample
-from semiseg.data.formats.images import read_header
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.formats.images import read_header, read_valid
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.formats.orientation import fit_mask
 
@@ -35,7 +36,7 @@ def read_labels(sample: Sample, classes: Classes, reading: Reading) -> Image.Ima
     if sample.mask is None:
         raise TypeError(f"{sample.name} has no mask")
     mask = read_mask(sample.mask, classes)
-    header = read_header(sample.image)
+    header = read_header(sample.image, reading)
     labels = fit_mask(mask, header, is_turned=classes.rule.is_turned)
     if labels is None:
         raise DataError(
@@ -43,4 +44,9 @@ def read_labels(sample: Sample, classes: Classes, reading: Reading) -> Image.Ima
             f"{header.size[0]} x {header.size[1]}.",
             "Export the mask at the size of its image.",
         )
-    return labels
+    valid = read_valid(sample.image, reading)
+    if valid is None:
+        return labels
+    indices = np.array(labels)
+    indices[~valid] = IGNORE_INDEX
+    return Image.fromarray(indices)

@@ -69,7 +69,7 @@ class PixelCache:
 
         def decode() -> NDArray[np.uint8]:
             image = read_image(path, self.reading, self.short_side)
-            size = reduce_size(image_size(path), self.short_side)
+            size = reduce_size(image_size(path, self.reading), self.short_side)
             return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
 
         return self._cached(path, f"image {self.reading}", decode)
@@ -98,7 +98,9 @@ class PixelCache:
         image = _stamp(sample.image)  # the image says how its mask is turned
         if not image:
             return decode()
-        return self._cached(sample.mask, f"mask {size} {self._encoding} {image}", decode)
+        return self._cached(
+            sample.mask, f"mask {size} {self._encoding} {self.reading} {image}", decode
+        )
 
     def _cached(
         self, path: Path, purpose: str, decode: Callable[[], NDArray[np.uint8]]

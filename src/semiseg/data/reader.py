@@ -27,13 +27,14 @@ from semiseg.data.explicit import list_unlabeled_folders
 from semiseg.data.findings import Finding, Severity, error_of
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
+from semiseg.data.image_findings import describe_images
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.layouts import below, find_layout, read_split
 from semiseg.data.mask_rules import settle_masks, without_voids
 from semiseg.data.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tree import SPLITS, Tree
-from semiseg.data.value_range import describe_range, infer_range
+from semiseg.data.value_range import infer_reading
 
 _ORDER = ("train", "unlabeled", "val", "test")
 
@@ -133,13 +134,10 @@ def read_dataset(
         reading=reading,
         group=flags.group or file.content.group,
     )
-    if reading.value_range is None:
-        depths = {path: scan.depth for path, scan in scans.images.items()}
-        images = [sample.image for sample in (*contents.train, *contents.val)]
-        value_range = infer_range(images, depths)
-        if value_range is not None:
-            findings[describe_range(value_range)] = None
-        contents = replace(contents, reading=replace(reading, value_range=value_range))
+    images = [sample.image for sample in (*contents.train, *contents.val)]
+    inferred = infer_reading(images, scans.images, reading)
+    contents = replace(contents, reading=inferred.reading)
+    findings |= dict.fromkeys([*inferred.findings, *describe_images(contents)])
     defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
     return replace(contents, findings=(*findings, *defects))
 

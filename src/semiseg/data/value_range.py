@@ -1,87 +1,195 @@
-"""The value range of gray images with more than 8 bits, such as those of scanners."""
+"""The values of images of more than 8 bits: which are black and white, and which mean no data."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from semiseg.core.errors import DataError
+from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
+from semiseg.core.text import plural
+from semiseg.data.cache import Extremes, ImageScan
 from semiseg.data.findings import Finding
-from semiseg.data.formats.images import UNREADABLE, Depth, depth_of, open_image
+from semiseg.data.formats.images import decode_image
+from semiseg.data.formats.rasters import Values
 from semiseg.data.read_ahead import read_ahead
 
 MAX_SAMPLED_IMAGES = 64
 _PIXELS_PER_IMAGE = 10_000
 _TAIL = 0.01  # percent of the pixels at each end, which may be dead or hot ones
+_TYPE_MAX = 65_535
 _MAX_SPAN = 32_768  # values; for a wider span the range of the type is good enough
+_USUAL = {-999, -9999, -99_999, -999_999, 9999, 99_999, 999_999, 65_535, 32_767, 65_534}
+_USUAL |= {-32_768, -32_767, 2**31 - 1, -(2**31), 2**32 - 1}  # the ends of types
+_HUGE = 1e19  # the ends of the types of floating-point numbers, and 1e20
+_MIN_SHARE = 0.001  # of an image; fewer pixels are hot or dead ones
+_MIN_LEVELS = 8  # different values that are a picture
+_DIGITS = 6  # of a range of floating-point numbers, as it is printed
 
 
-def infer_range(
-    images: Sequence[Path], depths: Mapping[Path, Depth] = MappingProxyType({})
-) -> tuple[float, float] | None:
-    """Infer which values are black and white in gray images of 16 bits.
+class Inferred(NamedTuple):
+    """How images are read, and what a person should know about it."""
+
+    reading: Reading
+    findings: list[Finding]
+
+
+def infer_reading(
+    images: Sequence[Path], scans: Mapping[Path, ImageScan], reading: Reading
+) -> Inferred:
+    """Infer black, white and the values of no data in images of more than 8 bits.
 
     A scanner with 12 bits uses a sixteenth of the type, so that its images would look almost black.
-    The function examines up to 64 images, the same ones at each call.
+    A value of no data is one that all files with a no-data tag name, or a usual one, such as -9999
+    or 65535, that is further away from all other values than these span. The function decodes up
+    to 64 images again, the same ones at each call.
 
     Args:
-        images: the files; unreadable ones are skipped.
-        depths: the depths of files that were decoded before; only deep gray ones are opened again.
+        images: the files; unreadable ones and those of 8 bits are skipped.
+        scans: what the files hold, for those that can be decoded.
+        reading: how the images are read; what it says is not inferred.
 
     Returns:
-        Black and white, see `read_image`. None if there are no such images, if they span half of
-        their type, or if some images have colors of 16 bits, to which no range can be applied.
+        The reading with a range and values of no data; without a range if the images span half of
+        their type.
     """
-    order = Key.of(0, "depth").numpy().permutation(len(images))[:MAX_SAMPLED_IMAGES]
-    sampled_images = [images[i] for i in sorted(order)]
-    gray = [path for path in sampled_images if depths.get(path, "deep gray") == "deep gray"]
+    deep = [path for path in images if path in scans and scans[path].depth != "8 bits"]
+    if not deep:
+        return Inferred(reading, [])
+    chosen = set(deep)
+    sampled = [images[i] for i in sorted(_order(len(images))) if images[i] in chosen]
+    sampled = sampled or [deep[i] for i in sorted(_order(len(deep)))]
+    findings = []
+    if reading.nodata is None:
+        named = {scans[path].details.nodata for path in deep if scans[path].details.nodata}
+        values = set(named.pop()) if len(named) == 1 else set()
+        isolated = _find_isolated([e for path in deep if (e := scans[path].details.extremes)])
+        if isolated is not None and _levels(_sample(sampled, reading), isolated) >= _MIN_LEVELS:
+            findings.append(_describe_isolated(isolated, deep, scans))
+            values.add(isolated)
+        if values:
+            reading = replace(reading, nodata=tuple(sorted(values)))
+    if reading.value_range is None:
+        value_range = _common_window([scans[path] for path in deep])
+        value_range = value_range or span(_sample(sampled, reading))
+        if value_range is not None:
+            reading = replace(reading, value_range=value_range)
+            findings.append(_describe_range(value_range))
+    return Inferred(reading, findings)
+
+
+def span(values: Values) -> tuple[float, float] | None:
+    """The values that are black and white, without dead and hot pixels.
+
+    Args:
+        values: `(N,)` sampled values.
+
+    Returns:
+        None if there are no values, or if they span half of the type of 16 bits.
+    """
+    if not len(values):
+        return None
+    low, high = np.percentile(values, (_TAIL, 100 - _TAIL), method="nearest").tolist()
+    if values.dtype.kind != "f" and values.min() >= 0 and values.max() <= _TYPE_MAX:
+        return (low, high) if 0 < high - low < _MAX_SPAN else None
+    if values.dtype.kind == "f":
+        low, high = (float(f"{end:.{_DIGITS}g}") for end in (low, high))
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _order(count: int) -> list[int]:
+    """The numbers of the sampled images among so many."""
+    order: list[int] = Key.of(0, "depth").numpy().permutation(count)[:MAX_SAMPLED_IMAGES].tolist()
+    return order
+
+
+def _sample(images: Sequence[Path], reading: Reading) -> Values:
+    """`(N,)` values of the images, without those of pixels that have no data."""
     with warnings.catch_warnings():  # Pillow warns about odd metadata, which `check` reports
         warnings.simplefilter("ignore")
-        samples = [v for v in read_ahead(_sample_values, gray) if v is not None]
-        if not samples or "deep color" in depths.values():
-            return None
-        unknown = [path for path in images if path not in depths]
-        if any(depth == "deep color" for depth in read_ahead(_read_depth, unknown)):
-            return None
-    low, high = np.percentile(np.concatenate(samples), (_TAIL, 100 - _TAIL), method="nearest")
-    return (int(low), int(high)) if 0 < high - low < _MAX_SPAN else None
+        samples = list(read_ahead(lambda path: _sample_values(path, reading), images))
+    return np.concatenate([np.zeros(0, np.int64), *samples])
 
 
-def describe_range(value_range: tuple[float, float]) -> Finding:
-    """The finding that says which values became black and white."""
-    low, high = value_range
-    message = f"The gray images of more than 8 bits hold values of {low:g} to {high:g}"
-    remedy = (
-        f"A training maps {low:g} to black and {high:g} to white; --range=LOW,HIGH names other "
-        "values."
-    )
-    return Finding("value-range", "note", (), message, remedy)
-
-
-def _sample_values(path: Path) -> NDArray[np.int64] | None:
-    """Draw pixels of a gray image of 16 bits; None for any other file."""
+def _sample_values(path: Path, reading: Reading) -> Values:
+    """Draw pixels of an image of more than 8 bits, `(N,)`; none of any other file."""
     try:
-        with open_image(path) as file:
-            if depth_of(file) != "deep gray":
-                return None
-            values = np.asarray(file).reshape(-1)
-    except UNREADABLE:
-        return None  # `check` reports it
+        image = decode_image(path, reading)
+    except DataError:
+        return np.zeros(0, np.int64)  # `check` reports it
+    if image.values is None:
+        return np.zeros(0, np.int64)
+    values = image.values.reshape(image.values.shape[0] * image.values.shape[1], -1)
+    invalid = image.invalid(reading)
     if len(values) > _PIXELS_PER_IMAGE:
         # Every n-th pixel would come from a few columns only, where n divides the width.
         rng = Key.of(0, "depth", "pixels").numpy()
-        values = values[rng.integers(len(values), size=_PIXELS_PER_IMAGE)]
-    return values.astype(np.int64)
+        chosen = rng.integers(len(values), size=_PIXELS_PER_IMAGE)
+        values = values[chosen]
+        invalid = None if invalid is None else invalid.reshape(-1)[chosen]
+    if invalid is not None:
+        values = values[~invalid.reshape(-1)]
+    if values.dtype.kind == "f":
+        return values[np.isfinite(values)].astype(np.float64)
+    return values.reshape(-1).astype(np.int64)
 
 
-def _read_depth(path: Path) -> Depth | None:
-    try:
-        with open_image(path) as file:
-            return depth_of(file)
-    except UNREADABLE:
+def _find_isolated(extremes: Sequence[Extremes]) -> float | None:
+    """The value at an end of all values that is far away from the others; None if there is none."""
+    if not extremes:
         return None
+    for sign in (1, -1):
+        ends = [e if sign == 1 else e.mirrored() for e in extremes]
+        value = max(e.high for e in ends)
+        holders = [e for e in ends if e.high == value]
+        rest = max(e.next_high if e.high == value else e.high for e in ends)
+        lowest = min(e.low for e in ends)
+        width = rest - lowest
+        is_usual = sign * value in _USUAL or abs(value) > _HUGE
+        share = sum(e.high_pixels for e in holders) / sum(e.pixels for e in holders)
+        if is_usual and 0 < width < value - rest and share >= _MIN_SHARE:
+            return sign * value
+    return None
+
+
+def _levels(values: Values, isolated: float) -> int:
+    """The number of different values without the isolated one."""
+    return len(np.unique(values[values != isolated]))
+
+
+def _common_window(scans: Sequence[ImageScan]) -> tuple[float, float] | None:
+    """Black and white as all files name them; None if one does not, or if they differ."""
+    windows = {scan.details.window for scan in scans}
+    return windows.pop() if len(windows) == 1 else None
+
+
+def _describe_isolated(
+    value: float, deep: Sequence[Path], scans: Mapping[Path, ImageScan]
+) -> Finding:
+    extremes = [e for path in deep if (e := scans[path].details.extremes)]
+    count = sum(value in (e.low, e.high) for e in extremes)
+    message = (
+        f"{value:.{_DIGITS}g} is far from all other values of the images, and {count} of "
+        f"{plural(len(deep), 'image')} hold it: semiseg takes it as no-data"
+    )
+    remedy = (
+        "Such pixels become black, are left out of the range, and their labels are ignored. If it "
+        f"is a value, add --nodata none; if you mean it, --nodata={value:.{_DIGITS}g}."
+    )
+    return Finding("no-data", "warning", (), message, remedy)
+
+
+def _describe_range(value_range: tuple[float, float]) -> Finding:
+    low, high = (f"{end:.{_DIGITS}g}" for end in value_range)
+    message = f"The images of more than 8 bits hold values of {low} to {high}"
+    remedy = (
+        f"A training maps {low} to black and {high} to white, as --range={low},{high} does; other "
+        "numbers change it."
+    )
+    return Finding("value-range", "note", (), message, remedy)

@@ -39,7 +39,7 @@ def read_picture(path: Path, reading: Reading) -> Image.Image:
     Raises:
         DataError: the file cannot be read, or has more than `MAX_PIXELS`.
     """
-    width, height = image_size(path)
+    width, height = image_size(path, reading)
     if width * height > MAX_PIXELS:
         raise DataError(
             f"{path} has {width} x {height} pixels, and semiseg reads up to "

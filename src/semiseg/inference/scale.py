@@ -14,6 +14,7 @@ from typing import NamedTuple
 from semiseg.config.scale import FACTORS, Scale
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.reading import Reading
 from semiseg.core.text import plural
 from semiseg.data.formats.ground import GroundResolution, ground_resolution
 from semiseg.data.formats.images import image_size
@@ -66,7 +67,7 @@ def choose_factors(files: Iterable[Path], metadata: ModelMetadata, scale: Scale)
     require_side(scale, metadata)
     jobs = []
     for file in files:
-        header = read_header(file)
+        header = read_header(file, metadata.reading)
         job = Job(file, header)
         if header is not None:
             try:
@@ -90,10 +91,10 @@ def explain(scale: Scale, metadata: ModelMetadata, jobs: Sequence[Job]) -> None:
         logger.warning("%s", warning)
 
 
-def read_header(path: Path) -> Header | None:
+def read_header(path: Path, reading: Reading) -> Header | None:
     """The header of an image; None if it cannot be read, which reading the pixels explains."""
     try:
-        return Header(image_size(path), ground_resolution(path))
+        return Header(image_size(path, reading), ground_resolution(path))
     except DataError:
         return None
 

@@ -8,17 +8,39 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, Reading
+from semiseg.data.formats.bands import can_read_bands, has_deep_colors, raster_of_bands
 from semiseg.data.formats.image_formats import IMAGE_FORMATS, pillow_formats
-from semiseg.data.formats.tiff import fault_of_header, fault_of_pages
+from semiseg.data.formats.rasters import (
+    SIDEWAYS,
+    Depth,
+    Raster,
+    Values,
+    depth_of,
+    find_invalid,
+    orientation_of,
+    raster_of,
+    to_rgb,
+)
+from semiseg.data.formats.tiff import (
+    fault_of_channels,
+    fault_of_header,
+    fault_of_pages,
+    gdal_nodata,
+    read_tags,
+    reader_of,
+)
 
 UNREADABLE = (
     OSError,
@@ -39,29 +61,71 @@ UNREADABLE = (
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES = 32  # of a file tell its format
 _METADATA_CHUNKS = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
-_EXIF_ORIENTATION = 0x0112
-SIDEWAYS = (5, 6, 7, 8)
-"""The EXIF orientations that exchange width and height."""
+_ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 
-Depth = Literal["8 bits", "deep gray", "deep color"]
-"""How many bits a pixel has: 8 for each channel, or more for gray or for colors.
+Remark = Literal["animated", "transparent", "fourth-band"]
+"""What a person should know about an image that is read: only the first frame of an animation is
+used; some areas are transparent; a fourth channel that is called transparency looks like a band."""
+_MAY_LACK_DATA = (".tif", ".tiff", ".png", ".pgm", ".pnm", ".ppm", ".jp2", ".j2k", ".dcm", ".nii")
+_MIN_TRANSPARENT = 0.001  # the share of an image below which transparent pixels are not mentioned
+_MIN_BAND_VALUES, _MIN_BAND_SHARE = 16, 0.2  # of values between 0 and 255 in a fourth channel
 
-Gray images of floating-point numbers count as 8 bits: nobody knows their black and white.
-"""
 
-
-class Decoded(NamedTuple):
+@dataclass(frozen=True)
+class Decoded:
     """An image that was decoded to its end.
 
     Attributes:
-        image: the upright image in mode RGB.
         depth: the depth of the file's pixels.
+        image: the upright image in mode RGB; None for images of more than 8 bits.
+        values: the values of an image of more than 8 bits; None for others.
+        nodata: the values that the file itself names as those of pixels without data.
+        window: the values that become black and white, where the file itself names them.
+        remarks: what a person should know about the file.
         orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
     """
 
-    image: Image.Image
     depth: Depth
+    image: Image.Image | None = None
+    values: Values | None = None
+    nodata: tuple[float, ...] = ()
+    window: tuple[float, float] | None = None
+    remarks: tuple[Remark, ...] = ()
     orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        if self.image is not None:
+            return self.image.size
+        return self.deep_values.shape[1], self.deep_values.shape[0]
+
+    @property
+    def deep_values(self) -> Values:
+        """The values of an image of more than 8 bits."""
+        assert self.values is not None  # nosec B101 - `image` is None
+        return self.values
+
+    def invalid(self, reading: Reading) -> NDArray[np.bool_] | None:
+        """`(H, W)`, True where the image has no data; None if it has data everywhere."""
+        nodata = nodata_of(reading, self.nodata)
+        if self.values is not None:
+            return find_invalid(self.values, nodata)
+        return find_invalid(np.asarray(self.image), nodata) if nodata and self.nodata else None
+
+    def rgb(self, reading: Reading, where: object) -> Image.Image:
+        """The image in RGB of 8 bits.
+
+        Args:
+            reading: how the file is read.
+            where: the file, for the error.
+
+        Raises:
+            DataError: the values need a range.
+        """
+        if self.image is not None:
+            return self.image
+        return to_rgb(self.deep_values, reading.value_range, self.invalid(reading), where)
 
 
 class Header(NamedTuple):
@@ -81,6 +145,13 @@ class Header(NamedTuple):
         return self.size[::-1] if self.orientation in SIDEWAYS else self.size
 
 
+def nodata_of(reading: Reading, own: tuple[float, ...]) -> tuple[float, ...]:
+    """The values of pixels without data: those that are chosen, and those that a file names."""
+    if reading.nodata == ():
+        return ()
+    return tuple(dict.fromkeys((*(reading.nodata or ()), *own)))
+
+
 def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Image.Image:
     """Read an image in RGB, upright according to its EXIF data.
 
@@ -98,26 +169,11 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
             an eighth of its size, but not smaller than this. That is several times faster.
 
     Returns:
-        The image in mode RGB.
+        The image in mode RGB. Deep images have black pixels where they have no data.
 
     Raises:
         DataError: the file cannot be decoded, is truncated, or is an image that is refused.
         ConfigError: the value range is empty.
-    """
-    return decode_image(path, reading, enough).image
-
-
-def decode_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Decoded:
-    """Read an image as `read_image` does, and say how many bits its pixels have.
-
-    Args:
-        path: as for `read_image`.
-        reading: as for `read_image`.
-        enough: as for `read_image`.
-
-    Raises:
-        DataError: as `read_image`.
-        ConfigError: as `read_image`.
     """
     value_range = reading.value_range
     if value_range is not None and not value_range[0] < value_range[1]:
@@ -125,50 +181,119 @@ def decode_image(path: Path, reading: Reading = AS_STORED, enough: int | None = 
             f"The value range {value_range[0]:g} to {value_range[1]:g} is empty. Give the value of "
             "black first, then a higher value for white."
         )
-    with _checked(path, verify=True) as file:
-        depth = depth_of(file)
-        if value_range is not None and depth == "deep color":
-            raise DataError(
-                f"{path} has colors of 16 bits. semiseg reads their upper 8 bits, so a value range "
-                "cannot be applied. Scale the image to 8 bits, or use it without a value range."
-            )
+    return decode_image(path, reading, enough).rgb(reading, path)
+
+
+def decode_image(
+    path: Path, reading: Reading = AS_STORED, enough: int | None = None, remark: bool = False
+) -> Decoded:
+    """Decode an image to its end; deep images keep their values.
+
+    Args:
+        path: the image's file.
+        reading: how the file is read; only the bands matter.
+        enough: as for `read_image`.
+        remark: whether to look for what a person should know about the file.
+
+    Raises:
+        DataError: the file cannot be decoded, is truncated, or is an image that is refused.
+    """
+    with _opened(path, reading, verify=True) as source:
+        if isinstance(source, Raster):
+            values, own, turn = source.load(), source.nodata, source.orientation
+            if values.dtype == np.uint8:
+                return Decoded("8 bits", Image.fromarray(values).convert("RGB"), nodata=own)
+            return Decoded(source.depth, None, values, own, source.window, orientation=turn)
         if enough is not None:
-            factor = enough / min(file.size)
-            file.draft(None, (math.ceil(file.width * factor), math.ceil(file.height * factor)))
-        orientation = _orientation_of(file)
-        upright = _to_eight_bits(ImageOps.exif_transpose(file), path, value_range)
-        return Decoded(upright.convert("RGB"), depth, orientation)
+            factor = enough / min(source.size)
+            size = math.ceil(source.width * factor), math.ceil(source.height * factor)
+            source.draft(None, size)
+        own = gdal_nodata(source.tag_v2) if isinstance(source, TiffImageFile) else ()
+        orientation = orientation_of(source)
+        remarks = _remarks(source) if remark else ()
+        image = ImageOps.exif_transpose(source).convert("RGB")
+        return Decoded("8 bits", image, None, own, None, remarks, orientation)
 
 
-def depth_of(file: Image.Image) -> Depth:
-    """The depth of an open image whose pixels are not loaded yet."""
-    if file.mode.startswith("I"):
-        return "deep gray"
-    return "deep color" if ";16" in str(getattr(file, "tile", "")) else "8 bits"
+def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
+    """Find the pixels of an image that have data.
+
+    Args:
+        path: the image's file.
+        reading: how the file is read.
+
+    Returns:
+        `(H, W)`, False where there is no data; None if there are data everywhere. Files that can
+        hold no such pixels are not decoded.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    if not path.name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
+        return None
+    with _opened(path, reading) as source:
+        if isinstance(source, Raster):
+            if source.is_whole and not nodata_of(reading, source.nodata):
+                return None
+        elif not isinstance(source, TiffImageFile) or not gdal_nodata(source.tag_v2):
+            return None
+    invalid = decode_image(path, reading).invalid(reading)
+    return None if invalid is None else ~invalid
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def _remarks(file: Image.Image) -> tuple[Remark, ...]:
+    """What a person should know about an open image of 8 bits."""
+    remarks: list[Remark] = []
+    if file.format in _ANIMATIONS and getattr(file, "is_animated", False):
+        remarks.append("animated")
+    if file.has_transparency_data:
+        alpha = file.convert("RGBA").getchannel("A").histogram()
+        between = alpha[1:255]
+        total, partly = sum(alpha), sum(between)
+        is_band = sum(map(bool, between)) >= _MIN_BAND_VALUES and partly > _MIN_BAND_SHARE * total
+        if is_band and file.format in ("TIFF", "JPEG2000"):
+            remarks.append("fourth-band")
+        elif alpha[0] > _MIN_TRANSPARENT * total:
+            remarks.append("transparent")
+    return tuple(remarks)
+
+
+def image_size(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
     """Read width and height in pixels of the upright image from its header alone.
 
+    Args:
+        path: the image's file.
+        reading: how the file is read.
+
     Raises:
         DataError: the header cannot be read, or `read_image` would refuse the image.
     """
-    return read_header(path).size
+    return read_header(path, reading).size
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, reading: Reading = AS_STORED) -> Header:
     """Read the size and the orientation of an image from its header alone.
 
+    Args:
+        path: the image's file.
+        reading: how the file is read.
+
     Raises:
         DataError: the header cannot be read, or `read_image` would refuse the image.
     """
-    with _checked(path) as file:
-        width, height = file.size
-        # Pillow would decode a whole PNG to find out that it has no EXIF data.
-        has_exif = file.format != "PNG" or _has_metadata(path)
-        orientation = _orientation_of(file) if has_exif else 1
+    with _opened(path, reading) as source:
+        if isinstance(source, Raster):
+            return Header(source.size, source.orientation)
+        width, height = source.size
+        orientation = _orientation_in_header(source, path)
     size = (height, width) if orientation in SIDEWAYS else (width, height)
     return Header(size, orientation)
+
+
+def _orientation_in_header(file: Image.Image, path: Path) -> int:
+    """The orientation of an open image, without decoding its pixels."""
+    # Pillow would decode a whole PNG to find out that it has no EXIF data.
+    return orientation_of(file) if file.format != "PNG" or _has_metadata(path) else 1
 
 
 def _has_metadata(path: Path) -> bool:
@@ -180,14 +305,6 @@ def _has_metadata(path: Path) -> bool:
                 return True
             stream.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)  # the data and their checksum
     return False
-
-
-def _orientation_of(file: Image.Image) -> int:
-    """The orientation of an open image; 1 if it has none, or an impossible one."""
-    if file.format == "TIFF":
-        return 1  # Pillow gives the size and the pixels of a TIFF upright already
-    orientation = file.getexif().get(_EXIF_ORIENTATION, 1)
-    return int(orientation) if orientation in range(1, 9) else 1
 
 
 @contextmanager
@@ -236,15 +353,17 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _checked(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
-    """Open an image file, and turn its errors, now and while it is open, into a DataError."""
+def _opened(
+    path: Path, reading: Reading, *, verify: bool = False
+) -> Iterator[Image.Image | Raster]:
+    """Open an image, and turn the errors, now and while it is open, into a DataError.
+
+    Yields:
+        An image of 8 bits, not loaded yet, or the values of a deeper one or of chosen bands.
+    """
     try:
-        with open_image(path, verify=verify) as file:
-            if isinstance(file, TiffImagePlugin.TiffImageFile):
-                fault = fault_of_pages(file)
-                if fault:
-                    raise DataError(f"{path} {fault}")
-            yield file
+        with ExitStack() as stack:
+            yield _source(path, reading, stack, verify)
     except UNREADABLE as error:
         fault = fault_of_header(path)
         if fault:
@@ -254,28 +373,37 @@ def _checked(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         ) from error
 
 
-def _to_eight_bits(
-    image: Image.Image, path: Path, value_range: tuple[float, float] | None
-) -> Image.Image:
-    """Scale an image to 8 bits per channel.
+def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Image.Image | Raster:
+    """Open an image with the package that reads it.
 
     Raises:
-        DataError: the pixels are floating-point numbers or exceed 16 bits, and there is no value
-            range that says which values are black and white.
+        DataError: the image is refused.
+        Exception: any of `UNREADABLE`, for a broken file.
     """
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image)
-    if value_range is not None:
-        low, high = value_range
-        scaled = ((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255)
-        return Image.fromarray(np.nan_to_num(scaled).round().astype(np.uint8))
-    if image.mode in ("I", "F"):
-        lowest, highest = values.min(), values.max()
-        if image.mode == "F" or lowest < 0 or highest > 65535:
-            raise DataError(
-                f"{path} holds values from {lowest} to {highest}, but an image has 8 or 16 bits "
-                "per channel. Scale the image, or name the values that become black and white, "
-                "such as --range 0,4095."
-            )
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    is_tiff = path.name.lower().endswith((".tif", ".tiff"))
+    if is_tiff and reading.bands is not None:
+        return raster_of_bands(path, reading.bands)
+    try:
+        file = stack.enter_context(open_image(path, verify=verify))
+    except UnidentifiedImageError:
+        tags = read_tags(path)
+        if tags is None or fault_of_channels(tags) or not can_read_bands():
+            raise
+        return raster_of_bands(path, None)
+    nodata: tuple[float, ...] = ()
+    if isinstance(file, TiffImageFile):
+        fault = fault_of_pages(file)
+        if fault:
+            raise DataError(f"{path} {fault}")
+        if reader_of(file.tag_v2) == "geo":
+            return raster_of_bands(path, None)
+        nodata = gdal_nodata(file.tag_v2)
+    if file.format == "JPEG2000" and has_deep_colors(path):
+        return raster_of_bands(path, None)
+    depth = depth_of(file)
+    if depth == "8 bits":
+        return file
+    # Pillow may load the pixels to find the orientation.
+    return raster_of(
+        file, lambda: open_image(path), depth, nodata, _orientation_in_header(file, path)
+    )

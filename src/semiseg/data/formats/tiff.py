@@ -1,21 +1,34 @@
-"""TIFF files that are not a single image: the reasons, found before Pillow reads a part of one."""
+"""TIFF files: which of them Pillow reads, which need another package, and which are refused."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import SupportsInt, TypeAlias
+from typing import Literal, SupportsInt, TypeAlias
 
+import numpy as np
 from PIL import TiffImagePlugin
 
+from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
+
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA, _FORMAT = 254, 258, 262, 277, 338, 339
+_PLANES, _GDAL_NODATA = 284, 42113
 _REDUCED, _TRANSPARENCY = 1, 4  # bits of NewSubfileType
-_CMYK = 5  # of PhotometricInterpretation
+_BLACK_IS_ZERO, _RGB, _CMYK = 1, 2, 5  # of PhotometricInterpretation
 _FORMATS = {2: "signed ", 3: "floating-point "}
-_SCALE = "`gdal_translate -ot Byte -scale LOW HIGH 0 255"
+_NOT_READ = "is a TIFF with {} channels of {}-bit {}numbers"
 
 Tags: TypeAlias = Mapping[int, object]
+Reader: TypeAlias = Literal["pillow", "geo"]
+
+# rasterio and tifffile write three channels as "black is zero" unless they are told that these are
+# RGB. Pillow decodes them once its table of kinds has an entry.
+for _order, _letter in ((TiffImagePlugin.II, "L"), (TiffImagePlugin.MM, "B")):
+    for _bits, _raw in ((8, "RGB"), (16, f"RGB;16{_letter}")):
+        for _extras in ((), (0, 0)):
+            _key = (_order, _BLACK_IS_ZERO, (1,), 1, (_bits,) * 3, _extras)
+            TiffImagePlugin.OPEN_INFO.setdefault(_key, ("RGB", _raw))
 
 
 def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
@@ -27,7 +40,7 @@ def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
     Returns:
         The end of a sentence that begins with the path, or None if there is no fault.
     """
-    fault = _fault_of_channels(file.tag_v2)
+    fault = fault_of_channels(file.tag_v2)
     if fault:
         return fault
     size = file.size
@@ -47,19 +60,14 @@ def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
     file.seek(0)
     if stack:
         return (
-            f"is a stack of pages of {size[0]} x {size[1]} pixels. Save each page as a separate "
-            "image, for example with `tiffsplit`."
+            f"is a stack of pages of {size[0]} x {size[1]} pixels. Write them as images: "
+            "pip install 'semiseg[medical]', then: semiseg frames STACK --out DATA/images."
         )
     return None
 
 
-def fault_of_header(path: Path) -> str | None:
-    """Say what a TIFF holds that Pillow cannot open.
-
-    Returns:
-        The end of a sentence that begins with the path; None if the file is not a TIFF, or if it is
-        broken.
-    """
+def read_tags(path: Path) -> Tags | None:
+    """The tags of the first page of a TIFF; None if the file is no TIFF, or is broken."""
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -69,34 +77,75 @@ def fault_of_header(path: Path) -> str | None:
             tags = TiffImagePlugin.ImageFileDirectory_v2(header)
             file.seek(tags.next)
             tags.load(file)
-            return _fault_of_channels(tags) or _fault_of_kind(tags)
+            return tags
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, OverflowError):
         return None
 
 
-def _fault_of_channels(tags: Tags) -> str | None:
+def reader_of(tags: Tags) -> Reader:
+    """The package that reads a TIFF whose channels are known.
+
+    Raises:
+        TypeError: a tag is not a number.
+    """
+    bits, form, count = _number(tags, _BITS), _number(tags, _FORMAT), _number(tags, _CHANNELS)
+    if count > 1 and _number(tags, _PLANES) != 1:
+        plain = bits == 8 and _number(tags, _PHOTOMETRIC, 0) == _RGB and count == 3
+        return "pillow" if plain else "geo"
+    if form == 1 and bits <= 16:
+        return "pillow" if tags.get(_EXTRA) != (1,) or bits == 8 else "geo"
+    return "pillow" if count == 1 and (bits, form) != (64, 3) else "geo"
+
+
+def fault_of_header(path: Path) -> str | None:
+    """Say what a TIFF holds that Pillow cannot open.
+
+    Returns:
+        The end of a sentence that begins with the path; None if the file is not a TIFF, or if it is
+        broken.
+    """
+    tags = read_tags(path)
+    if tags is None:
+        return None
+    try:
+        return fault_of_channels(tags) or _fault_of_kind(tags)
+    except TypeError:
+        return None
+
+
+def fault_of_channels(tags: Tags) -> str | None:
+    """Say that nobody knows which channels of a TIFF form the image; None if they are known."""
     count, extra = _number(tags, _CHANNELS), tags.get(_EXTRA)
     cmyk = _number(tags, _PHOTOMETRIC, 0) == _CMYK
     alpha = extra in ((1,), (2,))  # multiplied in, or not
     if count in (1, 3) or (count == 2 and alpha) or (count == 4 and (cmyk or alpha)):
         return None
+    example = "--bands 3,2,1" if count > 2 else "--bands 1"
     return (
-        f"is a TIFF with {count} channels, and semiseg does not know which ones form the image. "
-        "Choose three bands as red, green and blue, or a single one, and save them with 8 bits, "
-        f"for example {_SCALE} -b 3 -b 2 -b 1 IN OUT.png`."
+        f"is a TIFF with {count} channels (bands), and semiseg does not know which ones form the "
+        f"image. Choose three bands as red, green and blue, or one, such as {example} (this needs "
+        f"{INSTALL_GEO})."
     )
+
+
+def gdal_nodata(tags: Tags) -> tuple[float, ...]:
+    """The value of pixels without data that GDAL wrote into a TIFF; empty if there is none."""
+    try:
+        value = float(str(tags.get(_GDAL_NODATA, "")).strip("\0 "))
+    except ValueError:
+        return ()
+    return (value,) if np.isfinite(value) else ()
 
 
 def _fault_of_kind(tags: Tags) -> str | None:
     """Describe a TIFF that Pillow refuses although its channels are fine."""
-    bits, form = _number(tags, _BITS), _number(tags, _FORMAT)
-    if _number(tags, _CHANNELS) == 1 and bits in (8, 16):
+    bits, form, count = _number(tags, _BITS), _number(tags, _FORMAT), _number(tags, _CHANNELS)
+    if reader_of(tags) == "pillow" and bits in (8, 16, 32):
         return None  # broken in another way
-    return (
-        f"is a TIFF with {_number(tags, _CHANNELS)} channels of {bits}-bit "
-        f"{_FORMATS.get(form, '')}numbers, which semiseg cannot read. Save it with 8 bits, for "
-        f"example {_SCALE} IN OUT.png`."
-    )
+    kind = _NOT_READ.format(count, bits, _FORMATS.get(form, ""))
+    if can_read_bands():
+        return f"{kind}, which semiseg cannot read. Replace the file or remove it."
+    return f"{kind}, which need an extra: {INSTALL_GEO}."
 
 
 def _number(tags: Tags, tag: int, default: int = 1) -> int:

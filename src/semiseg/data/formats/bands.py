@@ -1,0 +1,98 @@
+"""TIFF and JPEG 2000 files that Pillow cannot read, through the extra `geo` (rasterio)."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import TiffImagePlugin
+
+from semiseg.core.errors import DataError
+from semiseg.core.text import plural
+from semiseg.data.formats.rasters import Depth, Raster, Values
+
+if TYPE_CHECKING:
+    import rasterio
+
+INSTALL_GEO = "pip install 'semiseg[geo]'"
+_TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_HEADER_BYTES = 1 << 16
+_VARIES = 255  # the channels have different numbers of bits
+
+
+def can_read_bands() -> bool:
+    """Whether the package is installed that chooses bands."""
+    return find_spec("rasterio") is not None
+
+
+def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
+    """The chosen bands of a file, or its only one, or its only three.
+
+    Raises:
+        DataError: the package is missing, or the file cannot be read or has no such band.
+    """
+    if not can_read_bands():
+        raise DataError(f"{path} holds bands that need an extra: {INSTALL_GEO}.")
+    with _open(path) as file:
+        count = file.count
+        if bands is None:
+            bands = tuple(range(1, count + 1))
+        if max(bands) > count:
+            numbers = ",".join(map(str, bands))
+            raise DataError(
+                f"{path} has {plural(count, 'band')}, so that --bands {numbers} cannot be read. "
+                f"Choose from 1 to {count}."
+            )
+        nodata = {float(v) for v in file.nodatavals if v is not None and np.isfinite(v)}
+        types = {np.dtype(file.dtypes[band - 1]) for band in bands}
+        size, chosen = (file.width, file.height), bands
+    if any(kind.kind not in "uif" for kind in types):
+        raise DataError(f"{path} holds {types.pop()} numbers, which are no image.")
+    depth: Depth = "deep color" if len(chosen) == 3 else "deep gray"
+    if types == {np.dtype(np.uint8)}:
+        depth = "8 bits"
+
+    def load() -> Values:
+        with _open(path) as file:
+            values = file.read(list(chosen))
+        return values[0] if len(chosen) == 1 else np.moveaxis(values, 0, 2)
+
+    return Raster(size, depth, load, tuple(sorted(nodata)))
+
+
+def has_deep_colors(path: Path) -> bool:
+    """Whether a JPEG 2000 file has colors of more than 8 bits, which Pillow would shorten."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    if start.startswith(_CODESTREAM):
+        count, bits = struct.unpack_from(">HB", start, len(_CODESTREAM) + 36)
+    else:
+        place = start.find(b"ihdr")
+        if place < 0:
+            return False
+        count, bits = struct.unpack_from(">HB", start, place + 12)
+    return bool(count >= 3 and bits != _VARIES and (bits & 0x7F) + 1 > 8)
+
+
+def _open(path: Path) -> rasterio.DatasetReader:
+    """Open a file with rasterio.
+
+    Raises:
+        OSError: GDAL cannot read it.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    with path.open("rb") as stream:
+        driver = _TIFF if stream.read(4) in TiffImagePlugin.PREFIXES else _JPEG_2000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an image has no place on the map
+        try:
+            return rasterio.open(path.absolute(), driver=driver)
+        except RasterioError as error:
+            raise OSError(str(error)) from error

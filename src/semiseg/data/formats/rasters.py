@@ -1,0 +1,196 @@
+"""The values of images that are not RGB of 8 bits already: deep ones, single bands, no-data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from semiseg.core.errors import DataError
+
+Depth = Literal["8 bits", "deep gray", "deep color"]
+"""How many bits a pixel has: 8 for each channel, or more for gray or for colors."""
+Values: TypeAlias = NDArray[Any]
+"""`(H, W)` gray or `(H, W, 3)` RGB values as the file holds them, of any type of number."""
+SIDEWAYS = (5, 6, 7, 8)
+"""The EXIF orientations that exchange width and height."""
+_EXIF_ORIENTATION = 0x0112
+_GRAY_AND_ALPHA = "LA;16B"  # Pillow's name of a PNG's 16 bits for gray and for transparency
+_TYPE_MAX = 65535  # of images that need no range
+_CLOSE = 1e-5  # how much a no-data value may differ when a text of the file rounds it
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An image whose values are not yet RGB of 8 bits.
+
+    Attributes:
+        size: width and height in pixels, upright.
+        depth: the depth of its pixels.
+        load: decodes the values.
+        nodata: the values that the file itself names as those of pixels without data.
+        window: the values that become black and white, where the file itself names them.
+        is_whole: whether the values are whole numbers for certain, and so none is not-a-number.
+        orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
+    """
+
+    size: tuple[int, int]
+    depth: Depth
+    load: Callable[[], Values]
+    nodata: tuple[float, ...] = ()
+    window: tuple[float, float] | None = None
+    is_whole: bool = False
+    orientation: int = 1
+
+
+def orientation_of(file: Image.Image) -> int:
+    """The orientation of an open image; 1 if it has none, or an impossible one."""
+    if file.format == "TIFF":
+        return 1  # Pillow gives the size and the pixels of a TIFF upright already
+    orientation = file.getexif().get(_EXIF_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def depth_of(file: Image.Image) -> Depth:
+    """The depth of an open image whose pixels are not loaded yet."""
+    if file.mode.startswith(("I", "F")):
+        return "deep gray"
+    for tile in getattr(file, "tile", ()):
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if args[0] == _GRAY_AND_ALPHA:
+            return "deep gray"
+        if str(args[0]).startswith(("RGB;16", "RGBA;16", "RGBX;16")):
+            return "deep color"
+        if tile[0] == "ppm" and args[0] == "RGB" and args[1] > 255:
+            return "deep color"
+    return "8 bits"
+
+
+def raster_of(
+    file: Image.Image,
+    again: Callable[[], AbstractContextManager[Image.Image]],
+    depth: Depth,
+    nodata: tuple[float, ...],
+    orientation: int,
+) -> Raster:
+    """The values of an open image of more than 8 bits.
+
+    Args:
+        file: the image, not loaded yet.
+        again: opens the same file once more.
+        depth: its depth, as `depth_of` gives it before the pixels are loaded.
+        nodata: the values of pixels without data that the file names.
+        orientation: the orientation in its EXIF data.
+    """
+    whole = file.mode != "F"
+    size = file.size[::-1] if orientation in SIDEWAYS else file.size
+
+    def load() -> Values:
+        if file.mode.startswith(("I", "F")):
+            return np.asarray(ImageOps.exif_transpose(file))
+        high, low = (_read_bytes(again, is_upper) for is_upper in (True, False))
+        return high.astype(np.uint16) << 8 | low
+
+    return Raster(size, depth, load, nodata, None, whole, orientation)
+
+
+def _read_bytes(
+    again: Callable[[], AbstractContextManager[Image.Image]], is_upper: bool
+) -> NDArray[np.uint8]:
+    """The upper or the lower byte of each value of an image of 16 bits, without transparency.
+
+    Pillow keeps the upper byte. With the other order of the bytes it keeps the lower one.
+
+    Returns:
+        `(H, W)` of a gray image, `(H, W, 3)` of RGB.
+    """
+    with again() as file:
+        assert isinstance(file, ImageFile.ImageFile)  # nosec B101 - depth_of saw its tiles
+        if file.tile[0].args == _GRAY_AND_ALPHA:  # is read as four channels: two bytes of each
+            file.tile = [tile._replace(args="RGBA") for tile in file.tile]
+            return np.asarray(ImageOps.exif_transpose(file))[..., 0 if is_upper else 1]
+        file.tile = [_with_order(tile, is_upper) for tile in file.tile]
+        return np.asarray(ImageOps.exif_transpose(file))[..., :3]
+
+
+def _with_order(tile: ImageFile._Tile, is_upper: bool) -> ImageFile._Tile:
+    """A tile that gives the upper or the lower byte of each value."""
+    name, box, offset, args = tile
+    if name == "ppm":  # its own decoder scales to 8 bits
+        name, args = "raw", ("RGB;16B", 0, 1)
+    first, *rest = args if isinstance(args, tuple) else (args,)
+    mode = str(first)
+    if not is_upper:
+        order = mode[-1] if mode[-1] != "N" else ("L" if sys.byteorder == "little" else "B")
+        mode = mode[:-1] + {"L": "B", "B": "L"}[order]
+    return ImageFile._Tile(name, box, offset, (mode, *rest) if rest else mode)
+
+
+def find_invalid(values: Values, nodata: tuple[float, ...]) -> NDArray[np.bool_] | None:
+    """Find the pixels without data.
+
+    Args:
+        values: the values of an image.
+        nodata: the values that mark such pixels; not-a-number always does.
+
+    Returns:
+        `(H, W)`, True where there is no data; None if there are data everywhere. A pixel of a color
+        image has no data if that holds for all three channels.
+    """
+    invalid: NDArray[np.bool_] = np.zeros(values.shape, bool)
+    if values.dtype.kind == "f":
+        np.isnan(values, out=invalid)
+    for value in nodata:
+        invalid |= _equals(values, value)
+    pixels = np.asarray(invalid.all(axis=2)) if invalid.ndim == 3 else invalid
+    return pixels if pixels.any() else None
+
+
+def _equals(values: Values, value: float) -> NDArray[np.bool_]:
+    """Where values are equal to one that a text may have rounded."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.isclose(values, value, _CLOSE, 0))
+    return np.asarray(values == value)
+
+
+def to_rgb(
+    values: Values,
+    value_range: tuple[float, float] | None,
+    invalid: NDArray[np.bool_] | None,
+    where: object,
+) -> Image.Image:
+    """Scale values to RGB of 8 bits; pixels without data become black.
+
+    Args:
+        values: the values of an image.
+        value_range: the values that become black and white; None for 0 and 65535.
+        invalid: where there is no data.
+        where: the image's file, for the error.
+
+    Raises:
+        DataError: the values are floating-point numbers or exceed 16 bits, and there is no range
+            that says which values are black and white.
+    """
+    if value_range is not None:
+        low, high = value_range
+        wide = values.astype(np.float64)
+        eight = np.nan_to_num(((wide - low) * (255 / (high - low))).clip(0, 255)).round()
+    else:
+        lowest, highest = values.min(), values.max()
+        if values.dtype.kind == "f" or lowest < 0 or highest > _TYPE_MAX:
+            raise DataError(
+                f"{where} holds values from {lowest} to {highest}, but an image has 8 or 16 bits "
+                "per channel. Scale the image, or name the values that become black and white, "
+                "such as --range=0,4095."
+            )
+        eight = values >> 8
+    eight = eight.astype(np.uint8)
+    if invalid is not None:
+        eight[invalid] = 0
+    return Image.fromarray(eight).convert("RGB")

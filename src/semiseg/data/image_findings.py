@@ -1,0 +1,58 @@
+"""What a person should know about image files that can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from semiseg.core.text import percent
+from semiseg.data.dataset import Dataset
+from semiseg.data.defects import on_paths
+from semiseg.data.findings import Finding, Kind, Severity
+from semiseg.data.formats.images import Remark
+
+_REMARKS: dict[Remark, tuple[Kind, Severity, str, str]] = {
+    "animated": (
+        "animation",
+        "note",
+        "Animations, of which only the first frame is read",
+        "To use all frames, save them as separate images.",
+    ),
+    "transparent": (
+        "transparency",
+        "note",
+        "Images with transparent areas: semiseg reads the colors beneath them",
+        "If an area holds no data, draw 255 there in the mask, so that it is ignored.",
+    ),
+    "fourth-band": (
+        "fourth-band",
+        "warning",
+        "TIFFs whose fourth channel is called transparency but varies like a band, such as "
+        "infrared: semiseg drops it",
+        "--bands 1,2,3 says that this is right, --bands 4,1,2 uses the fourth band (both need pip "
+        "install 'semiseg[geo]').",
+    ),
+}
+
+
+def describe_images(data: Dataset) -> list[Finding]:
+    """Animations, transparency, and pixels without data."""
+    findings = []
+    for remark, (kind, severity, message, remedy) in _REMARKS.items():
+        paths = [path for path, scan in data.images.items() if remark in scan.details.remarks]
+        findings += on_paths(data, kind, severity, paths, message, remedy)
+    return [*findings, *_no_data(data)]
+
+
+def _no_data(data: Dataset) -> list[Finding]:
+    details: dict[Path, str] = {}
+    for path, scan in data.images.items():
+        if scan.details.invalid:
+            share = 100 * scan.details.invalid / (scan.size[0] * scan.size[1])
+            named = "".join(f", {value:.6g}" for value in scan.details.nodata)
+            details[path] = f" ({percent(share)} %{named})"
+    message = (
+        "Images with pixels that hold no data (not-a-number, or a value that the file or --nodata "
+        "names)"
+    )
+    remedy = "They are left out of the range, and their labels are ignored."
+    return on_paths(data, "no-data", "note", details, message, remedy)
