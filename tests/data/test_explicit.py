@@ -11,10 +11,12 @@ from PIL import Image
 
 import semiseg
 from semiseg.core.errors import ConfigError
-from semiseg.core.reading import Reading
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset import Dataset
+from semiseg.data.dataset_file import read_dataset_file
 from semiseg.data.reader import read_dataset, read_samples
+from semiseg.data.tree import Tree
 
 
 def put(root: Path, images: str, masks: str | None, *names: str, ending: str = "") -> None:
@@ -196,6 +198,8 @@ def test_a_flag_wins_over_dataset_yaml_and_that_is_said(named: Path) -> None:
         ("images: {train: foo, valid: foo}\nmasks: bar\n", ("'valid'", "Did you mean 'val'?")),
         ("value_range: [9, 3]\n", ("line 1", "[0, 4095]")),
         ("value_range: 12 bit\n", ("line 1", "[0, 4095]")),
+        ("bands: [1, 2]\n", ("line 1", "[3, 2, 1]")),
+        ("nodata: none\n", ("line 1", "[-9999]")),
         ("classes: names.yaml\n", ("line 1", "there is no file", "names.yaml")),
         ("group: '(x'\n", ("line 1", "regular expression")),
         ("unlabeled: nowhere\n", ("line 1", "nowhere", "Known: bar, foo, pool.")),
@@ -268,3 +272,31 @@ def test_dataset_yaml_names_the_group(named: Path) -> None:
     write(named, "images: foo\nmasks: bar\ngroup: ^(.*)/\n")
     assert read_dataset(named).group == "^(.*)/"
     assert read_dataset(named, flags=Arrangement(group="x")).group == "x"
+
+
+def test_dataset_yaml_says_how_pixels_are_read(named: Path) -> None:
+    write(named, "images: foo\nmasks: bar\nbands: [3, 2, 1]\nnodata: -9999\nvalue_range: [0, 9]\n")
+    expected = Reading(value_range=(0, 9), bands=(3, 2, 1), nodata=(-9999,))
+    assert read_dataset_file(Tree(named)).complete(AS_STORED) == expected
+    flags = Reading(value_range=(1, 5), nodata=())
+    expected = Reading(value_range=(1, 5), bands=(3, 2, 1), nodata=())
+    assert read_dataset_file(Tree(named)).complete(flags) == expected
+
+
+def test_a_file_above_the_only_folder_counts(tmp_path: Path) -> None:
+    put(tmp_path, "project/images", "project/masks", "p1_a", "p2_a")
+    put(tmp_path, "project/pool", None, "u")
+    write(tmp_path, "unlabeled: project/pool\ngroup: ^(.*?)_\nclasses: [soil, crop]\n")
+    data = read_dataset(tmp_path)
+    assert messages(data) == ""
+    assert data.group == "^(.*?)_"
+    assert data.classes.names == ("soil", "crop")
+    assert pairs(data, "train") == [
+        (f"project/images/{n}.jpg", f"project/masks/{n}.png") for n in ("p1_a", "p2_a")
+    ]
+    assert pairs(data, "unlabeled") == [("project/pool/u.jpg", None)]
+
+
+def test_paths_may_be_written_as_on_windows(named: Path) -> None:
+    write(named, "images: .\\foo\nmasks: bar\\deep\\..\n")
+    assert pairs(read_dataset(named), "train") == EXPECTED

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 import semiseg
 from semiseg.data.findings import Finding
-from semiseg.data.near_duplicates import MAX_QUERIES, find_near_duplicates, thumbnail
+from semiseg.data.near_duplicates import MAX_QUERIES, Thumbnail, find_near_duplicates, thumbnail
 
 SIZE = (160, 120)
 
@@ -64,10 +64,15 @@ def write(folder: Path, **images: Image.Image) -> dict[str, Path]:
     return paths
 
 
+def small(path: Path) -> Thumbnail:
+    image = Image.open(path).convert("RGB")
+    return Thumbnail(thumbnail(image), image.size)
+
+
 def pairs(images: dict[str, Path], others: dict[str, Path]) -> dict[str, str]:
     """The names of the images that have copies, with those of the copies."""
     files = {*images.values(), *others.values()}
-    thumbnails = {path: thumbnail(Image.open(path).convert("RGB")) for path in files}
+    thumbnails = {path: small(path) for path in files}
     result = find_near_duplicates(
         list(images.values()), list(others.values()), thumbnails, lambda one, two: one != two
     )
@@ -118,9 +123,8 @@ def test_what_all_images_have_in_common_is_no_evidence(tmp_path: Path) -> None:
 
 def test_the_number_of_detailed_comparisons_is_bounded(tmp_path: Path) -> None:
     path = write(tmp_path, a=scene(0), b=scene(1))
-    small = {n: thumbnail(Image.open(p).convert("RGB")) for n, p in path.items()}
     images = [tmp_path / f"none{i}.png" for i in range(2 * MAX_QUERIES)]
-    thumbnails = dict.fromkeys(images, small["a"]) | {p: small[n] for n, p in path.items()}
+    thumbnails = dict.fromkeys(images, small(path["a"])) | {p: small(p) for p in path.values()}
     asked: list[Path] = []
 
     def may_pair(one: Path, other: Path) -> bool:
@@ -129,6 +133,15 @@ def test_the_number_of_detailed_comparisons_is_bounded(tmp_path: Path) -> None:
 
     assert find_near_duplicates(images, list(path.values()), thumbnails, may_pair) == []
     assert set(asked) == set(images)
+
+
+def test_large_images_are_not_all_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = write(tmp_path / "train", **{f"t{i}": scene(i) for i in range(6)})
+    images = write(tmp_path / "val", **{f"v{i}": jpeg(scene(i), 60) for i in range(6)})
+    assert len(pairs(images, others)) == 6
+    area = SIZE[0] * SIZE[1]
+    monkeypatch.setattr("semiseg.data.near_duplicates.MAX_PIXELS", 6 * area)
+    assert len(pairs(images, others)) == 3
 
 
 # --- the rule

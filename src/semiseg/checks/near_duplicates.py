@@ -11,7 +11,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding
 from semiseg.data.groups import Groups
-from semiseg.data.near_duplicates import MAX_QUERIES, NearDuplicate, find_near_duplicates
+from semiseg.data.near_duplicates import MAX_QUERIES, NearDuplicate, Thumbnail, find_near_duplicates
 
 _PATTERNS = ("^(.*)/", "^(.*)_", "^(.*?)_", "^(.*?)-", "^(.*?)\\d+$")
 """How names begin with the video, the drive or the patient, from the finest division on."""
@@ -50,7 +50,8 @@ def _find(data: Dataset, scored: Sequence[Sample]) -> list[NearDuplicate]:
             return False
         return not held_out or groups.of(samples[one]) != groups.of(samples[other])
 
-    thumbnails = {path: scans[path].thumbnail for path in samples if path in scans}
+    known = {path: scans[path] for path in samples if path in scans and scans[path].thumbnail}
+    thumbnails = {path: Thumbnail(scan.thumbnail, scan.size) for path, scan in known.items()}
     images, others = [s.image for s in scored], [s.image for s in data.train]
     return find_near_duplicates(images, others, thumbnails, may_pair, data.reading)
 

@@ -41,10 +41,11 @@ def _sentence(error: CycloptsError, commands: Iterable[str]) -> str:
         case MissingArgumentError(argument=argument) if argument is not None:
             if error.keyword or argument.tokens:
                 return f"{error.keyword or argument.name} needs a value."
-            positional = argument.field_info.is_positional
-            return (
-                f"{argument.name.lstrip('-').upper() if positional else argument.name} is missing."
-            )
+            if not argument.field_info.is_positional:
+                return f"{argument.name} is missing."
+            name = argument.name.lstrip("-").upper()
+            beside = " It comes first, also beside --images and --masks." if name == "DATA" else ""
+            return f"{name} is missing.{beside}"
         case RepeatArgumentError(token=token):
             return f"{token.keyword} may be given only once."
         case UnusedCliTokensError(unused_tokens=[word, *_]):

@@ -15,6 +15,7 @@ from semiseg.config.settings import AUTO
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import write_bytes
+from semiseg.core.reading import AS_STORED
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
 from semiseg.data.classes_file import DATASET_FILES
@@ -26,7 +27,10 @@ from semiseg.data.reader import read_dataset
 from semiseg.data.tree import Tree
 
 _CLASSES = "classes.yaml"
-_FATAL = ("layout", "duplicate-name", "shared-image", "dead-link", "no-masks")
+_FATAL = (
+    *("layout", "duplicate-name", "shared-image", "dead-link", "no-masks"),
+    *("ambiguous-mask", "several-masks"),
+)
 """The kinds of errors after which it is unclear what lies where."""
 
 
@@ -161,7 +165,7 @@ def _drafts(settings: InitSettings, data: Dataset, kept: Path | None) -> Iterato
         unlabeled=pool,
         classes=named if data.class_list else "",
         group=data.group,
-        value_range=own.value_range,
+        reading=own.complete(AS_STORED),
         exif=settings.arrangement.exif or own.content.exif,
         dataset=own.content.dataset if settings.dataset == AUTO else settings.dataset,
     )

@@ -80,10 +80,8 @@ def flag_words(settings: Mapping[str, Value]) -> list[str]:
         option = f"{method}{dot}{setting}"
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--{method}{dot}no-{setting}")
-        elif isinstance(value, list):
-            text = ",".join(map(str, value))
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             # A value that begins with a minus would look like a flag.
             words += [f"--{option}={text}"] if text.startswith("-") else [f"--{option}", text]
-        else:
-            words += [f"--{option}", str(value)]
     return words

@@ -7,6 +7,8 @@ unlabeled: pool             # or a list of folders
 classes: classes.yaml       # or the classes themselves, as in classes.yaml; then also ignore:
 group: "^(.*?)_"            # images in which this finds the same text stay in one split
 value_range: [0, 4095]      # black and white in images of more than 8 bits
+bands: [3, 2, 1]            # the bands of a TIFF that become red, green and blue
+nodata: [-9999]             # values that mark pixels without data
 exif: ignore                # masks show the stored pixels of turned photographs; or: apply
 dataset: folder             # or the name of a published data set in its official tree
 ```
@@ -27,6 +29,7 @@ import yaml
 
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.files import read_text, read_yaml
+from semiseg.core.reading import Reading
 from semiseg.core.records import from_plain
 from semiseg.core.types import Arrangement
 from semiseg.data.classes_file import DATASET_FILES
@@ -35,7 +38,17 @@ from semiseg.data.tree import SPLITS, Tree
 
 FILE = DATASET_FILES[0]
 _OTHERS = {"path", "train", "val", "test", "nc", "names", "download"}  # the keys of Ultralytics
-_PURE = {"images", "masks", "unlabeled", "classes", "group", "value_range", "exif"}
+_PURE = {
+    "images",
+    "masks",
+    "unlabeled",
+    "classes",
+    "group",
+    "value_range",
+    "bands",
+    "nodata",
+    "exif",
+}
 """Keys that the file of Ultralytics does not have."""
 
 
@@ -50,6 +63,8 @@ class Content:
     ignore: object = None
     group: str | None = None
     value_range: list[float] | None = None
+    bands: list[int] | None = None
+    nodata: list[float] | float | None = None
     exif: Literal["apply", "ignore"] | None = None
     dataset: str | None = None
 
@@ -88,6 +103,18 @@ class DatasetFile:
         """The values that become black and white."""
         values = self.content.value_range
         return None if values is None else (values[0], values[1])
+
+    def complete(self, reading: Reading) -> Reading:
+        """How images are read: what flags leave open, as the file says."""
+        content = self.content
+        bands = None if content.bands is None else tuple(content.bands)
+        marks = content.nodata
+        values = None if marks is None else tuple(marks if isinstance(marks, list) else [marks])
+        return Reading(
+            value_range=reading.value_range or self.value_range,
+            bands=bands if reading.bands is None else reading.bands,
+            nodata=values if reading.nodata is None else reading.nodata,
+        )
 
     def where(self, key: str) -> str:
         """The place of a key, for messages, such as `DATA/dataset.yaml, line 3`."""
@@ -163,6 +190,8 @@ _EXPECTED = {
     "classes": "Write a file, or a list of the classes as in classes.yaml.",
     "group": 'Write a regular expression in quotation marks, such as "^(.*?)_".',
     "value_range": "Write two numbers, the smaller one first: [0, 4095].",
+    "bands": "Write one or three numbers, counted from 1: [3, 2, 1].",
+    "nodata": "Write a number, or a list of numbers: [-9999].",
     "exif": "Write apply or ignore.",
     "dataset": "Write the name of a published data set, or folder.",
 }
@@ -190,6 +219,9 @@ def _check(file: DatasetFile) -> None:
     values = content.value_range
     if values is not None and (len(values) != 2 or not values[0] < values[1]):
         raise file.error("value_range", f"{values} cannot be used", _EXPECTED["value_range"])
+    bands = content.bands
+    if bands is not None and (len(bands) not in (1, 3) or min(bands) < 1):
+        raise file.error("bands", f"{bands} cannot be used", _EXPECTED["bands"])
     if content.ignore is not None and not isinstance(content.classes, list):
         raise file.error("ignore", "it belongs to a list of classes", "Move it into classes.yaml.")
     if content.group is not None:

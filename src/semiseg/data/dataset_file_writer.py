@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural, wrap
 from semiseg.core.types import Sample
 from semiseg.data.classes_writer import scalar
@@ -27,7 +28,7 @@ class Draft:
         unlabeled: the folder of further images without masks; empty to have it recognized.
         classes: the file that names the classes; empty to have them inferred.
         group: the regular expression that finds the group of an image; None without groups.
-        value_range: the values that become black and white; None to infer them.
+        reading: how images are read, as far as a person chose it.
         exif: `apply` or `ignore`; None to find it out.
         dataset: the published data set; None to recognize it.
     """
@@ -37,7 +38,7 @@ class Draft:
     unlabeled: str = ""
     classes: str = ""
     group: str | None = None
-    value_range: tuple[float, float] | None = None
+    reading: Reading = AS_STORED
     exif: str | None = None
     dataset: str | None = None
 
@@ -100,8 +101,20 @@ def dataset_text(draft: Draft, data: Dataset) -> str:
         _key(
             "The values that become black and white in images of more than 8 bits.",
             "value_range",
-            draft.value_range and list(draft.value_range),
-            list(data.reading.value_range or (0, 4095)),
+            _listed(draft.reading.value_range),
+            _listed(data.reading.value_range) or [0, 4095],
+        ),
+        _key(
+            "The bands of TIFF files that become red, green and blue, counted from 1; or one band.",
+            "bands",
+            _listed(draft.reading.bands),
+            [3, 2, 1],
+        ),
+        _key(
+            "The values that mark pixels without data.",
+            "nodata",
+            _listed(draft.reading.nodata),
+            [-9999],
         ),
         _key(
             "Whether masks show photographs as their EXIF data turns them (apply), or as they are "
@@ -165,6 +178,10 @@ def _key(title: str, key: str, value: object, example: object) -> str:
     """A key with its comment; without a value it is a comment too, with an example."""
     line = f"{key}: {scalar(example if value is None else value)}"
     return f"{_comment(title)}\n{'# ' if value is None else ''}{line}"
+
+
+def _listed(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else list(values)
 
 
 def _comment(text: str) -> str:

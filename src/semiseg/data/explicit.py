@@ -228,7 +228,9 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
     Raises:
         DataError: there is no such folder; the message has the nearest name.
     """
-    path = Path(os.path.normpath(root / name))
+    path = Path(os.path.normpath(root / Path(name).expanduser()))
+    if not path.exists() and "\\" in name:  # as Windows writes it
+        path = Path(os.path.normpath(root / name.replace("\\", "/")))
     if disk.is_folder(path):
         return path
     if path.exists():
@@ -251,7 +253,8 @@ def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[
     named = file.content.unlabeled
     names = [named] if isinstance(named, str) else named or []
     origin = f"`unlabeled` in {file.where('unlabeled')}"
-    return [existing_folder(root, name, origin) for name in names]
+    base = root if file.path is None else file.path.parent
+    return [existing_folder(base, name, origin) for name in names]
 
 
 def list_unlabeled_folders(tree: Tree, flags: Arrangement, file: DatasetFile) -> Listing | None:

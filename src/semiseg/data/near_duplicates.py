@@ -26,6 +26,8 @@ from semiseg.data.read_ahead import read_ahead
 
 MAX_QUERIES = 256
 """Images that are compared in detail, at most; those with the likeliest copies."""
+MAX_PIXELS = 1_000_000_000
+"""Pixels that are decoded for it, at most; a minute for PNG files, seconds for JPEG files."""
 _SIDE = 8  # of a thumbnail, in pixels
 _SAMPLES = 48  # pixels along each side of the image, from which a thumbnail is averaged
 _MIN_CONTRAST = 2.0  # gray levels; flat and dark images are all alike
@@ -36,9 +38,22 @@ _SAME = 0.75  # correlation of the details: copies have 0.85 and more, strangers
 _MAX_CANDIDATES = 3  # of one image
 _MAX_COMMON = 64  # images that show what all have in common
 _MIN_COMMON = 8  # with fewer images, a pair would itself be what they have in common
+_JPEG_GAIN = 8  # how much faster a JPEG file is decoded in small
 _BLOCK = 1024  # rows of the table of similarities that are held in memory at once
 
 Vectors: TypeAlias = NDArray[np.float32]
+
+
+class Thumbnail(NamedTuple):
+    """An image in small.
+
+    Attributes:
+        values: as `thumbnail` gives them.
+        size: width and height of the image in pixels.
+    """
+
+    values: str
+    size: tuple[int, int]
 
 
 class NearDuplicate(NamedTuple):
@@ -75,7 +90,7 @@ def check_thumbnail(value: object) -> None:
 def find_near_duplicates(
     images: Sequence[Path],
     others: Sequence[Path],
-    thumbnails: Mapping[Path, str],
+    thumbnails: Mapping[Path, Thumbnail],
     may_pair: Callable[[Path, Path], bool],
     reading: Reading = AS_STORED,
 ) -> list[NearDuplicate]:
@@ -84,13 +99,13 @@ def find_near_duplicates(
     Args:
         images: the images to find copies of.
         others: the images that may be copies; an image may be in both sequences.
-        thumbnails: `thumbnail` of each image that can be read.
+        thumbnails: those of all images that can be read.
         may_pair: whether two images are to be compared.
         reading: how images are read, see `read_image`.
 
     Returns:
         One pair for each image that has a copy, in the order of `images`. At most 256 images are
-        compared in detail.
+        compared in detail, and fewer if they are large.
     """
     images = [path for path in images if path in thumbnails]
     others = [path for path in others if path in thumbnails]
@@ -100,8 +115,8 @@ def find_near_duplicates(
     if not pairs:
         return []
     order = Key.of(0, "near duplicates").numpy().permutation(len(others))
-    common = [others[i] for i in order[:_MAX_COMMON]]
-    decoded = sorted({path for pair in pairs for path in pair} | set(common))
+    common = _affordable([(others[i],) for i in order[:_MAX_COMMON]], thumbnails, MAX_PIXELS // 4)
+    decoded = sorted({*common, *_affordable(pairs, thumbnails, MAX_PIXELS)})
 
     def describe(path: Path) -> Vectors | None:
         try:
@@ -123,26 +138,53 @@ def find_near_duplicates(
     return [best[path] for path in images if path in best]
 
 
+def _affordable(
+    sets: Iterable[tuple[Path, ...]], thumbnails: Mapping[Path, Thumbnail], budget: int
+) -> list[Path]:
+    """The images of the first sets that can be decoded with a budget of pixels."""
+    files: dict[Path, None] = {}
+    cost = 0
+    for paths in sets:
+        new = [path for path in paths if path not in files]
+        cost += sum(_cost(path, thumbnails[path].size) for path in new)
+        if cost > budget:
+            break
+        files |= dict.fromkeys(new)
+    return list(files)
+
+
+def _cost(path: Path, size: tuple[int, int]) -> int:
+    """The pixels of an image; a JPEG file is decoded at an eighth of its size."""
+    pixels = size[0] * size[1]
+    return pixels // _JPEG_GAIN if path.suffix.lower() in (".jpg", ".jpeg") else pixels
+
+
 def _likely_pairs(
     images: Sequence[Path],
     others: Sequence[Path],
-    thumbnails: Mapping[Path, str],
+    thumbnails: Mapping[Path, Thumbnail],
     may_pair: Callable[[Path, Path], bool],
 ) -> list[tuple[Path, Path]]:
     """Pairs with similar thumbnails, up to three for an image, for the likeliest 256 images."""
     files = list(dict.fromkeys((*images, *others)))
-    vectors, contrast = _parse(thumbnails[path] for path in files)
+    vectors, contrast = _parse(thumbnails[path].values for path in files)
     if len(files) >= _MIN_COMMON:
         vectors = _unit(vectors - vectors[contrast].mean(axis=0)) if contrast.any() else vectors
     vectors[~contrast] = 0
     row = {path: i for i, path in enumerate(files)}
     rows = np.array([row[path] for path in others])
+    column = {path: i for i, path in enumerate(others)}
     ranked: list[tuple[float, list[tuple[Path, Path]]]] = []
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK]
         table = vectors[[row[path] for path in block]] @ vectors[rows].T
-        for image, similarities in zip(block, table, strict=True):
-            (likely,) = np.nonzero(similarities >= _LIKELY)
+        for number, path in enumerate(block):
+            if path in column:
+                table[number, column[path]] = 0
+        is_likely = table >= _LIKELY
+        for number in np.nonzero(is_likely.any(axis=1))[0].tolist():
+            image, similarities = block[number], table[number]
+            (likely,) = np.nonzero(is_likely[number])
             likely = likely[np.argsort(-similarities[likely], kind="stable")]
             allowed = (i for i in likely.tolist() if may_pair(image, others[i]))
             candidates = list(islice(allowed, _MAX_CANDIDATES))
@@ -155,7 +197,8 @@ def _likely_pairs(
 
 def _parse(thumbnails: Iterable[str]) -> tuple[Vectors, NDArray[np.bool_]]:
     """`(N, 64)` thumbnails of length 1 and mean 0, and `(N,)` whether they have enough contrast."""
-    values = np.array([list(bytes.fromhex(text)) for text in thumbnails], np.float32)
+    content = bytes.fromhex("".join(thumbnails))
+    values = np.frombuffer(content, np.uint8).reshape(-1, _SIDE**2).astype(np.float32)
     return _unit(values), values.std(axis=1) >= _MIN_CONTRAST
 
 

@@ -70,16 +70,15 @@ def read_dataset(
         ConfigError: there is no such published data set.
     """
     layout = _open(root, dataset, flags)
-    file = read_dataset_file(layout.tree)
-    if reading.value_range is None:
-        reading = replace(reading, value_range=file.value_range)
+    file = _dataset_file(root, layout)
+    reading = file.complete(reading)
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist.",
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = {split: read_split(layout, split) for split in SPLITS}
-    listings["unlabeled"] = _read_unlabeled(layout, flags, file)
+    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file)
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
     cache = ScanCache(root, reading)
@@ -182,7 +181,7 @@ def read_samples(
     """
     layout = _open(root, dataset, flags)
     listing = read_split(layout, split)
-    findings = [*read_dataset_file(layout.tree).findings, *listing.findings]
+    findings = [*_dataset_file(root, layout).findings, *listing.findings]
     error = next((f for f in findings if f.severity == "error"), None)
     if error is not None:
         raise DataError(error.text)
@@ -196,10 +195,16 @@ def _open(root: Path, dataset: str | None, flags: Arrangement) -> Layout:
     return find_layout(tree, dataset or read_dataset_file(tree).content.dataset, flags)
 
 
-def _read_unlabeled(layout: Layout, flags: Arrangement, file: DatasetFile) -> Listing:
+def _dataset_file(root: Path, layout: Layout) -> DatasetFile:
+    """What `dataset.yaml` says, in the data folder or in the only folder that it holds."""
+    file = read_dataset_file(Tree(root))
+    return file if file.path is not None else read_dataset_file(layout.tree)
+
+
+def _read_unlabeled(root: Path, layout: Layout, flags: Arrangement, file: DatasetFile) -> Listing:
     """The images without masks beside those of the layout; what hinders is a finding."""
     try:
-        named = list_unlabeled_folders(layout.tree, flags, file)
+        named = list_unlabeled_folders(Tree(root), flags, file)
     except DataError as error:
         return Listing(findings=[error_of(error)])
     return named or layout.unlabeled()
