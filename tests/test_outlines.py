@@ -17,7 +17,7 @@ def round_trip(mask, tmp_path, background=0):
     parts = outlines(mask, background)
     path = tmp_path / "a.json"
     write_outlines(path, parts, LABELS, Path("a.jpg"), (mask.shape[1], mask.shape[0]))
-    codes, labels = read_shapes(path)
+    codes, labels, _ = read_shapes(path)
     assert set(labels.values()) <= set(LABELS)
     back = np.full(mask.shape, 255, np.uint8)
     for index, label in enumerate(LABELS):

@@ -830,8 +830,7 @@ def test_a_file_that_is_not_labelmes_is_refused_by_name(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (shape("x", [[0, 0], [5, 5]], "line"), r"\(x\) is a line, which covers no area"),
-        (shape("x", [[0, 0]], "point"), r"\(x\) is a point, which covers no area"),
+        (shape("x", [[0, 0], [5, 5]], "cuboid"), r"\(x\) is a cuboid, which covers no area"),
         (shape("x", [[0, 0], [5, 5]]), r"is a polygon with 2 points; it needs 3 or more"),
         (shape("x", [[0, 0]], "circle"), r"is a circle with 1 points; it needs 2"),
         (shape("x", [[0, 0], [5, 5], [1, 2]], "circle"), r"is a circle with 3 points"),
@@ -845,6 +844,27 @@ def test_a_wrong_shape_is_refused_by_its_number(tmp_path: Path, wrong: Shape, me
     path = labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7), wrong)
     with pytest.raises(DataError, match=rf"a\.json, shape 2.*{message}|a\.json, {message}"):
         scan_mask(path)
+
+
+def test_points_and_lines_are_skipped_and_counted_and_are_no_classes(tmp_path: Path) -> None:
+    for name in "abcd":
+        photograph(tmp_path / f"{name}.jpg")
+    odd = [shape("row", [[0, 0], [5, 5], [7, 7]], "linestrip"), shape("stem", [[1, 1]], "point")]
+    labelme(tmp_path / "a.json", box("crop", 0, 0, 1, 7), *odd, shape("row", [[0, 0]], "point"))
+    labelme(tmp_path / "b.json", box("crop", 0, 0, 1, 7))
+    labelme(tmp_path / "c.json")  # nothing is there: background
+    data = load_dataset(tmp_path)
+    assert data.classes.names == ("_background_", "crop")
+    skipped = [finding for finding in data.findings if finding.kind == "skipped-shape"]
+    assert [(f.severity, f.files, f.details) for f in skipped] == [
+        ("warning", ("a.json",), (" (1 linestrip, 2 points)",))
+    ]
+    assert np.array_equal(
+        scan_mask(tmp_path / "a.json").counts, scan_mask(tmp_path / "b.json").counts
+    )
+    labelme(tmp_path / "d.json", *odd)  # somebody marked plants, and no pixels
+    with pytest.raises(DataError, match=r"d\.json.*1 linestrip, 1 point and no shape with an area"):
+        load_dataset(tmp_path)
 
 
 def test_a_labelme_file_of_another_image_is_refused_with_both_sizes(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ class ScanCache:
             colors, labels = dict(result.palette), dict(result.labels)
             flags: list[object] = [result.smeared, result.lossy, result.coarse, result.flat]
             values = [result.encoding, result.counts, *result.size, colors, labels, *flags]
-            return result, [*values, list(result.lines)]
+            return result, [*values, dict(result.skipped), list(result.lines)]
 
         kind = "mask"
         if rule != mask_rule.AS_STORED or encoding is not None:
@@ -298,7 +298,7 @@ def _image_from(values: _Values) -> ImageScan:
 
 
 def _mask_from(path: Path, values: _Values) -> MaskScan:
-    encoding, counts, width, height, colors, labels, *flags, lines = values
+    encoding, counts, width, height, colors, labels, *flags, skipped, lines = values
     smeared, lossy, coarse, flat = flags
     if not isinstance(lines, list):
         raise TypeError(lines)
@@ -316,6 +316,7 @@ def _mask_from(path: Path, values: _Values) -> MaskScan:
         bool(lossy),
         bool(coarse),
         _integer(flat),
+        {kind: _integer(count) for kind, count in _mapping(skipped).items()},
     )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from semiseg.core.text import plural
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding, Kind, Severity, on_files
 from semiseg.data.formats.codes import spell
@@ -30,6 +31,7 @@ def find_defects(data: Dataset, classes: Finding | None, mask_remedy: str) -> li
         *_smeared(data),
         *_other_size(data),
         *_unknown_values(data),
+        *_skipped_shapes(data),
         *([] if classes is None else [classes]),
         *_no_masks(data, mask_remedy),
         *_shared_images(data),
@@ -166,6 +168,17 @@ def _unknown_values(data: Dataset) -> list[Finding]:
     message = "Masks with values that belong to no class"
     remedy = "Correct the masks, or name the values in classes.yaml, as classes or under `ignore:`."
     return on_paths(data, "unknown-value", "error", details, message, remedy)
+
+
+def _skipped_shapes(data: Dataset) -> list[Finding]:
+    details = {
+        mask: f" ({', '.join(plural(count, kind) for kind, count in scan.skipped.items())})"
+        for mask, scan in data.masks.items()
+        if scan.skipped
+    }
+    message = "LabelMe's files with shapes that cover no area and are skipped"
+    remedy = "Draw polygons instead if these are objects of a class."
+    return on_paths(data, "skipped-shape", "warning", details, message, remedy)
 
 
 def _no_masks(data: Dataset, remedy: str) -> list[Finding]:

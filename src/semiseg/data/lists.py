@@ -7,19 +7,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.drawn import draw_masks
 from semiseg.data.families import find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note
+from semiseg.data.formats.arrays import ARRAY_SUFFIX, read_array
 from semiseg.data.image_index import split_word
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.list_files import Row, find_lists, is_list_table, read_lines, read_table
 from semiseg.data.listed_files import ListedFiles
-from semiseg.data.pairs import Folders, pair
+from semiseg.data.pairs import Folders, index, pair
 from semiseg.data.tree import Tree
 
 _MASKS = "SegmentationClass"
+_PNG_MASKS = "SegmentationClassPNG"  # older releases of labelme2voc; there _MASKS holds arrays
 _FLAGS = ("-1", "0", "1")  # behind names in VOC's lists of one class
 _MASK_REMEDY = "Write the mask behind its image in the list, or give it the image's name."
 _SUBSETS = {
@@ -285,6 +290,7 @@ class VocLayout(Layout):
     DATA/
       JPEGImages/         or images/
       SegmentationClass/  masks of the images' names
+      SegmentationClassPNG/  the masks, where SegmentationClass/ holds LabelMe's NumPy files
       ImageSets/Segmentation/train.txt  optional: the names of each split; without it all is train
       labelmap.txt        optional: the classes
     ```
@@ -312,8 +318,17 @@ class VocLayout(Layout):
                 f"{tree.root / 'JPEGImages'}.",
                 "Export again from CVAT with 'Save images', or copy the images there.",
             )
-        samples, findings, class_names, sources = pair(Folders(tree, folder, tree.root / _MASKS))
-        self.use_class_names(class_names)
+        findings: list[Finding] = []
+        arrays = self._arrays()
+        places = [tree.root / name for name in (_MASKS, _PNG_MASKS)]
+        masks = next((place for place in places if tree.images(place)), None)
+        if arrays and masks is None:
+            samples, sources = self._from_arrays(folder, arrays), arrays
+        else:
+            folders = Folders(tree, folder, masks or places[0])
+            samples, findings, class_names, others = pair(folders)
+            self.use_class_names(class_names)
+            sources = [*others, *arrays]
         lists = tree.root / "ImageSets" / "Segmentation"
         files = {path.stem.lower(): path for path in tree.files(lists, (".txt",), deep=False)}
         subsets = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}
@@ -328,6 +343,34 @@ class VocLayout(Layout):
             findings.append(note(f"{images} in no list of {lists}", remedy))
         listed = [by_name[name] for name in sorted(stems[split])]
         return Listing(listed, findings if split == "train" else [], sources=sources)
+
+    def _arrays(self) -> list[Path]:
+        """The masks that LabelMe's labelme2voc writes as NumPy's files, often beside PNG."""
+        folders = (self.tree.root / name for name in (_MASKS, f"{_MASKS}Npy"))
+        return [path for x in folders for path in self.tree.files(x, (ARRAY_SUFFIX,))]
+
+    def _from_arrays(self, folder: Path, arrays: Sequence[Path]) -> list[Sample]:
+        """The images, with masks that are drawn from NumPy's files of their names.
+
+        Raises:
+            DataError: a mask cannot be read, or there is no place for the drawn ones.
+        """
+        images, _ = index(self.tree.images(folder), folder)
+        masks, _ = index(arrays, self.tree.root / arrays[0].relative_to(self.tree.root).parts[0])
+
+        drawn = sorted(images.keys() & masks.keys())
+
+        def draw(place: Path) -> None:
+            for name in drawn:
+                file = place / f"{name}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(read_array(masks[name])).save(file)
+
+        place = draw_masks(self.tree.root, arrays, "arrays", draw, "\n".join(drawn))
+        return [
+            Sample(name, image, place / f"{name}.png" if name in masks else None)
+            for name, image in images.items()
+        ]
 
     def _holds(self, folder: str) -> bool:
         return self.tree.is_folder(self.tree.root / folder)

@@ -34,6 +34,7 @@ from semiseg.data.formats.thin_lines import thin_lines
 Color: TypeAlias = tuple[int, int, int]
 """Red, green and blue from 0 to 255."""
 NO_LABELS: Mapping[int, str] = MappingProxyType({})
+NOTHING_SKIPPED: Mapping[str, int] = MappingProxyType({})
 TABLE_SIZE = 1 << 16
 """Codes below this number are counted and translated with tables, which is faster than sorting."""
 _MAX_COLORS = 256  # a mask with more of them is a soft or a lossy picture
@@ -66,6 +67,7 @@ class Codes(NamedTuple):
         labels: the labels of the codes in LabelMe's files, or empty.
         palette: red, green and blue of each id of a palette image, one after another, or empty.
         lossy: whether the file is compressed with loss.
+        skipped: the number of LabelMe's shapes that cover no area, by their kinds.
     """
 
     values: NDArray[np.int32]
@@ -73,6 +75,7 @@ class Codes(NamedTuple):
     labels: Mapping[int, str] = NO_LABELS
     palette: Sequence[int] = ()
     lossy: bool = False
+    skipped: Mapping[str, int] = NOTHING_SKIPPED
 
 
 def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None = None) -> Codes:
@@ -101,8 +104,8 @@ def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None
 def _decode(path: Path) -> Codes:
     """The codes of a mask as they are stored."""
     if path.suffix.lower() == LABELME_SUFFIX:
-        values, labels = read_shapes(path)
-        return Codes(values, "labels", labels)
+        values, labels, skipped = read_shapes(path)
+        return Codes(values, "labels", labels, skipped=skipped)
     if path.suffix.lower() == MATLAB_SUFFIX:
         return Codes(read_matrix(path), "ids")
     try:
@@ -222,6 +225,7 @@ class MaskScan(NamedTuple):
         lossy: whether the file is compressed with loss.
         coarse: whether the codes are colors of 5 bits per channel, since there are too many others.
         flat: the doubtful pixels of a mask that is split, away from its edges.
+        skipped: the number of LabelMe's shapes that cover no area, by their kinds.
     """
 
     path: Path
@@ -235,6 +239,7 @@ class MaskScan(NamedTuple):
     lossy: bool = False
     coarse: bool = False
     flat: int = 0
+    skipped: Mapping[str, int] = NOTHING_SKIPPED
 
     @property
     def is_soft(self) -> bool:
@@ -254,12 +259,13 @@ def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None 
         DataError: the file cannot be read.
         LossyMask: it has so many codes that it must be a photograph or a lossy picture.
     """
-    values, encoding, labels, palette, lossy = stored = read_codes(path, AS_STORED, encoding)
+    stored = read_codes(path, AS_STORED, encoding)
+    values, encoding, labels, palette, lossy, skipped = stored
     values = rule.apply(values, encoding, lossy)
     counts = _count(values)
     size = (values.shape[1], values.shape[0])
     if encoding == "labels":  # semiseg draws the shapes itself
-        return MaskScan(path, encoding, counts, size, {}, labels)
+        return MaskScan(path, encoding, counts, size, {}, labels, skipped=skipped)
     number = len(counts)
     coarse = encoding == "colors" and number > _MAX_COLORS
     if coarse:

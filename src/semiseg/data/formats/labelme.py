@@ -6,8 +6,10 @@ import base64
 import hashlib
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_json
+from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.images import UNREADABLE
 
@@ -25,6 +28,7 @@ _IGNORE = "__ignore__"
 _SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
 _MAX_PIXELS = 2**28  # Pillow opens no image with more
 _MAX_COORDINATE = 1e6  # pixels; no shape reaches farther out of its image
+_NO_AREA = ("point", "points", "line", "linestrip")
 _POINTS = {"rectangle": "2 or 4", "circle": "2", "mask": "2"}  # a polygon has 3 or more
 
 
@@ -41,17 +45,30 @@ def label_code(label: str) -> int:
     return 256 + int.from_bytes(digest[:8], "big") % (2**31 - 256)
 
 
-def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
+class Shapes(NamedTuple):
+    """The shapes of a LabelMe file.
+
+    Attributes:
+        codes: `(H, W)` the code of each pixel.
+        labels: the label of each code.
+        skipped: the number of shapes that cover no area, by their kinds.
+    """
+
+    codes: NDArray[np.int32]
+    labels: dict[int, str]
+    skipped: dict[str, int]
+
+
+def read_shapes(path: Path) -> Shapes:
     """Draw the shapes of a LabelMe file.
 
     Shapes are drawn in their order, so that later ones cover earlier ones. They include the pixels
-    on their outline, as in LabelMe's own converters.
-
-    Returns:
-        The code of each pixel, `(H, W)`, and the label of each code.
+    on their outline, as in LabelMe's own converters. Points and lines are skipped, unless the file
+    holds nothing else.
 
     Raises:
-        DataError: the file is not JSON, does not come from LabelMe, or has a shape without an area.
+        DataError: the file is not JSON, does not come from LabelMe, has an area that is incomplete,
+            or has shapes of which none covers an area.
     """
     try:
         content = read_json(path)
@@ -66,16 +83,30 @@ def read_shapes(path: Path) -> tuple[NDArray[np.int32], dict[int, str]]:
         )
     canvas = Image.new("I", _size(path, content), 0)
     labels = {0: BACKGROUND}
+    skipped: Counter[str] = Counter()
     for number, shape in enumerate(shapes, 1):
         where = f"{path}, shape {number}"
         label = shape.get("label") if isinstance(shape, dict) else None
         if not isinstance(shape, dict) or not isinstance(label, str) or not label.strip():
             raise DataError(f"{where} has no label. Give it one in LabelMe, or delete it.")
+        kind = shape.get("shape_type")
+        if isinstance(kind, str) and kind in _NO_AREA:
+            skipped[kind] += 1
+            continue
         code = label_code(label.strip())
         if labels.setdefault(code, label.strip()) != label.strip():
             raise DataError(f"{where}: {label} has the same code as {labels[code]}. Rename it.")
         _draw(canvas, shape, code, f"{where} ({label})")
-    return np.array(canvas, dtype=np.int32), labels
+    if shapes and skipped.total() == len(shapes):
+        raise DataError(
+            f"{path} holds {_listed(skipped)} and no shape with an area. Draw polygons, rectangles "
+            "or circles, or remove the file if nobody has annotated the image."
+        )
+    return Shapes(np.array(canvas, dtype=np.int32), labels, dict(skipped))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(plural(count, kind) for kind, count in counts.items())
 
 
 def _size(path: Path, content: Mapping[str, object]) -> tuple[int, int]:
