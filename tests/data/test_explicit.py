@@ -182,6 +182,43 @@ def test_a_flag_wins_over_dataset_yaml_and_that_is_said(named: Path) -> None:
     assert "wins" not in messages(read_dataset(named, flags=flags(images="other")), "note")
 
 
+def test_masks_of_no_split_are_counted(tmp_path: Path) -> None:
+    put(tmp_path, "foo/train", "bar", "a", "b")
+    put(tmp_path, "foo/val", "bar", "v")
+    put(tmp_path, "other", "bar", "lost")
+    data = read_dataset(tmp_path, flags=flags(images="foo", masks="bar"))
+    (finding,) = [f for f in data.findings if f.kind == "mask-without-image"]
+    assert finding.files == ("bar/lost.png",)
+
+
+def test_the_folders_of_the_masks_may_be_the_splits(tmp_path: Path) -> None:
+    put(tmp_path, "foo", "bar/train", "a", "b")
+    put(tmp_path, "foo", "bar/val", "v")
+    put(tmp_path, "foo", None, "u")
+    data = read_dataset(tmp_path, flags=flags(images="foo", masks="bar"))
+    assert pairs(data, "train") == [
+        ("foo/a.jpg", "bar/train/a.png"),
+        ("foo/b.jpg", "bar/train/b.png"),
+        ("foo/u.jpg", None),
+    ]
+    assert pairs(data, "val") == [("foo/v.jpg", "bar/val/v.png")]
+    assert messages(data) == ""
+
+
+def test_labeled_images_and_masks_in_the_pool_are_no_unlabeled_images(tmp_path: Path) -> None:
+    put(tmp_path, "all", "all/gt", "a", "b")
+    put(tmp_path, "all", None, "u", "w")
+    (tmp_path / "all/images").mkdir()
+    for name in "ab":
+        (tmp_path / f"all/{name}.jpg").rename(tmp_path / f"all/images/{name}.jpg")
+    said = flags(images="all/images", masks="all/gt", unlabeled="all")
+    data = read_dataset(tmp_path, flags=said)
+    assert pairs(data, "unlabeled") == [("all/u.jpg", None), ("all/w.jpg", None)]
+    data = read_dataset(tmp_path, flags=flags(images="all", masks="all/gt", unlabeled="all"))
+    assert pairs(data, "unlabeled") == []
+    assert len(data.train) == 4
+
+
 # --- errors
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from semiseg.core import files as disk
 from semiseg.core.errors import DataError, nearest
+from semiseg.core.text import plural
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
+from semiseg.data.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.layout import Layout, Listing
-from semiseg.data.pairs import Folders, duplicates, index, line_breaks, pair
+from semiseg.data.pairs import (
+    Folders,
+    Pairs,
+    duplicates,
+    index,
+    line_breaks,
+    pair,
+    without_image,
+)
 from semiseg.data.roles import role_of
 from semiseg.data.tree import SPLITS, Tree
 
@@ -43,6 +53,7 @@ class ExplicitLayout(Layout):
         super().__init__(tree)
         self._flags = flags
         self._file = read_dataset_file(tree)
+        self._read: dict[str, Pairs] = {}
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
@@ -56,6 +67,8 @@ class ExplicitLayout(Layout):
             DataError: there is no such folder, or only one of the two kinds is named.
         """
         images = self._images.get(split)
+        if images is None and self._masks_divide and split in self._masks:
+            images = self._images["train"]
         if images is None:
             return None
         masks = self._masks.get(split, images)
@@ -77,9 +90,11 @@ class ExplicitLayout(Layout):
                 f"{folders.images}, which {self._says('images')} names, holds no images.",
                 "Name the folder of the images.",
             )
-        samples, findings, class_names, sources = pair(folders, self.class_names)
+        samples, findings, class_names, sources = self._pairs(split)
         self.use_class_names(class_names)
-        findings = [self._renamed(finding) for finding in self._without_other_splits(findings)]
+        if self._masks_divide:
+            samples = self._divided(split, samples)
+        findings = [self._renamed(f) for f in self._without_other_splits(split, findings)]
         if split == "train":
             findings = [*self._overridden(), *findings]
         remedy = (
@@ -88,18 +103,51 @@ class ExplicitLayout(Layout):
         )
         return Listing(samples, findings, remedy, sources)
 
+    @property
+    def named_folders(self) -> list[Path]:
+        """The folders of images and masks.
+
+        Raises:
+            DataError: as `folders`.
+        """
+        return [*self._images.values(), *self._masks.values()]
+
     @cached_property
     def _named_tree(self) -> Tree:
         """The files, where a folder that is named is no part of the folder around it."""
-        named = [*self._images.values(), *self._masks.values()]
+        named = self.named_folders
         pool = unlabeled_places(self.tree.root, self._flags, self._file)
         return NamedTree(self.tree, [*named, *(pool or unlabeled_folders(self.tree))])
 
-    def _without_other_splits(self, findings: Sequence[Finding]) -> list[Finding]:
-        """The findings without the masks of other splits, where all splits have one folder."""
-        if len(set(self._masks.values())) == len(self._masks) or len(self._images) == 1:
+    @property
+    def _masks_divide(self) -> bool:
+        """Whether all images lie together, and only the folders of masks are splits."""
+        return list(self._images) == ["train"] and len(set(self._masks.values())) > 1
+
+    def _pairs(self, split: str) -> Pairs:
+        """The images of a folder with their masks; none without the folder."""
+        if split not in self._read:
+            folders = self.folders(split)
+            self._read[split] = pair(folders, self.class_names) if folders else Pairs([], [])
+        return self._read[split]
+
+    def _divided(self, split: str, samples: Sequence[Sample]) -> list[Sample]:
+        """The images whose masks are in the split; all others are of `train`."""
+        if split != "train":
+            return [sample for sample in samples if sample.mask is not None]
+        scored = {s.image for other in SPLITS[1:] for s in self._pairs(other).samples if s.mask}
+        return [sample for sample in samples if sample.image not in scored]
+
+    def _without_other_splits(self, split: str, findings: Sequence[Finding]) -> list[Finding]:
+        """The findings without masks of other splits, where all have one folder of masks."""
+        if len(set(self._masks.values())) > 1 or len(self._images) == 1:
             return list(findings)
-        return [finding for finding in findings if finding.kind != "mask-without-image"]
+        others = [finding for finding in findings if finding.kind != "mask-without-image"]
+        if split != "train":
+            return others
+        unmatched = [set(self._pairs(name).sources) for name in self._images]
+        lost = sorted(set.intersection(*unmatched))
+        return [*others, *without_image(self._named_tree.root, lost)]
 
     def _renamed(self, finding: Finding) -> Finding:
         """A finding whose files are named as the data set names them."""
@@ -257,8 +305,21 @@ def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[
     return [existing_folder(base, name, origin) for name in names]
 
 
-def list_unlabeled_folders(tree: Tree, flags: Arrangement, file: DatasetFile) -> Listing | None:
+def list_unlabeled_folders(
+    tree: Tree,
+    flags: Arrangement,
+    file: DatasetFile,
+    layout: Layout,
+    used: Collection[Path],
+) -> Listing | None:
     """The images of the folders of unlabeled images that are named; None if none is.
+
+    Args:
+        tree: the data folder.
+        flags: what the flags say.
+        file: what `dataset.yaml` says.
+        layout: of the data folder; folders that it names hold no unlabeled images.
+        used: images and masks of the splits, which are no unlabeled images.
 
     Raises:
         DataError: there is no such folder, or it holds no images.
@@ -266,9 +327,10 @@ def list_unlabeled_folders(tree: Tree, flags: Arrangement, file: DatasetFile) ->
     folders = unlabeled_places(tree.root, flags, file)
     if not folders:
         return None
-    if not all(folder.is_relative_to(tree.root) for folder in folders):
+    others = layout.named_folders if isinstance(layout, ExplicitLayout) else []
+    if not all(folder.is_relative_to(tree.root) for folder in (*folders, *others)):
         folders = [folder.absolute() for folder in folders]
-    places = NamedTree(tree, folders)
+    places = NamedTree(tree, [*folders, *others])
     top = folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
     files = sorted({path for folder in folders for path in places.images(folder)})
     if not files:
@@ -276,6 +338,15 @@ def list_unlabeled_folders(tree: Tree, flags: Arrangement, file: DatasetFile) ->
             f"{', '.join(map(str, folders))}: the folder of unlabeled images holds no images.",
             "Name another one, or none.",
         )
+    taken = {path.absolute() for path in used}
+    files = [path for path in files if path.absolute() not in taken]
+    masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
+    files = sorted(set(files) - set(masks))
     images, repeated = index(files, top)
     samples = [Sample(f"unlabeled/{name}", path, None) for name, path in images.items()]
-    return Listing(samples, duplicates(places.root, repeated) or line_breaks(files))
+    findings = duplicates(places.root, repeated) or line_breaks(files)
+    if masks and not findings:
+        count = plural(len(masks), "mask is", "masks are")
+        message = f"{count} ignored in {top} (the first is {masks[0].name})"
+        findings = [note(message)]
+    return Listing(samples, findings, sources=masks)

@@ -78,7 +78,8 @@ def read_dataset(
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = {split: read_split(layout, split) for split in SPLITS}
-    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file)
+    labeled = [sample for listing in listings.values() for sample in listing.samples]
+    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
     samples = {split: listings[split].samples for split in _ORDER}
     everything = [sample for split in _ORDER for sample in samples[split]]
     cache = ScanCache(root, reading)
@@ -197,14 +198,21 @@ def _open(root: Path, dataset: str | None, flags: Arrangement) -> Layout:
 
 def _dataset_file(root: Path, layout: Layout) -> DatasetFile:
     """What `dataset.yaml` says, in the data folder or in the only folder that it holds."""
-    file = read_dataset_file(Tree(root))
+    file = read_dataset_file(layout.tree.at(root))
     return file if file.path is not None else read_dataset_file(layout.tree)
 
 
-def _read_unlabeled(root: Path, layout: Layout, flags: Arrangement, file: DatasetFile) -> Listing:
+def _read_unlabeled(
+    root: Path,
+    layout: Layout,
+    flags: Arrangement,
+    file: DatasetFile,
+    samples: Sequence[Sample],
+) -> Listing:
     """The images without masks beside those of the layout; what hinders is a finding."""
+    used = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
     try:
-        named = list_unlabeled_folders(Tree(root), flags, file)
+        named = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, used)
     except DataError as error:
         return Listing(findings=[error_of(error)])
     return named or layout.unlabeled()
