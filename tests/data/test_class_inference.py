@@ -241,6 +241,15 @@ def test_masks_of_one_class_are_refused_whatever_names_it(
     assert "one class only" in data.errors()[0].message
 
 
+def test_a_class_that_another_id_hides_is_refused(tmp_path: Path) -> None:
+    """The file says 1, the masks hold 255: half of the pixels would be ignored."""
+    values = np.where(discs(2) == 1, 255, 0).astype(np.uint8)
+    text = "classes: [{name: soil, id: 0}, {name: crop, id: 1}]"
+    (error,) = examine(folder(tmp_path, values, values, classes__yaml=text)).errors()
+    assert error.kind == "classes"
+    assert "one class only (soil; 255 is ignored)" in error.message
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_split_whose_pixels_are_all_ignored_is_refused(tmp_path: Path, split: str) -> None:
     other = "val" if split == "train" else "train"

@@ -114,6 +114,7 @@ def test_ids_and_colors(tmp_path: Path, name: str, text: str) -> None:
         ("dataset.json", '{"labels": {"soil": 0, "sugar beet": 5}, "file_ending": ".png"}'),
         ("id2label.json", '{"5": "sugar beet", "0": "soil"}'),
         ("label2id.json", '{"soil": 0, "sugar beet": 5}'),
+        ("data.yaml", "path: x\nnames: {0: soil, 5: sugar beet}\n"),
         (
             "labels.json",
             '{"categories": [{"id": 0, "name": "soil"}, {"id": 5, "name": "sugar beet"}]}',
@@ -211,7 +212,8 @@ def test_each_kind_of_file_is_found_by_its_example(tmp_path: Path) -> None:
     for source in CLASS_SOURCES:
         folder = tmp_path / source.example
         folder.mkdir()
-        text = "0,a\n1,b\n" if source.example.endswith(".csv") else '{"labels": {"a": 0, "b": 1}}'
+        texts = {".csv": "0,a\n1,b\n", ".yaml": "names: [a, b]\n"}
+        text = texts.get(Path(source.example).suffix, '{"labels": {"a": 0, "b": 1}}')
         (folder / source.example).write_text(text)
         (file,) = find_class_files(Tree(folder), [])
         assert file.source is source

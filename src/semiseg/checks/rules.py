@@ -17,7 +17,7 @@ from semiseg.data.class_names import names_and_ids
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
-from semiseg.data.formats.codes import as_ids, read_codes
+from semiseg.data.formats.codes import as_ids, read_codes, spell
 from semiseg.data.groups import Groups
 from semiseg.data.mask_rules import without_voids
 from semiseg.data.tree import SPLITS
@@ -146,7 +146,9 @@ def _occurrence(data: Dataset) -> Iterator[Finding]:
         return  # they may hold any class; another finding says what is wrong with them
     train, val = data.occurring("train"), data.occurring("val")
     if len(train) == 1 and not data.errors():
-        message = f"The masks of train hold one class only ({classes.names[min(train)]})"
+        ignored = [f"{spell(code, classes.encoding)} is ignored" for code in _ignored(data)]
+        listed = "; ".join([classes.names[min(train)], *ignored])
+        message = f"The masks of train hold one class only ({listed})"
         remedy = (
             "A segmentation needs two. Check that the masks are the right files, and that "
             "classes.yaml, if there is one, gives each class the id or color that the masks hold."
@@ -182,6 +184,14 @@ def _occurrence(data: Dataset) -> Iterator[Finding]:
         if indices:
             names = tuple(classes.names[i] for i in sorted(indices))
             yield Finding(kind, severity, (), message, remedy, classes=names)
+
+
+def _ignored(data: Dataset) -> list[int]:
+    """The ignored codes that occur in the masks of train."""
+    codes = set(data.classes.ignored)
+    scans = (data.masks[mask] for _, mask in data.labeled("train") if mask in data.masks)
+    occurring: set[int] = set().union(*(as_ids(scan).counts for scan in scans))
+    return sorted(codes & occurring)
 
 
 def _uniform(data: Dataset) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ _TITLES = {
     "color": ("color", "colour", "rgb", "hex"),
 }
 _TITLE_OF = {title: key for key, titles in _TITLES.items() for title in titles}
-_JSON_KEYS = ("labels", "label_map", "id2label", "classes", "categories", "names", "palette")
+_KEYS = ("labels", "label_map", "id2label", "classes", "categories", "names", "palette")
 _Numbers = list[int]
 
 
@@ -99,9 +99,44 @@ def read_class_json(path: Path) -> NamedClasses:
         content = files.read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
+    return _from_values(path, content)
+
+
+def read_class_yaml(path: Path) -> NamedClasses:
+    """Read the `names:` of YOLO's `data.yaml`: a list, or a mapping from ids.
+
+    Raises:
+        DataError: the file cannot be read, or names no classes.
+    """
+    try:
+        content = files.read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as YAML ({error}).") from error
+    return _from_values(path, content)
+
+
+def describes_classes(path: Path) -> bool:
+    """Whether a JSON or YAML file may be a list of classes, as its size and its keys show."""
+    read = files.read_json if path.suffix.lower() == ".json" else files.read_yaml
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            return False
+        content = read(path)
+    except (OSError, ValueError):
+        return False
+    keys = content.keys() if isinstance(content, dict) else ()
+    if {"images", "annotations", "shapes", "items"} & set(keys):
+        return False
+    if path.stem.lower() in ("dataset", "meta", "dataset_meta", "data"):
+        return any(key in keys for key in _KEYS)
+    return isinstance(content, (dict, list))
+
+
+def _from_values(path: Path, content: object) -> NamedClasses:
+    """The classes in the plain values of a file."""
     colors = content.get("segmentation_colors") if isinstance(content, dict) else None
     content = next(
-        (content[key] for key in _JSON_KEYS if isinstance(content, dict) and key in content),
+        (content[key] for key in _KEYS if isinstance(content, dict) and key in content),
         content,
     )
     records = _records(path, content)
@@ -117,22 +152,6 @@ def read_class_json(path: Path) -> NamedClasses:
         for position, (name, number, color) in enumerate(records)
     ]
     return _with_void(entries, has_ids)
-
-
-def describes_classes(path: Path) -> bool:
-    """Whether a JSON file may be a list of classes, as its size and its keys show."""
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            return False
-        content = files.read_json(path)
-    except (OSError, ValueError):
-        return False
-    keys = content.keys() if isinstance(content, dict) else ()
-    if {"images", "annotations", "shapes", "items"} & set(keys):
-        return False
-    if path.name.lower() in ("dataset.json", "meta.json", "dataset_meta.json"):
-        return any(key in keys for key in _JSON_KEYS)
-    return isinstance(content, (dict, list))
 
 
 def _records(path: Path, content: object) -> list[tuple[str, int | None, object]]:

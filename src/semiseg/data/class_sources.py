@@ -13,11 +13,16 @@ from semiseg.data.class_names import (
     describes_classes,
     read_class_json,
     read_class_table,
+    read_class_yaml,
     read_names,
 )
 from semiseg.data.classes_file import NamedClasses, read_labelmap, read_table, read_yaml
 from semiseg.data.tree import Entry, Tree
 
+_ANY_NAME = (
+    r"(class|classes|label|labels|category|categories|colou?r|palette|legend)"
+    r"([_ -]?(names?|list|dict|map|table|colou?rs?|ids?|codes?))?"
+)
 _LABELMAP = re.compile(r"[^:]+:(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*)?:[^:]*:[^:]*")
 
 
@@ -63,24 +68,19 @@ CLASS_SOURCES: tuple[ClassSource, ...] = (
     ClassSource(r"label_colors\.txt", "label_colors.txt", "CamVid, CVAT", read_names),
     ClassSource(r"class_dict\w*\.csv", "class_dict.csv", "DeepGlobe, Kaggle", read_class_table),
     ClassSource(r"class_names\.txt", "class_names.txt", "LabelMe's labelme2voc", read_names),
-    ClassSource(r"(classes|class_?list)\.txt", "classes.txt", "many tools", read_names),
+    ClassSource(r"classes\.txt", "classes.txt", "many tools", read_names),
     ClassSource(r"codes\.txt", "codes.txt", "fastai", read_names),
     ClassSource(r"(obj|classes)\.names", "obj.names", "YOLO", read_names),
-    ClassSource(
-        r"(classes|labels|class_names|class_dict|label_colors)\.csv",
-        "classes.csv",
-        "many tools",
-        read_class_table,
-    ),
     ClassSource(r"(id2label|label2id)\.json", "id2label.json", "Hugging Face", read_class_json),
+    ClassSource(r"data\.ya?ml", "data.yaml", "YOLO", read_class_yaml),
+    ClassSource(rf"{_ANY_NAME}\.csv", "classes.csv", "many tools", read_class_table),
     ClassSource(
-        r"(classes|class_names|class_dict|labels|labelmap|label_map|palette|meta"
-        r"|obj_class_to_machine_color)\.json",
+        rf"({_ANY_NAME}|meta|obj_class_to_machine_color)\.json",
         "classes.json",
-        "many tools",
+        "many tools, Supervisely",
         read_class_json,
     ),
-    ClassSource(r"(labels|label_names)\.txt", "labels.txt", "LabelMe, many tools", read_names),
+    ClassSource(rf"{_ANY_NAME}\.txt", "labels.txt", "LabelMe, many tools", read_names),
 )
 """All of them; where a folder has several, the first that fits the masks counts."""
 
@@ -139,7 +139,7 @@ def _rank(name: str) -> int | None:
 
 def _may_name_classes(path: Path, source: ClassSource) -> bool:
     """Whether a file is no namesake that holds something else."""
-    if source.read is read_class_json:
+    if source.read in (read_class_json, read_class_yaml):
         return describes_classes(path)
     if source.read is not read_table:
         return True
