@@ -748,7 +748,7 @@ def test_lists_decide_and_what_is_in_two_of_them_is_an_error(data: Path) -> None
 
 
 def test_a_fault_of_the_whole_folder_is_reported_once(data: Path) -> None:
-    (data / "SegmentationClass").mkdir()
+    (data / "train.txt").write_text("# no image")
     assert only(check(data)).kind == "layout"
 
 

@@ -331,3 +331,33 @@ def test_names_are_compared_in_one_form_of_unicode(tmp_path: Path) -> None:
     mask(tmp_path / "masks" / "b.png")
     data = load_dataset(tmp_path)
     assert len(list(data.labeled("train"))) == 2
+
+
+def test_masks_of_other_folders_are_no_masks(tmp_path: Path) -> None:
+    """As in sets of defects: the photographs of good pieces have no masks."""
+    for split, kind in (("train", "good"), ("test", "good"), ("test", "crack")):
+        image(tmp_path / split / kind / "000.png")
+    mask(tmp_path / "ground_truth" / "crack" / "000_mask.png")
+    assert not read_dataset(tmp_path).train
+    image(tmp_path / "train" / "crack" / "001.png")
+    mask(tmp_path / "ground_truth" / "crack" / "001_mask.png")
+    data = read_dataset(tmp_path)
+    assert pairs(data, "test") == {"test/crack/000.png": "ground_truth/crack/000_mask.png"}
+    assert pairs(data, "train") == {"train/crack/001.png": "ground_truth/crack/001_mask.png"}
+
+
+def test_a_mask_of_two_splits_is_an_error(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        image(tmp_path / "images" / split / "000.jpg")
+    mask(tmp_path / "masks" / "000.png")
+    finding = error_of(tmp_path)
+    assert (finding.kind, finding.files) == ("ambiguous-mask", ("masks/000.png",))
+    assert finding.details == (": images/train/000.jpg or images/val/000.jpg",)
+
+
+def test_a_folder_with_the_masks_of_voc_needs_no_other_name_of_voc(tmp_path: Path) -> None:
+    put(tmp_path, "train/rgb", "train/SegmentationClass", "a", "b")
+    put(tmp_path, "val/rgb", "val/SegmentationClass", "c")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("train/rgb", "train/SegmentationClass", "a", "b")
+    assert pairs(data, "val") == expected("val/rgb", "val/SegmentationClass", "c")

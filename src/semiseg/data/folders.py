@@ -8,9 +8,10 @@ that shows the readings.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.families import Family
-from semiseg.data.findings import Finding, note
+from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.pairs import (
     Folders,
     Matched,
@@ -32,6 +33,8 @@ from semiseg.data.pairs import (
 )
 from semiseg.data.roles import Split
 from semiseg.data.tree import SPLITS, Tree
+
+_FIGURES = re.compile(r"[\W_]+|(?<![0-9])0+(?=[0-9])")  # what tells no folder from another one
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,25 @@ class FolderSplits:
         matches = [reading.matched for reading in readings if reading.matched]
         used = {path for matched in matches for path in matched.files}
         return sorted({path for matched in matches for path in matched.unmatched} - used)
+
+    def shared_masks(self) -> list[Finding]:
+        """The error for masks that belong to images of two splits."""
+        images: dict[Path, list[Path]] = {}
+        readings = [reading for split in SPLITS for reading in self.choice(split).readings]
+        for matched in (reading.matched for reading in readings if reading.matched):
+            for name, masks in matched.masks.items():
+                for mask in masks:
+                    images.setdefault(mask, []).append(matched.images[name])
+        root = self.tree.root
+        details = {
+            mask.relative_to(root).as_posix(): ": "
+            + " or ".join(path.relative_to(root).as_posix() for path in paths)
+            for mask, paths in images.items()
+            if len(set(paths)) > 1
+        }
+        message = "Masks that may belong to images of several splits"
+        remedy = "Put the masks of each split into a folder of its own, such as train/masks."
+        return on_files("ambiguous-mask", "error", details, message, remedy)
 
     def _proposed(self, split: str) -> Choice:
         """How a split is read, before several masks of one image are united."""
@@ -293,6 +315,10 @@ class FolderSplits:
         root, wanted, wanted_masks = self.tree.root, set(image_files), set(mask_files)
         own = len(images.common_inner())
         names = {path: name for name, path in images.names(own) if path in wanted}
+        full_names = {path: name for name, path in images.names(own)}
+        if masks is not None:
+            own_masks = len(masks.common_inner())
+            full_names |= {path: name for name, path in masks.names(own_masks)}
         reading = Reading(images, masks, ())
         for skipped, skipped_masks in _attempts(images, masks):
             by_name, repeated = _index(images.names(skipped), wanted)
@@ -300,7 +326,7 @@ class FolderSplits:
             masks_by_name, more = _index([*named, *images.names(skipped)], wanted_masks)
             errors = duplicates(root, {**repeated, **more})
             errors = errors or line_breaks([*wanted, *wanted_masks])
-            matched = find_masks(root, by_name, masks_by_name)
+            matched = _without_strangers(find_masks(root, by_name, masks_by_name), full_names)
             firsts = {name: paths[0] for name, paths in matched.masks.items()}
             samples = sorted(
                 Sample(names[path], path, firsts.get(name)) for name, path in by_name.items()
@@ -322,10 +348,11 @@ class FolderSplits:
                 f"({i}) {count} in {images}, {len(reading.labeled)} of them with masks in "
                 f"{masks or images}{pair}"
             )
-        example = " or ".join(self.flags(reading) for reading in readings[:2])
+        check = f"semiseg check {shlex.quote(str(self.tree.root))}"
+        commands = " or ".join(f"`{check} {self.flags(reading)}`" for reading in readings)
         return note(
             f"Several folders may hold the {what}: {'; '.join(texts)}",
-            f"Name the right ones: {example}; or move the others out of {self.tree.root}.",
+            f"Choose with {commands}; the other commands take the same flags.",
             "error",
         )
 
@@ -334,7 +361,7 @@ class FolderSplits:
         images = self.place(reading).partition("*")[0].rstrip("/") or "."
         masks = images if reading.masks is None else self.describe(reading.masks).partition("*")[0]
         masks = masks.rstrip("/") or "."
-        return f"`--images {shlex.quote(images)} --masks {shlex.quote(masks)}`"
+        return f"--images {shlex.quote(images)} --masks {shlex.quote(masks)}"
 
     def place(self, reading: Reading) -> str:
         """The folder of the images of a reading, as a path below the data folder."""
@@ -411,6 +438,39 @@ def _attempts(images: Family, masks: Family | None) -> list[tuple[int, int]]:
     if not images.content and masks is not None:  # the folder of the images has any name
         attempts.append((1, len(own[-1])))
     return list(dict.fromkeys(attempts))
+
+
+def _without_strangers(matched: Matched, names: Mapping[Path, str]) -> Matched:
+    """Pairs without those whose folders contradict each other: `good/000` and `crack/000_mask`.
+
+    Args:
+        matched: the pairs.
+        names: the files' names with the folders that say nothing.
+    """
+    by_image = {}
+    strangers = []
+    for image, paths in matched.masks.items():
+        full_name = names[matched.images[image]]
+        fitting = [path for path in paths if _fit(full_name, names[path])]
+        strangers += [path for path in paths if path not in fitting]
+        if fitting:
+            by_image[image] = fitting
+    if not strangers:
+        return matched
+    findings = matched.findings if by_image else []
+    unmatched = [*matched.unmatched, *strangers]
+    return matched._replace(masks=by_image, unmatched=unmatched, findings=findings)
+
+
+def _fit(image: str, mask: str) -> bool:
+    """Whether the folders in two names may be the same; those of one side may be missing."""
+    folders = [
+        [_FIGURES.sub("", folder.casefold()) for folder in name.split("/")[:-1]]
+        for name in (image, mask)
+    ]
+    return not all(folders) or any(
+        a.startswith(b) or b.startswith(a) for a in folders[0] for b in folders[1]
+    )
 
 
 def _explicit(images: Family, masks: Family) -> bool:

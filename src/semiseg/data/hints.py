@@ -16,11 +16,9 @@ from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (
-    "Expected DATA/train/images and DATA/train/masks (a mask has its image's name), "
-    "DATA/val/images and DATA/val/masks, and optionally DATA/unlabeled; or DATA/images and "
-    "DATA/masks, or images in DATA itself with LabelMe's JSON or NAME_mask.png beside them, or "
-    "DATA/train.txt with an image and its mask a line, or a CVAT export with DATA/JPEGImages and "
-    "DATA/SegmentationClass; or name the folders: --images DIR --masks DIR."
+    "Expected DATA/train/images and DATA/train/masks (a mask has its image's name), or DATA/images "
+    "and DATA/masks, or NAME_mask.png beside NAME.jpg; the page Your data of the documentation "
+    "shows the other layouts. Or name the folders: "
 )
 _MAX_SHOWN = 8  # names in the data folder
 _CANONICAL = ("images", "masks", *SPLITS)
@@ -70,7 +68,7 @@ def mask_remedy(splits: FolderSplits) -> str:
         files = (*place.images, *place.json_files)
         if any(stem(path) in stems for path in files):
             masks = place.folder.relative_to(root).as_posix()
-            flags = splits.flags(reading).strip("`").partition(" --masks")[0]
+            flags = splits.flags(reading).partition(" --masks")[0]
             return (
                 f"{place.folder} holds files of the images' names. If they are the masks, add "
                 f"`{flags} --masks {shlex.quote(masks)}` to the command."
@@ -107,7 +105,7 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
             f"It is unclear which files of {root} are masks: {below[0]} and {below[1]} hold files "
             "of the same names",
             f"If these are images and masks: `semiseg check {shlex.quote(str(root))} --images "
-            f"{images} --masks {masks}`; the other commands take the same flags. {EXPECTED}",
+            f"{images} --masks {masks}`; the other commands take the same flags.",
             "error",
         )
     if tree.images(root, deep=False) and not any(name.endswith("/") for name in names):
@@ -122,11 +120,12 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
         for family in families
         if family.images
     ]
+    suffixes = f" Images have the suffixes {', '.join(IMAGE_SUFFIXES)}." if not counts else ""
     holds = f" ({', '.join(counts[:_MAX_SHOWN])})" if counts else ""
     return note(
         f"{root / 'train' / 'images'} holds no images, and there is no other folder of training "
         f"images: {root} holds {files or 'nothing'}{holds}",
-        f"{EXPECTED} Images are files with the suffixes {', '.join(IMAGE_SUFFIXES)}.",
+        f"{EXPECTED}`semiseg check {shlex.quote(str(root))} --images DIR --masks DIR`.{suffixes}",
         "error",
     )
 

@@ -71,6 +71,7 @@ class FolderLayout(Layout):
             return Listing(findings=[choice.problem])
         samples = sorted(s for reading in choice.readings for s in reading.samples)
         errors = [error for reading in choice.readings for error in reading.errors]
+        errors = errors or (splits.shared_masks() if split == "train" else [])
         if errors:
             return Listing(samples, errors)
         passed_over = [path for family in choice.passed_over for path in family.images]
@@ -164,7 +165,7 @@ def _exports(tree: Tree) -> list[Layout]:
     for folder in tree.subfolders(tree.root):
         part = tree.at(folder)
         layout = next((kind for kind in (ListLayout, VocLayout) if kind.recognizes(part)), None)
-        if layout is not None:
+        if layout is not None and role_of(folder.name).is_neutral:
             parts.append(layout(part))
         elif tree.images(folder) and role_of(folder.name).split != "unlabeled":
             return []

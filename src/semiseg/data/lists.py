@@ -16,6 +16,7 @@ from semiseg.data.drawn import draw_masks
 from semiseg.data.families import find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.formats.arrays import ARRAY_SUFFIX, read_array
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.image_index import split_word
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.list_files import Row, find_lists, is_list_table, read_lines, read_table
@@ -27,6 +28,7 @@ _MASKS = "SegmentationClass"
 _PNG_MASKS = "SegmentationClassPNG"  # older releases of labelme2voc; there _MASKS holds arrays
 _FLAGS = ("-1", "0", "1")  # behind names in VOC's lists of one class
 _MASK_REMEDY = "Write the mask behind its image in the list, or give it the image's name."
+_IMAGES = ("JPEGImages", "images")
 _SUBSETS = {
     "train": ("train", "default"),  # CVAT's name where no subsets were made
     "val": ("val", "validation"),
@@ -301,8 +303,14 @@ class VocLayout(Layout):
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
-        """By the folder of the masks."""
-        return tree.is_folder(tree.root / _MASKS)
+        """By the folder of the masks, with that of the images or without any image elsewhere."""
+        root = tree.root
+        if not tree.files(root / _MASKS, (*IMAGE_SUFFIXES, ARRAY_SUFFIX)):
+            return False
+        if any(tree.images(root / name) for name in _IMAGES):
+            return True
+        drawn = [root / _MASKS, root / "SegmentationObject"]
+        return all(any(p.is_relative_to(f) for f in drawn) for p in tree.images(root))
 
     def read(self, split: str) -> Listing:
         """The images that the lists of the split name.
@@ -311,7 +319,7 @@ class VocLayout(Layout):
             DataError: there are no images, or a list names one that does not exist.
         """
         tree = self.tree
-        folder = next((tree.root / x for x in ("JPEGImages", "images") if self._holds(x)), None)
+        folder = next((tree.root / x for x in _IMAGES if self._holds(x)), None)
         if folder is None:
             raise DataError(
                 f"{tree.root / _MASKS} holds masks, but the images are missing: there is no folder "

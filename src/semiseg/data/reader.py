@@ -227,7 +227,7 @@ def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ..
 def _account(
     root: Path, layout: Layout, listings: Mapping[str, Listing], others: Sequence[Path]
 ) -> list[Finding]:
-    """The findings on files that are not read; none where names are ambiguous.
+    """The findings on files that are not read; not on images where names are ambiguous.
 
     Args:
         root: the data folder.
@@ -236,17 +236,15 @@ def _account(
         others: further files that are read.
     """
     findings = [finding for listing in listings.values() for finding in listing.findings]
-    if any(finding.severity == "error" for finding in findings):
-        return []
     samples = [sample for listing in listings.values() for sample in listing.samples]
     used = [path for sample in samples for path in (sample.image, sample.mask) if path is not None]
     used += [path for listing in listings.values() for path in listing.sources]
     used += [layout.tree.root / file for finding in findings for file in finding.files]
     severity: Severity = "note" if layout.is_complete else "warning"
-    tree = layout.tree.at(root)
-    return account(
-        tree, [*used, *others], layout.image_remedy(), severity, not layout.names_classes
-    )
+    tree, texts = layout.tree.at(root), not layout.names_classes
+    if any(finding.severity == "error" for finding in findings):
+        used, texts = [*used, *tree.images(root)], False
+    return account(tree, [*used, *others], layout.image_remedy(), severity, texts)
 
 
 def _count_classes(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:
