@@ -18,6 +18,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
 from semiseg.data.formats.codes import as_ids, read_codes, spell
+from semiseg.data.formats.mask_rule import AS_STORED
 from semiseg.data.groups import Groups
 from semiseg.data.mask_rules import without_voids
 from semiseg.data.tree import SPLITS
@@ -293,7 +294,10 @@ def _disputed(data: Dataset, one: Path, other: Path) -> float:
     """The share of pixels in which two masks differ."""
     if data.masks[one].size != data.masks[other].size:
         return 1.0
-    return float(np.mean(read_codes(one).values != read_codes(other).values))
+    classes = data.class_list
+    rule, encoding = (AS_STORED, None) if classes is None else (classes.rule, classes.encoding)
+    first, second = (read_codes(path, rule, encoding).values for path in (one, other))
+    return float(np.mean(first != second))
 
 
 # --- groups

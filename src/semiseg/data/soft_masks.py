@@ -193,8 +193,8 @@ def _has_steps(codes: NDArray[np.int32], levels: tuple[int, int], encoding: Enco
     """
     position, _ = MaskRule(levels=levels).locate(codes, encoding)
     between = position[(position > _CLOSE) & (position < 1 - _CLOSE)]
-    near_high = (position > 1 - _CLOSE) & (position < 1)
-    return bool((between < 0.5).any() and (between >= 0.5).any()) or int(near_high.sum()) > 1
+    is_noisy = ((position > 1 - _CLOSE) & (position < 1)).any() and (position > 0).any()
+    return bool((between < 0.5).any() and (between >= 0.5).any()) or bool(is_noisy)
 
 
 def _peaks(

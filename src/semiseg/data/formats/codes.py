@@ -7,7 +7,7 @@ hash of the label (`labelme.label_code`). Pixels without a value have one of `ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -41,6 +41,9 @@ _MAX_COLORS = 256  # a mask with more of them is a soft or a lossy picture
 _MAX_COARSE_COLORS = 2048  # a mask with more of them, rounded to 5 bits, is a photograph
 _MAX_IDS = 4096  # a mask with more of them numbers objects, or is a lossy picture
 _GRAY_NOISE = 12  # levels by which the colors of a gray image differ after lossy compression
+_WHITE = 255
+_NOISE = 8  # levels by which JPEG changes black and white
+_MAX_FLAT = 0.5  # the share of noise that lies in flat areas; classes have more
 _FLAT = 20  # the difference of neighbors in flat areas, of 255 between the two levels
 _OPAQUE = 128  # the alpha from which a pixel is opaque
 _LOSSY_FORMATS = ("JPEG", "MPO")
@@ -115,14 +118,14 @@ def _decode(path: Path) -> Codes:
             )
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
-                palette = (file.getpalette() or []) if file.mode == "P" else []
+                palette = _palette(file) if file.mode == "P" else []
                 return Codes(np.asarray(file).astype(np.int32), "ids", NO_LABELS, palette, lossy)
             if file.mode == "F":
                 return Codes(_from_floats(np.asarray(file), path), "ids")
             if file.mode in ("LA", "PA"):
                 pixels = np.asarray(file)
                 values = _hide_transparent(pixels[..., 0].astype(np.int32), pixels[..., 1])
-                palette = (file.getpalette() or []) if file.mode == "PA" else []
+                palette = _palette(file) if file.mode == "PA" else []
                 return Codes(values, "ids", NO_LABELS, palette, lossy)
             if file.mode in ("RGB", "RGBA"):
                 return Codes(_pack(file, lossy), "colors", lossy=lossy)
@@ -136,6 +139,19 @@ def _decode(path: Path) -> Codes:
         f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors.",
         "Save it as a PNG of one of these kinds.",
     )
+
+
+def _palette(file: Image.Image) -> list[int]:
+    """The colors of a palette image; transparent ones are black, whatever lies beneath."""
+    palette = file.getpalette() or []
+    alpha = file.info.get("transparency")
+    if isinstance(alpha, bytes):
+        hidden = [i for i, value in enumerate(alpha) if value < _OPAQUE]
+    else:
+        hidden = [alpha] if isinstance(alpha, int) else []
+    for index in hidden:
+        palette[3 * index : 3 * index + 3] = [0, 0, 0][: len(palette) - 3 * index]
+    return palette
 
 
 def _is_lossless_webp(path: Path) -> bool:
@@ -279,13 +295,9 @@ def scan_mask(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None 
     }
     tiny = sum(count < _TINY * values.size for count in counts.values())
     ids = counts.keys() - set(VOID_CODES)
-    smeared = (tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES) or (
-        encoding == "ids"
-        and _MIN_STEPS <= tiny < _MIN_TINY_CODES
-        and len(ids) == len(counts)
-        and max(ids) - min(ids) >= _MIN_STEP_SPAN
-        and mixed_edges(values, only_between=True) >= _MIXED_EDGES
-    )
+    smeared = tiny >= _MIN_TINY_CODES and mixed_edges(values) >= _MIXED_EDGES
+    if encoding == "ids" and len(ids) == len(counts) and not smeared:
+        smeared = _has_steps(values, ids, tiny) or _has_noise(values, ids)
     if smeared and number > _MAX_IDS and not coarse:
         raise LossyMask.of(path, number)
     lines = thin_lines(values, ids) if encoding == "ids" else ()
@@ -318,6 +330,28 @@ def _round_colors(colors: NDArray[np.int32]) -> NDArray[np.int32]:
     """Colors of 5 bits per channel, from 0 to 255."""
     upper = colors & 0xF8F8F8
     return upper | (upper >> 5 & 0x070707)
+
+
+def _has_steps(values: NDArray[np.int32], ids: Set[int], tiny: int) -> bool:
+    """Whether a few rare ids are the steps of edges between two others, as after a reduction."""
+    return (
+        _MIN_STEPS <= tiny < _MIN_TINY_CODES
+        and max(ids) - min(ids) >= _MIN_STEP_SPAN
+        and mixed_edges(values, only_between=True) >= _MIXED_EDGES
+    )
+
+
+def _has_noise(values: NDArray[np.int32], ids: Set[int]) -> bool:
+    """Whether ids are black and white with the noise of a JPEG of high quality."""
+    dark = {i for i in ids if 0 < i <= _NOISE}
+    bright = {i for i in ids if _WHITE - _NOISE <= i < _WHITE}
+    if not dark or not bright or ids - dark - bright - {0, _WHITE}:
+        return False
+    levels = Image.fromarray(values.astype(np.uint8))
+    alike = [levels.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter)]
+    is_noise = np.isin(values, [*dark, *bright])
+    is_flat = np.asarray(alike[0]) == np.asarray(alike[1])
+    return bool(is_flat[is_noise].mean() < _MAX_FLAT)
 
 
 def _count(values: NDArray[np.int32]) -> dict[int, int]:
