@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from drawn_masks import COLORS, draw_indices, kinds, png, read, write_folder
 from PIL import Image
 
 import semiseg
+from semiseg.checks.examine import examine
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.mask_rule import NO_DATA
 from semiseg.data.instances import count_areas
@@ -404,6 +406,76 @@ def test_one_bit_masks_of_both_kinds(tmp_path: Path) -> None:
     data, labels = read(tmp_path)
     assert len(data.classes) == 2
     assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+
+
+def test_stacks_of_masks_are_refused(tmp_path: Path) -> None:
+    def save(_: int, indices: np.ndarray, path: Path) -> None:
+        pages = [Image.fromarray((indices == index).astype(np.uint8)) for index in range(3)]
+        pages[0].save(f"{path}.tif", save_all=True, append_images=pages[1:])
+
+    write_folder(tmp_path, save, draw=three)
+    (finding,) = read_dataset(tmp_path).errors()
+    assert finding.kind == "unreadable-mask"
+    assert "holds 3 pages" in finding.text
+
+
+def test_smaller_pages_of_a_mask_are_no_matter(tmp_path: Path) -> None:
+    mask = Image.fromarray(three(0))
+    overview = mask.resize((48, 36), Image.Resampling.NEAREST)
+    mask.save(tmp_path / "m.tif", save_all=True, append_images=[overview])
+    assert np.array_equal(read_codes(tmp_path / "m.tif").values, three(0))
+
+
+def test_the_color_beneath_a_transparent_id_is_no_conflict(tmp_path: Path) -> None:
+    def save(number: int, indices: np.ndarray, path: Path) -> None:
+        colors = COLORS.copy()
+        colors[0] = (number, 200, 9)
+        image = Image.fromarray(indices)
+        image.putpalette(colors.ravel().tolist())
+        image.save(f"{path}.png", transparency=0)
+
+    truth = write_folder(tmp_path, save, draw=three)
+    data, labels = read(tmp_path)
+    assert kinds(data) == []
+    assert data.classes.colors[0] == (0, 0, 0)
+    assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+
+
+def test_ids_beside_void_outlines_are_no_soft_edges(tmp_path: Path) -> None:
+    """As in VOC: tiny areas of many classes, each surrounded by 255."""
+
+    def draw(seed: int) -> np.ndarray:
+        indices = scattered(seed)
+        inside = np.zeros_like(indices, dtype=bool)
+        for y in range(0, 72, 6):
+            for x in range(0, 96, 6):
+                inside[y + 2 : y + 4, x + 2 : x + 4] = True
+        return np.where((indices > 0) & ~inside, 255, indices).astype(np.uint8)
+
+    write_folder(tmp_path, lambda _, i, path: png(i, path), draw=draw)
+    assert "soft-mask" not in kinds(read_dataset(tmp_path))
+
+
+@pytest.mark.parametrize("way", ["palettes", "soft"])
+def test_twins_are_compared_as_they_are_read(tmp_path: Path, way: str) -> None:
+    """Two files of one image whose stored values differ, but not their classes."""
+
+    def save(number: int, indices: np.ndarray, path: Path) -> None:
+        if way == "palettes":
+            reordered(number, indices, path)
+        else:
+            Image.fromarray((indices > 0) * np.uint8(255)).save(f"{path}.jpg", quality=60 + number)
+
+    write_folder(tmp_path, save, draw=three)
+    suffix = "png" if way == "palettes" else "jpg"
+    rule_of = examine(tmp_path).classes.rule
+    shutil.copy(tmp_path / "images" / "0.png", tmp_path / "images" / "twin.png")
+    save(7, three(0), tmp_path / "masks" / "twin")
+    assert (tmp_path / "masks" / f"twin.{suffix}").exists()
+    data = examine(tmp_path)
+    assert data.classes.rule == rule_of
+    assert "repeated-image" in kinds(data)
+    assert not data.errors()
 
 
 # --- training

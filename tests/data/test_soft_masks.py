@@ -28,6 +28,13 @@ def from_jpeg(values: np.ndarray, path: Path) -> None:
     Path(f"{path}.jpg").unlink()
 
 
+def from_good_jpeg(values: np.ndarray, path: Path) -> None:
+    jpeg(values, path, 100)
+    with Image.open(f"{path}.jpg") as image:
+        image.save(f"{path}.png")
+    Path(f"{path}.jpg").unlink()
+
+
 def upsampled(values: np.ndarray, path: Path) -> None:
     image = Image.fromarray(values)
     small = image.resize((image.width // 4, image.height // 4), Image.Resampling.BOX)
@@ -55,6 +62,7 @@ WAYS = {
     "red, antialiased": (blurred, COLORS[[0, 2]], ("#000000", "#ff0000")),
     "converted JPEG": (from_jpeg, GRAY, ("0", "255")),
     "converted red JPEG": (from_jpeg, COLORS[[0, 2]], ("#000000", "#ff0000")),
+    "converted JPEG of high quality": (from_good_jpeg, GRAY, ("0", "255")),
     "resized": (upsampled, GRAY, ("0", "255")),
     "shares": (as_shares, GRAY, ("0", "255")),
     "WebP": (webp, GRAY, ("0", "255")),

@@ -113,6 +113,7 @@ def _decode(path: Path) -> Codes:
         return Codes(read_matrix(path), "ids")
     try:
         with open_image(path, verify=True) as file:
+            _require_one_page(file, path)
             lossy = file.format in _LOSSY_FORMATS or (
                 file.format == "WEBP" and not _is_lossless_webp(path)
             )
@@ -139,6 +140,27 @@ def _decode(path: Path) -> Codes:
         f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors.",
         "Save it as a PNG of one of these kinds.",
     )
+
+
+def _require_one_page(file: Image.Image, path: Path) -> None:
+    """Refuse a stack of masks; smaller pages, such as the overviews of a map, are no matter.
+
+    Raises:
+        DataError: the file holds several pages or frames of the same size.
+    """
+    pages = getattr(file, "n_frames", 1)
+    if pages < 2 or file.format in _LOSSY_FORMATS:  # cameras add a preview to a JPEG
+        return
+    size = file.size
+    file.seek(1)
+    is_stack = file.size == size
+    file.seek(0)
+    if is_stack:
+        raise DataError(
+            f"{path} holds {pages} pages, but a mask is a single image.",
+            "Save one mask for each image. Where each page is a class, write the numbers of the "
+            "pages into one image.",
+        )
 
 
 def _palette(file: Image.Image) -> list[int]:
