@@ -23,7 +23,7 @@ from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.metrics import confusion_matrix, scores
-from semiseg.inference.load import load
+from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import choose_factors, explain
 from semiseg.training.run_data import arrangement_of, scored_samples
@@ -100,6 +100,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         DataError: the split has no masks, or they do not fit the classes of the model or the
             images.
     """
+    check_order("evaluate", settings.run, settings.data)
     model = load(settings.run, settings.accelerator)
     dataset = None if settings.dataset == AUTO else settings.dataset
     flags = settings.arrangement

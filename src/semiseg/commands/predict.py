@@ -14,14 +14,15 @@ from PIL import Image
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
-from semiseg.core.console import track
+from semiseg.core.console import progress
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Prediction
+from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.band_files import band_files
 from semiseg.inference.large import LARGE, large_images
-from semiseg.inference.load import load
+from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import Job, choose_factors, explain
 from semiseg.inference.sources import find_images, read_or_error
@@ -76,7 +77,9 @@ def predict(settings: PredictSettings) -> Masks:
         }.items()
         if requested
     ]
-    images, notes = find_images(settings.images, out)
+    _check_out(out)
+    check_order("predict", settings.run, settings.images)
+    images, notes, warnings = find_images(settings.images, out)
     targets = _targets(images, out, kinds)
     missing = targets
     if not settings.overwrite:  # an existing mask may have been corrected by hand
@@ -88,6 +91,8 @@ def predict(settings: PredictSettings) -> Masks:
         notes += _skipped(targets, missing, out)
     for note in notes:
         logger.info("%s", note)
+    for warning in warnings:
+        logger.warning("%s", warning)
     model = load(settings.run, settings.accelerator)
     _check(model, settings)
     with large_images():
@@ -102,6 +107,15 @@ def predict(settings: PredictSettings) -> Masks:
             + "\n".join(map(str, failed))
         )
     return Masks(out, [files[""] for files in missing.values() if "" in files])
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a file as the output folder."""
+    if out.is_file() or (not out.exists() and format_of(out) is not None):
+        raise ConfigError(
+            f"--out {out} names a file, but semiseg writes a folder of masks. Name a folder, such "
+            f"as --out {out.with_suffix('')}."
+        )
 
 
 def _skipped(targets: Targets, missing: Targets, out: Path) -> list[str]:
@@ -198,7 +212,9 @@ def _write(
                 waiting.append((job.file, result))
                 yield Scaled(result, job.factor)
 
-    def written() -> Iterator[None]:
+    def written() -> Iterator[float]:
+        """Segments and writes; how many images are done."""
+        done = 0
         probabilities = any("probabilities" in files for files in targets.values())
         for prediction in model.stream(images(), settings.tta, probabilities):
             file, image = waiting.popleft()
@@ -206,18 +222,23 @@ def _write(
             segmented = SegmentedImage(image, prediction, mask, model.classes)
             for kind, target in targets[file].items():
                 save_output(segmented, OUTPUTS[kind], target)
-            yield
+            done += 1
+            yield done
         for job in large:
             result = read_or_error(job.file, model.reading)
             if isinstance(result, DataError):
                 errors.append(result)
             else:
-                _write_bands(model, Scaled(result, job.factor), targets[job.file], settings)
-            del result  # before the next one is read
-            yield
+                scaled = Scaled(result, job.factor)
+                for share in _write_bands(model, scaled, targets[job.file], settings):
+                    yield done + share
+                del scaled  # before the next one is read
+            del result
+            done += 1
 
-    for _ in track(written(), "predict", len(jobs)):
-        pass
+    with progress("predict") as bar:
+        for done in written():
+            bar.update(done, len(jobs))
     return errors
 
 
@@ -228,13 +249,18 @@ def _is_large(job: Job, files: Mapping[str, Path]) -> bool:
 
 def _write_bands(
     model: Predictor, scaled: Scaled, files: Mapping[str, Path], settings: PredictSettings
-) -> None:
-    """Segment an image band by band, and write the files of each band at once."""
+) -> Iterator[float]:
+    """Segment an image band by band, and write the files of each band at once.
+
+    Yields:
+        The share of the image that is done.
+    """
     image, classes = scaled.image, model.classes
     with band_files(files, image, classes) as writer:
         for rows, prediction in model.segment.bands(image, scaled.factor, settings.tta):
             mask = _mask(prediction, settings)
             writer.add(rows, SegmentedImage(image, prediction, mask, classes))
+            yield rows.stop / image.height
 
 
 def _mask(prediction: Prediction, settings: PredictSettings) -> NDArray[np.uint8]:

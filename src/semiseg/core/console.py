@@ -69,7 +69,7 @@ class Bar:
         self._task = None if progress is None else progress.add_task("", total=None)
 
     def update(
-        self, completed: int | None = None, total: int | None = None, text: str | None = None
+        self, completed: float | None = None, total: int | None = None, text: str | None = None
     ) -> None:
         """Move the bar.
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semiseg.core.errors import ConfigError
+from semiseg.core.files import is_file
 from semiseg.inference.formats import format_of
 from semiseg.inference.predictor import Predictor
+from semiseg.model.metadata import METADATA_FILE
 
 
 def load(run: Path | str, accelerator: str = "auto") -> Predictor:
@@ -23,3 +26,27 @@ def load(run: Path | str, accelerator: str = "auto") -> Predictor:
         ConfigError: this machine has no such accelerator.
     """
     return format_of(Path(run)).read(Path(run), accelerator)
+
+
+def check_order(verb: str, run: Path, other: Path) -> None:
+    """Refuse a model and a folder of images that were named in the wrong order.
+
+    Args:
+        verb: the command.
+        run: what was named as the model.
+        other: what was named after it.
+
+    Raises:
+        ConfigError: the second one is the model.
+    """
+    if _is_model(other) and not _is_model(run) and run.exists():
+        raise ConfigError(
+            f"{other} holds the model, and {run} does not: the model comes first. Use `semiseg "
+            f"{verb} {other} {run}`."
+        )
+
+
+def _is_model(path: Path) -> bool:
+    """Whether this is a finished run or an exported model."""
+    form = format_of(path)
+    return is_file(path) if form.suffix else is_file(path / METADATA_FILE)

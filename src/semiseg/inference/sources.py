@@ -5,30 +5,48 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.reading import Reading
+from semiseg.core.text import plural
+from semiseg.data.accounting import FILE_KINDS, account, places
 from semiseg.data.beside import PHOTOGRAPHS, masks_beside
-from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES, format_of, remedy_of_suffix
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.tree import Tree
 from semiseg.inference.large import read_picture
+from semiseg.inference.mask_folders import MaskFolders
 
 
-def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
-    """The images by the name of their results below `out`, without a suffix.
+class Sources(NamedTuple):
+    """The images to segment.
+
+    Attributes:
+        images: the files by the name of their results below `out`, without a suffix.
+        notes: sentences on the files that are ignored.
+        warnings: sentences on the files that may be images but are not read.
+    """
+
+    images: dict[str, Path]
+    notes: list[str]
+    warnings: list[str]
+
+
+def find_images(images: Path, out: Path) -> Sources:
+    """Find the images.
 
     The name is the path below the folder, below the fixed part of the pattern, or below the folder
     that all images of a list share. Two images that differ only in their suffix keep it.
 
-    The search ignores runs, the output of `suggest`, and the masks of a data folder: files in
-    `masks` beside `images` or below an image of its name, files in VOC's folders of masks, and
-    `07_mask.png` beside `07.jpg` where masks have no folder of their own.
+    The search follows links to folders. It ignores runs, the output of `suggest`, and the masks of
+    a data folder: files in folders with a name for masks beside folders of images or below an image
+    of the file's name, and `07_mask.png` beside `07.jpg` where masks have no folder of their own.
 
     Args:
         images: an image, a folder (the search includes its subfolders), a pattern such as
@@ -36,82 +54,101 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, Path], list[str]]:
             the folder of the text file or to the current folder.
         out: the folder of the results. The search ignores its files.
 
-    Returns:
-        The images, and notes on the ignored files.
-
     Raises:
         DataError: there are no images, or two results would have the same name.
     """
-    notes = []
+    notes: list[str] = []
+    warnings: list[str] = []
     if images.is_dir():
-        root, tree = images, Tree(images)
-        every = tree.images(root)
-        candidates = tree.without_results(every, root)
-        if results := len(every) - len(candidates):
-            notes.append(f"{results} pictures of runs and of suggest are ignored")
-        stems = {f.with_suffix("").absolute() for f in candidates}
-        top = images.absolute()
-        in_mask_folders = {f for f in candidates if _is_mask(f.absolute(), top, stems)}
-        rest = [
-            f
-            for f in candidates
-            if f not in in_mask_folders and not _has_mask_folder(f.absolute(), top)
-        ]
-        beside = masks_beside(rest, tree.files(root, (LABELME_SUFFIX,)))
-        beside = [f for f in beside if f.suffix.lower() not in PHOTOGRAPHS]
-        masks = sorted({*in_mask_folders, *beside})
-        files = sorted(set(candidates) - set(masks))
-        if masks:
-            notes.append(f"{len(masks)} masks are ignored (the first one is {masks[0]})")
+        root = images
+        files, notes, warnings = _in_folder(images, out)
     elif images.suffix.lower() == ".txt" and images.is_file():
         files = _listed(images)
         root = _shared(files)
     elif images.is_file():
         root, files = images.parent, [images]
+        if remedy := _remedy_of(images):
+            raise DataError(f"{images} is not an image that semiseg reads.", remedy)
     elif glob.has_magic(str(images)):
-        root, files = _matching(images, IMAGE_SUFFIXES)
+        root, matches = _matching(images)
+        files = [f for f in matches if format_of(f)]
+        warnings = _unread(sorted(set(matches) - set(files)), root)
+        if not files:
+            raise DataError(" ".join([f"The pattern {images} matches no image.", *warnings]))
     else:
         problem = "is neither a file nor a folder" if images.exists() else "does not exist"
         raise DataError(f"{images} {problem}. Name an image, a folder, a pattern or a list.")
     if out.resolve() != root.resolve():  # the results of an earlier call are no images
         inside = out.resolve()
         files = [f for f in files if not f.resolve().is_relative_to(inside)]
+    if images.is_dir() or glob.has_magic(str(images)):
+        files, without = _readable(files, root)
+        warnings += without
     if not files:
-        raise DataError(
-            f"{images} holds no images. semiseg reads the suffixes {', '.join(IMAGE_SUFFIXES)}."
-        )
-    return _by_name(files, root), notes
+        text = " ".join(warnings) or f"semiseg reads the suffixes {', '.join(IMAGE_SUFFIXES)}."
+        raise DataError(f"{images} holds no images. {text}")
+    return Sources(_by_name(files, root), notes, warnings)
 
 
-def _is_mask(file: Path, root: Path, stems: Set[Path]) -> bool:
-    """Whether a file lies where data folders have their masks.
+def _in_folder(root: Path, out: Path) -> tuple[list[Path], list[str], list[str]]:
+    """The images below a folder, the notes and the warnings."""
+    tree = Tree(root)
+    notes = []
+    every = tree.images(root)
+    candidates = tree.without_results(every, root)
+    if results := len(every) - len(candidates):
+        notes.append(f"{results} pictures of runs and of suggest are ignored")
+    stems = {f.with_suffix("").absolute() for f in candidates}
+    folders = MaskFolders(root.absolute())
+    in_mask_folders = {f for f in candidates if folders.holds(f.absolute(), stems)}
+    rest = [
+        f for f in candidates if f not in in_mask_folders and not folders.has_one_for(f.absolute())
+    ]
+    beside = masks_beside(rest, tree.files(root, (LABELME_SUFFIX,)))
+    beside = [f for f in beside if f.suffix.lower() not in PHOTOGRAPHS]
+    masks = sorted({*in_mask_folders, *beside})
+    if masks:
+        count = plural(len(masks), "mask is", "masks are")
+        notes.append(f"{count} ignored (the first one is {masks[0]})")
+    ours = out.resolve()
+    written = [
+        place / name
+        for place in tree.walk(root)
+        if ours != root.resolve() and place.resolve().is_relative_to(ours)
+        for name in tree.entries(place)
+    ]
+    findings = account(tree, [*every, *written], with_texts=False)
+    warnings = [f.text for f in findings if f.severity != "note"]
+    notes += [f.text for f in findings if f.severity == "note"]
+    return sorted(set(candidates) - set(masks)), notes, warnings
 
-    Args:
-        file: below `root`.
-        root: a folder.
-        stems: all images below it, without their suffixes.
-    """
-    for folder in file.parents:
-        if folder == root:
-            break
-        siblings = folder.parent / "images", folder.parent / "JPEGImages"
-        is_mask_folder = folder.name == "masks" or folder.name.startswith("Segmentation")
-        if is_mask_folder and any(sibling.is_dir() for sibling in siblings):
-            return True
-    masks = file.parent
-    return masks.name == "masks" and masks.parent / file.stem in stems
+
+def _readable(files: Sequence[Path], root: Path) -> tuple[list[Path], list[str]]:
+    """The images that can be read here, and a warning on those that need an extra."""
+    lacking = [f for f in files if (form := format_of(f)) and not form.is_readable]
+    return [f for f in files if f not in set(lacking)], _unread(lacking, root)
 
 
-def _has_mask_folder(file: Path, root: Path) -> bool:
-    """Whether the masks of an image would lie in a folder of their own."""
-    for folder in file.parents:
-        siblings = folder.parent / "masks", folder.parent / "SegmentationClass"
-        is_image_folder = folder.name in ("images", "JPEGImages")
-        if is_image_folder and any(sibling.is_dir() for sibling in siblings):
-            return True
-        if folder == root:
-            break
-    return False
+def _unread(files: Sequence[Path], root: Path) -> list[str]:
+    """Sentences that count files which are not read by their suffix, with what to do."""
+    by_remedy: dict[str, list[Path]] = {}
+    for file in files:
+        by_remedy.setdefault(_remedy_of(file), []).append(file)
+    return [
+        f"{plural(len(some), 'file is', 'files are')} not read "
+        f"({places(Tree(root), some)}). {remedy}".rstrip()
+        for remedy, some in by_remedy.items()
+    ]
+
+
+def _remedy_of(file: Path) -> str:
+    """What to do with a file that is not read; empty for other files."""
+    form = format_of(file)
+    if form is not None:
+        return "" if form.is_readable else remedy_of_suffix(form.suffixes[0])
+    name = file.name.lower()
+    kind = next((kind for kind in FILE_KINDS if name.endswith(kind.suffixes)), None)
+    return "" if kind is None else kind.remedy.format(unlabeled=file.parent)
 
 
 def _by_name(files: Iterable[Path], root: Path) -> dict[str, Path]:
@@ -131,18 +168,15 @@ def _by_name(files: Iterable[Path], root: Path) -> dict[str, Path]:
     return by_name
 
 
-def _matching(pattern: Path, suffixes: tuple[str, ...]) -> tuple[Path, list[Path]]:
-    """The folder before the first part with a wildcard, and the images that match."""
+def _matching(pattern: Path) -> tuple[Path, list[Path]]:
+    """The folder before the first part with a wildcard, and the files that match."""
     parts = pattern.parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     if ".." in parts[fixed:]:  # results would leave the output folder
         raise DataError(f"The pattern {pattern} has '..' behind a wildcard. Write the folder out.")
     matches = sorted(root.glob("/".join(parts[fixed:])))
-    files = [p for p in matches if p.suffix.lower() in suffixes and p.is_file()]
-    if not files:
-        raise DataError(f"The pattern {pattern} matches no image.")
-    return root, files
+    return root, [path for path in matches if path.is_file() and path.name[0] != "."]
 
 
 def _listed(path: Path) -> list[Path]:

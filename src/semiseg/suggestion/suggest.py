@@ -132,9 +132,11 @@ def suggest(
 
 def _find_unlabeled(run: Path, images: Path, out: Path, run_images: _RunImages) -> dict[str, Path]:
     """The images to choose from, by the name of their files in the output folder."""
-    candidates, notes = find_images(images, out)
+    candidates, notes, warnings = find_images(images, out)
     for note in notes:
         logger.info("%s", note)
+    for warning in warnings:
+        logger.warning("%s", warning)
     masks, run_files = run_images.masks(), run_images.files()
     # PNG masks may lie beside JPEG images.
     candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}

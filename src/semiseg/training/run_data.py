@@ -107,10 +107,16 @@ def scored_samples(
         train = read_samples(data, "train", dataset, flags)
         samples = read_list(held_out, [s for s in train if s.mask is not None])
     if not samples:
+        remedy = f"Put masks into {data / split / 'masks'}, or choose another --split."
+        if split == "val" and not held_out.is_file():
+            remedy += (
+                f" {run} does not say which images its training held out: to score those, name the "
+                "run folder of the training instead."
+            )
         raise DataError(
-            f"{data / split} has no masks that belong to images, so semiseg cannot score the "
-            f"predictions. Put masks into {data / split / 'masks'}, or choose another --split. "
-            "(Only its run folder lists the images that a training held out.)"
+            f"{data} has no masks of {split} that belong to images, so semiseg cannot score the "
+            "predictions.",
+            remedy,
         )
     return samples
 

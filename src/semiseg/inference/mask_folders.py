@@ -1,0 +1,84 @@
+"""Where data folders keep their masks: files that `predict` must not take for images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from semiseg.core.files import is_folder
+from semiseg.data.roles import Role, role_of
+
+
+class MaskFolders:
+    """Knows which folders hold masks, by their names and those of the folders beside them.
+
+    Args:
+        root: the folder of the images, absolute.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._subfolders: dict[Path, tuple[Path, ...]] = {}
+
+    def holds(self, file: Path, stems: Set[Path]) -> bool:
+        """Whether a file lies where a data folder has its masks.
+
+        Its folder, or one above it, has a name for masks and lies beside a folder of images, such
+        as `masks` beside `images` or `train_gt` beside `train`. Or the folder lies beside an image
+        of the file's name.
+
+        Args:
+            file: below the root, absolute.
+            stems: all images below the root, without their suffixes, absolute.
+        """
+        for folder in file.parents:
+            if folder == self._root:
+                break
+            role = _role(folder)
+            others = self._beside(folder)
+            if role.content == "masks" and any(_is_of_images(other, role) for other in others):
+                return True
+        masks = file.parent
+        return _role(masks).content == "masks" and masks.parent / file.stem in stems
+
+    def has_one_for(self, file: Path) -> bool:
+        """Whether the masks of an image would lie in a folder of their own.
+
+        Args:
+            file: below the root, absolute.
+        """
+        for folder in file.parents:
+            role = _role(folder)
+            masks = (other for other in self._beside(folder) if other.content == "masks")
+            if role.content != "masks" and any(_is_of_images(role, other) for other in masks):
+                return True
+            if folder == self._root:
+                break
+        return False
+
+    def _beside(self, folder: Path) -> Iterator[Role]:
+        """The roles of the other folders in the same folder."""
+        parent = folder.parent
+        if parent not in self._subfolders:
+            self._subfolders[parent] = _list(parent)
+        return (_role(other) for other in self._subfolders[parent] if other != folder)
+
+
+def _is_of_images(role: Role, masks: Role) -> bool:
+    """Whether a folder holds the images of a folder of masks."""
+    same_split = role.split != "" and role.split == masks.split
+    return role.content == "images" or (role.content == "" and same_split)
+
+
+def _role(folder: Path) -> Role:
+    if folder.name.startswith("Segmentation"):  # VOC's SegmentationObject, too
+        return Role("masks")
+    return role_of(folder.name)
+
+
+def _list(folder: Path) -> tuple[Path, ...]:
+    """The folders in a folder."""
+    try:
+        return tuple(path for path in folder.iterdir() if is_folder(path))
+    except OSError:
+        return ()
