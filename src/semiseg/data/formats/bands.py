@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
@@ -51,6 +51,9 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
         nodata = {float(v) for v in file.nodatavals if v is not None and np.isfinite(v)}
         types = {np.dtype(file.dtypes[band - 1]) for band in bands}
         size, chosen = (file.width, file.height), bands
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and size[0] * size[1] > 2 * limit:
+        raise Image.DecompressionBombError(f"it has {size[0]} x {size[1]} pixels")
     if any(kind.kind not in "uif" for kind in types):
         raise DataError(f"{path} holds {types.pop()} numbers, which are no image.")
     depth: Depth = "deep color" if len(chosen) == 3 else "deep gray"

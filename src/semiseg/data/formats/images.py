@@ -21,7 +21,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.data.formats.bands import can_read_bands, has_deep_colors, raster_of_bands
-from semiseg.data.formats.image_formats import IMAGE_FORMATS, pillow_formats
+from semiseg.data.formats.image_formats import (
+    IMAGE_FORMATS,
+    MissingExtraError,
+    format_of,
+    pillow_formats,
+)
+from semiseg.data.formats.medical import raster_of_scan
 from semiseg.data.formats.rasters import (
     SIDEWAYS,
     Depth,
@@ -323,11 +329,11 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         OSError: the file cannot be read, is empty, or is not a regular file.
         Exception: any of `UNREADABLE`, for a broken file.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")  # opening a pipe would wait for its writer
-    if not status.st_size:
-        raise OSError("it is empty, 0 bytes")
+    _require_file(path)
+    form = format_of(path)
+    if form is not None and form.extra == "medical" and form.is_readable:
+        yield Image.fromarray(raster_of_scan(path, form).load())
+        return
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
     with path.open("rb") as stream:
         start = stream.read(_SIGNATURE_BYTES)
@@ -336,6 +342,19 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
             _verify(stream)
         with Image.open(stream, formats=pillow_formats(path, start)) as file:
             yield file
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no file, or an empty one.
+
+    Raises:
+        OSError: it is.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")  # opening a pipe would wait for its writer
+    if not status.st_size:
+        raise OSError("it is empty, 0 bytes")
 
 
 def _verify(stream: IO[bytes]) -> None:
@@ -380,6 +399,12 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         DataError: the image is refused.
         Exception: any of `UNREADABLE`, for a broken file.
     """
+    form = format_of(path)
+    if form is not None and form.extra == "medical":
+        _require_file(path)
+        if not form.is_readable:
+            raise MissingExtraError(form)
+        return raster_of_scan(path, form)
     is_tiff = path.name.lower().endswith((".tif", ".tiff"))
     if is_tiff and reading.bands is not None:
         return raster_of_bands(path, reading.bands)
