@@ -12,8 +12,9 @@ from semiseg.commands.settings import FramesSettings
 from semiseg.core.console import track
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
+from semiseg.data.formats.stacks import STACK_SUFFIXES, read_pages
 from semiseg.data.formats.video import Spacing, read_frames
-from semiseg.data.frames import FrameCount, find_videos, write_frames
+from semiseg.data.frames import FrameCount, find_videos, write_frames, write_pages
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +53,13 @@ class Frames:
 
 @command(FramesSettings)
 def frames(settings: FramesSettings) -> Frames:
-    """Write frames of videos as images, without near-duplicates.
+    """Write frames of videos, without near-duplicates, and the slices of stacks as images.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: the extra `video` is not installed.
+        ConfigError: the extra `video` or `medical` is not installed.
         DataError: there are no videos, or one of them cannot be read. The frames of the others are
             written.
         RunError: the output folder cannot be written.
@@ -66,9 +67,13 @@ def frames(settings: FramesSettings) -> Frames:
     videos = find_videos(settings.videos)
     counts = {}
     for name, video in track(videos.items(), "frames", len(videos)):
+        target = settings.out / name
+        if video.name.lower().endswith(STACK_SUFFIXES):
+            counts[video] = write_pages(read_pages(video), target, settings.overwrite)
+            continue
         counts[video] = write_frames(
             read_frames(video, Spacing(*settings.spacing)),
-            settings.out / name,
+            target,
             settings.file_format,
             settings.similar,
             settings.overwrite,

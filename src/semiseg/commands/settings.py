@@ -235,11 +235,12 @@ class DownloadSettings(Settings):
 
 @dataclass(frozen=True)
 class FramesSettings(Settings):
-    """Write frames of videos as images, without near-duplicates."""
+    """Write frames of videos, without near-duplicates, and the slices of stacks as images."""
 
     videos: Path
-    """A video, a folder of videos (semiseg searches its subfolders, too), or a pattern in
-    quotes."""
+    """A video, or a stack (a TIFF of several pages, NIfTI, DICOM); a folder of them (semiseg
+    searches its subfolders, too), or a pattern in quotes. All slices of a stack are written, as
+    PNG files with the same values, or as TIFF files where PNG cannot hold them."""
     _: KW_ONLY
     out: Path
     """The folder to write, such as `DATA/unlabeled`. It gets `VIDEO_000012.jpg`, where the number

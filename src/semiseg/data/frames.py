@@ -14,11 +14,14 @@ from PIL import Image
 
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
+from semiseg.data.formats.stacks import STACK_SUFFIXES, is_stack
 from semiseg.data.formats.video import VIDEO_SUFFIXES, Frame
 from semiseg.data.tree import Tree
 
 FileFormat = Literal["jpg", "png"]
-_PILLOW = {"jpg": "JPEG", "png": "PNG"}
+_PILLOW = {"jpg": "JPEG", "png": "PNG", "tif": "TIFF"}
+_TIFF = (".tif", ".tiff")
+_SUFFIXES = (*VIDEO_SUFFIXES, *STACK_SUFFIXES)
 _SIDE = 32  # of the gray thumbnail of a frame
 _SAME = 10.0  # gray levels; two thumbnails that differ by less everywhere are the same
 
@@ -45,10 +48,11 @@ class FrameCount(NamedTuple):
 
 
 def find_videos(source: Path) -> dict[str, Path]:
-    """The videos by the beginning of the names of their frames.
+    """The videos and stacks by the beginning of the names of their frames.
 
     Args:
-        source: a video, a folder, or a pattern such as `videos/*.mp4`.
+        source: a video or a stack, a folder, or a pattern such as `videos/*.mp4`. In a folder, a
+            TIFF counts only if it is a stack.
 
     Returns:
         The names: the path below the folder without a suffix. Two videos that differ only in their
@@ -58,29 +62,37 @@ def find_videos(source: Path) -> dict[str, Path]:
         DataError: there are none.
     """
     if source.is_dir():
-        root, files = source, Tree(source).files(source, VIDEO_SUFFIXES)
+        root, files = source, Tree(source).files(source, _SUFFIXES)
+        files = [f for f in files if not f.name.lower().endswith(_TIFF) or is_stack(f)]
         if not files:
             raise DataError(
-                f"{source} holds no videos. semiseg reads the suffixes {', '.join(VIDEO_SUFFIXES)}."
+                f"{source} holds no videos or stacks. semiseg reads the suffixes "
+                f"{', '.join(_SUFFIXES)}."
             )
     elif source.exists():
         root, files = source.parent, [source]
     elif glob.has_magic(str(source)):
         root = next(parent for parent in source.parents if not glob.has_magic(str(parent)))
         pattern = source.relative_to(root).as_posix()
-        files = sorted(f for f in root.glob(pattern) if f.name.lower().endswith(VIDEO_SUFFIXES))
+        files = sorted(f for f in root.glob(pattern) if f.name.lower().endswith(_SUFFIXES))
         if not files:
-            raise DataError(f"The pattern {source} matches no video.")
+            raise DataError(f"The pattern {source} matches no video or stack.")
     else:
         raise DataError(f"{source} does not exist.", "Name a video or a folder of videos.")
-    stems = Counter(file.relative_to(root).with_suffix("") for file in files)
+    stems = Counter(_without_suffix(file.relative_to(root)) for file in files)
     names = {}
     for file in files:
         path = file.relative_to(root)
-        stem = path.with_suffix("")
+        stem = _without_suffix(path)
         unique = stem if stems[stem] == 1 else stem.with_name(path.name.replace(".", "_"))
         names[unique.as_posix()] = file
     return names
+
+
+def _without_suffix(path: Path) -> Path:
+    return path.with_name(
+        path.name[: -len(".nii.gz")] if path.name.endswith(".nii.gz") else path.stem
+    )
 
 
 def write_frames(
@@ -127,6 +139,41 @@ def write_frames(
     return FrameCount(written, skipped, existing, problem)
 
 
+def write_pages(pages: Iterable[Image.Image], target: Path, overwrite: bool = False) -> FrameCount:
+    """Write the pages of a stack as images `NAME_000012.png` with the same values.
+
+    A page of values that PNG cannot hold becomes a TIFF. Pages that are nearly the same are all
+    written, since the pages of images and of masks belong together.
+
+    Args:
+        pages: the pages; reading them may end with a `DataError`.
+        target: the folder and the beginning of the names.
+        overwrite: replace existing files.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    written = existing = 0
+    problem = None
+    iterator = enumerate(pages)
+    while True:
+        try:
+            number, page = next(iterator)
+        except StopIteration:
+            break
+        except DataError as error:
+            problem = error
+            break
+        suffix: Literal["png", "tif"] = "tif" if page.mode in ("I", "F") else "png"
+        path = target.with_name(f"{target.name}_{number:06d}.{suffix}")
+        if path.exists() and not overwrite:
+            existing += 1
+            continue
+        _save(page, path, suffix)
+        written += 1
+    return FrameCount(written, 0, existing, problem)
+
+
 def _thumbnail(image: Image.Image) -> NDArray[np.float32]:
     small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     return np.asarray(small, np.float32)
@@ -138,7 +185,7 @@ def _is_same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return bool(np.abs(difference - difference.mean()).max() < _SAME)
 
 
-def _save(image: Image.Image, path: Path, file_format: FileFormat) -> None:
+def _save(image: Image.Image, path: Path, file_format: FileFormat | Literal["tif"]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, sync=False) as file:

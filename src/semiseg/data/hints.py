@@ -7,12 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.beside import PHOTOGRAPHS
 from semiseg.data.families import Family, Place, stem
-from semiseg.data.findings import Finding, note
+from semiseg.data.findings import Finding, error_of, note
 from semiseg.data.folders import FolderSplits, Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.formats.images import read_header
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (
@@ -20,6 +22,7 @@ EXPECTED = (
     "and DATA/masks, or NAME_mask.png beside NAME.jpg; the page Your data of the documentation "
     "shows the other layouts. Or name the folders: "
 )
+_MAX_OPENED = 3  # images without masks whose headers are read
 _MAX_SHOWN = 8  # names in the data folder
 _CANONICAL = ("images", "masks", *SPLITS)
 
@@ -108,7 +111,13 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
             f"{images} --masks {masks}`; the other commands take the same flags.",
             "error",
         )
-    if tree.images(root, deep=False) and not any(name.endswith("/") for name in names):
+    pictures = tree.images(root, deep=False)
+    if pictures and not any(name.endswith("/") for name in names):
+        for path in pictures[:_MAX_OPENED]:
+            try:
+                read_header(path)
+            except DataError as error:  # a stack, for example, explains why nothing fits
+                return error_of(error)
         return note(
             f"{root} holds images ({files}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",

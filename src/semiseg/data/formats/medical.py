@@ -108,7 +108,9 @@ def _open_dicom(path: Path) -> Volume:
     sign = -1 if header.get("PhotometricInterpretation") == "MONOCHROME1" else 1
 
     def values_of(pixels: Values) -> Values:
-        return pixels if is_color else sign * _whole(decoders.apply_modality_lut(pixels, header))
+        if is_color:
+            return pixels
+        return _whole(sign * np.asarray(decoders.apply_modality_lut(pixels, header), np.float64))
 
     def slices() -> Iterator[Values]:
         for pixels in decoders.iter_pixels(path):

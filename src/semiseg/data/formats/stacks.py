@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.formats.image_formats import IMAGE_FORMATS, format_of
-from semiseg.data.formats.images import UNREADABLE, reason
+from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.medical import open_volume
-from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.rasters import Values, depth_of
+from semiseg.data.formats.tiff import has_pages
 
 STACK_SUFFIXES = tuple(
     suffix
@@ -23,6 +25,18 @@ STACK_SUFFIXES = tuple(
     for suffix in form.suffixes
 )
 """The suffixes of files that may hold several pages."""
+
+_PLAIN = (1, 8, 32946)  # TIFF's numbers of no compression and of deflate
+_MODES = ("1", "L", "RGB", "RGBA", "I", "I;16", "I;16B", "F")
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a TIFF holds several pages of one size; a broken file is none."""
+    try:
+        with open_image(path) as file:
+            return isinstance(file, TiffImageFile) and has_pages(file)
+    except UNREADABLE:
+        return False
 
 
 def read_pages(path: Path) -> Iterator[Image.Image]:
@@ -62,6 +76,9 @@ def _tiff_pages(path: Path) -> Iterator[Values]:
     """The pages of a TIFF, those of ImageJ with a single header among them."""
     tifffile = importlib.import_module("tifffile")
     with tifffile.TiffFile(path) as file:
+        if any(page.compression not in _PLAIN for page in file.pages):
+            yield from _pillow_pages(path)
+            return
         series = file.series[0]
         if len(series.pages) > 1 or series.axes in ("YX", "YXS"):
             yield from (page.asarray() for page in series.pages if page is not None)
@@ -71,6 +88,16 @@ def _tiff_pages(path: Path) -> Iterator[Values]:
             yield from values.reshape(-1, *values.shape[-plane:])
         else:
             raise OSError(f"its axes are {series.axes}, and pages need YX at their end")
+
+
+def _pillow_pages(path: Path) -> Iterator[Values]:
+    """The pages of a compressed TIFF, for which tifffile would need further packages."""
+    with open_image(path) as file:
+        for number in range(getattr(file, "n_frames", 1)):
+            file.seek(number)
+            if depth_of(file) == "deep color" or file.mode not in _MODES:
+                raise OSError(f"page {number + 1} has mode {file.mode} and more than 8 bits")
+            yield np.asarray(file)
 
 
 def _to_image(values: Values) -> Image.Image:

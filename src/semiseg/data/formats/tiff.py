@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import TiffImagePlugin
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA, _FORMAT = 254, 258, 262, 277, 338, 339
-_PLANES, _GDAL_NODATA = 284, 42113
+_DESCRIPTION, _PLANES, _GDAL_NODATA = 270, 284, 42113
 _REDUCED, _TRANSPARENCY = 1, 4  # bits of NewSubfileType
 _BLACK_IS_ZERO, _RGB, _CMYK = 1, 2, 5  # of PhotometricInterpretation
 _FORMATS = {2: "signed ", 3: "floating-point "}
@@ -51,19 +52,27 @@ def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
             f"is damaged: its header says {size[0]} x {size[1]} pixels, but the file holds fewer. "
             "Replace the file or remove it."
         )
-    try:
-        file.seek(1)
-    except EOFError:
-        return None
-    kind = _number(file.tag_v2, _SUBFILE, 0)
-    stack = file.size == size and not kind & (_REDUCED | _TRANSPARENCY)
-    file.seek(0)
-    if stack:
+    if has_pages(file):
         return (
             f"is a stack of pages of {size[0]} x {size[1]} pixels. Write them as images: "
             "pip install 'semiseg[medical]', then: semiseg frames STACK --out DATA/images."
         )
     return None
+
+
+def has_pages(file: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether a TIFF holds several pages of one size."""
+    size, text = file.size, str(file.tag_v2.get(_DESCRIPTION, ""))
+    if text.startswith("ImageJ=") and (match := re.search(r"^images=(\d+)", text, re.MULTILINE)):
+        return int(match[1]) > 1  # large ones have a single header for all pages
+    try:
+        file.seek(1)
+    except EOFError:
+        return False
+    kind = _number(file.tag_v2, _SUBFILE, 0)
+    is_page = file.size == size and not kind & (_REDUCED | _TRANSPARENCY)
+    file.seek(0)
+    return is_page
 
 
 def read_tags(path: Path) -> Tags | None:
