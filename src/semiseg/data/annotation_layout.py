@@ -14,11 +14,8 @@ from PIL import Image
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.annotation_sources import (
-    ANNOTATION_FORMATS,
-    AnnotationFiles,
-    Source,
-)
+from semiseg.data.annotation_source import Source
+from semiseg.data.annotation_sources import ANNOTATION_FORMATS, AnnotationFiles
 from semiseg.data.class_sources import ClassFile
 from semiseg.data.classes_file import read_yaml
 from semiseg.data.drawn import draw_masks
@@ -297,7 +294,8 @@ class AnnotationLayout(Layout):
             first = self._name(unlisted[0])
             message = f"{images} listed by no annotation file and unlabeled (the first is {first})"
             findings.append(note(message))
-        findings += [note(text) for source in self._sources for text in source.content.notes]
+        for source in self._sources:
+            findings += [*source.findings, *map(note, source.content.notes)]
         return findings
 
     def _mask_remedy(self) -> str:

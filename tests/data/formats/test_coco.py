@@ -315,6 +315,49 @@ def test_a_damaged_file_is_refused_by_its_name(tmp_path, change):
     assert "annotations.json" in errors[0].text
 
 
+def test_painted_masks_that_are_marked_as_crowds_are_areas(tmp_path):
+    """As CVAT and Datumaro export them."""
+    blob = np.zeros((HEIGHT, WIDTH), np.uint8)
+    blob[20:28, 2:9] = 1
+    code = rle.encode(np.asfortranarray(blob))
+    value = content(["a.png", "b.png"])
+    for annotation in value["annotations"]:
+        annotation.update(
+            iscrowd=1, segmentation={"size": code["size"], "counts": code["counts"].decode()}
+        )
+    write(tmp_path / "annotations" / "instances_default.json", value)
+    for name in "ab":
+        photograph(tmp_path / "images" / f"{name}.png")
+    data = read(tmp_path)
+    assert np.array_equal(masks_of(data, "train")["a.png"], blob)
+    assert "2 areas are marked with iscrowd" in " ".join(f.text for f in data.findings)
+
+
+def test_ids_may_be_texts(tmp_path):
+    value = content(["a.png", "b.png"])
+    for annotation, image in zip(value["annotations"], value["images"], strict=True):
+        annotation["image_id"] = str(annotation["image_id"])
+        annotation["category_id"] = 7.0
+        image["id"] = f"{image['id']}"
+    value["images"].append({**value["images"][0], "id": "c3f-1", "file_name": "c.png"})
+    value["annotations"].append({**value["annotations"][0], "id": 9, "image_id": "c3f-1"})
+    write(tmp_path / "annotations.json", value)
+    for name in "abc":
+        photograph(tmp_path / f"{name}.png")
+    masks = masks_of(read(tmp_path), "train")
+    assert len(masks) == 3
+    assert all(np.array_equal(mask, rectangle(1, 10, 5, 20, 15)) for mask in masks.values())
+
+
+def test_photographs_in_unlabeled_are_no_part_of_train(tmp_path):
+    write(tmp_path / "annotations.json", content(["a.png"]))
+    for place in ("images/a", "images/b", "unlabeled/c"):
+        photograph(tmp_path / f"{place}.png")
+    data = read(tmp_path)
+    assert [sample.name for sample in data.samples["train"]] == ["a", "b"]
+    assert [sample.name for sample in data.samples["unlabeled"]] == ["unlabeled/c"]
+
+
 def test_a_polygon_of_two_points_is_skipped_and_counted(tmp_path):
     value = content(["a.png"])
     value["annotations"].append(

@@ -183,3 +183,74 @@ def test_numbers_of_a_file_become_shares(tmp_path):
     assert labels.regions[0].label == "1"
     left, top, inside = labels.regions[0].area.cover(4, 2)
     assert (left, top, inside.shape) == (0, 0, (2, 4))
+
+
+def test_label_files_without_an_image_are_named(tmp_path):
+    for name in "ab":
+        put(tmp_path, f"images/{name}", AREA, f"labels/{name}")
+    (tmp_path / "labels" / "gone.txt").write_text(AREA)
+    (tmp_path / "labels" / "notes.txt").write_text("not all leaves are drawn")
+    data = read(tmp_path)
+    orphans = [f for f in data.findings if f.kind == "mask-without-image"]
+    assert [(f.severity, f.files) for f in orphans] == [("warning", ("labels/gone.txt",))]
+
+
+def test_images_of_one_name_in_two_splits_keep_their_own_labels(tmp_path):
+    put(tmp_path, "train/images/1", AREA, "train/labels/1")
+    put(tmp_path, "train/images/2", AREA, "train/labels/2")
+    put(tmp_path, "val/images/1", line(0, 0, 0, 5, 5), "val/labels/1")
+    put(tmp_path, "val/images/2")  # the label of train is not its own
+    (tmp_path / "data.yaml").write_text(YAML.format("train/images", "val/images"))
+    data = read(tmp_path)
+    assert np.array_equal(masks_of(data, "train")["1.png"], EXPECTED)
+    val = masks_of(data, "val")
+    assert np.array_equal(val["1.png"], rectangle(1, 0, 0, 5, 5))
+    assert val["2.png"] is None
+
+
+def test_a_split_that_is_not_there_or_that_is_train_again_is_said(tmp_path):
+    for name in "ab":
+        put(tmp_path, f"images/{name}", AREA, f"labels/{name}")
+    (tmp_path / "data.yaml").write_text(YAML.format("images", "images") + "test: holdout\n")
+    data = read(tmp_path)
+    assert sorted(masks_of(data, "train")) == ["a.png", "b.png"]
+    assert not data.samples["val"]
+    text = " ".join(finding.text for finding in data.findings)
+    assert "names the same images as val" in text
+    assert "names holdout as test, which is not there" in text
+    (tmp_path / "data.yaml").write_text(YAML.format("photos", "images"))
+    assert "names photos as train" in read_dataset(tmp_path).errors()[0].message
+
+
+def test_two_sets_side_by_side_share_classes_by_name(tmp_path):
+    for place, names in (("field1", "[crop, weed]"), ("field2", "[weed, soil]")):
+        put(tmp_path, f"{place}/images/{place}", AREA, f"{place}/labels/{place}")
+        (tmp_path / place / "data.yaml").write_text(f"train: images\nnames: {names}\n")
+    data = read(tmp_path)
+    assert data.classes.names == ("background", "crop", "weed", "soil")
+    masks = masks_of(data, "train")
+    assert np.array_equal(masks["field1.png"], EXPECTED)
+    assert np.array_equal(masks["field2.png"], 2 * EXPECTED)
+
+
+def test_the_unlabeled_folder_and_photographs_beside_the_labeled_ones(tmp_path):
+    put(tmp_path, "images/a", AREA, "labels/a")
+    put(tmp_path, "images/b")
+    put(tmp_path, "unlabeled/c")
+    (tmp_path / "classes.txt").write_text("crop\n")
+    data = read(tmp_path)
+    assert [sample.name for sample in data.samples["train"]] == ["a", "b"]
+    assert [sample.mask is None for sample in data.samples["train"]] == [False, True]
+    assert [sample.name for sample in data.samples["unlabeled"]] == ["unlabeled/c"]
+
+
+def test_a_wrapping_folder(tmp_path):
+    put(tmp_path, "export/train/images/a", AREA, "export/train/labels/a")
+    put(tmp_path, "export/valid/images/b", AREA, "export/valid/labels/b")
+    (tmp_path / "export" / "data.yaml").write_text(
+        YAML.format("../train/images", "../valid/images")
+    )
+    (tmp_path / "export" / "README.roboflow.txt").write_text("maize - v1")
+    data = read(tmp_path)
+    assert list(masks_of(data, "train")) == ["a.png"]
+    assert list(masks_of(data, "val")) == ["b.png"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
+from semiseg.core.text import plural
 from semiseg.data.formats.annotations import AnnotatedImage, Annotations, FileFormat
 from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import Bitmap, Pixels, Region, image_size, number
@@ -36,8 +37,9 @@ class CocoFormat(FileFormat):
 
     The classes are the categories in the order of their ids; one that only stands above others and
     has no annotations is none. Outlines are polygons or run-length codes. Where instances overlap,
-    the smaller one is on top; crowds (`iscrowd`) are ignored. An image without outlines is
-    unlabeled: COCO cannot say that an image was looked at and holds nothing.
+    the smaller one is on top; crowds (`iscrowd`) are ignored, unless most areas are marked so, as
+    CVAT marks painted masks. An image without outlines is unlabeled: COCO cannot say that a person
+    looked at an image that holds nothing.
     """
 
     name = "coco"
@@ -81,26 +83,26 @@ class CocoFormat(FileFormat):
 def _read(file: Path, _changed: int) -> Annotations:
     content: Any = read_json(file)  # of any form; what does not fit raises an error
     categories = _categories(content)
-    entries: dict[object, Any] = {}
+    entries: dict[int | str, Any] = {}
     for entry in content["images"]:
-        if entry["id"] in entries:
+        if entries.setdefault(_number(entry["id"]), entry) is not entry:
             raise ValueError(f"two images have the id {entry['id']}")
-        entries[entry["id"]] = entry
+    has_crowds, notes = _judge_crowds(content["annotations"])
     skipped: Counter[str] = Counter()
-    regions: defaultdict[object, list[Region]] = defaultdict(list)
+    regions: defaultdict[int | str, list[Region]] = defaultdict(list)
     used: set[str] = set()
     for annotation in content["annotations"]:
-        place = annotation["image_id"]
+        place = _number(annotation["image_id"])
         if place not in entries:
             skipped["annotation of an image that is not listed"] += 1
             continue
-        label = categories[annotation["category_id"]]
+        label = categories[_number(annotation["category_id"])]
         used.add(label)
         area = outline(annotation.get("segmentation"))
         if isinstance(area, str):
             skipped[area] += 1
         else:
-            is_crowd = bool(annotation.get("iscrowd"))
+            is_crowd = has_crowds and bool(annotation.get("iscrowd"))
             name = f"annotation {annotation.get('id')}"
             regions[place].append(Region(None if is_crowd else label, area, name))
     return Annotations(
@@ -108,16 +110,44 @@ def _read(file: Path, _changed: int) -> Annotations:
         tuple(dict.fromkeys(categories.values())),
         frozenset(_groups(content, set(categories.values())) - used),
         skipped=skipped,
+        notes=notes,
     )
 
 
-def _categories(content: Any) -> dict[object, str]:  # noqa: ANN401 - JSON
+def _number(value: object) -> int | str:
+    """An id: a number, which some tools write as text, or a text."""
+    if isinstance(value, str):
+        return int(value) if value.strip().isdecimal() else value
+    if isinstance(value, (int, float)) and int(value) == value:
+        return int(value)
+    raise ValueError(f"{value!r} is no id")
+
+
+def _judge_crowds(annotations: Sequence[Any]) -> tuple[bool, tuple[str, ...]]:
+    """Whether `iscrowd` marks crowds, and a note if it does not.
+
+    In COCO a crowd is rare. CVAT and Datumaro write `iscrowd: 1` for every mask that was painted.
+    """
+    crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
+    if 2 * crowds <= len(annotations):
+        return True, ()
+    marked = plural(crowds, "area is", "areas are")
+    return False, (
+        f"{marked} marked with iscrowd and read as ordinary areas, since most areas are marked so, "
+        "as CVAT marks painted masks",
+    )
+
+
+def _categories(content: Any) -> dict[int | str, str]:  # noqa: ANN401 - JSON
     """The names of the categories by their ids, in the order of the ids."""
     entries = content.get("categories") or []
-    named = {int(entry["id"]): str(entry["name"]).strip() for entry in entries}
+    named = {_number(entry["id"]): str(entry["name"]).strip() for entry in entries}
     if not named:
         raise ValueError("it has no categories")
-    return {number: named[number] for number in sorted(named)}
+    numbers = sorted(number for number in named if isinstance(number, int))
+    texts = [number for number in named if isinstance(number, str)]
+    order: list[int | str] = [*numbers, *texts]
+    return {number: named[number] for number in order}
 
 
 def _groups(content: Any, names: set[str]) -> set[str]:  # noqa: ANN401 - JSON

@@ -34,6 +34,7 @@ from semiseg.data.formats.regions import (
 
 _HEAD = 1 << 12  # bytes
 _NO_AREA = {"box": "box", "polyline": "polyline", "points": "point", "cuboid": "cuboid"}
+_TYPES_WITHOUT_AREA = ("rectangle", "polyline", "points", "cuboid", "skeleton", "tag")
 _SHAPES = (*_NO_AREA, "polygon", "mask", "ellipse", "skeleton")
 
 
@@ -75,7 +76,7 @@ class CvatFormat(FileFormat):
             colors: dict[str, Color | None] = {}
             for entry in tree.iterfind("meta//labels/label"):
                 name = (entry.findtext("name") or "").strip()
-                if name and (entry.findtext("type") or "any") != "skeleton":
+                if name and entry.findtext("type") not in _TYPES_WITHOUT_AREA:
                     colors[name] = color_of(entry.findtext("color") or "")
             skipped: Counter[str] = Counter()
             images = [_image(entry, skipped) for entry in tree.iterfind("image")]
