@@ -14,8 +14,10 @@ from semiseg.data.name_forms import words
 PHOTOGRAPHS = (".jpg", ".jpeg", ".jfif", ".heic", ".heif")
 """The suffixes of lossy images, in which no mask survives: a PNG file of their name may be one."""
 _LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
-_COMPANIONS = frozenset({"id", "ids", "train", "fine", "color", "colour", "binary", "img", "image"})
-_OF_LOSSY = 0.9  # the share of lossless files that have names of photographs
+_COMPANIONS = frozenset(
+    {"id", "ids", "train", "fine", "color", "colour", "binary", "img", "image", "st", "nd", "rd"}
+)
+_MOST = 0.9  # of the files of a suffix, if they are masks
 _SEPARATOR = re.compile(r"[-_ .]+$")
 
 
@@ -54,17 +56,18 @@ Affix(core='tree_label', words=('mask',), is_behind=True))
     if not any(text in ROLE_WORDS for text in texts):
         return None
     affixes: list[Affix] = []
+    usual: Affix | None = None
     for i in range(len(texts) - 1, 0, -1):
-        if texts[i] in ROLE_WORDS:
-            behind = tuple(text for text in texts[i:] if not text.isdigit())
-            affixes.append(Affix(_SEPARATOR.sub("", stem[: spans[i][0]]), behind, True))
-        elif not (texts[i].isdigit() or texts[i] in _COMPANIONS):
+        if not (texts[i] in ROLE_WORDS or texts[i].isdigit() or texts[i] in _COMPANIONS):
             break
+        behind = tuple(text for text in texts[i:] if not text.isdigit())
+        if not ROLE_WORDS.isdisjoint(behind):
+            affixes.append(Affix(_SEPARATOR.sub("", stem[: spans[i][0]]), behind, True))
+            usual = affixes[-1] if texts[i] in ROLE_WORDS else usual
     end = next((i for i, text in enumerate(texts) if text not in ROLE_WORDS), len(texts))
     if not affixes and 0 < end < len(texts):
-        affixes.append(Affix(stem[spans[end][0] :], tuple(texts[:end]), False))
-    fitting = (affix for affix in affixes if affix.core in stems)
-    return next(fitting, affixes[-1] if affixes else None)
+        usual = Affix(stem[spans[end][0] :], tuple(texts[:end]), False)
+    return next((affix for affix in affixes if affix.core in stems), usual)
 
 
 def masks_beside(
@@ -75,7 +78,8 @@ def masks_beside(
     Args:
         pictures: the images.
         shapes: LabelMe's files; an image of the name of one is no mask.
-        with_png: whether lossless files (PNG) with the names of lossy ones (JPEG) are masks too.
+        with_png: whether lossless files (PNG) are masks too, if they have the names of lossy ones
+            (JPEG), or if all files of one suffix have those of others and more (`07_x.png`).
 
     Returns:
         The masks, sorted. An image with the ending or the beginning of other masks in its folder
@@ -122,13 +126,21 @@ def _lossless(files: Sequence[Path], with_mask: Set[str]) -> set[Path]:
     png = [path for path in lossless if path.suffix.lower() == ".png"]
     if any(path.stem in photographs for path in png):
         return set(png)
-    if not photographs or not lossless:
-        return set()
-    match = match_names([p.name for p in photographs.values()], [p.name for p in lossless])
-    paired = {mask for theirs in match.pairs.values() for mask in theirs}
-    if len(paired) < _OF_LOSSY * len(lossless):
-        return set()
-    return {path for path in lossless if path.name in paired}
+    return _of_one_suffix(files)
+
+
+def _of_one_suffix(files: Sequence[Path]) -> set[Path]:
+    """The lossless files of a suffix that have the names of the other files, and more."""
+    for suffix in _LOSSLESS:
+        mine = [path for path in files if path.suffix.lower() == suffix]
+        others = [path.name for path in files if path.suffix.lower() != suffix]
+        if not mine or not others:
+            continue
+        match = match_names(others, [path.name for path in mine])
+        paired = {mask for theirs in match.pairs.values() for mask in theirs}
+        if len(paired) >= _MOST * len(mine) and all(rule.is_longer for rule in match.rules):
+            return {path for path in mine if path.name in paired}
+    return set()
 
 
 def stem_of_image(mask: Path, stems: Set[str]) -> str | None:

@@ -15,6 +15,7 @@ from semiseg.data.findings import Finding, error_of, note
 from semiseg.data.folders import FolderSplits, Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_header
+from semiseg.data.list_files import run_length_table
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (
@@ -64,6 +65,13 @@ def mask_remedy(splits: FolderSplits) -> str:
     if not images or any(reading.labeled for reading in readings):
         return ""
     root = splits.tree.root
+    table = run_length_table(splits.tree)
+    if table is not None:
+        path, column = table
+        return (
+            f"{path} holds run-length codes ({column}, RLE), which semiseg does not read from a "
+            f"CSV file: draw them as PNG masks into {root / 'masks'}, each with its image's name."
+        )
     reading = readings[0]
     stems = {stem(path) for path in images}
     others = [f for f in splits.families if f is not reading.images and f.split != "unlabeled"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -41,6 +41,12 @@ _NAMES: dict[Column, tuple[str, ...]] = {
     ),
     "split": ("split", "set", "subset", "partition", "phase", "usage", "fold", "dataset"),
 }
+_ENDS: dict[Column, tuple[str, ...]] = {
+    "image": ("imagepath", "imagefile", "imagefilename", "imagename"),
+    "mask": ("maskpath", "maskfile", "maskfilename", "maskname", "labelpath", "labelfile"),
+    "split": ("split",),
+}
+_MAX_TRIED = 20  # rows from which the columns are chosen
 _RUN_LENGTHS = ("rle", "encodedpixels", "rlemask", "rlemasks", "annotationrle")
 
 
@@ -67,11 +73,11 @@ class Table(NamedTuple):
 
     Attributes:
         rows: without the header.
-        columns: the position of each column that has a meaning.
+        has_splits: whether a column says the split of each image.
     """
 
     rows: list[Row]
-    columns: dict[Column, int]
+    has_splits: bool
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,16 @@ def _split_of_list(stem: str) -> str:
     return split_word(stem) if len(words) == 1 else ""
 
 
+def run_length_table(tree: Tree) -> tuple[Path, str] | None:
+    """A table of run-length codes, which are masks that semiseg does not read, and its column."""
+    for path in tree.files(tree.root, TABLE_SUFFIXES, deep=False):
+        head = _first_line(path)
+        for cell in _cells(head, _delimiter(head)):
+            if _plain(cell) in _RUN_LENGTHS:
+                return path, cell
+    return None
+
+
 def _is_table_of_lines(path: Path) -> bool:
     """Whether a table of a split, such as `train.csv`, begins with an image, without a header."""
     if not _split_of_list(path.stem):
@@ -183,8 +199,17 @@ def is_list_table(path: Path) -> bool:
     return is_split or "mask" in columns or "split" in columns
 
 
-def read_table(path: Path) -> Table:
+def read_table(
+    path: Path, is_image: Callable[[str], bool], is_mask: Callable[[str], bool]
+) -> Table:
     """Read a table that lists images.
+
+    Of several columns that may name the images, the first one counts whose values do.
+
+    Args:
+        path: the table.
+        is_image: whether a text names an image of the data folder.
+        is_mask: whether a text names a file that may be a mask.
 
     Raises:
         DataError: it is no text, or no column of it names images.
@@ -195,15 +220,31 @@ def read_table(path: Path) -> Table:
     columns = _columns_of(_cells(head, delimiter))
     if "image" not in columns:
         raise DataError(f"{path} has no column of images: {head}.", "Call one `image`.")
-    rows: list[Row] = []
-    for number, line in enumerate(lines[1:], 2):
-        cells = _cells(line, delimiter)
-        if not any(cells):
-            continue
-        values = {name: cells[at] for name, at in columns.items() if at < len(cells)}
-        split = _split_of_cell(values.get("split", ""))
-        rows.append(Row(number, line, values.get("image", ""), values.get("mask", ""), split))
-    return Table(rows, columns)
+    numbered = [(n, line, _cells(line, delimiter)) for n, line in enumerate(lines[1:], 2)]
+    numbered = [entry for entry in numbered if any(entry[2])]
+    first = [cells for _, _, cells in numbered[:_MAX_TRIED]]
+    image = _fitting(columns["image"], first, is_image)
+    mask = _fitting([at for at in columns.get("mask", []) if at != image], first, is_mask)
+    split = next((at for at in columns.get("split", []) if at != image), None)
+    rows = [
+        Row(n, line, _cell(cells, image), _cell(cells, mask), _split_of_cell(_cell(cells, split)))
+        for n, line, cells in numbered
+    ]
+    return Table(rows, any(row.split for row in rows))
+
+
+def _fitting(
+    columns: Sequence[int], rows: Sequence[Sequence[str]], fits: Callable[[str], bool]
+) -> int | None:
+    """The first column in which a value fits, or the first one."""
+    for at in columns:
+        if any(_cell(cells, at) and fits(_cell(cells, at)) for cells in rows):
+            return at
+    return columns[0] if columns else None
+
+
+def _cell(cells: Sequence[str], at: int | None) -> str:
+    return cells[at] if at is not None and at < len(cells) else ""
 
 
 def read_lines(path: Path) -> Iterator[Row]:
@@ -240,13 +281,14 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def _columns_of(cells: Sequence[str]) -> dict[Column, int]:
-    """The columns that a header names; of several that fit, the one with the clearest name."""
+def _columns_of(cells: Sequence[str]) -> dict[Column, list[int]]:
+    """The columns that a header names, of each kind the one with the clearest name first."""
     names = [_plain(cell) for cell in cells]
-    columns: dict[Column, int] = {}
+    columns: dict[Column, list[int]] = {}
     for column, known in _NAMES.items():
-        at = next((names.index(name) for name in known if name in names), None)
-        if at is not None:
+        at = [names.index(name) for name in known if name in names]
+        at += [i for i, name in enumerate(names) if name.endswith(_ENDS[column]) and i not in at]
+        if at:
             columns[column] = at
     return columns
 

@@ -75,8 +75,12 @@ class ListedFiles:
         return self._exact(text) is not None
 
     def is_image(self, text: str) -> bool:
-        """Whether a text as a whole is the name of one image."""
-        return len(_by_name(text, self._images)) == 1
+        """Whether a text as a whole is the name of one image, or its path."""
+        return self.is_path(text) or len(_by_name(text, self._images)) == 1
+
+    def is_mask(self, text: str) -> bool:
+        """Whether a text as a whole is the name of one mask, or its path."""
+        return self.is_path(text) or len(_by_name(text, self._masks)) == 1
 
     @cached_property
     def _images(self) -> Mapping[str, list[Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +20,17 @@ from semiseg.data.formats.arrays import ARRAY_SUFFIX, read_array
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.image_index import split_word
 from semiseg.data.layout import Layout, Listing
-from semiseg.data.list_files import Row, find_lists, is_list_table, read_lines, read_table
+from semiseg.data.list_files import Lists, Row, find_lists, is_list_table, read_lines, read_table
 from semiseg.data.listed_files import ListedFiles
 from semiseg.data.pairs import Folders, index, pair
 from semiseg.data.tree import Tree
 
 _MASKS = "SegmentationClass"
 _PNG_MASKS = "SegmentationClassPNG"  # older releases of labelme2voc; there _MASKS holds arrays
+_IMAGES = ("JPEGImages", "images")
+_MAX_TRIED = 20  # rows of a table in which one image has to be there
 _FLAGS = ("-1", "0", "1")  # behind names in VOC's lists of one class
 _MASK_REMEDY = "Write the mask behind its image in the list, or give it the image's name."
-_IMAGES = ("JPEGImages", "images")
 _SUBSETS = {
     "train": ("train", "default"),  # CVAT's name where no subsets were made
     "val": ("val", "validation"),
@@ -63,14 +65,14 @@ class ListLayout(Layout):
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
-        self.lists = find_lists(tree)
         self._files = ListedFiles(tree, self.families)
+        self.lists = _usable(find_lists(tree), self._files)
         self._contents: dict[tuple[Path, str], Listed] = {}
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
         """By one of the lists; those of VOC's `ImageSets` belong to another layout."""
-        lists = find_lists(tree)
+        lists = _usable(find_lists(tree), ListedFiles(tree, find_families(tree)))
         is_voc = lists.folder.lower().startswith("imagesets") and tree.is_folder(tree.root / _MASKS)
         return bool(lists) and not is_voc
 
@@ -166,6 +168,20 @@ class ListLayout(Layout):
         return findings
 
 
+def _usable(lists: Lists, files: ListedFiles) -> Lists:
+    """Without tables of other things: no image of their first rows is there."""
+
+    def is_usable(path: Path) -> bool:
+        if split_word(path.stem):
+            return True
+        with suppress(DataError):
+            rows = read_table(path, files.is_image, files.is_mask).rows
+            return any(row.image and files.is_image(row.image) for row in rows[:_MAX_TRIED])
+        return False
+
+    return replace(lists, tables=[path for path in lists.tables if is_usable(path)])
+
+
 class Listed(NamedTuple):
     """What a list names.
 
@@ -195,7 +211,7 @@ def read_list_file(files: ListedFiles, path: Path, split: str) -> Listed:
         DataError: the list cannot be read or is empty, or a line does not name files below the
             root, or names an image again with another mask.
     """
-    rows = _table_rows(path, split) if is_list_table(path) else list(_line_rows(files, path))
+    rows = _table_rows(files, path, split) if is_list_table(path) else [*_line_rows(files, path)]
     if not rows and not is_list_table(path):
         raise DataError(f"{path} names no image.", "Write an image a line, or remove the file.")
     is_paired = not any(row.mask for row in rows)
@@ -245,11 +261,11 @@ def listed_samples(tree: Tree, list_file: Path) -> list[Sample]:
     return sorted(read_list_file(files, list_file, "train").samples.values())
 
 
-def _table_rows(path: Path, split: str) -> list[Row]:
+def _table_rows(files: ListedFiles, path: Path, split: str) -> list[Row]:
     """The rows of a split; without a column of splits, the table's name says it, or it is train."""
-    table = read_table(path)
+    table = read_table(path, files.is_image, files.is_mask)
     own = split_word(path.stem) or "train"
-    if "split" not in table.columns or not any(row.split for row in table.rows):
+    if not table.has_splits:
         return [*table.rows] if own == split else []
     wanted = (split, "unlabeled") if split == "train" else (split,)
     return [
@@ -309,8 +325,8 @@ class VocLayout(Layout):
             return False
         if any(tree.images(root / name) for name in _IMAGES):
             return True
-        drawn = [root / _MASKS, root / "SegmentationObject"]
-        return all(any(p.is_relative_to(f) for f in drawn) for p in tree.images(root))
+        images = (path.relative_to(root).parts[0] for path in tree.images(root))
+        return all(folder.startswith("Segmentation") for folder in images)
 
     def read(self, split: str) -> Listing:
         """The images that the lists of the split name.
@@ -338,7 +354,9 @@ class VocLayout(Layout):
             self.use_class_names(class_names)
             sources = [*others, *arrays]
         lists = tree.root / "ImageSets" / "Segmentation"
-        files = {path.stem.lower(): path for path in tree.files(lists, (".txt",), deep=False)}
+        texts = tree.files(lists, (".txt",), deep=False)
+        sources = [*sources, *texts]
+        files = {path.stem.lower(): path for path in texts}
         subsets = {s: [files[x] for x in names if x in files] for s, names in _SUBSETS.items()}
         if not any(subsets.values()):
             return Listing(samples, findings, sources=sources) if split == "train" else Listing()

@@ -26,12 +26,9 @@ from semiseg.data.name_forms import (
     without_common_folders,
     words,
 )
+from semiseg.data.roles import MASK_WORDS
 
-ROLE_WORDS = frozenset(
-    {"mask", "masks", "label", "labels", "lbl", "gt", "gts", "seg", "segmentation", "matte"}
-    | {"groundtruth", "ground", "truth", "anno", "annotation", "annotations", "annotated", "target"}
-    | {"maske", "masken", "masque", "mascara", "máscara", "maschera", "маска", "掩码", "标签"}
-)
+ROLE_WORDS = MASK_WORDS | {"ho", "groundtruths", "ground", "annotated", "msks"}
 """Words that a mask's name adds to its image's; with one of them a single pair is a rule."""
 
 _NUMBER_BEHIND = re.compile(r"[\W_]*[0-9]+[\W_]*$")
@@ -54,6 +51,7 @@ class Rule(NamedTuple):
         image: the image of the first pair.
         mask: the mask of the first pair.
         is_equality: whether the names are equal, which goes without saying.
+        is_longer: whether the mask's name is the image's and more.
     """
 
     text: str
@@ -61,6 +59,7 @@ class Rule(NamedTuple):
     image: str
     mask: str
     is_equality: bool = False
+    is_longer: bool = False
 
 
 class Rival(NamedTuple):
@@ -144,12 +143,13 @@ class _Matcher:
         """Pair what can be paired."""
         rules: list[Callable[[Reading], Iterator[_Proposal]]]
         rules = [self._equal, self._whole, self._around, self._by_template, self._by_numbers]
+        longer = (self._whole, self._around)
         for reading in read_names(self.images, self.masks):
             for rule in rules:
-                self._accept(list(rule(reading)), is_equality=rule == self._equal)
+                self._accept(list(rule(reading)), rule == self._equal, rule in longer)
                 if not self.open_masks():
                     return
-        self._accept(list(self._by_folder()), is_equality=False)
+        self._accept(list(self._by_folder()))
 
     def open_masks(self) -> list[int]:
         """The masks that are in no pair and ambiguous by no rule so far."""
@@ -158,7 +158,9 @@ class _Matcher:
     def _is_settled(self, mask: int) -> bool:
         return mask in self.image_of or mask in self.rivals
 
-    def _accept(self, proposals: Sequence[_Proposal], is_equality: bool) -> None:
+    def _accept(
+        self, proposals: Sequence[_Proposal], is_equality: bool = False, is_longer: bool = False
+    ) -> None:
         """Pair what one rule reads; an image that has a mask gets no other one by a looser rule."""
         with_mask = frozenset(self.with_mask)
         for proposal in proposals:
@@ -180,7 +182,7 @@ class _Matcher:
                 self.equal |= {mask for _, mask in pairs}
             names = self.images[pairs[0][0]], self.masks[pairs[0][1]]
             is_plain = is_equality and proposal.text == _EQUAL
-            self.rules.append(Rule(proposal.text, len(pairs), *names, is_plain))
+            self.rules.append(Rule(proposal.text, len(pairs), *names, is_plain, is_longer))
 
     def result(self) -> Match:
         """What was paired."""

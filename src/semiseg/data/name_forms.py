@@ -10,6 +10,8 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
+from semiseg.data.roles import role_of
+
 _WORD = re.compile(r"[0-9]+|[^\W\d_]+|[^\W_]")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PADDING = re.compile(r"(?<![0-9])0+(?=[0-9])")
@@ -42,8 +44,7 @@ class Reading(NamedTuple):
         note: what the form passes over; it continues a rule's text.
         is_strict: whether a single pair of equal names is believed.
         is_extreme: whether it is the strictest or the loosest one of its kind.
-        places: where the files lie, if the form passes folders over; they may forbid a pair.
-        folders: the folders of all images and of all masks, if the form passes them over.
+        places: where the files lie, if the form does not compare folders; they may forbid a pair.
     """
 
     images: list[Name]
@@ -52,20 +53,16 @@ class Reading(NamedTuple):
     is_strict: bool
     is_extreme: bool
     places: tuple[list[Place], list[Place]] | None = None
-    folders: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     def allows(self, image: int, mask: int) -> bool:
         """Whether the folders of both allow a pair.
 
-        Folders that hold images as well as masks (`day1`) tell them apart.
+        An image of `day1` has no mask in `day2`, nor one in `crack`.
         """
         if self.places is None:
             return True
         of_image, of_mask = set(self.places[0][image].folders), set(self.places[1][mask].folders)
-        if of_image <= of_mask or of_mask <= of_image:
-            return True
-        of_images, of_masks = self.folders
-        return of_mask.isdisjoint(of_images) and of_image.isdisjoint(of_masks)
+        return of_image <= of_mask or of_mask <= of_image
 
 
 def read_names(images: Sequence[str], masks: Sequence[str]) -> Iterator[Reading]:
@@ -79,15 +76,15 @@ def read_names(images: Sequence[str], masks: Sequence[str]) -> Iterator[Reading]
     yield from _forms(*outer, "", True)
     if not any(place.folders for place in (*outer[0], *outer[1])):
         return
-    inner = without_common_folders(outer[0]), without_common_folders(outer[1])
+    inner = _inner(*outer)
     if inner != outer:
         yield from _forms(*inner, "", True)
     joined = [[Place((), "_".join((*p.folders, p.name))) for p in side] for side in inner]
-    yield from _forms(joined[0], joined[1], ", with the names of its folders", False)
+    for reading in _forms(joined[0], joined[1], ", with the names of its folders", False):
+        yield reading._replace(places=inner)
     flat = [[Place((), place.name) for place in side] for side in inner]
-    folders = tuple(frozenset(f for place in side for f in place.folders) for side in inner)
     for reading in _forms(flat[0], flat[1], ", whatever the folders are", False):
-        yield reading._replace(places=inner, folders=(folders[0], folders[1]))
+        yield reading._replace(places=inner)
 
 
 def places(names: Iterable[str]) -> list[Place]:
@@ -102,6 +99,19 @@ def without_common_folders(files: list[Place]) -> list[Place]:
         return files
     common = set(files[0].folders).intersection(*(place.folders for place in files))
     return [Place(tuple(f for f in fs if f not in common), name) for fs, name in files]
+
+
+def _inner(images: list[Place], masks: list[Place]) -> tuple[list[Place], list[Place]]:
+    """Without folders that all images or all masks share, unless they set the two apart."""
+    inner = without_common_folders(images), without_common_folders(masks)
+    if not images or not masks:
+        return inner
+    kept = [
+        set(files[0].folders) - set(rest[0].folders)
+        for files, rest in zip((images, masks), inner, strict=True)
+    ]
+    own = [{name for name in names if role_of(name).is_neutral} for names in kept]
+    return (images, masks) if own[0] - own[1] and own[1] - own[0] else inner
 
 
 def _forms(

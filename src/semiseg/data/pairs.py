@@ -245,10 +245,18 @@ def _ambiguous(root: Path, rivals: Mapping[Path, Sequence[Path]]) -> list[Findin
         for mask, images in rivals.items()
     }
     message = "Masks that may belong to several images"
+    images = next(iter(rivals.values()), ())
     remedy = (
         "Give each mask the whole name of its image, in the same folders below the folder of the "
         "masks (images/cam1/007.jpg, masks/cam1/007.png)."
     )
+    if len({image.parent for image in images}) == 1:
+        names = " and ".join(image.name for image in images[:2])
+        remedy = (
+            f"If only one of {names} is a picture, move the files like the other one out of "
+            f"{root}, or put the pictures into a folder of their own and name it: --images DIR "
+            "--masks DIR. Otherwise give each mask the whole name of its image."
+        )
     return on_files("ambiguous-mask", "error", details, message, remedy)
 
 

@@ -22,7 +22,8 @@ _MASKS = """
 mask masks msk msks maske masken label labels lbl lbls annotation annotations annotate
 annot annots ann anns anno annos gt gts groundtruth groundtruths truth segmentation
 segmentations segmentationclass seg segs segmap segmaps segment segments target targets manual
-manuals semantic gtfine gtcoarse labelids trimap trimaps matte mattes
+manuals semantic gtfine gtcoarse labelids trimap trimaps matte mattes masque masques mascara
+mascaras máscara maschera маска 掩码 掩膜 标签
 """
 MASK_WORDS = frozenset(_MASKS.split())
 """The words for folders of masks, in small letters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ BACKGROUND = "background"
 _BACKGROUNDS = (BACKGROUND, "bg", "backgrd")
 _MAX_WORDS = 64  # classes with a file each
 _MAX_VALUES = 20  # a mask with more of them is smeared, and not one of many classes
+_MAX_COMPARED = 12  # images, and masks of one image, that are compared
 _MAX_SHARED = 0.5  # the part of a class that another one may cover before they are doubtful
 _HIGHEST_BYTE = 255
 _LABEL_IDS = "labelids"  # Cityscapes' files of class ids, beside those of instances and colors
@@ -227,6 +229,7 @@ def _draw_objects(
             values = np.maximum(values, code.values)
         return _image(values, codes[0])
 
+    _refuse_alike(root, several)
     folder = _draw(root, several, "united", draw, "")
     drawn = {name: folder / f"{name}.png" for name in several}
     details = {
@@ -242,6 +245,46 @@ def _draw_objects(
     remedy = "If they are the work of several people, keep one mask for each image."
     findings = on_files("several-masks", "warning", details, message, remedy)
     return United({**single, **drawn}, findings)
+
+
+def _refuse_alike(root: Path, several: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse masks that show the same objects: two people drew them, or one tool twice.
+
+    Raises:
+        DataError: in most of a few images, two masks cover the same pixels.
+    """
+    sampled = [*several.values()][:: -(-len(several) // _MAX_COMPARED)]
+    alike = [pair for paths in sampled if (pair := _first_alike(paths[:_MAX_COMPARED]))]
+    if 2 * len(alike) <= len(sampled):
+        return
+    first, second = (path.relative_to(root).as_posix() for path in alike[0])
+    ends = [_end(path.stem, other.stem) for path, other in (alike[0], alike[0][::-1])]
+    named = f"those whose names end in `{ends[1]}`" if all(ends) else f"{second} and its like"
+    raise DataError(
+        f"{first} and {second} are masks of one image and cover the same pixels, as in "
+        f"{len(alike)} of {plural(len(sampled), 'image')} that were compared: they look like the "
+        "work of several people, not like several objects.",
+        f"Keep one mask for each image: move the others, such as {named}, out of {root}; or put "
+        "each kind into a folder of its own and name one of them with --masks.",
+    )
+
+
+def _first_alike(paths: Sequence[Path]) -> tuple[Path, Path] | None:
+    """The first two masks of an image that cover mostly the same pixels."""
+    areas = {path: _binary(path).values != 0 for path in paths}
+    _refuse_other_sizes(paths, [area.shape for area in areas.values()])
+    for first, second in combinations(paths, 2):
+        common = np.count_nonzero(areas[first] & areas[second])
+        if common > _MAX_SHARED * np.count_nonzero(areas[first] | areas[second]):
+            return first, second
+    return None
+
+
+def _end(stem: str, other: str) -> str:
+    """The end of a name from the word on in which it differs from another one."""
+    length = next((i for i, (a, b) in enumerate(zip(stem, other, strict=False)) if a != b), 0)
+    start = max(stem.rfind("_", 0, length + 1), stem.rfind("-", 0, length + 1))
+    return stem[start:] if start > 0 else stem[length:]
 
 
 def _draw(
