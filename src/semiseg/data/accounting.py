@@ -174,6 +174,8 @@ def account(
     texts, others = [], []
     for path in sorted(set(unread) - set(pictures)):
         name = path.name.lower()
+        if name.endswith(".aux.xml"):  # of GDAL, beside each image
+            continue
         kind = next((kind for kind in FILE_KINDS if name.endswith(kind.suffixes)), None)
         if kind is not None:
             by_kind[kind].append(path)

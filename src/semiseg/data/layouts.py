@@ -12,6 +12,7 @@ from semiseg.data.annotation_layout import AnnotationLayout, unread_annotations
 from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.explicit import ExplicitLayout
+from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import Finding, error_of, note
 from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.masks import Classes
@@ -161,15 +162,18 @@ class ExportsLayout(Layout):
 
 def _exports(tree: Tree) -> list[Layout]:
     """The exports in a folder; none if there is any other folder that holds images."""
-    parts: list[Layout] = []
-    for folder in tree.subfolders(tree.root):
+    folders = [folder for folder in tree.subfolders(tree.root) if not tree.is_result(folder)]
+    parts: dict[Path, Layout] = {}
+    for folder in folders:
         part = tree.at(folder)
-        layout = next((kind for kind in (ListLayout, VocLayout) if kind.recognizes(part)), None)
-        if layout is not None and role_of(folder.name).is_neutral:
-            parts.append(layout(part))
-        elif tree.images(folder) and role_of(folder.name).split != "unlabeled":
-            return []
-    return [] if tree.images(tree.root, deep=False) else parts
+        kinds = (ListLayout, VocLayout) if role_of(folder.name).is_neutral else ()
+        layout = next((kind for kind in kinds if kind.recognizes(part)), None)
+        if layout is not None:
+            parts[folder] = layout(part)
+    if len(parts) < 2 or tree.images(tree.root, deep=False):
+        return []
+    others = [folder for folder in folders if folder not in {*parts, *unlabeled_folders(tree)}]
+    return [] if any(tree.images(folder) for folder in others) else list(parts.values())
 
 
 LAYOUTS: tuple[type[Layout], ...] = (

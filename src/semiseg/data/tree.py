@@ -111,13 +111,15 @@ class Tree:
             deep: whether files in subfolders count.
         """
         files: list[Path] = []
-        for place in self.walk(folder) if deep else (folder,):
-            files += (
-                place / name
+        places = list(self.walk(folder)) if deep else [folder]
+        for place in places:
+            names = (
+                name
                 for name, entry in self.entries(place).items()
                 if entry is Entry.FILE and name[0] != "." and name.lower().endswith(suffixes)
             )
-        return sorted(files)
+            files += [place / name for name in sorted(names)]
+        return files if len(places) == 1 else sorted(files)
 
     def dead_links(self, folder: Path) -> list[Path]:
         """The links below a folder that lead nowhere, sorted, without hidden ones."""

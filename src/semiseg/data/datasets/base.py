@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from semiseg.core.errors import DataError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.codes import Color, read_codes
@@ -18,7 +19,6 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.layout import Listing
 from semiseg.data.tree import Tree
 
-_SUFFIXES = (".png", ".tif", ".bmp", ".jpg")
 _SAMPLED_MASKS = 5
 _SAMPLED_NAMES = 20
 
@@ -58,24 +58,27 @@ class PublishedDataset(ABC):
         """
         if not self.names:  # the files name the classes
             return ""
-        for split in ("val", "train"):
+        masks: list[Path] = []
+        for split in ("train", "val"):
+            with suppress(DataError):  # a part of the tree is missing
+                files = [sample.mask for sample in self.samples(tree, split) if sample.mask]
+                masks += files[:: max(1, len(files) // _SAMPLED_MASKS)]
+        without_class: dict[Path, set[int]] = {}
+        for mask in masks:
             try:
-                samples = self.samples(tree, split)
-            except DataError:  # a part of the tree is missing
-                continue
-            masks = [s.mask for s in samples if s.mask and s.mask.suffix.lower() in _SUFFIXES]
-            for mask in masks[:: max(1, len(masks) // _SAMPLED_MASKS)]:
-                try:
-                    codes, classes = read_codes(mask), self.classes(tree, [mask])
-                except DataError:
-                    continue
-                values = set(np.unique(codes.values).tolist())
-                strange = values - {*classes.codes, *classes.ignored}
-                if codes.encoding != classes.encoding:
-                    return f"{mask} holds {codes.encoding}"
-                if strange:
-                    return f"{mask} holds {', '.join(map(str, sorted(strange)[:3]))}"
-        return ""
+                codes, classes = read_codes(mask), self.classes(tree, [mask])
+            except (DataError, ConfigError):  # another format of masks needs an extra
+                return ""
+            values = set(np.unique(codes.values).tolist())
+            strange = values - {*classes.codes, *classes.ignored}
+            if codes.encoding != classes.encoding or strange:
+                return f"{mask} holds {_listed(strange) if strange else codes.encoding}"
+            if values.isdisjoint(classes.codes):
+                without_class[mask] = values
+        if not without_class or len(without_class) < len(masks):
+            return ""
+        mask, values = next(iter(without_class.items()))
+        return f"{mask} holds {_listed(values)} and none of its classes"
 
     def named_as(self, tree: Tree, folder: str, pattern: re.Pattern[str]) -> bool:
         """Whether most of the first images below a folder have names of this form.
@@ -174,6 +177,10 @@ class PublishedDataset(ABC):
                 f"Get them from {self.home}.",
             )
         return [Sample(name, images[name], masks.get(name)) for name in names]
+
+
+def _listed(values: set[int]) -> str:
+    return ", ".join(map(str, sorted(values)[:3]))
 
 
 def read_names(path: Path) -> list[str]:
