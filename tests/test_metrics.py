@@ -77,6 +77,13 @@ def test_a_missed_class_counts_as_zero_and_an_invented_one_is_not_scored():
     assert result["accuracy"] == pytest.approx(100 * 4 / 10)
 
 
+def test_an_invented_class_counts_where_the_prediction_chose_the_pixels():
+    confusion = torch.tensor([[4, 0, 2], [3, 0, 1], [0, 0, 0]])
+    result = scores(confusion, ["a", "b", "c"], with_absent=True)
+    assert result["per_class"]["c"]["iou"] == 0
+    assert result["miou"] == pytest.approx(100 * 4 / 9 / 3)
+
+
 def test_large_counts_stay_exact():
     """A whole data set has more pixels than single precision can count."""
     many = 2**40

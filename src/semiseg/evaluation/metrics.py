@@ -59,7 +59,7 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
     return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
-def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
+def scores(confusion: Tensor, names: Sequence[str], *, with_absent: bool = False) -> MaskScores:
     """Compute the mean intersection over union and the scores of each class.
 
     A class without true pixels is left out of the mean, whatever is predicted: its IoU would be 0
@@ -69,6 +69,9 @@ def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
     Args:
         confusion: `(C, C)` from `confusion_matrix`, summed over all images.
         names: the class names.
+        with_absent: classes without true pixels are scored too where they are predicted. This is
+            for a part of the pixels that the prediction itself has chosen, such as pseudo-labels:
+            their classes must not escape the mean by the choice.
 
     Returns:
         The scores.
@@ -80,7 +83,7 @@ def scores(confusion: Tensor, names: Sequence[str]) -> MaskScores:
     counts = confusion.double()
     correct = counts.diagonal()
     true, predicted = counts.sum(dim=1), counts.sum(dim=0)
-    scored = true > 0
+    scored = (true > 0) | with_absent
     iou = _percent(correct, scored * (true + predicted - correct))
     dice = _percent(2 * correct, scored * (true + predicted))
     precision, recall = _percent(correct, scored * predicted), _percent(correct, true)

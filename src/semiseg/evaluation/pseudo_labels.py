@@ -192,7 +192,7 @@ class PseudoLabelStatistics:
     def _quality(self, source: str) -> Quality:
         """Scores over the pixels that a source labels, and the share of these pixels (Tab. 5)."""
         confusion, pixels = self.confusion[source], int(self.confusion["logit"].sum())
-        label_scores = scores(confusion, self.names)
+        label_scores = scores(confusion, self.names, with_absent=True)
         return {
             "pixels": _percent(int(confusion.sum()), pixels),
             "miou": label_scores["miou"],
