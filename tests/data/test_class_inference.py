@@ -362,6 +362,39 @@ def test_a_border_is_ignored_beside_names(tmp_path: Path) -> None:
     assert "220 is ignored" in data.inferred
 
 
+@pytest.mark.parametrize("high", [1, 255])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("id2label.json", '{"0": "background", "1": "crop"}'),
+        ("dataset.json", '{"labels": {"background": 0, "crop": 1}}'),
+        ("classes.txt", "background\ncrop\n"),
+        ("classes.txt", "crop\n"),
+        ("label2id.json", '{"crop": 1}'),
+    ],
+)
+def test_lists_of_other_tools_name_binary_masks(
+    tmp_path: Path, high: int, name: str, text: str
+) -> None:
+    values = np.array([0, high], np.uint8)[discs(2)]
+    (folder(tmp_path, values, values) / name).write_text(text)
+    data = examine(tmp_path)
+    assert (data.classes.names, data.classes.codes) == (("background", "crop"), (0, high))
+    assert np.array_equal(indices_of(data), discs(2))
+    assert not found(data, "class-names")
+
+
+def test_255_beside_names_of_which_the_last_is_missing(tmp_path: Path) -> None:
+    values = np.array([0, 1, 255], np.uint8)[discs(3)]
+    data = examine(folder(tmp_path, values, values, classes__yaml="classes: [soil, crop, weed]"))
+    (finding,) = found(data, "void-value")
+    assert "weed (2) occurs nowhere" in finding.message
+    (tmp_path / "classes.yaml").write_text(finding.remedy.split("`")[1])
+    data = examine(tmp_path)
+    assert (data.classes.names, data.classes.codes) == (("soil", "crop", "weed"), (0, 1, 255))
+    assert not found(data, "void-value")
+
+
 @pytest.mark.parametrize(
     ("text", "severity", "reason"),
     [

@@ -17,8 +17,9 @@ from semiseg.data.class_names import names_and_ids
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
-from semiseg.data.formats.codes import as_ids, read_codes, spell
+from semiseg.data.formats.codes import MaskScan, as_ids, read_codes, spell
 from semiseg.data.formats.mask_rule import AS_STORED
+from semiseg.data.formats.masks import Classes
 from semiseg.data.groups import Groups
 from semiseg.data.mask_rules import without_voids
 from semiseg.data.tree import SPLITS
@@ -86,12 +87,15 @@ def _foreground(data: Dataset) -> Iterator[Finding]:
 def _void(data: Dataset) -> Iterator[Finding]:
     """Values that were inferred to be void, or to be a class, where the other is as likely."""
     classes = data.class_list
-    if classes is None or classes.encoding != "ids" or data.has_named_classes:
+    if classes is None or classes.encoding != "ids":
         return
     files = [mask for _, mask in data.labeled(*SPLITS) if mask in data.counts]
     masks = [as_ids(without_voids(data.masks[mask])) for mask in files if mask in data.masks]
     scans = [scan for scan in masks if len(scan.counts) > 1]
     total = sum(width * height for width, height in (scan.size for scan in masks))
+    if data.has_named_classes:
+        yield from _void_or_last_class(classes, scans, total)
+        return
     ids = [code for code in classes.codes if any(code in scan.counts for scan in masks)]
     numbers = [code for code in ids if code < _MIN_ISOLATED]
     lone = ids[-1:] if len(numbers) > 1 and numbers == [*range(len(ids) - 1)] else []
@@ -110,6 +114,32 @@ def _void(data: Dataset) -> Iterator[Finding]:
             f"{plural(len(holders), 'mask')}, and {reading}"
         )
         yield Finding("void-value", "warning", (), message, _decide(ids, code))
+
+
+def _void_or_last_class(
+    classes: Classes, scans: Sequence[MaskScan], total: int
+) -> Iterator[Finding]:
+    """The last of a few named classes has no pixel, while 255 is ignored on many."""
+    pixels = sum(scan.counts.get(IGNORE_INDEX, 0) for scan in scans)
+    occurring = set().union(*(scan.counts for scan in scans))
+    missing = [i for i, code in enumerate(classes.codes) if code not in occurring]
+    if (
+        IGNORE_INDEX not in classes.ignored
+        or missing != [len(classes) - 1]
+        or len(classes) > _MAX_SPELLED
+        or pixels <= _MAX_VOID * total
+        or IGNORE_INDEX in thin_ids(scans)
+    ):
+        return
+    name = classes.names[-1]
+    message = (
+        f"The value 255 covers {100 * pixels / total:.1f} % of the pixels, in "
+        f"{plural(sum(IGNORE_INDEX in scan.counts for scan in scans), 'mask')}, and is ignored, "
+        f"while {name} ({classes.codes[-1]}) occurs nowhere"
+    )
+    names = dict(zip((*classes.codes[:-1], IGNORE_INDEX), classes.names, strict=True))
+    remedy = f"If 255 is {name}, write into classes.yaml: `{names_and_ids(names)}`."
+    yield Finding("void-value", "warning", (), message, remedy)
 
 
 def _decide(ids: Sequence[int], code: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
+from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.class_inference import infer_classes
 from semiseg.data.class_names import names_and_ids
 from semiseg.data.class_sources import ClassFile
@@ -20,7 +21,7 @@ from semiseg.data.named_classes import match_names, read_classes
 
 _MAX_LISTED = 5  # values in a message
 _MAX_SPELLED = 10  # classes that a remedy spells out
-_REMEDY = "Write the names into classes.yaml, with ids, if they are those of the masks."
+_REMEDY = "If it is the list of these classes, complete it, or name them in classes.yaml."
 
 
 class Settled(NamedTuple):
@@ -124,15 +125,16 @@ def _first_that_fits(
         if classes is not None:
             return path, classes, inferred
         message = f"A list of classes that does not fit the masks, and is not used ({inferred})"
-        remedy = _name_ids(named_classes)
+        remedy = _name_ids(named_classes, scans)
         unused.append(Finding("class-names", "warning", (name,), message, remedy))
     return None
 
 
-def _name_ids(named_classes: NamedClasses) -> str:
-    """How a person makes names without ids fit, where they count from 1."""
+def _name_ids(named_classes: NamedClasses, scans: Sequence[MaskScan]) -> str:
+    """How a person makes names without ids fit, if they may count from 1."""
     names = [entry.name for entry in named_classes.entries]
-    if named_classes.has_ids or not 0 < len(names) <= _MAX_SPELLED:
+    highest = max((max(scan.counts, default=0) for scan in scans), default=0)
+    if named_classes.has_ids or highest != len(names) or len(names) > _MAX_SPELLED:
         return _REMEDY
     line = names_and_ids({0: "background"} | dict(enumerate(names, 1)))
     return f"{_REMEDY} If 0 is the background, this line does it: `{line}`."
@@ -149,11 +151,17 @@ def _fit(
         classes, inferred = match_names(path, named_classes, scans)
     except DataError as error:
         return None, str(error).rstrip(".")
+    indices: set[int] = set()
+    values: set[int] = set()
     for scan in scans:
         gray = scan.encoding == "colors" and classes.encoding == "ids"
         codes = {code & 0xFF for code in scan.counts} if gray else set(scan.counts)
         unknown = sorted(codes - classes.indices.keys())
         if unknown:
-            values = [spell(code, classes.encoding, scan.labels) for code in unknown[:_MAX_LISTED]]
-            return None, f"{scan.path} holds {', '.join(values)}, which it does not name"
+            listed = [spell(code, classes.encoding, scan.labels) for code in unknown[:_MAX_LISTED]]
+            return None, f"{scan.path} holds {', '.join(listed)}, which it does not name"
+        indices |= {classes.indices[code] for code in codes}
+        values |= codes
+    if len(values) > 1 and len(indices - {IGNORE_INDEX}) < 2:
+        return None, "the masks would hold one class, since other values are ignored"
     return classes, inferred

@@ -65,6 +65,7 @@ def match_names(
     elif match.encoding == "ids" and not named_classes.has_ids:
         match.place_names()
     if not is_certain(path):
+        match.read_as_binary()
         match.fill_gaps()
     return match.classes(), "; ".join(match.notes)
 
@@ -128,6 +129,25 @@ class _Match:
             self.ignored += levels.ignored
             listed = ", ".join(f"{e.id} is {e.name}" for e in self.entries[:_MAX_LISTED])
             self.notes.append(f"in the order of the masks' gray levels: {listed}")
+
+    def read_as_binary(self) -> None:
+        """Understand lists of other tools for masks of two values, such as 0 and 255.
+
+        One name is that of the foreground, and id 1 is the foreground whatever its value is.
+        """
+        if self.encoding != "ids" or not self.occurring or min(self.occurring) < 0:
+            return
+        low, high = [*infer_ids(self.scans).codes, -1][:2]
+        ids = [entry.id for entry in self.entries]
+        if low != 0 or not self.occurring <= {low, high, *self.ignored, IGNORE_INDEX}:
+            return
+        if len(ids) == 1 and (ids[0] != 0 or not self.named.has_ids):
+            background = ClassEntry("background", 0, None)
+            self.entries = [background, self.entries[0]._replace(id=high)]
+            self.notes.append(f"it names the foreground, which is {high}")
+        elif sorted(ids) == [0, 1] and high != 1 and self.named.has_ids:
+            self.entries = [e._replace(id=high) if e.id else e for e in self.entries]
+            self.notes.append(f"its id 1 is {high} in the masks")
 
     def fill_gaps(self) -> None:
         """Accept what other tools leave out of their lists: the background, and void borders."""
@@ -202,7 +222,8 @@ class _Match:
             )
         if not 2 <= len(names) <= MAX_CLASSES:
             raise DataError(
-                f"{self.path} names {len(names)} classes; 2 to {MAX_CLASSES} can be learned."
+                f"{self.path} names {len(names)} classes; 2 to {MAX_CLASSES} can be learned.",
+                "Name the background too." if len(names) == 1 else "",
             )
 
 

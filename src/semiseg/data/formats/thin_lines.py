@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ISOLATED = 8  # ids that are so far above the next lower one are no class number in a row
-_MAX_SAMPLED_LINES = 64  # rows, and as many columns, that are examined
+_MAX_SAMPLED_LINES = 32  # rows, and as many columns, that are examined
 _MIN_WIDTH, _MAX_WIDTH = 3, 12  # limits in pixels of a 16th of the side, for a thin line
 _LARGE = 64  # in large masks a thin line may reach this part of the side
 _MIN_RUNS = 4
