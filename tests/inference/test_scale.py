@@ -87,7 +87,7 @@ def test_bands_of_a_local_model_give_what_it_says_of_the_whole(factor):
     for name in ("confidence", "similarity", "probabilities"):
         ours, theirs = (getattr(p, name).astype(float) for p in (prediction, expected))
         np.testing.assert_allclose(ours, theirs, atol=0.02)
-    bands = list(segment.bands(picture, factor))
+    bands = list(segment.windowed_bands(picture, factor))
     assert [band.rows.start for band in bands] == [0, *(band.rows.stop for band in bands[:-1])]
     assert len(bands) > 2
     assert bands[-1].rows.stop == 301
@@ -103,7 +103,7 @@ def test_no_window_is_larger_than_two_crops_and_no_band_is_the_whole():
         return local(images)
 
     segment = Segmenter(forward, 48, crop=64, batch=2)
-    heights = [b.prediction.mask.shape[0] for b in segment.bands(noise(500, 400), 1.0)]
+    heights = [b.prediction.mask.shape[0] for b in segment.windowed_bands(noise(500, 400), 1.0)]
     assert max(max(shape[-2:]) for shape in shapes) == 128
     assert max(shape[0] for shape in shapes) == 3
     assert max(heights) <= 128
@@ -124,7 +124,7 @@ def test_bands_of_a_fitted_image_are_bit_identical_to_it():
     segment = Segmenter(local, 48, crop=32)
     for tta in (False, True):
         expected = next(segment([picture], tta))
-        bands = list(segment.bands(picture, None, tta))
+        bands = list(segment.fitted_bands(picture, tta))
         assert len(bands) > 1
         for name in ("mask", "confidence", "nearest", "similarity"):
             joined = np.concatenate([getattr(band.prediction, name) for band in bands])
@@ -312,6 +312,35 @@ def test_what_is_written_in_bands_is_what_is_written_at_once(
             assert once.getpalette() == bands.getpalette()
             np.testing.assert_array_equal(np.array(once), np.array(bands))
     assert (values(tmp_path / "bands" / "a.png") == 255).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["RGBA", "P", "L", "16 bits", "turned"])
+def test_images_of_all_kinds_are_the_same_in_bands(sized_release, tmp_path, monkeypatch, kind):
+    path = tmp_path / "a.png"
+    picture = noise(150, 200)
+    if kind == "16 bits":
+        rng = np.random.default_rng(0)
+        Image.fromarray(rng.integers(0, 65536, (150, 200), np.uint16)).save(path)
+    elif kind == "turned":
+        path = tmp_path / "a.jpg"
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture.save(path, exif=exif, quality=95)
+    else:
+        picture = picture.convert(kind)
+        if kind == "RGBA":
+            picture.putalpha(noise(150, 200, seed=1).convert("L"))
+        picture.save(path)
+    for out, large in (("once", 1 << 25), ("bands", 1000)):
+        monkeypatch.setattr("semiseg.commands.predict.LARGE", large)
+        arguments = {"scale": "keep", "overlay": True, "accelerator": "cpu"}
+        semiseg.predict(sized_release, path, out=tmp_path / out, **arguments)
+    once, bands = (values(tmp_path / out / "a.png") for out in ("once", "bands"))
+    np.testing.assert_array_equal(once, bands)
+    assert once.shape == ((200, 150) if kind == "turned" else (150, 200))
+    overlays = (values(tmp_path / out / "overlays" / "a.jpg") for out in ("once", "bands"))
+    np.testing.assert_array_equal(*overlays)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from semiseg.core.types import IGNORE_INDEX, Prediction
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.band_files import band_files
-from semiseg.inference.large import LARGE, large_images
+from semiseg.inference.large import LARGE, LargeImage, large_images, read_large
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import Job, choose_factors, explain
@@ -30,6 +30,7 @@ from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
 
 logger = logging.getLogger(__name__)
 
+_NO_IMAGE = Image.new("RGB", (1, 1))
 _MAX_PROBABILITIES = 2_000_000_000  # bytes of one image
 
 Targets: TypeAlias = dict[Path, dict[str, Path]]
@@ -225,15 +226,13 @@ def _write(
             done += 1
             yield done
         for job in large:
-            result = read_or_error(job.file, model.reading)
+            result = read_large(job.file, model.reading)
             if isinstance(result, DataError):
                 errors.append(result)
             else:
-                scaled = Scaled(result, job.factor)
-                for share in _write_bands(model, scaled, targets[job.file], settings):
+                for share in _write_bands(model, result, job, targets[job.file], settings):
                     yield done + share
-                del scaled  # before the next one is read
-            del result
+            del result  # before the next one is read
             done += 1
 
     with progress("predict") as bar:
@@ -248,19 +247,28 @@ def _is_large(job: Job, files: Mapping[str, Path]) -> bool:
 
 
 def _write_bands(
-    model: Predictor, scaled: Scaled, files: Mapping[str, Path], settings: PredictSettings
+    model: Predictor,
+    image: LargeImage,
+    job: Job,
+    files: Mapping[str, Path],
+    settings: PredictSettings,
 ) -> Iterator[float]:
     """Segment an image band by band, and write the files of each band at once.
 
     Yields:
         The share of the image that is done.
     """
-    image, classes = scaled.image, model.classes
+    segment, classes, height = model.segment, model.classes, image.size[1]
+    if job.factor is None:
+        bands = segment.fitted_bands(image.whole(), settings.tta)
+    else:
+        bands = segment.windowed_bands(image, job.factor, settings.tta)
     with band_files(files, image, classes) as writer:
-        for rows, prediction in model.segment.bands(image, scaled.factor, settings.tta):
-            mask = _mask(prediction, settings)
-            writer.add(rows, SegmentedImage(image, prediction, mask, classes))
-            yield rows.stop / image.height
+        for rows, prediction in bands:
+            # No file of this kind shows the image itself; the overlay is drawn at the end.
+            part = SegmentedImage(_NO_IMAGE, prediction, _mask(prediction, settings), classes)
+            writer.add(rows, part)
+            yield rows.stop / height
 
 
 def _mask(prediction: Prediction, settings: PredictSettings) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.data.formats.masks import Classes
+from semiseg.inference.large import LargeImage
 from semiseg.inference.writers import OUTPUTS, SegmentedImage, output_file, save_picture
 from semiseg.plots.overlay import overlay
 
@@ -101,30 +102,30 @@ class BandFiles:
             step = self._step
             self._small.append(segmented.mask[-rows.start % step :: step, ::step].copy())
 
-    def close(self, image: Image.Image, classes: Classes) -> None:
+    def close(self, image: LargeImage, classes: Classes) -> None:
         """Write the end of the files, and the overlay.
 
         Args:
-            image: the image in RGB.
+            image: the image.
             classes: their names and colors.
         """
         for file in self._rows.values():
             file.close()
         if self._overlay is not None:
-            small = image if self._step == 1 else image.reduce(self._step)
+            small = image.whole() if self._step == 1 else image.reduced(self._step)
             picture = overlay(small, np.concatenate(self._small), classes.colors)
             save_picture(picture, OUTPUTS[OVERLAYS], self._overlay)
 
 
 @contextmanager
 def band_files(
-    targets: Mapping[str, Path], image: Image.Image, classes: Classes
+    targets: Mapping[str, Path], image: LargeImage, classes: Classes
 ) -> Iterator[BandFiles]:
     """The files of an image, which appear when all is written; the mask is the last one.
 
     Args:
         targets: the files by their kind, without `probabilities`.
-        image: the image in RGB.
+        image: the image.
         classes: their names and colors.
 
     Raises:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
-from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.images import decode_large, image_size, read_image
+from semiseg.data.formats.rasters import Values
 
 MAX_PIXELS = 2_000_000_000
 """The pixels of an image that `predict` still reads: its own image of 44,000 x 44,000."""
@@ -33,12 +35,74 @@ def large_images() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
+class LargeImage:
+    """An image of which parts are converted to RGB as they are needed.
+
+    Args:
+        path: the file.
+        reading: how it is read.
+
+    Attributes:
+        size: width and height in pixels, upright.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self._path, self._reading = path, reading
+        self._decoded = decode_large(path, reading)
+        self.size = self._decoded.size
+
+    def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
+        """The part between left, top, right and bottom, in RGB."""
+        image = self._decoded.image
+        if image is not None:
+            return image.crop(box).convert("RGB")
+        left, top, right, bottom = box
+        return self._deep(self._decoded.deep_values[top:bottom, left:right])
+
+    def whole(self) -> Image.Image:
+        """The whole image in RGB."""
+        image = self._decoded.image
+        if image is None or image.mode != "RGB":
+            return self.crop((0, 0, *self.size))
+        return image
+
+    def reduced(self, step: int) -> Image.Image:
+        """The image in RGB at a fraction of its size, whose sides are rounded up."""
+        image = self._decoded.image
+        if image is None:
+            return self._deep(self._decoded.deep_values[::step, ::step])
+        if image.mode == "RGB":
+            return image.reduce(step)
+        size = -(-image.width // step), -(-image.height // step)
+        return image.resize(size, Image.Resampling.NEAREST).convert("RGB")
+
+    def _deep(self, values: Values) -> Image.Image:
+        return replace(self._decoded, values=values).rgb(self._reading, self._path)
+
+
+def read_large(path: Path, reading: Reading) -> LargeImage | DataError:
+    """The image, or the error of a file that cannot be read: one broken file stops no others."""
+    try:
+        _check_size(path, reading)
+        return LargeImage(path, reading)
+    except DataError as error:
+        return error
+
+
 def read_picture(path: Path, reading: Reading) -> Image.Image:
     """Read an image as `read_image` does, within `large_images`.
 
     Raises:
         DataError: the file cannot be read, or has more than `MAX_PIXELS`.
     """
+    _check_size(path, reading)
+    return read_image(path, reading)
+
+
+def _check_size(path: Path, reading: Reading) -> None:
     width, height = image_size(path, reading)
     if width * height > MAX_PIXELS:
         raise DataError(
@@ -46,4 +110,3 @@ def read_picture(path: Path, reading: Reading) -> Image.Image:
             f"{MAX_PIXELS // 1_000_000:,} megapixels.",
             "Cut it into parts, for example with `gdal_retile.py -ps 20000 20000`.",
         )
-    return read_image(path, reading)

@@ -25,7 +25,7 @@ from semiseg.inference.reading import (
     read,
     read_bands,
 )
-from semiseg.inference.views import Images, ScaledImage, Window, to_array
+from semiseg.inference.views import Images, Picture, ScaledImage, Window, to_array
 from semiseg.inference.windows import Grid, cells_of, segment_bands, windows_along
 
 _CROPS = 2  # side of a window in training crops, the size that the network knows
@@ -101,19 +101,23 @@ class Segmenter:
         bands = self._windowed(picture, factor, tta, probabilities)
         return join(bands, picture.size[::-1])
 
-    def bands(
-        self, picture: Image.Image, factor: float | None, tta: bool = False
-    ) -> Iterator[Band]:
+    def windowed_bands(self, picture: Picture, factor: float, tta: bool = False) -> Iterator[Band]:
         """Segment one image band by band: the memory for it does not grow with its height.
 
         Args:
-            picture: an RGB image of any size.
-            factor: as for `at_scale`; None scales the short side to the working size.
+            picture: an image of any size.
+            factor: as for `at_scale`.
             tta: as for `at_scale`.
         """
-        if factor is not None:
-            yield from self._windowed(picture, factor, tta, False)
-            return
+        return self._windowed(picture, factor, tta, False)
+
+    def fitted_bands(self, picture: Image.Image, tta: bool = False) -> Iterator[Band]:
+        """Segment one image at working size, and enlarge the result band by band.
+
+        Args:
+            picture: an RGB image of any size.
+            tta: as for `__call__`.
+        """
         images = to_array(picture, self.size)
         maps = self._augmented(picture, images) if tta else self.maps(images)
         source = images.shape[-2], images.shape[-1]
@@ -155,7 +159,7 @@ class Segmenter:
         return Maps(total[0], total[1] if len(total) > 1 else None)
 
     def _windowed(
-        self, picture: Image.Image, factor: float, tta: bool, probabilities: bool
+        self, picture: Picture, factor: float, tta: bool, probabilities: bool
     ) -> Iterator[Band]:
         """Segment an image that is scaled by a factor in windows of two crops."""
         width, height = (max(1, round(side * factor)) for side in picture.size)

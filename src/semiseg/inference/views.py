@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,26 @@ def to_array(picture: Image.Image, size: int) -> Images:
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1)[None])
 
 
+class Picture(Protocol):
+    """An image of which parts can be had in RGB."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+
+    def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
+        """The part between left, top, right and bottom, in RGB."""
+
+
 class ScaledImage(NamedTuple):
     """An image at another size, of which only windows are computed.
 
     Attributes:
-        picture: the image in RGB.
+        picture: the image; a Pillow image must be in RGB.
         size: height and width `(h, w)` of the scaled image.
     """
 
-    picture: Image.Image
+    picture: Picture
     size: tuple[int, int]
 
     def view(self, window: Window, scale: float = 1.0) -> Images:

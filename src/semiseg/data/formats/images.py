@@ -221,6 +221,29 @@ def decode_image(
         return Decoded("8 bits", image, None, own, None, remarks, orientation)
 
 
+def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
+    """Decode an image as `decode_image` does, but make no copy of its pixels.
+
+    Args:
+        path: the image's file.
+        reading: how the file is read; only the bands matter.
+
+    Returns:
+        The image, whose mode may be any of 8 bits instead of RGB.
+
+    Raises:
+        DataError: as `decode_image`.
+    """
+    with _opened(path, reading, verify=True) as source:
+        if isinstance(source, Raster):
+            values, own = source.load(), source.nodata
+            if values.dtype == np.uint8:
+                return Decoded("8 bits", Image.fromarray(values), nodata=own)
+            return Decoded(source.depth, None, values, own, source.window)
+        ImageOps.exif_transpose(source, in_place=True)
+        return Decoded("8 bits", source)
+
+
 def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
     """Find the pixels of an image that have data.
 
