@@ -50,6 +50,23 @@ def test_palettes_that_contradict_each_other_are_read_by_color(tmp_path: Path) -
     assert "#ff0000" in finding.remedy
 
 
+def test_black_and_white_in_another_order(tmp_path: Path) -> None:
+    """As in bilevel GIF files: the colors are gray levels, so that they are read as ids."""
+    black_first = np.array([[0, 0, 0], [255, 255, 255]])
+
+    def save(number: int, indices: np.ndarray, path: Path) -> None:
+        if number % 2:
+            indexed(1 - indices, black_first[::-1], path)
+        else:
+            indexed(indices, black_first, path)
+
+    truth = write_folder(tmp_path, save)
+    data, labels = read(tmp_path)
+    assert kinds(data) == ["palette"]
+    assert data.classes.codes == (0, 255)
+    assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+
+
 def test_palettes_beside_masks_of_the_same_colors_are_read_by_color(tmp_path: Path) -> None:
     def save(number: int, indices: np.ndarray, path: Path) -> None:
         indexed(indices, COLORS[:3], path) if number % 2 else png(COLORS[indices], path)

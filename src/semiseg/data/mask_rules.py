@@ -150,11 +150,11 @@ def _palettes(result: SettledMasks, names: Classes | None, name: Name) -> Settle
             else "semiseg goes by the ids. If the colors are the classes, save the masks in RGB."
         )
         severity = "warning"
-    masks = result.scans
+    masks, rule = result.scans, replace(result.rule, by_color=by_color)
     if by_color:
         masks = {path: with_colors(scan) for path, scan in masks.items()}
     findings = on_files("palette", severity, details, message, remedy)
-    return SettledMasks(masks, result.rule, (*result.findings, *findings))
+    return SettledMasks(masks, rule, (*result.findings, *findings))
 
 
 def _no_data(result: SettledMasks, name: Name) -> SettledMasks:

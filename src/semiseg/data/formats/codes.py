@@ -96,11 +96,11 @@ def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None
     codes = _decode(path)
     if rule.instances and codes.encoding != "labels":
         return Codes(rule.apply(codes.values, codes.encoding, codes.lossy), "ids")
+    if codes.encoding == "ids" and (rule.by_color or encoding == "colors"):
+        codes = _with_colors(codes)
     if encoding == "ids" and codes.encoding == "colors" and _is_gray(codes.values):
         values = np.where(codes.values < TRANSPARENT, codes.values & 0xFF, codes.values)
         codes = codes._replace(values=values, encoding="ids")
-    if encoding == "colors" and codes.encoding == "ids":
-        codes = _with_colors(codes)
     return codes._replace(values=rule.apply(codes.values, codes.encoding, codes.lossy))
 
 

@@ -36,6 +36,7 @@ class MaskRule:
         levels: the two levels or colors of soft masks, as codes; empty if masks are not split.
         halves: the codes that the two halves of a soft mask get. Hard masks of the same data set
             hold these codes.
+        by_color: whether palette images stand for their colors, not for their ids.
         instances: whether the ids or colors number objects. All of them become the id 1.
         has_void_instances: whether the id 255 marks the outlines of the objects.
         transparent: whether transparent pixels are background, code 0, or ignored.
@@ -45,6 +46,7 @@ class MaskRule:
 
     levels: tuple[int, ...] = ()
     halves: tuple[int, ...] = ()
+    by_color: bool = False
     instances: bool = False
     has_void_instances: bool = False
     transparent: Literal["background", "ignored"] = "ignored"
