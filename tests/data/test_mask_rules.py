@@ -179,6 +179,18 @@ def test_transparent_pixels_are_ignored_where_the_background_is_opaque(tmp_path:
         assert np.array_equal(labels[name], expected)
 
 
+def test_opaque_masks_beside_them_change_nothing(tmp_path: Path) -> None:
+    """Such as those that semiseg suggests: black is the background there."""
+
+    def save(number: int, indices: np.ndarray, path: Path) -> None:
+        painted(number, indices, path) if number % 2 else png(COLORS[indices], path)
+
+    truth = write_folder(tmp_path, save, draw=three)
+    data, labels = read(tmp_path)
+    assert data.classes.names == ("#000000", "#0000ff", "#ff0000")
+    assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+
+
 def test_an_empty_transparent_mask_is_background(tmp_path: Path) -> None:
     def save(number: int, indices: np.ndarray, path: Path) -> None:
         painted(0, indices * (number > 0), path)

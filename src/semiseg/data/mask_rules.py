@@ -98,8 +98,9 @@ def _transparency(result: SettledMasks, names: Classes | None, name: Name) -> Se
     clear = {p: _share(scan, TRANSPARENT) for p, scan in masks.items() if _has(scan, TRANSPARENT)}
     if not clear:
         return result
-    opaque = set[int]().union(*(scan.counts for scan in masks.values()))
-    is_background = 0 in names.codes if names else 0 not in opaque
+    # Other files may be opaque throughout, such as those that semiseg suggests.
+    opaque = set[int]().union(*(masks[path].counts for path in clear))
+    is_background = 0 not in opaque and (names is None or 0 in names.codes)
     details = {name(path): f" ({_percent(share)} %)" for path, share in clear.items()}
     if is_background:
         rule = replace(result.rule, transparent="background")
