@@ -187,6 +187,18 @@ class AnnotationLayout(Layout):
                 entries = [replace(entry, split=words[entry.image]) for entry in entries]
         splits = {entry.split or "train" for entry in entries}
         only = len(splits) == 1
+        if not entries:
+            raise DataError(
+                f"{self._sources[0].file} ({self._sources[0].format.title}) lists no images.",
+                "Export the annotations again.",
+            )
+        if not only and "train" not in splits:
+            files = " and ".join(str(source.file) for source in self._sources[:2])
+            raise DataError(
+                f"{files} stand for {' and '.join(sorted(splits))} by their names, and no file "
+                "stands for train.",
+                "Give the file of the images to learn from a name such as train.json.",
+            )
         return [
             replace(entry, split="train" if only else entry.split or "train") for entry in entries
         ]

@@ -116,8 +116,21 @@ class Dataset:
             raise DataError(f"{errors[0].text}{more}")
 
     def name(self, path: Path) -> str:
-        """A file's path below the folder, with `/` between folders."""
-        return name_below(self.root, path)
+        """A file's path below the folder, with `/` between folders.
+
+        A mask that was drawn into the cache goes by the name of its image.
+        """
+        return name_below(self.root, self._images_of_drawn.get(path, path))
+
+    @cached_property
+    def _images_of_drawn(self) -> Mapping[Path, Path]:
+        """The images of the masks outside of the folder."""
+        samples = (sample for part in self.samples.values() for sample in part)
+        return {
+            sample.mask: sample.image
+            for sample in samples
+            if sample.mask is not None and not sample.mask.is_relative_to(self.root)
+        }
 
     def labeled(self, *splits: str) -> Iterator[tuple[Sample, Path]]:
         """The samples of the splits that have masks, with their masks."""
