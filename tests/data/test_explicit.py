@@ -155,6 +155,9 @@ def test_folders_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (lost,) = [f for f in report.findings if f.kind == "mask-without-image"]
     assert lost.files == (str(tmp_path / "there/bar/c.png"),)
     assert semiseg.check("here", images="here/foo", masks="there/bar").counts["train"] == (2, 0)
+    put(tmp_path / "here", "foo", "gt", "a", "b")
+    report = semiseg.check("here", images="foo", masks="gt", unlabeled="pool")
+    assert (report.counts["train"], report.counts["unlabeled"]) == ((2, 0), (0, 1))
     data = read_dataset(Path("here"), flags=flags(images="foo", masks=tmp_path / "there/bar"))
     assert [(s.name, s.mask) for s in data.train] == [
         ("a", tmp_path / "there/bar/a.png"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -117,7 +117,7 @@ class ExplicitLayout(Layout):
         """The files, where a folder that is named is no part of the folder around it."""
         named = self.named_folders
         pool = unlabeled_places(self.tree.root, self._flags, self._file)
-        return NamedTree(self.tree, [*named, *(pool or unlabeled_folders(self.tree))])
+        return NamedTree(self.tree, [*named, *_within(pool or unlabeled_folders(self.tree), named)])
 
     @property
     def _masks_divide(self) -> bool:
@@ -255,6 +255,12 @@ class NamedTree(Tree):
         return named or super()._is_reachable(folder)
 
 
+def _within(folders: Iterable[Path], others: Sequence[Path]) -> list[Path]:
+    """The folders that lie in one of the others."""
+    around = [other.absolute() for other in others]
+    return [f for f in folders if any(f.absolute().is_relative_to(a) for a in around)]
+
+
 def split_folders(folder: Path) -> dict[str, Path]:
     """The subfolders that are splits by their names, by split."""
     roles = {path: role_of(path.name) for path in Tree(folder).subfolders(folder)}
@@ -327,7 +333,8 @@ def list_unlabeled_folders(
     folders = unlabeled_places(tree.root, flags, file)
     if not folders:
         return None
-    others = layout.named_folders if isinstance(layout, ExplicitLayout) else []
+    named = layout.named_folders if isinstance(layout, ExplicitLayout) else []
+    others = _within(named, folders)
     if not all(folder.is_relative_to(tree.root) for folder in (*folders, *others)):
         folders = [folder.absolute() for folder in folders]
     places = NamedTree(tree, [*folders, *others])
