@@ -121,7 +121,11 @@ def _input(metadata: ModelMetadata) -> str:
     )
     if value_range:
         black, white = value_range
-        text += f"In gray images of more than 8 bits, {black:g} is black and {white:g} is white.\n"
+        text += f"In images of more than 8 bits, {black:g} is black and {white:g} is white.\n"
+    if metadata.reading.bands:
+        text += f"Of a TIFF, it reads the bands {', '.join(map(str, metadata.reading.bands))}.\n"
+    if metadata.reading.nodata:
+        text += f"Pixels of the value {_numbers(metadata.reading.nodata)} hold no data.\n"
     return text
 
 

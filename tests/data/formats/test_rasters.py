@@ -357,6 +357,30 @@ def test_a_fourth_band_that_is_nothing_is_not_dropped(tmp_path):
             read_image(path)
 
 
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("alpha", ["yes", "premultiplied"])
+def test_the_transparency_of_a_deep_tiff_is_dropped(tmp_path, alpha, interleave):
+    values = noise(4, *SHAPE)
+    options = {"photometric": "RGB", "alpha": alpha, "interleave": interleave}
+    path = geotiff(tmp_path / "a.tif", values, **options)
+    assert np.array_equal(decode_image(path).values, np.moveaxis(values[:3], 0, 2))
+
+
+def test_a_jpeg_2000_of_four_bands_needs_a_choice(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    values = noise(4, *SHAPE, high=4000)
+    options = {"count": 4, "height": 48, "width": 64, "dtype": "uint16", "driver": "JP2OpenJPEG"}
+    path = tmp_path / "a.jp2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "w", reversible=True, quality=100, **options) as file:
+            file.write(values)
+    with pytest.raises(DataError, match=r"4 channels.*--bands 3,2,1"):
+        read_image(path)
+    image = decode_image(path, Reading(bands=(4, 2, 1)))
+    assert np.array_equal(image.values, np.moveaxis(values[[3, 1, 0]], 0, 2))
+
+
 # --- what is said of images of 8 bits
 
 

@@ -41,7 +41,9 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
     with _open(path) as file:
         count = file.count
         if bands is None:
-            bands = tuple(range(1, count + 1))
+            bands = _known_bands(count, file.colorinterp[-1].name == "alpha")
+        if bands is None:
+            raise DataError(f"{path} {choice_of_bands('an image', count)}")
         if max(bands) > count:
             numbers = ",".join(map(str, bands))
             raise DataError(
@@ -66,6 +68,22 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
         return values[0] if len(chosen) == 1 else np.moveaxis(values, 0, 2)
 
     return Raster(size, depth, load, tuple(sorted(nodata)))
+
+
+def choice_of_bands(kind: str, count: int) -> str:
+    """Say that bands have to be chosen: the end of a sentence that begins with the path."""
+    example = "--bands 3,2,1" if count > 2 else "--bands 1"
+    return (
+        f"is {kind} with {count} channels (bands), and semiseg does not know which ones form the "
+        f"image. Choose three bands as red, green and blue, or one, such as {example} (this needs "
+        f"{INSTALL_GEO})."
+    )
+
+
+def _known_bands(count: int, has_alpha: bool) -> tuple[int, ...] | None:
+    """The bands of a file that form the image without a choice; None if there are none."""
+    colors = count - has_alpha
+    return tuple(range(1, colors + 1)) if colors in (1, 3) else None
 
 
 def has_deep_colors(path: Path) -> bool:

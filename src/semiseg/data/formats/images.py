@@ -67,6 +67,7 @@ UNREADABLE = (
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES = 32  # of a file tell its format
 _METADATA_CHUNKS = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
+_WITH_BANDS = ("TIFF", "JPEG 2000")
 _ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 
 Remark = Literal["animated", "transparent", "fourth-band"]
@@ -428,8 +429,7 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         if not form.is_readable:
             raise MissingExtraError(form)
         return raster_of_scan(path, form)
-    is_tiff = path.name.lower().endswith((".tif", ".tiff"))
-    if is_tiff and reading.bands is not None:
+    if reading.bands is not None and form is not None and form.name in _WITH_BANDS:
         return raster_of_bands(path, reading.bands)
     try:
         file = stack.enter_context(open_image(path, verify=verify))

@@ -11,7 +11,7 @@ from typing import Literal, SupportsInt, TypeAlias
 import numpy as np
 from PIL import TiffImagePlugin
 
-from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
+from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, choice_of_bands
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA, _FORMAT = 254, 258, 262, 277, 338, 339
 _DESCRIPTION, _PLANES, _GDAL_NODATA = 270, 284, 42113
@@ -98,6 +98,8 @@ def reader_of(tags: Tags) -> Reader:
         TypeError: a tag is not a number.
     """
     bits, form, count = _number(tags, _BITS), _number(tags, _FORMAT), _number(tags, _CHANNELS)
+    if _number(tags, _PHOTOMETRIC, 0) == _CMYK:
+        return "pillow"
     if count > 1 and _number(tags, _PLANES) != 1:
         plain = bits == 8 and _number(tags, _PHOTOMETRIC, 0) == _RGB and count == 3
         return "pillow" if plain else "geo"
@@ -129,12 +131,7 @@ def fault_of_channels(tags: Tags) -> str | None:
     alpha = extra in ((1,), (2,))  # multiplied in, or not
     if count in (1, 3) or (count == 2 and alpha) or (count == 4 and (cmyk or alpha)):
         return None
-    example = "--bands 3,2,1" if count > 2 else "--bands 1"
-    return (
-        f"is a TIFF with {count} channels (bands), and semiseg does not know which ones form the "
-        f"image. Choose three bands as red, green and blue, or one, such as {example} (this needs "
-        f"{INSTALL_GEO})."
-    )
+    return choice_of_bands("a TIFF", count)
 
 
 def gdal_nodata(tags: Tags) -> tuple[float, ...]:
