@@ -28,11 +28,13 @@ from semiseg.commands.check import check
 from semiseg.commands.split import split as write_split
 from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.errors import SemisegError
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
+from semiseg.data.cache import scan_image
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.codes import read_codes, scan_mask
-from semiseg.data.formats.images import image_size, read_image
+from semiseg.data.formats.images import image_size, read_image, read_valid
 from semiseg.data.formats.labelme import read_shapes
 from semiseg.data.image_lists import list_hash, read_list
 from semiseg.data.lists import VocLayout, listed_samples
@@ -147,7 +149,9 @@ def _zoo():
     zoo["group4.TIFF"] = encoded(Image.fromarray(STRIPES > 0), "TIFF", compression="group4")
     zoo["progressive.JPEG"] = encoded(rgb, "JPEG", progressive=True)
     zoo["lossless.WEBP"] = encoded(rgb, "WEBP", lossless=True)
-    for kind in ("EPS", "PPM", "TGA", "ICO", "JPEG2000", "DDS", "PDF", "PCX", "SGI"):
+    zoo["plain.PPM"], zoo["plain.JPEG2000"] = encoded(rgb, "PPM"), encoded(rgb, "JPEG2000")
+    zoo["plain.AVIF"] = encoded(rgb, "AVIF")
+    for kind in ("EPS", "TGA", "ICO", "DDS", "PDF", "PCX", "SGI"):
         zoo[f"other.{kind}"] = encoded(rgb, kind)
     zoo["text"] = b"no image\n"
     zoo["svg"] = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
@@ -192,8 +196,10 @@ def read_everywhere(path):
     """What all readers of an image say, having agreed on its size."""
     image = attempt(lambda: read_image(path), path)
     size = attempt(lambda: image_size(path), path)
-    attempt(lambda: read_image(path, (0.0, 200.0)), path)
-    small = attempt(lambda: read_image(path, None, 8), path)
+    attempt(lambda: read_image(path, Reading((0.0, 200.0))), path)
+    attempt(lambda: scan_image(path, AS_STORED), path)
+    attempt(lambda: read_valid(path, AS_STORED), path)
+    small = attempt(lambda: read_image(path, AS_STORED, 8), path)
     mask = attempt(lambda: scan_mask(path), path)
     if image is not None:
         assert image.mode == "RGB"
