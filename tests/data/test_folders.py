@@ -361,3 +361,58 @@ def test_a_folder_with_the_masks_of_voc_needs_no_other_name_of_voc(tmp_path: Pat
     data = load_dataset(tmp_path)
     assert pairs(data, "train") == expected("train/rgb", "train/SegmentationClass", "a", "b")
     assert pairs(data, "val") == expected("val/rgb", "val/SegmentationClass", "c")
+
+
+@pytest.mark.parametrize("names", [("image", "mask"), ("img", "label"), ("Photo", "GT")])
+def test_each_image_may_have_a_folder_of_its_own(tmp_path: Path, names: tuple[str, str]) -> None:
+    for i in range(5):
+        image(tmp_path / f"sample_{i}" / f"{names[0]}.png")
+        mask(tmp_path / f"sample_{i}" / f"{names[1]}.png")
+    image(tmp_path / "sample_0" / "label_viz.png")
+    data = load_dataset(tmp_path)
+    assert [sample.name for sample in data.train] == [f"sample_{i}" for i in range(5)]
+    assert pairs(data, "train")["sample_3/" + f"{names[0]}.png"] == f"sample_3/{names[1]}.png"
+
+
+def test_folders_of_a_number_each_are_one_family(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for i in range(5):
+            image(tmp_path / split / f"{split}{i}" / f"{i}.jpg")
+            mask(tmp_path / split / f"{split}{i}" / f"{i}_mask.png")
+    data = load_dataset(tmp_path)
+    names = [[s.name for s in samples] for samples in (data.train, data.val)]
+    assert names == [[f"{split}{i}/{i}" for i in range(5)] for split in ("train", "val")]
+    assert len(notes(data)) == 2  # one for each split
+
+
+def test_of_the_kinds_of_masks_that_cityscapes_programs_write_the_classes_count(
+    tmp_path: Path,
+) -> None:
+    for i in range(3):
+        name = f"farm_{i:06d}_000019"
+        image(tmp_path / "leftImg8bit" / "train" / "farm" / f"{name}_leftImg8bit.png")
+        for kind in ("color", "instanceIds", "labelIds", "labelTrainIds"):
+            file = tmp_path / "gtFine" / "train" / "farm" / f"{name}_gtFine_{kind}.png"
+            mask(file, (0, 1, 2))
+    data = load_dataset(tmp_path)
+    masks = [sample.mask for sample in data.train]
+    assert [path and path.stem[-13:] for path in masks] == ["labelTrainIds"] * 3
+    assert {f.severity for f in data.findings if f.kind == "not-read"} == {"note"}
+
+
+def test_pictures_of_masks_come_second(tmp_path: Path) -> None:
+    put(tmp_path, "images/10k/train", "labels/sem_seg/masks/train", "a", "b")
+    put(tmp_path, "other", "labels/sem_seg/colormaps/train", "a", "b")
+    data = read_dataset(tmp_path)
+    assert pairs(data, "train") == expected(
+        "images/10k/train", "labels/sem_seg/masks/train", "a", "b"
+    )
+
+
+def test_outputs_are_masks_of_inputs_alone(tmp_path: Path) -> None:
+    put(tmp_path, "training/input", "training/output", "a", "b")
+    assert pairs(load_dataset(tmp_path), "train") == expected(
+        "training/input", "training/output", "a", "b"
+    )
+    (tmp_path / "training" / "input").rename(tmp_path / "training" / "images")
+    assert error_of(tmp_path).kind == "no-masks"

@@ -15,6 +15,7 @@ from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.roles import role_of
 from semiseg.data.tree import Entry, Tree
 
+_DRAWN_ENDINGS = ("label_viz", "_instanceIds", "_instanceTrainIds", "_labelIds", "_color")
 _MAX_PLACES = 5  # folders that a sentence names
 
 
@@ -161,7 +162,7 @@ def account(
     unread = [path for path in every if path not in used]
     findings = _dead_links(tree, dead)
     pictures = [path for path in unread if path.name.lower().endswith(IMAGE_SUFFIXES)]
-    drawn = [path for path in pictures if _is_drawn(tree, path.parent)]
+    drawn = [path for path in pictures if _is_drawn(tree, path)]
     if drawn:
         message = "Instances, overlays or predictions that are not read"
         message = f"{message} ({places(tree, drawn)})"
@@ -257,8 +258,10 @@ def _elsewhere(tree: Tree, files: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _is_drawn(tree: Tree, folder: Path) -> bool:
-    return any(role_of(part).is_secondary for part in folder.relative_to(tree.root).parts)
+def _is_drawn(tree: Tree, file: Path) -> bool:
+    """Whether a folder, or the whole name of a file, says that something else is drawn."""
+    parts = file.parent.relative_to(tree.root).parts
+    return any(role_of(part).is_secondary for part in parts) or file.stem.endswith(_DRAWN_ENDINGS)
 
 
 def _is_mask(tree: Tree, path: Path) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
-from semiseg.data.roles import Content, Role, Split, role_of, roles_of
+from semiseg.data.roles import Content, Role, Split, bare_content, role_of, role_within
 from semiseg.data.tree import Tree
 
+_MANY = 4  # folders whose names differ in a number
 _SUFFIXES = (*IMAGE_SUFFIXES, LABELME_SUFFIX)
 
 
@@ -26,6 +27,8 @@ class Place:
         tail: the folders below the last one with a role.
         images: the image files.
         json_files: the JSON files, which may be LabelMe's.
+        is_named: whether the folder's name is that of its one file, which is called `image` or
+            `mask`.
     """
 
     folder: Path
@@ -34,6 +37,7 @@ class Place:
     tail: tuple[str, ...]
     images: tuple[Path, ...]
     json_files: tuple[Path, ...]
+    is_named: bool = False
 
 
 @dataclass
@@ -84,7 +88,7 @@ class Family:
     def describe(self) -> str:
         """The path below the data folder to the one folder of all files, or the pattern."""
         bases = {place.base for place in self.places}
-        return bases.pop() if len(bases) == 1 else self.pattern
+        return (bases.pop() if len(bases) == 1 else self.pattern) or "."
 
     def common_inner(self) -> tuple[str, ...]:
         """The folders that say nothing and that all files share, from the first on."""
@@ -98,6 +102,9 @@ class Family:
         """
         for place in self.places:
             folders = (*place.inner, *place.tail)[skipped:]
+            if place.is_named:
+                yield unicodedata.normalize("NFC", "/".join(folders)), place.images[0]
+                continue
             start = "".join(f"{folder}/" for folder in folders)
             for path in (*place.images, *place.json_files):
                 yield unicodedata.normalize("NFC", start + stem(path)), path
@@ -109,13 +116,20 @@ def find_families(tree: Tree) -> list[Family]:
     The results of runs and of `suggest` belong to no family.
     """
     families: dict[tuple[Content, Split, str], Family] = {}
+    roles_by_folder: dict[Path, tuple[Role, ...]] = {tree.root: ()}
     for folder in data_folders(tree):
+        above = roles_by_folder[folder]
+        numbered = _numbered(tree, folder, above)
+        for below in tree.subfolders(folder):
+            role = role_within(below.name, above)
+            role = Role(rest=below.name) if below.name in numbered else role
+            roles_by_folder[below] = (*above, role)
         images = tuple(tree.images(folder, deep=False))
         json_files = tuple(tree.files(folder, (LABELME_SUFFIX,), deep=False))
         if not images and not json_files:
             continue
         parts = folder.relative_to(tree.root).parts
-        roles = roles_of(parts)
+        roles = roles_by_folder[folder]
         content, split = _content(roles), _split(roles)
         end = max((i + 1 for i, role in enumerate(roles) if not role.is_neutral), default=0)
         pairs = list(zip(parts[:end], roles[:end], strict=True))
@@ -123,12 +137,45 @@ def find_families(tree: Tree) -> list[Family]:
         inner = tuple(part for part, role in pairs if role.is_neutral and role.rest)
         rests = tuple(role.rest for role in roles[:end] if not role.is_neutral and role.rest)
         secondary = any(role.is_secondary for role in roles[:end])
-        family = families.setdefault(
-            (content, split, pattern), Family(content, split, pattern, rests, secondary)
-        )
         base = "/".join(parts[:end])
-        family.places.append(Place(folder, base, inner, parts[end:], images, json_files))
+        place = Place(folder, base, inner, parts[end:], images, json_files)
+        for part_content, part in _parts_of(content, place):
+            family = families.setdefault(
+                (part_content, split, pattern),
+                Family(part_content, split, pattern, rests, secondary),
+            )
+            family.places.append(part)
     return [families[key] for key in sorted(families, key=lambda key: (key[2], key))]
+
+
+def _numbered(tree: Tree, folder: Path, above: Sequence[Role]) -> set[str]:
+    """The folders in a folder whose names are numbers: `image_001`, `image_002`, one per image."""
+    roles = {path.name: role_within(path.name, above) for path in tree.subfolders(folder)}
+    groups: dict[tuple[Content, Split, str], list[str]] = {}
+    for name, role in roles.items():
+        if not role.is_neutral and any(letter.isdigit() for letter in role.rest):
+            key = role.content, role.split, "".join(x for x in role.rest if not x.isdigit())
+            groups.setdefault(key, []).append(name)
+    contents = {role.content for role in roles.values() if role.content}
+    many = [names for names in groups.values() if len(names) >= _MANY]
+    return {name for names in many for name in names} if len(contents) < 2 else set()
+
+
+def _parts_of(content: Content, place: Place) -> list[tuple[Content, Place]]:
+    """A folder, or its image and its mask where their names are nothing but these words."""
+    if content or not place.tail:
+        return [(content, place)]
+    named: dict[Content, list[Path]] = {"images": [], "masks": []}
+    for path in place.images:
+        bare = bare_content(stem(path))
+        if bare:
+            named[bare].append(path)
+    if not all(len(paths) == 1 for paths in named.values()):
+        return [(content, place)]
+    return [
+        (part, replace(place, images=tuple(paths), json_files=(), is_named=True))
+        for part, paths in named.items()
+    ]
 
 
 def data_folders(tree: Tree) -> Iterator[Path]:

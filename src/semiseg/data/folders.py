@@ -34,6 +34,7 @@ from semiseg.data.pairs import (
 from semiseg.data.roles import Split
 from semiseg.data.tree import SPLITS, Tree
 
+_KINDS = ("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color")
 _FIGURES = re.compile(r"[\W_]+|(?<![0-9])0+(?=[0-9])")  # what tells no folder from another one
 
 
@@ -234,6 +235,7 @@ class FolderSplits:
 
     def _best(self, images: Family, masks: Sequence[Family]) -> Choice:
         """The masks of a family of images: those of the folder in which they have some."""
+        masks = [family for family in masks if self._may_belong(images, family)]
         attempts = [self._read(images, family) for family in masks]
         readings = [reading for reading in attempts if reading.labeled]
         readings = readings or [reading for reading in attempts if reading.pairs]
@@ -253,6 +255,14 @@ class FolderSplits:
         passed_over = [family for family in masks if family is not readings[0].masks]
         return Choice(tuple(readings), None, tuple(f for f in passed_over if f.images))
 
+    def _may_belong(self, images: Family, masks: Family) -> bool:
+        """Whether no other family of images is closer to the masks by its name."""
+        is_output = "output" in masks.pattern.lower()
+        if is_output and "input" not in images.pattern.lower():
+            return False
+        others = [f.rests for f in self.families if f.content == "images" and f is not images]
+        return masks.rests == images.rests or not masks.rests or masks.rests not in others
+
     def _among(self, readings: Sequence[Reading], passed_over: tuple[Family, ...]) -> Choice:
         """The readings that count where several families of images have masks."""
         explicit = [reading for reading in readings if reading.images.split]
@@ -269,7 +279,7 @@ class FolderSplits:
         if masks is None:
             return self._read_beside(images)
         shapes = self._shapes(images)
-        mask_files = masks.images + masks.json_files
+        mask_files = _main_kind(masks.images) + masks.json_files
         if masks.images:
             shapes = [path for path in shapes if self._has_shapes(path)]
         elif masks.json_files and not self._has_shapes(masks.json_files[0]):
@@ -375,7 +385,7 @@ class FolderSplits:
         """The folders of a family, as a path below the data folder."""
         if family is None:
             return ""
-        return family.describe() or "."
+        return family.describe()
 
     def _pair_text(self, image: Path, mask: Path) -> str:
         names = [path.relative_to(self.tree.root) for path in (mask, image)]
@@ -460,6 +470,17 @@ def _without_strangers(matched: Matched, names: Mapping[Path, str]) -> Matched:
     findings = matched.findings if by_image else []
     unmatched = [*matched.unmatched, *strangers]
     return matched._replace(masks=by_image, unmatched=unmatched, findings=findings)
+
+
+def _main_kind(masks: Sequence[Path]) -> list[Path]:
+    """The masks of classes, where Cityscapes' programs wrote several kinds for each image."""
+    by_kind: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
+    for path in masks:
+        kind = next((kind for kind in _KINDS if path.stem.endswith(kind)), None)
+        if kind is None:
+            return list(masks)
+        by_kind[kind].append(path)
+    return max(by_kind.values(), key=len) if masks else []
 
 
 def _fit(image: str, mask: str) -> bool:

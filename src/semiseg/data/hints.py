@@ -42,7 +42,8 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
             continue
         image, mask = reading.example
         names = {*reading.images.pattern.split("/"), *reading.masks.pattern.split("/")}
-        if names <= set(_CANONICAL) and stem(image) == stem(mask):
+        is_plain = names <= set(_CANONICAL) and stem(image) == stem(mask)
+        if is_plain or reading.images.pattern == reading.masks.pattern:
             continue
         images, masks = splits.place(reading), splits.describe(reading.masks)
         below = [path.relative_to(splits.tree.root) for path in (mask, image)]
@@ -50,7 +51,10 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
         if reading.matched and reading.matched.findings:  # which give an example, too
             pair = ""
         findings.append(note(f"{split}: images in {images}, masks in {masks}{pair}"))
-    ignored = [splits.describe(family) for family in choice.passed_over]
+    readings = [reading for part in SPLITS for reading in splits.choice(part).readings]
+    used = [reading.masks for reading in readings if reading.masks is not None]
+    passed_over = [family for family in choice.passed_over if family not in used]
+    ignored = [splits.describe(family) for family in passed_over]
     if ignored:
         read = ", ".join(splits.describe(reading.masks) for reading in choice.readings)
         are = "is" if len(ignored) == 1 else "are"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -210,18 +211,22 @@ def _rule_notes(
         pairs: each image with its masks.
     """
     notes = []
+    counts: Counter[tuple[str, bool]] = Counter()  # one rule may hold in many folders
+    examples: dict[tuple[str, bool], tuple[Path, Path]] = {}
     for rule, (image, mask) in rules.items():
-        if rule.is_equality:
-            continue
-        if mask.parent == image.parent:
-            masks = plural(
-                rule.pairs, "mask lies beside its image", "masks lie beside their images"
-            )
+        if not rule.is_equality:
+            key = rule.text, mask.parent == image.parent
+            counts[key] += rule.pairs
+            examples.setdefault(key, (image, mask))
+    for (text, is_beside), count in counts.items():
+        image, mask = examples[text, is_beside]
+        if is_beside:
+            masks = plural(count, "mask lies beside its image", "masks lie beside their images")
             names = mask.name, image.name
         else:
-            masks = plural(rule.pairs, "mask is found", "masks are found") + " by its name"
+            masks = plural(count, "mask is found by its name", "masks are found by their names")
             names = mask.relative_to(root).as_posix(), image.relative_to(root).as_posix()
-        notes.append(note(f"{masks}: {rule.text} ({names[0]} belongs to {names[1]})"))
+        notes.append(note(f"{masks}: {text} ({names[0]} belongs to {names[1]})"))
     if notes:
         return notes
     beside = [

@@ -22,8 +22,8 @@ _MASKS = """
 mask masks msk msks maske masken label labels lbl lbls annotation annotations annotate
 annot annots ann anns anno annos gt gts groundtruth groundtruths truth segmentation
 segmentations segmentationclass seg segs segmap segmaps segment segments target targets manual
-manuals semantic gtfine gtcoarse labelids trimap trimaps matte mattes masque masques mascara
-mascaras máscara maschera маска 掩码 掩膜 标签
+manuals semantic output outputs gtfine gtcoarse labelids trimap trimaps matte mattes masque masques
+mascara mascaras máscara maschera маска 掩码 掩膜 标签
 """
 MASK_WORDS = frozenset(_MASKS.split())
 """The words for folders of masks, in small letters."""
@@ -52,15 +52,15 @@ visualization visualizations visualisation visualisations visual vis viz overlay
 preview previews thumb thumbs thumbnail thumbnails human instance instances inst object objects
 panoptic depth disparity bbox bboxes box boxes edge edges boundary boundaries contour contours
 prediction predictions predicted pred preds result results color colors colored colour colours
-coloured colorized blend blended debug weak masked segmented
+colormap colormaps output outputs coloured colorized blend blended debug weak masked segmented
 """
 _DRAWN = frozenset(_OTHER.split())  # what many tools put beside the images and the masks of classes
 _OWN_NAMES = ("annotations", "labels", "images", "annot", "masks", "label")
 _PICTURES = frozenset(
     (
         *("overlay", "overlays", "visualization", "visualizations", "viz", "vis", "preview"),
-        *("previews", "thumb", "thumbs", "thumbnail", "thumbnails", "prediction"),
-        *("predictions", "preds"),
+        *("previews", "thumb", "thumbs", "thumbnail", "thumbnails", "prediction", "predictions"),
+        *("preds", "colormap", "colormaps", "instance", "instances"),
     )
 )  # words that say without another one that a folder holds no data
 _STRONG = frozenset(
@@ -133,19 +133,45 @@ def role_of(name: str) -> Role:
         if not (own or part or word in _FILLERS or word in _ADJECTIVES)
     ]
     is_secondary = not _DRAWN.isdisjoint(words) and (content != "" or _PICTURES.issuperset(words))
+    is_secondary |= content == "masks" and "rgb" in words  # semantic_rgb beside semantic
     is_strong = bool(split) or (not letter and not _STRONG.isdisjoint(words))
     return Role(content, split, "-".join(rest), is_secondary, is_strong)
+
+
+def bare_content(stem: str) -> Content:
+    """The content of a file whose name is nothing but a word for it: `image.png`, `mask.png`.
+
+    Example:
+        >>> bare_content("label"), bare_content("label_07"), bare_content("07")
+        ('masks', '', '')
+    """
+    role = role_of(stem)
+    return role.content if not (role.split or role.rest) else ""
 
 
 def roles_of(names: Sequence[str]) -> list[Role]:
     """The roles of folders, each within the one before it."""
     roles: list[Role] = []
     for name in names:
-        role = role_of(name)
-        if not role.is_strong and any(above.content for above in roles):
-            role = Role(rest=name)
-        roles.append(role)
+        roles.append(role_within(name, roles))
     return roles
+
+
+def role_within(name: str, above: Sequence[Role]) -> Role:
+    """The role of a folder within others.
+
+    Args:
+        name: of the folder.
+        above: the roles of the folders that it lies in, the outer ones first.
+    """
+    role = role_of(name)
+    contents = {other.content for other in above if other.content}
+    splits = {other.split for other in above if other.split}
+    is_weak = not role.is_strong and contents
+    repeats = role.rest and role.content in (*contents, "") and role.split in (*splits, "")
+    if is_weak or (repeats and not role.is_neutral):  # train/train07, images/image_07
+        return Role(rest=name, is_secondary=role.is_secondary)
+    return role
 
 
 def _meaning(word: str) -> tuple[Content, Split]:
