@@ -82,10 +82,10 @@ def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
 def infer_ids(scans: Sequence[MaskScan]) -> Ids:
     """Say which ids are classes and which are ignored.
 
-    Ids are class indices, from 1 on if 0 does not occur, and 255 is ignored, as 65535 is in masks
-    of 16 bits. There are three exceptions. Masks of 0 and 255 alone are binary. A few widely spaced
-    gray levels (0, 85, 170, 255) are one class each. An isolated id on thin lines between others is
-    a border, and ignored.
+    Each id that occurs is a class, and 255 is ignored, as 65535 is in masks of 16 bits. There are
+    three exceptions. Masks of 0 and 255 alone are binary. At the end of a few widely spaced gray
+    levels (0, 85, 170, 255), 255 is a class. An isolated id on thin lines between others is a
+    border, and ignored.
 
     Args:
         scans: the scans of all masks, which hold ids.
@@ -112,8 +112,9 @@ def infer_ids(scans: Sequence[MaskScan]) -> Ids:
         levels = ", ".join(map(str, ids[:20]))
         return Ids(ids, ignored, f"the masks hold {noun}: {levels}{note}", True)
     if ids:
-        ids = list(range(min(ids[0], 1), ids[-1] + 1))
-        note = f"the masks hold ids {ids[0]} to {ids[-1]}{note}"
+        missing = sorted({*range(1, ids[-1])} - {*ids})
+        without = f", without {', '.join(map(str, missing))}" if missing else ""
+        note = f"the masks hold ids {ids[0]} to {ids[-1]}{without}{note}"
     return Ids(ids, ignored, note, False)
 
 
