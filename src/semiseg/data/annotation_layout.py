@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,26 +13,26 @@ from PIL import Image
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.annotated_images import AnnotatedImages, Entry
 from semiseg.data.annotation_source import Source
 from semiseg.data.annotation_sources import ANNOTATION_FORMATS, AnnotationFiles
 from semiseg.data.class_sources import ClassFile
 from semiseg.data.classes_file import read_yaml
 from semiseg.data.drawn import draw_masks
-from semiseg.data.families import find_families, unlabeled_folders
+from semiseg.data.families import find_families
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.folders import FolderSplits
-from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat
+from semiseg.data.formats.annotations import AnnotationFormat
 from semiseg.data.formats.images import image_size
 from semiseg.data.formats.json_head import read_head
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.labelstudio import BRUSH_STEM
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.formats.regions import draw
-from semiseg.data.image_index import folder_split, split_word
 from semiseg.data.layout import Layout, Listing
 from semiseg.data.lists import listed_samples
 from semiseg.data.pairs import duplicates, index
-from semiseg.data.tree import SPLITS, Tree, split_lists
+from semiseg.data.tree import Tree, split_lists
 
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__",)
@@ -42,16 +41,6 @@ _BOXES = (
     "A box says where an object is, but not which pixels belong to it. Draw polygons or masks and "
     "export again; images without any are unlabeled."
 )
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An image on the disk, and what a file says of it."""
-
-    image: Path
-    annotated: AnnotatedImage
-    source: Source
-    split: str
 
 
 class AnnotationLayout(Layout):
@@ -102,10 +91,10 @@ class AnnotationLayout(Layout):
                 "Export JSON from Label Studio too and put it into the data folder, since it tells "
                 "the image of each task; or export COCO.",
             )
-        entries = [entry for entry in self._entries if entry.split == split]
+        entries = [entry for entry in self._images.entries if entry.split == split]
         masks = self._masks
         images = {entry.image: masks.get(entry.image) for entry in entries}
-        unlisted = [image for image, place in self._unlisted.items() if place == split]
+        unlisted = [image for image, place in self._images.unlisted.items() if place == split]
         images |= dict.fromkeys(unlisted)
         home = _common_folder(list(images), self.tree.root)
         by_name, repeated = index(sorted(images), home)
@@ -114,7 +103,7 @@ class AnnotationLayout(Layout):
         if split == "train":
             findings += self._notes(entries, unlisted)
         sources = [file for source in self._sources for file in source.files]
-        sources += self.files.brushes
+        sources += [*self.files.brushes, *self._images.lists]
         return Listing(samples, findings, self._mask_remedy(), sources)
 
     def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
@@ -173,88 +162,8 @@ class AnnotationLayout(Layout):
         return [name for name in names if name not in groups and name.lower() not in special]
 
     @cached_property
-    def _entries(self) -> list[_Entry]:
-        """The images that the files list, with their splits.
-
-        Raises:
-            DataError: an image is missing, or two files describe it.
-        """
-        entries = [entry for source in self._sources for entry in self._located(source)]
-        entries = _without_conflicts(entries)
-        if not any(entry.split for entry in entries):  # then the images' folders decide
-            words = {e.image: folder_split(e.image, self.tree.root) for e in entries}
-            if "train" in words.values():
-                entries = [replace(entry, split=words[entry.image]) for entry in entries]
-        splits = {entry.split or "train" for entry in entries}
-        only = len(splits) == 1
-        if not entries:
-            raise DataError(
-                f"{self._sources[0].file} ({self._sources[0].format.title}) lists no images.",
-                "Export the annotations again.",
-            )
-        if not only and "train" not in splits:
-            files = " and ".join(str(source.file) for source in self._sources[:2])
-            raise DataError(
-                f"{files} stand for {' and '.join(sorted(splits))} by their names, and no file "
-                "stands for train.",
-                "Give the file of the images to learn from a name such as train.json.",
-            )
-        return [
-            replace(entry, split="train" if only else entry.split or "train") for entry in entries
-        ]
-
-    def _located(self, source: Source) -> list[_Entry]:
-        """The images of one source on the disk.
-
-        Raises:
-            DataError: some are missing.
-        """
-        root, file = self.tree.root, source.file
-        subset = file.stem.removeprefix("instances_")
-        beside = [file.parent, file.parent / "images"]
-        places = [root / subset, root / "images" / subset, *beside, root / "images", root]
-        if source.split:
-            places += [root / source.split, root / "images" / source.split]
-        places = [place for place in dict.fromkeys(places) if place.is_relative_to(root)]
-        entries = []
-        missing = []
-        for annotated in source.content.images:
-            image = self.files.index.find(annotated.name, places, file, source.split)
-            if image is None:
-                missing.append(annotated.name)
-            else:
-                split = split_word(annotated.subset) or source.split
-                entries.append(_Entry(image, annotated, source, split))
-        if missing:
-            count = len(source.content.images)
-            also = f"; {len(missing)} of its {count} images are missing" if count > 1 else ""
-            home = next((place for place in places if self.tree.is_folder(place)), root)
-            home = entries[0].image.parent if entries else home
-            raise DataError(
-                f"{file} names {missing[0]}, which does not lie below {root}{also}.",
-                f"Copy the missing images into {home}, or export the annotations without them.",
-            )
-        return entries
-
-    @cached_property
-    def _unlisted(self) -> Mapping[Path, str]:
-        """The images beside or below those of a split that no file lists, with that split."""
-        root = self.tree.root
-        listed = {entry.image for entry in self._entries}
-        split_of: dict[Path, str] = {}
-        for entry in self._entries:
-            place = entry.image.parent
-            split_of[place] = min(split_of.get(place, entry.split), entry.split, key=SPLITS.index)
-        unlabeled = set(unlabeled_folders(self.tree)) - split_of.keys()
-        unlisted: dict[Path, str] = {}
-        for image in self.files.index.images:
-            if image in listed or BRUSH_STEM.fullmatch(image.stem):
-                continue
-            below = (place for place in image.parents if place.is_relative_to(root))
-            place = next((p for p in below if p in split_of or p in unlabeled), root)
-            if place in split_of and (place != root or image.parent == root):
-                unlisted[image] = split_of[place]
-        return unlisted
+    def _images(self) -> AnnotatedImages:
+        return AnnotatedImages(self.tree, self.files.index, self._sources)
 
     @cached_property
     def _masks(self) -> Mapping[Path, Path]:
@@ -264,7 +173,7 @@ class AnnotationLayout(Layout):
             DataError: they cannot be drawn.
         """
         root = self.tree.root
-        labeled = [entry for entry in self._entries if entry.annotated.is_labeled]
+        labeled = [entry for entry in self._images.entries if entry.annotated.is_labeled]
         if not labeled:
             return {}
         files = dict.fromkeys(file for source in self._sources for file in source.files)
@@ -285,7 +194,7 @@ class AnnotationLayout(Layout):
         folder = draw_masks(root, list(files), kind, draw_all, detail)
         return {entry.image: path_of(entry.image, folder) for entry in labeled}
 
-    def _notes(self, entries: Sequence[_Entry], unlisted: Sequence[Path]) -> list[Finding]:
+    def _notes(self, entries: Sequence[Entry], unlisted: Sequence[Path]) -> list[Finding]:
         """What is skipped, and which images are unlabeled."""
         findings: list[Finding] = []
         skipped: Counter[str] = Counter()
@@ -306,6 +215,9 @@ class AnnotationLayout(Layout):
             first = self._name(unlisted[0])
             message = f"{images} listed by no annotation file and unlabeled (the first is {first})"
             findings.append(note(message))
+        if self._images.lists:
+            names = ", ".join(map(self._name, self._images.lists))
+            findings.append(note(f"The lists say the split of each image: {names}"))
         for source in self._sources:
             findings += [*source.findings, *map(note, source.content.notes)]
         return findings
@@ -344,7 +256,7 @@ def _has_masks(tree: Tree) -> bool:
     return any(not BRUSH_STEM.fullmatch(mask.stem) for mask in others)
 
 
-def _draw(entry: _Entry, values: Mapping[str | None, int]) -> Image.Image:
+def _draw(entry: Entry, values: Mapping[str | None, int]) -> Image.Image:
     """The mask of one image.
 
     Raises:
@@ -368,46 +280,6 @@ def _value(label: str | None, values: Mapping[str | None, int]) -> int:
     if label is not None and label.lower() in _IGNORED:
         return IGNORE_INDEX
     return values.get(label, 0)  # the other labels are names of the background
-
-
-def _without_conflicts(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The entries, each image once in its split.
-
-    A file without areas gives way, and so does one without a split where others have one.
-
-    Raises:
-        DataError: two files describe the same image.
-    """
-    by_image: defaultdict[Path, list[_Entry]] = defaultdict(list)
-    for entry in entries:
-        by_image[entry.image].append(entry)
-    chosen: list[_Entry] = []
-    for image, rivals in by_image.items():
-        drawn = [rival for rival in rivals if rival.annotated.regions] or rivals[:1]
-        divided = [rival for rival in drawn if rival.split] or drawn
-        by_split: dict[str, _Entry] = {}
-        for entry in divided:
-            other = by_split.get(entry.split)
-            by_split[entry.split] = entry if other is None else _merged(image, other, entry)
-        chosen += by_split.values()
-    return chosen
-
-
-def _merged(image: Path, one: _Entry, other: _Entry) -> _Entry:
-    """What one file says of an image in two places.
-
-    Raises:
-        DataError: two files say it.
-    """
-    regions = one.annotated.regions, other.annotated.regions
-    if one.source is not other.source:
-        counts = [plural(len(part), "area") for part in regions]
-        raise DataError(
-            f"{one.source.file} ({counts[0]}) and {other.source.file} ({counts[1]}) both describe "
-            f"{image}.",
-            "Move the file that does not count out of the data folder.",
-        )
-    return replace(one, annotated=replace(one.annotated, regions=(*regions[0], *regions[1])))
 
 
 def _common_folder(images: Sequence[Path], root: Path) -> Path:

@@ -358,6 +358,22 @@ def test_photographs_in_unlabeled_are_no_part_of_train(tmp_path):
     assert [sample.name for sample in data.samples["unlabeled"]] == ["unlabeled/c"]
 
 
+@pytest.mark.parametrize("lines", ["images/{}.png", "{}", "/home/me/data/images/{}.png"])
+def test_lists_say_the_splits_of_the_images_of_one_file(tmp_path, lines):
+    write(tmp_path / "annotations.json", content(["a.png", "b.png", "c.png", "d.png"]))
+    for name in "abcdef":
+        photograph(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "train.txt").write_text("".join(lines.format(x) + "\n" for x in "abe"))
+    (tmp_path / "val.txt").write_text(lines.format("c") + "\n")
+    data = read(tmp_path)
+    masks = masks_of(data, "train")
+    assert sorted(masks) == ["a.png", "b.png", "e.png"]
+    assert masks["e.png"] is None  # listed, but not annotated
+    assert sorted(masks_of(data, "val")) == ["c.png"]
+    unread = [f for f in data.findings if f.kind == "not-read" and f.severity == "warning"]
+    assert [f.files for f in unread] == [("images/d.png", "images/f.png")]
+
+
 def test_a_polygon_of_two_points_is_skipped_and_counted(tmp_path):
     value = content(["a.png"])
     value["annotations"].append(

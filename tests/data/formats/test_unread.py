@@ -27,6 +27,11 @@ FILES = {
         {"version": "2.0", "item": {"name": "a.png"}, "annotations": [{"name": "x"}]},
         "V7",
     ),
+    "a.json": (
+        {"info": {"description": "ISAT", "folder": "x", "name": "a.png"}, "objects": []},
+        "ISAT",
+    ),
+    "a_eiseg.json": ([{"name": "x", "labelIdx": 1, "color": [1, 2, 3], "points": []}], "EISeg"),
     "export.ndjson": ('{"data_row": {"id": 1}}\n{"data_row": {"id": 2}}\n', "Labelbox"),
     "a.geojson": ({"type": "FeatureCollection", "features": []}, "QuPath"),
     "RoiSet.zip": ("PK", "ImageJ"),

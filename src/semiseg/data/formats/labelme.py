@@ -28,6 +28,7 @@ _IGNORE = "__ignore__"
 _SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
 _MAX_PIXELS = 2**28  # Pillow opens no image with more
 _MAX_COORDINATE = 1e6  # pixels; no shape reaches farther out of its image
+_CORNERS = ("polygon", "rectangle", "oriented_rectangle", "rotation")  # rotation: AnyLabeling's
 _NO_AREA = ("point", "points", "line", "linestrip")
 _POINTS = {"rectangle": "2 or 4", "circle": "2", "mask": "2"}  # a polygon has 3 or more
 
@@ -134,7 +135,7 @@ def _draw(canvas: Image.Image, shape: Mapping[str, object], code: int, where: st
     kind = str(shape.get("shape_type") or "polygon")  # old versions had no other kind
     points = _points(shape.get("points"), where)
     draw = ImageDraw.Draw(canvas)
-    if kind in ("polygon", "oriented_rectangle", "rectangle") and len(points) > 2:
+    if kind in _CORNERS and len(points) > 2:
         draw.polygon(points, fill=code, outline=code)
     elif kind in _POINTS and len(points) == 2:
         (ax, ay), (bx, by) = points
@@ -146,7 +147,7 @@ def _draw(canvas: Image.Image, shape: Mapping[str, object], code: int, where: st
             draw.rectangle(box, fill=code, outline=code)
         else:
             canvas.paste(code, (int(ax), int(ay)), _stored_mask(shape.get("mask"), where))
-    elif kind in _POINTS or kind in ("polygon", "oriented_rectangle"):
+    elif kind in _POINTS or kind in _CORNERS:
         raise DataError(
             f"{where} is a {kind} with {len(points)} points; it needs "
             f"{_POINTS.get(kind, '3 or more')}. Draw it again in LabelMe, or delete it."

@@ -97,6 +97,18 @@ UNREAD_FORMATS: tuple[UnreadFormat, ...] = (
         lambda c: c.has("data_row") or c.has("Labeled Data") or '"data_row"' in c.start,
     ),
     UnreadFormat(
+        "ISAT's JSON",
+        "Convert it to COCO with ISAT (Tools > Converter).",
+        (".json",),
+        lambda c: c.has("info", "objects") and c.below("info", "description", "folder"),
+    ),
+    UnreadFormat(
+        "EISeg's JSON",
+        "Save COCO or pseudo-colored PNG masks in EISeg.",
+        (".json",),
+        lambda c: c.has("name", "labelIdx", "points"),
+    ),
+    UnreadFormat(
         "Scale's JSON",
         "Download the masks as PNG, or convert the tasks to COCO.",
         (".json",),
