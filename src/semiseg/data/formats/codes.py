@@ -224,10 +224,13 @@ def _hide_transparent(values: NDArray[np.int32], alpha: NDArray[np.uint8]) -> ND
 def _pack(file: Image.Image, lossy: bool) -> NDArray[np.int32]:
     """The packed colors of an image in RGB or RGBA."""
     pixels = np.asarray(file)
-    rgb = pixels[..., :3].astype(np.int32)
-    if lossy and int(np.ptp(rgb, axis=-1).max()) <= _GRAY_NOISE:
-        rgb = np.repeat(np.asarray(file.convert("L")).astype(np.int32)[..., None], 3, axis=-1)
-    values = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+    if lossy and int(np.ptp(pixels[..., :3].astype(np.int16), axis=-1).max()) <= _GRAY_NOISE:
+        gray = np.asarray(file.convert("L")).astype(np.int32)
+        return gray << 16 | gray << 8 | gray
+    values = pixels[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        values <<= 8
+        values |= pixels[..., channel]
     return values if pixels.shape[-1] == 3 else _hide_transparent(values, pixels[..., 3])
 
 
@@ -386,10 +389,19 @@ def _count(values: NDArray[np.int32]) -> dict[int, int]:
     if are_small(values):
         pixels = np.bincount(values.ravel())
         codes = np.flatnonzero(pixels)
-        pixels = pixels[codes]
-    else:
-        codes, pixels = np.unique(values, return_counts=True)
-    return dict(zip(codes.tolist(), pixels.tolist(), strict=True)) | voids
+        counts = zip(codes.tolist(), pixels[codes].tolist(), strict=True)
+        return dict(counts) | voids
+    return _count_runs(values.ravel()) | voids
+
+
+def _count_runs(values: NDArray[np.int32]) -> dict[int, int]:
+    """The codes, sorted, and the pixels of each; it sorts runs of equal pixels, not pixels."""
+    starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+    lengths = np.diff(starts, append=len(values))
+    codes, run_codes = np.unique(values[starts], return_inverse=True)
+    pixels = np.zeros(len(codes), dtype=np.int64)
+    np.add.at(pixels, run_codes, lengths)
+    return dict(zip(codes.tolist(), pixels.tolist(), strict=True))
 
 
 def mixed_edges(codes: NDArray[np.int32], *, only_between: bool = False) -> float:
