@@ -25,7 +25,8 @@ from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data import cache as scan_cache
 from semiseg.data.findings import Finding, Kind
-from semiseg.data.formats.codes import mixed_edges, scan_mask
+from semiseg.data.formats.codes import scan_mask
+from semiseg.data.formats.smearing import mixed_edges
 from semiseg.plots.labeled_samples import mask_overlay
 from semiseg.plots.legend import load_font
 

@@ -17,7 +17,8 @@ from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.drawn import draw_masks
 from semiseg.data.findings import Finding, note, on_files
-from semiseg.data.formats.codes import Codes, read_codes
+from semiseg.data.formats.codes import read_codes
+from semiseg.data.formats.mask_files import Codes
 from semiseg.data.matching import ROLE_WORDS
 
 BACKGROUND = "background"

@@ -15,13 +15,13 @@ from semiseg.core.errors import DataError
 from semiseg.core.records import from_plain
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.codes import (
-    NO_LABELS,
     TABLE_SIZE,
     Color,
     are_small,
     read_codes,
     spell,
 )
+from semiseg.data.formats.mask_files import NO_LABELS
 from semiseg.data.formats.mask_rule import AS_STORED, VOID_CODES, Encoding, MaskRule
 
 MAX_CLASSES = 255

@@ -1,0 +1,193 @@
+"""Mask files: the pixels of each kind of file as codes.
+
+`codes.read_codes` turns them into the codes of a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from semiseg.core.errors import DataError
+from semiseg.data.formats.images import UNREADABLE, open_image, reason
+from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
+from semiseg.data.formats.mask_rule import NO_DATA, TRANSPARENT, Encoding
+from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
+
+NO_LABELS: Mapping[int, str] = MappingProxyType({})
+NOTHING_SKIPPED: Mapping[str, int] = MappingProxyType({})
+_GRAY_NOISE = 12  # levels by which the colors of a gray image differ after lossy compression
+_OPAQUE = 128  # the alpha from which a pixel is opaque
+_LOSSY_FORMATS = ("JPEG", "MPO")
+
+
+class Codes(NamedTuple):
+    """The pixels of one mask file.
+
+    Attributes:
+        values: `(H, W)` the code of each pixel.
+        encoding: what the codes are.
+        labels: the labels of the codes in LabelMe's files, or empty.
+        palette: red, green and blue of each id of a palette image, one after another, or empty.
+        lossy: whether the file is compressed with loss.
+        skipped: the number of LabelMe's shapes that cover no area, by their kinds.
+    """
+
+    values: NDArray[np.int32]
+    encoding: Encoding
+    labels: Mapping[int, str] = NO_LABELS
+    palette: Sequence[int] = ()
+    lossy: bool = False
+    skipped: Mapping[str, int] = NOTHING_SKIPPED
+
+
+def decode_mask(path: Path) -> Codes:
+    """The codes of a mask as they are stored.
+
+    Raises:
+        DataError: the file cannot be decoded, or holds neither ids, nor colors, nor shapes.
+    """
+    if path.suffix.lower() == LABELME_SUFFIX:
+        values, labels, skipped = read_shapes(path)
+        return Codes(values, "labels", labels, skipped=skipped)
+    if path.suffix.lower() == MATLAB_SUFFIX:
+        return Codes(read_matrix(path), "ids")
+    try:
+        with open_image(path, verify=True) as file:
+            _require_one_page(file, path)
+            lossy = file.format in _LOSSY_FORMATS or (
+                file.format == "WEBP" and not _is_lossless_webp(path)
+            )
+            file.load()
+            if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
+                palette = _palette(file) if file.mode == "P" else []
+                return Codes(np.asarray(file).astype(np.int32), "ids", NO_LABELS, palette, lossy)
+            if file.mode == "F":
+                return Codes(_from_floats(np.asarray(file), path), "ids")
+            if file.mode in ("LA", "PA"):
+                pixels = np.asarray(file)
+                values = _hide_transparent(pixels[..., 0].astype(np.int32), pixels[..., 1])
+                palette = _palette(file) if file.mode == "PA" else []
+                return Codes(values, "ids", NO_LABELS, palette, lossy)
+            if file.mode in ("RGB", "RGBA"):
+                return Codes(_pack(file, lossy), "colors", lossy=lossy)
+            mode = file.mode
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path} cannot be read as a mask ({reason(error)}).",
+            "Replace the file or remove it.",
+        ) from error
+    raise DataError(
+        f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors.",
+        "Save it as a PNG of one of these kinds.",
+    )
+
+
+def _require_one_page(file: Image.Image, path: Path) -> None:
+    """Refuse a stack of masks; smaller pages, such as the overviews of a map, are no matter.
+
+    Raises:
+        DataError: the file holds several pages or frames of the same size.
+    """
+    pages = getattr(file, "n_frames", 1)
+    if pages < 2 or file.format in _LOSSY_FORMATS:  # cameras add a preview to a JPEG
+        return
+    size = file.size
+    file.seek(1)
+    is_stack = file.size == size
+    file.seek(0)
+    if is_stack:
+        raise DataError(
+            f"{path} holds {pages} pages, but a mask is a single image.",
+            "Save one mask for each image. Where each page is a class, write the numbers of the "
+            "pages into one image.",
+        )
+
+
+def _palette(file: Image.Image) -> list[int]:
+    """The colors of a palette image; transparent ones are black, whatever lies beneath."""
+    palette = file.getpalette() or []
+    alpha = file.info.get("transparency")
+    if isinstance(alpha, bytes):
+        hidden = [i for i, value in enumerate(alpha) if value < _OPAQUE]
+    else:
+        hidden = [alpha] if isinstance(alpha, int) else []
+    for index in hidden:
+        palette[3 * index : 3 * index + 3] = [0, 0, 0][: len(palette) - 3 * index]
+    return palette
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether a WebP file says that its pixels are compressed without loss."""
+    with path.open("rb") as file:
+        return b"VP8L" in file.read(256)
+
+
+def _from_floats(numbers: NDArray[np.float32], path: Path) -> NDArray[np.int32]:
+    """The ids of a mask of floating-point numbers; NaN and infinity have no value.
+
+    Shares from 0 to 1, as networks give them, become levels from 0 to 255.
+
+    Raises:
+        DataError: other numbers are no integers.
+    """
+    has_value = np.isfinite(numbers)
+    values = numbers[has_value].astype(np.float64)
+    if (values != values.round()).any():
+        if values.min() < 0 or values.max() > 1:
+            raise DataError(
+                f"{path} holds fractions from {values.min():g} to {values.max():g}; a mask holds "
+                "whole numbers, or shares from 0 to 1.",
+                "Save the ids of the classes.",
+            )
+        values = 255 * values
+    if values.size and not -NO_DATA <= values.min() <= values.max() < TRANSPARENT:
+        raise DataError(
+            f"{path} holds numbers from {values.min():g} to {values.max():g}, which are no ids.",
+            "Save the ids of the classes.",
+        )
+    codes = np.full(numbers.shape, NO_DATA, dtype=np.int32)
+    codes[has_value] = values.round()
+    return codes
+
+
+def _hide_transparent(values: NDArray[np.int32], alpha: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The codes with `TRANSPARENT` where alpha says so.
+
+    In a file that is transparent throughout and yet holds several codes, alpha means nothing.
+    """
+    is_hidden = alpha < _OPAQUE
+    if not is_hidden.any() or (is_hidden.all() and values.min() != values.max()):
+        return values
+    return np.where(is_hidden, TRANSPARENT, values).astype(np.int32)
+
+
+def _pack(file: Image.Image, lossy: bool) -> NDArray[np.int32]:
+    """The packed colors of an image in RGB or RGBA."""
+    pixels = np.asarray(file)
+    if lossy and int(np.ptp(pixels[..., :3].astype(np.int16), axis=-1).max()) <= _GRAY_NOISE:
+        gray = np.asarray(file.convert("L")).astype(np.int32)
+        return gray << 16 | gray << 8 | gray
+    values = pixels[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        values <<= 8
+        values |= pixels[..., channel]
+    return values if pixels.shape[-1] == 3 else _hide_transparent(values, pixels[..., 3])
+
+
+def with_colors(codes: Codes) -> Codes:
+    """The codes with colors instead of the ids of a palette; without a palette they stay ids."""
+    colors = np.array(codes.palette, dtype=np.int32).reshape(-1, 3)
+    ids = codes.values
+    is_void = ids >= TRANSPARENT
+    if not len(colors) or int(ids[~is_void].max(initial=0)) >= len(colors):
+        return codes
+    packed = colors[:, 0] << 16 | colors[:, 1] << 8 | colors[:, 2]
+    values = np.where(is_void, ids, packed[np.where(is_void, 0, ids)])
+    return codes._replace(values=values.astype(np.int32), encoding="colors")
