@@ -9,11 +9,12 @@ from pathlib import Path
 
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.matlab import MATLAB_SUFFIX
 from semiseg.data.roles import Content, Role, Split, bare_content, role_of, role_within
 from semiseg.data.tree import Tree
 
 _MANY = 4  # folders whose names differ in a number
-_SUFFIXES = (*IMAGE_SUFFIXES, LABELME_SUFFIX)
+_SUFFIXES = (*IMAGE_SUFFIXES, LABELME_SUFFIX, MATLAB_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Place:
         base: the path below the data folder to the last folder with a role.
         inner: the folders above that say nothing (a camera, a day), between those with a role.
         tail: the folders below the last one with a role.
-        images: the image files.
+        images: the image files; in a folder of masks without any, MATLAB's files.
         json_files: the JSON files, which may be LabelMe's.
         is_named: whether the folder's name is that of its one file, which is called `image` or
             `mask`.
@@ -124,13 +125,15 @@ def find_families(tree: Tree) -> list[Family]:
             role = role_within(below.name, above)
             role = Role(rest=below.name) if below.name in numbered else role
             roles_by_folder[below] = (*above, role)
-        images = tuple(tree.images(folder, deep=False))
-        json_files = tuple(tree.files(folder, (LABELME_SUFFIX,), deep=False))
-        if not images and not json_files:
-            continue
         parts = folder.relative_to(tree.root).parts
         roles = roles_by_folder[folder]
         content, split = _content(roles), _split(roles)
+        images = tuple(tree.images(folder, deep=False))
+        if content == "masks" and not images:
+            images = tuple(tree.files(folder, (MATLAB_SUFFIX,), deep=False))
+        json_files = tuple(tree.files(folder, (LABELME_SUFFIX,), deep=False))
+        if not images and not json_files:
+            continue
         end = max((i + 1 for i, role in enumerate(roles) if not role.is_neutral), default=0)
         pairs = list(zip(parts[:end], roles[:end], strict=True))
         pattern = "/".join("*" if role.is_neutral else part for part, role in pairs)

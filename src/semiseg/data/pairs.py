@@ -15,6 +15,7 @@ from semiseg.data.beside import masks_beside, role_affix
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.matlab import MATLAB_SUFFIX
 from semiseg.data.matching import Rule, match_names
 from semiseg.data.tree import Tree
 from semiseg.data.united import United, unite
@@ -57,6 +58,7 @@ class Folders:
         """
         pictures = self.tree.images(self.images, self.deep)
         masks = self.tree.files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
+        masks = masks or self.tree.files(self.masks, (MATLAB_SUFFIX,), self.deep)
         stems = {picture.with_suffix("") for picture in pictures}
         json_files = self.tree.files(self.images, (LABELME_SUFFIX,), self.deep)
         is_labelme = cache(has_shapes)

@@ -1,7 +1,8 @@
-"""MATLAB files as masks, the format in which COCO-Stuff 10K is published."""
+"""MATLAB files as masks: a matrix of ids, as COCO-Stuff 10K, SBD and BSDS publish them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,20 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.formats.images import reason
 
 MATLAB_SUFFIX = ".mat"
+_NAMES = ("S", "segmentation", "labelmap", "labels", "label", "mask", "masks", "gt", "groundtruth")
+"""Names of the matrix of ids where a file holds several, the likeliest first."""
+_HIGHEST = 1 << 31
 
 
 def read_matrix(path: Path) -> NDArray[np.int32]:
-    """Read the matrix `S` of a file: the ids `(H, W)`.
+    """Read the matrix of ids `(H, W)` of a file.
+
+    It is the only matrix of whole numbers, or of several the one whose name says so, such as `S` or
+    `mask`; it may lie in a struct (`GTcls.Segmentation`).
 
     Raises:
         ConfigError: scipy is not installed.
-        DataError: the file cannot be read or has no such matrix.
+        DataError: the file cannot be read, or has no such matrix or several.
     """
     try:
         from scipy.io import loadmat  # an optional package
@@ -27,9 +34,45 @@ def read_matrix(path: Path) -> NDArray[np.int32]:
             f"Reading {path} needs scipy, which is not installed: pip install 'semiseg[cocostuff]'."
         ) from error
     try:
-        matrix = np.asarray(loadmat(path)["S"])
-        if matrix.ndim != 2:
-            raise ValueError(f"S has {matrix.ndim} dimensions instead of 2")
-        return matrix.astype(np.int32)
+        content = loadmat(path, simplify_cells=True)
+    except NotImplementedError as error:
+        raise DataError(
+            f"{path} is a MATLAB file of version 7.3 (HDF5), which is not read.",
+            "Save it in MATLAB with save(..., '-v7'), or as a PNG of ids.",
+        ) from error
     except Exception as error:  # broken files fail in many ways
-        raise DataError(f"{path} cannot be read as a mask ({reason(error)}).") from error
+        raise DataError(
+            f"{path} cannot be read as a mask ({reason(error)}).",
+            "Replace the file or remove it.",
+        ) from error
+    matrices = dict(_matrices(content))
+    names = {name.rpartition(".")[2].lower(): name for name in reversed(matrices)}
+    chosen = next((names[x.lower()] for x in _NAMES if x.lower() in names), None)
+    if chosen is None and len(matrices) == 1:
+        chosen = next(iter(matrices))
+    if chosen is None:
+        holds = ", ".join(matrices) or "none"
+        raise DataError(
+            f"{path} cannot be read as a mask: it needs one matrix of whole numbers with two "
+            f"dimensions, and has {holds}.",
+            "Name the matrix of ids `mask`, or save it as a PNG.",
+        )
+    return matrices[chosen].astype(np.int32)
+
+
+def _matrices(
+    content: Mapping[str, object], prefix: str = ""
+) -> Iterator[tuple[str, NDArray[np.number]]]:
+    """The matrices of whole numbers, also those in structs, by their names."""
+    for name, value in content.items():
+        if name.startswith("__"):
+            continue
+        if isinstance(value, Mapping):
+            yield from _matrices(value, f"{prefix}{name}.")
+            continue
+        matrix = np.asarray(value)
+        if matrix.ndim != 2 or min(matrix.shape) < 2 or matrix.dtype.kind not in "buif":
+            continue
+        whole = matrix.dtype.kind != "f" or bool(np.all(np.mod(matrix, 1) == 0))
+        if whole and matrix.size and abs(matrix.astype(np.float64)).max() < _HIGHEST:
+            yield f"{prefix}{name}", matrix
