@@ -284,10 +284,27 @@ def listed(tmp_path: Path, text: str, samples: Sequence[Sample] = NESTED) -> lis
         ("a\r\nb.c\r\n", ["a", "b.c"]),
         ("\ufeffa\nb.c", ["a", "b.c"]),
         ("a\na.jpg\na", ["a"]),
+        ("data\\images\\a.jpg\nC:\\data\\seq2\\0001.jpg", ["a", "seq2/0001"]),
+        ("/home/me/data/images/seq1/0001.jpg masks/seq2/0001.png", ["seq1/0001"]),
+        ("images/a.jpg,masks/0002.png\nseq2/0002.jpg;x.png", ["a", "seq2/0002"]),
     ],
 )
 def test_a_list_names_images_in_many_ways(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert listed(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize("header", ["image,mask", "Split;Image;Label", "id,file_name"])
+def test_a_table_names_images_in_a_column(tmp_path: Path, header: str) -> None:
+    delimiter = ";" if ";" in header else ","
+    at = [name.lower() for name in header.split(delimiter)].index(
+        "file_name" if "file" in header else "image"
+    )
+    rows = [["x"] * header.count(delimiter) for _ in range(2)]
+    for row, name in zip(rows, ("images/seq2/0001.jpg", "a.jpg"), strict=True):
+        row.insert(at, name)
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join([header, *(delimiter.join(row) for row in rows)]))
+    assert names(read_list(path, NESTED)) == ["a", "seq2/0001"]
 
 
 @pytest.mark.parametrize(

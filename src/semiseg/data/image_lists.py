@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import read_text, text_sha256
 from semiseg.core.types import Sample
+from semiseg.data.image_index import path_parts
+from semiseg.data.list_files import names_image_column, read_table
 
+_COLUMN = re.compile("[\t;,]")
 _SUFFIX = re.compile(r"\.[^./]+$")
 _CITYSCAPES_KIND = re.compile(r"_(leftImg8bit|gtFine_\w+)$")  # at the end of names in its lists
 
@@ -22,7 +27,9 @@ def read_list(
 ) -> list[Sample]:
     """Read a list that names samples, one per line, with or without folder and suffix.
 
-    If a line has several columns (image and mask, as in published lists), the first one counts.
+    Paths may be those of another system or begin above the data folder. If a line has several
+    columns (image and mask, as in published lists), the first one counts. Of a table with a header
+    that names a column of images, this column counts.
 
     Args:
         path: the list.
@@ -49,6 +56,10 @@ def read_list(
     index = _NameIndex(samples)
     refused_indices = {message: _NameIndex(others) for message, others in refused.items()}
     entries: dict[str, Sample] = {}
+    if lines and names_image_column(path, lines[0]):
+        lines = [""] * len(lines)
+        for row in read_table(path, index.has).rows:
+            lines[row.number - 1] = row.image or ""
     for number, line in enumerate(lines, 1):
         words = line.strip()
         where = f"{path}, line {number}: "
@@ -83,7 +94,15 @@ class _NameIndex:
         self.by_name = {sample.name: sample for sample in samples}
         self.by_stem: dict[str, list[Sample]] = {}
         for sample in samples:
-            self.by_stem.setdefault(sample.name.rsplit("/", 1)[-1], []).append(sample)
+            stem = unicodedata.normalize("NFC", sample.name.rsplit("/", 1)[-1])
+            self.by_stem.setdefault(stem, []).append(sample)
+
+    def has(self, words: str) -> bool:
+        """Whether a text is the name of one sample."""
+        try:
+            return self.find(words, "") is not None
+        except DataError:
+            return False
 
     def find(self, words: str, where: str) -> Sample | None:
         """Find the sample that a line names.
@@ -98,14 +117,19 @@ class _NameIndex:
         Raises:
             DataError: two samples have such a name.
         """
-        first = words.split()[0]
-        names = [name for text in (words, first) for name in (text, _SUFFIX.sub("", text))]
-        for name in names:
+        columns = [_COLUMN.split(words)[0].strip().strip('"'), words.split()[0]]
+        texts = list(dict.fromkeys((words, *columns)))
+        forms = [(text, _SUFFIX.sub("", text)) for text in texts]
+        for name in (name for form in forms for name in form):
             if name in self.by_name:
                 return self.by_name[name]
         # A name may contain spaces, but columns are more likely.
-        for name in (*names[2:], *names[:2], _CITYSCAPES_KIND.sub("", names[3])):
-            samples = self.by_stem.get(name.rsplit("/", 1)[-1], [])
+        ordered = [name for form in (*forms[1:], forms[0]) for name in form]
+        for name in (*ordered, _CITYSCAPES_KIND.sub("", forms[-1][1])):
+            parts = path_parts(unicodedata.normalize("NFC", name))
+            samples = self.by_stem.get(parts[-1], []) if parts else []
+            if len(samples) > 1:
+                samples = _nearest(samples, parts[:-1])
             if len(samples) == 1:
                 return samples[0]
             if samples:
@@ -114,3 +138,17 @@ class _NameIndex:
                     "Write the path below images/.",
                 )
         return None
+
+
+def _nearest(samples: Sequence[Sample], folders: Sequence[str]) -> list[Sample]:
+    """The samples whose folders are most like those of a line, compared from the file on."""
+
+    def common(sample: Sample) -> int:
+        counts = []
+        for parts in (sample.image.parts, PurePosixPath(sample.name).parts):
+            pairs = zip(parts[-2::-1], reversed(folders), strict=False)
+            counts.append(len(list(takewhile(lambda pair: pair[0] == pair[1], pairs))))
+        return max(counts)
+
+    best = max(map(common, samples))
+    return [sample for sample in samples if common(sample) == best]

@@ -199,8 +199,16 @@ def is_list_table(path: Path) -> bool:
     return is_split or "mask" in columns or "split" in columns
 
 
+def names_image_column(path: Path, head: str) -> bool:
+    """Whether a file is a table whose first line names a column of images."""
+    is_table = path.suffix.lower() in TABLE_SUFFIXES
+    return is_table and "image" in _columns_of(_cells(head, _delimiter(head)))
+
+
 def read_table(
-    path: Path, is_image: Callable[[str], bool], is_mask: Callable[[str], bool]
+    path: Path,
+    is_image: Callable[[str], bool],
+    is_mask: Callable[[str], bool] = lambda text: True,
 ) -> Table:
     """Read a table that lists images.
 
