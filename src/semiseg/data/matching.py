@@ -36,9 +36,10 @@ _DIGITS = re.compile(r"[0-9]+")
 _TASK = re.compile(r"task-[0-9]+-annotation-[0-9]+")
 _MAX_SAMPLED = 48  # masks from whose names templates are guessed
 _MAX_TRIED = 400  # masks among which one at least has its image's name in its own
-_MAX_TEMPLATES = 12  # guesses that are compared
+_MAX_TEMPLATES = 24  # guesses that are compared
 _MAX_SHARED = 4  # images that may share a part of their names that tells a guess
 _MOST = 0.9
+_NUMBER = "#"  # stands for a number alone behind an image's name
 _EQUAL = "a mask has its image's name"
 
 
@@ -263,7 +264,8 @@ class _Matcher:
                 images = [image for image in images if reading.allows(image, mask)]
                 if not images or all(image in self.with_mask for image in images):
                     continue
-                family = text[:begin], _NUMBER_BEHIND.sub("", text[end:])
+                behind = text[end:]
+                family = text[:begin], behind and (_NUMBER_BEHIND.sub("", behind) or _NUMBER)
                 options.setdefault(mask, []).append((family, images))
                 support[family].update(images)
                 cover[family] += 1
@@ -280,7 +282,8 @@ class _Matcher:
         names = [reading.masks[i].stem for i in self.equal]
 
         def is_part_of_names(family: tuple[str, str]) -> bool:
-            return any(n.startswith(family[0]) and n.endswith(family[1]) for n in names)
+            end = "" if family[1] == _NUMBER else family[1]
+            return any(name.startswith(family[0]) and name.endswith(end) for name in names)
 
         strong = {family for family in support if not (names and is_part_of_names(family))}
         frequent = {family for family in strong if len(support[family]) > 1}
@@ -330,28 +333,39 @@ class _Matcher:
         guesses = _guess_templates(
             {i: reading.images[i] for i in images}, {i: reading.masks[i] for i in sampled}
         )
-        best: dict[int, list[int]] = {}
-        best_template = None
+        groups: dict[tuple[str, str], dict[int, tuple[_Template, list[int]]]] = defaultdict(dict)
         for template, votes in guesses:
-            if best and all(best.get(mask) == theirs for mask, theirs in votes.items()):
+            group = groups[template[:2]]
+            if all(mask in group and group[mask][1] == theirs for mask, theirs in votes.items()):
                 continue  # reads the same
             candidates, having = self._apply(template, reading, masks)
-            one_sided = not (template.mask_start or template.mask_end)
-            share = 0.5 if one_sided else _MOST
             paired = {image for theirs in candidates.values() for image in theirs}
-            is_common = len(candidates) == 1 and having > max(1, len(images) // 2)
-            if len(candidates) <= share * len(masks) - 1e-9 or (len(paired) < 2 and not is_common):
-                continue
-            if len(candidates) > len(best):
-                best, best_template = candidates, template
-            elif len(candidates) == len(best):
+            is_common = len(masks) == 1 and having > max(1, len(images) // 2)
+            if len(paired) >= 2 or is_common:
                 for mask, theirs in candidates.items():
-                    best[mask] = sorted({*best.get(mask, ()), *theirs})
-        if best_template is not None:
-            start, end = best_template.image_start, best_template.image_end
-            cores = {m: _core(reading.images[best[m][0]].stem, start, end) for m in best}
-            affixes = {m: reading.masks[m].stem.replace(cores[m], " ", 1).strip() for m in best}
-            yield _Proposal(best, _template_text(best_template) + reading.note, affixes)
+                    first, others = group.get(mask, (template, []))
+                    group[mask] = first, sorted({*others, *theirs})
+        sizes = {affix: len(group) for affix, group in groups.items()}
+        largest = max(sizes.values(), default=0)
+        best = [group for affix, group in groups.items() if sizes[affix] == largest]
+        if not best or not largest:
+            return
+        templates = Counter(template for template, _ in best[0].values())
+        one_sided = not any(template.mask_start or template.mask_end for template in templates)
+        if largest < (0.5 if one_sided else _MOST) * len(masks):
+            return
+        merged = {
+            mask: sorted({image for group in best for image in group.get(mask, (0, []))[1]})
+            for mask in best[0]
+        }
+        for template in templates:
+            mine = {mask: merged[mask] for mask, (own, _) in best[0].items() if own == template}
+            cores = {
+                m: _core(reading.images[theirs[0]].stem, template.image_start, template.image_end)
+                for m, theirs in mine.items()
+            }
+            affixes = {m: reading.masks[m].stem.replace(cores[m], " ", 1).strip() for m in mine}
+            yield _Proposal(mine, _template_text(template) + reading.note, affixes)
 
     def _apply(
         self, template: _Template, reading: Reading, masks: Sequence[int]
@@ -490,15 +504,16 @@ def _has_letters(family: tuple[str, str]) -> bool:
 def _is_role(family: tuple[str, str]) -> bool:
     """Whether all words around an image's name say that this is a mask."""
     around = [part[b:e].casefold() for part in family for b, e in words(part)]
-    return bool(around) and all(word in ROLE_WORDS for word in around)
+    return bool(around) and family[1] != _NUMBER and all(word in ROLE_WORDS for word in around)
 
 
 def _around_text(family: tuple[str, str], has_number: bool) -> str:
     number = " and a number" if has_number else ""
     start, end = family
     if not end:
-        behind = " and a number behind it" if has_number else ""
-        return f"`{start}` before it{behind}" if start else "a number behind it"
+        return f"`{start}` before it"
+    if end == _NUMBER:
+        return f"`{start}` before it and a number behind it" if start else "a number behind it"
     before = f"`{start}` before it and " if start else ""
     return f"{before}`{end}`{number} behind it"
 

@@ -69,7 +69,7 @@ def unite(
     if not several and not class_names:
         return United(single, [])
     chosen = _of_class_ids(several, variants)
-    if chosen is not None:
+    if several and chosen is not None:
         ignored = sum(map(len, several.values())) - len(chosen)
         text = plural(ignored, "file of instances or colors is", "files of instances or colors are")
         finding = note(f"{text} ignored beside the masks of class ids (`labelIds`)")
