@@ -19,7 +19,7 @@ from semiseg.inference.writers import OUTPUTS, SegmentedImage, output_file, save
 from semiseg.plots.overlay import overlay
 
 OVERLAYS = "overlays"
-MAX_OVERLAY = 8192
+MAX_OVERLAY = 4096
 """The longest side of the overlay of such an image in pixels."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {"L": (8, 0), "P": (8, 3), "RGB": (8, 2), "I;16": (16, 0)}

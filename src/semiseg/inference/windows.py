@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from semiseg.core.types import STRIDE, Prediction
 from semiseg.inference.reading import (
+    INDICATOR_TEMPERATURE,
     Arithmetic,
     Band,
     Floats,
     Maps,
     Results,
     interpolation,
-    scores_of,
 )
 from semiseg.inference.views import Window
 
@@ -123,25 +123,25 @@ def _slabs(
     starts = [rows.start // STRIDE for rows, _ in along]
     for number, (rows, up) in enumerate(along):
         band: list[Floats] = []
+        top = int(number > 0)  # the row of `before` comes first
         parts = forward([(rows, columns) for columns, _ in across])
         for part, (columns, weights) in zip(parts, across, strict=True):
             pieces = [m for m in part if m is not None]
             if not band:
-                band = [np.zeros((*m.shape[:3], width), np.float32) for m in pieces]
+                shapes = [(*m.shape[:2], top + m.shape[2], width) for m in pieces]
+                band = [np.zeros(shape, np.float32) for shape in shapes]
             for whole, piece in zip(band, pieces, strict=True):
-                whole[..., cells_of(columns)] += piece * (up[:, None] * weights)
-        for whole, rest in zip(band, pending, strict=bool(pending)):
-            whole[..., : rest.shape[-2], :] += rest
-        first = starts[number]
-        count = starts[number + 1] - first if number + 1 < len(starts) else band[0].shape[-2]
+                whole[..., top:, cells_of(columns)] += piece * (up[:, None] * weights)
+        for whole, row, rest in zip(band, before, pending, strict=number > 0):
+            whole[..., :1, :] = row
+            whole[..., 1 : 1 + rest.shape[-2], :] += rest
+        first = starts[number] - top
+        last = number + 1 == len(starts)
+        count = band[0].shape[-2] if last else starts[number + 1] - first
         pending = [whole[..., count:, :].copy() for whole in band]
+        before = [whole[..., count - 1 : count, :].copy() for whole in band]
         complete = [whole[..., :count, :] for whole in band]
-        if before:
-            pairs = zip(before, complete, strict=True)
-            complete = [np.concatenate(pair, axis=-2) for pair in pairs]
-            first -= 1
         yield first, Maps(complete[0], complete[1] if len(complete) > 1 else None)
-        before = [whole[..., -1:, :].copy() for whole in complete]
 
 
 def _enlarge(
@@ -149,16 +149,19 @@ def _enlarge(
 ) -> Prediction:
     """The prediction of pixels whose centers lie at these rows and columns of cells."""
     rows, columns = places
-    scores = scores_of(maps, 0, arithmetic)
+    scores = {"mask": (arithmetic.place(maps.logits[0]), np.float32(1))}
+    if maps.similarity is not None:
+        scale = np.float32(1 / INDICATOR_TEMPERATURE)
+        scores["nearest"] = (arithmetic.place(maps.similarity[0]), scale)
     results = Results(maps, (len(rows), len(columns)), probabilities)
     height = max(1, _MAX_BLOCK // (maps.logits.shape[1] * _COLUMNS))
     up = [_Part.of(rows, part, maps.logits.shape[-2]) for part in _parts(len(rows), height)]
     across = [_Part.of(columns, part, maps.logits.shape[-1]) for part in _parts(len(columns))]
     for y in up:
-        left = arithmetic.place(y.matrix)
         for x in across:
             right = arithmetic.place(np.ascontiguousarray(x.matrix.T))
-            for space, values in scores.items():
+            for space, (values, scale) in scores.items():
+                left = arithmetic.place(y.matrix * scale)
                 large = left @ values[:, y.cells, x.cells] @ right
                 results.store(space, (y.pixels, x.pixels), large, arithmetic)
     return results.prediction()
