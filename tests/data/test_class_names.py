@@ -204,8 +204,9 @@ def test_files_are_found_beside_the_masks_and_on_the_way_to_them(tmp_path: Path)
         "wrap/masks/Classes.TXT",
         "labels.txt",
     ]
-    masks_elsewhere = find_class_files(Tree(tmp_path), [Path("/cache/drawn/1.png")])
-    assert [file.name for file in masks_elsewhere] == ["labels.txt"]
+    masks_elsewhere = tmp_path / "elsewhere" / "1.png"  # beside a data folder, as a flag names it
+    files = find_class_files(Tree(tmp_path / "wrap"), [masks_elsewhere])
+    assert [Path(file.name).name for file in files] == ["class_dict.csv", "classes.txt"]
 
 
 def test_each_kind_of_file_is_found_by_its_example(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from semiseg.data.class_names import (
     read_names,
 )
 from semiseg.data.classes_file import NamedClasses, read_labelmap, read_table, read_yaml
-from semiseg.data.tree import Entry, Tree
+from semiseg.data.tree import Tree
 
 _ANY_NAME = (
     r"(class|classes|label|labels|category|categories|colou?r|palette|legend)"
     r"([_ -]?(names?|list|dict|map|table|colou?rs?|ids?|codes?))?"
 )
+_SUFFIXES = (".txt", ".csv", ".json", ".yaml", ".yml", ".names")
 _LABELMAP = re.compile(r"[^:]+:(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*)?:[^:]*:[^:]*")
 
 
@@ -96,23 +97,31 @@ def find_class_files(tree: Tree, masks: Iterable[Path]) -> list[ClassFile]:
     """
     places = {tree.root: 0}
     for folder in dict.fromkeys(mask.parent for mask in masks):
-        if folder.is_relative_to(tree.root):
-            for place in (folder, *folder.parents):
-                if place == tree.root:
-                    break
-                places[place] = len(place.parts)
+        if not folder.is_relative_to(tree.root):  # a flag names it, or the masks are drawn
+            places[folder] = len(folder.parts)
+            continue
+        for place in (folder, *folder.parents):
+            if place == tree.root:
+                break
+            places[place] = len(place.parts)
     ranked = []
     for place, depth in places.items():
-        for name, entry in tree.entries(place).items():
-            rank = _rank(name) if entry is Entry.FILE else None
-            if rank is not None and _may_name_classes(place / name, CLASS_SOURCES[rank]):
+        own = tree if place.is_relative_to(tree.root) else Tree(place)
+        for path in own.files(place, _SUFFIXES, deep=False):
+            rank = _rank(path.name)
+            if rank is not None and _may_name_classes(path, CLASS_SOURCES[rank]):
                 # Roboflow writes one table per split; that of train counts.
                 first = int(depth == 0) if CLASS_SOURCES[rank].read is read_table else depth
-                ranked.append((rank, first, place / name))
+                ranked.append((rank, first, path))
     return [
-        ClassFile(path, path.relative_to(tree.root).as_posix(), CLASS_SOURCES[rank])
+        ClassFile(path, _name(tree.root, path), CLASS_SOURCES[rank])
         for rank, _, path in sorted(ranked)
     ]
+
+
+def _name(root: Path, path: Path) -> str:
+    """The path below the data folder, or the whole one of a file elsewhere."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def read_class_file(path: Path) -> NamedClasses:
