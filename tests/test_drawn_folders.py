@@ -143,4 +143,6 @@ def test_a_wrong_mask_is_a_difference(tmp_path: Path) -> None:
 def test_check_prints_the_same_errors(tmp_path: Path) -> None:
     draw_folder(tmp_path / "d", 1)
     report = check(tmp_path / "d")
-    assert [f.text for f in report.of("error")] == [f.text for f in read_dataset(tmp_path / "d").errors()]
+    assert [f.text for f in report.of("error")] == [
+        f.text for f in read_dataset(tmp_path / "d").errors()
+    ]
