@@ -123,7 +123,7 @@ class Drawn:
 
 def draw_folder(root: Path, seed: int) -> Drawn:
     """Write the folder of a seed below `root`, which is the folder that a user passes."""
-    return _Drawing(root, random.Random(seed)).draw()  # noqa: S311 - no secret
+    return _Drawing(root, random.Random(seed)).draw()
 
 
 class _Drawing:
