@@ -22,24 +22,27 @@ INTRODUCTION = """# Your data
 
 <!-- python docs/your_data.py writes this page from the code. Change the code, or that script. -->
 
-semiseg reads most folders as they are: you need not rename or convert anything. Ask it what it reads:
+semiseg reads most folders as they are. You need not rename or convert anything. Ask it what it
+reads:
 
 ```bash
 semiseg check DATA
 ```
 
-`check` prints which folders hold the images and the masks, the rule that pairs them with an example, and the
-classes. It names every file that it does not use, and says what to do with it. Nothing is left out silently.
+`check` prints which folders hold the images and the masks, the rule that pairs them with an
+example, and the classes. It names every file that it does not use, and says what to do with it.
 
-If semiseg reads your folder in another way than you mean, say it, with flags or in a file:
+If semiseg reads your folder in another way than you mean, say where things are, with flags or in a
+file:
 
 ```bash
 semiseg check DATA --images photos --masks drawn
 semiseg init DATA
 ```
 
-`init` writes `dataset.yaml` and `classes.yaml` with what semiseg found, ready to be edited. If a folder can be
-read in two ways, semiseg stops, shows both, and prints the command for each.
+`init` writes `dataset.yaml` and `classes.yaml` with what semiseg found, ready to be edited. If a
+folder can be read in two ways, semiseg stops, shows both, and prints the command for each.
+[Say what lies where](folders.md) describes the flags, `dataset.yaml` and groups of images.
 
 ## Layouts
 
@@ -49,7 +52,7 @@ One folder around everything does no harm.
 """
 MASKS = """## Masks
 
-Each of these encodings is recognized from the values of all masks together, and `check` prints what it found.
+semiseg recognizes the encoding from the values of all masks together, and `check` prints it.
 
 | the masks are | semiseg reads them as |
 |---|---|
