@@ -52,50 +52,60 @@ One folder around everything does no harm.
 """
 MASKS = """## Masks
 
-semiseg recognizes the encoding from the values of all masks together, and `check` prints it.
+semiseg recognizes how masks are encoded from the values of all masks together, and `check` prints
+it. [Masks](getting-started.md#masks) lists the encodings: ids, palettes, colors, 0 and 255, 16
+bits, JPEG, instances. [Class names](getting-started.md#class-names) lists the files
+that name the classes.
 
-| the masks are | semiseg reads them as |
-|---|---|
-| gray images with small numbers (0, 1, 2, ...) | class ids |
-| palette images | class ids; by color if the palettes of the files differ |
-| RGB images | one class for each color |
-| gray images with only 0 and 255, or images of 1 bit | two classes; 255 is the foreground |
-| gray images with a few distant values (0, 85, 170) | one class for each value |
-| 16-bit images with ids above 255 | class ids; `predict` writes 16-bit masks with the same ids |
-| floating-point TIFF with whole numbers | class ids; NaN is ignored |
-| JPEG files or soft edges, of two classes | split at the middle; doubtful pixels are ignored |
-| each object with a number of its own (Cellpose, QuPath) | two classes: background and object |
-| several black-and-white files for one image | united into one mask |
-
-In masks of ids, 255 means *ignore*, unless the masks hold only 0 and 255.
+LabelMe's JSON files are masks as well, in a folder of masks or beside the images. semiseg draws
+polygons, rectangles, circles and stored masks in the order of the file, so later shapes cover
+earlier ones. Pixels outside all shapes belong to the class `_background_` with index 0. Pixels in a
+shape named `__ignore__` are ignored. One folder must not hold both JSON files and pixel masks.
 """
 
 
-def document(kind: object) -> tuple[str, str, str]:
-    """The first paragraph of a docstring, its drawn tree, and what follows."""
+ANNOTATIONS = """## Annotation files
+
+semiseg recognizes the files of annotation tools by their content, whatever their names and
+folders.
+
+- Class 0 is the background: all pixels outside of the areas. The classes of the file follow in
+  its order. A class called `background` is class 0, and `__ignore__` is ignored.
+- semiseg finds the images by the paths in the file, and otherwise by their names in any
+  subfolder. An image that is missing, or whose name occurs twice, is an error.
+- The name of a file or of its folder gives the split: `train.json` and `val.json`, `train/` and
+  `valid/`. Otherwise lists such as `train.txt` give it, or the images' folders. Without any of
+  these, all images are `train`.
+- semiseg skips boxes, lines and points, and counts them in a warning. A rectangle of VIA or
+  LabelMe is an area; a box of COCO, YOLO, CVAT, Label Studio or Supervisely is not.
+- An image without areas is unlabeled, and so are images in the same folders that no file names.
+  Two files can say that an image holds nothing: an empty label file of YOLO, and a task of Label
+  Studio that was submitted without regions.
+- If two files describe the same image, semiseg names both and stops. If images have masks too,
+  semiseg reads the masks.
+- semiseg draws the masks once and stores them in its [cache](check.md#cache). It never writes
+  into `DATA`.
+- Other formats, such as Pascal VOC's boxes, are named in an error, with the export that semiseg
+  reads.
+"""
+
+
+def document(kind: object) -> str:
+    """A docstring up to its list of arguments or attributes, with its drawn trees as text."""
     text = inspect.getdoc(kind) or ""
-    text = re.split(r"^Args:$|^Attributes:$", text, flags=re.MULTILINE)[0]
-    first, _, rest = text.partition("\n\n")
-    drawn = re.search(r"```[a-z]*\n(.*?)```", rest, re.DOTALL)
-    tree = drawn[1].rstrip() if drawn else ""
-    after = rest[drawn.end() :] if drawn else rest
-    before = rest[: drawn.start()] if drawn else ""
-    return _flow(first), tree, "\n\n".join(_flow(p) for p in (before, after) if p.strip())
+    text = re.split(r"^(?:Args|Attributes):$", text, flags=re.MULTILINE)[0]
+    lines = []
+    inside = False
+    for line in text.strip().splitlines():
+        fence = line.startswith("```")
+        lines.append("```text" if line == "```" and not inside else line)
+        inside ^= fence
+    return "\n".join(lines)
 
 
-def _flow(text: str) -> str:
-    """Each paragraph on one line."""
-    paragraphs = re.split(r"\n\s*\n", text.strip())
-    return "\n\n".join(" ".join(p.split()) for p in paragraphs)
-
-
-def section(title: str, kind: object, *extra: str) -> str:
+def section(title: str, kind: object) -> str:
     """A heading with the docstring of a class."""
-    first, tree, rest = document(kind)
-    parts = [f"### {title}", first, *extra]
-    if tree:
-        parts.append(f"```text\n{tree}\n```")
-    return "\n\n".join([*parts, rest] if rest else parts)
+    return f"### {title}\n\n{document(kind)}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -125,9 +135,7 @@ def page() -> str:
         "Words count in any case and together with others: `Train`, `val_masks`, `TrainImages`.",
         words(),
         MASKS.rstrip(),
-        "## Annotation files",
-        "The files that annotation tools write are read in place of masks. semiseg draws the masks "
-        "once, into its cache.",
+        ANNOTATIONS.rstrip(),
         table(
             ["format", "written by"],
             [[form.title, form.export] for form in ANNOTATION_FORMATS],
@@ -160,9 +168,7 @@ def page() -> str:
             ],
         ),
         "## dataset.yaml",
-        document(dataset_file)[0],
-        f"```yaml\n{_yaml_example()}\n```",
-        document(dataset_file)[2],
+        document(dataset_file),
         "## Published data sets",
         table(
             ["`--dataset`", "data set"],
@@ -171,13 +177,6 @@ def page() -> str:
         "[Published data sets](datasets.md) draws their trees.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _yaml_example() -> str:
-    text = inspect.getdoc(dataset_file) or ""
-    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert example is not None
-    return example[1].rstrip()
 
 
 if __name__ == "__main__":

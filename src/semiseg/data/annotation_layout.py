@@ -44,7 +44,7 @@ _BOXES = (
 
 
 class AnnotationLayout(Layout):
-    """Annotation files say where the objects are; each of `ANNOTATION_FORMATS` draws its tree.
+    """Annotation files say where the objects are.
 
     ```
     DATA/
