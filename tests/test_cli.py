@@ -518,7 +518,11 @@ def test_a_wrong_line_of_the_configuration_is_one_sentence_with_the_file(
         (["check", "data", "--picture"], "--picture needs a value."),
         (["check", "data", "--json=maybe"], "--json"),
         (["train"], "The data folder is missing."),
-        (["check"], "DATA is missing. See: semiseg check --help"),
+        (
+            ["check"],
+            "DATA is missing. It comes first, also beside --images and --masks. "
+            "See: semiseg check --help",
+        ),
         (["predict", "run"], "IMAGES is missing. See: semiseg predict --help"),
         (["predict", "run", "images"], "--out is missing. See: semiseg predict --help"),
         (["evaluate", "run", "data", "--split", "exam"], "train, val or test"),
