@@ -382,7 +382,7 @@ def test_folders_of_a_number_each_are_one_family(tmp_path: Path) -> None:
     data = load_dataset(tmp_path)
     names = [[s.name for s in samples] for samples in (data.train, data.val)]
     assert names == [[f"{split}{i}/{i}" for i in range(5)] for split in ("train", "val")]
-    assert len(notes(data)) == 2  # one for each split
+    assert len(notes(data)) == 1
 
 
 def test_of_the_kinds_of_masks_that_cityscapes_programs_write_the_classes_count(

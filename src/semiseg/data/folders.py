@@ -144,10 +144,11 @@ class FolderSplits:
         place = images.base(self.tree.root)
         if place is None:
             return None
-        if masks is None:
-            return Folders(self.tree, place, _beside_folder(images, place), bool(images.content))
-        mask_place = masks.base(self.tree.root)
-        return None if mask_place is None else Folders(self.tree, place, mask_place)
+        beside = _beside_folder(images, place)
+        mask_place = beside if masks is None else masks.base(self.tree.root)
+        if mask_place is None:
+            return None
+        return Folders(self.tree, place, mask_place, deep=bool(images.content))
 
     def unmatched(self) -> list[Path]:
         """The masks that belong to no image of any split."""

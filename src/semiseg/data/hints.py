@@ -112,7 +112,7 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
         name + "/" * tree.is_folder(root / name) for name in tree.entries(root) if name[0] != "."
     )
     files = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
-    twins = same_names(families)
+    twins = same_names(family for family in families if family.split in ("train", ""))
     if twins is not None:
         below = [place.folder.relative_to(root).as_posix() for place in twins]
         images, masks = map(shlex.quote, below)
