@@ -154,18 +154,20 @@ def fill(ring: Ring, width: int, height: int) -> Pixels:
         >>> fill(np.array([[1, 0], [3, 0], [3, 2], [1, 2]]), 4, 2).astype(int).tolist()
         [[0, 1, 1, 0], [0, 1, 1, 0]]
     """
-    inside = np.zeros((height, width), dtype=np.bool_)
     start, end = ring, np.roll(ring, -1, axis=0)
-    first = int(np.clip(np.floor(ring[:, 1].min()), 0, height))
-    last = int(np.clip(np.ceil(ring[:, 1].max()), 0, height))
-    for row in range(first, last):
-        center = row + 0.5
-        crosses = (start[:, 1] <= center) != (end[:, 1] <= center)
-        (ax, ay), (bx, by) = start[crosses].T, end[crosses].T
-        places = np.sort(ax + (center - ay) * (bx - ax) / (by - ay))
-        columns = np.clip(np.ceil(places - 0.5), 0, width).astype(np.int64)
-        for left, right in zip(columns[::2], columns[1::2], strict=True):
-            inside[row, left:right] = True
+    upper, lower = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    # An edge crosses the centers of the rows from the first to before the last.
+    first, last = np.clip(np.ceil(np.stack((upper, lower)) - 0.5), 0, height).astype(np.int64)
+    edge = np.repeat(np.arange(len(ring)), last - first)
+    behind = np.cumsum(last - first) - (last - first)
+    row = np.arange(len(edge)) - np.repeat(behind - first, last - first)
+    (ax, ay), (bx, by) = start[edge].T, end[edge].T
+    places = ax + (row + 0.5 - ay) * (bx - ax) / (by - ay)
+    column = np.clip(np.ceil(places - 0.5), 0, width).astype(np.int64)
+    # Each crossing changes between outside and inside for all pixels to its right.
+    changes = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)) & 1
+    parity = np.bitwise_xor.accumulate(changes.astype(np.uint8).reshape(height, width + 1), axis=1)
+    inside: Pixels = parity[:, :width] == 1
     return inside
 
 
