@@ -80,11 +80,19 @@ IMAGE_FORMATS = (
 IMAGE_SUFFIXES = tuple(suffix for form in IMAGE_FORMATS for suffix in form.suffixes)
 """The suffixes of images, including those of formats that need an extra."""
 
+_BY_SUFFIX = {suffix: form for form in IMAGE_FORMATS for suffix in form.suffixes}
+_WITH_SIGNATURE = tuple(
+    name for f in IMAGE_FORMATS if f.has_signature and not f.package for name in f.pillow
+)
+
 
 def format_of(path: Path) -> ImageFormat | None:
     """The format of a file by its suffix; None if it is no image."""
     name = path.name.lower()
-    return next((form for form in IMAGE_FORMATS if name.endswith(form.suffixes)), None)
+    stem, dot, suffix = name.rpartition(".")
+    if suffix == "gz":
+        suffix = f"{stem.rpartition('.')[2]}.gz"
+    return _BY_SUFFIX.get(f".{suffix}") if dot and stem else None
 
 
 def remedy_of_suffix(suffix: str) -> str:
@@ -130,12 +138,11 @@ def pillow_formats(path: Path, start: bytes) -> tuple[str, ...]:
         form = _HEIF  # telephones give such files the suffix of JPEG, too
     if form is not None and not form.is_readable:
         raise MissingExtraError(form)
-    names = [name for f in IMAGE_FORMATS if not f.package and f.has_signature for name in f.pillow]
     if form is _HEIF:
         importlib.import_module(_HEIF.package).register_heif_opener()
-    if form is not None:
-        names += form.pillow
-    return tuple(dict.fromkeys(names))
+    if form is None or form.has_signature and not form.package:
+        return _WITH_SIGNATURE
+    return (*_WITH_SIGNATURE, *form.pillow)
 
 
 def _install(form: ImageFormat) -> str:
