@@ -20,6 +20,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Prediction
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
+from semiseg.data.value_range import describe_depth
 from semiseg.inference.band_files import band_files
 from semiseg.inference.large import LARGE, LargeImage, large_images, read_large
 from semiseg.inference.load import check_order, load
@@ -95,11 +96,14 @@ def predict(settings: PredictSettings) -> Masks:
     for warning in warnings:
         logger.warning("%s", warning)
     model = load(settings.run, settings.accelerator)
+    model.read_as(settings.reading(model.reading))
     _check(model, settings)
     with large_images():
         jobs = choose_factors(missing, model.metadata, settings.scale)
         _check_probabilities(model, jobs, missing)
         explain(settings.scale, model.metadata, jobs)
+        if warning := describe_depth([job.file for job in jobs], model.reading):
+            logger.warning("%s", warning)
         failed = _write(model, jobs, missing, settings)
     if failed:
         others = f" The masks of the others are in {out}." if len(failed) < len(targets) else ""

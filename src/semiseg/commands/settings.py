@@ -130,6 +130,12 @@ class PredictSettings(Settings):
     training images had: for a mosaic of the same ground resolution, which semiseg segments in
     windows. A number is a factor on the image's pixels. `auto` is `keep` where GeoTIFFs give the
     ground resolution of the image and of the training images, and else `fit`."""
+    value_range: tuple[float, float] | Auto = AUTO
+    """The values that become black and white in images of more than 8 bits, such as
+    `--range=0,4095`. With `auto`, semiseg uses the range of the training."""
+    bands: tuple[PositiveInt, ...] | None = None
+    """The bands of a TIFF that become red, green and blue, such as `3,2,1`. Without it, semiseg
+    uses those of the training."""
     tta: bool = False
     """Average over three scales and both mirror images. This takes six times as long."""
     overwrite: bool = False
@@ -137,6 +143,15 @@ class PredictSettings(Settings):
     files."""
     accelerator: str = AUTO
     """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+    def check(self) -> None:
+        """The first value of the range is the smaller one, and there are one or three bands."""
+        check_reading(self.value_range, self.bands)
+
+    def reading(self, trained: Reading) -> Reading:
+        """How images are read: as those of the training, except for what the user says."""
+        value_range = trained.value_range if self.value_range == AUTO else self.value_range
+        return Reading(value_range, self.bands or trained.bands, trained.nodata)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _USUAL |= {-32_768, -32_767, 2**31 - 1, -(2**31), 2**32 - 1}  # the ends of type
 _HUGE = 1e19  # the ends of the types of floating-point numbers, and 1e20
 _MIN_SHARE = 0.001  # of an image; fewer pixels are hot or dead ones
 _MIN_LEVELS = 8  # different values that are a picture
+_MAX_LOOKED_AT = 3  # images that are decoded for a warning
 _DIGITS = 6  # of a range of floating-point numbers, as it is printed
 
 
@@ -82,6 +83,30 @@ def infer_reading(
             reading = replace(reading, value_range=value_range)
             findings.append(_describe_range(value_range))
     return Inferred(reading, findings)
+
+
+def describe_depth(images: Sequence[Path], reading: Reading) -> str:
+    """Warn of images of more than 8 bits that a model without a range would see almost black.
+
+    Args:
+        images: the files; only a few are decoded.
+        reading: how they are read.
+
+    Returns:
+        A sentence; empty if there is nothing to warn of.
+    """
+    if reading.value_range is not None:
+        return ""
+    for path in images[:_MAX_LOOKED_AT]:
+        value_range = span(_sample([path], reading))
+        if value_range is not None:
+            low, high = (f"{end:.{_DIGITS}g}" for end in value_range)
+            return (
+                f"{path} holds values from {low} to {high}, and the training images gave no range: "
+                "semiseg takes 0 as black and 65535 as white. If the result is wrong, give the "
+                f"values of black and white, for example --range={low},{high}"
+            )
+    return ""
 
 
 def span(values: Values) -> tuple[float, float] | None:

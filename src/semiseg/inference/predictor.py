@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO
+from semiseg.core.reading import Reading
 from semiseg.core.types import Prediction
 from semiseg.data.formats.ground import ground_resolution
 from semiseg.inference.large import large_images, read_picture
@@ -54,6 +56,11 @@ class Predictor:
         self.segment = segment
         self.two_spaces = two_spaces
         self._warned = False
+
+    def read_as(self, reading: Reading) -> None:
+        """Read images from now on in another way than those of the training."""
+        self.reading = reading
+        self.metadata = replace(self.metadata, reading=reading)
 
     def predict(
         self,

@@ -140,7 +140,7 @@ def pillow_formats(path: Path, start: bytes) -> tuple[str, ...]:
         raise MissingExtraError(form)
     if form is _HEIF:
         importlib.import_module(_HEIF.package).register_heif_opener()
-    if form is None or form.has_signature and not form.package:
+    if form is None or (form.has_signature and not form.package):
         return _WITH_SIGNATURE
     return (*_WITH_SIGNATURE, *form.pillow)
 

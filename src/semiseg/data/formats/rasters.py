@@ -159,6 +159,20 @@ def _equals(values: Values, value: float) -> NDArray[np.bool_]:
     return np.asarray(values == value)
 
 
+def _needs_range(values: Values, invalid: NDArray[np.bool_] | None, where: object) -> DataError:
+    """The error about values of which nobody knows what is black and white."""
+    valid = values if invalid is None else values[~invalid]
+    valid = valid[np.isfinite(valid)]
+    if not valid.size:
+        return DataError(f"{where} holds no data in any pixel. Remove it.")
+    low, high = (f"{float(end):.6g}" for end in (valid.min(), valid.max()))
+    return DataError(
+        f"{where} holds values from {low} to {high}, but an image has 8 or 16 bits per channel. "
+        "Scale the image, or name the values that become black and white, such as "
+        f"--range={low},{high}."
+    )
+
+
 def to_rgb(
     values: Values,
     value_range: tuple[float, float] | None,
@@ -182,13 +196,8 @@ def to_rgb(
         wide = values.astype(np.float64)
         eight = np.nan_to_num(((wide - low) * (255 / (high - low))).clip(0, 255)).round()
     else:
-        lowest, highest = values.min(), values.max()
-        if values.dtype.kind == "f" or lowest < 0 or highest > _TYPE_MAX:
-            raise DataError(
-                f"{where} holds values from {lowest} to {highest}, but an image has 8 or 16 bits "
-                "per channel. Scale the image, or name the values that become black and white, "
-                "such as --range=0,4095."
-            )
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() > _TYPE_MAX:
+            raise _needs_range(values, invalid, where)
         eight = values >> 8
     eight = eight.astype(np.uint8)
     if invalid is not None:
