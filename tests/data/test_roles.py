@@ -9,7 +9,7 @@ from semiseg.data.roles import role_of, roles_of
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         *("images", "Images", "IMGS", "img", "img_dir", "image", "JPEGImages", "leftImg8bit"),
         *(
             "RGB",
@@ -23,7 +23,7 @@ from semiseg.data.roles import role_of, roles_of
             "original_images",
         ),
         *("sat", "frames", "Raw Images", "data-images"),
-    ),
+    ],
 )
 def test_images(name: str) -> None:
     assert role_of(name)[:3] == ("images", "", "")
@@ -31,12 +31,12 @@ def test_images(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         *("masks", "Mask", "LABELS", "label", "annotations", "annot", "ann_dir", "gt", "GT"),
         *("ground_truth", "GroundTruth", "ground truth", "groundtruth", "SegmentationClass"),
         *("SegmentationClassPNG", "targets", "Target", "y", "seg", "segmentation", "gtFine"),
         *("label_images_semantic", "segmentation_masks", "manual", "trimaps", "masks_png"),
-    ),
+    ],
 )
 def test_masks(name: str) -> None:
     assert role_of(name)[:3] == ("masks", "", "")
@@ -90,14 +90,14 @@ def test_what_a_name_says_besides(name: str, rest: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ("day1", "cam 2", "patient07", "nucleus01", "top", "contest", "trees", "benign", "imm", "data"),
+    ["day1", "cam 2", "patient07", "nucleus01", "top", "contest", "trees", "benign", "imm", "data"],
 )
 def test_other_names_say_nothing(name: str) -> None:
     assert role_of(name).is_neutral
 
 
 @pytest.mark.parametrize(
-    "name", ("SegmentationObject", "masks_human", "gt_color", "instance_masks", "overlays")
+    "name", ["SegmentationObject", "masks_human", "gt_color", "instance_masks", "overlays"]
 )
 def test_instances_and_overlays_come_second(name: str) -> None:
     assert role_of(name).is_secondary
