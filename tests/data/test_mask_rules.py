@@ -158,7 +158,7 @@ def test_transparent_pixels_are_background_where_all_others_are_objects(tmp_path
     truth = write_folder(tmp_path, painted, draw=three)
     data, labels = read(tmp_path)
     assert data.classes.names == ("#000000", "#0000ff", "#ff0000")
-    assert "transparency" in kinds(data, "note")
+    assert "mask-transparency" in kinds(data, "note")
     assert all(np.array_equal(labels[name], truth[name]) for name in truth)
 
 
@@ -172,7 +172,7 @@ def test_transparent_pixels_are_ignored_where_the_background_is_opaque(tmp_path:
 
     truth = write_folder(tmp_path, save, draw=three)
     data, labels = read(tmp_path)
-    assert kinds(data) == ["transparency"]
+    assert kinds(data) == ["mask-transparency"]
     for name, indices in truth.items():
         expected = indices.copy()
         expected[:9] = 255

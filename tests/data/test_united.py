@@ -12,6 +12,7 @@ from PIL import Image
 from semiseg.core.types import Sample
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
+from semiseg.data.labels import read_labels
 from semiseg.data.reader import load_dataset, read_dataset
 
 SIZE = (12, 16)
@@ -64,6 +65,34 @@ def test_numbered_masks_are_united(tmp_path: Path, folder: str, value: int) -> N
     assert "2 masks of 1 image are united" in finding.text
     assert "benign (2)_mask_1.png" in finding.text
     assert not [f for f in data.findings if f.kind == "not-read"]
+
+
+@pytest.mark.parametrize("way", ["JPEG", "red JPEG", "transparent"])
+def test_soft_and_transparent_masks_are_united(tmp_path: Path, way: str) -> None:
+    """The noise of a JPEG, and the pixels beneath transparency, belong to no object."""
+
+    def save_object(path: Path, pixels: NDArray[np.uint8]) -> None:
+        large = pixels.repeat(8, 0).repeat(8, 1)  # whole blocks of JPEG
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if way == "transparent":
+            hidden = np.where(large > 0, 255, 60).astype(np.uint8)
+            Image.merge("LA", [*map(Image.fromarray, (hidden, large))]).save(path)
+        else:
+            zero = large * (way == "JPEG")
+            Image.merge("RGB", [*map(Image.fromarray, (large, zero, zero))]).save(path, quality=95)
+
+    suffix = "png" if way == "transparent" else "jpg"
+    for i in range(1, 4):
+        noise = np.random.default_rng(i).integers(0, 255, (96, 128, 3), np.uint8)
+        save(tmp_path / "images" / f"a{i}.png", noise)
+        for number, top in enumerate((0, 7)):
+            save_object(tmp_path / "masks" / f"a{i}_mask_{number}.{suffix}", area(top, 3 * i))
+    data = load_dataset(tmp_path)
+    assert len(data.classes) == 2
+    for i, sample in enumerate(data.train, 1):
+        expected = (area(0, 3 * i) | area(7, 3 * i)).repeat(8, 0).repeat(8, 1) > 0
+        labels = np.asarray(read_labels(sample, data.classes, data.reading))
+        np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_folder_of_one_image_and_its_objects(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ Kind = Literal[
     "leak",
     "mask-name",
     "mask-no-data",
+    "mask-transparency",
     "mask-without-image",
     "missing-mask",
     "mixed-foreground",

@@ -110,11 +110,11 @@ def _transparency(result: SettledMasks, names: Classes | None, name: Name) -> Se
             "Hidden colors beneath them are no classes. If nobody labeled these pixels, save them "
             "with a color of their own, and ignore it in classes.yaml."
         )
-        findings = on_files("transparency", "note", details, message, remedy)
+        findings = on_files("mask-transparency", "note", details, message, remedy)
         return SettledMasks(new, rule, (*result.findings, *findings))
     message = "Masks with transparent pixels, which are ignored, since the background (0) is opaque"
     remedy = "Save them without transparency if these pixels belong to a class."
-    findings = on_files("transparency", "warning", details, message, remedy)
+    findings = on_files("mask-transparency", "warning", details, message, remedy)
     return SettledMasks(masks, result.rule, (*result.findings, *findings))
 
 

@@ -19,6 +19,7 @@ from semiseg.data.drawn import draw_masks
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.mask_files import Codes
+from semiseg.data.formats.mask_rule import TRANSPARENT, MaskRule, channels
 from semiseg.data.matching import ROLE_WORDS
 
 BACKGROUND = "background"
@@ -312,7 +313,13 @@ def _binary(path: Path) -> Codes:
     Raises:
         DataError: it cannot be read, or holds several classes.
     """
-    codes = read_codes(path)
+    codes = read_codes(path, MaskRule(transparent="background"))
+    pixels = np.where(codes.values < TRANSPARENT, codes.values, 0)  # without a value: no object
+    if codes.lossy:  # one object is black and white, apart from the noise of JPEG
+        gray = channels(pixels, codes.encoding).max(axis=-1)
+        white = _HIGHEST_BYTE if codes.encoding == "ids" else 0xFFFFFF
+        pixels = np.where(gray > _HIGHEST_BYTE / 2, white, 0)
+    codes = codes._replace(values=pixels.astype(np.int32))
     values = np.unique(codes.values)
     if 1 < np.count_nonzero(values) <= _MAX_VALUES or codes.encoding == "labels":
         raise DataError(
