@@ -131,6 +131,7 @@ def test_what_is_said_of_an_absent_class_is_what_is_computed(tmp_path: Path) -> 
     evaluation = semiseg.evaluate(run.folder, data)
     assert evaluation.miou == pytest.approx(content["miou"]["released"])
     assert evaluation.to_dict()["per_class"]["2"]["iou"] is None
+    assert "images of val, without 2, of which no mask there holds a pixel" in evaluation.text()
 
 
 def test_labels_that_show_one_class_are_refused(tmp_path: Path) -> None:

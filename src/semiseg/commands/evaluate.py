@@ -69,6 +69,9 @@ class Evaluation:
         ]
         classes = table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
         mean = f"mIoU {percent(self.miou)} % on {self.images} images of {self.split}"
+        unscored = [name for name, one in self.per_class.items() if one.iou is None]
+        if unscored and len(unscored) < len(self.per_class):
+            mean += f", without {', '.join(unscored)}, of which no mask there holds a pixel"
         if self.split == "train":
             mean += "; the model was trained on some of these images, so the scores are too high"
         return f"{classes}\n{mean}\n\n{self._reliability()}"
