@@ -151,7 +151,8 @@ class AnnotatedImages:
             home = entries[0].image.parent if entries else home
             raise DataError(
                 f"{file} names {missing[0]}, which does not lie below {root}{also}.",
-                f"Copy the missing images into {home}, or export the annotations without them.",
+                f"Copy the missing images into {home}, or export again: with the images (in CVAT "
+                "choose 'Save images'), or without those that are gone.",
             )
         return entries
 
