@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from semiseg.data.name_forms import (
@@ -265,7 +266,7 @@ class _Matcher:
                 if not images or all(image in self.with_mask for image in images):
                     continue
                 behind = text[end:]
-                family = text[:begin], behind and (_NUMBER_BEHIND.sub("", behind) or _NUMBER)
+                family = text[:begin], behind and (_without_number(behind) or _NUMBER)
                 options.setdefault(mask, []).append((family, images))
                 support[family].update(images)
                 cover[family] += 1
@@ -334,10 +335,12 @@ class _Matcher:
             {i: reading.images[i] for i in images}, {i: reading.masks[i] for i in sampled}
         )
         groups: dict[tuple[str, str], dict[int, tuple[_Template, list[int]]]] = defaultdict(dict)
+        applied: list[Mapping[int, list[int]]] = []
         for template, votes in guesses:
+            if any(votes.items() <= before.items() for before in applied):
+                continue  # it reads the same with a shorter common part
+            applied.append(votes)
             group = groups[template[:2]]
-            if all(mask in group and group[mask][1] == theirs for mask, theirs in votes.items()):
-                continue  # reads the same
             candidates, having = self._apply(template, reading, masks)
             paired = {image for theirs in candidates.values() for image in theirs}
             is_common = len(masks) == 1 and having > max(1, len(images) // 2)
@@ -382,7 +385,7 @@ class _Matcher:
             folder, text, _ = reading.masks[mask]
             core = _core(text, template.mask_start, template.mask_end)
             keys = [core] if core else []
-            shorter = _NUMBER_BEHIND.sub("", text) if template.mask_end else text
+            shorter = _without_number(text) if template.mask_end else text
             if shorter != text and (core := _core(shorter, template.mask_start, template.mask_end)):
                 keys.append(core)
             for core in keys:
@@ -438,6 +441,12 @@ class _Matcher:
             yield _Proposal(candidates, text, affixes)
 
 
+@lru_cache(maxsize=1 << 15)
+def _without_number(text: str) -> str:
+    """A text without the number behind it, and what stands before this."""
+    return _NUMBER_BEHIND.sub("", text)
+
+
 def _core(text: str, start: str, end: str) -> str:
     """What is between a start and an end, or nothing if the text does not have both."""
     if len(text) <= len(start) + len(end) or not (text.startswith(start) and text.endswith(end)):
@@ -462,7 +471,7 @@ def _guess_templates(
         spans = words(text)
         inner = {(b, e) for k, (b, _) in enumerate(spans) for _, e in spans[k:]}
         for begin, end in sorted({*inner, (0, len(text))}):
-            family = _NUMBER_BEHIND.sub("", text[end:]) or text[end:]
+            family = _without_number(text[end:]) or text[end:]
             parts[folder, text[begin:end]].append((i, text[:begin], family))
     hits: dict[tuple[str, str], list[tuple[int, str, str]]] = defaultdict(list)
     for i, (folder, text, _) in images.items():

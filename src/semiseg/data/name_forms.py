@@ -15,6 +15,7 @@ from semiseg.data.roles import role_of
 _WORD = re.compile(r"[0-9]+|[^\W\d_]+|[^\W_]")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PADDING = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_MAX_COMPARED = 100_000  # pairs of folders
 _DIGITS = re.compile(r"[0-9]+")
 SEPARATORS = re.compile(r"[\W_]+")
 """What stands between the words of a name."""
@@ -79,12 +80,22 @@ def read_names(images: Sequence[str], masks: Sequence[str]) -> Iterator[Reading]
     inner = _inner(*outer)
     if inner != outer:
         yield from _forms(*inner, "", True)
+    if not _may_fit(*inner):
+        return
     joined = [[Place((), "_".join((*p.folders, p.name))) for p in side] for side in inner]
     for reading in _forms(joined[0], joined[1], ", with the names of its folders", False):
         yield reading._replace(places=inner)
     flat = [[Place((), place.name) for place in side] for side in inner]
     for reading in _forms(flat[0], flat[1], ", whatever the folders are", False):
         yield reading._replace(places=inner)
+
+
+def _may_fit(images: list[Place], masks: list[Place]) -> bool:
+    """Whether some folders of images allow masks of some folders, see `Reading.allows`."""
+    sides = [{frozenset(place.folders) for place in side} for side in (images, masks)]
+    if len(sides[0]) * len(sides[1]) > _MAX_COMPARED:
+        return True
+    return any(a <= b or b <= a for a in sides[0] for b in sides[1])
 
 
 def places(names: Iterable[str]) -> list[Place]:
