@@ -50,6 +50,30 @@ semiseg tries these layouts from top to bottom. The first one that fits reads th
 [published data set](datasets.md) comes before them if its tree, its file names and its values fit.
 One folder around everything does no harm.
 """
+NAMES = """## Names of masks
+
+A mask belongs to the image of its name. Where the names differ, their common part decides: semiseg
+looks for one rule that fits all masks, or nearly all of them, and prints it with an example.
+
+| image | mask |
+|---|---|
+| `07.jpg` | `07_mask.png`, `07 gt.png`, `mask_07.png`, `07.jpg.png`, or anything else around the name |
+| `21_training.tif` | `21_manual1.gif`: both names have an ending of their own |
+| `img_7.jpg` | `mask_007.png`: the numbers are equal |
+| `cam1/007.jpg` | `cam1_007.png`, or `007.png` if no other camera has this image |
+
+Capital letters, separators and forms of Unicode may differ if the pair stays unique. semiseg never
+pairs files by their order. If a mask fits two images, semiseg stops and shows both.
+
+- **Masks beside images.** Names tell them apart: `07_mask.png`, `gt_07.png`, LabelMe's `07.json`, or
+  PNG files beside JPEG files (`07.png` or `07_x.png` beside `07.jpg`).
+- **Several masks of one image.** semiseg unites masks of single objects (`07_mask_1.png`,
+  `07_mask_2.png`, or a folder of objects for each image), and says so in a warning. If all images
+  share the endings (`07_crop.png`, `07_weed.png`), these are the classes. Masks that cover the same
+  pixels look like the work of several people; semiseg stops and names both endings.
+- **Lists.** `train --labels FILE` understands the same lines as the lists of a data folder: names
+  without suffix, paths of any system, tables.
+"""
 MASKS = """## Masks
 
 semiseg recognizes how masks are encoded from the values of all masks together, and `check` prints
@@ -134,6 +158,7 @@ def page() -> str:
         "## Words for folders",
         "Words count in any case and together with others: `Train`, `val_masks`, `TrainImages`.",
         words(),
+        NAMES.rstrip(),
         MASKS.rstrip(),
         ANNOTATIONS.rstrip(),
         table(
