@@ -65,8 +65,8 @@ looks for one rule that fits all masks, or nearly all of them, and prints it wit
 Capital letters, separators and forms of Unicode may differ if the pair stays unique. semiseg never
 pairs files by their order. If a mask fits two images, semiseg stops and shows both.
 
-- **Masks beside images.** Names tell them apart: `07_mask.png`, `gt_07.png`, LabelMe's `07.json`, or
-  PNG files beside JPEG files (`07.png` or `07_x.png` beside `07.jpg`).
+- **Masks beside images.** Names tell them apart: `07_mask.png`, `gt_07.png`, LabelMe's `07.json`,
+  or PNG files beside JPEG files (`07.png` or `07_x.png` beside `07.jpg`).
 - **Several masks of one image.** semiseg unites masks of single objects (`07_mask_1.png`,
   `07_mask_2.png`, or a folder of objects for each image), and says so in a warning. If all images
   share the endings (`07_crop.png`, `07_weed.png`), these are the classes. Masks that cover the same
