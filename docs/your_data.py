@@ -57,7 +57,7 @@ looks for one rule that fits all masks, or nearly all of them, and prints it wit
 
 | image | mask |
 |---|---|
-| `07.jpg` | `07_mask.png`, `07 gt.png`, `mask_07.png`, `07.jpg.png`, or anything else around the name |
+| `07.jpg` | `07_mask.png`, `07 gt.png`, `mask_07.png`, `07.jpg.png`, anything around the name |
 | `21_training.tif` | `21_manual1.gif`: both names have an ending of their own |
 | `img_7.jpg` | `mask_007.png`: the numbers are equal |
 | `cam1/007.jpg` | `cam1_007.png`, or `007.png` if no other camera has this image |
