@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,19 @@ def test_places_are_counted_the_fullest_first(tmp_path: Path) -> None:
     text = places(Tree(tmp_path), [tmp_path / name for name in names])
     assert text.startswith("3 .npy in y, 1 .npy in x, 1 .mp4 in z0")
     assert text.endswith(", ...")
+
+
+def test_a_folder_that_may_not_be_listed_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(root, "more/x.jpg")
+    really = os.scandir
+
+    def denied(path: Path) -> object:
+        if Path(path).name == "more":
+            raise PermissionError(13, "denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    (finding,) = findings(root)
+    assert (finding.severity, finding.files) == ("warning", ("more",))

@@ -161,6 +161,11 @@ def account(
     used = {*used, *_elsewhere(tree, used)}
     unread = [path for path in every if path not in used]
     findings = _dead_links(tree, dead)
+    denied = [folder for folder in tree.denied() if folder.is_relative_to(tree.root)]
+    if denied:
+        message = "Folders that may not be listed, so that nothing in them is read"
+        remedy = "Change their permissions, or move them away."
+        findings.append(_finding(tree, denied, message, remedy, "warning"))
     pictures = [path for path in unread if path.name.lower().endswith(IMAGE_SUFFIXES)]
     drawn = [path for path in pictures if _is_drawn(tree, path)]
     if drawn:

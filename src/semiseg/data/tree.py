@@ -42,25 +42,40 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders: dict[Path, dict[str, Entry]] = {}
+        self._denied: set[Path] = set()
 
     def at(self, folder: Path) -> Tree:
         """The part of this tree that begins at a folder below `root`."""
         part = Tree(folder)
-        part._folders = self._folders
+        part._folders, part._denied = self._folders, self._denied
         return part
 
     def entries(self, folder: Path) -> Mapping[str, Entry]:
         """The names in a folder at or below the root; empty if there is no such folder."""
         if folder not in self._folders:
-            self._folders[folder] = _list(folder) if self._is_reachable(folder) else {}
+            self._folders[folder] = self._list(folder) if self._is_reachable(folder) else {}
         return self._folders[folder]
+
+    def _list(self, folder: Path) -> dict[str, Entry]:
+        try:
+            with os.scandir(folder) as entries:
+                return {entry.name: _kind(entry) for entry in entries}
+        except PermissionError:
+            self._denied.add(folder)
+        except OSError:  # there is no such folder
+            pass
+        return {}
+
+    def denied(self) -> list[Path]:
+        """The folders that were asked for and may not be listed, sorted."""
+        return sorted(self._denied)
 
     def _is_reachable(self, folder: Path) -> bool:
         """Whether all parts of the path from the root on are folders."""
         place = self.root
         for part in folder.relative_to(self.root).parts:
             if place not in self._folders:
-                self._folders[place] = _list(place)
+                self._folders[place] = self._list(place)
             if self._folders[place].get(part) not in _FOLDERS:
                 return False
             place = place / part
@@ -181,14 +196,6 @@ def list_files(folder: Path, suffixes: tuple[str, ...], deep: bool = True) -> li
 def list_images(folder: Path) -> list[Path]:
     """`Tree.images` of a folder that is listed for this alone."""
     return Tree(folder).images(folder)
-
-
-def _list(folder: Path) -> dict[str, Entry]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: _kind(entry) for entry in entries}
-    except OSError:
-        return {}
 
 
 def _kind(entry: os.DirEntry[str]) -> Entry:
