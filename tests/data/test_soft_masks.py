@@ -193,6 +193,20 @@ def test_a_photograph_among_soft_masks_is_refused_alone(tmp_path: Path) -> None:
     assert [(f.kind, f.files) for f in data.errors()] == [("smeared-mask", ("masks/2.jpg",))]
 
 
+def test_a_class_beyond_the_two_frequent_levels_is_no_soft_edge(tmp_path: Path) -> None:
+    """Cells: a thin wall between the ground and the cell, and a small nucleus."""
+    levels = np.array([0, 85, 170, 255], np.uint8)
+
+    def draw(seed: int) -> np.ndarray:
+        y, x = np.mgrid[:72, :96]
+        distance = np.hypot(y - 36, x - 30 - 8 * seed)
+        return np.digitize(-distance, [-21, -20.2, -4]).astype(np.uint8)
+
+    write_folder(tmp_path, lambda _, i, path: png(levels[i], path), draw=draw)
+    data = read_dataset(tmp_path)
+    assert "soft-mask" not in kinds(data)
+
+
 def test_rare_classes_with_hard_edges_are_no_soft_edges(tmp_path: Path) -> None:
     levels = np.array([0, 60, 120, 180, 240], np.uint8)
 
@@ -211,12 +225,12 @@ def test_rare_classes_with_hard_edges_are_no_soft_edges(tmp_path: Path) -> None:
 
 def test_values_between_the_levels_by_hand() -> None:
     rule = MaskRule(levels=(0, 200), halves=(0, 1))
-    values = np.array([0, 1, 50, 51, 100, 149, 150, 200, 255], np.int32)
+    values = np.array([0, 1, 50, 51, 100, 149, 150, 200, 250, 251], np.int32)
     d = DOUBTFUL
-    assert rule.apply(values, "ids").tolist() == [0, 0, 0, d, d, d, 1, 1, 1]
+    assert rule.apply(values, "ids").tolist() == [0, 0, 0, d, d, d, 1, 1, 1, d]
     hard = np.array([0, 1, 1, 255], np.int32)
     assert rule.apply(hard, "ids").tolist() == [0, 1, 1, 255]  # the values of hard masks
-    assert rule.apply(hard, "ids", lossy=True).tolist() == [0, 0, 0, 1]
+    assert rule.apply(hard, "ids", lossy=True).tolist() == [0, 0, 0, d]
     red = MaskRule(levels=(0, 0xFF0000), halves=(0, 0xFF0000))
     # Dark red and light red are near; orange lies half-way to yellow, off the line.
     colors = np.array([0x200000, 0xE00000, 0x800000, 0xFF8000], np.int32)

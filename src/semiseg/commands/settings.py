@@ -78,7 +78,7 @@ class InitSettings(ArrangedData):
 
 @dataclass(frozen=True)
 class EvaluateSettings(ArrangedData):
-    """Score a trained model on all masks of one split, at the size of the masks."""
+    """Score a trained model on all masks of one split, at the size of the images."""
 
     run: Path
     """The run folder, or a model that was exported as `.onnx`."""

@@ -24,7 +24,7 @@ VOID_CODES = (TRANSPARENT, DOUBTFUL, NO_DATA)
 """The codes that are ignored in every data set."""
 _OBJECT = 1  # the id of all instances
 _VOID_ID = 255  # the id of outlines among instances
-_EDGE = 0.25  # the share of the span between two levels that belongs to each of them
+_EDGE = 0.25  # the distance from a level, in spans, up to which codes belong to it
 _OFF_LINE = 0.35  # the distance, in spans, beyond which a color belongs to neither of two
 
 
@@ -109,7 +109,8 @@ class MaskRule:
     def _split(self, values: NDArray[np.int32], encoding: Encoding) -> NDArray[np.int32]:
         """Give each pixel the code of the nearer level, or `DOUBTFUL` between them."""
         position, distance = self.locate(values, encoding)
-        is_doubtful = (np.abs(position - 0.5) < 0.5 - _EDGE) | (distance > _OFF_LINE)
+        from_middle = np.abs(position - 0.5)
+        is_doubtful = (abs(from_middle - 0.5) > _EDGE) | (distance > _OFF_LINE)
         codes = np.where(is_doubtful, DOUBTFUL, np.where(position < 0.5, *self.halves))
         return np.where(values >= TRANSPARENT, values, codes).astype(np.int32)
 
