@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,7 +274,10 @@ def test_the_ground_resolution_decides_where_it_is_known(css_release, tmp_path, 
         save_geotiff(tmp_path / "in" / f"{name}.tif", picture, pixel, METERS)
     with pytest.raises(DataError, match=r"far\.tif: The ground resolution is 30 meter per pixel"):
         semiseg.predict(run, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
-    assert "2 images of known ground resolution (0.1 meter per pixel, 0.2 meter" in log.text
+    assert (
+        "by the ground resolution (0.1 meter per pixel, 0.2 meter per pixel), 2 images keep"
+        in log.text
+    )
     assert "more than twice" not in log.text
     model = semiseg.load(run, "cpu")
     for name, factor in (("same", 0.5), ("coarse", 1.0)):
@@ -386,3 +390,50 @@ def test_keep_needs_a_model_that_knows_its_images(css_release, tmp_path):
     noise(100, 120).save(tmp_path / "a.png")
     with pytest.raises(ConfigError, match="earlier version of semiseg"):
         semiseg.predict(css_release, tmp_path / "a.png", out=tmp_path / "out", scale="keep")
+
+
+@pytest.mark.slow
+def test_a_training_writes_down_the_size_of_its_images(tiny_run):
+    run = tiny_run("supervised")
+    content = json.loads((run / "model.json").read_text())
+    assert content["side"] == 48
+    assert "ground_resolution" not in content
+
+
+@pytest.mark.slow
+def test_a_model_of_maps_keeps_the_scale_of_a_mosaic(tiny_folder, tiny_settings, tmp_path, log):
+    data = tmp_path / "data"
+    shutil.copytree(tiny_folder, data)
+    for path in (data / "train" / "images").iterdir():
+        with Image.open(path) as file:
+            save_geotiff(path.with_suffix(".tif"), file.convert("RGB"), 0.5, METERS)
+        path.unlink()
+    semiseg.train(data, method="supervised", out=tmp_path / "run", **tiny_settings)
+    content = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert content["ground_resolution"] == {"size": 0.5, "unit": "meter"}
+    save_geotiff(tmp_path / "mosaic.tif", noise(200, 260), 0.5, METERS)
+    arguments = {"accelerator": "cpu", "confidence": True}
+    scales = ("auto", "keep", "fit")
+    for scale in scales:
+        out = tmp_path / scale
+        semiseg.predict(
+            tmp_path / "run", tmp_path / "mosaic.tif", out=out, scale=scale, **arguments
+        )
+    auto, keep, fit = (values(tmp_path / s / "confidence" / "mosaic.png") for s in scales)
+    np.testing.assert_array_equal(auto, keep)
+    assert (auto != fit).any()
+    assert "more than twice" not in log.text
+
+
+@pytest.mark.slow
+def test_an_exported_model_keeps_the_scale_as_the_original_does(sized_release, tmp_path):
+    pytest.importorskip("onnxruntime", reason="pip install 'semiseg[onnx]'")
+    pytest.importorskip("onnxscript", reason="pip install 'semiseg[onnx-export]'")
+    file = semiseg.export(sized_release, out=tmp_path / "model.onnx").path
+    picture = noise(300, 400)
+    ours, theirs = (
+        semiseg.load(model, "cpu").predict(picture, scale="keep") for model in (sized_release, file)
+    )
+    assert (ours.mask == theirs.mask).mean() > 0.999
+    np.testing.assert_allclose(ours.confidence, theirs.confidence, atol=0.01)
+    np.testing.assert_allclose(ours.similarity, theirs.similarity, atol=0.01)

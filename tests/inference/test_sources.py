@@ -89,6 +89,8 @@ def test_linked_folders_are_entered_and_dead_links_are_named(tmp_path):
         ("Train/Images", "Train/GT"),
         ("train", "train_masks"),
         ("train", "trainannot"),
+        ("default", "defaultannot"),
+        ("fields/north", "fields/north_gt"),
         ("JPEGImages", "SegmentationObject"),
         ("leftImg8bit/val/city", "gtFine/val/city"),
     ],
@@ -107,6 +109,12 @@ def test_photographs_in_folders_with_names_for_masks_are_images(tmp_path):
     photo(tmp_path / "labels" / "bottle.jpg")
     photo(tmp_path / "targets" / "range.jpg")
     assert names(find_images(tmp_path, tmp_path / "o")) == ["labels/bottle", "targets/range"]
+
+
+def test_results_of_volumes_have_no_part_of_the_suffix(tmp_path):
+    for name in ("a.nii.gz", "b.nii", "c.v1.png"):
+        (tmp_path / name).write_bytes(b"data")
+    assert names(find_images(tmp_path, tmp_path / "out")) == ["a", "b", "c.v1"]
 
 
 def test_a_pattern_counts_what_it_matches_and_does_not_read(tmp_path):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import SuggestSettings
+from semiseg.inference.load import check_order
 from semiseg.suggestion.next_steps import next_steps
 from semiseg.suggestion.ranking import Suggestion, suggestion_table
 from semiseg.suggestion.suggest import suggest as choose_images
@@ -44,6 +45,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
         ConfigError: the model is an exported one, or `data` are not the data of the run.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
+    check_order("suggest", settings.run, settings.images)
     images = choose_images(
         settings.run,
         settings.images,

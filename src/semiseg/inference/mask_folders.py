@@ -34,9 +34,7 @@ class MaskFolders:
         for folder in file.parents:
             if folder == self._root:
                 break
-            role = _role(folder)
-            others = self._beside(folder)
-            if role.content == "masks" and any(_is_of_images(other, role) for other in others):
+            if any(_are_images_and_masks(other, folder) for other in self._beside(folder)):
                 return True
         masks = file.parent
         return _role(masks).content == "masks" and masks.parent / file.stem in stems
@@ -48,26 +46,28 @@ class MaskFolders:
             file: below the root, absolute.
         """
         for folder in file.parents:
-            role = _role(folder)
-            masks = (other for other in self._beside(folder) if other.content == "masks")
-            if role.content != "masks" and any(_is_of_images(role, other) for other in masks):
+            if any(_are_images_and_masks(folder, other) for other in self._beside(folder)):
                 return True
             if folder == self._root:
                 break
         return False
 
-    def _beside(self, folder: Path) -> Iterator[Role]:
-        """The roles of the other folders in the same folder."""
+    def _beside(self, folder: Path) -> Iterator[Path]:
+        """The other folders in the same folder."""
         parent = folder.parent
         if parent not in self._subfolders:
             self._subfolders[parent] = _list(parent)
-        return (_role(other) for other in self._subfolders[parent] if other != folder)
+        return (other for other in self._subfolders[parent] if other != folder)
 
 
-def _is_of_images(role: Role, masks: Role) -> bool:
-    """Whether a folder holds the images of a folder of masks."""
-    same_split = role.split != "" and role.split == masks.split
-    return role.content == "images" or (role.content == "" and same_split)
+def _are_images_and_masks(images: Path, masks: Path) -> bool:
+    """Whether one of two folders beside each other holds the masks of the images in the other."""
+    role, other = _role(masks), _role(images)
+    if role.content != "masks" or other.content == "masks":
+        return False
+    same_split = other.split != "" and other.split == role.split
+    named_after = masks.name.lower().startswith(images.name.lower())  # `field1` and `field1_gt`
+    return other.content == "images" or same_split or named_after
 
 
 def _role(folder: Path) -> Role:

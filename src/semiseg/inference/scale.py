@@ -164,8 +164,8 @@ def describe_scaled(metadata: ModelMetadata, jobs: Iterable[Job]) -> str:
         return ""
     listed = ", ".join(resolutions[:3]) + (", ..." if len(resolutions) > 3 else "")
     return (
-        f"{plural(len(grounds), 'image')} of known ground resolution ({listed}) keep the scale of "
-        f"the training images ({metadata.ground_resolution})"
+        f"by the ground resolution ({listed}), {plural(len(grounds), 'image keeps', 'images keep')} "
+        f"the scale of the training images ({metadata.ground_resolution})"
     )
 
 

@@ -17,6 +17,7 @@ from semiseg.core.reading import Reading
 from semiseg.core.text import plural
 from semiseg.data.accounting import FILE_KINDS, account, places
 from semiseg.data.beside import PHOTOGRAPHS, masks_beside
+from semiseg.data.families import stem
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES, format_of, remedy_of_suffix
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.tree import Tree
@@ -154,11 +155,11 @@ def _remedy_of(file: Path) -> str:
 def _by_name(files: Iterable[Path], root: Path) -> dict[str, Path]:
     """The files by the name of their results."""
     paths = {f: f.relative_to(root) for f in dict.fromkeys(files)}
-    counts = Counter(path.with_suffix("") for path in paths.values())
+    counts = Counter(path.with_name(stem(path)) for path in paths.values())
     by_name: dict[str, Path] = {}
     for file, path in paths.items():
-        stem = path.with_suffix("")
-        name = (stem if counts[stem] == 1 else path).as_posix()
+        short = path.with_name(stem(path))
+        name = (short if counts[short] == 1 else path).as_posix()
         if name in by_name:
             raise DataError(
                 f"The results of {by_name[name]} and {file} would have the same name. Rename one "
