@@ -163,8 +163,9 @@ def describe_scaled(metadata: ModelMetadata, jobs: Iterable[Job]) -> str:
     if not resolutions or metadata.ground_resolution is None:
         return ""
     listed = ", ".join(resolutions[:3]) + (", ..." if len(resolutions) > 3 else "")
+    images = plural(len(grounds), "image keeps", "images keep")
     return (
-        f"by the ground resolution ({listed}), {plural(len(grounds), 'image keeps', 'images keep')} "
+        f"by the ground resolution ({listed}), {images} "
         f"the scale of the training images ({metadata.ground_resolution})"
     )
 
