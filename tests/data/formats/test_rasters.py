@@ -381,6 +381,14 @@ def test_a_jpeg_2000_of_four_bands_needs_a_choice(tmp_path):
     assert np.array_equal(image.values, np.moveaxis(values[[3, 1, 0]], 0, 2))
 
 
+def test_a_mask_of_several_planes_is_not_read_as_its_first_one(tmp_path):
+    values = noise(3, *SHAPE, high=2, dtype=np.uint8)
+    options = {"photometric": "MINISBLACK", "interleave": "band", "compress": "lzw"}
+    path = geotiff(tmp_path / "a.tif", values, **options)
+    with pytest.raises(DataError, match="several channels"):
+        read_codes(path)
+
+
 # --- what is said of images of 8 bits
 
 

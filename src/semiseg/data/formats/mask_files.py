@@ -13,12 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import DataError
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.mask_rule import NO_DATA, TRANSPARENT, Encoding
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
+from semiseg.data.formats.tiff import hides_channels
 
 NO_LABELS: Mapping[int, str] = MappingProxyType({})
 NOTHING_SKIPPED: Mapping[str, int] = MappingProxyType({})
@@ -61,6 +63,12 @@ def decode_mask(path: Path) -> Codes:
     try:
         with open_image(path, verify=True) as file:
             _require_one_page(file, path)
+            if isinstance(file, TiffImageFile) and hides_channels(file.tag_v2):
+                raise DataError(
+                    f"{path} holds several channels, but a mask has one, or RGB colors.",
+                    "Where each channel is a class, write the numbers of the channels into one "
+                    "image.",
+                )
             lossy = file.format in _LOSSY_FORMATS or (
                 file.format == "WEBP" and not _is_lossless_webp(path)
             )

@@ -108,6 +108,16 @@ def reader_of(tags: Tags) -> Reader:
     return "pillow" if count == 1 and (bits, form) != (64, 3) else "geo"
 
 
+def hides_channels(tags: Tags) -> bool:
+    """Whether Pillow would show the first one of several channels alone, as it does with planes.
+
+    Raises:
+        TypeError: a tag is not a number.
+    """
+    is_gray = _number(tags, _PHOTOMETRIC, 0) <= _BLACK_IS_ZERO
+    return is_gray and _number(tags, _CHANNELS) > 1 and _number(tags, _PLANES) != 1
+
+
 def fault_of_header(path: Path) -> str | None:
     """Say what a TIFF holds that Pillow cannot open.
 
