@@ -416,3 +416,9 @@ def test_outputs_are_masks_of_inputs_alone(tmp_path: Path) -> None:
     )
     (tmp_path / "training" / "input").rename(tmp_path / "training" / "images")
     assert error_of(tmp_path).kind == "no-masks"
+
+
+def test_a_split_without_any_other_is_the_whole_data_set(tmp_path: Path) -> None:
+    put(tmp_path, "test_data/images", "test_data/masks", "a", "b")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("test_data/images", "test_data/masks", "a", "b")

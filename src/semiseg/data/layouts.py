@@ -239,7 +239,8 @@ def _places(tree: Tree) -> Iterator[Tree]:
         return
     role, inner = role_of(folders[0].name), tree.subfolders(folders[0])
     contents = {role_of(folder.name).content for folder in inner}
-    if not role.split and inner and (role.is_neutral or contents >= {"images", "masks"}):
+    is_whole = contents >= {"images", "masks"} and role.split not in ("train", "unlabeled")
+    if inner and (role.is_neutral or is_whole):  # a folder test_data alone is no split
         yield from _places(tree.at(folders[0]))
 
 

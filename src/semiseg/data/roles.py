@@ -108,8 +108,8 @@ def role_of(name: str) -> Role:
     Example:
         >>> role_of("stage1_train").split, role_of("stage1_train").rest
         ('train', 'stage1')
-        >>> role_of("labelsTr")
-        Role(content='masks', split='train', rest='', is_secondary=False, is_strong=True)
+        >>> role_of("labelsTr").content, role_of("labelsTr").split
+        ('masks', 'train')
     """
     name = unicodedata.normalize("NFC", name)
     if name.lower() in _WHOLE_NAMES:
