@@ -107,7 +107,7 @@ def role_of(name: str) -> Role:
 
     Example:
         >>> role_of("stage1_train").split, role_of("stage1_train").rest
-        ('train', 'stage1')
+        ('train', 'stage-1')
         >>> role_of("labelsTr").content, role_of("labelsTr").split
         ('masks', 'train')
     """
