@@ -161,6 +161,32 @@ def test_tables_of_splits_without_masks_and_without_header(root: Path) -> None:
     assert pairs(data, "val") == expected(*NAMES[3:5])
 
 
+def test_a_column_of_class_numbers_is_no_column_of_masks(root: Path) -> None:
+    write(root / "train.csv", "id,label", *(f"{n},{i % 2}" for i, n in enumerate(NAMES[:4])))
+    assert pairs(load_dataset(root)) == expected(*NAMES[:4])
+
+
+def test_a_table_of_other_things_does_not_hide_the_folders_of_splits(root: Path) -> None:
+    (root / "images").rename(root / "moved")
+    for split, names in (("train", NAMES[:3]), ("val", NAMES[3:5])):
+        for name in names:
+            picture(root / split / "images" / f"{name}.jpg")
+            mask(root / split / "masks" / f"{name}_mask.png")
+    write(root / "train.csv", "image,height", *(f"{n}.jpg,9" for n in NAMES[:3]))
+    assert pairs(load_dataset(root), "val") == expected(*NAMES[3:5])
+
+
+@pytest.mark.parametrize("folder", ["ImageSets/Segmentation", "ImageSets/Main", "ImageSets"])
+def test_lists_of_voc_lie_in_several_places(root: Path, folder: str) -> None:
+    (root / "images").rename(root / "JPEGImages")
+    (root / "masks").rename(root / "SegmentationClass")
+    write(root / folder / "train.txt", *(f"{n} 1" for n in NAMES[:3]))
+    write(root / folder / "val.txt", *NAMES[3:5])
+    data = load_dataset(root)
+    assert pairs(data) == expected(*NAMES[:3])
+    assert pairs(data, "val") == expected(*NAMES[3:5])
+
+
 @pytest.mark.parametrize(
     ("name", "lines"),
     [

@@ -232,7 +232,11 @@ def read_table(
     numbered = [entry for entry in numbered if any(entry[2])]
     first = [cells for _, _, cells in numbered[:_MAX_TRIED]]
     image = _fitting(columns["image"], first, is_image)
-    mask = _fitting([at for at in columns.get("mask", []) if at != image], first, is_mask)
+    masks = [at for at in columns.get("mask", []) if at != image]
+    masks = [
+        at for at in masks if any(_is_path(_cell(c, at)) or is_mask(_cell(c, at)) for c in first)
+    ]
+    mask = _fitting(masks, first, is_mask)
     split = next((at for at in columns.get("split", []) if at != image), None)
     rows = [
         Row(n, line, _cell(cells, image), _cell(cells, mask), _split_of_cell(_cell(cells, split)))
@@ -249,6 +253,11 @@ def _fitting(
         if any(_cell(cells, at) and fits(_cell(cells, at)) for cells in rows):
             return at
     return columns[0] if columns else None
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text looks like the path of an image, and not like the number of a class."""
+    return any(sign in text for sign in "/\\") or text.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _cell(cells: Sequence[str], at: int | None) -> str:

@@ -43,6 +43,11 @@ class ListedFiles:
                 by_image[sample.image] = sample
         return by_image
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether folders are named after `val` or `test`."""
+        return any(family.split in ("val", "test") for family in self._families)
+
     def mask_of(self, image: Path) -> Path:
         """The first mask of an image that has one, as it lies in the data folder."""
         for reading in self._readings:

@@ -169,13 +169,21 @@ class ListLayout(Layout):
 
 
 def _usable(lists: Lists, files: ListedFiles) -> Lists:
-    """Without tables of other things: no image of their first rows is there."""
+    """Without tables of other things.
+
+    No image of their first rows is there; or they say neither masks nor splits, and folders are
+    named after splits.
+    """
 
     def is_usable(path: Path) -> bool:
-        if split_word(path.stem):
-            return True
         with suppress(DataError):
-            rows = read_table(path, files.is_image, files.is_mask).rows
+            table = read_table(path, files.is_image, files.is_mask)
+            rows = table.rows
+            is_bare = not table.has_splits and not any(row.mask for row in rows)
+            if is_bare and files.has_splits:
+                return False
+            if split_word(path.stem):
+                return True
             return any(row.image and files.is_image(row.image) for row in rows[:_MAX_TRIED])
         return False
 
@@ -353,7 +361,9 @@ class VocLayout(Layout):
             samples, findings, class_names, others = pair(folders)
             self.use_class_names(class_names)
             sources = [*others, *arrays]
-        lists = tree.root / "ImageSets" / "Segmentation"
+        top = tree.root / "ImageSets"
+        parts = (top / "Segmentation", top / "Main", top)
+        lists = next((x for x in parts if tree.files(x, (".txt",), deep=False)), top)
         texts = tree.files(lists, (".txt",), deep=False)
         sources = [*sources, *texts]
         files = {path.stem.lower(): path for path in texts}
