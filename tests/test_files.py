@@ -98,3 +98,17 @@ def test_without_a_home_there_is_no_cache_folder(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert cache_folder() is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_is_read_as_editors_and_shells_of_windows_write_it(tmp_path, encoding):
+    path = tmp_path / "names.txt"
+    path.write_bytes("b\u00e4ume\r\nweg\r\n".encode(encoding))
+    assert read_text(path) == "b\u00e4ume\nweg\n"
+
+
+def test_a_text_of_another_encoding_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_bytes("weg\nb\u00e4ume\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="line 2 is not in UTF-8: save the file in UTF-8"):
+        read_text(path)

@@ -302,6 +302,14 @@ def test_id_0_can_be_ignored(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("classes", ["{0: a, 2: c, 1: b}", "{a: 0, b: 1, c: 2}"])
+def test_classes_may_be_a_mapping_of_ids_and_names(tmp_path: Path, classes: str) -> None:
+    path = saved(tmp_path / "mask.png", BLOCKS)
+    read = named_classes(tmp_path, f"classes: {classes}", path)
+    assert (read.names, read.codes) == (("a", "b", "c"), (0, 1, 2))
+    assert np.array_equal(indices(path, read), BLOCKS)
+
+
 @pytest.mark.parametrize("ignore", ['"#ff0000"', "[[255, 0, 0]]", "[255, 0, 0]"])
 def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
     path = saved(tmp_path / "mask.png", COLORS[BLOCKS])
@@ -332,6 +340,9 @@ def test_a_listed_color_is_ignored(tmp_path: Path, ignore: str) -> None:
         ('classes: [a, {name: b, color: "#12345g"}]', "'#12345g' is neither"),
         ("classes: [a, {name: b, color: [1, 2]}]", r"\[1, 2\] is neither"),
         ("classes: [a, {name: b, color: [1, 2, 300]}]", r"\[1, 2, 300\] is neither"),
+        ("classes: [a, {name: b, color: [0, 1.0, 0]}]", r"\[0, 1.0, 0\] is neither"),
+        ("classes: {a: {id: 0}, b: {id: 1}}", "no list `classes:`"),
+        ("classes:\n\t- a\n\t- b\n", "Use spaces instead of tabs"),
     ],
 )
 def test_a_wrong_classes_file_is_refused_by_what_is_wrong(

@@ -13,6 +13,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.checks.examine import examine
+from semiseg.core.errors import DataError
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.mask_rule import NO_DATA
 from semiseg.data.instances import count_areas
@@ -534,3 +535,52 @@ def test_a_training_learns_the_classes_and_its_model_scores_them(
     result = semiseg.evaluate(out, folder, split="train")
     assert len(result.per_class) == (2 if way == "objects" else 3)
     assert all(scores.iou is not None for scores in result.per_class.values())
+
+
+# --- TIFF files that Pillow cannot open
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64"])
+def test_tiff_masks_of_64_bits_are_read_through_an_extra(tmp_path: Path, kind: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("rasterio")
+    path, ids = tmp_path / "mask.tif", three(1)
+    tifffile.imwrite(path, ids.astype(kind))
+    codes = read_codes(path)
+    assert codes.encoding == "ids"
+    assert np.array_equal(codes.values, ids)
+
+
+def test_without_the_extra_a_tiff_mask_of_64_bits_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for module in ("mask_files", "tiff"):
+        monkeypatch.setattr(f"semiseg.data.formats.{module}.can_read_bands", lambda: False)
+    tifffile.imwrite(tmp_path / "mask.tif", three(1).astype(np.int64))
+    with pytest.raises(DataError, match=r"64-bit .*semiseg\[geo\]"):
+        read_codes(tmp_path / "mask.tif")
+
+
+def test_a_tiff_mask_with_a_channel_for_each_class_says_so(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("rasterio")
+    shares = np.eye(3, dtype=np.float32)[three(1)].transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "mask.tif", shares, planarconfig="separate")
+    with pytest.raises(DataError, match="several channels"):
+        read_codes(tmp_path / "mask.tif")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "web page"),
+    ],
+)
+def test_what_a_download_left_instead_of_a_mask_is_named(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "mask.png").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_codes(tmp_path / "mask.png")

@@ -167,3 +167,17 @@ def test_an_exported_model_does_not_know_what_was_held_out(plain_release, tmp_pa
         Image.fromarray(np.zeros((24, 32), np.uint8)).save(path)
     with pytest.raises(DataError, match=r"no masks of val .* name the run folder"):
         semiseg.evaluate(plain_release, tmp_path / "data", accelerator="cpu")
+
+
+def test_a_list_of_windows_names_files_in_folders(tmp_path):
+    photo(tmp_path / "in" / "a.png")
+    photo(tmp_path / "in" / "cam" / "b.png")
+    (tmp_path / "in" / "list.txt").write_bytes(b"a.png\r\ncam\\b.png\r\n")
+    assert names(find_images(tmp_path / "in" / "list.txt", tmp_path / "out")) == ["a", "cam/b"]
+
+
+def test_the_folder_that_is_proposed_instead_of_a_file_is_none(tmp_path):
+    (tmp_path / "out").write_text("x")
+    image = photo(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"names a file.*such as --out .*/out-masks\."):
+        semiseg.predict(tmp_path / "run", image, out=tmp_path / "out")

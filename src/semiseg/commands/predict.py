@@ -117,9 +117,10 @@ def predict(settings: PredictSettings) -> Masks:
 def _check_out(out: Path) -> None:
     """Refuse a file as the output folder."""
     if out.is_file() or (not out.exists() and format_of(out) is not None):
+        folder = next(p for p in (out.with_suffix(""), Path(f"{out}-masks")) if not p.is_file())
         raise ConfigError(
             f"--out {out} names a file, but semiseg writes a folder of masks. Name a folder, such "
-            f"as --out {out.with_suffix('')}."
+            f"as --out {folder}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ import yaml
 
 MAX_YAML_VALUES = 1_000_000
 """The values that a YAML file may hold once its aliases are written out."""
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def is_folder(path: Path) -> bool:
@@ -59,15 +62,22 @@ def relative_folder(folder: Path, root: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark, as Windows' shell writes it.
 
     Raises:
         OSError: the file cannot be read, or is not a regular file.
-        ValueError: the content is not UTF-8.
+        ValueError: the content is in another encoding.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")  # opening a pipe would wait for its writer
-    return path.read_text(encoding="utf-8-sig")
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        place = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {place} is not in UTF-8: save the file in UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_yaml(path: Path) -> object:

@@ -57,23 +57,42 @@ def read_yaml(path: Path) -> NamedClasses:
         DataError: the file cannot be read, or has another format.
     """
     try:
+        text = files.read_text(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}).") from error
+    try:
         content = files.read_yaml(path)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as YAML ({error}).", 'A color needs quotes: "#00a000".'
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
+        has_tabs = re.search(r"^ *\t", text, re.MULTILINE)
+        remedy = "Use spaces instead of tabs." if has_tabs else 'A color needs quotes: "#00a000".'
+        raise DataError(f"{path} cannot be read as YAML ({error}).", remedy) from error
+    given = _listed(content.get("classes")) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or given is None:
         raise DataError(
             f"{path} has no list `classes:`.",
-            "For each class write its name, or `- {name: crop, id: 1}`, or "
-            "`- {name: crop, color: [0, 128, 0]}`.",
+            "Below the line `classes:` write the name of each class, or `- {name: crop, id: 1}`, "
+            "or `- {name: crop, color: [0, 128, 0]}`.",
         )
     unknown = sorted(map(str, set(content) - {"classes", "ignore"}))
     if unknown and path.name not in DATASET_FILES:  # whose other keys say other things
         raise DataError(f"{path}: unknown key '{unknown[0]}'. Known: classes, ignore.")
-    entries = tuple(_entry(path, i, e) for i, e in enumerate(content["classes"]))
-    has_ids = any(isinstance(entry, dict) and "id" in entry for entry in content["classes"])
+    entries = tuple(_entry(path, i, e) for i, e in enumerate(given))
+    has_ids = any(isinstance(entry, dict) and "id" in entry for entry in given)
     return NamedClasses(entries, (), content.get("ignore"), has_ids)
+
+
+def _listed(classes: object) -> list[object] | None:
+    """The classes as a list, also those of `0: crop` or `crop: 0`; None if they are neither."""
+    if isinstance(classes, list):
+        return classes
+    if not isinstance(classes, dict) or not classes:
+        return None
+    pairs = classes.items()
+    if all(type(key) is int and isinstance(value, str) for key, value in pairs):
+        return [{"name": name, "id": number} for number, name in sorted(pairs)]
+    if all(isinstance(key, str) and type(value) is int for key, value in pairs):
+        return [{"name": name, "id": number} for name, number in pairs]
+    return None
 
 
 def _entry(path: Path, position: int, entry: object) -> ClassEntry:
@@ -181,7 +200,7 @@ def code_of(path: Path, value: object) -> int:
 
 
 def _color(path: Path, values: list[int]) -> Color:
-    if len(values) == 3 and all(v in range(256) for v in values):
+    if len(values) == 3 and all(type(v) is int and 0 <= v < 256 for v in values):
         r, g, b = values
         return r, g, b
     raise DataError(f'{path}: {values} is neither an id, nor [r, g, b] of 0 to 255, nor "#rrggbb".')

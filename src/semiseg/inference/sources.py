@@ -191,7 +191,8 @@ def _listed(path: Path) -> list[Path]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        candidates = [folder / text for folder in (path.parent, Path())]
+        forms = dict.fromkeys((text, text.replace("\\", "/")))  # lists of Windows
+        candidates = [folder / form for form in forms for folder in (path.parent, Path())]
         file = next((p for p in candidates if is_file(p)), None)
         if file is None:
             raise DataError(

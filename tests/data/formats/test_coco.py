@@ -427,3 +427,29 @@ def test_without_pycocotools_polygons_name_the_extra(tmp_path, monkeypatch):
     photograph(tmp_path / "a.png")
     with pytest.raises((ConfigError, DataError), match=r"semiseg\[coco\]"):
         read(tmp_path)
+
+
+def test_annotations_without_an_area_are_skipped_and_counted(tmp_path):
+    segmentations = ([], None, [[]], [[1, 2, 3, 4]], [BOX], [[], BOX])
+    names = [f"{i}.png" for i in range(len(segmentations))]
+    value = content(names)
+    for annotation, segmentation in zip(value["annotations"], segmentations, strict=True):
+        annotation["segmentation"] = segmentation
+    write(tmp_path / "annotations.json", value)
+    for name in names:
+        photograph(tmp_path / "images" / name)
+    data = read(tmp_path)
+    masks = masks_of(data, "train")
+    assert [name for name, mask in masks.items() if mask is not None] == ["4.png", "5.png"]
+    assert all(np.array_equal(masks[n], rectangle(1, 10, 5, 20, 15)) for n in ("4.png", "5.png"))
+    (skipped,) = [f.text for f in data.findings if f.kind == "skipped-shape"]
+    assert "2 boxes, 2 outlines of fewer than three points" in skipped
+
+
+def test_a_category_without_a_name_is_refused_with_its_annotation(tmp_path):
+    value = content(["a.png"])
+    value["annotations"][0]["category_id"] = 9
+    write(tmp_path / "annotations.json", value)
+    photograph(tmp_path / "images" / "a.png")
+    with pytest.raises(DataError, match="annotation 1 has the category 9"):
+        CocoFormat().read(tmp_path / "annotations.json")

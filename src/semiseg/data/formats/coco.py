@@ -96,14 +96,20 @@ def _read(file: Path, _changed: int) -> Annotations:
         if place not in entries:
             skipped["annotation of an image that is not listed"] += 1
             continue
-        label = categories[_number(annotation["category_id"])]
+        name = f"annotation {annotation.get('id')}"
+        kind = _number(annotation["category_id"])
+        if kind not in categories:
+            raise ValueError(f"{name} has the category {kind}, which `categories` does not name")
+        label = categories[kind]
         used.add(label)
-        area = outline(annotation.get("segmentation"))
+        try:
+            area = outline(annotation.get("segmentation"))
+        except (ValueError, TypeError, LookupError) as error:
+            raise ValueError(f"{name}: {error}") from error
         if isinstance(area, str):
             skipped[area] += 1
         else:
             is_crowd = has_crowds and bool(annotation.get("iscrowd"))
-            name = f"annotation {annotation.get('id')}"
             regions[place].append(Region(None if is_crowd else label, area, name))
     return Annotations(
         tuple(_image(entry, regions[number]) for number, entry in entries.items()),
@@ -187,7 +193,8 @@ def outline(segmentation: object) -> Outline | str:
     if not isinstance(segmentation, list):
         raise ValueError(f"a segmentation is {type(segmentation).__name__}")
     parts = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    if isinstance(parts[0][0], (list, tuple)):  # pairs of x and y
+    parts = [part for part in parts if part]
+    if parts and isinstance(parts[0][0], (list, tuple)):  # pairs of x and y
         parts = [[value for pair in part for value in pair] for part in parts]
     polygons = [tuple(number(value) for value in part) for part in parts if len(part) >= 6]
     return Outline(tuple(polygons)) if polygons else THIN

@@ -65,6 +65,8 @@ UNREADABLE = (
 )
 """The errors that Pillow raises for broken files, and for files that are not images."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GIT_LFS = b"version https://git-lfs"
+_WEB_PAGE = (b"<!doctype html", b"<html")
 _SIGNATURE_BYTES = 32  # of a file tell its format
 _METADATA_CHUNKS = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
 _WITH_BANDS = ("TIFF", "JPEG 2000")
@@ -362,6 +364,12 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
     with path.open("rb") as stream:
         start = stream.read(_SIGNATURE_BYTES)
         stream.seek(0)
+        if start.startswith(_GIT_LFS):
+            raise OSError(
+                "it is a pointer of Git LFS, not the file: `git lfs pull` fetches the file"
+            )
+        if start.lstrip().lower().startswith(_WEB_PAGE):
+            raise OSError("it is a web page, not an image: download the file again")
         if verify and start.startswith(_PNG_SIGNATURE):
             _verify(stream)
         with Image.open(stream, formats=pillow_formats(path, start)) as file:

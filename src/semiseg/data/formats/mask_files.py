@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import DataError
+from semiseg.data.formats.bands import can_read_bands, raster_of_bands
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.mask_rule import NO_DATA, TRANSPARENT, Encoding
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix
-from semiseg.data.formats.tiff import hides_channels
+from semiseg.data.formats.tiff import (
+    fault_of_channels,
+    fault_of_header,
+    hides_channels,
+    read_tags,
+)
 
 NO_LABELS: Mapping[int, str] = MappingProxyType({})
 NOTHING_SKIPPED: Mapping[str, int] = MappingProxyType({})
@@ -64,11 +70,7 @@ def decode_mask(path: Path) -> Codes:
         with open_image(path, verify=True) as file:
             _require_one_page(file, path)
             if isinstance(file, TiffImageFile) and hides_channels(file.tag_v2):
-                raise DataError(
-                    f"{path} holds several channels, but a mask has one, or RGB colors.",
-                    "Where each channel is a class, write the numbers of the channels into one "
-                    "image.",
-                )
+                raise _several_channels(path)
             lossy = file.format in _LOSSY_FORMATS or (
                 file.format == "WEBP" and not _is_lossless_webp(path)
             )
@@ -86,15 +88,48 @@ def decode_mask(path: Path) -> Codes:
             if file.mode in ("RGB", "RGBA"):
                 return Codes(_pack(file, lossy), "colors", lossy=lossy)
             mode = file.mode
+    except UnidentifiedImageError as error:
+        return _decode_tiff(path, error)
     except UNREADABLE as error:
-        raise DataError(
-            f"{path} cannot be read as a mask ({reason(error)}).",
-            "Replace the file or remove it.",
-        ) from error
+        raise _unreadable(path, error) from error
     raise DataError(
         f"{path} is an image of mode {mode}; a mask holds ids (gray or palette) or RGB colors.",
         "Save it as a PNG of one of these kinds.",
     )
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    """What a broken file is."""
+    return DataError(
+        f"{path} cannot be read as a mask ({reason(error)}).", "Replace the file or remove it."
+    )
+
+
+def _several_channels(path: Path) -> DataError:
+    return DataError(
+        f"{path} holds several channels, but a mask has one, or RGB colors.",
+        "Where each channel is a class, write the numbers of the channels into one image.",
+    )
+
+
+def _decode_tiff(path: Path, cause: UnidentifiedImageError) -> Codes:
+    """The ids of a TIFF that Pillow cannot open, such as one of 64-bit numbers.
+
+    Raises:
+        DataError: the file is no such TIFF, is broken, or needs the extra `geo`.
+    """
+    try:
+        tags = read_tags(path)
+        if tags is not None and can_read_bands() and not fault_of_channels(tags):
+            values = raster_of_bands(path, None).load()
+            if values.ndim > 2:
+                raise _several_channels(path)
+            return Codes(_from_floats(values.astype(np.float64), path), "ids")
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    if fault := fault_of_header(path):
+        raise DataError(f"{path} {fault}")
+    raise _unreadable(path, cause) from cause
 
 
 def _require_one_page(file: Image.Image, path: Path) -> None:
@@ -137,7 +172,7 @@ def _is_lossless_webp(path: Path) -> bool:
         return b"VP8L" in file.read(256)
 
 
-def _from_floats(numbers: NDArray[np.float32], path: Path) -> NDArray[np.int32]:
+def _from_floats(numbers: NDArray[np.floating[Any]], path: Path) -> NDArray[np.int32]:
     """The ids of a mask of floating-point numbers; NaN and infinity have no value.
 
     Shares from 0 to 1, as networks give them, become levels from 0 to 255.
