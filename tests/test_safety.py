@@ -214,7 +214,7 @@ def test_the_images_of_a_list_of_a_data_folder_stay_in_it(tmp_path, tiny_folder)
         image = {"id": 1, "file_name": name, "width": 64, "height": 48}
         content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
         listing.write_text(json.dumps(content))
-        with pytest.raises(DataError, match="outside"):
+        with pytest.raises(DataError, match="does not lie below"):
             DATASETS["coco"].samples(Tree(data), "train")
 
 

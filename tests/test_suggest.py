@@ -209,8 +209,11 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
     data = shutil.copytree(tiny_folder, tmp_path / "moved")
+    other = tmp_path / "other"
+    (other / "images").mkdir(parents=True)
+    Image.new("RGB", (64, 48)).save(other / "images" / "strange.png")
     with pytest.raises(ConfigError, match="does not hold the images"):
-        semiseg.suggest(run_folder, data, out=tmp_path / "out", data=tmp_path, accelerator="cpu")
+        semiseg.suggest(run_folder, data, out=tmp_path / "out", data=other, accelerator="cpu")
     words = [run_folder, data, "--out", tmp_path / "out", "--data", data, "--accelerator", "cpu"]
     main(["suggest", *map(str, words), "--n", "99"])
     output = capsys.readouterr()
@@ -280,7 +283,9 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     predicted[10:60, 20:90], predicted[30:50, 40:80], predicted[35:45, 50:60] = 1, 0, 2
     sure = Prediction(predicted, np.ones((96, 128), np.float32))
     really = Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", lambda self, image: (really(self, image), sure)[1])
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, image, **_: (really(self, image), sure)[1]
+    )
     out = tmp_path / "next"
     images = semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu").images
     assert not (out / "train" / "masks").exists()
