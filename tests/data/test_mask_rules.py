@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_masks import COLORS, draw_indices, kinds, png, read, write_folder
+from drawn_masks import COLORS, draw_indices, kinds, photograph, png, read, write_folder
 from PIL import Image
 
 import semiseg
@@ -535,6 +535,25 @@ def test_a_training_learns_the_classes_and_its_model_scores_them(
     result = semiseg.evaluate(out, folder, split="train")
     assert len(result.per_class) == (2 if way == "objects" else 3)
     assert all(scores.iou is not None for scores in result.per_class.values())
+
+
+# --- the name that Cellpose gives to numbered objects
+
+
+@pytest.mark.parametrize("suffix", ["_cp_masks", "_mask"])
+def test_few_objects_are_recognized_by_the_name_of_cellpose(tmp_path: Path, suffix: str) -> None:
+    truth = {}
+    for number in range(4):
+        ids = cells(number, 1 + number % 3)
+        truth[str(number)] = ids
+        png(ids.astype(np.uint8), tmp_path / f"{number}{suffix}")
+        photograph(ids, number).save(tmp_path / f"{number}.jpg")
+    data, labels = read(tmp_path)
+    is_named = suffix == "_cp_masks"
+    assert ("instances" in kinds(data)) == is_named
+    assert len(data.classes) == (2 if is_named else 4)
+    for name, ids in truth.items():
+        assert np.array_equal(labels[name], ids > 0 if is_named else ids)
 
 
 # --- TIFF files that Pillow cannot open

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semiseg.checks.alike_classes import alike_classes
 from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
@@ -367,6 +368,7 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _named_as_masks,
     _occurrence,
     _unnamed,
+    alike_classes,
     _void,
     _foreground,
     _uniform,

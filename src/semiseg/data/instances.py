@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.mask_rule import TRANSPARENT
 
+_CELLPOSE = "_cp_masks"  # behind the name of the image
 _VOID_ID = 255
 _MIN_OBJECTS = 5  # in one image at least
 _MANY_OBJECTS = 20  # so many areas without a gap are objects even if there are few images
@@ -50,7 +51,7 @@ def are_instances(scans: Sequence[MaskScan], decode: Decode) -> bool:
     if any(scan.lossy for scan in scans):
         return False
     counts = [_objects(scan) for scan in scans]
-    if not (_are_numbered(counts) or _are_unique(counts)):
+    if not (_are_numbered(counts) or _are_unique(counts) or _are_of_cellpose(scans, counts)):
         return False
     most = sorted(zip(counts, scans, strict=True), key=lambda pair: -len(pair[0]))
     areas, pixels, on_ground = list[int](), list[int](), 0
@@ -132,6 +133,13 @@ def _are_numbered(counts: Sequence[list[int]]) -> bool:
     differ = len(numbers) > 1 and max(numbers) >= _SEVERAL_OBJECTS
     return without_gaps >= _WITHOUT_GAPS * len(filled) and (
         min(numbers) >= _MANY_OBJECTS or differ or (varies and max(numbers) >= _MIN_OBJECTS)
+    )
+
+
+def _are_of_cellpose(scans: Sequence[MaskScan], counts: Sequence[list[int]]) -> bool:
+    """Whether the files have the name that Cellpose gives to its numbered objects."""
+    return any(counts) and all(
+        scan.path.stem.endswith(_CELLPOSE) and scan.encoding == "ids" for scan in scans
     )
 
 

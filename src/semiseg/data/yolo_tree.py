@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +17,7 @@ from semiseg.data.formats.yolo import (
     SUFFIX,
     YoloConfig,
     YoloFormat,
+    holds_numbers,
     looks_like_labels,
     read_config,
     read_names,
@@ -133,8 +135,12 @@ class YoloTree:
                     used.add(file)
         judgments = map(looks_like_labels, labels.values())
         clear = [judgment for judgment in judgments if judgment is not None][:_SAMPLED]
+        if any(clear):
+            return labels
+        # Beside a data.yaml, lines of numbers are labels of another form, which reading refuses.
         is_named = bool(self._configs or self._broken)
-        return labels if any(clear) or (is_named and not clear) else {}
+        numbers = map(holds_numbers, itertools.islice(labels.values(), _SAMPLED))
+        return labels if is_named and (not clear or any(numbers)) else {}
 
     def _fits(self, image: Path, file: Path) -> bool:
         """Whether the folders of both do not stand for two different splits."""

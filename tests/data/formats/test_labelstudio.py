@@ -118,6 +118,17 @@ def test_a_submitted_task_without_regions_is_background_but_not_one_with_boxes(t
     assert "1 point" in message
 
 
+def test_predictions_that_nobody_confirmed_are_said(tmp_path):
+    guess = {**task(2, "b.png"), "predictions": [{"result": [polygon(1, 1, 9, 9)]}]}
+    write(tmp_path, task(1, "a.png", [polygon(10, 5, 20, 15)]), guess)
+    for name in "ab":
+        photograph(tmp_path / f"{name}.png")
+    data = read(tmp_path)
+    assert masks_of(data, "train")["b.png"] is None
+    text = " ".join(finding.text for finding in data.findings)
+    assert "1 task has predictions of a model but no annotations" in text
+
+
 def test_json_min_and_labels_of_their_own(tmp_path):
     value = brush(rectangle(1, 15, 10, 33, 20))
     short = {**value["value"], "original_width": WIDTH, "original_height": HEIGHT}

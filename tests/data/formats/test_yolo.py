@@ -157,6 +157,16 @@ def test_a_line_of_another_form_is_refused_with_file_and_line(tmp_path, text):
     assert "a.txt, line 2" in errors[0].message
 
 
+@pytest.mark.parametrize("text", ["0 10 5 20 5 20 15", "0 0.1 0.1 0.5 0.1 0.5 0.5 0.2"])
+def test_labels_of_another_form_throughout_are_refused_with_the_form(tmp_path, text):
+    for name in "ab":
+        put(tmp_path, f"images/{name}", text, f"labels/{name}")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [crop, weed]\n")
+    message = read_dataset(tmp_path).errors()[0].text
+    assert "a.txt, line 1 is none of YOLO's segmentation" in message
+    assert "0 0.1 0.1 0.5 0.1 0.5 0.6" in message
+
+
 def test_a_class_without_a_name_is_refused(tmp_path):
     put(tmp_path, "images/a", line(5, 1, 1, 9, 9), "labels/a")
     (tmp_path / "data.yaml").write_text("train: images\nnames: [crop, weed]\n")

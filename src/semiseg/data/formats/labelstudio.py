@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.files import read_json
+from semiseg.core.text import plural
 from semiseg.data.formats.annotations import AnnotatedImage, Annotations, FileFormat
 from semiseg.data.formats.coco import THIN
 from semiseg.data.formats.json_head import JsonHead
@@ -71,13 +72,14 @@ class LabelStudioFormat(FileFormat):
             content: Any = read_json(file)  # of any form; what does not fit raises an error
             skipped: Counter[str] = Counter()
             images = []
-            several = 0
+            several = predicted = 0
             for entry in content:
                 task = _whole(entry)
                 annotations = task.get("annotations") or task.get("completions") or []
                 valid = [entry for entry in annotations if not entry.get("was_cancelled")]
                 truths = [entry for entry in valid if entry.get("ground_truth")]
                 several += len(valid) > 1
+                predicted += bool(task.get("predictions")) and not valid
                 name = _image_name(task)
                 try:
                     results = (truths or valid)[-1]["result"] if valid else []
@@ -88,8 +90,13 @@ class LabelStudioFormat(FileFormat):
             note = (
                 f"{several} tasks have several annotations: the ground truth or the last one counts"
             )
+            unconfirmed = (
+                f"{plural(predicted, 'task has', 'tasks have')} predictions of a model but no "
+                "annotations, and the images are unlabeled: submit the predictions in Label Studio "
+                "as annotations, and export again"
+            )
             names = tuple(dict.fromkeys(labels))
-            notes = (note,) * bool(several)
+            notes = (note,) * bool(several) + (unconfirmed,) * bool(predicted)
             return Annotations(tuple(images), names, skipped=skipped, notes=notes)
         raise AssertionError
 

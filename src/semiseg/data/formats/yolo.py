@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from semiseg.core import files
 from semiseg.core.errors import DataError
 from semiseg.data.formats.annotations import AnnotatedImage, AnnotationFormat, Annotations
@@ -115,6 +117,15 @@ def looks_like_labels(file: Path) -> bool | None:
     except (OSError, ValueError):
         return False
     return bool(lines) or None
+
+
+def holds_numbers(file: Path) -> bool:
+    """Whether the first line of a text file is a class and coordinates, in whatever unit."""
+    try:
+        words = files.read_text(file).lstrip().partition("\n")[0].replace(",", " ").split()
+        return len(words) > 4 and all(np.isfinite(float(word)) for word in words)
+    except (OSError, ValueError):
+        return False
 
 
 def read_config(file: Path) -> YoloConfig | None:
