@@ -80,6 +80,10 @@ LAYOUTS = [
     ("a/b/{split}/image", "a/b/{split}/label", ("train", "val", "test")),
     ("leftImg8bit/{split}", "gtFine/{split}", ("train", "val", "test")),
     ("X_{split}", "y_{split}", ("train", "val", "test")),
+    ("{split}_img", "{split}_lab", ("train", "val", "test")),
+    ("{split}/imágenes", "{split}/etiquetas", ("entrenamiento", "validación", "prueba")),
+    ("{split}/Bilder", "{split}/Masken", ("Training", "Validierung", "Test")),
+    ("{split}/photos", "{split}/semantics", ("train", "val", "test")),
 ]
 
 
@@ -422,3 +426,118 @@ def test_a_split_without_any_other_is_the_whole_data_set(tmp_path: Path) -> None
     put(tmp_path, "test_data/images", "test_data/masks", "a", "b")
     data = load_dataset(tmp_path)
     assert pairs(data, "train") == expected("test_data/images", "test_data/masks", "a", "b")
+
+
+def test_folders_of_images_have_folders_of_masks_beside_them(tmp_path: Path) -> None:
+    for day in ("day1", "day2", "day3", "day4", "day5"):
+        put(tmp_path, day, f"{day}_masks", "a", "b")
+    image(tmp_path / "day6" / "a.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == {
+        f"day{i}/{name}.jpg": f"day{i}_masks/{name}.png" for i in range(1, 6) for name in "ab"
+    }
+    assert [f.files for f in data.findings if f.kind == "not-read"] == [("day6/a.jpg",)]
+
+
+def test_sequences_with_masks_of_some_images_beside_them(tmp_path: Path) -> None:
+    for sequence in ("01", "02"):
+        for i in range(5):
+            image(tmp_path / sequence / f"t{i:03d}.tif")
+        for i in (1, 3, 4):
+            mask(tmp_path / f"{sequence}_GT" / "SEG" / f"man_seg{i:03d}.tif")
+    read = pairs(load_dataset(tmp_path), "train")
+    assert {image: mask for image, mask in read.items() if mask} == {
+        f"{s}/t{i:03d}.tif": f"{s}_GT/SEG/man_seg{i:03d}.tif"
+        for s in ("01", "02")
+        for i in (1, 3, 4)
+    }
+    assert len(read) == 10
+
+
+def test_one_folder_of_masks_may_hold_those_of_two_folders_of_images(tmp_path: Path) -> None:
+    put(tmp_path, "images1", "maps/semantic", "a", "b")
+    put(tmp_path, "images2", "maps/semantic", "c", "d")
+    first = expected("images1", "maps/semantic", "a", "b")
+    second = expected("images2", "maps/semantic", "c", "d")
+    assert pairs(load_dataset(tmp_path), "train") == {**first, **second}
+
+
+@pytest.mark.parametrize("name", ["images - Copy", "new_images", "images_night"])
+def test_the_plainest_name_of_several_folders_of_images_counts(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "images", "masks", "1", "2")
+    for stem in ("1", "2"):
+        image(tmp_path / name / f"{stem}.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("images", "masks", "1", "2")
+    (finding,) = (f for f in data.findings if f.kind == "not-read")
+    assert (finding.severity, finding.files) == ("warning", (f"{name}/1.jpg", f"{name}/2.jpg"))
+
+
+def test_folders_of_photographs_with_the_same_names_are_no_images_and_masks(tmp_path: Path) -> None:
+    for name in ("camera_a", "camera_b"):
+        for i in range(3):
+            image(tmp_path / name / f"{i}.png")
+    finding = error_of(tmp_path)
+    assert "unclear which files" not in finding.message
+    assert "--images camera" not in finding.remedy
+
+
+def test_all_folders_that_may_hold_the_masks_are_named(tmp_path: Path) -> None:
+    for i in range(3):
+        image(tmp_path / "train" / "images" / f"{i}.jpg")
+        for name in ("Categories", "Category_ids", "Human"):
+            mask(tmp_path / "train" / name / f"{i}.png")
+    finding = next(f for f in read_dataset(tmp_path).errors() if f.kind == "no-masks")
+    for name in ("Categories", "Category_ids", "Human"):
+        assert f"`--images train/images --masks train/{name}`" in finding.text
+
+
+def test_labeled_images_of_val_alone_are_refused_with_the_command_that_trains_on_them(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "val/images", "val/masks", "a", "b", "c")
+    finding = error_of(tmp_path)
+    assert "--images val/images --masks val/masks`" in finding.remedy
+    flags = Arrangement(images=Path("val/images"), masks=Path("val/masks"))
+    read = pairs(load_dataset(tmp_path, flags=flags), "train")
+    assert read == expected("val/images", "val/masks", "a", "b", "c")
+
+
+def test_masks_of_several_kinds_in_many_folders_are_refused_without_flags(tmp_path: Path) -> None:
+    for patient in ("p1", "p2"):
+        put(tmp_path, f"{patient}/images", f"{patient}/masks", "a", "b")
+        for name in ("a", "b"):
+            mask(tmp_path / patient / "labels" / f"{name}.png")
+    finding = error_of(tmp_path)
+    assert "`*/labels` or `*/masks`" in finding.remedy
+    assert "--images" not in finding.remedy
+
+
+def test_a_folder_of_one_kind_of_images_does_not_keep_masks_of_classes_away(tmp_path: Path) -> None:
+    for i in range(3):
+        image(tmp_path / "images" / "rgb" / f"{i}.jpg")
+        mask(tmp_path / "masks" / f"{i}.png")
+        for name in ("water", "weed"):
+            mask(tmp_path / "labels" / name / f"{i}.png")
+    finding = error_of(tmp_path)
+    assert "3 of them with masks in labels" in finding.message
+    assert "3 of them with masks in masks" in finding.message
+
+
+@pytest.mark.parametrize("name", ["#recycle", "@eaDir", "#snapshot", "lost+found"])
+def test_folders_of_storage_devices_hold_no_data(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "images", "masks", "a", "b")
+    image(tmp_path / "images" / name / "c.jpg")
+    image(tmp_path / "unlabeled" / name / "d.jpg")
+    data = load_dataset(tmp_path)
+    assert pairs(data, "train") == expected("images", "masks", "a", "b")
+    assert not data.samples["unlabeled"]
+
+
+def test_run_length_codes_are_named_where_nothing_else_tells_the_masks(tmp_path: Path) -> None:
+    for i in range(3):
+        image(tmp_path / "train_v2" / f"{i}.jpg")
+    lines = ["ImageId,EncodedPixels", *(f"{i}.jpg,1 3" for i in range(3))]
+    (tmp_path / "train_ship_segmentations_v2.csv").write_text("\n".join(lines))
+    (tmp_path / "sample_submission_v2.csv").write_text("ImageId,EncodedPixels\n0.jpg,\n")
+    assert "train_ship_segmentations_v2.csv holds run-length codes" in error_of(tmp_path).remedy

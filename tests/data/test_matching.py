@@ -240,3 +240,14 @@ def test_ten_thousand_names_take_no_time(image: str, mask: str) -> None:
     assert (
         time.process_time() - start < 5
     )  # an idle core takes 0.1 to 0.6 s; squares would take minutes
+
+
+def test_a_number_in_a_folder_of_masks_is_no_image() -> None:
+    images = ["0.jpg", "1.jpg", "2.jpg"]
+    masks = [f"v{version}/{i}.png" for version in (1, 2) for i in range(3)]
+    match = match_names(images, masks)
+    assert match.pairs == {f"{i}.jpg": (f"v1/{i}.png", f"v2/{i}.png") for i in range(3)}
+    objects = [f"{image}/{i}.png" for image in (1, 2) for i in (1, 2)]
+    assert match_names(images, objects).pairs == {
+        f"{image}.jpg": (f"{image}/1.png", f"{image}/2.png") for image in (1, 2)
+    }

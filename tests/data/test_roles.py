@@ -109,3 +109,18 @@ def test_a_word_of_little_weight_does_not_count_within_another_folder() -> None:
     assert [role.content for role in roles_of(("masks", "train", "x"))] == ["masks", "", ""]
     assert [role.content for role in roles_of(("images", "masks"))] == ["images", "masks"]
     assert [role.content for role in roles_of(("train", "x"))] == ["", "images"]
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("RUGD_frames-with-annotations", ("images", "", "rugd", False)),
+        ("train_lab", ("masks", "train", "", False)),
+        ("lab", ("", "", "lab", False)),
+        ("fov_masks", ("masks", "", "fov", True)),
+        ("panoptic", ("", "", "panoptic", True)),
+        ("unbeschriftet", ("", "unlabeled", "", False)),
+    ],
+)
+def test_names_of_published_data_sets(name: str, role: tuple[str, str, str, bool]) -> None:
+    assert role_of(name)[:4] == role

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.core.types import Sample
+from semiseg.core.types import Arrangement, Sample
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.labels import read_labels
@@ -189,7 +189,56 @@ def test_of_the_files_of_cityscapes_those_of_class_ids_count(tmp_path: Path) -> 
     assert [s.mask.name for s in data.train if s.mask] == [
         f"town_{i}_gtFine_labelIds.png" for i in range(3)
     ]
-    assert any("6 files of instances or colors" in f.text for f in data.findings)
+    (finding,) = (f for f in data.findings if f.kind == "not-read")
+    assert len(finding.files) == 6
+
+
+def test_of_two_kinds_of_class_ids_the_first_counts_and_colors_are_ignored(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / "images" / f"town_{i}_rgb_anon.png")
+        for kind in ("labelTrainIds", "labelColor", "invIds"):
+            save(tmp_path / "masks" / f"town_{i}_gt_{kind}.png", area(i, 2, 1))
+    data = load_dataset(tmp_path)
+    assert [s.mask.name for s in data.train if s.mask] == [
+        f"town_{i}_gt_labelTrainIds.png" for i in range(3)
+    ]
+
+
+def test_folders_of_numbered_classes_are_not_united(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / "images" / f"{i}.jpg")
+        for number in (1, 2):
+            save(tmp_path / "masks" / f"class{number}" / f"{i}.png", area(4 * number, 2))
+    (error,) = read_dataset(tmp_path).errors()
+    assert error.kind == "several-masks"
+    assert "masks/class1/0.png, masks/class2/0.png" in error.message
+    flags = Arrangement(images=Path("images"), masks=Path("masks/class2"))
+    assert "--images images --masks masks/class2`" in error.remedy
+    data = load_dataset(tmp_path, flags=flags)
+    assert [s.mask for s in data.train] == [
+        tmp_path / "masks" / "class2" / f"{i}.png" for i in range(3)
+    ]
+    for number, name in ((1, "crop"), (2, "weed")):
+        (tmp_path / "masks" / f"class{number}").rename(tmp_path / "masks" / name)
+    data = load_dataset(tmp_path)
+    assert data.class_list is not None
+    assert [*data.class_list.names] == ["background", "crop", "weed"]
+
+
+def test_masks_in_two_folders_are_refused_with_the_commands_that_choose(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / "train" / "images" / f"{i}.jpg")
+        for version in ("v1", "v2"):
+            values = np.arange(192, dtype=np.uint8).reshape(12, 16) % 3
+            save(tmp_path / "train" / version / "labels" / f"{i}.png", values)
+    (error,) = read_dataset(tmp_path).errors()
+    for version in ("v1", "v2"):
+        assert f"--images train/images --masks train/{version}/labels`" in error.remedy
+        flags = Arrangement(images=Path("train/images"), masks=Path(f"train/{version}/labels"))
+        data = load_dataset(tmp_path, flags=flags)
+        assert [s.mask for s in data.train] == [
+            tmp_path / "train" / version / "labels" / f"{i}.png" for i in range(3)
+        ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.roles import role_of
 from semiseg.data.tree import Entry, Tree
 
-_DRAWN_ENDINGS = ("label_viz", "_instanceIds", "_instanceTrainIds", "_labelIds", "_color")
+_DRAWN_ENDINGS = (
+    *("label_viz", "_instanceIds", "_instanceTrainIds", "_labelIds", "_color", "_labelColor"),
+    *("_invIds", "_invGray"),
+)
 _MAX_PLACES = 5  # folders that a sentence names
 
 

@@ -118,12 +118,17 @@ def find_families(tree: Tree) -> list[Family]:
     """
     families: dict[tuple[Content, Split, str], Family] = {}
     roles_by_folder: dict[Path, tuple[Role, ...]] = {tree.root: ()}
+    starts: dict[Path, str] = {}  # `day1` of `day1` and of `day1_masks`
     for folder in data_folders(tree):
         above = roles_by_folder[folder]
-        numbered = _numbered(tree, folder, above)
+        companions = _companions(tree, folder, above)
+        numbered = _numbered(tree, folder, above) - {path.name for path in companions}
         for below in tree.subfolders(folder):
             role = role_within(below.name, above)
             role = Role(rest=below.name) if below.name in numbered else role
+            if below in companions:
+                starts[below] = companions[below]
+                role = Role(role.content or "images", "", "", role.is_secondary)
             roles_by_folder[below] = (*above, role)
         parts = folder.relative_to(tree.root).parts
         roles = roles_by_folder[folder]
@@ -135,9 +140,16 @@ def find_families(tree: Tree) -> list[Family]:
         if not images and not json_files:
             continue
         end = max((i + 1 for i, role in enumerate(roles) if not role.is_neutral), default=0)
-        pairs = list(zip(parts[:end], roles[:end], strict=True))
-        pattern = "/".join("*" if role.is_neutral else part for part, role in pairs)
-        inner = tuple(part for part, role in pairs if role.is_neutral and role.rest)
+        above_here = [tree.root.joinpath(*parts[: i + 1]) for i in range(end)]
+        names = [starts.get(path, "") for path in above_here]
+        pairs = list(zip(parts[:end], roles[:end], names, strict=True))
+        pattern = "/".join(
+            "*" if role.is_neutral else part.replace(name, "*", 1) if name else part
+            for part, role, name in pairs
+        )
+        inner = tuple(
+            name or part for part, role, name in pairs if name or (role.is_neutral and role.rest)
+        )
         rests = tuple(role.rest for role in roles[:end] if not role.is_neutral and role.rest)
         secondary = any(role.is_secondary for role in roles[:end])
         base = "/".join(parts[:end])
@@ -149,6 +161,30 @@ def find_families(tree: Tree) -> list[Family]:
             )
             family.places.append(part)
     return [families[key] for key in sorted(families, key=lambda key: (key[2], key))]
+
+
+def _companions(tree: Tree, folder: Path, above: Sequence[Role]) -> dict[Path, str]:
+    """Folders of images with folders of masks beside them: `day1`, `day1_masks`, `day2`, ...
+
+    One pair is no rule: two are. Each folder comes with the name of that of the images.
+    """
+    roles = {path: role_within(path.name, above) for path in tree.subfolders(folder)}
+    masks = {
+        role.rest: path
+        for path, role in roles.items()
+        if role.content == "masks" and role.rest and not role.split
+    }
+    pairs = {
+        path: masks[rest]
+        for path, role in roles.items()
+        if role.is_neutral
+        and (rest := role_of(path.name).rest) in masks
+        and masks[rest].name.startswith(path.name)
+        and tree.images(path, deep=False)
+    }
+    if len(pairs) < 2:
+        return {}
+    return {part: path.name for path, other in pairs.items() for part in (path, other)}
 
 
 def _numbered(tree: Tree, folder: Path, above: Sequence[Role]) -> set[str]:

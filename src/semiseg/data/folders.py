@@ -31,10 +31,13 @@ from semiseg.data.pairs import (
     line_breaks,
     one_mask_each,
 )
-from semiseg.data.roles import Split
+from semiseg.data.roles import Split, role_of
 from semiseg.data.tree import SPLITS, Tree
 
-_KINDS = ("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color")
+_KINDS = (
+    *("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color"),
+    *("_labelColor", "_invIds", "_invGray"),
+)
 _FIGURES = re.compile(r"[\W_]+|(?<![0-9])0+(?=[0-9])")  # what tells no folder from another one
 
 
@@ -271,6 +274,10 @@ class FolderSplits:
             readings = explicit
         primary = [reading for reading in readings if not reading.images.is_secondary]
         readings = primary or readings
+        if len({id(reading.masks) for reading in readings}) == 1 and not _go_together(readings):
+            masks = readings[0].masks
+            parallel = [r for r in readings if masks and r.images.rests == masks.rests]
+            readings = parallel or _plainest(readings)  # images and masks, beside new_images
         if len(readings) > 1 and not _go_together(readings):
             return Choice(problem=self._ambiguous(readings, "images"))
         return Choice(tuple(readings), None, passed_over)
@@ -358,6 +365,14 @@ class FolderSplits:
             texts.append(
                 f"({i}) {count} in {images}, {len(reading.labeled)} of them with masks in "
                 f"{masks or images}{pair}"
+            )
+        patterns = [self.describe(r.masks if what == "masks" else r.images) for r in readings]
+        if any("*" in pattern for pattern in patterns):  # which no flag can name
+            return note(
+                f"Several folders may hold the {what}: {'; '.join(texts)}",
+                f"Keep one: move the other folders out of {self.tree.root}, "
+                f"{' or '.join(f'`{pattern}`' for pattern in patterns)}.",
+                "error",
             )
         check = f"semiseg check {shlex.quote(str(self.tree.root))}"
         commands = " or ".join(f"`{check} {self.flags(reading)}`" for reading in readings)
@@ -487,8 +502,12 @@ def _main_kind(masks: Sequence[Path]) -> list[Path]:
 def _fit(image: str, mask: str) -> bool:
     """Whether the folders in two names may be the same; those of one side may be missing."""
     folders = [
-        [_FIGURES.sub("", folder.casefold()) for folder in name.split("/")[:-1]]
-        for name in (image, mask)
+        [
+            _FIGURES.sub("", folder.casefold())
+            for folder in name.split("/")[:-1]
+            if role_of(folder).content != content
+        ]  # a folder `rgb` of images has none of the same name among the masks
+        for name, content in ((image, "images"), (mask, "masks"))
     ]
     return not all(folders) or any(
         a.startswith(b) or b.startswith(a) for a in folders[0] for b in folders[1]
@@ -517,9 +536,24 @@ def _go_together(readings: Sequence[Reading]) -> bool:
     return (
         len(shapes) == len(readings)
         and len(splits) == 1
-        and len(masks) in (0, len(readings))
+        and (len(masks) in (0, len(readings)) or (len(masks) == 1 and _are_apart(readings)))
         and max(names.values()) == 1
     )
+
+
+def _plainest(readings: Sequence[Reading]) -> Sequence[Reading]:
+    """The reading whose names say less than all others: `train`, not `train_ref`; or all."""
+    first, *others = sorted(readings, key=lambda reading: len(reading.images.rests))
+    rests = [set(reading.images.rests) for reading in others]
+    return [first] if all(rest > set(first.images.rests) for rest in rests) else readings
+
+
+def _are_apart(readings: Sequence[Reading]) -> bool:
+    """Whether each mask belongs to images of one reading only, all of which have masks."""
+    matches = [reading.matched for reading in readings if reading.matched]
+    files = [path for matched in matches for path in matched.files]
+    complete = all(len(reading.labeled) == len(reading.samples) for reading in readings)
+    return complete and len(set(files)) == len(files)
 
 
 def _beside_folder(images: Family, place: Path) -> Path:

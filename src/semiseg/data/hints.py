@@ -6,6 +6,10 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
@@ -25,6 +29,9 @@ EXPECTED = (
 )
 _MAX_OPENED = 3  # images without masks whose headers are read
 _MAX_SHOWN = 8  # names in the data folder
+_MAX_COMPARED = 8  # pairs of folders whose first files are opened
+_SIDE = 1024  # of the part of a file that is looked at, in pixels
+_MIN_EQUAL = 0.5  # of the pixels of a mask equal their left neighbor
 _CANONICAL = ("images", "masks", *SPLITS)
 
 
@@ -71,26 +78,40 @@ def mask_remedy(splits: FolderSplits) -> str:
     root = splits.tree.root
     table = run_length_table(splits.tree)
     if table is not None:
-        path, column = table
-        return (
-            f"{path} holds run-length codes ({column}, RLE), which semiseg does not read from a "
-            f"CSV file: draw them as PNG masks into {root / 'masks'}, each with its image's name."
-        )
+        return _draw_run_lengths(*table, root)
     reading = readings[0]
     stems = {stem(path) for path in images}
-    others = [f for f in splits.families if f is not reading.images and f.split != "unlabeled"]
-    for place in (place for family in others for place in family.places):
-        files = (*place.images, *place.json_files)
-        if any(stem(path) in stems for path in files):
-            masks = place.folder.relative_to(root).as_posix()
-            flags = splits.flags(reading).partition(" --masks")[0]
+    others = [f for f in splits.families if f is not reading.images and f.split in ("train", "")]
+    folders = {
+        (family.content and family.base(root)) or place.folder: family.is_secondary
+        for family in others
+        for place in family.places
+        if any(stem(path) in stems for path in (*place.images, *place.json_files))
+    }
+    candidates = sorted(folders, key=lambda path: (folders[path], path))[:_MAX_SHOWN]
+    if candidates:
+        below = [path.relative_to(root).as_posix() for path in candidates]
+        flags = splits.flags(reading).partition(" --masks")[0]
+        advice = " or ".join(f"`{flags} --masks {shlex.quote(name)}`" for name in below)
+        if len(candidates) == 1:
             return (
-                f"{place.folder} holds files of the images' names. If they are the masks, add "
-                f"`{flags} --masks {shlex.quote(masks)}` to the command."
+                f"{candidates[0]} holds files of the images' names. If they are the masks, add "
+                f"{advice} to the command."
             )
+        return (
+            f"{', '.join(below)} hold files of the images' names. If one of these folders holds "
+            f"the masks, add {advice} to the command."
+        )
     folder = reading.images.base(root) or root
     target = folder.with_name("masks") if folder.name == "images" else root / "masks"
     return f"Put masks into {target}; a mask has its image's name."
+
+
+def _draw_run_lengths(path: Path, column: str, root: Path) -> str:
+    return (
+        f"{path} holds run-length codes ({column}, RLE), which semiseg does not read from a "
+        f"CSV file: draw them as PNG masks into {root / 'masks'}, each with its image's name."
+    )
 
 
 def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[str]) -> Finding:
@@ -112,6 +133,9 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
         name + "/" * tree.is_folder(root / name) for name in tree.entries(root) if name[0] != "."
     )
     files = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+    scored = _only_scored(tree, families)
+    if scored is not None:
+        return scored
     twins = same_names(family for family in families if family.split in ("train", ""))
     if twins is not None:
         below = [place.folder.relative_to(root).as_posix() for place in twins]
@@ -123,6 +147,9 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
             f"{images} --masks {masks}`; the other commands take the same flags.",
             "error",
         )
+    table = run_length_table(tree)
+    if table is not None and any(family.images for family in families):
+        return note(f"{root} holds no masks", _draw_run_lengths(*table, root), "error")
     pictures = tree.images(root, deep=False)
     if pictures and not any(name.endswith("/") for name in names):
         for path in pictures[:_MAX_OPENED]:
@@ -151,19 +178,62 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
     )
 
 
+def _only_scored(tree: Tree, families: Sequence[Family]) -> Finding | None:
+    """The error for labeled images of val or test without any to train on."""
+    root, splits = tree.root, FolderSplits(tree, families)
+    for split in SPLITS[1:]:
+        readings = [reading for reading in splits.choice(split).readings if reading.labeled]
+        if len(readings) != 1:
+            continue
+        place, flags = splits.place(readings[0]), splits.flags(readings[0])
+        advice = f"semiseg check {shlex.quote(str(root))} {flags}"
+        advice = f"To train on those of {split}: `{advice}`; the other commands take the same flags"
+        if "*" in place:
+            advice = f"To train on those of {split}, rename their folders to `train`"
+        return note(
+            f"{root} holds {plural(len(readings[0].labeled), 'labeled image')} of {split} ({place}"
+            "), but none to train on",
+            f"{advice}. Or put images to train on into {root / 'train' / 'images'} and their masks "
+            f"into {root / 'train' / 'masks'}.",
+            "error",
+        )
+    return None
+
+
 def same_names(families: Iterable[Family]) -> tuple[Place, Place] | None:
-    """The two folders that share the most names of files, the likely images first."""
+    """The two folders that share the most names of files, the likely images first.
+
+    Two folders of photographs, such as those of two cameras, are none.
+    """
     places = [place for family in families for place in family.places]
     holders: dict[str, list[int]] = defaultdict(list)
     for i, place in enumerate(places):
         for name in {stem(path) for path in (*place.images, *place.json_files)}:
             holders[name].append(i)
     shared = Counter(pair for indices in holders.values() for pair in combinations(indices[:9], 2))
-    if not shared:
-        return None
-    first, second = max(shared, key=lambda pair: (shared[pair], pair))
-    images, masks = sorted((places[first], places[second]), key=_seems_mask)
-    return images, masks
+    order = sorted(shared, key=lambda pair: (shared[pair], pair), reverse=True)
+    for pair in order[:_MAX_COMPARED]:
+        images, masks = sorted((places[i] for i in pair), key=_seems_mask)
+        kinds = [seems_drawn(place) for place in (images, masks)]
+        if kinds[0] and not kinds[1]:
+            images, masks = masks, images
+        if any(kinds):
+            return images, masks
+    return None
+
+
+def seems_drawn(place: Place) -> bool:
+    """Whether the first file of a folder may be a mask: most neighboring pixels are equal."""
+    if not place.images:
+        return True
+    try:
+        with Image.open(place.images[0]) as image:
+            part = min(image.width, _SIDE), min(image.height, _SIDE)
+            pixels = np.asarray(image.crop((0, 0, *part)))
+    except (OSError, ValueError, Image.DecompressionBombError):  # who knows
+        return True
+    equal = pixels[:, 1:] == pixels[:, :-1]
+    return bool(equal.all(axis=tuple(range(2, pixels.ndim))).mean() > _MIN_EQUAL)
 
 
 def _seems_mask(place: Place) -> tuple[bool, int]:

@@ -118,14 +118,15 @@ class ImageIndex:
 
 
 def split_word(text: str) -> str:
-    """The split that a name says; empty if it says none.
+    """The split that a name says; empty if it says none, or several such as `train_val`.
 
     Example:
         >>> split_word("instances_val2017"), split_word("Training"), split_word("trainer")
         ('val', 'train', '')
     """
     words = re.findall("[a-z]+", text.lower())
-    return next((split for split in SPLITS for word in _WORDS[split] if word in words), "")
+    splits = [split for split in SPLITS if not set(_WORDS[split]).isdisjoint(words)]
+    return splits[0] if len(splits) == 1 else ""
 
 
 def folder_split(file: Path, root: Path) -> str:

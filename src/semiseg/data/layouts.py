@@ -38,7 +38,8 @@ class FolderLayout(Layout):
     Masks may also lie beside their images (`07_mask.png` beside `07.jpg`). Names count in any case
     and in the common forms: imgs, img_dir, JPEGImages, labels, annotations, gt, ground_truth,
     Training, valid, imagesTr, trainannot. Folders with other names, such as `day1` or `patient07`,
-    become part of the images' names.
+    become part of the images' names, and may have masks beside them: `day1`, `day1_masks`, `day2`,
+    `day2_masks`.
     """
 
     name = "folders"

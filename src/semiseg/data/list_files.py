@@ -145,7 +145,7 @@ def _lists_in(tree: Tree, folder: Path) -> Lists:
     tables: list[Path] = []
     for path in [] if files else tree.files(folder, TABLE_SUFFIXES, deep=False):
         if _is_table_of_lines(path):
-            files.setdefault(_split_of_list(path.stem), []).append(path)
+            files.setdefault(split_word(path.stem), []).append(path)
         elif is_list_table(path):
             tables.append(path)
     name = folder.relative_to(tree.root).as_posix()
@@ -160,7 +160,8 @@ def _split_of_list(stem: str) -> str:
 
 def run_length_table(tree: Tree) -> tuple[Path, str] | None:
     """A table of run-length codes, which are masks that semiseg does not read, and its column."""
-    for path in tree.files(tree.root, TABLE_SUFFIXES, deep=False):
+    tables = tree.files(tree.root, TABLE_SUFFIXES, deep=False)
+    for path in sorted(tables, key=lambda path: "submission" in path.stem.lower()):
         head = _first_line(path)
         for cell in _cells(head, _delimiter(head)):
             if _plain(cell) in _RUN_LENGTHS:
@@ -169,12 +170,16 @@ def run_length_table(tree: Tree) -> tuple[Path, str] | None:
 
 
 def _is_table_of_lines(path: Path) -> bool:
-    """Whether a table of a split, such as `train.csv`, begins with an image, without a header."""
-    if not _split_of_list(path.stem):
+    """Whether a table of a split, such as `train.csv`, begins with an image, without a header.
+
+    With other words in its name (`flood_train_data.csv`), it begins with an image and a mask.
+    """
+    if not split_word(path.stem):
         return False
     head = _first_line(path)
     cells = _cells(head, _delimiter(head))
-    return bool(cells) and cells[0].lower().endswith(IMAGE_SUFFIXES)
+    images = [cell.lower().endswith(IMAGE_SUFFIXES) for cell in cells[:2]]
+    return images[:1] == [True] and (bool(_split_of_list(path.stem)) or images == [True, True])
 
 
 def _first_line(path: Path) -> str:

@@ -83,11 +83,26 @@ def read_names(images: Sequence[str], masks: Sequence[str]) -> Iterator[Reading]
     if not _may_fit(*inner):
         return
     joined = [[Place((), "_".join((*p.folders, p.name))) for p in side] for side in inner]
-    for reading in _forms(joined[0], joined[1], ", with the names of its folders", False):
-        yield reading._replace(places=inner)
     flat = [[Place((), place.name) for place in side] for side in inner]
-    for reading in _forms(flat[0], flat[1], ", whatever the folders are", False):
-        yield reading._replace(places=inner)
+    forms = [(joined, ", with the names of its folders"), (flat, ", whatever the folders are")]
+    if _are_kinds(*inner):
+        forms.reverse()
+    for (image_names, mask_names), note in forms:
+        for reading in _forms(image_names, mask_names, note, False):
+            yield reading._replace(places=inner)
+
+
+def _are_kinds(images: list[Place], masks: list[Place]) -> bool:
+    """Whether the folders of masks say a kind, such as `v1` and `v2`, and not the image.
+
+    All images lie together, no folder of masks has an image's name, and most masks have one.
+    """
+    if any(place.folders for place in images):
+        return False
+    names = {_form(stem(place.name), 3) for place in images}
+    folders = {_form(folder, 3) for place in masks for folder in place.folders}
+    own = sum(_form(stem(place.name), 3) in names for place in masks)
+    return names.isdisjoint(folders) and 2 * own > len(masks)
 
 
 def _may_fit(images: list[Place], masks: list[Place]) -> bool:

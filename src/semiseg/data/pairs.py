@@ -257,7 +257,14 @@ def _ambiguous(root: Path, rivals: Mapping[Path, Sequence[Path]]) -> list[Findin
         "Give each mask the whole name of its image, in the same folders below the folder of the "
         "masks (images/cam1/007.jpg, masks/cam1/007.png)."
     )
-    if len({image.parent for image in images}) == 1:
+    folders = {image.parent for image in images}
+    if len(folders) == 2 and len({folder.parent for folder in folders}) == 1:  # rgb, nir
+        names = " and ".join(sorted(str(folder) for folder in folders))
+        remedy = (
+            f"If only one of {names} holds the pictures, move the other one out of {root}. "
+            f"Otherwise g{remedy[1:]}"
+        )
+    if len(folders) == 1:
         names = " and ".join(image.name for image in images[:2])
         remedy = (
             f"If only one of {names} is a picture, move the files like the other one out of "

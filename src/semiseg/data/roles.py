@@ -14,7 +14,7 @@ Split = Literal["train", "val", "test", "unlabeled", ""]
 _IMAGES = """
 image images img imgs im ims picture pictures pic pics photo photos photograph photographs
 jpegimages leftimg8bit rgb sat satellite input inputs frame frames original originals ortho
-orthos orthophoto orthophotos aerial bilder fotos imagens imagenes
+orthos orthophoto orthophotos aerial bilder fotos imagens imagenes imágenes immagini
 """
 IMAGE_WORDS = frozenset(_IMAGES.split())
 """The words for folders of images, in small letters."""
@@ -22,16 +22,25 @@ _MASKS = """
 mask masks msk msks maske masken label labels lbl lbls annotation annotations annotate
 annot annots ann anns anno annos gt gts groundtruth groundtruths truth segmentation
 segmentations segmentationclass seg segs segmap segmaps segment segments target targets manual
-manuals semantic output outputs gtfine gtcoarse labelids trimap trimaps matte mattes masque masques
-mascara mascaras máscara maschera маска 掩码 掩膜 标签
+manuals semantic semantics output outputs gtfine gtcoarse labelids trimap trimaps matte mattes
+masque masques mascara mascaras máscara máscaras maschera maschere etiqueta etiquetas
+anotaciones anotações anotacoes étiquettes beschriftungen маска 掩码 掩膜 标签
 """
 MASK_WORDS = frozenset(_MASKS.split())
 """The words for folders of masks, in small letters."""
+_TRAIN_WORDS = "train training trn tr trainset entrenamiento entraînement entrainement treino"
+_VAL_WORDS = """
+val valid validation validate vld valset validierung validación validacion validação validacao
+"""
+_TEST_WORDS = "test testing tst ts testset prueba pruebas teste"
+_UNLABELED_WORDS = """
+unlabeled unlabelled unlabel unannotated unlab unbeschriftet unannotiert ungelabelt
+"""
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trn", "tr", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "vld", "valset"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "ts", "testset"), "test"),
-    **dict.fromkeys(("unlabeled", "unlabelled", "unlabel", "unannotated", "unlab"), "unlabeled"),
+    **dict.fromkeys(_TRAIN_WORDS.split(), "train"),
+    **dict.fromkeys(_VAL_WORDS.split(), "val"),
+    **dict.fromkeys(_TEST_WORDS.split(), "test"),
+    **dict.fromkeys(_UNLABELED_WORDS.split(), "unlabeled"),
 }
 """The words for splits, in small letters."""
 _WHOLE_NAMES: dict[str, tuple[Content, Split]] = {
@@ -41,6 +50,7 @@ _WHOLE_NAMES: dict[str, tuple[Content, Split]] = {
     "evaluation": ("", "val"),
 }  # words that mean something only where they are the whole name
 _NEGATIONS = ("no", "not", "without", "un", "non")
+_COMPANY = ("with", "having", "mit")
 _ADJECTIVES = frozenset(("labeled", "labelled", "annotated"))
 _FILLING = """
 dir dirs folder data dataset set sets file files png pngs jpg jpgs jpeg jpegs tif tiff tiffs bmp
@@ -52,7 +62,8 @@ visualization visualizations visualisation visualisations visual vis viz overlay
 preview previews thumb thumbs thumbnail thumbnails human instance instances inst object objects
 panoptic depth disparity bbox bboxes box boxes edge edges boundary boundaries contour contours
 prediction predictions predicted pred preds result results color colors colored colour colours
-colormap colormaps output outputs coloured colorized blend blended debug weak masked segmented
+colormap colormaps output outputs fov roi rois coloured colorized blend blended debug weak
+masked segmented
 """
 _DRAWN = frozenset(_OTHER.split())  # what many tools put beside the images and the masks of classes
 _OWN_NAMES = ("annotations", "labels", "images", "annot", "masks", "label")
@@ -60,7 +71,8 @@ _PICTURES = frozenset(
     (
         *("overlay", "overlays", "visualization", "visualizations", "viz", "vis", "preview"),
         *("previews", "thumb", "thumbs", "thumbnail", "thumbnails", "prediction", "predictions"),
-        *("preds", "colormap", "colormaps", "instance", "instances"),
+        *("preds", "colormap", "colormaps", "instance", "instances", "panoptic"),
+        *("depth", "disparity"),
     )
 )  # words that say without another one that a folder holds no data
 _STRONG = frozenset(
@@ -116,9 +128,12 @@ def role_of(name: str) -> Role:
         return Role(*_WHOLE_NAMES[name.lower()], is_strong=False)
     words = _words(name)
     words, is_pool = _without_negation(words)
+    words = _without_company(words)
     letter = next((word for word in words if word in ("x", "y")), "")
     if letter and all(word in SPLIT_WORDS for word in words if word != letter):
         words = [{"x": "images", "y": "masks"}.get(word, word) for word in words]  # X_train
+    if "lab" in words and len(words) > 1 and {*words} - {"lab"} <= SPLIT_WORDS.keys():
+        words = ["labels" if word == "lab" else word for word in words]  # train_lab
     meanings = [_meaning(word) for word in words]
     contents: set[Content] = {content for content, _ in meanings if content}
     splits: list[Split] = [split for _, split in meanings if split]
@@ -220,6 +235,14 @@ def _without_negation(words: list[str]) -> tuple[list[str], bool]:
         if word in _NEGATIONS and (following in MASK_WORDS or following in _ADJECTIVES):
             return [*words[:i], *words[i + 2 :]], True
     return words, False
+
+
+def _without_company(words: list[str]) -> list[str]:
+    """Words without those behind `with`: `frames-with-annotations` holds frames."""
+    for i, word in enumerate(words[1:-1], 1):
+        if word in _COMPANY and words[i + 1] in MASK_WORDS:
+            return [*words[:i], *words[i + 2 :]]
+    return words
 
 
 _VOCABULARY = frozenset(

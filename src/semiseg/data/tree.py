@@ -11,7 +11,10 @@ from semiseg.core import files as disk
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
-_SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "__pycache__", "$RECYCLE.BIN", "System Volume Information")
+_SYSTEM_FOLDERS = (
+    *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "#snapshot", "@Recently-Snapshot"),
+    *("lost+found", "__pycache__", "$RECYCLE.BIN", "System Volume Information"),
+)
 
 
 class Entry(Enum):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -29,8 +31,8 @@ _MAX_VALUES = 20  # a mask with more of them is smeared, and not one of many cla
 _MAX_COMPARED = 12  # images, and masks of one image, that are compared
 _MAX_SHARED = 0.5  # the part of a class that another one may cover before they are doubtful
 _HIGHEST_BYTE = 255
-_LABEL_IDS = "labelids"  # Cityscapes' files of class ids, beside those of instances and colors
-_OF_CITYSCAPES = (_LABEL_IDS, "instanceids", "labeltrainids", "color")
+_CLASS_IDS = ("labelids", "labeltrainids")  # Cityscapes' files of class ids, the first one counts
+_OF_CITYSCAPES = (*_CLASS_IDS, "instanceids", "instancetrainids", "color", "invids", "invgray")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -73,7 +75,8 @@ def unite(
     if several and chosen is not None:
         ignored = sum(map(len, several.values())) - len(chosen)
         text = plural(ignored, "file of instances or colors is", "files of instances or colors are")
-        finding = note(f"{text} ignored beside the masks of class ids (`labelIds`)")
+        example = next(iter(chosen.values()), root).name
+        finding = note(f"{text} ignored beside the masks of class ids (such as {example})")
         return United({**single, **chosen}, [finding])
     rivals = _rivals(images, several, variants)
     if rivals is not None:
@@ -83,10 +86,40 @@ def unite(
         names = class_names or _class_names(root, several, words)
         if names:
             return _draw_classes(root, masks, words, names)
+        if _choice_of_folder(root, images, several):
+            raise DataError(
+                f"{_names(root, next(iter(several.values())))} are masks of one image in folders "
+                "of their own, and it is unclear whether these are classes or the work of several "
+                "people.",
+            )
         return _draw_objects(root, single, several)
     except DataError as error:
-        finding = Finding("several-masks", "error", (), error.message.rstrip("."), error.remedy)
+        remedy = _choice_of_folder(root, images, several) or error.remedy
+        finding = Finding("several-masks", "error", (), error.message.rstrip("."), remedy)
         return United({**single, **{n: paths[0] for n, paths in several.items()}}, [finding])
+
+
+def _choice_of_folder(
+    root: Path, images: Mapping[str, Path], several: Mapping[str, Sequence[Path]]
+) -> str:
+    """The advice to name one folder, where each mask of an image lies in a folder of its own."""
+    folders: dict[Path, None] = {}
+    for paths in several.values():
+        theirs = [path.parent for path in paths]
+        if len(set(theirs)) < len(theirs):
+            return ""
+        folders |= dict.fromkeys(theirs)
+    if not folders or len(folders) > max(map(len, several.values())):
+        return ""
+    photos = Path(os.path.commonpath([images[name].parent for name in several]))
+    start, *named = (
+        shlex.quote(folder.relative_to(root).as_posix()) for folder in (photos, *folders)
+    )
+    check = f"semiseg check {shlex.quote(str(root))} --images {start} --masks"
+    commands = " or ".join(f"`{check} {name}`" for name in named)
+    same = "the other commands take the same flags"
+    classes = "If the folders are classes, name them in letters alone."
+    return f"If one of the folders holds the masks: {commands}; {same}. {classes}"
 
 
 def _of_class_ids(
@@ -96,8 +129,9 @@ def _of_class_ids(
     chosen: dict[str, Path] = {}
     for name, paths in several.items():
         kinds = {path: variants.get(path, "").replace(" ", "").casefold() for path in paths}
-        ids = [path for path, kind in kinds.items() if kind.endswith(_LABEL_IDS)]
-        if len(ids) != 1 or not all(kind.endswith(_OF_CITYSCAPES) for kind in kinds.values()):
+        ids = [path for end in _CLASS_IDS for path, kind in kinds.items() if kind.endswith(end)]
+        ids = ids[:1]
+        if not ids or not all(kind.endswith(_OF_CITYSCAPES) for kind in kinds.values()):
             return None
         chosen[name] = ids[0]
     return chosen
