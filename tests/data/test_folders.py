@@ -496,6 +496,7 @@ def test_labeled_images_of_val_alone_are_refused_with_the_command_that_trains_on
     tmp_path: Path,
 ) -> None:
     put(tmp_path, "val/images", "val/masks", "a", "b", "c")
+    image(tmp_path / "test" / "images" / "d.jpg")
     finding = error_of(tmp_path)
     assert "--images val/images --masks val/masks`" in finding.remedy
     flags = Arrangement(images=Path("val/images"), masks=Path("val/masks"))

@@ -182,6 +182,9 @@ def test_lists_of_voc_lie_in_several_places(root: Path, folder: str) -> None:
     (root / "masks").rename(root / "SegmentationClass")
     write(root / folder / "train.txt", *(f"{n} 1" for n in NAMES[:3]))
     write(root / folder / "val.txt", *NAMES[3:5])
+    data = load_dataset(root)
+    assert pairs(data) == expected(*NAMES[:3])
+    assert pairs(data, "val") == expected(*NAMES[3:5])
 
 
 def test_tables_of_splits_have_other_words_in_their_names(root: Path) -> None:
