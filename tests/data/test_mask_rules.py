@@ -16,6 +16,7 @@ from semiseg.checks.examine import examine
 from semiseg.core.errors import DataError
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.mask_rule import NO_DATA
+from semiseg.data.formats.masks import read_mask
 from semiseg.data.instances import count_areas
 from semiseg.data.reader import read_dataset
 
@@ -200,6 +201,26 @@ def test_an_empty_transparent_mask_is_background(tmp_path: Path) -> None:
     _, labels = read(tmp_path)
     assert set(np.unique(labels["0"])) == {0}
     assert np.array_equal(labels["3"], truth["3"])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_black_shapes_on_a_transparent_ground_are_objects(tmp_path: Path, mode: str) -> None:
+    def save(number: int, indices: np.ndarray, path: Path) -> None:
+        black = Image.new(mode, indices.shape[::-1])
+        black.putalpha(Image.fromarray(indices * 255))
+        black.save(f"{path}.png")
+
+    def draw(seed: int) -> np.ndarray:
+        return draw_indices(seed) if seed else np.zeros((72, 96), np.uint8)  # one is empty
+
+    truth = write_folder(tmp_path, save, draw=draw)
+    data, labels = read(tmp_path)
+    assert kinds(data) == ["mask-transparency"]
+    assert data.classes.codes == (0, 255)
+    assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+    # A mask that somebody corrected later, or that semiseg suggests, is opaque.
+    png(truth["1"] * 255, tmp_path / "corrected")
+    assert np.array_equal(read_mask(tmp_path / "corrected.png", data.classes), truth["1"])
 
 
 def test_gray_masks_on_a_transparent_ground(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ counted here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from semiseg.data.formats.mask_rule import (
     NO_DATA,
     TRANSPARENT,
     VOID_CODES,
+    WHITE,
     Encoding,
     MaskRule,
 )
@@ -42,6 +43,7 @@ Masks = Mapping[Path, MaskScan]
 Rescan = Callable[[Sequence[Path], MaskRule, Encoding], Masks]
 """Scans masks again in another rule; those that cannot be read are left out."""
 Name = Callable[[Path], str]
+_CLEAR = frozenset({0, TRANSPARENT})  # the codes of black shapes
 _MAX_COLORS = 8  # colors that a message lists
 
 
@@ -102,6 +104,16 @@ def _transparency(result: SettledMasks, names: Classes | None, name: Name) -> Se
     opaque = set[int]().union(*(masks[path].counts for path in clear))
     is_background = 0 not in opaque and (names is None or 0 in names.codes)
     details = {name(path): f" ({_percent(share)} %)" for path, share in clear.items()}
+    if _are_black_shapes(masks.values(), names):
+        rule = replace(result.rule, transparent="around black")
+        new = {path: translate(scan, rule) for path, scan in masks.items()}
+        message = (
+            "Masks that are black wherever they are opaque. semiseg reads the black pixels as the "
+            "object (white), and the transparent ones as the background (black)"
+        )
+        remedy = "If the objects are transparent, save the masks as white objects on black."
+        findings = on_files("mask-transparency", "warning", details, message, remedy)
+        return SettledMasks(new, rule, (*result.findings, *findings))
     if is_background:
         rule = replace(result.rule, transparent="background")
         new = {path: translate(scan, rule) for path, scan in masks.items()}
@@ -116,6 +128,18 @@ def _transparency(result: SettledMasks, names: Classes | None, name: Name) -> Se
     remedy = "Save them without transparency if these pixels belong to a class."
     findings = on_files("mask-transparency", "warning", details, message, remedy)
     return SettledMasks(masks, result.rule, (*result.findings, *findings))
+
+
+def _are_black_shapes(scans: Iterable[MaskScan], names: Classes | None) -> bool:
+    """Whether alone the transparency of masks tells objects from background."""
+    scans = list(scans)
+    encoding = scans[0].encoding
+    return (
+        encoding != "labels"
+        and all(scan.encoding == encoding and scan.counts.keys() <= _CLEAR for scan in scans)
+        and any(scan.counts.keys() == _CLEAR for scan in scans)
+        and (names is None or {0, WHITE[encoding]} <= set(names.codes))
+    )
 
 
 def _palettes(result: SettledMasks, names: Classes | None, name: Name) -> SettledMasks:

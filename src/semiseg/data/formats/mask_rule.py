@@ -6,7 +6,9 @@ it to each file, when a mask is counted and again when it is trained on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -22,6 +24,8 @@ TRANSPARENT = (1 << 31) - 3
 """The code of transparent pixels, until a data set says what they are. They are ignored."""
 VOID_CODES = (TRANSPARENT, DOUBTFUL, NO_DATA)
 """The codes that are ignored in every data set."""
+WHITE: Mapping[Encoding, int] = MappingProxyType({"ids": 255, "colors": 0xFFFFFF})
+"""The code of white."""
 _OBJECT = 1  # the id of all instances
 _VOID_ID = 255  # the id of outlines among instances
 _EDGE = 0.25  # the distance from a level, in spans, up to which codes belong to it
@@ -39,7 +43,8 @@ class MaskRule:
         by_color: whether palette images stand for their colors, not for their ids.
         instances: whether the ids or colors number objects. All of them become the id 1.
         has_void_instances: whether the id 255 marks the outlines of the objects.
-        transparent: whether transparent pixels are background, code 0, or ignored.
+        transparent: what transparent pixels are: background, code 0; ignored; or what surrounds
+            black shapes, so that they are 0, and the black pixels of their files are white.
         is_turned: whether masks show the stored pixels of their images, so that the orientation in
             the EXIF data of an image turns its mask too.
     """
@@ -49,7 +54,7 @@ class MaskRule:
     by_color: bool = False
     instances: bool = False
     has_void_instances: bool = False
-    transparent: Literal["background", "ignored"] = "ignored"
+    transparent: Literal["background", "ignored", "around black"] = "ignored"
     is_turned: bool = False
 
     def apply(
@@ -67,8 +72,11 @@ class MaskRule:
         """
         if encoding == "labels":
             return values
-        if self.transparent == "background":
-            values = np.where(values == TRANSPARENT, 0, values)
+        if self.transparent != "ignored":
+            is_clear = values == TRANSPARENT
+            if self.transparent == "around black" and is_clear.any():
+                values = np.where(values == 0, WHITE[encoding], values)
+            values = np.where(is_clear, 0, values)
         if self.levels and (lossy or not self._is_hard(values, encoding)):
             values = self._split(values, encoding)
         if self.instances:
