@@ -542,3 +542,56 @@ def test_run_length_codes_are_named_where_nothing_else_tells_the_masks(tmp_path:
     (tmp_path / "train_ship_segmentations_v2.csv").write_text("\n".join(lines))
     (tmp_path / "sample_submission_v2.csv").write_text("ImageId,EncodedPixels\n0.jpg,\n")
     assert "train_ship_segmentations_v2.csv holds run-length codes" in error_of(tmp_path).remedy
+
+
+def test_sites_with_other_words_for_the_same_are_read_together(tmp_path: Path) -> None:
+    put(tmp_path, "siteA/images", "siteA/masks", "0", "1")
+    put(tmp_path, "siteB/img", "siteB/gt", "0", "1")
+    data = load_dataset(tmp_path)
+    first = expected("siteA/images", "siteA/masks", "0", "1")
+    assert pairs(data, "train") == {**first, **expected("siteB/img", "siteB/gt", "0", "1")}
+    assert len({sample.name for sample in data.train}) == 4
+
+
+def test_parallel_folders_may_hold_images_of_the_same_names(tmp_path: Path) -> None:
+    put(tmp_path, "images_a", "masks_a", "0", "1")
+    put(tmp_path, "images_b", "masks_b", "0", "1")
+    data = load_dataset(tmp_path)
+    first = expected("images_a", "masks_a", "0", "1")
+    assert pairs(data, "train") == {**first, **expected("images_b", "masks_b", "0", "1")}
+    assert len({sample.name for sample in data.train}) == 4
+
+
+@pytest.mark.parametrize("folders", [("images", "masks"), ("", "")])
+@pytest.mark.parametrize("end", ["_overlay", "_vis", "-pred", ".blend"])
+def test_pictures_of_results_beside_masks_are_no_masks(
+    tmp_path: Path, folders: tuple[str, str], end: str
+) -> None:
+    for name in ("a", "b", "c"):
+        image(tmp_path / folders[0] / f"{name}.jpg")
+        mask(tmp_path / folders[1] / f"{name}_mask.png")
+        image(tmp_path / folders[1] / f"{name}{end}.png")
+    data = load_dataset(tmp_path)
+    read = pairs(data, "train")
+    assert [Path(mask or "").name for mask in read.values()] == [f"{n}_mask.png" for n in "abc"]
+    (finding,) = (f for f in data.findings if f.kind == "not-read")
+    assert [Path(file).name for file in finding.files] == [f"{n}{end}.png" for n in "abc"]
+
+
+def test_images_that_are_called_like_pictures_of_results_are_images(tmp_path: Path) -> None:
+    put(tmp_path, "images", "masks", "a_pred", "b_pred", "c")
+    read = pairs(load_dataset(tmp_path), "train")
+    assert read == expected("images", "masks", "a_pred", "b_pred", "c")
+
+
+def test_numbers_that_begin_differently_are_an_error(tmp_path: Path) -> None:
+    for i in range(12):
+        image(tmp_path / "images" / f"IMG_{i + 1:04d}.jpg")
+        mask(tmp_path / "masks" / f"mask_{i}.png")
+    finding = error_of(tmp_path)
+    assert (finding.kind, finding.files) == ("ambiguous-mask", ("masks/mask_0.png",))
+    assert "images/IMG_0001.jpg" in finding.message
+    (tmp_path / "masks" / "mask_0.png").unlink()
+    assert pairs(load_dataset(tmp_path), "train") == {
+        f"images/IMG_{i:04d}.jpg": f"masks/mask_{i}.png" if i < 12 else None for i in range(1, 13)
+    }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from semiseg.core.text import plural
+from semiseg.data.beside import overlay_core
 from semiseg.data.families import data_folders
 from semiseg.data.findings import Finding, Severity
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
@@ -269,7 +270,9 @@ def _elsewhere(tree: Tree, files: Iterable[Path]) -> list[Path]:
 def _is_drawn(tree: Tree, file: Path) -> bool:
     """Whether a folder, or the whole name of a file, says that something else is drawn."""
     parts = file.parent.relative_to(tree.root).parts
-    return any(role_of(part).is_secondary for part in parts) or file.stem.endswith(_DRAWN_ENDINGS)
+    return any(role_of(part).is_secondary for part in parts) or (
+        file.stem.endswith(_DRAWN_ENDINGS) or bool(overlay_core(file.stem))
+    )
 
 
 def _is_mask(tree: Tree, path: Path) -> bool:

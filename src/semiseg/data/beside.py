@@ -18,6 +18,10 @@ _COMPANIONS = frozenset(
     {"id", "ids", "train", "fine", "color", "colour", "binary", "img", "image", "st", "nd", "rd"}
 )
 _MOST = 0.9  # of the files of a suffix, if they are masks
+_CUT = re.compile(r"[-_ .]")
+_OVERLAY = re.compile(
+    r"(?<=.)[-_ .](overlay|overlays|vis|viz|visualization|blend|blended|pred|prediction)$", re.I
+)
 _SEPARATOR = re.compile(r"[-_ .]+$")
 
 
@@ -68,6 +72,26 @@ Affix(core='tree_label', words=('mask',), is_behind=True))
     if not affixes and 0 < end < len(texts):
         usual = Affix(stem[spans[end][0] :], tuple(texts[:end]), False)
     return next((affix for affix in affixes if affix.core in stems), usual)
+
+
+def without_overlays(files: Sequence[Path]) -> list[Path]:
+    """Files of one folder without pictures of results: `07_overlay.png` beside `07_mask.png`."""
+    cores = {path: core for path in files if (core := overlay_core(path.stem))}
+    if not cores:
+        return list(files)
+    stems = (path.stem for path in files if path not in cores)
+    starts = {
+        stem[:end]
+        for stem in stems
+        for end in (len(stem), *map(re.Match.start, _CUT.finditer(stem)))
+    }
+    return [path for path in files if path not in cores or cores[path] not in starts]
+
+
+def overlay_core(stem: str) -> str:
+    """The name before `_overlay`, `_vis` or `_pred`; empty if it does not end in such a word."""
+    match = _OVERLAY.search(stem)
+    return stem[: match.start()] if match else ""
 
 
 def masks_beside(

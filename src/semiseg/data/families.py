@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from semiseg.data.beside import without_overlays
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
@@ -133,7 +134,7 @@ def find_families(tree: Tree) -> list[Family]:
         parts = folder.relative_to(tree.root).parts
         roles = roles_by_folder[folder]
         content, split = _content(roles), _split(roles)
-        images = tuple(tree.images(folder, deep=False))
+        images = tuple(without_overlays(tree.images(folder, deep=False)))
         if content == "masks" and not images:
             images = tuple(tree.files(folder, (MATLAB_SUFFIX,), deep=False))
         json_files = tuple(tree.files(folder, (LABELME_SUFFIX,), deep=False))

@@ -243,7 +243,7 @@ class FolderSplits:
         attempts = [self._read(images, family) for family in masks]
         readings = [reading for reading in attempts if reading.labeled]
         readings = readings or [reading for reading in attempts if reading.pairs]
-        for prefer in (_explicit, _parallel, _primary):
+        for prefer in (_nearby, _explicit, _parallel, _primary):
             preferred = [r for r in readings if r.masks and prefer(images, r.masks)]
             readings = preferred or readings
         if len(readings) > 1:
@@ -280,7 +280,7 @@ class FolderSplits:
             readings = parallel or _plainest(readings)  # images and masks, beside new_images
         if len(readings) > 1 and not _go_together(readings):
             return Choice(problem=self._ambiguous(readings, "images"))
-        return Choice(tuple(readings), None, passed_over)
+        return Choice(_with_own_names(readings), None, passed_over)
 
     def _read(self, images: Family, masks: Family | None) -> Reading:
         """The images of a family with the masks of another, or with those beside them."""
@@ -514,6 +514,11 @@ def _fit(image: str, mask: str) -> bool:
     )
 
 
+def _nearby(images: Family, masks: Family) -> bool:
+    """Whether both lie in one folder that says nothing, such as that of a site."""
+    return bool(images.common_inner()) and images.common_inner() == masks.common_inner()
+
+
 def _explicit(images: Family, masks: Family) -> bool:
     return masks.split == images.split
 
@@ -529,15 +534,35 @@ def _primary(images: Family, masks: Family) -> bool:
 
 def _go_together(readings: Sequence[Reading]) -> bool:
     """Whether several readings are parts of one split, such as `images1` and `images2`."""
-    shapes = {tuple(sorted(reading.images.shape)) for reading in readings}
+    shapes = {_own_folders(reading) + tuple(sorted(reading.images.shape)) for reading in readings}
     splits = {reading.images.split for reading in readings}
     masks = {id(reading.masks) for reading in readings if reading.masks is not None}
-    names = Counter(sample.name for reading in readings for sample in reading.samples)
     return (
         len(shapes) == len(readings)
         and len(splits) == 1
         and (len(masks) in (0, len(readings)) or (len(masks) == 1 and _are_apart(readings)))
-        and max(names.values()) == 1
+    )
+
+
+def _own_folders(reading: Reading) -> tuple[str, ...]:
+    """What tells the folders of a reading from those of others: a site, a number."""
+    return (*reading.images.common_inner(), *reading.images.rests)
+
+
+def _with_own_names(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Readings of one split; images of the same name are told apart by their folders."""
+    names = Counter(sample.name for reading in readings for sample in reading.samples)
+    if max(names.values(), default=1) == 1:
+        return tuple(readings)
+    return tuple(
+        replace(
+            reading,
+            samples=tuple(
+                sample._replace(name="/".join((*_own_folders(reading), sample.name)))
+                for sample in reading.samples
+            ),
+        )
+        for reading in readings
     )
 
 

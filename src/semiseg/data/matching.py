@@ -34,6 +34,8 @@ ROLE_WORDS = MASK_WORDS | {"ho", "groundtruths", "ground", "annotated", "msks"}
 
 _NUMBER_BEHIND = re.compile(r"[\W_]*[0-9]+[\W_]*$")
 _DIGITS = re.compile(r"[0-9]+")
+_LAST_NUMBER = re.compile(r"^(.*?)([0-9]+)([^0-9]*)$")
+_MIN_SERIES = 4  # files that are numbered
 _TASK = re.compile(r"task-[0-9]+-annotation-[0-9]+")
 _MAX_SAMPLED = 48  # masks from whose names templates are guessed
 _MAX_TRIED = 400  # masks among which one at least has its image's name in its own
@@ -110,6 +112,40 @@ def match_names(images: Iterable[str], masks: Iterable[str]) -> Match:
     matcher = _Matcher(list(images), list(masks))
     matcher.run()
     return matcher.result()
+
+
+def counts_from_another_number(images: Iterable[str], masks: Iterable[str]) -> bool:
+    """Whether files are numbered alike but from another number on: 1 to 20, and 0 to 19.
+
+    Then the numbers do not tell which mask belongs to which image, though most of them are equal.
+
+    Args:
+        images: as for `match_names`.
+        masks: likewise.
+    """
+    sides = [_series(names) for names in (images, masks)]
+    first, second = (numbers for numbers in sides)
+    if len(first) != len(second) or len(first) < _MIN_SERIES:
+        return False
+    shifts = {b - a for a, b in zip(first, second, strict=True)}
+    return len(shifts) == 1 and 0 < abs(shifts.pop()) < len(first) / 2
+
+
+def _series(names: Iterable[str]) -> list[int]:
+    """The sorted numbers of names that differ in one number only; empty if they do not."""
+    stems = [stem(name) for name in names]
+    numbers = [found[-1] for text in stems if (found := _DIGITS.findall(text))]
+    skeletons = {head + tail for text in stems for head, _, tail in [_last_number(text)]}
+    if len(numbers) < len(stems) or len(skeletons) != 1:
+        return []
+    values = sorted({int(number) for number in numbers})
+    return values if len(values) == len(stems) else []
+
+
+def _last_number(text: str) -> tuple[str, str, str]:
+    """A name before, in and behind its last number."""
+    match = _LAST_NUMBER.search(text)
+    return (match[1], match[2], match[3]) if match else (text, "", "")
 
 
 class _Proposal(NamedTuple):

@@ -16,7 +16,7 @@ from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
-from semiseg.data.matching import Rule, match_names
+from semiseg.data.matching import Rule, counts_from_another_number, match_names
 from semiseg.data.tree import Tree
 from semiseg.data.united import United, unite
 
@@ -182,6 +182,8 @@ def find_masks(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]
         for mask, theirs in match.rivals
     }
     errors = _ambiguous(root, rivals) or _two_masks(images, by_image, unmatched)
+    if match.pairs and unmatched and counts_from_another_number(image_names, paths):
+        errors = errors or _counted_differently(root, [*images.values()], [*masks.values()])
     pairs = [(images[name], theirs) for name, theirs in by_image.items()]
     rules = {rule: (images[image_names[rule.image]], paths[rule.mask]) for rule in match.rules}
     variants = {paths[mask]: text for mask, text in match.variants.items()}
@@ -272,6 +274,19 @@ def _ambiguous(root: Path, rivals: Mapping[Path, Sequence[Path]]) -> list[Findin
             "--masks DIR. Otherwise give each mask the whole name of its image."
         )
     return on_files("ambiguous-mask", "error", details, message, remedy)
+
+
+def _counted_differently(
+    root: Path, images: Sequence[Path], masks: Sequence[Path]
+) -> list[Finding]:
+    """The error for series of images and masks that begin with different numbers."""
+    names = [path.relative_to(root).as_posix() for path in (images[0], masks[0])]
+    message = (
+        f"There are as many masks as images, {len(masks)}, but their numbers begin differently: "
+        f"{names[1]} may belong to {names[0]}, or to no image"
+    )
+    remedy = "Give each mask the name of its image, or remove the masks without an image."
+    return [Finding("ambiguous-mask", "error", (names[1],), message, remedy)]
 
 
 def _two_masks(

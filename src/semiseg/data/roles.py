@@ -34,7 +34,8 @@ val valid validation validate vld valset validierung validación validacion vali
 """
 _TEST_WORDS = "test testing tst ts testset prueba pruebas teste"
 _UNLABELED_WORDS = """
-unlabeled unlabelled unlabel unannotated unlab unbeschriftet unannotiert ungelabelt
+unlabeled unlabelled unlabel unannotated unlab unsup unsupervised unbeschriftet
+unannotiert ungelabelt
 """
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(_TRAIN_WORDS.split(), "train"),
