@@ -44,6 +44,28 @@ def test_two_greens_that_differ_by_a_level_become_one_by_the_advice(tmp_path: Pa
         assert np.array_equal(read_mask(sample.mask, data.classes), truth[sample.image.stem])
 
 
+@pytest.mark.parametrize(("levels", "pairs"), [((127, 128), 1), ((127,), 0), ((120, 140), 0)])
+def test_gray_levels_that_differ_by_a_level(
+    tmp_path: Path, levels: tuple[int, ...], pairs: int
+) -> None:
+    def save(number: int, ids: Pixels, path: Path) -> None:
+        png(np.array([0, levels[number % len(levels)], 255], np.uint8)[ids], path)
+
+    truth = write_folder(tmp_path, save, draw=lambda seed: draw_indices(seed, 3))
+    texts = warnings(tmp_path)
+    assert len(texts) == pairs
+    if texts:
+        assert "127 and 128" in texts[0]
+        assert "- {name: NAME, id: 127}" in texts[0]
+        entries = [("soil", 0), ("crop", 127), ("crop", 128), ("weed", 255)]
+        lines = "".join(f"- {{name: {name}, id: {code}}}\n" for name, code in entries)
+        (tmp_path / "classes.yaml").write_text("classes:\n" + lines)
+        data = load_dataset(tmp_path)
+        for sample in data.train:
+            assert sample.mask is not None
+            assert np.array_equal(read_mask(sample.mask, data.classes), truth[sample.image.stem])
+
+
 @pytest.mark.parametrize("greens", [(GREEN,), (GREEN, (0, 200, 0))])
 def test_colors_far_apart_are_classes(tmp_path: Path, greens: tuple[tuple[int, int, int]]) -> None:
     write(tmp_path, *greens)

@@ -12,9 +12,12 @@ from semiseg.data.classes_file import unpack
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import spell
+from semiseg.data.formats.masks import Classes
 from semiseg.data.tree import SPLITS
 
 _MAX_SLIP = 4  # levels between two colors that are probably meant to be one
+_MIN_LEVEL = 64  # ids below may be numbers of classes
+_MAX_LEVELS = 10  # gray levels of more classes are numbers
 
 
 def alike_classes(data: Dataset) -> Iterator[Finding]:
@@ -32,25 +35,35 @@ def alike_classes(data: Dataset) -> Iterator[Finding]:
         )
         remedy = "If they are one, give them one name where you labeled them."
         yield Finding("class-names", "warning", (), message, remedy, classes=tuple(alike))
-    if data.has_named_classes or classes.encoding != "colors":
+    if data.has_named_classes or classes.encoding == "labels":
         return
-    holders = {code: set[Path]() for code in classes.codes}
+    holders = {code: set[Path]() for code in classes.codes if _is_color_or_level(code, classes)}
     for _, mask in data.labeled(*SPLITS):
         for code in data.masks[mask].counts if mask in data.masks else ():
             holders.get(code, set()).add(mask)
     near = [
-        pair
-        for pair in itertools.combinations(classes.codes, 2)
-        if _distance(*pair) <= _MAX_SLIP and not holders[pair[0]] & holders[pair[1]]
+        (one, other)
+        for one, other in itertools.combinations(holders, 2)
+        if _distance(one, other) <= _MAX_SLIP and not holders[one] & holders[other]
     ]
     if near:
-        pairs = tuple(" and ".join(spell(code, "colors") for code in pair) for pair in near)
-        message = "Colors that are nearly the same, never in one mask, and are read as two classes"
+        noun, key = ("Colors", "color") if classes.encoding == "colors" else ("Gray levels", "id")
+        spelled = [[spell(code, classes.encoding) for code in pair] for pair in near]
+        value = f'"{spelled[0][0]}"' if key == "color" else spelled[0][0]
+        message = f"{noun} that are nearly the same, never in one mask, and are read as two classes"
         remedy = (
             "If they are one, give them the same name in classes.yaml: below the line `classes:`, "
-            f'two lines such as `- {{name: NAME, color: "{spell(near[0][0], "colors")}"}}`.'
+            f"two lines such as `- {{name: NAME, {key}: {value}}}`."
         )
+        pairs = tuple(" and ".join(pair) for pair in spelled)
         yield Finding("class-names", "warning", (), message, remedy, classes=pairs)
+
+
+def _is_color_or_level(code: int, classes: Classes) -> bool:
+    """Whether a code is a color or a gray level, and no number of a class."""
+    if classes.encoding == "colors":
+        return True
+    return len(classes) <= _MAX_LEVELS and _MIN_LEVEL <= code <= 255
 
 
 def _distance(one: int, other: int) -> int:

@@ -399,7 +399,7 @@ def _verify(stream: IO[bytes]) -> None:
 def reason(error: BaseException) -> str:
     """Say in a few words why Pillow cannot read a file."""
     if isinstance(error, UnidentifiedImageError):  # its text names our stream, not the file
-        return f"it is none of {', '.join(form.name for form in IMAGE_FORMATS)}"
+        return f"it is damaged, or none of {', '.join(form.name for form in IMAGE_FORMATS)}"
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
