@@ -175,6 +175,16 @@ def test_a_class_without_a_name_is_refused(tmp_path):
     assert "data.yaml" in message
 
 
+def test_a_broken_data_yaml_is_refused_and_not_passed_over(tmp_path):
+    put(tmp_path, "images/a", AREA, "labels/a")
+    put(tmp_path, "images/b", AREA, "labels/b")
+    (tmp_path / "data.yaml").write_text("train: images\nnames:\n\t- crop\n")
+    message = read_dataset(tmp_path).errors()[0].text
+    assert "data.yaml cannot be read as YAML" in message
+    (tmp_path / "data.yaml").write_text("train: images\nnames:\n  - crop\n")
+    assert read(tmp_path).classes.names == ("background", "crop")
+
+
 def test_captions_beside_images_are_no_labels(tmp_path):
     put(tmp_path, "images/a", "a field of maize", "images/a")
     assert not [f for f in read_dataset(tmp_path).findings if "YOLO" in f.text]

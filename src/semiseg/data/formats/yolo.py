@@ -132,12 +132,16 @@ def read_config(file: Path) -> YoloConfig | None:
     """Read a `data.yaml`; None if the file is another kind of YAML.
 
     Raises:
-        DataError: its names cannot be used.
+        DataError: its names cannot be used, or a `data.yaml` is no YAML.
     """
     try:
         content = files.read_yaml(file)
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError) as error:
+        if file.stem.lower() != "data":  # any other program's
+            return None
+        raise DataError(
+            f"{file} cannot be read as YAML ({error}).", "Correct the file, with spaces, not tabs."
+        ) from error
     if not isinstance(content, dict) or "names" not in content:
         return None
     if "kpt_shape" in content:
