@@ -225,6 +225,16 @@ def test_folders_of_numbered_classes_are_not_united(tmp_path: Path) -> None:
     assert [*data.class_list.names] == ["background", "crop", "weed"]
 
 
+def test_folders_of_classes_may_have_names_of_several_words(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / "images" / "rgb" / f"AB{i}_1-2.jpg")
+        for name, left in (("water", 0), ("weed_cluster", 6)):
+            save(tmp_path / "labels" / name / f"AB{i}_1-2.png", area(left, 2))
+    data = load_dataset(tmp_path)
+    assert data.class_list is not None
+    assert [*data.class_list.names] == ["background", "water", "weed cluster"]
+
+
 def test_masks_in_two_folders_are_refused_with_the_commands_that_choose(tmp_path: Path) -> None:
     for i in range(3):
         picture(tmp_path / "train" / "images" / f"{i}.jpg")

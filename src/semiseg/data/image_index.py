@@ -123,6 +123,8 @@ def split_word(text: str) -> str:
     Example:
         >>> split_word("instances_val2017"), split_word("Training"), split_word("trainer")
         ('val', 'train', '')
+        >>> split_word("livecell_train_val_images")
+        ''
     """
     words = re.findall("[a-z]+", text.lower())
     splits = [split for split in SPLITS if not set(_WORDS[split]).isdisjoint(words)]

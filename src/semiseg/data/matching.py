@@ -247,7 +247,8 @@ class _Matcher:
         several = [masks for masks in by_image.values() if len(masks) > 1]
         if several and all(len({texts[i] for i in masks}) < len(masks) for masks in several):
             files = without_common_folders(places(self.masks))
-            texts = {i: " ".join((*files[i].folders, text)).strip() for i, text in texts.items()}
+            places_of = {i: SEPARATORS.sub(" ", " ".join(files[i].folders)) for i in texts}
+            texts = {i: f"{places_of[i]} {text}".strip() for i, text in texts.items()}
         return {self.masks[i]: text for i, text in texts.items()}
 
     def _candidates(

@@ -169,6 +169,16 @@ def test_the_names_of_several_files_say_the_splits(tmp_path, train, val):
     assert sorted(masks_of(data, split)) == ["c.png"]
 
 
+def test_a_folder_of_two_splits_holds_the_images_of_both(tmp_path):
+    write(tmp_path / "coco_train.json", content(["a.png", "b.png"]))
+    write(tmp_path / "coco_val.json", content(["c.png"]))
+    for name in "abc":
+        photograph(tmp_path / "images" / "train_val_images" / f"{name}.png")
+    data = read(tmp_path)
+    assert sorted(masks_of(data, "train")) == ["a.png", "b.png"]
+    assert sorted(masks_of(data, "val")) == ["c.png"]
+
+
 def test_one_file_for_all_is_train_whatever_its_name(tmp_path):
     write(tmp_path / "test.json", content(["a.png", "b.png"]))
     for name in "ab":

@@ -18,6 +18,15 @@ FILES = {
         "polygons",
     ),
     "a.xml": ("<annotation><object><polygon><pt><x>1</x></pt></polygon></object>", "CVAT"),
+    "Annotations/b.xml": (
+        '<?xml version="1.0"?><Annotations MicronsPerPixel="0.25"><Annotation Id="1"><Regions>'
+        '<Region Id="1"></Region></Regions></Annotation></Annotations>',
+        "QuPath",
+    ),
+    "gtFine/town/a_gtFine_polygons.json": (
+        {"imgHeight": 8, "imgWidth": 8, "objects": [{"label": "road", "polygon": [[1, 1]]}]},
+        "csCreateTrainIdLabelImgs",
+    ),
     "createml.json": (
         [{"image": "a.png", "annotations": [{"label": "x", "coordinates": {"x": 1}}]}],
         "polygons",

@@ -67,6 +67,19 @@ UNREAD_FORMATS: tuple[UnreadFormat, ...] = (
         lambda c: "<annotation>" in c.start and "<polygon>" in c.start,
     ),
     UnreadFormat(
+        "Aperio ImageScope's XML",
+        "Draw its regions as masks, for example in QuPath: export labeled images (PNG).",
+        (".xml",),
+        lambda c: "<Annotations" in c.start and "<Region" in c.start,
+    ),
+    UnreadFormat(
+        "Cityscapes' polygons (JSON)",
+        "Draw them as masks of class ids with the data set's own scripts, such as "
+        "csCreateTrainIdLabelImgs of cityscapesscripts.",
+        (".json",),
+        lambda c: c.has("imgHeight", "imgWidth", "objects"),
+    ),
+    UnreadFormat(
         "CreateML's boxes (JSON)",
         _BOXES,
         (".json",),
