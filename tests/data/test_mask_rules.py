@@ -577,6 +577,42 @@ def test_few_objects_are_recognized_by_the_name_of_cellpose(tmp_path: Path, suff
         assert np.array_equal(labels[name], ids > 0 if is_named else ids)
 
 
+# --- compression with loss
+
+
+LOSSY: dict[str, tuple[str, dict[str, object]]] = {
+    "AVIF": ("avif", {"quality": 50}),
+    "JPEG 2000": ("jp2", {"quality_mode": "rates", "quality_layers": [30], "irreversible": True}),
+    "JPEG in TIFF": ("tif", {"compression": "jpeg"}),
+}
+
+
+@pytest.mark.parametrize("way", LOSSY)
+def test_small_ids_that_were_compressed_with_loss_are_refused(tmp_path: Path, way: str) -> None:
+    """They become other small ids, and look like classes."""
+    suffix, options = LOSSY[way]
+
+    def save(_: int, indices: np.ndarray, path: Path) -> None:
+        Image.fromarray(indices).save(f"{path}.{suffix}", **options)
+
+    write_folder(tmp_path, save, draw=three)
+    data = read_dataset(tmp_path)
+    assert kinds(data, "error") == ["smeared-mask"]
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("jp2", {}), ("tif", {"compression": "tiff_lzw"})])
+def test_ids_that_were_compressed_without_loss_are_read(
+    tmp_path: Path, suffix: str, options: dict[str, object]
+) -> None:
+    def save(_: int, indices: np.ndarray, path: Path) -> None:
+        Image.fromarray(indices).save(f"{path}.{suffix}", **options)
+
+    truth = write_folder(tmp_path, save, draw=three)
+    data, labels = read(tmp_path)
+    assert data.classes.codes == (0, 1, 2)
+    assert all(np.array_equal(labels[name], truth[name]) for name in truth)
+
+
 # --- TIFF files that Pillow cannot open
 
 

@@ -33,7 +33,7 @@ from semiseg.data.formats.mask_rule import Encoding, MaskRule
 from semiseg.data.formats.rasters import Depth, Values, to_rgb
 from semiseg.data.near_duplicates import check_thumbnail, thumbnail
 
-_FORMAT = 6  # increased whenever a scan of the same file gives another result
+_FORMAT = 7  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")

@@ -32,7 +32,12 @@ NO_LABELS: Mapping[int, str] = MappingProxyType({})
 NOTHING_SKIPPED: Mapping[str, int] = MappingProxyType({})
 _GRAY_NOISE = 12  # levels by which the colors of a gray image differ after lossy compression
 _OPAQUE = 128  # the alpha from which a pixel is opaque
-_LOSSY_FORMATS = ("JPEG", "MPO")
+_WITH_PREVIEW = ("JPEG", "MPO")  # cameras add a small one, which is no page
+_LOSSY_FORMATS = (*_WITH_PREVIEW, "AVIF", "HEIF")
+_LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
+_JPEG_2000_HEADER = b"\xff\x4f\xff\x51"
+_CODING, _TRANSFORM = b"\xff\x52", 13  # a marker of JPEG 2000, and how far behind it a byte is
+_HEADER_BYTES = 1 << 16
 
 
 class Codes(NamedTuple):
@@ -71,9 +76,7 @@ def decode_mask(path: Path) -> Codes:
             _require_one_page(file, path)
             if isinstance(file, TiffImageFile) and hides_channels(file.tag_v2):
                 raise _several_channels(path)
-            lossy = file.format in _LOSSY_FORMATS or (
-                file.format == "WEBP" and not _is_lossless_webp(path)
-            )
+            lossy = _is_lossy(file, path)
             file.load()
             if file.mode in ("1", "L", "P", "I", "I;16", "I;16L", "I;16B"):
                 palette = _palette(file) if file.mode == "P" else []
@@ -139,7 +142,7 @@ def _require_one_page(file: Image.Image, path: Path) -> None:
         DataError: the file holds several pages or frames of the same size.
     """
     pages = getattr(file, "n_frames", 1)
-    if pages < 2 or file.format in _LOSSY_FORMATS:  # cameras add a preview to a JPEG
+    if pages < 2 or file.format in _WITH_PREVIEW:
         return
     size = file.size
     file.seek(1)
@@ -164,6 +167,25 @@ def _palette(file: Image.Image) -> list[int]:
     for index in hidden:
         palette[3 * index : 3 * index + 3] = [0, 0, 0][: len(palette) - 3 * index]
     return palette
+
+
+def _is_lossy(file: Image.Image, path: Path) -> bool:
+    """Whether an open file is compressed with loss, or may be."""
+    if file.format == "WEBP":
+        return not _is_lossless_webp(path)
+    if file.format == "JPEG2000":
+        return not _is_reversible(path)
+    if file.format == "TIFF":
+        return file.info.get("compression") in _LOSSY_IN_TIFF
+    return file.format in _LOSSY_FORMATS
+
+
+def _is_reversible(path: Path) -> bool:
+    """Whether a JPEG 2000 file says that its wavelets are those of integers (5-3)."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    coding = start.find(_CODING, max(0, start.find(_JPEG_2000_HEADER)))
+    return coding >= 0 and start[coding + _TRANSFORM : coding + _TRANSFORM + 1] == b"\1"
 
 
 def _is_lossless_webp(path: Path) -> bool:
