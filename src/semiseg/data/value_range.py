@@ -16,7 +16,7 @@ from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.cache import Extremes, ImageScan
 from semiseg.data.findings import Finding
-from semiseg.data.formats.images import decode_image
+from semiseg.data.formats.images import decode_image, has_raster
 from semiseg.data.formats.rasters import Values
 from semiseg.data.read_ahead import read_ahead
 
@@ -144,12 +144,15 @@ def _sample(images: Sequence[Path], reading: Reading) -> Values:
 
 def _sample_values(path: Path, reading: Reading) -> Values:
     """Draw pixels of an image of more than 8 bits, `(N,)`; none of any other file."""
+    none = np.zeros(0, np.int64)
     try:
+        if not has_raster(path, reading):
+            return none
         image = decode_image(path, reading)
     except DataError:
-        return np.zeros(0, np.int64)  # `check` reports it
+        return none  # `check` reports it
     if image.values is None:
-        return np.zeros(0, np.int64)
+        return none
     values = image.values.reshape(image.values.shape[0] * image.values.shape[1], -1)
     invalid = image.invalid(reading)
     if len(values) > _PIXELS_PER_IMAGE:

@@ -224,6 +224,18 @@ def decode_image(
         return Decoded("8 bits", image, None, own, None, remarks, orientation)
 
 
+def has_raster(path: Path, reading: Reading = AS_STORED) -> bool:
+    """Whether an image is read as an array of values, as those of more than 8 bits are.
+
+    Its pixels are not decoded.
+
+    Raises:
+        DataError: the header cannot be read, or `read_image` would refuse the image.
+    """
+    with _opened(path, reading) as source:
+        return isinstance(source, Raster)
+
+
 def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
     """Decode an image as `decode_image` does, but make no copy of its pixels.
 
