@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 from semiseg.data import dataset_file
-from semiseg.data.accounting import FILE_KINDS
-from semiseg.data.annotation_sources import ANNOTATION_FORMATS
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
-from semiseg.data.layouts import LAYOUTS
-from semiseg.data.roles import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS
+from semiseg.data.layout_registry import LAYOUTS
+from semiseg.data.layouts.accounting import FILE_KINDS
+from semiseg.data.layouts.annotation_sources import ANNOTATION_FORMATS
+from semiseg.data.pairing.roles import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS
 
 PAGE = Path(__file__).with_name("your-data.md")
 INTRODUCTION = """# Your data

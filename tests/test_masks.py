@@ -12,10 +12,10 @@ from PIL import Image
 from torch._utils import ExceptionWrapper
 
 from semiseg.core.errors import DataError, LossyMask
-from semiseg.data.class_inference import infer_classes
+from semiseg.data.classes.class_inference import infer_classes
+from semiseg.data.classes.named_classes import read_classes
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.masks import Classes, default_color, read_mask
-from semiseg.data.named_classes import read_classes
 
 # Three classes in blocks, as indices.
 BLOCKS = np.repeat(np.repeat([[0, 1, 2, 0], [2, 2, 1, 0]], 3, axis=0), 2, axis=1).astype(np.uint8)

@@ -20,7 +20,7 @@ from PIL import Image
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import Reading
 from semiseg.core.types import Arrangement
-from semiseg.data.class_inference import infer_classes
+from semiseg.data.classes.class_inference import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.formats import bands

@@ -16,7 +16,7 @@ import semiseg
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.class_cover import cover_classes
+from semiseg.data.classes.class_cover import cover_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.image_lists import list_hash, read_list

@@ -17,11 +17,11 @@ from semiseg.checks.examine import examine
 from semiseg.cli import main
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.types import Prediction
-from semiseg.data.classes_writer import classes_yaml
+from semiseg.data.classes.classes_writer import classes_yaml
+from semiseg.data.classes.named_classes import read_classes
 from semiseg.data.formats.codes import scan_mask
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.formats.outlines import outlines, write_outlines
-from semiseg.data.named_classes import read_classes
 from semiseg.data.reader import load_dataset
 from semiseg.inference.predictor import Predictor
 from semiseg.scenes.draw import write_scenes

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from semiseg.core.errors import DataError
-from semiseg.data.layouts import LAYOUTS, find_layout
-from semiseg.data.lists import listed_samples
+from semiseg.data.layout_registry import LAYOUTS, find_layout
+from semiseg.data.layouts.lists import listed_samples
 from semiseg.data.tree import Tree
 
 

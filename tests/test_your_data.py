@@ -5,9 +5,9 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from semiseg.data.annotation_sources import ANNOTATION_FORMATS
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
-from semiseg.data.layouts import LAYOUTS
+from semiseg.data.layout_registry import LAYOUTS
+from semiseg.data.layouts.annotation_sources import ANNOTATION_FORMATS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

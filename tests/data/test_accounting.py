@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semiseg.data.accounting import FILE_KINDS, account, places
 from semiseg.data.findings import Finding
+from semiseg.data.layouts.accounting import FILE_KINDS, account, places
 from semiseg.data.reader import load_dataset, read_dataset
 from semiseg.data.tree import Tree
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from semiseg.checks.examine import examine
 from semiseg.core.errors import DataError
-from semiseg.data.class_inference import infer_classes
+from semiseg.data.classes.class_inference import infer_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import scan_mask

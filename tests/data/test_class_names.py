@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semiseg.core.errors import DataError
-from semiseg.data.class_sources import CLASS_SOURCES, find_class_files, read_class_file
+from semiseg.data.classes.class_sources import CLASS_SOURCES, find_class_files, read_class_file
 from semiseg.data.tree import Tree
 
 BLACK, RED = (0, 0, 0), (255, 0, 0)

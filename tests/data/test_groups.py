@@ -119,7 +119,7 @@ def test_without_a_pattern_nothing_changes() -> None:
 def _val_of(data: Dataset) -> tuple[Sample, ...]:
     """The draw of a release without groups, written out."""
     from semiseg.core.rng import Key
-    from semiseg.data.class_cover import cover_classes
+    from semiseg.data.classes.class_cover import cover_classes
 
     masked = [s for s in data.train if s.mask is not None]
     key = Key.of(0, "split").child("val")

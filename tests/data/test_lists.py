@@ -10,7 +10,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.data.dataset import Dataset
-from semiseg.data.list_files import find_lists, is_list_table
+from semiseg.data.layouts.list_files import find_lists, is_list_table
 from semiseg.data.reader import load_dataset, read_dataset
 from semiseg.data.tree import Tree
 

@@ -17,7 +17,7 @@ from semiseg.core.errors import DataError
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.mask_rule import NO_DATA
 from semiseg.data.formats.masks import read_mask
-from semiseg.data.instances import count_areas
+from semiseg.data.masks.instances import count_areas
 from semiseg.data.reader import read_dataset
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semiseg.data.roles import role_of, roles_of
+from semiseg.data.pairing.roles import role_of, roles_of
 
 
 @pytest.mark.parametrize(

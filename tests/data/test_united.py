@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.types import Arrangement, Sample
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
-from semiseg.data.labels import read_labels
 from semiseg.data.reader import load_dataset, read_dataset
 
 SIZE = (12, 16)

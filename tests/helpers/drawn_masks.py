@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.dataset import Dataset
-from semiseg.data.labels import read_labels
 from semiseg.data.reader import read_dataset
 
 Pixels = NDArray[np.uint8]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from semiseg.data.classes_file import unpack
+from semiseg.data.classes.classes_file import unpack
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import spell

@@ -12,9 +12,8 @@ from semiseg.checks.alike_classes import alike_classes
 from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.beside import stem_of_image
-from semiseg.data.class_inference import thin_ids
-from semiseg.data.class_names import names_and_ids
+from semiseg.data.classes.class_inference import thin_ids
+from semiseg.data.classes.class_names import names_and_ids
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
@@ -22,7 +21,8 @@ from semiseg.data.formats.codes import MaskScan, as_ids, read_codes, spell
 from semiseg.data.formats.mask_rule import AS_STORED
 from semiseg.data.formats.masks import Classes
 from semiseg.data.groups import Groups
-from semiseg.data.mask_rules import without_voids
+from semiseg.data.masks.mask_rules import without_voids
+from semiseg.data.pairing.beside import stem_of_image
 from semiseg.data.tree import SPLITS
 
 _TOPS = (255, 65535)  # values that usually mean void

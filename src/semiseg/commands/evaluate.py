@@ -17,9 +17,9 @@ from semiseg.core.console import track
 from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.images import read_image
 from semiseg.data.image_lists import list_hash
-from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.metrics import confusion_matrix, scores

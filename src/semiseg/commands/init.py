@@ -18,8 +18,8 @@ from semiseg.core.files import write_bytes
 from semiseg.core.reading import AS_STORED
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
-from semiseg.data.classes_file import DATASET_FILES
-from semiseg.data.classes_writer import classes_text
+from semiseg.data.classes.classes_file import DATASET_FILES
+from semiseg.data.classes.classes_writer import classes_text
 from semiseg.data.dataset import Dataset
 from semiseg.data.dataset_file import Content, read_dataset_file
 from semiseg.data.dataset_file_writer import Draft, dataset_text, infer_folders

@@ -32,7 +32,7 @@ from semiseg.core.files import read_text, read_yaml
 from semiseg.core.reading import Reading
 from semiseg.core.records import from_plain
 from semiseg.core.types import Arrangement
-from semiseg.data.classes_file import DATASET_FILES
+from semiseg.data.classes.classes_file import DATASET_FILES
 from semiseg.data.findings import Finding, error_of
 from semiseg.data.tree import SPLITS, Tree
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural, wrap
 from semiseg.core.types import Sample
-from semiseg.data.classes_writer import scalar
+from semiseg.data.classes.classes_writer import scalar
 from semiseg.data.dataset import Dataset
 from semiseg.data.tree import SPLITS
 

@@ -11,7 +11,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding, Kind, Severity, on_files
 from semiseg.data.formats.codes import spell
 from semiseg.data.formats.image_formats import remedy_of_suffix
-from semiseg.data.soft_masks import describe_levels
+from semiseg.data.masks.soft_masks import describe_levels
 from semiseg.data.tree import SPLITS
 
 _MAX_CODES = 5  # unknown values of a mask that are named

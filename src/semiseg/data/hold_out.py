@@ -9,7 +9,7 @@ from typing import NamedTuple
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.class_cover import PixelCounts, classes_in, cover_classes
+from semiseg.data.classes.class_cover import PixelCounts, classes_in, cover_classes
 from semiseg.data.groups import Groups
 
 _HELD_OUT_SHARE = 0.2  # of the labeled images

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import read_text, text_sha256
 from semiseg.core.types import Sample
-from semiseg.data.image_index import path_parts
-from semiseg.data.list_files import names_image_column, read_table
+from semiseg.data.layouts.image_index import path_parts
+from semiseg.data.layouts.list_files import names_image_column, read_table
 
 _COLUMN = re.compile("[\t;,]")
 _SUFFIX = re.compile(r"\.[^./]+$")

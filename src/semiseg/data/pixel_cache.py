@@ -32,9 +32,9 @@ from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
 from semiseg.data.cache import FRESH
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes
-from semiseg.data.labels import read_labels
 
 _FORMAT = 3  # raise it when the same source would give other bytes
 _DEFAULT_MB = 8192

@@ -2,7 +2,8 @@
 
 `read_dataset` lists the folder once, opens each file at most once, and writes every problem down as
 a `Finding`. `semiseg check` prints the findings; a training raises the errors among them with
-`Dataset.raise_errors`. The registry in `semiseg.data.layouts` says which layouts are understood.
+`Dataset.raise_errors`. The registry in `semiseg.data.layout_registry` says which layouts are
+understood.
 Besides the images of a layout, photographs without masks may lie in `unlabeled/`, and
 `classes.yaml` may name the classes.
 """
@@ -17,21 +18,21 @@ from pathlib import Path
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.accounting import account
 from semiseg.data.cache import ScanCache
-from semiseg.data.classes import settle_classes
+from semiseg.data.class_choice import settle_classes
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
-from semiseg.data.explicit import list_unlabeled_folders
 from semiseg.data.findings import Finding, Severity, error_of
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.image_findings import describe_images
-from semiseg.data.layout import Layout, Listing
-from semiseg.data.layouts import below, find_layout, read_split
-from semiseg.data.mask_rules import settle_masks, without_voids
-from semiseg.data.orientations import find_turns
+from semiseg.data.layout_registry import below, find_layout, read_split
+from semiseg.data.layouts.accounting import account
+from semiseg.data.layouts.explicit import list_unlabeled_folders
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.masks.mask_rules import settle_masks, without_voids
+from semiseg.data.masks.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tree import SPLITS, Tree
 from semiseg.data.value_range import infer_reading

@@ -12,7 +12,7 @@ from semiseg.core.files import file_sha256
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.class_cover import classes_in, cover_classes
+from semiseg.data.classes.class_cover import classes_in, cover_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.groups import Groups
 from semiseg.data.hold_out import HoldOut

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from semiseg.core.files import is_folder
-from semiseg.data.roles import Role, role_of
+from semiseg.data.pairing.roles import Role, role_of
 
 
 class MaskFolders:

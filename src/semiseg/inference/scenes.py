@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
-from semiseg.data.labels import read_labels
 from semiseg.inference.reading import Arithmetic, Maps
 from semiseg.inference.sliding import Segmenter
 from semiseg.inference.views import Images, to_array

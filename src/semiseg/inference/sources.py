@@ -15,11 +15,11 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.reading import Reading
 from semiseg.core.text import plural
-from semiseg.data.accounting import FILE_KINDS, account, places
-from semiseg.data.beside import PHOTOGRAPHS, masks_beside
-from semiseg.data.families import stem
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES, format_of, remedy_of_suffix
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.layouts.accounting import FILE_KINDS, account, places
+from semiseg.data.layouts.families import stem
+from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.tree import Tree
 from semiseg.inference.large import read_picture
 from semiseg.inference.mask_folders import MaskFolders

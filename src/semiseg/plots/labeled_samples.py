@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageOps
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.class_cover import cover_classes
+from semiseg.data.classes.class_cover import cover_classes
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.dataset import Dataset
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
-from semiseg.data.labels import read_labels
 from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
 from semiseg.plots.overlay import hatch_ignored, overlay
 from semiseg.plots.palette import distinct_colors

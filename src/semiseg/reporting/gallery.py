@@ -13,9 +13,9 @@ from PIL import Image
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import read_image
-from semiseg.data.labels import read_labels
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.predictor import Predictor, Scaled

@@ -10,12 +10,12 @@ from pathlib import Path
 from semiseg.config.command_line import continue_command
 from semiseg.config.train import READING_SETTINGS
 from semiseg.core.errors import DataError
-from semiseg.data.beside import PHOTOGRAPHS
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
-from semiseg.data.layout import Layout
-from semiseg.data.layouts import find_layout
-from semiseg.data.pairs import Folders, pair
+from semiseg.data.layout_registry import find_layout
+from semiseg.data.layouts.layout import Layout
+from semiseg.data.pairing.beside import PHOTOGRAPHS
+from semiseg.data.pairing.pairs import Folders, pair
 from semiseg.data.tree import Tree, list_files
 from semiseg.suggestion.writer import holds_shapes
 from semiseg.training.run_data import arrangement_of, config_of, data_of, dataset_of

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from semiseg.core.errors import RunError
 from semiseg.core.types import Sample
-from semiseg.data.classes_writer import classes_yaml
+from semiseg.data.classes.classes_writer import classes_yaml
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.outlines import label_of, outlines, write_outlines
 from semiseg.inference.predictor import Predictor

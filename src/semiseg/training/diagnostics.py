@@ -25,9 +25,9 @@ from semiseg.core.files import write_text
 from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import PseudoLabels, Sample, Step
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
-from semiseg.data.labels import read_labels
 from semiseg.data.splits import Split
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.evaluation.pseudo_labels import PseudoLabelStatistics, Thresholds, curve_values

@@ -10,7 +10,7 @@ import string
 import pytest
 
 from semiseg.core.errors import DataError
-from semiseg.data.annotation_layout import AnnotationLayout
+from semiseg.data.layouts.annotation_layout import AnnotationLayout
 from semiseg.data.tree import Tree
 from tests.data.annotated import HEIGHT, WIDTH, photograph
 

@@ -16,7 +16,7 @@ from semiseg.core.files import read_text
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.formats.codes import Color, read_codes
 from semiseg.data.formats.masks import Classes
-from semiseg.data.layout import Listing
+from semiseg.data.layouts.layout import Listing
 from semiseg.data.tree import Tree
 
 _SAMPLED_MASKS = 5

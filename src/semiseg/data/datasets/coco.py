@@ -7,11 +7,11 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import Sample
-from semiseg.data.annotation_layout import AnnotationLayout
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.formats.coco import CocoFormat
 from semiseg.data.formats.masks import Classes
-from semiseg.data.layout import Listing
+from semiseg.data.layouts.annotation_layout import AnnotationLayout
+from semiseg.data.layouts.layout import Listing
 from semiseg.data.tree import Tree
 
 _FORMATS = (CocoFormat(),)

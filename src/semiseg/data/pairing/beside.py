@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.data.matching import ROLE_WORDS, match_names
-from semiseg.data.name_forms import words
+from semiseg.data.pairing.matching import ROLE_WORDS, match_names
+from semiseg.data.pairing.name_forms import words
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".jfif", ".heic", ".heif")
 """The suffixes of lossy images, in which no mask survives: a PNG file of their name may be one."""

@@ -1,4 +1,4 @@
-"""What each layout of a data folder implements; the registry is `semiseg.data.layouts`."""
+"""What each layout of a data folder implements; the registry is `semiseg.data.layout_registry`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import ClassVar
 
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.class_sources import ClassFile, find_class_files
-from semiseg.data.families import Family, find_families, unlabeled_folders
+from semiseg.data.classes.class_sources import ClassFile, find_class_files
 from semiseg.data.findings import Finding, note
-from semiseg.data.folders import find_pool
 from semiseg.data.formats.masks import Classes, default_color
-from semiseg.data.pairs import Folders
+from semiseg.data.layouts.families import Family, find_families, unlabeled_folders
+from semiseg.data.layouts.folders import find_pool
+from semiseg.data.pairing.pairs import Folders
 from semiseg.data.tree import Tree
 
 

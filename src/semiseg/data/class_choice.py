@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.class_inference import infer_classes
-from semiseg.data.class_names import names_and_ids
-from semiseg.data.class_sources import ClassFile
-from semiseg.data.classes_file import NamedClasses
+from semiseg.data.classes.class_inference import infer_classes
+from semiseg.data.classes.class_names import names_and_ids
+from semiseg.data.classes.class_sources import ClassFile
+from semiseg.data.classes.classes_file import NamedClasses
+from semiseg.data.classes.named_classes import match_names, read_classes
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan, spell
 from semiseg.data.formats.masks import Classes
-from semiseg.data.layout import Layout
-from semiseg.data.named_classes import match_names, read_classes
+from semiseg.data.layouts.layout import Layout
 
 _MAX_LISTED = 5  # values in a message
 _MAX_SPELLED = 10  # classes that a remedy spells out

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.annotation_layout import AnnotationLayout, unread_annotations
 from semiseg.data.datasets import find_dataset, recognize
 from semiseg.data.datasets.base import PublishedDataset
-from semiseg.data.explicit import ExplicitLayout
-from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import Finding, error_of, note
-from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.masks import Classes
-from semiseg.data.hints import mask_remedy, nothing_to_train_on, reading_note, where_to_move
-from semiseg.data.layout import Layout, Listing
-from semiseg.data.lists import ListLayout, VocLayout
-from semiseg.data.pairs import Folders, without_image
-from semiseg.data.roles import role_of
+from semiseg.data.layouts.annotation_layout import AnnotationLayout, unread_annotations
+from semiseg.data.layouts.explicit import ExplicitLayout
+from semiseg.data.layouts.families import unlabeled_folders
+from semiseg.data.layouts.folders import FolderSplits
+from semiseg.data.layouts.hints import mask_remedy, nothing_to_train_on, reading_note, where_to_move
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.lists import ListLayout, VocLayout
+from semiseg.data.pairing.pairs import Folders, without_image
+from semiseg.data.pairing.roles import role_of
 from semiseg.data.tree import Tree, split_lists
 
 

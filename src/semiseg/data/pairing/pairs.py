@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.beside import masks_beside, role_affix
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
-from semiseg.data.matching import Rule, counts_from_another_number, match_names
+from semiseg.data.pairing.beside import masks_beside, role_affix
+from semiseg.data.pairing.matching import Rule, counts_from_another_number, match_names
+from semiseg.data.pairing.united import United, unite
 from semiseg.data.tree import Tree
-from semiseg.data.united import United, unite
 
 _SHAPES = b'"shapes"'
 _CHUNK = 1 << 16

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from semiseg.data.name_forms import (
+from semiseg.data.pairing.name_forms import (
     SEPARATORS,
     Name,
     Reading,
@@ -27,7 +27,7 @@ from semiseg.data.name_forms import (
     without_common_folders,
     words,
 )
-from semiseg.data.roles import MASK_WORDS
+from semiseg.data.pairing.roles import MASK_WORDS
 
 ROLE_WORDS = MASK_WORDS | {"ho", "groundtruths", "ground", "annotated", "msks"}
 """Words that a mask's name adds to its image's; with one of them a single pair is a rule."""

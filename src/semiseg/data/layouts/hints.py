@@ -13,13 +13,13 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
-from semiseg.data.beside import PHOTOGRAPHS
-from semiseg.data.families import Family, Place, stem
 from semiseg.data.findings import Finding, error_of, note
-from semiseg.data.folders import FolderSplits, Reading
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_header
-from semiseg.data.list_files import run_length_table
+from semiseg.data.layouts.families import Family, Place, stem
+from semiseg.data.layouts.folders import FolderSplits, Reading
+from semiseg.data.layouts.list_files import run_length_table
+from semiseg.data.pairing.beside import PHOTOGRAPHS
 from semiseg.data.tree import SPLITS, Tree
 
 EXPECTED = (

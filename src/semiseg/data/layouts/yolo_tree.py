@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
-from semiseg.data.annotation_source import Source, list_files
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.yolo import (
     SUFFIX,
@@ -22,7 +21,8 @@ from semiseg.data.formats.yolo import (
     read_config,
     read_names,
 )
-from semiseg.data.image_index import ImageIndex, folder_split, path_parts
+from semiseg.data.layouts.annotation_source import Source, list_files
+from semiseg.data.layouts.image_index import ImageIndex, folder_split, path_parts
 from semiseg.data.tree import Tree
 
 YOLO = YoloFormat()

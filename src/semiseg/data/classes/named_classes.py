@@ -8,10 +8,10 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.class_inference import borders_among, infer_ids, labels_of
-from semiseg.data.class_names import names_and_ids
-from semiseg.data.class_sources import is_certain, read_class_file
-from semiseg.data.classes_file import ClassEntry, NamedClasses, code_of, pack
+from semiseg.data.classes.class_inference import borders_among, infer_ids, labels_of
+from semiseg.data.classes.class_names import names_and_ids
+from semiseg.data.classes.class_sources import is_certain, read_class_file
+from semiseg.data.classes.classes_file import ClassEntry, NamedClasses, code_of, pack
 from semiseg.data.formats.codes import Color, MaskScan, common_encoding, spell
 from semiseg.data.formats.labelme import BACKGROUND, label_code
 from semiseg.data.formats.mask_rule import Encoding

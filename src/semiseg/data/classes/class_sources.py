@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from semiseg.core import files
 from semiseg.core.errors import DataError
-from semiseg.data.class_names import (
+from semiseg.data.classes.class_names import (
     describes_classes,
     read_class_json,
     read_class_table,
     read_class_yaml,
     read_names,
 )
-from semiseg.data.classes_file import NamedClasses, read_labelmap, read_table, read_yaml
+from semiseg.data.classes.classes_file import NamedClasses, read_labelmap, read_table, read_yaml
 from semiseg.data.tree import Tree
 
 _ANY_NAME = (

@@ -14,15 +14,22 @@ from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.drawn import draw_masks
-from semiseg.data.families import find_families, unlabeled_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.formats.arrays import ARRAY_SUFFIX, read_array
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.image_index import split_word
-from semiseg.data.layout import Layout, Listing
-from semiseg.data.list_files import Lists, Row, find_lists, is_list_table, read_lines, read_table
-from semiseg.data.listed_files import ListedFiles
-from semiseg.data.pairs import Folders, index, pair
+from semiseg.data.layouts.families import find_families, unlabeled_folders
+from semiseg.data.layouts.image_index import split_word
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.list_files import (
+    Lists,
+    Row,
+    find_lists,
+    is_list_table,
+    read_lines,
+    read_table,
+)
+from semiseg.data.layouts.listed_files import ListedFiles
+from semiseg.data.pairing.pairs import Folders, index, pair
 from semiseg.data.tree import Tree
 
 _MASKS = "SegmentationClass"

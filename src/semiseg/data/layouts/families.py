@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from semiseg.data.beside import without_overlays
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
-from semiseg.data.roles import Content, Role, Split, bare_content, role_of, role_within
+from semiseg.data.pairing.beside import without_overlays
+from semiseg.data.pairing.roles import Content, Role, Split, bare_content, role_of, role_within
 from semiseg.data.tree import Tree
 
 _MANY = 4  # folders whose names differ in a number

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from semiseg.core.text import percent, plural
-from semiseg.data.classes_file import pack
+from semiseg.data.classes.classes_file import pack
 from semiseg.data.findings import Finding, Severity, on_files
 from semiseg.data.formats.codes import Color, MaskScan, as_ids, read_codes, spell
 from semiseg.data.formats.mask_rule import (
@@ -30,9 +30,15 @@ from semiseg.data.formats.mask_rule import (
     MaskRule,
 )
 from semiseg.data.formats.masks import Classes
-from semiseg.data.instances import are_instances, has_void_outlines
-from semiseg.data.palettes import find_conflict, fits_names, goes_by_color, has_colors, with_colors
-from semiseg.data.soft_masks import (
+from semiseg.data.masks.instances import are_instances, has_void_outlines
+from semiseg.data.masks.palettes import (
+    find_conflict,
+    fits_names,
+    goes_by_color,
+    has_colors,
+    with_colors,
+)
+from semiseg.data.masks.soft_masks import (
     MAX_DOUBTFUL_IN_FILE,
     MAX_FLAT,
     find_levels,

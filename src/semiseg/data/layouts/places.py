@@ -10,7 +10,7 @@ from semiseg.core import files as disk
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
-from semiseg.data.roles import role_of
+from semiseg.data.pairing.roles import role_of
 from semiseg.data.tree import SPLITS, Tree
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
-from semiseg.data.roles import role_of
+from semiseg.data.pairing.roles import role_of
 
 _WORD = re.compile(r"[0-9]+|[^\W\d_]+|[^\W_]")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from semiseg.data.classes_file import pack
+from semiseg.data.classes.classes_file import pack
 from semiseg.data.formats.codes import Color, MaskScan, is_gray
 from semiseg.data.formats.mask_rule import VOID_CODES
 

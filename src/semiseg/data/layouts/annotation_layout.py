@@ -13,15 +13,10 @@ from PIL import Image
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.annotated_images import AnnotatedImages, Entry
-from semiseg.data.annotation_source import Source
-from semiseg.data.annotation_sources import ANNOTATION_FORMATS, AnnotationFiles
-from semiseg.data.class_sources import ClassFile
-from semiseg.data.classes_file import read_yaml
+from semiseg.data.classes.class_sources import ClassFile
+from semiseg.data.classes.classes_file import read_yaml
 from semiseg.data.drawn import draw_masks
-from semiseg.data.families import find_families
 from semiseg.data.findings import Finding, note, on_files
-from semiseg.data.folders import FolderSplits
 from semiseg.data.formats.annotations import AnnotationFormat
 from semiseg.data.formats.images import image_size
 from semiseg.data.formats.json_head import read_head
@@ -29,9 +24,14 @@ from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.labelstudio import BRUSH_STEM
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.formats.regions import draw
-from semiseg.data.layout import Layout, Listing
-from semiseg.data.lists import listed_samples
-from semiseg.data.pairs import duplicates, index
+from semiseg.data.layouts.annotated_images import AnnotatedImages, Entry
+from semiseg.data.layouts.annotation_source import Source
+from semiseg.data.layouts.annotation_sources import ANNOTATION_FORMATS, AnnotationFiles
+from semiseg.data.layouts.families import find_families
+from semiseg.data.layouts.folders import FolderSplits
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.lists import listed_samples
+from semiseg.data.pairing.pairs import duplicates, index
 from semiseg.data.tree import Tree, split_lists
 
 _BACKGROUND = ("background", "_background_", "__background__")

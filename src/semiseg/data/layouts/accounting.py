@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from semiseg.core.text import plural
-from semiseg.data.beside import overlay_core
-from semiseg.data.families import data_folders
 from semiseg.data.findings import Finding, Severity
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.roles import role_of
+from semiseg.data.layouts.families import data_folders
+from semiseg.data.pairing.beside import overlay_core
+from semiseg.data.pairing.roles import role_of
 from semiseg.data.tree import Entry, Tree
 
 _DRAWN_ENDINGS = (

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
-from semiseg.data.annotation_source import Source
-from semiseg.data.families import unlabeled_folders
 from semiseg.data.formats.annotations import AnnotatedImage
 from semiseg.data.formats.labelstudio import BRUSH_STEM
-from semiseg.data.image_index import ImageIndex, folder_split, split_word
-from semiseg.data.list_files import find_lists, read_lines
+from semiseg.data.layouts.annotation_source import Source
+from semiseg.data.layouts.families import unlabeled_folders
+from semiseg.data.layouts.image_index import ImageIndex, folder_split, split_word
+from semiseg.data.layouts.list_files import find_lists, read_lines
 from semiseg.data.tree import SPLITS, Tree
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.class_names import names_and_ids
-from semiseg.data.classes_file import VOC_VOID, pack, unpack
+from semiseg.data.classes.class_names import names_and_ids
+from semiseg.data.classes.classes_file import VOC_VOID, pack, unpack
 from semiseg.data.formats.codes import Color, MaskScan, common_encoding, spell
 from semiseg.data.formats.mask_rule import Encoding
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from semiseg.data.annotation_source import Source, list_files
-from semiseg.data.families import data_folders
 from semiseg.data.findings import Finding, note
 from semiseg.data.formats.annotations import AnnotationFormat, FileFormat
 from semiseg.data.formats.coco import CocoFormat
@@ -19,9 +17,11 @@ from semiseg.data.formats.labelstudio import BRUSH_STEM, LabelStudioFormat
 from semiseg.data.formats.supervisely import SuperviselyFormat
 from semiseg.data.formats.unread import UNREAD_SUFFIXES, Clue, find_unread
 from semiseg.data.formats.via import ViaCsvFormat, ViaFormat
-from semiseg.data.image_index import ImageIndex, folder_split, split_word
+from semiseg.data.layouts.annotation_source import Source, list_files
+from semiseg.data.layouts.families import data_folders
+from semiseg.data.layouts.image_index import ImageIndex, folder_split, split_word
+from semiseg.data.layouts.yolo_tree import YOLO, YoloTree
 from semiseg.data.tree import Tree
-from semiseg.data.yolo_tree import YOLO, YoloTree
 
 FILE_FORMATS: tuple[FileFormat, ...] = (
     CocoFormat(),

@@ -10,12 +10,19 @@ from pathlib import Path
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
-from semiseg.data.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
-from semiseg.data.families import unlabeled_folders
 from semiseg.data.findings import Finding, note
-from semiseg.data.layout import Layout, Listing
-from semiseg.data.pairs import (
+from semiseg.data.layouts.families import unlabeled_folders
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.places import (
+    NamedTree,
+    existing_folder,
+    split_folders,
+    unlabeled_places,
+    within,
+)
+from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
+from semiseg.data.pairing.pairs import (
     Folders,
     Pairs,
     duplicates,
@@ -24,7 +31,6 @@ from semiseg.data.pairs import (
     pair,
     without_image,
 )
-from semiseg.data.places import NamedTree, existing_folder, split_folders, unlabeled_places, within
 from semiseg.data.tree import SPLITS, Tree
 
 _NO_FOLDER = ".no-masks"  # where masks lie beside their images, no folder holds them

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_text
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
-from semiseg.data.image_index import split_word
+from semiseg.data.layouts.image_index import split_word
 from semiseg.data.tree import Tree
 
 TABLE_SUFFIXES = (".csv", ".tsv")

@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
-from semiseg.data.beside import PHOTOGRAPHS, masks_beside
-from semiseg.data.families import Family
 from semiseg.data.findings import Finding, note, on_files
-from semiseg.data.pairs import (
+from semiseg.data.layouts.families import Family
+from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
+from semiseg.data.pairing.pairs import (
     Folders,
     Matched,
     duplicates,
@@ -31,7 +31,7 @@ from semiseg.data.pairs import (
     line_breaks,
     one_mask_each,
 )
-from semiseg.data.roles import Split, role_of
+from semiseg.data.pairing.roles import Split, role_of
 from semiseg.data.tree import SPLITS, Tree
 
 _KINDS = (

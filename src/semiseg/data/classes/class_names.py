@@ -10,7 +10,7 @@ from pathlib import Path
 from semiseg.core import files
 from semiseg.core.errors import DataError
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.classes_file import VOC_VOID, ClassEntry, NamedClasses, code_of, unpack
+from semiseg.data.classes.classes_file import VOC_VOID, ClassEntry, NamedClasses, code_of, unpack
 from semiseg.data.formats.codes import Color
 
 _VOID_NAMES = ("__ignore__", "ignore", "ignored", "void")

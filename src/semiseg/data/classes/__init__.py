@@ -1,0 +1,1 @@
+"""The classes of a data set: named by files, or inferred from the masks."""
