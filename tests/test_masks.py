@@ -387,6 +387,7 @@ def test_an_image_of_colors_shows_the_colors_of_the_masks(tmp_path: Path) -> Non
 def test_classes_survive_json(tmp_path: Path) -> None:
     classes, _ = inferred(saved(tmp_path / "mask.png", COLORS[BLOCKS]))
     assert Classes.from_dict(json.loads(json.dumps(classes.to_dict()))) == classes
+    assert json.loads(json.dumps(classes.to_dict())) == classes.to_dict()  # a resumed run compares
 
 
 def test_default_colors_differ() -> None:

@@ -260,7 +260,7 @@ def test_what_is_no_run_is_refused(tmp_path, reported):
     picture = run / "diagnostics" / "sample0.png"
     picture.parent.mkdir(exist_ok=True)
     Image.new("RGB", (8, 8)).save(picture, "EPS")  # which Pillow has another program draw
-    with pytest.raises(RunError, match=r"sample0.png cannot be read \(it is none of PNG"):
+    with pytest.raises(RunError, match=r"sample0.png cannot be read \(it is damaged"):
         semiseg.report(run)
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="Choose another --out"):

@@ -65,7 +65,10 @@ class Classes:
             "codes": list(self.codes),
             "ignored": list(self.ignored),
             "merged": [list(pair) for pair in self.merged],
-            "rule": asdict(self.rule),
+            "rule": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(self.rule).items()
+            },
         }
 
     @classmethod
