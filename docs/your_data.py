@@ -30,7 +30,8 @@ semiseg check DATA
 ```
 
 `check` prints which folders hold the images and the masks, the rule that pairs them with an
-example, and the classes. It names every file that it does not use, and says what to do with it.
+example, and the classes. It counts the files that it does not use, and says what to do with them
+([Files that are not read](#files-that-are-not-read)).
 
 If semiseg reads your folder in another way than you mean, say where things are, with flags or in a
 file:
@@ -41,7 +42,9 @@ semiseg init DATA
 ```
 
 `init` writes `dataset.yaml` and `classes.yaml` with what semiseg found, ready to be edited. If a
-folder can be read in two ways, semiseg stops, shows both, and prints the command for each.
+folder can be read in two ways, semiseg stops, shows both, and prints a command for each. Run one
+of them; `init`, `train` and the other commands take the same flags. Put names with spaces in
+quotes: `--masks 'Masks of Anna'`.
 [Say what lies where](folders.md) describes the flags, `dataset.yaml` and groups of images.
 
 ## Layouts
@@ -112,6 +115,16 @@ folders.
 - Other formats, such as Pascal VOC's boxes, are named in an error, with the export that semiseg
   reads.
 """
+EXTRAS = """
+Some formats need an extra of semiseg; `semiseg doctor` shows what is missing. Without the extra,
+images with masks are an error. semiseg leaves out images without masks, and counts them in a
+warning.
+"""
+UNREAD = """
+`check`, `train` and `predict` count them by suffix and folder, and say what to do. `check` also
+counts other texts, such as tables (`.csv`), in a note. semiseg says nothing about hidden files and
+about documents: spreadsheets (`.xlsx`, `.ods`), PDF and Word files, README files, `Thumbs.db`.
+"""
 
 
 def document(kind: object) -> str:
@@ -178,9 +191,10 @@ def page() -> str:
     ]
     parts += [
         "## Image formats",
+        EXTRAS.strip(),
         table(["format", "suffixes", "needs", "remark"], formats),
         "## Files that are not read",
-        "`check`, `train` and `predict` count them by suffix and folder, and say what to do.",
+        UNREAD.strip(),
         table(
             ["kind", "suffixes", "what to do"],
             [

@@ -67,7 +67,7 @@ def test_a_training_ends_with_its_worst_class_and_its_page(
     ious = {k: v["iou"] for k, v in scores["per_class"].items() if v["iou"] is not None}
     worst = min(ious, key=ious.get)
     assert capsys.readouterr().out.splitlines()[-1] == (
-        f"{out}: mIoU {scores['miou']['released']:.1f} % on 2 images of val, least of {worst} "
+        f"{out}: mIoU {scores['miou']['released']:.1f} % on 2 images of val, lowest for {worst} "
         f"({ious[worst]:.1f} %); see {out / 'report.html'}"
     )
     record = read_scores(out / "scores.json")

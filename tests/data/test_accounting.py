@@ -146,3 +146,17 @@ def test_a_folder_that_may_not_be_listed_is_named(
     monkeypatch.setattr(os, "scandir", denied)
     (finding,) = findings(root)
     assert (finding.severity, finding.files) == ("warning", ("more",))
+
+
+def test_the_command_for_videos_quotes_the_folder(root: Path) -> None:
+    folder = root.rename(root.with_name("Fotos 2024"))
+    put(folder, "a.mp4")
+    (finding,) = findings(folder)
+    assert f"--out '{folder / 'unlabeled'}'" in finding.remedy
+
+
+def test_the_current_folder_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, "a.mp4")
+    monkeypatch.chdir(root)
+    (finding,) = findings(Path())
+    assert f"1 .mp4 in {root.name}" in finding.message

@@ -229,7 +229,7 @@ def test_labeled_images_and_masks_in_the_pool_are_no_unlabeled_images(tmp_path: 
     ("text", "words"),
     [
         ("images: fooo\nmasks: bar\n", ("line 1", "fooo", "Did you mean 'foo'?")),
-        ("images: foo\n\nmasks: deep/gt\n", ("line 3", "deep", "Known: bar, foo, pool.")),
+        ("images: foo\n\nmasks: deep/gt\n", ("line 3", "deep", ": bar, foo, pool.")),
         ("images: foo\n", ("line 1", "--masks")),
         ("image: foo\nmasks: bar\n", ("line 1", "unknown key 'image'", "Did you mean 'images'?")),
         ("images: 5\nmasks: bar\n", ("line 1", "`images`", "5 cannot be used")),
@@ -242,9 +242,9 @@ def test_labeled_images_and_masks_in_the_pool_are_no_unlabeled_images(tmp_path: 
         ("nodata: none\n", ("line 1", "[-9999]")),
         ("classes: names.yaml\n", ("line 1", "there is no file", "names.yaml")),
         ("group: '(x'\n", ("line 1", "regular expression")),
-        ("unlabeled: nowhere\n", ("line 1", "nowhere", "Known: bar, foo, pool.")),
+        ("unlabeled: nowhere\n", ("line 1", "nowhere", ": bar, foo, pool.")),
         ("images: foo/a.jpg\nmasks: bar\n", ("line 1", "is a file")),
-        ("images: {a\n", ("cannot be read as YAML",)),
+        ("images: {a\n", ("cannot be read as YAML (", " in line 1, column 9")),
         ("- images\n", ("holds no keys",)),
     ],
 )

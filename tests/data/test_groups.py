@@ -175,7 +175,7 @@ def test_a_pattern_that_finds_nothing_is_refused() -> None:
 
 def test_one_group_of_all_is_refused() -> None:
     data = folder(NAMES, ["q_1"], group="^(p)")
-    with pytest.raises(ConfigError, match=r"All labeled images are of one group \(group p\)"):
+    with pytest.raises(ConfigError, match=r"All labeled images belong to one group \(group p\)"):
         make_split(data, "all", 0)
     assert [f.severity for f in findings(data, "group")] == ["note", "error"]
     with_val = folder(NAMES, val=["q_1"], group="^(p)")

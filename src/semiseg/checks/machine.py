@@ -20,6 +20,7 @@ from PIL import features
 
 from semiseg._version import __version__
 from semiseg.core.files import cache_folder
+from semiseg.core.text import plural
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
 
 Severity = Literal["error", "warning", "note"]
@@ -146,7 +147,7 @@ def find_devices() -> tuple[list[Device], list[Problem]]:
         remedy = "Install it again: pip install --force-reinstall torch torchvision"
         return devices, [Problem("error", f"PyTorch cannot be imported ({reason})", remedy)]
     devices[0] = devices[0]._replace(
-        detail=f"{devices[0].detail}, {torch.get_num_threads()} threads of PyTorch"
+        detail=f"{devices[0].detail}, PyTorch uses {plural(torch.get_num_threads(), 'thread')}"
     )
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         card = torch.cuda.get_device_properties(index)

@@ -344,7 +344,7 @@ def _groups(data: Dataset) -> Iterator[Finding]:
         yield Finding("group", "note", (), sentence)
     labeled = groups.divide(sample for sample, _ in data.labeled("train"))
     if not data.val and len(labeled) == 1:
-        message = f"All labeled images are of one {next(iter(labeled))}, so that none can be held "
+        message = f"All labeled images belong to one {next(iter(labeled))}, so none can be held "
         message += "out for validation"
         yield Finding("group", "error", (), message, f"Correct {groups}, or label other images.")
     trained = groups.divide(data.train)

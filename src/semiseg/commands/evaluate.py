@@ -83,10 +83,10 @@ class Evaluation:
             for point in self.reliability["confidence"]["kept"]
         ]
         if agree := self.reliability.get("agree"):
-            rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "spaces agree"])
+            rows.append([percent(agree["coverage"]), percent(agree["accuracy"]), "labels agree"])
         errors = [f"confidence {percent(self.reliability['confidence']['ece'])} %"]
         if similarity := self.reliability.get("similarity"):
-            errors.append(f"similarity {percent(similarity['ece'])} %")
+            errors.append(f"nearest prototype {percent(similarity['ece'])} %")
         head = ["pixels kept, %", "accuracy, %", "confidence from"]
         return f"{table(head, rows)}\ncalibration error: {', '.join(errors)}"
 

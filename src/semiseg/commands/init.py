@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -77,13 +78,14 @@ class Written(NamedTuple):
             lines.append(f"{count}: {', '.join(self.classes)}")
         if self.errors:
             lines.append(f"{plural(self.errors, 'error')} remain; semiseg check shows them.")
-        lines.append(f"Edit the files, and look at the result: semiseg check {self.data}")
+        command_line = shlex.join(["semiseg", "check", str(self.data)])
+        lines.append(f"Edit the files, and look at the result: {command_line}")
         return "\n".join(lines)
 
 
 @command(InitSettings)
 def init(settings: InitSettings) -> Written:
-    """Write `dataset.yaml` and `classes.yaml` with what semiseg infers of a data folder.
+    """Write `dataset.yaml` and `classes.yaml` with what semiseg finds in a data folder.
 
     Unedited, they change nothing: the same images, masks and classes are read with them.
 
@@ -150,7 +152,7 @@ def _read(settings: InitSettings) -> Dataset:
     text = problem.text if problem else f"{root} holds no images to train on."
     raise DataError(
         f"{text} Nothing was written.",
-        f"To name the folders: semiseg init {root} --images DIR --masks DIR",
+        f"To name the folders: semiseg init {shlex.quote(str(root))} --images DIR --masks DIR",
     )
 
 

@@ -63,7 +63,7 @@ class CheckSettings(ArrangedData):
 
 @dataclass(frozen=True)
 class InitSettings(ArrangedData):
-    """Write `dataset.yaml` and `classes.yaml` with what semiseg infers of a data folder."""
+    """Write `dataset.yaml` and `classes.yaml` with what semiseg finds in a data folder."""
 
     data: Path
     """The data folder."""

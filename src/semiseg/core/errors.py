@@ -113,12 +113,13 @@ class Terminated(Interrupted):
     status = 143
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], title: str = "Known") -> str:
     """A phrase that suggests the known name most like `name`, and lists the others if few.
 
     Args:
         name: the name that the user wrote.
         known: the names that are allowed.
+        title: what the list of names is called.
 
     Returns:
         For example ``Did you mean 'css'? Known: css, supervised.``
@@ -126,5 +127,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    listed = f"Known: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
+    listed = f"{title}: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
     return hint + listed

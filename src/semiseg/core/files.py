@@ -95,7 +95,8 @@ def read_yaml(path: Path) -> object:
     except ValueError:
         raise
     except Exception as error:  # besides YAMLError, those of int, float, bool and date
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+        reason = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
+        raise ValueError(reason or type(error).__name__) from error
     if count > MAX_YAML_VALUES:
         raise ValueError(f"its aliases stand for more than {MAX_YAML_VALUES} values")
     return content

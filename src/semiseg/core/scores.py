@@ -153,7 +153,7 @@ class Scores:
             return mean
         worst = min(scored, key=scored.__getitem__)
         name = f"class {worst}" if worst.isdigit() else worst
-        return f"{mean}, least of {name} ({percent(scored[worst])} %)"
+        return f"{mean}, lowest for {name} ({percent(scored[worst])} %)"
 
     @classmethod
     def from_dict(cls, content: object) -> Scores:

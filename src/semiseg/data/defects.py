@@ -105,8 +105,8 @@ def _needs_extra(data: Dataset) -> list[Finding]:
 
 def _smeared(data: Dataset) -> list[Finding]:
     remedy = (
-        "Save the original masks as PNG, and resize masks without interpolation (nearest); if one "
-        "is a photograph, give it another name."
+        "Save the original masks as PNG, and resize masks without interpolation (nearest). If "
+        "these are photographs, name the right folder of masks, or give them other names."
     )
     soft = {
         mask: f" ({'over ' * scan.coarse}{len(scan.counts)} values)"

@@ -57,8 +57,8 @@ class HoldOut(NamedTuple):
         units = self.groups.divide(masked)
         if len(units) < 2:
             raise ConfigError(
-                f"All labeled images are of one group ({next(iter(units))}), as {self.groups} "
-                "finds, so that none can be held out for validation. Correct the group, or label "
+                f"All labeled images belong to one group ({next(iter(units))}), as {self.groups} "
+                "finds, so none can be held out for validation. Correct the group, or label "
                 "images of another group."
             )
         listed_units = {self.groups.of(sample) for sample in listed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -195,7 +196,7 @@ def account(
             others.append(path)
     for kind, files in by_kind.items():
         message = f"{kind.name} that are not read ({places(tree, files)})"
-        remedy = kind.remedy.format(unlabeled=tree.root / "unlabeled")
+        remedy = kind.remedy.format(unlabeled=shlex.quote(str(tree.root / "unlabeled")))
         findings.append(_finding(tree, files, message, remedy, kind.severity))
     if others:
         message = f"Files of unknown kinds that are not read ({places(tree, others)})"
@@ -209,8 +210,9 @@ def account(
 def places(tree: Tree, files: Sequence[Path]) -> str:
     """How many files of each suffix lie in which folder: `2 .mp4 in unlabeled, 1 .mov in train`."""
     counts = Counter((path.parent, _suffix(path)) for path in files)
+    top = tree.root.absolute().name  # the path `.` has no name
     texts = [
-        f"{count} {suffix or 'without suffix'} in {_below(tree, folder) or tree.root.name}"
+        f"{count} {suffix or 'without suffix'} in {_below(tree, folder) or top}"
         for (folder, suffix), count in counts.most_common(_MAX_PLACES)
     ]
     return ", ".join(texts) + (", ..." if len(counts) > _MAX_PLACES else "")

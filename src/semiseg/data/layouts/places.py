@@ -85,8 +85,9 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
     parent = next(p for p in path.parents if disk.is_folder(p))
     below = [p.name for p in Tree(parent).subfolders(parent)]
     missing = path.relative_to(parent).parts[0]
-    hint = nearest(missing, below) if below else f"{parent} has no subfolders."
-    raise DataError(f"{origin}: there is no folder {path}.", f"In {parent}: {hint}")
+    title = f"Folders in {parent}"
+    hint = nearest(missing, below, title) if below else f"{parent} has no subfolders."
+    raise DataError(f"{origin}: there is no folder {path}.", hint)
 
 
 def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[Path]:
