@@ -160,3 +160,8 @@ def test_the_current_folder_is_named(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(root)
     (finding,) = findings(Path())
     assert f"1 .mp4 in {root.name}" in finding.message
+
+
+def test_what_suggest_wrote_is_no_finding_in_its_own_folder(root: Path) -> None:
+    put(root, "suggested.txt", "suggested.csv", "suggested.png")
+    assert not findings(root)

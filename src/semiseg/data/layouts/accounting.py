@@ -21,6 +21,7 @@ _DRAWN_ENDINGS = (
     *("label_viz", "_instanceIds", "_instanceTrainIds", "_labelIds", "_color", "_labelColor"),
     *("_invIds", "_invGray"),
 )
+_OF_SUGGEST = ("suggested.txt", "suggested.csv", "suggested.png")
 _MAX_PLACES = 5  # folders that a sentence names
 
 
@@ -285,11 +286,13 @@ def _is_mask(tree: Tree, path: Path) -> bool:
 
 
 def _files(tree: Tree) -> tuple[list[Path], list[Path]]:
-    """The files and the dead links of a tree, without hidden ones."""
+    """The files and the dead links of a tree, without hidden ones and the lists of `suggest`."""
     files: list[Path] = []
     dead: list[Path] = []
     for folder in data_folders(tree):
         for name, entry in tree.entries(folder).items():
+            if tree.is_result(folder) and name in _OF_SUGGEST:
+                continue
             if name[0] != "." and entry is Entry.FILE:
                 files.append(folder / name)
             elif name[0] != "." and entry is Entry.DEAD_LINK:
