@@ -291,7 +291,7 @@ def _files(tree: Tree) -> tuple[list[Path], list[Path]]:
     dead: list[Path] = []
     for folder in data_folders(tree):
         for name, entry in tree.entries(folder).items():
-            if tree.is_result(folder) and name in _OF_SUGGEST:
+            if name in _OF_SUGGEST and tree.holds_suggestions(folder):
                 continue
             if name[0] != "." and entry is Entry.FILE:
                 files.append(folder / name)
