@@ -10,16 +10,17 @@ Besides the images of a layout, photographs without masks may lie in `unlabeled/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache
-from semiseg.data.class_choice import settle_classes
+from semiseg.data.class_choice import Settled, settle_classes
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
@@ -31,7 +32,7 @@ from semiseg.data.layout_registry import below, find_layout, read_split
 from semiseg.data.layouts.accounting import account
 from semiseg.data.layouts.explicit import list_unlabeled_folders
 from semiseg.data.layouts.layout import Layout, Listing
-from semiseg.data.masks.mask_rules import settle_masks, without_voids
+from semiseg.data.masks.mask_rules import Rescan, SettledMasks, settle_masks, without_voids
 from semiseg.data.masks.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tree import SPLITS, Tree
@@ -78,69 +79,52 @@ def read_dataset(
             f"{classes_file} does not exist.",
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
-    listings = {split: read_split(layout, split) for split in SPLITS}
-    labeled = [sample for listing in listings.values() for sample in listing.samples]
-    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
-    samples = {split: listings[split].samples for split in _ORDER}
-    everything = [sample for split in _ORDER for sample in samples[split]]
+    listings = _list_images(root, layout, flags, file)
+    everything = [sample for listing in listings.values() for sample in listing.samples]
     cache = ScanCache(root, reading)
     scans = scan_files(cache, everything, progress)
     # A warning counts the photographs that only an extra can read; the others are usable.
-    samples = {split: _without_extras(samples[split], scans) for split in _ORDER}
+    samples = {split: _without_extras(listings[split].samples, scans) for split in _ORDER}
     masks = [sample.mask for sample in samples["train"] if sample.mask is not None]
     named = [classes_file] if classes_file else file.classes_files
     class_files = layout.class_files(root, masks)
     settle = partial(settle_classes, layout, named, class_files)
-    first = settle(list(map(without_voids, scans.masks.values())))
-    has_names = first.file is not None or layout.names_classes
-    name = partial(name_below, root)
-    rescan = partial(rescan_masks, cache)
-    read = settle_masks(scans.masks, first.classes if has_names else None, rescan, name)
-    # A smeared mask among good ones must not add classes; if a file names them it cannot.
-    usable = {mask: scan for mask, scan in read.scans.items() if has_names or not scan.is_soft}
-    settled = settle(list(map(without_voids, usable.values())))
-    has_names = settled.file is not None or layout.names_classes
     turns = find_turns(everything, scans, reading, flags.exif or file.content.exif or "auto")
-    if settled.classes is not None:
-        rule = replace(read.rule, is_turned=turns.is_turned)
-        settled = settled._replace(classes=replace(settled.classes, rule=rule))
-    counts: dict[Path, Mapping[int, int]] = {}
-    unknown: dict[Path, Sequence[int]] = {}
-    if settled.classes is not None:
-        for mask, scan in read.scans.items():
-            pixels, strange = _count_classes(scan, settled.classes)
-            if strange:
-                unknown[mask] = strange
-            elif mask in usable:
-                counts[mask] = pixels
-    reported = [f for split in _ORDER for f in listings[split].findings]
-    if layout.tree.root != root:
-        reported = below(reported, layout.tree.root.relative_to(root).as_posix())
+    meaning = _read_masks(root, layout, settle, scans.masks, partial(rescan_masks, cache))
+    meaning = meaning.turned(turns.is_turned)
+    settled = meaning.settled
     own_files = [*named, *(f.path for f in class_files), *([file.path] if file.path else [])]
-    accounts = _account(root, layout, listings, own_files)
-    others = (*settled.findings, *accounts, *read.findings, *turns.findings(name))
-    findings = dict.fromkeys((*file.findings, *layout.remarks, *reported, *others))
+    findings = [
+        *file.findings,
+        *layout.remarks,
+        *_findings_of(root, layout, listings),
+        *settled.findings,
+        *_account(root, layout, listings, own_files),
+        *meaning.masks.findings,
+        *turns.findings(partial(name_below, root)),
+    ]
+    counts, unknown = _count_all(meaning)
     contents = Dataset(
         root=root,
         samples=samples,
         images=scans.images,
-        masks=read.scans,
+        masks=meaning.masks.scans,
         problems=scans.problems,
         class_list=settled.classes,
-        has_named_classes=has_names,
+        has_named_classes=meaning.has_names,
         inferred=settled.inferred,
         counts=counts,
         unknown_codes=unknown,
-        findings=tuple(findings),
+        findings=tuple(dict.fromkeys(findings)),
         reading=reading,
         group=flags.group or file.content.group,
     )
     images = [sample.image for sample in (*contents.train, *contents.val)]
     inferred = infer_reading(images, scans.images, reading)
     contents = replace(contents, reading=inferred.reading)
-    findings |= dict.fromkeys([*inferred.findings, *describe_images(contents)])
+    findings += [*inferred.findings, *describe_images(contents)]
     defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
-    return replace(contents, findings=(*findings, *defects))
+    return replace(contents, findings=(*dict.fromkeys(findings), *defects))
 
 
 def load_dataset(
@@ -188,6 +172,97 @@ def read_samples(
     if error is not None:
         raise DataError(error.text)
     return list(listing.samples)
+
+
+class _Meaning(NamedTuple):
+    """What the masks of a data folder mean.
+
+    Attributes:
+        masks: all masks, and the rule by which they are read together.
+        settled: the classes.
+        has_names: whether a file or the layout names the classes.
+    """
+
+    masks: SettledMasks
+    settled: Settled
+    has_names: bool
+
+    @property
+    def usable(self) -> dict[Path, MaskScan]:
+        """The masks that may add classes: a soft one only where the classes have names."""
+        scans = self.masks.scans.items()
+        return {mask: scan for mask, scan in scans if self.has_names or not scan.is_soft}
+
+    def turned(self, is_turned: bool) -> _Meaning:
+        """The same, with a rule that says whether masks show the stored pixels of their images."""
+        classes = self.settled.classes
+        if classes is None:
+            return self
+        rule = replace(self.masks.rule, is_turned=is_turned)
+        settled = self.settled._replace(classes=replace(classes, rule=rule))
+        return self._replace(settled=settled)
+
+
+def _read_masks(
+    root: Path,
+    layout: Layout,
+    settle: Callable[[list[MaskScan]], Settled],
+    scans: Mapping[Path, MaskScan],
+    rescan: Rescan,
+) -> _Meaning:
+    """Decide how the masks are read and what their classes are.
+
+    Named classes decide how masks are read, and how they are read decides the other classes.
+
+    Args:
+        root: the data folder.
+        layout: of the data folder.
+        settle: finds the classes of masks.
+        scans: all masks, as they are stored.
+        rescan: scans masks again.
+    """
+    first = settle(list(map(without_voids, scans.values())))
+    has_names = first.file is not None or layout.names_classes
+    names = first.classes if has_names else None
+    masks = settle_masks(scans, names, rescan, partial(name_below, root))
+    meaning = _Meaning(masks, first, has_names)
+    settled = settle(list(map(without_voids, meaning.usable.values())))
+    return _Meaning(masks, settled, settled.file is not None or layout.names_classes)
+
+
+def _count_all(
+    meaning: _Meaning,
+) -> tuple[dict[Path, Mapping[int, int]], dict[Path, Sequence[int]]]:
+    """The pixels of each class in the usable masks, and the codes of no class by mask."""
+    counts: dict[Path, Mapping[int, int]] = {}
+    unknown: dict[Path, Sequence[int]] = {}
+    if meaning.settled.classes is not None:
+        usable = meaning.usable
+        for mask, scan in meaning.masks.scans.items():
+            pixels, strange = _count_classes(scan, meaning.settled.classes)
+            if strange:
+                unknown[mask] = strange
+            elif mask in usable:
+                counts[mask] = pixels
+    return counts, unknown
+
+
+def _list_images(
+    root: Path, layout: Layout, flags: Arrangement, file: DatasetFile
+) -> dict[str, Listing]:
+    """The images by split, in the order of `_ORDER`."""
+    listings = {split: read_split(layout, split) for split in SPLITS}
+    labeled = [sample for listing in listings.values() for sample in listing.samples]
+    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
+    return {split: listings[split] for split in _ORDER}
+
+
+def _findings_of(root: Path, layout: Layout, listings: Mapping[str, Listing]) -> list[Finding]:
+    """What was noticed on names and folders, with paths below the data folder."""
+    findings = [finding for listing in listings.values() for finding in listing.findings]
+    if layout.tree.root == root:
+        return findings
+    return list(below(findings, layout.tree.root.relative_to(root).as_posix()))
 
 
 def _open(root: Path, dataset: str | None, flags: Arrangement) -> Layout:
