@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from drawn_folders import VOID, Drawn, Photograph, draw_folder
 
+import semiseg
 from semiseg.commands.check import check
 from semiseg.core.errors import SemisegError
 from semiseg.data.dataset import Dataset
@@ -119,6 +121,19 @@ def test_folders_are_read_as_drawn_or_the_advice_works(chunk: int, tmp_path: Pat
         if differences := read_as_drawn(root, drawn):
             problems.append(f"{seed}: {drawn.scheme}\n    " + "\n    ".join(differences[:4]))
     assert not problems, "\n" + "\n".join(problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 12, 46, 118, 205, 271])
+def test_a_training_learns_the_drawn_classes(
+    seed: int, tiny_settings: dict[str, object], tmp_path: Path
+) -> None:
+    drawn = draw_folder(tmp_path / "d", seed)
+    settings = {**tiny_settings, "labels": "all", "method": "supervised", "validations": 1}
+    run = semiseg.train(tmp_path / "d", out=tmp_path / "run", **settings)
+    classes = semiseg.load(run.folder).classes
+    data = read_dataset(tmp_path / "d")
+    assert not compare(drawn, replace(data, class_list=classes))
 
 
 def test_the_same_seed_draws_the_same_folder(tmp_path: Path) -> None:
