@@ -544,7 +544,7 @@ def test_a_wrong_list_is_refused_with_its_line(pictures: Path, lines: str, messa
 
 
 def test_a_list_that_is_no_text_is_refused(pictures: Path) -> None:
-    (pictures / "train.txt").write_bytes(b"\xff\xfe\x00\x80")
+    (pictures / "train.txt").write_bytes(b"\xff\x00\x80")
     with pytest.raises(DataError, match=r"train\.txt is not a text file"):
         load_dataset(pictures)
 

@@ -14,7 +14,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import Finding
-from semiseg.data.reader import load_dataset, read_dataset
+from semiseg.data.reader import load_dataset, read_dataset, read_samples
 
 
 def image(path: Path) -> None:
@@ -595,3 +595,14 @@ def test_numbers_that_begin_differently_are_an_error(tmp_path: Path) -> None:
     assert pairs(load_dataset(tmp_path), "train") == {
         f"images/IMG_{i:04d}.jpg": f"masks/mask_{i}.png" if i < 12 else None for i in range(1, 13)
     }
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_folder_that_holds_only_a_scored_split_is_that_split(split: str, tmp_path: Path) -> None:
+    for i in range(2):
+        for kind in ("images", "masks"):
+            path = tmp_path / split / kind / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 6), i).save(path)
+    assert [s.name for s in read_samples(tmp_path, split)] == ["0", "1"]
+    assert not read_dataset(tmp_path).samples["train"]

@@ -20,7 +20,7 @@ from semiseg.data.layouts.hints import mask_remedy, nothing_to_train_on, reading
 from semiseg.data.layouts.layout import Layout, Listing
 from semiseg.data.layouts.lists import ListLayout, VocLayout
 from semiseg.data.pairing.pairs import Folders, without_image
-from semiseg.data.pairing.roles import role_of
+from semiseg.data.pairing.roles import SPLIT_WORDS, role_of
 from semiseg.data.tree import Tree, split_lists
 
 
@@ -238,10 +238,12 @@ def _places(tree: Tree) -> Iterator[Tree]:
     folders = [folder for folder in tree.subfolders(tree.root) if not tree.is_result(folder)]
     if len(folders) != 1 or tree.images(tree.root, deep=False) or split_lists(tree):
         return
-    role, inner = role_of(folders[0].name), tree.subfolders(folders[0])
-    contents = {role_of(folder.name).content for folder in inner}
-    is_whole = contents >= {"images", "masks"} and role.split not in ("train", "unlabeled")
-    if inner and (role.is_neutral or is_whole):  # a folder test_data alone is no split
+    name, inner = folders[0].name, tree.subfolders(folders[0])
+    role, contents = role_of(name), {role_of(folder.name).content for folder in inner}
+    # A folder test_data alone is no split; test is one, and may be all that a person evaluates.
+    may_be_whole = role.split not in ("train", "unlabeled") and name.lower() not in SPLIT_WORDS
+    is_whole = contents >= {"images", "masks"} and may_be_whole
+    if inner and (role.is_neutral or is_whole):
         yield from _places(tree.at(folders[0]))
 
 
