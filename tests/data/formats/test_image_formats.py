@@ -1,5 +1,6 @@
 """Each image format: what is drawn is what is read, and damage is an error."""
 
+import base64
 import io
 from importlib.util import find_spec
 
@@ -99,6 +100,29 @@ def test_tga_has_no_signature_and_is_tried_for_its_suffix_only(tmp_path):
     written(tmp_path / "a.tga", drawn()).rename(tmp_path / "a.png")
     with pytest.raises(DataError, match="none of"):
         read_image(tmp_path / "a.png")
+
+
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA"
+    "AAAAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAAJMAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34"
+    "+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5"
+    "uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAA"
+    "AAAAAAEAAQWBAgMFhAAAAJttZGF0AAAAjygBrwT43D3olrf7y0n/+xt+//R5/CefF28w/yPxf3/+1cDHbT4lDyo9"
+    "g+RLTW1WnHeAkVxjDL80JF9hWIfJVR11tc9umKzGz6bX0uhXVBkIdiDy3Hdp34/KHyvhtniYIb3mbXhtBBLZ/vHI"
+    "da53kgnkzTeemwpDEs66HYUXl+LBnhtRw1mA9dDBfJm5ykKT"
+)
+"""A HEIC file of 48 x 32 pixels that we drew: its left half is red, its right half is blue."""
+
+
+def test_a_heic_file_is_read(tmp_path):
+    pytest.importorskip("pi_heif")
+    (tmp_path / "a.heic").write_bytes(base64.b64decode(HEIC))
+    pixels = np.asarray(read_image(tmp_path / "a.heic")).astype(int)
+    assert pixels.shape == (32, 48, 3)
+    assert np.abs(pixels[:, :20] - (200, 40, 40)).mean() < 6
+    assert np.abs(pixels[:, 28:] - (40, 60, 200)).mean() < 6
 
 
 @pytest.mark.parametrize("suffix", [".heic", ".jpg"])
