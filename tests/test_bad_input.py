@@ -31,13 +31,13 @@ from semiseg.core.errors import SemisegError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Sample
-from semiseg.data.cache import scan_image
 from semiseg.data.classes.named_classes import read_classes
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.codes import read_codes, scan_mask
 from semiseg.data.formats.images import image_size, read_image, read_valid
 from semiseg.data.formats.labelme import read_shapes
 from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.image_scan import scan_image
 from semiseg.data.layouts.lists import VocLayout, listed_samples
 from semiseg.data.reader import load_dataset
 from semiseg.data.splits import make_split

@@ -12,8 +12,8 @@ from PIL import Image
 import semiseg
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
-from semiseg.data.cache import scan_image
 from semiseg.data.formats.images import read_image
+from semiseg.data.image_scan import scan_image
 from semiseg.data.value_range import infer_reading
 from semiseg.scenes.draw import write_scenes
 

@@ -11,11 +11,11 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
-from semiseg.data.cache import ImageScan
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.orientation import shows_stored_pixels
+from semiseg.data.image_scan import ImageScan
 from semiseg.data.scan import Problem
 
 

@@ -15,11 +15,12 @@ from PIL import Image
 
 from semiseg.core.errors import DataError, LossyMask
 from semiseg.core.types import Sample
-from semiseg.data.cache import ImageScan, ScanCache
+from semiseg.data.cache import ScanCache
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.image_formats import MissingExtraError
 from semiseg.data.formats.images import reason
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
+from semiseg.data.image_scan import ImageScan
 
 Progress = Callable[[int, int], None]
 """Is called after each file with the number of files that are done, and of all files."""

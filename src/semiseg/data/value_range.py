@@ -14,10 +14,10 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
-from semiseg.data.cache import Extremes, ImageScan
 from semiseg.data.findings import Finding
 from semiseg.data.formats.images import decode_image, has_raster
 from semiseg.data.formats.rasters import Values
+from semiseg.data.image_scan import Extremes, ImageScan
 from semiseg.data.read_ahead import read_ahead
 
 MAX_SAMPLED_IMAGES = 64

@@ -10,11 +10,11 @@ from semiseg.commands.check import check
 from semiseg.commands.frames import frames
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, Reading
-from semiseg.data.cache import scan_image
 from semiseg.data.formats import image_formats, stacks
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.images import decode_image, image_size, read_image, read_valid
 from semiseg.data.formats.stacks import is_stack, read_pages
+from semiseg.data.image_scan import scan_image
 from semiseg.data.reader import read_dataset
 
 pydicom = pytest.importorskip("pydicom")

@@ -13,12 +13,12 @@ from semiseg.commands.check import check
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
-from semiseg.data.cache import scan_image
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats import bands
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.images import decode_image, image_size, read_image, read_valid
 from semiseg.data.formats.masks import Classes
+from semiseg.data.image_scan import scan_image
 from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.reader import read_dataset
 

@@ -18,11 +18,11 @@ from semiseg.config.train import Exif
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
-from semiseg.data.cache import ImageScan
 from semiseg.data.findings import Finding, on_files
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.orientation import have_same_shape, turn
+from semiseg.data.image_scan import ImageScan
 from semiseg.data.scan import Scans
 
 _MAX_SAMPLED = 32  # images that are compared with their masks
