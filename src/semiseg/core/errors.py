@@ -127,5 +127,5 @@ def nearest(name: str, known: Iterable[str], title: str = "Known") -> str:
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    listed = f"{title}: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
-    return hint + listed
+    others = f"{title}: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
+    return hint + others

@@ -24,7 +24,7 @@ _MAX_SPELLED = 10  # classes that a remedy spells out
 _REMEDY = "If it is the list of these classes, complete it, or name them in classes.yaml."
 
 
-class Settled(NamedTuple):
+class ClassChoice(NamedTuple):
     """The classes and how they were found, or the finding that says why there are none.
 
     Attributes:
@@ -43,44 +43,47 @@ class Settled(NamedTuple):
 
 
 def settle_classes(
-    layout: Layout, named: Sequence[Path], files: Sequence[ClassFile], scans: Sequence[MaskScan]
-) -> Settled:
+    layout: Layout,
+    user_files: Sequence[Path],
+    files: Sequence[ClassFile],
+    scans: Sequence[MaskScan],
+) -> ClassChoice:
     """Find the classes: in the user's file, in the folder's, in the layout, or in the masks.
 
     Args:
         layout: of the data folder.
-        named: the file that the user says to name the classes; empty without one.
+        user_files: the file that the user says to name the classes; empty without one.
         files: further files that may name them, in the order in which they count.
         scans: of all masks that can be read. Soft ones count only where a file names the classes;
             among good masks they must not add any.
     """
     certain = [file.path for file in files if file.source.is_certain]
-    path = next(iter([*named, *certain]), None)
+    path = next(iter([*user_files, *certain]), None)
     if not scans:
-        return Settled(file=path)
+        return ClassChoice(file=path)
     clean = [scan for scan in scans if not scan.is_soft]
     unused: list[Finding] = []
     try:
         if path is not None:
-            if not named:
+            if not user_files:
                 _require_one_list(files)
             classes, inferred = read_classes(path, scans)
         elif (own := layout.classes([scan.path for scan in scans])) is not None:
-            return Settled(*own)
+            return ClassChoice(*own)
         elif (fitting := _first_that_fits(files, scans, unused)) is not None:
             path, classes, inferred = fitting
         elif clean:
             classes, inferred = infer_classes(clean)
         else:
-            return Settled(findings=tuple(unused))
+            return ClassChoice(findings=tuple(unused))
     except DataError as error:
         problem = Finding("classes", "error", (), error.message.rstrip("."), error.remedy)
-        return Settled(None, str(error), problem, path, tuple(unused))
+        return ClassChoice(None, str(error), problem, path, tuple(unused))
     if path is not None:
         others = [file.path for file in files[len(unused) :] if file.path != path]
         others = [file for file in others if file.name != path.name]  # copies beside other masks
         inferred = "; ".join([inferred, *(f"{file} is ignored" for file in others)])
-    return Settled(classes, inferred, None, path, tuple(unused))
+    return ClassChoice(classes, inferred, None, path, tuple(unused))
 
 
 def _require_one_list(files: Sequence[ClassFile]) -> None:
@@ -158,8 +161,8 @@ def _fit(
         codes = {code & 0xFF for code in scan.counts} if gray else set(scan.counts)
         unknown = sorted(codes - classes.indices.keys())
         if unknown:
-            listed = [spell(code, classes.encoding, scan.labels) for code in unknown[:_MAX_LISTED]]
-            return None, f"{scan.path} holds {', '.join(listed)}, which it does not name"
+            texts = [spell(code, classes.encoding, scan.labels) for code in unknown[:_MAX_LISTED]]
+            return None, f"{scan.path} holds {', '.join(texts)}, which it does not name"
         indices |= {classes.indices[code] for code in codes}
         values |= codes
     if len(values) > 1 and len(indices - {IGNORE_INDEX}) < 2:

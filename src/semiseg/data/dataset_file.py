@@ -93,10 +93,10 @@ class DatasetFile:
     @property
     def classes_files(self) -> list[Path]:
         """The file that names the classes: this one, or the one that it names; none without."""
-        named = self.content.classes
-        if self.path is None or named is None:
+        classes = self.content.classes
+        if self.path is None or classes is None:
             return []
-        return [self.path.parent / named if isinstance(named, str) else self.path]
+        return [self.path.parent / classes if isinstance(classes, str) else self.path]
 
     @property
     def value_range(self) -> tuple[float, float] | None:
@@ -163,12 +163,12 @@ def _read(path: Path) -> DatasetFile:
     keys = {str(key) for key in content}
     if keys & _OTHERS and not keys & _PURE:
         return DatasetFile()  # the file that Ultralytics' programs read
-    known = [f.name for f in fields(Content)]
+    names = [f.name for f in fields(Content)]
     for key in content:
-        if key not in known:
+        if key not in names:
             raise DataError(
                 f"{path}, line {lines.get(str(key), 1)}: unknown key '{key}'.",
-                nearest(str(key), known),
+                nearest(str(key), names),
             )
     file = DatasetFile(path=path, lines=lines)
     values = {key: value for key, value in content.items() if value is not None}

@@ -12,14 +12,13 @@ from semiseg.core.text import plural, wrap
 from semiseg.core.types import Sample
 from semiseg.data.classes.classes_writer import scalar
 from semiseg.data.dataset import Dataset
+from semiseg.data.groups import POOL
 from semiseg.data.tree import SPLITS
-
-_POOL = "unlabeled/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a `dataset.yaml` is to say.
+    """What a new `dataset.yaml` says.
 
     Attributes:
         images: the folder of the images of each split, relative to the data folder or absolute;
@@ -72,7 +71,7 @@ def infer_folders(
         if not all(any(p.is_relative_to(a) for a in allowed) for p in places):
             return {}, {}, ""
         images[split], masks[split] = (_below(data.root, f) for f in (folder, folder_of_masks))
-    pool = {s.image: s.name.removeprefix(_POOL) for s in data.samples["unlabeled"]}
+    pool = {s.image: s.name.removeprefix(POOL) for s in data.samples["unlabeled"]}
     place = _folder(pool) if pool else None
     return images, masks, "" if place is None else _below(data.root, place)
 
@@ -101,19 +100,19 @@ def dataset_text(draft: Draft, data: Dataset) -> str:
         _key(
             "The values that become black and white in images of more than 8 bits.",
             "value_range",
-            _listed(draft.reading.value_range),
-            _listed(data.reading.value_range) or [0, 4095],
+            _as_list(draft.reading.value_range),
+            _as_list(data.reading.value_range) or [0, 4095],
         ),
         _key(
             "The bands of TIFF files that become red, green and blue, counted from 1; or one band.",
             "bands",
-            _listed(draft.reading.bands),
+            _as_list(draft.reading.bands),
             [3, 2, 1],
         ),
         _key(
             "The values that mark pixels without data.",
             "nodata",
-            _listed(draft.reading.nodata),
+            _as_list(draft.reading.nodata),
             [-9999],
         ),
         _key(
@@ -133,9 +132,9 @@ def _folders_text(draft: Draft, data: Dataset) -> str:
     counts = {split: _comment_of(data.samples[split]) for split in SPLITS if data.samples[split]}
     if not draft.images:
         example = "# images: photos    # or {train: photos/a, val: photos/b}\n# masks: annotated"
-        found = "; ".join(f"{split}: {count}" for split, count in counts.items())
+        totals = "; ".join(f"{split}: {count}" for split, count in counts.items())
         text = _comment(
-            f"semiseg recognizes where images and masks lie ({found}). Name folders here only to "
+            f"semiseg recognizes where images and masks lie ({totals}). Name folders here only to "
             "have others read."
         )
         if draft.dataset:
@@ -180,7 +179,7 @@ def _key(title: str, key: str, value: object, example: object) -> str:
     return f"{_comment(title)}\n{'# ' if value is None else ''}{line}"
 
 
-def _listed(values: Sequence[float] | None) -> list[float] | None:
+def _as_list(values: Sequence[float] | None) -> list[float] | None:
     return None if values is None else list(values)
 
 

@@ -63,8 +63,8 @@ def on_paths(
 
 
 def _unreadable(data: Dataset) -> list[Finding]:
-    images = {sample.image for samples in data.samples.values() for sample in samples}
     samples = [sample for samples in data.samples.values() for sample in samples]
+    images = {sample.image for sample in samples}
     files = {file for sample in samples for file in (sample.image, sample.mask)}
     broken = {
         path: f": {problem.reason}"

@@ -114,7 +114,7 @@ def write_frames(
     Raises:
         RunError: a file cannot be written.
     """
-    written = skipped = existing = 0
+    written = near_duplicates = existing = 0
     last: NDArray[np.float32] | None = None
     problem = None
     iterator = iter(frames)
@@ -127,7 +127,7 @@ def write_frames(
             break
         small = _thumbnail(frame.image)
         if not similar and last is not None and _is_same(small, last):
-            skipped += 1
+            near_duplicates += 1
             continue
         last = small
         path = target.with_name(f"{target.name}_{frame.number:06d}.{file_format}")
@@ -136,7 +136,7 @@ def write_frames(
             continue
         _save(frame.image, path, file_format)
         written += 1
-    return FrameCount(written, skipped, existing, problem)
+    return FrameCount(written, near_duplicates, existing, problem)
 
 
 def write_pages(pages: Iterable[Image.Image], target: Path, overwrite: bool = False) -> FrameCount:

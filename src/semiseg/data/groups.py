@@ -10,7 +10,8 @@ from semiseg.core.errors import ConfigError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 
-_POOL = "unlabeled/"  # the beginning of the names of images without masks beside the layout's
+POOL = "unlabeled/"
+"""The beginning of the names of images without masks beside the layout's."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Groups:
             >>> groups.of(Sample("patient7_03", Path("patient7_03.png"), None))
             'group patient7'
         """
-        name = sample.name.removeprefix(_POOL)
+        name = sample.name.removeprefix(POOL)
         match = self._compiled.search(name) if self._compiled else None
         if match is None:
             return f"image {sample.name}"
@@ -89,7 +90,7 @@ class Groups:
         if everything and len(others) == len(everything):
             raise ConfigError(
                 f"{self} matches the name of no image. The names are paths below the folder of "
-                f"the images without suffix, such as {others[0].name.removeprefix(_POOL)}."
+                f"the images without suffix, such as {others[0].name.removeprefix(POOL)}."
             )
         if not others:
             return []

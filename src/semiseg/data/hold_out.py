@@ -30,14 +30,14 @@ class HoldOut(NamedTuple):
     key: Key
 
     def choose(
-        self, masked: Sequence[Sample], listed: Sequence[Sample], held_out: Collection[str]
+        self, masked: Sequence[Sample], label_list: Sequence[Sample], held_out: Collection[str]
     ) -> tuple[list[Sample], list[Sample]]:
         """Divide the labeled images into those for training and those for validation.
 
         Args:
             masked: the labeled images, two or more.
-            listed: the images that the user wants to train on. They are held out only if there are
-                no others.
+            label_list: the images that the user wants to train on. They are held out only if
+                there are no others.
             held_out: the names that an earlier run held out. If some of these images have masks, no
                 other image is held out, except for those of their groups.
 
@@ -61,13 +61,13 @@ class HoldOut(NamedTuple):
                 "finds, so none can be held out for validation. Correct the group, or label "
                 "images of another group."
             )
-        listed_units = {self.groups.of(sample) for sample in listed}
-        chosen = {self.groups.of(s) for s in masked if s.name in held_out} - listed_units
-        if not chosen or len(chosen) == len(units):
-            free = {name: u for name, u in units.items() if name not in listed_units} or units
-            chosen = self._draw(free, len(units))
-        training = [sample for sample in masked if self.groups.of(sample) not in chosen]
-        return training, [sample for sample in masked if self.groups.of(sample) in chosen]
+        training_groups = {self.groups.of(sample) for sample in label_list}
+        val_groups = {self.groups.of(s) for s in masked if s.name in held_out} - training_groups
+        if not val_groups or len(val_groups) == len(units):
+            free = {name: u for name, u in units.items() if name not in training_groups} or units
+            val_groups = self._draw(free, len(units))
+        training = [sample for sample in masked if self.groups.of(sample) not in val_groups]
+        return training, [sample for sample in masked if self.groups.of(sample) in val_groups]
 
     def _draw(self, free: Mapping[str, Sequence[Sample]], total: int) -> set[str]:
         """Draw about a fifth of all groups from the free ones; the others hold all classes.
@@ -85,11 +85,11 @@ class HoldOut(NamedTuple):
         draws: list[tuple[tuple[int, float], set[str]]] = []
         for number in range(1 if self.groups.pattern is None else _DRAWS):
             key = self.key.child("group", number) if number else self.key
-            trained = cover_classes(list(names), len(free) - count, pixels, key)
-            chosen = {names[sample] for sample in _with_two_classes(list(names), trained, pixels)}
-            missing = len(classes_in(names, pixels)) - len(classes_in(trained, pixels))
-            share = sum(len(free[name]) for name in chosen) / images
-            draws.append(((missing, abs(share - _HELD_OUT_SHARE)), chosen))
+            train = cover_classes(list(names), len(free) - count, pixels, key)
+            val_groups = {names[sample] for sample in _with_two_classes(list(names), train, pixels)}
+            missing = len(classes_in(names, pixels)) - len(classes_in(train, pixels))
+            share = sum(len(free[name]) for name in val_groups) / images
+            draws.append(((missing, abs(share - _HELD_OUT_SHARE)), val_groups))
         return min(draws, key=lambda draw: draw[0])[1]
 
     def _classes(self, samples: Iterable[Sample]) -> dict[int, int]:
@@ -107,24 +107,24 @@ class HoldOut(NamedTuple):
 
 
 def _with_two_classes(
-    samples: Sequence[Sample], trained: Sequence[Sample], pixels: PixelCounts
+    samples: Sequence[Sample], train: Sequence[Sample], pixels: PixelCounts
 ) -> list[Sample]:
     """The samples to validate on, with one exchanged if they hold a single class.
 
-    The sample that replaces the last one comes from those to train on, which lose no class by it.
+    The last sample is exchanged for one of those to train on, if these lose no class by it.
 
     Args:
         samples: all of them.
-        trained: those to train on.
+        train: those to train on.
         pixels: the pixels of each class by mask.
     """
-    scored = [sample for sample in samples if sample not in trained]
-    if len(classes_in(scored, pixels)) > 1:
-        return scored
+    val = [sample for sample in samples if sample not in train]
+    if len(classes_in(val, pixels)) > 1:
+        return val
     everything = classes_in(samples, pixels)
-    for sample in trained:
-        val = [*scored[:-1], sample]
-        train = [scored[-1], *(other for other in trained if other is not sample)]
-        if len(classes_in(val, pixels)) > 1 and classes_in(train, pixels) == everything:
-            return val
-    return scored
+    for sample in train:
+        other_val = [*val[:-1], sample]
+        other_train = [val[-1], *(other for other in train if other is not sample)]
+        if len(classes_in(other_val, pixels)) > 1 and classes_in(other_train, pixels) == everything:
+            return other_val
+    return val

@@ -48,8 +48,8 @@ def _no_data(data: Dataset) -> list[Finding]:
     for path, scan in data.images.items():
         if scan.details.invalid:
             share = 100 * scan.details.invalid / (scan.size[0] * scan.size[1])
-            named = "".join(f", {value:.6g}" for value in scan.details.nodata)
-            details[path] = f" ({percent(share)} %{named})"
+            marks = "".join(f", {value:.6g}" for value in scan.details.nodata)
+            details[path] = f" ({percent(share)} %{marks})"
     message = (
         "Images with pixels that hold no data (not-a-number, or a value that the file or --nodata "
         "names)"

@@ -20,7 +20,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache
-from semiseg.data.class_choice import Settled, settle_classes
+from semiseg.data.class_choice import ClassChoice, settle_classes
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
@@ -86,19 +86,19 @@ def read_dataset(
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(listings[split].samples, scans) for split in _ORDER}
     masks = [sample.mask for sample in samples["train"] if sample.mask is not None]
-    named = [classes_file] if classes_file else file.classes_files
+    user_files = [classes_file] if classes_file else file.classes_files
     class_files = layout.class_files(root, masks)
-    settle = partial(settle_classes, layout, named, class_files)
+    settle = partial(settle_classes, layout, user_files, class_files)
     turns = find_turns(everything, scans, reading, flags.exif or file.content.exif or "auto")
     meaning = _read_masks(root, layout, settle, scans.masks, partial(rescan_masks, cache))
     meaning = meaning.turned(turns.is_turned)
-    settled = meaning.settled
-    own_files = [*named, *(f.path for f in class_files), *([file.path] if file.path else [])]
+    choice = meaning.choice
+    own_files = [*user_files, *(f.path for f in class_files), *([file.path] if file.path else [])]
     findings = [
         *file.findings,
         *layout.remarks,
         *_findings_of(root, layout, listings),
-        *settled.findings,
+        *choice.findings,
         *_account(root, layout, listings, own_files),
         *meaning.masks.findings,
         *turns.findings(partial(name_below, root)),
@@ -110,9 +110,9 @@ def read_dataset(
         images=scans.images,
         masks=meaning.masks.scans,
         problems=scans.problems,
-        class_list=settled.classes,
+        class_list=choice.classes,
         has_named_classes=meaning.has_names,
-        inferred=settled.inferred,
+        inferred=choice.inferred,
         counts=counts,
         unknown_codes=unknown,
         findings=tuple(dict.fromkeys(findings)),
@@ -123,7 +123,7 @@ def read_dataset(
     inferred = infer_reading(images, scans.images, reading)
     contents = replace(contents, reading=inferred.reading)
     findings += [*inferred.findings, *describe_images(contents)]
-    defects = find_defects(contents, settled.problem, listings["train"].mask_remedy)
+    defects = find_defects(contents, choice.problem, listings["train"].mask_remedy)
     return replace(contents, findings=(*dict.fromkeys(findings), *defects))
 
 
@@ -179,12 +179,12 @@ class _Meaning(NamedTuple):
 
     Attributes:
         masks: all masks, and the rule by which they are read together.
-        settled: the classes.
+        choice: the classes.
         has_names: whether a file or the layout names the classes.
     """
 
     masks: SettledMasks
-    settled: Settled
+    choice: ClassChoice
     has_names: bool
 
     @property
@@ -195,18 +195,18 @@ class _Meaning(NamedTuple):
 
     def turned(self, is_turned: bool) -> _Meaning:
         """The same, with a rule that says whether masks show the stored pixels of their images."""
-        classes = self.settled.classes
+        classes = self.choice.classes
         if classes is None:
             return self
         rule = replace(self.masks.rule, is_turned=is_turned)
-        settled = self.settled._replace(classes=replace(classes, rule=rule))
-        return self._replace(settled=settled)
+        choice = self.choice._replace(classes=replace(classes, rule=rule))
+        return self._replace(choice=choice)
 
 
 def _read_masks(
     root: Path,
     layout: Layout,
-    settle: Callable[[list[MaskScan]], Settled],
+    settle: Callable[[list[MaskScan]], ClassChoice],
     scans: Mapping[Path, MaskScan],
     rescan: Rescan,
 ) -> _Meaning:
@@ -226,8 +226,8 @@ def _read_masks(
     names = first.classes if has_names else None
     masks = settle_masks(scans, names, rescan, partial(name_below, root))
     meaning = _Meaning(masks, first, has_names)
-    settled = settle(list(map(without_voids, meaning.usable.values())))
-    return _Meaning(masks, settled, settled.file is not None or layout.names_classes)
+    choice = settle(list(map(without_voids, meaning.usable.values())))
+    return _Meaning(masks, choice, choice.file is not None or layout.names_classes)
 
 
 def _count_all(
@@ -236,10 +236,10 @@ def _count_all(
     """The pixels of each class in the usable masks, and the codes of no class by mask."""
     counts: dict[Path, Mapping[int, int]] = {}
     unknown: dict[Path, Sequence[int]] = {}
-    if meaning.settled.classes is not None:
+    if meaning.choice.classes is not None:
         usable = meaning.usable
         for mask, scan in meaning.masks.scans.items():
-            pixels, strange = _count_classes(scan, meaning.settled.classes)
+            pixels, strange = _count_classes(scan, meaning.choice.classes)
             if strange:
                 unknown[mask] = strange
             elif mask in usable:
@@ -286,12 +286,12 @@ def _read_unlabeled(
     samples: Sequence[Sample],
 ) -> Listing:
     """The images without masks beside those of the layout; what hinders is a finding."""
-    used = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
+    paths = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
     try:
-        named = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, used)
+        listing = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, paths)
     except DataError as error:
         return Listing(findings=[error_of(error)])
-    return named or layout.unlabeled()
+    return listing or layout.unlabeled()
 
 
 def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ...]:
@@ -313,14 +313,14 @@ def _account(
     """
     findings = [finding for listing in listings.values() for finding in listing.findings]
     samples = [sample for listing in listings.values() for sample in listing.samples]
-    used = [path for sample in samples for path in (sample.image, sample.mask) if path is not None]
-    used += [path for listing in listings.values() for path in listing.sources]
-    used += [layout.tree.root / file for finding in findings for file in finding.files]
+    paths = [path for sample in samples for path in (sample.image, sample.mask) if path is not None]
+    paths += [path for listing in listings.values() for path in listing.sources]
+    paths += [layout.tree.root / file for finding in findings for file in finding.files]
     severity: Severity = "note" if layout.is_complete else "warning"
     tree, texts = layout.tree.at(root), not layout.names_classes
     if any(finding.severity == "error" for finding in findings):
-        used, texts = [*used, *tree.images(root)], False
-    return account(tree, [*used, *others], layout.image_remedy(), severity, texts)
+        paths, texts = [*paths, *tree.images(root)], False
+    return account(tree, [*paths, *others], layout.image_remedy(), severity, texts)
 
 
 def _count_classes(scan: MaskScan, classes: Classes) -> tuple[dict[int, int], list[int]]:

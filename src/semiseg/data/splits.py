@@ -66,21 +66,25 @@ def make_split(
     masked = [sample for sample in data.train if sample.mask is not None]
     key = Key.of(split_seed, "split")
     notes: list[str] = []
-    listed = None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
+    label_list = (
+        None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
+    )
     val = data.val
     groups = Groups(data.group)
     notes += groups.notes((*data.train, *val))
     if not val:
         choice = HoldOut(groups, data.pixels, key.child("val"))
-        masked, val_samples = choice.choose(masked, listed or [], held_out)
+        masked, val_samples = choice.choose(masked, label_list or [], held_out)
         val = tuple(val_samples)
         notes.append(
             f"{data.root} has no masks in val/, so {len(val)} of {len(val) + len(masked)} labeled "
             f"images are held out for validation{groups.count(val)}"
         )
-    if listed is not None:
-        labeled = [sample for sample in listed if sample not in val]
-        notes.append(f"{labels} lists {len(listed)} labeled images, hash {list_hash(listed)}")
+    if label_list is not None:
+        labeled = [sample for sample in label_list if sample not in val]
+        notes.append(
+            f"{labels} lists {len(label_list)} labeled images, hash {list_hash(label_list)}"
+        )
     else:
         count = _amount(labels, len(masked))
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))
@@ -97,19 +101,21 @@ def make_split(
     unlabeled = tuple(sample._replace(mask=None) for sample in others)
     hidden = tuple(sample for sample in others if sample.mask is not None)
     _require_two_classes(data, labeled, labels)
-    trained, scored = (classes_in(samples, data.pixels) for samples in (labeled, val))
-    missing = classes_in(masked, data.pixels) - trained
-    if missing:
-        names = ", ".join(data.classes.names[c] for c in sorted(missing))
+    train_classes, val_classes = (classes_in(samples, data.pixels) for samples in (labeled, val))
+    absent_classes = classes_in(masked, data.pixels) - train_classes
+    if absent_classes:
+        names = ", ".join(data.classes.names[c] for c in sorted(absent_classes))
         notes.append(f"the labeled images hold no pixel of: {names}")
-    if trained - scored:
-        names = ", ".join(data.classes.names[c] for c in sorted(trained - scored))
+    if train_classes - val_classes:
+        names = ", ".join(data.classes.names[c] for c in sorted(train_classes - val_classes))
         notes.append(
             f"the validation images hold no pixel of: {names}; the mean IoU leaves this out"
         )
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden; their images are unlabeled")
-    source = {} if listed is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
+    source = (
+        {} if label_list is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
+    )
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
 
 
@@ -121,10 +127,10 @@ def _require_two_classes(data: Dataset, labeled: Sequence[Sample], labels: str) 
     """
     indices = classes_in(labeled, data.pixels)
     if len(indices) < 2:
-        listed = ", ".join(data.classes.names[c] for c in indices) or "every pixel is ignored"
+        names = ", ".join(data.classes.names[c] for c in indices) or "every pixel is ignored"
         raise DataError(
             f"The masks of the {plural(len(labeled), 'labeled image')} hold fewer than two "
-            f"classes ({listed}).",
+            f"classes ({names}).",
             "Label more images."
             if labels == "all"
             else f"Ask for more than --labels {labels}, or list images with other classes.",

@@ -30,7 +30,7 @@ _USUAL |= {-32_768, -32_767, 2**31 - 1, -(2**31), 2**32 - 1}  # the ends of type
 _HUGE = 1e19  # the ends of the types of floating-point numbers, and 1e20
 _MIN_SHARE = 0.001  # of an image; fewer pixels are hot or dead ones
 _MIN_LEVELS = 8  # different values that are a picture
-_MAX_LOOKED_AT = 3  # images that are decoded for a warning
+_MAX_DECODED_IMAGES = 3  # images that are decoded for a warning
 _DIGITS = 6  # of a range of floating-point numbers, as it is printed
 
 
@@ -63,13 +63,13 @@ def infer_reading(
     deep = [path for path in images if path in scans and scans[path].depth != "8 bits"]
     if not deep:
         return Inferred(reading, [])
-    chosen = set(deep)
-    sampled = [images[i] for i in sorted(_order(len(images))) if images[i] in chosen]
+    deep_images = set(deep)
+    sampled = [images[i] for i in sorted(_order(len(images))) if images[i] in deep_images]
     sampled = sampled or [deep[i] for i in sorted(_order(len(deep)))]
     findings = []
     if reading.nodata is None:
-        named = {scans[path].details.nodata for path in deep if scans[path].details.nodata}
-        values = set(named.pop()) if len(named) == 1 else set()
+        tags = {scans[path].details.nodata for path in deep if scans[path].details.nodata}
+        values = set(tags.pop()) if len(tags) == 1 else set()
         isolated = _find_isolated([e for path in deep if (e := scans[path].details.extremes)])
         if isolated is not None and _levels(_sample(sampled, reading), isolated) >= _MIN_LEVELS:
             findings.append(_describe_isolated(isolated, deep, scans))
@@ -97,7 +97,7 @@ def describe_depth(images: Sequence[Path], reading: Reading) -> str:
     """
     if reading.value_range is not None:
         return ""
-    for path in images[:_MAX_LOOKED_AT]:
+    for path in images[:_MAX_DECODED_IMAGES]:
         value_range = span(_sample([path], reading))
         if value_range is not None:
             low, high = (f"{end:.{_DIGITS}g}" for end in value_range)
@@ -158,9 +158,9 @@ def _sample_values(path: Path, reading: Reading) -> Values:
     if len(values) > _PIXELS_PER_IMAGE:
         # Every n-th pixel would come from a few columns only, where n divides the width.
         rng = Key.of(0, "depth", "pixels").numpy()
-        chosen = rng.integers(len(values), size=_PIXELS_PER_IMAGE)
-        values = values[chosen]
-        invalid = None if invalid is None else invalid.reshape(-1)[chosen]
+        indices = rng.integers(len(values), size=_PIXELS_PER_IMAGE)
+        values = values[indices]
+        invalid = None if invalid is None else invalid.reshape(-1)[indices]
     if invalid is not None:
         values = values[~invalid.reshape(-1)]
     if values.dtype.kind == "f":

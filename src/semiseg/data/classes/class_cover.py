@@ -92,13 +92,13 @@ def _cover_exactly(order: Sequence[Sample], count: int, pixels: PixelCounts) -> 
     holders = {c: [sample for sample in order if c in classes_of[sample]] for c in all_classes}
     tries = itertools.count()
 
-    def search(part: list[Sample], missing: set[int]) -> list[Sample] | None:
-        if not missing:
+    def search(part: list[Sample], uncovered: set[int]) -> list[Sample] | None:
+        if not uncovered:
             return part
         if len(part) == count or next(tries) > _MAX_TRIES:
             return None
-        rarest = min(missing, key=lambda c: (len(holders[c]), c))
-        covers = (search([*part, s], missing - classes_of[s]) for s in holders[rarest])
+        rarest = min(uncovered, key=lambda c: (len(holders[c]), c))
+        covers = (search([*part, s], uncovered - classes_of[s]) for s in holders[rarest])
         return next((cover for cover in covers if cover is not None), None)
 
     cover = search([], set(holders))

@@ -58,9 +58,9 @@ def infer_classes(scans: Iterable[MaskScan]) -> tuple[Classes, str]:
     codes, ignored, note = _infer_codes(scans, encoding, labels)
     occurring: set[int] = set().union(*(scan.counts for scan in scans))
     if len(occurring - set(ignored)) < 2:
-        listed = ", ".join(spell(c, encoding, labels) for c in sorted(occurring))
+        values = ", ".join(spell(c, encoding, labels) for c in sorted(occurring))
         raise DataError(
-            f"All masks hold one class only ({listed}); a segmentation needs two.",
+            f"All masks hold one class only ({values}); a segmentation needs two.",
             "Check that the masks are the right files. If an ignored value is a class, name it "
             "with its id in classes.yaml."
             if len(occurring) > 1
@@ -100,8 +100,8 @@ def infer_ids(scans: Sequence[MaskScan]) -> Ids:
     tops = [top for top in _TOPS if top in ids and not _is_level(top, ids)]
     ids = [i for i in ids if i not in tops]
     ignored = tuple(dict.fromkeys([*borders, *tops]))
-    listed = " and ".join(map(str, ignored))
-    note = f"; {listed} {'is' if len(ignored) == 1 else 'are'} ignored" if ignored else ""
+    ignored_ids = " and ".join(map(str, ignored))
+    note = f"; {ignored_ids} {'is' if len(ignored) == 1 else 'are'} ignored" if ignored else ""
     if len(ids) == 2 and ids[0] == 0 and ids[1] in _TOPS:
         note = f"the masks hold 0 and {ids[1]} only: binary, {ids[1]} is the foreground{note}"
         return Ids(ids, ignored, note, True)
@@ -112,8 +112,8 @@ def infer_ids(scans: Sequence[MaskScan]) -> Ids:
         levels = ", ".join(map(str, ids[:20]))
         return Ids(ids, ignored, f"the masks hold {noun}: {levels}{note}", True)
     if ids:
-        missing = sorted({*range(1, ids[-1])} - {*ids})
-        without = f", without {', '.join(map(str, missing))}" if missing else ""
+        gaps = sorted({*range(1, ids[-1])} - {*ids})
+        without = f", without {', '.join(map(str, gaps))}" if gaps else ""
         note = f"the masks hold ids {ids[0]} to {ids[-1]}{without}{note}"
     return Ids(ids, ignored, note, False)
 
@@ -173,8 +173,8 @@ def _infer_codes(
         void_note = f"; {spell(void, encoding)}, VOC's void, is ignored" if ignored else ""
         return codes, ignored, f"{note}{void_note}"
     codes = sorted(set(labels) - {IGNORE_INDEX}, key=lambda c: (c != 0, labels[c]))
-    listed = ", ".join(labels[c] for c in codes[:20])
-    return codes, (IGNORE_INDEX,), f"the masks hold LabelMe's shapes: {listed}"
+    names = ", ".join(labels[c] for c in codes[:20])
+    return codes, (IGNORE_INDEX,), f"the masks hold LabelMe's shapes: {names}"
 
 
 def _require_range(scans: Sequence[MaskScan], occurring: Sequence[int]) -> None:

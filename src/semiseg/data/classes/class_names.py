@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from semiseg.core import files
@@ -95,11 +95,7 @@ def read_class_json(path: Path) -> NamedClasses:
     Raises:
         DataError: the file cannot be read, or names no classes.
     """
-    try:
-        content = files.read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}).") from error
-    return _from_values(path, content)
+    return _read_values(path, files.read_json, "JSON")
 
 
 def read_class_yaml(path: Path) -> NamedClasses:
@@ -108,11 +104,7 @@ def read_class_yaml(path: Path) -> NamedClasses:
     Raises:
         DataError: the file cannot be read, or names no classes.
     """
-    try:
-        content = files.read_yaml(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as YAML ({error}).") from error
-    return _from_values(path, content)
+    return _read_values(path, files.read_yaml, "YAML")
 
 
 def describes_classes(path: Path) -> bool:
@@ -130,6 +122,15 @@ def describes_classes(path: Path) -> bool:
     if path.stem.lower() in ("dataset", "meta", "dataset_meta", "data"):
         return any(key in keys for key in _KEYS)
     return isinstance(content, (dict, list))
+
+
+def _read_values(path: Path, read: Callable[[Path], object], title: str) -> NamedClasses:
+    """The classes in a file of plain values; `title` is the name of its format."""
+    try:
+        content = read(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as {title} ({error}).") from error
+    return _from_values(path, content)
 
 
 def _from_values(path: Path, content: object) -> NamedClasses:
@@ -304,5 +305,5 @@ def names_and_ids(names: Mapping[int, str]) -> str:
         >>> names_and_ids({0: "soil", 7: "crop"})
         'classes: [{name: "soil", id: 0}, {name: "crop", id: 7}]'
     """
-    listed = ", ".join(f'{{name: "{name}", id: {number}}}' for number, name in names.items())
-    return f"classes: [{listed}]"
+    entries = ", ".join(f'{{name: "{name}", id: {number}}}' for number, name in names.items())
+    return f"classes: [{entries}]"

@@ -17,6 +17,7 @@ from semiseg.data.classes.class_names import (
     read_names,
 )
 from semiseg.data.classes.classes_file import NamedClasses, read_labelmap, read_table, read_yaml
+from semiseg.data.dataset import name_below
 from semiseg.data.tree import Tree
 
 _ANY_NAME = (
@@ -114,14 +115,9 @@ def find_class_files(tree: Tree, masks: Iterable[Path]) -> list[ClassFile]:
                 first = int(depth == 0) if CLASS_SOURCES[rank].read is read_table else depth
                 ranked.append((rank, first, path))
     return [
-        ClassFile(path, _name(tree.root, path), CLASS_SOURCES[rank])
+        ClassFile(path, name_below(tree.root, path), CLASS_SOURCES[rank])
         for rank, _, path in sorted(ranked)
     ]
-
-
-def _name(root: Path, path: Path) -> str:
-    """The path below the data folder, or the whole one of a file elsewhere."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def read_class_file(path: Path) -> NamedClasses:

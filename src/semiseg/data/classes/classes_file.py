@@ -66,8 +66,8 @@ def read_yaml(path: Path) -> NamedClasses:
         has_tabs = re.search(r"^ *\t", text, re.MULTILINE)
         remedy = "Use spaces instead of tabs." if has_tabs else 'A color needs quotes: "#00a000".'
         raise DataError(f"{path} cannot be read as YAML ({error}).", remedy) from error
-    given = _listed(content.get("classes")) if isinstance(content, dict) else None
-    if not isinstance(content, dict) or given is None:
+    values = _as_list(content.get("classes")) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or values is None:
         raise DataError(
             f"{path} has no list `classes:`.",
             "Below the line `classes:` write the name of each class, or `- {name: crop, id: 1}`, "
@@ -76,12 +76,12 @@ def read_yaml(path: Path) -> NamedClasses:
     unknown = sorted(map(str, set(content) - {"classes", "ignore"}))
     if unknown and path.name not in DATASET_FILES:  # whose other keys say other things
         raise DataError(f"{path}: unknown key '{unknown[0]}'. Known: classes, ignore.")
-    entries = tuple(_entry(path, i, e) for i, e in enumerate(given))
-    has_ids = any(isinstance(entry, dict) and "id" in entry for entry in given)
+    entries = tuple(_entry(path, i, e) for i, e in enumerate(values))
+    has_ids = any(isinstance(entry, dict) and "id" in entry for entry in values)
     return NamedClasses(entries, (), content.get("ignore"), has_ids)
 
 
-def _listed(classes: object) -> list[object] | None:
+def _as_list(classes: object) -> list[object] | None:
     """The classes as a list, also those of `0: crop` or `crop: 0`; None if they are neither."""
     if isinstance(classes, list):
         return classes

@@ -80,7 +80,7 @@ class _Match:
     """
 
     def __init__(self, path: Path, named_classes: NamedClasses, scans: list[MaskScan]) -> None:
-        self.path, self.named = path, named_classes
+        self.path, self.named_classes = path, named_classes
         self.scans, self.encoding = _common_encoding(path, named_classes, scans)
         self.labels = set(labels_of(self.scans).values())
         self.occurring: set[int] = set().union(*(scan.counts for scan in self.scans))
@@ -127,8 +127,8 @@ class _Match:
         if levels.are_levels and len(codes) == count:
             self.entries = [e._replace(id=c) for e, c in zip(self.entries, codes, strict=True)]
             self.ignored += levels.ignored
-            listed = ", ".join(f"{e.id} is {e.name}" for e in self.entries[:_MAX_LISTED])
-            self.notes.append(f"in the order of the masks' gray levels: {listed}")
+            meanings = ", ".join(f"{e.id} is {e.name}" for e in self.entries[:_MAX_LISTED])
+            self.notes.append(f"in the order of the masks' gray levels: {meanings}")
 
     def read_as_binary(self) -> None:
         """Understand lists of other tools for masks of two values, such as 0 and 255.
@@ -141,24 +141,26 @@ class _Match:
         ids = [entry.id for entry in self.entries]
         if low != 0 or not self.occurring <= {low, high, *self.ignored, IGNORE_INDEX}:
             return
-        if len(ids) == 1 and (ids[0] != 0 or not self.named.has_ids):
+        if len(ids) == 1 and (ids[0] != 0 or not self.named_classes.has_ids):
             background = ClassEntry("background", 0, None)
             self.entries = [background, self.entries[0]._replace(id=high)]
             self.notes.append(f"it names the foreground, which is {high}")
-        elif sorted(ids) == [0, 1] and high != 1 and self.named.has_ids:
+        elif sorted(ids) == [0, 1] and high != 1 and self.named_classes.has_ids:
             self.entries = [e._replace(id=high) if e.id else e for e in self.entries]
             self.notes.append(f"its id 1 is {high} in the masks")
 
     def fill_gaps(self) -> None:
         """Accept what other tools leave out of their lists: the background, and void borders."""
-        named = {*(self.code(entry) for entry in self.entries), *self.ignored}
-        unknown = self.occurring - named
+        codes = {*(self.code(entry) for entry in self.entries), *self.ignored}
+        unknown = self.occurring - codes
         if self.encoding == "ids":
             borders = [code for code in borders_among(self.scans) if code in unknown]
             self.ignored += borders
             self.notes += [f"{code} is ignored" for code in borders]
             unknown -= {IGNORE_INDEX, *borders}
-        has_codes = self.encoding == "colors" or (self.encoding == "ids" and self.named.has_ids)
+        has_codes = self.encoding == "colors" or (
+            self.encoding == "ids" and self.named_classes.has_ids
+        )
         if has_codes and unknown == {0}:
             names = {entry.name.lower() for entry in self.entries}
             name = "background" if "background" not in names else "unnamed"
@@ -211,9 +213,11 @@ class _Match:
 
     def _require_usable(self, names: Sequence[str]) -> None:
         """Refuse names that occur twice without ids, and too few or too many classes."""
-        may_merge = self.encoding == "colors" or (self.encoding == "ids" and self.named.has_ids)
-        listed = [entry.name for entry in self.entries]
-        duplicates = sorted(name for name in names if listed.count(name) > 1)
+        may_merge = self.encoding == "colors" or (
+            self.encoding == "ids" and self.named_classes.has_ids
+        )
+        all_names = [entry.name for entry in self.entries]
+        duplicates = sorted(name for name in names if all_names.count(name) > 1)
         if duplicates and not may_merge:
             remedy = "Give each its id, and the ids of one name become one class."
             raise DataError(
@@ -245,20 +249,20 @@ def _ignored_codes(
     path: Path, named_classes: NamedClasses, encoding: Encoding, labels: set[str]
 ) -> tuple[int, ...]:
     """The codes that the file ignores."""
-    listed = [] if named_classes.ignore is None else named_classes.ignore
-    if not isinstance(listed, list) or (
-        encoding == "colors" and listed and all(isinstance(v, int) for v in listed)
+    values = [] if named_classes.ignore is None else named_classes.ignore
+    if not isinstance(values, list) or (
+        encoding == "colors" and values and all(isinstance(v, int) for v in values)
     ):
-        listed = [listed]
+        values = [values]
     void = [
         entry
         for entry in named_classes.void
         if (entry.color if encoding == "colors" else encoding != "ids" or entry.id != IGNORE_INDEX)
     ]
     if encoding == "labels":
-        void += [ClassEntry(str(v), 0, None) for v in listed]
-        listed = []
-    return *(code_of(path, v) for v in listed), *(_code(e, encoding, labels) for e in void)
+        void += [ClassEntry(str(v), 0, None) for v in values]
+        values = []
+    return *(code_of(path, v) for v in values), *(_code(e, encoding, labels) for e in void)
 
 
 def _code(entry: ClassEntry, encoding: Encoding, labels: set[str]) -> int:
@@ -279,10 +283,14 @@ def _ids_by_palette(
             if code in ids:
                 id_of.setdefault(color, set()).add(code)
     colors = [entry.color for entry in entries]
-    shown = set().union(*id_of.values()) if id_of else set()
-    if shown != ids or not set(id_of) <= set(colors) or any(len(c) > 1 for c in id_of.values()):
+    palette_ids = set().union(*id_of.values()) if id_of else set()
+    if (
+        palette_ids != ids
+        or not set(id_of) <= set(colors)
+        or any(len(c) > 1 for c in id_of.values())
+    ):
         return None
-    if len(set(colors)) < len(colors) or len(shown) < len(entries):
+    if len(set(colors)) < len(colors) or len(palette_ids) < len(entries):
         return None
     return [min(id_of[color]) for color in colors if color is not None]
 

@@ -71,7 +71,7 @@ def are_instances(scans: Sequence[MaskScan], decode: Decode) -> bool:
 def has_void_outlines(scans: Sequence[MaskScan]) -> bool:
     """Whether the id 255 is no object, but marks outlines: 254 and 256 do not occur."""
     ids = set[int]().union(*(scan.counts for scan in scans))
-    return _VOID_ID in ids and not {_VOID_ID - 1, _VOID_ID + 1} & ids
+    return _is_void_beside(ids)
 
 
 def count_areas(codes: NDArray[np.int32], objects: Sequence[int]) -> list[int]:
@@ -89,11 +89,11 @@ def count_areas(codes: NDArray[np.int32], objects: Sequence[int]) -> list[int]:
     same = (codes[1:, 1:] == codes[:-1, 1:]) & (codes[1:, 1:] == codes[1:, :-1])
     squares = codes[1:, 1:][same & (codes[1:, 1:] == codes[:-1, :-1])]
     totals = np.zeros(len(objects), dtype=np.int64)
-    wanted = np.array(objects, dtype=np.int32)
+    sorted_codes = np.array(objects, dtype=np.int32)
     for values, sign in ((codes.ravel(), 1), (right, -1), (below, -1), (squares, 1)):
-        position = np.searchsorted(wanted, values).clip(max=len(wanted) - 1)
-        hits = position[wanted[position] == values]
-        totals += sign * np.bincount(hits, minlength=len(wanted))
+        position = np.searchsorted(sorted_codes, values).clip(max=len(sorted_codes) - 1)
+        hits = position[sorted_codes[position] == values]
+        totals += sign * np.bincount(hits, minlength=len(sorted_codes))
     areas: list[int] = totals.tolist()
     return areas
 
@@ -112,12 +112,17 @@ def touching(codes: NDArray[np.int32], code: int) -> set[int]:
     return neighbors - {code}
 
 
+def _is_void_beside(ids: set[int]) -> bool:
+    """Whether 255 occurs, but neither 254 nor 256."""
+    return _VOID_ID in ids and not {_VOID_ID - 1, _VOID_ID + 1} & ids
+
+
 def _objects(scan: MaskScan) -> list[int]:
     """The codes of a mask that may be objects, sorted."""
     if scan.coarse:
         return []
     codes = [code for code in scan.counts if 0 < code < TRANSPARENT]
-    if _VOID_ID in codes and not {_VOID_ID - 1, _VOID_ID + 1} & set(codes):
+    if _is_void_beside(set(codes)):
         codes.remove(_VOID_ID)
     return sorted(codes)
 

@@ -137,7 +137,7 @@ def _transparency(result: SettledMasks, names: Classes | None, name: Name) -> Se
 
 
 def _are_black_shapes(scans: Iterable[MaskScan], names: Classes | None) -> bool:
-    """Whether alone the transparency of masks tells objects from background."""
+    """Whether only the transparency of masks separates objects from background."""
     scans = list(scans)
     encoding = scans[0].encoding
     return (
@@ -162,8 +162,8 @@ def _palettes(result: SettledMasks, names: Classes | None, name: Name) -> Settle
     if conflict is None:
         if not by_color:
             return result  # ids beside colors are refused
-        shown = _spell_colors(palettes)
-        message = f"Palette masks beside masks of the same colors ({shown}), which are the classes"
+        colors = _spell_colors(palettes)
+        message = f"Palette masks beside masks of the same colors ({colors}), which are the classes"
         remedy = "semiseg goes by the colors, not by the ids of the palette."
         severity: Severity = "note"
     else:
@@ -173,9 +173,9 @@ def _palettes(result: SettledMasks, names: Classes | None, name: Name) -> Settle
             f"{_spell_color(color)} in {name(one.path)} and {_spell_color(other_color)} in "
             f"{name(other.path)}"
         )
-        shown = _spell_colors(palettes)
+        colors = _spell_colors(palettes)
         remedy = (
-            f"semiseg goes by the colors ({shown}), not by the ids. If the ids are the classes, "
+            f"semiseg goes by the colors ({colors}), not by the ids. If the ids are the classes, "
             "name them in classes.yaml."
             if by_color
             else "semiseg goes by the ids. If the colors are the classes, save the masks in RGB."
@@ -297,8 +297,8 @@ def _percent(share: float) -> str:
 def _spell_colors(scans: Sequence[MaskScan]) -> str:
     """The colors of palettes, most frequent first."""
     files = Counter(color for scan in scans for color in set(scan.palette.values()))
-    listed = ", ".join(_spell_color(color) for color, _ in files.most_common(_MAX_COLORS))
-    return f"{listed}, ..." if len(files) > _MAX_COLORS else listed
+    names = ", ".join(_spell_color(color) for color, _ in files.most_common(_MAX_COLORS))
+    return f"{names}, ..." if len(files) > _MAX_COLORS else names
 
 
 def _spell_color(color: Color) -> str:

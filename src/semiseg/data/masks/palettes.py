@@ -68,7 +68,9 @@ def goes_by_color(scans: Sequence[MaskScan], conflict: PaletteConflict | None) -
         random in each file.
     """
     palettes = [scan for scan in scans if has_colors(scan)]
-    shown = Counter(pack(color) for scan in palettes for color in set(scan.palette.values()))
+    palette_colors = Counter(
+        pack(color) for scan in palettes for color in set(scan.palette.values())
+    )
     colored = {
         code
         for scan in scans
@@ -77,7 +79,7 @@ def goes_by_color(scans: Sequence[MaskScan], conflict: PaletteConflict | None) -
         if code not in VOID_CODES
     }
     if any(not is_gray(code) for code in colored):
-        return len(colored & shown.keys()) >= min(2, len(shown))
+        return len(colored & palette_colors.keys()) >= min(2, len(palette_colors))
     if conflict is None or any(scan.encoding == "ids" and not scan.palette for scan in scans):
         return False
     ids_of = defaultdict[Color, set[int]](set)
@@ -88,7 +90,7 @@ def goes_by_color(scans: Sequence[MaskScan], conflict: PaletteConflict | None) -
         return True  # no tool draws the same color again by chance
     # Editors number colors without gaps; where there are gaps, the missing ids are other classes.
     without_gaps = all(max(scan.palette) == len(scan.palette) - 1 for scan in palettes)
-    return without_gaps and sum(shown.values()) >= _MIN_RECURRENCE * len(shown)
+    return without_gaps and sum(palette_colors.values()) >= _MIN_RECURRENCE * len(palette_colors)
 
 
 def with_colors(scan: MaskScan) -> MaskScan:

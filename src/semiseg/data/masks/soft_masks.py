@@ -130,8 +130,8 @@ def describe_levels(scans: Sequence[MaskScan]) -> str:
         if share < _MIN_CLUSTER:
             break
         clusters.append((_snap(int(code), encoding), share))
-    listed = ", ".join(f"{spell(c, encoding)} ({percent(100 * s)} %)" for c, s in clusters)
-    text = f"The values lie around {listed}"
+    levels = ", ".join(f"{spell(c, encoding)} ({percent(100 * s)} %)" for c, s in clusters)
+    text = f"The values lie around {levels}"
     if len(clusters) > 2:
         one, other = _nearest_pair([code for code, _ in clusters], encoding)
         text += (
@@ -241,22 +241,24 @@ def _halves(
         None if the hard masks hold more than two classes, or others.
     """
     if names is not None:
-        wanted = sorted(names)
+        class_codes = sorted(names)
         if encoding == "ids":
-            return wanted[0], wanted[1]
+            return class_codes[0], class_codes[1]
     else:
         codes, weights = _histogram(hard, encoding)
         total = weights.sum()
-        wanted = [int(c) for c, w in zip(codes, weights, strict=True) if w > _MAX_NOISE * total]
-        others = set(codes.tolist()) - set(wanted)
-        near_ids = set(wanted) <= {0, 1, _MAX_LEVEL}
-        if encoding == "ids" and 1 in wanted and near_ids and others <= {_MAX_LEVEL}:
+        class_codes = [
+            int(c) for c, w in zip(codes, weights, strict=True) if w > _MAX_NOISE * total
+        ]
+        others = set(codes.tolist()) - set(class_codes)
+        near_ids = set(class_codes) <= {0, 1, _MAX_LEVEL}
+        if encoding == "ids" and 1 in class_codes and near_ids and others <= {_MAX_LEVEL}:
             return 0, 1
-    if len(wanted) > 2:
+    if len(class_codes) > 2:
         return None
     low, high = channels(np.array(levels), encoding)
     halves = list(levels)
-    for code in wanted:
+    for code in class_codes:
         point = channels(np.array(code), encoding)
         distances = float(_distances(point, low)), float(_distances(point, high))
         if min(distances) > float(_distances(low, high)) / 4:
