@@ -48,14 +48,14 @@ def alike_classes(data: Dataset) -> Iterator[Finding]:
     ]
     if near:
         noun, key = ("Colors", "color") if classes.encoding == "colors" else ("Gray levels", "id")
-        spelled = [[spell(code, classes.encoding) for code in pair] for pair in near]
-        value = f'"{spelled[0][0]}"' if key == "color" else spelled[0][0]
+        code_names = [[spell(code, classes.encoding) for code in pair] for pair in near]
+        value = f'"{code_names[0][0]}"' if key == "color" else code_names[0][0]
         message = f"{noun} that are nearly the same, never in one mask, and are read as two classes"
         remedy = (
             "If they are one, give them the same name in classes.yaml: below the line `classes:`, "
             f"two lines such as `- {{name: NAME, {key}: {value}}}`."
         )
-        pairs = tuple(" and ".join(pair) for pair in spelled)
+        pairs = tuple(" and ".join(pair) for pair in code_names)
         yield Finding("class-names", "warning", (), message, remedy, classes=pairs)
 
 

@@ -124,8 +124,8 @@ def find_versions() -> tuple[dict[str, str], list[Problem]]:
     versions = {"semiseg": __version__, "Python": platform.python_version()}
     problems = []
     if sys.version_info < _MIN_PYTHON:
-        wanted = ".".join(map(str, _MIN_PYTHON))
-        problems.append(Problem("error", f"Python {wanted} or later is needed"))
+        minimum = ".".join(map(str, _MIN_PYTHON))
+        problems.append(Problem("error", f"Python {minimum} or later is needed"))
     for name in REQUIRED:
         try:
             versions[name] = metadata.version(name)
@@ -175,9 +175,9 @@ def find_codecs() -> tuple[dict[str, bool], list[Problem]]:
     codecs = {}
     problems = []
     for form in IMAGE_FORMATS:
-        needed = [_FEATURES[name] for name in form.pillow if name in _FEATURES]
+        codec_features = [_FEATURES[name] for name in form.pillow if name in _FEATURES]
         codecs[form.name] = form.is_readable and (
-            bool(form.package) or all(features.check(name) for name in needed)
+            bool(form.package) or all(features.check(name) for name in codec_features)
         )
         if codecs[form.name] or form.package:  # what an extra brings is listed there
             continue

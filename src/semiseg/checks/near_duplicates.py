@@ -50,8 +50,11 @@ def _find(data: Dataset, scored: Sequence[Sample]) -> list[NearDuplicate]:
             return False
         return not held_out or groups.of(samples[one]) != groups.of(samples[other])
 
-    known = {path: scans[path] for path in samples if path in scans and scans[path].thumbnail}
-    thumbnails = {path: Thumbnail(scan.thumbnail, scan.size) for path, scan in known.items()}
+    thumbnails = {
+        path: Thumbnail(scans[path].thumbnail, scans[path].size)
+        for path in samples
+        if path in scans and scans[path].thumbnail
+    }
     images, others = [s.image for s in scored], [s.image for s in data.train]
     return find_near_duplicates(images, others, thumbnails, may_pair, data.reading)
 
@@ -64,12 +67,12 @@ def _remedy(data: Dataset, pairs: Iterable[NearDuplicate]) -> str:
     pattern = next((p for p in _PATTERNS if _keeps_together(data, Groups(p), names)), None)
     if pattern is None:
         return (
-            f"{copies} Frames of a video or images of one place belong into one split: move them, "
+            f"{copies} Frames of a video or images of one place belong in one split: move them, "
             "or name what they share with --group REGEX."
         )
     where = "" if not data.val else " in a folder without val"
     return (
-        f"{copies} Frames of a video or images of one place belong into one split: move them, or "
+        f"{copies} Frames of a video or images of one place belong in one split: move them, or "
         f"let --group '{pattern}'{where} hold out whole groups, which keeps all of these together."
     )
 

@@ -105,8 +105,8 @@ def _void(data: Dataset) -> Iterator[Finding]:
         holders = [scan for scan in scans if code in scan.counts]
         share = sum(scan.counts[code] for scan in holders) / max(1, total)
         is_void = code in classes.ignored
-        expected = is_void and code in _TOPS and (code in thin or share < _MAX_VOID)
-        if not holders or expected:
+        is_expected = is_void and code in _TOPS and (code in thin or share < _MAX_VOID)
+        if not holders or is_expected:
             continue
         reading = "is ignored" if is_void else "is taken as a class"
         place = "lies on thin lines between others, " if code in thin else ""
@@ -123,10 +123,10 @@ def _void_or_last_class(
     """The last of a few named classes has no pixel, while 255 is ignored on many."""
     pixels = sum(scan.counts.get(IGNORE_INDEX, 0) for scan in scans)
     occurring = set().union(*(scan.counts for scan in scans))
-    missing = [i for i, code in enumerate(classes.codes) if code not in occurring]
+    absent = [i for i, code in enumerate(classes.codes) if code not in occurring]
     if (
         IGNORE_INDEX not in classes.ignored
-        or missing != [len(classes) - 1]
+        or absent != [len(classes) - 1]
         or len(classes) > _MAX_SPELLED
         or pixels <= _MAX_VOID * total
         or IGNORE_INDEX in thin_ids(scans)
@@ -179,8 +179,8 @@ def _occurrence(data: Dataset) -> Iterator[Finding]:
     train, val = data.occurring("train"), data.occurring("val")
     if len(train) == 1 and not data.errors():
         ignored = [f"{spell(code, classes.encoding)} is ignored" for code in _ignored(data)]
-        listed = "; ".join([classes.names[min(train)], *ignored])
-        message = f"The masks of train hold one class only ({listed})"
+        values = "; ".join([classes.names[min(train)], *ignored])
+        message = f"The masks of train hold one class only ({values})"
         remedy = (
             "A segmentation needs two. Check that the masks are the right files, and that "
             "classes.yaml, if there is one, gives each class the id or color that the masks hold."
@@ -347,17 +347,17 @@ def _groups(data: Dataset) -> Iterator[Finding]:
         message = f"All labeled images belong to one {next(iter(labeled))}, so none can be held "
         message += "out for validation"
         yield Finding("group", "error", (), message, f"Correct {groups}, or label other images.")
-    trained = groups.divide(data.train)
-    shared = {
+    train_groups = groups.divide(data.train)
+    details = {
         samples[0].image: f" and {len(samples) - 1} more of the {name}, with "
-        f"{len(trained[name])} in train"
+        f"{len(train_groups[name])} in train"
         for name, samples in groups.divide(scored).items()
-        if name in trained and groups.matches(samples[0])
+        if name in train_groups and groups.matches(samples[0])
     }
     message = "Groups of which some images are in val or test, and others are trained on: scores "
     message += "are too good"
     remedy = "Move all images of a group into one split, or remove val/ to have groups held out."
-    yield from on_paths(data, "shared-group", "warning", shared, message, remedy)
+    yield from on_paths(data, "shared-group", "warning", details, message, remedy)
 
 
 RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (

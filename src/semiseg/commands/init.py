@@ -102,13 +102,13 @@ def init(settings: InitSettings) -> Written:
     if existing and not settings.overwrite:
         raise RunError(f"{existing[0]} exists. Edit it, or replace it (--overwrite).")
     data = _read(settings)
-    kept = _classes_to_keep(settings)
-    for draft in _drafts(settings, data, kept):
+    own_classes = _classes_to_keep(settings)
+    for draft in _drafts(settings, data, own_classes):
         contents = {file: dataset_text(draft, data)}
-        if draft.classes and kept is None:
+        if draft.classes and own_classes is None:
             contents[root / _CLASSES] = classes_text(data.classes, _shares(data))
         if _write(contents, data, settings):
-            return _result(data, list(contents), [] if kept is None else [kept])
+            return _result(data, list(contents), [] if own_classes is None else [own_classes])
     raise RunError(
         f"No {file.name} says what semiseg reads in {root}. Nothing was written; go on without it."
     )
@@ -156,16 +156,18 @@ def _read(settings: InitSettings) -> Dataset:
     )
 
 
-def _drafts(settings: InitSettings, data: Dataset, kept: Path | None) -> Iterator[Draft]:
+def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> Iterator[Draft]:
     """What the file may say, from the fullest version on."""
     own = read_dataset_file(Tree(settings.data))
     images, masks, pool = infer_folders(data, _elsewhere(settings, own.content))
-    named = _CLASSES if kept is None else kept.relative_to(settings.data).as_posix()
+    classes_path = Path(_CLASSES)
+    if own_classes is not None:
+        classes_path = own_classes.relative_to(settings.data)
     full = Draft(
         images=images,
         masks=masks,
         unlabeled=pool,
-        classes=named if data.class_list else "",
+        classes=classes_path.as_posix() if data.class_list else "",
         group=data.group,
         reading=own.complete(AS_STORED),
         exif=settings.arrangement.exif or own.content.exif,
@@ -179,14 +181,14 @@ def _drafts(settings: InitSettings, data: Dataset, kept: Path | None) -> Iterato
 
 def _elsewhere(settings: InitSettings, own: Content) -> list[Path]:
     """The folders outside of the data folder that a person named."""
-    named: list[object] = [settings.images, settings.masks, settings.unlabeled]
+    values: list[object] = [settings.images, settings.masks, settings.unlabeled]
     for value in (own.images, own.masks, own.unlabeled):
         if isinstance(value, Mapping):
-            named += value.values()
+            values += value.values()
         else:
-            named += [value] if isinstance(value, str) else value or []
+            values += [value] if isinstance(value, str) else value or []
     root = settings.data.absolute()
-    folders = [Path(os.path.normpath(root / str(name))) for name in named if name is not None]
+    folders = [Path(os.path.normpath(root / str(name))) for name in values if name is not None]
     return [folder for folder in folders if not folder.is_relative_to(root)]
 
 

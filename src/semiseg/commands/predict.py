@@ -83,14 +83,14 @@ def predict(settings: PredictSettings) -> Masks:
     check_order("predict", settings.run, settings.images)
     images, notes, warnings = find_images(settings.images, out)
     targets = _targets(images, out, kinds)
-    missing = targets
+    new_targets = targets
     if not settings.overwrite:  # an existing mask may have been corrected by hand
-        missing = {
-            image: absent
+        new_targets = {
+            image: new_files
             for image, files in targets.items()
-            if (absent := {kind: file for kind, file in files.items() if not file.is_file()})
+            if (new_files := {kind: file for kind, file in files.items() if not file.is_file()})
         }
-        notes += _skipped(targets, missing, out)
+        notes += _skipped(targets, new_targets, out)
     for note in notes:
         logger.info("%s", note)
     for warning in warnings:
@@ -99,19 +99,19 @@ def predict(settings: PredictSettings) -> Masks:
     model.read_as(settings.reading(model.reading))
     _check(model, settings)
     with large_images():
-        jobs = choose_factors(missing, model.metadata, settings.scale)
-        _check_probabilities(model, jobs, missing)
+        jobs = choose_factors(new_targets, model.metadata, settings.scale)
+        _check_probabilities(model, jobs, new_targets)
         explain(settings.scale, model.metadata, jobs)
         if warning := describe_depth([job.file for job in jobs], model.reading):
             logger.warning("%s", warning)
-        failed = _write(model, jobs, missing, settings)
+        failed = _write(model, jobs, new_targets, settings)
     if failed:
         others = f" The masks of the others are in {out}." if len(failed) < len(targets) else ""
         raise DataError(
             f"{len(failed)} of {plural(len(targets), 'image')} could not be read.{others}\n"
             + "\n".join(map(str, failed))
         )
-    return Masks(out, [files[""] for files in missing.values() if "" in files])
+    return Masks(out, [files[""] for files in new_targets.values() if "" in files])
 
 
 def _check_out(out: Path) -> None:
@@ -124,15 +124,15 @@ def _check_out(out: Path) -> None:
         )
 
 
-def _skipped(targets: Targets, missing: Targets, out: Path) -> list[str]:
+def _skipped(targets: Targets, new_targets: Targets, out: Path) -> list[str]:
     """A sentence for the images with all of their files, and one for those with some of them."""
     notes = []
-    if complete := len(targets) - len(missing):
+    if complete := len(targets) - len(new_targets):
         notes.append(
             f"{complete} of {len(targets)} images have all their files in {out}; --overwrite "
             "replaces them"
         )
-    if partial := sum(files != targets[image] for image, files in missing.items()):
+    if partial := sum(files != targets[image] for image, files in new_targets.items()):
         notes.append(
             f"{plural(partial, 'image')} lacked some files in {out}. semiseg writes only these, "
             "and they show the model's own mask; --overwrite replaces all files"
@@ -202,24 +202,24 @@ def _write(
     """Segment the images and write the files; the errors of the images that cannot be read."""
     errors = [job.problem for job in jobs if job.problem]
     jobs = [job for job in jobs if not job.problem]
-    large = [job for job in jobs if _is_large(job, targets[job.file])]
-    usual = [job for job in jobs if not _is_large(job, targets[job.file])]
+    large_jobs = [job for job in jobs if _is_large(job, targets[job.file])]
+    other_jobs = [job for job in jobs if not _is_large(job, targets[job.file])]
     waiting: deque[tuple[Path, Image.Image]] = deque()
 
     def images() -> Iterator[Scaled]:
         results = read_ahead(
             lambda job: read_or_error(job.file, model.reading),
-            usual,
+            other_jobs,
         )
-        for job, result in zip(usual, results, strict=True):
+        for job, result in zip(other_jobs, results, strict=True):
             if isinstance(result, DataError):
                 errors.append(result)
             else:
                 waiting.append((job.file, result))
                 yield Scaled(result, job.factor)
 
-    def written() -> Iterator[float]:
-        """Segments and writes; how many images are done."""
+    def completed_images() -> Iterator[float]:
+        """Segment and write; give the number of images that are done, with fractions."""
         done = 0
         probabilities = any("probabilities" in files for files in targets.values())
         for prediction in model.stream(images(), settings.tta, probabilities):
@@ -230,7 +230,7 @@ def _write(
                 save_output(segmented, OUTPUTS[kind], target)
             done += 1
             yield done
-        for job in large:
+        for job in large_jobs:
             result = read_large(job.file, model.reading)
             if isinstance(result, DataError):
                 errors.append(result)
@@ -241,7 +241,7 @@ def _write(
             done += 1
 
     with progress("predict") as bar:
-        for done in written():
+        for done in completed_images():
             bar.update(done, len(jobs))
     return errors
 

@@ -55,7 +55,7 @@ class Predictor:
         self.reading = metadata.reading
         self.segment = segment
         self.two_spaces = two_spaces
-        self._warned = False
+        self._has_warned = False
 
     def read_as(self, reading: Reading) -> None:
         """Read images from now on in another way than those of the training."""
@@ -101,10 +101,10 @@ class Predictor:
             rgb = Image.fromarray(image).convert("RGB")
         header = Header(rgb.size, ground)
         factor = factor_of(scale, self.metadata, header)
-        if factor is None and scale == AUTO and not self._warned:
+        if factor is None and scale == AUTO and not self._has_warned:
             warning = describe_larger(self.metadata, [header])
             if warning:
-                self._warned = True
+                self._has_warned = True
                 logger.warning("%s", warning)
         return next(self.stream([Scaled(rgb, factor)], tta, probabilities))
 

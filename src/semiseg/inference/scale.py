@@ -162,10 +162,10 @@ def describe_scaled(metadata: ModelMetadata, jobs: Iterable[Job]) -> str:
     resolutions = sorted({str(ground) for ground in grounds if ground is not None})
     if not resolutions or metadata.ground_resolution is None:
         return ""
-    listed = ", ".join(resolutions[:3]) + (", ..." if len(resolutions) > 3 else "")
+    examples = ", ".join(resolutions[:3]) + (", ..." if len(resolutions) > 3 else "")
     images = plural(len(grounds), "image keeps", "images keep")
     return (
-        f"by the ground resolution ({listed}), {images} "
+        f"by the ground resolution ({examples}), {images} "
         f"the scale of the training images ({metadata.ground_resolution})"
     )
 

@@ -112,13 +112,13 @@ def _in_folder(root: Path, out: Path) -> tuple[list[Path], list[str], list[str]]
         count = plural(len(masks), "mask is", "masks are")
         notes.append(f"{count} ignored (the first one is {masks[0]})")
     ours = out.resolve()
-    written = [
+    output_files = [
         place / name
         for place in tree.walk(root)
         if ours != root.resolve() and place.resolve().is_relative_to(ours)
         for name in tree.entries(place)
     ]
-    findings = account(tree, [*every, *written], with_texts=False)
+    findings = account(tree, [*every, *output_files], with_texts=False)
     warnings = [f.text for f in findings if f.severity != "note"]
     notes += [f.text for f in findings if f.severity == "note"]
     return sorted(set(candidates) - set(masks)), notes, warnings
