@@ -51,7 +51,7 @@ class FolderLayout(Layout):
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
-        """Always: this is the layout of what has no other one."""
+        """Always true: this layout reads every folder that no other layout recognizes."""
         return True
 
     def folders(self, split: str) -> Folders | None:
@@ -211,9 +211,9 @@ def find_layout(
         return ExplicitLayout(tree, flags)
     places = list(_places(tree))
     if not published_by_flag:
-        named = next((place for place in places if ExplicitLayout.recognizes(place)), None)
-        if named is not None:
-            return ExplicitLayout(named, flags)
+        explicit_place = next((place for place in places if ExplicitLayout.recognizes(place)), None)
+        if explicit_place is not None:
+            return ExplicitLayout(explicit_place, flags)
     remarks = []
     for place in places:
         recognition = recognize(place, dataset)
@@ -233,7 +233,7 @@ def find_layout(
 
 
 def _places(tree: Tree) -> Iterator[Tree]:
-    """The data folder, and the one that it holds if there is nothing else, and so on."""
+    """The data folder, then its only subfolder if it holds nothing else, and so on."""
     yield tree
     folders = [folder for folder in tree.subfolders(tree.root) if not tree.is_result(folder)]
     if len(folders) != 1 or tree.images(tree.root, deep=False) or split_lists(tree):
@@ -256,7 +256,7 @@ def below(findings: Iterable[Finding], folder: str) -> list[Finding]:
 
 
 def read_split(layout: Layout, split: str) -> Listing:
-    """The images of one split; what hinders is a finding, and nothing is raised.
+    """The images of one split. An error becomes a finding; nothing is raised.
 
     Args:
         layout: of the data folder.
@@ -267,9 +267,9 @@ def read_split(layout: Layout, split: str) -> Listing:
     except DataError as error:
         return Listing(findings=[error_of(error)])
     if split == "train" and not any(sample.mask for sample in listing.samples):
-        unread = unread_annotations(layout.tree)
-        if unread is not None:
-            return replace(listing, findings=[unread, *listing.findings])
+        unread_error = unread_annotations(layout.tree)
+        if unread_error is not None:
+            return replace(listing, findings=[unread_error, *listing.findings])
     errors: list[Finding] = [f for f in listing.findings if f.severity == "error"]
     if split == "train" and not listing.samples and not errors:
         lists = split_lists(layout.tree) if isinstance(layout, ListLayout) else {}

@@ -146,7 +146,7 @@ _DOCUMENT_NAMES = (
 
 def account(
     tree: Tree,
-    used: Iterable[Path],
+    files_in_use: Iterable[Path],
     image_remedy: str = "",
     image_severity: Severity = "warning",
     with_texts: bool = True,
@@ -157,34 +157,34 @@ def account(
 
     Args:
         tree: the folder, whole: a data folder, or one of images to predict.
-        used: the files that are read, or that another finding counts.
+        files_in_use: the files that are read, or that another finding counts.
         image_remedy: what to do with images that are not read.
         image_severity: of the finding on images that are not read.
         with_texts: whether texts count, such as lists and annotations.
     """
     every, dead = _files(tree)
-    used = list(used)
-    used = {*used, *_elsewhere(tree, used)}
-    unread = [path for path in every if path not in used]
+    files_in_use = list(files_in_use)
+    files_in_use = {*files_in_use, *_elsewhere(tree, files_in_use)}
+    rest = [path for path in every if path not in files_in_use]
     findings = _dead_links(tree, dead)
     denied = [folder for folder in tree.denied() if folder.is_relative_to(tree.root)]
     if denied:
         message = "Folders that may not be listed, so that nothing in them is read"
         remedy = "Change their permissions, or move them away."
         findings.append(_finding(tree, denied, message, remedy, "warning"))
-    pictures = [path for path in unread if path.name.lower().endswith(IMAGE_SUFFIXES)]
-    drawn = [path for path in pictures if _is_drawn(tree, path)]
-    if drawn:
+    pictures = [path for path in rest if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    overlays = [path for path in pictures if _is_drawn(tree, path)]
+    if overlays:
         message = "Instances, overlays or predictions that are not read"
-        message = f"{message} ({places(tree, drawn)})"
-        findings.append(_finding(tree, drawn, message, "", "note"))
-    images = sorted(set(pictures) - set(drawn))
+        message = f"{message} ({places(tree, overlays)})"
+        findings.append(_finding(tree, overlays, message, "", "note"))
+    images = sorted(set(pictures) - set(overlays))
     if images:
         message = f"{_count(len(images), 'image')} not read ({places(tree, images)})"
         findings.append(_finding(tree, images, message, image_remedy, image_severity))
     by_kind: dict[FileKind, list[Path]] = defaultdict(list)
     texts, others = [], []
-    for path in sorted(set(unread) - set(pictures)):
+    for path in sorted(set(rest) - set(pictures)):
         name = path.name.lower()
         if name.endswith(".aux.xml"):  # of GDAL, beside each image
             continue
@@ -204,7 +204,7 @@ def account(
         remedy = "If they are images, save them as PNG, JPEG or TIFF, with the right suffix."
         findings.append(_finding(tree, others, message, remedy, "warning"))
     if with_texts:
-        findings += _texts(tree, texts, used)
+        findings += _texts(tree, texts, files_in_use)
     return findings
 
 
@@ -219,19 +219,21 @@ def places(tree: Tree, files: Sequence[Path]) -> str:
     return ", ".join(texts) + (", ..." if len(counts) > _MAX_PLACES else "")
 
 
-def _texts(tree: Tree, texts: Sequence[Path], used: Collection[Path]) -> list[Finding]:
-    """Texts may be annotations if they have the names of images."""
-    stems = {path.stem for path in used if path.name.lower().endswith(IMAGE_SUFFIXES)}
-    named = [path for path in texts if path.stem in stems or path.stem.rpartition(".")[0] in stems]
-    rest = sorted(set(texts) - set(named))
+def _texts(tree: Tree, texts: Sequence[Path], files_in_use: Collection[Path]) -> list[Finding]:
+    """The findings on texts, which may be annotations if they have the names of images."""
+    stems = {path.stem for path in files_in_use if path.name.lower().endswith(IMAGE_SUFFIXES)}
+    texts_of_images = [
+        path for path in texts if path.stem in stems or path.stem.rpartition(".")[0] in stems
+    ]
+    rest = sorted(set(texts) - set(texts_of_images))
     findings = []
-    if named:
-        message = f"Texts of the images' names that are not read ({places(tree, named)})"
+    if texts_of_images:
+        message = f"Texts of the images' names that are not read ({places(tree, texts_of_images)})"
         remedy = (
             "If they are annotations, export them again as COCO JSON, LabelMe JSON or masks; "
             "otherwise move them away."
         )
-        findings.append(_finding(tree, named, message, remedy, "warning"))
+        findings.append(_finding(tree, texts_of_images, message, remedy, "warning"))
     if rest:
         message = f"Texts that are not read ({places(tree, rest)})"
         findings.append(_finding(tree, rest, message, "", "note"))
@@ -239,7 +241,7 @@ def _texts(tree: Tree, texts: Sequence[Path], used: Collection[Path]) -> list[Fi
 
 
 def _dead_links(tree: Tree, links: Sequence[Path]) -> list[Finding]:
-    """Links that lead nowhere: an image would lose its mask without a word."""
+    """The findings on links that lead nowhere; otherwise an image would lose its mask silently."""
     masks = [path for path in links if _is_mask(tree, path)]
     others = [path for path in links if path not in set(masks)]
     remedy = "Repair the links, or remove them."

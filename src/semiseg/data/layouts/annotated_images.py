@@ -54,7 +54,7 @@ class AnnotatedImages:
         self.index = index
         self._sources = sources
         self.lists: list[Path] = []
-        self._listed: Mapping[Path, str] = {}
+        self._list_splits: Mapping[Path, str] = {}
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -99,19 +99,19 @@ class AnnotatedImages:
             DataError: a list cannot be read, or names an image that may be several ones.
         """
         lists = find_lists(self.tree)
-        listed: dict[Path, str] = {}
+        splits: dict[Path, str] = {}
         for split in SPLITS:
             for file in lists.files.get(split, ()):
                 for row in read_lines(file):
                     image = self._image_of(row.text, file)
                     if image is not None:
-                        listed.setdefault(image, split)
-        named = [entry for entry in entries if entry.image in listed]
-        if not any(listed[entry.image] == "train" for entry in named):
+                        splits.setdefault(image, split)
+        entries_in_lists = [entry for entry in entries if entry.image in splits]
+        if not any(splits[entry.image] == "train" for entry in entries_in_lists):
             return []
-        self._listed = listed
+        self._list_splits = splits
         self.lists = [file for split in SPLITS for file in lists.files.get(split, ())]
-        return [replace(entry, split=listed[entry.image]) for entry in named]
+        return [replace(entry, split=splits[entry.image]) for entry in entries_in_lists]
 
     def _image_of(self, text: str, file: Path) -> Path | None:
         """The image that a line of a list means: the line, or its first column."""
@@ -136,21 +136,21 @@ class AnnotatedImages:
             places += [root / source.split, root / "images" / source.split]
         places = [place for place in dict.fromkeys(places) if place.is_relative_to(root)]
         entries = []
-        missing = []
+        absent_names = []
         for annotated in source.content.images:
             image = self.index.find(annotated.name, places, file, source.split)
             if image is None:
-                missing.append(annotated.name)
+                absent_names.append(annotated.name)
             else:
                 split = split_word(annotated.subset) or source.split
                 entries.append(Entry(image, annotated, source, split))
-        if missing:
+        if absent_names:
             count = len(source.content.images)
-            also = f"; {len(missing)} of its {count} images are missing" if count > 1 else ""
+            also = f"; {len(absent_names)} of its {count} images are missing" if count > 1 else ""
             home = next((place for place in places if self.tree.is_folder(place)), root)
             home = entries[0].image.parent if entries else home
             raise DataError(
-                f"{file} names {missing[0]}, which does not lie below {root}{also}.",
+                f"{file} names {absent_names[0]}, which does not lie below {root}{also}.",
                 f"Copy the missing images into {home}, or export again: with the images (in CVAT "
                 "choose 'Save images'), or without those that are gone.",
             )
@@ -160,7 +160,7 @@ class AnnotatedImages:
     def unlisted(self) -> Mapping[Path, str]:
         """The images beside or below those of a split that no file lists, with that split."""
         root = self.tree.root
-        listed = {entry.image for entry in self.entries}
+        images_in_files = {entry.image for entry in self.entries}
         split_of: dict[Path, str] = {}
         for entry in self.entries:
             place = entry.image.parent
@@ -168,12 +168,12 @@ class AnnotatedImages:
         unlabeled = set(unlabeled_folders(self.tree)) - split_of.keys()
         unlisted: dict[Path, str] = {}
         for image in self.index.images:
-            if image in listed or BRUSH_STEM.fullmatch(image.stem):
+            if image in images_in_files or BRUSH_STEM.fullmatch(image.stem):
                 continue
             below = (place for place in image.parents if place.is_relative_to(root))
             place = next((p for p in below if p in split_of or p in unlabeled), root)
             if place in split_of and (place != root or image.parent == root):
-                split = self._listed.get(image, "") if self._listed else split_of[place]
+                split = self._list_splits.get(image, "") if self._list_splits else split_of[place]
                 unlisted |= {image: split} if split else {}
         return unlisted
 
@@ -189,16 +189,16 @@ def _without_conflicts(entries: Sequence[Entry]) -> list[Entry]:
     by_image: defaultdict[Path, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_image[entry.image].append(entry)
-    chosen: list[Entry] = []
+    unique_entries: list[Entry] = []
     for image, rivals in by_image.items():
-        drawn = [rival for rival in rivals if rival.annotated.regions] or rivals[:1]
-        divided = [rival for rival in drawn if rival.split] or drawn
+        with_areas = [rival for rival in rivals if rival.annotated.regions] or rivals[:1]
+        with_split = [rival for rival in with_areas if rival.split] or with_areas
         by_split: dict[str, Entry] = {}
-        for entry in divided:
+        for entry in with_split:
             other = by_split.get(entry.split)
             by_split[entry.split] = entry if other is None else _merged(image, other, entry)
-        chosen += by_split.values()
-    return chosen
+        unique_entries += by_split.values()
+    return unique_entries
 
 
 def _merged(image: Path, one: Entry, other: Entry) -> Entry:

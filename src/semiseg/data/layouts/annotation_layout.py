@@ -124,13 +124,15 @@ class AnnotationLayout(Layout):
                 "can be learned.",
                 "Export the annotations again, with their classes.",
             )
-        given = {name: c for s in self._sources for name, c in s.content.colors.items() if c}
-        colors = tuple(given.get(name, default_color(i)) for i, name in enumerate(names))
+        colors_in_files = {
+            name: c for s in self._sources for name, c in s.content.colors.items() if c
+        }
+        colors = tuple(colors_in_files.get(name, default_color(i)) for i, name in enumerate(names))
         title = self._sources[0].format.title
         classes = Classes(names, colors, "ids", tuple(range(len(names))))
-        listed = ", ".join(names[1:20])
+        class_list = ", ".join(names[1:20])
         outside = "pixels outside of all areas are background"
-        return classes, f"{title} ({files}) has the classes {listed}; {outside}"
+        return classes, f"{title} ({files}) has the classes {class_list}; {outside}"
 
     @cached_property
     def _sources(self) -> list[Source]:
@@ -197,12 +199,12 @@ class AnnotationLayout(Layout):
     def _notes(self, entries: Sequence[Entry], unlisted: Sequence[Path]) -> list[Finding]:
         """What is skipped, and which images are unlabeled."""
         findings: list[Finding] = []
-        skipped: Counter[str] = Counter()
+        skip_counts: Counter[str] = Counter()
         for source in self._sources:
-            skipped += Counter(source.content.skipped)
+            skip_counts += Counter(source.content.skipped)
         files = {self._name(s.file): "" for s in self._sources if s.content.skipped}
         counts = ", ".join(
-            plural(count, kind, _several(kind)) for kind, count in skipped.most_common()
+            plural(count, kind, _several(kind)) for kind, count in skip_counts.most_common()
         )
         message = f"Annotation files with shapes that cover no area and are skipped ({counts})"
         findings += on_files("skipped-shape", "warning", files, message, _BOXES)

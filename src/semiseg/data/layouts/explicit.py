@@ -58,7 +58,7 @@ class ExplicitLayout(Layout):
         super().__init__(tree)
         self._flags = flags
         self._file = read_dataset_file(tree)
-        self._read: dict[str, Pairs] = {}
+        self._pairs_by_split: dict[str, Pairs] = {}
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
@@ -120,9 +120,11 @@ class ExplicitLayout(Layout):
     @cached_property
     def _named_tree(self) -> Tree:
         """The files, where a folder that is named is no part of the folder around it."""
-        named = self.named_folders
+        folders = self.named_folders
         pool = unlabeled_places(self.tree.root, self._flags, self._file)
-        return NamedTree(self.tree, [*named, *within(pool or unlabeled_folders(self.tree), named)])
+        return NamedTree(
+            self.tree, [*folders, *within(pool or unlabeled_folders(self.tree), folders)]
+        )
 
     @property
     def _masks_divide(self) -> bool:
@@ -131,10 +133,12 @@ class ExplicitLayout(Layout):
 
     def _pairs(self, split: str) -> Pairs:
         """The images of a folder with their masks; none without the folder."""
-        if split not in self._read:
+        if split not in self._pairs_by_split:
             folders = self.folders(split)
-            self._read[split] = pair(folders, self.class_names) if folders else Pairs([], [])
-        return self._read[split]
+            self._pairs_by_split[split] = (
+                pair(folders, self.class_names) if folders else Pairs([], [])
+            )
+        return self._pairs_by_split[split]
 
     def _divided(self, split: str, samples: Sequence[Sample]) -> list[Sample]:
         """The images whose masks are in the split; all others are of `train`."""
@@ -178,11 +182,11 @@ class ExplicitLayout(Layout):
         All are absolute if one of them lies outside of the data folder.
         """
         if not self._is_named("images") or not self._is_named("masks"):
-            given, missing = ("images", "masks")[:: 1 if self._is_named("images") else -1]
+            key, other = ("images", "masks")[:: 1 if self._is_named("images") else -1]
             raise DataError(
-                f"{self._says(given)} names the folder of the {given}, but nothing names that of "
-                f"the {missing}.",
-                f"Name it with --{missing} or in dataset.yaml; if masks lie beside their images, "
+                f"{self._says(key)} names the folder of the {key}, but nothing names that "
+                f"of the {other}.",
+                f"Name it with --{other} or in dataset.yaml; if masks lie beside their images, "
                 "it is the same folder.",
             )
         images, masks = self._places("images"), self._places("masks")
@@ -231,7 +235,7 @@ def list_unlabeled_folders(
     flags: Arrangement,
     file: DatasetFile,
     layout: Layout,
-    used: Collection[Path],
+    files_in_use: Collection[Path],
 ) -> Listing | None:
     """The images of the folders of unlabeled images that are named; None if none is.
 
@@ -240,7 +244,7 @@ def list_unlabeled_folders(
         flags: what the flags say.
         file: what `dataset.yaml` says.
         layout: of the data folder; folders that it names hold no unlabeled images.
-        used: images and masks of the splits, which are no unlabeled images.
+        files_in_use: images and masks of the splits, which are no unlabeled images.
 
     Raises:
         DataError: there is no such folder, or it holds no images.
@@ -248,8 +252,8 @@ def list_unlabeled_folders(
     folders = unlabeled_places(tree.root, flags, file)
     if not folders:
         return None
-    named = layout.named_folders if isinstance(layout, ExplicitLayout) else []
-    others = within(named, folders)
+    layout_folders = layout.named_folders if isinstance(layout, ExplicitLayout) else []
+    others = within(layout_folders, folders)
     if not all(folder.is_relative_to(tree.root) for folder in (*folders, *others)):
         folders = [folder.absolute() for folder in folders]
     places = NamedTree(tree, [*folders, *others])
@@ -260,8 +264,8 @@ def list_unlabeled_folders(
             f"{', '.join(map(str, folders))}: the folder of unlabeled images holds no images.",
             "Name another one, or none.",
         )
-    taken = {path.absolute() for path in used}
-    files = [path for path in files if path.absolute() not in taken]
+    paths_in_use = {path.absolute() for path in files_in_use}
+    files = [path for path in files if path.absolute() not in paths_in_use]
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
     files = sorted(set(files) - set(masks))
     images, repeated = index(files, top)

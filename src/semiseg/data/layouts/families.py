@@ -96,14 +96,14 @@ class Family:
         """The folders that say nothing and that all files share, from the first on."""
         return _common([place.inner for place in self.places])
 
-    def names(self, skipped: int = 0) -> Iterator[tuple[str, Path]]:
+    def names(self, skip_count: int = 0) -> Iterator[tuple[str, Path]]:
         """Each file with its path in folders that say nothing, without the suffix.
 
         Args:
-            skipped: how many of these folders are left out, from the first on.
+            skip_count: how many of these folders are left out, from the first on.
         """
         for place in self.places:
-            folders = (*place.inner, *place.tail)[skipped:]
+            folders = (*place.inner, *place.tail)[skip_count:]
             if place.is_named:
                 yield unicodedata.normalize("NFC", "/".join(folders)), place.images[0]
                 continue
@@ -205,16 +205,16 @@ def _parts_of(content: Content, place: Place) -> list[tuple[Content, Place]]:
     """A folder, or its image and its mask where their names are nothing but these words."""
     if content or not place.tail:
         return [(content, place)]
-    named: dict[Content, list[Path]] = {"images": [], "masks": []}
+    by_content: dict[Content, list[Path]] = {"images": [], "masks": []}
     for path in place.images:
         bare = bare_content(stem(path))
         if bare:
-            named[bare].append(path)
-    if not all(len(paths) == 1 for paths in named.values()):
+            by_content[bare].append(path)
+    if not all(len(paths) == 1 for paths in by_content.values()):
         return [(content, place)]
     return [
         (part, replace(place, images=tuple(paths), json_files=(), is_named=True))
-        for part, paths in named.items()
+        for part, paths in by_content.items()
     ]
 
 

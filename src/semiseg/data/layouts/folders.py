@@ -38,7 +38,9 @@ _KINDS = (
     *("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color"),
     *("_labelColor", "_invIds", "_invGray"),
 )
-_FIGURES = re.compile(r"[\W_]+|(?<![0-9])0+(?=[0-9])")  # what tells no folder from another one
+_FIGURES = re.compile(
+    r"[\W_]+|(?<![0-9])0+(?=[0-9])"
+)  # parts of names that do not distinguish folders
 
 
 @dataclass(frozen=True)
@@ -126,15 +128,15 @@ class FolderSplits:
         return self._choices[split]
 
     def _with_one_mask_each(self, reading: Reading) -> Reading:
-        """A reading that is chosen: several masks of one image are united."""
+        """Unite the masks of each image that has several."""
         if reading.matched is None or reading.errors:
             return reading
-        united = one_mask_each(self.tree.root, reading.matched, self.class_names)
-        self.class_names = self.class_names or united.class_names
+        union = one_mask_each(self.tree.root, reading.matched, self.class_names)
+        self.class_names = self.class_names or union.class_names
         names = {path: name for name, path in reading.matched.images.items()}
-        samples = (s._replace(mask=united.masks.get(names[s.image])) for s in reading.samples)
-        errors = tuple(finding for finding in united.findings if finding.severity == "error")
-        findings = (*reading.matched.findings, *united.findings)
+        samples = (s._replace(mask=union.masks.get(names[s.image])) for s in reading.samples)
+        errors = tuple(finding for finding in union.findings if finding.severity == "error")
+        findings = (*reading.matched.findings, *union.findings)
         matched = reading.matched._replace(findings=list(findings))
         return replace(reading, samples=tuple(samples), matched=matched, errors=errors)
 
@@ -157,8 +159,8 @@ class FolderSplits:
         """The masks that belong to no image of any split."""
         readings = [reading for split in SPLITS for reading in self.choice(split).readings]
         matches = [reading.matched for reading in readings if reading.matched]
-        used = {path for matched in matches for path in matched.files}
-        return sorted({path for matched in matches for path in matched.unmatched} - used)
+        masks_of_images = {path for matched in matches for path in matched.files}
+        return sorted({path for matched in matches for path in matched.unmatched} - masks_of_images)
 
     def shared_masks(self) -> list[Finding]:
         """The error for masks that belong to images of two splits."""
@@ -338,10 +340,10 @@ class FolderSplits:
             own_masks = len(masks.common_inner())
             full_names |= {path: name for name, path in masks.names(own_masks)}
         reading = Reading(images, masks, ())
-        for skipped, skipped_masks in _attempts(images, masks):
-            by_name, repeated = _index(images.names(skipped), wanted)
-            named = [*masks.names(skipped_masks)] if masks is not None else []
-            masks_by_name, more = _index([*named, *images.names(skipped)], wanted_masks)
+        for image_skip, mask_skip in _attempts(images, masks):
+            by_name, repeated = _index(images.names(image_skip), wanted)
+            mask_names = [*masks.names(mask_skip)] if masks is not None else []
+            masks_by_name, more = _index([*mask_names, *images.names(image_skip)], wanted_masks)
             errors = duplicates(root, {**repeated, **more})
             errors = errors or line_breaks([*wanted, *wanted_masks])
             matched = _without_strangers(find_masks(root, by_name, masks_by_name), full_names)
@@ -399,9 +401,7 @@ class FolderSplits:
 
     def describe(self, family: Family | None) -> str:
         """The folders of a family, as a path below the data folder."""
-        if family is None:
-            return ""
-        return family.describe()
+        return "" if family is None else family.describe()
 
     def _pair_text(self, image: Path, mask: Path) -> str:
         names = [path.relative_to(self.tree.root) for path in (mask, image)]
@@ -424,8 +424,8 @@ class Pool(NamedTuple):
 
 def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
     """The images of `unlabeled` and the like; masks beside them (`07_mask.png`) are ignored."""
-    chosen = [f for f in families if f.split == "unlabeled"]
-    photographs = [family for family in chosen if family.content != "masks"]
+    unlabeled_families = [f for f in families if f.split == "unlabeled"]
+    photographs = [family for family in unlabeled_families if family.content != "masks"]
     files = [path for family in photographs for path in family.images]
     masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
     wanted = set(files) - set(masks)
@@ -436,7 +436,9 @@ def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
                 free = (name, f"{name}{path.suffix}", path.relative_to(tree.root).as_posix())
                 by_name[next(text for text in free if text not in by_name)] = path
     samples = [Sample(f"unlabeled/{name}", path, None) for name, path in sorted(by_name.items())]
-    masks += [path for family in chosen if family.content == "masks" for path in family.images]
+    masks += [
+        path for family in unlabeled_families if family.content == "masks" for path in family.images
+    ]
     return Pool(samples, masks, line_breaks(sorted(wanted)))
 
 

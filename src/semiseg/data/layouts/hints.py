@@ -30,7 +30,7 @@ EXPECTED = (
 _MAX_OPENED = 3  # images without masks whose headers are read
 _MAX_SHOWN = 8  # names in the data folder
 _MAX_COMPARED = 8  # pairs of folders whose first files are opened
-_SIDE = 1024  # of the part of a file that is looked at, in pixels
+_SIDE = 1024  # of the part of a file that is compared, in pixels
 _MIN_EQUAL = 0.5  # of the pixels of a mask equal their left neighbor
 _CANONICAL = ("images", "masks", *SPLITS)
 
@@ -59,13 +59,13 @@ def reading_note(splits: FolderSplits, split: str) -> list[Finding]:
             pair = ""
         findings.append(note(f"{split}: images in {images}, masks in {masks}{pair}"))
     readings = [reading for part in SPLITS for reading in splits.choice(part).readings]
-    used = [reading.masks for reading in readings if reading.masks is not None]
-    passed_over = [family for family in choice.passed_over if family not in used]
+    mask_families = [reading.masks for reading in readings if reading.masks is not None]
+    passed_over = [family for family in choice.passed_over if family not in mask_families]
     ignored = [splits.describe(family) for family in passed_over]
     if ignored:
-        read = ", ".join(splits.describe(reading.masks) for reading in choice.readings)
+        mask_folders = ", ".join(splits.describe(reading.masks) for reading in choice.readings)
         are = "is" if len(ignored) == 1 else "are"
-        findings.append(note(f"{', '.join(ignored)} {are} ignored, because {read} is read"))
+        findings.append(note(f"{', '.join(ignored)} {are} ignored, because {mask_folders} is read"))
     return findings
 
 
@@ -230,7 +230,11 @@ def seems_drawn(place: Place) -> bool:
         with Image.open(place.images[0]) as image:
             part = min(image.width, _SIDE), min(image.height, _SIDE)
             pixels = np.asarray(image.crop((0, 0, *part)))
-    except (OSError, ValueError, Image.DecompressionBombError):  # who knows
+    except (
+        OSError,
+        ValueError,
+        Image.DecompressionBombError,
+    ):  # it cannot be read, so it may be a mask
         return True
     equal = pixels[:, 1:] == pixels[:, :-1]
     return bool(equal.all(axis=tuple(range(2, pixels.ndim))).mean() > _MIN_EQUAL)

@@ -101,8 +101,8 @@ class Lists:
     @property
     def paths(self) -> list[Path]:
         """All lists."""
-        listed = [path for paths in self.files.values() for path in paths]
-        return sorted({*listed, *self.tables, *self.labeled, *self.unlabeled})
+        split_lists = [path for paths in self.files.values() for path in paths]
+        return sorted({*split_lists, *self.tables, *self.labeled, *self.unlabeled})
 
     def __bool__(self) -> bool:
         """Whether there is a list."""
@@ -307,8 +307,8 @@ def _columns_of(cells: Sequence[str]) -> dict[Column, list[int]]:
     """The columns that a header names, of each kind the one with the clearest name first."""
     names = [_plain(cell) for cell in cells]
     columns: dict[Column, list[int]] = {}
-    for column, known in _NAMES.items():
-        at = [names.index(name) for name in known if name in names]
+    for column, aliases in _NAMES.items():
+        at = [names.index(name) for name in aliases if name in names]
         at += [i for i, name in enumerate(names) if name.endswith(_ENDS[column]) and i not in at]
         if at:
             columns[column] = at

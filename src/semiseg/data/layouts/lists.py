@@ -90,19 +90,21 @@ class ListLayout(Layout):
             DataError: a list cannot be read, or names files that do not exist.
         """
         lists = self.lists
-        listed = [self._listed(path, split) for path in lists.files.get(split, ())]
-        listed += [self._listed(path, split) for path in lists.tables]
+        contents = [self._content(path, split) for path in lists.files.get(split, ())]
+        contents += [self._content(path, split) for path in lists.tables]
         if split == "train":
-            listed += [self._listed(path, split) for path in lists.labeled]
-            named = [image for part in listed for image in part.samples]
+            contents += [self._content(path, split) for path in lists.labeled]
+            labeled = {image for part in contents for image in part.samples}
             for path in lists.unlabeled:
-                part = self._listed(path, split)
-                rest = {i: s._replace(mask=None) for i, s in part.samples.items() if i not in named}
-                listed.append(part._replace(samples=rest))
-        samples = {image: s for part in listed for image, s in part.samples.items()}
+                part = self._content(path, split)
+                rest = {
+                    i: s._replace(mask=None) for i, s in part.samples.items() if i not in labeled
+                }
+                contents.append(part._replace(samples=rest))
+        samples = {image: s for part in contents for image, s in part.samples.items()}
         if split == "train" and not samples:
             samples = self._unlisted()
-        findings = self._notes(listed) if split == "train" else []
+        findings = self._notes(contents) if split == "train" else []
         ordered = sorted(samples.values())
         return Listing(ordered, findings, _MASK_REMEDY, sources=lists.paths)
 
@@ -112,10 +114,10 @@ class ListLayout(Layout):
             return Listing()
         files = [sample.image for sample in super().unlabeled().samples]
         train = self.lists.files["train"][0].name
-        listed: set[Path] = set()
+        train_images: set[Path] = set()
         with suppress(DataError):  # reading the list gives the error
-            listed = {sample.image for sample in self.read("train").samples}
-        files = [file for file in files if file not in listed]
+            train_images = {sample.image for sample in self.read("train").samples}
+        files = [file for file in files if file not in train_images]
         if not files:
             return Listing()
         folder = next(iter(unlabeled_folders(self.tree)), self.tree.root)
@@ -128,7 +130,7 @@ class ListLayout(Layout):
         first = next(iter(self.lists.paths))
         return f"To use them, add them to {first.relative_to(self.tree.root).as_posix()}."
 
-    def _listed(self, path: Path, split: str) -> Listed:
+    def _content(self, path: Path, split: str) -> Listed:
         key = path, split
         if key not in self._contents:
             self._contents[key] = read_list_file(self._files, path, split)
@@ -136,35 +138,39 @@ class ListLayout(Layout):
 
     def _unlisted(self) -> dict[Path, Sample]:
         """The images in no list, where no list is that of `train`; none if none has a mask."""
-        named = {
+        images_in_lists = {
             image
             for split in ("val", "test")
             for path in (*self.lists.files.get(split, ()), *self.lists.tables)
-            for image in self._listed(path, split).samples
+            for image in self._content(path, split).samples
         }
-        rest = {i: _named(self.tree, s) for i, s in self._files.samples.items() if i not in named}
+        rest = {
+            i: _named(self.tree, s)
+            for i, s in self._files.samples.items()
+            if i not in images_in_lists
+        }
         return rest if any(sample.mask for sample in rest.values()) else {}
 
-    def _notes(self, listed: Sequence[Listed]) -> list[Finding]:
+    def _notes(self, contents: Sequence[Listed]) -> list[Finding]:
         """Which lists are read, where that does not go without saying."""
         lists, root = self.lists, self.tree.root
         names = [path.relative_to(root).as_posix() for path in lists.paths]
         findings = []
         if lists.folder or lists.tables:
             findings.append(note(f"The lists say which images belong together: {', '.join(names)}"))
-        if not listed or not any(part.samples for part in listed):
+        if not contents or not any(part.samples for part in contents):
             message = f"No list says what to train on ({', '.join(names)}), so it is all the rest"
             findings.append(note(message, "Write a list of the images to train on, train.txt."))
         if len(lists.labeled) > 1:
             choice = lists.labeled[0]
             message = f"{len(lists.labeled)} lists name labeled images, and all of them are used"
             findings.append(note(message, f"To train on one of them, add --labels {choice}."))
-        hidden = [s for part in listed if part.path in lists.unlabeled for s in part.samples]
+        hidden = [s for part in contents if part.path in lists.unlabeled for s in part.samples]
         if hidden and lists.unlabeled:
             count = plural(len(hidden), "image is", "images are")
             files = ", ".join(p.relative_to(root).as_posix() for p in lists.unlabeled)
             findings.append(note(f"{count} read without masks, because {files} says so"))
-        pairs = ((part, s) for part in listed if part.is_paired for s in part.samples.values())
+        pairs = ((part, s) for part in contents if part.is_paired for s in part.samples.values())
         example = next(((part, s) for part, s in pairs if s.mask is not None), None)
         if example is not None:
             part, sample = example
@@ -230,7 +236,7 @@ def read_list_file(files: ListedFiles, path: Path, split: str) -> Listed:
     if not rows and not is_list_table(path):
         raise DataError(f"{path} names no image.", "Write an image a line, or remove the file.")
     is_paired = not any(row.mask for row in rows)
-    listed: dict[Path, tuple[Sample, int]] = {}
+    entries: dict[Path, tuple[Sample, int]] = {}
     for row in rows:
         where = f"{path}, line {row.number}"
         image = files.image(row.image or row.text, where)
@@ -238,20 +244,20 @@ def read_list_file(files: ListedFiles, path: Path, split: str) -> Listed:
         sample = _named(files.tree, Sample("", image, mask))
         if is_paired and row.split != "unlabeled" and image in files.samples:
             sample = sample._replace(mask=files.samples[image].mask)
-        other, line = listed.setdefault(image, (sample, row.number))
+        other, line = entries.setdefault(image, (sample, row.number))
         if other != sample:
             raise DataError(
                 f"{where}: {image} is already named in line {line}, with another mask or suffix.",
                 "Remove one of the lines.",
             )
-    _refuse_twins(path, listed)
-    return Listed(path, {image: sample for image, (sample, _) in listed.items()}, is_paired)
+    _refuse_twins(path, entries)
+    return Listed(path, {image: sample for image, (sample, _) in entries.items()}, is_paired)
 
 
-def _refuse_twins(path: Path, listed: Mapping[Path, tuple[Sample, int]]) -> None:
+def _refuse_twins(path: Path, entries: Mapping[Path, tuple[Sample, int]]) -> None:
     """Refuse two images that differ only in their suffix."""
     lines: dict[str, int] = {}
-    for sample, number in listed.values():
+    for sample, number in entries.values():
         line = lines.setdefault(sample.name, number)
         if line != number:
             raise DataError(
@@ -384,8 +390,8 @@ class VocLayout(Layout):
             images = plural(unlisted, f"image of {folder} is", f"images of {folder} are")
             remedy = "To learn from images without masks, add their names to train.txt."
             findings.append(note(f"{images} in no list of {lists}", remedy))
-        listed = [by_name[name] for name in sorted(stems[split])]
-        return Listing(listed, findings if split == "train" else [], sources=sources)
+        images_in_list = [by_name[name] for name in sorted(stems[split])]
+        return Listing(images_in_list, findings if split == "train" else [], sources=sources)
 
     def _arrays(self) -> list[Path]:
         """The masks that LabelMe's labelme2voc writes as NumPy's files, often beside PNG."""
@@ -401,15 +407,15 @@ class VocLayout(Layout):
         images, _ = index(self.tree.images(folder), folder)
         masks, _ = index(arrays, self.tree.root / arrays[0].relative_to(self.tree.root).parts[0])
 
-        drawn = sorted(images.keys() & masks.keys())
+        names = sorted(images.keys() & masks.keys())
 
         def draw(place: Path) -> None:
-            for name in drawn:
+            for name in names:
                 file = place / f"{name}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(read_array(masks[name])).save(file)
 
-        place = draw_masks(self.tree.root, arrays, "arrays", draw, "\n".join(drawn))
+        place = draw_masks(self.tree.root, arrays, "arrays", draw, "\n".join(names))
         return [
             Sample(name, image, place / f"{name}.png" if name in masks else None)
             for name, image in images.items()

@@ -44,8 +44,8 @@ class NamedTree(Tree):
 
     def _is_reachable(self, folder: Path) -> bool:
         """Named folders are there, even if one above them may not be listed."""
-        named = any(folder.is_relative_to(place) for place in self._places)
-        return named or super()._is_reachable(folder)
+        is_named = any(folder.is_relative_to(place) for place in self._places)
+        return is_named or super()._is_reachable(folder)
 
 
 def within(folders: Iterable[Path], others: Sequence[Path]) -> list[Path]:
@@ -84,9 +84,9 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
         raise DataError(f"{origin}: {path} is a file.", "Name the folder that holds it.")
     parent = next(p for p in path.parents if disk.is_folder(p))
     below = [p.name for p in Tree(parent).subfolders(parent)]
-    missing = path.relative_to(parent).parts[0]
+    absent_name = path.relative_to(parent).parts[0]
     title = f"Folders in {parent}"
-    hint = nearest(missing, below, title) if below else f"{parent} has no subfolders."
+    hint = nearest(absent_name, below, title) if below else f"{parent} has no subfolders."
     raise DataError(f"{origin}: there is no folder {path}.", hint)
 
 
@@ -98,8 +98,8 @@ def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[
     """
     if flags.unlabeled is not None:
         return [existing_folder(root, str(flags.unlabeled), "--unlabeled")]
-    named = file.content.unlabeled
-    names = [named] if isinstance(named, str) else named or []
+    value = file.content.unlabeled
+    names = [value] if isinstance(value, str) else value or []
     origin = f"`unlabeled` in {file.where('unlabeled')}"
     base = root if file.path is None else file.path.parent
     return [existing_folder(base, name, origin) for name in names]

@@ -27,7 +27,7 @@ from semiseg.data.tree import Tree
 
 YOLO = YoloFormat()
 _MAX_CONFIGS = 20
-_SAMPLED = 8  # label files that are looked into
+_SAMPLED = 8  # label files that are opened
 _NAMES = (
     "classes.txt",
     "obj.names",
@@ -128,11 +128,11 @@ class YoloTree:
         labels: dict[Path, Path] = {}
         for stem, candidates in images.items():
             pairs = [(x, file) for x in candidates for file in by_stem[stem] if self._fits(x, file)]
-            used: set[Path] = set()
+            files_of_images: set[Path] = set()
             for image, file in sorted(pairs, key=lambda pair: _likeness(*pair), reverse=True):
-                if image not in labels and file not in used:
+                if image not in labels and file not in files_of_images:
                     labels[image] = file
-                    used.add(file)
+                    files_of_images.add(file)
         judgments = map(looks_like_labels, labels.values())
         clear = [judgment for judgment in judgments if judgment is not None][:_SAMPLED]
         if any(clear):
@@ -157,13 +157,10 @@ class YoloTree:
         Raises:
             DataError: a file cannot be read, or names what is not there.
         """
-        sets = [self._named_by(config) for config in self._configs]
-        listed = {image for part in sets for image in part.images}
-        rest = [image for image in self.labels if image not in listed]
         if self._configs:
-            return sets
+            return [self._named_by(config) for config in self._configs]
         by_file: defaultdict[Path | None, list[Path]] = defaultdict(list)
-        for image in rest:
+        for image in self.labels:
             by_file[self._names_of(image)].append(image)
         return [
             _Set(file, read_names(file) if file else {}, dict.fromkeys(images, ""))
@@ -198,12 +195,12 @@ class YoloTree:
                 if place is None:
                     message = f"{config.file} names {entry} as {split}, which is not there"
                     findings.append(note(message, severity="warning"))
-                named = self._images_of(config, place) if place else []
-                if named and all(image in images for image in named):
+                entry_images = self._images_of(config, place) if place else []
+                if entry_images and all(image in images for image in entry_images):
                     message = f"{config.file} names the same images as {split} and as another split"
                     remedy = f"They are not read as {split}; name other ones, or remove the line."
                     findings.append(note(message, remedy))
-                for image in named:
+                for image in entry_images:
                     images.setdefault(image, split)
         if not images:
             below = [x for x in self.labels if x.is_relative_to(config.file.parent)]
@@ -247,11 +244,11 @@ class YoloTree:
     def _orphans(self, labels: Iterable[Path]) -> list[Finding]:
         """The warning on label files beside the others that belong to no image."""
         folders = {label.parent for label in labels}
-        used = set(self.labels.values())
+        files_of_images = set(self.labels.values())
         orphans = [
             file
             for file in self._texts
-            if file.parent in folders and file not in used and looks_like_labels(file)
+            if file.parent in folders and file not in files_of_images and looks_like_labels(file)
         ]
         details = {file.relative_to(self.tree.root).as_posix(): "" for file in orphans}
         message = "Label files that belong to no image and are ignored"

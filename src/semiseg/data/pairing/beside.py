@@ -122,18 +122,18 @@ def _masks_of_a_folder(files: Sequence[Path], with_png: bool) -> set[Path]:
     stems = {path.stem for path in files}
     affixes = {path: affix for path in files if (affix := role_affix(path.stem, stems))}
     cores = {affix.core for affix in affixes.values()}
-    named = {path: affix for path, affix in affixes.items() if path.stem not in cores}
+    mask_affixes = {path: affix for path, affix in affixes.items() if path.stem not in cores}
     masks: set[Path] = set()
-    if named:
-        images = [path.name for path in files if path not in named]
-        match = match_names(images, [path.name for path in named])
-        matched = {mask for theirs in match.pairs.values() for mask in theirs}
-        matched |= {rival.mask for rival in match.rivals}
-        kinds = {affix[1:] for path, affix in named.items() if path.name in matched}
-        masks = {path for path, affix in named.items() if affix[1:] in kinds}
+    if mask_affixes:
+        images = [path.name for path in files if path not in mask_affixes]
+        match = match_names(images, [path.name for path in mask_affixes])
+        mask_names = {mask for theirs in match.pairs.values() for mask in theirs}
+        mask_names |= {rival.mask for rival in match.rivals}
+        kinds = {affix[1:] for path, affix in mask_affixes.items() if path.name in mask_names}
+        masks = {path for path, affix in mask_affixes.items() if affix[1:] in kinds}
     if with_png:
         rest = [path for path in files if path not in masks]
-        with_mask = {affix.core for path, affix in named.items() if path in masks}
+        with_mask = {affix.core for path, affix in mask_affixes.items() if path in masks}
         masks |= _lossless(rest, with_mask)
     return masks
 
@@ -161,9 +161,9 @@ def _of_one_suffix(files: Sequence[Path]) -> set[Path]:
         if not mine or not others:
             continue
         match = match_names(others, [path.name for path in mine])
-        paired = {mask for theirs in match.pairs.values() for mask in theirs}
-        if len(paired) >= _MOST * len(mine) and all(rule.is_longer for rule in match.rules):
-            return {path for path in mine if path.name in paired}
+        mask_names = {mask for theirs in match.pairs.values() for mask in theirs}
+        if len(mask_names) >= _MOST * len(mine) and all(rule.is_longer for rule in match.rules):
+            return {path for path in mine if path.name in mask_names}
     return set()
 
 

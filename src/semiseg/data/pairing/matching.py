@@ -40,7 +40,7 @@ _TASK = re.compile(r"task-[0-9]+-annotation-[0-9]+")
 _MAX_SAMPLED = 48  # masks from whose names templates are guessed
 _MAX_TRIED = 400  # masks among which one at least has its image's name in its own
 _MAX_TEMPLATES = 24  # guesses that are compared
-_MAX_SHARED = 4  # images that may share a part of their names that tells a guess
+_MAX_SHARED = 4  # images of a part of a name; a part that more of them share gives no guess
 _MOST = 0.9
 _NUMBER = "#"  # stands for a number alone behind an image's name
 _EQUAL = "a mask has its image's name"
@@ -134,7 +134,7 @@ def counts_from_another_number(images: Iterable[str], masks: Iterable[str]) -> b
 def _series(names: Iterable[str]) -> list[int]:
     """The sorted numbers of names that differ in one number only; empty if they do not."""
     stems = [stem(name) for name in names]
-    numbers = [found[-1] for text in stems if (found := _DIGITS.findall(text))]
+    numbers = [digits[-1] for text in stems if (digits := _DIGITS.findall(text))]
     skeletons = {head + tail for text in stems for head, _, tail in [_last_number(text)]}
     if len(numbers) < len(stems) or len(skeletons) != 1:
         return []
@@ -379,9 +379,9 @@ class _Matcher:
             applied.append(votes)
             group = groups[template[:2]]
             candidates, having = self._apply(template, reading, masks)
-            paired = {image for theirs in candidates.values() for image in theirs}
+            images_of_masks = {image for theirs in candidates.values() for image in theirs}
             is_common = len(masks) == 1 and having > max(1, len(images) // 2)
-            if len(paired) >= 2 or is_common:
+            if len(images_of_masks) >= 2 or is_common:
                 for mask, theirs in candidates.items():
                     first, others = group.get(mask, (template, []))
                     group[mask] = first, sorted({*others, *theirs})
@@ -445,16 +445,16 @@ class _Matcher:
         if "#" not in skeleton or len(same) < _MOST * len(masks):
             return
         keys = {i: (reading.masks[i].folder, numbers_in(reading.masks[i].stem)) for i in same}
-        found: dict[int, list[int]] = {}
+        images_of_masks: dict[int, list[int]] = {}
         for group in images.values():
             names = (reading.images[i] for i in group)
             index = by_key(((name.folder, numbers_in(name.stem)) for name in names), group)
             candidates = self._candidates(reading, index, keys)
             if len(candidates) >= _MOST * len(masks):
                 for mask, theirs in candidates.items():
-                    found[mask] = sorted({*found.get(mask, ()), *theirs})
-        if found:
-            yield _Proposal(found, f"a mask has its image's numbers{reading.note}", {})
+                    images_of_masks[mask] = sorted({*images_of_masks.get(mask, ()), *theirs})
+        if images_of_masks:
+            yield _Proposal(images_of_masks, f"a mask has its image's numbers{reading.note}", {})
 
     def _by_folder(self) -> Iterator[_Proposal]:
         """A folder holds one image, and all masks below it are those of this image."""

@@ -132,11 +132,11 @@ def _inner(images: list[Place], masks: list[Place]) -> tuple[list[Place], list[P
     inner = without_common_folders(images), without_common_folders(masks)
     if not images or not masks:
         return inner
-    kept = [
+    common_folders = [
         set(files[0].folders) - set(rest[0].folders)
         for files, rest in zip((images, masks), inner, strict=True)
     ]
-    own = [{name for name in names if role_of(name).is_neutral} for names in kept]
+    own = [{name for name in names if role_of(name).is_neutral} for names in common_folders]
     return (images, masks) if own[0] - own[1] and own[1] - own[0] else inner
 
 

@@ -128,12 +128,12 @@ def pair(folders: Folders, class_names: tuple[str, ...] = ()) -> Pairs:
         firsts = {name: theirs[0] for name, theirs in matched.masks.items()}
         samples = [Sample(name, path, firsts.get(name)) for name, path in images.items()]
         return Pairs(samples, errors)
-    united = one_mask_each(root, matched, class_names)
-    samples = [Sample(name, path, united.masks.get(name)) for name, path in images.items()]
-    drawn = set(matched.files) - {sample.mask for sample in samples}
-    findings = [*matched.findings, *united.findings, *without_image(root, matched.unmatched)]
-    sources = (*matched.unmatched, *drawn)
-    return Pairs(samples, findings, united.class_names, sources)
+    union = one_mask_each(root, matched, class_names)
+    samples = [Sample(name, path, union.masks.get(name)) for name, path in images.items()]
+    parts_of_unions = set(matched.files) - {sample.mask for sample in samples}
+    findings = [*matched.findings, *union.findings, *without_image(root, matched.unmatched)]
+    sources = (*matched.unmatched, *parts_of_unions)
+    return Pairs(samples, findings, union.class_names, sources)
 
 
 class Matched(NamedTuple):

@@ -27,7 +27,7 @@ from semiseg.data.pairing.matching import ROLE_WORDS
 BACKGROUND = "background"
 _BACKGROUNDS = (BACKGROUND, "bg", "backgrd")
 _MAX_WORDS = 64  # classes with a file each
-_MAX_VALUES = 20  # a mask with more of them is smeared, and not one of many classes
+_MAX_VALUES = 20  # a mask with more values has blurred edges, not many classes
 _MAX_COMPARED = 12  # images, and masks of one image, that are compared
 _MAX_SHARED = 0.5  # the part of a class that another one may cover before they are doubtful
 _HIGHEST_BYTE = 255
@@ -71,13 +71,13 @@ def unite(
     single = {name: paths[0] for name, paths in masks.items() if len(paths) == 1}
     if not several and not class_names:
         return United(single, [])
-    chosen = _of_class_ids(several, variants)
-    if several and chosen is not None:
-        ignored = sum(map(len, several.values())) - len(chosen)
+    class_id_masks = _of_class_ids(several, variants)
+    if several and class_id_masks is not None:
+        ignored = sum(map(len, several.values())) - len(class_id_masks)
         text = plural(ignored, "file of instances or colors is", "files of instances or colors are")
-        example = next(iter(chosen.values()), root).name
+        example = next(iter(class_id_masks.values()), root).name
         finding = note(f"{text} ignored beside the masks of class ids (such as {example})")
-        return United({**single, **chosen}, [finding])
+        return United({**single, **class_id_masks}, [finding])
     rivals = _rivals(images, several, variants)
     if rivals is not None:
         return United({**single, **{n: paths[0] for n, paths in several.items()}}, [rivals])
@@ -112,11 +112,11 @@ def _choice_of_folder(
     if not folders or len(folders) > max(map(len, several.values())):
         return ""
     photos = Path(os.path.commonpath([images[name].parent for name in several]))
-    start, *named = (
+    image_folder, *mask_folders = (
         shlex.quote(folder.relative_to(root).as_posix()) for folder in (photos, *folders)
     )
-    check = f"semiseg check {shlex.quote(str(root))} --images {start} --masks"
-    commands = " or ".join(f"`{check} {name}`" for name in named)
+    check = f"semiseg check {shlex.quote(str(root))} --images {image_folder} --masks"
+    commands = " or ".join(f"`{check} {name}`" for name in mask_folders)
     same = "the other commands take the same flags"
     classes = "If the folders are classes, name them in letters alone."
     return f"If one of the folders holds the masks: {commands}; {same}. {classes}"
@@ -126,15 +126,15 @@ def _of_class_ids(
     several: Mapping[str, Sequence[Path]], variants: Mapping[Path, str]
 ) -> dict[str, Path] | None:
     """The masks of class ids, where all others beside them are those of Cityscapes."""
-    chosen: dict[str, Path] = {}
+    class_id_masks: dict[str, Path] = {}
     for name, paths in several.items():
         kinds = {path: variants.get(path, "").replace(" ", "").casefold() for path in paths}
         ids = [path for end in _CLASS_IDS for path, kind in kinds.items() if kind.endswith(end)]
         ids = ids[:1]
         if not ids or not all(kind.endswith(_OF_CITYSCAPES) for kind in kinds.values()):
             return None
-        chosen[name] = ids[0]
-    return chosen
+        class_id_masks[name] = ids[0]
+    return class_id_masks
 
 
 def _rivals(
@@ -173,15 +173,15 @@ def _class_names(
         DataError: it is unclear which of the two they are.
     """
     counts = Counter(words[path] for paths in several.values() for path in paths)
-    named = [word for word in counts if len(word) > 1]
-    if not named:
+    class_words = [word for word in counts if len(word) > 1]
+    if not class_words:
         return ()
-    repeated = [word for word in named if counts[word] > 1]
+    repeated = [word for word in class_words if counts[word] > 1]
     unique = all(len({words[p] for p in paths}) == len(paths) for paths in several.values())
     is_one = len(several) == 1
-    if "" not in counts and unique and len(named) == len(counts) <= _MAX_WORDS:
-        if is_one or len(repeated) == len(named):
-            others = [word for word in sorted(named) if word not in _BACKGROUNDS]
+    if "" not in counts and unique and len(class_words) == len(counts) <= _MAX_WORDS:
+        if is_one or len(repeated) == len(class_words):
+            others = [word for word in sorted(class_words) if word not in _BACKGROUNDS]
             if others:
                 return (BACKGROUND, *others)
         if not repeated:  # codes of objects, made of letters
@@ -236,15 +236,15 @@ def _draw_classes(
                 "End the name of each mask in its class.",
             )
     folder = _draw(root, masks, "classes", draw, "\n".join(names))
-    drawn = {name: folder / f"{name}.png" for name in masks}
+    class_masks = {name: folder / f"{name}.png" for name in masks}
     example = _names(root, max(masks.values(), key=len))
     message = (
-        f"The masks of {plural(len(drawn), 'image')} are one file for each class, and the files' "
+        f"The masks of {plural(len(masks), 'image')} are one file for each class, and the files' "
         f"names are the classes: {', '.join(names[1:])} ({example}). They are united; where they "
         "overlap, the later name counts"
     )
     remedy = "If they are no classes, keep one mask for each image."
-    return United(drawn, [Finding("several-masks", "note", (), message, remedy)], names)
+    return United(class_masks, [Finding("several-masks", "note", (), message, remedy)], names)
 
 
 def _draw_objects(
@@ -267,7 +267,7 @@ def _draw_objects(
 
     _refuse_alike(root, several)
     folder = _draw(root, several, "united", draw, "")
-    drawn = {name: folder / f"{name}.png" for name in several}
+    object_masks = {name: folder / f"{name}.png" for name in several}
     details = {
         paths[0].relative_to(root).as_posix(): "".join(f" + {p.name}" for p in paths[1:3])
         + (f" + {len(paths) - 3} more" if len(paths) > 3 else "")
@@ -280,7 +280,7 @@ def _draw_objects(
     )
     remedy = "If they are the work of several people, keep one mask for each image."
     findings = on_files("several-masks", "warning", details, message, remedy)
-    return United({**single, **drawn}, findings)
+    return United({**single, **object_masks}, findings)
 
 
 def _refuse_alike(root: Path, several: Mapping[str, Sequence[Path]]) -> None:
@@ -295,12 +295,12 @@ def _refuse_alike(root: Path, several: Mapping[str, Sequence[Path]]) -> None:
         return
     first, second = (path.relative_to(root).as_posix() for path in alike[0])
     ends = [_end(path.stem, other.stem) for path, other in (alike[0], alike[0][::-1])]
-    named = f"those whose names end in `{ends[1]}`" if all(ends) else f"{second} and its like"
+    examples = f"those whose names end in `{ends[1]}`" if all(ends) else f"{second} and its like"
     raise DataError(
         f"{first} and {second} are masks of one image and cover the same pixels, as in "
         f"{len(alike)} of {plural(len(sampled), 'image')} that were compared: they look like the "
         "work of several people, not like several objects.",
-        f"Keep one mask for each image: move the others, such as {named}, out of {root}; or put "
+        f"Keep one mask for each image: move the others, such as {examples}, out of {root}; or put "
         "each kind into a folder of its own and name one of them with --masks.",
     )
 
