@@ -50,9 +50,9 @@ def recognize(tree: Tree, name: str | None = None) -> Recognition:
                 f"There is no data set '{name}'. {nearest(name, [*DATASETS, 'folder'])}"
             )
         return Recognition(DATASETS[name])
-    listed = bool(split_lists(tree))
+    has_lists = bool(split_lists(tree))
     for dataset in DATASETS.values():
-        if (dataset.own_lists or not listed) and dataset.recognizes(tree):
+        if (dataset.own_lists or not has_lists) and dataset.recognizes(tree):
             misfit = dataset.misfit(tree)
             if not misfit:
                 return Recognition(dataset)

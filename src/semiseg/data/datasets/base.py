@@ -70,15 +70,15 @@ class PublishedDataset(ABC):
             except (DataError, ConfigError):  # another format of masks needs an extra
                 return ""
             values = set(np.unique(codes.values).tolist())
-            strange = values - {*classes.codes, *classes.ignored}
-            if codes.encoding != classes.encoding or strange:
-                return f"{mask} holds {_listed(strange) if strange else codes.encoding}"
+            other_values = values - {*classes.codes, *classes.ignored}
+            if codes.encoding != classes.encoding or other_values:
+                return f"{mask} holds {_first(other_values) if other_values else codes.encoding}"
             if values.isdisjoint(classes.codes):
                 without_class[mask] = values
         if not without_class or len(without_class) < len(masks):
             return ""
         mask, values = next(iter(without_class.items()))
-        return f"{mask} holds {_listed(values)} and none of its classes"
+        return f"{mask} holds {_first(values)} and none of its classes"
 
     def named_as(self, tree: Tree, folder: str, pattern: re.Pattern[str]) -> bool:
         """Whether most of the first images below a folder have names of this form.
@@ -100,7 +100,7 @@ class PublishedDataset(ABC):
         """
 
     def listing(self, tree: Tree, split: str) -> Listing:
-        """The samples of a split, with what was noticed on them.
+        """The samples of a split, with remarks on them.
 
         Raises:
             DataError: a part of the tree is missing.
@@ -138,11 +138,11 @@ class PublishedDataset(ABC):
         Raises:
             DataError: some are missing.
         """
-        missing = [part for part in parts if not tree.exists(tree.root / part)]
-        if missing:
+        missing_parts = [part for part in parts if not tree.exists(tree.root / part)]
+        if missing_parts:
             raise DataError(
                 f"{tree.root} is read as {self.title} ({self.name}), but lacks "
-                f"{', '.join(missing)}.",
+                f"{', '.join(missing_parts)}.",
                 f"Get the missing part from {self.home} and unpack it there, or name another data "
                 "set with --dataset.",
             )
@@ -169,17 +169,19 @@ class PublishedDataset(ABC):
             DataError: an image is missing.
         """
         names = sorted(set(names))
-        missing = [name for name in names if name not in images]
-        if missing:
+        missing_names = [name for name in names if name not in images]
+        if missing_names:
             raise DataError(
-                f"{tree.root} is read as {self.title} ({self.name}), but lacks {len(missing)} of "
-                f"{len(names)} images that it lists (first: {missing[0]}).",
+                f"{tree.root} is read as {self.title} ({self.name}), but lacks "
+                f"{len(missing_names)} of {len(names)} images that it lists "
+                f"(first: {missing_names[0]}).",
                 f"Get them from {self.home}.",
             )
         return [Sample(name, images[name], masks.get(name)) for name in names]
 
 
-def _listed(values: set[int]) -> str:
+def _first(values: set[int]) -> str:
+    """The three lowest values, as text."""
     return ", ".join(map(str, sorted(values)[:3]))
 
 

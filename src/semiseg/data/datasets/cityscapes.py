@@ -31,9 +31,9 @@ class Cityscapes(PublishedDataset):
       gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelTrainIds.png   or _labelIds.png
     ```
 
-    `labelTrainIds` (0 to 18, 255 ignored) are taken where all images of `train` and `val` that have
-    a mask have one of them; else `labelIds`, of whose 34 ids 19 are classes and the others ignored.
-    The truth of `test` is not public, so `test` has no images.
+    semiseg reads `labelTrainIds` (0 to 18, 255 ignored) if each image of `train` and `val` with a
+    mask has one of them. Otherwise it reads `labelIds`: 19 of their 34 ids are classes, and it
+    ignores the others. The truth of `test` is not public, so `test` has no images.
     """
 
     name = "cityscapes"

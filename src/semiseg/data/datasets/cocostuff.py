@@ -70,8 +70,8 @@ class CocoStuff10k(PublishedDataset):
     def recognizes(self, tree: Tree) -> bool:
         """By the lists or the converted annotations, and by the images' names."""
         converted = tree.root / "annotations" / _CONVERTED["train"]
-        listed = tree.is_folder(tree.root / "imageLists") or tree.is_folder(converted)
-        return listed and self.named_as(tree, "images", _IMAGE)
+        has_annotations = tree.is_folder(tree.root / "imageLists") or tree.is_folder(converted)
+        return has_annotations and self.named_as(tree, "images", _IMAGE)
 
     def samples(self, tree: Tree, split: str) -> list[Sample]:
         """The images of the official list, or of the converted folder."""

@@ -1,4 +1,4 @@
-"""What annotation files say of images, and what each format of them implements."""
+"""The content of annotation files, and what the class of each format implements."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from semiseg.core.errors import DataError
+from semiseg.data.formats.codes import Color
 from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import Region
 
-Color: TypeAlias = tuple[int, int, int]
 BROKEN = (
     OSError,
     ValueError,
@@ -30,7 +30,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """What a file says of one image.
+    """What a file says about one image.
 
     Attributes:
         name: the path or address of the image, as the file writes it.
@@ -55,10 +55,10 @@ class Annotations:
     Attributes:
         images: the images that it lists.
         names: the names of the classes in their order, without the background.
-        groups: names that only stand above others and have no areas.
+        groups: the names of groups of classes, which have no areas of their own.
         colors: the colors of classes, where the file gives them.
-        skipped: the number of shapes that are not drawn, by what they are (`box`).
-        notes: what else a person should know, as sentences without a period.
+        skipped: the number of shapes that semiseg does not draw, by their kind, such as `box`.
+        notes: further remarks for the user, as sentences without a period.
     """
 
     images: tuple[AnnotatedImage, ...]
@@ -117,7 +117,7 @@ class FileFormat(AnnotationFormat, ABC):
     """A format whose files list many images.
 
     Attributes:
-        suffix: of its files, in small letters.
+        suffix: the suffix of its files, in small letters.
     """
 
     suffix: ClassVar[str] = ".json"

@@ -20,7 +20,7 @@ def read_array(path: Path) -> NDArray[np.uint8]:
         `(H, W)` the ids; 255 where the file holds -1.
 
     Raises:
-        DataError: the file cannot be read, or holds something else than ids from -1 to 255.
+        DataError: the file cannot be read, or holds anything but ids from -1 to 255.
     """
     try:
         values = np.load(path, allow_pickle=False)

@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 INSTALL_GEO = "pip install 'semiseg[geo]'"
 _TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
-_CODESTREAM = b"\xff\x4f\xff\x51"
-_HEADER_BYTES = 1 << 16
+JPEG_2000_CODESTREAM = b"\xff\x4f\xff\x51"
+JPEG_2000_HEADER_BYTES = 1 << 16
 _VARIES = 255  # the channels have different numbers of bits
 
 
 def can_read_bands() -> bool:
-    """Whether the package is installed that chooses bands."""
+    """Whether the package that reads bands is installed."""
     return find_spec("rasterio") is not None
 
 
 def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
-    """The chosen bands of a file, or its only one, or its only three.
+    """The bands of a file as an image.
+
+    Args:
+        path: the file.
+        bands: the numbers of the bands, from 1 on; None for the only band or the only three bands.
 
     Raises:
         DataError: the package is missing, or the file cannot be read or has no such band.
@@ -41,7 +45,7 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
     with _open(path) as file:
         count = file.count
         if bands is None:
-            bands = _known_bands(count, file.colorinterp[-1].name == "alpha")
+            bands = _default_bands(count, file.colorinterp[-1].name == "alpha")
         if bands is None:
             raise DataError(f"{path} {choice_of_bands('an image', count)}")
         if max(bands) > count:
@@ -52,20 +56,20 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
             )
         nodata = {float(v) for v in file.nodatavals if v is not None and np.isfinite(v)}
         types = {np.dtype(file.dtypes[band - 1]) for band in bands}
-        size, chosen = (file.width, file.height), bands
+        size, selection = (file.width, file.height), bands
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and size[0] * size[1] > 2 * limit:
         raise Image.DecompressionBombError(f"it has {size[0]} x {size[1]} pixels")
     if any(kind.kind not in "uif" for kind in types):
         raise DataError(f"{path} holds {types.pop()} numbers, which are no image.")
-    depth: Depth = "deep color" if len(chosen) == 3 else "deep gray"
+    depth: Depth = "deep color" if len(selection) == 3 else "deep gray"
     if types == {np.dtype(np.uint8)}:
         depth = "8 bits"
 
     def load() -> Values:
         with _open(path) as file:
-            values = file.read(list(chosen))
-        return values[0] if len(chosen) == 1 else np.moveaxis(values, 0, 2)
+            values = file.read(list(selection))
+        return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
 
     return Raster(size, depth, load, tuple(sorted(nodata)))
 
@@ -80,7 +84,7 @@ def choice_of_bands(kind: str, count: int) -> str:
     )
 
 
-def _known_bands(count: int, has_alpha: bool) -> tuple[int, ...] | None:
+def _default_bands(count: int, has_alpha: bool) -> tuple[int, ...] | None:
     """The bands of a file that form the image without a choice; None if there are none."""
     colors = count - has_alpha
     return tuple(range(1, colors + 1)) if colors in (1, 3) else None
@@ -89,9 +93,9 @@ def _known_bands(count: int, has_alpha: bool) -> tuple[int, ...] | None:
 def has_deep_colors(path: Path) -> bool:
     """Whether a JPEG 2000 file has colors of more than 8 bits, which Pillow would shorten."""
     with path.open("rb") as file:
-        start = file.read(_HEADER_BYTES)
-    if start.startswith(_CODESTREAM):
-        count, bits = struct.unpack_from(">HB", start, len(_CODESTREAM) + 36)
+        start = file.read(JPEG_2000_HEADER_BYTES)
+    if start.startswith(JPEG_2000_CODESTREAM):
+        count, bits = struct.unpack_from(">HB", start, len(JPEG_2000_CODESTREAM) + 36)
     else:
         place = start.find(b"ihdr")
         if place < 0:
@@ -112,7 +116,7 @@ def _open(path: Path) -> rasterio.DatasetReader:
     with path.open("rb") as stream:
         driver = _TIFF if stream.read(4) in TiffImagePlugin.PREFIXES else _JPEG_2000
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that an image has no place on the map
+        warnings.simplefilter("ignore")  # it warns that an image has no place on the map
         try:
             return rasterio.open(path.absolute(), driver=driver)
         except RasterioError as error:

@@ -20,7 +20,7 @@ from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import Bitmap, Pixels, Region, image_size, number
 
 THIN = "outline of fewer than three points"
-"""What is skipped: a polygon of two points has no area."""
+"""The kind of a skipped polygon: two points have no area."""
 
 
 class CocoFormat(FileFormat):
@@ -90,7 +90,7 @@ def _read(file: Path, _changed: int) -> Annotations:
     has_crowds, notes = _judge_crowds(content["annotations"])
     skipped: Counter[str] = Counter()
     regions: defaultdict[int | str, list[Region]] = defaultdict(list)
-    used: set[str] = set()
+    labels: set[str] = set()
     for annotation in content["annotations"]:
         place = _number(annotation["image_id"])
         if place not in entries:
@@ -101,7 +101,7 @@ def _read(file: Path, _changed: int) -> Annotations:
         if kind not in categories:
             raise ValueError(f"{name} has the category {kind}, which `categories` does not name")
         label = categories[kind]
-        used.add(label)
+        labels.add(label)
         try:
             area = outline(annotation.get("segmentation"))
         except (ValueError, TypeError, LookupError) as error:
@@ -114,7 +114,7 @@ def _read(file: Path, _changed: int) -> Annotations:
     return Annotations(
         tuple(_image(entry, regions[number]) for number, entry in entries.items()),
         tuple(dict.fromkeys(categories.values())),
-        frozenset(_groups(content, set(categories.values())) - used),
+        frozenset(_groups(content, set(categories.values())) - labels),
         skipped=skipped,
         notes=notes,
     )
@@ -137,9 +137,9 @@ def _judge_crowds(annotations: Sequence[Any]) -> tuple[bool, tuple[str, ...]]:
     crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
     if 2 * crowds <= len(annotations):
         return True, ()
-    marked = plural(crowds, "area is", "areas are")
+    areas = plural(crowds, "area is", "areas are")
     return False, (
-        f"{marked} marked with iscrowd and read as ordinary areas, since most areas are marked so, "
+        f"{areas} marked with iscrowd and read as ordinary areas, since most areas are marked so, "
         "as CVAT marks painted masks",
     )
 
@@ -147,30 +147,30 @@ def _judge_crowds(annotations: Sequence[Any]) -> tuple[bool, tuple[str, ...]]:
 def _categories(content: Any) -> dict[int | str, str]:  # noqa: ANN401 - JSON
     """The names of the categories by their ids, in the order of the ids."""
     entries = content.get("categories") or []
-    named = {_number(entry["id"]): str(entry["name"]).strip() for entry in entries}
-    if not named:
+    names = {_number(entry["id"]): str(entry["name"]).strip() for entry in entries}
+    if not names:
         raise ValueError("it has no categories")
-    numbers = sorted(number for number in named if isinstance(number, int))
-    texts = [number for number in named if isinstance(number, str)]
+    numbers = sorted(number for number in names if isinstance(number, int))
+    texts = [number for number in names if isinstance(number, str)]
     order: list[int | str] = [*numbers, *texts]
-    return {number: named[number] for number in order}
+    return {number: names[number] for number in order}
 
 
 def _groups(content: Any, names: set[str]) -> set[str]:  # noqa: ANN401 - JSON
-    """The names that stand above other categories, as Roboflow writes them."""
+    """The categories that are supercategories of others, as Roboflow writes them."""
     groups = set()
     for entry in content["categories"]:
-        above = entry.get("supercategory")
-        if isinstance(above, str) and above != entry["name"]:  # as COCO's person has it
-            groups.add(above)
+        group = entry.get("supercategory")
+        if isinstance(group, str) and group != entry["name"]:  # as COCO's person has it
+            groups.add(group)
     return groups & names
 
 
 def _image(entry: Any, regions: Sequence[Region]) -> AnnotatedImage:  # noqa: ANN401 - JSON
     name = str(entry["file_name"])
     try:
-        given = entry.get("width"), entry.get("height")
-        size = image_size(*given) if any(given) else None
+        width, height = entry.get("width"), entry.get("height")
+        size = image_size(width, height) if width or height else None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return AnnotatedImage(name, size, tuple(regions), bool(regions))
@@ -215,7 +215,7 @@ class Outline:
     runs: tuple[int, ...] = ()
 
     def cover(self, width: int, height: int) -> Bitmap:
-        """The pixels of the polygons or of the code, within the box around them.
+        """The pixels of the polygons or of the run-length code, within the box around them.
 
         Raises:
             ConfigError: there are polygons, and pycocotools is not installed.

@@ -15,11 +15,11 @@ from semiseg.core.files import read_text
 from semiseg.data.formats.annotations import (
     AnnotatedImage,
     Annotations,
-    Color,
     FileFormat,
     color_of,
 )
 from semiseg.data.formats.coco import THIN, runs_to_pixels
+from semiseg.data.formats.codes import Color
 from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import (
     Area,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from PIL import TiffImagePlugin
+from semiseg.data.formats.tiff import Tags, read_tags
 
 Unit = Literal["meter", "degree", "unknown"]
 
@@ -28,7 +28,7 @@ class GroundResolution:
 
     Attributes:
         size: the length of the side.
-        unit: its unit; `unknown` where the file has a scale but does not say of what.
+        unit: its unit; `unknown` where the file has a scale without a unit.
     """
 
     size: float
@@ -52,7 +52,7 @@ def ground_resolution(path: Path) -> GroundResolution | None:
     if path.suffix.lower() not in _SUFFIXES:
         return None
     try:
-        tags = _tags(path)
+        tags = read_tags(path) or {}
         size = _pixel_size(tags)
         keys = _geo_keys(tags)
     except _ERRORS:
@@ -80,21 +80,8 @@ def common_resolution(paths: Iterable[Path]) -> GroundResolution | None:
     return GroundResolution(median(r.size for r in resolutions), resolutions[0].unit)
 
 
-def _tags(path: Path) -> Mapping[int, object]:
-    """The tags of the first page, whatever its pixels are."""
-    with path.open("rb") as file:
-        start = file.read(8)
-        if start[:4] not in TiffImagePlugin.PREFIXES:
-            return {}
-        header = start + file.read(8) if start[2] == 43 or start[3] == 43 else start
-        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(tags.next)
-        tags.load(file)
-        return dict(tags)
-
-
-def _pixel_size(tags: Mapping[int, object]) -> float:
-    """The geometric mean of a pixel's sides; 0 where the tags do not have it."""
+def _pixel_size(tags: Tags) -> float:
+    """The geometric mean of a pixel's sides; 0 where the tags do not say it."""
     scale = _numbers(tags.get(_PIXEL_SCALE))
     if len(scale) >= 2:
         return math.sqrt(abs(scale[0] * scale[1]))
@@ -104,7 +91,7 @@ def _pixel_size(tags: Mapping[int, object]) -> float:
     return 0.0
 
 
-def _geo_keys(tags: Mapping[int, object]) -> dict[int, int]:
+def _geo_keys(tags: Tags) -> dict[int, int]:
     """The keys of the GeoKeyDirectory whose values are numbers in the directory itself."""
     numbers = [int(number) for number in _numbers(tags.get(_GEO_KEYS))]
     entries = zip(*(numbers[4 + i :: 4] for i in range(4)), strict=False)

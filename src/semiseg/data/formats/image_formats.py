@@ -1,7 +1,7 @@
 """The image formats that semiseg reads, by their suffixes: the one registry of them.
 
-Messages, the docs and the functions that open images take what they say from here. A format of
-Pillow's that is not listed is never opened, since some of Pillow's decoders start programs.
+Messages, the docs and the functions that open images use this list. semiseg never opens a format of
+Pillow's that is not in it, since some of Pillow's decoders start programs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ImageFormat(NamedTuple):
 
     @property
     def is_readable(self) -> bool:
-        """Whether the package is installed that opens the format."""
+        """Whether the package that opens the format is installed."""
         return not self.package or find_spec(self.package) is not None
 
 

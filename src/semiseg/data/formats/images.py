@@ -67,7 +67,7 @@ UNREADABLE = (
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GIT_LFS = b"version https://git-lfs"
 _WEB_PAGE = (b"<!doctype html", b"<html")
-_SIGNATURE_BYTES = 32  # of a file tell its format
+_SIGNATURE_BYTES = 32  # the first bytes of a file, which show its format
 _METADATA_CHUNKS = (b"eXIf", b"zTXt", b"tEXt", b"iTXt")
 _WITH_BANDS = ("TIFF", "JPEG 2000")
 _ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
@@ -155,7 +155,7 @@ class Header(NamedTuple):
 
 
 def nodata_of(reading: Reading, own: tuple[float, ...]) -> tuple[float, ...]:
-    """The values of pixels without data: those that are chosen, and those that a file names."""
+    """The values of pixels without data: those that the user chose, and those that a file names."""
     if reading.nodata == ():
         return ()
     return tuple(dict.fromkeys((*(reading.nodata or ()), *own)))
@@ -207,7 +207,7 @@ def decode_image(
     Raises:
         DataError: the file cannot be decoded, is truncated, or is an image that is refused.
     """
-    with _opened(path, reading, verify=True) as source:
+    with _open(path, reading, verify=True) as source:
         if isinstance(source, Raster):
             values, own, turn = source.load(), source.nodata, source.orientation
             if values.dtype == np.uint8:
@@ -232,7 +232,7 @@ def has_raster(path: Path, reading: Reading = AS_STORED) -> bool:
     Raises:
         DataError: the header cannot be read, or `read_image` would refuse the image.
     """
-    with _opened(path, reading) as source:
+    with _open(path, reading) as source:
         return isinstance(source, Raster)
 
 
@@ -249,7 +249,7 @@ def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
     Raises:
         DataError: as `decode_image`.
     """
-    with _opened(path, reading, verify=True) as source:
+    with _open(path, reading, verify=True) as source:
         if isinstance(source, Raster):
             values, own = source.load(), source.nodata
             if values.dtype == np.uint8:
@@ -275,7 +275,7 @@ def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
     """
     if not path.name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
         return None
-    with _opened(path, reading) as source:
+    with _open(path, reading) as source:
         if isinstance(source, Raster):
             if source.is_whole and not nodata_of(reading, source.nodata):
                 return None
@@ -325,7 +325,7 @@ def read_header(path: Path, reading: Reading = AS_STORED) -> Header:
     Raises:
         DataError: the header cannot be read, or `read_image` would refuse the image.
     """
-    with _opened(path, reading) as source:
+    with _open(path, reading) as source:
         if isinstance(source, Raster):
             return Header(source.size, source.orientation)
         width, height = source.size
@@ -389,10 +389,10 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
 
 
 def _require_file(path: Path) -> None:
-    """Refuse what is no file, or an empty one.
+    """Refuse an empty file, and a path that is no regular file.
 
     Raises:
-        OSError: it is.
+        OSError: the path is one of these.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -416,9 +416,7 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _opened(
-    path: Path, reading: Reading, *, verify: bool = False
-) -> Iterator[Image.Image | Raster]:
+def _open(path: Path, reading: Reading, *, verify: bool = False) -> Iterator[Image.Image | Raster]:
     """Open an image, and turn the errors, now and while it is open, into a DataError.
 
     Yields:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from semiseg.core.files import read_text
 
-_MAX_WHOLE = 1 << 22  # bytes; larger files are not parsed to be recognized
+_MAX_WHOLE = 1 << 22  # bytes; semiseg does not parse larger files to recognize them
 _HEAD = 1 << 16  # bytes
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|[{}\[\]]', re.DOTALL)
 
@@ -32,7 +32,7 @@ class JsonHead(NamedTuple):
 
 
 def read_head(file: Path) -> JsonHead | None:
-    """The keys of a JSON file; None if it is none, or cannot be read."""
+    """The keys of a JSON file; None if the file is not JSON, or cannot be read."""
     try:
         if file.stat().st_size <= _MAX_WHOLE:
             text = read_text(file)
@@ -70,18 +70,18 @@ def _of_text(text: str) -> JsonHead | None:
     keys: set[str] = set()
     inner: dict[str, set[str]] = {}
     path: list[str] = []  # the key of each open object
-    opened: list[str] = []
+    brackets: list[str] = []
     key = ""
     for token in _TOKEN.finditer(text):
         symbol = token[0]
         if symbol in ("{", "["):
-            opened.append(symbol)
+            brackets.append(symbol)
             if symbol == "{":
                 path.append(key)
         elif symbol in ("}", "]"):
-            if opened and opened.pop() == "{":
+            if brackets and brackets.pop() == "{":
                 path.pop()
-            if not opened:
+            if not brackets:
                 break
         elif token[1]:
             key = symbol[1 : symbol.rindex('"')]

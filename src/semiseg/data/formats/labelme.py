@@ -20,13 +20,13 @@ from semiseg.core.files import read_json
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.images import UNREADABLE
+from semiseg.data.formats.regions import MAX_PIXELS
 
 LABELME_SUFFIX = ".json"
 BACKGROUND = "_background_"
 """The label of pixels outside all shapes."""
 _IGNORE = "__ignore__"
 _SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
-_MAX_PIXELS = 2**28  # Pillow opens no image with more
 _MAX_COORDINATE = 1e6  # pixels; no shape reaches farther out of its image
 _CORNERS = ("polygon", "rectangle", "oriented_rectangle", "rotation")  # rotation: AnyLabeling's
 _NO_AREA = ("point", "points", "line", "linestrip")
@@ -100,13 +100,13 @@ def read_shapes(path: Path) -> Shapes:
         _draw(canvas, shape, code, f"{where} ({label})")
     if shapes and skipped.total() == len(shapes):
         raise DataError(
-            f"{path} holds {_listed(skipped)} and no shape with an area. Draw polygons, rectangles "
-            "or circles, or remove the file if nobody has annotated the image."
+            f"{path} holds {_in_words(skipped)} and no shape with an area. Draw polygons, "
+            "rectangles or circles, or remove the file if nobody has annotated the image."
         )
     return Shapes(np.array(canvas, dtype=np.int32), labels, dict(skipped))
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(plural(count, kind) for kind, count in counts.items())
 
 
@@ -117,7 +117,7 @@ def _size(path: Path, content: Mapping[str, object]) -> tuple[int, int]:
         isinstance(width, int)
         and isinstance(height, int)
         and min(width, height) >= 1
-        and width * height <= _MAX_PIXELS
+        and width * height <= MAX_PIXELS
     ):
         return width, height
     raise DataError(

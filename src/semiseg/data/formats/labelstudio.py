@@ -72,14 +72,14 @@ class LabelStudioFormat(FileFormat):
             content: Any = read_json(file)  # of any form; what does not fit raises an error
             skipped: Counter[str] = Counter()
             images = []
-            several = predicted = 0
+            several_count = prediction_count = 0
             for entry in content:
                 task = _whole(entry)
                 annotations = task.get("annotations") or task.get("completions") or []
                 valid = [entry for entry in annotations if not entry.get("was_cancelled")]
                 truths = [entry for entry in valid if entry.get("ground_truth")]
-                several += len(valid) > 1
-                predicted += bool(task.get("predictions")) and not valid
+                several_count += len(valid) > 1
+                prediction_count += bool(task.get("predictions")) and not valid
                 name = _image_name(task)
                 try:
                     results = (truths or valid)[-1]["result"] if valid else []
@@ -87,16 +87,18 @@ class LabelStudioFormat(FileFormat):
                 except (ValueError, LookupError, TypeError) as error:
                     raise ValueError(f"task {task.get('id')}, {name}: {error}") from error
             labels = [r.label for image in images for r in image.regions if r.label]
-            note = (
-                f"{several} tasks have several annotations: the ground truth or the last one counts"
+            several_note = (
+                f"{several_count} tasks have several annotations: "
+                "the ground truth or the last one counts"
             )
-            unconfirmed = (
-                f"{plural(predicted, 'task has', 'tasks have')} predictions of a model but no "
-                "annotations, and the images are unlabeled: submit the predictions in Label Studio "
-                "as annotations, and export again"
+            prediction_note = (
+                f"{plural(prediction_count, 'task has', 'tasks have')} predictions of a model but "
+                "no annotations, and the images are unlabeled: submit the predictions in Label "
+                "Studio as annotations, and export again"
             )
             names = tuple(dict.fromkeys(labels))
-            notes = (note,) * bool(several) + (unconfirmed,) * bool(predicted)
+            notes = (several_note,) * bool(several_count)
+            notes += (prediction_note,) * bool(prediction_count)
             return Annotations(tuple(images), names, skipped=skipped, notes=notes)
         raise AssertionError
 
@@ -133,7 +135,7 @@ def _image(
 ) -> AnnotatedImage:
     size = None
     regions = []
-    dropped = 0
+    skipped_count = 0
     labels = {
         result.get("id"): result["value"]["labels"]
         for result in results
@@ -153,14 +155,14 @@ def _image(
         area = _area(value, size)
         if isinstance(area, str):
             skipped[area] += 1
-            dropped += 1
+            skipped_count += 1
         elif not label:
             skipped["region without a label"] += 1
-            dropped += 1
+            skipped_count += 1
         else:
             regions.append(Region(str(label[0]).strip(), area, f"region {position}"))
     return AnnotatedImage(
-        name, size, tuple(regions), bool(regions) or (is_submitted and not dropped)
+        name, size, tuple(regions), bool(regions) or (is_submitted and not skipped_count)
     )
 
 
@@ -213,8 +215,8 @@ def decode_brush(code: bytes, width: int, height: int) -> NDArray[np.bool_]:
 
     Args:
         code: the bytes.
-        width: of the image.
-        height: of the image.
+        width: the width of the image in pixels.
+        height: the height of the image in pixels.
 
     Returns:
         `(height, width)`.

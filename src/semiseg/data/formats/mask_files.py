@@ -16,7 +16,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import DataError
-from semiseg.data.formats.bands import can_read_bands, raster_of_bands
+from semiseg.data.formats.bands import (
+    JPEG_2000_CODESTREAM,
+    JPEG_2000_HEADER_BYTES,
+    can_read_bands,
+    raster_of_bands,
+)
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.mask_rule import NO_DATA, TRANSPARENT, Encoding
@@ -35,9 +40,7 @@ _OPAQUE = 128  # the alpha from which a pixel is opaque
 _WITH_PREVIEW = ("JPEG", "MPO")  # cameras add a small one, which is no page
 _LOSSY_FORMATS = (*_WITH_PREVIEW, "AVIF", "HEIF")
 _LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
-_JPEG_2000_HEADER = b"\xff\x4f\xff\x51"
 _CODING, _TRANSFORM = b"\xff\x52", 13  # a marker of JPEG 2000, and how far behind it a byte is
-_HEADER_BYTES = 1 << 16
 
 
 class Codes(NamedTuple):
@@ -102,13 +105,14 @@ def decode_mask(path: Path) -> Codes:
 
 
 def _unreadable(path: Path, error: BaseException) -> DataError:
-    """What a broken file is."""
+    """The error about a broken file."""
     return DataError(
         f"{path} cannot be read as a mask ({reason(error)}).", "Replace the file or remove it."
     )
 
 
 def _several_channels(path: Path) -> DataError:
+    """The error about a mask of several channels."""
     return DataError(
         f"{path} holds several channels, but a mask has one, or RGB colors.",
         "Where each channel is a class, write the numbers of the channels into one image.",
@@ -136,7 +140,7 @@ def _decode_tiff(path: Path, cause: UnidentifiedImageError) -> Codes:
 
 
 def _require_one_page(file: Image.Image, path: Path) -> None:
-    """Refuse a stack of masks; smaller pages, such as the overviews of a map, are no matter.
+    """Refuse a stack of masks; smaller pages, such as the overviews of a map, are allowed.
 
     Raises:
         DataError: the file holds several pages or frames of the same size.
@@ -183,8 +187,8 @@ def _is_lossy(file: Image.Image, path: Path) -> bool:
 def _is_reversible(path: Path) -> bool:
     """Whether a JPEG 2000 file says that its wavelets are those of integers (5-3)."""
     with path.open("rb") as file:
-        start = file.read(_HEADER_BYTES)
-    coding = start.find(_CODING, max(0, start.find(_JPEG_2000_HEADER)))
+        start = file.read(JPEG_2000_HEADER_BYTES)
+    coding = start.find(_CODING, max(0, start.find(JPEG_2000_CODESTREAM)))
     return coding >= 0 and start[coding + _TRANSFORM : coding + _TRANSFORM + 1] == b"\1"
 
 

@@ -142,13 +142,13 @@ class Classes:
             where: the mask's file.
             labels: the labels of the codes.
         """
-        listed = ", ".join(spell(code, self.encoding, labels) for code in codes[:5])
+        spellings = ", ".join(spell(code, self.encoding, labels) for code in codes[:5])
         more = ", ..." if len(codes) > 5 else ""
         noun = "labels" if self.encoding == "labels" else _NOUNS[self.encoding]
         names = dict(zip(self.codes, self.names, strict=True))
         allowed = ", ".join(spell(code, self.encoding, names) for code in self.codes[:20])
         return DataError(
-            f"{where} holds {noun} that belong to no class: {listed}{more}. Known: {allowed}.",
+            f"{where} holds {noun} that belong to no class: {spellings}{more}. Known: {allowed}.",
             "Correct the mask, or add these to classes.yaml, as classes or under `ignore:`.",
         )
 
@@ -173,8 +173,8 @@ class Classes:
         if self.encoding != "ids":
             return IGNORE_INDEX
         highest = TABLE_SIZE - 1 if self.needs_16_bits else _MAX_BYTE
-        listed = [code for code in self.ignored if 0 <= code <= highest]
-        candidates = (IGNORE_INDEX, *listed, highest)
+        own_values = [code for code in self.ignored if 0 <= code <= highest]
+        candidates = (IGNORE_INDEX, *own_values, highest)
         return next(
             (v for v in candidates if self.indices.get(v, IGNORE_INDEX) == IGNORE_INDEX), None
         )

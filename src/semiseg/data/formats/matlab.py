@@ -47,17 +47,17 @@ def read_matrix(path: Path) -> NDArray[np.int32]:
         ) from error
     matrices = dict(_matrices(content))
     names = {name.rpartition(".")[2].lower(): name for name in reversed(matrices)}
-    chosen = next((names[x.lower()] for x in _NAMES if x.lower() in names), None)
-    if chosen is None and len(matrices) == 1:
-        chosen = next(iter(matrices))
-    if chosen is None:
-        holds = ", ".join(matrices) or "none"
+    key = next((names[x.lower()] for x in _NAMES if x.lower() in names), None)
+    if key is None and len(matrices) == 1:
+        key = next(iter(matrices))
+    if key is None:
+        names_in_file = ", ".join(matrices) or "none"
         raise DataError(
             f"{path} cannot be read as a mask: it needs one matrix of whole numbers with two "
-            f"dimensions, and has {holds}.",
+            f"dimensions, and has {names_in_file}.",
             "Name the matrix of ids `mask`, or save it as a PNG.",
         )
-    return matrices[chosen].astype(np.int32)
+    return matrices[key].astype(np.int32)
 
 
 def _matrices(

@@ -22,7 +22,7 @@ from semiseg.core.text import plural
 from semiseg.data.formats.image_formats import ImageFormat
 from semiseg.data.formats.rasters import Depth, Raster, Values
 
-_MAX_CODE = 65535  # of what is stored with 16 bits
+_MAX_CODE = 65535  # the highest number of 16 bits
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def raster_of_scan(path: Path, form: ImageFormat) -> Raster:
 
 @contextmanager
 def open_volume(path: Path, form: ImageFormat) -> Iterator[Volume]:
-    """Open a file; whatever is wrong with it, now and while it is open, is an OSError.
+    """Open a file, and turn the errors, now and while it is open, into an OSError.
 
     Raises:
         OSError: the file is damaged, or one slice is too large.
-        DataError: the caller raises it.
+        DataError: the caller raised it while the file was open.
     """
     try:
         with warnings.catch_warnings():

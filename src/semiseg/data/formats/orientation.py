@@ -80,10 +80,10 @@ def fit_mask(mask: Image.Image, image: Header, *, is_turned: bool) -> Image.Imag
     Returns:
         None if it does not fit.
     """
-    stored = shows_stored_pixels(mask.size, image, is_turned=is_turned)
-    if stored is None:
+    is_stored = shows_stored_pixels(mask.size, image, is_turned=is_turned)
+    if is_stored is None:
         return None
-    upright = turn(mask, image.orientation) if stored else mask
+    upright = turn(mask, image.orientation) if is_stored else mask
     if upright.size != image.size:
         upright = upright.resize(image.size, Image.Resampling.NEAREST)
     return upright

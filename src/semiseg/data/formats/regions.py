@@ -101,11 +101,11 @@ class Ellipse:
     """An ellipse in pixels, turned clockwise by an angle.
 
     Attributes:
-        x: of its center.
-        y: of its center.
+        x: the column of its center.
+        y: the row of its center.
         radius_x: half of its width before it is turned.
         radius_y: half of its height before it is turned.
-        angle: in radians.
+        angle: the angle in radians.
     """
 
     x: float
@@ -147,8 +147,8 @@ def fill(ring: Ring, width: int, height: int) -> Pixels:
 
     Args:
         ring: `(N, 2)` x and y in pixels.
-        width: of the image.
-        height: of the image.
+        width: the width of the image in pixels.
+        height: the height of the image in pixels.
 
     Example:
         >>> fill(np.array([[1, 0], [3, 0], [3, 2], [1, 2]]), 4, 2).astype(int).tolist()
@@ -197,12 +197,12 @@ def draw(
     Raises:
         ValueError: a region cannot be drawn; the text begins with its name.
     """
-    ordered = sorted(regions, key=lambda region: region.layer)
-    drawn = [(_cover(region, size), region.label) for region in ordered]
+    layers = sorted(regions, key=lambda region: region.layer)
+    parts = [(_cover(region, size), region.label) for region in layers]
     if by_area:
-        drawn.sort(key=lambda part: (part[1] is not None, -int(part[0].inside.sum())))
+        parts.sort(key=lambda part: (part[1] is not None, -int(part[0].inside.sum())))
     mask = np.zeros((size[1], size[0]), dtype=np.uint8)
-    for (left, top, inside), label in drawn:
+    for (left, top, inside), label in parts:
         height, width = inside.shape
         mask[top : top + height, left : left + width][inside] = values[label]
     return mask

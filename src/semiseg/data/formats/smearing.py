@@ -73,7 +73,7 @@ def count_flat(
 
     Args:
         position: `(H, W)`, as `MaskRule.locate` gives it.
-        distance: likewise.
+        distance: `(H, W)`, as `MaskRule.locate` gives it.
         codes: `(H, W)` after the split.
     """
     is_flat = np.ones(codes.shape, dtype=bool)

@@ -18,10 +18,10 @@ from semiseg.data.formats.annotations import (
     AnnotatedImage,
     AnnotationFormat,
     Annotations,
-    Color,
     color_of,
 )
 from semiseg.data.formats.coco import THIN
+from semiseg.data.formats.codes import Color
 from semiseg.data.formats.images import UNREADABLE
 from semiseg.data.formats.regions import (
     MAX_PIXELS,
@@ -102,7 +102,7 @@ def _area(entry: Mapping[str, Any]) -> Area | str:
     kind = str(entry.get("geometryType") or ("bitmap" if entry.get("bitmap") else "polygon"))
     if kind == "bitmap":
         left, top = (int(number(value)) for value in entry["bitmap"]["origin"])
-        return _Stored(left, top, str(entry["bitmap"]["data"]))
+        return _PngBitmap(left, top, str(entry["bitmap"]["data"]))
     if kind == "polygon":
         outer = entry["points"]["exterior"]
         if len(outer) < 3:
@@ -117,7 +117,7 @@ def _ring(points: Sequence[Any]) -> Ring:
     return ring([x for x, _ in points], [y for _, y in points]) + 0.5
 
 
-class _Stored(NamedTuple):
+class _PngBitmap(NamedTuple):
     """A bitmap as the file holds it: a PNG, compressed with zlib and written in base64."""
 
     left: int

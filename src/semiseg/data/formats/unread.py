@@ -12,7 +12,7 @@ _BOXES = "Boxes are no masks: draw polygons or masks, and export them as COCO or
 
 
 class Clue(NamedTuple):
-    """What is known of a file before it is read.
+    """What semiseg knows about a file before it reads the file.
 
     Attributes:
         file: the file.
@@ -34,12 +34,12 @@ class Clue(NamedTuple):
 
 
 class UnreadFormat(NamedTuple):
-    """A format that is named, with what to do.
+    """A format that semiseg recognizes, with the advice for its users.
 
     Attributes:
         title: what people call the format.
         remedy: the export that works, as a sentence.
-        suffixes: of its files, in small letters.
+        suffixes: the suffixes of its files, in small letters.
         fits: whether a file has this format.
     """
 
@@ -183,12 +183,12 @@ UNREAD_FORMATS: tuple[UnreadFormat, ...] = (
         lambda c: len(c.start.partition("\n")[0].split()) in (15, 16) and c.start[:1].isalpha(),
     ),
 )
-"""The formats that are named where a folder holds nothing that is read."""
+"""The formats that a message names where a folder holds nothing that semiseg reads."""
 UNREAD_SUFFIXES = tuple(dict.fromkeys(s for form in UNREAD_FORMATS for s in form.suffixes))
 
 
 def find_unread(clue: Clue) -> UnreadFormat | None:
-    """The format of a file that is not read; None if it is unknown."""
+    """The format of a file that semiseg does not read; None if the format is unknown."""
     name = clue.file.name.lower()
     fitting = (form for form in UNREAD_FORMATS if name.endswith(form.suffixes))
     return next((form for form in fitting if form.fits(clue)), None)

@@ -153,16 +153,16 @@ def _class_attribute(attributes: Sequence[Any], options: Mapping[str, Sequence[s
     Raises:
         ValueError: several may be meant.
     """
-    named = [*dict.fromkeys([*options, *(str(key) for entry in attributes for key in entry)])]
-    used = [key for key in named if any(_values(entry.get(key)) for entry in attributes)]
-    if len(used) <= 1:
-        return used[0] if used else ""
-    usual = [key for word in _USUAL for key in used if key.strip().lower() == word]
-    if usual:
-        return usual[0]
+    keys = [*dict.fromkeys([*options, *(str(key) for entry in attributes for key in entry)])]
+    keys_with_values = [key for key in keys if any(_values(entry.get(key)) for entry in attributes)]
+    if len(keys_with_values) <= 1:
+        return keys_with_values[0] if keys_with_values else ""
+    class_keys = [key for word in _USUAL for key in keys_with_values if key.strip().lower() == word]
+    if class_keys:
+        return class_keys[0]
     raise ValueError(
-        f"its regions have the attributes {', '.join(used)}, and it is unclear which one is the "
-        "class: call that attribute `class` in VIA"
+        f"its regions have the attributes {', '.join(keys_with_values)}, "
+        "and it is unclear which one is the class: call that attribute `class` in VIA"
     )
 
 

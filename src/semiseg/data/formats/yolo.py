@@ -55,7 +55,7 @@ def read_labels(file: Path) -> Labels:
     """Read the label file of one image.
 
     Raises:
-        DataError: it cannot be read, or a line is none of YOLO's.
+        DataError: it cannot be read, or a line is not in YOLO's form.
     """
     try:
         lines = files.read_text(file).splitlines()
@@ -151,23 +151,23 @@ def read_config(file: Path) -> YoloConfig | None:
         )
     splits = {}
     for split, keys in _SPLIT_KEYS.items():
-        given = next((content[key] for key in keys if content.get(key)), None)
-        entries = given if isinstance(given, list) else [given] if given else []
+        value = next((content[key] for key in keys if content.get(key)), None)
+        entries = value if isinstance(value, list) else [value] if value else []
         splits[split] = [str(entry) for entry in entries]
     if not splits["train"] and "nc" not in content:
         return None
-    given = content["names"]
-    names = dict(enumerate(given)) if isinstance(given, list) else given
+    entry = content["names"]
+    entries_by_number = dict(enumerate(entry)) if isinstance(entry, list) else entry
     try:
-        named = {int(key): str(value).strip() for key, value in names.items()}
-        if not named or min(named) < 0 or max(named) >= _MAX_CLASSES or not all(named.values()):
-            raise ValueError(f"{len(named)} names")
+        names = {int(key): str(name).strip() for key, name in entries_by_number.items()}
+        if not names or min(names) < 0 or max(names) >= _MAX_CLASSES or not all(names.values()):
+            raise ValueError(f"{len(names)} names")
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"{file} names no classes that can be used ({error}).",
             "Write `names:` as a list of words, or as `0: crop` and so on, a class a line.",
         ) from error
-    return YoloConfig(file, named, str(content.get("path") or ""), splits)
+    return YoloConfig(file, names, str(content.get("path") or ""), splits)
 
 
 def read_names(file: Path) -> dict[int, str]:
