@@ -26,4 +26,4 @@ class Reading:
 
 
 AS_STORED = Reading()
-"""Nothing is chosen or scaled that a file does not ask for itself."""
+"""semiseg chooses and scales only what a file itself asks for."""

@@ -82,6 +82,11 @@ class Dataset:
         return tuple(sample for sample in self.samples["test"] if sample.mask is not None)
 
     @cached_property
+    def all_samples(self) -> tuple[Sample, ...]:
+        """The samples of all splits."""
+        return tuple(sample for samples in self.samples.values() for sample in samples)
+
+    @cached_property
     def pixels(self) -> Mapping[Path, Mapping[int, int]]:
         """For each mask the pixels of each class index in it, without ignored pixels."""
         return {
@@ -125,10 +130,9 @@ class Dataset:
     @cached_property
     def _images_of_drawn(self) -> Mapping[Path, Path]:
         """The images of the masks outside of the folder."""
-        samples = (sample for part in self.samples.values() for sample in part)
         return {
             sample.mask: sample.image
-            for sample in samples
+            for sample in self.all_samples
             if sample.mask is not None and not sample.mask.is_relative_to(self.root)
         }
 

@@ -137,7 +137,7 @@ class DatasetFile:
 
 
 def read_dataset_file(tree: Tree) -> DatasetFile:
-    """Read the `dataset.yaml` of a data folder; what is wrong with it is a finding."""
+    """Read the `dataset.yaml` of a data folder; an error in it becomes a finding."""
     paths = [tree.root / name for name in DATASET_FILES]
     path = next((path for path in paths if tree.is_file(path)), None)
     if path is None:
@@ -199,7 +199,7 @@ _EXPECTED = {
 
 
 def _check(file: DatasetFile) -> None:
-    """What the types do not say.
+    """Check what the types do not express.
 
     Raises:
         DataError: a value cannot be used.

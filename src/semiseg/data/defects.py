@@ -63,9 +63,8 @@ def on_paths(
 
 
 def _unreadable(data: Dataset) -> list[Finding]:
-    samples = [sample for samples in data.samples.values() for sample in samples]
-    images = {sample.image for sample in samples}
-    files = {file for sample in samples for file in (sample.image, sample.mask)}
+    images = {sample.image for sample in data.all_samples}
+    files = {file for sample in data.all_samples for file in (sample.image, sample.mask)}
     broken = {
         path: f": {problem.reason}"
         for path, problem in data.problems.items()
@@ -89,8 +88,7 @@ def _broken(data: Dataset, kind: Kind, details: Mapping[Path, str], message: str
 
 def _needs_extra(data: Dataset) -> list[Finding]:
     """Photographs without masks that no installed package reads; the training does without them."""
-    samples = [sample for samples in data.samples.values() for sample in samples]
-    images = {sample.image for sample in samples}
+    images = {sample.image for sample in data.all_samples}
     by_suffix: defaultdict[str, list[Path]] = defaultdict(list)
     for path, problem in data.problems.items():
         if problem.needs_extra and path not in images:

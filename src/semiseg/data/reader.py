@@ -285,7 +285,7 @@ def _read_unlabeled(
     file: DatasetFile,
     samples: Sequence[Sample],
 ) -> Listing:
-    """The images without masks beside those of the layout; what hinders is a finding."""
+    """The images without masks beside those of the layout; an error becomes a finding."""
     paths = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
     try:
         listing = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, paths)

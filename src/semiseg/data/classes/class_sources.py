@@ -143,7 +143,7 @@ def _rank(name: str) -> int | None:
 
 
 def _may_name_classes(path: Path, source: ClassSource) -> bool:
-    """Whether a file is no namesake that holds something else."""
+    """Whether a file may list classes; other tools give its name to other content too."""
     if source.read in (read_class_json, read_class_yaml):
         return describes_classes(path)
     if source.read is not read_table:

@@ -1,7 +1,7 @@
 """Whether masks show their images upright, or as the pixels are stored.
 
-The size tells it where an image lies on its side. Where it is upside down, mirrored or square, the
-areas of the mask are compared with the image in both positions.
+The size of the mask decides where an image lies on its side. Where the image is upside down,
+mirrored or square, semiseg compares the areas of the mask with the image in both positions.
 """
 
 from __future__ import annotations
