@@ -12,7 +12,7 @@ from semiseg.config.methods import METHODS, CssSettings, default_settings
 from semiseg.config.train import BalanceConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.rng import Key
-from semiseg.core.types import Labeled, Output, Step, Unlabeled
+from semiseg.core.types import Inputs, Labeled, Output, Step, Unlabeled
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.scenes import prior_of
 from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
@@ -100,8 +100,8 @@ def targets_at(method, output, first, valid, step):
 
 
 def mix(strong, targets, step):
-    image, *maps = cut_mix(step, strong, *targets)
-    return image, Targets(*maps)
+    mixed, maps = cut_mix(step, Inputs(strong), *targets)
+    return mixed.image, Targets(*maps)
 
 
 def run(method, labeled, unlabeled, step):
@@ -1000,7 +1000,7 @@ def test_css_a_single_unlabeled_image_is_mixed_with_itself():
 @pytest.mark.parametrize("mode", MODES)
 def test_css_pseudo_labels_are_those_of_the_loss(mode, number):
     method = by_hand(mode, confidence_threshold=0.9)
-    method.teacher.forward = lambda _image: teacher_word()
+    method.teacher.forward = lambda *_inputs: teacher_word()
     valid = torch.ones(4, 8, 8, dtype=torch.bool)
     valid[0, :, :3] = False
     labels = method.pseudo_labels(torch.zeros(4, 3, 8, 8), valid, at(number))
@@ -1091,8 +1091,8 @@ def test_cutmix_by_hand():
     student, unlabeled = Spy(method.student), unlabeled_batch()
     losses = run(method, labeled_batch(), unlabeled, at())
     final = method.pseudo_labels(unlabeled.weak, unlabeled.valid, at()).final
-    strong, label, valid = cut_mix(at(), unlabeled.strong, final, unlabeled.valid)
-    assert torch.equal(student.inputs[0][2:], strong)
+    strong, (label, valid) = cut_mix(at(), unlabeled.strong_inputs, final, unlabeled.valid)
+    assert torch.equal(student.inputs[0][2:], strong.image)
     logits = F.interpolate(student.outputs[0].logits[2:], size=(64, 64), mode="bilinear")
     total = F.cross_entropy(logits, label, ignore_index=255, reduction="sum")
     torch.testing.assert_close(losses.terms["unsupervised"], 2 * total / valid.sum())

@@ -59,16 +59,37 @@ class Arrangement(NamedTuple):
 NOTHING_SAID = Arrangement()
 
 
+class Inputs(NamedTuple):
+    """The input of a network.
+
+    Attributes:
+        image: `(B, 3, H, W)` float in 0..1.
+        features: the output of the network's frozen part for these images; empty if the network
+            computes it. `(B, D, h, w)` are maps, `(B, P, D)` are prefix tokens (class token,
+            registers).
+    """
+
+    image: Tensor
+    features: tuple[Tensor, ...] = ()
+
+
 class Labeled(NamedTuple):
     """A batch of labeled images.
 
     Attributes:
         image: `(B, 3, H, W)` float in 0..1.
         mask: `(B, H, W)` int64 class indices; 255 for ignored pixels and padding.
+        features: the frozen features of the images, see `Inputs`.
     """
 
     image: Tensor
     mask: Tensor
+    features: tuple[Tensor, ...] = ()
+
+    @property
+    def inputs(self) -> Inputs:
+        """The images as a network takes them."""
+        return Inputs(self.image, self.features)
 
 
 class Unlabeled(NamedTuple):
@@ -78,11 +99,25 @@ class Unlabeled(NamedTuple):
         weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped, for the teacher.
         strong: `(B, 3, H, W)` float, the weak view after photometric changes, for the student.
         valid: `(B, H, W)` bool, False at padding.
+        weak_features: the frozen features of the weak view, see `Inputs`.
+        strong_features: the frozen features of the strong view.
     """
 
     weak: Tensor
     strong: Tensor
     valid: Tensor
+    weak_features: tuple[Tensor, ...] = ()
+    strong_features: tuple[Tensor, ...] = ()
+
+    @property
+    def weak_inputs(self) -> Inputs:
+        """The weak view as a network takes it."""
+        return Inputs(self.weak, self.weak_features)
+
+    @property
+    def strong_inputs(self) -> Inputs:
+        """The strong view as a network takes it."""
+        return Inputs(self.strong, self.strong_features)
 
 
 class Batch(NamedTuple):

@@ -23,7 +23,7 @@ from semiseg.losses.collaboration import (
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import balanced_weights, count_labels, unsupervised_loss
 from semiseg.methods.prototypical import Prototypical, require_representation
-from semiseg.methods.semi_supervised import cut_mix, schedule_factor
+from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
 
@@ -56,16 +56,16 @@ class CSS(Prototypical):
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         with torch.no_grad():
-            teacher = self.teacher(torch.cat([labeled.image, unlabeled.weak]))
+            teacher = self.teacher(*join(labeled.inputs, unlabeled.weak_inputs))
             spaces = self._spaces(teacher)
             truth = shrink_labels(labeled.mask, *teacher.logits.shape[-2:])
             labeled_indicator = self._contrast_indicator(
                 Spaces(*(m[:count] for m in spaces)), truth
             )
             targets = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
-            strong, *maps = cut_mix(step, unlabeled.strong, *targets)
+            strong, maps = cut_mix(step, unlabeled.strong_inputs, *targets)
             mixed = Targets(*maps)
-        student: Output = self.student(torch.cat([labeled.image, strong]))
+        student: Output = self.student(*join(labeled.inputs, strong))
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.
         labeled_logits, unlabeled_logits = student.logits.tensor_split([count])
         labels = torch.cat([truth, mixed.representation])
@@ -83,7 +83,7 @@ class CSS(Prototypical):
             "contrastive": weight * contrast,
         }
         diagnostics = {"hard": hard}
-        if len(strong):
+        if len(strong.image):
             pixels = mixed.valid.sum().clamp(min=1)
             weights = self.class_weights
             if self.label_counts is not None and self.class_shares is not None:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from semiseg.config.methods import CutMixSettings
-from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, PseudoLabels, Step, Unlabeled
+from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, logit_pseudo_labels
+from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, logit_pseudo_labels
 from semiseg.model.network import upsample
 
 
@@ -22,11 +22,13 @@ class CutMix(SemiSupervised):
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
-            logits = upsample(self.student(labeled.image).logits, size, size)
+            logits = upsample(self.student(*labeled.inputs).logits, size, size)
             return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
-        pseudo_label = self.pseudo_labels(unlabeled.weak, unlabeled.valid, step).final
-        strong, label, valid = cut_mix(step, unlabeled.strong, pseudo_label, unlabeled.valid)
-        logits = self.student(torch.cat([labeled.image, strong])).logits
+        pseudo_label = self._pseudo_labels(unlabeled.weak_inputs, unlabeled.valid).final
+        strong, (label, valid) = cut_mix(
+            step, unlabeled.strong_inputs, pseudo_label, unlabeled.valid
+        )
+        logits = self.student(*join(labeled.inputs, strong)).logits
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.
         labeled_logits, unlabeled_logits = (
             upsample(part, size, size) for part in logits.tensor_split([count])
@@ -42,5 +44,10 @@ class CutMix(SemiSupervised):
     @torch.no_grad()
     def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels:
         """See `Method.pseudo_labels`."""
-        logits = self.teacher(weak).logits
+        return self._pseudo_labels(Inputs(weak), valid)
+
+    @torch.no_grad()
+    def _pseudo_labels(self, weak: Inputs, valid: Tensor) -> PseudoLabels:
+        """The pseudo-labels of images whose frozen features may be there already."""
+        logits = self.teacher(*weak).logits
         return logit_pseudo_labels(logits, valid, self.settings.confidence_threshold)

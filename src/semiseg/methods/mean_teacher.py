@@ -8,7 +8,12 @@ from torch import Tensor
 from semiseg.config.methods import MeanTeacherSettings
 from semiseg.core.types import Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import consistency_loss
-from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels, schedule_factor
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    join,
+    logit_pseudo_labels,
+    schedule_factor,
+)
 from semiseg.model.network import upsample
 from semiseg.model.prototypes import shrink_labels
 
@@ -22,11 +27,11 @@ class MeanTeacher(SemiSupervised):
         """See `Method.compute`."""
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
-        student = self.student(torch.cat([labeled.image, unlabeled.strong])).logits
+        student = self.student(*join(labeled.inputs, unlabeled.strong_inputs)).logits
         supervised = self.supervised_loss(upsample(student[:count], size, size), labeled.mask)
         if not len(unlabeled.weak):
             return Losses({"supervised": supervised}, {}, {})
-        teacher = self.teacher(unlabeled.weak).logits
+        teacher = self.teacher(*unlabeled.weak_inputs).logits
         # At stride 4, where both networks predict: upsampling them would add no information.
         valid = shrink_labels(unlabeled.valid, *teacher.shape[-2:])
         consistency = consistency_loss(student[count:].float(), teacher.float(), valid)

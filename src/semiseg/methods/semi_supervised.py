@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from semiseg.augment.mixing import draw_boxes, draw_partners, paste
 from semiseg.config.methods import SemiSupervisedSettings
 from semiseg.config.methods.css import Schedule
-from semiseg.core.types import IGNORE_INDEX, Labeled, PseudoLabels, Step, Unlabeled
+from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
 from semiseg.methods.base import Method
 from semiseg.model.ema import Teacher
@@ -36,29 +37,42 @@ class SemiSupervised(Method):
     ) -> Unlabeled:
         """The unlabeled images of this step: an empty batch during the warm-up."""
         if unlabeled is None or step.share < self.settings.supervised_warmup:
-            empty = labeled.image[:0]
-            return Unlabeled(empty, empty, labeled.mask[:0] != IGNORE_INDEX)
+            image, features = labeled.image[:0], tuple(f[:0] for f in labeled.features)
+            return Unlabeled(image, image, labeled.mask[:0] != IGNORE_INDEX, features, features)
         return unlabeled
 
 
-def cut_mix(step: Step, image: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+def join(first: Inputs, second: Inputs) -> Inputs:
+    """The images and the frozen features of two batches, one after the other."""
+    features = zip(first.features, second.features, strict=True)
+    return Inputs(torch.cat([first.image, second.image]), tuple(map(torch.cat, features)))
+
+
+def cut_mix(step: Step, inputs: Inputs, *maps: Tensor) -> tuple[Inputs, tuple[Tensor, ...]]:
     """Paste a box of another image into each image, and the same box into each map.
+
+    Frozen maps are mixed as the images are: the cells of the box get the partner's features. Prefix
+    tokens describe a whole image, and stay those of the image that receives the box.
 
     Args:
         step: the step whose key draws the boxes and the partners.
-        image: `(B, 3, H, W)`.
+        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
         maps: `(B, h, w)` each, at the resolution of the images or a coarser one.
 
     Returns:
-        The mixed image and the mixed maps.
+        The mixed images with their features, and the mixed maps.
     """
+    image = inputs.image
     generator = step.key.child("mix").torch()
     batch, (height, width) = len(image), image.shape[-2:]
     partners = draw_partners(batch, generator).to(image.device)
     boxes = draw_boxes(batch, height, width, generator).to(image.device)
-    return tuple(
-        paste(m, partners, shrink_labels(boxes, m.shape[-2], m.shape[-1])) for m in (image, *maps)
-    )
+
+    def mixed(tensor: Tensor) -> Tensor:
+        return paste(tensor, partners, shrink_labels(boxes, tensor.shape[-2], tensor.shape[-1]))
+
+    features = tuple(mixed(f) if f.dim() == 4 else f for f in inputs.features)
+    return Inputs(mixed(image), features), tuple(map(mixed, maps))
 
 
 def schedule_factor(schedule: Schedule, share: float) -> float:

@@ -13,6 +13,6 @@ class Supervised(Method):
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`."""
         height, width = labeled.mask.shape[-2:]
-        logits = self.student(labeled.image).logits
+        logits = self.student(*labeled.inputs).logits
         logits = upsample(logits, (height, width), (height, width))
         return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -44,9 +45,9 @@ class Teacher(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def forward(self, image: Tensor) -> Output:
+    def forward(self, image: Tensor, features: Sequence[Tensor] = ()) -> Output:
         """The averaged network's output, without a graph; see `Network.forward`."""
-        return cast(Output, self.network(image))
+        return cast(Output, self.network(image, features))
 
     def update(self, student: Network, step: int, total: int) -> None:
         """Add the student's parameters to the average.

@@ -187,22 +187,28 @@ class Network(nn.Module):
             nn.Conv2d(width, channels, 1),
         )
 
-    def forward(self, image: Tensor) -> Output:
+    def forward(self, image: Tensor, features: Sequence[Tensor] = ()) -> Output:
         """Segment a batch.
 
         Args:
             image: `(B, 3, H, W)` float in 0..1, of any size.
+            features: what the frozen part gives for these images; empty to compute it here.
 
         Returns:
             Logits `(B, C, ceil(H/4), ceil(W/4))` and representations `(B, D, ...)` or None.
+
+        Raises:
+            ValueError: features were given to a network without a frozen part.
         """
+        if features:
+            raise ValueError("this network has no frozen part")
         x = (image - self.mean) / self.std
         height, width = image.shape[-2:]
         pad = (-width % self.stride, -height % self.stride)
         if any(pad):
             x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean color
-        features = self.decoder(self.encoder(x))
-        return self.heads(features[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+        maps = self.decoder(self.encoder(x))
+        return self.heads(maps[..., : -(-height // STRIDE), : -(-width // STRIDE)])
 
     def heads(self, features: Tensor) -> Output:
         """Apply the heads to the decoder's map `(B, width, h, w)`."""

@@ -96,11 +96,13 @@ class TrainingBatches(Dataset[Batch]):
         part = self.batch // self.world
         first = index * self.batch + self.rank * part
         positions = range(first, first + part)
-        labeled = Labeled(*map(torch.stack, zip(*map(self._labeled, positions), strict=True)))
+        images, masks = zip(*map(self._labeled, positions), strict=True)
+        labeled = Labeled(torch.stack(images), torch.stack(masks))
         if self.unlabeled is None:
             return Batch(labeled, None, index)
-        views = zip(*(self._unlabeled(self.unlabeled, p) for p in positions), strict=True)
-        return Batch(labeled, Unlabeled(*map(torch.stack, views)), index)
+        views = (self._unlabeled(self.unlabeled, p) for p in positions)
+        weak, strong, valid = map(torch.stack, zip(*views, strict=True))
+        return Batch(labeled, Unlabeled(weak, strong, valid), index)
 
     def files(self, index: int) -> list[Path]:
         """The images of the whole batch of micro step `index`, of all processes."""
