@@ -26,6 +26,8 @@ class Facts(NamedTuple):
         world: the number of devices that train together.
         reading: how the images are read, with the values that those of more than 8 bits span.
         val: the number of images of `val`.
+        patch: the side in pixels of a patch of the encoder, if it is a plain vision transformer;
+            None for an encoder with maps of several strides.
     """
 
     side: float
@@ -38,6 +40,7 @@ class Facts(NamedTuple):
     world: int
     reading: Reading
     val: int
+    patch: int | None = None
 
 
 class Line(NamedTuple):

@@ -22,6 +22,11 @@ FORMAT = 1
 
 RATES: dict[Optimizer, tuple[float, float]] = {"adamw": (6e-3, 1e-3), "sgd": (1e-2, 1e-3)}
 """The usual learning rates of the decoder and heads, and of the pretrained encoder."""
+TRANSFORMER_RATES: dict[Optimizer, tuple[float, float]] = {
+    "adamw": (2e-3, 5e-5),
+    "sgd": RATES["sgd"],
+}
+"""The same for a vision transformer: large steps would destroy what it has learned."""
 
 _FEW_VALIDATION_IMAGES = 6
 # Images of one kind are up to 0.8 apart, at a ratio of about 1; see `Likeness`.
@@ -151,6 +156,16 @@ def workers_of(device: str) -> int:
     return min(1 if device == "cpu" else 8, cores - 1)
 
 
+def rates(optimizer: Optimizer, patch: int | None) -> tuple[float, float]:
+    """The usual learning rates of the decoder and heads, and of the encoder.
+
+    Args:
+        optimizer: the optimizer.
+        patch: the patch of a plain vision transformer; None for any other encoder.
+    """
+    return (RATES if patch is None else TRANSFORMER_RATES)[optimizer]
+
+
 def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Plan:
     """Choose a value for each setting that is `auto`, and give the reasons.
 
@@ -163,9 +178,10 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         ConfigError: the budget is too short.
     """
     sizes = choose_sizes(config, facts, pace)
-    rate, encoder_rate = RATES[config.optimizer.optimizer]
+    rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch)
     decisions: dict[str, object] = {
         **sizes._asdict(),
+        "decoder": "deeplabv3plus" if facts.patch is None else "detail",
         "lr": rate,
         "encoder_lr": encoder_rate,
         "workers": workers_of(facts.device),

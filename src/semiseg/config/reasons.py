@@ -8,12 +8,12 @@ from semiseg.config.facts import Facts, Pace
 from semiseg.config.settings import decided
 from semiseg.config.sizing import (
     BATCH,
-    CROP_MULTIPLE,
     MAX_STEPS,
     REFERENCE_SIZE,
     STEPS,
     VALIDATIONS,
     Sizes,
+    crop_multiple,
     largest_size,
     total_seconds,
 )
@@ -115,7 +115,7 @@ def _size_reasons(
         "size": size,
         "crop": Reason(
             size.source if "size" in open_settings else "default",
-            f"the largest multiple of {CROP_MULTIPLE} within the size",
+            f"the largest multiple of {crop_multiple(facts.patch)} within the size",
         ),
         "batch": Reason("budget" if larger and pace else "default", batch),
         "steps": _steps_reason(config, sizes, facts, pace),
@@ -153,9 +153,13 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
 def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     """The reasons for the other settings that all methods share."""
     optimizer = config.optimizer
+    reasons = {}
+    if facts.patch is not None:
+        text = f"the encoder is a vision transformer with patches of {facts.patch} pixels"
+        reasons["decoder"] = Reason("default", f"{text}; a branch of convolutions keeps detail")
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
     rise = round(optimizer.lr_warmup * decided(config.schedule.steps))
-    return {
+    return reasons | {
         "lr": Reason("default", f"for decoder and heads with {optimizer.optimizer}; it falls to 0"),
         "encoder_lr": Reason("default", "lower, since the encoder is pretrained"),
         "lr_warmup": Reason("default", f"the rates rise over the first {rise} steps"),

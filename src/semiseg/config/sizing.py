@@ -6,12 +6,14 @@ that fit into the time, given the measured pace.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts, Pace
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
 from semiseg.core.errors import ConfigError
+from semiseg.core.types import STRIDE
 
 BATCH, VALIDATIONS = 4, 5
 STEPS = 1000
@@ -64,9 +66,18 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     return pace.spent + sizes.steps * step + (sizes.validations + 1) * validation
 
 
-def crop_of(size: int) -> int:
-    """The largest multiple of 32 within a size."""
-    return max(CROP_MULTIPLE, size // CROP_MULTIPLE * CROP_MULTIPLE)
+def crop_multiple(patch: int | None) -> int:
+    """The number of pixels of which crops are a multiple, so that the network pads nothing.
+
+    Args:
+        patch: the patch of a plain vision transformer; None for any other encoder.
+    """
+    return CROP_MULTIPLE if patch is None else math.lcm(patch, STRIDE)
+
+
+def crop_of(size: int, multiple: int = CROP_MULTIPLE) -> int:
+    """The largest multiple of some pixels within a size, or one such multiple."""
+    return max(multiple, size // multiple * multiple)
 
 
 def largest_size(facts: Facts, budget: bool) -> int:
@@ -83,7 +94,7 @@ def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     steps = STEPS if facts.device == "cpu" else _two_digits(max(STEPS, _useful_steps(size)))
     return Sizes(
         size,
-        unless_auto(config.views.crop, crop_of(size)),
+        unless_auto(config.views.crop, crop_of(size, crop_multiple(facts.patch))),
         unless_auto(config.schedule.batch, max(BATCH, 2 * facts.world)),
         unless_auto(config.schedule.steps, steps),
         unless_auto(config.validation.validations, VALIDATIONS),
@@ -157,7 +168,7 @@ class _Budget(NamedTuple):
     def fit(self, size: int, batch: int) -> Sizes:
         """All steps that fit into the time at a size and a batch."""
         config, pace = self.config, self.pace
-        crop = unless_auto(config.views.crop, crop_of(size))
+        crop = unless_auto(config.views.crop, crop_of(size, crop_multiple(self.facts.patch)))
         validation = pace.validation.at(size**2) * self.facts.validation_images
         share = _VALIDATION_SHARE * self.seconds
         # The report needs one validation more.

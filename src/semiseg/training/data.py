@@ -13,7 +13,7 @@ from typing import NamedTuple
 from semiseg.checks.examine import examine
 from semiseg.config.facts import Facts
 from semiseg.config.settings import AUTO
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.train import DataConfig, NetworkConfig, TrainConfig
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
@@ -118,7 +118,21 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
         world=place.world,
         reading=reading,
         val=len(split.val),
+        patch=_patch(config.network.encoder),
     )
+
+
+def _patch(encoder: str) -> int | None:
+    """The patch of a plain vision transformer; None for any other encoder.
+
+    Raises:
+        ConfigError: there is no such encoder.
+    """
+    if encoder == NetworkConfig.encoder:
+        return None
+    from semiseg.model.encoders import plain_vit_patch  # it needs torch and timm
+
+    return plain_vit_patch(encoder)
 
 
 def count_pixels(
