@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -112,19 +113,33 @@ def view_image(image: NDArray[np.uint8], view: View) -> Tensor:
     return (visible.flip(2) if view.flip else visible).contiguous()
 
 
-def view_mask(mask: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """Cut a view out of a mask.
+def view_mask(mask: NDArray[_Item], view: View, padding: int = IGNORE_INDEX) -> NDArray[_Item]:
+    """Cut a view out of a mask, or out of another map of which each pixel stands for itself.
 
     Args:
-        mask: `(H, W)` class indices.
+        mask: `(H, W)`, such as class indices.
         view: the view.
+        padding: the value of padding.
 
     Returns:
-        `(crop, crop)` uint8, 255 where there is padding.
+        `(crop, crop)` of the same type.
     """
     left, top, right, bottom = view.box
     columns, rows = _nearest(left, right, view.extent[0]), _nearest(top, bottom, view.extent[1])
-    return _canvas(mask[rows][:, columns], view, IGNORE_INDEX)
+    return _canvas(mask[rows][:, columns], view, padding)
+
+
+def resize_nearest(pixels: NDArray[_Item], size: tuple[int, int]) -> NDArray[_Item]:
+    """Change the size of a map, each pixel from the nearest one, as masks are resized.
+
+    Args:
+        pixels: `(H, W)` uint8, float32 or bool.
+        size: width and height in pixels.
+    """
+    if pixels.shape == size[::-1]:
+        return pixels
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
+    return np.array(resized, dtype=pixels.dtype)
 
 
 def _nearest(first: int, end: int, count: int) -> NDArray[np.intp]:

@@ -95,7 +95,7 @@ def chosen_method(words: Sequence[str]) -> str:
         method = str(read_config(Path(file)).get("method") or "")
     if not method and (name := last_value(words, "--recipe")) in names():
         method = str(recipe(name)["method"])
-    return method
+    return method or ("distill" if last_value(words, "--teacher") else "")
 
 
 def last_value(words: Sequence[str], name: str) -> str:

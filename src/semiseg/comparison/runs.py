@@ -149,9 +149,13 @@ class Runner:
             report: it is called with the folder of each run that has finished.
 
         Raises:
+            ConfigError: a method lacks a setting that it cannot start without; nothing was trained.
             Interrupted: Ctrl-C or SIGTERM stopped a training.
         """
         missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
+        for task in missing:
+            if not run_folder.exists(self.out / task.name):
+                self._config(task).settings.check_start()
         logger.info("%d of %d runs are finished", len(tasks) - len(missing), len(tasks))
         self._measure(missing)
         for number, task in enumerate(missing):

@@ -404,6 +404,7 @@ class TrainConfig:
             raise ConfigError(
                 "--start-from and --out name the same folder. Choose another folder for --out."
             )
+        self.settings.check_folders(out)
         if self.schedule.budget is None:
             return
         sides = [n for n in ("size", "crop") if getattr(self.views, n) != AUTO]
@@ -442,7 +443,8 @@ class TrainConfig:
         """
         values = {name: value for layer in layers for name, value in layer.values.items()}
         sources = {name: layer.source for layer in layers for name in layer.values}
-        method = str(values.pop("method", "css"))
+        teacher = values.get("teacher") is not None
+        method = str(values.pop("method", "distill" if teacher else "css"))
         defaults = default_settings(method)
         own = {f.name for f in dataclasses.fields(defaults)}
         names = {*group_of(), *own, "method"}

@@ -101,6 +101,9 @@ class Unlabeled(NamedTuple):
         valid: `(B, H, W)` bool, False at padding.
         weak_features: the frozen features of the weak view, see `Inputs`.
         strong_features: the frozen features of the strong view.
+        label: `(B, H, W)` int64, the stored labels of the images; 255 where there is none. None if
+            the method stores no labels.
+        confidence: `(B, H, W)` float in 0..1, the confidence of the stored labels, or None.
     """
 
     weak: Tensor
@@ -108,6 +111,8 @@ class Unlabeled(NamedTuple):
     valid: Tensor
     weak_features: tuple[Tensor, ...] = ()
     strong_features: tuple[Tensor, ...] = ()
+    label: Tensor | None = None
+    confidence: Tensor | None = None
 
     @property
     def weak_inputs(self) -> Inputs:

@@ -39,14 +39,14 @@ def check_order(verb: str, run: Path, other: Path) -> None:
     Raises:
         ConfigError: the second one is the model.
     """
-    if _is_model(other) and not _is_model(run) and run.exists():
+    if is_model(other) and not is_model(run) and run.exists():
         raise ConfigError(
             f"{other} holds the model, and {run} does not: the model comes first. Use `semiseg "
             f"{verb} {other} {run}`."
         )
 
 
-def _is_model(path: Path) -> bool:
+def is_model(path: Path) -> bool:
     """Whether this is a finished run or an exported model."""
     form = format_of(path)
     return is_file(path) if form.suffix else is_file(path / METADATA_FILE)

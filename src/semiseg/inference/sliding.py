@@ -101,6 +101,19 @@ class Segmenter:
         bands = self._windowed(picture, factor, tta, probabilities)
         return join(bands, picture.size[::-1])
 
+    def averaged(
+        self, picture: Image.Image, scales: Sequence[float], target: tuple[int, int]
+    ) -> Prediction:
+        """Segment one image as the mean over several scales, each with its mirror image.
+
+        Args:
+            picture: an RGB image of any size.
+            scales: factors on the working size.
+            target: height and width `(H, W)` of the prediction.
+        """
+        images = to_array(picture, self.size)
+        return self.read(self._augmented(picture, images, scales), 0, images, target)
+
     def windowed_bands(self, picture: Picture, factor: float, tta: bool = False) -> Iterator[Band]:
         """Segment one image band by band: the memory for it does not grow with its height.
 
@@ -183,9 +196,11 @@ class Segmenter:
 
         yield from segment_bands(forward, grid, self.arithmetic, probabilities)
 
-    def _augmented(self, picture: Image.Image, images: Images) -> Maps:
+    def _augmented(
+        self, picture: Image.Image, images: Images, scales: Sequence[float] = _SCALES
+    ) -> Maps:
         """The mean over scales and mirror images, with the log of the probabilities as logits."""
-        views = (to_array(picture, round(scale * self.size)) for scale in _SCALES)
+        views = (to_array(picture, round(scale * self.size)) for scale in scales)
         return self._average(views, images.shape[-2:])
 
     def _average(self, scaled: Iterable[Images], sides: Sequence[int]) -> Maps:

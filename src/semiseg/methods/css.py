@@ -21,14 +21,11 @@ from semiseg.losses.collaboration import (
     read_spaces,
 )
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
-from semiseg.losses.pseudo import balanced_weights, count_labels, unsupervised_loss
+from semiseg.losses.pseudo import unsupervised_loss
 from semiseg.methods.prototypical import Prototypical, require_representation
 from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
-
-COUNT_MEMORY = 0.97
-"""How much of the pseudo-label counts stays after each micro batch: they span about 33 of them."""
 
 
 class CSS(Prototypical):
@@ -37,19 +34,14 @@ class CSS(Prototypical):
     Args:
         student: the network that learns. The constructor adds a representation head to it.
         settings: the method's own settings.
-
-    Attributes:
-        label_counts: `(C,)` float, the pseudo-labels of each class in the last batches, a decaying
-            sum; None if pseudo-labels are not balanced.
     """
 
     settings: CssSettings
-    label_counts: Tensor | None
 
     def __init__(self, student: Network, settings: CssSettings) -> None:
         super().__init__(student, settings)
-        balanced = settings.class_balance == "labels" and settings.unsupervised_mean != "program"
-        self.register_buffer("label_counts", torch.zeros(student.classes) if balanced else None)
+        if settings.class_balance == "labels" and settings.unsupervised_mean != "program":
+            self.count_labels()
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""
@@ -85,11 +77,7 @@ class CSS(Prototypical):
         diagnostics = {"hard": hard}
         if len(strong.image):
             pixels = mixed.valid.sum().clamp(min=1)
-            weights = self.class_weights
-            if self.label_counts is not None and self.class_shares is not None:
-                counts = count_labels(mixed.pseudo_label, len(self.label_counts))
-                state["label_counts"] = COUNT_MEMORY * self.label_counts + counts
-                weights = balanced_weights(self.class_shares, state["label_counts"], weights)
+            weights, counts = self.balance(mixed.pseudo_label)
             terms["unsupervised"] = unsupervised_loss(
                 upsample(unlabeled_logits, size, size),
                 mixed.logit,
@@ -100,6 +88,7 @@ class CSS(Prototypical):
             )
             diagnostics["used"] = (mixed.pseudo_label != IGNORE_INDEX).sum() / pixels
             diagnostics["agree"] = mixed.agree.sum() / pixels
+            state |= counts
         return Losses(terms, diagnostics, state)
 
     @torch.no_grad()

@@ -12,10 +12,14 @@ from semiseg.config.methods import SemiSupervisedSettings
 from semiseg.config.methods.css import Schedule
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
+from semiseg.losses.pseudo import balanced_weights, count_labels
 from semiseg.methods.base import Method
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels
+
+COUNT_MEMORY = 0.97
+"""How much of the pseudo-label counts stays after each micro batch: they span about 33 of them."""
 
 
 class SemiSupervised(Method):
@@ -24,13 +28,41 @@ class SemiSupervised(Method):
     Args:
         student: the network that learns, with all its heads.
         settings: the method's own settings.
+
+    Attributes:
+        label_counts: `(C,)` float, the pseudo-labels of each class in the last batches, a decaying
+            sum; None if pseudo-labels are not balanced.
     """
 
     settings: SemiSupervisedSettings
+    label_counts: Tensor | None
 
     def __init__(self, student: Network, settings: SemiSupervisedSettings) -> None:
         super().__init__(student, settings)
         self.teacher: Teacher = Teacher(student, settings.teacher_memory)
+        self.register_buffer("label_counts", None)
+
+    def count_labels(self) -> None:
+        """Balance the classes of pseudo-labels: see `balance`."""
+        self.register_buffer("label_counts", torch.zeros(self.student.classes))
+
+    def balance(self, pseudo_label: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The weights of the classes in the loss on pseudo-labels.
+
+        Args:
+            pseudo_label: `(B, H, W)` int64, the pseudo-labels of this batch; 255 where there is
+                none.
+
+        Returns:
+            `(C,)` float, or None for 1; and the new `label_counts` for `Losses.state`. Without
+            `count_labels` these are the class weights, and there are no counts.
+        """
+        if self.label_counts is None or self.class_shares is None:
+            return self.class_weights, {}
+        counts = count_labels(pseudo_label, len(self.label_counts))
+        counts = COUNT_MEMORY * self.label_counts + counts
+        weights = balanced_weights(self.class_shares, counts, self.class_weights)
+        return weights, {"label_counts": counts}
 
     def active_unlabeled(
         self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step

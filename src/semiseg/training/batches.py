@@ -7,19 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from semiseg.augment.focus import Focus
-from semiseg.augment.geometric import draw_view, view_image, view_mask, view_valid
+from semiseg.augment.geometric import draw_view, resize_nearest, view_image, view_mask, view_valid
 from semiseg.augment.photometric import LABELED, STRONG, change
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
-from semiseg.core.types import Batch, Labeled, Sample, Unlabeled
+from semiseg.core.types import IGNORE_INDEX, Batch, Labeled, Sample, Unlabeled
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.sample_order import SampleOrder
+from semiseg.training.labeling.store import Labels
 
 
 class TrainingImages(NamedTuple):
@@ -30,12 +32,14 @@ class TrainingImages(NamedTuple):
         unlabeled: unlabeled samples; empty if the method uses none.
         classes: how masks are read.
         reading: how images are read, see `read_image`.
+        labels: the stored labels of the unlabeled images; None if the method uses none.
     """
 
     labeled: Sequence[Sample]
     unlabeled: Sequence[Sample]
     classes: Classes
     reading: Reading = AS_STORED
+    labels: Labels | None = None
 
 
 class Views(NamedTuple):
@@ -79,7 +83,7 @@ class TrainingBatches(Dataset[Batch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.views, self.batch = views, batch
+        self.views, self.batch, self.labels = views, batch, images.labels
         self.rank, self.world = rank, world
         longest = math.ceil(views.size * views.scale[1])
         self.decoded = PixelCache(longest, images.classes, images.reading)
@@ -101,8 +105,11 @@ class TrainingBatches(Dataset[Batch]):
         if self.unlabeled is None:
             return Batch(labeled, None, index)
         views = (self._unlabeled(self.unlabeled, p) for p in positions)
-        weak, strong, valid = map(torch.stack, zip(*views, strict=True))
-        return Batch(labeled, Unlabeled(weak, strong, valid), index)
+        weak, strong, valid, *stored = map(torch.stack, zip(*views, strict=True))
+        unlabeled = Unlabeled(weak, strong, valid)
+        if stored:
+            unlabeled = unlabeled._replace(label=stored[0], confidence=stored[1])
+        return Batch(labeled, unlabeled, index)
 
     def files(self, index: int) -> list[Path]:
         """The images of the whole batch of micro step `index`, of all processes."""
@@ -121,7 +128,8 @@ class TrainingBatches(Dataset[Batch]):
         changed = change(view_image(image, view), LABELED, key.child("photometry"))
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
-    def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, ...]:
+        """The weak view, the strong view, what is valid; and label and confidence if stored."""
         views = self.views
         key = self.keys["unlabeled"].child(position)
         image = self.decoded.image(samples[position].image)
@@ -129,7 +137,14 @@ class TrainingBatches(Dataset[Batch]):
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale)
         weak = view_image(image, view)
         strong = change(weak, STRONG[views.photometry], key.child("photometry"))
-        return weak, strong, torch.from_numpy(view_valid(view))
+        valid = torch.from_numpy(view_valid(view))
+        if self.labels is None:
+            return weak, strong, valid
+        stored = self.labels.read(samples[position])
+        label = np.where(stored.agreement, stored.label, np.uint8(IGNORE_INDEX))
+        label = view_mask(resize_nearest(label, source), view)
+        confidence = view_mask(resize_nearest(stored.confidence, source), view, padding=0)
+        return weak, strong, valid, torch.from_numpy(label).long(), torch.from_numpy(confidence)
 
 
 class StepSampler(Sampler[int]):

@@ -21,6 +21,7 @@ from semiseg.core.types import Sample
 from semiseg.data.dataset import Dataset
 from semiseg.data.likeness import likeness
 from semiseg.data.splits import Split, make_split
+from semiseg.training.labeling.store import Labels, NoLabels
 from semiseg.training.place import Place
 
 _MAX_WATCHED, _MIN_WATCHED = 32, 4
@@ -37,6 +38,8 @@ class TrainingData(NamedTuple):
         pixels: the pixels of each class in the labeled images.
         warnings: what `check` warns about, as sentences.
         notes: what was inferred, as sentences.
+        labels: the stored labels of the unlabeled images; none have a label until the training
+            stores them. None if the method uses none.
     """
 
     folder: Dataset
@@ -45,6 +48,7 @@ class TrainingData(NamedTuple):
     pixels: tuple[int, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    labels: Labels | None = None
 
 
 def read_folder(data: DataConfig) -> Dataset:
@@ -88,6 +92,7 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
         (folder.class_note, *layout, *split.notes, summary),
+        NoLabels() if config.settings.uses_stored_labels else None,
     )
 
 

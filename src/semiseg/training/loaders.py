@@ -30,7 +30,11 @@ def training_loader(
     views, schedule = config.views, config.schedule
     batches = TrainingBatches(
         TrainingImages(
-            data.split.labeled, data.unlabeled, data.folder.classes, config.data.reading
+            data.split.labeled,
+            data.unlabeled,
+            data.folder.classes,
+            config.data.reading,
+            data.labels,
         ),
         Views(
             decided(views.size),

@@ -55,6 +55,8 @@ def prepare(
         SemisegError: the data or a setting cannot be used.
     """
     started = time.monotonic()
+    if not resume:
+        config.settings.check_start()
     data = read_data(config, held_out(config, resume))
     for sentence in data.warnings:
         logger.warning("%s", sentence)

@@ -124,12 +124,13 @@ def scored_samples(
 def held_out(config: TrainConfig, resume: bool) -> list[str]:
     """The names of the validation images of this run, or of the run that it starts from.
 
-    They must stay out of the training.
+    They must stay out of the training. Without a run to start from, they are those of the teacher,
+    if that is a run: it was not trained on them.
 
     Raises:
         RunError: the list cannot be read.
     """
-    run = config.out if resume else config.network.start_from
+    run = config.out if resume else config.network.start_from or config.settings.earlier_run
     file = None if run is None else run / "split" / "val.txt"
     if file is None or not file.is_file():
         return []

@@ -33,6 +33,7 @@ from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
 from semiseg.training.profiling import measure_pace, measure_timing
 from semiseg.training.release import compare_with_start, describe_adjustment, release
+from semiseg.training.stored_labels import prepare_labels, store_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +96,19 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
         else:
             _log_plan(plan)
+        store, make_labels = store_of(config, data), None
+        if store is not None and first:
+            make_labels = prepare_labels(config, data, store, resume, checkpoint is not None)
         module = _build(config, data, checkpoint)
         if resume:
             logger.info("going on after step %d of %d", start, module.steps)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
+        if make_labels is not None:
+            make_labels()
+        # The other processes read the labels in their first step, when the first one has come so
+        # far.
+        data = data._replace(labels=store)
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
             fit(config, place, data, module, checkpoint, start)

@@ -12,6 +12,7 @@ from semiseg.config.methods.base import (
 )
 from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
+from semiseg.config.methods.distill import DistillSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.core.errors import ConfigError, nearest
@@ -20,6 +21,7 @@ __all__ = [
     "METHODS",
     "CssSettings",
     "CutMixSettings",
+    "DistillSettings",
     "MeanTeacherSettings",
     "MethodSettings",
     "PrototypicalSettings",
@@ -33,6 +35,7 @@ METHODS: dict[str, MethodSettings] = {
     "supervised": SupervisedSettings(),
     "mean_teacher": MeanTeacherSettings(),
     "cutmix": CutMixSettings(),
+    "distill": DistillSettings(),
     # The "Baseline" of Tab. 1: CSS without the collaboration of the two spaces.
     "contrastive": CssSettings(
         collaboration="logit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from semiseg.config.settings import PositiveInt, Settings, Share
@@ -18,10 +19,31 @@ class MethodSettings(Settings):
         implementation: the method's class as `module:Class`. It is a string, since the class needs
             torch and the settings must not.
         uses_unlabeled: whether the method learns from unlabeled images.
+        uses_stored_labels: whether these images are labeled before the training.
     """
 
     implementation: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
+    uses_stored_labels: ClassVar[bool] = False
+
+    @property
+    def earlier_run(self) -> Path | None:
+        """A run that labels images: its validation images must stay out of this training."""
+        return None
+
+    def check_folders(self, out: Path) -> None:
+        """Compare folders of the settings with the run folder `out`; a method may override this.
+
+        Raises:
+            ConfigError: both name the same folder.
+        """
+
+    def check_start(self) -> None:
+        """Refuse settings that no new training can start with; a method may override this.
+
+        Raises:
+            ConfigError: a setting is missing, or a folder does not exist.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,70 @@
+"""`distill`: a student learns the labels that a teacher has stored before the training.
+
+The teacher may be any model or a folder of masks; see `training.labeling`. No other network runs in
+a step, so a step costs less than that of a method with a teacher.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semiseg.config.methods import DistillSettings
+from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Step, Unlabeled
+from semiseg.losses.pseudo import pseudo_label_loss
+from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
+from semiseg.model.network import Network, upsample
+
+
+class Distill(SemiSupervised):
+    """The student learns confident stored labels on mixed strong views.
+
+    The average of the student (`teacher`) takes no part in the losses. It is validated and may be
+    released, as in the other methods.
+
+    Args:
+        student: the network that learns.
+        settings: the method's own settings.
+    """
+
+    settings: DistillSettings
+
+    def __init__(self, student: Network, settings: DistillSettings) -> None:
+        super().__init__(student, settings)
+        if settings.class_balance == "labels":
+            self.count_labels()
+
+    def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
+        """See `Method.compute`.
+
+        Raises:
+            TypeError: the unlabeled images come without stored labels.
+        """
+        count, size = len(labeled.image), labeled.mask.shape[-2:]
+        if unlabeled is None or step.share < self.settings.supervised_warmup:
+            logits = upsample(self.student(*labeled.inputs).logits, size, size)
+            return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
+        strong, (label, valid) = cut_mix(
+            step, unlabeled.strong_inputs, self._kept_labels(unlabeled), unlabeled.valid
+        )
+        logits = self.student(*join(labeled.inputs, strong)).logits
+        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
+        labeled_logits, unlabeled_logits = (
+            upsample(part, size, size) for part in logits.tensor_split([count])
+        )
+        weights, state = self.balance(label)
+        unsupervised = pseudo_label_loss(unlabeled_logits, label, valid, weights=weights)
+        terms = {
+            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "unsupervised": self.settings.unsupervised_weight * unsupervised,
+        }
+        share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
+        return Losses(terms, {"used": share}, state)
+
+    @torch.no_grad()
+    def _kept_labels(self, unlabeled: Unlabeled) -> Tensor:
+        """The stored labels, 255 at padding and where the confidence is low."""
+        if unlabeled.label is None or unlabeled.confidence is None:
+            raise TypeError("the unlabeled images have no stored labels")
+        low = unlabeled.confidence < self.settings.confidence_threshold
+        return unlabeled.label.masked_fill(low | ~unlabeled.valid, IGNORE_INDEX)
