@@ -74,11 +74,10 @@ def test_seed_labels_and_settings_do(reference, tiny_folder, tmp_path, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path):
+def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path, needed_settings):
+    words = {**TINY, **needed_settings(method), "method": method}
     for optimizer in ("adamw", "sgd"):
-        run = semiseg.train(
-            tiny_folder, method=method, optimizer=optimizer, out=tmp_path / optimizer, **TINY
-        )
+        run = semiseg.train(tiny_folder, optimizer=optimizer, out=tmp_path / optimizer, **words)
         assert run.scores.miou.released is not None
 
 

@@ -5,6 +5,7 @@ RUN/
   config.yaml        every setting, as planned; `semiseg train --config` repeats the run
   plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
+  labels/            the labels that a teacher gave the unlabeled images; see `training.labeling`
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; see `training.loggers`
   diagnostics/       the quality of the pseudo-labels; see `training.diagnostics`
