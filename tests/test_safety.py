@@ -30,9 +30,9 @@ from semiseg.data.tree import Tree
 from semiseg.inference.card import model_card
 from semiseg.inference.load import load
 from semiseg.inference.sources import find_images
-from semiseg.model.encoders import load_weights
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network
+from semiseg.model.weights import load_weights
 from semiseg.suggestion.suggest import suggest
 from semiseg.training.checkpoint import SafeCheckpointIO
 from semiseg.training.run_data import samples_of

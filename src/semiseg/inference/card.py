@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
 from semiseg.evaluation.logit_adjustment import describe_strength
-from semiseg.model.metadata import ModelMetadata
+from semiseg.model.metadata import ModelMetadata, WeightsRecord
 from semiseg.plots.palette import css_color
 
 _HEAD = """---
@@ -72,6 +72,7 @@ def _training(metadata: ModelMetadata) -> str:
     facts = {
         "Method": metadata.method,
         "Network": f"{network.encoder}, {network.decoder}",
+        **_weights(metadata.weights),
         "Steps": metadata.steps,
         "Labeled images": _count(split, "labeled"),
         "Unlabeled images": _count(split, "unlabeled"),
@@ -88,6 +89,17 @@ def _training(metadata: ModelMetadata) -> str:
         "\n\nThe hashes are those of the sorted image names.\n" if split and split.images else "\n"
     )
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) + note
+
+
+def _weights(weights: WeightsRecord | None) -> dict[str, str | None]:
+    """The weights that the encoder started from, with their license and their hash."""
+    if weights is None:
+        return {}
+    return {
+        "Encoder weights": weights.source,
+        "License of the encoder weights": weights.describe_license() or None,
+        "SHA-256 of the encoder weights": weights.sha256,
+    }
 
 
 def _count(split: SplitRecord | None, name: str) -> str | None:

@@ -18,12 +18,59 @@ from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.masks import Classes
 
 METADATA_FILE = "model.json"
+WEIGHTS_FILE = "model.safetensors"
 FORMAT = 1
 """The version of `model.json`; it grows when a key changes its meaning."""
 _MAX_SIDE = 1 << 16  # pixels
 _MAX_REPRESENTATION_DIM = 1 << 14
 _MAX_STRENGTH = 100.0  # of the logit adjustment
 _MAX_MEAN = 1e6
+_FREE_LICENSES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc0-1.0")
+_NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "research", "apple-amlr")
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """The weights that an encoder started from.
+
+    Attributes:
+        source: where they come from, in words.
+        license: the name of their license, or None if it is not known.
+        sha256: the hash of the encoder's tensors before the training, see
+            `semiseg.model.weights.encoder_sha256`; None for random weights.
+    """
+
+    source: str
+    license: str | None = None
+    sha256: str | None = None
+
+    def describe_license(self) -> str:
+        """The license in words; empty for random weights."""
+        if self.sha256 is None:
+            return ""
+        if self.license in (None, "unknown"):
+            return "not known: see where the weights come from"
+        name = str(self.license)
+        if name.lower() in _FREE_LICENSES:
+            return name
+        if any(word in name.lower() for word in _NON_COMMERCIAL):
+            return f"{name}, which forbids commercial use"
+        return f"{name}, which has conditions of its own"
+
+    def describe(self) -> str:
+        """The source and the license, in one line."""
+        license_name = self.describe_license()
+        return f"weights: {self.source}" + (f"; license: {license_name}" if license_name else "")
+
+    def license_warning(self) -> str | None:
+        """What to consider before a model that started from these weights is given away."""
+        words = self.describe_license()
+        if "," not in words:
+            return None
+        return (
+            f"The weights have the license {words}. This may hold for a model trained from them "
+            "too: read the license before you publish, sell or use the model in a product."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +147,7 @@ class ModelMetadata:
         labels: the number of labeled images, or None.
         steps: the optimizer steps of the training, or None.
         split: the images of the training, or None.
+        weights: the weights that the encoder started from, or None.
         sha256: the hash of `model.safetensors`, or None.
         semiseg: the version of semiseg that wrote the model.
         format: the version of the file.
@@ -122,6 +170,7 @@ class ModelMetadata:
     labels: int | None = None
     steps: int | None = None
     split: SplitRecord | None = None
+    weights: WeightsRecord | None = None
     sha256: str | None = None
     semiseg: str = __version__
     format: int = FORMAT

@@ -17,9 +17,10 @@ from semiseg.config.train import Heads
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.core.types import STRIDE, Output
 from semiseg.model.detail_decoder import DetailDecoder
-from semiseg.model.encoders import Normalization, load_weights, plain_vit_patch, resolve
+from semiseg.model.encoders import Normalization, plain_vit_patch, resolve
 from semiseg.model.metadata import NetworkSpec
 from semiseg.model.vit import PlainViT
+from semiseg.model.weights import load_weights
 
 
 class DecoderOptions(TypedDict):
@@ -67,6 +68,7 @@ class Network(nn.Module):
     Attributes:
         spec: all that is needed to build the network again.
         stride: images are padded to a multiple of this number of pixels, the coarsest stride.
+        weights_record: the weights that the encoder started from.
         classifier: the name of the layer whose outputs are the logits.
         mean: `(1, 3, 1, 1)`, subtracted from the images.
         std: `(1, 3, 1, 1)`, by which the images are divided then.
@@ -103,7 +105,7 @@ class Network(nn.Module):
         else:
             self.encoder, self.decoder = _pyramid(encoder, name, decoder, options)
             self.stride = int(getattr(self.encoder, "output_stride", 32))
-        self.weights_source, norm = load_weights(self.encoder, name, weights)
+        self.weights_record, norm = load_weights(self.encoder, name, weights)
         if heads == "paper":  # each head has a 3x3 convolution of its own in place of this one
             self.decoder.block2 = nn.Identity()
         self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")

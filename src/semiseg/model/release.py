@@ -14,10 +14,9 @@ from torch import Tensor
 from semiseg._version import __version__
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
-from semiseg.model.metadata import METADATA_FILE, ModelMetadata
+from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
 from semiseg.model.network import Network, rebuild
 
-WEIGHTS_FILE = "model.safetensors"
 _NETWORK = "network."
 LOGIT_OFFSETS = "logit_offsets"
 """The name of the tensor `(C,)` that was added to the logits after the training."""

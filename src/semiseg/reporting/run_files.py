@@ -15,7 +15,7 @@ from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.masks import Classes
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
-from semiseg.model.metadata import METADATA_FILE, ModelMetadata
+from semiseg.model.metadata import METADATA_FILE, ModelMetadata, WeightsRecord
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
 
@@ -42,6 +42,7 @@ class RunFiles:
         scores: `scores.json`.
         config: `config.yaml`.
         classes: the classes of `model.json`.
+        weights: the weights that the encoder started from, or None.
         curves: the columns of `metrics.csv` by name.
         confusion: pixels by true and predicted class, or None.
         diagnostics: the validations in `diagnostics.json`; empty without that file.
@@ -52,6 +53,7 @@ class RunFiles:
     scores: Scores
     config: TrainConfig
     classes: Classes
+    weights: WeightsRecord | None
     curves: Mapping[str, Curve]
     confusion: Sequence[Sequence[int]] | None
     diagnostics: Sequence[PseudoLabelRecord]
@@ -73,13 +75,15 @@ def read_run(folder: Path) -> RunFiles:
             f"(comparison.json). {remedy}"
         )
     try:
+        metadata = ModelMetadata.from_dict(read_json(folder / METADATA_FILE))
         return RunFiles(
             folder=folder,
             scores=read_scores(folder / SCORES),
             config=TrainConfig.from_values(
                 from_plain(dict[str, object], read_yaml(folder / CONFIG))
             ),
-            classes=ModelMetadata.from_dict(read_json(folder / METADATA_FILE)).classes,
+            classes=metadata.classes,
+            weights=metadata.weights,
             curves=_read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),

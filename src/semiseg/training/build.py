@@ -10,6 +10,7 @@ from semiseg.core.rng import Key
 from semiseg.methods import build_method
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
+from semiseg.model.weights import record_run
 from semiseg.training.class_balance import set_loss
 from semiseg.training.data import TrainingData
 from semiseg.training.module import TrainingModule
@@ -68,6 +69,8 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
         raise ValueError("the settings name no run to start from")
     release = load_release(run)
     new_classes = module.method.start_from(release, module.names)
+    student = module.method.student
+    student.weights_record = record_run(student.encoder, run, release.metadata.weights)
     sentence = f"starting from {run}"
     if new_classes:
         sentence += f"; new classes: {', '.join(new_classes)}"

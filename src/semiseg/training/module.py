@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from statistics import median
 from typing import Any, TypedDict, cast
 
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from semiseg.config.settings import decided
 from semiseg.config.train import OptimizerConfig
 from semiseg.core.errors import RunError
+from semiseg.core.records import from_plain
 from semiseg.core.rng import Key
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch, Losses, Step
@@ -28,6 +30,7 @@ from semiseg.inference.scenes import Scene, segmenter, to_input
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
+from semiseg.model.metadata import WeightsRecord
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
 
@@ -67,6 +70,7 @@ class Checkpoint(TypedDict):
     validations: list[Validation]
     guard: dict[str, int]
     normalization: list[tuple[float, float, float]]
+    weights: dict[str, str | None]
     seconds: float
 
 
@@ -255,6 +259,7 @@ class TrainingModule(L.LightningModule):
         checkpoint["validations"] = self.validations
         checkpoint["guard"] = self.guard.state()
         checkpoint["normalization"] = list(self.method.student.normalization())
+        checkpoint["weights"] = asdict(self.method.student.weights_record)
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -275,6 +280,7 @@ class TrainingModule(L.LightningModule):
         mean, std = stored["normalization"]
         for network in self.method.networks().values():
             network.set_normalization(Normalization(mean, std))
+        self.method.student.weights_record = from_plain(WeightsRecord, stored["weights"])
         self.seconds = stored["seconds"]
 
     def on_fit_start(self) -> None:

@@ -92,6 +92,7 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         labels=scores.labels,
         steps=scores.steps,
         split=scores.split,
+        weights=module.method.student.weights_record,
     )
     tensors = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
     save_release(config.out, Release(network, tensors, metadata))

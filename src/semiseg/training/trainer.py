@@ -193,10 +193,13 @@ def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> 
     start_from = config.network.start_from
     pretrained = checkpoint is None and start_from is None
     module = build(config, data, pretrained)
-    if pretrained:
-        logger.info("%s", module.method.student.weights_source)
-    if checkpoint is None and start_from is not None:
-        logger.info("%s", start_from_run(config, module))
+    if checkpoint is None:
+        if start_from is not None:
+            logger.info("%s", start_from_run(config, module))
+        weights = module.method.student.weights_record
+        logger.info("%s", weights.describe())
+        if warning := weights.license_warning():
+            logger.warning("%s", warning)
     return module
 
 

