@@ -50,13 +50,18 @@ def resolve(name: str) -> str:
     if not timm.is_model(architecture):
         names = [*smp_encoders, *timm.list_models()]
         raise ConfigError(f"There is no encoder '{name}'. {nearest(plain, names)}")
-    tags = [full.partition(".")[2] for full in timm.list_pretrained(architecture)]
-    if tag and tag not in tags:
+    if tag and tag not in (tags := tags_of(architecture)):
         raise ConfigError(
             f"There are no weights '{tag}' of the encoder {architecture}. "
             + (nearest(tag, tags, "Tags") if tags else "Name the encoder without a tag.")
         )
     return f"tu-{plain}"
+
+
+def tags_of(architecture: str) -> list[str]:
+    """The tags of the pretrained weights that timm has of an architecture; the default first."""
+    names = timm.models.get_arch_pretrained_cfgs(architecture)
+    return [name.partition(".")[2] for name, config in names.items() if config.has_weights]
 
 
 def plain_vit_patch(name: str) -> int | None:

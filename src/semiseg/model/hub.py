@@ -23,7 +23,7 @@ from torch import nn
 from torch.hub import load_state_dict_from_url
 
 from semiseg.core.errors import ConfigError, HubError, nearest
-from semiseg.model.encoders import Normalization, normalization
+from semiseg.model.encoders import Normalization, normalization, tags_of
 from semiseg.model.weight_names import State
 
 REPOSITORY = "hf-hub:"
@@ -93,7 +93,7 @@ def _full_name(plain: str, source: str) -> str:
     if source == "hub":
         return plain
     architecture = plain.partition(".")[0]
-    tags = [name.partition(".")[2] for name in timm.list_pretrained(architecture)]
+    tags = tags_of(architecture)
     tag = source.removeprefix(f"{architecture}.")
     if tag in tags:
         return f"{architecture}.{tag}"
