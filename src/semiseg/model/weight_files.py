@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,14 +82,14 @@ def read_weights(path: Path) -> Weights:
         # timm's checkpoints hold the arguments of their training.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ConfigError(
-            f"{path} cannot be read as weights: it is damaged, or it holds Python objects, which "
-            "semiseg does not run. Save the state dict alone with the program that wrote it "
-            "(torch.save(model.state_dict(), FILE); for LightlyTrain, lightly-train export), and "
-            "name that file with --weights."
-        ) from error
     except Exception as error:  # the formats' readers raise many kinds
+        if type(error).__name__ == "UnpicklingError":
+            raise ConfigError(
+                f"{path} cannot be read as weights: it is damaged, or it holds Python objects, "
+                "which semiseg does not run. Save the state dict alone with the program that wrote "
+                "it (torch.save(model.state_dict(), FILE); for LightlyTrain, lightly-train export),"
+                " and name that file with --weights."
+            ) from error
         raise _unreadable(path, str(error).partition("\n")[0]) from error
     state = dict(_flatten(content)) if isinstance(content, Mapping) else {}
     if not state:
@@ -136,6 +135,7 @@ def fit(state: State, encoder: nn.Module, name: str) -> Fit:
     is_ambiguous = sum(count == largest for count in prefixes.values()) > 1
     prefix = best_prefix(prefixes)
     part, remarks = strip(state, prefix), [prefix.rstrip(".")] if is_ambiguous else []
+    _check_tokens(part, {_plain(key): value for key, value in own.items()})
     matches = {names[flat(key)]: value for key, value in part.items() if flat(key) in names}
     needed = [key for key in own if not key.endswith(_UNNEEDED)]
     if any(key not in matches or matches[key].shape != own[key].shape for key in needed):
@@ -215,6 +215,8 @@ def _check_tokens(state: State, own: Mapping[str, Tensor]) -> None:
     Raises:
         Misfit: the patches have another size, or the file has registers and the encoder none.
     """
+    if _PATCH not in own:
+        return
     patch = state.get(_PATCH)
     if patch is not None and patch.ndim == 4 and patch.shape != own[_PATCH].shape:
         raise Misfit(f"{_shapes(_PATCH, patch, own[_PATCH])}. {_REMEDY}")
@@ -247,11 +249,11 @@ def _without_zero_biases(state: State, own: Mapping[str, Tensor]) -> State:
 
 def _compare(matches: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
     """What is missing or has another shape, in words."""
-    missing = [key for key in needed if key not in matches]
+    missing = [_plain(key) for key in needed if key not in matches]
     other = [k for k, v in needed.items() if k in matches and matches[k].shape != v.shape]
     problems = []
     if other:
-        first = [_shapes(key, matches[key], needed[key]) for key in other[:_NAMED]]
+        first = [_shapes(_plain(key), matches[key], needed[key]) for key in other[:_NAMED]]
         more = "; ..." if len(other) > _NAMED else ""
         problems.append(f"{len(other)} have another shape ({'; '.join(first)}{more})")
     if missing:
