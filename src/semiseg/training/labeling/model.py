@@ -21,7 +21,8 @@ from semiseg.data.formats.images import read_image, read_valid
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.load import load
 from semiseg.inference.sliding import Segmenter
-from semiseg.model.release import WEIGHTS_FILE, match_classes
+from semiseg.model.metadata import WEIGHTS_FILE
+from semiseg.model.release import match_classes
 from semiseg.training.labeling.store import ImageLabels, Labeler, Source
 
 SCALES = (1.0, 1.25)
