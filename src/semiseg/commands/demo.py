@@ -14,6 +14,7 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import DemoSettings
 from semiseg.commands.train import train
 from semiseg.comparison.text import class_table
+from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.core.errors import RunError
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask
@@ -92,6 +93,7 @@ def demo(settings: DemoSettings) -> Demo:
         runs[method] = train(
             out / "data",
             method=method,
+            encoder=LIGHT_ENCODER,
             steps=settings.steps,
             seed=settings.seed,
             out=out / "runs" / method,

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from semiseg.core.reading import Reading
 
 if TYPE_CHECKING:  # the help must not wait for numpy
     from semiseg.core.types import Likeness
+
+Source: TypeAlias = Literal["data", "device", "budget", "default", "user"]
+"""What decided a value."""
+
+
+class Reason(NamedTuple):
+    """Why a setting has its value.
+
+    Attributes:
+        source: what decided it.
+        text: the reason, as half a sentence.
+    """
+
+    source: Source
+    text: str
+
+
+AS_GIVEN = Reason("user", "as given")
+
+
+class EncoderChoice(NamedTuple):
+    """The encoder of a training.
+
+    Attributes:
+        name: its name.
+        reason: why it is this one.
+        patch: the side in pixels of a patch, if it is a plain vision transformer; None for an
+            encoder with maps of several strides.
+    """
+
+    name: str
+    reason: Reason
+    patch: int | None = None
 
 
 class Facts(NamedTuple):
@@ -26,8 +59,8 @@ class Facts(NamedTuple):
         world: the number of devices that train together.
         reading: how the images are read, with the values that those of more than 8 bits span.
         val: the number of images of `val`.
-        patch: the side in pixels of a patch of the encoder, if it is a plain vision transformer;
-            None for an encoder with maps of several strides.
+        encoder: the encoder that the settings name, or that is chosen for the device.
+        bf16: whether the device computes with bfloat16.
     """
 
     side: float
@@ -40,7 +73,13 @@ class Facts(NamedTuple):
     world: int
     reading: Reading
     val: int
-    patch: int | None = None
+    encoder: EncoderChoice
+    bf16: bool = False
+
+    @property
+    def patch(self) -> int | None:
+        """The side of a patch of the encoder, see `EncoderChoice`."""
+        return self.encoder.patch
 
 
 class Line(NamedTuple):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 
-from semiseg.config.facts import Facts, Pace
-from semiseg.config.reasons import AS_GIVEN, Source, explain
-from semiseg.config.settings import Value
+from semiseg.config.facts import AS_GIVEN, Facts, Pace, Source
+from semiseg.config.reasons import explain
+from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import choose_sizes, total_seconds
 from semiseg.config.train import Optimizer, TrainConfig
 from semiseg.core.text import columns, duration, plural
@@ -166,6 +166,15 @@ def rates(optimizer: Optimizer, patch: int | None) -> tuple[float, float]:
     return (RATES if patch is None else TRANSFORMER_RATES)[optimizer]
 
 
+def device_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
+    """Encoder and precision, which have to be decided before anything is measured."""
+    precision = "bf16-mixed" if facts.bf16 else "32-true"
+    return {
+        "encoder": facts.encoder.name,
+        "precision": unless_auto(config.machine.precision, precision),
+    }
+
+
 def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Plan:
     """Choose a value for each setting that is `auto`, and give the reasons.
 
@@ -175,12 +184,13 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         pace: the measured speed, where there is a budget.
 
     Raises:
-        ConfigError: the budget is too short.
+        BudgetError: the budget is too short.
     """
     sizes = choose_sizes(config, facts, pace)
     rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch)
     decisions: dict[str, object] = {
         **sizes._asdict(),
+        **device_decisions(config, facts),
         "decoder": "deeplabv3plus" if facts.patch is None else "detail",
         "lr": rate,
         "encoder_lr": encoder_rate,

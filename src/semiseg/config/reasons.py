@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
-
-from semiseg.config.facts import Facts, Pace
+from semiseg.config.facts import Facts, Pace, Reason
 from semiseg.config.settings import decided
 from semiseg.config.sizing import (
     BATCH,
@@ -12,6 +10,7 @@ from semiseg.config.sizing import (
     REFERENCE_SIZE,
     STEPS,
     VALIDATIONS,
+    VIT_STEPS_CPU,
     Sizes,
     crop_multiple,
     largest_size,
@@ -45,24 +44,6 @@ _METHOD_SETTINGS = (
     "class_balance",
 )
 
-Source: TypeAlias = Literal["data", "device", "budget", "default", "user"]
-"""What decided a value."""
-
-
-class Reason(NamedTuple):
-    """Why a setting has its value.
-
-    Attributes:
-        source: what decided it.
-        text: the reason, as half a sentence.
-    """
-
-    source: Source
-    text: str
-
-
-AS_GIVEN = Reason("user", "as given")
-
 
 def explain(
     config: TrainConfig, planned: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | None
@@ -78,6 +59,7 @@ def explain(
     """
     return {
         **_reading_reasons(facts),
+        "encoder": facts.encoder.reason,
         **_size_reasons(config, sizes, facts, pace),
         **_other_reasons(planned, facts),
         **_method_reasons(planned),
@@ -145,6 +127,9 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
     if facts.device != "cpu":
         text = f"{STEPS} at size {REFERENCE_SIZE}, more with the square of the size"
         return Reason("device", text)
+    if facts.patch is not None:
+        text = f"{VIT_STEPS_CPU} on a CPU, where a step with a vision transformer takes about five "
+        return Reason("device", text + "times as long")
     return Reason(
         "default", "at size 240 about 10 minutes on one core, half an hour with a teacher"
     )
@@ -166,8 +151,16 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
         "photometry": _default_reason("photometry", config.views.photometry),
         "scale": _default_reason("scale", config.views.scale),
+        "precision": _precision_reason(facts),
         "workers": Reason("device", f"processes that load images; {shared}"),
     }
+
+
+def _precision_reason(facts: Facts) -> Reason:
+    if facts.bf16:
+        text = "this GPU computes with bfloat16, which needs half the memory and is faster"
+        return Reason("device", text)
+    return Reason("default", "single precision; bf16-mixed is for GPUs that compute with bfloat16")
 
 
 def _class_weights_reason(config: TrainConfig, facts: Facts) -> str:

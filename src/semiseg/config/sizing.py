@@ -12,7 +12,7 @@ from typing import NamedTuple
 from semiseg.config.facts import Facts, Pace
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
-from semiseg.core.errors import ConfigError
+from semiseg.core.errors import BudgetError
 from semiseg.core.types import STRIDE
 
 BATCH, VALIDATIONS = 4, 5
@@ -21,6 +21,8 @@ REFERENCE_SIZE = 240
 """A css step of 4 + 4 crops at this size takes 1 to 1.5 seconds on one or two cores, so `STEPS` of
 them take about 25 minutes. Sizes and steps grow together from here: steps with the square of the
 size."""
+VIT_STEPS_CPU = 400
+"""The same for a vision transformer on a CPU, whose step takes about five times as long."""
 MAX_STEPS = 20_000
 CROP_MULTIPLE = 32
 
@@ -52,7 +54,7 @@ def choose_sizes(config: TrainConfig, facts: Facts, pace: Pace | None) -> Sizes:
         pace: the measured speed; None without a budget.
 
     Raises:
-        ConfigError: the budget is too short.
+        BudgetError: the budget is too short.
     """
     if pace is None or config.schedule.budget is None:
         return _sizes_without_budget(config, facts)
@@ -76,8 +78,9 @@ def crop_multiple(patch: int | None) -> int:
 
 
 def crop_of(size: int, multiple: int = CROP_MULTIPLE) -> int:
-    """The largest multiple of some pixels within a size, or one such multiple."""
-    return max(multiple, size // multiple * multiple)
+    """The largest multiple of some pixels within a size; the smallest allowed one at least."""
+    smallest = -(-MIN_SIDE // multiple) * multiple
+    return max(smallest, size // multiple * multiple)
 
 
 def largest_size(facts: Facts, budget: bool) -> int:
@@ -91,7 +94,9 @@ def largest_size(facts: Facts, budget: bool) -> int:
 
 def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     size = unless_auto(config.views.size, largest_size(facts, budget=False))
-    steps = STEPS if facts.device == "cpu" else _two_digits(max(STEPS, _useful_steps(size)))
+    steps = reference_steps(facts)
+    if facts.device != "cpu":
+        steps = _two_digits(max(steps, _useful_steps(size, facts)))
     return Sizes(
         size,
         unless_auto(config.views.crop, crop_of(size, crop_multiple(facts.patch))),
@@ -101,9 +106,14 @@ def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     )
 
 
-def _useful_steps(size: int) -> float:
+def reference_steps(facts: Facts) -> int:
+    """The steps that suit the reference size."""
+    return VIT_STEPS_CPU if facts.patch is not None and facts.device == "cpu" else STEPS
+
+
+def _useful_steps(size: int, facts: Facts) -> float:
     """The steps that suit a size. They grow with its square, so that both grow with a budget."""
-    return STEPS * size**2 / REFERENCE_SIZE**2
+    return reference_steps(facts) * size**2 / REFERENCE_SIZE**2
 
 
 def _two_digits(steps: float) -> int:
@@ -116,17 +126,17 @@ def _sizes_within(seconds: float, config: TrainConfig, facts: Facts, pace: Pace)
     """The largest size whose useful steps fit into the time; then more steps.
 
     Raises:
-        ConfigError: not even the minimum fits.
+        BudgetError: not even the minimum fits.
     """
     given_steps = None if config.schedule.steps == AUTO else config.schedule.steps
     given_batch = None if config.schedule.batch == AUTO else config.schedule.batch
     budget = _Budget(seconds, config, facts, pace)
     options = [budget.fit(size, given_batch or BATCH) for size in _candidates(config, facts)]
     in_memory = [s for s in options if s.batch * s.crop**2 <= pace.max_pixels] or options[:1]
-    enough = [s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size))]
+    enough = [s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size, facts))]
     best = enough[-1] if enough else in_memory[0]
     if facts.device == "cuda" and not given_batch and best is in_memory[-1]:
-        steps_needed = given_steps or 2 * max(STEPS, _useful_steps(best.size))
+        steps_needed = given_steps or 2 * max(STEPS, _useful_steps(best.size, facts))
         larger = (budget.fit(best.size, batch) for batch in _LARGER_BATCHES)
         affordable = (
             s for s in larger if s.steps >= steps_needed and s.batch * s.crop**2 <= pace.max_pixels
@@ -137,7 +147,7 @@ def _sizes_within(seconds: float, config: TrainConfig, facts: Facts, pace: Pace)
         # In such a short budget, validations may take up to their share.
         needed = total_seconds(config, facts, pace, best._replace(steps=minimum))
         minutes = int(needed / (1 - _RESERVE - _VALIDATION_SHARE) / 60) + 1
-        raise ConfigError(
+        raise BudgetError(
             f"--budget {config.schedule.budget} is too short on this machine: {minimum} steps at "
             f"size {best.size} take --budget {minutes}m. Give that or more, or a smaller --size."
         )

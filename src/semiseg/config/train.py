@@ -238,9 +238,10 @@ class ViewConfig(Settings):
 class NetworkConfig(Settings):
     """The network and the weights it starts from."""
 
-    encoder: str = "tf_efficientnet_lite0"
+    encoder: str = AUTO
     """An encoder of segmentation-models-pytorch or a model of timm, such as `resnet50` or
-    `vit_small_patch14_dinov2`."""
+    `vit_small_patch14_dinov2`. With `auto`, it is `tf_efficientnet_lite0` on a CPU, and a DINOv2
+    vision transformer on a GPU."""
     decoder: Decoder | Auto = AUTO
     """The decoder. With `auto`, it is `detail` for a vision transformer, which has one stride, and
     `deeplabv3plus` for every other encoder."""
@@ -330,8 +331,9 @@ class MachineConfig(Settings):
     """Devices of this machine that train together and share each batch."""
     num_nodes: PositiveInt = 1
     """Machines that train together, each with the same number of devices."""
-    precision: Precision = "32-true"
-    """Lightning's precision."""
+    precision: Precision | Auto = AUTO
+    """Lightning's precision. With `auto`, it is `bf16-mixed` on a GPU that computes with bfloat16,
+    and `32-true` elsewhere."""
 
     @property
     def world(self) -> int:

@@ -93,6 +93,10 @@ class UnknownSettingError(ConfigError):
         super().__init__(f"There is no setting '{setting}'{place}. {hint}".rstrip())
 
 
+class BudgetError(ConfigError):
+    """The time of a training is too short."""
+
+
 class HubError(ConfigError):
     """semiseg could not download pretrained weights."""
 

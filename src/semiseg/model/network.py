@@ -337,10 +337,13 @@ def upsample(maps: Tensor, source: Sequence[int], target: Sequence[int]) -> Tens
         target: height and width `(H, W)` of the result.
 
     Returns:
-        `(B, C, H, W)`. If `h` is not a multiple of 4, the last cell reaches beyond the image.
+        `(B, C, H, W)`, in single precision at least. If `h` is not a multiple of 4, the last cell
+        reaches beyond the image.
     """
     sides = zip(maps.shape[-2:], source, target, strict=True)
     full = [round(m * STRIDE * t / s) for m, s, t in sides]
+    # Losses sum over many pixels, which half precision cannot count.
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     large = F.interpolate(maps, size=full, mode="bilinear", align_corners=False)
     return large[..., : target[0], : target[1]]
 

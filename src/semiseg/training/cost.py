@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.facts import Line
 from semiseg.config.settings import decided
-from semiseg.config.sizing import CROP_MULTIPLE
+from semiseg.config.sizing import crop_multiple, crop_of
 from semiseg.config.train import TrainConfig
 from semiseg.core.text import duration
+from semiseg.model.encoders import plain_vit_patch
 from semiseg.training.build import build
 from semiseg.training.data import TrainingData
 from semiseg.training.loaders import training_loader
@@ -93,7 +94,7 @@ def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> Cost
     """
     whole_crop, batch = decided(config.views.crop), decided(config.schedule.batch)
     schedule, world = config.schedule, config.machine.world
-    crop = max(CROP_MULTIPLE, whole_crop // 2 // CROP_MULTIPLE * CROP_MULTIPLE)
+    crop = crop_of(whole_crop // 2, crop_multiple(plain_vit_patch(config.network.encoder)))
     config = without_warmup(config)
     module = build(config, data)
     small = config.replaced(batch=_BATCH, steps=_STEPS, accumulate=1, workers=0, crop=crop)

@@ -11,9 +11,9 @@ from statistics import median
 from typing import NamedTuple
 
 from semiseg.checks.examine import examine
-from semiseg.config.facts import Facts
+from semiseg.config.facts import EncoderChoice, Facts
 from semiseg.config.settings import AUTO
-from semiseg.config.train import DataConfig, NetworkConfig, TrainConfig
+from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
@@ -96,13 +96,20 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
     )
 
 
-def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: bool) -> Facts:
+def gather_facts(
+    config: TrainConfig,
+    data: TrainingData,
+    place: Place,
+    encoder: EncoderChoice,
+    resume: bool,
+) -> Facts:
     """The facts that the plan starts from.
 
     Args:
         config: the settings.
         data: the images.
         place: the device.
+        encoder: the encoder, see `choose_encoder`.
         resume: the training continues, so that what only warns is not computed again.
     """
     split = data.split
@@ -123,21 +130,9 @@ def gather_facts(config: TrainConfig, data: TrainingData, place: Place, resume: 
         world=place.world,
         reading=reading,
         val=len(split.val),
-        patch=_patch(config.network.encoder),
+        encoder=encoder,
+        bf16=place.bf16,
     )
-
-
-def _patch(encoder: str) -> int | None:
-    """The patch of a plain vision transformer; None for any other encoder.
-
-    Raises:
-        ConfigError: there is no such encoder.
-    """
-    if encoder == NetworkConfig.encoder:
-        return None
-    from semiseg.model.encoders import plain_vit_patch  # it needs torch and timm
-
-    return plain_vit_patch(encoder)
 
 
 def count_pixels(

@@ -107,6 +107,12 @@ def set_device(machine: MachineConfig) -> Place:
         torch.set_num_threads(machine.threads)
     elif kind == "cpu" and machine.devices > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // machine.devices))
+    place = Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
+    if kind == "cuda":
+        gpus = map(torch.cuda.get_device_properties, range(machine.devices))
+        memory = min(gpu.total_memory for gpu in gpus)
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return place._replace(memory=memory, bf16=bf16)
     if kind == "cpu":
         keep_memory()
-    return Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
+    return place

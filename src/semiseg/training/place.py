@@ -21,12 +21,16 @@ class Place(NamedTuple):
         threads: the CPU threads of the network.
         rank: the number of this process, from 0.
         world: the number of processes that train together (world size).
+        memory: the bytes of the memory of the smallest GPU; None if there is none with CUDA.
+        bf16: whether the device computes with bfloat16.
     """
 
     kind: str
     threads: int
     rank: int
     world: int
+    memory: int | None = None
+    bf16: bool = False
 
 
 def cpu_place(machine: MachineConfig) -> Place | None:

@@ -10,17 +10,20 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from semiseg.config.facts import Pace
-from semiseg.config.plan import Plan, make_plan
-from semiseg.config.sizing import largest_size
+from semiseg.config.encoder_choice import LIGHT_ENCODER
+from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
+from semiseg.config.plan import Plan, device_decisions, make_plan
+from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
+from semiseg.core.errors import BudgetError
 from semiseg.training.data import TrainingData, gather_facts, read_data
+from semiseg.training.encoder import choose_encoder
 from semiseg.training.place import Place
 from semiseg.training.run_data import held_out
 
 logger = logging.getLogger(__name__)
 
-Measure: TypeAlias = Callable[[TrainConfig, TrainingData, Place, int, float], Pace]
+Measure: TypeAlias = Callable[[TrainConfig, TrainingData, Place, Facts, float], Pace]
 """Measures the pace of a training, as `profiling.measure_pace` does."""
 
 
@@ -57,6 +60,7 @@ def prepare(
     started = time.monotonic()
     if not resume:
         config.settings.check_start()
+    encoder = choose_encoder(config, place)  # a name that does not exist ends here
     data = read_data(config, held_out(config, resume))
     for sentence in data.warnings:
         logger.warning("%s", sentence)
@@ -66,11 +70,36 @@ def prepare(
         logger.info(
             "there are no unlabeled images: %s learns from labeled ones only", config.method
         )
-    facts = gather_facts(config, data, place, resume)
-    pace = None
-    if config.schedule.budget is not None and measure is not None:
-        logger.info("measuring a few steps for --budget %s", config.schedule.budget)
-        side = largest_size(facts, budget=True)
-        pace = measure(config, data, place, side, started)
-    plan = make_plan(config, facts, pace)
+    facts = gather_facts(config, data, place, encoder, resume)
+    if config.schedule.budget is None or measure is None:
+        plan = make_plan(config, facts)
+    else:
+        plan = _plan_within(config, facts, data, place, measure, started)
     return Prepared(plan.config.replaced(threads=place.threads), place, data, plan)
+
+
+def _plan_within(
+    config: TrainConfig,
+    facts: Facts,
+    data: TrainingData,
+    place: Place,
+    measure: Measure,
+    started: float,
+) -> Plan:
+    """The plan for a budget, with a light encoder where it is too short for that of the device.
+
+    Raises:
+        BudgetError: the budget is too short.
+        SemisegError: the steps cannot be taken.
+    """
+    budget = config.schedule.budget
+    logger.info("measuring a few steps of %s for --budget %s", facts.encoder.name, budget)
+    trial = config.replaced(**device_decisions(config, facts))
+    try:
+        return make_plan(config, facts, measure(trial, data, place, facts, started))
+    except BudgetError:
+        if config.network.encoder != AUTO or facts.encoder.name == LIGHT_ENCODER:
+            raise
+    reason = Reason("budget", f"--budget {budget} is too short for {facts.encoder.name}")
+    facts = facts._replace(encoder=EncoderChoice(LIGHT_ENCODER, reason))
+    return _plan_within(config, facts, data, place, measure, started)

@@ -18,10 +18,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from semiseg.config.facts import Line, Pace
+from semiseg.config.facts import Facts, Line, Pace
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
-from semiseg.config.sizing import BATCH, crop_of
+from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch
@@ -116,25 +116,28 @@ class Clock(Callback):
 
 
 def measure_pace(
-    config: TrainConfig, data: TrainingData, place: Place, side: int, started: float
+    config: TrainConfig, data: TrainingData, place: Place, facts: Facts, started: float
 ) -> Pace:
     """Train random weights for a few steps at two sizes, and validate.
 
     Nothing is written, and the training that follows is not influenced.
 
     Args:
-        config: the settings.
+        config: the settings, with the encoder and the precision of the plan.
         data: the images.
         place: the device.
-        side: the largest useful size, in pixels.
+        facts: the facts that the plan starts from.
         started: when reading the data began, by the monotonic clock.
     """
     config = _trial(config, place, _STEPS)
+    side = largest_size(facts, budget=True)
     sizes = sorted({min(side, n) for n in (_SIZES_CPU if place.kind == "cpu" else _SIZES_GPU)})
+    crops = [crop_of(size, crop_multiple(facts.patch)) for size in sizes]
     trials = [
-        _measure(config.replaced(size=size, crop=crop_of(size)), data, place) for size in sizes
+        _measure(config.replaced(size=size, crop=crop), data, place)
+        for size, crop in zip(sizes, crops, strict=True)
     ]
-    pixels = [decided(config.schedule.batch) * crop_of(size) ** 2 for size in sizes]
+    pixels = [decided(config.schedule.batch) * crop**2 for crop in crops]
     step = Line.through(*zip(pixels, [trial.step for trial in trials], strict=True))
     image = [trial.validation for trial in trials]
     validation = Line.through(*zip([size**2 for size in sizes], image, strict=True))
@@ -211,7 +214,7 @@ def run_steps(
     """Train for the steps of the settings, on one device, with nothing but the clock."""
     trainer = L.Trainer(
         **trainer_settings(alone(config.machine)),
-        precision=config.machine.precision,
+        precision=decided(config.machine.precision),
         max_steps=decided(config.schedule.steps),
         logger=False,
         callbacks=[clock],

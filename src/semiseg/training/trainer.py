@@ -25,6 +25,7 @@ from semiseg.training.cost import CostEstimate, estimate_cost
 from semiseg.training.data import TrainingData, gather_facts, read_data
 from semiseg.training.devices import alone, set_device, trainer_settings
 from semiseg.training.diagnostics import Diagnostics
+from semiseg.training.encoder import choose_encoder
 from semiseg.training.failures import end_with_parent, explained, explained_trial
 from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.loggers import check_loggers, make_loggers
@@ -164,8 +165,9 @@ def time_training(config: TrainConfig) -> Timing:
     """
     place = _choose_place(config)
     with explained_trial():
+        encoder = choose_encoder(config, place)
         data = read_data(config)
-        plan = make_plan(config, gather_facts(config, data, place, resume=True))
+        plan = make_plan(config, gather_facts(config, data, place, encoder, resume=True))
         return measure_timing(plan.config, data, place)
 
 
@@ -242,7 +244,7 @@ def fit(
         trainer = L.Trainer(
             **trainer_settings(config.machine),
             sync_batchnorm=place.kind == "cuda" and place.world > 1,
-            precision=config.machine.precision,
+            precision=decided(config.machine.precision),
             max_steps=module.steps,
             max_epochs=-1,
             accumulate_grad_batches=config.schedule.accumulate,

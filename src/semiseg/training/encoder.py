@@ -1,0 +1,54 @@
+"""The encoder of a training: the one that is named, or the one that suits the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from semiseg.config.encoder_choice import LIGHT_ENCODER, encoder_for
+from semiseg.config.facts import AS_GIVEN, EncoderChoice, Reason
+from semiseg.config.settings import AUTO
+from semiseg.config.train import TrainConfig
+from semiseg.core.files import read_json
+from semiseg.model.metadata import METADATA_FILE, ModelMetadata
+from semiseg.training.place import Place
+
+
+def choose_encoder(config: TrainConfig, place: Place) -> EncoderChoice:
+    """The encoder of a training. A training that starts from a run keeps the encoder of the run.
+
+    Args:
+        config: the settings.
+        place: the device.
+
+    Raises:
+        ConfigError: there is no such encoder.
+    """
+    network = config.network
+    if network.encoder != AUTO:
+        return EncoderChoice(network.encoder, AS_GIVEN, _patch(network.encoder))
+    run = network.start_from
+    if run is not None and (name := _encoder_of(run)) is not None:
+        return EncoderChoice(name, Reason("user", f"the encoder of {run}"), _patch(name))
+    name, reason = encoder_for(config, place.kind, place.memory, place.bf16)
+    return EncoderChoice(name, reason, _patch(name))
+
+
+def _encoder_of(run: Path) -> str | None:
+    """The encoder of a finished run; None if it cannot be read, which the training will report."""
+    try:
+        return ModelMetadata.from_dict(read_json(run / METADATA_FILE)).network.encoder
+    except (OSError, ValueError):
+        return None
+
+
+def _patch(encoder: str) -> int | None:
+    """The patch of a plain vision transformer; None for any other encoder.
+
+    Raises:
+        ConfigError: there is no such encoder.
+    """
+    if encoder == LIGHT_ENCODER:
+        return None
+    from semiseg.model.encoders import plain_vit_patch  # it needs torch and timm
+
+    return plain_vit_patch(encoder)
