@@ -193,7 +193,8 @@ def test_weak_and_strong_views_share_their_geometry(tiny_folder):
 
 def module(optimizer="adamw", **settings):
     method = build_method("supervised", Network(3, weights="none"))
-    values = {"lr": 1.0, "encoder_lr": 0.1, "weight_decay": 0.5, "lr_warmup": 0.1, **settings}
+    values = {"lr": 1.0, "encoder_lr": 0.1, "layer_decay": 1.0, **settings}
+    values = {"weight_decay": 0.5, "lr_warmup": 0.1, **values}
     rates = OptimizerConfig(optimizer=optimizer, **values)
     return TrainingModule(method, ("a", "b", "c"), 100, Key.of(0), rates)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 
+from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Source
 from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
@@ -27,6 +28,10 @@ TRANSFORMER_RATES: dict[Optimizer, tuple[float, float]] = {
     "sgd": RATES["sgd"],
 }
 """The same for a vision transformer: large steps would destroy what it has learned."""
+PART_RATES: dict[TrainedPart, float] = {"last": 1e-4, "norms": 1e-3, "lora": 1e-3}
+"""AdamW's rates where a part of a vision transformer is trained, which can destroy less."""
+LAYER_DECAY, DROP_PATH = 0.9, 0.1
+"""For a vision transformer that is trained as a whole."""
 
 _FEW_VALIDATION_IMAGES = 6
 # Images of one kind are up to 0.8 apart, at a ratio of about 1; see `Likeness`.
@@ -156,14 +161,20 @@ def workers_of(device: str) -> int:
     return min(1 if device == "cpu" else 8, cores - 1)
 
 
-def rates(optimizer: Optimizer, patch: int | None) -> tuple[float, float]:
+def rates(
+    optimizer: Optimizer, patch: int | None, part: TrainedPart = "full"
+) -> tuple[float, float]:
     """The usual learning rates of the decoder and heads, and of the encoder.
 
     Args:
         optimizer: the optimizer.
         patch: the patch of a plain vision transformer; None for any other encoder.
+        part: the part of the encoder that is trained.
     """
-    return (RATES if patch is None else TRANSFORMER_RATES)[optimizer]
+    if patch is None:
+        return RATES[optimizer]
+    rate, encoder_rate = TRANSFORMER_RATES[optimizer]
+    return rate, PART_RATES.get(part, encoder_rate) if optimizer == "adamw" else encoder_rate
 
 
 def device_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
@@ -187,13 +198,17 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         BudgetError: the budget is too short.
     """
     sizes = choose_sizes(config, facts, pace)
-    rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch)
+    part = config.network.trained_part.part
+    rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch, part)
+    whole_transformer = facts.patch is not None and part == "full"
     decisions: dict[str, object] = {
         **sizes._asdict(),
         **device_decisions(config, facts),
         "decoder": "deeplabv3plus" if facts.patch is None else "detail",
         "lr": rate,
         "encoder_lr": encoder_rate,
+        "layer_decay": LAYER_DECAY if whole_transformer else 1.0,
+        "drop_path": DROP_PATH if whole_transformer else 0.0,
         "workers": workers_of(facts.device),
     }
     if facts.reading.value_range is not None:
@@ -216,12 +231,18 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     ]
     if pace is not None:
         entries.insert(0, Entry("budget", config.schedule.budget, *AS_GIVEN))
-    return Plan(resolved, tuple(entries), tuple(_warnings(facts)), seconds)
+    return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
 
 
-def _warnings(facts: Facts) -> list[str]:
-    """Warnings about few validation images, and about unlabeled images that will hardly help."""
+def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
+    """Warnings about random weights that stay, few val images, and useless unlabeled ones."""
     warnings = []
+    network = config.network
+    if network.encoder_training != "full" and network.weights == "none" and not network.start_from:
+        warnings.append(
+            f"--encoder-training {network.encoder_training} keeps most of the encoder as it is, "
+            "and --weights none makes it random. Leave --weights out, or train all of it"
+        )
     if facts.val < _FEW_VALIDATION_IMAGES:
         warnings.append(
             f"val has {plural(facts.val, 'image')}. A score on so few is mostly chance, and so is "

@@ -142,6 +142,7 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     if facts.patch is not None:
         text = f"the encoder is a vision transformer with patches of {facts.patch} pixels"
         reasons["decoder"] = Reason("default", f"{text}; a branch of convolutions keeps detail")
+        reasons |= _transformer_reasons(config)
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
     rise = round(optimizer.lr_warmup * decided(config.schedule.steps))
     return reasons | {
@@ -161,6 +162,15 @@ def _precision_reason(facts: Facts) -> Reason:
         text = "this GPU computes with bfloat16, which needs half the memory and is faster"
         return Reason("device", text)
     return Reason("default", "single precision; bf16-mixed is for GPUs that compute with bfloat16")
+
+
+def _transformer_reasons(config: TrainConfig) -> dict[str, Reason]:
+    """The reasons for what only a vision transformer has, where it has an effect."""
+    if config.network.trained_part.part != "full":
+        return {}
+    decay = "each block has 0.9 times the rate of the next: early blocks see what all images share"
+    path = "a step leaves out some branches of the last blocks, since few masks are soon memorized"
+    return {"layer_decay": Reason("default", decay), "drop_path": Reason("default", path)}
 
 
 def _class_weights_reason(config: TrainConfig, facts: Facts) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
+from semiseg.config.encoder_training import EncoderTraining, parse_encoder_training
 from semiseg.config.methods import MethodSettings, default_settings, method_hint
 from semiseg.config.settings import (
     AUTO,
@@ -260,6 +261,43 @@ class NetworkConfig(Settings):
     """A finished run whose model the training starts from, for example after you labeled more
     images. The encoder and the decoder must be the same. Classes are matched by name; new classes
     may be added."""
+    encoder_training: str = "full"
+    """The part of the encoder that is trained; the rest keeps its weights and its batch-norm
+    statistics. `full`: all of it. `head`: nothing, only the decoder and the heads. `last-N`, such
+    as `last-4`: the last N blocks of a vision transformer, or the last N stages of another encoder,
+    of which the stem belongs to the first. `norms`: the weights of its normalization layers.
+    `lora`: updates of low rank, of the attention layers of a vision transformer, or of the linear
+    layers and 1x1 convolutions of another encoder. The trained model contains them, so it is as
+    large and as fast as with `full`."""
+    lora_rank: PositiveInt = 8
+    """The rank of each update with `--encoder-training lora`, at most the smaller side of the
+    weight."""
+    drop_path: Annotated[float, Bounds(0, 1, high_open=True)] | Auto = AUTO
+    """The share of residual branches that a step leaves out in the last block of a vision
+    transformer (stochastic depth). The share grows evenly from 0 in the first block. `auto` means
+    0.1 if the whole vision transformer is trained, and otherwise 0."""
+    gradient_checkpointing: bool = False
+    """Keep only the input of each block of the encoder, and compute the rest again in the backward
+    pass. It needs less memory, and about a third more time. The gradients are the same."""
+
+    @property
+    def trained_part(self) -> EncoderTraining:
+        """The part of the encoder that is trained."""
+        return parse_encoder_training(self.encoder_training)
+
+    def check(self) -> None:
+        """The part of the encoder must be one that exists, and its options must have an effect."""
+        part = self.trained_part.part
+        if part != "lora" and self.lora_rank != NetworkConfig.lora_rank:
+            raise ConfigError(
+                f"--lora-rank is for --encoder-training lora, not for {self.encoder_training}. "
+                "Leave one of the two out."
+            )
+        if part == "head" and self.gradient_checkpointing:
+            raise ConfigError(
+                "--gradient-checkpointing saves nothing with --encoder-training head, because the "
+                "encoder has no backward pass then. Leave --gradient-checkpointing out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,9 +309,15 @@ class OptimizerConfig(Settings):
     lr: NonNegative | Auto = AUTO
     """The learning rate of the decoder and the heads. With `auto`, the optimizer's usual rate."""
     encoder_lr: NonNegative | Auto = AUTO
-    """The learning rate of the encoder. With `auto`, the optimizer's usual rate for it."""
+    """The learning rate of the encoder. With `auto`, the usual rate of the optimizer for such an
+    encoder and `--encoder-training`."""
+    layer_decay: Annotated[float, Bounds(0, 1, low_open=True)] | Auto = AUTO
+    """The factor on the encoder's learning rate from each block of a vision transformer, or stage
+    of another encoder, to the one before; the last one has `--encoder-lr`. `auto` means 0.9 if a
+    whole vision transformer is trained, and otherwise 1, the same rate everywhere."""
     weight_decay: NonNegative = 1e-2
-    """The weight decay. It does not apply to biases and batch norm."""
+    """The weight decay. It does not apply to biases and norms, nor to the positions and the extra
+    tokens of a vision transformer."""
     lr_warmup: Annotated[float, Bounds(0, 1, high_open=True)] = 0.05
     """The share of the steps over which the learning rates rise from 0."""
 

@@ -70,6 +70,7 @@ class Network(nn.Module):
         stride: images are padded to a multiple of this number of pixels, the coarsest stride.
         weights_record: the weights that the encoder started from.
         classifier: the name of the layer whose outputs are the logits.
+        resting: the names of the modules that are not trained, and stay in eval mode.
         mean: `(1, 3, 1, 1)`, subtracted from the images.
         std: `(1, 3, 1, 1)`, by which the images are divided then.
 
@@ -92,6 +93,7 @@ class Network(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
+        self.resting: tuple[str, ...] = ()
         name = resolve(encoder)
         decoder = _decoder_name(decoder, encoder, plain_vit_patch(name) is not None)
         options = _decoder_options(decoder, heads, output_stride, atrous_rates)
@@ -103,6 +105,10 @@ class Network(nn.Module):
             self.decoder = DetailDecoder([vit.width] * len(vit.levels))
             self.stride = math.lcm(vit.patch, STRIDE)
         else:
+            if drop_path:
+                raise ConfigError(
+                    f"--drop-path is for vision transformers, and {encoder} is none. Leave it out."
+                )
             self.encoder, self.decoder = _pyramid(encoder, name, decoder, options)
             self.stride = int(getattr(self.encoder, "output_stride", 32))
         self.weights_record, norm = load_weights(self.encoder, name, weights)
@@ -144,6 +150,14 @@ class Network(nn.Module):
     def set_crop(self, crop: int) -> None:
         """Set the side in pixels of the crops that the network is trained on."""
         self.spec = replace(self.spec, crop=crop)
+
+    def train(self, mode: bool = True) -> Network:
+        """Switch to train or eval mode; what is not trained stays in eval mode."""
+        super().train(mode)
+        if mode:
+            for name in self.resting:
+                self.get_submodule(name).eval()
+        return self
 
     @torch.no_grad()
     def add_to_logits(self, offsets: Tensor) -> None:

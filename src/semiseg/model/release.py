@@ -14,6 +14,7 @@ from torch import Tensor
 from semiseg._version import __version__
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
+from semiseg.model.encoder_training import plain_key
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
 from semiseg.model.network import Network, rebuild
 
@@ -88,7 +89,8 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
                 f"--{part} {theirs}, or start without --start-from."
             )
     student.set_normalization(release.network.normalization())
-    own, source = student.state_dict(), release.network.state_dict()
+    own = {plain_key(key): value for key, value in student.state_dict().items()}
+    source = release.network.state_dict()
     for key, value in source.items():
         if (
             not key.startswith(f"{student.classifier}.")

@@ -8,6 +8,7 @@ from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.rng import Key
 from semiseg.methods import build_method
+from semiseg.model.encoder_training import save_memory, train_part
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
 from semiseg.model.weights import record_run
@@ -39,7 +40,11 @@ def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> T
         heads=network.heads,
         output_stride=network.output_stride,
         atrous_rates=network.atrous_rates,
+        drop_path=decided(network.drop_path),
     )
+    train_part(student, network.trained_part, network.lora_rank)
+    if network.gradient_checkpointing:
+        save_memory(student)
     student.set_crop(decided(config.views.crop))
     method = build_method(config.method, student, config.settings)
     module = TrainingModule(

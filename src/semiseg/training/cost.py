@@ -37,6 +37,7 @@ class CostEstimate(NamedTuple):
         crop: the side of the step's crops, in pixels.
         images: the step's labeled images, and as many unlabeled ones if any, in words.
         parameters: the parameters of the student.
+        trained: those of them that are trained.
         operations: the floating-point operations of the step, forward and backward.
         step_operations: those of a step of the training.
         memory: the bytes that the step needs at least: weights, gradients, optimizer, teacher, and
@@ -52,6 +53,7 @@ class CostEstimate(NamedTuple):
     crop: int
     images: str
     parameters: int
+    trained: int
     operations: int
     step_operations: int
     memory: int
@@ -62,10 +64,12 @@ class CostEstimate(NamedTuple):
 
     def text(self) -> str:
         """One line for each figure."""
+        trained = f"; {self.trained / 1e6:.2g} million of them are trained"
+        trained = trained if self.trained < self.parameters else ""
         this = f"this step of {self.images} images at {self.crop} x {self.crop}"
         return "\n".join(
             (
-                f"parameters  {self.parameters / 1e6:.1f} million",
+                f"parameters  {self.parameters / 1e6:.1f} million{trained}",
                 f"operations  {self.operations / 1e12:.3g} TFLOP {this}; "
                 f"{self.step_operations / 1e12:.3g} TFLOP a step of {self.whole}",
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
@@ -114,11 +118,13 @@ def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> Cost
     devices = f" on {world} devices" if world > 1 else ""
     whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _BATCH))
     steps = decided(schedule.steps)
+    parameters = list(module.method.student.parameters())
     return CostEstimate(
         device=place.kind,
         crop=crop,
         images=images,
-        parameters=sum(p.numel() for p in module.method.student.parameters()),
+        parameters=sum(p.numel() for p in parameters),
+        trained=sum(p.numel() for p in parameters if p.requires_grad),
         operations=operations,
         step_operations=round(operations * ratio * schedule.accumulate),
         memory=fixed + saved.bytes,
@@ -144,10 +150,11 @@ def _step_seconds(
 
 def _fixed_memory(module: TrainingModule, optimizer: str) -> int:
     """The bytes that do not depend on the batch."""
-    student = sum(p.numel() * p.element_size() for p in module.method.student.parameters())
+    parameters = module.method.student.parameters()
+    trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
     state = sum(t.numel() * t.element_size() for t in module.state_dict().values())
     moments = 1 if optimizer == "sgd" else 2
-    return int(state) + int(student) * (1 + moments)
+    return int(state) + int(trained) * (1 + moments)
 
 
 class _SavedTensors:

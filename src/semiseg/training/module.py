@@ -12,11 +12,10 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from semiseg.config.settings import decided
 from semiseg.config.train import OptimizerConfig
 from semiseg.core.errors import RunError
 from semiseg.core.records import from_plain
@@ -33,6 +32,7 @@ from semiseg.model.encoders import Normalization
 from semiseg.model.metadata import WeightsRecord
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
+from semiseg.training.optimizer import build_optimizer
 
 
 class AdjustedScores(MaskScores):
@@ -177,24 +177,8 @@ class TrainingModule(L.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Two learning rates (encoder, rest), weight decay on weights only, poly schedule."""
-        settings = self.settings
-        lr, encoder_lr = decided(settings.lr), decided(settings.encoder_lr)
-        encoder = {id(p) for p in self.method.student.encoder.parameters()}
-        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-        for parameter in self.method.student.parameters():
-            rate = encoder_lr if id(parameter) in encoder else lr
-            decay = settings.weight_decay if parameter.dim() > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-        params = [
-            {"params": list(p), "lr": rate, "weight_decay": decay}
-            for (rate, decay), p in groups.items()
-        ]
-        optimizer: Optimizer
-        if settings.optimizer == "sgd":
-            optimizer = SGD(params, lr=lr, momentum=0.9, nesterov=True)
-        else:
-            optimizer = AdamW(params, lr=lr, fused=True)
+        """The optimizer with its rates; they follow the schedule."""
+        optimizer = build_optimizer(self.method.student, self.settings)
         schedule = LambdaLR(optimizer, self.rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -184,6 +184,8 @@ def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
         start_from=None,
         lr=unless_auto(config.optimizer.lr, rate),
         encoder_lr=unless_auto(config.optimizer.encoder_lr, encoder_rate),
+        layer_decay=unless_auto(config.optimizer.layer_decay, 1.0),
+        drop_path=unless_auto(config.network.drop_path, 0.0),
         workers=unless_auto(config.machine.workers, workers_of(place.kind)),
     )
 

@@ -28,6 +28,7 @@ from semiseg.data.formats.ground import common_resolution
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
 from semiseg.evaluation.logit_adjustment import describe_strength, offset
+from semiseg.model.encoder_training import merge
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, Release, save_release
 from semiseg.training.data import TrainingData
@@ -95,7 +96,7 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         weights=module.method.student.weights_record,
     )
     tensors = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
-    save_release(config.out, Release(network, tensors, metadata))
+    save_release(config.out, Release(merge(network), tensors, metadata))
     table = _confusion_csv(module.names, released["confusion"])
     write_text(config.out / CONFUSION, table)
     # Last, since this file makes the run a finished one.
