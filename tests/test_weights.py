@@ -377,6 +377,18 @@ def test_a_hub_that_gives_nothing_is_one_line_with_the_remedy(failure, words, hu
     assert "semiseg[demo]" not in str(error.value)
 
 
+def test_an_unreachable_hub_is_asked_once_and_says_nothing_itself(hub, vit, caplog):
+    hub.files["*"] = LocalEntryNotFoundError("x")
+    verbosity = huggingface_hub.utils.logging.get_verbosity()
+    with caplog.at_level(logging.INFO), pytest.raises(HubError):
+        load_weights(vit, f"tu-{VIT}", "hub")
+    assert len(hub.asked) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"loading the weights of {VIT} from the hub or its cache"
+    ]
+    assert huggingface_hub.utils.logging.get_verbosity() == verbosity
+
+
 def test_a_machine_that_is_offline_on_purpose(monkeypatch, tmp_path):
     """The hub's own client, with an empty cache."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -402,14 +414,14 @@ def test_a_machine_that_is_offline_on_purpose(monkeypatch, tmp_path):
 )
 def test_a_license_is_told(license_name, words, warns):
     record = WeightsRecord("somewhere", license_name, "0" * 64)
-    assert re.match(rf"weights: somewhere; license: .*{words}", record.describe())
+    assert re.match(rf"somewhere; license .*{words}", record.describe())
     warning = record.license_warning()
     assert (warning is not None) == warns
     assert warning is None or (license_name in warning and words in warning)
 
 
 def test_random_weights_have_no_license():
-    assert WeightsRecord("random").describe() == "weights: random"
+    assert WeightsRecord("random").describe() == "random"
 
 
 def test_the_hash_is_that_of_names_shapes_and_values():
@@ -455,7 +467,7 @@ def trained(tmp_path_factory, tiny_folder):
 
 def test_a_run_tells_and_keeps_the_license_and_the_hash(trained):
     record = WeightsRecord("the file w.safetensors", "dinov3-license", trained.sha256)
-    assert ("INFO", record.describe()) in trained.lines
+    assert ("INFO", f"weights: {record.describe()}") in trained.lines
     assert ("WARNING", record.license_warning()) in trained.lines
     assert load_release(trained.run).metadata.weights == record
     report = semiseg.report(trained.run).path.read_text(encoding="utf-8")

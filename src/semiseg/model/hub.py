@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,13 +11,14 @@ import segmentation_models_pytorch as smp
 import timm
 from huggingface_hub import ModelCard, constants
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import logging as hub_logging
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from torch import nn
@@ -25,8 +27,11 @@ from semiseg.core.errors import ConfigError, HubError, nearest
 from semiseg.model.encoders import Normalization, normalization, tags_of
 from semiseg.model.weight_names import State
 
+logger = logging.getLogger(__name__)
+
 REPOSITORY = "hf-hub:"
 """What stands before `OWNER/NAME` in the name of a repository."""
+_FILE = "model.safetensors"
 _DEFAULT_ENCODER = "tf_efficientnet_lite0"
 
 
@@ -79,8 +84,7 @@ def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
         )
     with _explained(full, place):
         if is_whole:
-            file = (config.hf_hub_filename,) if config.hf_hub_filename else ()
-            state = load_state_dict_from_hf(place, *file)
+            state = _download(place, config.hf_hub_filename or _FILE)
         else:  # smp gives the tensors of pyramids other names
             state = smp.encoders.get_encoder(f"tu-{full}", depth=5, weights=True).state_dict()
     license_name = config.license or (_read_license(place) if config.hf_hub_id else None)
@@ -142,7 +146,7 @@ def _load_repository(name: str, place: str) -> HubWeights:
         HubError: the hub cannot be reached, or does not give the file.
     """
     with _explained(name.removeprefix("tu-"), place):
-        state = load_state_dict_from_hf(place)
+        state = _download(place)
     norm = normalization(name)
     try:
         config, _, _ = load_model_config_from_hf(place)
@@ -150,6 +154,15 @@ def _load_repository(name: str, place: str) -> HubWeights:
     except (OSError, KeyError):  # a repository of transformers, say: its config has other names
         config = {}
     return HubWeights(state, place, config.get("license") or _read_license(place), norm)
+
+
+def _download(place: str, file: str = _FILE) -> State:
+    """The tensors of a repository, from `pytorch_model.bin` if it has no such file."""
+    try:
+        state: State = load_state_dict_from_hf(place, file)
+    except RemoteEntryNotFoundError:
+        state = load_state_dict_from_hf(place)
+    return state
 
 
 def _read_license(place: str) -> str | None:
@@ -169,10 +182,15 @@ def _explained(name: str, place: str) -> Iterator[None]:
     Raises:
         HubError: in place of any error inside.
     """
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)  # it warns of each attempt
+    logger.info("loading the weights of %s from the hub or its cache", name)
     try:
         yield
     except Exception as error:  # hub clients raise many kinds; all mean: not available here
         raise HubError(_explain(error, name, place)) from error
+    finally:
+        hub_logging.set_verbosity(verbosity)
 
 
 def _explain(error: Exception, name: str, place: str) -> str:
@@ -189,7 +207,7 @@ def _explain(error: Exception, name: str, place: str) -> str:
             "private): correct the name, log in (hf auth login, or set HF_TOKEN), or name a file "
             "(--weights FILE)."
         )
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, RemoteEntryNotFoundError):
         return (
             f"{page} holds no weights that semiseg reads (model.safetensors or pytorch_model.bin): "
             "choose another one, or name a file (--weights FILE)."

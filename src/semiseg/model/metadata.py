@@ -60,7 +60,7 @@ class WeightsRecord:
     def describe(self) -> str:
         """The source and the license, in one line."""
         license_name = self.describe_license()
-        return f"weights: {self.source}" + (f"; license: {license_name}" if license_name else "")
+        return self.source + (f"; license {license_name}" if license_name else "")
 
     def license_warning(self) -> str | None:
         """What to consider before a model that started from these weights is given away."""

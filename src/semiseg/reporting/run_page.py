@@ -148,7 +148,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
             "mIoU of the student": f"{percent(scores.miou.last)} % after the last step",
             "Best mIoU": f"{percent(scores.miou.best)} % (chosen on val, so it is optimistic)",
             "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",
-            **({} if run.weights is None else {"Encoder": run.weights.describe()}),
+            **({} if run.weights is None else {"Encoder weights": run.weights.describe()}),
         },
         curves=_draw_curves(run.curves),
         classes=_class_rows(run),

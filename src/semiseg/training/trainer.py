@@ -199,7 +199,7 @@ def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> 
         if start_from is not None:
             logger.info("%s", start_from_run(config, module))
         weights = module.method.student.weights_record
-        logger.info("%s", weights.describe())
+        logger.info("weights: %s", weights.describe())
         if warning := weights.license_warning():
             logger.warning("%s", warning)
     return module
