@@ -102,13 +102,11 @@ class Calibration:
 
     def text(self) -> str:
         """What people should know about the masks, as a sentence."""
-        pairs = [
-            (name if np.isnan(p) else f"{name} {percent(100 * p)}", is_used and not np.isnan(p))
-            for name, p, is_used in zip(self.names, self.precision, self.used, strict=True)
-        ]
-        good, bad = (
-            [text for text, is_good in pairs if is_good is wanted] for wanted in (True, False)
-        )
+        good: list[str] = []
+        bad: list[str] = []
+        for name, p, is_used in zip(self.names, self.precision, self.used, strict=True):
+            text = name if np.isnan(p) else f"{name} {percent(100 * p)}"
+            (good if is_used and not np.isnan(p) else bad).append(text)
         parts = [f"compared with {plural(self.images, 'labeled image')}"]
         if self.threshold is not None:
             parts.append(
@@ -236,7 +234,7 @@ def _read_scores(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     """The labels of an image that pass the conformal filter, and their scores."""
     file = outside.files[sample.image]
-    scores = read_scores(file, image_size(sample.image, pool.reading))
+    scores = read_scores(file, sample.image, pool.reading)
     background = next(
         (i for i, name in enumerate(scores.names) if name.strip("_").lower() == "background"), None
     )
@@ -263,7 +261,7 @@ def _find_threshold(outside: OutsideFiles, pool: Pool, labeled: Sequence[Sample]
     true_scores = TrueScores()
     for sample in track(labeled, "calibrating the scores", len(labeled)):
         file = outside.files[sample.image]
-        scores = read_scores(file, image_size(sample.image, pool.reading))
+        scores = read_scores(file, sample.image, pool.reading)
         table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
         for index, name in enumerate(pool.classes.names):
             if name in scores.names:

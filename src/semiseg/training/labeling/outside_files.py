@@ -26,6 +26,7 @@ from semiseg.core.types import Sample
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.dataset import name_below
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.formats.images import image_size
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.mask_rule import AS_STORED
 from semiseg.data.formats.masks import Classes
@@ -148,12 +149,13 @@ class Scores(NamedTuple):
     names: tuple[str, ...]
 
 
-def read_scores(file: Path, size: tuple[int, int]) -> Scores:
+def read_scores(file: Path, image: Path, reading: Reading) -> Scores:
     """Read the scores of an image.
 
     Args:
         file: an `.npz` file with `probabilities` and `classes`.
-        size: width and height of the image in pixels.
+        image: the image.
+        reading: how the image is read.
 
     Raises:
         DataError: the file cannot be read, or does not hold scores of this image.
@@ -175,9 +177,10 @@ def read_scores(file: Path, size: tuple[int, int]) -> Scores:
             "It must hold floating-point numbers (C, H, W), and the names of the C classes.",
         )
     height, width = values.shape[1:]
+    size = image_size(image, reading)
     if not have_same_shape((width, height), size):
         raise DataError(
-            f"{file} is {width} x {height}, and its image {size[0]} x {size[1]}.",
+            f"{file} is {width} x {height}, and its image {image} {size[0]} x {size[1]}.",
             "Export the scores at the size of the image.",
         )
     if not bool(((values >= 0) & (values <= 1)).all()):  # NaN is neither
