@@ -18,7 +18,7 @@ from semiseg.config.methods import METHODS
 from semiseg.config.train import GROUPS, group_of
 
 COMMON = (
-    *("dataset", "labels", "method", "steps", "budget", "seed", "batch", "size"),
+    *("dataset", "labels", "method", "teacher", "steps", "budget", "seed", "batch", "size"),
     *("encoder", "start_from", "accelerator", "out"),
 )
 """The settings of a training that its short help shows."""
@@ -35,6 +35,9 @@ TITLES = {
     "run": "Run folder",
 }
 """The titles of the groups of `TrainConfig` in the help."""
+
+_BUT_TEACHER = [name for name in METHODS["distill"].values() if name != "teacher"]
+"""The settings of `distill` without the one that chooses this method by itself."""
 
 
 class Result(Protocol):
@@ -90,6 +93,7 @@ def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[
     return [
         Section("Data" if full else "Common settings", settings.TrainData),
         Section("Method" if full else "Common settings", settings.MethodChoice),
+        Section("Method" if full else "Common settings", METHODS["distill"], omitted=_BUT_TEACHER),
         *_groups(full),
         Section(f"Settings of {method or 'css'}", defaults, None if full or method else ()),
         *(Section("Settings of other methods", other, ()) for other in others),
