@@ -17,6 +17,10 @@ WORDS = {
     "adjustment": ["DATA", "RUN"],
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
+    "encoders": [
+        *("DATA", "--out", "OUT", "--labels", 2, "--size", 48, "--seconds", 0.1),
+        *("--encoders", "lite0", "--methods", "supervised"),
+    ],
     "factors": ["DATA", "--out", "OUT", "--only", "css", "--labels", 2, *SMALL],
     "first": ["--images", 20, "--crop", 64],
     "growth": ["--tiny", "--repeats", 1, "--plot", "OUT.png"],
