@@ -16,7 +16,7 @@ from semiseg.core.errors import ConfigError
 from semiseg.model.encoders import resolve
 from semiseg.model.network import Network
 from semiseg.model.vit import PlainViT
-from semiseg.model.weight_files import Misfit, fit
+from semiseg.model.weight_fitting import Misfit, fit
 from semiseg.model.weights import load_weights
 
 SIZES = {"embed_dim": 32, "depth": 4, "num_heads": 2, "num_classes": 0}
@@ -144,6 +144,34 @@ def test_registers_of_dinov2():
         assert all(torch.allclose(fitted[f"model.{k}"], v, atol=1e-6) for k, v in ours.items())
     with pytest.raises(Misfit, match=r"2 register tokens, the encoder has none.*--encoder"):
         fit(as_meta(state), dinov2(), "tu-none")
+
+
+def test_the_image_part_of_clip():
+    """Its names are known to timm's filter, which needs all that is before them."""
+    encoder = Holder(VisionTransformer(56, 14, pre_norm=True, **SIZES))
+    ours = filled(encoder.model)
+    theirs = renamed(
+        ours,
+        (r"^cls_token$", "class_embedding"),
+        (r"^pos_embed$", "positional_embedding"),
+        (r"^patch_embed\.proj\.", "conv1."),
+        (r"^norm_pre\.", "ln_pre."),
+        (r"^norm\.", "ln_post."),
+        (r"\.norm(\d)\.", r".ln_\1."),
+        (r"\.qkv\.", ".in_proj_"),
+        (r"\.attn\.proj\.", ".attn.out_proj."),
+        (r"\.mlp\.fc1\.", ".mlp.c_fc."),
+        (r"\.mlp\.fc2\.", ".mlp.c_proj."),
+        (r"^blocks\.", "transformer.resblocks."),
+    )
+    theirs["class_embedding"] = theirs["class_embedding"].flatten()
+    theirs["positional_embedding"] = theirs["positional_embedding"].squeeze(0)
+    text = {
+        "positional_embedding": torch.zeros(3),
+        "transformer.resblocks.0.ln_1.bias": torch.zeros(3),
+    }
+    fitted = fit(text | {f"visual.{k}": v for k, v in theirs.items()}, encoder, "tu-none").state
+    assert all(torch.equal(fitted[f"model.{k}"], v) for k, v in ours.items())
 
 
 def as_dinov3(state):

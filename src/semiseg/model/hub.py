@@ -113,7 +113,7 @@ def _full_name(plain: str, source: str) -> str:
         )
     raise ConfigError(
         f"There are no weights '{source}' for {architecture}: it is neither a file nor a tag. "
-        + nearest(tag, tags, "Tags")
+        + (nearest(tag, tags, "Tags") if tags else "The hub has none of it.")
     )
 
 

@@ -1,40 +1,21 @@
-"""Files with the weights of an encoder: they are read, renamed, and fitted to the encoder."""
+"""Files with weights are read as tensors and plain values only."""
 
 from __future__ import annotations
 
 import argparse
-import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import timm
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from semiseg.core.errors import ConfigError
-from semiseg.core.text import plural
-from semiseg.model.weight_names import (
-    State,
-    best_prefix,
-    find_layout,
-    find_prefixes,
-    flat,
-    strip,
-    unchunk,
-)
+from semiseg.model.weight_names import State
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 """The suffixes of files with weights."""
-
-_REGISTERS = ("register_tokens", "storage_tokens", "reg_token")
-_TOKENS = {"cls_token", "dist_token", "pos_embed", "norm_pre", *_REGISTERS}
-_PATCH = "patch_embed.proj.weight"
-_UNNEEDED = ("num_batches_tracked", "relative_position_index", "attn_mask", "bias_mask")
-_NAMED = 3  # tensors that a message names
-_REMEDY = "Name the file's encoder with --encoder, or another file with --weights."
 
 
 class Weights(NamedTuple):
@@ -47,22 +28,6 @@ class Weights(NamedTuple):
 
     state: State
     license: str | None = None
-
-
-class Misfit(ValueError):
-    """Tensors are not those of an encoder; the message says why, and what to do."""
-
-
-class Fit(NamedTuple):
-    """The tensors for an encoder.
-
-    Attributes:
-        state: the tensors by the encoder's own names.
-        remarks: what was chosen or changed, in words; each begins with a small letter.
-    """
-
-    state: State
-    remarks: Sequence[str] = ()
 
 
 def read_weights(path: Path) -> Weights:
@@ -110,204 +75,3 @@ def _flatten(content: Mapping[object, object], prefix: str = "") -> Iterator[tup
             yield f"{prefix}{key}", value
         elif isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
-
-
-def fit(state: State, encoder: nn.Module, name: str) -> Fit:
-    """Rename the tensors of a file to those of an encoder.
-
-    The names of timm, torchvision, Meta's DINO repositories, transformers and smp are known, with
-    anything before them, such as `teacher.backbone.` or `encoder.`. Position embeddings of another
-    grid are resampled. Tensors of heads are left out.
-
-    Args:
-        state: the tensors of the file.
-        encoder: an encoder of smp, or one that holds a model of timm as `model`.
-        name: its name as `resolve` gives it.
-
-    Raises:
-        Misfit: a tensor of the encoder is missing or has another shape, or the file has more blocks
-            or tokens than the encoder.
-    """
-    own = encoder.state_dict()
-    names = {flat(_plain(key)): key for key in own}
-    prefixes = find_prefixes(state, names)
-    largest = max(prefixes.values(), default=0)
-    is_ambiguous = sum(count == largest for count in prefixes.values()) > 1
-    prefix = best_prefix(prefixes)
-    part, remarks = strip(state, prefix), [prefix.rstrip(".")] if is_ambiguous else []
-    _check_tokens(part, {_plain(key): value for key, value in own.items()})
-    matches = {names[flat(key)]: value for key, value in part.items() if flat(key) in names}
-    needed = [key for key in own if not key.endswith(_UNNEEDED)]
-    if any(key not in matches or matches[key].shape != own[key].shape for key in needed):
-        part = _to_timm(state, full_model(encoder, name), remarks)
-        matches = {names[flat(key)]: value for key, value in part.items() if flat(key) in names}
-    if not matches:
-        raise _foreign(state)
-    problems = _compare(matches, {key: own[key] for key in needed})
-    if extra := _find_extra(part, own, encoder, name):
-        problems.append(f"the file has {len(extra)} more ({_list(extra)})")
-    if problems:
-        count = plural(len(needed), "tensor")
-        raise Misfit(f"of the encoder's {count}, {', and '.join(problems)}. {_REMEDY}")
-    # Old files lack some buffers, which no forward pass depends on.
-    return Fit({key: matches.get(key, value) for key, value in own.items()}, remarks)
-
-
-def full_model(encoder: nn.Module, name: str) -> nn.Module | None:
-    """The model of timm behind an encoder; its filter reads the layouts of other programs.
-
-    Returns:
-        The encoder's own model if it is a whole one, else one without memory; None for an encoder
-        of smp.
-    """
-    model = getattr(encoder, "model", None)
-    if isinstance(model, nn.Module) and hasattr(model, "forward_intermediates"):
-        return model
-    if not name.startswith("tu-"):
-        return None
-    with torch.device("meta"):  # this draws no random numbers
-        return timm.create_model(name.removeprefix("tu-"), pretrained=False)
-
-
-def _to_timm(state: State, model: nn.Module | None, remarks: list[str]) -> State:
-    """The tensors with the names of timm, and in the shapes of the model where timm can resample.
-
-    Args:
-        state: the tensors of the file.
-        model: the model of timm, or None for an encoder of smp.
-        remarks: receives a sentence if positions were resampled.
-
-    Raises:
-        Misfit: timm cannot convert the tensors, or would resample or leave out too much.
-    """
-    if layout := find_layout(state):
-        state = layout.convert(strip(state, layout.prefix))
-    if model is None:
-        return state
-    own = model.state_dict()
-    if layout is None:
-        prefixes = find_prefixes(state, own)
-        if not prefixes:
-            raise _foreign(state)
-        state = strip(state, best_prefix(prefixes))
-    if _PATCH in own:
-        state = unchunk(state)
-        _check_tokens(state, own)
-        state = _without_zero_biases(state, own)
-    positions = state.get("pos_embed")
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is not None:
-        try:
-            state = cast(Callable[[State, nn.Module], State], convert)(dict(state), model)
-        except Exception as error:  # timm's filters index without a check
-            raise Misfit(
-                f"timm cannot convert its tensors ({type(error).__name__}: {error}). {_REMEDY}"
-            ) from error
-    resampled = state.get("pos_embed")
-    if positions is not None and resampled is not None and positions.shape != resampled.shape:
-        remarks.append(f"{positions.shape[1]} positions resampled to {resampled.shape[1]}")
-    return state
-
-
-def _check_tokens(state: State, own: Mapping[str, Tensor]) -> None:
-    """Refuse what timm would resample or leave out without a word.
-
-    Raises:
-        Misfit: the patches have another size, or the file has registers and the encoder none.
-    """
-    if _PATCH not in own:
-        return
-    patch = state.get(_PATCH)
-    if patch is not None and patch.ndim == 4 and patch.shape != own[_PATCH].shape:
-        raise Misfit(f"{_shapes(_PATCH, patch, own[_PATCH])}. {_REMEDY}")
-    registers = next((state[key] for key in _REGISTERS if key in state), None)
-    if registers is not None and "reg_token" not in own:
-        raise Misfit(
-            f"the file has {plural(registers.shape[-2], 'register token')}, the encoder has none. "
-            "Choose an --encoder with registers, such as vit_small_patch14_reg4_dinov2."
-        )
-
-
-def _without_zero_biases(state: State, own: Mapping[str, Tensor]) -> State:
-    """Remove the attention biases of Meta's DINOv3 where the encoder has none, if they are 0.
-
-    Raises:
-        Misfit: they are not 0, so the encoder would give other features without them.
-    """
-    biases = [key for key in state if key.endswith(".attn.qkv.bias")]
-    if "storage_tokens" not in state or "blocks.0.attn.q_bias" in own:
-        return state
-    for key in biases:
-        query, _, value = state[key].chunk(3)  # the bias of the key is masked
-        if query.any() or value.any():
-            raise Misfit(
-                "the file has biases in the attention, the encoder has none. Choose the encoder of "
-                "the same name with _qkvb, such as vit_small_patch16_dinov3_qkvb."
-            )
-    return {key: value for key, value in state.items() if key not in biases}
-
-
-def _compare(matches: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
-    """What is missing or has another shape, in words."""
-    missing = [_plain(key) for key in needed if key not in matches]
-    other = [k for k, v in needed.items() if k in matches and matches[k].shape != v.shape]
-    problems = []
-    if other:
-        first = [_shapes(_plain(key), matches[key], needed[key]) for key in other[:_NAMED]]
-        more = "; ..." if len(other) > _NAMED else ""
-        problems.append(f"{len(other)} have another shape ({'; '.join(first)}{more})")
-    if missing:
-        problems.append(f"{len(missing)} are missing ({_list(missing)})")
-    return problems
-
-
-def _find_extra(
-    part: Iterable[str], own: Iterable[str], encoder: nn.Module, name: str
-) -> list[str]:
-    """Tensors of the file that a larger encoder of this kind has: more blocks, more tokens.
-
-    Args:
-        part: the names in the file, those of heads among them.
-        own: the names of the encoder.
-        encoder: the encoder.
-        name: its name.
-    """
-    expected = {flat(_plain(key)) for key in own}
-    trunk = {_module_of(_plain(key)) for key in own} | _TOKENS
-    extra = [
-        key
-        for key in part
-        if not key.endswith(_UNNEEDED) and flat(key) not in expected and _module_of(key) in trunk
-    ]
-    if extra and (model := full_model(encoder, name)):
-        expected = {flat(key) for key in model.state_dict()}  # smp leaves out the last stages
-        extra = [key for key in extra if flat(key) not in expected]
-    return extra
-
-
-def _module_of(name: str) -> str:
-    """The first part of a name, `stages` for `stages.0.weight` and for smp's `stages_0.weight`."""
-    return re.sub(r"_\d+$", "", name.partition(".")[0])
-
-
-def _plain(key: str) -> str:
-    """A name without the attribute that holds timm's model in an encoder."""
-    return key.removeprefix("model.")
-
-
-def _shapes(key: str, ours: Tensor, expected: Tensor) -> str:
-    shapes = tuple(ours.shape), tuple(expected.shape)
-    return f"{key} has the shape {shapes[0]} in the file and {shapes[1]} in the encoder"
-
-
-def _list(names: Sequence[str]) -> str:
-    """The first names of a list."""
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-
-
-def _foreign(state: Mapping[str, Tensor]) -> Misfit:
-    return Misfit(
-        f"none of its {plural(len(state), 'tensor')} has a name of this encoder's; the first are "
-        f"{_list(sorted(state))}. semiseg knows the names of timm, torchvision, transformers and "
-        f"the DINO repositories. {_REMEDY}"
-    )

