@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Source
+from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import choose_sizes, total_seconds
@@ -201,6 +202,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     part = config.network.trained_part.part
     rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch, part)
     whole_transformer = facts.patch is not None and part == "full"
+    views = choose_feature_views(config.network, facts)
     decisions: dict[str, object] = {
         **sizes._asdict(),
         **device_decisions(config, facts),
@@ -210,6 +212,8 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         "layer_decay": LAYER_DECAY if whole_transformer else 1.0,
         "drop_path": DROP_PATH if whole_transformer else 0.0,
         "workers": workers_of(facts.device),
+        "feature_views": views.labeled,
+        "unlabeled_feature_views": views.unlabeled,
     }
     if facts.reading.value_range is not None:
         decisions["value_range"] = facts.reading.value_range

@@ -18,6 +18,7 @@ from semiseg.config.settings import (
     Bounds,
     Count,
     NonNegative,
+    Positive,
     PositiveInt,
     Settings,
     Share,
@@ -34,7 +35,7 @@ READING_SETTINGS = ("value_range", "bands", "nodata")
 MIN_SIDE = 32
 """The smallest working size and crop, in pixels."""
 
-FREE = frozenset({"data", "out", "workers", "logger"})
+FREE = frozenset({"data", "out", "workers", "logger", "feature_disk"})
 """The settings that may change when a training is resumed; the result has the same bits."""
 
 Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
@@ -279,6 +280,15 @@ class NetworkConfig(Settings):
     gradient_checkpointing: bool = False
     """Keep only the input of each block of the encoder, and compute the rest again in the backward
     pass. It needs less memory, and about a third more time. The gradients are the same."""
+    feature_views: Count | Auto = AUTO
+    """The number of fixed views of each labeled image whose frozen features are cached; 0 computes
+    them in each step, for new views. With `auto`, it is 32 where `--encoder-training` is `head` or
+    `last-N` on a CPU, and 0 otherwise."""
+    unlabeled_feature_views: Count | Auto = AUTO
+    """The number of fixed views of each unlabeled image, likewise. With `auto`, all unlabeled
+    images together have as many views as all labeled ones, but each has at least 2."""
+    feature_disk: Positive = 10.0
+    """The gigabytes that cached features may take on the disk, those of all trainings together."""
 
     @property
     def trained_part(self) -> EncoderTraining:
@@ -286,7 +296,10 @@ class NetworkConfig(Settings):
         return parse_encoder_training(self.encoder_training)
 
     def check(self) -> None:
-        """The part of the encoder must be one that exists, and its options must have an effect."""
+        """The part of the encoder must be one that exists, and its options must have an effect.
+
+        Features are cached for labeled and unlabeled images, or for none.
+        """
         part = self.trained_part.part
         if part != "lora" and self.lora_rank != NetworkConfig.lora_rank:
             raise ConfigError(
@@ -297,6 +310,14 @@ class NetworkConfig(Settings):
             raise ConfigError(
                 "--gradient-checkpointing saves nothing with --encoder-training head, because the "
                 "encoder has no backward pass then. Leave --gradient-checkpointing out."
+            )
+        views, unlabeled = self.feature_views, self.unlabeled_feature_views
+        if AUTO not in (views, unlabeled) and bool(views) != bool(unlabeled):
+            raise SettingError(
+                "unlabeled_feature_views",
+                unlabeled,
+                allowed="1 or more" if views else "0, since --feature-views is 0",
+                flag=flag("unlabeled_feature_views"),
             )
 
 

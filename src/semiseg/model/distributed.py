@@ -5,9 +5,13 @@ Without an initialized process group, and with a group of one, the functions cha
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -29,6 +33,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     total = values.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total
+
+
+def agree(value: T) -> T:
+    """The first process's value, in every process. It is a plain value that pickle can copy."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def divisor(count: Tensor) -> Tensor:

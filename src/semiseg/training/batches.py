@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, resize_nearest, view_image, view_mask, view_valid
 from semiseg.augment.photometric import LABELED, STRONG, change
+from semiseg.config.feature_views import FeatureViews
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Batch, Labeled, Sample, Unlabeled
@@ -51,6 +52,8 @@ class Views(NamedTuple):
         scale: the range of the random factor on the working size.
         photometry: the color changes of unlabeled images, a key of `STRONG`.
         focus: where crops of labeled images are centered; None for anywhere.
+        fixed: the number of fixed views of each image, whose features are cached. They depend on
+            the name of the image, so that trainings with other seeds and methods share them.
     """
 
     size: int
@@ -58,6 +61,7 @@ class Views(NamedTuple):
     scale: tuple[float, float] = (0.75, 1.5)
     photometry: str = "mild"
     focus: Focus | None = None
+    fixed: FeatureViews = FeatureViews()
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -117,9 +121,17 @@ class TrainingBatches(Dataset[Batch]):
         orders = [order for order in (self.labeled, self.unlabeled) if order is not None]
         return [order[position].image for order in orders for position in positions]
 
+    def _view_key(self, kind: str, sample: Sample, position: int, fixed: int) -> Key:
+        """The key of the view at a position: a new one, or one of the fixed views."""
+        key = self.keys[kind].child(position)
+        if not fixed:
+            return key
+        view = int(key.child("fixed view").numpy().integers(fixed))
+        return Key.of("fixed view", kind, sample.name, view)
+
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
         views, sample = self.views, self.labeled[position]
-        key = self.keys["labeled"].child(position)
+        key = self._view_key("labeled", sample, position, views.fixed.labeled)
         image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
         mask = self.decoded.labels(sample, source)
@@ -131,8 +143,9 @@ class TrainingBatches(Dataset[Batch]):
     def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, ...]:
         """The weak view, the strong view, what is valid; and label and confidence if stored."""
         views = self.views
-        key = self.keys["unlabeled"].child(position)
-        image = self.decoded.image(samples[position].image)
+        sample = samples[position]
+        key = self._view_key("unlabeled", sample, position, views.fixed.unlabeled)
+        image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale)
         weak = view_image(image, view)

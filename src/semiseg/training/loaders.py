@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch.utils.data import DataLoader
 
-from semiseg.config.settings import decided
+from semiseg.config.feature_views import FeatureViews
+from semiseg.config.settings import decided, unless_auto
 from semiseg.config.train import TrainConfig
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch
@@ -42,6 +43,10 @@ def training_loader(
             views.scale,
             views.photometry,
             make_focus(config.balance.rare_crops, data.pixels),
+            FeatureViews(
+                unless_auto(config.network.feature_views, 0),
+                unless_auto(config.network.unlabeled_feature_views, 0),
+            ),
         ),
         decided(schedule.batch),
         Key.of(schedule.seed, "data"),

@@ -31,6 +31,7 @@ from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
 from semiseg.model.metadata import WeightsRecord
 from semiseg.training.batches import TrainingBatches
+from semiseg.training.feature_cache import FeatureCache
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
 from semiseg.training.optimizer import build_optimizer
 
@@ -83,6 +84,9 @@ class TrainingModule(L.LightningModule):
         steps: the optimizer steps of the whole training.
         key: the key of the steps' draws.
         settings: the optimizer, as planned.
+
+    Attributes:
+        features: the cached features of the batches; None if each step computes them.
     """
 
     def __init__(
@@ -106,14 +110,24 @@ class TrainingModule(L.LightningModule):
         self.validation_seconds: list[float] = []
         self._last_step_time: float | None = None
         self._losses: Losses | None = None
+        self.features: FeatureCache | None = None
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Add cached features, while the pixels that name them are on the CPU."""
+        return batch if self.features is None else self.features.attach(batch)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Convert images to floats in 0..1 on the device, where that is cheap."""
-        labeled = batch.labeled._replace(image=to_input(batch.labeled.image))
-        unlabeled = batch.unlabeled
+        """Convert images to floats in 0..1 on the device, where that is cheap, and features too."""
+        labeled, unlabeled = batch.labeled, batch.unlabeled
+        labeled = labeled._replace(
+            image=to_input(labeled.image), features=tuple(f.float() for f in labeled.features)
+        )
         if unlabeled is not None:
             unlabeled = unlabeled._replace(
-                weak=to_input(unlabeled.weak), strong=to_input(unlabeled.strong)
+                weak=to_input(unlabeled.weak),
+                strong=to_input(unlabeled.strong),
+                weak_features=tuple(f.float() for f in unlabeled.weak_features),
+                strong_features=tuple(f.float() for f in unlabeled.strong_features),
             )
         return Batch(labeled, unlabeled, batch.number)
 
@@ -268,7 +282,13 @@ class TrainingModule(L.LightningModule):
         self.seconds = stored["seconds"]
 
     def on_fit_start(self) -> None:
-        """Start the clock."""
+        """Open the cached features, now that the network has its weights, and start the clock.
+
+        Raises:
+            RunError: there is no folder for cached features.
+        """
+        if self.features is not None:
+            self.features.open(self.method.student)
         self.started = time.monotonic()
 
     def on_fit_end(self) -> None:

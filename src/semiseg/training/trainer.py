@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import lightning as L
 
@@ -18,6 +18,7 @@ from semiseg.core.errors import ConfigError, HubError, Interrupted
 from semiseg.core.rng import Key
 from semiseg.core.scores import Scores, Timing
 from semiseg.training import run_folder
+from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build, start_from_run
 from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validations
 from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO
@@ -27,6 +28,8 @@ from semiseg.training.devices import alone, set_device, trainer_settings
 from semiseg.training.diagnostics import Diagnostics
 from semiseg.training.encoder import choose_encoder
 from semiseg.training.failures import end_with_parent, explained, explained_trial
+from semiseg.training.feature_cache import FeatureCache
+from semiseg.training.feature_planning import plan_features
 from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.loggers import check_loggers, make_loggers
 from semiseg.training.module import TrainingModule
@@ -90,6 +93,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     with explained(config.data.data, config.out):
         if first and not resume:
             run_folder.check_writable(config.out, overwrite)
+        asked = config.network
         config, place, data, plan = prepare(config, place, resume, measure_pace)
         checkpoint, start = None, 0
         if resume:
@@ -103,6 +107,8 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         module = _build(config, data, checkpoint)
         if resume:
             logger.info("going on after step %d of %d", start, module.steps)
+        else:
+            config = plan_features(config, asked, data, module.method.student)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
         if make_labels is not None:
@@ -253,8 +259,13 @@ def fit(
             callbacks=callbacks,
             plugins=[SafeCheckpointIO()],
         )
-        with checkpoints.listening():
-            trainer.fit(module, training_loader(config, data, place, start), ckpt_path=checkpoint)
+        loader = training_loader(config, data, place, start)
+        features = None
+        if decided(config.network.feature_views):
+            features = FeatureCache(cast(TrainingBatches, loader.dataset), config.network)
+        module.features = features
+        with checkpoints.listening(), nullcontext() if features is None else closing(features):
+            trainer.fit(module, loader, ckpt_path=checkpoint)
 
 
 def _diagnostics(config: TrainConfig, data: TrainingData) -> Diagnostics | None:

@@ -1,0 +1,79 @@
+"""How many fixed views of each image have cached features: the rule, and what fits on the disk."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from semiseg.config.facts import Facts
+from semiseg.config.settings import AUTO, unless_auto
+from semiseg.config.train import NetworkConfig
+
+AUTO_VIEWS = 32
+"""The views of each labeled image where the frozen part of the network runs on a CPU."""
+
+_MIN_UNLABELED_VIEWS = 2
+_MIN_VIEWS = 4  # with fewer, a labeled image looks nearly the same in each step
+
+
+class FeatureViews(NamedTuple):
+    """The number of fixed views of each image; 0 if each step draws new ones.
+
+    Attributes:
+        labeled: the views of each labeled image.
+        unlabeled: the views of each unlabeled image. Each has a weak and a strong variant.
+    """
+
+    labeled: int = 0
+    unlabeled: int = 0
+
+    def entries(self, labeled: int, unlabeled: int) -> int:
+        """The entries of a cache for so many labeled and unlabeled images."""
+        return self.labeled * labeled + 2 * self.unlabeled * unlabeled
+
+
+def choose_feature_views(network: NetworkConfig, facts: Facts) -> FeatureViews:
+    """The views of a training; what the user gave stays.
+
+    On a GPU the frozen part takes little of a step, and new views in each step are worth more.
+    """
+    frozen = network.encoder_training == "head" or network.encoder_training.startswith("last-")
+    by_rule = AUTO_VIEWS if frozen and facts.device == "cpu" else 0
+    labeled = unless_auto(network.feature_views, by_rule)
+    unlabeled = labeled
+    if facts.unlabeled:
+        equal_effort = round(labeled * facts.labeled / facts.unlabeled)
+        unlabeled = min(labeled, max(_MIN_UNLABELED_VIEWS, equal_effort))
+    return FeatureViews(labeled, unless_auto(network.unlabeled_feature_views, unlabeled))
+
+
+def fit_feature_views(
+    views: FeatureViews, asked: NetworkConfig, labeled: int, unlabeled: int, room: int
+) -> FeatureViews | None:
+    """The views that fit on the disk: first fewer of unlabeled images, then fewer of labeled ones.
+
+    Args:
+        views: the views of the plan.
+        asked: the settings before the plan; views that are not `auto` there stay.
+        labeled: the number of labeled images.
+        unlabeled: the number of unlabeled images.
+        room: the entries that fit.
+
+    Returns:
+        The views; None if too few fit.
+
+    Example:
+        >>> views, asked = FeatureViews(32, 6), NetworkConfig()
+        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=500)
+        FeatureViews(labeled=32, unlabeled=1)
+        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=200)
+        FeatureViews(labeled=10, unlabeled=1)
+        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=100) is None
+        True
+    """
+    if unlabeled and asked.unlabeled_feature_views == AUTO:
+        rest = (room - views.labeled * labeled) // (2 * unlabeled)
+        views = views._replace(unlabeled=min(views.unlabeled, max(1, rest)))
+    if asked.feature_views == AUTO:
+        rest = (room - 2 * views.unlabeled * unlabeled) // labeled
+        views = views._replace(labeled=min(views.labeled, max(_MIN_VIEWS, rest)))
+    return views if views.entries(labeled, unlabeled) <= room else None
