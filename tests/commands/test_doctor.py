@@ -125,13 +125,15 @@ def test_caches_have_their_size_and_say_where_they_cannot_be_written(monkeypatch
     assert not folder.exists()  # asking creates nothing
     (folder / "decoded").mkdir(parents=True)
     (folder / "decoded" / "a").write_bytes(bytes(1000))
-    (folder / "b").write_bytes(bytes(500))
-    cache = machine.find_caches()[0][0]
+    (folder / "features").mkdir()
+    (folder / "features" / "b").write_bytes(bytes(500))
+    (cache, part, _), _ = machine.find_caches()
     assert (cache.path, cache.exists, cache.size) == (str(folder), True, 1500)
+    assert (part.path, part.exists, part.size) == (str(folder / "features"), True, 500)
     assert not cache.is_partial
     assert cache.writable
     monkeypatch.setattr(machine.os, "access", lambda *arguments: False)
-    cache, _ = machine.find_caches()[0]
+    cache = machine.find_caches()[0][0]
     assert not cache.writable
     assert "SEMISEG_CACHE=DIR" in machine.find_caches()[1][0].text
     monkeypatch.setattr(machine, "_MAX_SECONDS", -1)

@@ -29,6 +29,15 @@ def test_cut_mix_pastes_frozen_maps_where_it_pastes_pixels():
     assert torch.equal(tokens, plain.features[1])
 
 
+def test_frozen_maps_cover_the_padding_too():
+    """A network with patches of 14 pixels pads 30 to 42: three cells, not cells of 10 pixels."""
+    plain = inputs(side=30)
+    padded = plain.image[:, :1, [7, 21, 29]][..., [7, 21, 29]]
+    mixed, (label,) = cut_mix(STEP, Inputs(plain.image, (padded,)), plain.image[:, 0], multiple=14)
+    centers = torch.tensor([7, 21, 29])
+    assert torch.equal(mixed.features[0][:, 0], label[:, centers][..., centers])
+
+
 def test_features_change_no_draw_of_cut_mix():
     plain = inputs()
     with_features, _ = cut_mix(STEP, plain)

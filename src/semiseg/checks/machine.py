@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from PIL import features
 
 from semiseg._version import __version__
-from semiseg.core.files import cache_folder
+from semiseg.core.files import cache_folder, features_folder
 from semiseg.core.text import plural
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
 
@@ -237,6 +237,12 @@ def find_caches() -> tuple[list[Cache], list[Problem]]:
         if not writable:
             message = f"The cache {name} cannot be written: {folder}"
             problems.append(Problem("warning", message, f"Name another folder: {variable}=DIR"))
+    features = features_folder()
+    if features is not None and features.is_dir():
+        size, is_partial = _size_of(features)
+        writable = _is_writable(features)
+        name = "of semiseg, the part of cached features"
+        caches.insert(1, Cache(name, str(features), True, size, is_partial, writable))
     return caches, problems
 
 

@@ -261,3 +261,9 @@ def cache_folder(outside: Path | None = None) -> Path | None:
     except (OSError, RuntimeError):  # a loop of links, or no home
         return None
     return None if homeless or inside else folder
+
+
+def features_folder() -> Path | None:
+    """The folder of cached features in the cache; None where there is no place for it."""
+    cache = cache_folder()
+    return None if cache is None else cache / "features"

@@ -55,7 +55,9 @@ class CSS(Prototypical):
                 Spaces(*(m[:count] for m in spaces)), truth
             )
             targets = self._targets(Spaces(*(m[count:] for m in spaces)), unlabeled.valid, step)
-            strong, maps = cut_mix(step, unlabeled.strong_inputs, *targets)
+            strong, maps = cut_mix(
+                step, unlabeled.strong_inputs, *targets, multiple=self.student.stride
+            )
             mixed = Targets(*maps)
         student: Output = self.student(*join(labeled.inputs, strong))
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.

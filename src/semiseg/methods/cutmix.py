@@ -26,7 +26,11 @@ class CutMix(SemiSupervised):
             return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
         pseudo_label = self._pseudo_labels(unlabeled.weak_inputs, unlabeled.valid).final
         strong, (label, valid) = cut_mix(
-            step, unlabeled.strong_inputs, pseudo_label, unlabeled.valid
+            step,
+            unlabeled.strong_inputs,
+            pseudo_label,
+            unlabeled.valid,
+            multiple=self.student.stride,
         )
         logits = self.student(*join(labeled.inputs, strong)).logits
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.

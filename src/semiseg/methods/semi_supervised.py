@@ -80,7 +80,9 @@ def join(first: Inputs, second: Inputs) -> Inputs:
     return Inputs(torch.cat([first.image, second.image]), tuple(map(torch.cat, features)))
 
 
-def cut_mix(step: Step, inputs: Inputs, *maps: Tensor) -> tuple[Inputs, tuple[Tensor, ...]]:
+def cut_mix(
+    step: Step, inputs: Inputs, *maps: Tensor, multiple: int = 1
+) -> tuple[Inputs, tuple[Tensor, ...]]:
     """Paste a box of another image into each image, and the same box into each map.
 
     Frozen maps are mixed as the images are: the cells of the box get the partner's features. Prefix
@@ -90,6 +92,8 @@ def cut_mix(step: Step, inputs: Inputs, *maps: Tensor) -> tuple[Inputs, tuple[Te
         step: the step whose key draws the boxes and the partners.
         inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
         maps: `(B, h, w)` each, at the resolution of the images or a coarser one.
+        multiple: the network pads images to a multiple of this number of pixels, and frozen maps
+            cover the padded images; see `Network.stride`.
 
     Returns:
         The mixed images with their features, and the mixed maps.
@@ -100,10 +104,11 @@ def cut_mix(step: Step, inputs: Inputs, *maps: Tensor) -> tuple[Inputs, tuple[Te
     partners = draw_partners(batch, generator).to(image.device)
     boxes = draw_boxes(batch, height, width, generator).to(image.device)
 
-    def mixed(tensor: Tensor) -> Tensor:
-        return paste(tensor, partners, shrink_labels(boxes, tensor.shape[-2], tensor.shape[-1]))
+    def mixed(tensor: Tensor, multiple: int = 1) -> Tensor:
+        inside = shrink_labels(boxes, tensor.shape[-2], tensor.shape[-1], multiple)
+        return paste(tensor, partners, inside)
 
-    features = tuple(mixed(f) if f.dim() == 4 else f for f in inputs.features)
+    features = tuple(mixed(f, multiple) if f.dim() == 4 else f for f in inputs.features)
     return Inputs(mixed(image), features), tuple(map(mixed, maps))
 
 

@@ -75,24 +75,26 @@ def similarity(representation: Tensor, prototypes: Tensor, seen: Tensor) -> Tens
     return torch.where(seen.view(1, -1, 1, 1), cosine, cosine.new_tensor(-1000.0))
 
 
-def shrink_labels(labels: Tensor, height: int, width: int) -> Tensor:
+def shrink_labels(labels: Tensor, height: int, width: int, multiple: int = 1) -> Tensor:
     """Sample labels at the centers of the cells of a coarser grid.
 
     Args:
         labels: `(B, H, W)` of any type.
         height: rows of the grid.
         width: columns of the grid.
+        multiple: the grid covers the image after padding to a multiple of this number of pixels.
 
     Returns:
         `(B, height, width)` of the same type.
     """
-    rows = _centers(labels.shape[-2], height, labels.device)
-    columns = _centers(labels.shape[-1], width, labels.device)
+    rows = _centers(labels.shape[-2], height, multiple, labels.device)
+    columns = _centers(labels.shape[-1], width, multiple, labels.device)
     return labels.index_select(-2, rows).index_select(-1, columns)
 
 
-def _centers(fine: int, coarse: int, device: torch.device) -> Tensor:
+def _centers(fine: int, coarse: int, multiple: int, device: torch.device) -> Tensor:
     """`(coarse,)` the positions of the cells' centers among `fine` ones."""
-    stride = -(-fine // coarse)  # the last cell may reach beyond the image
+    padded = -(-fine // multiple) * multiple
+    stride = -(-padded // coarse)  # the last cell may reach beyond the image
     centers = torch.arange(coarse, device=device) * stride + stride // 2
     return centers.clamp(max=fine - 1)

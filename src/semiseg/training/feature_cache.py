@@ -19,14 +19,14 @@ from torch import Tensor
 from semiseg.config.feature_views import FeatureViews
 from semiseg.config.train import NetworkConfig
 from semiseg.core.errors import RunError
-from semiseg.core.files import short_hash
+from semiseg.core.files import features_folder, short_hash
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import to_input
 from semiseg.model.distributed import agree
 from semiseg.model.network import Network
 from semiseg.training.batches import TrainingBatches
-from semiseg.training.feature_store import CHECKSUM_BYTES, FeatureStore, features_folder
+from semiseg.training.feature_store import CHECKSUM_BYTES, FeatureStore
 
 logger = logging.getLogger(__name__)
 
@@ -102,16 +102,17 @@ class FeatureCache:
 
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The features of `(B, 3, H, W)` images; maps are channels-last in memory."""
-        sizes = [shape.numel() for shape in self._shapes]
-        entries = [torch.from_numpy(self._entry(image)).split(sizes) for image in images]
-        result = []
-        for shape, parts in zip(self._shapes, zip(*entries, strict=True), strict=True):
+        entries = [self._entry(image) for image in images]
+        result, first = [], 0
+        for shape in self._shapes:
+            last = first + shape.numel()
+            numbers = torch.from_numpy(np.stack([entry[first:last] for entry in entries]))
             if len(shape) == 3:
                 depth, height, width = shape
-                maps = torch.stack([part.view(height, width, depth) for part in parts])
-                result.append(maps.permute(0, 3, 1, 2))
+                result.append(numbers.view(-1, height, width, depth).permute(0, 3, 1, 2))
             else:
-                result.append(torch.stack([part.view(shape) for part in parts]))
+                result.append(numbers.view(-1, *shape))
+            first = last
         return tuple(result)
 
     def _entry(self, image: Tensor) -> NDArray[np.float16]:
@@ -122,15 +123,15 @@ class FeatureCache:
         name = hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
         stored = self._store.load(name)
         if stored is not None:
-            return np.array(stored)  # a copy: torch takes no read-only memory
-        numbers = _flat(frozen_features(self._network, image))
-        if not torch.isfinite(numbers).all():
+            return stored
+        numbers = _flat(frozen_features(self._network, image)).numpy()
+        if not np.isfinite(numbers).all():
             raise RunError(
                 "The frozen features of an image are beyond the range of half precision, so they "
                 "cannot be cached. Start again with --feature-views 0."
             )
-        self._store.save(name, numbers.numpy())
-        return numbers.numpy()
+        self._store.save(name, numbers)
+        return numbers
 
 
 def frozen_features(network: Network, image: Tensor) -> tuple[Tensor, ...]:

@@ -1,8 +1,8 @@
 """Frozen features on the disk: a file of half-precision numbers for each view of an image.
 
-The files lie in the folder `features` of the cache (see `core.files.cache_folder`). A group of them
-is a folder: its name is a hash of everything but the pixels that decides about the numbers. The
-name of a file is a hash of the view's pixels. So a changed image, crop or color change gives
+The files lie in the folder `features` of the cache (see `core.files.features_folder`). A group of
+them is a folder: its name is a hash of everything but the pixels that decides about the numbers.
+The name of a file is a hash of the view's pixels. So a changed image, crop or color change gives
 another file, and equal views share one.
 
 A file holds the numbers and then their CRC-32. It is written under a temporary name and renamed,
@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.core.files import atomic_write, cache_folder
+from semiseg.core.files import atomic_write, features_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -40,12 +40,6 @@ CHECKSUM_BYTES = 4
 _LOCK = "in-use"
 _FREE_SHARE = 2  # features take at most half of what is free on the disk
 _PARTS = 16  # room is made for this part of the limit at once
-
-
-def features_folder() -> Path | None:
-    """The folder of all cached features; None where there is no place for it."""
-    cache = cache_folder()
-    return None if cache is None else cache / "features"
 
 
 def room_for_features(limit: int) -> int:
@@ -103,12 +97,11 @@ class FeatureStore:
             content = np.memmap(file, np.uint8, "r")
         except (OSError, ValueError):  # there is none, or it is empty
             return None
-        if content.size != self.bytes or zlib.crc32(content[:-CHECKSUM_BYTES]) != int.from_bytes(
-            content[-CHECKSUM_BYTES:].tobytes(), "little"
-        ):
+        numbers, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:].tobytes()
+        if content.size != self.bytes or _checksum(numbers.data) != checksum:
             return None
         self._note_use(file)
-        return content[:-CHECKSUM_BYTES].view(np.float16)
+        return numbers.view(np.float16)
 
     def save(self, name: str, numbers: NDArray[np.float16]) -> None:
         """Write a file if there is room for it; without room, a warning says so once."""
@@ -119,7 +112,7 @@ class FeatureStore:
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(file, sync=False, shared=True) as stream:
                 stream.write(content)
-                stream.write(zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "little"))
+                stream.write(_checksum(content))
         except OSError as error:
             self._stop_saving(str(error))
             return
@@ -146,14 +139,16 @@ class FeatureStore:
         for file in files:
             if total + part <= room:
                 break
-            if file.path.name not in self._used and evictable.has(file.path.parent.parent):
+            group = file.path.parent.parent
+            in_use = group == self.folder and file.path.name in self._used
+            if not in_use and evictable.has(group):
                 with suppress(OSError):
                     file.path.unlink()
                     total -= file.size
         evictable.close()
         self._granted = min(part, room - total)
         if self._granted < self.bytes:
-            self._stop_saving(f"{room / 1e9:.2f} GB are in use")
+            self._stop_saving(f"all {room / 1e9:.3g} GB are in use")
         return not self._full
 
     def _stop_saving(self, reason: str) -> None:
@@ -241,6 +236,10 @@ class _Evictable:
             lock.close()
         if self._own in self._locks and self._own_lock is not None:
             self._own_lock.share()  # a lock that could not be seized is lost
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _room(folder: Path, limit: int, total: int) -> int:
