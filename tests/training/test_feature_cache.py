@@ -1,5 +1,7 @@
 """Cached features: they are those of the network on the same views, whatever came before."""
 
+import os
+
 import pytest
 import torch
 from tiny_vit import TINY_EVA, TINY_VIT
@@ -105,6 +107,27 @@ def test_features_of_a_frozen_encoder_are_the_levels_of_timm(images):
     )
     for ours, theirs in zip(batch.labeled.features, levels, strict=True):
         torch.testing.assert_close(ours.float(), theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_features_of_dinov2_are_within_half_precision(images):
+    file = os.environ.get("SEMISEG_DINOV2")
+    if file is None:
+        pytest.skip("the environment variable SEMISEG_DINOV2 names no file with DINOv2-S")
+    network = Network(3, "vit_small_patch14_dinov2", weights=file)
+    network.encoder.frozen_blocks = 12
+    batches, cache = make(images, network, views=VIEWS._replace(crop=56))
+    labeled = cache.attach(batches[0]).labeled
+    vit = network.encoder
+    with torch.no_grad():
+        levels = vit.model.eval().forward_intermediates(
+            (to_input(labeled.image) - network.mean) / network.std,
+            indices=list(vit.levels),
+            intermediates_only=True,
+        )
+    for ours, theirs in zip(labeled.features, levels, strict=True):
+        # Half a unit in the last place, and what the batch changes in single precision.
+        torch.testing.assert_close(ours.float(), theirs, rtol=2**-11, atol=1e-4)
 
 
 def test_the_network_goes_on_from_cached_features(images):

@@ -45,7 +45,11 @@ class Distill(SemiSupervised):
             logits = upsample(self.student(*labeled.inputs).logits, size, size)
             return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
         strong, (label, valid) = cut_mix(
-            step, unlabeled.strong_inputs, self._kept_labels(unlabeled), unlabeled.valid
+            step,
+            unlabeled.strong_inputs,
+            self._kept_labels(unlabeled),
+            unlabeled.valid,
+            multiple=self.student.stride,
         )
         logits = self.student(*join(labeled.inputs, strong)).logits
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.

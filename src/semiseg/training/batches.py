@@ -153,7 +153,7 @@ class TrainingBatches(Dataset[Batch]):
         valid = torch.from_numpy(view_valid(view))
         if self.labels is None:
             return weak, strong, valid
-        stored = self.labels.read(samples[position])
+        stored = self.labels.read(sample)
         label = np.where(stored.agreement, stored.label, np.uint8(IGNORE_INDEX))
         label = view_mask(resize_nearest(label, source), view)
         confidence = view_mask(resize_nearest(stored.confidence, source), view, padding=0)

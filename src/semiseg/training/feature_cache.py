@@ -35,10 +35,10 @@ _HALF_BYTES = 2
 
 
 class FeatureCache:
-    """Attaches cached features to the batches of a training.
+    """Attaches cached features to the batches of a training, if their views are fixed.
 
     Args:
-        batches: the batches, whose views are fixed.
+        batches: the batches.
         settings: the settings of the network, as planned.
     """
 
@@ -55,8 +55,10 @@ class FeatureCache:
             RunError: there is no folder for a cache.
         """
         # The processes of a training may have measured the disk at different moments.
-        views = self.batches.views
-        self.batches.views = views._replace(fixed=agree(views.fixed))
+        views = self.batches.views._replace(fixed=agree(self.batches.views.fixed))
+        self.batches.views = views
+        if not views.fixed.labeled:
+            return
         features = frozen_features(network, probe_image(views.crop))
         self._network, self._shapes = network, [f.shape[1:] for f in features]
         group = short_hash(
@@ -91,6 +93,8 @@ class FeatureCache:
 
     def attach(self, batch: Batch) -> Batch:
         """Add the stored features, float16, to a batch of uint8 images on the CPU."""
+        if self._store is None:
+            return batch
         labeled = batch.labeled._replace(features=self._features(batch.labeled.image))
         unlabeled = batch.unlabeled
         if unlabeled is not None:

@@ -86,7 +86,7 @@ class TrainingModule(L.LightningModule):
         settings: the optimizer, as planned.
 
     Attributes:
-        features: the cached features of the batches; None if each step computes them.
+        features: the cached features of the batches; None if there can be none.
     """
 
     def __init__(

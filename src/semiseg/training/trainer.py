@@ -260,11 +260,9 @@ def fit(
             plugins=[SafeCheckpointIO()],
         )
         loader = training_loader(config, data, place, start)
-        features = None
-        if decided(config.network.feature_views):
-            features = FeatureCache(cast(TrainingBatches, loader.dataset), config.network)
+        features = FeatureCache(cast(TrainingBatches, loader.dataset), config.network)
         module.features = features
-        with checkpoints.listening(), nullcontext() if features is None else closing(features):
+        with checkpoints.listening(), closing(features):
             trainer.fit(module, loader, ckpt_path=checkpoint)
 
 
