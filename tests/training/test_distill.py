@@ -213,6 +213,7 @@ COLORS = np.array([[90, 70, 50], [60, 200, 60], [220, 60, 60], [60, 60, 220]])
 SETTINGS = {
     **{"weights": "none", "size": 48, "crop": 32, "batch": 4, "steps": 40, "validations": 1},
     **{"workers": 0, "threads": 1, "accelerator": "cpu", "lr": 0.005, "encoder": TINY_VIT},
+    **{"encoder_lr": 0.002, "layer_decay": 1.0, "drop_path": 0.0},
 }
 
 
@@ -235,7 +236,9 @@ def write_blocks(root: Path, split: str, lights: list[float], first: int) -> Non
 
 
 @pytest.mark.slow
-def test_the_student_of_an_oracle_comes_near_a_training_on_all_masks(tmp_path: Path) -> None:
+def test_the_student_of_an_oracle_comes_near_a_training_on_all_masks(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     """Two masks of dark scenes and an oracle, against these two alone and against all masks."""
     data = tmp_path / "data"
     write_blocks(data, "train", [0.3, 0.3, *np.linspace(0.5, 1.1, 10)], 0)
@@ -251,7 +254,9 @@ def test_the_student_of_an_oracle_comes_near_a_training_on_all_masks(tmp_path: P
     }.items():
         run = semiseg.train(data, out=tmp_path / name, **words)
         scores[name] = run.scores.miou.released or 0.0
-    # Measured: 84.5, 62.6 and 82.1.
+    assert "the stored labels of 100.0 % of the pixels (in 4 images)" in log.text
+    assert "100.0 % of these agree with 4 hidden masks" in log.text
+    # Measured: 87.1, 62.1 and 82.4.
     assert scores["oracle"] > scores["all"] - 8, scores
     assert scores["oracle"] > scores["few"] + 8, scores
 

@@ -7,12 +7,20 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from semiseg.augment.geometric import resize_nearest
 from semiseg.config.methods import DistillSettings
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.rng import Key
+from semiseg.core.text import percent, plural
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.classes.labels import read_labels
 from semiseg.inference.load import is_model
-from semiseg.training.data import TrainingData
+from semiseg.training.data import TrainingData, choose_sample
+from semiseg.training.labeling.calibration import count_pixels
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.outside import Pool, outside_labeler
 from semiseg.training.labeling.store import Labeler, LabelStore, Source, label_pool
@@ -65,8 +73,45 @@ def prepare_labels(
     def make() -> None:
         logger.info("labeling %d unlabeled images; no budget counts this", len(store.samples))
         label_pool(labeler, store.samples, store.folder, source)
+        if config.validation.diagnostics:
+            logger.info("%s", describe_labels(config, data, store))
 
     return make
+
+
+def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -> str:
+    """How many stored labels are used and, where masks are only hidden, how many are right.
+
+    Args:
+        config: the settings, as planned.
+        data: the images; the hidden masks of the sample of the diagnostics are read here.
+        store: the complete store.
+
+    Returns:
+        A sentence.
+    """
+    threshold = getattr(config.settings, "confidence_threshold", 0.0)
+    sample = choose_sample(data.split, Key.of(config.schedule.seed, "diagnostics", "sample"))
+    count, used, pixels = len(data.folder.classes), 0, 0
+    confusion = np.zeros((count, count + 1), dtype=np.int64)
+    masked = [one for one in sample if one.mask is not None]
+    for one in sample:
+        label, confidence, agreement = store.read(one)
+        label = np.where(agreement & (confidence >= threshold), label, np.uint8(IGNORE_INDEX))
+        used, pixels = used + int((label != IGNORE_INDEX).sum()), pixels + label.size
+        if one.mask is not None:
+            mask = np.array(read_labels(one, data.folder.classes, config.data.reading))
+            truth = resize_nearest(mask, (label.shape[1], label.shape[0]))
+            confusion += count_pixels(label, truth, count)
+    sentence = (
+        f"the student learns the stored labels of {percent(100 * used / max(1, pixels))} % of the "
+        f"pixels (in {plural(len(sample), 'image')})"
+    )
+    labels = confusion[:, :-1]
+    if labels.sum():
+        right = 100 * labels.diagonal().sum() / labels.sum()
+        sentence += f"; {percent(right)} % of these agree with {plural(len(masked), 'hidden mask')}"
+    return sentence
 
 
 def _open_teacher(config: TrainConfig, data: TrainingData) -> tuple[Labeler, Source]:
