@@ -48,6 +48,7 @@ Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 NoData: TypeAlias = tuple[float, ...] | Literal["auto", "none"]
 Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def reading_of(
@@ -262,6 +263,9 @@ class NetworkConfig(Settings):
     """A finished run whose model the training starts from, for example after you labeled more
     images. The encoder and the decoder must be the same. Classes are matched by name; new classes
     may be added."""
+    weights_sha256: str | None = None
+    """The SHA-256 of the encoder's weights, as semiseg writes it to `config.yaml`. A training that
+    repeats the run refuses other weights. `none` accepts any."""
     encoder_training: str = "full"
     """The part of the encoder that is trained; the rest keeps its weights and its batch-norm
     statistics. `full`: all of it. `head`: nothing, only the decoder and the heads. `last-N`, such
@@ -298,7 +302,7 @@ class NetworkConfig(Settings):
     def check(self) -> None:
         """The part of the encoder must be one that exists, and its options must have an effect.
 
-        Features are cached for labeled and unlabeled images, or for none.
+        Features are cached for labeled and unlabeled images, or for none. A hash has 64 digits.
         """
         part = self.trained_part.part
         if part != "lora" and self.lora_rank != NetworkConfig.lora_rank:
@@ -318,6 +322,13 @@ class NetworkConfig(Settings):
                 unlabeled,
                 allowed="1 or more" if views else "0, since --feature-views is 0",
                 flag=flag("unlabeled_feature_views"),
+            )
+        if self.weights_sha256 is not None and not _SHA256.fullmatch(self.weights_sha256):
+            raise SettingError(
+                "weights_sha256",
+                self.weights_sha256,
+                allowed="64 hexadecimal digits, or none",
+                flag=flag("weights_sha256"),
             )
 
 

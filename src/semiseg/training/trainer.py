@@ -37,6 +37,7 @@ from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
 from semiseg.training.profiling import measure_pace, measure_timing
 from semiseg.training.release import compare_with_start, describe_adjustment, release
+from semiseg.training.start_weights import confirm_weights, note_weights
 from semiseg.training.stored_labels import prepare_labels, store_of
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,10 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         if store is not None and first:
             make_labels = prepare_labels(config, data, store, resume, checkpoint is not None)
         module = _build(config, data, checkpoint)
+        if checkpoint is None:  # else it holds the weights
+            weights = module.method.student.weights_record
+            config = confirm_weights(config, weights)
+            plan = note_weights(plan, config, weights)
         if resume:
             logger.info("going on after step %d of %d", start, module.steps)
         else:
