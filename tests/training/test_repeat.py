@@ -78,6 +78,7 @@ def test_the_run_records_the_hash_of_the_weights(run):
     assert sha256[:12] in rows[1]["reason"]
 
 
+@pytest.mark.slow
 def test_a_repeated_run_refuses_other_weights(run, tmp_path, capsys):
     words = ["train", "--config", str(run / "config.yaml")]
     main([*words, "--out", str(tmp_path / "again")])
@@ -97,9 +98,8 @@ def test_a_repeated_run_refuses_other_weights(run, tmp_path, capsys):
 def test_random_weights_have_no_hash(tiny_run):
     run = tiny_run("supervised")
     assert read(run)["weights_sha256"] is None
-    assert {r["setting"]: r["reason"] for r in read(run, "plan.yaml")["plan"]}[
-        "weights"
-    ] == "random"
+    reasons = {row["setting"]: row["reason"] for row in read(run, "plan.yaml")["plan"]}
+    assert reasons["weights"] == "random"
 
 
 def test_weights_of_a_hash_are_not_replaced_by_random_ones(run, tmp_path):
@@ -126,6 +126,7 @@ def test_without_a_hub_no_other_encoder_is_taken(tiny_folder, settings, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_no_weights(run, tmp_path, no_weights):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "scores.json").unlink()
@@ -137,6 +138,7 @@ def test_a_resumed_run_needs_no_weights(run, tmp_path, no_weights):
     assert read_json(copy / "model.json")["weights"] == read_json(run / "model.json")["weights"]
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_another_needs_no_weights(
     run, tiny_folder, settings, tmp_path, no_weights
 ):
