@@ -18,6 +18,7 @@ from semiseg.comparison.plot import make_figure, save_figure
 from semiseg.comparison.records import Record, make_rows
 from semiseg.comparison.text import markdown, statements, text
 from semiseg.config.compare import CompareConfig
+from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.config.methods import CssSettings, SupervisedSettings
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, Interrupted, RunError
@@ -469,6 +470,20 @@ def test_the_measurement_before_the_runs_says_nothing(tiny_folder, tmp_path, log
     assert timing.validation > 0
     assert (log.text, "".join(capfd.readouterr())) == ("", "")
     assert not (tmp_path / "run").exists()
+
+
+def test_all_runs_of_a_comparison_have_the_encoder_of_the_first_call(
+    trained, tiny_folder, tmp_path, monkeypatch
+):
+    settings = {"out": tmp_path / "out", "seeds": "0", "accelerator": "cpu"}
+    semiseg.compare(tiny_folder, methods="supervised", **settings)
+    # The second call is on another device.
+    monkeypatch.setattr(
+        comparison_runs, "with_encoder", lambda config: config.replaced(encoder="other")
+    )
+    semiseg.compare(tiny_folder, methods="css", **settings)
+    assert {call.config.method for call in trained} == {"supervised", "css"}
+    assert {call.config.network.encoder for call in trained} == {LIGHT_ENCODER}
 
 
 def test_a_training_that_cannot_start_is_not_measured(tiny_folder, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
+from semiseg.training import devices
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.devices import set_device
 from semiseg.training.place import Place, cpu_place, part_of
@@ -111,6 +113,29 @@ def test_the_total_batch_is_dealt_out(batch, place, part):
 def test_a_batch_that_cannot_be_dealt_out_is_refused(batch, place):
     with pytest.raises(ConfigError, match=f"--batch {batch} .*multiple of {place.world}"):
         part_of(batch, place)
+
+
+def test_the_smallest_gpu_counts(monkeypatch):
+    sizes = [24 * 10**9, 16 * 10**9, 8 * 10**9]
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda i: SimpleNamespace(total_memory=sizes[i])
+    )
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    machine = MachineConfig(accelerator="gpu", devices=2)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr(devices.L, "Trainer", FakeTrainer)
+    place = set_device(machine)
+    assert (place.kind, place.memory, place.bf16) == ("cuda", 16 * 10**9, True)
+
+
+class FakeTrainer:
+    """Lightning's trainer on a machine with GPUs."""
+
+    strategy = SimpleNamespace(root_device=torch.device("cuda"))
+    global_rank, world_size = 0, 2
+
+    def __init__(self, **settings):
+        pass
 
 
 @pytest.mark.parametrize("threads", ["auto", 1])

@@ -179,6 +179,10 @@ def test_a_vision_transformer_takes_fewer_steps_on_a_cpu():
     assert (plan.value("size"), plan.value("crop"), plan.value("steps")) == (240, 224, 400)
     assert "five times as long" in entry(plan, "steps").reason
     assert planned(facts=vit._replace(device="cuda")).value("steps") == 2200
+    head = planned(facts=vit, encoder_training="head")
+    assert head.value("steps") == 1000
+    assert head.value("feature_views") > 0
+    assert "encoder_lr" not in {e.setting for e in head.entries}
     # With the budget of its 400 steps, its size is that of the thousand steps of others.
     slow = PACE._replace(step=Line(0.0, 5 * PACE.step.at(4 * 224**2) / (4 * 224**2)))
     assert planned(slow, facts=vit, budget="40m").value("size") == pytest.approx(240, abs=16)

@@ -29,7 +29,7 @@ from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split, make_split
 from semiseg.training import run_folder
 from semiseg.training.data import read_folder
-from semiseg.training.trainer import time_training, train
+from semiseg.training.trainer import time_training, train, with_encoder
 
 _BAR = 20  # characters
 
@@ -280,7 +280,11 @@ def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Com
         Interrupted: Ctrl-C or SIGTERM stopped a training.
     """
     earlier = read_config(call.grid.out, call.shared.data.data)
-    config = call if earlier is None else earlier.extended(call)
+    if earlier is None:
+        # All runs have one encoder, also those that a later call adds on another device.
+        config = replace(call, shared=with_encoder(call.shared))
+    else:
+        config = earlier.extended(call)
     runner = Runner(config)
     tasks = runner.tasks(call.grid)
     write_config(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from semiseg.config.facts import Facts, Pace, Reason
-from semiseg.config.settings import decided
+from semiseg.config.settings import AUTO, decided
 from semiseg.config.sizing import (
     BATCH,
     MAX_STEPS,
@@ -14,6 +14,7 @@ from semiseg.config.sizing import (
     Sizes,
     crop_multiple,
     largest_size,
+    reference_steps,
     total_seconds,
 )
 from semiseg.config.train import TrainConfig
@@ -127,7 +128,7 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
     if facts.device != "cpu":
         text = f"{STEPS} at size {REFERENCE_SIZE}, more with the square of the size"
         return Reason("device", text)
-    if facts.patch is not None:
+    if reference_steps(config, facts) == VIT_STEPS_CPU:
         text = f"{VIT_STEPS_CPU} on a CPU, where a step with a vision transformer takes about five "
         return Reason("device", text + "times as long")
     return Reason(
@@ -143,11 +144,19 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         text = f"the encoder is a vision transformer with patches of {facts.patch} pixels"
         reasons["decoder"] = Reason("default", f"{text}; a branch of convolutions keeps detail")
         reasons |= _transformer_reasons(config)
+    if config.network.feature_views not in (AUTO, 0):
+        text = "fixed views of each labeled image; the frozen part of the encoder sees them once"
+        reasons["feature_views"] = Reason("device", text)
+        text = "the same for unlabeled images; together they take about as long"
+        reasons["unlabeled_feature_views"] = Reason("device", text)
+    text = f"for decoder and heads with {optimizer.optimizer}; it falls to 0"
+    reasons["lr"] = Reason("default", text)
+    if config.network.trained_part.part != "head":
+        text = "lower, since the encoder is pretrained"
+        reasons["encoder_lr"] = Reason("default", text)
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
     rise = round(optimizer.lr_warmup * decided(config.schedule.steps))
     return reasons | {
-        "lr": Reason("default", f"for decoder and heads with {optimizer.optimizer}; it falls to 0"),
-        "encoder_lr": Reason("default", "lower, since the encoder is pretrained"),
         "lr_warmup": Reason("default", f"the rates rise over the first {rise} steps"),
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
         "photometry": _default_reason("photometry", config.views.photometry),

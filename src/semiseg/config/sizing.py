@@ -22,7 +22,8 @@ REFERENCE_SIZE = 240
 them take about 25 minutes. Sizes and steps grow together from here: steps with the square of the
 size."""
 VIT_STEPS_CPU = 400
-"""The same for a vision transformer on a CPU, whose step takes about five times as long."""
+"""The same for a vision transformer on a CPU, whose step takes about five times as long; but not
+where only the head is trained."""
 MAX_STEPS = 20_000
 CROP_MULTIPLE = 32
 
@@ -94,9 +95,9 @@ def largest_size(facts: Facts, budget: bool) -> int:
 
 def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     size = unless_auto(config.views.size, largest_size(facts, budget=False))
-    steps = reference_steps(facts)
+    steps = reference_steps(config, facts)
     if facts.device != "cpu":
-        steps = _two_digits(max(steps, _useful_steps(size, facts)))
+        steps = _two_digits(max(steps, _useful_steps(size, config, facts)))
     return Sizes(
         size,
         unless_auto(config.views.crop, crop_of(size, crop_multiple(facts.patch))),
@@ -106,14 +107,15 @@ def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     )
 
 
-def reference_steps(facts: Facts) -> int:
+def reference_steps(config: TrainConfig, facts: Facts) -> int:
     """The steps that suit the reference size."""
-    return VIT_STEPS_CPU if facts.patch is not None and facts.device == "cpu" else STEPS
+    slow = facts.patch is not None and facts.device == "cpu"
+    return VIT_STEPS_CPU if slow and config.network.trained_part.part != "head" else STEPS
 
 
-def _useful_steps(size: int, facts: Facts) -> float:
+def _useful_steps(size: int, config: TrainConfig, facts: Facts) -> float:
     """The steps that suit a size. They grow with its square, so that both grow with a budget."""
-    return reference_steps(facts) * size**2 / REFERENCE_SIZE**2
+    return reference_steps(config, facts) * size**2 / REFERENCE_SIZE**2
 
 
 def _two_digits(steps: float) -> int:
@@ -133,10 +135,12 @@ def _sizes_within(seconds: float, config: TrainConfig, facts: Facts, pace: Pace)
     budget = _Budget(seconds, config, facts, pace)
     options = [budget.fit(size, given_batch or BATCH) for size in _candidates(config, facts)]
     in_memory = [s for s in options if s.batch * s.crop**2 <= pace.max_pixels] or options[:1]
-    enough = [s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size, facts))]
+    enough = [
+        s for s in in_memory if s.steps >= (given_steps or _useful_steps(s.size, config, facts))
+    ]
     best = enough[-1] if enough else in_memory[0]
     if facts.device == "cuda" and not given_batch and best is in_memory[-1]:
-        steps_needed = given_steps or 2 * max(STEPS, _useful_steps(best.size, facts))
+        steps_needed = given_steps or 2 * max(STEPS, _useful_steps(best.size, config, facts))
         larger = (budget.fit(best.size, batch) for batch in _LARGER_BATCHES)
         affordable = (
             s for s in larger if s.steps >= steps_needed and s.batch * s.crop**2 <= pace.max_pixels

@@ -82,6 +82,14 @@ def keep_memory() -> None:
         library.mallopt(option, value)
 
 
+def _with_gpus(place: Place, count: int) -> Place:
+    """The place with what is to be known of so many GPUs of this machine."""
+    memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(count))
+    return place._replace(
+        memory=memory, bf16=torch.cuda.is_bf16_supported(including_emulation=False)
+    )
+
+
 def set_device(machine: MachineConfig) -> Place:
     """Choose the device's kind and the number of CPU threads, and find out which process this is.
 
@@ -109,10 +117,7 @@ def set_device(machine: MachineConfig) -> Place:
         torch.set_num_threads(max(1, torch.get_num_threads() // machine.devices))
     place = Place(kind, torch.get_num_threads(), trainer.global_rank, trainer.world_size)
     if kind == "cuda":
-        gpus = map(torch.cuda.get_device_properties, range(machine.devices))
-        memory = min(gpu.total_memory for gpu in gpus)
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return place._replace(memory=memory, bf16=bf16)
+        return _with_gpus(place, machine.devices)
     if kind == "cpu":
         keep_memory()
     return place

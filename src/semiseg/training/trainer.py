@@ -168,6 +168,15 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
             return estimate_cost(config.replaced(weights="none"), data, place)
 
 
+def with_encoder(config: TrainConfig) -> TrainConfig:
+    """The settings with the encoder that suits the device, where they leave it open.
+
+    Raises:
+        ConfigError: the device cannot be used, or there is no such encoder.
+    """
+    return config.replaced(encoder=choose_encoder(config, _choose_place(config)).name)
+
+
 def time_training(config: TrainConfig) -> Timing:
     """The seconds of a step and of a validation of a training, measured on a few steps.
 
