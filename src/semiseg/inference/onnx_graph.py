@@ -2,7 +2,8 @@
 
 torch exports the network for images whose sides are multiples of its stride. This module adds the
 rest of the graph: it pads an 8-bit image of any size, and cuts the maps. torch's exporter cannot
-express how sizes that are padded and halved five times fit together.
+express how sizes that are padded and halved five times fit together, nor the rotary positions of
+DINOv3.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import contextlib
 import copy
 import json
 import logging
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -115,7 +118,7 @@ def write_onnx(release: Release, path: Path) -> None:
 
 def _core(release: Release) -> tuple[Any, list[str]]:
     """The network for normalized images (sides: multiples of its stride), and its outputs."""
-    network = _fixed_padding(release.network)
+    network = _exportable(release.network)
     prototypes, seen = prototypes_of(release.tensors)
 
     class Core(nn.Module):
@@ -165,34 +168,68 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     return cast(Any, program).model_proto, names
 
 
-def _fixed_padding(network: Network) -> Network:
-    """A copy whose convolutions have a constant padding.
+def _exportable(network: Network) -> Network:
+    """A copy that gives the same maps in operations that torch's exporter can express."""
+    copied = copy.deepcopy(network).eval()
+    for name, module in list(copied.named_modules()):
+        if isinstance(module, Conv2dSame):
+            copied.set_submodule(name, _fixed_padding(module))
+        elif isinstance(module, RotaryEmbeddingDinoV3):
+            copied.set_submodule(name, _RotaryEmbedding(module))
+    return copied.eval()
 
-    timm's convolutions compute it from the size of the image. All sides are multiples of every
+
+def _fixed_padding(conv: Conv2dSame) -> nn.Module:
+    """A convolution with a constant padding.
+
+    timm's convolution computes it from the size of the image. All sides are multiples of every
     stride here, so the padding is always the same. Nested formulas of the size would take torch's
     exporter hours.
     """
-    copied = copy.deepcopy(network)
-    convolutions = [(n, m) for n, m in copied.named_modules() if isinstance(m, Conv2dSame)]
-    for name, conv in convolutions:
-        kernel, stride, dilation = (
-            cast("tuple[int, int]", v) for v in (conv.kernel_size, conv.stride, conv.dilation)
-        )
-        sides = zip(kernel, dilation, stride, strict=True)
-        rows, columns = (max(0, (k - 1) * d + 1 - s) for k, d, s in sides)
-        plain = nn.Conv2d(
-            conv.in_channels,
-            conv.out_channels,
-            kernel,
-            stride,
-            dilation=dilation,
-            groups=conv.groups,
-            bias=conv.bias is not None,
-        )
-        plain.load_state_dict(conv.state_dict())
-        margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-        copied.set_submodule(name, nn.Sequential(nn.ZeroPad2d(margins), plain))
-    return copied.eval()
+    kernel, stride, dilation = (
+        cast("tuple[int, int]", v) for v in (conv.kernel_size, conv.stride, conv.dilation)
+    )
+    sides = zip(kernel, dilation, stride, strict=True)
+    rows, columns = (max(0, (k - 1) * d + 1 - s) for k, d, s in sides)
+    plain = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        kernel,
+        stride,
+        dilation=dilation,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )
+    plain.load_state_dict(conv.state_dict())
+    margins = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    return nn.Sequential(nn.ZeroPad2d(margins), plain)
+
+
+class _RotaryEmbedding(nn.Module):
+    """The rotary positions of DINOv3 for a grid whose sides are known only when the graph runs.
+
+    timm's module computes with the sides as Python numbers, which the exporter makes constants.
+
+    Args:
+        rope: the module of timm.
+    """
+
+    periods: Tensor
+
+    def __init__(self, rope: RotaryEmbeddingDinoV3) -> None:
+        super().__init__()
+        self.register_buffer("periods", rope.periods)
+        self.offset = 0.5 + rope.grid_offset
+        self.rotate_half = rope.rotate_half
+
+    def get_embed(self, shape: Sequence[int]) -> Tensor:
+        """The sines and cosines `(h w, 2 D)` for a grid of `(h, w)` patches."""
+        axes = [(torch.arange(n, dtype=torch.float32) + self.offset) / n for n in shape]
+        places = 2 * torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) - 1  # in -1..1
+        angles = (2 * math.pi * places.flatten(0, 1)[..., None] / self.periods).flatten(1)
+        pairs = (angles, angles)
+        joined = torch.cat(pairs, -1) if self.rotate_half else torch.stack(pairs, -1).flatten(1)
+        return torch.cat([joined.sin(), joined.cos()], dim=-1)
 
 
 @contextlib.contextmanager
