@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_vit import TINY_EVA, TINY_VIT
 
 from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
@@ -17,15 +19,17 @@ from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.devices import set_device
 from semiseg.training.place import Place, cpu_place, part_of
 
+IMPORTED = (Path(__file__).parents[1] / "src", Path(__file__).with_name("helpers"))
 SCRIPT = """
 import logging
 import sys
 from pathlib import Path
 import torch
 import semiseg
+import tiny_vit
 from semiseg.training.module import TrainingModule
 
-data, out = map(Path, sys.argv[1:])
+data, out = map(Path, sys.argv[1:3])
 logging.basicConfig(level=logging.INFO)
 
 def keep(self):
@@ -37,7 +41,7 @@ def keep(self):
 TrainingModule.on_train_end = keep
 run = semiseg.train(
     data, out=out, method="css", weights="none", size=48, crop=32, batch=4, steps=2, validations=1,
-    workers=0, accelerator="cpu", devices=2, supervised_warmup=0.0, encoder="resnet18",
+    workers=0, accelerator="cpu", devices=2, supervised_warmup=0.0, encoder=sys.argv[3],
     confidence_threshold=0.0,
 )
 print("scores", run.scores.miou.released)
@@ -45,10 +49,12 @@ print("scores", run.scores.miou.released)
 
 
 @pytest.mark.distributed
-def test_two_processes_train_and_end_with_equal_weights(tiny_folder, tmp_path):
+@pytest.mark.parametrize("encoder", ["resnet18", TINY_VIT, TINY_EVA])
+def test_two_processes_train_and_end_with_equal_weights(encoder, tiny_folder, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run"]
+    words = [sys.executable, tmp_path / "script.py", tiny_folder, tmp_path / "run", encoder]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, IMPORTED))
     process = subprocess.run(
         words, env=env, capture_output=True, text=True, check=False, timeout=1800, cwd=tmp_path
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
 from semiseg.cli import main
@@ -67,6 +68,29 @@ def photos(tmp_path_factory):
     return folder
 
 
+def save(folder, encoder, decoder="auto", weights="none"):
+    """Write a network without training as a release, and load it as a model."""
+    import torch
+
+    from semiseg.data.formats.masks import Classes
+    from semiseg.model.metadata import ModelMetadata
+    from semiseg.model.network import Network
+    from semiseg.model.release import Release, save_release
+    from semiseg.scenes.draw import COLORS
+
+    torch.manual_seed(0)
+    classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
+    network = Network(len(NAMES), encoder, decoder, weights).eval()
+    if weights == "none":
+        for parameter in network.encoder.parameters():  # so that positions matter
+            torch.nn.init.normal_(parameter, std=0.3)
+    torch.nn.init.normal_(network.logit_head.weight, std=3)
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=64)
+    folder.mkdir(exist_ok=True)
+    save_release(folder, Release(network, {}, metadata))
+    return semiseg.load(folder, accelerator="cpu")
+
+
 @pytest.fixture(scope="module")
 def exported(css_release, tmp_path_factory):
     out = tmp_path_factory.mktemp("onnx") / "css.onnx"
@@ -112,6 +136,36 @@ def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     assert about["size"] == 48
     assert about["range"] is None
     assert {"mean", "std", "crop"} <= set(about["network"])
+
+
+@pytest.mark.slow
+@onnx_extra
+@pytest.mark.parametrize("encoder", [TINY_VIT, TINY_EVA])
+def test_positions_fit_images_of_any_size(encoder, tmp_path):
+    """The graph interpolates learned positions, and computes rotary ones, for each grid."""
+    original = save(tmp_path / "run", encoder)
+    onnx = semiseg.load(semiseg.export(tmp_path / "run", out=tmp_path / "vit.onnx").path)
+    rng = np.random.default_rng(0)
+    # The grid of the training has 4 x 4 patches. Smaller and larger ones, and less than a patch.
+    for shape in ((1, 3, 56, 56), (3, 3, 64, 64), (1, 3, 5, 200), (2, 3, 150, 90)):
+        images = rng.integers(0, 256, shape, dtype=np.uint8)
+        ours, theirs = (m.segment.forward(images).logits for m in (onnx, original))
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.slow
+@onnx_extra
+@pytest.mark.skipif("SEMISEG_DINOV2" not in os.environ, reason="SEMISEG_DINOV2 names no file")
+def test_dinov2_is_exported_with_its_real_weights(tmp_path):
+    weights = os.environ["SEMISEG_DINOV2"]
+    original = save(tmp_path / "run", "vit_small_patch14_dinov2", weights=weights)
+    exported = semiseg.export(tmp_path / "run", out=tmp_path / "vit.onnx")
+    assert exported.difference < 1e-3
+    onnx = semiseg.load(exported.path)
+    for shape in ((1, 3, 30, 100), (1, 3, 252, 168)):
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        ours, theirs = (m.segment.forward(images).logits for m in (onnx, original))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -170,16 +224,7 @@ def test_files_that_are_no_model_are_reported(exported, tmp_path):
 @pytest.mark.slow
 @onnx_extra
 def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
-    from semiseg.data.formats.masks import Classes
-    from semiseg.model.metadata import ModelMetadata
-    from semiseg.model.network import Network
-    from semiseg.model.release import Release, save_release
-    from semiseg.scenes.draw import COLORS
-
-    classes = Classes(NAMES, COLORS, "ids", tuple(range(len(NAMES))))
-    network = Network(len(NAMES), "lcnet_035", "upernet", weights="none").eval()
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=64)
-    save_release(tmp_path, Release(network, {}, metadata))
+    save(tmp_path, "lcnet_035", "upernet")
     with pytest.raises((RunError, ConfigError), match="safetensors"):
         semiseg.export(tmp_path, out=tmp_path / "model.onnx")
     assert not list(tmp_path.glob("*.onnx"))
