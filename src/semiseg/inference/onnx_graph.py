@@ -218,7 +218,7 @@ class _RotaryEmbedding(nn.Module):
 
     def __init__(self, rope: RotaryEmbeddingDinoV3) -> None:
         super().__init__()
-        self.register_buffer("periods", rope.periods)
+        self.register_buffer("periods", cast(Tensor, rope.periods))
         self.offset = 0.5 + rope.grid_offset
         self.rotate_half = rope.rotate_half
 

@@ -181,7 +181,7 @@ class PlainViT(nn.Module):
     def _map(self, tokens: Tensor, grid: _Grid) -> Tensor:
         """The tokens of the patches as a map `(B, D, h, w)`."""
         patches = tokens[:, self.prefix_tokens :].transpose(1, 2)
-        return patches.unflatten(2, grid)
+        return patches.reshape(tokens.shape[0], self.width, *grid)
 
     def _add_positions(self, patches: Tensor) -> tuple[Tensor, Tensor | None]:
         """The tokens with their positions, prefix tokens first, and the rotary embedding."""
