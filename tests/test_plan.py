@@ -300,6 +300,21 @@ def test_more_time_never_buys_less_and_is_never_exceeded(device, side):
     assert size == largest
 
 
+def test_the_features_that_are_cached_first_are_part_of_a_budget():
+    """At most 23 * 32 + 344 * 2 * 2 views, each once; few steps draw fewer."""
+    pace = PACE._replace(view=Line(0, 0.1 / 224**2))
+    settings = {"encoder_training": "last-2", "size": 240}
+    whole, filled = (planned(p, budget="1h", **settings) for p in (PACE, pace))
+    missing = (whole.value("steps") - filled.value("steps")) * PACE.step.at(4 * 224**2)
+    assert missing == pytest.approx(211, abs=100)  # steps are rounded to two digits
+    assert filled.seconds <= 3600
+    short = planned(pace, budget="5m", **settings)
+    assert short.seconds == pytest.approx(
+        10 + short.value("steps") * (1 + 12 * 0.1) + (short.value("validations") + 1) * 6, rel=0.05
+    )
+    assert 250 < short.seconds <= 300
+
+
 def test_the_reference_is_a_thousand_steps_at_240():
     plan = planned(PACE, budget="20m")
     assert 224 <= plan.value("size") <= 256

@@ -13,7 +13,11 @@ from tiny_vit import TINY_VIT
 
 import semiseg
 from semiseg.config.methods import METHODS
+from semiseg.config.train import TrainConfig
 from semiseg.training.checkpoint import newest_intact
+from semiseg.training.devices import set_device
+from semiseg.training.planning import prepare
+from semiseg.training.profiling import measure_pace
 
 SETTINGS = {
     **{"encoder": TINY_VIT, "encoder_training": "last-2", "weights": "none", "feature_views": 3},
@@ -91,6 +95,23 @@ def test_a_cache_that_is_full_changes_no_bit(whole, tiny_folder, tmp_path, featu
     assert bits(out) == bits(whole)
     assert not files(features)
     assert "No more features can be cached" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_budget_measures_steps_from_cached_features_and_stores_none(tiny_folder, features):
+    paces = []
+
+    def measure(*arguments):
+        paces.append(measure_pace(*arguments))
+        return paces[0]
+
+    open_settings = {"size": 48, "budget": "2m", "steps": "auto", "crop": "auto"}
+    open_settings |= {"validations": "auto", "feature_views": "auto"}
+    config = TrainConfig.from_values({"data": tiny_folder, **SETTINGS, **CSS, **open_settings})
+    plan = prepare(config, set_device(config.machine), measure=measure).plan
+    assert paces[0].view.at(32**2) > 0
+    assert plan.config.network.feature_views == 32
+    assert not features.exists()
 
 
 KILLED = """

@@ -109,9 +109,12 @@ class Pace(NamedTuple):
         validation: the seconds that a validation takes for one image, by size squared.
         max_pixels: the pixels (labeled images times crop squared) that fit into the memory.
         spent: the seconds that reading the data and measuring took.
+        view: the seconds of the frozen features of one view, by crop squared, where they are
+            cached; `step` is then that of a step from cached features. None if nothing is cached.
     """
 
     step: Line
     validation: Line
     max_pixels: float
     spent: float
+    view: Line | None = None

@@ -31,6 +31,11 @@ class FeatureViews(NamedTuple):
         return self.labeled * labeled + 2 * self.unlabeled * unlabeled
 
 
+def drawn_views(batch: int, unlabeled: int) -> int:
+    """The entries of a cache that one micro batch needs: each unlabeled image has two variants."""
+    return 3 * batch if unlabeled else batch
+
+
 def choose_feature_views(network: NetworkConfig, facts: Facts) -> FeatureViews:
     """The views of a training; what the user gave stays.
 

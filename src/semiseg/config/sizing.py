@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts, Pace
+from semiseg.config.feature_views import choose_feature_views, drawn_views
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
 from semiseg.core.errors import BudgetError
@@ -66,7 +67,18 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     """The expected seconds of a training with its validations and report, and of measuring it."""
     step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
-    return pace.spent + sizes.steps * step + (sizes.validations + 1) * validation
+    steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
+    return pace.spent + steps + (sizes.validations + 1) * validation
+
+
+def _filling_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
+    """The seconds for the features that a training caches: once for each view that it draws."""
+    if pace.view is None:
+        return 0.0
+    entries = choose_feature_views(config.network, facts).entries(facts.labeled, facts.unlabeled)
+    batches = sizes.steps * config.schedule.accumulate
+    drawn = batches * drawn_views(sizes.batch, facts.unlabeled)
+    return min(entries, drawn) * pace.view.at(sizes.crop**2)
 
 
 def crop_multiple(patch: int | None) -> int:
@@ -194,4 +206,11 @@ class _Budget(NamedTuple):
             reserved = (validations + 1) * validation
         rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, 2 * validation)
         step = config.schedule.accumulate * pace.step.at(batch * crop**2)
-        return Sizes(size, crop, batch, max(0, int(rest / step)), validations)
+        sizes = Sizes(size, crop, batch, max(0, int(rest / step)), validations)
+        if pace.view is None:
+            return sizes
+        # Either each step draws new views, or all views are cached at some time.
+        new = config.schedule.accumulate * drawn_views(batch, self.facts.unlabeled)
+        filling = _filling_seconds(config, self.facts, pace, sizes)
+        steps = max(rest / (step + new * pace.view.at(crop**2)), (rest - filling) / step)
+        return sizes._replace(steps=max(0, int(steps)))

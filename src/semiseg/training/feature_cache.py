@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class FeatureCache:
 
     def attach(self, batch: Batch) -> Batch:
         """Add the stored features, float16, to a batch of uint8 images on the CPU."""
-        if self._store is None:
+        if not self._shapes:
             return batch
         labeled = batch.labeled._replace(features=self._features(batch.labeled.image))
         unlabeled = batch.unlabeled
@@ -136,6 +137,29 @@ class FeatureCache:
             )
         self._store.save(name, numbers)
         return numbers
+
+
+class ProbeFeatures(FeatureCache):
+    """The features of the probe for each image, to measure steps: nothing is stored.
+
+    Attributes:
+        seconds: the seconds that the features of one image take; None if the network has none.
+    """
+
+    def open(self, network: Network) -> None:
+        """Compute the features of the probe twice, and time the second time."""
+        self.seconds: float | None = None
+        crop = self.batches.views.crop
+        features = frozen_features(network, probe_image(crop))
+        if features and self.batches.views.fixed.labeled:
+            started = time.monotonic()
+            self._numbers = _flat(frozen_features(network, probe_image(crop))).numpy()
+            self.seconds = time.monotonic() - started
+            self._shapes = [f.shape[1:] for f in features]
+
+    def _entry(self, image: Tensor) -> NDArray[np.float16]:
+        """The numbers of the probe."""
+        return self._numbers
 
 
 def frozen_features(network: Network, image: Tensor) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ import time
 import warnings
 from contextlib import ExitStack
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import lightning as L
 import torch
@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from semiseg.config.facts import Facts, Line, Pace
+from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
 from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
@@ -26,9 +27,11 @@ from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
+from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build
 from semiseg.training.data import TrainingData, sample_size
 from semiseg.training.devices import alone, trainer_settings
+from semiseg.training.feature_cache import ProbeFeatures
 from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
@@ -129,7 +132,10 @@ def measure_pace(
         facts: the facts that the plan starts from.
         started: when reading the data began, by the monotonic clock.
     """
-    config = _trial(config, place, _STEPS)
+    views = choose_feature_views(config.network, facts)
+    config = _trial(config, place, _STEPS).replaced(
+        feature_views=views.labeled, unlabeled_feature_views=views.unlabeled
+    )
     side = largest_size(facts, budget=True)
     sizes = sorted({min(side, n) for n in (_SIZES_CPU if place.kind == "cpu" else _SIZES_GPU)})
     crops = [crop_of(size, crop_multiple(facts.patch)) for size in sizes]
@@ -146,7 +152,9 @@ def measure_pace(
         memory = Line.through(*zip(pixels, [trial.memory for trial in trials], strict=True))
         free = _USABLE_MEMORY * torch.cuda.mem_get_info()[0]
         max_pixels = (free - memory.fixed) / memory.per_pixel
-    return Pace(step, validation, max_pixels, time.monotonic() - started)
+    timed = [(crop**2, t.view) for crop, t in zip(crops, trials, strict=True) if t.view is not None]
+    view = Line.through(*timed) if timed else None
+    return Pace(step, validation, max_pixels, time.monotonic() - started, view)
 
 
 def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Timing:
@@ -165,11 +173,12 @@ def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Tim
 
 
 class _Trial(NamedTuple):
-    """Seconds of a step, seconds of a validation for one image, and the bytes at the peak."""
+    """Seconds of a step, of a validation for one image, and of a view; bytes at the peak."""
 
     step: float
     validation: float
     memory: int
+    view: float | None
 
 
 def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
@@ -205,9 +214,13 @@ def _measure(config: TrainConfig, data: TrainingData, place: Place) -> _Trial:
     if place.kind == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    run_steps(config, module, training_loader(config, data, place), clock)
+    loader = training_loader(config, data, place)
+    module.features = features = ProbeFeatures(
+        cast(TrainingBatches, loader.dataset), config.network
+    )
+    run_steps(config, module, loader, clock)
     memory = torch.cuda.max_memory_allocated() if place.kind == "cuda" else 0
-    return _Trial(clock.interval(), clock.image_seconds, memory)
+    return _Trial(clock.interval(), clock.image_seconds, memory, features.seconds)
 
 
 def run_steps(
