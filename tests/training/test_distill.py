@@ -80,6 +80,18 @@ def test_a_teacher_is_not_the_run_itself() -> None:
     config(teacher="runs/a", out="runs/b")
 
 
+def test_a_plan_gives_reasons_that_fit_the_student(tiny_folder: Path, tmp_path: Path) -> None:
+    reasons = {
+        entry.setting: entry.reason
+        for entry in semiseg.plan(
+            tiny_folder, teacher=tmp_path, accelerator="cpu", out=tmp_path / "run"
+        ).entries
+    }
+    assert "more likely wrong than right" in reasons["confidence_threshold"]
+    assert "supervised_warmup" not in reasons  # there is none
+    assert "30 steps" in reasons["teacher_memory"]
+
+
 def test_distill_without_a_teacher_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     for run in (semiseg.train, semiseg.plan):
         with pytest.raises(ConfigError, match="none is named"):

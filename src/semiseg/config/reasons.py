@@ -26,6 +26,10 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
     ("scale", (0.75, 1.5)): "the paper's 0.5 would mostly show padding",
     ("confidence_threshold", 0.95): "on camvid and peanut, 98 to 99 % of the kept pseudo-labels "
     "were right",
+    (
+        "confidence_threshold",
+        0.5,
+    ): "a label with a lower confidence is more likely wrong than right",
     ("contrast_weight", 0.1): "no benefit was found from a larger weight",
     ("indicator_temperature", 0.1): "at 0.5, with 21 classes, no similarity can exceed 0.73",
     ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
@@ -34,7 +38,7 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
 }
 _SHARES = {  # of the steps
     "supervised_warmup": "the first {} steps use labeled images only, so the teacher learns first",
-    "teacher_memory": "the teacher averages about {} steps; a longer average lags behind",
+    "teacher_memory": "the average of the student covers about {} steps; a longer one lags behind",
 }
 _METHOD_SETTINGS = (
     *_SHARES,
@@ -201,7 +205,7 @@ def _method_reasons(config: TrainConfig) -> dict[str, Reason]:
     reasons: dict[str, Reason] = {}
     for name in _METHOD_SETTINGS:
         value = getattr(config.settings, name, None)
-        if value is None:
+        if value is None or (name in _SHARES and value == 0):
             continue
         if name in _SHARES:
             reasons[name] = Reason(
