@@ -29,6 +29,10 @@ WORDS = {
     "loader": ["--data", "DATA", "--size", 48, "--crop", 32, "--repeats", 1],
     "network": ["--ways", "linear", "--classes", 3, "--crop", 64, "--batch", 2, "--repeats", 1],
     "operations": ["--recipes", "voc-classic"],
+    "parts": [
+        *("--encoder", "lcnet_035", "--parts", "full", "last-2"),
+        *("--crop", 64, "--repeats", 1),
+    ],
     "step": ["--classes", 3, "--crop", 64, "--batch", 2, "--repeats", 2, "--weights", "none"],
     "suggest": ["DATA", "--out", "OUT", "--first", 2, "--more", 1, "--seeds", 0, *SMALL],
 }

@@ -283,7 +283,7 @@ class NetworkConfig(Settings):
     0.1 if the whole vision transformer is trained, and otherwise 0."""
     gradient_checkpointing: bool = False
     """Keep only the input of each block of the encoder, and compute the rest again in the backward
-    pass. It needs less memory, and about a third more time. The gradients are the same."""
+    pass. It needs less memory, and about a quarter more time. The gradients are the same."""
     feature_views: Count | Auto = AUTO
     """The number of fixed views of each labeled image whose frozen features are cached; 0 computes
     them in each step, for new views. With `auto`, it is 32 where `--encoder-training` is `head` or
