@@ -128,24 +128,26 @@ class Bare:
     def __init__(self, module: TrainingModule) -> None:
         self.student = copy.deepcopy(module.method.student).train()
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, fused=True)
+        trained = [p for p in self.student.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
 
     def step(self, batch: Batch, shown: str) -> None:
         """One step.
 
         Args:
-            batch: images as floats.
+            batch: images as floats, and their frozen features if they are cached.
             shown: what the method's teacher looks at: `none`, `weak` or `all`.
         """
         labeled, unlabeled = batch.labeled, batch.unlabeled
-        images, mask = labeled.image, labeled.mask
+        inputs, mask = labeled.inputs, labeled.mask
         if unlabeled is not None:
-            weak = unlabeled.weak
+            weak = unlabeled.weak_inputs
             with torch.inference_mode():
-                self.teacher(torch.cat([images, weak]) if shown == "all" else weak)
-            images, mask = torch.cat([images, unlabeled.strong]), torch.cat([mask, mask])
+                self.teacher(*(semi_supervised.join(inputs, weak) if shown == "all" else weak))
+            inputs = semi_supervised.join(inputs, unlabeled.strong_inputs)
+            mask = torch.cat([mask, mask])
         size = mask.shape[-2:]
-        logits = upsample(self.student(images).logits, size, size)
+        logits = upsample(self.student(*inputs).logits, size, size)
         F.cross_entropy(logits, mask, ignore_index=255).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -200,6 +202,7 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     """Time the parts of a training."""
     method, wrapped = module.method, []
     wrapped.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
+    wrapped.append(clock.wrap(module, "on_before_batch_transfer", "frozen features"))
     wrapped.append(clock.wrap(module, "on_after_batch_transfer", "floats"))
     wrapped.append(clock.wrap(method.student, "forward", "student"))
     wrapped.append(clock.wrap(method, "supervised_loss", "losses"))
@@ -233,6 +236,7 @@ def measure(
         **{"data": data, "method": name, "out": out, "steps": arguments.repeats + SKIPPED + 1},
         **{"size": arguments.crop, "crop": arguments.crop, "batch": arguments.batch},
         **{"encoder": arguments.encoder, "weights": arguments.weights},
+        **{"encoder_training": arguments.encoder_training},
         **{"validations": 1, "diagnostics": False, "workers": 0},
         **{"accelerator": arguments.accelerator, "devices": arguments.devices},
     }
@@ -277,6 +281,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="labeled, and as many unlabeled")
     parser.add_argument("--encoder", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default="auto")
+    parser.add_argument("--encoder-training", default="full", help="of the training and the bare")
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--accelerator", default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="more only with one method")

@@ -38,6 +38,9 @@ WORDS = {
 }
 """The command line of each script. DATA, RUN and OUT stand for folders."""
 
+VIT = ["--encoder", "vit_tiny_patch16_224", "--encoder-training", "last-2", "--methods", "css"]
+CALLS = [*WORDS.items(), ("step", [*WORDS["step"], *VIT])]
+
 IN_A_PROCESS = ("contrastive", "first", "growth", "step")
 """Scripts that fork, or change the program while they measure it."""
 
@@ -58,10 +61,10 @@ def folders(tiny_run, tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", WORDS)
-def test_a_benchmark_prints_its_table(script, folders, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("script", "words"), CALLS, ids=[script for script, _ in CALLS])
+def test_a_benchmark_prints_its_table(script, words, folders, tmp_path, monkeypatch, capsys):
     path = BENCHMARKS / f"{script}.py"
-    words = [str(folders.get(word, word)) for word in WORDS[script]]
+    words = [str(folders.get(word, word)) for word in words]
     monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
     if script in IN_A_PROCESS:
         process = subprocess.run(

@@ -14,11 +14,13 @@ from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
 from semiseg.cli import main
+from semiseg.core.errors import RunError
 from semiseg.core.rng import Key
 from semiseg.model.network import Network
 from semiseg.scenes.draw import write_scenes
 from semiseg.suggestion.features import inspect_images
 from semiseg.training.checkpoint import newest_intact
+from semiseg.training.failures import explained
 
 ENCODERS = [TINY_VIT, TINY_EVA]
 TINY = {
@@ -198,3 +200,15 @@ def test_css_learns_with_the_real_weights_of_dinov2(tmp_path, monkeypatch):
     assert np.isfinite(losses).all()
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
     assert any(0 < float(row["train/used"]) < 1 for row in rows if row["train/used"])
+
+
+def test_what_apple_s_gpu_cannot_compute_is_one_sentence(tmp_path):
+    missing = (
+        "The operator 'aten::_upsample_bicubic2d_aa_backward.grad_input' is not currently "
+        "implemented for the MPS device. If you want this op to be considered, comment on it."
+    )
+    with (
+        pytest.raises(RunError, match="PYTORCH_ENABLE_MPS_FALLBACK=1"),
+        explained(tmp_path, tmp_path),
+    ):
+        raise NotImplementedError(missing)

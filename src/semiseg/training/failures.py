@@ -28,6 +28,11 @@ _OTHER_PROCESS = (
     "Another of the processes that train together ended, so this one cannot go on ({}). Correct "
     "what the other one reports, then go on with --resume."
 )
+_NOT_ON_MPS = (
+    "This version of torch cannot compute a part of the training on Apple's GPU ({}). Set "
+    "PYTORCH_ENABLE_MPS_FALLBACK=1, give --accelerator cpu, or freeze the first layers of a vision "
+    "transformer with --encoder-training last-4."
+)
 
 
 @contextmanager
@@ -117,6 +122,8 @@ def _explain(error: RuntimeError) -> str | None:
         return _LOADER.format(first_line)
     if "can't allocate memory" in message:
         return _MEMORY.format(first_line[first_line.find("DefaultCPUAllocator") :])
+    if isinstance(error, NotImplementedError) and "MPS device" in message:
+        return _NOT_ON_MPS.format(first_line.partition(". ")[0])
     if isinstance(error, torch.distributed.DistError) or "gloo" in message:
         cause = re.search(r"Connection \w+ by \w+|[Tt]imed out", message)
         return _OTHER_PROCESS.format(cause[0] if cause else first_line)
