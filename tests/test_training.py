@@ -233,6 +233,20 @@ def test_the_encoder_has_its_own_rate_and_norms_no_decay():
         assert group["weight_decay"] == (0.5 if parameter.dim() > 1 else 0.0)
 
 
+@pytest.mark.parametrize("key", ["weights", "state_dict.loss_scale"])
+def test_a_checkpoint_of_another_state_of_the_program_is_refused(key):
+    current = module()
+    stored = {"state_dict": current.state_dict()}
+    current.on_save_checkpoint(stored)
+    current.on_load_checkpoint(stored)
+    if key == "weights":
+        del stored[key]
+    else:
+        stored["state_dict"][key.removeprefix("state_dict.")] = torch.zeros(1)
+    with pytest.raises(semiseg.RunError, match="another state of this program"):
+        module().on_load_checkpoint(stored)
+
+
 @pytest.mark.slow
 def test_tensorboard_is_written_if_it_is_asked_for(tiny_folder, tmp_path):
     pytest.importorskip("tensorboard")

@@ -264,10 +264,11 @@ class TrainingModule(L.LightningModule):
         """Restore the validations, the skipped steps and the seconds of the training so far.
 
         Raises:
-            RunError: the checkpoint has other tensors than this module.
+            RunError: the checkpoint lacks a record, or has other tensors than this module.
         """
         stored = cast(Checkpoint, checkpoint)
-        if mismatch := stored["state_dict"].keys() ^ self.state_dict().keys():
+        missing = Checkpoint.__required_keys__ - stored.keys()
+        if mismatch := missing or stored["state_dict"].keys() ^ self.state_dict().keys():
             raise RunError(
                 "The checkpoint was written by another state of this program (only one of them "
                 f"has {min(mismatch)}). Resume with that one, or start a new run with another "
