@@ -50,12 +50,8 @@ class WeightsRecord:
             return ""
         if self.license in (None, "unknown"):
             return "not known: see where the weights come from"
-        name = str(self.license)
-        if name.lower() in _FREE_LICENSES:
-            return name
-        if any(word in name.lower() for word in _NON_COMMERCIAL):
-            return f"{name}, which forbids commercial use"
-        return f"{name}, which has conditions of its own"
+        conditions = self._conditions()
+        return f"{self.license}, which {conditions}" if conditions else str(self.license)
 
     def describe(self) -> str:
         """The source and the license, in one line."""
@@ -64,13 +60,21 @@ class WeightsRecord:
 
     def license_warning(self) -> str | None:
         """What to consider before a model that started from these weights is given away."""
-        words = self.describe_license()
-        if "," not in words:
+        if self._conditions() is None:
             return None
         return (
-            f"The weights have the license {words}. This may hold for a model trained from them "
+            f"The weights have the license {self.describe_license()}. This may hold for a model trained from them "
             "too: read the license before you publish, sell or use the model in a product."
         )
+
+    def _conditions(self) -> str | None:
+        """What limits the use of the weights, as a predicate; None if it is free or not known."""
+        name = (self.license or "unknown").lower()
+        if name in (*_FREE_LICENSES, "unknown"):
+            return None
+        if any(word in name for word in _NON_COMMERCIAL):
+            return "forbids commercial use"
+        return "has conditions of its own"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -256,9 +256,12 @@ def _plain(key: str) -> str:
     return key.removeprefix("model.")
 
 
-def _shapes(key: str, ours: Tensor, expected: Tensor) -> str:
-    shapes = tuple(ours.shape), tuple(expected.shape)
-    return f"{key} has the shape {shapes[0]} in the file and {shapes[1]} in the encoder"
+def _shapes(key: str, stored: Tensor, own: Tensor) -> str:
+    """The shapes of a tensor in the file and in the encoder, as a sentence."""
+    return (
+        f"{key} has the shape {tuple(stored.shape)} in the file and {tuple(own.shape)} in the "
+        "encoder"
+    )
 
 
 def _list(names: Sequence[str]) -> str:
@@ -267,6 +270,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _foreign(state: Mapping[str, Tensor]) -> Misfit:
+    """The error for a file without any name of the encoder's tensors."""
     return Misfit(
         f"none of its {plural(len(state), 'tensor')} has a name of this encoder's; the first are "
         f"{_list(sorted(state))}. semiseg knows the names of timm, torchvision, transformers and "

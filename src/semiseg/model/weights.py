@@ -92,11 +92,11 @@ def _record(encoder: nn.Module, origin: str, license_name: str | None) -> Weight
 
 def _is_path(source: str) -> bool:
     """Whether a source is a file or a folder, and not a name on the hub."""
-    if source == "auto" or source.startswith(REPOSITORY):
+    if source in ("auto", "hub") or source.startswith(REPOSITORY):
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
-    looks_like_one = source.endswith(SUFFIXES) or any(s in source for s in separators)
-    return looks_like_one or Path(source).exists()
+    has_separator = any(separator in source for separator in separators)
+    return has_separator or source.endswith(SUFFIXES) or Path(source).exists()
 
 
 def _load_path(encoder: nn.Module, name: str, path: Path) -> tuple[WeightsRecord, Normalization]:
