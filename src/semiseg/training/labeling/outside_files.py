@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
-from semiseg.core.files import text_sha256
+from semiseg.core.files import file_sha256, text_sha256
 from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
 from semiseg.data.classes.labels import read_labels
@@ -51,7 +51,7 @@ class OutsideFiles(NamedTuple):
         kind: `masks`, or `scores` if there are any.
         files: the file of each image that has one.
         others: the number of files of this kind that belong to none of the images.
-        sha256: a hash over the names and the sizes of the files.
+        sha256: a hash over the names and the contents of the files.
     """
 
     kind: Kind
@@ -77,7 +77,7 @@ def find_files(folder: Path, root: Path, samples: Sequence[Sample]) -> OutsideFi
         if files or kind == "masks":
             break
     count = len(tree.files(folder, _SUFFIXES[kind]))
-    lines = [f"{name_below(folder, file)} {file.stat().st_size}" for file in sorted(files.values())]
+    lines = [f"{name_below(folder, file)} {file_sha256(file)}" for file in sorted(files.values())]
     return OutsideFiles(kind, files, count - len(files), text_sha256("\n".join(lines)))
 
 
