@@ -41,7 +41,7 @@ class CSS(Prototypical):
     def __init__(self, student: Network, settings: CssSettings) -> None:
         super().__init__(student, settings)
         if settings.class_balance == "labels" and settings.unsupervised_mean != "program":
-            self.count_labels()
+            self.balance_classes()
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """`L = L_s + L_u + lambda_c L_c` (Sec. 3.4); see `Method.compute`."""

@@ -32,7 +32,7 @@ class Distill(SemiSupervised):
     def __init__(self, student: Network, settings: DistillSettings) -> None:
         super().__init__(student, settings)
         if settings.class_balance == "labels":
-            self.count_labels()
+            self.balance_classes()
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`.

@@ -42,8 +42,8 @@ class SemiSupervised(Method):
         self.teacher: Teacher = Teacher(student, settings.teacher_memory)
         self.register_buffer("label_counts", None)
 
-    def count_labels(self) -> None:
-        """Balance the classes of pseudo-labels: see `balance`."""
+    def balance_classes(self) -> None:
+        """Balance the classes of pseudo-labels from now on: see `balance`."""
         self.register_buffer("label_counts", torch.zeros(self.student.classes))
 
     def balance(self, pseudo_label: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
@@ -55,7 +55,7 @@ class SemiSupervised(Method):
 
         Returns:
             `(C,)` float, or None for 1; and the new `label_counts` for `Losses.state`. Without
-            `count_labels` these are the class weights, and there are no counts.
+            `balance_classes` these are the class weights, and there are no counts.
         """
         if self.label_counts is None or self.class_shares is None:
             return self.class_weights, {}
