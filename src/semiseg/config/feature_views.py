@@ -52,13 +52,13 @@ def choose_feature_views(network: NetworkConfig, facts: Facts) -> FeatureViews:
 
 
 def fit_feature_views(
-    views: FeatureViews, asked: NetworkConfig, labeled: int, unlabeled: int, room: int
+    views: FeatureViews, request: NetworkConfig, labeled: int, unlabeled: int, room: int
 ) -> FeatureViews | None:
     """The views that fit on the disk: first fewer of unlabeled images, then fewer of labeled ones.
 
     Args:
         views: the views of the plan.
-        asked: the settings before the plan; views that are not `auto` there stay.
+        request: the settings before the plan; views that are not `auto` there stay.
         labeled: the number of labeled images.
         unlabeled: the number of unlabeled images.
         room: the entries that fit.
@@ -67,18 +67,18 @@ def fit_feature_views(
         The views; None if too few fit.
 
     Example:
-        >>> views, asked = FeatureViews(32, 6), NetworkConfig()
-        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=500)
+        >>> views, request = FeatureViews(32, 6), NetworkConfig()
+        >>> fit_feature_views(views, request, labeled=10, unlabeled=50, room=500)
         FeatureViews(labeled=32, unlabeled=1)
-        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=200)
+        >>> fit_feature_views(views, request, labeled=10, unlabeled=50, room=200)
         FeatureViews(labeled=10, unlabeled=1)
-        >>> fit_feature_views(views, asked, labeled=10, unlabeled=50, room=100) is None
+        >>> fit_feature_views(views, request, labeled=10, unlabeled=50, room=100) is None
         True
     """
-    if unlabeled and asked.unlabeled_feature_views == AUTO:
+    if unlabeled and request.unlabeled_feature_views == AUTO:
         rest = (room - views.labeled * labeled) // (2 * unlabeled)
         views = views._replace(unlabeled=min(views.unlabeled, max(1, rest)))
-    if asked.feature_views == AUTO:
+    if request.feature_views == AUTO:
         rest = (room - 2 * views.unlabeled * unlabeled) // labeled
         views = views._replace(labeled=min(views.labeled, max(_MIN_VIEWS, rest)))
     return views if views.entries(labeled, unlabeled) <= room else None

@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 def plan_features(
-    config: TrainConfig, asked: NetworkConfig, data: TrainingData, student: Network
+    config: TrainConfig, request: NetworkConfig, data: TrainingData, student: Network
 ) -> TrainConfig:
     """Reduce the views with cached features to what the network and the disk allow.
 
     Args:
         config: the settings, as planned.
-        asked: the settings of the network before the plan. What is not `auto` there stays.
+        request: the settings of the network before the plan. What is not `auto` there stays.
         data: the images.
         student: the network that learns, with its frozen parts.
 
@@ -62,12 +62,12 @@ def plan_features(
             "disk)."
         )
         remedy = "Raise --feature-disk, free some disk, or use fewer with --feature-views."
-        fitting = fit_feature_views(views, asked, labeled, unlabeled, room // size)
+        fitting = fit_feature_views(views, request, labeled, unlabeled, room // size)
     if fitting == views:
         return config
     if fitting is not None:
         logger.info("%s So semiseg caches %s.", problem, describe(fitting, len(data.unlabeled)))
-    elif (asked.feature_views, asked.unlabeled_feature_views) == (AUTO, AUTO):
+    elif (request.feature_views, request.unlabeled_feature_views) == (AUTO, AUTO):
         logger.info("%s So each step computes the features.", problem)
         fitting = FeatureViews()
     else:

@@ -94,7 +94,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     with explained(config.data.data, config.out):
         if first and not resume:
             run_folder.check_writable(config.out, overwrite)
-        asked = config.network
+        request = config.network
         config, place, data, plan = prepare(config, place, resume, measure_pace)
         checkpoint, start = None, 0
         if resume:
@@ -113,11 +113,12 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         if resume:
             logger.info("going on after step %d of %d", start, module.steps)
         else:
-            config = plan_features(config, asked, data, module.method.student)
+            config = plan_features(config, request, data, module.method.student)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
         if make_labels is not None:
             make_labels()
+            make_labels = None  # it holds the teacher's model
         # The other processes read the labels in their first step, when the first one has come so
         # far.
         data = data._replace(labels=store)
