@@ -63,8 +63,9 @@ class WeightsRecord:
         if self._conditions() is None:
             return None
         return (
-            f"The weights have the license {self.describe_license()}. This may hold for a model trained from them "
-            "too: read the license before you publish, sell or use the model in a product."
+            f"The weights have the license {self.describe_license()}. This may hold for a model "
+            "trained from them too: read the license before you publish, sell or use the model in "
+            "a product."
         )
 
     def _conditions(self) -> str | None:
