@@ -182,7 +182,7 @@ def test_scores_pass_the_conformal_filter(folder: Folder, log: pytest.LogCapture
     doubtful[:, 0] = np.float16(0.375)  # below: no label
     doubtful[:, 1] = np.array([0.5, 0.25, 0.625])[:, None]
     folder.write_scores(doubtful, "5", ("soil", "crop", "stone"))
-    folder.write(folder.truth, "012345")  # not looked at where there are scores
+    folder.write(folder.truth, "012345")  # where there are scores, masks do not count
     labeler, source = outside_labeler(folder.outside, folder.pool)
     first, second = labeler(folder.unlabeled)
     np.testing.assert_array_equal(first.label, folder.truth)
@@ -203,6 +203,24 @@ def test_images_without_a_mask_are_counted(folder: Folder, log: pytest.LogCaptur
     assert "compared with 2 labeled images" in log.text
     assert "1 of 2 unlabeled images are without masks" in log.text
     assert "4.png" in log.text
+
+
+def test_a_mask_that_changes_and_keeps_its_size_is_another_source(folder: Folder) -> None:
+    files = [folder.outside / f"{i}.bmp" for i in range(6)]
+    for file in files:
+        folder.save(file, folder.truth)
+    first = outside_labeler(folder.outside, folder.pool)[1]
+    assert outside_labeler(folder.outside, folder.pool)[1].digest == first.digest
+    size = files[4].stat().st_size
+    folder.save(files[4], 1 - folder.truth)
+    assert files[4].stat().st_size == size
+    assert outside_labeler(folder.outside, folder.pool)[1].digest != first.digest
+
+
+def no_labeled_pixel(folder: Folder) -> None:
+    for sample in folder.labeled:
+        folder.save(sample.mask, np.full((4, 4), 255, np.uint8))
+    folder.write_scores(np.full((3, 4, 4), 0.3, np.float16))
 
 
 def test_names_may_be_paths_below_the_data_folder(folder: Folder) -> None:
@@ -290,6 +308,7 @@ REFUSED: dict[Callable[[Folder], None], str] = {
     scores_without_names: r"0.npz cannot be read as scores .*It must hold `probabilities`",
     scores_as_bytes: r"0.npz holds `probabilities` of shape \(3, 4, 4\) and type uint8",
     broken_scores: r"0.npz cannot be read as scores",
+    no_labeled_pixel: "no labeled pixel has a class of these scores, so semiseg cannot measure",
 }
 
 
@@ -305,7 +324,6 @@ def test_masks_that_cannot_be_used_get_one_sentence(
 def test_pictures_hold_class_indices_where_masks_are_labelme_files(folder: Folder) -> None:
     """As `predict` writes them."""
     shape = {"label": "weed", "shape_type": "rectangle", "points": [[0, 3], [4, 4]]}
-    codes = []
     for i, sample in enumerate(folder.labeled):
         file = sample.image.with_suffix(".json")
         file.write_text(json.dumps({"shapes": [shape], "imageHeight": 4, "imageWidth": 4}))
@@ -313,7 +331,6 @@ def test_pictures_hold_class_indices_where_masks_are_labelme_files(folder: Folde
     shutil.rmtree(folder.root / "train/masks")
     classes = load_dataset(folder.root).classes
     assert classes.encoding == "labels"
-    assert not codes
     folder.write(folder.truth)
     labeler, _ = outside_labeler(folder.outside, folder.pool._replace(classes=classes))
     np.testing.assert_array_equal(next(labeler(folder.unlabeled)).label, folder.truth)

@@ -77,15 +77,16 @@ def filter_scores(
     best = scores.argmax(axis=0)
     score = np.take_along_axis(scores, best[None], axis=0)[0]
     if background is not None and len(scores) > 1:
-        things = scores.copy()
-        things[background] = -1
-        thing = things.argmax(axis=0)
-        thing_score = np.take_along_axis(things, thing[None], axis=0)[0]
-        is_thing = thing_score >= threshold
-        best, score = np.where(is_thing, thing, best), np.where(is_thing, thing_score, score)
-    kept = score >= threshold
-    label = np.where(kept, best, IGNORE_INDEX).astype(np.uint8)
-    return label, np.where(kept, score, 0).astype(np.float32)
+        foreground = scores.copy()
+        foreground[background] = -1
+        foreground_label = foreground.argmax(axis=0)
+        foreground_score = np.take_along_axis(foreground, foreground_label[None], axis=0)[0]
+        is_foreground = foreground_score >= threshold
+        best = np.where(is_foreground, foreground_label, best)
+        score = np.where(is_foreground, foreground_score, score)
+    passes = score >= threshold
+    label = np.where(passes, best, IGNORE_INDEX).astype(np.uint8)
+    return label, np.where(passes, score, 0).astype(np.float32)
 
 
 def count_pixels(

@@ -102,24 +102,24 @@ class Calibration:
 
     def text(self) -> str:
         """What people should know about the masks, as a sentence."""
-        good: list[str] = []
-        bad: list[str] = []
+        used: list[str] = []
+        unused: list[str] = []
         for name, p, is_used in zip(self.names, self.precision, self.used, strict=True):
             text = name if np.isnan(p) else f"{name} {percent(100 * p)}"
-            (good if is_used and not np.isnan(p) else bad).append(text)
+            (used if is_used and not np.isnan(p) else unused).append(text)
         parts = [f"compared with {plural(self.images, 'labeled image')}"]
         if self.threshold is not None:
             parts.append(
                 f"the true class has a score of {self.threshold:.3f} or more on "
                 f"{percent(100 * (1 - ALPHA))} % of the pixels, and lower scores are not used"
             )
-        if good:
-            parts.append(f"precision in %: {', '.join(good)}")
-        if bad and self.threshold is None:
+        if used:
+            parts.append(f"precision in %: {', '.join(used)}")
+        if unused and self.threshold is None:
             limit = f"{100 * MIN_PRECISION:g} %"
-            parts.append(f"not used, since they are below {limit} or absent: {', '.join(bad)}")
-        elif bad:
-            parts.append(f"absent: {', '.join(bad)}")
+            parts.append(f"not used, since they are below {limit} or absent: {', '.join(unused)}")
+        elif unused:
+            parts.append(f"absent: {', '.join(unused)}")
         parts.append(f"{percent(100 * self.kept)} % of the labeled pixels keep a label")
         return "; ".join(parts)
 
@@ -256,7 +256,8 @@ def _find_threshold(outside: OutsideFiles, pool: Pool, labeled: Sequence[Sample]
     """The conformal threshold from the labeled images.
 
     Raises:
-        DataError: a file cannot be read, or the scores know no class of the data.
+        DataError: a file cannot be read, the scores know no class of the data, or no labeled pixel
+            has a class of theirs.
     """
     true_scores = TrueScores()
     for sample in track(labeled, "calibrating the scores", len(labeled)):
@@ -274,6 +275,12 @@ def _find_threshold(outside: OutsideFiles, pool: Pool, labeled: Sequence[Sample]
             )
         truth = _truth(sample, pool, scores.values.shape[1:])
         true_scores.add(scores.values, table[truth])
+    if not true_scores.counts.any():
+        raise DataError(
+            f"{outside.files[labeled[0].image].parent}: no labeled pixel has a class of these "
+            "scores, so semiseg cannot measure how often they are right.",
+            "Add scores of labeled images with these classes.",
+        )
     return true_scores.threshold()
 
 
