@@ -144,6 +144,8 @@ def test_registers_of_dinov2():
         assert all(torch.allclose(fitted[f"model.{k}"], v, atol=1e-6) for k, v in ours.items())
     with pytest.raises(Misfit, match=r"2 register tokens, the encoder has none.*--encoder"):
         fit(as_meta(state), dinov2(), "tu-none")
+    with pytest.raises(Misfit, match=r"encoder has 2 register tokens, the file has none"):
+        fit(as_meta(filled(dinov2().model)), encoder, "tu-none")
 
 
 def test_the_image_part_of_clip():

@@ -165,15 +165,42 @@ def test_a_missing_weights_file_is_refused_with_the_remedy(source, tmp_path):
         Network(3, weights=str(tmp_path / source))
 
 
-@pytest.mark.parametrize("name", ["damaged.pth", "damaged.safetensors", "tensor.pth"])
+@pytest.mark.parametrize(
+    "name", ["damaged.pth", "damaged.safetensors", "tensor.pth", "empty.pt", "none.safetensors"]
+)
 def test_a_file_that_holds_no_weights_is_refused_with_the_remedy(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(b"no weights at all")
     if name == "tensor.pth":
         torch.save(torch.zeros(3), path)
+    if name == "empty.pt":
+        path.write_bytes(b"")
+    if name == "none.safetensors":
+        save_file({}, path)
     with pytest.raises(ConfigError, match=r"cannot be read as weights.*--weights") as error:
         Network(3, weights=str(path))
     assert str(path) in str(error.value)
+    assert "weights ()" not in str(error.value)  # each has a reason
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = filled(lite0_encoder())
+    next(iter(state.values()))[0] = torch.nan
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match=r"w.safetensors holds numbers that are not finite"):
+        Network(3, weights=str(tmp_path / "w.safetensors"))
+
+
+def test_a_folder_named_hub_is_not_a_run(tmp_path, monkeypatch):
+    def refuse(encoder, name, source):
+        raise HubError(f"no download of '{source}'")
+
+    (tmp_path / "hub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("semiseg.model.weights.load_from_hub", refuse)
+    for source in ("hub", ""):
+        with pytest.raises(HubError, match=f"'{source}'"):
+            load_weights(lite0_encoder(), LITE0, source)
 
 
 def test_a_file_with_python_objects_names_the_remedy(tmp_path):

@@ -43,10 +43,12 @@ def read_weights(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
                 license_name = (file.metadata() or {}).get("license")
-                return Weights({name: file.get_tensor(name) for name in file.keys()}, license_name)  # noqa: SIM118
-        # timm's checkpoints hold the arguments of their training.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+                content: object = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        else:
+            license_name = None
+            # timm's checkpoints hold the arguments of their training.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the formats' readers raise many kinds
         if type(error).__name__ == "UnpicklingError":
             raise ConfigError(
@@ -55,11 +57,12 @@ def read_weights(path: Path) -> Weights:
                 "it (torch.save(model.state_dict(), FILE); for LightlyTrain, lightly-train export),"
                 " and name that file with --weights."
             ) from error
-        raise _unreadable(path, str(error).partition("\n")[0]) from error
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+        raise _unreadable(path, reason) from error
     state = dict(_flatten(content)) if isinstance(content, Mapping) else {}
     if not state:
         raise _unreadable(path, "it holds no tensors with names")
-    return Weights(state)
+    return Weights(state, license_name)
 
 
 def _unreadable(path: Path, reason: str) -> ConfigError:

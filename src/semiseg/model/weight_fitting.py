@@ -174,7 +174,7 @@ def _check_tokens(state: State, own: Mapping[str, Tensor]) -> None:
     """Refuse what timm would resample or leave out without a word.
 
     Raises:
-        Misfit: the patches have another size, or the file has registers and the encoder none.
+        Misfit: the patches have another size, or only one of the two has registers.
     """
     if _PATCH not in own:
         return
@@ -186,6 +186,11 @@ def _check_tokens(state: State, own: Mapping[str, Tensor]) -> None:
         raise Misfit(
             f"the file has {plural(registers.shape[-2], 'register token')}, the encoder has none. "
             "Choose an --encoder with registers, such as vit_small_patch14_reg4_dinov2."
+        )
+    if patch is not None and registers is None and "reg_token" in own:
+        raise Misfit(
+            f"the encoder has {plural(own['reg_token'].shape[-2], 'register token')}, the file has "
+            "none. Choose an --encoder without registers, such as vit_small_patch14_dinov2."
         )
 
 

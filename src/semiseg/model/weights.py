@@ -92,7 +92,7 @@ def _record(encoder: nn.Module, origin: str, license_name: str | None) -> Weight
 
 def _is_path(source: str) -> bool:
     """Whether a source is a file or a folder, and not a name on the hub."""
-    if source in ("auto", "hub") or source.startswith(REPOSITORY):
+    if source in ("", "auto", "hub") or source.startswith(REPOSITORY):
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
     has_separator = any(separator in source for separator in separators)
@@ -148,13 +148,19 @@ def _load_state(encoder: nn.Module, name: str, state: State, place: str) -> str:
         What was chosen or changed, in parentheses; empty if nothing was.
 
     Raises:
-        ConfigError: they do not fit the encoder.
+        ConfigError: they do not fit the encoder, or are not finite.
     """
     try:
         fitted = fit(state, encoder, name)
     except Misfit as error:
         plain = name.removeprefix("tu-")
         raise ConfigError(f"{place} does not fit the encoder {plain}: {error}") from error
+    for key, value in fitted.state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ConfigError(
+                f"{place} holds numbers that are not finite (NaN or infinity) in {key}. Name "
+                "another file with --weights."
+            )
     encoder.load_state_dict(dict(fitted.state))
     return f" ({'; '.join(fitted.remarks)})" if fitted.remarks else ""
 
