@@ -18,7 +18,7 @@ WORDS = {
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
     "encoders": [
-        *("DATA", "--out", "OUT", "--labels", 2, "--size", 48, "--seconds", 0.1),
+        *("DATA", "--out", "OUT", "--labels", 2, "--size", 48, "--steps", 2),
         *("--encoders", "lite0", "--methods", "supervised"),
     ],
     "factors": ["DATA", "--out", "OUT", "--only", "css", "--labels", 2, *SMALL],
