@@ -1,6 +1,7 @@
 """Cached features on the disk: only intact files count, and all of them keep to one limit."""
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -99,6 +100,24 @@ def test_a_group_in_use_keeps_its_files(folder, caplog):
     again = FeatureStore(folder, "own", COUNT, 12 * KB)
     fill(again, 5)
     assert len(files(again)) == 5
+
+
+def test_a_group_that_is_removed_while_it_is_opened_is_in_use_afterwards(folder, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    flock, calls = fcntl.flock, []
+
+    def lock(*args):
+        calls.append(args)
+        if len(calls) == 1:  # as another process does, which had the lock until now
+            shutil.rmtree(folder / "old")
+        return flock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    old = FeatureStore(folder, "old", COUNT, 4 * KB)
+    names = fill(old, 2, hours=2)
+    store = FeatureStore(folder, "new", COUNT, 4 * KB)
+    fill(store, 4)
+    assert all(old.load(name) is not None for name in names)
 
 
 def test_files_that_this_training_uses_stay(folder):

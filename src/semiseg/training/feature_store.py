@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 CHECKSUM_BYTES = 4
 _LOCK = "in-use"
 _FREE_SHARE = 2  # features take at most half of what is free on the disk
+_ATTEMPTS = 5  # to use a group that other processes remove
 _PARTS = 16  # room is made for this part of the limit at once
 
 
@@ -75,9 +76,7 @@ class FeatureStore:
         self._used: set[str] = set()
         self._lock: _Lock | None = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _Lock(self.folder)
-            self._lock.share()
+            self._lock = _open_group(self.folder)
         except OSError as error:
             self._stop_saving(str(error))
 
@@ -173,7 +172,8 @@ class _Lock:
     """Shows other processes that a group is in use. Systems without such locks have none."""
 
     def __init__(self, group: Path) -> None:
-        self._handle = os.open(group / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = group / _LOCK
+        self._handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
 
     def share(self) -> None:
         """Use the group, together with others."""
@@ -182,6 +182,13 @@ class _Lock:
     def seize(self) -> bool:
         """Keep others out; False if the group is in use."""
         return self._set(exclusive=True)
+
+    def is_removed(self) -> bool:
+        """Whether another process has removed the group since the lock was opened."""
+        try:
+            return not os.path.samestat(os.fstat(self._handle), self._file.stat())
+        except FileNotFoundError:
+            return True
 
     def close(self) -> None:
         """Give the group back."""
@@ -236,6 +243,25 @@ class _Evictable:
             lock.close()
         if self._own in self._locks and self._own_lock is not None:
             self._own_lock.share()  # a lock that could not be seized is lost
+
+
+def _open_group(folder: Path) -> _Lock:
+    """Create the folder of a group and use it.
+
+    Another process may remove the folder, while it is empty, before it is in use here.
+
+    Raises:
+        OSError: the folder cannot be created or written.
+    """
+    for _ in range(_ATTEMPTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            lock = _Lock(folder)
+            lock.share()
+            if not lock.is_removed():
+                return lock
+            lock.close()
+    raise OSError(f"other processes remove {folder}")
 
 
 def _checksum(content: bytes | memoryview) -> bytes:
