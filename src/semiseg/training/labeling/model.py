@@ -88,14 +88,14 @@ def model_labeler(
         ConfigError: the model knows none of the classes.
     """
     predictor = load(run, accelerator)
-    theirs = predictor.classes.names
-    ours, others = match_classes(names, theirs)
-    if not len(ours):
+    teacher_names = predictor.classes.names
+    indices, teacher_indices = match_classes(names, teacher_names)
+    if not len(indices):
         raise ConfigError(
             f"--teacher {run} knows none of the classes {', '.join(names)}: its classes are "
-            f"{', '.join(theirs)}. Name the classes alike, or choose another teacher."
+            f"{', '.join(teacher_names)}. Name the classes alike, or choose another teacher."
         )
-    missing = [name for name in names if name not in theirs]
+    missing = [name for name in names if name not in teacher_names]
     if missing:
         logger.warning(
             "the teacher %s does not know the classes %s: no unlabeled pixel gets them",
@@ -103,7 +103,7 @@ def model_labeler(
             ", ".join(missing),
         )
     table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
-    table[others.numpy()] = ours.numpy()
+    table[teacher_indices.numpy()] = indices.numpy()
     file = run / WEIGHTS_FILE if run.is_dir() else run
     labeler = partial(
         segmenter_labels,
