@@ -12,7 +12,7 @@ from tiny_vit import TINY_EVA, TINY_VIT
 import semiseg
 from semiseg.config.encoder_training import EncoderTraining, parse_encoder_training
 from semiseg.config.plan import rates
-from semiseg.config.train import NetworkConfig, OptimizerConfig
+from semiseg.config.train import NetworkConfig, OptimizerConfig, TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.model.ema import Teacher
 from semiseg.model.encoder_training import merge, parameter_stages, save_memory, train_part
@@ -375,11 +375,13 @@ def test_the_setting_is_read_and_written():
     [
         ({"lora_rank": 4}, "--lora-rank is for --encoder-training lora"),
         ({"encoder_training": "head", "gradient_checkpointing": True}, "saves nothing"),
+        ({"encoder_training": "head", "drop_path": 0.1}, "--drop-path has no effect"),
+        ({"encoder_training": "head", "layer_decay": 0.9}, "--layer-decay has no effect"),
     ],
 )
 def test_settings_without_an_effect_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        NetworkConfig(**settings)
+        TrainConfig.from_values({"data": "DATA", **settings})
 
 
 def test_a_part_of_a_vision_transformer_takes_larger_steps():

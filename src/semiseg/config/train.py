@@ -315,6 +315,11 @@ class NetworkConfig(Settings):
                 "--gradient-checkpointing saves nothing with --encoder-training head, because the "
                 "encoder has no backward pass then. Leave --gradient-checkpointing out."
             )
+        if part == "head" and self.drop_path not in (AUTO, 0):
+            raise ConfigError(
+                "--drop-path has no effect with --encoder-training head, which trains no block of "
+                "the encoder. Leave --drop-path out."
+            )
         views, unlabeled = self.feature_views, self.unlabeled_feature_views
         if AUTO not in (views, unlabeled) and bool(views) != bool(unlabeled):
             raise SettingError(
@@ -484,6 +489,12 @@ class TrainConfig:
                 "--start-from and --out name the same folder. Choose another folder for --out."
             )
         self.settings.check_folders(out)
+        frozen = self.network.trained_part.part == "head"
+        if frozen and self.optimizer.layer_decay not in (AUTO, 1):
+            raise ConfigError(
+                "--layer-decay has no effect with --encoder-training head, which trains nothing of "
+                "the encoder. Leave --layer-decay out."
+            )
         if self.schedule.budget is None:
             return
         sides = [n for n in ("size", "crop") if getattr(self.views, n) != AUTO]
