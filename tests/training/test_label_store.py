@@ -36,6 +36,7 @@ from semiseg.training.labeling.store import (
     LabelStore,
     Source,
     label_pool,
+    no_labels,
 )
 
 SOURCE = Source(kind="model", sha256="0" * 64, size=6)
@@ -108,6 +109,13 @@ def test_files_of_another_source_and_broken_ones_are_made_again(tmp_path: Path) 
 
 def swap(folder: Path) -> None:
     (folder / "000001.png").write_bytes((folder / "000002.png").read_bytes())
+
+
+def replace_all(folder: Path) -> None:
+    """Replace a store by one without any label, which is right in itself."""
+    images = json.loads((folder / MANIFEST).read_text())["images"]
+    samples = [Sample(image["name"], Path(image["name"]), None) for image in images]
+    label_pool(lambda missing: (no_labels() for _ in missing), samples, folder, SOURCE)
 
 
 def forge(folder: Path) -> None:
@@ -289,6 +297,9 @@ def test_a_resumed_training_needs_its_labels_and_no_teacher(
     changed = unfinished(distilled, tmp_path / "changed")
     swap(changed / "labels")
     with pytest.raises(RunError, match="The stored labels have changed since they were made"):
+        semiseg.train(tiny_folder, out=changed, resume=True)
+    replace_all(changed / "labels")
+    with pytest.raises(RunError, match="not those that its steps so far have learned"):
         semiseg.train(tiny_folder, out=changed, resume=True)
     shutil.rmtree(changed / "labels")
     with pytest.raises(RunError, match="are missing, but the training has begun with them"):

@@ -72,6 +72,7 @@ class Checkpoint(TypedDict):
     guard: dict[str, int]
     normalization: list[tuple[float, float, float]]
     weights: dict[str, str | None]
+    labels_sha256: str | None
     seconds: float
 
 
@@ -87,6 +88,8 @@ class TrainingModule(L.LightningModule):
 
     Attributes:
         features: the cached features of the batches; None if there can be none.
+        labels_sha256: the hash of the stored labels of the unlabeled images; None without them,
+            and in every process but the first.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class TrainingModule(L.LightningModule):
         self._last_step_time: float | None = None
         self._losses: Losses | None = None
         self.features: FeatureCache | None = None
+        self.labels_sha256: str | None = None
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Add cached features, while the pixels that name them are on the CPU."""
@@ -258,13 +262,15 @@ class TrainingModule(L.LightningModule):
         checkpoint["guard"] = self.guard.state()
         checkpoint["normalization"] = list(self.method.student.normalization())
         checkpoint["weights"] = asdict(self.method.student.weights_record)
+        checkpoint["labels_sha256"] = self.labels_sha256
         checkpoint["seconds"] = self.seconds + time.monotonic() - self.started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the validations, the skipped steps and the seconds of the training so far.
 
         Raises:
-            RunError: the checkpoint lacks a record, or has other tensors than this module.
+            RunError: the checkpoint lacks a record, or has other tensors than this module, or the
+                stored labels are not those of its steps.
         """
         stored = cast(Checkpoint, checkpoint)
         missing = Checkpoint.__required_keys__ - stored.keys()
@@ -273,6 +279,11 @@ class TrainingModule(L.LightningModule):
                 "The checkpoint was written by another state of this program (only one of them "
                 f"has {min(mismatch)}). Resume with that one, or start a new run with another "
                 "--out."
+            )
+        if self.labels_sha256 is not None and self.labels_sha256 != stored["labels_sha256"]:
+            raise RunError(
+                "The stored labels in the folder labels of the run are not those that its steps "
+                "so far have learned. Restore them, or start a new run."
             )
         self.validations = stored["validations"]
         self.guard.restore(stored["guard"])

@@ -40,7 +40,7 @@ def store_of(config: TrainConfig, data: TrainingData) -> LabelStore | None:
 
 def prepare_labels(
     config: TrainConfig, data: TrainingData, store: LabelStore, resume: bool, begun: bool
-) -> Callable[[], None]:
+) -> Callable[[], str]:
     """Make sure that the labels can be made, or that those of a resumed run are unchanged.
 
     Nothing is written yet, so that a new run with a bad teacher leaves the run folder as it was.
@@ -53,15 +53,15 @@ def prepare_labels(
         begun: it has taken steps already.
 
     Returns:
-        What labels the images that have no labels yet.
+        What labels the images that have no labels yet. It returns the hash of all stored labels.
 
     Raises:
         RunError: the stored labels have changed, or the teacher's model cannot be read.
         SemisegError: the teacher cannot be used.
     """
     if resume and store.is_complete():
-        store.verify()
-        return lambda: None
+        digest = store.verify()
+        return lambda: digest
     if begun:
         raise RunError(
             f"The stored labels in {store.folder} are missing, but the training has begun with "
@@ -70,11 +70,12 @@ def prepare_labels(
     config.settings.check_start()
     labeler, source = _open_teacher(config, data)
 
-    def make() -> None:
+    def make() -> str:
         logger.info("labeling %d unlabeled images; no budget counts this", len(store.samples))
         label_pool(labeler, store.samples, store.folder, source)
         if config.validation.diagnostics:
             logger.info("%s", describe_labels(config, data, store))
+        return store.verify()
 
     return make
 

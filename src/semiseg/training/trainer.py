@@ -117,7 +117,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
         if make_labels is not None:
-            make_labels()
+            module.labels_sha256 = make_labels()
             make_labels = None  # it holds the teacher's model
         # The other processes read the labels in their first step, when the first one has come so
         # far.
