@@ -217,6 +217,10 @@ def test_a_mask_that_changes_and_keeps_its_size_is_another_source(folder: Folder
     assert outside_labeler(folder.outside, folder.pool)[1].digest != first.digest
 
 
+def the_data_folder(folder: Folder) -> None:
+    folder.outside = folder.root
+
+
 def no_labeled_pixel(folder: Folder) -> None:
     for sample in folder.labeled:
         folder.save(sample.mask, np.full((4, 4), 255, np.uint8))
@@ -295,6 +299,7 @@ def broken_scores(folder: Folder) -> None:
 
 
 REFUSED: dict[Callable[[Folder], None], str] = {
+    the_data_folder: "data holds the training images themselves. Name a folder that holds",
     only_unlabeled: "has masks of unlabeled images only.*uncalibrated masks do harm. Add the masks "
     "of the labeled images, made in the same way, such as .*outside/0.png",
     only_labeled: "has masks of labeled images only. Add those of the unlabeled images, such as",

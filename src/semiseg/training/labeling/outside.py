@@ -198,8 +198,13 @@ def _require_files(
     """Refuse a folder without masks for the labeled or for the unlabeled images.
 
     Raises:
-        DataError: such masks are missing.
+        DataError: such masks are missing, or the folder holds the images themselves.
     """
+    if any(file.samefile(image) for image, file in outside.files.items()):
+        raise DataError(
+            f"--teacher {folder} holds the training images themselves.",
+            "Name a folder that holds the masks only.",
+        )
     example = folder / pool.labeled[0].name
     if not outside.files:
         raise DataError(
