@@ -41,7 +41,7 @@ def choose_feature_views(network: NetworkConfig, facts: Facts) -> FeatureViews:
 
     On a GPU the frozen part takes little of a step, and new views in each step are worth more.
     """
-    frozen = network.encoder_training == "head" or network.encoder_training.startswith("last-")
+    frozen = network.trained_part.part in ("head", "last")
     by_rule = AUTO_VIEWS if frozen and facts.device == "cpu" else 0
     labeled = unless_auto(network.feature_views, by_rule)
     unlabeled = labeled

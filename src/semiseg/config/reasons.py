@@ -181,7 +181,9 @@ def _transformer_reasons(config: TrainConfig) -> dict[str, Reason]:
     """The reasons for what only a vision transformer has, where it has an effect."""
     if config.network.trained_part.part != "full":
         return {}
-    decay = "each block has 0.9 times the rate of the next: early blocks see what all images share"
+    factor = decided(config.optimizer.layer_decay)
+    decay = f"each block has {factor:g} times the rate of the next: early blocks see what all "
+    decay += "images share"
     path = "a step leaves out some branches of the last blocks, since few masks are soon memorized"
     return {"layer_decay": Reason("default", decay), "drop_path": Reason("default", path)}
 

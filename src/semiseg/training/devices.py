@@ -83,7 +83,7 @@ def keep_memory() -> None:
 
 
 def _with_gpus(place: Place, count: int) -> Place:
-    """The place with what is to be known of so many GPUs of this machine."""
+    """The place with the smallest memory and the arithmetic of the first `count` GPUs here."""
     memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(count))
     return place._replace(
         memory=memory, bf16=torch.cuda.is_bf16_supported(including_emulation=False)
