@@ -105,7 +105,7 @@ def test_a_budget_measures_steps_from_cached_features_and_stores_none(tiny_folde
         paces.append(measure_pace(*arguments))
         return paces[0]
 
-    open_settings = {"size": 48, "budget": "2m", "steps": "auto", "crop": "auto"}
+    open_settings = {"size": 48, "budget": "2h", "steps": "auto", "crop": "auto"}
     open_settings |= {"validations": "auto", "feature_views": "auto"}
     config = TrainConfig.from_values({"data": tiny_folder, **SETTINGS, **CSS, **open_settings})
     plan = prepare(config, set_device(config.machine), measure=measure).plan
