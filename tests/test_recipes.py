@@ -141,7 +141,6 @@ def test_a_dry_run_without_a_hub_says_so_and_goes_on(tiny_folder, monkeypatch, l
         raise OSError("no network")
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", unreachable)
-    monkeypatch.setattr("semiseg.model.encoders.smp.encoders.get_encoder", unreachable)
     result = semiseg.dry_run(
         tiny_folder, method="supervised", encoder="resnet18", weights="hub", size=48, crop=32,
         workers=0, accelerator="cpu",
