@@ -80,7 +80,8 @@ class FeatureCache:
         others = len(self.batches.unlabeled.samples) if self.batches.unlabeled is not None else 0
         size = views.fixed.entries(images, others) * entry_bytes(count)
         logger.info(
-            "cached features: %s, up to %.2f GB in %s, of which %.2f GB are there",
+            "cached features: %s, up to %.2f GB in %s, of which %.2f GB are there "
+            "(--feature-views 0 computes them in each step)",
             describe(views.fixed, others),
             size / GB,
             self._store.folder,
