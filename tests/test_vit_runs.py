@@ -14,7 +14,7 @@ from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
 from semiseg.cli import main
-from semiseg.core.errors import RunError
+from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.rng import Key
 from semiseg.model.network import Network
 from semiseg.scenes.draw import write_scenes
@@ -167,7 +167,19 @@ def test_images_smaller_than_a_patch_train(tmp_path):
 def test_a_dry_run_estimates_the_cost(tiny_folder, tmp_path, capsys):
     words = [f"--{name}={value}" for name, value in TINY.items()]
     main(["train", str(tiny_folder), "--encoder", TINY_EVA, *words, "--dry-run"])
-    assert "parameters" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "parameters" in output
+    assert "cache of features" not in output
+
+
+@pytest.mark.slow
+def test_a_dry_run_counts_cached_features(tiny_folder):
+    settings = {**TINY, "encoder": TINY_EVA, "encoder_training": "head"}
+    cost = semiseg.dry_run(tiny_folder, **settings)
+    assert 0 < cost.filling_hours < cost.hours
+    assert "to fill the cache of features" in cost.text()
+    with pytest.raises(ConfigError, match="--feature-disk"):
+        semiseg.dry_run(tiny_folder, **settings, feature_views=400, feature_disk=1e-6)
 
 
 def test_an_unknown_vision_transformer_is_one_sentence(tiny_folder, tmp_path, capsys):

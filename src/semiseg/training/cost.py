@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.facts import Line
+from semiseg.config.feature_views import FeatureViews, drawn_views
 from semiseg.config.settings import decided
 from semiseg.config.sizing import crop_multiple, crop_of
-from semiseg.config.train import TrainConfig
+from semiseg.config.train import NetworkConfig, TrainConfig
 from semiseg.core.text import duration
 from semiseg.model.encoders import plain_vit_patch
+from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build
 from semiseg.training.data import TrainingData
+from semiseg.training.feature_cache import ProbeFeatures
+from semiseg.training.feature_planning import plan_features
 from semiseg.training.loaders import training_loader
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
@@ -46,6 +50,7 @@ class CostEstimate(NamedTuple):
         seconds: the seconds of such a step after the first, without reading images; of the first,
             if that took more than ten seconds.
         hours: the hours of the training on as many such devices, without validations.
+        filling_hours: those of them that compute the features that are cached.
         whole: the training in words.
     """
 
@@ -60,12 +65,15 @@ class CostEstimate(NamedTuple):
     step_memory: int
     seconds: float
     hours: float
+    filling_hours: float
     whole: str
 
     def text(self) -> str:
         """One line for each figure."""
         trained = f"; {self.trained / 1e6:.2g} million of them are trained"
         trained = trained if self.trained < self.parameters else ""
+        filling = f", {duration(3600 * self.filling_hours)} of it to fill the cache of features"
+        filling = filling if self.filling_hours else ""
         this = f"this step of {self.images} images at {self.crop} x {self.crop}"
         return "\n".join(
             (
@@ -75,13 +83,15 @@ class CostEstimate(NamedTuple):
                 f"memory      {self.memory / _GIB:.2f} GiB this step; about "
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
                 f"time        {self.seconds:.1f} s such a step; about "
-                f"{duration(3600 * self.hours)} in all on such a device ({self.device}), without "
-                "the start, the validations and the report",
+                f"{duration(3600 * self.hours)} in all on such a device ({self.device}){filling}, "
+                "without the start, the validations and the report",
             )
         )
 
 
-def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> CostEstimate:
+def estimate_cost(
+    config: TrainConfig, request: NetworkConfig, data: TrainingData, place: Place
+) -> CostEstimate:
     """Take steps of 2 + 2 images at half the crop, and extrapolate.
 
     Operations and memory are assumed to grow with the number of pixels. What a loss computes by
@@ -90,27 +100,30 @@ def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> Cost
 
     Args:
         config: the settings, as planned, of a training on all its devices.
+        request: the settings of the network before the plan.
         data: the images.
         place: the device of these steps.
 
     Raises:
         HubError: the encoder's weights cannot be fetched.
+        ConfigError: the features that the user asked for cannot be cached.
     """
     whole_crop, batch = decided(config.views.crop), decided(config.schedule.batch)
     schedule, world = config.schedule, config.machine.world
     crop = crop_of(whole_crop // 2, crop_multiple(plain_vit_patch(config.network.encoder)))
     config = without_warmup(config)
     module = build(config, data)
+    config = plan_features(config, request, data, module.method.student)
     small = config.replaced(batch=_BATCH, steps=_STEPS, accumulate=1, workers=0, crop=crop)
     fixed = _fixed_memory(module, config.optimizer.optimizer)
     counter, saved, counting = FlopCounterMode(display=False), _SavedTensors(module), ExitStack()
     with counting:
         counting.enter_context(counter)
         counting.enter_context(saved_tensors_hooks(saved.pack, saved.unpack))
-        seconds = _step_seconds(small, data, place, module, counting)
+        seconds, view_seconds = _step_seconds(small, data, place, module, counting)
     points = [(float(_BATCH * crop**2), seconds)]
     if seconds < _QUICK_STEP and crop < whole_crop:  # the part that does not grow counts
-        large = _step_seconds(small.replaced(crop=whole_crop), data, place, module)
+        large, _ = _step_seconds(small.replaced(crop=whole_crop), data, place, module)
         points.append((float(_BATCH * whole_crop**2), large))
     step = Line.through(*points).at(batch * whole_crop**2)
     ratio = batch * whole_crop**2 / (_BATCH * crop**2)
@@ -118,6 +131,7 @@ def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> Cost
     devices = f" on {world} devices" if world > 1 else ""
     whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _BATCH))
     steps = decided(schedule.steps)
+    filling = _views_to_fill(config, data) * view_seconds * whole_crop**2 / crop**2
     parameters = list(module.method.student.parameters())
     return CostEstimate(
         device=place.kind,
@@ -130,7 +144,8 @@ def estimate_cost(config: TrainConfig, data: TrainingData, place: Place) -> Cost
         memory=fixed + saved.bytes,
         step_memory=fixed + round(saved.bytes * ratio / world),
         seconds=seconds,
-        hours=step * schedule.accumulate * steps / world / 3600,
+        hours=(step * schedule.accumulate * steps + filling) / world / 3600,
+        filling_hours=filling / world / 3600,
         whole=f"{whole} images at {whole_crop} x {whole_crop}{devices}, {steps} of them",
     )
 
@@ -141,11 +156,27 @@ def _step_seconds(
     place: Place,
     module: TrainingModule,
     first_step: ExitStack | None = None,
-) -> float:
-    """The seconds of a step; `first_step` is closed after the first."""
+) -> tuple[float, float]:
+    """The seconds of a step, and of the features of a view, 0 if none are cached.
+
+    `first_step` is closed after the first step.
+    """
     clock = Clock(_LONG_STEP, 1, first_step=first_step)
-    run_steps(config, module, training_loader(config, data, place), clock)
-    return clock.step()
+    loader = training_loader(config, data, place)
+    batches = cast(TrainingBatches, loader.dataset)
+    module.features = features = ProbeFeatures(batches, config.network)
+    run_steps(config, module, loader, clock)
+    return clock.step(), features.seconds or 0.0
+
+
+def _views_to_fill(config: TrainConfig, data: TrainingData) -> int:
+    """The views whose features a training computes once; 0 if none are cached."""
+    network, schedule = config.network, config.schedule
+    labeled, unlabeled = len(data.split.labeled), len(data.unlabeled)
+    views = FeatureViews(decided(network.feature_views), decided(network.unlabeled_feature_views))
+    batches = decided(schedule.steps) * schedule.accumulate
+    drawn = batches * drawn_views(decided(schedule.batch), unlabeled)
+    return min(views.entries(labeled, unlabeled), drawn)
 
 
 def _fixed_memory(module: TrainingModule, optimizer: str) -> int:

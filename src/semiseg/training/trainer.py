@@ -157,16 +157,17 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
     """
     place = set_device(alone(config.machine))
     with explained_trial():
+        request = config.network
         # The plan is for all devices, the steps are taken on one.
         config, _, data, plan = prepare(
             config, place._replace(world=config.machine.world), measure=measure_pace
         )
         _log_plan(plan)
         try:
-            return estimate_cost(config, data, place)
+            return estimate_cost(config, request, data, place)
         except HubError as error:
             logger.warning("%s The dry run continues with random weights.", error)
-            return estimate_cost(config.replaced(weights="none"), data, place)
+            return estimate_cost(config.replaced(weights="none"), request, data, place)
 
 
 def with_encoder(config: TrainConfig) -> TrainConfig:
