@@ -271,6 +271,12 @@ def unreadable(folder: Folder) -> None:
     (folder.outside / "2.png").write_bytes(b"no image")
 
 
+def several_bad_masks(folder: Folder) -> None:
+    folder.write(folder.truth, "01234")
+    folder.save(folder.outside / "5.png", np.zeros((4, 7), np.uint8))
+    (folder.outside / "4.png").write_bytes(b"no image")
+
+
 def scores_of_another_shape(folder: Folder) -> None:
     folder.write_scores(np.zeros((3, 4, 7), np.float16))
 
@@ -305,8 +311,9 @@ REFUSED: dict[Callable[[Folder], None], str] = {
     only_labeled: "has masks of labeled images only. Add those of the unlabeled images, such as",
     no_file: "is neither a finished run nor a folder of masks: no file in it has the name of a",
     another_shape: r"outside/0.png is 7 x 4, and its image .*train/images/0.png 4 x 4",
-    unknown_values: r"outside/0.png holds ids that belong to no class: 7, 8",
+    unknown_values: r"6 of 6 masks .*outside/0.png holds ids that belong to no class: 7, 8",
     unreadable: r"outside/2.png cannot be read as a mask",
+    several_bad_masks: r"2 of 6 masks in .*outside cannot be used: .*4.png .*5.png is 7 x 4",
     scores_of_another_shape: r"0.npz is 7 x 4, and its image .*0.png 4 x 4. Export the scores",
     scores_of_other_classes: r"0.npz knows none of the classes soil, crop, weed: its classes are a",
     scores_above_one: r"0.npz holds scores that are not from 0 to 1",

@@ -42,6 +42,8 @@ from semiseg.training.labeling.outside_files import (
 )
 from semiseg.training.labeling.store import ImageLabels, Labeler, Source, no_labels
 
+_MAX_EXAMPLES = 3  # masks that an error describes
+
 logger = logging.getLogger(__name__)
 
 
@@ -156,6 +158,8 @@ def outside_labeler(folder: Path, pool: Pool) -> tuple[Labeler, Source]:
     labeled = [sample for sample in pool.labeled if sample.image in outside.files]
     missing = [sample for sample in pool.unlabeled if sample.image not in outside.files]
     _require_files(folder, pool, outside, labeled, missing)
+    if outside.kind == "masks":
+        _check_masks(folder, pool, outside)
     threshold = None
     reader: _Reader = partial(_read_mask, outside, pool)
     if outside.kind == "scores":
@@ -223,6 +227,35 @@ def _require_files(
         raise DataError(
             f"{folder} has {outside.kind} of labeled images only.",
             f"Add those of the unlabeled images, such as {folder / missing[0].name}.png.",
+        )
+
+
+def _check_masks(folder: Path, pool: Pool, outside: OutsideFiles) -> None:
+    """Read all masks once, so that people hear of all bad ones before anything is labeled.
+
+    Raises:
+        DataError: some masks cannot be used.
+    """
+
+    def error_of(sample: Sample) -> DataError | None:
+        try:
+            _read_mask(outside, pool, sample)
+        except DataError as error:
+            return error
+        return None
+
+    samples = [s for s in (*pool.labeled, *pool.unlabeled) if s.image in outside.files]
+    results = track(read_ahead(error_of, samples), "checking the masks", len(samples))
+    errors = [error for error in results if error is not None]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        examples = " ".join(error.message for error in errors[:_MAX_EXAMPLES])
+        more = " ..." if len(errors) > _MAX_EXAMPLES else ""
+        raise DataError(
+            f"{len(errors):,} of {len(samples):,} masks in {folder} cannot be used: "
+            f"{examples}{more}",
+            errors[0].remedy,
         )
 
 
