@@ -11,8 +11,9 @@ from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
 from semiseg.config.encoder_training import EncoderTraining, parse_encoder_training
+from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
-from semiseg.config.train import NetworkConfig, OptimizerConfig, TrainConfig
+from semiseg.config.train import OptimizerConfig, TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.model.ema import Teacher
 from semiseg.model.encoder_training import merge, parameter_stages, save_memory, train_part

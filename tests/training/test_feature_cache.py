@@ -7,7 +7,7 @@ import torch
 from tiny_vit import TINY_EVA, TINY_VIT
 
 from semiseg.config.feature_views import FeatureViews, choose_feature_views
-from semiseg.config.train import NetworkConfig
+from semiseg.config.network import NetworkConfig
 from semiseg.core.errors import RunError
 from semiseg.core.rng import Key
 from semiseg.core.types import Batch

@@ -3,7 +3,8 @@
 import pytest
 from tiny_vit import TINY_VIT
 
-from semiseg.config.train import NetworkConfig, TrainConfig
+from semiseg.config.network import NetworkConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.model.network import Network
 from semiseg.training.data import read_data

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 import semiseg
 from semiseg.cli import main
 from semiseg.config.encoder_choice import SMALL_VIT
-from semiseg.config.train import NetworkConfig, TrainConfig
+from semiseg.config.network import NetworkConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, HubError, SettingError
 from semiseg.core.files import read_json
 from semiseg.model.network import Network

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from semiseg.config.compare import LISTS, CompareConfig
+from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, Value, flag
-from semiseg.config.train import FREE, READING_SETTINGS, NetworkConfig, TrainConfig
+from semiseg.config.train import FREE, READING_SETTINGS, TrainConfig
 
 KEPT = (
     *("dataset", "images", "masks", "unlabeled", "group", "classes"),

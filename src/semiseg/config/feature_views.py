@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts
+from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, unless_auto
-from semiseg.config.train import NetworkConfig
 
 AUTO_VIEWS = 32
 """The views of each labeled image where the frozen part of the network runs on a CPU."""

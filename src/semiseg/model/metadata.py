@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from semiseg._version import __version__
-from semiseg.config.train import Heads
+from semiseg.config.network import Heads
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semiseg.config.network import Heads
 from semiseg.config.settings import AUTO
-from semiseg.config.train import Heads
 from semiseg.core.errors import ConfigError, nearest
 from semiseg.core.types import STRIDE, Output
 from semiseg.model.detail_decoder import DetailDecoder

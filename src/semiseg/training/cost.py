@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.facts import Line
 from semiseg.config.feature_views import FeatureViews, drawn_views
+from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import decided
 from semiseg.config.sizing import crop_multiple, crop_of
-from semiseg.config.train import NetworkConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.text import duration
 from semiseg.model.encoders import plain_vit_patch
 from semiseg.training.batches import TrainingBatches

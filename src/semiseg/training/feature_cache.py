@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.config.feature_views import FeatureViews
-from semiseg.config.train import NetworkConfig
+from semiseg.config.network import NetworkConfig
 from semiseg.core.errors import RunError
 from semiseg.core.files import features_folder, short_hash
 from semiseg.core.rng import Key

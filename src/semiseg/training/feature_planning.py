@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from semiseg.config.feature_views import FeatureViews, fit_feature_views
+from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, decided
-from semiseg.config.train import NetworkConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError
 from semiseg.model.network import Network
 from semiseg.training.data import TrainingData
