@@ -183,6 +183,16 @@ def test_a_file_that_holds_no_weights_is_refused_with_the_remedy(name, tmp_path)
     assert "weights ()" not in str(error.value)  # each has a reason
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_that_is_cut_off_should_be_copied_again(suffix, tmp_path):
+    path = tmp_path / f"weights{suffix}"
+    write = save_file if suffix == ".safetensors" else torch.save
+    write({"weight": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ConfigError, match="is cut off: copy or download it again"):
+        Network(3, weights=str(path))
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     state = filled(lite0_encoder())
     next(iter(state.values()))[0] = torch.nan

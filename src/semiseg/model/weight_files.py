@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import is_zipfile
 
 import torch
 from safetensors import safe_open
@@ -50,6 +51,8 @@ def read_weights(path: Path) -> Weights:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the formats' readers raise many kinds
+        if _is_cut_off(path, str(error)):
+            raise _unreadable(path, "the file is cut off: copy or download it again") from error
         if type(error).__name__ == "UnpicklingError":
             raise ConfigError(
                 f"{path} cannot be read as weights: it is damaged, or it holds Python objects, "
@@ -63,6 +66,14 @@ def read_weights(path: Path) -> Weights:
     if not state:
         raise _unreadable(path, "it holds no tensors with names")
     return Weights(state, license_name)
+
+
+def _is_cut_off(path: Path, message: str) -> bool:
+    """Whether the end of a file is missing; the table of a checkpoint, a ZIP file, is there."""
+    if path.suffix == ".safetensors":
+        return "not fully covered" in message
+    with path.open("rb") as file:
+        return file.read(2) == b"PK" and not is_zipfile(path)
 
 
 def _unreadable(path: Path, reason: str) -> ConfigError:
