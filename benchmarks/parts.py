@@ -56,7 +56,7 @@ class Candidate:
         """The images as the network takes them."""
         return images.to(torch.float32, memory_format=self.layout).div_(255)
 
-    def kept(self, images: Tensor) -> float:
+    def saved_megabytes(self, images: Tensor) -> float:
         """The MiB that are kept for the backward pass."""
         storages = {p.untyped_storage().data_ptr(): 0 for p in self.network.parameters()}
 
@@ -88,7 +88,7 @@ def main() -> None:
     images = torch.randint(0, 256, (arguments.batch, 3, arguments.crop, arguments.crop))
     images = images.to(torch.uint8)
     candidates = {part: Candidate(arguments.encoder, part) for part in arguments.parts}
-    kept = {part: candidate.kept(images) for part, candidate in candidates.items()}
+    megabytes = {part: candidate.saved_megabytes(images) for part, candidate in candidates.items()}
     for turn in range(arguments.repeats + 1):  # the first one fetches memory
         for candidate in [*candidates.values()][:: (-1) ** turn]:
             candidate.step(images)
@@ -98,7 +98,7 @@ def main() -> None:
         seconds = candidate.seconds[1:]
         ratio = median(own / other for own, other in zip(seconds, first, strict=True))
         print(
-            f"| {part} | {candidate.trained():.2f} | {kept[part]:.0f} "
+            f"| {part} | {candidate.trained():.2f} | {megabytes[part]:.0f} "
             f"| {1e3 * median(seconds):.0f} | {ratio:.2f} |"
         )
 

@@ -172,12 +172,12 @@ def _add_updates(encoder: nn.Module, name: str, rank: int) -> None:
 
 def _attention_layers(encoder: nn.Module) -> Iterator[nn.Linear]:
     """The linear layers of attention; in some blocks these are layers of the block itself."""
-    seen: set[nn.Module] = set()
+    earlier: set[nn.Module] = set()
     for module in encoder.modules():
         if any(word in type(module).__name__ for word in ("Attention", "ParallelScaling")):
             for layer in module.modules():
-                if isinstance(layer, nn.Linear) and layer not in seen:
-                    seen.add(layer)
+                if isinstance(layer, nn.Linear) and layer not in earlier:
+                    earlier.add(layer)
                     yield layer
 
 

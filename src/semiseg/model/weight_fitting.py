@@ -27,7 +27,7 @@ _REGISTERS = ("register_tokens", "storage_tokens", "reg_token")
 _TOKENS = {"cls_token", "dist_token", "pos_embed", "norm_pre", *_REGISTERS}
 _PATCH = "patch_embed.proj.weight"
 _UNNEEDED = ("num_batches_tracked", "relative_position_index", "attn_mask", "bias_mask")
-_NAMED = 3  # tensors that a message names
+_MAX_EXAMPLES = 3  # tensors that a message names
 _REMEDY = "Name the file's encoder with --encoder, or another file with --weights."
 
 
@@ -219,8 +219,8 @@ def _compare(matches: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> lis
     other = [k for k, v in needed.items() if k in matches and matches[k].shape != v.shape]
     problems = []
     if other:
-        first = [_shapes(_plain(key), matches[key], needed[key]) for key in other[:_NAMED]]
-        more = "; ..." if len(other) > _NAMED else ""
+        first = [_shapes(_plain(key), matches[key], needed[key]) for key in other[:_MAX_EXAMPLES]]
+        more = "; ..." if len(other) > _MAX_EXAMPLES else ""
         problems.append(f"{len(other)} have another shape ({'; '.join(first)}{more})")
     if missing:
         problems.append(f"{len(missing)} are missing ({_list(missing)})")
@@ -271,7 +271,7 @@ def _shapes(key: str, stored: Tensor, own: Tensor) -> str:
 
 def _list(names: Sequence[str]) -> str:
     """The first names of a list."""
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return ", ".join(names[:_MAX_EXAMPLES]) + (", ..." if len(names) > _MAX_EXAMPLES else "")
 
 
 def _foreign(state: Mapping[str, Tensor]) -> Misfit:

@@ -46,8 +46,8 @@ def note_weights(plan: Plan, config: TrainConfig, weights: WeightsRecord) -> Pla
     reason = weights.describe().removeprefix("weights: ")
     if weights.sha256 is not None:
         reason += f"; SHA-256: {weights.sha256[:_DIGITS]}..."
-    given = any(entry.setting == "weights" for entry in plan.entries)
-    note = Entry("weights", config.network.weights, "user" if given else "default", reason)
+    by_user = any(entry.setting == "weights" for entry in plan.entries)
+    note = Entry("weights", config.network.weights, "user" if by_user else "default", reason)
     entries: list[Entry] = []
     for entry in plan.entries:
         if entry.setting != "weights":

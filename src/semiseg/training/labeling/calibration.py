@@ -1,4 +1,4 @@
-"""How far masks from outside can be trusted: measured on the labeled images, as arithmetic alone.
+"""How far masks from outside can be trusted: measured on the labeled images.
 
 With the scores of all classes it is the conformal filter of ConformalSAM (ICCV 2025): the scores of
 the true class at all labeled pixels give the lowest score that a class may have. With hard masks it
@@ -8,10 +8,13 @@ is the precision of each class.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.core.text import percent, plural
 from semiseg.core.types import IGNORE_INDEX
 
 ALPHA = 0.05
@@ -118,3 +121,69 @@ def precisions(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     labels = counts[:, :-1]
     total = labels.sum(axis=0)
     return np.where(total > 0, labels.diagonal() / np.maximum(total, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the comparison with the labeled images found.
+
+    Attributes:
+        names: the class names.
+        counts: `(C, C + 1)`, labeled pixels by true class and label from outside.
+        used: `(C,)` bool, the classes whose labels are used. With scores these are all classes.
+        threshold: the lowest score of a class; None for hard masks.
+        images: the number of labeled images.
+    """
+
+    names: Sequence[str]
+    counts: NDArray[np.int64]
+    used: NDArray[np.bool_]
+    threshold: float | None
+    images: int
+    precision: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the precision of each class."""
+        object.__setattr__(self, "precision", precisions(self.counts))
+
+    @property
+    def kept(self) -> float:
+        """The share of the labeled pixels that keep a label."""
+        return float(self.counts[:, :-1][:, self.used].sum() / max(1, self.counts.sum()))
+
+    def text(self) -> str:
+        """What people should know about the masks, as a sentence."""
+        used: list[str] = []
+        unused: list[str] = []
+        for name, p, is_used in zip(self.names, self.precision, self.used, strict=True):
+            text = name if np.isnan(p) else f"{name} {percent(100 * p)}"
+            (used if is_used and not np.isnan(p) else unused).append(text)
+        parts = [f"compared with {plural(self.images, 'labeled image')}"]
+        if self.threshold is not None:
+            parts.append(
+                f"the true class has a score of {self.threshold:.3f} or more on "
+                f"{percent(100 * (1 - ALPHA))} % of the pixels, and lower scores are not used"
+            )
+        if used:
+            parts.append(f"precision in %: {', '.join(used)}")
+        if unused and self.threshold is None:
+            limit = f"{100 * MIN_PRECISION:g} %"
+            parts.append(f"not used, since they are below {limit} or absent: {', '.join(unused)}")
+        elif unused:
+            parts.append(f"absent: {', '.join(unused)}")
+        parts.append(f"{percent(100 * self.kept)} % of the labeled pixels keep a label")
+        return "; ".join(parts)
+
+    def record(self) -> dict[str, object]:
+        """The same as plain values, for the manifest."""
+        precision = {
+            name: None if np.isnan(p) else round(100 * float(p), 2)
+            for name, p in zip(self.names, self.precision, strict=True)
+        }
+        return {
+            "images": self.images,
+            "threshold": self.threshold,
+            "precision": precision,
+            "used": [name for name, used in zip(self.names, self.used, strict=True) if used],
+            "kept": round(100 * self.kept, 2),
+        }
