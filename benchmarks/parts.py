@@ -21,6 +21,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from semiseg.config.encoder_training import parse_encoder_training
 from semiseg.config.train import OptimizerConfig
+from semiseg.methods import build_method
 from semiseg.model.encoder_training import save_memory, train_part
 from semiseg.model.network import Network
 from semiseg.training.optimizer import build_optimizer
@@ -41,7 +42,7 @@ class Candidate:
             save_memory(self.network)
         self.layout = torch.contiguous_format if part == CONTIGUOUS else torch.channels_last
         self.network.to(memory_format=self.layout)
-        self.optimizer = build_optimizer(self.network, SETTINGS)
+        self.optimizer = build_optimizer(build_method("supervised", self.network), SETTINGS)
         self.seconds: list[float] = []
 
     def step(self, images: Tensor) -> None:

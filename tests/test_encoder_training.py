@@ -15,6 +15,7 @@ from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
 from semiseg.config.train import OptimizerConfig, TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
+from semiseg.methods import build_method
 from semiseg.model.ema import Teacher
 from semiseg.model.encoder_training import merge, parameter_stages, save_memory, train_part
 from semiseg.model.network import Network
@@ -47,7 +48,7 @@ def network(encoder, training="full", seed=0, **options):
 
 def take_steps(net, count=2, settings=SETTINGS):
     generator = torch.Generator().manual_seed(1)
-    optimizer = build_optimizer(net, settings)
+    optimizer = build_optimizer(build_method("supervised", net), settings)
     net.train()
     for _ in range(count):
         image = torch.rand(2, 3, 64, 64, generator=generator)
@@ -222,7 +223,7 @@ def test_a_resumed_training_has_the_same_bits(settings, tiny_folder, tmp_path):
 
 def groups_of(net, settings=SETTINGS):
     names = {id(p): name for name, p in net.named_parameters()}
-    optimizer = build_optimizer(net, settings)
+    optimizer = build_optimizer(build_method("supervised", net), settings)
     return [
         (group["lr"], group["weight_decay"], [names[id(p)] for p in group["params"]])
         for group in optimizer.param_groups

@@ -27,6 +27,8 @@ def encoder_for(
         memory: the bytes of the memory of the smallest GPU; None if there is none with CUDA.
         bf16: whether the device computes with bfloat16.
     """
+    if (preferred := config.settings.preferred_encoder) is not None:
+        return preferred, Reason("default", f"the encoder that {config.method} was published with")
     if kind == "cpu":
         text = "a step with a small vision transformer takes about five times as long on a CPU"
         return LIGHT_ENCODER, Reason("device", text)

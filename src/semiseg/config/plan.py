@@ -211,6 +211,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         "encoder_lr": encoder_rate,
         "layer_decay": LAYER_DECAY if whole_transformer else 1.0,
         "drop_path": DROP_PATH if whole_transformer else 0.0,
+        "photometry": config.settings.preferred_photometry,
         "workers": workers_of(facts.device),
         "feature_views": views.labeled,
         "unlabeled_feature_views": views.unlabeled,

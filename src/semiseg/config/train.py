@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from semiseg.config.methods import MethodSettings, default_settings, method_hint
+from semiseg.config.methods.base import Photometry
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import (
     AUTO,
@@ -39,7 +40,6 @@ FREE = frozenset({"data", "out", "workers", "logger", "feature_disk"})
 
 Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
-Photometry: TypeAlias = Literal["mild", "paper"]
 ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
 Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
@@ -219,8 +219,9 @@ class ViewConfig(Settings):
     scale: tuple[float, float] = (0.75, 1.5)
     """The range of the random factor on the size. The paper's 0.5 would show a quarter image and
     three quarters padding at laptop crops."""
-    photometry: Photometry = "mild"
-    """The color changes of unlabeled images: `mild`, or those of the `paper`'s program."""
+    photometry: Photometry | Auto = AUTO
+    """The color changes of unlabeled images: `mild`, or those of the `paper`'s program. `auto`
+    means those of the method, `mild` for most."""
 
     def check(self) -> None:
         """Both scale factors are above 0, the smaller one first."""

@@ -104,6 +104,8 @@ class Unlabeled(NamedTuple):
         label: `(B, H, W)` int64, the stored labels of the images; 255 where there is none. None if
             the method stores no labels.
         confidence: `(B, H, W)` float in 0..1, the confidence of the stored labels, or None.
+        more_strong: further strong views with other photometric changes, for methods whose
+            settings ask for more than one.
     """
 
     weak: Tensor
@@ -113,6 +115,7 @@ class Unlabeled(NamedTuple):
     strong_features: tuple[Tensor, ...] = ()
     label: Tensor | None = None
     confidence: Tensor | None = None
+    more_strong: tuple[Inputs, ...] = ()
 
     @property
     def weak_inputs(self) -> Inputs:
@@ -123,6 +126,11 @@ class Unlabeled(NamedTuple):
     def strong_inputs(self) -> Inputs:
         """The strong view as a network takes it."""
         return Inputs(self.strong, self.strong_features)
+
+    @property
+    def strong_views(self) -> tuple[Inputs, ...]:
+        """All strong views as a network takes them."""
+        return (self.strong_inputs, *self.more_strong)
 
 
 class Batch(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,18 @@ from semiseg.losses.supervised import cross_entropy
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network
 from semiseg.model.release import Release, transfer
+
+
+class Auxiliary(NamedTuple):
+    """A part of a method that is trained, but not released, such as an auxiliary decoder.
+
+    Attributes:
+        module: the part.
+        rate: the factor on the decoder's learning rate.
+    """
+
+    module: nn.Module
+    rate: float = 1.0
 
 
 class Method(nn.Module, ABC):
@@ -94,8 +107,21 @@ class Method(nn.Module, ABC):
             self.teacher.network.set_normalization(self.student.normalization())
         return new
 
+    def students(self) -> tuple[Network, ...]:
+        """The networks that learn, the released architecture all of them."""
+        return (self.student,)
+
+    def auxiliary(self) -> tuple[Auxiliary, ...]:
+        """The further parts that learn."""
+        return ()
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters that the optimizer changes."""
+        for part in (*self.students(), *(extra.module for extra in self.auxiliary())):
+            yield from (p for p in part.parameters() if p.requires_grad)
+
     def networks(self) -> dict[str, Network]:
-        """The networks to validate, by name; training releases the better one."""
+        """The networks to validate, by name; training releases the best one."""
         if self.teacher is None:
             return {"student": self.student}
         return {"student": self.student, "teacher": self.teacher.network}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -81,17 +82,46 @@ def join(first: Inputs, second: Inputs) -> Inputs:
 
 
 def cut_mix(
-    step: Step, inputs: Inputs, *maps: Tensor, multiple: int = 1
+    step: Step,
+    inputs: Inputs,
+    *maps: Tensor,
+    multiple: int = 1,
+    draw: Callable[[int, int, int, torch.Generator], Tensor] = draw_boxes,
+    purpose: str = "mix",
 ) -> tuple[Inputs, tuple[Tensor, ...]]:
     """Paste a box of another image into each image, and the same box into each map.
-
-    Frozen maps are mixed as the images are: the cells of the box get the partner's features. Prefix
-    tokens describe a whole image, and stay those of the image that receives the box.
 
     Args:
         step: the step whose key draws the boxes and the partners.
         inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
-        maps: `(B, h, w)` each, at the resolution of the images or a coarser one.
+        maps: `(B, h, w)` or `(B, C, h, w)` each, at the resolution of the images or a coarser one.
+        multiple: see `paste_regions`.
+        draw: draws the boxes from a batch, a height, a width and a generator; see `augment.mixing`.
+        purpose: the name of the draw. Views with different names get different boxes and partners.
+
+    Returns:
+        The mixed images with their features, and the mixed maps.
+    """
+    generator = step.key.child(purpose).torch()
+    batch, (height, width) = len(inputs.image), inputs.image.shape[-2:]
+    partners = draw_partners(batch, generator)
+    boxes = draw(batch, height, width, generator)
+    return paste_regions(inputs, maps, partners, boxes, multiple)
+
+
+def paste_regions(
+    inputs: Inputs, maps: Sequence[Tensor], partners: Tensor, regions: Tensor, multiple: int = 1
+) -> tuple[Inputs, tuple[Tensor, ...]]:
+    """Replace a region of each image by that of its partner, and the same region of each map.
+
+    Frozen maps are mixed as the images are: the cells of the region get the partner's features.
+    Prefix tokens describe a whole image, and stay those of the image that receives the region.
+
+    Args:
+        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
+        maps: `(B, h, w)` or `(B, C, h, w)` each, at the resolution of the images or a coarser one.
+        partners: `(B,)` int64, the index of each image's partner.
+        regions: `(B, H, W)` bool, True in the region that is replaced.
         multiple: the network pads images to a multiple of this number of pixels, and frozen maps
             cover the padded images; see `Network.stride`.
 
@@ -99,13 +129,10 @@ def cut_mix(
         The mixed images with their features, and the mixed maps.
     """
     image = inputs.image
-    generator = step.key.child("mix").torch()
-    batch, (height, width) = len(image), image.shape[-2:]
-    partners = draw_partners(batch, generator).to(image.device)
-    boxes = draw_boxes(batch, height, width, generator).to(image.device)
+    partners, regions = partners.to(image.device), regions.to(image.device)
 
     def mixed(tensor: Tensor, multiple: int = 1) -> Tensor:
-        inside = shrink_labels(boxes, tensor.shape[-2], tensor.shape[-1], multiple)
+        inside = shrink_labels(regions, tensor.shape[-2], tensor.shape[-1], multiple)
         return paste(tensor, partners, inside)
 
     features = tuple(mixed(f, multiple) if f.dim() == 4 else f for f in inputs.features)

@@ -35,6 +35,24 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return total
 
 
+def gather_over_ranks(values: Tensor) -> Tensor:
+    """Join a tensor of all processes along its first dimension, in the order of the processes.
+
+    Args:
+        values: `(N, ...)`, of the same shape and type in every process.
+
+    Returns:
+        `(world N, ...)`, with the same bits in each process and without a graph.
+    """
+    if world_size() == 1:
+        return values.detach()
+    parts = [
+        torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world_size())
+    ]
+    dist.all_gather(parts, values.detach().contiguous())
+    return torch.cat(parts)
+
+
 def agree(value: T) -> T:
     """The first process's value, in every process. It is a plain value that pickle can copy."""
     if world_size() == 1:

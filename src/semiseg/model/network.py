@@ -225,16 +225,38 @@ class Network(nn.Module):
         Returns:
             Logits `(B, C, ceil(H/4), ceil(W/4))` and representations `(B, D, ...)` or None.
         """
+        return self.heads(self.decode(self.encode(image, features), image.shape[-2:]))
+
+    def encode(self, image: Tensor, features: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The encoder's maps of a batch.
+
+        Args:
+            image: `(B, 3, H, W)` float in 0..1, of any size.
+            features: the output of `frozen_features` for these images; empty to compute it here.
+
+        Returns:
+            The input of the decoder: the images, padded, then `(B, D, h, w)` maps, the finest first
+            in a pyramid, and those of all levels at one stride for a vision transformer.
+        """
         x = self._normalized(image)
         if not features:
-            maps = self.encoder(x)
-        elif isinstance(self.encoder, PlainViT):
-            maps = self.encoder(x, features)
-        else:
-            maps = [x, *features]
-        height, width = image.shape[-2:]
-        joined = self.decoder(maps)
-        return self.heads(joined[..., : -(-height // STRIDE), : -(-width // STRIDE)])
+            return list(self.encoder(x))
+        if isinstance(self.encoder, PlainViT):
+            return list(self.encoder(x, features))
+        return [x, *features]
+
+    def decode(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """The decoder's map, the input of the heads.
+
+        Args:
+            maps: from `encode`.
+            size: height and width `(H, W)` of the images.
+
+        Returns:
+            `(B, width, ceil(H/4), ceil(W/4))`.
+        """
+        joined: Tensor = self.decoder(maps)
+        return joined[..., : -(-size[0] // STRIDE), : -(-size[1] // STRIDE)]
 
     def frozen_features(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute what the frozen part of the encoder gives for a batch.
@@ -260,7 +282,7 @@ class Network(nn.Module):
         return F.pad(x, (0, pad[0], 0, pad[1])) if any(pad) else x  # zero is the mean color
 
     def heads(self, features: Tensor) -> Output:
-        """Apply the heads to the decoder's map `(B, width, h, w)`."""
+        """Apply the heads to the decoder's map `(B, width, h, w)`, see `decode`."""
         head = self.representation_head
         return Output(self.logit_head(features), None if head is None else head(features))
 

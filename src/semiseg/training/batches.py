@@ -18,7 +18,7 @@ from semiseg.augment.photometric import LABELED, STRONG, change
 from semiseg.config.feature_views import FeatureViews
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
-from semiseg.core.types import IGNORE_INDEX, Batch, Labeled, Sample, Unlabeled
+from semiseg.core.types import IGNORE_INDEX, Batch, Inputs, Labeled, Sample, Unlabeled
 from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.sample_order import SampleOrder
@@ -54,6 +54,7 @@ class Views(NamedTuple):
         focus: where crops of labeled images are centered; None for anywhere.
         fixed: the number of fixed views of each image, whose features are cached. They depend on
             the name of the image, so that trainings with other seeds and methods share them.
+        strong: the number of strong views of an unlabeled image.
     """
 
     size: int
@@ -62,6 +63,7 @@ class Views(NamedTuple):
     photometry: str = "mild"
     focus: Focus | None = None
     fixed: FeatureViews = FeatureViews()
+    strong: int = 1
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -109,8 +111,10 @@ class TrainingBatches(Dataset[Batch]):
         if self.unlabeled is None:
             return Batch(labeled, None, index)
         views = (self._unlabeled(self.unlabeled, p) for p in positions)
-        weak, strong, valid, *stored = map(torch.stack, zip(*views, strict=True))
-        unlabeled = Unlabeled(weak, strong, valid)
+        weak, valid, *others = map(torch.stack, zip(*views, strict=True))
+        strong, stored = others[: self.views.strong], others[self.views.strong :]
+        more = tuple(map(Inputs, strong[1:]))
+        unlabeled = Unlabeled(weak, strong[0], valid, more_strong=more)
         if stored:
             unlabeled = unlabeled._replace(label=stored[0], confidence=stored[1])
         return Batch(labeled, unlabeled, index)
@@ -141,7 +145,7 @@ class TrainingBatches(Dataset[Batch]):
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
     def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, ...]:
-        """The weak view, the strong view, what is valid; and label and confidence if stored."""
+        """The weak view, what is valid, the strong views; and label and confidence if stored."""
         views = self.views
         sample = samples[position]
         key = self._view_key("unlabeled", sample, position, views.fixed.unlabeled)
@@ -149,15 +153,19 @@ class TrainingBatches(Dataset[Batch]):
         source = image.shape[1], image.shape[0]
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale)
         weak = view_image(image, view)
-        strong = change(weak, STRONG[views.photometry], key.child("photometry"))
+        photometry = key.child("photometry")
+        # The first view has the draws of a training with a single one.
+        keys = [photometry, *(photometry.child("view", i) for i in range(1, views.strong))]
+        strong = [change(weak, STRONG[views.photometry], one) for one in keys]
         valid = torch.from_numpy(view_valid(view))
         if self.labels is None:
-            return weak, strong, valid
+            return weak, valid, *strong
         stored = self.labels.read(sample)
         label = np.where(stored.agreement, stored.label, np.uint8(IGNORE_INDEX))
         label = view_mask(resize_nearest(label, source), view)
         confidence = view_mask(resize_nearest(stored.confidence, source), view, padding=0)
-        return weak, strong, valid, torch.from_numpy(label).long(), torch.from_numpy(confidence)
+        stored_maps = torch.from_numpy(label).long(), torch.from_numpy(confidence)
+        return weak, valid, *strong, *stored_maps
 
 
 class StepSampler(Sampler[int]):

@@ -133,7 +133,8 @@ def estimate_cost(
     whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _BATCH))
     steps = decided(schedule.steps)
     filling = _views_to_fill(config, data) * view_seconds * whole_crop**2 / crop**2
-    parameters = list(module.method.student.parameters())
+    networks = module.method.students()
+    parameters = [p for network in networks for p in network.parameters()]
     return CostEstimate(
         device=place.kind,
         crop=crop,
@@ -182,8 +183,8 @@ def _views_to_fill(config: TrainConfig, data: TrainingData) -> int:
 
 def _fixed_memory(module: TrainingModule, optimizer: str) -> int:
     """The bytes that do not depend on the batch."""
-    parameters = module.method.student.parameters()
-    trained = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
+    parameters = module.method.trained_parameters()
+    trained = sum(p.numel() * p.element_size() for p in parameters)
     state = sum(t.numel() * t.element_size() for t in module.state_dict().values())
     moments = 1 if optimizer == "sgd" else 2
     return int(state) + int(trained) * (1 + moments)

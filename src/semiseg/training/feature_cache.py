@@ -103,6 +103,10 @@ class FeatureCache:
             unlabeled = unlabeled._replace(
                 weak_features=self._features(unlabeled.weak),
                 strong_features=self._features(unlabeled.strong),
+                more_strong=tuple(
+                    view._replace(features=self._features(view.image))
+                    for view in unlabeled.more_strong
+                ),
             )
         return Batch(labeled, unlabeled, batch.number)
 

@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks
+from semiseg.model.ema import Teacher
 
 MAX_FLAWED_STEPS = 3
 """The training ends after so many steps in a row that are not finite."""
@@ -43,9 +44,10 @@ class Guard:
         """Remember the buffers before a step."""
         if self._before:
             torch._foreach_copy_(self._before, self._buffers)
-        else:  # without the teacher's, which change later
-            buffers = self.method.named_buffers()
-            self._buffers = [b for name, b in buffers if not name.startswith("teacher.")]
+        else:  # without those of teachers, which change later
+            teachers = [m for m in self.method.modules() if isinstance(m, Teacher)]
+            later = {id(b) for teacher in teachers for b in teacher.buffers()}
+            self._buffers = [b for b in self.method.buffers() if id(b) not in later]
             self._before = [b.clone() for b in self._buffers]
         self._finite = None
 
@@ -74,7 +76,7 @@ class Guard:
                 it searches for its scale, gradients that are not finite are normal.
         """
         finite = torch.tensor(True) if self._finite is None else self._finite
-        parameters = [p for p in self.method.student.parameters() if p.grad is not None]
+        parameters = [p for p in self.method.trained_parameters() if p.grad is not None]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if gradients and not scaled:
             finite = finite & get_total_norm(gradients, math.inf).isfinite()

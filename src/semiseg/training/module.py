@@ -21,7 +21,7 @@ from semiseg.core.errors import RunError
 from semiseg.core.records import from_plain
 from semiseg.core.rng import Key
 from semiseg.core.scores import Timing
-from semiseg.core.types import Batch, Losses, Step
+from semiseg.core.types import Batch, Inputs, Losses, Step
 from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelSummary
@@ -30,6 +30,7 @@ from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
 from semiseg.model.metadata import WeightsRecord
+from semiseg.model.network import Network
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.feature_cache import FeatureCache
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
@@ -132,6 +133,10 @@ class TrainingModule(L.LightningModule):
                 strong=to_input(unlabeled.strong),
                 weak_features=tuple(f.float() for f in unlabeled.weak_features),
                 strong_features=tuple(f.float() for f in unlabeled.strong_features),
+                more_strong=tuple(
+                    Inputs(to_input(view.image), tuple(f.float() for f in view.features))
+                    for view in unlabeled.more_strong
+                ),
             )
         return Batch(labeled, unlabeled, batch.number)
 
@@ -196,7 +201,7 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer with its rates; they follow the schedule."""
-        optimizer = build_optimizer(self.method.student, self.settings)
+        optimizer = build_optimizer(self.method, self.settings)
         schedule = LambdaLR(optimizer, self.rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -288,8 +293,9 @@ class TrainingModule(L.LightningModule):
         self.validations = stored["validations"]
         self.guard.restore(stored["guard"])
         mean, std = stored["normalization"]
-        for network in self.method.networks().values():
-            network.set_normalization(Normalization(mean, std))
+        for network in self.method.modules():
+            if isinstance(network, Network):
+                network.set_normalization(Normalization(mean, std))
         self.method.student.weights_record = from_plain(WeightsRecord, stored["weights"])
         self.seconds = stored["seconds"]
 

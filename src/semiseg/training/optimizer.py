@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from semiseg.config.settings import decided
 from semiseg.config.train import OptimizerConfig
+from semiseg.methods.base import Method
 from semiseg.model.encoder_training import parameter_stages
 from semiseg.model.network import Network
 from semiseg.model.vit import PlainViT
 
 
-def build_optimizer(network: Network, settings: OptimizerConfig) -> Optimizer:
+def build_optimizer(method: Method, settings: OptimizerConfig) -> Optimizer:
     """The optimizer of the parameters that are trained.
 
+    Several students share it, each with the same rates. Both optimizers change each parameter by
+    its own gradient alone, so that this equals an optimizer for each student.
+
     Args:
-        network: the student.
+        method: the method with its students.
         settings: the optimizer, as planned.
     """
-    encoder_rates, undecayed = _encoder_rates(network, settings), _undecayed(network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = encoder_rates.get(name, decided(settings.lr))
-        decays = parameter.dim() > 1 and name not in undecayed
-        decay = settings.weight_decay if decays else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+
+    def add(part: nn.Module, rate: float, rates: Mapping[str, float], undecayed: set[str]) -> None:
+        for name, parameter in part.named_parameters():
+            if parameter.requires_grad:
+                decays = parameter.dim() > 1 and name not in undecayed
+                kind = (rates.get(name, rate), settings.weight_decay if decays else 0.0)
+                groups.setdefault(kind, []).append(parameter)
+
+    lr = decided(settings.lr)
+    for network in method.students():
+        add(network, lr, _encoder_rates(network, settings), _undecayed(network))
+    for extra in method.auxiliary():
+        add(extra.module, lr * extra.rate, {}, set())
     params = [
         {"params": list(p), "lr": rate, "weight_decay": decay}
         for (rate, decay), p in groups.items()
     ]
     if settings.optimizer == "sgd":
-        return SGD(params, lr=decided(settings.lr), momentum=0.9, nesterov=True)
-    return AdamW(params, lr=decided(settings.lr), fused=True)
+        return SGD(params, lr=lr, momentum=0.9, nesterov=True)
+    return AdamW(params, lr=lr, fused=True)
 
 
 def _encoder_rates(network: Network, settings: OptimizerConfig) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from semiseg.config.settings import PositiveInt, Settings, Share
 
+Photometry: TypeAlias = Literal["mild", "paper"]
 UnseenPrototypes: TypeAlias = Literal["masked", "zeros"]
 
 
@@ -20,11 +21,21 @@ class MethodSettings(Settings):
             torch and the settings must not.
         uses_unlabeled: whether the method learns from unlabeled images.
         uses_stored_labels: whether these images are labeled before the training.
+        preferred_encoder: the encoder where the user leaves it open; None for the one that suits
+            the device.
+        preferred_photometry: the color changes of unlabeled images where the user leaves them open.
     """
 
     implementation: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
     uses_stored_labels: ClassVar[bool] = False
+    preferred_encoder: ClassVar[str | None] = None
+    preferred_photometry: ClassVar[Photometry] = "mild"
+
+    @property
+    def strong_views(self) -> int:
+        """The number of strong views of an unlabeled image in each step."""
+        return 1
 
     @property
     def earlier_run(self) -> Path | None:
