@@ -178,12 +178,13 @@ def rates(
     return rate, PART_RATES.get(part, encoder_rate) if optimizer == "adamw" else encoder_rate
 
 
-def device_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
-    """Encoder and precision, which have to be decided before anything is measured."""
+def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
+    """Encoder, precision and colors, which have to be decided before anything is measured."""
     precision = "bf16-mixed" if facts.bf16 else "32-true"
     return {
         "encoder": facts.encoder.name,
         "precision": unless_auto(config.machine.precision, precision),
+        "photometry": unless_auto(config.views.photometry, config.settings.preferred_photometry),
     }
 
 
@@ -205,13 +206,12 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     views = choose_feature_views(config.network, facts)
     decisions: dict[str, object] = {
         **sizes._asdict(),
-        **device_decisions(config, facts),
+        **early_decisions(config, facts),
         "decoder": "deeplabv3plus" if facts.patch is None else "detail",
         "lr": rate,
         "encoder_lr": encoder_rate,
         "layer_decay": LAYER_DECAY if whole_transformer else 1.0,
         "drop_path": DROP_PATH if whole_transformer else 0.0,
-        "photometry": config.settings.preferred_photometry,
         "workers": workers_of(facts.device),
         "feature_views": views.labeled,
         "unlabeled_feature_views": views.unlabeled,

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
-from semiseg.config.plan import Plan, device_decisions, make_plan
+from semiseg.config.plan import Plan, early_decisions, make_plan
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError
@@ -94,7 +94,7 @@ def _plan_within(
     """
     budget = config.schedule.budget
     logger.info("measuring a few steps of %s for --budget %s", facts.encoder.name, budget)
-    trial = config.replaced(**device_decisions(config, facts))
+    trial = config.replaced(**early_decisions(config, facts))
     try:
         return make_plan(config, facts, measure(trial, data, place, facts, started))
     except BudgetError:
