@@ -1,18 +1,28 @@
 """What every method promises, and CSS by hand: its labels, indicators, masks and mixing."""
 
 import dataclasses
-import functools
-import io
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_methods import (
+    CLASSES,
+    Spy,
+    at,
+    build,
+    labeled_batch,
+    learn,
+    run,
+    same,
+    snapshot,
+    unlabeled_batch,
+    values,
+)
 
-from semiseg.config.methods import METHODS, CssSettings, default_settings
+from semiseg.config.methods import METHODS, CssSettings
 from semiseg.config.train import BalanceConfig
 from semiseg.core.errors import ConfigError, SettingError
-from semiseg.core.rng import Key
-from semiseg.core.types import Inputs, Labeled, Output, Step, Unlabeled
+from semiseg.core.types import Inputs, Output
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.scenes import prior_of
 from semiseg.losses.collaboration import Spaces, Targets, class_prior, collaborate, indicator_of
@@ -28,7 +38,6 @@ from semiseg.model.prototypes import class_means, shrink_labels, similarity
 from semiseg.model.release import Release, load_release, save_release
 from semiseg.training.class_balance import set_loss
 
-CLASSES = 3
 MODES = ["mix", "cross", "logit", "representation"]
 # So low that a network without training teaches itself something.
 EASY = {
@@ -38,60 +47,6 @@ EASY = {
     "anchors": 16,
     "negatives": 16,
 }
-
-
-def at(number=50, total=100, key=0):
-    return Step(number, total, Key.of(key, number))
-
-
-def labeled_batch(size=64, batch=2, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.randint(CLASSES, (batch, 8, 8), generator=generator)
-    mask = F.interpolate(mask.unsqueeze(1).float(), size=(size, size)).squeeze(1).long()
-    mask[:, : size // 8] = 255
-    return Labeled(torch.rand(batch, 3, size, size, generator=generator), mask)
-
-
-def unlabeled_batch(size=64, batch=2, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    weak = torch.rand(batch, 3, size // 8, size // 8, generator=generator)
-    weak = F.interpolate(weak, size=(size, size), mode="bilinear")
-    weak = weak * torch.linspace(0.2, 1, batch).view(-1, 1, 1, 1)
-    strong = (weak + 0.1 * torch.rand(batch, 3, size, size, generator=generator)).clamp(max=1)
-    valid = torch.ones(batch, size, size, dtype=torch.bool)
-    valid[0, :, : size // 4] = False
-    label = torch.randint(CLASSES, (batch, 1, 8, 8), generator=generator)
-    label = F.interpolate(label.float(), size=(size, size)).squeeze(1).long()
-    label[:, size // 2 :] = 255  # the two spaces of who stored it disagree
-    confidence = torch.rand(batch, size, size, generator=generator)
-    return Unlabeled(weak, strong, valid, label=label, confidence=confidence)
-
-
-def build(name, **settings):
-    """A method whose networks answer each pixel differently, as trained ones do."""
-    method = torch.load(io.BytesIO(_built(name, **settings)), weights_only=False)
-    torch.manual_seed(0)
-    return method
-
-
-@functools.cache
-def _built(name, **settings):
-    """The method, pickled: that is read back three times as fast as it is copied."""
-    torch.manual_seed(0)
-    own = dataclasses.replace(default_settings(name), **settings)
-    method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"), own).train()
-    norms = [m for m in method.student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0  # all statistics are those of the one forward below
-    with torch.no_grad():
-        output = method.student(unlabeled_batch(batch=8, seed=9).weak)
-        method.student.logit_head.weight.mul_(2 / output.logits.std())
-    for norm in norms:
-        norm.momentum = 0.1
-    method.after_step(0, 100)
-    file = io.BytesIO()
-    torch.save(method, file)
-    return file.getvalue()
 
 
 def css(**settings):
@@ -106,33 +61,6 @@ def targets_at(method, output, first, valid, step):
 def mix(strong, targets, step):
     mixed, maps = cut_mix(step, Inputs(strong), *targets)
     return mixed.image, Targets(*maps)
-
-
-def run(method, labeled, unlabeled, step):
-    """`compute`, with dropout drawn from the step's key as in training."""
-    step.key.seed_globals()
-    return method.compute(labeled, unlabeled, step)
-
-
-def learn(method, labeled, unlabeled, step):
-    """A whole step but for the optimizer's: a backward pass, the state, the teacher."""
-    losses = run(method, labeled, unlabeled, step)
-    torch.stack(list(losses.terms.values())).sum().backward()
-    method.commit(losses)
-    method.after_step(step.number, step.total)
-    return losses
-
-
-def values(scalars):
-    return {name: value.item() for name, value in scalars.items()}
-
-
-def snapshot(method):
-    return {name: value.clone() for name, value in method.state_dict().items()}
-
-
-def same(ours, theirs):
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 # Contracts: whoever is in METHODS is tested by being there
@@ -409,18 +337,6 @@ def test_css_learns_from_labels_alone_in_the_warm_up():
     assert ours.state["seen"].all()
     after = run(css(supervised_warmup=0.1), labeled_batch(), unlabeled_batch(), at(10))
     assert "unsupervised" in after.terms
-
-
-class Spy:
-    """Keeps the inputs and the outputs of a network."""
-
-    def __init__(self, network):
-        self.inputs, self.outputs = [], []
-        network.register_forward_hook(self)
-
-    def __call__(self, _module, inputs, output):
-        self.inputs.append(inputs[0])
-        self.outputs.append(output)
 
 
 def test_css_terms_are_those_of_the_student_s_one_forward():
