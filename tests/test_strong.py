@@ -9,10 +9,10 @@ from semiseg.augment.photometric import (
     LABELED,
     STRONG,
     Photometry,
-    _blur,
-    _recolor,
     change,
     color_map,
+    gaussian_blur,
+    recolor,
 )
 from semiseg.core.rng import Key
 
@@ -193,7 +193,7 @@ def test_one_matrix_is_the_changes_after_one_another(seed):
         [*rng.uniform(0.5, 1.5, 3), rng.uniform(-0.5, 0.5)],
     )
     expected = one_by_one(image, order, amounts)
-    assert (_recolor(image, order, amounts).double() - expected).abs().max() <= 0.6
+    assert (recolor(image, order, amounts).double() - expected).abs().max() <= 0.6
 
 
 def test_red_turns_towards_green():
@@ -211,7 +211,7 @@ def test_each_factor_is_torchvision_s(number, theirs, factor):
     image = picture(low=0, high=255)
     amounts = [1.0, 1.0, 1.0, 0.0]
     amounts[number] = factor
-    ours = _recolor(image, [number], amounts).int()
+    ours = recolor(image, [number], amounts).int()
     assert (ours - theirs(image, factor).int()).abs().max() <= 1
 
 
@@ -221,7 +221,7 @@ def test_the_blur_is_torchvision_s_to_a_level_or_two(sigma):
     image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0))
     side = 2 * max(1, round(3 * sigma)) + 1
     exact = tv.gaussian_blur(image.double(), [side, side], [sigma, sigma])
-    difference = (_blur(image.to(torch.uint8), sigma).double() - exact).abs()
+    difference = (gaussian_blur(image.to(torch.uint8), sigma).double() - exact).abs()
     assert difference.max() <= 2
     assert difference.mean() <= 0.5
 

@@ -51,6 +51,45 @@ def draw_boxes(batch: int, height: int, width: int, generator: torch.Generator) 
     return in_y[:, :, None] & in_x[:, None, :]
 
 
+def draw_beta_boxes(
+    batch: int, height: int, width: int, generator: torch.Generator, a: int = 4, b: int = 4
+) -> Tensor:
+    """Draw CutMix boxes whose area is `1 - lambda` of the image, with `lambda ~ Beta(a, b)`.
+
+    One `lambda` serves all images of the batch. Each side of a box is `sqrt(1 - lambda)` of the
+    image's side. The center is uniform between an eighth and the end of each side, and the box ends
+    at the border of the image (PS-MT and AugSeg).
+
+    Args:
+        batch: number of boxes.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        generator: a CPU generator.
+        a: the first parameter of the distribution, a whole number.
+        b: the second one.
+
+    Returns:
+        `(batch, height, width)` bool on the CPU, True inside the box.
+    """
+    # The a-th smallest of a + b - 1 uniform numbers is Beta(a, b): torch's own draw of it takes no
+    # generator.
+    kept = torch.rand(a + b - 1, generator=generator).sort().values[a - 1]
+    share = (1 - kept).sqrt()
+    u = torch.rand(2, batch, generator=generator)
+    in_x = _inside_box(width, share, u[0])
+    in_y = _inside_box(height, share, u[1])
+    return in_y[:, :, None] & in_x[:, None, :]
+
+
+def _inside_box(side: int, share: Tensor, u: Tensor) -> Tensor:
+    """`(batch, side)` bool: the pixels inside the boxes along one axis."""
+    reach = (share * side).long() // 2
+    first = side // 8
+    center = first + (u * (side - first)).long().clamp(max=side - first - 1)
+    position = torch.arange(side)
+    return (position >= (center - reach)[:, None]) & (position < (center + reach)[:, None])
+
+
 def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     """Replace the pixels in the boxes by the partners' pixels.
 

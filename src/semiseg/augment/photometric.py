@@ -75,13 +75,13 @@ def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
     order = rng.permutation(4).tolist()
     sigma = float(rng.uniform(*photometry.blur))
     if jitter:
-        image = _recolor(image, order, [*factors, hue])
+        image = recolor(image, order, [*factors, hue])
     if blur:
-        image = _blur(image, sigma)
+        image = gaussian_blur(image, sigma)
     return image
 
 
-def _recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
+def recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
     """Apply the color changes in their order, with one matrix product."""
     values = image.float()
     rows = values.sum(dim=2).double()  # the sum of a row is exact, whatever the order
@@ -129,7 +129,7 @@ def _rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[same, after, before], [before, same, after], [after, before, same]])
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     """A Gaussian blur whose weights are multiples of 1/256, in 16-bit integers."""
     # Three standard deviations on both sides contain all but 0.3 % of the kernel.
     reach = max(1, round(3 * sigma))

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset, Sampler
 
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, resize_nearest, view_image, view_mask, view_valid
-from semiseg.augment.photometric import LABELED, STRONG, change
+from semiseg.augment.photometric import LABELED, change
+from semiseg.augment.strong_views import strong_view
 from semiseg.config.feature_views import FeatureViews
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
@@ -50,7 +51,7 @@ class Views(NamedTuple):
         size: the short side at working size, in pixels.
         crop: the side of the crop, in pixels.
         scale: the range of the random factor on the working size.
-        photometry: the color changes of unlabeled images, a key of `STRONG`.
+        photometry: the color changes of unlabeled images, see `strong_view`.
         focus: where crops of labeled images are centered; None for anywhere.
         fixed: the number of fixed views of each image, whose features are cached. They depend on
             the name of the image, so that trainings with other seeds and methods share them.
@@ -156,7 +157,7 @@ class TrainingBatches(Dataset[Batch]):
         photometry = key.child("photometry")
         # The first view has the draws of a training with a single one.
         keys = [photometry, *(photometry.child("view", i) for i in range(1, views.strong))]
-        strong = [change(weak, STRONG[views.photometry], one) for one in keys]
+        strong = [strong_view(weak, views.photometry, one) for one in keys]
         valid = torch.from_numpy(view_valid(view))
         if self.labels is None:
             return weak, valid, *strong

@@ -1,0 +1,28 @@
+"""The strong views of unlabeled images, by the name of their color changes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from semiseg.augment.photometric import STRONG, change
+from semiseg.augment.random_colors import change_randomly
+from semiseg.core.rng import Key
+
+RANDOM = "random"
+"""The name of the changes of random intensity; all others are keys of `STRONG`."""
+
+
+def strong_view(weak: Tensor, photometry: str, key: Key) -> Tensor:
+    """Draw a strong view of an image.
+
+    Args:
+        weak: `(3, H, W)` uint8, the weak view.
+        photometry: `random`, or a key of `STRONG`.
+        key: the key of the draws.
+
+    Returns:
+        `(3, H, W)` uint8; the weak view itself if nothing changes.
+    """
+    if photometry == RANDOM:
+        return change_randomly(weak, key)
+    return change(weak, STRONG[photometry], key)
