@@ -14,14 +14,15 @@ import semiseg
 from semiseg.cli import main
 from semiseg.commands import compare as compare_command
 from semiseg.comparison import runs as comparison_runs
+from semiseg.comparison.intervals import Interval, mean_intervals
 from semiseg.comparison.plot import make_figure, save_figure
 from semiseg.comparison.records import Record, make_rows
-from semiseg.comparison.text import markdown, statements, text
+from semiseg.comparison.text import markdown, statements, table_csv, text
 from semiseg.config.compare import CompareConfig
 from semiseg.config.encoder_choice import LIGHT_ENCODER
-from semiseg.config.methods import CssSettings, SupervisedSettings
+from semiseg.config.methods import METHODS, CssSettings, SupervisedSettings
 from semiseg.config.train import TrainConfig
-from semiseg.core.errors import ConfigError, Interrupted, RunError
+from semiseg.core.errors import BudgetError, ConfigError, Interrupted, RunError
 from semiseg.core.scores import (
     Adjustment,
     ClassScores,
@@ -32,6 +33,7 @@ from semiseg.core.scores import (
 )
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import make_split
+from semiseg.reporting.comparison_page import headline as comparison_headline
 from semiseg.scenes.draw import write_scenes
 from semiseg.training.data import read_folder
 
@@ -46,7 +48,7 @@ TINY = {
 }
 
 
-def record(method, labels, seed, miou, masks=None, step=1.0, split="x"):
+def record(method, labels, seed, miou, masks=None, step=1.0, split="x", seconds=20.0):
     """A run with two classes, the second of which scores 10 more than the first."""
     count = masks if masks is not None else (100 if labels == "all" else int(labels))
     images = {"labeled": count, "unlabeled": 4, "val": 2}
@@ -62,7 +64,7 @@ def record(method, labels, seed, miou, masks=None, step=1.0, split="x"):
         labels=count,
         steps=10,
         skipped_steps=0,
-        seconds=20.0,
+        seconds=seconds,
         timing=Timing(step, 3.0),
         split=SplitRecord(0, f"{labels}{split}", "u", "v", images),
         versions={"semiseg": "0"},
@@ -70,7 +72,7 @@ def record(method, labels, seed, miou, masks=None, step=1.0, split="x"):
     return Record(method, labels, seed, scores)
 
 
-SECONDS = {"supervised": 1.0, "css": 2.5}  # of a step
+SECONDS = {"supervised": 1.0, "cutmix": 2.0, "css": 2.5}  # of a step
 
 
 class Call(NamedTuple):
@@ -92,11 +94,14 @@ def trained(monkeypatch):
             raise RunError("the sun was in the way.")
         gain = 3.0 if method == "css" else 0.0
         one = record(method, labels, seed, 40 + seed + gain, 2, SECONDS[method])
+        steps, validations = config.schedule.steps, config.validation.validations
+        validations = 5 if validations == "auto" else validations
         folder = read_folder(config.data)
         lists = make_split(folder, labels, config.data.split_seed).lists()
         hashes = {name: list_hash(samples) for name, samples in lists.items()}
-        split = replace(one.scores.split, **hashes)
-        scores = replace(one.scores, split=split, steps=config.schedule.steps)
+        split = replace(one.scores.split, seed=config.data.split_seed, **hashes)
+        seconds = steps * SECONDS[method] + validations * 3.0
+        scores = replace(one.scores, split=split, steps=steps, seconds=seconds)
         config.out.mkdir(parents=True, exist_ok=True)
         (config.out / "config.yaml").write_text(yaml.safe_dump(config.values()))
         (config.out / "scores.json").write_text(json.dumps(scores.to_dict()))
@@ -122,13 +127,18 @@ def runs(calls):
     return [call.config.out.name for call in calls]
 
 
+def steps(calls):
+    return {call.config.out.name: call.config.schedule.steps for call in calls}
+
+
 def test_the_first_seed_comes_first_and_all_masks_are_for_supervised(
     trained, masks_only, tmp_path, log
 ):
     out = tmp_path / "out"
     semiseg.compare(masks_only, methods="css", labels="2,all", seeds="0,1", out=out, steps=6)
     assert "labels all: no image is left unlabeled, so only supervised is trained" in log.text
-    assert runs(trained) == ["css-2-0", "supervised-all-0", "css-2-1", "supervised-all-1"]
+    first = ["css-2-0", "supervised-all-0", "supervised_same_time-2-0"]
+    assert runs(trained) == [*first, *(name[:-1] + "1" for name in first)]
 
 
 def test_where_images_are_left_without_masks_every_method_gets_all_masks(
@@ -136,7 +146,7 @@ def test_where_images_are_left_without_masks_every_method_gets_all_masks(
 ):
     out = tmp_path / "out"
     semiseg.compare(tiny_folder, labels="all", out=out)
-    assert runs(trained) == ["supervised-all-0", "css-all-0"]
+    assert runs(trained) == ["supervised-all-0", "css-all-0", "supervised_same_time-all-0"]
 
 
 def test_all_runs_get_the_same_settings_and_each_method_its_own(trained, tiny_folder, tmp_path):
@@ -146,8 +156,9 @@ def test_all_runs_get_the_same_settings_and_each_method_its_own(trained, tiny_fo
         out=tmp_path / "out",
         steps=7,
         size=64,
-        split_seed=3,
+        split_seeds=3,
         css={"anchors": 5},
+        same_time=False,
     )
     assert runs(trained) == ["supervised-1of2-0", "css-1of2-0"]
     configs = [call.config for call in trained]
@@ -167,11 +178,17 @@ def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
     (started / "config.yaml").write_text("method: css\n")
     trained.clear()
     comparison = semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out)
-    assert runs(trained) == ["css-2-0", "supervised-2-1", "css-2-1"]
-    assert [call.resume for call in trained] == [True, False, False]
-    assert all(call.config.schedule.steps == 6 for call in trained)
+    same_time = [f"supervised_same_time-2-{seed}" for seed in (0, 1)]
+    assert runs(trained) == ["css-2-0", same_time[0], "supervised-2-1", "css-2-1", same_time[1]]
+    assert [call.resume for call in trained] == [True, *[False] * 4]
+    # css takes 6 x 2.5 s, supervised 6 x 1 s, beside the same validations
+    assert set(steps(trained).items()) == {
+        *((name, 15) for name in same_time),
+        *((name, 6) for name in ("css-2-0", "supervised-2-1", "css-2-1")),
+    }
     assert [(r.method, r.seeds) for r in comparison.rows] == [
         ("supervised", [0, 1]),
+        ("supervised (same time)", [0, 1]),
         ("css", [0, 1]),
     ]
     trained.clear()
@@ -197,7 +214,7 @@ def test_a_configuration_holds_all_settings(trained, tiny_folder, tmp_path):
     values = {"data": tiny_folder, "methods": "css", "labels": 2, "out": tmp_path / "out"}
     config = semiseg.CompareConfig.from_values({**values, "css": {"anchors": 5}})
     semiseg.compare(config)
-    assert [call.config.settings for call in trained] == [CssSettings(anchors=5)]
+    assert [call.config.settings for call in trained][:1] == [CssSettings(anchors=5)]
     with pytest.raises(ConfigError, match="seeds was given beside it"):
         semiseg.compare(config, seeds="1")
 
@@ -207,7 +224,7 @@ def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
     for seeds in ("0", "0,1"):
         semiseg.compare(root, dataset="voc-blender", labels="2", seeds=seeds, out=out, steps=6)
     assert runs(trained)[:2] == ["supervised-2-0", "css-2-0"]
-    assert len(runs(trained)) == 4
+    assert len(runs(trained)) == 6
 
 
 @pytest.mark.parametrize(
@@ -216,6 +233,8 @@ def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
         ({"size": 64}, "--size 64 contradicts .* which has 48"),
         ({"steps": 9}, "--steps 9"),
         ({"equal": "time"}, "--equal time"),
+        ({"same_time": False}, "--same-time False"),
+        ({"seeds": "0", "split_seeds": "4"}, "in .* it has 0"),
         ({"css": {"anchors": 7}}, "--css.anchors 7 contradicts .* which has 256"),
     ],
     ids=str,
@@ -226,8 +245,8 @@ def test_settings_that_contradict_the_folder_are_refused(
     out = tmp_path / "out"
     semiseg.compare(tiny_folder, labels="2", out=out, steps=6, size=48)
     trained.clear()
-    with pytest.raises(RunError, match=message):
-        semiseg.compare(tiny_folder, labels="2", seeds="5", out=out, **settings)
+    with pytest.raises((RunError, ConfigError), match=message):
+        semiseg.compare(tiny_folder, **{"labels": "2", "seeds": "5", "out": out, **settings})
     assert trained == []
 
 
@@ -264,11 +283,16 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(
     with pytest.raises(SystemExit) as stop:
         main(["compare", str(tiny_folder), "--labels=2", "--seeds=13,1", f"--out={out}"])
     assert stop.value.code == 2
-    assert runs(trained) == ["supervised-2-13", "css-2-13", "supervised-2-1", "css-2-1"]
+    assert runs(trained) == [
+        *("supervised-2-13", "css-2-13", "supervised-2-1", "css-2-1", "supervised_same_time-2-1")
+    ]
     output = capsys.readouterr()
-    assert "css-2-13 failed: the sun was in the way." in output.err.splitlines()[-1]
+    last = output.err.splitlines()[-2:]
+    assert "css-2-13 failed: the sun was in the way." in last[0]
+    assert "supervised_same_time-2-13 failed" in last[1]  # no other method was done by then
     assert "css - supervised, labels 2: +3.0, not resolved (1 seed)" in output.out
-    assert json.loads((out / "comparison.json").read_text())["failed"].keys() == {"css-2-13"}
+    failed = json.loads((out / "comparison.json").read_text())["failed"]
+    assert failed.keys() == {"css-2-13", "supervised_same_time-2-13"}
 
 
 def test_an_interruption_says_how_to_go_on(trained, tiny_folder, tmp_path, monkeypatch):
@@ -280,33 +304,104 @@ def test_an_interruption_says_how_to_go_on(trained, tiny_folder, tmp_path, monke
         semiseg.compare(tiny_folder, labels="2", out=tmp_path / "out")
 
 
-def test_equal_time_gives_supervised_the_steps_that_the_slowest_method_has_time_for(
-    trained, tiny_folder, tmp_path
-):
+def test_equal_time_gives_all_methods_the_time_of_the_slowest(trained, tiny_folder, tmp_path):
     out = tmp_path / "out"
-    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out, steps=6, equal="time")
-    assert [(call.config.out.name, call.config.schedule.steps) for call in trained] == [
-        ("css-2-0", 6),
-        ("supervised-2-0", 15),
-        ("css-2-1", 6),
-        ("supervised-2-1", 15),
-    ]
-    assert yaml.safe_load((out / "compare.yaml").read_text())["supervised_steps"] == 15
+    methods = {"methods": "supervised,css", "equal": "time", "validations": 2}
+    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out, steps=6, **methods)
+    assert steps(trained) == {
+        **{"supervised-2-0": 15, "css-2-0": 6, "supervised-2-1": 15, "css-2-1": 6},
+    }
+    stored = yaml.safe_load((out / "compare.yaml").read_text())
+    assert stored["row_steps"] == {"supervised": 15, "css": 6}
+    assert stored["run_seconds"] == 6 * 2.5 + 2 * 3.0
 
 
-def test_equal_time_without_another_method_is_reported(trained, tiny_folder, tmp_path):
-    comparison = semiseg.compare(
-        tiny_folder, methods="supervised", labels="2", out=tmp_path / "out", equal="time"
+def test_a_time_is_given(trained, tiny_folder, tmp_path):
+    settings = {"labels": "2", "equal": "time", "time": "1m", "validations": 2}
+    comparison = semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    # 60 s without two validations of 3 s
+    assert steps(trained) == {"supervised-2-0": 54, "css-2-0": 21}
+    assert [row.seconds for row in comparison.rows] == [60.0, 58.5]
+    with pytest.raises(BudgetError, match=r"5 s is too short for supervised: .* take 7 s"):
+        semiseg.compare(tiny_folder, out=tmp_path / "b", **{**settings, "time": "5s"})
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_steps_of_a_time_are_measured_once(trained, tiny_folder, tmp_path, monkeypatch):
+    settings = {"labels": "2", "equal": "time", "steps": 6, "validations": 2, "out": tmp_path / "o"}
+    semiseg.compare(tiny_folder, methods="css", **settings)
+    # Now the machine is twice as fast. The time stays, and so do the steps of css.
+    monkeypatch.setattr(
+        comparison_runs, "time_training", lambda config: Timing(SECONDS[config.method] / 2, 3.0)
     )
-    assert "finished run of another method" in comparison.failed["supervised-2-0"]
+    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    assert steps(trained) == {
+        **{"css-2-0": 6, "css-2-1": 6, "supervised-2-0": 30, "supervised-2-1": 30},
+    }
+
+
+def test_a_method_that_cannot_be_measured_fails_with_its_own_message(
+    trained, tiny_folder, tmp_path, monkeypatch
+):
+    def timed(config):
+        if config.method == "css":
+            raise ConfigError("css is on strike.")
+        return Timing(1.0, 3.0)
+
+    monkeypatch.setattr(comparison_runs, "time_training", timed)
+    settings = {"labels": "2", "equal": "time", "steps": 6, "out": tmp_path / "out"}
+    comparison = semiseg.compare(tiny_folder, **settings)
+    assert steps(trained) == {"supervised-2-0": 6}
+    assert comparison.failed == {"css-2-0": "css is on strike."}
+
+
+def test_supervised_gets_the_time_of_the_slowest_method_too(trained, tiny_folder, tmp_path, log):
+    out = tmp_path / "out"
+    settings = {"labels": "2", "out": out, "validations": 2}
+    semiseg.compare(tiny_folder, methods="supervised,cutmix", steps=6, **settings)
+    assert steps(trained)["supervised_same_time-2-0"] == 12
+    assert yaml.safe_load((out / "compare.yaml").read_text())["row_steps"] == {
+        "supervised (same time)": 12
+    }
+    assert "cutmix takes" not in log.text
+    # A slower method comes later: the row stays, and semiseg says so.
+    trained.clear()
+    semiseg.compare(tiny_folder, methods="css", seeds="0,1", **settings)
+    assert steps(trained) == {
+        **{"css-2-0": 6, "css-2-1": 6, "supervised_same_time-2-1": 12},
+    }
+    assert "css takes 21 s, but supervised (same time) has the steps of 18 s" in log.text
+
+
+def test_the_row_of_the_same_time_can_be_left_out(trained, tiny_folder, tmp_path):
+    words = ["--labels=2", "--steps=6", "--no-same-time", f"--out={tmp_path / 'out'}"]
+    main(["compare", str(tiny_folder), *words])
+    assert runs(trained) == ["supervised-2-0", "css-2-0"]
+    semiseg.compare(tiny_folder, methods="supervised", out=tmp_path / "b", labels="2")
+    assert runs(trained)[2:] == ["supervised-2-0"]  # which has no other method beside it
+
+
+def test_the_labeled_images_vary_with_the_seed(trained, tiny_folder, tmp_path):
+    settings = {"labels": "2", "seeds": "0,1,2", "steps": 6}
+    comparison = semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    split_seeds = [c.config.data.split_seed for c in trained]
+    assert split_seeds == [c.config.schedule.seed for c in trained] == [0] * 3 + [1] * 3 + [2] * 3
+    row = comparison.rows[0]
+    assert row.split_seeds == [0, 1, 2]
+    assert len(row.hashes("labeled")) > 1
+    # All methods have the same images with a seed, so their runs are paired.
+    assert [r.gain.seeds for r in comparison.rows if r.method == "css"] == [3]
+    trained.clear()
+    semiseg.compare(tiny_folder, out=tmp_path / "one", split_seeds="0", **settings)
+    assert {call.config.data.split_seed for call in trained} == {0}
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, log):
     length = {"steps": 100, "validations": 4}
     semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", **length)
-    # 2 x (100 x 1 s + 4 x 3 s) + 2 x (100 x 2.5 s + 4 x 3 s) = 748 s
-    assert "run 1 of 4: supervised, labels 2, seed 0, about 12 min left" in log.text
-    assert "run 4 of 4: css, labels 2, seed 1, about 4 min left" in log.text
+    # 2 x (100 x 1 s + 4 x 3 s) + 4 x (100 x 2.5 s + 4 x 3 s) = 1272 s
+    assert "run 1 of 6: supervised, labels 2, seed 0, about 21 min left" in log.text
+    assert "run 6 of 6: supervised (same time), labels 2, seed 1, about 4 min left" in log.text
 
 
 def several():
@@ -386,8 +481,77 @@ def test_only_seeds_that_both_have_are_paired():
     records = [record("supervised", "10", s, 50.0 + s) for s in (0, 1)]
     records += [record("css", "10", s, 51.0 + s) for s in (1, 2, 3)]
     row = make_rows(records, ["supervised", "css"])[1]
-    assert row.gain == (1.0, None, None, 1)
+    assert row.gain == Interval(1.0, None, None, 1)
     assert row.seeds == [1, 2, 3]
+
+
+def many(seeds=3, methods=("supervised", "mean_teacher", "cutmix", "css")):
+    """Methods that are one, two and three points above `supervised`, which the time helps too."""
+    deviations = [(-0.2, 0.1, 0.4), (0.5, -0.4, 0.2), (0.1, 0.1, 0.3)]
+    records = []
+    for seed in range(seeds):
+        records.append(record("supervised (same time)", "10", seed, 50.5 + seed))
+        for i, method in enumerate(methods):
+            own = deviations[i % 3][seed] if i else 0.0
+            records.append(record(method, "10", seed, 50.0 + seed + i + own))
+    return make_rows(records, list(METHODS))
+
+
+def test_several_methods_are_corrected_together():
+    rows = many()
+    assert [row.method for row in rows] == [
+        *("supervised", "supervised (same time)", "mean_teacher", "cutmix", "css")
+    ]
+    gains = [
+        [one.miou - other.miou for one, other in zip(row.records, rows[0].records, strict=True)]
+        for row in rows[2:]
+    ]
+    assert [row.gain for row in rows[2:]] == mean_intervals(gains)
+    assert {row.gain.tests for row in rows[2:]} == {3}
+    # The row for the same time is no method: it is compared with nothing, and counts for nothing.
+    assert (rows[0].gain, rows[1].gain, rows[1].gain_same_time) == (None, None, None)
+    less = mean_intervals([[gain - 0.5 for gain in own] for own in gains])
+    for row, expected in zip(rows[2:], less, strict=True):
+        assert row.gain_same_time[:5] == pytest.approx(expected[:5])
+
+
+def test_the_correction_is_in_the_text_and_in_all_files():
+    rows = many()
+    gain, same_time = statements(rows[2])
+    assert gain.startswith("mean_teacher - supervised, labels 10: +1.1 (95 % interval 0.0 to ")
+    assert ", 3 seeds, corrected for 3 methods, p = " in gain
+    assert same_time.startswith("mean_teacher - supervised (same time), labels 10: +0.6 (")
+    assert gain in markdown(rows, {})
+    assert gain in text(rows)
+    lines = list(csv.DictReader(table_csv(rows).splitlines()))
+    for line, row in zip(lines[2:], rows[2:], strict=True):
+        stored = row.to_dict()
+        for name in ("gain", "gain_same_time"):
+            assert float(line[f"{name}_p"]) == stored[name]["p"]
+            assert float(line[f"{name}_low"]) == stored[name]["low"]
+            assert stored[name]["tests"] == 3
+        assert line["split_seeds"] == "0 0 0"
+    assert lines[0]["gain_p"] == ""
+
+
+def test_tables_stay_narrow_and_in_order_with_all_methods():
+    rows = many(methods=tuple(METHODS))
+    names = [row.method for row in rows]
+    assert names == ["supervised", "supervised (same time)", *list(METHODS)[1:]]
+    table = text(rows).splitlines()[: len(rows) + 2]
+    assert max(map(len, table)) <= 120
+    # The hashes stand there once, not for each method.
+    assert markdown(rows, {}).partition("## Splits")[2].count("10x") == 3
+    figure = make_figure(rows)
+    assert figure.legends
+    assert len(figure.axes[0].containers) == len(rows)
+
+
+def test_the_headline_names_the_best_of_many():
+    headline = comparison_headline(many(methods=tuple(METHODS)))
+    best = list(METHODS)[-1]
+    assert headline.startswith(f"With 10 masks, compared with supervised: {best} is ")
+    assert headline.endswith(f"; {len(METHODS) - 4} more methods are below these.")
 
 
 def test_text_and_page_show_every_row():
@@ -436,7 +600,14 @@ def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
 def test_help_lists_the_settings_of_train_and_of_the_methods(capsys):
     main(["compare", "--help-all"])
     output = capsys.readouterr().out
-    for flag in ("--split-seed", "--encoder-lr", "--css.hard-threshold", "--seeds"):
+    for flag in (
+        "--split-seeds",
+        "--no-same-time",
+        "--time",
+        "--encoder-lr",
+        "--css.hard-threshold",
+        "--seeds",
+    ):
         assert flag in output
     with pytest.raises(SystemExit):
         main(["compare", "d", "--css.hard-treshold", "1"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from semiseg.comparison.folder import FILE, read_config, write_config
-from semiseg.config.compare import CompareConfig, GridConfig, shared_settings
+from semiseg.config.compare import CompareConfig, shared_settings
+from semiseg.config.grid import GridConfig
 from semiseg.config.methods import METHODS, CssSettings
 from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError
@@ -35,10 +37,11 @@ def test_lists_are_text_with_commas_or_sequences(value, parts):
 
 
 def test_a_run_has_the_shared_settings_and_those_of_its_method():
-    settings = config(size=64, steps=7, css={"anchors": 5}, seeds="3")
+    settings = config(size=64, steps=7, css={"anchors": 5}, seeds="3,0", split_seeds="8,9")
     run = settings.run("css", "1/2", 3, Path("out/css"))
     assert (run.method, run.data.labels, run.schedule.seed) == ("css", "1/2", 3)
     assert (run.schedule.steps, run.views.size, run.out) == (7, 64, Path("out/css"))
+    assert run.data.split_seed == 8
     assert run.settings == CssSettings(anchors=5)
     ceiling = settings.run("cutmix", "all", 0, Path("out/cutmix"), steps=9)
     assert (ceiling.settings, ceiling.schedule.steps) == (METHODS["cutmix"], 9)
@@ -64,7 +67,12 @@ def test_a_preset_has_its_own_settings():
         ({"equal": "hours"}, "equal"),
         ({"size": 31}, "size"),
         ({"css": {"confidence_threshold": 95}}, "confidence_threshold"),
-        ({"supervised_steps": 0}, "supervised_steps"),
+        ({"split_seeds": "0,1,2", "seeds": "0,1"}, "split_seeds"),
+        ({"split_seeds": "-1"}, "split_seeds"),
+        ({"time": "soon", "equal": "time"}, "time"),
+        ({"row_steps": {"css": 0}}, "row_steps"),
+        ({"row_steps": 5}, "row_steps"),
+        ({"run_seconds": "long"}, "run_seconds"),
     ],
     ids=str,
 )
@@ -87,6 +95,7 @@ def test_the_flag_of_a_method_s_setting_has_the_method_s_name():
         ({"anchors": 4}, "--css.anchors"),
         ({"methods": "supervised,css-paper", "anchors": 4}, "--css-paper.anchors"),
         ({"seed": 4}, "semiseg train"),
+        ({"split_seed": 4}, "--split-seeds"),
         ({"budget": "1h"}, "semiseg train"),
         ({"start_from": "run"}, "semiseg train"),
         ({"css": {"anchor": 4}}, "'anchors'"),
@@ -107,6 +116,8 @@ def test_unknown_settings_are_refused_with_a_hint(values, hint):
         {"num_nodes": 2},
         {"cutmix": {"confidence_threshold": 0.5}},  # it is not compared
         {"ohem": 0.5},
+        {"time": "20m"},  # with equal steps
+        {"time": "20m", "equal": "time", "steps": 5},
     ],
     ids=str,
 )
@@ -119,6 +130,7 @@ def test_the_folder_returns_the_comparison_wherever_the_data_are(tmp_path):
     before = config(
         methods="css,css-paper", seeds="0,1", size=64, css={"anchors": 5}, out=tmp_path / "out"
     )
+    before = dataclasses.replace(before, row_steps={"css": 9, "x (y)": 7}, run_seconds=2.5)
     write_config(before)
     after = read_config(tmp_path / "out", Path("MOVED"))
     assert after.values() == before.values()
@@ -130,7 +142,7 @@ def test_the_folder_returns_the_comparison_wherever_the_data_are(tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"format": 0}, "another version"),
+        ({"format": 1}, "another version"),  # its seeds had the same split
         ({"css": {"anchors": 0}}, "--css.anchors 0"),
         ({"anchors": 3}, "anchors"),
         ({"steps": "many"}, "--steps many"),
@@ -155,6 +167,55 @@ def test_a_further_call_adds_runs_and_keeps_the_settings():
     assert both.shared.views.size == 64
     assert both.settings == {"css": CssSettings(anchors=5), "cutmix": METHODS["cutmix"]}
     assert both.shared.machine.workers == "auto"  # it changes no result
+
+
+@pytest.mark.parametrize(
+    ("values", "split_seed_of"),
+    [
+        ({"seeds": "2,5"}, {2: 2, 5: 5}),
+        ({"seeds": "2,5", "split_seeds": 7}, {2: 7, 5: 7}),
+        ({"seeds": "2,5", "split_seeds": "7,7"}, {2: 7, 5: 7}),
+        ({"seeds": [2, 5], "split_seeds": [7, 8]}, {2: 7, 5: 8}),
+    ],
+    ids=str,
+)
+def test_each_seed_has_a_split_seed(values, split_seed_of):
+    assert config(**values).grid.split_seed_of == split_seed_of
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "split_seed_of"),
+    [
+        ({}, {"seeds": "1"}, {0: 0, 1: 1}),
+        ({}, {"seeds": "1", "split_seeds": "4"}, {0: 0, 1: 4}),
+        ({"split_seeds": "0"}, {"seeds": "1"}, {0: 0, 1: 0}),
+        ({"split_seeds": "3"}, {"seeds": "1,2"}, {0: 3, 1: 3, 2: 3}),
+        ({"split_seeds": "3"}, {"seeds": "1", "split_seeds": "4"}, {0: 3, 1: 4}),
+        ({"seeds": "0,1", "split_seeds": "3,4"}, {"seeds": "1"}, {0: 3, 1: 4}),
+        ({"seeds": "0,1", "split_seeds": "3,4"}, {"seeds": "2", "split_seeds": 5}, None),
+    ],
+    ids=str,
+)
+def test_a_further_call_adds_seeds_with_their_splits(first, second, split_seed_of):
+    expected = split_seed_of or {0: 3, 1: 4, 2: 5}
+    both = config(**first).extended(config(**second))
+    assert both.grid.split_seed_of == expected
+    # Reading the file gives the same again.
+    values = {name: v for name, v in both.values().items() if name not in ("css", "supervised")}
+    assert CompareConfig.from_values({**values, "data": "DATA"}).grid == both.grid
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "match"),
+    [
+        ({}, {"split_seeds": "4"}, "seed 0 the split seed 4, but in .* it has 0"),
+        ({"seeds": "0,1", "split_seeds": "3,4"}, {"seeds": "1,2"}, "--seeds 2 is new"),
+    ],
+    ids=str,
+)
+def test_a_seed_keeps_its_split(first, second, match):
+    with pytest.raises(ConfigError, match=match):
+        config(**first).extended(config(**second))
 
 
 @pytest.mark.parametrize(

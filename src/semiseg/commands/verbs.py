@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 from semiseg.commands import settings
 from semiseg.commands._flags import Section
 from semiseg.commands.layers import ConfigText, chosen_method, train_config
-from semiseg.config.compare import CompareConfig, GridConfig, shared_settings
+from semiseg.config.compare import CompareConfig, shared_settings
+from semiseg.config.grid import GridConfig
 from semiseg.config.methods import METHODS
 from semiseg.config.train import GROUPS, group_of
 

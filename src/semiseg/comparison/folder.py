@@ -13,7 +13,7 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_yaml, write_text
 
 FILE = "compare.yaml"
-FORMAT = 1
+FORMAT = 2
 """The version of `compare.yaml`; it grows when a key changes its meaning."""
 
 

@@ -11,7 +11,11 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from semiseg.comparison.records import ALL, BASELINE, Row
 from semiseg.plots.curves import line_color
+from semiseg.plots.palette import LINE_COLORS
 
+_MARKERS = ("o", "s", "^")  # for lines of the same color
+_MAX_IN_AXES = 6  # a longer legend stands beside the axes
+_MAX_SHIFT = 1.25  # from the first to the last point with the same number of labels
 _MIN_HEIGHT = 4.0  # points of mIoU; otherwise a tenth of a point could fill the figure
 
 
@@ -28,14 +32,17 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     Args:
         rows: the rows of the comparison.
     """
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.add_subplot()
     limits = [row for row in rows if (row.method, row.labels) == (BASELINE, ALL)]
     others = [row for row in rows if row not in limits]
-    for i, method in enumerate(dict.fromkeys(row.method for row in others)):
+    methods = list(dict.fromkeys(row.method for row in others))
+    many = len(methods) > _MAX_IN_AXES
+    figure = Figure(figsize=(8.4 if many else 6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    shift = min(1.02, _MAX_SHIFT ** (1 / max(1, len(methods))))
+    for i, method in enumerate(methods):
         own = sorted((r for r in others if r.method == method), key=lambda r: r.images)
         # A small shift keeps bars with the same number of labels apart.
-        positions = [row.images * 1.02**i for row in own]
+        positions = [row.images * shift**i for row in own]
         scores = [row.values("released") for row in own]
         means = [fmean(values) for values in scores]
         reach = [
@@ -46,7 +53,7 @@ def make_figure(rows: Sequence[Row]) -> Figure:
             positions,
             means,
             yerr=reach,
-            marker="o",
+            marker=_MARKERS[i // len(LINE_COLORS) % len(_MARKERS)],
             capsize=3,
             color=line_color(i),
             label=method,
@@ -70,5 +77,8 @@ def make_figure(rows: Sequence[Row]) -> Figure:
     axes.set_xlabel("labeled images")
     axes.set_ylabel("mIoU on val, %; mean and range of the seeds")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False)
+    if many:
+        figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    else:
+        axes.legend(frameon=False)
     return figure

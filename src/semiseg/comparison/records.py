@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from semiseg.comparison.intervals import Interval, mean_interval, ratio_interval
+from semiseg.comparison.intervals import Interval, mean_intervals, ratio_interval
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
@@ -16,6 +16,10 @@ from semiseg.core.scores import Scores, read_scores
 
 BASELINE = "supervised"
 """The method that the others are compared with."""
+SAME_TIME = "supervised (same time)"
+"""The row of `supervised` with as many steps as fit into the time of the slowest other method."""
+SAME_TIME_FOLDER = "supervised_same_time"
+"""How the folders of its runs begin."""
 ALL = "all"
 """`--labels` of the upper limit: `supervised` with all masks."""
 
@@ -28,7 +32,7 @@ class Record(NamedTuple):
     """One finished run.
 
     Attributes:
-        method: its method.
+        method: its method, or `SAME_TIME`.
         labels: its `--labels`, as written.
         seed: its seed.
         scores: its scores.
@@ -43,6 +47,11 @@ class Record(NamedTuple):
     def miou(self) -> float:
         """The mean IoU of the released model, 0 where no class was scored."""
         return self.scores.miou.released or 0.0
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the choice of its labeled images."""
+        return self.scores.split.seed
 
 
 class Spread(NamedTuple):
@@ -62,22 +71,26 @@ class Row:
     """The runs of one method with the same labels.
 
     Attributes:
-        method: the method.
+        method: the method, or `SAME_TIME`.
         labels: `--labels`, as written.
         records: the runs, by seed.
-        gain: the difference to `supervised` with the same labels and seeds, or None.
-        closed: the share of the gap to `supervised` with all masks that the method closes, or None.
         per_class: mean IoU by class.
         class_gains: mean difference to `supervised` by class, over the seeds of `gain`.
+        gain: the difference to `supervised` with the same labels and seeds, or None. If several
+            methods are compared, the intervals of all with these labels are corrected together.
+        gain_same_time: the same for the difference to `SAME_TIME`.
+        closed: the share of the gap to `supervised` with all masks that the method closes, or None;
+            its interval has the level of that of `gain`.
     """
 
     method: str
     labels: str
     records: tuple[Record, ...]
-    gain: Interval | None
-    closed: Interval | None
     per_class: Mapping[str, float | None]
     class_gains: Mapping[str, float | None]
+    gain: Interval | None = None
+    gain_same_time: Interval | None = None
+    closed: Interval | None = None
 
     @property
     def images(self) -> int:
@@ -88,6 +101,11 @@ class Row:
     def seeds(self) -> list[int]:
         """The seeds of the runs."""
         return [r.seed for r in self.records]
+
+    @property
+    def split_seeds(self) -> list[int]:
+        """The seeds of the choice of the labeled images, one for each run."""
+        return [r.split_seed for r in self.records]
 
     @property
     def steps(self) -> int:
@@ -118,6 +136,11 @@ class Row:
         """The hashes of the list `labeled`, `unlabeled` or `val`; one, unless the data changed."""
         return sorted({r.scores.split.hash_of(name) for r in self.records})
 
+    def intervals(self) -> dict[str, Interval | None]:
+        """The estimates that compare the row with others, by name."""
+        names = ("gain", "gain_same_time", "closed")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, object]:
         """The row as plain values."""
         spreads = {name: self.spread(name) for name in SCORE_NAMES}
@@ -126,6 +149,7 @@ class Row:
             "labels": self.labels,
             "images": self.images,
             "seeds": self.seeds,
+            "split_seeds": self.split_seeds,
             "steps": self.steps,
             "miou": {
                 name: {"mean": spread.mean, "spread": spread.deviation}
@@ -133,8 +157,10 @@ class Row:
             },
             "seconds": round(self.seconds, 1),
             "seconds_a_step": round(self.seconds_per_step, 4),
-            "gain": None if self.gain is None else self.gain.to_dict(),
-            "closed": None if self.closed is None else self.closed.to_dict(),
+            **{
+                name: None if interval is None else interval.to_dict()
+                for name, interval in self.intervals().items()
+            },
             "per_class": dict(self.per_class),
             "class_gains": dict(self.class_gains),
             "split": {name: self.hashes(name) for name in SPLIT_LISTS},
@@ -160,7 +186,9 @@ def read_records(folder: Path) -> list[Record]:
     for file in sorted(folder.glob("*/scores.json")):
         try:
             run = from_plain(_Settings, read_yaml(file.parent / "config.yaml"))
-            records.append(Record(run.method, run.labels, run.seed, read_scores(file)))
+            same_time = file.parent.name.startswith(f"{SAME_TIME_FOLDER}-")
+            method = SAME_TIME if same_time else run.method
+            records.append(Record(method, run.labels, run.seed, read_scores(file)))
         except (OSError, ValueError, RunError) as error:
             raise RunError(
                 f"The run in {file.parent} cannot be read ({error}). Remove that folder to train "
@@ -174,58 +202,105 @@ def make_rows(records: Iterable[Record], methods: Sequence[str]) -> list[Row]:
 
     Args:
         records: the finished runs.
-        methods: all methods, in the order of the rows with the same labels.
+        methods: all methods, in the order of the rows with the same labels; `SAME_TIME` follows
+            `supervised`.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda r: r.seed):
         groups.setdefault((record.method, record.labels), []).append(record)
     limit = groups.get((BASELINE, ALL), [])
-    rows = [
-        _make_row(sorted(group, key=lambda r: r.seed), groups.get((BASELINE, labels), []), limit)
-        for (_, labels), group in groups.items()
-    ]
+    rows: list[Row] = []
+    for labels in dict.fromkeys(labels for _, labels in groups):
+        rows += _make_rows(
+            {method: group for (method, of), group in groups.items() if of == labels}, limit
+        )
     order = {name: i for i, name in enumerate(methods)}
-    return sorted(rows, key=lambda r: (r.images, r.labels, order.get(r.method, len(order))))
+    order[SAME_TIME] = order.get(BASELINE, 0)
+
+    def place(row: Row) -> tuple[int, str, int, bool]:
+        rank = order.get(row.method, len(order))
+        return row.images, row.labels, rank, row.method == SAME_TIME
+
+    return sorted(rows, key=place)
 
 
-def _make_row(group: list[Record], baseline: list[Record], limit: list[Record]) -> Row:
-    """One row. A run is compared with a run of `supervised` on the same images.
+@dataclass(frozen=True)
+class _Pairs:
+    """Runs of a method with the runs that they are compared with.
+
+    Attributes:
+        baseline: each run with that of `supervised` on the same images.
+        same_time: each run with that of `SAME_TIME` on the same images.
+        limit: each pair of `baseline`, with the run of `supervised` with all masks.
+    """
+
+    baseline: list[tuple[Record, Record]] = field(default_factory=list)
+    same_time: list[tuple[Record, Record]] = field(default_factory=list)
+    limit: list[tuple[Record, Record, Record]] = field(default_factory=list)
+
+
+def _make_rows(groups: Mapping[str, list[Record]], limit: list[Record]) -> list[Row]:
+    """The rows with the same labels.
 
     Args:
-        group: the runs of the row.
-        baseline: the runs of `supervised` with the same labels.
+        groups: the runs of each row, by method.
         limit: the runs of `supervised` with all masks.
     """
-    first = group[0]
-    baselines = {_same_images(r): r for r in baseline}
     limits = {_same_validation(r): r for r in limit}
-    pairs = [
-        (r, baselines[_same_images(r)])
-        for r in group
-        if r.method != BASELINE and _same_images(r) in baselines
-    ]
-    triples = [
-        (r, b, limits[_same_validation(r)]) for r, b in pairs if _same_validation(r) in limits
-    ]
-    gains = [r.miou - b.miou for r, b in pairs]
-    closed = None
-    if triples and first.labels != ALL:
-        closed = ratio_interval(
-            [r.miou - b.miou for r, b, _ in triples], [t.miou - b.miou for _, b, t in triples]
+    pairs: dict[str, _Pairs] = {}
+    for method, group in groups.items():
+        if method in (BASELINE, SAME_TIME):  # the others are compared with these
+            pairs[method] = _Pairs()
+            continue
+        baseline = _pair(group, groups.get(BASELINE, []))
+        pairs[method] = _Pairs(
+            baseline,
+            _pair(group, groups.get(SAME_TIME, [])),
+            [(r, b, t) for r, b in baseline if (t := limits.get(_same_validation(r)))],
         )
-    names = list(first.scores.per_class)
-    return Row(
-        method=first.method,
-        labels=first.labels,
-        records=tuple(group),
-        gain=mean_interval(gains) if gains else None,
-        closed=closed,
-        per_class={name: _mean(_iou(r, name) for r in group) for name in names},
-        class_gains={
-            name: _mean(_difference(_iou(r, name), _iou(b, name)) for r, b in pairs)
-            for name in names
-        },
-    )
+    gains = _compare({method: own.baseline for method, own in pairs.items()})
+    same_time = _compare({method: own.same_time for method, own in pairs.items()})
+    rows = []
+    for method, group in groups.items():
+        gain, closed = gains.get(method), None
+        triples = pairs[method].limit
+        if gain is not None and triples and group[0].labels != ALL:
+            closed = ratio_interval(
+                [r.miou - b.miou for r, b, _ in triples],
+                [t.miou - b.miou for _, b, t in triples],
+                gain.level,
+            )
+        names = list(group[0].scores.per_class)
+        rows.append(
+            Row(
+                method=method,
+                labels=group[0].labels,
+                records=tuple(group),
+                gain=gain,
+                gain_same_time=same_time.get(method),
+                closed=closed,
+                per_class={name: _mean(_iou(r, name) for r in group) for name in names},
+                class_gains={
+                    name: _mean(
+                        _difference(_iou(r, name), _iou(b, name)) for r, b in pairs[method].baseline
+                    )
+                    for name in names
+                },
+            )
+        )
+    return rows
+
+
+def _pair(group: list[Record], others: list[Record]) -> list[tuple[Record, Record]]:
+    """Each run with that of the others on the same images, where there is one."""
+    by_images = {_same_images(r): r for r in others}
+    return [(r, other) for r in group if (other := by_images.get(_same_images(r)))]
+
+
+def _compare(pairs: Mapping[str, list[tuple[Record, Record]]]) -> dict[str, Interval]:
+    """The mean difference of the pairs of each method, corrected together."""
+    gains = {method: [r.miou - b.miou for r, b in own] for method, own in pairs.items() if own}
+    return dict(zip(gains, mean_intervals(list(gains.values())), strict=True))
 
 
 def _same_images(record: Record) -> tuple[int, str, str]:

@@ -4,61 +4,40 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
 from semiseg.comparison import text as comparison_text
 from semiseg.comparison.folder import read_config, write_config
+from semiseg.comparison.pace import (
+    fitting_steps,
+    mean_timings,
+    run_seconds,
+    slowest,
+    whole_timing,
+)
 from semiseg.comparison.plot import save_figure
-from semiseg.comparison.records import ALL, BASELINE, Record, make_rows, read_records
+from semiseg.comparison.records import BASELINE, SAME_TIME, Record, make_rows, read_records
 from semiseg.comparison.result import COMPARISON, Comparison
-from semiseg.config.compare import CompareConfig, GridConfig
+from semiseg.comparison.tasks import Task, list_tasks
+from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS
 from semiseg.config.settings import unless_auto
 from semiseg.config.sizing import VALIDATIONS
-from semiseg.config.train import TrainConfig
-from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError
+from semiseg.config.train import TrainConfig, parse_duration
+from semiseg.core.errors import BudgetError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
-from semiseg.data.image_lists import list_hash
-from semiseg.data.splits import Split, make_split
 from semiseg.training import run_folder
-from semiseg.training.data import read_folder
 from semiseg.training.trainer import time_training, train, with_encoder
 
 _BAR = 20  # characters
+_MORE_TIME = 1.1  # a method that takes this factor longer than `SAME_TIME` is reported
 
 logger = logging.getLogger(__name__)
-
-
-class Task(NamedTuple):
-    """One run of a comparison.
-
-    Attributes:
-        method: its method.
-        labels: its `--labels`.
-        seed: its seed.
-    """
-
-    method: str
-    labels: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The name of the run's folder."""
-        labels = Path(self.labels).stem if Path(self.labels).is_file() else self.labels
-        labels = labels.replace("/", "of").replace("%", "pct")
-        return f"{self.method}-{re.sub(r'[^A-Za-z0-9_.]', '_', labels)}-{self.seed}"
-
-    def __str__(self) -> str:
-        """The run in words."""
-        return f"{self.method}, labels {self.labels}, seed {self.seed}"
 
 
 class Runner:
@@ -66,98 +45,43 @@ class Runner:
 
     Args:
         config: the settings of the comparison in the folder, all calls so far together.
+        tasks: the runs of this call.
     """
 
-    def __init__(self, config: CompareConfig) -> None:
+    def __init__(self, config: CompareConfig, tasks: Sequence[Task]) -> None:
         self.config = config
-        self.data, self.out = config.shared.data.data, config.grid.out
+        self.out = config.grid.out
+        self.tasks = tasks
+        self.missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
         self.failed: dict[str, str] = {}
         self.timings: dict[str, Timing] = {}
 
-    def tasks(self, grid: GridConfig) -> list[Task]:
-        """All runs of a grid; those of the first seed come first.
+    def prepare(self) -> None:
+        """Measure what is not known yet, and decide the steps of the runs with equal time.
 
         Raises:
-            SemisegError: the data or one of the lists cannot be used.
+            ConfigError: a method lacks a setting that it cannot start without.
+            BudgetError: the time is too short.
+            Interrupted: Ctrl-C or SIGTERM stopped the measurement.
         """
-        folder = read_folder(self.config.shared.data)
-        for finding in folder.findings:
-            if finding.severity == "warning":
-                logger.warning("%s", finding.text)
-        records = self._records()
-        pairs: list[tuple[str, str]] = []
-        for labels in grid.labels:
-            split = make_split(folder, labels, self.config.shared.data.split_seed)
-            self._check_images(records, labels, split, bool(folder.val))
-            methods = list(grid.methods) if split.unlabeled else [BASELINE]
-            if skipped := [method for method in grid.methods if method not in methods]:
-                logger.info(
-                    "labels %s: no image is left unlabeled, so only %s is trained, not %s",
-                    labels,
-                    BASELINE,
-                    ", ".join(skipped),
-                )
-            if labels == ALL and BASELINE not in methods:
-                methods.append(BASELINE)
-            pairs += [(method, labels) for method in methods]
-        if (
-            self.config.grid.equal == "time"
-        ):  # the times of the other methods decide the steps of this one
-            pairs.sort(key=lambda pair: pair[0] == BASELINE)
-        tasks = [Task(method, labels, seed) for seed in grid.seeds for method, labels in pairs]
-        self._check_names(tasks)
-        return tasks
+        for task in self.missing:
+            if not run_folder.exists(self.out / task.name):
+                self._config(task).settings.check_start()
+        self._measure(self.missing)
+        if self.config.grid.equal == "time":
+            self._share_time()
 
-    def _check_images(
-        self, records: Sequence[Record], labels: str, split: Split, own_val: bool
-    ) -> None:
-        """Refuse to compare with runs whose images have changed since.
-
-        Runs with other labels have the same `val`, unless it is held out from the labeled images.
-        """
-        hashes = {name: list_hash(samples) for name, samples in split.lists().items()}
-        for record in records:
-            same_labels = record.labels == labels
-            common = tuple(hashes) if same_labels else ("val",) if own_val else ()
-            before = record.scores.split
-            changed = [name for name in common if before.hash_of(name) != hashes[name]]
-            if changed:
-                raise ConfigError(
-                    f"{self.out} holds {record.method} with labels {record.labels}, seed "
-                    f"{record.seed}, whose images of {', '.join(changed)} are no longer those of "
-                    f"{self.data}: images or masks were added, renamed or removed. Choose another "
-                    "--out."
-                )
-
-    def _check_names(self, tasks: Sequence[Task]) -> None:
-        """Refuse two choices of labels that would share a folder."""
-        names: dict[str, Task] = {}
-        finished = {Task(r.method, r.labels, r.seed) for r in self._records()}
-        for task in (*finished, *tasks):
-            other = names.setdefault(task.name, task)
-            if other != task:
-                raise ConfigError(
-                    f"--labels {task.labels} and {other.labels} would share the folder "
-                    f"{self.out / task.name}. Give one of the files another name."
-                )
-
-    def run(self, tasks: Sequence[Task], report: Callable[[Path], object]) -> Comparison:
+    def run(self, report: Callable[[Path], object]) -> Comparison:
         """Train the missing runs, one after the other. A run that fails does not stop the others.
 
         Args:
-            tasks: the runs.
             report: it is called with the folder of each run that has finished.
 
         Raises:
-            ConfigError: a method lacks a setting that it cannot start without; nothing was trained.
             Interrupted: Ctrl-C or SIGTERM stopped a training.
         """
-        missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
-        for task in missing:
-            if not run_folder.exists(self.out / task.name):
-                self._config(task).settings.check_start()
-        logger.info("%d of %d runs are finished", len(tasks) - len(missing), len(tasks))
-        self._measure(missing)
+        missing = self.missing
+        logger.info("%d of %d runs are finished", len(self.tasks) - len(missing), len(self.tasks))
         for number, task in enumerate(missing):
             logger.info("%s", self._progress(missing, number))
             try:
@@ -176,6 +100,7 @@ class Runner:
             comparison = self._write()
             if number + 1 < len(missing):
                 logger.info("runs so far:\n%s", comparison.text())
+        self._warn_of_slower_methods()
         return self._write()
 
     def _train(self, task: Task) -> None:
@@ -184,45 +109,107 @@ class Runner:
 
     def _config(self, task: Task, steps: int | None = None) -> TrainConfig:
         folder = self.out / task.name
-        return self.config.run(task.method, task.labels, task.seed, folder, steps)
+        return self.config.run(task.trained_method, task.labels, task.seed, folder, steps)
+
+    @property
+    def _validations(self) -> int:
+        """The validations of each run."""
+        return unless_auto(self.config.shared.validation.validations, VALIDATIONS)
 
     def _steps(self, task: Task) -> int:
-        """The steps of a run. With `--equal time`, those of `supervised` are measured once.
+        """The steps of a run. Those that a time decides are decided once for the comparison.
+
+        Raises:
+            SemisegError: the method cannot be measured, or there is nothing to measure.
+        """
+        grid = self.config.grid
+        if grid.equal == "steps" and task.method != SAME_TIME:
+            return grid.steps
+        if task.method not in self.config.row_steps:
+            if grid.equal == "time":
+                # The measurement has failed before; now its error is that of the run.
+                self.timings[task.method] = time_training(self._config(task))
+                self._share_time()
+            else:
+                self._fix_same_time(task)
+            write_config(self.config)
+        return self.config.row_steps[task.method]
+
+    def _share_time(self) -> None:
+        """Decide the steps of the methods that have none yet; all runs take the same time.
+
+        Raises:
+            BudgetError: not even one step of a method fits into the time.
+        """
+        rows, grid, count = dict(self.config.row_steps), self.config.grid, self._validations
+        methods = dict.fromkeys(t.method for t in self.missing)
+        timings = {m: self.timings[m] for m in methods if m in self.timings and m not in rows}
+        if not timings:
+            return
+        seconds = self.config.run_seconds
+        if grid.time is not None:
+            seconds = parse_duration(grid.time, "time")
+        elif seconds is None:
+            seconds = max(run_seconds(grid.steps, timing, count) for timing in timings.values())
+        for method, timing in timings.items():
+            rows[method] = fitting_steps(seconds, timing, count)
+            if rows[method] < 1:
+                needed = duration(run_seconds(1, timing, count))
+                raise BudgetError(
+                    f"{duration(seconds)} is too short for {method}: its validations and one step "
+                    f"take {needed}. Give a longer --time, or fewer --validations."
+                )
+            logger.info("%s: %d steps fit into %s", method, rows[method], duration(seconds))
+        self.config = replace(self.config, row_steps=rows, run_seconds=seconds)
+
+    def _fix_same_time(self, task: Task) -> None:
+        """Decide the steps of `SAME_TIME` by the finished runs.
 
         Raises:
             RunError: no other method has finished a run yet.
+            SemisegError: `supervised` cannot be measured.
         """
-        steps = self.config.grid.steps
-        if self.config.grid.equal == "steps" or task.method != BASELINE:
-            return steps
-        if self.config.supervised_steps is None:
-            others = [r.method for r in self._records() if r.method != BASELINE]
-            if not others:
-                raise RunError(
-                    "--equal time needs a finished run of another method, to know how long it "
-                    "takes. Name one in --methods, or correct what made it fail."
-                )
-            self._measure([task])
-            if BASELINE not in self.timings:
-                return steps  # the training itself will fail, with its own message
-            slowest = max(self.timings[method].step for method in others)
-            supervised_steps = round(steps * slowest / self.timings[BASELINE].step)
-            self.config = replace(self.config, supervised_steps=supervised_steps)
-            write_config(self.config)
-            return supervised_steps
-        return self.config.supervised_steps
+        records = self._records()
+        if (others := slowest(records)) is None:
+            raise RunError(
+                f"{SAME_TIME} needs a finished run of another method, to know how long it takes. "
+                "Correct what made it fail, or add --no-same-time."
+            )
+        method, seconds = others
+        timing = whole_timing(records, self._validations) or self.timings.get(BASELINE)
+        steps = max(
+            1,
+            fitting_steps(seconds, timing or time_training(self._config(task)), self._validations),
+        )
+        logger.info(
+            "%s: %d steps fit into the %s of %s", SAME_TIME, steps, duration(seconds), method
+        )
+        rows = {**self.config.row_steps, SAME_TIME: steps}
+        self.config = replace(self.config, row_steps=rows, run_seconds=seconds)
+
+    def _warn_of_slower_methods(self) -> None:
+        """Report a method that takes longer than `SAME_TIME`, such as one that was added later."""
+        if self.config.run_seconds is None or SAME_TIME not in self.config.row_steps:
+            return
+        others = slowest(self._records())
+        if others is not None and others[1] > _MORE_TIME * self.config.run_seconds:
+            method, seconds = others
+            logger.warning(
+                "%s takes %s, but %s has the steps of %s, which an earlier run decided. For the "
+                "time of %s, start another comparison with another --out.",
+                method,
+                duration(seconds),
+                SAME_TIME,
+                duration(self.config.run_seconds),
+                method,
+            )
 
     def _measure(self, tasks: Sequence[Task]) -> None:
         """Find the seconds of a step and a validation: in finished runs, or with a few steps."""
-        timings: dict[str, list[Timing]] = {}
-        for record in self._records():
-            timings.setdefault(record.method, []).append(record.scores.timing)
-        for method, samples in timings.items():
-            self.timings[method] = Timing(
-                fmean(timing.step for timing in samples),
-                fmean(timing.validation for timing in samples),
-            )
-        unknown = {t.method: t for t in reversed(tasks) if t.method not in self.timings}
+        self.timings |= mean_timings(self._records())
+        unknown = {
+            t.trained_method: t for t in reversed(tasks) if t.trained_method not in self.timings
+        }
         if unknown:
             logger.info("measuring a few steps of each of: %s", ", ".join(sorted(unknown)))
         for method, task in unknown.items():
@@ -241,14 +228,13 @@ class Runner:
 
     def _estimate(self, task: Task) -> float | None:
         """The seconds of a run; None for a method that could not be measured."""
-        timing = self.timings.get(task.method)
-        if timing is None:
-            return None
-        step = timing.step
-        if self.config.grid.equal == "time" and task.method == BASELINE:
-            step = max(other.step for other in self.timings.values())
-        validations = unless_auto(self.config.shared.validation.validations, VALIDATIONS)
-        return step * self.config.grid.steps + timing.validation * validations
+        if self.config.grid.equal == "time":
+            return self.config.run_seconds
+        timings = [self.timings[task.method]] if task.method in self.timings else []
+        if task.method == SAME_TIME:
+            timings = [timing for method, timing in self.timings.items() if method != BASELINE]
+        steps, count = self.config.grid.steps, self._validations
+        return max((run_seconds(steps, timing, count) for timing in timings), default=None)
 
     def _records(self) -> list[Record]:
         return read_records(self.out)
@@ -285,10 +271,10 @@ def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Com
         config = replace(call, shared=with_encoder(call.shared))
     else:
         config = earlier.extended(call)
-    runner = Runner(config)
-    tasks = runner.tasks(call.grid)
-    write_config(config)
-    return runner.run(tasks, report)
+    runner = Runner(config, list_tasks(config, call.grid, read_records(config.grid.out)))
+    runner.prepare()
+    write_config(runner.config)
+    return runner.run(report)
 
 
 def measure(config: TrainConfig) -> Timing | None:

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from semiseg.comparison.intervals import Interval
-from semiseg.comparison.records import BASELINE, SCORE_NAMES, SPLIT_LISTS, Row
+from semiseg.comparison.records import BASELINE, SAME_TIME, SCORE_NAMES, SPLIT_LISTS, Row
 from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
 
 _HEAD = ["labels", "masks", "method", "runs", *SCORE_NAMES, "steps", "seconds", "s/step"]
+
+_GAINS = ("gain", "gain_same_time")
+_SMALLEST_P = 0.001
 
 _COLUMNS = (
     "mIoU on val in percent. last: the student after the last step. best: the highest score at any "
@@ -54,9 +57,6 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         for row in rows
         if row.gain is not None
     ]
-    hashes = [
-        [row.labels, row.method, *(", ".join(row.hashes(n)) for n in SPLIT_LISTS)] for row in rows
-    ]
     shared = [
         escape_markdown(f"{name} {','.join(map(str, v)) if isinstance(v, list) else v}")
         for name, v in settings.items()
@@ -81,11 +81,21 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     parts += [
         "## Splits",
         "The first 16 digits of the SHA-256 of the sorted image names.",
-        markdown_table(["labels", "method", *SPLIT_LISTS], hashes),
+        markdown_table(["labels", "seed", "split seed", *SPLIT_LISTS], split_lines(rows)),
         "## Settings",
         ", ".join(shared),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def split_lines(rows: Sequence[Row]) -> list[list[str]]:
+    """Labels, seed, split seed and the hashes of the three lists, once for all methods."""
+    lines: dict[tuple[str, ...], None] = {}
+    for row in rows:
+        for record in row.records:
+            hashes = (record.scores.split.hash_of(name) for name in SPLIT_LISTS)
+            lines[row.labels, str(record.seed), str(record.split_seed), *hashes] = None
+    return [list(line) for line in lines]
 
 
 def table_csv(rows: Sequence[Row]) -> str:
@@ -94,19 +104,22 @@ def table_csv(rows: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
-        ["labels", "masks", "method", "runs"]
+        ["labels", "masks", "method", "runs", "seeds", "split_seeds"]
         + [f"{score}_{part}" for score in SCORE_NAMES for part in ("mean", "sd")]
         + ["steps", "seconds", "seconds_a_step"]
-        + [f"{what}{part}" for what in ("gain", "closed") for part in ("", "_low", "_high")]
+        + [f"{what}{part}" for what in _GAINS for part in ("", "_low", "_high", "_p")]
+        + [f"closed{part}" for part in ("", "_low", "_high")]
         + [f"{kind}:{name}" for kind in ("iou", "gain") for name in names]
         + [f"{name}_hash" for name in SPLIT_LISTS]
     )
     for row in rows:
         writer.writerow(
             [row.labels, row.images, row.method, len(row.records)]
+            + [" ".join(map(str, seeds)) for seeds in (row.seeds, row.split_seeds)]
             + [value for name in SCORE_NAMES for value in row.spread(name)]
             + [row.steps, round(row.seconds, 1), round(row.seconds_per_step, 4)]
-            + [value for interval in (row.gain, row.closed) for value in _bounds(interval)]
+            + [value for name in _GAINS for value in _bounds(row.intervals()[name], "p")]
+            + _bounds(row.closed)
             + [values.get(n) for values in (row.per_class, row.class_gains) for n in names]
             + [" ".join(row.hashes(name)) for name in SPLIT_LISTS]
         )
@@ -115,12 +128,13 @@ def table_csv(rows: Sequence[Row]) -> str:
 
 def statements(row: Row) -> list[str]:
     """How a row compares with `supervised` with the same labels and seeds, as sentences."""
-    if row.gain is None:
-        return []
-    gain = _describe(row.gain, 1, "", "+.1f")
-    sentences = [f"{row.method} - {BASELINE}, labels {row.labels}: {gain}"]
+    sentences = [
+        f"{row.method} - {other}, labels {row.labels}: {_describe(gain, 1, '', '+z.1f')}"
+        for other, gain in ((BASELINE, row.gain), (SAME_TIME, row.gain_same_time))
+        if gain is not None
+    ]
     if row.closed is not None:
-        share = _describe(row.closed, 100, " %", ".0f")
+        share = _describe(row.closed, 100, " %", "z.0f")
         sentences.append(f"share of the gap closed by {row.method}, labels {row.labels}: {share}")
     return sentences
 
@@ -136,7 +150,15 @@ def _describe(interval: Interval, factor: float, unit: str, form: str) -> str:
         return f"{estimate}, not resolved ({reason}{seeds})"
     low, high = (f"{factor * end:{form.lstrip('+')}}" for end in (interval.low, interval.high))
     doubt = "" if interval.resolved else ", not resolved"
-    return f"{estimate} (95 % interval {low} to {high}{unit}, {seeds}){doubt}"
+    details = [f"95 % interval {low} to {high}{unit}", seeds]
+    if interval.tests > 1 and interval.p is not None:
+        details.append(f"corrected for {interval.tests} methods, p {_rounded(interval.p)}")
+    return f"{estimate} ({', '.join(details)}){doubt}"
+
+
+def _rounded(p: float) -> str:
+    """A p-value with the digits that matter."""
+    return f"= {p:.2g}" if p >= _SMALLEST_P else f"< {_SMALLEST_P:g}"
 
 
 def _cells(row: Row) -> list[str]:
@@ -161,5 +183,6 @@ def _signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.1f}"
 
 
-def _bounds(interval: Interval | None) -> list[float | None]:
-    return [None] * 3 if interval is None else [interval.estimate, interval.low, interval.high]
+def _bounds(interval: Interval | None, *more: str) -> list[float | None]:
+    names = ("estimate", "low", "high", *more)
+    return [None if interval is None else getattr(interval, name) for name in names]

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from semiseg.config.compare import LISTS, CompareConfig
+from semiseg.config.compare import CompareConfig
+from semiseg.config.grid import LISTS
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, Value, flag
 from semiseg.config.train import FREE, READING_SETTINGS, TrainConfig
@@ -58,7 +59,8 @@ def compare_command(config: CompareConfig) -> str:
     """`semiseg compare` for the runs of a comparison."""
     grid = config.grid
     lists = {name: ",".join(map(str, getattr(grid, name))) for name in LISTS}
-    words = flag_words({**lists, **config.changes(), "steps": grid.steps})
+    length = {"steps": grid.steps} if grid.time is None else {}
+    words = flag_words({**lists, **config.changes(), **length})
     data = str(config.shared.data.data)
     return shlex.join(["semiseg", "compare", data, *words, "--out", OTHER])
 

@@ -6,58 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
+from semiseg.config.grid import LISTS, GridConfig
 from semiseg.config.methods import METHODS, MethodSettings, default_settings
-from semiseg.config.settings import Count, Mismatch, PositiveInt, Settings, Value, convert, flag
-from semiseg.config.sizing import STEPS
+from semiseg.config.settings import Mismatch, Positive, PositiveInt, Value, convert, flag
 from semiseg.config.train import FREE, TrainConfig, group_of
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
 
-Equal: TypeAlias = Literal["steps", "time"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridConfig(Settings):
-    """Which runs a comparison makes: one for each method, choice of labels and seed."""
-
-    methods: tuple[str, ...] = ("supervised", "css")
-    """The methods, with commas between them."""
-    labels: tuple[str, ...] = ("all",)
-    """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for
-    `train`."""
-    seeds: tuple[Count, ...] = (0,)
-    """The seeds of the runs, with commas between them."""
-    steps: PositiveInt = STEPS
-    """Optimizer steps of each run."""
-    equal: Equal = "steps"
-    """What the runs have in common: `steps`, or `time`. With `time`, `supervised` gets as many
-    steps as fit into the time that the slowest other method needs."""
-    out: Path = Path("runs/comparison")
-    """The folder to write. It gets one run folder for each run, the tables and the plot."""
-
-    def check(self) -> None:
-        """No list is empty, and all methods exist."""
-        for name in LISTS:
-            if not getattr(self, name):
-                raise SettingError(name, "", allowed="one or more values", flag=flag(name))
-        for method in self.methods:
-            default_settings(method)
-
-    def union(self, other: GridConfig) -> GridConfig:
-        """This grid with the methods, labels and seeds of another one added."""
-        return dataclasses.replace(
-            self,
-            methods=tuple(dict.fromkeys((*self.methods, *other.methods))),
-            labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
-            seeds=tuple(dict.fromkeys((*self.seeds, *other.seeds))),
-        )
-
-
-LISTS = ("methods", "labels", "seeds")
-"""The settings that hold several values; a later call with the same folder may add some."""
 _GRID = frozenset(field.name for field in dataclasses.fields(GridConfig))
-_OWN = _GRID | {"seed", "budget", "start_from"}
+_MEASURED = frozenset({"row_steps", "run_seconds"})
+_OWN = _GRID | {"seed", "split_seed", "budget", "start_from"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +32,10 @@ class CompareConfig:
     """The settings that all runs share. Its method, labels, seed, steps and folder do not count."""
     settings: Mapping[str, MethodSettings] = field(default_factory=dict)
     """The own settings of each method, by the method's name."""
-    supervised_steps: int | None = None
-    """With `equal: time`, the steps of `supervised`; None until the times are measured."""
+    row_steps: Mapping[str, int] = field(default_factory=dict)
+    """The steps of the rows whose time is fixed, by the name of the row. They are measured once."""
+    run_seconds: float | None = None
+    """The time of these rows, in seconds; None until it is known."""
 
     def __post_init__(self) -> None:
         """Fill in the settings of the methods, and refuse several devices."""
@@ -85,7 +45,8 @@ class CompareConfig:
             # Each further process would run the whole comparison again.
             raise ConfigError(
                 "compare trains on one device. For several, start each training by itself: semiseg "
-                f"train DATA --method METHOD --devices N --out {self.grid.out}/METHOD-LABELS-SEED."
+                "train DATA --method METHOD --seed SEED --split-seed SEED --devices N --out "
+                f"{self.grid.out}/METHOD-LABELS-SEED."
             )
 
     @classmethod
@@ -110,9 +71,11 @@ class CompareConfig:
         for name, value in values.items():
             if name in _GRID:
                 grid[name] = _listed(value) if name in LISTS else value
+                if name == "split_seeds" and isinstance(value, int):
+                    grid[name] = (value,)
             elif isinstance(value, Mapping) and _key(name) in names:
                 methods[names[_key(name)]] = value
-            elif name != "supervised_steps":
+            elif name not in _MEASURED:
                 shared[name] = value
         if "seeds" in grid:
             grid["seeds"] = tuple(map(_number, _listed(grid["seeds"])))
@@ -129,7 +92,8 @@ class CompareConfig:
                 settings={
                     m: _method_settings(m, v, grid_config.methods) for m, v in methods.items()
                 },
-                supervised_steps=_steps(values.get("supervised_steps")),
+                row_steps=_row_steps(values.get("row_steps", {})),
+                run_seconds=_measured("run_seconds", values.get("run_seconds"), Positive | None),
             )
         except SettingError as error:
             error.source = source
@@ -140,7 +104,12 @@ class CompareConfig:
         methods: dict[str, Value | dict[str, Value]] = {
             method: settings.values() for method, settings in self.settings.items()
         }
-        return {**self.common_values(), "supervised_steps": self.supervised_steps, **methods}
+        return {
+            **self.common_values(),
+            "row_steps": dict(self.row_steps),
+            "run_seconds": self.run_seconds,
+            **methods,
+        }
 
     def common_values(self) -> dict[str, Value]:
         """The settings of the grid and those that all runs share, but those of `FREE`."""
@@ -173,17 +142,18 @@ class CompareConfig:
         Args:
             method: its method.
             labels: its `--labels`.
-            seed: its seed.
+            seed: its seed, one of those of the grid; it decides the split seed too.
             out: its folder.
             steps: its steps, or None for those of the grid.
         """
         shared = self.shared
+        split_seed = self.grid.split_seed_of[seed]
         steps = self.grid.steps if steps is None else steps
         return dataclasses.replace(
             shared,
             method=method,
             settings=self.settings.get(method, default_settings(method)),
-            data=dataclasses.replace(shared.data, labels=labels),
+            data=dataclasses.replace(shared.data, labels=labels, split_seed=split_seed),
             schedule=dataclasses.replace(shared.schedule, seed=seed, steps=steps),
             run=dataclasses.replace(shared.run, out=out),
         )
@@ -196,10 +166,14 @@ class CompareConfig:
 
         Raises:
             RunError: a setting of the call contradicts the comparison.
+            ConfigError: a seed of the call has another split seed in the comparison.
         """
         values = self._flat()
         for name, value in call.changes().items():
-            new = name in LISTS or name.rpartition(".")[0] not in ("", *self.settings)
+            new = name in (*LISTS, "split_seeds") or name.rpartition(".")[0] not in (
+                "",
+                *self.settings,
+            )
             if not new and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
@@ -269,18 +243,35 @@ def _method_settings(
         raise
 
 
-def _steps(value: object) -> int | None:
+def _row_steps(value: object) -> dict[str, int]:
+    """The steps by the name of the row.
+
+    Raises:
+        SettingError: it is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise SettingError("row_steps", value, allowed="steps by row", flag="row_steps")
+    steps = {str(row): _measured("row_steps", steps, PositiveInt) for row, steps in value.items()}
+    return {row: int(count) for row, count in steps.items() if count is not None}
+
+
+def _measured(name: str, value: object, hint: object) -> float | None:
+    """A number that an earlier call measured.
+
+    Raises:
+        SettingError: it is something else.
+    """
     try:
-        steps = convert(value, PositiveInt | None)
+        number = convert(value, hint)
     except Mismatch as error:
-        raise SettingError(
-            "supervised_steps", value, allowed=str(error), flag="supervised_steps"
-        ) from None
-    return steps if isinstance(steps, int) else None
+        raise SettingError(name, value, allowed=str(error), flag=name) from None
+    return number if isinstance(number, (int, float)) else None
 
 
 def _hint(name: str, compared: Sequence[str]) -> str:
     """What to do about a setting that the runs cannot share, as a sentence."""
+    if name == "split_seed":
+        return "Each seed of a comparison has its own; see --split-seeds."
     if name in group_of() or name == "method":
         return "The runs of a comparison cannot share it; use `semiseg train`."
     owners = [method for method in METHODS if name in default_settings(method).values()]

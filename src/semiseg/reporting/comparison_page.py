@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from semiseg.comparison.records import (
     read_records,
 )
 from semiseg.comparison.result import read_failed
-from semiseg.comparison.text import statements
+from semiseg.comparison.text import split_lines, statements
 from semiseg.config.command_line import compare_command
 from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
@@ -28,6 +29,7 @@ from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
 REPORT = "report.html"
+_MAX_IN_HEADLINE = 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class ComparisonPage:
         rows: the rows of the tables.
         score_names: the names of the three scores.
         split_lists: the names of the lists of images.
+        split_lines: labels, seed, split seed and the hashes of these lists.
         plot: the figure.
         statements: how each method compares with `supervised`.
         class_names: the names of all classes.
@@ -57,6 +60,7 @@ class ComparisonPage:
     class_names: Sequence[str]
     failed: Mapping[str, str]
     reports: Mapping[str, str]
+    split_lines: Sequence[Sequence[str]]
     command: str
     versions: Mapping[str, str]
     score_names: Sequence[str] = SCORE_NAMES
@@ -103,6 +107,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
             for run in runs
             if (run / REPORT).is_file()
         },
+        split_lines=split_lines(rows),
         command=compare_command(config),
         versions=rows[0].records[0].scores.versions,
     )
@@ -128,8 +133,19 @@ def headline(rows: Sequence[Row]) -> str:
         score = best.spread("released").mean
         return f"{best.method} with {best.images} masks reaches {score:.1f} % mIoU on val."
     fewest = [row for row in compared if row.images == compared[0].images]
-    sentences = "; ".join(_describe_gain(row) for row in fewest)
-    return f"With {fewest[0].images} masks, compared with {BASELINE}: {sentences}."
+    shown = fewest
+    if len(fewest) > _MAX_IN_HEADLINE:
+        shown = sorted(fewest, key=_estimate, reverse=True)[:_MAX_IN_HEADLINE]
+    sentences = [_describe_gain(row) for row in shown]
+    if len(shown) < len(fewest):
+        sentences.append(f"{len(fewest) - len(shown)} more methods are below these")
+    return f"With {fewest[0].images} masks, compared with {BASELINE}: {'; '.join(sentences)}."
+
+
+def _estimate(row: Row) -> float:
+    """The difference to `supervised`; a row without one comes last."""
+    gain = row.gain
+    return -math.inf if gain is None or gain.estimate is None else gain.estimate
 
 
 def _describe_gain(row: Row) -> str:

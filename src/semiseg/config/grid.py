@@ -1,0 +1,124 @@
+"""`GridConfig`: which runs a comparison makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from semiseg.config.methods import default_settings
+from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, flag
+from semiseg.config.sizing import STEPS
+from semiseg.config.train import parse_duration
+from semiseg.core.errors import ConfigError, SettingError
+
+LISTS = ("methods", "labels", "seeds")
+"""The settings that hold several values; a later call with the same folder may add some."""
+
+Equal: TypeAlias = Literal["steps", "time"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig(Settings):
+    """Which runs a comparison makes: one for each method, choice of labels and seed."""
+
+    methods: tuple[str, ...] = ("supervised", "css")
+    """The methods, with commas between them."""
+    labels: tuple[str, ...] = ("all",)
+    """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for
+    `train`."""
+    seeds: tuple[Count, ...] = (0,)
+    """The seeds of the runs, with commas between them."""
+    split_seeds: tuple[Count, ...] | Auto = AUTO
+    """The seeds of the choice of the labeled images: one for each of the seeds, or one for all.
+    With `auto`, it is the seed of the run, so each seed has other labeled images."""
+    steps: PositiveInt = STEPS
+    """Optimizer steps of each run; with `--equal time`, those of the slowest method."""
+    equal: Equal = "steps"
+    """What the runs have in common: `steps`, or `time`."""
+    time: str | None = None
+    """With `--equal time`, the time of each run with its validations, such as `20m`. Without it,
+    this is the time that the slowest method needs for `--steps`."""
+    same_time: bool = True
+    """With `--equal steps`, also train `supervised` with as many steps as fit into the time of the
+    slowest other method."""
+    out: Path = Path("runs/comparison")
+    """The folder to write. It gets one run folder for each run, the tables and the plot."""
+
+    def check(self) -> None:
+        """No list is empty, all methods exist, and each seed has one split seed."""
+        for name in LISTS:
+            if not getattr(self, name):
+                raise SettingError(name, "", allowed="one or more values", flag=flag(name))
+        for method in self.methods:
+            default_settings(method)
+        if self.split_seeds != AUTO and len(self.split_seeds) not in (1, len(self.seeds)):
+            raise SettingError(
+                "split_seeds",
+                self.split_seeds,
+                allowed=f"one for each of the {len(self.seeds)} --seeds, or one for all",
+                flag="--split-seeds",
+            )
+        if self.time is not None:
+            parse_duration(self.time, "time")
+            if self.equal != "time":
+                raise ConfigError(
+                    f"--time {self.time} has no effect with --equal {self.equal}. Add --equal "
+                    "time, or leave --time out."
+                )
+            if self.steps != STEPS:
+                raise ConfigError(
+                    f"--time {self.time} and --steps {self.steps} contradict each other: the time "
+                    "decides the number of steps. Leave one of them out."
+                )
+
+    @property
+    def split_seed_of(self) -> dict[int, int]:
+        """The seed of the choice of the labeled images, by the seed of the run."""
+        if self.split_seeds == AUTO:
+            return {seed: seed for seed in self.seeds}
+        repeats = len(self.seeds) if len(self.split_seeds) == 1 else 1
+        return dict(zip(self.seeds, self.split_seeds * repeats, strict=True))
+
+    def union(self, other: GridConfig) -> GridConfig:
+        """This grid with the methods, labels and seeds of another one added.
+
+        Where the other one leaves its split seeds open, those of this one hold.
+
+        Raises:
+            ConfigError: a seed has two split seeds, or none.
+        """
+        splits = self.split_seed_of
+        if other.split_seeds != AUTO or self.split_seeds == AUTO:
+            added = other.split_seed_of
+        elif len(self.split_seeds) == 1:
+            added = dict.fromkeys(other.seeds, self.split_seeds[0])
+        else:
+            added = {seed: splits[seed] for seed in other.seeds if seed in splits}
+        for seed in other.seeds:
+            if seed not in added:
+                raise ConfigError(
+                    f"--seeds {seed} is new in {self.out}, where each seed has a split seed of its "
+                    "own. Name the new seeds alone, with --split-seeds."
+                )
+            if splits.setdefault(seed, added[seed]) != added[seed]:
+                raise ConfigError(
+                    f"--split-seeds gives seed {seed} the split seed {added[seed]}, but in "
+                    f"{self.out} it has {splits[seed]}. Choose another seed or another --out."
+                )
+        return dataclasses.replace(
+            self,
+            methods=tuple(dict.fromkeys((*self.methods, *other.methods))),
+            labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
+            seeds=tuple(splits),
+            split_seeds=self._split_seeds(splits),
+        )
+
+    def _split_seeds(self, splits: Mapping[int, int]) -> tuple[int, ...] | Auto:
+        """The split seeds of more seeds: `auto`, one for all of them, or one for each."""
+        if self.split_seeds == AUTO and all(s == split for s, split in splits.items()):
+            return AUTO
+        different = tuple(dict.fromkeys(splits.values()))
+        return different if len(different) == 1 else tuple(splits.values())
