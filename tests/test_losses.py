@@ -11,7 +11,13 @@ import torch.nn.functional as F
 
 from semiseg.augment.mixing import draw_boxes
 from semiseg.config.train import OptimizerConfig
-from semiseg.losses.contrastive import Draw, _other_class, contrastive_loss, draw_pixels
+from semiseg.losses.contrastive import (
+    Draw,
+    _other_class,
+    contrastive_loss,
+    cosines,
+    draw_pixels,
+)
 from semiseg.losses.pseudo import (
     balanced_weights,
     consistency_loss,
@@ -639,7 +645,7 @@ def test_the_ends_of_a_draw_are_not_the_own_class_either():
     for seed, count in enumerate((2, 5, 20, 50, 181) * 4):
         ends = torch.tensor([0.0, 1 - 2**-24]).expand(count, 2)
         prototypes = normal(count, 4, seed=seed, dtype=torch.float32)
-        others = _other_class(prototypes, (0.01, 0.5)[seed % 2], ends)
+        others = _other_class(cosines(prototypes) / (0.01, 0.5)[seed % 2], ends)
         assert (others != torch.arange(count).unsqueeze(1)).all()
         assert ((others >= 0) & (others < count)).all()
 

@@ -1,4 +1,4 @@
-"""CutMix: a box of one image is pasted onto another one, with its labels."""
+"""CutMix and ClassMix: a region of one image is pasted onto another one, with its labels."""
 
 from __future__ import annotations
 
@@ -90,13 +90,37 @@ def _inside_box(side: int, share: Tensor, u: Tensor) -> Tensor:
     return (position >= (center - reach)[:, None]) & (position < (center + reach)[:, None])
 
 
+def draw_class_regions(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """Draw the pixels of half the classes of each image (ClassMix, Olsson et al., WACV 2021).
+
+    Of the `n` classes in an image, `floor(n / 2)` are drawn. Pixels without a label are no class,
+    and belong to no region.
+
+    Args:
+        labels: `(B, H, W)` int64, 255 where there is no label.
+        classes: number of classes `C`.
+        generator: a CPU generator.
+
+    Returns:
+        `(B, H, W)` bool, True at the pixels of the drawn classes, on the device of the labels.
+    """
+    flat = labels.flatten(1).clamp(max=classes)  # one column more, for the pixels without a label
+    present = torch.zeros(len(flat), classes + 1, dtype=torch.bool, device=flat.device)
+    present = present.scatter(1, flat, value=True)
+    present[:, classes] = False
+    u = torch.rand(len(flat), classes + 1, generator=generator).to(flat.device)
+    place = u.masked_fill(~present, 2.0).argsort(dim=1).argsort(dim=1)  # absent classes come last
+    drawn = place < present.sum(dim=1, keepdim=True) // 2
+    return drawn.gather(1, flat).view_as(labels)
+
+
 def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
-    """Replace the pixels in the boxes by the partners' pixels.
+    """Replace the pixels in the regions by the partners' pixels.
 
     Args:
         own: `(B, H, W)` or `(B, C, H, W)`, any type.
         partners: `(B,)` int64, the index of each image's partner.
-        boxes: `(B, H, W)` bool, True inside the box.
+        boxes: `(B, H, W)` bool, True in the region.
 
     Returns:
         The mixed images, of the shape and type of `own`.

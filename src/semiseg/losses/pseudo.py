@@ -78,24 +78,30 @@ def pseudo_label_loss(
     return total / divisor(pixels.sum())
 
 
-def share_weighted_loss(logits: Tensor, pseudo_label: Tensor, confident: Tensor) -> Tensor:
+def share_weighted_loss(
+    logits: Tensor, pseudo_label: Tensor, confident: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy against all pseudo-labels, weighted by the share of confident pixels.
 
-    This is the loss of the authors' program. The weight of an image is the number of its confident
-    pixels divided by the number of its pseudo-labels; the mean is over the pixels whose
+    This is the loss of ReCo, and of the program of CSS. The weight of an image is the number of its
+    confident pixels divided by the number of its pseudo-labels; the mean is over the pixels whose
     cross-entropy is not 0. If confident labels were withdrawn, the weight exceeds 1.
 
     Args:
         logits: `(B, C, H, W)` float, the student on the strong view.
         pseudo_label: `(B, H, W)` int64, 255 where there is none.
         confident: `(B, H, W)` bool.
+        weights: `(C,)` float, the weights of the classes.
 
     Returns:
         A scalar; exactly 0, with a graph, where there is no label.
     """
+    weights = None if weights is None else weights.to(logits)
     labels = (pseudo_label != IGNORE_INDEX).sum(dim=(1, 2))
     weight = confident.sum(dim=(1, 2)) / labels.clamp(min=1)
-    loss = F.cross_entropy(logits, pseudo_label, ignore_index=IGNORE_INDEX, reduction="none")
+    loss = F.cross_entropy(
+        logits, pseudo_label, weights, ignore_index=IGNORE_INDEX, reduction="none"
+    )
     return (weight.view(-1, 1, 1) * loss).sum() / divisor((loss > 0).sum())
 
 

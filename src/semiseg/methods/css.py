@@ -20,11 +20,10 @@ from semiseg.losses.collaboration import (
     indicator_of,
     read_spaces,
 )
-from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import unsupervised_loss
-from semiseg.methods.prototypical import Prototypical, require_representation
+from semiseg.methods.prototypical import Prototypical, contrast, require_representation
 from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor
-from semiseg.model.network import Network, flatten, upsample
+from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
 
 
@@ -69,12 +68,12 @@ class CSS(Prototypical):
         else:
             state = self.new_prototypes(student.representation, labels)
         indicator = torch.cat([labeled_indicator, mixed.indicator])
-        contrast, hard = self._contrast(student, labels, indicator, state["prototypes"], step)
+        contrastive, hard = self._contrast(student, labels, indicator, state["prototypes"], step)
         factor = schedule_factor(self.settings.contrast_schedule, step.share)
         weight = self.settings.contrast_weight * factor
         terms = {
             "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask),
-            "contrastive": weight * contrast,
+            "contrastive": weight * contrastive,
         }
         diagnostics = {"hard": hard}
         if len(strong.image):
@@ -197,15 +196,5 @@ class CSS(Prototypical):
         """`L_c` (Eq. 9) and the share of hard pixels among the valid ones."""
         valid = labels != IGNORE_INDEX
         hard = (indicator < self.settings.hard_threshold) & valid
-        draw = draw_pixels(
-            labels.flatten(),
-            hard.flatten(),
-            prototypes,
-            self.settings.temperature,
-            self.settings.anchors,
-            self.settings.negatives,
-            step.key.child("contrast").torch(),
-        )
-        pixels = flatten(require_representation(student.representation))
-        loss = contrastive_loss(pixels, prototypes, draw, self.settings.temperature)
+        loss = contrast(student.representation, labels, hard, prototypes, self.settings, step)
         return loss, hard.sum() / valid.sum().clamp(min=1)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from semiseg.config.methods import PrototypicalSettings
+from semiseg.config.methods import CssSettings, PrototypicalSettings, RecoSettings
+from semiseg.core.types import Step
+from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.methods.semi_supervised import SemiSupervised
 from semiseg.model.network import Network, flatten
 from semiseg.model.prototypes import class_means, update_prototypes
@@ -85,3 +87,37 @@ def require_representation(representation: Tensor | None) -> Tensor:
     if representation is None:
         raise TypeError("the network has no representation head")
     return representation
+
+
+def contrast(
+    representation: Tensor | None,
+    labels: Tensor,
+    hard: Tensor,
+    prototypes: Tensor,
+    settings: CssSettings | RecoSettings,
+    step: Step,
+) -> Tensor:
+    """The contrastive loss `L_c` of a batch, with the step's draw of pixels.
+
+    Args:
+        representation: `(B, D, h, w)`, the student's.
+        labels: `(B, h, w)` int64, 255 for pixels that take no part.
+        hard: `(B, h, w)` bool, the pixels that may be anchors.
+        prototypes: `(C, D)`, the positives.
+        settings: the numbers of the draw and the temperature.
+        step: the step whose key draws the pixels.
+
+    Returns:
+        A scalar; see `contrastive_loss`.
+    """
+    draw = draw_pixels(
+        labels.flatten(),
+        hard.flatten(),
+        prototypes,
+        settings.temperature,
+        settings.anchors,
+        settings.negatives,
+        step.key.child("contrast").torch(),
+    )
+    pixels = flatten(require_representation(representation))
+    return contrastive_loss(pixels, prototypes, draw, settings.temperature)

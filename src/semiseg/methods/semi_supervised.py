@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from semiseg.augment.mixing import draw_boxes, draw_partners, paste
+from semiseg.augment.mixing import draw_boxes, draw_class_regions, draw_partners, paste
 from semiseg.config.methods import SemiSupervisedSettings
 from semiseg.config.methods.css import Schedule
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, PseudoLabels, Step, Unlabeled
@@ -107,6 +107,29 @@ def cut_mix(
     partners = draw_partners(batch, generator)
     boxes = draw(batch, height, width, generator)
     return paste_regions(inputs, maps, partners, boxes, multiple)
+
+
+def class_mix(
+    step: Step, inputs: Inputs, labels: Tensor, classes: int, *maps: Tensor, multiple: int = 1
+) -> tuple[Inputs, tuple[Tensor, ...]]:
+    """Paste half the classes of another image into each image, and the same pixels into each map.
+
+    Args:
+        step: the step whose key draws the classes and the partners.
+        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
+        labels: `(B, H, W)` int64, the labels whose classes are drawn; 255 where there is none.
+        classes: number of classes `C`.
+        maps: see `cut_mix`.
+        multiple: see `paste_regions`.
+
+    Returns:
+        The mixed images with their features, and the mixed maps.
+    """
+    generator = step.key.child("mix").torch()
+    partners = draw_partners(len(labels), generator)
+    regions = draw_class_regions(labels, classes, generator)
+    regions = regions.index_select(0, partners.to(labels.device))
+    return paste_regions(inputs, maps, partners, regions, multiple)
 
 
 def paste_regions(
