@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.types import Batch
-from semiseg.methods import css, cutmix, mean_teacher, semi_supervised, supervised
+from semiseg.methods import css, cutmix, mean_teacher, prototypical, semi_supervised, supervised
 from semiseg.model.network import upsample
 from semiseg.training import batches, checkpoint, trainer
 from semiseg.training.build import build
@@ -211,7 +211,7 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     wrapped.append(clock.wrap(module, "log_dict", "logging"))
     if method.teacher is not None:
         wrapped.append(clock.wrap(method.teacher, "forward", "teacher"))
-    for owner in (css, cutmix, mean_teacher, semi_supervised, supervised):
+    for owner in (css, cutmix, mean_teacher, prototypical, semi_supervised, supervised):
         for name, part in (
             ("cut_mix", "mixing"),
             ("upsample", "upsampling"),
