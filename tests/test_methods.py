@@ -131,14 +131,15 @@ def test_gradients_reach_the_student_and_nobody_else(method, unlabeled):
 
 
 def test_compute_changes_no_state(method, unlabeled, step):
-    """But for the student's own batch-norm statistics."""
+    """But for the students' own batch-norm statistics."""
     before = snapshot(method)
     run(method, labeled_batch(), unlabeled, step)
     statistics = ("running_mean", "running_var", "num_batches_tracked")
+    students = tuple(f"{k}." for k, m in method.named_children() if m in method.students())
     changed = [k for k, v in method.state_dict().items() if not torch.equal(v, before[k])]
     assert changed
     for key in changed:
-        assert key.startswith("student.")
+        assert key.startswith(students)
         assert key.endswith(statistics)
 
 
@@ -154,8 +155,9 @@ def test_commit_writes_the_new_state_and_nothing_else(method, unlabeled):
 
 
 def test_the_teacher_follows_after_the_step(method):
+    assert method.networks()["student"] is method.student
     if method.teacher is None:
-        assert method.networks() == {"student": method.student}
+        assert tuple(method.networks().values()) == method.students()
         method.after_step(0, 100)
         return
     assert method.networks() == {"student": method.student, "teacher": method.teacher.network}
@@ -207,7 +209,10 @@ def test_nothing_to_learn_is_no_accident(method):
 
 
 def test_a_method_starts_from_a_released_model(name, tmp_path):
-    """Classes are matched by name; the teacher starts as the student does."""
+    """Classes are matched by name; the teacher starts as the student does.
+
+    Other students take the encoder, and stay different.
+    """
     trained = build(name)
     learn(trained, labeled_batch(), unlabeled_batch(), at())
     trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
@@ -227,7 +232,11 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
         else:
             assert torch.equal(value, theirs[key]), key
     for network in method.networks().values():
-        assert same(network.state_dict(), ours)
+        if network is not method.student and network in method.students():
+            assert same(network.encoder.state_dict(), method.student.encoder.state_dict())
+            assert not same(network.state_dict(), ours)
+        else:
+            assert same(network.state_dict(), ours)
         assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
         assert network.spec == trained.student.spec
     for key in method.released_tensors().keys() & {"prototypes", "seen"}:
@@ -278,7 +287,7 @@ def test_mixed_precision_changes_the_losses_little(name, dtype, number):
         with torch.autocast("cpu", dtype, enabled=enabled):
             losses = run(method, labeled, unlabeled, at(number))
         left_out = ("unsupervised", "consistency")
-        return {k: v for k, v in values(losses.terms).items() if k not in left_out}
+        return {k: v for k, v in values(losses.terms).items() if not k.startswith(left_out)}
 
     assert terms(True) == pytest.approx(terms(False), rel=0.05)
 
@@ -941,13 +950,17 @@ def test_css_pseudo_labels_are_those_of_the_loss(mode, number):
 
 
 def test_pseudo_labels_of_each_method(method):
-    """Of the teacher on the weak view, before any mixing; no state is changed."""
+    """Of the teacher, if there is one, on the weak view, before any mixing; no state is changed."""
     unlabeled = unlabeled_batch()
     before = snapshot(method)
     labels = method.pseudo_labels(unlabeled.weak, unlabeled.valid, at())
     assert same(before, snapshot(method))
-    if method.teacher is None or method.settings.uses_stored_labels:
-        assert labels is None
+    settings = method.settings
+    assert (labels is not None) == (settings.uses_unlabeled and not settings.uses_stored_labels)
+    if labels is None:
+        return
+    assert (labels.final[~unlabeled.valid] == 255).all()
+    if method.teacher is None:
         return
     logits = F.interpolate(method.teacher(unlabeled.weak).logits, size=(64, 64), mode="bilinear")
     confidence, label = logits.softmax(dim=1).max(dim=1)
@@ -956,9 +969,8 @@ def test_pseudo_labels_of_each_method(method):
     has_space = isinstance(method, Prototypical)
     assert (labels.representation_label is not None) == has_space
     assert (labels.similarity is not None) == has_space
-    assert (labels.final[~unlabeled.valid] == 255).all()
     trusted = labels.final != 255
-    assert not has_space or method.settings.collaboration in ("mix", "logit")
+    assert not has_space or settings.collaboration in ("mix", "logit")
     assert torch.equal(labels.final[trusted], label[trusted])
 
 

@@ -60,12 +60,14 @@ def _built(name, **settings):
     torch.manual_seed(0)
     own = dataclasses.replace(default_settings(name), **settings)
     method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"), own).train()
-    norms = [m for m in method.student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    students = torch.nn.ModuleList(method.students())
+    norms = [m for m in students.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0  # all statistics are those of the one forward below
     with torch.no_grad():
-        output = method.student(unlabeled_batch(batch=8, seed=9).weak)
-        method.student.logit_head.weight.mul_(2 / output.logits.std())
+        for student in method.students():
+            output = student(unlabeled_batch(batch=8, seed=9).weak)
+            student.logit_head.weight.mul_(2 / output.logits.std())
     for norm in norms:
         norm.momentum = 0.1
     method.after_step(0, 100)

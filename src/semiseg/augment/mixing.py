@@ -114,6 +114,49 @@ def draw_class_regions(labels: Tensor, classes: int, generator: torch.Generator)
     return drawn.gather(1, flat).view_as(labels)
 
 
+def draw_several_boxes(
+    batch: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    *,
+    boxes: int = 3,
+    share: tuple[float, float] = (0.25, 0.5),
+) -> Tensor:
+    """Draw several CutMix boxes for each image; a pixel counts if an odd number of them holds it.
+
+    The boxes of an image have equal sides and areas, and positions of their own. Their areas
+    together are a uniform share of the image. The height is `share ** u` of the image's with a
+    uniform `u`, divided by the root of the number of boxes (French et al., arXiv 1906.01916, as CPS
+    and PS-MT use them).
+
+    Args:
+        batch: number of images.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        generator: a CPU generator.
+        boxes: number of boxes of each image.
+        share: the range of the share of the image that the boxes have together.
+
+    Returns:
+        `(batch, height, width)` bool on the CPU.
+    """
+    low, high = share
+    u = torch.rand(2, batch, generator=generator)
+    area = low + (high - low) * u[0]
+    tall: Tensor = area ** u[1]
+    h = (height * tall / boxes**0.5).round().long()
+    w = (width * area / tall / boxes**0.5).round().long()
+    corner = torch.rand(2, boxes, batch, generator=generator)
+    top = (corner[0] * (height - h + 1)).long().unsqueeze(2)
+    left = (corner[1] * (width - w + 1)).long().unsqueeze(2)
+    y, x = torch.arange(height), torch.arange(width)
+    in_y = (y >= top) & (y < top + h[:, None])
+    in_x = (x >= left) & (x < left + w[:, None])
+    holding: Tensor = (in_y[..., :, None] & in_x[..., None, :]).sum(dim=0)
+    return (holding % 2).bool()
+
+
 def paste(own: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     """Replace the pixels in the regions by the partners' pixels.
 

@@ -68,7 +68,7 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         "mIoU on val in percent, mean ± standard deviation over the seeds. `last` is the student "
         "after the last step. `best` is the highest score of all validations and of the released "
         "model, which is optimistic. "
-        "`released` is the better of student and teacher after the last step; the training chose "
+        "`released` is the best network of the method after the last step; the training chose "
         "the adjustment of its logits on val. Differences and shares refer to `released`.",
         markdown_table(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labeled images](comparison.png)",

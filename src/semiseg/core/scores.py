@@ -112,7 +112,7 @@ class Scores:
         method: the method's name.
         miou: mean IoU on the validation images.
         per_class: the scores of the released model, by class name.
-        which: the released network, `student` or `teacher`.
+        which: the released network: `student`, `teacher`, or `second` of two students.
         adjustment: how its logits were adjusted.
         labels: the number of labeled images.
         steps: optimizer steps.

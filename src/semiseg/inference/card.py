@@ -58,7 +58,7 @@ def describe_release(which: str, strength: float) -> str:
     """The released network, and how its logits were adjusted.
 
     Args:
-        which: `student` or `teacher`.
+        which: `student`, `teacher` or `second`.
         strength: the share of the log class weights that was subtracted from its logits.
     """
     return f"the {which}" + (

@@ -68,11 +68,46 @@ class SemiSupervised(Method):
     def active_unlabeled(
         self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step
     ) -> Unlabeled:
-        """The unlabeled images of this step: an empty batch during the warm-up."""
-        if unlabeled is None or step.share < self.settings.supervised_warmup:
-            image, features = labeled.image[:0], tuple(f[:0] for f in labeled.features)
-            return Unlabeled(image, image, labeled.mask[:0] != IGNORE_INDEX, features, features)
-        return unlabeled
+        """See the function `active_unlabeled`."""
+        return active_unlabeled(labeled, unlabeled, step, self.settings.supervised_warmup)
+
+
+def active_unlabeled(
+    labeled: Labeled, unlabeled: Unlabeled | None, step: Step, warmup: float
+) -> Unlabeled:
+    """The unlabeled images of this step: an empty batch during the warm-up.
+
+    Args:
+        labeled: the labeled images.
+        unlabeled: the unlabeled images, or None if there are none.
+        step: the step of the training.
+        warmup: the share of the steps, at the start, that use labeled images only.
+    """
+    if unlabeled is None or step.share < warmup:
+        image, features = labeled.image[:0], tuple(f[:0] for f in labeled.features)
+        return Unlabeled(image, image, labeled.mask[:0] != IGNORE_INDEX, features, features)
+    return unlabeled
+
+
+@torch.no_grad()
+def predict(network: Network, inputs: Inputs) -> Tensor:
+    """The logits of a network that learns, in eval mode and without a graph.
+
+    In eval mode the answer for an image does not depend on the batch, and the statistics of batch
+    norm stay as they are. The network is in its earlier mode afterwards.
+
+    Args:
+        network: the network.
+        inputs: `B` images `(B, 3, H, W)`.
+
+    Returns:
+        `(B, C, h, w)`, at stride 4.
+    """
+    was_training = network.training
+    network.eval()
+    logits: Tensor = network(*inputs).logits
+    network.train(was_training)
+    return logits
 
 
 def join(first: Inputs, second: Inputs) -> Inputs:

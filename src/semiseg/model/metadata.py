@@ -145,7 +145,7 @@ class ModelMetadata:
         side: the median short side of the training images in pixels, or None.
         ground_resolution: the median ground resolution of the training images, or None.
         method: the method's name, or None.
-        which: the released network, `student` or `teacher`, or None.
+        which: the released network, such as `student` or `teacher`, or None.
         adjustment: how its logits were adjusted, or None.
         miou: mean IoU on the validation images, or None.
         per_class: the scores on the validation images, by class name; or None.

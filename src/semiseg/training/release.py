@@ -40,7 +40,7 @@ _MAX_HEADERS = 500  # images that are asked for their ground resolution
 
 
 def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> Scores:
-    """Release the better of student and teacher after the last step, and write `scores.json`.
+    """Release the best network of the method after the last step, and write `scores.json`.
 
     The logits of each are adjusted by the strength that is best on `val`, see
     `evaluation.logit_adjustment`. The released network of the module is changed.

@@ -10,7 +10,9 @@ from semiseg.config.methods.base import (
     MethodSettings,
     PrototypicalSettings,
     SemiSupervisedSettings,
+    UnlabeledSettings,
 )
+from semiseg.config.methods.cps import CpsSettings
 from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
 from semiseg.config.methods.distill import DistillSettings
@@ -22,6 +24,7 @@ from semiseg.core.errors import ConfigError, nearest
 __all__ = [
     "METHODS",
     "AugSegSettings",
+    "CpsSettings",
     "CssSettings",
     "CutMixSettings",
     "DistillSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "RecoSettings",
     "SemiSupervisedSettings",
     "SupervisedSettings",
+    "UnlabeledSettings",
     "default_settings",
     "method_hint",
 ]
@@ -45,6 +49,9 @@ METHODS: dict[str, MethodSettings] = {
     "augseg-paper": AugSegSettings(
         teacher_memory=0.019, supervised_warmup=0.0, average_after=0.0125
     ),
+    "cps": CpsSettings(),
+    # The values for VOC with CutMix. The program changes no colors, and has no warm-up.
+    "cps-paper": CpsSettings(learned_view="weak", supervised_warmup=0.0),
     "distill": DistillSettings(),
     # The "Baseline" of Tab. 1: CSS without the collaboration of the two spaces.
     "contrastive": CssSettings(

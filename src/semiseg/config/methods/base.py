@@ -58,15 +58,21 @@ class MethodSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemiSupervisedSettings(MethodSettings):
-    """The settings of methods with an EMA teacher."""
+class UnlabeledSettings(MethodSettings):
+    """The settings of methods that learn from unlabeled images."""
 
     uses_unlabeled: ClassVar[bool] = True
 
-    teacher_memory: Share = 0.03
-    """How far back the teacher's average reaches, as a share of all steps."""
     supervised_warmup: Share = 0.05
     """The share of the steps, at the start, that use labeled images only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemiSupervisedSettings(UnlabeledSettings):
+    """The settings of methods with an EMA teacher."""
+
+    teacher_memory: Share = 0.03
+    """How far back the teacher's average reaches, as a share of all steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
