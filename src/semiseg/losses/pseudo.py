@@ -78,6 +78,38 @@ def pseudo_label_loss(
     return total / divisor(pixels.sum())
 
 
+def pixel_entropy(logits: Tensor) -> Tensor:
+    """The entropy of each pixel's probabilities, in nats: 0 for a certain pixel, at most `ln C`.
+
+    Args:
+        logits: `(B, C, H, W)`.
+
+    Returns:
+        `(B, H, W)` float, in single precision at least.
+    """
+    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1)
+
+
+def entropy_kept(entropy: Tensor, valid: Tensor, share: float) -> Tensor:
+    """The pixels whose entropy is at most a percentile of this process's batch (U2PL, CVPR 2022).
+
+    Args:
+        entropy: `(B, H, W)` float.
+        valid: `(B, H, W)` bool; other pixels do not count in the percentile, and are not kept.
+        share: the percentile as a share. 1 keeps all valid pixels, and 0 those of lowest entropy.
+
+    Returns:
+        `(B, H, W)` bool.
+    """
+    ordered = entropy.masked_fill(~valid, torch.inf).flatten().sort().values
+    # On the device: to ask for the number of valid pixels would wait for it.
+    last = (share * (valid.sum() - 1)).floor().long().clamp(0, max(0, ordered.numel() - 1))
+    if not ordered.numel():
+        return valid
+    return valid & (entropy <= ordered.gather(0, last.view(1)))
+
+
 def share_weighted_loss(
     logits: Tensor, pseudo_label: Tensor, confident: Tensor, weights: Tensor | None = None
 ) -> Tensor:

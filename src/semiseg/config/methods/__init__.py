@@ -17,6 +17,7 @@ from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
 from semiseg.config.methods.distill import DistillSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
+from semiseg.config.methods.pcr import PcrSettings
 from semiseg.config.methods.reco import RecoSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.core.errors import ConfigError, nearest
@@ -30,6 +31,7 @@ __all__ = [
     "DistillSettings",
     "MeanTeacherSettings",
     "MethodSettings",
+    "PcrSettings",
     "PrototypicalSettings",
     "RecoSettings",
     "SemiSupervisedSettings",
@@ -70,6 +72,12 @@ METHODS: dict[str, MethodSettings] = {
         representation_dim=256,
         teacher_memory=0.0025,
         supervised_warmup=0.0,
+    ),
+    "pcr": PcrSettings(),
+    # The values on VOC of the published configuration: one of 80 epochs uses labeled images only,
+    # and the teacher remembers 100 of about 50,000 steps.
+    "pcr-paper": PcrSettings(
+        prototypes_per_class=4, grid=32, teacher_memory=0.002, supervised_warmup=0.0125
     ),
     "css": CssSettings(),
     # What the paper says; where it is silent, the program's value if that can work. The paper has
