@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from scipy.io import savemat
 
 from semiseg.core.scores import (
     Adjustment,
@@ -198,7 +199,7 @@ class Tree:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".mat":
-            pytest.importorskip("scipy.io").savemat(path, {"S": pixels})
+            savemat(path, {"S": pixels})
         else:
             Image.fromarray(pixels).save(path)
 

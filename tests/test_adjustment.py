@@ -164,9 +164,9 @@ def test_what_is_best_on_val_is_released(
     assert f"the released model is the {run.scores.which} with {words} subtracted" in text
     assert words in semiseg.report(run.folder).path.read_text()
     evaluation = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
-    assert (
-        evaluation.to_dict()["per_class"] == best["per_class"]
-    )  # one class everywhere: no pixel is near a tie
+    # One class everywhere: no pixel is near a tie.
+    assert evaluation.to_dict()["per_class"] == best["per_class"]
+    assert evaluation.shapes == run.scores.shapes
     release = load_release(run.folder)
     assert release.metadata.adjustment == run.scores.adjustment
     assert words in model_card(release.metadata)

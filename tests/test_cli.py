@@ -335,6 +335,7 @@ def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_f
     evaluation = json.loads(capsys.readouterr().out)
     assert evaluation["miou"] == pytest.approx(scores["miou"]["released"])
     assert evaluation["per_class"] == scores["per_class"]
+    assert evaluation["shapes"] == scores["shapes"]
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
     table = capsys.readouterr().out
     assert all(name in table for name in evaluation["per_class"])

@@ -26,8 +26,6 @@ SMALL = [
 def tree_of(name, official_tree):
     trees = {"camvid-cpu": "camvid", "peanut-cpu": "ade20k"}
     dataset = trees.get(name) or recipe(name)["dataset"]
-    if dataset == "cocostuff10k":
-        pytest.importorskip("scipy")
     return official_tree(dataset)
 
 

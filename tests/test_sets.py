@@ -15,7 +15,7 @@ from semiseg.data.formats.masks import read_mask
 from semiseg.data.reader import load_dataset, read_samples
 from semiseg.data.tree import Tree
 
-NEEDS = {"coco": "pycocotools", "cocostuff10k": "scipy"}
+NEEDS = {"coco": "pycocotools"}
 TINY = {
     "method": "css",
     "weights": "none",
@@ -174,7 +174,6 @@ def test_real_pairs_of_ade20k_read_their_ids_less_one(shared_data):
 
 
 def test_cocostuff_reads_its_matrices_and_mmsegmentation_s_images_alike(official_tree, tmp_path):
-    pytest.importorskip("scipy")
     root = official_tree("cocostuff10k")
     official = load_dataset(root)
     assert official.classes.codes[11] == 13  # 12 is one of the ids that do not occur

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from semiseg.config.train import TrainConfig
     from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
     from semiseg.core.types import Prediction
+    from semiseg.evaluation.score_masks import score_masks
     from semiseg.inference.load import load
     from semiseg.inference.torch_model import Model
     from semiseg.training.trainer import Run
@@ -63,6 +64,7 @@ __all__ = [
     "predict",
     "recipe",
     "report",
+    "score_masks",
     "split",
     "suggest",
     "train",
@@ -89,6 +91,7 @@ _MODULES = {
     "predict": "commands.predict",
     "recipe": "config.recipes",
     "report": "commands.report",
+    "score_masks": "evaluation.score_masks",
     "split": "commands.split",
     "suggest": "commands.suggest",
     "train": "commands.train",

@@ -27,7 +27,7 @@ Severity = Literal["error", "warning", "note"]
 
 REQUIRED = (
     *("torch", "torchvision", "lightning", "timm", "segmentation-models-pytorch"),
-    *("numpy", "pillow", "safetensors", "huggingface-hub"),
+    *("numpy", "scipy", "pillow", "safetensors", "huggingface-hub"),
 )
 """The packages whose versions are shown; without them nothing works."""
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -37,7 +37,6 @@ EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medical": ("DICOM, NIfTI and stacks", ("pydicom", "nibabel", "tifffile")),
     "video": ("frames of videos", ("av",)),
     "coco": ("COCO masks as run lengths", ("pycocotools",)),
-    "cocostuff": ("masks as MATLAB files", ("scipy",)),
     "onnx": ("running exported models", ("onnxruntime",)),
     "onnx-export": ("exporting models", ("onnx", "onnxscript", "onnxruntime")),
     "tensorboard": ("the logger TensorBoard", ("tensorboard",)),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import EvaluateSettings
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
-from semiseg.core.scores import ClassScores
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.classes.labels import read_labels
@@ -22,59 +20,38 @@ from semiseg.data.formats.images import read_image
 from semiseg.data.image_lists import list_hash
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
-from semiseg.evaluation.metrics import confusion_matrix, scores
+from semiseg.evaluation.score_masks import MaskCounter, ScoredMasks
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import choose_factors, explain
 from semiseg.training.run_data import arrangement_of, scored_samples
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a model on one split.
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ScoredMasks):
+    """The scores of a model on one split; those of its masks are described in `ScoredMasks`.
 
     Attributes:
-        miou: the mean IoU in percent. Classes without a score are left out.
-        accuracy: the share of the pixels with the right class, in percent.
-        per_class: the scores of each class by its name.
         reliability: for `confidence`, and for `similarity` if the model has prototypes, the
             calibration error and the accuracy as doubtful pixels are left out (see
             `Calibration.summary`); then also the `coverage` and the `accuracy` where both `agree`.
         split: the split.
-        images: the number of its images.
-        hash: the hash of their names.
+        hash: the hash of the names of its images.
     """
 
-    miou: float | None
-    accuracy: float | None
-    per_class: Mapping[str, ClassScores]
     reliability: ReliabilitySummary
     split: str
-    images: int
     hash: str
-
-    def to_dict(self) -> dict[str, object]:
-        """The scores as plain values, for JSON."""
-        return asdict(self)
 
     def text(self) -> str:
         """The scores of the classes, the mean IoU, and how reliable the confidence is."""
-        rows = [
-            [
-                name,
-                *map(percent, (one.iou, one.dice, one.precision, one.recall)),
-                f"{one.pixels:,}",
-            ]
-            for name, one in self.per_class.items()
-        ]
-        classes = table(["class", "IoU", "Dice", "precision", "recall", "pixels"], rows)
         mean = f"mIoU {percent(self.miou)} % on {self.images} images of {self.split}"
         unscored = [name for name, one in self.per_class.items() if one.iou is None]
         if unscored and len(unscored) < len(self.per_class):
             mean += f", without {', '.join(unscored)}, of which no mask there holds a pixel"
         if self.split == "train":
             mean += "; the model was trained on some of these images, so the scores are too high"
-        return f"{classes}\n{mean}\n\n{self._reliability()}"
+        return f"{self.class_table()}\n{mean}\n\n{self.shapes.text()}\n\n{self._reliability()}"
 
     def _reliability(self) -> str:
         """The accuracy as doubtful pixels are left out, and the calibration errors."""
@@ -115,23 +92,24 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         if job.problem:
             raise job.problem
     explain(settings.scale, model.metadata, jobs)
-    confusion, reliability = _count(model, samples, [job.factor for job in jobs])
-    result = scores(confusion, model.classes.names)
+    counter, reliability = _count(model, samples, [job.factor for job in jobs])
+    result = counter.scores()
     return Evaluation(
-        miou=result["miou"],
-        accuracy=result["accuracy"],
-        per_class={name: ClassScores(**one) for name, one in result["per_class"].items()},
+        miou=result.miou,
+        accuracy=result.accuracy,
+        per_class=result.per_class,
+        shapes=result.shapes,
+        images=result.images,
         reliability=reliability.summary(),
         split=settings.split,
-        images=len(samples),
         hash=list_hash(samples),
     )
 
 
 def _count(
     model: Predictor, samples: list[Sample], factors: Sequence[float | None]
-) -> tuple[torch.Tensor, Reliability]:
-    """Segment the images. Count the pixels by true and predicted class, and by confidence."""
+) -> tuple[MaskCounter, Reliability]:
+    """Segment the images. Count the pixels and shapes of the masks, and pixels by confidence."""
 
     def read(sample: Sample) -> tuple[Image.Image, Image.Image]:
         labels = read_labels(sample, model.classes, model.reading)
@@ -143,13 +121,9 @@ def _count(
             yield Scaled(image, factor)
 
     masks: deque[Image.Image] = deque()
-    reliability = Reliability(model.two_spaces)
-    count = len(model.classes)
-    confusion = torch.zeros(count, count, dtype=torch.long)
+    counter, reliability = MaskCounter(model.classes.names), Reliability(model.two_spaces)
     for prediction in track(model.stream(images()), "evaluate", len(samples)):
         truth = np.array(masks.popleft())
-        confusion += confusion_matrix(
-            torch.from_numpy(prediction.mask), torch.from_numpy(truth), count
-        )
+        counter.add(prediction.mask, truth)
         reliability.add(prediction, truth)
-    return confusion, reliability
+    return counter, reliability

@@ -25,6 +25,8 @@ ALL = "all"
 
 ScoreName = Literal["last", "best", "released"]
 SCORE_NAMES: tuple[ScoreName, ...] = ("last", "best", "released")
+ShapeName = Literal["foreground_dice", "boundary_iou", "hd95", "object_f1"]
+SHAPE_NAMES: tuple[ShapeName, ...] = ("foreground_dice", "boundary_iou", "hd95", "object_f1")
 SPLIT_LISTS = ("labeled", "unlabeled", "val")
 
 
@@ -132,6 +134,16 @@ class Row:
         deviation = round(stdev(values), 2) if len(values) > 1 else None
         return Spread(round(fmean(values), 2), deviation)
 
+    def shape(self, name: ShapeName) -> Spread | None:
+        """How a score of areas, boundaries or objects varies over the runs that have it."""
+        shapes = [r.scores.shapes for r in self.records]
+        values = [getattr(one, name) for one in shapes if one is not None]
+        values = [value for value in values if value is not None]
+        if not values:
+            return None
+        deviation = round(stdev(values), 2) if len(values) > 1 else None
+        return Spread(round(fmean(values), 2), deviation)
+
     def hashes(self, name: str) -> list[str]:
         """The hashes of the list `labeled`, `unlabeled` or `val`; one, unless the data changed."""
         return sorted({r.scores.split.hash_of(name) for r in self.records})
@@ -154,6 +166,10 @@ class Row:
             "miou": {
                 name: {"mean": spread.mean, "spread": spread.deviation}
                 for name, spread in spreads.items()
+            },
+            "shapes": {
+                name: spread and {"mean": spread.mean, "spread": spread.deviation}
+                for name, spread in ((name, self.shape(name)) for name in SHAPE_NAMES)
             },
             "seconds": round(self.seconds, 1),
             "seconds_a_step": round(self.seconds_per_step, 4),

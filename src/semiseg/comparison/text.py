@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from semiseg.comparison.intervals import Interval
-from semiseg.comparison.records import BASELINE, SAME_TIME, SCORE_NAMES, SPLIT_LISTS, Row
+from semiseg.comparison.records import (
+    BASELINE,
+    SAME_TIME,
+    SCORE_NAMES,
+    SHAPE_NAMES,
+    SPLIT_LISTS,
+    Row,
+    Spread,
+)
 from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
 
 _HEAD = ["labels", "masks", "method", "runs", *SCORE_NAMES, "steps", "seconds", "s/step"]
+_SHAPE_TITLES = ("Dice of the foreground", "boundary IoU", "HD95", "F1 of objects")
 
 _GAINS = ("gain", "gain_same_time")
 _SMALLEST_P = 0.001
@@ -78,7 +87,15 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     if gains:
         head = ["labels", "method", *names]
         parts += ["## Difference of IoU by class", markdown_table(head, gains)]
+    shapes = [
+        [row.labels, row.method, *(_spread(row.shape(name)) for name in SHAPE_NAMES)]
+        for row in rows
+    ]
     parts += [
+        "## Areas, boundaries and objects",
+        "The released models on val: means over the classes that are not the background. HD95 is "
+        "in pixels, the others are in percent.",
+        markdown_table(["labels", "method", *_SHAPE_TITLES], shapes),
         "## Splits",
         "The first 16 digits of the SHA-256 of the sorted image names.",
         markdown_table(["labels", "seed", "split seed", *SPLIT_LISTS], split_lines(rows)),
@@ -107,6 +124,7 @@ def table_csv(rows: Sequence[Row]) -> str:
         ["labels", "masks", "method", "runs", "seeds", "split_seeds"]
         + [f"{score}_{part}" for score in SCORE_NAMES for part in ("mean", "sd")]
         + ["steps", "seconds", "seconds_a_step"]
+        + [f"{name}_{part}" for name in SHAPE_NAMES for part in ("mean", "sd")]
         + [f"{what}{part}" for what in _GAINS for part in ("", "_low", "_high", "_p")]
         + [f"closed{part}" for part in ("", "_low", "_high")]
         + [f"{kind}:{name}" for kind in ("iou", "gain") for name in names]
@@ -118,6 +136,7 @@ def table_csv(rows: Sequence[Row]) -> str:
             + [" ".join(map(str, seeds)) for seeds in (row.seeds, row.split_seeds)]
             + [value for name in SCORE_NAMES for value in row.spread(name)]
             + [row.steps, round(row.seconds, 1), round(row.seconds_per_step, 4)]
+            + [value for name in SHAPE_NAMES for value in row.shape(name) or (None, None)]
             + [value for name in _GAINS for value in _bounds(row.intervals()[name], "p")]
             + _bounds(row.closed)
             + [values.get(n) for values in (row.per_class, row.class_gains) for n in names]
@@ -177,6 +196,13 @@ def _cells(row: Row) -> list[str]:
 def _mean_and_deviation(values: Sequence[float]) -> str:
     mean = percent(fmean(values))
     return f"{mean} ± {stdev(values):.1f}" if len(values) > 1 else mean
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return "-"
+    deviation = "" if spread.deviation is None else f" ± {spread.deviation:.1f}"
+    return f"{spread.mean:.1f}{deviation}"
 
 
 def _signed(value: float | None) -> str:

@@ -35,6 +35,7 @@ _LARGER_BATCHES = (16, 8)  # on a GPU, where neither size nor steps are short
 _MIN_STEPS = 100
 _RESERVE = 0.05  # share of a budget for the start, checkpoints, and a machine that gets busier
 _VALIDATION_SHARE = 0.2  # of a budget, at most
+_FURTHER_VALIDATIONS = 2  # the shapes of the released model, and the report, take as long as one
 
 
 class Sizes(NamedTuple):
@@ -68,7 +69,7 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
     steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
-    return pace.spent + steps + (sizes.validations + 1) * validation
+    return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation
 
 
 def _filling_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
@@ -197,14 +198,14 @@ class _Budget(NamedTuple):
         crop = unless_auto(config.views.crop, crop_of(size, crop_multiple(self.facts.patch)))
         validation = pace.validation.at(size**2) * self.facts.validation_images
         share = _VALIDATION_SHARE * self.seconds
-        # The report needs one validation more.
         if config.validation.validations == AUTO:
-            validations = max(1, min(VALIDATIONS, int(share / validation) - 1))
-            reserved = min(share, (VALIDATIONS + 1) * validation)
+            validations = max(1, min(VALIDATIONS, int(share / validation) - _FURTHER_VALIDATIONS))
+            reserved = min(share, (VALIDATIONS + _FURTHER_VALIDATIONS) * validation)
         else:
             validations = config.validation.validations
-            reserved = (validations + 1) * validation
-        rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, 2 * validation)
+            reserved = (validations + _FURTHER_VALIDATIONS) * validation
+        least = (1 + _FURTHER_VALIDATIONS) * validation
+        rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, least)
         step = config.schedule.accumulate * pace.step.at(batch * crop**2)
         sizes = Sizes(size, crop, batch, max(0, int(rest / step)), validations)
         if pace.view is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json
 from semiseg.core.records import from_plain
-from semiseg.core.text import percent, plural
+from semiseg.core.text import percent, plural, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,102 @@ class ClassScores:
     precision: float | None
     recall: float | None
     pixels: int
+
+
+@dataclass(frozen=True)
+class ClassShapes:
+    """How well the area, the boundary and the objects of one class are predicted.
+
+    Attributes:
+        boundary_iou: intersection over union of the true and the predicted boundary in percent,
+            summed over all images. A boundary is the pixels of a class that are at most 2 % of the
+            image's diagonal away from its edge (Cheng et al., CVPR 2021). None without true pixels.
+        hd95: the 95th percentile of the distances in pixels from each of the two surfaces to the
+            other, both directions together, as medpy's `hd95` defines it. It is the mean over the
+            images where both masks hold the class; None without such an image.
+        hd95_images: the number of these images.
+        one_sided_images: the number of images where one mask holds the class and the other does
+            not; they have no `hd95`.
+        object_f1: 2 TP / (2 TP + FP + FN) in percent, summed over all images (Caicedo et al.,
+            Cytometry A 2019). Objects are components, connected at corners too. A predicted one is
+            TP if its IoU with a true one is at least 0.5. None without true pixels.
+        objects: the number of true objects.
+        predicted_objects: the number of predicted objects.
+        matched_objects: the number of matches, TP.
+        true_share: the true share of the pixels, in percent; None without pixels.
+        predicted_share: the predicted share.
+        share_bias: the predicted minus the true share, in percentage points.
+        share_error: the mean over the images of the absolute difference of the two shares, in
+            percentage points.
+    """
+
+    boundary_iou: float | None
+    hd95: float | None
+    hd95_images: int
+    one_sided_images: int
+    object_f1: float | None
+    objects: int
+    predicted_objects: int
+    matched_objects: int
+    true_share: float | None
+    predicted_share: float | None
+    share_bias: float | None
+    share_error: float | None
+
+
+@dataclass(frozen=True)
+class ShapeScores:
+    """Areas, boundaries and objects. All values but `per_class` are means over the foreground.
+
+    Attributes:
+        foreground: the classes that are not the background; all of them if none is.
+        foreground_dice: the mean of the Dice coefficients, in percent.
+        boundary_iou: the mean boundary IoU, in percent.
+        hd95: the mean HD95, in pixels.
+        object_f1: the mean F1 of the objects, in percent.
+        share_error: the mean error of the shares of the pixels, in percentage points.
+        per_class: the scores of each class, by its name.
+    """
+
+    foreground: tuple[str, ...]
+    foreground_dice: float | None
+    boundary_iou: float | None
+    hd95: float | None
+    object_f1: float | None
+    share_error: float | None
+    per_class: Mapping[str, ClassShapes]
+
+    def text(self) -> str:
+        """The scores of the classes as a table, and the means over the foreground."""
+        head = ["class", "boundary IoU", "HD95, px", "object F1", "objects", "predicted"]
+        head += ["share, %", "predicted", "bias"]
+        rows = [
+            [
+                name,
+                *map(percent, (one.boundary_iou, one.hd95, one.object_f1)),
+                f"{one.objects:,}",
+                f"{one.predicted_objects:,}",
+                *map(percent, (one.true_share, one.predicted_share)),
+                "-" if one.share_bias is None else f"{one.share_bias:+.1f}",
+            ]
+            for name, one in self.per_class.items()
+        ]
+        return f"{table(head, rows)}\n{self.summary()}"
+
+    def summary(self) -> str:
+        """The means over the foreground, as a sentence."""
+        distance = "-" if self.hd95 is None else f"{self.hd95:.1f} px"
+        return (
+            f"{self.describe_foreground()}: Dice {percent(self.foreground_dice)} %, boundary IoU "
+            f"{percent(self.boundary_iou)} %, HD95 {distance}, object F1 "
+            f"{percent(self.object_f1)} %, error of the shares {percent(self.share_error)} points"
+        )
+
+    def describe_foreground(self) -> str:
+        """Which classes the means are over."""
+        if len(self.foreground) == len(self.per_class):
+            return "mean of all classes" if len(self.foreground) > 1 else self.foreground[0]
+        return f"foreground ({', '.join(self.foreground)})"
 
 
 @dataclass(frozen=True)
@@ -121,6 +217,8 @@ class Scores:
         timing: seconds of a step and of a validation.
         split: the images.
         versions: version numbers of semiseg, Python and the main libraries, by name.
+        shapes: the areas, boundaries and objects of the released model; None in the file of a run
+            that an earlier semiseg trained.
         format: the version of the file.
     """
 
@@ -136,6 +234,7 @@ class Scores:
     timing: Timing
     split: SplitRecord
     versions: Mapping[str, str]
+    shapes: ShapeScores | None = None
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, object]:

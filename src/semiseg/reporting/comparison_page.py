@@ -13,8 +13,10 @@ from semiseg.comparison.plot import make_figure
 from semiseg.comparison.records import (
     BASELINE,
     SCORE_NAMES,
+    SHAPE_NAMES,
     SPLIT_LISTS,
     Row,
+    ShapeName,
     make_rows,
     read_records,
 )
@@ -41,6 +43,7 @@ class ComparisonPage:
         headline: the main result in one sentence.
         rows: the rows of the tables.
         score_names: the names of the three scores.
+        shape_names: the names of the scores of areas, boundaries and objects.
         split_lists: the names of the lists of images.
         split_lines: labels, seed, split seed and the hashes of these lists.
         plot: the figure.
@@ -64,6 +67,7 @@ class ComparisonPage:
     command: str
     versions: Mapping[str, str]
     score_names: Sequence[str] = SCORE_NAMES
+    shape_names: Sequence[ShapeName] = SHAPE_NAMES
     split_lists: Sequence[str] = SPLIT_LISTS
 
 

@@ -11,7 +11,7 @@ from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
-from semiseg.core.scores import ClassScores, Scores, SplitRecord
+from semiseg.core.scores import ClassScores, Scores, ShapeScores, SplitRecord
 from semiseg.core.text import duration, percent, plural
 from semiseg.data.formats.images import UNREADABLE, open_image, reason
 from semiseg.data.image_lists import list_hash
@@ -102,6 +102,7 @@ class RunPage:
         facts: the most important values by name.
         curves: the curves of the training.
         classes: the classes, the most frequent first.
+        shapes: the scores of areas, boundaries and objects; None where an earlier semiseg trained.
         confusion: the confusion matrix, or None.
         gallery: validation images, or None.
         no_gallery: why there are no images; empty if there are.
@@ -118,6 +119,7 @@ class RunPage:
     facts: Mapping[str, str]
     curves: Sequence[Captioned]
     classes: Sequence[ClassRow]
+    shapes: ShapeScores | None
     confusion: Confusion | None
     gallery: Gallery | None
     no_gallery: str
@@ -152,6 +154,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
         },
         curves=_draw_curves(run.curves),
         classes=_class_rows(run),
+        shapes=scores.shapes,
         confusion=_confusion(run),
         gallery=gallery,
         no_gallery=no_gallery,

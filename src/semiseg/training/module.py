@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from statistics import median
 from typing import Any, TypedDict, cast
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,7 +27,9 @@ from semiseg.core.types import Batch, Inputs, Losses, Step
 from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelSummary
+from semiseg.evaluation.shapes import ShapeCounts, count_shapes
 from semiseg.inference.scenes import Scene, segmenter, to_input
+from semiseg.inference.sliding import Segmenter
 from semiseg.methods.base import Method
 from semiseg.model.distributed import sum_over_ranks, world_size
 from semiseg.model.encoders import Normalization
@@ -58,11 +62,27 @@ class NetworkScores(MaskScores):
 
 
 class Validation(TypedDict):
-    """One validation: the step, the scores by network, and the pseudo-labels if measured."""
+    """One validation.
+
+    `step` is the step, `networks` the scores by network. `pseudo_labels` are measured with
+    diagnostics only. `shapes` holds the rows of the `ShapeCounts` of the network to release; only
+    the last validation has it.
+    """
 
     step: int
     networks: dict[str, NetworkScores]
     pseudo_labels: PseudoLabelSummary | None
+    shapes: list[list[float]] | None
+
+
+def choose_network(networks: Mapping[str, NetworkScores]) -> tuple[str, AdjustedScores]:
+    """The network to release and its scores with the best adjustment, by the mean IoU.
+
+    Args:
+        networks: the scores of the last validation.
+    """
+    candidates = [(name, adjusted) for name in networks for adjusted in networks[name]["adjusted"]]
+    return max(candidates, key=lambda candidate: candidate[1]["miou"] or 0.0)
 
 
 class Checkpoint(TypedDict):
@@ -248,11 +268,44 @@ class TrainingModule(L.LightningModule):
                 for strength, table in zip(tried, counts, strict=True)
             ]
             result[name] = NetworkScores(**scores(counts[0], self.names), adjusted=adjusted)
-        validation = Validation(step=self.global_step, networks=result, pseudo_labels=None)
+        shapes = None
+        if last:
+            name, released = choose_network(result)
+            added = tried[released["strength"]][None].numpy()
+            shapes = self._count_shapes(loader, segmenters[name], added).tolist()
+        validation = Validation(
+            step=self.global_step, networks=result, pseudo_labels=None, shapes=shapes
+        )
         self.validations.append(validation)
         self.validation_seconds.append(time.monotonic() - started)
         self._last_step_time = None  # the time to the next step would include this validation
         return validation
+
+    def _count_shapes(
+        self, loader: Iterable[Scene], segment: Segmenter, added: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """The rows of the `ShapeCounts` of one network, over the images of all processes.
+
+        The images are segmented once more: to count the shapes for each network and each strength
+        would take longer.
+
+        Args:
+            loader: this process's images.
+            segment: the network.
+            added: `(1, C)`, what the logit adjustment adds to its logits.
+        """
+        count = len(self.names)
+        counts = ShapeCounts.zeros(count)
+        self.method.eval()
+        for scene in loader:
+            images, truth = scene.image.numpy(), scene.mask.numpy()
+            labels = segment.labels(images, (truth.shape[0], truth.shape[1]), added)
+            counts = counts.plus(count_shapes(labels[0], truth, count))
+        self.method.train()
+        rows = np.stack(counts)
+        if world_size() == 1:  # Apple's GPUs have no double precision
+            return rows
+        return sum_over_ranks(torch.from_numpy(rows).to(self.device)).cpu().numpy()
 
     def timing(self) -> Timing:
         """Median seconds of a step and of a validation, since the start or the resuming."""

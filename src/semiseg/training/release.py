@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from semiseg._version import __version__
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
@@ -27,12 +29,14 @@ from semiseg.core.scores import (
 from semiseg.data.formats.ground import common_resolution
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
+from semiseg.evaluation.background import foreground
 from semiseg.evaluation.logit_adjustment import describe_strength, offset
+from semiseg.evaluation.shapes import ShapeCounts, shape_scores
 from semiseg.model.encoder_training import merge
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, Release, save_release
 from semiseg.training.data import TrainingData
-from semiseg.training.module import TrainingModule
+from semiseg.training.module import TrainingModule, choose_network
 from semiseg.training.run_folder import CONFUSION, SCORES
 
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
@@ -51,9 +55,9 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         module: the trained module.
     """
     networks = module.method.networks()
-    final = module.validations[-1]["networks"]
-    candidates = [(name, adjusted) for name in networks for adjusted in final[name]["adjusted"]]
-    which, released = max(candidates, key=lambda candidate: candidate[1]["miou"] or 0.0)
+    final, rows = module.validations[-1]["networks"], module.validations[-1]["shapes"]
+    names = module.names
+    which, released = choose_network(final)
     network, strength = networks[which], released["strength"]
     added = offset(module.method.class_weights, network.classes, strength)
     network.add_to_logits(added)
@@ -76,6 +80,9 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
+        shapes=None
+        if rows is None
+        else shape_scores(ShapeCounts(*np.array(rows)), names, foreground(names)),
     )
     images = [sample.image for sample in data.split.labeled]
     metadata = ModelMetadata(
@@ -97,7 +104,7 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
     )
     tensors = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
     save_release(config.out, Release(merge(network), tensors, metadata))
-    table = _confusion_csv(module.names, released["confusion"])
+    table = _confusion_csv(names, released["confusion"])
     write_text(config.out / CONFUSION, table)
     # Last, since this file makes the run a finished one.
     write_text(config.out / SCORES, json.dumps(scores.to_dict(), indent=2) + "\n")

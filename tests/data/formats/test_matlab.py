@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import io
 
 from semiseg.core.errors import DataError
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.formats.matlab import read_matrix
 from semiseg.data.reader import load_dataset
 
-io = pytest.importorskip("scipy.io")
 IDS = np.array([[0, 1, 2], [2, 1, 0], [1, 1, 1], [0, 0, 2]], np.uint8)
 
 

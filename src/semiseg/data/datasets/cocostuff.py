@@ -44,7 +44,7 @@ class CocoStuff10k(PublishedDataset):
     ```
     cocostuff-10k-v1.1/
       images/COCO_train2014_000000000077.jpg
-      annotations/COCO_train2014_000000000077.mat   matrix S of ids (needs semiseg[cocostuff])
+      annotations/COCO_train2014_000000000077.mat   matrix S of ids
       imageLists/{train,test}.txt
     ```
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.errors import DataError
 from semiseg.data.formats.images import reason
 
 MATLAB_SUFFIX = ".mat"
@@ -24,15 +24,10 @@ def read_matrix(path: Path) -> NDArray[np.int32]:
     `mask`; it may lie in a struct (`GTcls.Segmentation`).
 
     Raises:
-        ConfigError: scipy is not installed.
         DataError: the file cannot be read, or has no such matrix or several.
     """
-    try:
-        from scipy.io import loadmat  # an optional package
-    except ImportError as error:
-        raise ConfigError(
-            f"Reading {path} needs scipy, which is not installed: pip install 'semiseg[cocostuff]'."
-        ) from error
+    from scipy.io import loadmat  # it takes a tenth of a second, and few folders need it
+
     try:
         content = loadmat(path, simplify_cells=True)
     except NotImplementedError as error:
