@@ -19,8 +19,8 @@ from semiseg.comparison.plot import make_figure, save_figure
 from semiseg.comparison.records import Record, make_rows
 from semiseg.comparison.text import markdown, statements, table_csv, text
 from semiseg.config.compare import CompareConfig
-from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.config.methods import METHODS, CssSettings, SupervisedSettings
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError, ConfigError, Interrupted, RunError
 from semiseg.core.scores import (

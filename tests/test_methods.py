@@ -286,7 +286,7 @@ def test_mixed_precision_changes_the_losses_little(name, dtype, number):
             learn(method, labeled, unlabeled, at(number - 1))
         with torch.autocast("cpu", dtype, enabled=enabled):
             losses = run(method, labeled, unlabeled, at(number))
-        left_out = ("unsupervised", "consistency")
+        left_out = ("unsupervised", "consistency", "feature_dropout")
         return {k: v for k, v in values(losses.terms).items() if not k.startswith(left_out)}
 
     assert terms(True) == pytest.approx(terms(False), rel=0.05)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from semiseg.augment.mixing import draw_boxes, draw_partners, paste
+from semiseg.augment.mixing import draw_boxes, draw_partners, draw_small_boxes, paste
 
 
 def seeded(seed):
@@ -86,9 +86,42 @@ def test_boxes_are_like_those_of_the_authors_program():
         assert abs(values.mean() - golden[name]) < 3 * values.std() / math.sqrt(len(values)), name
 
 
+def test_half_of_the_images_have_a_small_box():
+    boxes = draw_small_boxes(2000, 100, 100, seeded(0))
+    present = boxes.any(dim=(1, 2))
+    assert present.double().mean().item() == pytest.approx(0.5, abs=0.04)
+    w, h, left, top = (values.double() for values in measure(boxes[present]))
+    # Whole pixels are cut off, one of each side at most.
+    area, ratio = (w + 0.5) * (h + 0.5) / 100**2, (h + 0.5) / (w + 0.5)
+    assert area.min() > 0.019
+    assert area.max() < 0.41
+    assert ratio.min() > 0.27
+    assert ratio.max() < 3.7
+    # Areas are even, whatever is drawn again; large boxes have less room.
+    assert area.mean().item() == pytest.approx(0.21, abs=0.012)
+    assert area.std().item() == pytest.approx(0.38 / 12**0.5, abs=0.008)
+    assert ((left + w) <= 100).all()
+    assert ((top + h) <= 100).all()
+    assert left.mean().item() == pytest.approx(((100 - w) / 2).mean().item(), abs=1.5)
+    assert ratio[area < 0.05].mean().item() == pytest.approx(1.6, abs=0.25)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (24, 96)])
+def test_small_boxes_follow_the_shape_of_the_image(height, width):
+    boxes = draw_small_boxes(400, height, width, seeded(0))
+    assert boxes.shape == (400, height, width)
+    large = boxes.sum(dim=(1, 2)) > 0.05 * height * width
+    if large.any():
+        w, h, _, _ = (values.double() for values in measure(boxes[large]))
+        assert (w / h).mean() > 0.5 * width / height
+
+
 def test_draws_depend_on_their_generator_alone():
     state = torch.get_rng_state()
     assert torch.equal(draw_boxes(4, 20, 30, seeded(3)), draw_boxes(4, 20, 30, seeded(3)))
+    small = [draw_small_boxes(9, 20, 30, seeded(seed)) for seed in (3, 3, 4)]
+    assert torch.equal(small[0], small[1])
+    assert not torch.equal(small[0], small[2])
     assert torch.equal(draw_partners(8, seeded(3)), draw_partners(8, seeded(3)))
     assert not torch.equal(draw_boxes(4, 20, 30, seeded(3)), draw_boxes(4, 20, 30, seeded(4)))
     assert not torch.equal(draw_partners(8, seeded(3)), draw_partners(8, seeded(4)))

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg import train
 from semiseg.cli import main
-from semiseg.config.encoder_choice import BASE_VIT, LIGHT_ENCODER, SMALL_VIT, encoder_for
+from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, Pace, Reason
+from semiseg.config.network import BASE_VIT, LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.plan import Entry, make_plan
 from semiseg.config.train import TrainConfig, parse_duration
 from semiseg.core.errors import BudgetError, ConfigError

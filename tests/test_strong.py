@@ -120,6 +120,27 @@ def test_probabilities_decide_how_often():
     assert 8 < unchanged < 34
 
 
+def test_gray_images_have_the_luma_of_their_color():
+    """In a fifth of the strong views; the draw comes last, so that it changes no other one."""
+    image = picture()
+    gray_only = STRONG["strong"]._replace(p_jitter=0.0, p_blur=0.0)
+    expected = gray(image.double())
+    count = 0
+    for i in range(200):
+        changed = change(image, gray_only, Key.of(i))
+        if torch.equal(changed, image):
+            continue
+        count += 1
+        assert torch.equal(changed[0], changed[1])
+        assert torch.equal(changed[0], changed[2])
+        assert (changed[0] - expected).abs().max() <= 0.51
+    assert 25 < count < 57
+    without = STRONG["strong"]._replace(p_gray=0.0)
+    for i in range(20):
+        ours, theirs = (change(image, p, Key.of(i)) for p in (STRONG["strong"], without))
+        assert torch.equal(ours, theirs) or torch.equal(ours[0], ours[1])
+
+
 @PHOTOMETRIES
 def test_a_constant_image_stays_constant(photometry):
     """To its very borders: neither a shift nor a frame."""
@@ -139,7 +160,7 @@ def test_pixels_stay_where_they_are(photometry):
         values = change(image, photometry, Key.of(i)).double().mean(dim=0)
         bright = values > (values.amin() + values.amax()) / 2
         # A blur rounds off the four corners.
-        assert (bright != square).sum() <= 4
+        assert (bright != square).sum() <= (4 if photometry.blur[1] < 2 else 12)
 
 
 @PHOTOMETRIES
@@ -148,7 +169,7 @@ def test_black_and_white_images_do_not_break(photometry, value):
     image = torch.full((3, 32, 32), value, dtype=torch.uint8)
     for i in range(10):
         changed = change(image, photometry, Key.of(i)).double()
-        assert (changed.mean() - value).abs() <= 0.25 * 255 + 1
+        assert (changed.mean() - value).abs() <= photometry.jitter * 255 + 1
 
 
 def test_the_least_crop_can_be_blurred():
@@ -215,7 +236,7 @@ def test_each_factor_is_torchvision_s(number, theirs, factor):
     assert (ours - theirs(image, factor).int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("sigma", [0.15, 0.3, 0.5, 0.8, 1.15])
+@pytest.mark.parametrize("sigma", [0.1, 0.15, 0.3, 0.5, 0.8, 1.15, 2.0])
 def test_the_blur_is_torchvision_s_to_a_level_or_two(sigma):
     """Its weights are multiples of 1/256; noise from black to white shows most of it."""
     image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0))

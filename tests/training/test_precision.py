@@ -10,7 +10,7 @@ import torch
 from tiny_vit import TINY_VIT
 
 import semiseg
-from semiseg.config.encoder_choice import LIGHT_ENCODER
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.model.network import upsample
 from semiseg.training import trainer
 

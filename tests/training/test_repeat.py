@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import semiseg
 from semiseg.cli import main
-from semiseg.config.encoder_choice import SMALL_VIT
-from semiseg.config.network import NetworkConfig
+from semiseg.config.network import SMALL_VIT, NetworkConfig
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, HubError, SettingError
 from semiseg.core.files import read_json

@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_P_SMALL = 0.5
+_SMALL_AREA = (0.02, 0.4)
+_SMALL_RATIO = (0.3, 1 / 0.3)
+_TRIES = 32  # at once: about 1 of 20 lies inside for the largest area, most for the smallest
+
 
 def draw_partners(batch: int, generator: torch.Generator) -> Tensor:
     """Draw a partner for each image: a permutation without fixed points.
@@ -45,6 +50,52 @@ def draw_boxes(batch: int, height: int, width: int, generator: torch.Generator) 
     h = (height * width / 2 / w).round().long().clamp(1, height)
     left = (u[1] * (width - w + 1)).long()
     top = (u[2] * (height - h + 1)).long()
+    return _fill_boxes(left, top, w, h, height, width)
+
+
+def draw_small_boxes(batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw the CutMix box of UniMatch for half of the images, and no box for the others.
+
+    A box appears with the probability 0.5. Its area is uniform in 0.02..0.4 of the image, the ratio
+    of its height to its width is uniform in 0.3..1/0.3, on a square image. Ratio and corner are
+    drawn again until the box lies inside the image.
+
+    Args:
+        batch: number of boxes.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        generator: a CPU generator.
+
+    Returns:
+        `(batch, height, width)` bool on the CPU, True inside the box.
+    """
+    u = torch.rand(2, batch, generator=generator).double()
+    present, area = u[0] < _P_SMALL, u[1]
+    area = _SMALL_AREA[0] + area * (_SMALL_AREA[1] - _SMALL_AREA[0])
+    chosen = torch.zeros(4, batch, dtype=torch.long)
+    open_boxes = torch.arange(batch)
+    while len(open_boxes):
+        u = torch.rand(3, len(open_boxes), _TRIES, generator=generator).double()
+        ratio = _SMALL_RATIO[0] + u[0] * (_SMALL_RATIO[1] - _SMALL_RATIO[0])
+        share = area[open_boxes, None]
+        tried = torch.stack(
+            [
+                (u[1] * width).long(),
+                (u[2] * height).long(),
+                (width * (share / ratio).sqrt()).long(),
+                (height * (share * ratio).sqrt()).long(),
+            ]
+        )
+        inside = (tried[0] + tried[2] <= width) & (tried[1] + tried[3] <= height)
+        first = inside.int().argmax(dim=1, keepdim=True)  # the first try that lies inside
+        chosen[:, open_boxes] = tried.gather(2, first.expand(4, -1, 1)).squeeze(2)
+        open_boxes = open_boxes[~inside.any(dim=1)]
+    left, top, w, h = chosen.unbind()
+    return _fill_boxes(left, top, w, h, height, width) & present[:, None, None]
+
+
+def _fill_boxes(left: Tensor, top: Tensor, w: Tensor, h: Tensor, height: int, width: int) -> Tensor:
+    """`(B, height, width)` bool, True inside boxes of the size `w` x `h` at `left` and `top`."""
     x, y = torch.arange(width), torch.arange(height)
     in_x = (x >= left[:, None]) & (x < (left + w)[:, None])
     in_y = (y >= top[:, None]) & (y < (top + h)[:, None])

@@ -36,6 +36,7 @@ class Photometry(NamedTuple):
         p_jitter: the probability of these four changes.
         blur: range of the Gaussian blur's standard deviation in pixels.
         p_blur: the probability of a blur.
+        p_gray: the probability of a gray image, after the changes of color.
     """
 
     jitter: float
@@ -43,6 +44,7 @@ class Photometry(NamedTuple):
     p_jitter: float
     blur: tuple[float, float]
     p_blur: float
+    p_gray: float = 0.0
 
 
 LABELED = Photometry(jitter=0.25, hue=0.0, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.0)
@@ -53,8 +55,12 @@ STRONG: dict[str, Photometry] = {
     # learn such an invariance: a twentieth with more brightness and contrast improved more.
     "mild": Photometry(jitter=0.4, hue=0.05, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
     "paper": Photometry(jitter=0.25, hue=0.25, p_jitter=0.8, blur=(0.15, 1.15), p_blur=0.5),
+    "strong": Photometry(
+        jitter=0.5, hue=0.25, p_jitter=0.8, blur=(0.1, 2.0), p_blur=0.5, p_gray=0.2
+    ),
 }
-"""For the strong views of unlabeled images; `paper` has the values of the authors' program."""
+"""For the strong views of unlabeled images. `paper` has the values of the program of css, `strong`
+those of ST++, UniMatch and the methods that follow them."""
 
 
 def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
@@ -74,8 +80,11 @@ def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
     hue = float(rng.uniform(-photometry.hue, photometry.hue))
     order = rng.permutation(4).tolist()
     sigma = float(rng.uniform(*photometry.blur))
+    gray = rng.uniform() < photometry.p_gray
     if jitter:
         image = recolor(image, order, [*factors, hue])
+    if gray:
+        image = recolor(image, [2], [1.0, 1.0, 0.0, 0.0])  # no saturation
     if blur:
         image = gaussian_blur(image, sigma)
     return image

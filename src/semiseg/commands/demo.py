@@ -14,7 +14,7 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import DemoSettings
 from semiseg.commands.train import train
 from semiseg.comparison.text import class_table
-from semiseg.config.encoder_choice import LIGHT_ENCODER
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.core.errors import RunError
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import read_mask

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from semiseg.config.facts import Reason
+from semiseg.config.network import BASE_VIT, LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.train import TrainConfig
 
-LIGHT_ENCODER = "tf_efficientnet_lite0"
-"""The encoder that a CPU can train."""
-SMALL_VIT = "vit_small_patch14_dinov2.lvd142m"
-BASE_VIT = "vit_base_patch14_dinov2.lvd142m"
-"""The vision transformers for a GPU: DINOv2 in two sizes, with the license Apache 2.0. Anybody may
-download them; for DINOv3 one has to accept a license first."""
 BASE_MEMORY = 15e9
 """The bytes of a GPU for the base size; what is sold with 16 GB has a little less. A css step of
 4 + 4 crops of 504 pixels needs at least 8.9 GiB in single precision, with the small size 4.4."""

@@ -23,6 +23,13 @@ from semiseg.core.errors import ConfigError, SettingError
 Decoder: TypeAlias = Literal["deeplabv3plus", "fpn", "upernet", "segformer", "detail"]
 Heads: TypeAlias = Literal["shared", "paper"]
 
+LIGHT_ENCODER = "tf_efficientnet_lite0"
+"""The encoder that a CPU can train."""
+SMALL_VIT = "vit_small_patch14_dinov2.lvd142m"
+BASE_VIT = "vit_base_patch14_dinov2.lvd142m"
+"""The vision transformers for a GPU: DINOv2 in two sizes, with the license Apache 2.0. Anybody may
+download them; for DINOv3 one has to accept a license first."""
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 

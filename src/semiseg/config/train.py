@@ -220,9 +220,9 @@ class ViewConfig(Settings):
     """The range of the random factor on the size. The paper's 0.5 would show a quarter image and
     three quarters padding at laptop crops."""
     photometry: Photometry | Auto = AUTO
-    """The color changes of unlabeled images: `mild`, those of the program of the CSS `paper`, or
-    one to three changes of `random` kind and intensity (AugSeg). `auto` means those of the method,
-    `mild` for most."""
+    """The color changes of unlabeled images: `mild`; those of the program of the CSS `paper`; the
+    `strong` ones of ST++ and UniMatch, which may also turn an image gray; or one to three changes
+    of `random` kind and intensity (AugSeg). `auto` means those of the method, `mild` for most."""
 
     def check(self) -> None:
         """Both scale factors are above 0, the smaller one first."""

@@ -110,10 +110,11 @@ def predict(network: Network, inputs: Inputs) -> Tensor:
     return logits
 
 
-def join(first: Inputs, second: Inputs) -> Inputs:
-    """The images and the frozen features of two batches, one after the other."""
-    features = zip(first.features, second.features, strict=True)
-    return Inputs(torch.cat([first.image, second.image]), tuple(map(torch.cat, features)))
+def join(*batches: Inputs) -> Inputs:
+    """The images and the frozen features of several batches, one after the other."""
+    features = zip(*(batch.features for batch in batches), strict=True)
+    images = torch.cat([batch.image for batch in batches])
+    return Inputs(images, tuple(map(torch.cat, features)))
 
 
 def cut_mix(

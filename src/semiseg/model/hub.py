@@ -23,7 +23,7 @@ from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 from torch import nn
 
-from semiseg.config.encoder_choice import LIGHT_ENCODER
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.core.errors import ConfigError, HubError, nearest
 from semiseg.model.encoders import Normalization, normalization, tags_of
 from semiseg.model.weight_names import State

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semiseg.config.encoder_choice import LIGHT_ENCODER, encoder_for
+from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Reason
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.files import read_json

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from semiseg.config.encoder_choice import LIGHT_ENCODER
 from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
+from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, early_decisions, make_plan
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig

@@ -16,10 +16,13 @@ from semiseg.config.methods.cps import CpsSettings
 from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
 from semiseg.config.methods.distill import DistillSettings
+from semiseg.config.methods.fixmatch import FixMatchPaperSettings, FixMatchSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
 from semiseg.config.methods.pcr import PcrSettings
 from semiseg.config.methods.reco import RecoSettings
 from semiseg.config.methods.supervised import SupervisedSettings
+from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
+from semiseg.config.methods.unimatch_v2 import UniMatchV2PaperSettings, UniMatchV2Settings
 from semiseg.core.errors import ConfigError, nearest
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "CssSettings",
     "CutMixSettings",
     "DistillSettings",
+    "FixMatchSettings",
     "MeanTeacherSettings",
     "MethodSettings",
     "PcrSettings",
@@ -36,6 +40,8 @@ __all__ = [
     "RecoSettings",
     "SemiSupervisedSettings",
     "SupervisedSettings",
+    "UniMatchSettings",
+    "UniMatchV2Settings",
     "UnlabeledSettings",
     "default_settings",
     "method_hint",
@@ -45,6 +51,28 @@ METHODS: dict[str, MethodSettings] = {
     "supervised": SupervisedSettings(),
     "mean_teacher": MeanTeacherSettings(),
     "cutmix": CutMixSettings(),
+    "fixmatch": FixMatchSettings(),
+    # The whole loss of the papers of this family has the factor 1/2.
+    "fixmatch-paper": FixMatchPaperSettings(
+        box="small", supervised_weight=0.5, unsupervised_weight=0.5, supervised_warmup=0.0
+    ),
+    "unimatch": UniMatchSettings(),
+    "unimatch-paper": UniMatchPaperSettings(
+        box="small",
+        supervised_weight=0.5,
+        unsupervised_weight=0.25,
+        feature_weight=0.25,
+        supervised_warmup=0.0,
+    ),
+    "unimatch-v2": UniMatchV2Settings(),
+    # The decay 0.996 remembers 250 steps, of about 40,000 on Pascal VOC.
+    "unimatch-v2-paper": UniMatchV2PaperSettings(
+        box="small",
+        supervised_weight=0.5,
+        unsupervised_weight=0.5,
+        teacher_memory=0.00625,
+        supervised_warmup=0.0,
+    ),
     "augseg": AugSegSettings(),
     # The program's values on VOC with 92 masks. Its teacher remembers 1,000 of 52,400 steps, and is
     # a copy of the student in the first of 80 epochs.

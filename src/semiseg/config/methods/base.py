@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from semiseg.config.settings import PositiveInt, Settings, Share
 
-Photometry: TypeAlias = Literal["mild", "paper", "random"]
+Photometry: TypeAlias = Literal["mild", "paper", "strong", "random"]
 UnseenPrototypes: TypeAlias = Literal["masked", "zeros"]
 
 
