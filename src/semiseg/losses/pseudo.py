@@ -137,6 +137,29 @@ def share_weighted_loss(
     return (weight.view(-1, 1, 1) * loss).sum() / divisor((loss > 0).sum())
 
 
+def confidence_weighted_loss(
+    logits: Tensor, pseudo_label: Tensor, confidence: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy times the confidence of each pseudo-label, as a mean over the pseudo-labels.
+
+    The divisor is their number, not the sum of the confidences (PS-MT, CVPR 2022).
+
+    Args:
+        logits: `(B, C, H, W)` float, the student on the strong view.
+        pseudo_label: `(B, H, W)` int64, 255 where there is none.
+        confidence: `(B, H, W)` float in 0..1.
+        weights: `(C,)` float, the weights of the classes.
+
+    Returns:
+        A scalar; exactly 0, with a graph, without any pseudo-label.
+    """
+    weights = None if weights is None else weights.to(logits)
+    loss = F.cross_entropy(
+        logits, pseudo_label, weights, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    return (confidence * loss).sum() / divisor((pseudo_label != IGNORE_INDEX).sum())
+
+
 def count_labels(labels: Tensor, classes: int) -> Tensor:
     """Count the pixels of each class, over all processes.
 

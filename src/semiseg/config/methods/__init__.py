@@ -19,6 +19,7 @@ from semiseg.config.methods.distill import DistillSettings
 from semiseg.config.methods.fixmatch import FixMatchPaperSettings, FixMatchSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
 from semiseg.config.methods.pcr import PcrSettings
+from semiseg.config.methods.ps_mt import PsMtSettings
 from semiseg.config.methods.reco import RecoSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
@@ -37,6 +38,7 @@ __all__ = [
     "MethodSettings",
     "PcrSettings",
     "PrototypicalSettings",
+    "PsMtSettings",
     "RecoSettings",
     "SemiSupervisedSettings",
     "SupervisedSettings",
@@ -82,6 +84,15 @@ METHODS: dict[str, MethodSettings] = {
     "cps": CpsSettings(),
     # The values for VOC with CutMix. The program changes no colors, and has no warm-up.
     "cps-paper": CpsSettings(learned_view="weak", supervised_warmup=0.0),
+    "ps-mt": PsMtSettings(),
+    # The program's values on VOC. Its teachers change after each of 80 epochs and remember 250 of
+    # about 26,000 steps; its supervised epochs are a few steps long.
+    "ps-mt-paper": PsMtSettings(
+        switch_every=0.0125,
+        unsupervised_weight=1.5,
+        teacher_memory=0.0095,
+        supervised_warmup=0.001,
+    ),
     "distill": DistillSettings(),
     # The "Baseline" of Tab. 1: CSS without the collaboration of the two spaces.
     "contrastive": CssSettings(
