@@ -22,6 +22,7 @@ from semiseg.config.methods.pcr import PcrSettings
 from semiseg.config.methods.ps_mt import PsMtSettings
 from semiseg.config.methods.reco import RecoSettings
 from semiseg.config.methods.supervised import SupervisedSettings
+from semiseg.config.methods.u2pl import U2plSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
 from semiseg.config.methods.unimatch_v2 import UniMatchV2PaperSettings, UniMatchV2Settings
 from semiseg.core.errors import ConfigError, nearest
@@ -42,6 +43,7 @@ __all__ = [
     "RecoSettings",
     "SemiSupervisedSettings",
     "SupervisedSettings",
+    "U2plSettings",
     "UniMatchSettings",
     "UniMatchV2Settings",
     "UnlabeledSettings",
@@ -111,6 +113,17 @@ METHODS: dict[str, MethodSettings] = {
         representation_dim=256,
         teacher_memory=0.0025,
         supervised_warmup=0.0,
+    ),
+    "u2pl": U2plSettings(),
+    # The paper's values, on VOC. Its teacher remembers 100 of 49,600 steps, and the first of 80
+    # epochs is supervised.
+    "u2pl-paper": U2plSettings(
+        mix_probability=0.5,
+        bank_size=30_000,
+        anchors=256,
+        representation_dim=256,
+        teacher_memory=0.002,
+        supervised_warmup=0.0125,
     ),
     "pcr": PcrSettings(),
     # The values on VOC of the published configuration: one of 80 epochs uses labeled images only,
