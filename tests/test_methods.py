@@ -12,8 +12,10 @@ from tiny_methods import (
     build,
     labeled_batch,
     learn,
+    one_of_each,
     run,
     same,
+    small,
     snapshot,
     unlabeled_batch,
     values,
@@ -64,29 +66,28 @@ def mix(strong, targets, step):
     return mixed.image, Targets(*maps)
 
 
-# Contracts: whoever is in METHODS is tested by being there
+# Contracts: whoever is in METHODS is tested by being there. What costs time is tested once for each
+# implementation, and with small settings; what a preset changes has its own tests.
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=one_of_each())
 def name(request):
     return request.param
 
 
 @pytest.fixture
 def method(name):
-    return build(name)
+    return build(name, **small(name))
 
 
-@pytest.fixture(params=["with unlabeled", "labeled alone"])
-def unlabeled(request):
-    return unlabeled_batch() if request.param == "with unlabeled" else None
+def batches():
+    """With unlabeled images and without, at the first step, half way and at the last."""
+    for number in (0, 50, 99):
+        for unlabeled in (unlabeled_batch(), None):
+            yield labeled_batch(), unlabeled, at(number)
 
 
-@pytest.fixture(params=[0, 50, 99], ids=["first step", "half way", "last step"])
-def step(request):
-    return at(request.param)
-
-
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_built_by_its_name_with_its_default_settings(name):
     method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"))
     assert type(method) is method_class(name)
@@ -94,26 +95,36 @@ def test_a_method_is_built_by_its_name_with_its_default_settings(name):
     assert isinstance(method.settings.uses_unlabeled, bool)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_each_preset_takes_a_step(name):
+    method = build(name, **small(name))
+    losses = learn(method, labeled_batch(), unlabeled_batch(), at())
+    assert all(term.isfinite() for term in losses.terms.values())
+    assert all(value.isfinite() for value in losses.diagnostics.values())
+
+
 def test_unknown_method_is_answered_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"'supervise'.*Did you mean 'supervised'\?"):
         method_class("supervise")
 
 
-def test_losses_are_finite_scalars_with_a_graph(method, unlabeled, step):
-    losses = run(method, labeled_batch(), unlabeled, step)
-    assert losses.terms
-    for term in losses.terms.values():
-        assert term.shape == ()
-        assert term.isfinite()
-        assert term >= 0
-    assert sum(losses.terms.values()).requires_grad
-    for value in (*losses.diagnostics.values(), *losses.state.values()):
-        assert not value.requires_grad
-    assert all(value.shape == () for value in losses.diagnostics.values())
+def test_losses_are_finite_scalars_with_a_graph(method):
+    for labeled, unlabeled, step in batches():
+        losses = run(method, labeled, unlabeled, step)
+        assert losses.terms
+        for term in losses.terms.values():
+            assert term.shape == ()
+            assert term.isfinite()
+            assert term >= 0
+        assert sum(losses.terms.values()).requires_grad
+        for value in (*losses.diagnostics.values(), *losses.state.values()):
+            assert not value.requires_grad
+        assert all(value.shape == () for value in losses.diagnostics.values())
 
 
-def test_gradients_reach_the_student_and_nobody_else(method, unlabeled):
-    learn(method, labeled_batch(), unlabeled, at())
+@pytest.mark.parametrize("batch", [unlabeled_batch, lambda: None], ids=["unlabeled", "labels"])
+def test_gradients_reach_the_student_and_nobody_else(method, batch):
+    learn(method, labeled_batch(), batch(), at())
     trained = {id(parameter) for parameter in method.trained_parameters()}
     assert {id(parameter) for parameter in method.student.parameters()} <= trained
     for key, parameter in method.named_parameters():
@@ -130,28 +141,30 @@ def test_gradients_reach_the_student_and_nobody_else(method, unlabeled):
         assert head is None or head[-1].weight.grad.any()
 
 
-def test_compute_changes_no_state(method, unlabeled, step):
+def test_compute_changes_no_state(method):
     """But for the students' own batch-norm statistics."""
-    before = snapshot(method)
-    run(method, labeled_batch(), unlabeled, step)
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     students = tuple(f"{k}." for k, m in method.named_children() if m in method.students())
-    changed = [k for k, v in method.state_dict().items() if not torch.equal(v, before[k])]
-    assert changed
-    for key in changed:
-        assert key.startswith(students)
-        assert key.endswith(statistics)
+    for labeled, unlabeled, step in batches():
+        before = snapshot(method)
+        run(method, labeled, unlabeled, step)
+        changed = [k for k, v in method.state_dict().items() if not torch.equal(v, before[k])]
+        assert changed
+        for key in changed:
+            assert key.startswith(students)
+            assert key.endswith(statistics)
 
 
-def test_commit_writes_the_new_state_and_nothing_else(method, unlabeled):
-    losses = run(method, labeled_batch(), unlabeled, at())
-    before = snapshot(method)
-    method.commit(losses)
-    after = method.state_dict()
-    assert losses.state.keys() <= after.keys()
-    for key, value in after.items():
-        assert torch.equal(value, losses.state.get(key, before[key])), key
-    assert after.keys() == before.keys()
+def test_commit_writes_the_new_state_and_nothing_else(method):
+    for unlabeled in (unlabeled_batch(), None):
+        losses = run(method, labeled_batch(), unlabeled, at())
+        before = snapshot(method)
+        method.commit(losses)
+        after = method.state_dict()
+        assert losses.state.keys() <= after.keys()
+        for key, value in after.items():
+            assert torch.equal(value, losses.state.get(key, before[key])), key
+        assert after.keys() == before.keys()
 
 
 def test_the_teacher_follows_after_the_step(method):
@@ -183,16 +196,18 @@ def test_several_steps_with_an_optimizer_lower_the_loss_on_labels(method):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_the_same_key_gives_the_same_bits(name, unlabeled):
-    def all_of(key):
-        losses = run(build(name), labeled_batch(), unlabeled, at(key=key))
+def test_the_same_key_gives_the_same_bits(name, method):
+    def all_of(method, unlabeled, key):
+        losses = run(method, labeled_batch(), unlabeled, at(key=key))
         return {**losses.terms, **losses.diagnostics, **losses.state}
 
-    first, again, other = all_of(0), all_of(0), all_of(1)
-    assert same(first, again)
-    assert values(first | {k: v.sum() for k, v in first.items()}) != {
-        k: v.sum().item() for k, v in other.items()
-    }
+    for unlabeled in (unlabeled_batch(), None):
+        first = all_of(build(name, **small(name)), unlabeled, 0)
+        assert same(first, all_of(method, unlabeled, 0))
+        other = all_of(method, unlabeled, 1)
+        assert values(first | {k: v.sum() for k, v in first.items()}) != {
+            k: v.sum().item() for k, v in other.items()
+        }
 
 
 def test_nothing_to_learn_is_no_accident(method):
@@ -213,7 +228,7 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
 
     Other students take the encoder, and stay different.
     """
-    trained = build(name)
+    trained = build(name, **small(name))
     learn(trained, labeled_batch(), unlabeled_batch(), at())
     trained.student.set_normalization(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
@@ -221,7 +236,8 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
     metadata = ModelMetadata(network=trained.student.spec, classes=classes, size=64)
     save_release(tmp_path, Release(trained.student, trained.released_tensors(), metadata))
     torch.manual_seed(1)
-    method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"))
+    settings = dataclasses.replace(METHODS[name], **small(name))
+    method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"), settings)
     fresh = {k: v.clone() for k, v in method.student.state_dict().items()}
     new = method.start_from(load_release(tmp_path), ("road", "car", "sky"))
     assert new == ("car",)
@@ -244,23 +260,21 @@ def test_a_method_starts_from_a_released_model(name, tmp_path):
         assert torch.equal(ours, torch.stack([theirs[2], torch.zeros_like(theirs[1]), theirs[0]]))
 
 
-@pytest.mark.parametrize("size", [33, 50])
-def test_crops_need_not_be_multiples_of_anything(method, size):
-    losses = learn(method, labeled_batch(size), unlabeled_batch(size), at())
-    assert all(term.isfinite() for term in losses.terms.values())
+def test_crops_need_not_be_multiples_of_anything(method):
+    for size in (33, 50):
+        losses = learn(method, labeled_batch(size), unlabeled_batch(size), at())
+        assert all(term.isfinite() for term in losses.terms.values())
 
 
-halves = pytest.mark.parametrize(
-    "dtype", [torch.bfloat16, torch.float16], ids=["bf16-mixed", "16-mixed"]
-)
+HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-@halves
-def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
+@pytest.mark.parametrize("precision", HALVES)
+def test_mixed_precision_keeps_the_state_in_its_own(method, precision):
     """Both are settings of `train`."""
     for number in (0, 50):
-        with torch.autocast("cpu", dtype):
-            losses = run(method, labeled_batch(), unlabeled_batch(), at(number))
+        with torch.autocast("cpu", HALVES[precision]):
+            losses = run(method, labeled_batch(32), unlabeled_batch(32), at(number))
         assert all(term.isfinite() for term in losses.terms.values())
         for key, value in losses.state.items():
             assert value.dtype == method.get_buffer(key).dtype
@@ -269,27 +283,27 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, dtype):
         method.commit(losses)
 
 
-@halves
 @pytest.mark.parametrize("number", [0, 50])
-def test_mixed_precision_changes_the_losses_little(name, dtype, number):
+def test_mixed_precision_changes_the_losses_little(method, number):
     """Also on the first step, when no class has a prototype.
 
-    Four images each, since batch norm over fewer magnifies roundings. What a teacher says of
-    unlabeled images is left out: in this untrained network many pseudo-labels lie near a
-    threshold, and the consistency is the difference of two predictions nearly alike.
+    Four images each, since batch norm over fewer magnifies roundings. What is said of unlabeled
+    images is left out: in this untrained network many pseudo-labels lie near a threshold, and the
+    consistency is the difference of two predictions nearly alike.
     """
     labeled, unlabeled = labeled_batch(batch=4), unlabeled_batch(batch=4)
+    if number:
+        learn(method, labeled, unlabeled, at(number - 1))
 
-    def terms(enabled):
-        method = build(name)
-        if number:
-            learn(method, labeled, unlabeled, at(number - 1))
+    def terms(dtype, enabled=True):
         with torch.autocast("cpu", dtype, enabled=enabled):
             losses = run(method, labeled, unlabeled, at(number))
         left_out = ("unsupervised", "consistency", "feature_dropout")
         return {k: v for k, v in values(losses.terms).items() if not k.startswith(left_out)}
 
-    assert terms(True) == pytest.approx(terms(False), rel=0.05)
+    expected = pytest.approx(terms(torch.bfloat16, enabled=False), rel=0.05)
+    for name, dtype in HALVES.items():
+        assert terms(dtype) == expected, name
 
 
 # CSS: the whole step
@@ -650,7 +664,8 @@ SIGHT_LABEL = [0, 2, 1, 2]
 
 
 def by_hand(mode="mix", present=(True, True, True), **settings):
-    method = css(collaboration=mode, representation_dim=3, **settings)
+    method = css(representation_dim=3)  # built once: `__init__` reads none of the other settings
+    method.settings = dataclasses.replace(method.settings, collaboration=mode, **settings)
     method.prototypes.copy_(AXES * torch.tensor(present).unsqueeze(1))
     method.seen.copy_(torch.tensor(present))
     return method

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.config.methods import METHODS
 from semiseg.config.train import OptimizerConfig
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
@@ -73,12 +72,10 @@ def test_seed_labels_and_settings_do(reference, tiny_folder, tmp_path, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_each_method_trains_with_each_optimizer(method, tiny_folder, tmp_path, needed_settings):
-    words = {**TINY, **needed_settings(method), "method": method}
-    for optimizer in ("adamw", "sgd"):
-        run = semiseg.train(tiny_folder, optimizer=optimizer, out=tmp_path / optimizer, **words)
-        assert run.scores.miou.released is not None
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_css_trains_with_each_optimizer(optimizer, tiny_folder, tmp_path):
+    run = semiseg.train(tiny_folder, optimizer=optimizer, out=tmp_path / "run", **TINY)
+    assert run.scores.miou.released is not None
 
 
 @pytest.mark.slow

@@ -7,13 +7,43 @@ import io
 import torch
 import torch.nn.functional as F
 
-from semiseg.config.methods import default_settings
+from semiseg.config.methods import (
+    METHODS,
+    CssSettings,
+    MethodSettings,
+    PrototypicalSettings,
+    default_settings,
+)
 from semiseg.core.rng import Key
 from semiseg.core.types import Inputs, Labeled, Step, Unlabeled
 from semiseg.methods import build_method
 from semiseg.model.network import Network
 
 CLASSES = 3
+
+
+def one_of_each():
+    """One name for each implementation; presets run the same code with other values.
+
+    It is the name with the default values of its settings, if there is one.
+    """
+    names = {}
+    for name in sorted(METHODS, key=lambda name: METHODS[name] != type(METHODS[name])()):
+        names.setdefault(METHODS[name].implementation, name)
+    return sorted(names.values(), key=list(METHODS).index)
+
+
+SMALL: dict[type[MethodSettings], dict[str, object]] = {
+    PrototypicalSettings: {"representation_dim": 8},
+    CssSettings: {"anchors": 16, "negatives": 16},
+}
+"""Settings that make a method cheap, by the class that has them. They hold for its presets, too."""
+
+
+def small(name):
+    """The settings with which a method costs little, whatever its preset says."""
+    kinds = reversed(type(METHODS[name]).__mro__)
+    return {setting: value for kind in kinds for setting, value in SMALL.get(kind, {}).items()}
 
 
 def at(number=50, total=100, key=0):
