@@ -179,13 +179,17 @@ def rates(
 
 
 def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
-    """Encoder, precision and colors, which have to be decided before anything is measured."""
+    """Encoder, precision, colors and background, which are decided before anything is measured."""
     precision = "bf16-mixed" if facts.bf16 else "32-true"
-    return {
+    decisions = {
         "encoder": facts.encoder.name,
         "precision": unless_auto(config.machine.precision, precision),
         "photometry": unless_auto(config.views.photometry, config.settings.preferred_photometry),
     }
+    if "background" in config.open_settings():  # a setting of some methods
+        first_class = next(iter(facts.pixels), "").strip("_").lower()
+        decisions["background"] = "first" if first_class == "background" else "none"
+    return decisions
 
 
 def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Plan:

@@ -37,7 +37,8 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
     "pseudo-labels",
 }
 _SHARES = {  # of the steps
-    "supervised_warmup": "the first {} steps use labeled images only, so the teacher learns first",
+    "supervised_warmup": "the first {} steps use labeled images only: the earliest pseudo-labels "
+    "are wrong",
     "teacher_memory": "the average of the student covers about {} steps; a longer one lags behind",
 }
 _METHOD_SETTINGS = (

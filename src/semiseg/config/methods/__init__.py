@@ -12,6 +12,7 @@ from semiseg.config.methods.base import (
     SemiSupervisedSettings,
     UnlabeledSettings,
 )
+from semiseg.config.methods.cct import CctSettings
 from semiseg.config.methods.cps import CpsSettings
 from semiseg.config.methods.css import CssSettings
 from semiseg.config.methods.cutmix import CutMixSettings
@@ -30,6 +31,7 @@ from semiseg.core.errors import ConfigError, nearest
 __all__ = [
     "METHODS",
     "AugSegSettings",
+    "CctSettings",
     "CpsSettings",
     "CssSettings",
     "CutMixSettings",
@@ -86,6 +88,20 @@ METHODS: dict[str, MethodSettings] = {
     "cps": CpsSettings(),
     # The values for VOC with CutMix. The program changes no colors, and has no warm-up.
     "cps-paper": CpsSettings(learned_view="weak", supervised_warmup=0.0),
+    "cct": CctSettings(),
+    # The 30 decoders of the program for VOC, whose first class is the background.
+    "cct-paper": CctSettings(
+        noise_decoders=6,
+        drop_decoders=6,
+        dropout_decoders=6,
+        cutout_decoders=6,
+        context_decoders=2,
+        object_decoders=2,
+        adversarial_decoders=2,
+        background="first",
+        auxiliary_decoder="shuffle",
+        supervised_warmup=0.0,
+    ),
     "ps-mt": PsMtSettings(),
     # The program's values on VOC. Its teachers change after each of 80 epochs and remember 250 of
     # about 26,000 steps; its supervised epochs are a few steps long.
