@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tiny_methods import CLASSES, at, build, labeled_batch, learn, run, unlabeled_batch
 
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.losses.pseudo import entropy_kept, pixel_entropy
+from semiseg.losses.pseudo import masked_quantiles, pixel_entropy
 from semiseg.methods import pcr as module
 from semiseg.methods.pcr import draw_grid
 from semiseg.methods.semi_supervised import cut_mix
@@ -43,32 +43,14 @@ def some_labels(count, seed=1):
 # The rule of entropy
 
 
-def test_entropy_by_hand():
-    logits = draw(2, 3, 2, 2)
-    p = logits.double().softmax(1)
-    for b in range(2):
-        for y in range(2):
-            for x in range(2):
-                expected = -sum(v * math.log(v) for v in p[b, :, y, x].tolist())
-                assert pixel_entropy(logits)[b, y, x].item() == pytest.approx(expected, abs=1e-6)
-    assert pixel_entropy(torch.tensor([1e5, 0.0]).view(1, 2, 1, 1)).item() == 0
-
-
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0])
-def test_the_pixels_below_a_percentile_are_kept(share):
+def test_quantiles_of_the_valid_pixels(share):
     entropy = torch.rand(2, 9, 11, generator=seeded(0))
     valid = torch.rand(2, 9, 11, generator=seeded(1)) < 0.7
-    kept = entropy_kept(entropy, valid, share)
-    limit = entropy[valid].double().quantile(share).item()
-    expected = valid & (entropy <= limit + 1e-9)
-    assert torch.equal(kept, expected)
-    assert not kept[~valid].any()
-
-
-def test_no_valid_pixel_is_kept_where_there_is_none():
-    entropy = torch.rand(1, 4, 4)
-    assert not entropy_kept(entropy, torch.zeros(1, 4, 4, dtype=torch.bool), 0.8).any()
-    assert entropy_kept(entropy[:0], torch.zeros(0, 4, 4, dtype=torch.bool), 0.8).shape == (0, 4, 4)
+    expected = entropy[valid].double().quantile(share).item()
+    assert masked_quantiles(entropy, valid, (share,)).item() == pytest.approx(expected)
+    assert masked_quantiles(entropy, ~(valid | True), (share,)).isnan().all()
+    assert masked_quantiles(entropy[:0], valid[:0], (share,)).isnan().all()
 
 
 # The scores
@@ -263,7 +245,7 @@ def test_a_whole_step_by_hand():
     confidence, label = logits.softmax(1).max(1)
     entropy = pixel_entropy(logits)
     limit = entropy[u.valid].quantile(1 - 0.2 * 0.4)
-    by_entropy = label.masked_fill(~u.valid | (entropy > limit), IGNORE_INDEX)
+    by_entropy = label.masked_fill(~u.valid | (entropy >= limit), IGNORE_INDEX)
     sure = label.masked_fill(~u.valid | (confidence < 0.4), IGNORE_INDEX)
     number = torch.arange(2).view(2, 1, 1).expand_as(label)
     strong, (by_entropy, sure, source) = cut_mix(

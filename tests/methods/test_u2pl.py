@@ -20,7 +20,8 @@ from tiny_methods import (
 )
 
 from semiseg.losses.contrastive import Draw, contrastive_loss, draw_from_banks
-from semiseg.methods.u2pl import HIGH_RANK, Targets, _entropy, _quantiles, negative_classes
+from semiseg.losses.pseudo import masked_quantiles, pixel_entropy
+from semiseg.methods.u2pl import HIGH_RANK, Targets, negative_classes
 from semiseg.model.banks import push_vectors
 
 SIZE = 32
@@ -73,7 +74,7 @@ def test_percentiles_of_the_entropy(number, alpha, anchor_pixels):
 def test_without_a_valid_pixel_nothing_is_reliable_or_not():
     entropy, valid = torch.rand(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)
     assert not torch.stack(u2pl()._reliability(entropy, valid, at())).any()
-    assert all(q.isnan() for q in _quantiles(entropy[:0], valid[:0], 0.1, 0.9))
+    assert all(q.isnan() for q in masked_quantiles(entropy[:0], valid[:0], (0.1, 0.9)))
 
 
 def test_entropy_by_hand():
@@ -81,8 +82,8 @@ def test_entropy_by_hand():
     for y, x in ((0, 1), (1, 0)):
         p = logits[0, :, y, x].softmax(dim=0).tolist()
         expected = -sum(v * math.log(v) for v in p)
-        assert _entropy(logits)[0, y, x].item() == pytest.approx(expected, rel=1e-6)
-    assert _entropy(torch.zeros(1, 4, 1, 1)).item() == pytest.approx(math.log(4))
+        assert pixel_entropy(logits)[0, y, x].item() == pytest.approx(expected, rel=1e-6)
+    assert pixel_entropy(torch.zeros(1, 4, 1, 1)).item() == pytest.approx(math.log(4))
 
 
 # Negatives
@@ -257,7 +258,7 @@ def test_the_terms_of_the_other_classes_do_not_change_without_a_class():
 def mixed_targets(method, told, unlabeled):
     logits = F.interpolate(told.logits[2:], size=(SIZE, SIZE), mode="bilinear")
     label = logits.argmax(dim=1).masked_fill(~unlabeled.valid, 255)
-    return Targets(label, _entropy(logits), unlabeled.valid, told.logits[2:], None)
+    return Targets(label, pixel_entropy(logits), unlabeled.valid, told.logits[2:], None)
 
 
 @pytest.mark.parametrize("mean", ["kept", "program"])

@@ -5,6 +5,7 @@ In several processes each is a mean over the pixels of all; see `model.distribut
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -91,23 +92,20 @@ def pixel_entropy(logits: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(dim=1)
 
 
-def entropy_kept(entropy: Tensor, valid: Tensor, share: float) -> Tensor:
-    """The pixels whose entropy is at most a percentile of this process's batch (U2PL, CVPR 2022).
+def masked_quantiles(values: Tensor, where: Tensor, shares: Sequence[float]) -> Tensor:
+    """Quantiles of the values at some places of this process's batch, interpolated.
 
     Args:
-        entropy: `(B, H, W)` float.
-        valid: `(B, H, W)` bool; other pixels do not count in the percentile, and are not kept.
-        share: the percentile as a share. 1 keeps all valid pixels, and 0 those of lowest entropy.
+        values: a float tensor of any shape.
+        where: bool, of the same shape, the places that count.
+        shares: the quantiles, 0 for the smallest value and 1 for the largest.
 
     Returns:
-        `(B, H, W)` bool.
+        One value for each share; NaN if no place counts.
     """
-    ordered = entropy.masked_fill(~valid, torch.inf).flatten().sort().values
-    # On the device: to ask for the number of valid pixels would wait for it.
-    last = (share * (valid.sum() - 1)).floor().long().clamp(0, max(0, ordered.numel() - 1))
-    if not ordered.numel():
-        return valid
-    return valid & (entropy <= ordered.gather(0, last.view(1)))
+    chosen = values.masked_fill(~where, torch.nan).flatten()
+    chosen = torch.cat([chosen, chosen.new_full((1,), torch.nan)])  # so that there is a value
+    return torch.nanquantile(chosen, chosen.new_tensor(shares))
 
 
 def share_weighted_loss(

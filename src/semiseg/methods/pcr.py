@@ -16,7 +16,7 @@ from torch import Tensor
 from semiseg.config.methods.pcr import PcrSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
-from semiseg.losses.pseudo import entropy_kept, pixel_entropy, pseudo_label_loss
+from semiseg.losses.pseudo import masked_quantiles, pixel_entropy, pseudo_label_loss
 from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
 from semiseg.model.distributed import divisor, gather_over_ranks
 from semiseg.model.network import Network, flatten, upsample
@@ -177,7 +177,8 @@ class PCR(SemiSupervised):
         logits = upsample(self.teacher(*weak).logits, size, size)
         label = logits.argmax(dim=1)
         share = 1 - (1 - self.settings.kept_at_start) * (1 - step.share)
-        kept = entropy_kept(pixel_entropy(logits), valid, share)
+        entropy = pixel_entropy(logits)
+        kept = valid & (entropy < masked_quantiles(entropy, valid, (share,)))
         final = label.masked_fill(~kept, IGNORE_INDEX)
         return PseudoLabels(label, indicator_of(logits, label), None, None, final)
 

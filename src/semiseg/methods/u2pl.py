@@ -12,7 +12,7 @@ from semiseg.config.methods import U2plSettings
 from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_from_banks
-from semiseg.losses.pseudo import pseudo_label_loss
+from semiseg.losses.pseudo import masked_quantiles, pixel_entropy, pseudo_label_loss
 from semiseg.methods.prototypical import require_representation
 from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
 from semiseg.model.banks import push_vectors
@@ -136,7 +136,7 @@ class U2PL(SemiSupervised):
         logits = self.teacher(weak).logits.float()
         fine = upsample(logits, valid.shape[-2:], valid.shape[-2:])
         label = fine.argmax(dim=1)
-        kept = self._reliability(_entropy(fine), valid, step).kept
+        kept = self._reliability(pixel_entropy(fine), valid, step).kept
         final = label.masked_fill(~kept, IGNORE_INDEX)
         return PseudoLabels(label, indicator_of(fine, label), None, None, final)
 
@@ -150,7 +150,7 @@ class U2PL(SemiSupervised):
     def _reliability(self, entropy: Tensor, valid: Tensor, step: Step) -> Reliability:
         """Sort the pixels of the batch by percentiles of their entropy."""
         share = self.settings.unreliable_share * (1 - step.share)
-        low, high = _quantiles(entropy, valid, share, 1 - share)
+        low, high = masked_quantiles(entropy, valid, (share, 1 - share))
         kept = valid & (entropy < high)
         anchors = kept if self.settings.anchor_pixels == "complement" else valid & (entropy <= low)
         return Reliability(kept, anchors, valid & (entropy >= high))
@@ -234,18 +234,4 @@ def _targets(logits: Tensor, representation: Tensor, valid: Tensor) -> Targets:
     """The teacher's labels and entropies of unlabeled images, before mixing."""
     fine = upsample(logits, valid.shape[-2:], valid.shape[-2:])
     label = fine.argmax(dim=1).masked_fill(~valid, IGNORE_INDEX)
-    return Targets(label, _entropy(fine), valid, logits, representation)
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    """The entropy of the softmax, in nats: `(B, C, H, W)` to `(B, H, W)`."""
-    probability = logits.softmax(dim=1)
-    return -(probability * (probability + 1e-10).log()).sum(dim=1)
-
-
-def _quantiles(values: Tensor, where: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Two quantiles of the values at some places, interpolated; NaN if there is no such place."""
-    chosen = values.masked_fill(~where, torch.nan).flatten()
-    chosen = torch.cat([chosen, chosen.new_full((1,), torch.nan)])  # so that there is a value
-    result = torch.nanquantile(chosen, chosen.new_tensor([low, high]))
-    return result[0], result[1]
+    return Targets(label, pixel_entropy(fine), valid, logits, representation)

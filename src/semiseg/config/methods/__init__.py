@@ -20,7 +20,7 @@ from semiseg.config.methods.distill import DistillSettings
 from semiseg.config.methods.fixmatch import FixMatchPaperSettings, FixMatchSettings
 from semiseg.config.methods.mean_teacher import MeanTeacherSettings
 from semiseg.config.methods.pcr import PcrSettings
-from semiseg.config.methods.ps_mt import PsMtSettings
+from semiseg.config.methods.ps_mt import PsMtPaperSettings, PsMtSettings
 from semiseg.config.methods.reco import RecoSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.config.methods.u2pl import U2plSettings
@@ -105,7 +105,7 @@ METHODS: dict[str, MethodSettings] = {
     "ps-mt": PsMtSettings(),
     # The program's values on VOC. Its teachers change after each of 80 epochs and remember 250 of
     # about 26,000 steps; its supervised epochs are a few steps long.
-    "ps-mt-paper": PsMtSettings(
+    "ps-mt-paper": PsMtPaperSettings(
         switch_every=0.0125,
         unsupervised_weight=1.5,
         teacher_memory=0.0095,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from semiseg.config.methods.base import SemiSupervisedSettings
+from semiseg.config.methods.base import Photometry, SemiSupervisedSettings
 from semiseg.config.settings import NonNegative, PositiveInt, Share
 
 
@@ -30,3 +30,10 @@ class PsMtSettings(SemiSupervisedSettings):
     noise_length: NonNegative = 2.0
     """The length of the adversarial noise that is added to the decoder's map of each image (T-VAT);
     0 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PsMtPaperSettings(PsMtSettings):
+    """The settings of `ps-mt-paper`."""
+
+    preferred_photometry: ClassVar[Photometry] = "strong"
