@@ -152,11 +152,11 @@ def tiny_run(shared_folder: SharedFolder, tiny_folder: Path) -> Callable[[str], 
 @pytest.fixture(scope="session")
 def needed_settings(tiny_run: Callable[[str], Path]) -> Callable[[str], dict[str, object]]:
     """The settings without which a method cannot train: a teacher, where labels are stored."""
-    from semiseg.config.methods import default_settings
+    from semiseg.config.methods import DistillSettings, default_settings
 
     def settings(method: str) -> dict[str, object]:
-        stored = default_settings(method).uses_stored_labels
-        return {"teacher": tiny_run("css")} if stored else {}
+        named = isinstance(default_settings(method), DistillSettings)
+        return {"teacher": tiny_run("css")} if named else {}
 
     return settings
 

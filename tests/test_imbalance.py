@@ -231,8 +231,9 @@ def test_each_setting_takes_the_place_of_the_supervised_loss(batch, tiny_method)
 def test_every_method_trains_with_them(method, tiny_folder, tmp_path, needed_settings):
     """And with SGD; the other tests train with the default, AdamW."""
     settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}
+    settings["steps"] = 3  # one for each stage of a method that has three
     settings |= {"encoder": "lcnet_035", "optimizer": "sgd"} | needed_settings(method)
-    run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", **TINY, **settings)
+    run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", **{**TINY, **settings})
     assert run.scores.miou.released is not None
     text = (run.folder / "config.yaml").read_text()
     assert "class_weights: effective" in text

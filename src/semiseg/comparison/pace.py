@@ -11,12 +11,12 @@ from semiseg.core.scores import Timing
 
 def run_seconds(steps: int, timing: Timing, validations: int) -> float:
     """The seconds of a run with its validations."""
-    return steps * timing.step + validations * timing.validation
+    return steps * timing.step + validations * timing.validation + timing.between
 
 
 def fitting_steps(seconds: float, timing: Timing, validations: int) -> int:
     """The steps that fit into a time beside the validations; 0 or less if none does."""
-    steps = (seconds - validations * timing.validation) / timing.step
+    steps = (seconds - validations * timing.validation - timing.between) / timing.step
     return int(round(steps, 6))  # 6 steps in the time of 6 steps, whatever the rounding
 
 
@@ -27,7 +27,11 @@ def mean_timings(records: Iterable[Record]) -> dict[str, Timing]:
         method = BASELINE if record.method == SAME_TIME else record.method
         timings.setdefault(method, []).append(record.scores.timing)
     return {
-        method: Timing(fmean(t.step for t in own), fmean(t.validation for t in own))
+        method: Timing(
+            fmean(t.step for t in own),
+            fmean(t.validation for t in own),
+            fmean(t.between for t in own),
+        )
         for method, own in timings.items()
     }
 

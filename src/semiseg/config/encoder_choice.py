@@ -30,7 +30,7 @@ def encoder_for(
     if kind != "cuda":
         text = "semiseg chooses a vision transformer on GPUs with CUDA only"
         return LIGHT_ENCODER, Reason("device", text)
-    if config.settings.uses_stored_labels:
+    if config.settings.uses_stored_labels and not config.settings.earlier_stages:
         text = "a light student; what it learns comes from its teacher"
         return LIGHT_ENCODER, Reason("default", text)
     if config.network.weights == "none":

@@ -105,7 +105,8 @@ class Pace(NamedTuple):
     """The measured speed of a method on a machine.
 
     Attributes:
-        step: the seconds of a micro batch, by labeled images times crop squared.
+        step: the seconds of a micro batch, by labeled images times crop squared; with stages, the
+            mean over the steps of all of them.
         validation: the seconds that a validation takes for one image, by size squared.
         max_pixels: the pixels (labeled images times crop squared) that fit into the memory.
         spent: the seconds that reading the data and measuring took.

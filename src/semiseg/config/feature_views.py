@@ -36,11 +36,18 @@ def drawn_views(batch: int, unlabeled: int) -> int:
     return 3 * batch if unlabeled else batch
 
 
-def choose_feature_views(network: NetworkConfig, facts: Facts) -> FeatureViews:
+def choose_feature_views(network: NetworkConfig, facts: Facts, usable: bool = True) -> FeatureViews:
     """The views of a training; what the user gave stays.
 
     On a GPU the frozen part takes little of a step, and new views in each step are worth more.
+
+    Args:
+        network: the settings of the network.
+        facts: the data and the device.
+        usable: whether the method can use cached features.
     """
+    if not usable:
+        return FeatureViews()
     frozen = network.trained_part.part in ("head", "last")
     by_rule = AUTO_VIEWS if frozen and facts.device == "cpu" else 0
     labeled = unless_auto(network.feature_views, by_rule)

@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from semiseg.config.encoder_training import TrainedPart
-from semiseg.config.facts import AS_GIVEN, Facts, Pace, Source
+from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
@@ -207,7 +207,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     part = config.network.trained_part.part
     rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch, part)
     whole_transformer = facts.patch is not None and part == "full"
-    views = choose_feature_views(config.network, facts)
+    views = choose_feature_views(config.network, facts, config.settings.uses_frozen_features)
     decisions: dict[str, object] = {
         **sizes._asdict(),
         **early_decisions(config, facts),
@@ -235,12 +235,17 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     values = resolved.values()
     others = [name for name in values if name in explicit and name not in {*reasons, "budget"}]
     entries = [
-        Entry(name, values[name], *(AS_GIVEN if name in explicit else reason))
+        Entry(name, values[name], *(_as_given(name, reason) if name in explicit else reason))
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
     ]
     if pace is not None:
         entries.insert(0, Entry("budget", config.schedule.budget, *AS_GIVEN))
     return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
+
+
+def _as_given(name: str, reason: Reason) -> Reason:
+    """The reason of a value that the user gave; for stages it says what follows from it."""
+    return Reason("user", f"as given: {reason.text}") if name == "stage_shares" else AS_GIVEN
 
 
 def _warnings(config: TrainConfig, facts: Facts) -> list[str]:

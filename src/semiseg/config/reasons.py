@@ -17,6 +17,7 @@ from semiseg.config.sizing import (
     reference_steps,
     total_seconds,
 )
+from semiseg.config.stages import divide_steps
 from semiseg.config.train import TrainConfig
 from semiseg.core.text import duration
 
@@ -30,6 +31,7 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
         "confidence_threshold",
         0.5,
     ): "a label with a lower confidence is more likely wrong than right",
+    ("confidence_threshold", 0.0): "all stored labels are used",
     ("contrast_weight", 0.1): "no benefit was found from a larger weight",
     ("indicator_temperature", 0.1): "at 0.5, with 21 classes, no similarity can exceed 0.73",
     ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
@@ -68,7 +70,8 @@ def explain(
         "encoder": facts.encoder.reason,
         **_size_reasons(config, sizes, facts, pace),
         **_other_reasons(planned, facts),
-        **_method_reasons(planned),
+        **_stage_reasons(planned, facts),
+        **_method_reasons(planned, facts),
     }
 
 
@@ -160,7 +163,7 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         text = "lower, since the encoder is pretrained"
         reasons["encoder_lr"] = Reason("default", text)
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
-    rise = round(optimizer.lr_warmup * decided(config.schedule.steps))
+    rise = round(optimizer.lr_warmup * _last_steps(config, facts))
     return reasons | {
         "lr_warmup": Reason("default", f"the rates rise over the first {rise} steps"),
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
@@ -203,7 +206,29 @@ def _class_weights_reason(config: TrainConfig, facts: Facts) -> str:
     return text
 
 
-def _method_reasons(config: TrainConfig) -> dict[str, Reason]:
+def _steps_of_stages(config: TrainConfig, facts: Facts) -> tuple[int, ...]:
+    """The steps of each stage; a training without unlabeled images has one."""
+    shares = config.settings.shares_of_stages if facts.unlabeled else (1.0,)
+    return divide_steps(decided(config.schedule.steps), shares)
+
+
+def _last_steps(config: TrainConfig, facts: Facts) -> int:
+    """The steps of the last stage, or of a training without stages."""
+    return _steps_of_stages(config, facts)[-1]
+
+
+def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
+    """How the steps are divided among the stages, if there are several."""
+    parts = _steps_of_stages(config, facts)
+    if len(parts) == 1:
+        return {}
+    methods = [*(stage.method for stage in config.settings.earlier_stages), config.method]
+    stages = zip(range(1, len(parts) + 1), methods, parts, strict=True)
+    text = ", then ".join(f"stage {n} ({method}) for {steps} steps" for n, method, steps in stages)
+    return {"stage_shares": Reason("default", f"{text}; semiseg labels images between them")}
+
+
+def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     """The reasons for the most important settings of the method."""
     reasons: dict[str, Reason] = {}
     for name in _METHOD_SETTINGS:
@@ -212,7 +237,7 @@ def _method_reasons(config: TrainConfig) -> dict[str, Reason]:
             continue
         if name in _SHARES:
             reasons[name] = Reason(
-                "default", _SHARES[name].format(round(value * decided(config.schedule.steps)))
+                "default", _SHARES[name].format(round(value * _last_steps(config, facts)))
             )
         else:
             reasons[name] = _default_reason(name, value)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from semiseg.config.facts import Facts, Pace
 from semiseg.config.feature_views import choose_feature_views, drawn_views
 from semiseg.config.settings import AUTO, unless_auto
+from semiseg.config.stages import images_between
 from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
 from semiseg.core.errors import BudgetError
 from semiseg.core.types import STRIDE
@@ -69,14 +70,26 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
     steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
-    return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation
+    between = _seconds_between(config, facts, pace, sizes.size)
+    return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation + between
+
+
+def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, size: int) -> float:
+    """The seconds of a training with stages that are no steps of it.
+
+    These are the validations of the earlier stages, and the labeling between the stages.
+    """
+    images = images_between(config.settings, facts.unlabeled, facts.validation_images)
+    return images * pace.validation.at(size**2)
 
 
 def _filling_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
     """The seconds for the features that a training caches: once for each view that it draws."""
     if pace.view is None:
         return 0.0
-    entries = choose_feature_views(config.network, facts).entries(facts.labeled, facts.unlabeled)
+    entries = choose_feature_views(
+        config.network, facts, config.settings.uses_frozen_features
+    ).entries(facts.labeled, facts.unlabeled)
     batches = sizes.steps * config.schedule.accumulate
     drawn = batches * drawn_views(sizes.batch, facts.unlabeled)
     return min(entries, drawn) * pace.view.at(sizes.crop**2)
@@ -206,6 +219,7 @@ class _Budget(NamedTuple):
             reserved = (validations + _FURTHER_VALIDATIONS) * validation
         least = (1 + _FURTHER_VALIDATIONS) * validation
         rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, least)
+        rest -= _seconds_between(config, self.facts, pace, size)
         step = config.schedule.accumulate * pace.step.at(batch * crop**2)
         sizes = Sizes(size, crop, batch, max(0, int(rest / step)), validations)
         if pace.view is None:

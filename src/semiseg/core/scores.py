@@ -167,12 +167,15 @@ class Timing:
     """How fast a run was.
 
     Attributes:
-        step: median seconds from one step to the next.
+        step: median seconds from one step to the next; the mean of these over all stages.
         validation: median seconds of a validation.
+        between: seconds of what a run with stages does besides the steps and the validations of its
+            last stage: the labeling, and the validations of the earlier stages.
     """
 
     step: float
     validation: float
+    between: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -211,9 +214,10 @@ class Scores:
         which: the released network: `student`, `teacher`, or `second` of two students.
         adjustment: how its logits were adjusted.
         labels: the number of labeled images.
-        steps: optimizer steps.
+        steps: optimizer steps, of all stages together.
         skipped_steps: steps that were skipped because a loss or gradient was not finite.
-        seconds: seconds of the training, validations included.
+        seconds: seconds of the training, validations, all stages and the labeling between them
+            included.
         timing: seconds of a step and of a validation.
         split: the images.
         versions: version numbers of semiseg, Python and the main libraries, by name.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semiseg.config.methods import DistillSettings
-from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, Step, Unlabeled
+from semiseg.config.methods import StoredLabelSettings
+from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
 from semiseg.model.network import Network, upsample
@@ -27,9 +27,9 @@ class Distill(SemiSupervised):
         settings: the method's own settings.
     """
 
-    settings: DistillSettings
+    settings: StoredLabelSettings
 
-    def __init__(self, student: Network, settings: DistillSettings) -> None:
+    def __init__(self, student: Network, settings: StoredLabelSettings) -> None:
         super().__init__(student, settings)
         if settings.class_balance == "labels":
             self.balance_classes()
@@ -44,13 +44,7 @@ class Distill(SemiSupervised):
         if unlabeled is None or step.share < self.settings.supervised_warmup:
             logits = upsample(self.student(*labeled.inputs).logits, size, size)
             return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
-        strong, (label, valid) = cut_mix(
-            step,
-            unlabeled.strong_inputs,
-            self._kept_labels(unlabeled),
-            unlabeled.valid,
-            multiple=self.student.stride,
-        )
+        strong, label, valid = self.changed_views(unlabeled, step)
         logits = self.student(*join(labeled.inputs, strong)).logits
         # Split before upsampling: the gradient of a slice is as large as the whole tensor.
         labeled_logits, unlabeled_logits = (
@@ -64,6 +58,21 @@ class Distill(SemiSupervised):
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
         return Losses(terms, {"used": share}, state)
+
+    def changed_views(self, unlabeled: Unlabeled, step: Step) -> tuple[Inputs, Tensor, Tensor]:
+        """The strong views as the student sees them, mixed with one another.
+
+        Returns:
+            The views; `(B, H, W)` int64, their labels; and `(B, H, W)` bool, the pixels that count.
+        """
+        strong, (label, valid) = cut_mix(
+            step,
+            unlabeled.strong_inputs,
+            self._kept_labels(unlabeled),
+            unlabeled.valid,
+            multiple=self.student.stride,
+        )
+        return strong, label, valid
 
     @torch.no_grad()
     def _kept_labels(self, unlabeled: Unlabeled) -> Tensor:

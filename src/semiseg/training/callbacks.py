@@ -35,12 +35,18 @@ class Validations(Callback):
         loader: the validation images.
         count: the number of validations in the whole training.
         diagnostics: measures the pseudo-labels; None for no diagnostics.
+        title: the stage of the training in words; empty for the only one.
     """
 
     def __init__(
-        self, loader: DataLoader[Scene], count: int, diagnostics: Diagnostics | None
+        self,
+        loader: DataLoader[Scene],
+        count: int,
+        diagnostics: Diagnostics | None,
+        title: str = "",
     ) -> None:
         self.loader, self.count, self.diagnostics = loader, count, diagnostics
+        self.title = title
         self._last_warnings: set[tuple[bool, str]] = set()
 
     def on_train_batch_end(
@@ -71,7 +77,8 @@ class Validations(Callback):
             table.save()
         scores = ", ".join(f"{network} {percent(score)}" for network, score in mean_iou.items())
         logger.info(
-            "step %d/%d  mIoU on val: %s  %s%s",
+            "%sstep %d/%d  mIoU on val: %s  %s%s",
+            f"{self.title}, " if self.title else "",
             step,
             pl_module.steps,
             scores,
@@ -111,15 +118,20 @@ class Validations(Callback):
 
 
 class ProgressBar(Callback):
-    """Shows the step, the losses and the remaining time, and warns about skipped steps."""
+    """Shows the step, the losses and the remaining time, and warns about skipped steps.
 
-    def __init__(self) -> None:
+    Args:
+        title: the stage of the training in words; empty for the only one.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
         self._display = ExitStack()
         self._bar = Bar(None)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show the bar."""
-        self._bar = self._display.enter_context(progress(unit="step"))
+        self._bar = self._display.enter_context(progress(self.title, unit="step"))
         self._bar.update(trainer.global_step, trainer.max_steps)
 
     def on_train_batch_end(
@@ -138,7 +150,9 @@ class ProgressBar(Callback):
                 trainer.global_step,
                 pl_module.guard.skipped,
             )
-        text = describe(trainer) if batch_idx % LOG_EVERY == 0 else None
+        text = None
+        if batch_idx % LOG_EVERY == 0:
+            text = "  ".join(filter(None, (self.title, describe(trainer))))
         self._bar.update(trainer.global_step, text=text)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -132,11 +132,11 @@ class Checkpoints(Callback):
         folder: the folder of the checkpoints.
         validations: the validations in the whole training.
         total: the steps of the whole training.
-        data: the data folder, for the sentence that says how to continue.
+        remedy: a sentence that says how to continue.
     """
 
-    def __init__(self, folder: Path, validations: int, total: int, data: Path) -> None:
-        self.folder, self.validations, self.total, self.data = folder, validations, total, data
+    def __init__(self, folder: Path, validations: int, total: int, remedy: str) -> None:
+        self.folder, self.validations, self.total, self.remedy = folder, validations, total, remedy
         self.stopped_by = 0  # the number of a signal
         self._saved_step = -1
         self._saved_time = time.monotonic()
@@ -172,8 +172,7 @@ class Checkpoints(Callback):
             self._saved_step, self._saved_time = step, time.monotonic()
         if stop_requested or interrupted:
             raise (Terminated if stop_requested else Interrupted)(
-                f"stopped after step {step} of {self.total}. The checkpoint is saved. "
-                f"{how_to_resume(self.data, self.folder.parent)}"
+                f"stopped after step {step} of {self.total}. The checkpoint is saved. {self.remedy}"
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

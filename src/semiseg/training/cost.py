@@ -26,6 +26,7 @@ from semiseg.training.loaders import training_loader
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
 from semiseg.training.profiling import Clock, run_steps, without_warmup
+from semiseg.training.stage import stages_of
 
 _BATCH = 2
 _STEPS = 4  # at each crop: one is counted, the others are timed
@@ -53,6 +54,7 @@ class CostEstimate(NamedTuple):
         hours: the hours of the training on as many such devices, without validations.
         filling_hours: those of them that compute the features that are cached.
         whole: the training in words.
+        stages: its stages in words; none for a training with one stage.
     """
 
     device: str
@@ -68,6 +70,7 @@ class CostEstimate(NamedTuple):
     hours: float
     filling_hours: float
     whole: str
+    stages: tuple[str, ...] = ()
 
     def text(self) -> str:
         """One line for each figure."""
@@ -75,6 +78,7 @@ class CostEstimate(NamedTuple):
         trained = trained if self.trained < self.parameters else ""
         filling = f", {duration(3600 * self.filling_hours)} of it to fill the cache of features"
         filling = filling if self.filling_hours else ""
+        labeling = ", the labeling" if self.stages else ""
         this = f"this step of {self.images} images at {self.crop} x {self.crop}"
         return "\n".join(
             (
@@ -85,9 +89,37 @@ class CostEstimate(NamedTuple):
                 f"{self.step_memory / _GIB:.1f} GiB on each device",
                 f"time        {self.seconds:.1f} s such a step; about "
                 f"{duration(3600 * self.hours)} in all on such a device ({self.device}){filling}, "
-                "without the start, the validations and the report",
+                f"without the start, the validations{labeling} and the report",
+                *(f"stages      {'; '.join(self.stages)}" for _ in self.stages[:1]),
             )
         )
+
+
+def estimate_stages(
+    config: TrainConfig, request: NetworkConfig, data: TrainingData, place: Place
+) -> CostEstimate:
+    """The cost of a training with all its stages; the figures of a step are of the last stage.
+
+    Args:
+        config: the settings, as planned, of a training on all its devices.
+        request: the settings of the network before the plan.
+        data: the images.
+        place: the device of these steps.
+
+    Raises:
+        HubError: the encoder's weights cannot be fetched.
+        ConfigError: the features that the user asked for cannot be cached.
+    """
+    stages = stages_of(config, unlabeled=bool(data.unlabeled))
+    costs = [
+        estimate_cost(stage.config, request, data.used_by(stage.config.settings), place)
+        for stage in stages
+    ]
+    return costs[-1]._replace(
+        hours=sum(cost.hours for cost in costs),
+        filling_hours=sum(cost.filling_hours for cost in costs),
+        stages=tuple(map(str, stages)) if stages[1:] else (),
+    )
 
 
 def estimate_cost(

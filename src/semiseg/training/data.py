@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from semiseg.checks.examine import examine
 from semiseg.config.facts import EncoderChoice, Facts
+from semiseg.config.methods import MethodSettings
 from semiseg.config.settings import AUTO
 from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.console import progress
@@ -49,6 +50,10 @@ class TrainingData(NamedTuple):
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     labels: Labels | None = None
+
+    def used_by(self, settings: MethodSettings) -> TrainingData:
+        """The images without those that a method does not use."""
+        return self if settings.uses_unlabeled else self._replace(unlabeled=(), labels=None)
 
 
 def read_folder(data: DataConfig) -> Dataset:

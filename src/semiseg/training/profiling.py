@@ -23,6 +23,7 @@ from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
 from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
+from semiseg.config.stages import images_between
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch
@@ -35,6 +36,7 @@ from semiseg.training.feature_cache import ProbeFeatures
 from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
+from semiseg.training.stage import with_method
 
 _SIZES_CPU, _SIZES_GPU = (128, 224), (256, 512)
 _STEPS = 5
@@ -132,7 +134,7 @@ def measure_pace(
         facts: the facts that the plan starts from.
         started: when reading the data began, by the monotonic clock.
     """
-    views = choose_feature_views(config.network, facts)
+    views = choose_feature_views(config.network, facts, config.settings.uses_frozen_features)
     config = _trial(config, place, _STEPS).replaced(
         feature_views=views.labeled, unlabeled_feature_views=views.unlabeled
     )
@@ -140,7 +142,7 @@ def measure_pace(
     sizes = sorted({min(side, n) for n in (_SIZES_CPU if place.kind == "cpu" else _SIZES_GPU)})
     crops = [crop_of(size, crop_multiple(facts.patch)) for size in sizes]
     trials = [
-        _measure(config.replaced(size=size, crop=crop), data, place)
+        _measure_stages(config.replaced(size=size, crop=crop), data, place)
         for size, crop in zip(sizes, crops, strict=True)
     ]
     pixels = [decided(config.schedule.batch) * crop**2 for crop in crops]
@@ -165,11 +167,12 @@ def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Tim
         data: the images.
         place: the device.
     """
-    trial = _measure(_trial(config, place, _TIMING_STEPS), data, place)
+    trial = _measure_stages(_trial(config, place, _TIMING_STEPS), data, place)
     images = len(data.split.val)
     if config.validation.diagnostics and data.unlabeled:
         images += sample_size(data.split)
-    return Timing(trial.step * config.schedule.accumulate, trial.validation * images)
+    between = images_between(config.settings, len(data.unlabeled), images) * trial.validation
+    return Timing(trial.step * config.schedule.accumulate, trial.validation * images, between)
 
 
 class _Trial(NamedTuple):
@@ -205,6 +208,20 @@ def without_warmup(config: TrainConfig) -> TrainConfig:
     if not hasattr(config.settings, "supervised_warmup"):
         return config
     return config.replaced(supervised_warmup=0.0)
+
+
+def _measure_stages(config: TrainConfig, data: TrainingData, place: Place) -> _Trial:
+    """Measure the steps of each stage, and give the mean step; the rest is of the last stage."""
+    last, settings = _measure(config, data, place), config.settings
+    if not (settings.earlier_stages and data.unlabeled):
+        return last
+    step, memory = settings.shares_of_stages[-1] * last.step, last.memory
+    for stage, share in zip(settings.earlier_stages, settings.shares_of_stages, strict=False):
+        other = with_method(config, stage.method)
+        same = other.settings.implementation == settings.implementation
+        trial = last if same else _measure(other, data.used_by(other.settings), place)
+        step, memory = step + share * trial.step, max(memory, trial.memory)
+    return last._replace(step=step, memory=memory)
 
 
 def _measure(config: TrainConfig, data: TrainingData, place: Place) -> _Trial:

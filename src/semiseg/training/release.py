@@ -7,6 +7,7 @@ import io
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,7 @@ from semiseg.core.scores import (
     MeanIou,
     Scores,
     SplitRecord,
+    Timing,
     read_scores,
 )
 from semiseg.data.formats.ground import common_resolution
@@ -43,7 +45,13 @@ _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch",
 _MAX_HEADERS = 500  # images that are asked for their ground resolution
 
 
-def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> Scores:
+def release(
+    config: TrainConfig,
+    data: TrainingData,
+    module: TrainingModule,
+    earlier: Sequence[Scores] = (),
+    labeling: float = 0.0,
+) -> Scores:
     """Release the best network of the method after the last step, and write `scores.json`.
 
     The logits of each are adjusted by the strength that is best on `val`, see
@@ -53,6 +61,8 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         config: the settings, as planned.
         data: the images.
         module: the trained module.
+        earlier: the scores of the earlier stages, whose steps and seconds count too.
+        labeling: the seconds of the labeling between the stages.
     """
     networks = module.method.networks()
     final, rows = module.validations[-1]["networks"], module.validations[-1]["shapes"]
@@ -70,10 +80,10 @@ def release(config: TrainConfig, data: TrainingData, module: TrainingModule) -> 
         which=which,
         adjustment=Adjustment(strength, final[which]["miou"]),
         labels=len(data.split.labeled),
-        steps=module.steps,
-        skipped_steps=module.guard.skipped,
-        seconds=round(module.seconds, 1),
-        timing=module.timing(),
+        steps=module.steps + sum(stage.steps for stage in earlier),
+        skipped_steps=module.guard.skipped + sum(stage.skipped_steps for stage in earlier),
+        seconds=round(module.seconds + labeling + sum(stage.seconds for stage in earlier), 1),
+        timing=_mean_timing(module, earlier, labeling),
         split=_split_record(config, data.split),
         versions={
             "semiseg": __version__,
@@ -154,6 +164,15 @@ def compare_with_start(start_from: Path, scores: Scores) -> str:
     if old > new:
         sentence += ": it is better than the new model. Use it, or train longer (--steps, --budget)"
     return sentence
+
+
+def _mean_timing(module: TrainingModule, earlier: Sequence[Scores], labeling: float) -> Timing:
+    """The seconds of a step as the mean over all stages, and of a validation of the last one."""
+    own = module.timing()
+    stages = [(stage.steps, stage.timing.step) for stage in earlier] + [(module.steps, own.step)]
+    seconds = sum(steps * step for steps, step in stages) / sum(steps for steps, _ in stages)
+    others = sum(max(0.0, s.seconds - s.steps * s.timing.step) for s in earlier)
+    return replace(own, step=round(seconds, 4), between=round(labeling + others, 3))
 
 
 def _split_record(config: TrainConfig, split: Split) -> SplitRecord:

@@ -6,6 +6,7 @@ RUN/
   plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   labels/            the labels that a teacher gave the unlabeled images; see `training.labeling`
+  stages/            the earlier stages of the training, each a run folder; see `training.stage`
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; see `training.loggers`
   diagnostics/       the quality of the pseudo-labels; see `training.diagnostics`
@@ -36,6 +37,7 @@ from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split
 from semiseg.training.checkpoint import newest_intact
+from semiseg.training.stage import run_of_stage
 
 CONFIG = "config.yaml"
 PLAN = "plan.yaml"
@@ -75,6 +77,19 @@ def check_writable(out: Path, overwrite: bool) -> None:
         raise RunError(
             f"{out} cannot be written ({error}). Choose an --out that you may write to."
         ) from error
+
+
+def check_whole(out: Path) -> None:
+    """Refuse a folder that is a stage of a run, which cannot be trained alone.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if (run := run_of_stage(out)) is not None:
+        raise ConfigError(
+            f"{out} is a stage of the run {run}, and only the whole run can be trained or resumed. "
+            f"Give --out {run}."
+        )
 
 
 def exists(out: Path) -> bool:

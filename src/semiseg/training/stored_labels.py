@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from semiseg.training.labeling.store import Labeler, LabelStore, Source, label_p
 LABELS = "labels"
 """The folder of the store in the run folder."""
 
+OpenTeacher: TypeAlias = Callable[[], tuple[Labeler, Source]]
+"""Gives what labels images."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +43,12 @@ def store_of(config: TrainConfig, data: TrainingData) -> LabelStore | None:
 
 
 def prepare_labels(
-    config: TrainConfig, data: TrainingData, store: LabelStore, resume: bool, begun: bool
+    config: TrainConfig,
+    data: TrainingData,
+    store: LabelStore,
+    resume: bool,
+    begun: bool,
+    open_later: OpenTeacher | None = None,
 ) -> Callable[[], str]:
     """Make sure that the labels can be made, or that those of a resumed run are unchanged.
 
@@ -51,6 +60,8 @@ def prepare_labels(
         store: the label store of the run.
         resume: the training continues.
         begun: it has taken steps already.
+        open_later: gives what labels the images, where that does not exist yet; by default it is
+            the teacher that the settings name.
 
     Returns:
         What labels the images that have no labels yet. It returns the hash of all stored labels.
@@ -68,16 +79,22 @@ def prepare_labels(
             "them. Restore the folder, or start a new run."
         )
     config.settings.check_start()
-    labeler, source = _open_teacher(config, data)
+    open_teacher = open_later or _already_open(_open_teacher(config, data))
+    note = "" if open_later else "; no budget counts this"
 
     def make() -> str:
-        logger.info("labeling %d unlabeled images; no budget counts this", len(store.samples))
+        labeler, source = open_teacher()
+        logger.info("labeling %s%s", plural(len(store.samples), "unlabeled image"), note)
         label_pool(labeler, store.samples, store.folder, source)
         if config.validation.diagnostics:
             logger.info("%s", describe_labels(config, data, store))
         return store.verify()
 
     return make
+
+
+def _already_open(teacher: tuple[Labeler, Source]) -> OpenTeacher:
+    return lambda: teacher
 
 
 def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -> str:
@@ -92,7 +109,9 @@ def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) 
         A sentence.
     """
     threshold = getattr(config.settings, "confidence_threshold", 0.0)
-    sample = choose_sample(data.split, Key.of(config.schedule.seed, "diagnostics", "sample"))
+    stored = {one.image for one in store.samples}
+    chosen = choose_sample(data.split, Key.of(config.schedule.seed, "diagnostics", "sample"))
+    sample = [one for one in chosen if one.image in stored]
     count, used, pixels = len(data.folder.classes), 0, 0
     confusion = np.zeros((count, count + 1), dtype=np.int64)
     masked = [one for one in sample if one.mask is not None]

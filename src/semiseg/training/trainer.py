@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from contextlib import closing, nullcontext, suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
-
-import lightning as L
+from typing import NamedTuple
 
 from semiseg.config.plan import Plan, make_plan
-from semiseg.config.settings import AUTO, decided
+from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted
-from semiseg.core.rng import Key
 from semiseg.core.scores import Scores, Timing
 from semiseg.training import run_folder
-from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build, start_from_run
-from semiseg.training.callbacks import LOG_EVERY, ProgressBar, Validations
-from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO
-from semiseg.training.cost import CostEstimate, estimate_cost
+from semiseg.training.cost import CostEstimate, estimate_stages
 from semiseg.training.data import TrainingData, gather_facts, read_data
-from semiseg.training.devices import alone, set_device, trainer_settings
-from semiseg.training.diagnostics import Diagnostics
+from semiseg.training.devices import alone, set_device
 from semiseg.training.encoder import choose_encoder
 from semiseg.training.failures import end_with_parent, explained, explained_trial
-from semiseg.training.feature_cache import FeatureCache
 from semiseg.training.feature_planning import plan_features
-from semiseg.training.loaders import training_loader, validation_loader
-from semiseg.training.loggers import check_loggers, make_loggers
+from semiseg.training.fitting import fit
+from semiseg.training.loggers import check_loggers
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
 from semiseg.training.profiling import measure_pace, measure_timing
-from semiseg.training.release import compare_with_start, describe_adjustment, release
+from semiseg.training.release import compare_with_start, describe_adjustment
+from semiseg.training.stage import stages_of
+from semiseg.training.stages import label_for, open_stage_teacher, release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
 from semiseg.training.stored_labels import prepare_labels, store_of
 
@@ -77,6 +71,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other; choose one of them.")
+    run_folder.check_whole(config.out)
     if resume and not run_folder.exists(config.out):
         logger.info("%s holds no run to resume, so a new training starts", config.out)
         resume = False
@@ -102,10 +97,13 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
         else:
             _log_plan(plan)
+        stages = stages_of(config, unlabeled=bool(data.unlabeled))
         store, make_labels = store_of(config, data), None
         if store is not None and first:
-            make_labels = prepare_labels(config, data, store, resume, checkpoint is not None)
-        module = _build(config, data, checkpoint)
+            open_teacher = partial(open_stage_teacher, stages[-1], data) if stages[:-1] else None
+            begun = checkpoint is not None
+            make_labels = prepare_labels(config, data, store, resume, begun, open_teacher)
+        module = _build(stages[-1].config, data, checkpoint)
         if checkpoint is None:  # else it holds the weights
             weights = module.method.student.weights_record
             config = confirm_weights(config, weights)
@@ -116,16 +114,16 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             config = plan_features(config, request, data, module.method.student)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
-        if make_labels is not None:
-            module.labels_sha256 = make_labels()
-            make_labels = None  # it holds the teacher's model
-        # The other processes read the labels in their first step, when the first one has come so
-        # far.
-        data = data._replace(labels=store)
+        # The weights and the cached features of all stages are decided by now.
+        stages = stages_of(config, unlabeled=bool(data.unlabeled))
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
-            fit(config, place, data, module, checkpoint, start)
-        scores = release(config, data, module) if first else None
+            train_stages(stages, plan, place, data, resume)
+            module.labels_sha256 = label_for(stages[-1], store, make_labels)
+            make_labels = None  # it holds the teacher's model
+            data = data._replace(labels=store)
+            fit(stages[-1].config, place, data, module, checkpoint, start, stages[-1])
+        scores = release_run(stages, data, module) if first else None
     if scores is None:  # this process was started for the training only
         raise SystemExit(0)
     if sentence := describe_adjustment(scores):
@@ -164,10 +162,10 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
         )
         _log_plan(plan)
         try:
-            return estimate_cost(config, request, data, place)
+            return estimate_stages(config, request, data, place)
         except HubError as error:
             logger.warning("%s The dry run continues with random weights.", error)
-            return estimate_cost(config.replaced(weights="none"), request, data, place)
+            return estimate_stages(config.replaced(weights="none"), request, data, place)
 
 
 def with_encoder(config: TrainConfig) -> TrainConfig:
@@ -225,72 +223,3 @@ def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> 
         if warning := weights.license_warning():
             logger.warning("%s", warning)
     return module
-
-
-def fit(
-    config: TrainConfig,
-    place: Place,
-    data: TrainingData,
-    module: TrainingModule,
-    checkpoint: Path | None,
-    start: int,
-) -> None:
-    """Train, validate at even intervals, and save checkpoints.
-
-    Args:
-        config: the settings, as planned.
-        place: the device, and the rank of this process.
-        data: the images.
-        module: what is trained.
-        checkpoint: the checkpoint to continue from, or None.
-        start: the checkpoint's step, or 0.
-
-    Raises:
-        SemisegError: an image could not be read, or a checkpoint not written.
-        Interrupted: the user stopped the training.
-    """
-    validations = decided(config.validation.validations)
-    checkpoints = Checkpoints(
-        config.out / run_folder.CHECKPOINTS, validations, module.steps, config.data.data
-    )
-    callbacks = [
-        ProgressBar(),
-        Validations(
-            validation_loader(config, data, place), validations, _diagnostics(config, data)
-        ),
-        checkpoints,
-    ]
-    with warnings.catch_warnings():
-        # Lightning's advice on workers, logging intervals and folders is not for our users.
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer = L.Trainer(
-            **trainer_settings(config.machine),
-            sync_batchnorm=place.kind == "cuda" and place.world > 1,
-            precision=decided(config.machine.precision),
-            max_steps=module.steps,
-            max_epochs=-1,
-            accumulate_grad_batches=config.schedule.accumulate,
-            log_every_n_steps=LOG_EVERY,
-            logger=make_loggers(config.run.logger, config.out, start),
-            callbacks=callbacks,
-            plugins=[SafeCheckpointIO()],
-        )
-        loader = training_loader(config, data, place, start)
-        features = FeatureCache(cast(TrainingBatches, loader.dataset), config.network)
-        module.features = features
-        with checkpoints.listening(), closing(features):
-            trainer.fit(module, loader, ckpt_path=checkpoint)
-
-
-def _diagnostics(config: TrainConfig, data: TrainingData) -> Diagnostics | None:
-    """The measurement of pseudo-labels; None if it is off, or if there are none."""
-    if not (config.validation.diagnostics and data.unlabeled):
-        return None
-    return Diagnostics(
-        data.split,
-        data.folder.classes,
-        decided(config.views.size),
-        config.data.reading,
-        config.out,
-        Key.of(config.schedule.seed, "diagnostics"),
-    )

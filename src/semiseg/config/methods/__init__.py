@@ -22,6 +22,13 @@ from semiseg.config.methods.mean_teacher import MeanTeacherSettings
 from semiseg.config.methods.pcr import PcrSettings
 from semiseg.config.methods.ps_mt import PsMtPaperSettings, PsMtSettings
 from semiseg.config.methods.reco import RecoSettings
+from semiseg.config.methods.st import (
+    StPaperSettings,
+    StPlusPlusPaperSettings,
+    StPlusPlusSettings,
+    StSettings,
+)
+from semiseg.config.methods.stored_labels import StoredLabelSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.config.methods.u2pl import U2plSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
@@ -44,6 +51,9 @@ __all__ = [
     "PsMtSettings",
     "RecoSettings",
     "SemiSupervisedSettings",
+    "StPlusPlusSettings",
+    "StSettings",
+    "StoredLabelSettings",
     "SupervisedSettings",
     "U2plSettings",
     "UniMatchSettings",
@@ -110,6 +120,15 @@ METHODS: dict[str, MethodSettings] = {
         unsupervised_weight=1.5,
         teacher_memory=0.0095,
         supervised_warmup=0.001,
+    ),
+    "st": StSettings(),
+    # The published views, Cutout and plain mean; the published schedule has no CutMix.
+    "st-paper": StPaperSettings(
+        label_scales=(0.5, 0.75, 1.0, 1.5, 2.0), cutout=True, mix=False, class_balance="none"
+    ),
+    "st-plus-plus": StPlusPlusSettings(),
+    "st-plus-plus-paper": StPlusPlusPaperSettings(
+        label_scales=(0.5, 0.75, 1.0, 1.5, 2.0), cutout=True, mix=False, class_balance="none"
     ),
     "distill": DistillSettings(),
     # The "Baseline" of Tab. 1: CSS without the collaboration of the two spaces.

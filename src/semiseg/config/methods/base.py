@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from semiseg.config.settings import PositiveInt, Settings, Share
 
 Photometry: TypeAlias = Literal["mild", "paper", "strong", "random"]
 UnseenPrototypes: TypeAlias = Literal["masked", "zeros"]
+
+
+class EarlierStage(NamedTuple):
+    """A training that comes before that of a method with stages.
+
+    Attributes:
+        method: its method.
+        validations: the number of its validations.
+        snapshots: whether it keeps its weights at a third, two thirds and the end of its steps.
+    """
+
+    method: str
+    validations: int = 1
+    snapshots: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +35,8 @@ class MethodSettings(Settings):
             torch and the settings must not.
         uses_unlabeled: whether the method learns from unlabeled images.
         uses_stored_labels: whether these images are labeled before the training.
+        earlier_stages: the trainings that come before the one of this method, which learns from
+            what they leave behind; see `training.stage`.
         preferred_encoder: the encoder where the user leaves it open; None for the one that suits
             the device.
         preferred_photometry: the color changes of unlabeled images where the user leaves them open.
@@ -29,6 +45,7 @@ class MethodSettings(Settings):
     implementation: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
     uses_stored_labels: ClassVar[bool] = False
+    earlier_stages: ClassVar[tuple[EarlierStage, ...]] = ()
     preferred_encoder: ClassVar[str | None] = None
     preferred_photometry: ClassVar[Photometry] = "mild"
 
@@ -36,6 +53,24 @@ class MethodSettings(Settings):
     def strong_views(self) -> int:
         """The number of strong views of an unlabeled image in each step."""
         return 1
+
+    @property
+    def shares_of_stages(self) -> tuple[float, ...]:
+        """The share of the steps in each stage; their sum is 1."""
+        return (1.0,)
+
+    @property
+    def labeling_passes(self) -> float:
+        """What the labeling between the stages costs for each unlabeled image, in forward passes.
+
+        The passes are those of one network at working size.
+        """
+        return 0.0
+
+    @property
+    def uses_frozen_features(self) -> bool:
+        """Whether `compute` takes cached features instead of the pixels of unlabeled images."""
+        return True
 
     @property
     def earlier_run(self) -> Path | None:

@@ -6,35 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from semiseg.config.methods.base import SemiSupervisedSettings
-from semiseg.config.methods.css import ClassBalance
-from semiseg.config.settings import NonNegative, Share
+from semiseg.config.methods.stored_labels import StoredLabelSettings
 from semiseg.core.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillSettings(SemiSupervisedSettings):
+class DistillSettings(StoredLabelSettings):
     """The settings of `distill`; see `docs/teacher.md`."""
 
     implementation: ClassVar[str] = "semiseg.methods.distill:Distill"
-    uses_stored_labels: ClassVar[bool] = True
 
     teacher: Path | None = None
     """What labels the unlabeled images before the training: a finished run, or a folder of masks
     that are named like the images. Without `--method`, it means `--method distill`."""
-    confidence_threshold: Share = 0.5
-    """The lowest confidence of a stored label that the student learns from. Labels on which the two
-    spaces of the teacher disagree are never used."""
-    class_balance: ClassBalance = "labels"
-    """`labels` weighs stored labels so that each class counts about as much as in the loss on
-    labeled images; see `losses.pseudo.balanced_weights`. `none` uses the class weights only."""
-    unsupervised_weight: NonNegative = 1.0
-    """The weight of the loss on unlabeled images."""
-    teacher_memory: Share = 0.03
-    """How far back the average of the student reaches, as a share of all steps. The average teaches
-    nothing here; the training releases it if it is better than the student."""
-    supervised_warmup: Share = 0.0
-    """The share of the steps, at the start, that use labeled images only."""
 
     @property
     def earlier_run(self) -> Path | None:

@@ -27,8 +27,6 @@ from semiseg.training.labeling.store import ImageLabels, Labeler, Source
 
 SCALES = (1.0, 1.25)
 """The scales of the views, as factors on the working size of the model."""
-VIEWS = tuple((scale, mirrored) for scale in SCALES for mirrored in (0.0, 1.0))
-"""The views over which the probabilities are averaged: the scale, and 1 for a mirror image."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +37,7 @@ def segmenter_labels(
     *,
     size: int,
     reading: Reading,
+    scales: Sequence[float] = SCALES,
     own_reading: Reading | None = None,
     table: NDArray[np.uint8] | None = None,
 ) -> Iterator[ImageLabels]:
@@ -49,6 +48,7 @@ def segmenter_labels(
         samples: the images.
         size: the short side of the labels in pixels: the working size of the training.
         reading: how the training reads the images; it says which pixels hold no data.
+        scales: the scales of the views, as factors on the working size of the model.
         own_reading: how the model reads them, if otherwise.
         table: `(256,)`, the class index for each class of the model, 255 for none. By default the
             classes are the same.
@@ -63,7 +63,7 @@ def segmenter_labels(
 
     for image, valid in read_ahead(read, samples):
         target = working_size(image.size, size)
-        prediction = segment.averaged(image, SCALES, target[::-1])
+        prediction = segment.averaged(image, scales, target[::-1])
         label = prediction.mask if table is None else table[prediction.mask]
         if valid is not None:
             label = np.where(resize_nearest(valid, target), label, np.uint8(IGNORE_INDEX))
@@ -72,7 +72,13 @@ def segmenter_labels(
 
 
 def model_labeler(
-    run: Path, names: Sequence[str], *, size: int, reading: Reading, accelerator: str
+    run: Path,
+    names: Sequence[str],
+    *,
+    size: int,
+    reading: Reading,
+    accelerator: str,
+    scales: Sequence[float] = SCALES,
 ) -> tuple[Labeler, Source]:
     """A finished run, or an exported model, as what labels images.
 
@@ -82,6 +88,7 @@ def model_labeler(
         size: the short side of the labels in pixels.
         reading: how the training reads the images.
         accelerator: the device, as `load` takes it.
+        scales: the scales of the views, as factors on the working size of the model.
 
     Raises:
         RunError: the model cannot be read.
@@ -110,10 +117,12 @@ def model_labeler(
         predictor.segment,
         size=size,
         reading=reading,
+        scales=scales,
         own_reading=predictor.reading,
         table=table,
     )
     details = {"classes": list(names), "working size": predictor.metadata.size}
+    views = tuple((scale, mirrored) for scale in scales for mirrored in (0.0, 1.0))
     return labeler, Source(
-        kind="model", sha256=file_sha256(file), size=size, views=VIEWS, details=details
+        kind="model", sha256=file_sha256(file), size=size, views=views, details=details
     )

@@ -1,0 +1,53 @@
+"""How the steps of a training are divided among its stages, and what it does between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from semiseg.config.methods import MethodSettings
+from semiseg.core.errors import ConfigError
+
+
+def images_between(settings: MethodSettings, unlabeled: int, validated: int) -> float:
+    """What a training with stages does between their steps, as so many validated images.
+
+    These are the validations of the earlier stages, and the labeling. A validation runs two
+    networks on an image, the student and its average, and the labeling runs one.
+
+    Args:
+        settings: the settings of the method.
+        unlabeled: the number of unlabeled images.
+        validated: the number of images of one validation.
+
+    Returns:
+        The number of images; 0 for a training with one stage.
+    """
+    if not (settings.earlier_stages and unlabeled):
+        return 0.0
+    validations = sum(stage.validations for stage in settings.earlier_stages)
+    return validations * validated + unlabeled * settings.labeling_passes / 2
+
+
+def divide_steps(steps: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """Divide steps by shares; the parts add up to all of them.
+
+    Args:
+        steps: the steps of the whole training.
+        shares: the share of each stage; their sum is 1.
+
+    Raises:
+        ConfigError: a stage would have no step.
+
+    Example:
+        >>> divide_steps(100, (1 / 3, 1 / 3, 1 / 3))
+        (33, 34, 33)
+    """
+    ends = [round(steps * end) for end in accumulate(shares)]
+    parts = tuple(end - start for start, end in pairwise([0, *ends]))
+    if min(parts) < 1:
+        raise ConfigError(
+            f"--steps {steps} is too few for {len(shares)} stages: stage {parts.index(0) + 1} "
+            "would have no step. Give more --steps, or other --stage-shares."
+        )
+    return parts

@@ -1,0 +1,101 @@
+"""A training of some methods is a sequence of trainings, its stages, in one run folder.
+
+```
+RUN/
+  stages/1/   a complete run folder: the first stage, `supervised` on the labeled images
+  stages/2/   the second stage, if it is not the last one
+  ...         the last stage is the run itself
+```
+
+All other methods have one stage. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.config.methods import default_settings
+from semiseg.config.settings import decided
+from semiseg.config.stages import divide_steps
+from semiseg.config.train import TrainConfig, group_of
+
+STAGES = "stages"
+"""The folder of the earlier stages in the run folder."""
+
+
+class Stage(NamedTuple):
+    """One stage of a training.
+
+    Attributes:
+        number: its number, from 1.
+        total: the number of stages.
+        config: the settings of this stage, as planned: its steps, and its own folder.
+        run: the settings of the whole run.
+        keeps_snapshots: whether its weights at some steps are kept; see `training.reliability`.
+    """
+
+    number: int
+    total: int
+    config: TrainConfig
+    run: TrainConfig
+    keeps_snapshots: bool = False
+
+    def __str__(self) -> str:
+        """The stage, its method and its steps in words."""
+        return f"{self.title}: {self.config.method}, {self.config.schedule.steps} steps"
+
+    @property
+    def title(self) -> str:
+        """Which stage this is, in words; empty for the only one."""
+        return f"stage {self.number} of {self.total}" if self.total > 1 else ""
+
+    def before(self, count: int = 1) -> Path:
+        """The run folder of the stage before, or of the one that many stages before."""
+        return stage_folder(self.run.out, self.number - count)
+
+
+def stage_folder(run: Path, number: int) -> Path:
+    """The run folder of an earlier stage."""
+    return run / STAGES / str(number)
+
+
+def run_of_stage(out: Path) -> Path | None:
+    """The run that a folder is a stage of; None for any other folder."""
+    run = out.absolute().parent.parent
+    return run if out.absolute().parent.name == STAGES and (run / "config.yaml").is_file() else None
+
+
+def stages_of(config: TrainConfig, unlabeled: bool) -> tuple[Stage, ...]:
+    """The stages of a training, in their order; the last one is the run itself.
+
+    Args:
+        config: the settings, as planned.
+        unlabeled: whether there are unlabeled images. Without any there is nothing to label, and
+            the training has a single stage.
+
+    Raises:
+        ConfigError: the steps are too few for the stages.
+    """
+    settings = config.settings
+    if not (settings.earlier_stages and unlabeled):
+        return (Stage(1, 1, config, config),)
+    parts = divide_steps(decided(config.schedule.steps), settings.shares_of_stages)
+    stages = []
+    for number, earlier in enumerate(settings.earlier_stages, 1):
+        stage = with_method(config, earlier.method).replaced(
+            steps=parts[number - 1],
+            validations=earlier.validations,
+            out=stage_folder(config.out, number),
+        )
+        stages.append(Stage(number, len(parts), stage, config, earlier.snapshots))
+    return (*stages, Stage(len(parts), len(parts), config.replaced(steps=parts[-1]), config))
+
+
+def with_method(config: TrainConfig, method: str) -> TrainConfig:
+    """The same settings for another method; its own ones are kept where both have them."""
+    own = {field.name for field in dataclasses.fields(default_settings(method))}
+    names = {*group_of(), *own} - {"stage_shares"}
+    values = {name: value for name, value in config.values().items() if name in names}
+    return TrainConfig.from_values({**values, "method": method})

@@ -1,0 +1,253 @@
+"""Trains the earlier stages of a run, and labels images between them; see `training.stage`.
+
+A killed run goes on in the stage that it was in: a finished stage has its `scores.json`, and labels
+and reliabilities are files that are written once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from semiseg.config.methods import StPlusPlusSettings, StSettings
+from semiseg.config.plan import Entry, Plan
+from semiseg.config.settings import decided
+from semiseg.core.files import read_json, text_sha256, write_json
+from semiseg.core.records import from_plain
+from semiseg.core.scores import Scores, read_scores
+from semiseg.core.text import percent, plural
+from semiseg.core.types import Sample
+from semiseg.training import run_folder
+from semiseg.training.build import build, start_from_run
+from semiseg.training.data import TrainingData
+from semiseg.training.fitting import fit
+from semiseg.training.labeling.model import model_labeler
+from semiseg.training.labeling.store import ImageLabels, Labeler, LabelStore, Source
+from semiseg.training.module import TrainingModule
+from semiseg.training.place import Place
+from semiseg.training.release import release
+from semiseg.training.reliability import (
+    choose_reliable,
+    measure_reliability,
+    read_reliability,
+    reliability_file,
+)
+from semiseg.training.stage import STAGES, Stage, stages_of
+from semiseg.training.stored_labels import LABELS, prepare_labels, store_of
+
+_SECONDS = "seconds.json"
+_POLL = 0.2  # seconds
+
+logger = logging.getLogger(__name__)
+
+
+def train_stages(
+    stages: Sequence[Stage], plan: Plan, place: Place, data: TrainingData, resume: bool
+) -> None:
+    """Train the earlier stages of a run, all but those that are finished.
+
+    Args:
+        stages: all stages of the run; the last one is left to the caller.
+        plan: the plan of the run.
+        place: the device, and the rank of this process.
+        data: the images of the run.
+        resume: the run continues.
+
+    Raises:
+        SemisegError: an image could not be read, or a file not written.
+        Interrupted: the user stopped the training.
+    """
+    for stage in stages[:-1]:
+        if resume and run_folder.finished(stage.config.out) is not None:
+            logger.info("%s is finished", stage.title)
+        else:
+            _train_stage(stage, plan, place, data, resume)
+    if stages[:-1]:
+        logger.info("%s", stages[-1])
+
+
+def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, resume: bool) -> None:
+    """Train one stage in its own run folder; its settings follow from those of the run."""
+    config, first = stage.config, place.rank == 0
+    logger.info("%s", stage)
+    resume = resume and run_folder.exists(config.out)
+    checkpoint, start = None, 0
+    if resume:
+        classes = data.folder.classes
+        checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
+    own = images_of(stage, data, place)
+    store, make_labels = store_of(config, own), None
+    if store is not None and first:
+        open_teacher = partial(open_stage_teacher, stage, own)
+        make_labels = prepare_labels(
+            config, own, store, resume, checkpoint is not None, open_teacher
+        )
+    start_from = config.network.start_from
+    module = build(config, own, pretrained=checkpoint is None and start_from is None)
+    if checkpoint is None and start_from is not None:
+        start_from_run(config, module)
+    if first and not resume:
+        run_folder.create(config, _plan_of(stage, plan), data.split, data.folder.classes)
+    module.labels_sha256 = label_for(stage, store, make_labels)
+    fit(config, place, own._replace(labels=store), module, checkpoint, start, stage)
+    if first:
+        release(config, own, module)
+
+
+def label_for(
+    stage: Stage, store: LabelStore | None, make_labels: Callable[[], str] | None
+) -> str | None:
+    """Label the images of a stage in the first process, and wait for the labels in the others.
+
+    Args:
+        stage: the stage that learns the labels.
+        store: their store; None for a stage that learns no stored labels.
+        make_labels: what labels the images; None in the other processes.
+
+    Returns:
+        The hash of all labels; None in the other processes.
+    """
+    if store is None:
+        return None
+    if make_labels is None:
+        _wait_until(store.is_complete)
+        return None
+    with _timed(stage) if stage.total > 1 else nullcontext():
+        return make_labels()
+
+
+def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
+    """The images that a stage learns from.
+
+    Args:
+        stage: the stage; those before it are finished.
+        data: the images of the run.
+        place: the rank of this process. The first process measures what the others read.
+    """
+    data = data.used_by(stage.config.settings)
+    if not data.unlabeled or stage.number == stage.total:
+        return data
+    positions = _reliable(stage, data, place)
+    return data._replace(unlabeled=tuple(data.unlabeled[position] for position in positions))
+
+
+def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Source]:
+    """The model of the stage before as what labels images.
+
+    In the last of three stages, the images that the second one has used keep their labels.
+
+    Raises:
+        RunError: the model or the labels cannot be read.
+    """
+    config, run = stage.config, stage.before()
+    settings = stage.run.settings
+    if not isinstance(settings, StSettings):
+        raise TypeError(f"{stage.run.method} has no stages")
+    labeler, source = model_labeler(
+        run,
+        data.folder.classes.names,
+        size=decided(config.views.size),
+        reading=config.data.reading,
+        accelerator=config.machine.accelerator,
+        scales=settings.label_scales,
+    )
+    if not isinstance(settings, StPlusPlusSettings) or stage.number < stage.total:
+        return labeler, source
+    values = read_reliability(stage.before(2), len(data.unlabeled))
+    positions = choose_reliable(values, settings.reliable_share)
+    kept = LabelStore(run / LABELS, tuple(data.unlabeled[position] for position in positions))
+    source = replace(source, sha256=text_sha256(f"{source.sha256} {kept.verify()}"))
+    return partial(_labels_of_both, kept, labeler), source
+
+
+def _labels_of_both(
+    kept: LabelStore, labeler: Labeler, samples: Iterable[Sample]
+) -> Iterator[ImageLabels]:
+    """The labels of a store for the images that it has, and new ones for the others."""
+    samples = list(samples)
+    known = {sample.image for sample in kept.samples}
+    others = labeler(sample for sample in samples if sample.image not in known)
+    for sample in samples:
+        yield kept.read(sample) if sample.image in known else next(others)
+
+
+def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:
+    """The positions of the unlabeled images that the second of three stages uses."""
+    settings = stage.run.settings
+    if not isinstance(settings, StPlusPlusSettings):
+        raise TypeError(f"{stage.run.method} chooses no images")
+    run = stage.before()
+    if place.rank == 0:
+        with _timed(stage):
+            values = measure_reliability(stages_of(stage.run, unlabeled=True)[0].config, data)
+    else:
+        _wait_until(reliability_file(run).is_file)
+        values = read_reliability(run, len(data.unlabeled))
+    positions = choose_reliable(values, settings.reliable_share)
+    lowest = min(values[position] for position in positions)
+    logger.info(
+        "%s learns from %d of %s, on which the snapshots of stage 1 agree most (mIoU %s or more)",
+        stage.title,
+        len(positions),
+        plural(len(values), "unlabeled image"),
+        percent(100 * lowest),
+    )
+    return positions
+
+
+def _plan_of(stage: Stage, plan: Plan) -> Plan:
+    """The plan of a stage: the entries of the run's plan that the stage has, with its values."""
+    values = stage.config.values()
+    entries = tuple(
+        Entry(e.setting, values[e.setting], e.source, e.reason)
+        for e in plan.entries
+        if e.setting in values and e.setting != "steps"
+    )
+    steps = Entry("steps", values["steps"], "default", f"{stage.title} of the run {stage.run.out}")
+    return Plan(stage.config, (*entries, steps), plan.warnings, None)
+
+
+def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingModule) -> Scores:
+    """Release the model of the last stage; the scores count the steps and seconds of all stages.
+
+    Args:
+        stages: all stages of the run.
+        data: the images.
+        module: the trained module of the last stage.
+
+    Raises:
+        RunError: the scores of an earlier stage cannot be read.
+    """
+    config = stages[-1].run
+    earlier = [read_scores(stage.config.out / run_folder.SCORES) for stage in stages[:-1]]
+    return release(config, data, module, earlier, _labeling_seconds(config.out))
+
+
+def _labeling_seconds(run: Path) -> float:
+    """The seconds that a run has spent between its stages so far; 0 for a run without stages."""
+    try:
+        return from_plain(float, read_json(run / STAGES / _SECONDS))
+    except (OSError, ValueError):
+        return 0.0
+
+
+@contextmanager
+def _timed(stage: Stage) -> Iterator[None]:
+    """Add the seconds of the block to those of the labeling of the run."""
+    started, run = time.monotonic(), stage.run.out
+    try:
+        yield
+    finally:
+        seconds = _labeling_seconds(run) + time.monotonic() - started
+        write_json(run / STAGES / _SECONDS, round(seconds, 3))
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for the first process. It ends this one if it fails; see `end_with_parent`."""
+    while not condition():
+        time.sleep(_POLL)

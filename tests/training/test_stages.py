@@ -1,0 +1,376 @@
+"""Trainings with stages: what each stage leaves behind, kills in each of them, and refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import semiseg
+from semiseg.config.facts import EncoderChoice, Facts, Line, Pace, Reason
+from semiseg.config.sizing import Sizes, total_seconds
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.reading import AS_STORED
+from semiseg.core.scores import read_scores
+from semiseg.core.types import Sample
+from semiseg.data.reader import load_dataset
+from semiseg.training.labeling.model import model_labeler
+from semiseg.training.labeling.store import LabelStore
+from semiseg.training.reliability import choose_reliable, read_reliability
+
+SETTINGS = {
+    **{"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 9, "validations": 2},
+    **{"workers": 0, "threads": 1, "accelerator": "cpu", "labels": "2", "encoder": "lcnet_035"},
+    # So fast that the labels of the snapshots differ.
+    **{"lr": 0.05, "encoder_lr": 0.02, "class_weights": "none"},
+}
+
+
+@pytest.fixture(scope="module")
+def plus(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three stages."""
+    out = tmp_path_factory.mktemp("stages") / "run"
+    semiseg.train(tiny_folder, method="st-plus-plus", out=out, **SETTINGS)
+    return out
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def same(ours: Path, theirs: Path) -> bool:
+    a, b = weights(ours), weights(theirs)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def pool(run: Path, folder: Path) -> tuple[Sample, ...]:
+    """The unlabeled images of a run, in the order of its label store."""
+    images = {s.name: s._replace(mask=None) for s in load_dataset(folder).train}
+    manifest = json.loads((run / "labels" / "labels.json").read_text())
+    return tuple(images[entry["name"]] for entry in manifest["images"])
+
+
+@pytest.mark.slow
+def test_the_first_stage_is_a_supervised_training(
+    plus: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = {**SETTINGS, "steps": 3, "validations": 3}
+    semiseg.train(tiny_folder, method="supervised", out=tmp_path / "run", **words)
+    assert same(plus / "stages" / "1", tmp_path / "run")
+    assert not same(plus / "stages" / "1", plus)
+
+
+@pytest.mark.slow
+def test_the_scores_count_the_steps_and_seconds_of_all_stages(plus: Path) -> None:
+    stages = [read_scores(plus / "stages" / str(n) / "scores.json") for n in (1, 2)]
+    scores = read_scores(plus / "scores.json")
+    assert [stage.steps for stage in stages] == [3, 3]
+    assert [stage.method for stage in stages] == ["supervised", "st"]
+    assert scores.steps == 9
+    labeling = json.loads((plus / "stages" / "seconds.json").read_text())
+    assert labeling > 0
+    others = labeling + sum(stage.seconds for stage in stages)
+    assert scores.seconds > others - 0.2  # each is rounded to a tenth
+    assert scores.timing.between >= labeling - 0.01
+    metadata = json.loads((plus / "model.json").read_text())
+    assert metadata["steps"] == 9
+
+
+@pytest.mark.slow
+def test_the_second_stage_learns_the_reliable_half_and_the_third_one_all(
+    plus: Path, tiny_folder: Path
+) -> None:
+    everything = pool(plus, tiny_folder)
+    values = read_reliability(plus / "stages" / "1", len(everything))
+    assert len(everything) == 6
+    chosen = choose_reliable(values, 0.5)
+    half = pool(plus / "stages" / "2", tiny_folder)
+    assert half == tuple(everything[i] for i in chosen)
+    assert len(half) == 3
+    names = load_dataset(tiny_folder).classes.names
+    stores = [LabelStore(plus / "stages" / "2" / "labels", half)]
+    stores.append(LabelStore(plus / "labels", everything))
+    for number, (store, samples) in enumerate(
+        [(stores[0], half), (stores[1], [s for s in everything if s not in half])], 1
+    ):
+        label_all, _ = model_labeler(
+            plus / "stages" / str(number), names, size=48, reading=AS_STORED, accelerator="cpu"
+        )
+        for sample, labels in zip(samples, label_all(samples), strict=True):
+            np.testing.assert_array_equal(store.read(sample).label, labels.label)
+    for sample in half:
+        for ours, theirs in zip(stores[1].read(sample), stores[0].read(sample), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_run_with_stages_predicts_and_is_evaluated(plus: Path, tiny_folder: Path) -> None:
+    assert semiseg.load(plus, "cpu").metadata.method == "st-plus-plus"
+    scores = semiseg.evaluate(plus, tiny_folder, accelerator="cpu")
+    assert scores is not None
+
+
+@pytest.mark.slow
+def test_without_unlabeled_images_there_is_one_stage(tiny_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_folder, data)
+    shutil.rmtree(data / "unlabeled")
+    words = {**SETTINGS, "labels": "all", "steps": 2, "validations": 1}
+    run = semiseg.train(data, method="st", out=tmp_path / "run", **words)
+    assert run.scores.steps == 2
+    assert not (run.folder / "stages").exists()
+    assert not (run.folder / "labels").exists()
+
+
+@pytest.mark.slow
+def test_each_stage_starts_from_the_run_that_is_named(
+    plus: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = {**SETTINGS, "steps": 2, "validations": 1, "lr": 0.0, "encoder_lr": 0.0}
+    out = tmp_path / "run"
+    semiseg.train(tiny_folder, method="st", out=out, start_from=plus, **words)
+    before = weights(plus)
+    for run in (out, out / "stages" / "1"):  # with rates of 0 the weights stay
+        after = weights(run)
+        encoder = [k for k in before if k.startswith("network.encoder") and k.endswith("weight")]
+        assert encoder
+        assert all(torch.equal(before[key], after[key]) for key in encoder)
+
+
+@pytest.mark.slow
+def test_a_stage_is_not_trained_alone(plus: Path, tiny_folder: Path) -> None:
+    for words in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(ConfigError, match=r"is a stage of the run .*Give --out"):
+            semiseg.train(tiny_folder, out=plus / "stages" / "1", **words)
+    assert (plus / "stages" / "1" / "scores.json").exists()
+
+
+@pytest.mark.slow
+def test_changed_labels_are_refused(plus: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(plus, tmp_path / "run")
+    (out / "scores.json").unlink()
+    shutil.copy(out / "labels" / "000001.png", out / "labels" / "000000.png")
+    with pytest.raises(RunError, match="The stored labels have changed since they were made"):
+        semiseg.train(tiny_folder, out=out, resume=True)
+
+
+KILLED = '''
+"""A training that is killed again and again, each time later; each life is a fork of this one."""
+import os, signal, sys
+from pathlib import Path
+
+import torch
+
+import semiseg
+from semiseg.training import release, reliability, stages
+from semiseg.training.checkpoint import SafeCheckpointIO
+from semiseg.training.labeling import store
+
+folder, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3])
+torch.set_num_threads(1)
+semiseg.train  # imports all
+sys.modules["semiseg.commands.train"].write_report = lambda *folders: None
+
+LIVES = [
+    (SafeCheckpointIO, "save_checkpoint", 2),  # in the first stage, after its first checkpoint
+    (release, "save_release", 1),  # its steps are done, and it has no model
+    (reliability, "write_json", 1),  # all is compared, and nothing written
+    (store, "_encode", 2),  # the second of three images
+    (SafeCheckpointIO, "save_checkpoint", 1),  # in the second stage
+    (release, "save_release", 1),
+    (store, "_encode", 4),  # the fourth of six images
+    (SafeCheckpointIO, "save_checkpoint", 2),  # in the last stage
+    (release, "write_text", 2),  # before the scores
+]
+
+
+def live(fatal, resume):
+    child = os.fork()
+    if not child:
+        if fatal is not None:
+            place, name, number = fatal
+            whole, calls = getattr(place, name), []
+
+            def last_time(*arguments, **options):
+                calls.append(1)
+                if len(calls) == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return whole(*arguments, **options)
+
+            setattr(place, name, last_time)
+        semiseg.train(folder, out=out, resume=resume, **settings)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+for number, fatal in enumerate(LIVES):
+    status = live(fatal, resume=number > 0)
+    assert status == -signal.SIGKILL, (number, status)
+assert live(None, resume=True) == 0
+'''
+
+
+def digests(run: Path) -> dict[str, str]:
+    """The SHA-256 of all that does not hold a time."""
+    files = [p for p in run.rglob("*") if p.suffix in (".png", ".safetensors", ".csv")]
+    files += [p for p in run.rglob("*.json") if p.name in ("labels.json", "reliability.json")]
+    return {
+        str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)
+    }
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_in_each_stage_ends_with_the_same_bits(
+    plus: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(KILLED)
+    settings = repr({**SETTINGS, "method": "st-plus-plus"})
+    out = tmp_path / "run"
+    process = subprocess.run(
+        [sys.executable, tmp_path / "script.py", tiny_folder, out, settings],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert digests(out) == digests(plus)
+    assert read_scores(out / "scores.json").steps == 9
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_in_its_stage(
+    plus: Path, tiny_folder: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    out = shutil.copytree(plus, tmp_path / "run")
+    for name in ("scores.json", "model.json", "model.safetensors"):
+        (out / name).unlink()
+    semiseg.train(tiny_folder, out=out, resume=True)
+    assert "stage 1 of 3 is finished" in log.text
+    assert "stage 2 of 3 is finished" in log.text
+    assert "labeling" not in log.text
+    assert digests(out) == digests(plus)
+    before = read_scores(plus / "scores.json")
+    assert read_scores(out / "scores.json").steps == before.steps
+    semiseg.train(tiny_folder, method="st", out=out, overwrite=True, **{**SETTINGS, "steps": 2})
+    assert not (out / "stages" / "2").exists()
+
+
+def test_a_plan_names_the_stages_and_refuses_too_few_steps(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = {"accelerator": "cpu", "out": tmp_path / "run", "method": "st-plus-plus"}
+    plan = semiseg.plan(tiny_folder, steps=90, **words)
+    reason = plan.entry("stage_shares").reason
+    assert "stage 1 (supervised) for 30 steps, then stage 2 (st) for 30 steps" in reason
+    assert "first 2 steps" in plan.entry("lr_warmup").reason  # of each stage
+    with pytest.raises(ConfigError, match="--steps 2 is too few for 3 stages"):
+        semiseg.plan(tiny_folder, steps=2, **words)
+
+
+@pytest.mark.slow
+def test_a_dry_run_counts_all_stages(tiny_folder: Path, tmp_path: Path) -> None:
+    words = {**SETTINGS, "steps": 1000, "out": tmp_path / "run"}
+    cost = semiseg.dry_run(tiny_folder, method="st", **words)
+    assert cost.stages == ("stage 1 of 2: supervised, 500 steps", "stage 2 of 2: st, 500 steps")
+    assert "stage 1 of 2: supervised, 500 steps" in cost.text()
+    # The second stage alone takes 500 steps of its own.
+    assert cost.hours > 500 * 0.5 * cost.seconds / 3600
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_counts_what_is_done_between_the_stages() -> None:
+    """The same steps take longer by the labeling and by a validation."""
+    facts = Facts(
+        side=48.0,
+        labeled=2,
+        unlabeled=10,
+        validation_images=4,
+        pixels={},
+        likeness=None,
+        device="cpu",
+        world=1,
+        reading=AS_STORED,
+        val=4,
+        encoder=EncoderChoice("lcnet_035", Reason("default", "")),
+    )
+    pace, sizes = Pace(Line(1, 0), Line(2, 0), float("inf"), 0.0), Sizes(48, 32, 2, 10, 5)
+    seconds = {
+        method: total_seconds(
+            TrainConfig.from_values({"data": "DATA", "method": method}), facts, pace, sizes
+        )
+        for method in ("cutmix", "st")
+    }
+    # Each image: two scales with mirror images, half as much as a validation with two networks.
+    assert seconds["st"] - seconds["cutmix"] == pytest.approx(2 * (4 + 10 * (1 + 1.25**2)))
+
+
+@pytest.mark.slow
+def test_a_comparison_reads_each_run_once(tiny_folder: Path, tmp_path: Path) -> None:
+    words = {**SETTINGS, "steps": 4, "validations": 1}
+    labels = words.pop("labels")
+    out = tmp_path / "compared"
+    words |= {"methods": "supervised,st", "labels": labels, "same_time": False}
+    result = semiseg.compare(tiny_folder, out=out, **words)
+    rows = {row.method: row for row in result.rows}
+    assert len(rows["st"].records) == 1
+    assert rows["st"].steps == rows["supervised"].steps == 4
+    assert not result.failed
+
+
+TWO = """
+import sys
+from pathlib import Path
+import torch
+import semiseg
+from semiseg.training.module import TrainingModule
+
+data, out = map(Path, sys.argv[1:3])
+
+def keep(self):
+    state = {k: v.clone() for k, v in self.method.named_parameters()}
+    torch.save(state, out.with_name(f"rank{self.global_rank}.pt"))
+
+TrainingModule.on_train_end = keep
+run = semiseg.train(data, out=out, resume=sys.argv[3] == "resume", **eval(sys.argv[4]))
+print("scores", run.scores.steps)
+"""
+
+
+@pytest.mark.distributed
+def test_two_processes_train_each_stage(tiny_folder: Path, tmp_path: Path) -> None:
+    """Then the last stage again, in new processes that find the others finished."""
+    (tmp_path / "script.py").write_text(TWO)
+    out = tmp_path / "run"
+    settings = {**SETTINGS, "method": "st-plus-plus", "batch": 4, "devices": 2, "steps": 6}
+
+    def live(word: str) -> str:
+        process = subprocess.run(
+            [sys.executable, tmp_path / "script.py", tiny_folder, out, word, repr(settings)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1800,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    assert live("new").count("scores 6") == 1
+    ours, theirs = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+    before = digests(out)
+    (out / "scores.json").unlink()
+    shutil.rmtree(out / "checkpoints")
+    assert live("resume").count("scores 6") == 1
+    assert digests(out) == before
