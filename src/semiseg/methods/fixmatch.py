@@ -16,7 +16,13 @@ from semiseg.augment.mixing import draw_boxes, draw_small_boxes
 from semiseg.config.methods.fixmatch import FixMatchSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, logit_pseudo_labels
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    cut_mix,
+    join,
+    logit_pseudo_labels,
+    predict,
+)
 from semiseg.model.network import upsample
 
 _BOXES = {"half": draw_boxes, "small": draw_small_boxes}
@@ -121,10 +127,7 @@ class FixMatch(SemiSupervised):
         """See `Method.pseudo_labels`; here the student is in eval mode."""
         if self.settings.labels_from == "teacher":
             return self._labels(self.teacher(weak).logits, valid)
-        was_training = self.student.training
-        logits = self.student.eval()(weak).logits
-        self.student.train(was_training)
-        return self._labels(logits, valid)
+        return self._labels(predict(self.student, Inputs(weak)), valid)
 
     def _labels(self, logits: Tensor, valid: Tensor) -> PseudoLabels:
         return logit_pseudo_labels(logits, valid, self.settings.confidence_threshold)
