@@ -20,20 +20,31 @@ class FeatureViews(NamedTuple):
 
     Attributes:
         labeled: the views of each labeled image.
-        unlabeled: the views of each unlabeled image. Each has a weak and a strong variant.
+        unlabeled: the views of each unlabeled image. Each has a weak variant and strong ones.
     """
 
     labeled: int = 0
     unlabeled: int = 0
 
-    def entries(self, labeled: int, unlabeled: int) -> int:
-        """The entries of a cache for so many labeled and unlabeled images."""
-        return self.labeled * labeled + 2 * self.unlabeled * unlabeled
+    def entries(self, labeled: int, unlabeled: int, strong: int) -> int:
+        """The entries of a cache for so many images; `strong` is the number of strong variants.
+
+        Example:
+            >>> FeatureViews(labeled=3, unlabeled=2).entries(labeled=10, unlabeled=50, strong=2)
+            330
+        """
+        return self.labeled * labeled + (1 + strong) * self.unlabeled * unlabeled
 
 
-def drawn_views(batch: int, unlabeled: int) -> int:
-    """The entries of a cache that one micro batch needs: each unlabeled image has two variants."""
-    return 3 * batch if unlabeled else batch
+def drawn_views(batch: int, unlabeled: int, strong: int) -> int:
+    """The entries of a cache that one micro batch needs.
+
+    Args:
+        batch: the labeled images, and as many unlabeled ones if any.
+        unlabeled: the unlabeled images of the training.
+        strong: the strong variants of each unlabeled image, beside the weak one.
+    """
+    return (2 + strong) * batch if unlabeled else batch
 
 
 def choose_feature_views(network: NetworkConfig, facts: Facts, usable: bool = True) -> FeatureViews:
@@ -59,7 +70,12 @@ def choose_feature_views(network: NetworkConfig, facts: Facts, usable: bool = Tr
 
 
 def fit_feature_views(
-    views: FeatureViews, request: NetworkConfig, labeled: int, unlabeled: int, room: int
+    views: FeatureViews,
+    request: NetworkConfig,
+    labeled: int,
+    unlabeled: int,
+    room: int,
+    strong: int = 1,
 ) -> FeatureViews | None:
     """The views that fit on the disk: first fewer of unlabeled images, then fewer of labeled ones.
 
@@ -69,6 +85,7 @@ def fit_feature_views(
         labeled: the number of labeled images.
         unlabeled: the number of unlabeled images.
         room: the entries that fit.
+        strong: the strong variants of each view of an unlabeled image.
 
     Returns:
         The views; None if too few fit.
@@ -83,9 +100,9 @@ def fit_feature_views(
         True
     """
     if unlabeled and request.unlabeled_feature_views == AUTO:
-        rest = (room - views.labeled * labeled) // (2 * unlabeled)
+        rest = (room - views.labeled * labeled) // ((1 + strong) * unlabeled)
         views = views._replace(unlabeled=min(views.unlabeled, max(1, rest)))
     if request.feature_views == AUTO:
-        rest = (room - 2 * views.unlabeled * unlabeled) // labeled
+        rest = (room - (1 + strong) * views.unlabeled * unlabeled) // labeled
         views = views._replace(labeled=min(views.labeled, max(_MIN_VIEWS, rest)))
-    return views if views.entries(labeled, unlabeled) <= room else None
+    return views if views.entries(labeled, unlabeled, strong) <= room else None

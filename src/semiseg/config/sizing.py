@@ -87,11 +87,11 @@ def _filling_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes
     """The seconds for the features that a training caches: once for each view that it draws."""
     if pace.view is None:
         return 0.0
-    entries = choose_feature_views(
-        config.network, facts, config.settings.uses_frozen_features
-    ).entries(facts.labeled, facts.unlabeled)
+    strong = config.settings.strong_views
+    views = choose_feature_views(config.network, facts, config.settings.uses_frozen_features)
+    entries = views.entries(facts.labeled, facts.unlabeled, strong)
     batches = sizes.steps * config.schedule.accumulate
-    drawn = batches * drawn_views(sizes.batch, facts.unlabeled)
+    drawn = batches * drawn_views(sizes.batch, facts.unlabeled, strong)
     return min(entries, drawn) * pace.view.at(sizes.crop**2)
 
 
@@ -225,7 +225,8 @@ class _Budget(NamedTuple):
         if pace.view is None:
             return sizes
         # Either each step draws new views, or all views are cached at some time.
-        new = config.schedule.accumulate * drawn_views(batch, self.facts.unlabeled)
+        drawn = drawn_views(batch, self.facts.unlabeled, config.settings.strong_views)
+        new = config.schedule.accumulate * drawn
         filling = _filling_seconds(config, self.facts, pace, sizes)
         steps = max(rest / (step + new * pace.view.at(crop**2)), (rest - filling) / step)
         return sizes._replace(steps=max(0, int(steps)))

@@ -209,8 +209,9 @@ def _views_to_fill(config: TrainConfig, data: TrainingData) -> int:
     labeled, unlabeled = len(data.split.labeled), len(data.unlabeled)
     views = FeatureViews(decided(network.feature_views), decided(network.unlabeled_feature_views))
     batches = decided(schedule.steps) * schedule.accumulate
-    drawn = batches * drawn_views(decided(schedule.batch), unlabeled)
-    return min(views.entries(labeled, unlabeled), drawn)
+    strong = config.settings.strong_views
+    drawn = batches * drawn_views(decided(schedule.batch), unlabeled, strong)
+    return min(views.entries(labeled, unlabeled, strong), drawn)
 
 
 def _fixed_memory(module: TrainingModule, optimizer: str) -> int:

@@ -78,7 +78,7 @@ class FeatureCache:
         self._store = FeatureStore(folder, group, count, round(self.settings.feature_disk * GB))
         images = len(self.batches.labeled.samples)
         others = len(self.batches.unlabeled.samples) if self.batches.unlabeled is not None else 0
-        size = views.fixed.entries(images, others) * entry_bytes(count)
+        size = views.fixed.entries(images, others, views.strong) * entry_bytes(count)
         logger.info(
             "cached features: %s, up to %.2f GB in %s, of which %.2f GB are there "
             "(--feature-views 0 computes them in each step)",

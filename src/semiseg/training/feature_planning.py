@@ -56,14 +56,15 @@ def plan_features(
         size = entry_bytes(sum(f.numel() for f in features))
         labeled, unlabeled = len(data.split.labeled), len(data.unlabeled)
         room = room_for_features(round(network.feature_disk * GB))
-        needed = views.entries(labeled, unlabeled) * size
+        strong = config.settings.strong_views
+        needed = views.entries(labeled, unlabeled, strong) * size
         problem = (
             f"The cached features of {describe(views, unlabeled)} take {needed / GB:.3g} GB, but "
             f"the cache may take {room / GB:.3g} GB (--feature-disk, at most half of the free "
             "disk)."
         )
         remedy = "Raise --feature-disk, free some disk, or use fewer with --feature-views."
-        fitting = fit_feature_views(views, request, labeled, unlabeled, room // size)
+        fitting = fit_feature_views(views, request, labeled, unlabeled, room // size, strong)
     if fitting == views:
         return config
     if fitting is not None:
