@@ -316,6 +316,15 @@ def test_the_features_that_are_cached_first_are_part_of_a_budget():
     assert 250 < short.seconds <= 300
 
 
+def test_views_of_unlabeled_images_are_shown_where_there_are_such_images():
+    shown = [
+        [e.setting for e in planned(facts=facts, encoder_training="head").entries]
+        for facts in (FACTS, FACTS._replace(unlabeled=0))
+    ]
+    assert ["unlabeled_feature_views" in settings for settings in shown] == [True, False]
+    assert all("feature_views" in settings for settings in shown)
+
+
 def test_the_reference_is_a_thousand_steps_at_240():
     plan = planned(PACE, budget="20m")
     assert 224 <= plan.value("size") <= 256

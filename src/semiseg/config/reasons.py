@@ -155,8 +155,9 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     if config.network.feature_views not in (AUTO, 0):
         text = "fixed views of each labeled image; the frozen part of the encoder sees them once"
         reasons["feature_views"] = Reason("device", text)
-        text = "the same for unlabeled images; together they take about as long"
-        reasons["unlabeled_feature_views"] = Reason("device", text)
+        if facts.unlabeled:
+            text = "the same for unlabeled images; together they take about as long"
+            reasons["unlabeled_feature_views"] = Reason("device", text)
     text = f"for decoder and heads with {optimizer.optimizer}; it falls to 0"
     reasons["lr"] = Reason("default", text)
     if config.network.trained_part.part != "head":

@@ -57,6 +57,27 @@ def train_part(network: Network, training: EncoderTraining, rank: int = 8) -> No
     network.train(network.training)
 
 
+def check_part(encoder: str, decoder: str, training: EncoderTraining, rank: int) -> None:
+    """Refuse a part that an encoder does not have, without memory for its weights.
+
+    Args:
+        encoder: its name.
+        decoder: the decoder, or `auto`.
+        training: the part that is to be trained.
+        rank: the rank of the updates with `lora`.
+
+    Raises:
+        ConfigError: the encoder has no such part.
+    """
+    try:
+        with torch.device("meta"):
+            network = Network(2, encoder, decoder, "none")
+    except ConfigError:
+        return  # few encoders need memory to be built; their part is checked with their weights
+    with torch.device("meta"):
+        train_part(network, training, rank)
+
+
 def parameter_stages(network: Network) -> tuple[dict[str, int], int]:
     """The place of each parameter in the encoder, from the image on.
 

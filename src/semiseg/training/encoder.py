@@ -34,6 +34,30 @@ def choose_encoder(config: TrainConfig, place: Place) -> EncoderChoice:
     return EncoderChoice(name, reason, _patch(name))
 
 
+def check_encoder(config: TrainConfig, encoder: str) -> None:
+    """Refuse weights that do not exist and a part that the encoder does not have.
+
+    This takes a moment, so it comes before the data are read. What needs the weights themselves is
+    checked when they are loaded.
+
+    Args:
+        config: the settings.
+        encoder: the name of the encoder.
+
+    Raises:
+        ConfigError: there is no such file, or the encoder has no such part.
+    """
+    network = config.network
+    if network.weights not in (AUTO, "hub", "none"):
+        from semiseg.model.weights import check_path  # it needs torch and timm
+
+        check_path(network.weights)
+    if network.trained_part.part not in ("full", "head"):
+        from semiseg.model.encoder_training import check_part
+
+        check_part(encoder, network.decoder, network.trained_part, network.lora_rank)
+
+
 def _encoder_of(run: Path) -> str | None:
     """The encoder of a finished run; None if it cannot be read, which the training will report."""
     try:

@@ -17,7 +17,7 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError
 from semiseg.training.data import TrainingData, gather_facts, read_data
-from semiseg.training.encoder import choose_encoder
+from semiseg.training.encoder import check_encoder, choose_encoder
 from semiseg.training.place import Place
 from semiseg.training.run_data import held_out
 
@@ -61,6 +61,8 @@ def prepare(
     if not resume:
         config.settings.check_start()
     encoder = choose_encoder(config, place)  # a name that does not exist ends here
+    if not resume:
+        check_encoder(config, encoder.name)
     data = read_data(config, held_out(config, resume))
     for sentence in data.warnings:
         logger.warning("%s", sentence)

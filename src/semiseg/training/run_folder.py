@@ -36,6 +36,7 @@ from semiseg.core.scores import Scores, read_scores
 from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
 from semiseg.data.splits import Split
+from semiseg.model.weights import is_path
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.stage import run_of_stage
 
@@ -145,6 +146,7 @@ def resumed_config(config: TrainConfig) -> TrainConfig:
         RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
     """
     out = config.out
+    config = _with_absolute_weights(config)
     run = read_config(out)
     earlier = run.values()
     settings = config.given()
@@ -208,7 +210,7 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
     # The run may be read from another working folder.
-    settings = config.replaced(data=config.data.data.absolute()).values()
+    settings = _with_absolute_weights(config).replaced(data=config.data.data.absolute()).values()
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
@@ -221,6 +223,12 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
         out.rename(old)
     fresh.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _with_absolute_weights(config: TrainConfig) -> TrainConfig:
+    """The settings with the absolute path of the weights file, if they name one."""
+    weights = config.network.weights
+    return config.replaced(weights=str(Path(weights).absolute())) if is_path(weights) else config
 
 
 def _yaml(content: object) -> str:

@@ -153,26 +153,37 @@ class Calibration:
 
     def text(self) -> str:
         """What people should know about the masks, as a sentence."""
-        used: list[str] = []
-        unused: list[str] = []
-        for name, p, is_used in zip(self.names, self.precision, self.used, strict=True):
-            text = name if np.isnan(p) else f"{name} {percent(100 * p)}"
-            (used if is_used and not np.isnan(p) else unused).append(text)
+        precise = [self._describe(c) for c in self._covered() if self.used[c]]
+        absent = [name for c, name in enumerate(self.names) if c not in self._covered()]
         parts = [f"compared with {plural(self.images, 'labeled image')}"]
         if self.threshold is not None:
             parts.append(
                 f"the true class has a score of {self.threshold:.3f} or more on "
                 f"{percent(100 * (1 - ALPHA))} % of the pixels, and lower scores are not used"
             )
-        if used:
-            parts.append(f"precision in %: {', '.join(used)}")
-        if unused and self.threshold is None:
-            limit = f"{100 * MIN_PRECISION:g} %"
-            parts.append(f"not used, since they are below {limit} or absent: {', '.join(unused)}")
-        elif unused:
-            parts.append(f"absent: {', '.join(unused)}")
+        if precise:
+            parts.append(f"precision in %: {', '.join(precise)}")
+        if absent and self.threshold is not None:
+            parts.append(f"absent: {', '.join(absent)}")
         parts.append(f"{percent(100 * self.kept)} % of the labeled pixels keep a label")
         return "; ".join(parts)
+
+    def left_out(self) -> str:
+        """Which classes are left out and why, as a sentence; empty if all are used."""
+        names = [self._describe(c) for c, used in enumerate(self.used) if not used]
+        if not names:
+            return ""
+        limit = f"{100 * MIN_PRECISION:g} %"
+        return f"not used, since they are below {limit} or absent: {', '.join(names)}"
+
+    def _covered(self) -> list[int]:
+        """The classes that some labeled pixel has as a label."""
+        return [c for c, p in enumerate(self.precision) if not np.isnan(p)]
+
+    def _describe(self, index: int) -> str:
+        """A class with its precision in percent."""
+        precision = self.precision[index]
+        return self.names[index] + ("" if np.isnan(precision) else f" {percent(100 * precision)}")
 
     def record(self) -> dict[str, object]:
         """The same as plain values, for the manifest."""

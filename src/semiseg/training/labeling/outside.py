@@ -106,6 +106,8 @@ def outside_labeler(folder: Path, pool: Pool) -> tuple[Labeler, Source]:
             "the labeled pixels that it covers, and wrong masks do harm. Correct the masks, or "
             "train without --teacher."
         )
+    if sentence := calibration.left_out():
+        logger.warning("classes of the %s in %s are %s", outside.kind, folder, sentence)
     if missing:
         logger.warning(
             "%s of %s without %s in %s (the first one is %s): the training learns nothing from "
