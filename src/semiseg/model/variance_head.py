@@ -26,9 +26,10 @@ class VarianceHead(nn.Module):
         super().__init__()
         self.floor = floor
         self.first = nn.Conv2d(width, dim, 1, bias=False)
-        self.norm = nn.BatchNorm2d(dim)
+        # It runs in training alone, so nobody needs the running statistics.
+        self.norm = nn.BatchNorm2d(dim, track_running_stats=False)
         self.second = nn.Conv2d(dim, dim, 1, bias=False)
-        self.last_norm = nn.BatchNorm2d(dim, affine=False)
+        self.last_norm = nn.BatchNorm2d(dim, affine=False, track_running_stats=False)
         self.scale = nn.Parameter(torch.ones(()))
         self.shift = nn.Parameter(torch.zeros(()))
 
