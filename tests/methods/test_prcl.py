@@ -207,7 +207,7 @@ def test_at_a_variance_of_one_half_it_is_reco():
     pixels, labels = scene(128, variance=0.5)
     maps = pixels.view(2, 8, 8, 2 * DIM).movedim(-1, 1)
     labels, hard = labels.view(2, 8, 8), torch.rand(2, 8, 8, generator=seeded(5)) < 0.6
-    ours, _ = prcl()._contrast(maps, labels, hard, at())
+    ours, _ = prcl(temperature=0.5)._contrast(maps, labels, hard, at())
     reco = build("reco", **EASY)
     theirs, _ = reco._contrast(maps[:, :DIM], labels, hard, at())
     assert theirs > 1
@@ -243,6 +243,18 @@ def test_with_the_sum_of_the_precisions_the_sum_over_dimensions_is_learned_alrea
     mean, _ = build("prcl", **many)._contrast(maps, labels, labels >= 0, at())
     assert summed < 1e-3
     assert mean > 1
+
+
+def test_half_precision_elsewhere_does_not_change_the_contrast():
+    pixels, labels = scene(128)
+    maps = pixels.view(2, 8, 8, 2 * DIM).movedim(-1, 1)
+    labels = labels.view(2, 8, 8)
+    ours, _ = prcl()._contrast(maps, labels, labels >= 0, at())
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = prcl()._contrast(maps, labels, labels >= 0, at())
+        variance = prcl().variance_head(torch.zeros(1, 128, 4, 4))
+    torch.testing.assert_close(half, ours, rtol=1e-5, atol=0)
+    assert variance.dtype == torch.float32
 
 
 def test_a_gradient_flows_through_anchors_alone():

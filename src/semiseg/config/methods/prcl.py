@@ -22,6 +22,8 @@ class PrclSettings(RecoSettings):
     hard_threshold: Share = 0.8
     """Pixels are hard if the student gives their class a lower probability. The contrastive loss
     pulls hard pixels to the prototype of their class."""
+    temperature: Positive = 1.0
+    """The temperature of the contrastive loss. A low one lets the variances decide alone."""
     contrast_schedule: Schedule = "ramp_down"
     """How the weight of the contrastive loss changes at the share `t` of the steps: it is
     `constant`, falls (`ramp_down`, times `exp(-5 t^2)`) or rises (`ramp_up`, times
