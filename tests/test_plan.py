@@ -174,6 +174,18 @@ def test_the_plan_names_the_encoder_and_the_precision():
     assert entry(given, "precision") == Entry("precision", "32-true", "user", "as given")
 
 
+@pytest.mark.parametrize(
+    ("first", "background"),
+    [("background", "first"), ("_background_", "first"), ("sky", "none")],
+)
+def test_the_name_of_the_first_class_decides_whether_it_is_the_background(first, background):
+    facts = FACTS._replace(pixels={first: 5, "background 2": 7})
+    assert planned(method="cct", facts=facts).config.settings.background == background
+    for given in ("first", "none"):
+        plan = planned(method="cct", facts=facts, background=given)
+        assert plan.config.settings.background == given
+
+
 def test_a_vision_transformer_takes_fewer_steps_on_a_cpu():
     vit = FACTS._replace(encoder=EncoderChoice("vit", AS_GIVEN, patch=14))
     plan = planned(facts=vit)
