@@ -99,10 +99,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5, help="of the help")
     arguments = parser.parse_args()
     print("| | CPU s | images a CPU second |\n|---|---:|---:|")
     words = [sys.executable, "-m", "semiseg", "--help"]
-    helped = [seconds(lambda: subprocess.run(words, stdout=-3, check=True)) for _ in range(5)]
+    helped = [
+        seconds(lambda: subprocess.run(words, stdout=-3, check=True))
+        for _ in range(arguments.repeats)
+    ]
     print(f"| `semiseg --help` | {median(helped):.2f} | |", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)

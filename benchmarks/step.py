@@ -5,19 +5,27 @@ in inference mode; one forward of the student on labeled and strong images; cros
 enlarged to the crop; backward; optimizer; moving average. The step is that of a training: the same
 `fit`, loader, method, logging. After each step of the training a bare one is taken, so that both
 see the same machine; the ratio is the median over such pairs. Times are those of the processor
-(all threads of the process), which do not count what others do; the wall's stand beside them. From
-the root of the repository:
+(all threads of the process), which do not count what others do; the wall's stand beside them.
+
+A method may show its networks more than that. So its own passes are repeated too: each call of its
+networks in the step, with the same inputs, forward and, where it had a gradient, backward. `own` is
+the step over these, `supervised` the step over that of the first method. From the root of the
+repository:
 
     OMP_NUM_THREADS=1 python benchmarks/step.py --classes 11 21 150
+    OMP_NUM_THREADS=1 python benchmarks/step.py --methods all --classes 11
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import functools
 import logging
 import os
+import pkgutil
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -25,26 +33,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves, tree_map
 
+import semiseg.methods
+from semiseg.config.methods import METHODS, default_settings
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.types import Batch
-from semiseg.methods import css, cutmix, mean_teacher, prototypical, semi_supervised, supervised
-from semiseg.model.network import upsample
+from semiseg.methods import Method, semi_supervised
+from semiseg.model.network import Network, upsample
 from semiseg.training import batches, checkpoint, trainer
 from semiseg.training.build import build
 from semiseg.training.devices import set_device
+from semiseg.training.labeling.store import NoLabels
 from semiseg.training.module import TrainingModule
 
 SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
-METHODS = ("supervised", "mean_teacher", "cutmix", "css")
+USUAL = ("supervised", "mean_teacher", "cutmix", "css")
+# Presets of papers are made for large machines.
+ALL = tuple(name for name in METHODS if not name.endswith(("-paper", "-program")))
 
 
 def write_data(
@@ -156,12 +172,91 @@ class Bare:
             torch._foreach_lerp_(own, [p.detach() for p in theirs], 0.03)
 
 
-class Probe(Callback):
-    """Times the steps of a training, and takes a bare one after each."""
+class Call(NamedTuple):
+    """A call of a part of a method.
 
-    def __init__(self, bare: Bare | None, shown: str, clock: Clock) -> None:
-        self.bare, self.shown, self.clock = bare, shown, clock
+    Attributes:
+        part: the name of the part.
+        function: the name of its function.
+        arguments: the positional ones; tensors are leaves of their own.
+        gradient: whether there is a backward pass.
+        training: whether the part was in train mode.
+    """
+
+    part: str
+    function: str
+    arguments: tuple[object, ...]
+    gradient: bool
+    training: bool
+
+
+class Passes:
+    """The forward and backward passes of a method's parts alone, on copies of these."""
+
+    def __init__(self, method: Method) -> None:
+        self.copies = dict(copy.deepcopy(method).named_modules())
+        self.calls: list[Call] = []
+        self.inside = False
+
+    def watch(self, method: Method) -> list[Callable[[], None]]:
+        """Note each call of a part; the results put the parts' functions back."""
+        extra = [auxiliary.module for auxiliary in method.auxiliary()]
+        undo = []
+        for name, part in method.named_modules():
+            if isinstance(part, Network):
+                functions = ("forward", "encode", "decode", "heads")
+                undo += [self._note(name, part, function) for function in functions]
+            elif any(part is module for module in extra):
+                undo.append(self._note(name, part, "forward"))
+        return undo
+
+    def _note(self, name: str, part: nn.Module, function: str) -> Callable[[], None]:
+        inner, own = getattr(part, function), function in vars(part)
+
+        @functools.wraps(inner)
+        def noted(*arguments: object) -> object:
+            if self.inside:  # one part of another's call
+                return inner(*arguments)
+            leaves = tree_map(
+                lambda x: x.detach().requires_grad_(x.requires_grad) if torch.is_tensor(x) else x,
+                arguments,
+            )
+            gradient = torch.is_grad_enabled()
+            self.calls.append(Call(name, function, leaves, gradient, part.training))
+            self.inside = True
+            try:
+                return inner(*arguments)
+            finally:
+                self.inside = False
+
+        setattr(part, function, noted)
+        return lambda: setattr(part, function, inner) if own else delattr(part, function)
+
+    def step(self) -> None:
+        """Repeat the calls since the last one."""
+        for call in self.calls:
+            part = self.copies[call.part]
+            if part.training != call.training:
+                part.train(call.training)
+            with torch.set_grad_enabled(call.gradient):
+                output = getattr(part, call.function)(*call.arguments)
+            tensors: list[Tensor] = [x for x in tree_leaves(output) if torch.is_tensor(x)]
+            taught = [x for x in tensors if x.requires_grad and x.grad_fn is not None]
+            if taught:
+                torch.autograd.backward(taught, [torch.ones_like(x) for x in taught])
+        for part in self.copies.values():
+            for parameter in part.parameters(recurse=False):
+                parameter.grad = None
+        self.calls.clear()
+
+
+class Probe(Callback):
+    """Times the steps of a training; after each, it takes its own passes alone, and a bare step."""
+
+    def __init__(self, bare: Bare | None, passes: Passes, shown: str, clock: Clock) -> None:
+        self.bare, self.passes, self.shown, self.clock = bare, passes, shown, clock
         self.steps: list[tuple[float, float]] = []
+        self.owns: list[float] = []
         self.bares: list[tuple[float, float]] = []
         self.parts: list[dict[str, float]] = []
         self.began = (time.process_time(), time.perf_counter())
@@ -179,7 +274,14 @@ class Probe(Callback):
         if trainer.global_step > SKIPPED:
             self.steps.append((middle[0] - self.began[0], middle[1] - self.began[1]))
             self.parts.append(dict(self.clock.now))
-        if self.bare is not None:
+        if self.bare is None:
+            self.passes.calls.clear()
+        else:
+            self.passes.step()
+            own = time.process_time() - middle[0]
+            if trainer.global_step > SKIPPED:
+                self.owns.append(own)
+            middle = (time.process_time(), time.perf_counter())
             self.bare.step(batch, self.shown)
         end = (time.process_time(), time.perf_counter())
         if trainer.global_step > SKIPPED:
@@ -204,14 +306,19 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     wrapped.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
     wrapped.append(clock.wrap(module, "on_before_batch_transfer", "frozen features"))
     wrapped.append(clock.wrap(module, "on_after_batch_transfer", "floats"))
-    wrapped.append(clock.wrap(method.student, "forward", "student"))
+    for network in method.students():
+        functions = ("forward", "encode", "decode", "heads")
+        wrapped += [clock.wrap(network, function, "student") for function in functions]
     wrapped.append(clock.wrap(method, "supervised_loss", "losses"))
     wrapped.append(clock.wrap(method, "compute", "labels and the like"))
     wrapped.append(clock.wrap(method, "after_step", "moving average"))
     wrapped.append(clock.wrap(module, "log_dict", "logging"))
     if method.teacher is not None:
         wrapped.append(clock.wrap(method.teacher, "forward", "teacher"))
-    for owner in (css, cutmix, mean_teacher, prototypical, semi_supervised, supervised):
+    names = [
+        f"semiseg.methods.{info.name}" for info in pkgutil.iter_modules(semiseg.methods.__path__)
+    ]
+    for owner in (sys.modules[name] for name in names if name in sys.modules):
         for name, part in (
             ("cut_mix", "mixing"),
             ("upsample", "upsampling"),
@@ -231,7 +338,7 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
 def measure(
     name: str, data: Path, out: Path, arguments: argparse.Namespace, bare: bool = True
 ) -> Probe:
-    """Train a few steps, with a bare one after each if so wanted."""
+    """Train a few steps, with a bare one and its own passes after each if so wanted."""
     values = {
         **{"data": data, "method": name, "out": out, "steps": arguments.repeats + SKIPPED + 1},
         **{"size": arguments.crop, "crop": arguments.crop, "batch": arguments.batch},
@@ -240,13 +347,19 @@ def measure(
         **{"validations": 1, "diagnostics": False, "workers": 0},
         **{"accelerator": arguments.accelerator, "devices": arguments.devices},
     }
+    own_settings = {field.name for field in dataclasses.fields(default_settings(name))}
+    if "teacher" in own_settings:
+        values["teacher"] = data / "train" / "masks"
     config = TrainConfig.from_values(values)
     console.silence()
     config.out.mkdir()
     config, place, images, _ = trainer.prepare(config, set_device(config.machine))
+    if config.settings.uses_stored_labels:
+        images = images._replace(labels=NoLabels())  # their values cost nothing
     module = build(config, images)
     clock, shown = Clock(), "all" if name == "css" else "weak"
-    probe = Probe(Bare(module) if bare else None, shown, clock)
+    passes = Passes(module.method)
+    probe = Probe(Bare(module) if bare else None, passes, shown, clock)
     module.configure_callbacks = lambda: [probe]
     configure = module.configure_optimizers
 
@@ -256,7 +369,7 @@ def measure(
         return parts
 
     module.configure_optimizers = configured
-    wrapped = watch(clock, module)
+    wrapped = [*watch(clock, module), *passes.watch(module.method)]
     trainer.fit(config, place, images, module, None, 0)
     for undo in reversed(wrapped):
         undo()
@@ -275,7 +388,7 @@ def shares(probe: Probe) -> str:
 def main() -> None:
     """Measure each method with each number of classes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--methods", nargs="+", default=USUAL, help="names, or all")
     parser.add_argument("--classes", nargs="+", type=int, default=[11, 21, 150])
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4, help="labeled, and as many unlabeled")
@@ -289,24 +402,29 @@ def main() -> None:
     logging.disable(logging.WARNING)
     checkpoint._SECONDS = float("inf")  # one a minute: where steps take long, one a step
     print(f"{torch.get_num_threads()} threads; milliseconds of the processor (of the wall)")
-    print("| method | classes | bare | step | ratio | middle half |\n|---|---:|---:|---:|---:|---|")
+    methods = ALL if arguments.methods == ["all"] else arguments.methods
+    print("| method | classes | bare | step | ratio | middle half | own | supervised |")
+    print("|---|---:|---:|---:|---:|---|---:|---:|")
     lines, ratios = [], []
     for classes in arguments.classes:
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
             os.environ["SEMISEG_CACHE"] = str(root / "cache")
             data = write_data(root / "data", classes)
-            for name in arguments.methods:
+            first = 0.0
+            for name in methods:
                 probe = measure(name, data, root / name, arguments)
                 pairs = list(zip(probe.steps, probe.bares, strict=True))[:-1]  # the last one looks
                 slower = sorted(step[0] / bare[0] for step, bare in pairs)
                 low, high = slower[len(slower) // 4], slower[-1 - len(slower) // 4]
                 walls = median(step[1] / bare[1] for step, bare in pairs)
+                own = median(s[0] / o for s, o in zip(probe.steps, probe.owns, strict=True))
                 mean = [[1e3 * median(p[k][i] for p in pairs) for i in (0, 1)] for k in (1, 0)]
+                first = first or mean[1][0]
                 print(
                     f"| {name} | {classes} | {mean[0][0]:.0f} ({mean[0][1]:.0f}) "
                     f"| {mean[1][0]:.0f} ({mean[1][1]:.0f}) | {median(slower):.3f} ({walls:.3f}) "
-                    f"| {low:.3f} to {high:.3f} |",
+                    f"| {low:.3f} to {high:.3f} | {own:.3f} | {mean[1][0] / first:.2f} |",
                     flush=True,
                 )
                 lines.append(f"{name}, {classes} classes: {shares(probe)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -191,6 +193,11 @@ class Losses(NamedTuple):
     terms: Mapping[str, Tensor]
     diagnostics: Mapping[str, Tensor]
     state: Mapping[str, Tensor]
+
+    @property
+    def total(self) -> Tensor:
+        """The scalar to minimize: the sum of the terms."""
+        return reduce(add, self.terms.values())
 
 
 class PseudoLabels(NamedTuple):

@@ -171,7 +171,7 @@ class TrainingModule(L.LightningModule):
         step = Step(self.global_step, self.steps, key)
         losses = self.method.compute(batch.labeled, batch.unlabeled, step)
         self._losses = losses
-        loss = torch.stack(list(losses.terms.values())).sum()
+        loss = losses.total
         values = {**losses.terms, **losses.diagnostics, "loss": loss}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=1)
         if self.guard.skipped:
