@@ -10,8 +10,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from semiseg.losses.gaussian import gaussian_prototypes
 from semiseg.losses.pseudo import balanced_weights, count_labels, pseudo_label_loss
 from semiseg.losses.supervised import cross_entropy
+from semiseg.model.banks import push_vectors
 from semiseg.model.prototypes import class_means, update_prototypes
 
 CLASSES, DIM = 5, 6
@@ -62,6 +64,10 @@ def learn(heads, image, label, valid):
     old = torch.ones(CLASSES, DIM).double()
     seen = torch.tensor([True, False, True, False, True])
     prototypes, seen = update_prototypes(old, seen, means, counts, 0.9)
+    gaussians = torch.cat([pixels, pixels.sigmoid()], dim=1)
+    belongs = label.flatten().unsqueeze(1) == torch.arange(CLASSES)
+    banks = torch.zeros(CLASSES, 9, DIM).double()
+    banks, pushed = push_vectors(banks, torch.arange(CLASSES), pixels, belongs)
     grads = [p.grad.clone() for p in heads.parameters()]
     return {
         "grads": grads,
@@ -69,6 +75,10 @@ def learn(heads, image, label, valid):
         "seen": seen,
         "counts": counts,
         "label_counts": label_counts,
+        "gaussians": gaussian_prototypes(gaussians, label.flatten(), CLASSES, "sum"),
+        "pixels": pixels,
+        "banks": banks,
+        "pushed": pushed,
     }
 
 

@@ -49,9 +49,20 @@ def alone():
 
 @pytest.mark.distributed
 def test_prototypes_and_counts_are_those_of_the_whole_batch_on_all_ranks(both, alone):
-    for name in ("prototypes", "seen", "counts", "label_counts"):
+    for name in ("prototypes", "seen", "counts", "label_counts", "gaussians", "pushed"):
         assert torch.equal(both[0][name], both[1][name])
         torch.testing.assert_close(both[0][name], alone[name], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.distributed
+def test_banks_are_the_same_on_all_ranks_and_hold_vectors_of_both(both, alone):
+    assert torch.equal(both[0]["banks"], both[1]["banks"])
+    assert both[0]["banks"].any(dim=2).all()  # each class has more than 9 pixels
+    everything = {tuple(row) for row in alone["pixels"].tolist()}
+    assert all(tuple(row) in everything for row in both[0]["banks"].flatten(0, 1).tolist())
+    own = [{tuple(row) for row in rank["pixels"].tolist()} for rank in both]
+    rows = both[0]["banks"].flatten(0, 1).tolist()
+    assert any(tuple(row) in own[1] for row in rows)
 
 
 @pytest.mark.distributed
