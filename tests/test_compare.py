@@ -586,13 +586,14 @@ def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [(r["labels"], r["method"]) for r in rows] == [
         ("2", "supervised"),
+        ("2", "supervised (same time)"),
         ("2", "css"),
     ]
     with Image.open(out / "comparison.png") as picture:
         assert picture.width > 500
     record = json.loads((out / "comparison.json").read_text())
     assert record["settings"]["size"] == 48
-    assert record["rows"][1]["seconds_a_step"] > 0
+    assert record["rows"][2]["seconds_a_step"] > 0
     assert yaml.safe_load((out / "css-2-0" / "config.yaml").read_text())["anchors"] == 8
     assert "comparison.png" in (out / "comparison.md").read_text()
 
