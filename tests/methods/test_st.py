@@ -198,8 +198,8 @@ def test_what_is_done_between_the_stages_is_counted() -> None:
     """In images of a validation, which runs two networks."""
     settings = replace(StSettings(), label_scales=(0.5, 2.0))
     assert settings.labeling_passes == 2 * (0.25 + 4)
-    assert images_between(settings, unlabeled=10, validated=3) == 3 + 10 * 4.25
+    assert images_between(settings, unlabeled=10, validated=3) == 2 * 3 + 10 * 4.25
     plus = replace(StPlusPlusSettings(), label_scales=(1.0,))
-    assert images_between(plus, unlabeled=10, validated=3) == 4 * 3 + 10 * 2.5
+    assert images_between(plus, unlabeled=10, validated=3) == 6 * 3 + 10 * 2.5
     assert images_between(settings, unlabeled=0, validated=3) == 0
     assert images_between(METHODS["cutmix"], unlabeled=10, validated=3) == 0

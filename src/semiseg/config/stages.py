@@ -25,7 +25,8 @@ def images_between(settings: MethodSettings, unlabeled: int, validated: int) -> 
     """
     if not (settings.earlier_stages and unlabeled):
         return 0.0
-    validations = sum(stage.validations for stage in settings.earlier_stages)
+    # The shapes of a stage's released model take as long as a validation.
+    validations = sum(stage.validations + 1 for stage in settings.earlier_stages)
     return validations * validated + unlabeled * settings.labeling_passes / 2
 
 
