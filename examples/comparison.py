@@ -18,7 +18,7 @@ def main(
     settings: dict[str, Any],
     methods: str = "supervised,fixmatch,cps,css",
     seeds: str = "0,1",
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Compare methods on drawn images, and return the mean gain over `supervised` of each.
 
     Args:
