@@ -28,6 +28,7 @@ from semiseg.data.tree import list_images
 from semiseg.training import trainer
 from semiseg.training.build import build
 from semiseg.training.devices import set_device
+from semiseg.training.stage import Stage
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -90,7 +91,7 @@ def first_step(root: Path, crop: int) -> None:
     module = build(config, images)
     ready, watch = time.process_time(), Stopwatch()
     module.configure_callbacks = lambda: [watch]
-    trainer.fit(config, place, images, module, None, 0)
+    trainer.fit(Stage(1, 1, config, config), place, images, module, None, 0)
     print(f"| the network is built | {ready - began:.2f} | |")
     print(f"| from there to the end of the first step | {watch.done - ready:.2f} | |")
 

@@ -56,6 +56,7 @@ from semiseg.training.build import build
 from semiseg.training.devices import set_device
 from semiseg.training.labeling.store import NoLabels
 from semiseg.training.module import TrainingModule
+from semiseg.training.stage import Stage
 
 SKIPPED = 3  # steps before anything is measured: files are decoded, memory is fetched
 USUAL = ("supervised", "mean_teacher", "cutmix", "css")
@@ -241,9 +242,9 @@ class Passes:
             with torch.set_grad_enabled(call.gradient):
                 output = getattr(part, call.function)(*call.arguments)
             tensors: list[Tensor] = [x for x in tree_leaves(output) if torch.is_tensor(x)]
-            taught = [x for x in tensors if x.requires_grad and x.grad_fn is not None]
-            if taught:
-                torch.autograd.backward(taught, [torch.ones_like(x) for x in taught])
+            outputs = [x for x in tensors if x.requires_grad and x.grad_fn is not None]
+            if outputs:
+                torch.autograd.backward(outputs, [torch.ones_like(x) for x in outputs])
         for part in self.copies.values():
             for parameter in part.parameters(recurse=False):
                 parameter.grad = None
@@ -370,7 +371,7 @@ def measure(
 
     module.configure_optimizers = configured
     wrapped = [*watch(clock, module), *passes.watch(module.method)]
-    trainer.fit(config, place, images, module, None, 0)
+    trainer.fit(Stage(1, 1, config, config), place, images, module, None, 0)
     for undo in reversed(wrapped):
         undo()
     if place.rank > 0:

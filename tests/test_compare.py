@@ -233,7 +233,6 @@ def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
         ({"size": 64}, "--size 64 contradicts .* which has 48"),
         ({"steps": 9}, "--steps 9"),
         ({"equal": "time"}, "--equal time"),
-        ({"same_time": False}, "--same-time False"),
         ({"seeds": "0", "split_seeds": "4"}, "in .* it has 0"),
         ({"css": {"anchors": 7}}, "--css.anchors 7 contradicts .* which has 256"),
     ],
@@ -379,6 +378,26 @@ def test_the_row_of_the_same_time_can_be_left_out(trained, tiny_folder, tmp_path
     assert runs(trained) == ["supervised-2-0", "css-2-0"]
     semiseg.compare(tiny_folder, methods="supervised", out=tmp_path / "b", labels="2")
     assert runs(trained)[2:] == ["supervised-2-0"]  # which has no other method beside it
+
+
+def test_a_later_call_leaves_out_the_row_of_the_same_time(trained, tiny_folder, tmp_path):
+    settings = {"labels": "2", "out": tmp_path / "out", "steps": 6}
+    semiseg.compare(tiny_folder, **settings)
+    trained.clear()
+    semiseg.compare(tiny_folder, seeds="0,1", same_time=False, **settings)
+    assert runs(trained) == ["supervised-2-1", "css-2-1"]
+    trained.clear()
+    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    assert runs(trained) == ["supervised_same_time-2-1"]
+
+
+def test_with_equal_time_supervised_is_always_a_row(trained, tiny_folder, tmp_path):
+    settings = {"methods": "css", "labels": "2", "equal": "time", "steps": 6}
+    semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    assert steps(trained) == {"css-2-0": 6, "supervised-2-0": 15}
+    trained.clear()
+    semiseg.compare(tiny_folder, out=tmp_path / "b", same_time=False, **settings)
+    assert steps(trained) == {"css-2-0": 6}
 
 
 def test_the_labeled_images_vary_with_the_seed(trained, tiny_folder, tmp_path):
@@ -551,7 +570,7 @@ def test_the_headline_names_the_best_of_many():
     headline = comparison_headline(many(methods=tuple(METHODS)))
     best = list(METHODS)[-1]
     assert headline.startswith(f"With 10 masks, compared with supervised: {best} is ")
-    assert headline.endswith(f"; {len(METHODS) - 4} more methods are below these.")
+    assert headline.endswith(f"; {len(METHODS) - 4} more methods below these.")
 
 
 def test_text_and_page_show_every_row():

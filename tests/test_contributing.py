@@ -74,3 +74,9 @@ def test_each_method_has_its_section_in_the_docs():
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
     assert set(METHODS) <= set(sections)
+
+
+def test_the_readme_names_each_method():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    presets = ("-paper", "-program")
+    assert [m for m in METHODS if not m.endswith(presets) and f"`{m}`" not in text] == []

@@ -176,7 +176,7 @@ def test_the_plan_names_the_encoder_and_the_precision():
 
 @pytest.mark.parametrize(
     ("first", "background"),
-    [("background", "first"), ("_background_", "first"), ("sky", "none")],
+    [("background", "first"), ("_background_", "first"), ("bg", "first"), ("sky", "none")],
 )
 def test_the_name_of_the_first_class_decides_whether_it_is_the_background(first, background):
     facts = FACTS._replace(pixels={first: 5, "background 2": 7})

@@ -9,8 +9,8 @@ from scipy.ndimage import label as connected
 from scipy.spatial.distance import cdist
 
 from semiseg import score_masks
+from semiseg.config.background import find_background, foreground
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.evaluation.background import find_background, foreground
 from semiseg.evaluation.shapes import (
     BOUNDARY_SHARE,
     ShapeCounts,

@@ -26,7 +26,8 @@ def rows(compared, shapes):
     """The rows of a comparison, where each run of `css` has the scores above, one better."""
     records = []
     for record in read_records(compared):
-        better = replace(shapes, object_f1=shapes.object_f1 - 10 * record.seed)
+        classes = dict(zip(record.scores.per_class, shapes.per_class.values(), strict=True))
+        better = replace(shapes, object_f1=shapes.object_f1 - 10 * record.seed, per_class=classes)
         scores = replace(record.scores, shapes=better if record.method == "css" else None)
         records.append(record._replace(scores=scores))
     return make_rows(records, ["supervised", "css"])
@@ -43,9 +44,14 @@ def test_a_comparison_shows_them_in_its_files_and_not_in_its_table(rows, shapes)
     assert (second["object_f1_mean"], second["object_f1_sd"]) == ("95.0", "7.07")
     page = markdown(rows, {})
     boundary = f"{shapes.boundary_iou:.1f} ± 0.0"
-    assert f"| 8 | css | 95.2 ± 0.0 | {boundary} | 1.0 ± 0.0 | 95.0 ± 7.1 |" in page
-    assert "| 8 | supervised | - | - | - | - |" in page
+    assert f"| 8 | css | 95.2 ± 0.0 | {boundary} | 1.0 ± 0.0 | 95.0 ± 7.1 | 1.7 ± 0.0 |" in page
+    assert "| 8 | supervised | - | - | - | - | - |" in page
     assert "95.2" not in text(rows)
+    # The share of leaf is 110 of 600 pixels, and should be 100.
+    assert (second["bias:weed"], first["bias:weed"]) == ("1.67", "")
+    assert rows[1].to_dict()["class_biases"]["weed"] == 1.67
+    assert "| 8 | supervised | - | - |" in page
+    assert "| 8 | css | -1.7 | +1.7 |" in page
 
 
 @pytest.mark.slow

@@ -45,7 +45,10 @@ def read_config(out: Path, data: Path) -> CompareConfig | None:
     except (OSError, ValueError) as error:
         raise _unreadable(file, f"cannot be read ({error}).") from error
     if content.get("format") != FORMAT:
-        raise _unreadable(file, "was written by another version of semiseg.")
+        raise RunError(
+            f"{file} was written by another version of semiseg. Continue that comparison with the "
+            "other version, or start another one with another --out."
+        )
     values = {name: value for name, value in content.items() if name != "format"}
     try:
         return CompareConfig.from_values({**values, "data": data, "out": out}, source=str(file))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from semiseg.comparison.intervals import Interval, mean_intervals, ratio_interval
 from semiseg.core.errors import RunError
@@ -25,8 +25,8 @@ ALL = "all"
 
 ScoreName = Literal["last", "best", "released"]
 SCORE_NAMES: tuple[ScoreName, ...] = ("last", "best", "released")
-ShapeName = Literal["foreground_dice", "boundary_iou", "hd95", "object_f1"]
-SHAPE_NAMES: tuple[ShapeName, ...] = ("foreground_dice", "boundary_iou", "hd95", "object_f1")
+ShapeName = Literal["foreground_dice", "boundary_iou", "hd95", "object_f1", "share_error"]
+SHAPE_NAMES: tuple[ShapeName, ...] = get_args(ShapeName)
 SPLIT_LISTS = ("labeled", "unlabeled", "val")
 
 
@@ -78,6 +78,7 @@ class Row:
         records: the runs, by seed.
         per_class: mean IoU by class.
         class_gains: mean difference to `supervised` by class, over the seeds of `gain`.
+        class_biases: mean bias of the share of the area by class, in percentage points.
         gain: the difference to `supervised` with the same labels and seeds, or None. If several
             methods are compared, the intervals of all with these labels are corrected together.
         gain_same_time: the same for the difference to `SAME_TIME`.
@@ -90,6 +91,7 @@ class Row:
     records: tuple[Record, ...]
     per_class: Mapping[str, float | None]
     class_gains: Mapping[str, float | None]
+    class_biases: Mapping[str, float | None]
     gain: Interval | None = None
     gain_same_time: Interval | None = None
     closed: Interval | None = None
@@ -179,6 +181,7 @@ class Row:
             },
             "per_class": dict(self.per_class),
             "class_gains": dict(self.class_gains),
+            "class_biases": dict(self.class_biases),
             "split": {name: self.hashes(name) for name in SPLIT_LISTS},
         }
 
@@ -302,6 +305,7 @@ def _make_rows(groups: Mapping[str, list[Record]], limit: list[Record]) -> list[
                     )
                     for name in names
                 },
+                class_biases={name: _mean(_bias(r, name) for r in group) for name in names},
             )
         )
     return rows
@@ -332,6 +336,11 @@ def _same_validation(record: Record) -> tuple[int, str]:
 
 def _iou(record: Record, name: str) -> float | None:
     return record.scores.per_class[name].iou
+
+
+def _bias(record: Record, name: str) -> float | None:
+    shapes = record.scores.shapes
+    return None if shapes is None else shapes.per_class[name].share_bias
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

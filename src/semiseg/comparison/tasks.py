@@ -96,12 +96,13 @@ def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record
 
 
 def _methods(config: CompareConfig, grid: GridConfig, labels: str, split: Split) -> list[str]:
-    """The methods to train with some labels, with `SAME_TIME` if it is one of them."""
+    """The methods to train with some labels, with `supervised` for the same time if wanted."""
     methods = list(grid.methods) if split.unlabeled else [BASELINE]
-    if labels == ALL and BASELINE not in methods:
+    same_time = grid.same_time and any(method != BASELINE for method in methods)
+    equal_time = config.grid.equal == "time"
+    if BASELINE not in methods and (labels == ALL or (same_time and equal_time)):
         methods.append(BASELINE)
-    others = any(method != BASELINE for method in methods)
-    if others and config.grid.equal == "steps" and config.grid.same_time:
+    if same_time and not equal_time:
         methods.append(SAME_TIME)
     return methods
 

@@ -22,7 +22,13 @@ from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
 
 _HEAD = ["labels", "masks", "method", "runs", *SCORE_NAMES, "steps", "seconds", "s/step"]
-_SHAPE_TITLES = ("Dice of the foreground", "boundary IoU", "HD95", "F1 of objects")
+_SHAPE_TITLES = (
+    "Dice of the foreground",
+    "boundary IoU",
+    "HD95",
+    "F1 of objects",
+    "error of the shares",
+)
 
 _GAINS = ("gain", "gain_same_time")
 _SMALLEST_P = 0.001
@@ -91,11 +97,17 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         [row.labels, row.method, *(_spread(row.shape(name)) for name in SHAPE_NAMES)]
         for row in rows
     ]
+    biases = [
+        [row.labels, row.method, *(_signed(row.class_biases.get(n)) for n in names)] for row in rows
+    ]
     parts += [
         "## Areas, boundaries and objects",
         "The released models on val: means over the classes that are not the background. HD95 is "
         "in pixels, the others are in percent.",
         markdown_table(["labels", "method", *_SHAPE_TITLES], shapes),
+        "The bias of the area: the predicted minus the true share of the pixels of each class, in "
+        "percentage points.",
+        markdown_table(["labels", "method", *names], biases),
         "## Splits",
         "The first 16 digits of the SHA-256 of the sorted image names.",
         markdown_table(["labels", "seed", "split seed", *SPLIT_LISTS], split_lines(rows)),
@@ -127,10 +139,11 @@ def table_csv(rows: Sequence[Row]) -> str:
         + [f"{name}_{part}" for name in SHAPE_NAMES for part in ("mean", "sd")]
         + [f"{what}{part}" for what in _GAINS for part in ("", "_low", "_high", "_p")]
         + [f"closed{part}" for part in ("", "_low", "_high")]
-        + [f"{kind}:{name}" for kind in ("iou", "gain") for name in names]
+        + [f"{kind}:{name}" for kind in ("iou", "gain", "bias") for name in names]
         + [f"{name}_hash" for name in SPLIT_LISTS]
     )
     for row in rows:
+        by_class = (row.per_class, row.class_gains, row.class_biases)
         writer.writerow(
             [row.labels, row.images, row.method, len(row.records)]
             + [" ".join(map(str, seeds)) for seeds in (row.seeds, row.split_seeds)]
@@ -139,7 +152,7 @@ def table_csv(rows: Sequence[Row]) -> str:
             + [value for name in SHAPE_NAMES for value in row.shape(name) or (None, None)]
             + [value for name in _GAINS for value in _bounds(row.intervals()[name], "p")]
             + _bounds(row.closed)
-            + [values.get(n) for values in (row.per_class, row.class_gains) for n in names]
+            + [values.get(n) for values in by_class for n in names]
             + [" ".join(row.hashes(name)) for name in SPLIT_LISTS]
         )
     return file.getvalue()

@@ -170,11 +170,9 @@ class CompareConfig:
         """
         values = self._flat()
         for name, value in call.changes().items():
-            new = name in (*LISTS, "split_seeds") or name.rpartition(".")[0] not in (
-                "",
-                *self.settings,
-            )
-            if not new and value != values[name]:
+            added = name in (*LISTS, "split_seeds", "same_time")
+            added |= name.rpartition(".")[0] not in ("", *self.settings)
+            if not added and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
                     f"has {values[name]}. Leave it out to continue that comparison, or start "

@@ -42,8 +42,8 @@ class GridConfig(Settings):
     """With `--equal time`, the time of each run with its validations, such as `20m`. Without it,
     this is the time that the slowest method needs for `--steps`."""
     same_time: bool = True
-    """With `--equal steps`, also train `supervised` with as many steps as fit into the time of the
-    slowest other method."""
+    """Also train `supervised` for the time of the others; with `--equal steps`, this is the time of
+    the slowest one."""
     out: Path = Path("runs/comparison")
     """The folder to write. It gets one run folder for each run, the tables and the plot."""
 
@@ -114,6 +114,7 @@ class GridConfig(Settings):
             labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
             seeds=tuple(splits),
             split_seeds=self._split_seeds(splits),
+            same_time=self.same_time or other.same_time,
         )
 
     def _split_seeds(self, splits: Mapping[int, int]) -> tuple[int, ...] | Auto:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 
+from semiseg.config.background import find_background
 from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
@@ -187,8 +188,8 @@ def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
         "photometry": unless_auto(config.views.photometry, config.settings.preferred_photometry),
     }
     if "background" in config.open_settings():  # a setting of some methods
-        first_class = next(iter(facts.pixels), "").strip("_").lower()
-        decisions["background"] = "first" if first_class == "background" else "none"
+        index = find_background(tuple(facts.pixels))
+        decisions["background"] = "first" if index == 0 else "none"
     return decisions
 
 

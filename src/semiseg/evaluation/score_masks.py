@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from semiseg.config.background import foreground
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError
 from semiseg.core.scores import ClassScores, ShapeScores
 from semiseg.core.text import percent, plural, table
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.evaluation.background import foreground
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.evaluation.shapes import ShapeCounts, count_shapes, shape_scores
 

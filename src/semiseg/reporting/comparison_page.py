@@ -27,6 +27,7 @@ from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
+from semiseg.core.text import plural
 from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
@@ -137,12 +138,12 @@ def headline(rows: Sequence[Row]) -> str:
         score = best.spread("released").mean
         return f"{best.method} with {best.images} masks reaches {score:.1f} % mIoU on val."
     fewest = [row for row in compared if row.images == compared[0].images]
-    shown = fewest
+    leading = fewest
     if len(fewest) > _MAX_IN_HEADLINE:
-        shown = sorted(fewest, key=_estimate, reverse=True)[:_MAX_IN_HEADLINE]
-    sentences = [_describe_gain(row) for row in shown]
-    if len(shown) < len(fewest):
-        sentences.append(f"{len(fewest) - len(shown)} more methods are below these")
+        leading = sorted(fewest, key=_estimate, reverse=True)[:_MAX_IN_HEADLINE]
+    sentences = [_describe_gain(row) for row in leading]
+    if others := len(fewest) - len(leading):
+        sentences.append(f"{plural(others, 'more method')} below these")
     return f"With {fewest[0].images} masks, compared with {BASELINE}: {'; '.join(sentences)}."
 
 

@@ -29,29 +29,28 @@ from semiseg.training.stage import Stage
 
 
 def fit(
-    config: TrainConfig,
+    stage: Stage,
     place: Place,
     data: TrainingData,
     module: TrainingModule,
     checkpoint: Path | None,
     start: int,
-    stage: Stage,
 ) -> None:
     """Train, validate at even intervals, and save checkpoints.
 
     Args:
-        config: the settings, as planned.
+        stage: the stage that these steps are.
         place: the device, and the rank of this process.
         data: the images.
         module: what is trained.
         checkpoint: the checkpoint to continue from, or None.
         start: the checkpoint's step, or 0.
-        stage: the stage that these steps are.
 
     Raises:
         SemisegError: an image could not be read, or a checkpoint not written.
         Interrupted: the user stopped the training.
     """
+    config = stage.config
     validations = decided(config.validation.validations)
     checkpoints = Checkpoints(
         config.out / run_folder.CHECKPOINTS,

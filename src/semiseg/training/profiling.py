@@ -198,7 +198,6 @@ def _trial(config: TrainConfig, place: Place, steps: int) -> TrainConfig:
         encoder_lr=unless_auto(config.optimizer.encoder_lr, encoder_rate),
         layer_decay=unless_auto(config.optimizer.layer_decay, 1.0),
         drop_path=unless_auto(config.network.drop_path, 0.0),
-        photometry=unless_auto(config.views.photometry, config.settings.preferred_photometry),
         workers=unless_auto(config.machine.workers, workers_of(place.kind)),
     )
 

@@ -15,6 +15,7 @@ from statistics import median
 import numpy as np
 
 from semiseg._version import __version__
+from semiseg.config.background import foreground
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import RunError
@@ -31,7 +32,6 @@ from semiseg.core.scores import (
 from semiseg.data.formats.ground import common_resolution
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
-from semiseg.evaluation.background import foreground
 from semiseg.evaluation.logit_adjustment import describe_strength, offset
 from semiseg.evaluation.shapes import ShapeCounts, shape_scores
 from semiseg.model.encoder_training import merge

@@ -94,7 +94,7 @@ def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, res
     if first and not resume:
         run_folder.create(config, _plan_of(stage, plan), data.split, data.folder.classes)
     module.labels_sha256 = label_for(stage, store, make_labels)
-    fit(config, place, own._replace(labels=store), module, checkpoint, start, stage)
+    fit(stage, place, own._replace(labels=store), module, checkpoint, start)
     if first:
         release(config, own, module)
 
@@ -170,10 +170,10 @@ def _labels_of_both(
 ) -> Iterator[ImageLabels]:
     """The labels of a store for the images that it has, and new ones for the others."""
     samples = list(samples)
-    known = {sample.image for sample in kept.samples}
-    others = labeler(sample for sample in samples if sample.image not in known)
+    labeled = {sample.image for sample in kept.samples}
+    others = labeler(sample for sample in samples if sample.image not in labeled)
     for sample in samples:
-        yield kept.read(sample) if sample.image in known else next(others)
+        yield kept.read(sample) if sample.image in labeled else next(others)
 
 
 def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:

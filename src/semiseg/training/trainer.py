@@ -122,7 +122,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             module.labels_sha256 = label_for(stages[-1], store, make_labels)
             make_labels = None  # it holds the teacher's model
             data = data._replace(labels=store)
-            fit(stages[-1].config, place, data, module, checkpoint, start, stages[-1])
+            fit(stages[-1], place, data, module, checkpoint, start)
         scores = release_run(stages, data, module) if first else None
     if scores is None:  # this process was started for the training only
         raise SystemExit(0)

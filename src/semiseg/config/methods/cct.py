@@ -37,8 +37,8 @@ class CctSettings(UnlabeledSettings):
     adversarial_decoders: Count = 1
     """Those with the noise that changes their prediction the most (I-VAT)."""
     background: Background | Auto = "auto"
-    """Whether the `first` class is the background, or `none` is. `auto` means the first one if its
-    name is background. Without a background, there are no decoders of the kinds that need it."""
+    """Whether the `first` class is the background, or `none` is. `auto` means the first one if it
+    is the background for the scores too. Without one, there are no decoders that need it."""
     auxiliary_decoder: AuxiliaryDecoder = "linear"
     """How an auxiliary decoder is built: `linear` is a 1x1 convolution that predicts at stride 4,
     `shuffle` enlarges its prediction to the size of the image in learned steps, as in the paper."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.augment.geometric import resize_nearest
+from semiseg.config.background import find_background
 from semiseg.core.console import track
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import Reading
@@ -208,10 +209,7 @@ def _read_scores(
     """The labels of an image that pass the conformal filter, and their scores."""
     file = outside.files[sample.image]
     scores = read_scores(file, sample.image, pool.reading)
-    background = next(
-        (i for i, name in enumerate(scores.names) if name.strip("_").lower() == "background"), None
-    )
-    label, score = filter_scores(scores.values, threshold, background)
+    label, score = filter_scores(scores.values, threshold, find_background(scores.names))
     names = pool.classes.names
     table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
     for index, name in enumerate(scores.names):
