@@ -39,7 +39,7 @@ def model(out, method):
     return (out / f"{method}-2-1" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_killed_comparison_goes_on_to_the_same_bits(tiny_folder, tmp_path, log):
     out, whole = tmp_path / "killed", tmp_path / "whole"
     words = [f"--{name}={value}" for name, value in SETTINGS.items()]

@@ -45,7 +45,7 @@ def test_what_was_drawn_before_and_what_is_logged_do_not_matter(
     np.random.seed(9)  # noqa: NPY002
     torch.manual_seed(9)
     torch.rand(3)
-    for module in ("trainer", "callbacks"):
+    for module in ("fitting", "callbacks"):
         monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
     run = semiseg.train(tiny_folder, out=tmp_path / "run", method="css", **TINY)
     assert bits(run.folder) == bits(reference)

@@ -194,7 +194,7 @@ def test_an_unknown_vision_transformer_is_one_sentence(tiny_folder, tmp_path, ca
 @pytest.mark.slow
 @pytest.mark.skipif("SEMISEG_DINOV2" not in os.environ, reason="SEMISEG_DINOV2 names no file")
 def test_css_learns_with_the_real_weights_of_dinov2(tmp_path, monkeypatch):
-    for module in ("trainer", "callbacks"):
+    for module in ("fitting", "callbacks"):
         monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
     data = write_scenes(tmp_path / "data", labeled=6, unlabeled=6, val=2, size=(112, 112))
     run = semiseg.train(

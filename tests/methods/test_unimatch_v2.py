@@ -128,7 +128,7 @@ def test_the_preset_asks_for_dinov2():
 @pytest.mark.slow
 @pytest.mark.skipif("SEMISEG_DINOV2" not in os.environ, reason="SEMISEG_DINOV2 names no file")
 def test_it_learns_with_the_real_weights_of_dinov2(tmp_path, monkeypatch):
-    for module in ("trainer", "callbacks"):
+    for module in ("fitting", "callbacks"):
         monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
     data = write_scenes(tmp_path / "data", labeled=6, unlabeled=6, val=2, size=(112, 112))
     run = semiseg.train(

@@ -145,7 +145,7 @@ def words(settings):
     return [w for name, v in settings.items() for w in ("--" + name.replace("_", "-"), str(v))]
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_training_that_is_killed_while_it_fills_the_cache_leaves_nothing_broken(
     whole, tiny_folder, tmp_path, features
 ):

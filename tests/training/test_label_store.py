@@ -262,7 +262,7 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_training_that_is_killed_while_it_labels_ends_with_the_same_bits(
     distilled: Path, tiny_run: Callable[[str], Path], tiny_folder: Path, tmp_path: Path
 ) -> None:

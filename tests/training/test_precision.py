@@ -12,7 +12,7 @@ from tiny_vit import TINY_VIT
 import semiseg
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.model.network import upsample
-from semiseg.training import trainer
+from semiseg.training import fitting
 
 
 def losses(run):
@@ -27,7 +27,7 @@ def losses(run):
 def test_a_training_with_bfloat16_has_nearly_the_same_losses(
     encoder, tiny_folder, tiny_settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    monkeypatch.setattr(fitting, "LOG_EVERY", 1)
     settings = {**tiny_settings, "encoder": encoder, "steps": 2, "validations": 1}
     settings |= {"diagnostics": False, "supervised_warmup": 0.0, "confidence_threshold": 0.1}
     runs = {

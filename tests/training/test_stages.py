@@ -229,7 +229,7 @@ def digests(run: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_training_that_is_killed_in_each_stage_ends_with_the_same_bits(
     plus: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:

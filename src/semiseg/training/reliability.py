@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 
 import lightning as L
 import numpy as np
@@ -195,7 +194,7 @@ def _read_snapshot(config: TrainConfig, data: TrainingData, step: int) -> Segmen
         content = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(content["state"])
         network.set_normalization(Normalization(*content["normalization"]))
-    except (OSError, RuntimeError, KeyError, UnpicklingError, EOFError) as error:
+    except Exception as error:  # a damaged file can fail in many ways
         raise RunError(
             f"The snapshot {file} cannot be read ({error}). Start the run again."
         ) from error
