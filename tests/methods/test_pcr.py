@@ -14,8 +14,8 @@ from semiseg.methods.pcr import draw_grid
 from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.network import flatten, upsample
 from semiseg.model.prototype_sets import (
-    cosines,
     move_prototypes,
+    prototype_cosines,
     set_scores,
     start_prototypes,
     store_pixels,
@@ -58,7 +58,7 @@ def test_quantiles_of_the_valid_pixels(share):
 
 def test_scores_by_hand():
     pixels, prototypes = draw(5, 4), draw(CLASSES, 2, 4, seed=1)
-    scores = set_scores(cosines(pixels, prototypes), ALL, 0.1)
+    scores = set_scores(prototype_cosines(pixels, prototypes), ALL, 0.1)
     for n, pixel in enumerate(pixels.double()):
         for c in range(CLASSES):
             each = [float(pixel @ p / pixel.norm() / p.norm()) for p in prototypes[c].double()]
@@ -68,24 +68,24 @@ def test_scores_by_hand():
 def test_one_prototype_a_class_is_the_representation_space_of_css():
     maps, labels = draw(2, 6, 3, 3), some_labels(18)
     means, counts = class_means(flatten(maps), labels, CLASSES)
-    ours = set_scores(cosines(flatten(maps), means.unsqueeze(1)), counts > 0, 1.0)
+    ours = set_scores(prototype_cosines(flatten(maps), means.unsqueeze(1)), counts > 0, 1.0)
     torch.testing.assert_close(ours, flatten(similarity(maps, means, counts > 0)))
 
 
 def test_neither_length_nor_order_changes_a_score():
     pixels, prototypes = draw(20, 4), draw(CLASSES, 3, 4, seed=1)
-    scores = set_scores(cosines(pixels, prototypes), ALL, 0.1)
+    scores = set_scores(prototype_cosines(pixels, prototypes), ALL, 0.1)
     longer = prototypes * torch.rand(CLASSES, 3, 1, generator=seeded(2)).add(0.1)
-    others = set_scores(cosines(7 * pixels, longer[:, [2, 0, 1]]), ALL, 0.1)
+    others = set_scores(prototype_cosines(7 * pixels, longer[:, [2, 0, 1]]), ALL, 0.1)
     torch.testing.assert_close(scores, others)
 
 
 def test_only_the_winner_of_a_class_pulls_a_pixel_and_no_prototype_is_pulled():
     pixels, prototypes = draw(6, 4).requires_grad_(), draw(CLASSES, 3, 4, seed=1).requires_grad_()
-    set_scores(cosines(pixels, prototypes), ALL, 0.1)[:, 1].sum().backward()
+    set_scores(prototype_cosines(pixels, prototypes), ALL, 0.1)[:, 1].sum().backward()
     assert prototypes.grad is None
     alone = pixels.detach().clone().requires_grad_()
-    winner = cosines(alone, prototypes)[:, 1].argmax(dim=1)
+    winner = prototype_cosines(alone, prototypes)[:, 1].argmax(dim=1)
     chosen = prototypes.detach()[1][winner]
     (F.cosine_similarity(alone, chosen, dim=1) / 0.1).sum().backward()
     torch.testing.assert_close(pixels.grad, alone.grad)
@@ -93,7 +93,7 @@ def test_only_the_winner_of_a_class_pulls_a_pixel_and_no_prototype_is_pulled():
 
 def test_a_class_without_prototypes_is_never_chosen():
     seen = torch.tensor([True, False, True])
-    scores = set_scores(cosines(draw(9, 4), draw(CLASSES, 2, 4, seed=1)), seen, 0.1)
+    scores = set_scores(prototype_cosines(draw(9, 4), draw(CLASSES, 2, 4, seed=1)), seen, 0.1)
     assert (scores.softmax(1)[:, 1] == 0).all()
 
 

@@ -23,7 +23,7 @@ from semiseg.core.types import Inputs, Labeled
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import share_weighted_loss
 from semiseg.losses.supervised import cross_entropy
-from semiseg.methods.reco import Targets
+from semiseg.methods.reco import RecoTargets
 from semiseg.methods.semi_supervised import class_mix
 from semiseg.model.prototypes import class_means, shrink_labels
 
@@ -55,14 +55,14 @@ def test_the_terms_are_those_of_the_student_s_one_forward():
     label = label.masked_fill(~unlabeled.valid, 255)
     coarse_confidence, coarse = told.logits.softmax(dim=1).max(dim=1)
     valid = (coarse_confidence >= 0.36) & shrink_labels(unlabeled.valid, 8, 8)
-    maps = Targets(
+    maps = RecoTargets(
         label,
         (confidence >= 0.4) & unlabeled.valid,
         unlabeled.valid,
         coarse.masked_fill(~valid, 255),
     )
     strong, mixed = class_mix(at(), Inputs(unlabeled.strong), label, CLASSES, *maps)
-    mixed = Targets(*mixed)
+    mixed = RecoTargets(*mixed)
     assert torch.equal(inputs, torch.cat([labeled.image, strong.image]))
 
     fine = F.interpolate(output.logits, size=(SIZE, SIZE), mode="bilinear")

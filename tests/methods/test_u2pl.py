@@ -21,7 +21,7 @@ from tiny_methods import (
 
 from semiseg.losses.contrastive import Draw, contrastive_loss, draw_from_banks
 from semiseg.losses.pseudo import masked_quantiles, pixel_entropy
-from semiseg.methods.u2pl import HIGH_RANK, Targets, negative_classes
+from semiseg.methods.u2pl import HIGH_RANK, U2plTargets, negative_classes
 from semiseg.model.banks import push_vectors
 
 SIZE = 32
@@ -258,7 +258,7 @@ def test_the_terms_of_the_other_classes_do_not_change_without_a_class():
 def mixed_targets(method, told, unlabeled):
     logits = F.interpolate(told.logits[2:], size=(SIZE, SIZE), mode="bilinear")
     label = logits.argmax(dim=1).masked_fill(~unlabeled.valid, 255)
-    return Targets(label, pixel_entropy(logits), unlabeled.valid, told.logits[2:], None)
+    return U2plTargets(label, pixel_entropy(logits), unlabeled.valid, told.logits[2:], None)
 
 
 @pytest.mark.parametrize("mean", ["kept", "program"])

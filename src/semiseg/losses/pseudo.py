@@ -62,9 +62,9 @@ def pseudo_label_loss(
     `kept`, a few pseudo-labels have the same weight as many.
 
     Args:
-        logits: `(B, C, H, W)` float, the student on the strong view.
-        pseudo_label: `(B, H, W)` int64, 255 where there is none.
-        valid: `(B, H, W)` bool, False where there is padding.
+        logits: `(B, C, H, W)` float, the student on the strong view; or `(N, C)`, of single pixels.
+        pseudo_label: `(B, H, W)` or `(N,)` int64, 255 where there is none.
+        valid: bool, of the shape of `pseudo_label`, False where there is padding.
         over: the pixels whose number is the divisor.
         weights: `(C,)` float, the weights of the classes. The divisor stays the number of pixels,
             so that the loss is smaller if only large classes have pseudo-labels.
@@ -105,7 +105,9 @@ def masked_quantiles(values: Tensor, where: Tensor, shares: Sequence[float]) -> 
     """
     chosen = values.masked_fill(~where, torch.nan).flatten()
     chosen = torch.cat([chosen, chosen.new_full((1,), torch.nan)])  # so that there is a value
-    return torch.nanquantile(chosen, chosen.new_tensor(shares))
+    # Filled on the device: a copy from the CPU would wait for it.
+    places = torch.stack([chosen.new_full((), share) for share in shares])
+    return torch.nanquantile(chosen, places)
 
 
 def share_weighted_loss(

@@ -17,6 +17,7 @@ from semiseg.methods.semi_supervised import (
     join,
     logit_pseudo_labels,
     paste_regions,
+    split,
 )
 from semiseg.model.network import upsample
 from semiseg.model.prototypes import shrink_labels
@@ -39,8 +40,7 @@ class AugSeg(SemiSupervised):
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
-            logits = upsample(self.student(*labeled.inputs).logits, size, size)
-            return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
+            return self.labeled_losses(labeled)
         with torch.no_grad():
             teacher = self.teacher(*unlabeled.weak_inputs).logits
         pseudo_label = self._read(teacher, unlabeled.valid).final
@@ -49,13 +49,11 @@ class AugSeg(SemiSupervised):
             labeled, unlabeled, pseudo_label, confidence, step
         )
         logits = self.student(*join(labeled.inputs, strong)).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = (
-            upsample(part, size, size) for part in logits.tensor_split([count])
-        )
-        unsupervised = pseudo_label_loss(unlabeled_logits, label, valid, weights=self.class_weights)
+        labeled_logits, unlabeled_logits = split(logits, count)
+        fine = upsample(unlabeled_logits, size, size)
+        unsupervised = pseudo_label_loss(fine, label, valid, weights=self.class_weights)
         terms = {
-            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "unsupervised": self.settings.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)

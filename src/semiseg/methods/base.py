@@ -13,7 +13,7 @@ from semiseg.config.methods import MethodSettings
 from semiseg.core.types import Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.supervised import cross_entropy
 from semiseg.model.ema import Teacher
-from semiseg.model.network import Network
+from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release, transfer
 
 
@@ -69,6 +69,21 @@ class Method(nn.Module, ABC):
             step: the step of the training, with the key of its random draws.
         """
 
+    def loss_on_labeled(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """`L_s` of predictions at stride 4.
+
+        Args:
+            logits: `(B, C, h, w)`, those of the labeled images.
+            mask: `(B, H, W)` int64, the masks of these images; 255 where ignored.
+        """
+        size = mask.shape[-2:]
+        return self.supervised_loss(upsample(logits, size, size), mask)
+
+    def labeled_losses(self, labeled: Labeled) -> Losses:
+        """The losses of a step that uses labeled images only, such as one of the warm-up."""
+        logits = self.student(*labeled.inputs).logits
+        return Losses({"supervised": self.loss_on_labeled(logits, labeled.mask)}, {}, {})
+
     @torch.no_grad()
     def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels | None:
         """The pseudo-labels of unlabeled images at this step, for the diagnostics.
@@ -103,8 +118,7 @@ class Method(nn.Module, ABC):
         """
         new = transfer(release, self.student, names)
         if self.teacher is not None:
-            self.teacher.network.load_state_dict(self.student.state_dict())
-            self.teacher.network.set_normalization(self.student.normalization())
+            self.teacher.copy_from(self.student)
         return new
 
     def students(self) -> tuple[Network, ...]:

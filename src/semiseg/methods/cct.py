@@ -27,6 +27,7 @@ from semiseg.methods.semi_supervised import (
     logit_pseudo_labels,
     predict,
     schedule_factor,
+    split,
 )
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels
@@ -36,7 +37,6 @@ Kind: TypeAlias = Literal["noise", "drop", "dropout", "cutout", "context", "obje
 KINDS_OF_OBJECTS: tuple[Kind, ...] = ("cutout", "context", "object")
 """The perturbations that need a background."""
 
-_PROBE = 1e-2  # the paper's 1e-6 gives a gradient that single precision cannot resolve
 _BACKGROUND = 0  # the first class
 
 
@@ -71,11 +71,10 @@ class CCT(Method):
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         inputs = join(labeled.inputs, unlabeled.weak_inputs)
         maps = self.student.decode(self.student.encode(*inputs), size)
-        labeled_logits, clean_logits = self.student.heads(maps).logits.tensor_split([count])
-        fine = upsample(labeled_logits, size, size)
+        labeled_logits, clean_logits = split(self.student.heads(maps).logits, count)
         consistency = self._consistency(maps[count:], clean_logits.detach(), unlabeled.valid, step)
         terms = {
-            "supervised": self.supervised_loss(fine, labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "consistency": weight * self._ramp(step) * consistency,
         }
         return Losses(terms, {"distance": consistency.detach()}, {})
@@ -142,9 +141,7 @@ class CCT(Method):
         with torch.no_grad():
             answer = decode(maps)
         length = self.settings.adversarial_length
-        return maps + adversarial_direction(
-            decode, maps, answer, generator, xi=_PROBE, length=length
-        )
+        return maps + adversarial_direction(decode, maps, answer, generator, length=length)
 
 
 def decoder_kinds(settings: CctSettings) -> tuple[Kind, ...]:

@@ -19,6 +19,7 @@ from semiseg.methods.semi_supervised import (
     join,
     logit_pseudo_labels,
     predict,
+    split,
 )
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release
@@ -77,10 +78,8 @@ class CPS(Method):
         networks = (("", self.student), ("_second", self.second))
         for (suffix, network), target in zip(networks, targets, strict=True):
             logits = network(*join(labeled.inputs, view)).logits
-            # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-            labeled_logits, unlabeled_logits = logits.tensor_split([count])
-            fine = upsample(labeled_logits, size, size)
-            terms[f"supervised{suffix}"] = self.supervised_loss(fine, labeled.mask)
+            labeled_logits, unlabeled_logits = split(logits, count)
+            terms[f"supervised{suffix}"] = self.loss_on_labeled(labeled_logits, labeled.mask)
             if len(view.image):
                 fine = upsample(unlabeled_logits, size, size)
                 loss = pseudo_label_loss(fine, target, valid, weights=self.class_weights)

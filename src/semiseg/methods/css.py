@@ -22,7 +22,7 @@ from semiseg.losses.collaboration import (
 )
 from semiseg.losses.pseudo import unsupervised_loss
 from semiseg.methods.prototypical import Prototypical, contrast, require_representation
-from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor
+from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor, split
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels, similarity
 
@@ -59,8 +59,7 @@ class CSS(Prototypical):
             )
             mixed = Targets(*maps)
         student: Output = self.student(*join(labeled.inputs, strong))
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = student.logits.tensor_split([count])
+        labeled_logits, unlabeled_logits = split(student.logits, count)
         labels = torch.cat([truth, mixed.representation])
         if self.settings.prototypes_from == "teacher":
             weak_labels = torch.cat([truth, targets.representation])
@@ -72,7 +71,7 @@ class CSS(Prototypical):
         factor = schedule_factor(self.settings.contrast_schedule, step.share)
         weight = self.settings.contrast_weight * factor
         terms = {
-            "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "contrastive": weight * contrastive,
         }
         diagnostics = {"hard": hard}

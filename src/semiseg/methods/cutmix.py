@@ -8,7 +8,13 @@ from torch import Tensor
 from semiseg.config.methods import CutMixSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, logit_pseudo_labels
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    cut_mix,
+    join,
+    logit_pseudo_labels,
+    split,
+)
 from semiseg.model.network import upsample
 
 
@@ -22,8 +28,7 @@ class CutMix(SemiSupervised):
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
-            logits = upsample(self.student(*labeled.inputs).logits, size, size)
-            return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
+            return self.labeled_losses(labeled)
         pseudo_label = self._pseudo_labels(unlabeled.weak_inputs, unlabeled.valid).final
         strong, (label, valid) = cut_mix(
             step,
@@ -33,13 +38,11 @@ class CutMix(SemiSupervised):
             multiple=self.student.stride,
         )
         logits = self.student(*join(labeled.inputs, strong)).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = (
-            upsample(part, size, size) for part in logits.tensor_split([count])
-        )
-        unsupervised = pseudo_label_loss(unlabeled_logits, label, valid, weights=self.class_weights)
+        labeled_logits, unlabeled_logits = split(logits, count)
+        fine = upsample(unlabeled_logits, size, size)
+        unsupervised = pseudo_label_loss(fine, label, valid, weights=self.class_weights)
         terms = {
-            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "unsupervised": self.settings.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)

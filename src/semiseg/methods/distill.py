@@ -12,7 +12,7 @@ from torch import Tensor
 from semiseg.config.methods import StoredLabelSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
+from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, split
 from semiseg.model.network import Network, upsample
 
 
@@ -42,18 +42,15 @@ class Distill(SemiSupervised):
         """
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if unlabeled is None or step.share < self.settings.supervised_warmup:
-            logits = upsample(self.student(*labeled.inputs).logits, size, size)
-            return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
+            return self.labeled_losses(labeled)
         strong, label, valid = self.changed_views(unlabeled, step)
         logits = self.student(*join(labeled.inputs, strong)).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = (
-            upsample(part, size, size) for part in logits.tensor_split([count])
-        )
+        labeled_logits, unlabeled_logits = split(logits, count)
         weights, state = self.balance(label)
-        unsupervised = pseudo_label_loss(unlabeled_logits, label, valid, weights=weights)
+        fine = upsample(unlabeled_logits, size, size)
+        unsupervised = pseudo_label_loss(fine, label, valid, weights=weights)
         terms = {
-            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "unsupervised": self.settings.unsupervised_weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)

@@ -22,6 +22,7 @@ from semiseg.methods.semi_supervised import (
     join,
     logit_pseudo_labels,
     predict,
+    split,
 )
 from semiseg.model.network import upsample
 
@@ -67,8 +68,8 @@ class FixMatch(SemiSupervised):
         """See `Method.compute`."""
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         if not len(unlabeled.weak):
-            logits = self.student(*labeled.inputs).logits
-            return Losses({"supervised": self._supervised(logits, labeled.mask)}, {}, {})
+            own = self.student(*labeled.inputs).logits
+            return Losses({"supervised": self._supervised(own, labeled.mask)}, {}, {})
         first = self.weak_pass(labeled.inputs, unlabeled.weak_inputs, step)
         label = self._labels(first.weak.detach(), unlabeled.valid).final
         views = self._mixed_views(unlabeled, label, step)
@@ -100,7 +101,7 @@ class FixMatch(SemiSupervised):
         """
         if self.settings.labels_from == "teacher":
             return WeakPass(self.teacher(*weak).logits)
-        own, others = self.student(*join(labeled, weak)).logits.tensor_split([len(labeled.image)])
+        own, others = split(self.student(*join(labeled, weak)).logits, len(labeled.image))
         return WeakPass(others, own)
 
     def strong_pass(
@@ -118,7 +119,6 @@ class FixMatch(SemiSupervised):
         """
         batches = [*labeled, *views]
         logits: Tensor = self.student(*join(*batches)).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
         ends = itertools.accumulate(len(batch.image) for batch in batches[:-1])
         return list(logits.tensor_split(list(ends)))
 
@@ -150,9 +150,7 @@ class FixMatch(SemiSupervised):
 
     def _supervised(self, logits: Tensor, mask: Tensor) -> Tensor:
         """The loss on labeled images, from logits at stride 4."""
-        size = mask.shape[-2:]
-        loss = self.supervised_loss(upsample(logits, size, size), mask)
-        return self.settings.supervised_weight * loss
+        return self.settings.supervised_weight * self.loss_on_labeled(logits, mask)
 
     def _unsupervised(self, logits: Tensor, label: Tensor, valid: Tensor) -> Tensor:
         """The loss of one view, over all its valid pixels, from logits at stride 4."""

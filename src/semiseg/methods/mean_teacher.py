@@ -14,7 +14,6 @@ from semiseg.methods.semi_supervised import (
     logit_pseudo_labels,
     schedule_factor,
 )
-from semiseg.model.network import upsample
 from semiseg.model.prototypes import shrink_labels
 
 
@@ -26,9 +25,9 @@ class MeanTeacher(SemiSupervised):
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`."""
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
-        count, size = len(labeled.image), labeled.mask.shape[-2:]
+        count = len(labeled.image)
         student = self.student(*join(labeled.inputs, unlabeled.strong_inputs)).logits
-        supervised = self.supervised_loss(upsample(student[:count], size, size), labeled.mask)
+        supervised = self.loss_on_labeled(student[:count], labeled.mask)
         if not len(unlabeled.weak):
             return Losses({"supervised": supervised}, {}, {})
         teacher = self.teacher(*unlabeled.weak_inputs).logits

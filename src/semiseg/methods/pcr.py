@@ -10,19 +10,23 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg.config.methods.pcr import PcrSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
-from semiseg.losses.collaboration import indicator_of
-from semiseg.losses.pseudo import masked_quantiles, pixel_entropy, pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
-from semiseg.model.distributed import divisor, gather_over_ranks
+from semiseg.losses.pseudo import pseudo_label_loss
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    cut_mix,
+    entropy_pseudo_labels,
+    join,
+    split,
+)
+from semiseg.model.distributed import gather_over_ranks
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototype_sets import (
-    cosines,
     move_prototypes,
+    prototype_cosines,
     set_scores,
     start_prototypes,
     store_pixels,
@@ -72,11 +76,8 @@ class PCR(SemiSupervised):
         inputs = join(labeled.inputs, strong)
         features = self.student.decode(self.student.encode(*inputs), size)
         logits = self.student.heads(features).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = logits.tensor_split([count])
-        terms = {
-            "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask)
-        }
+        labeled_logits, unlabeled_logits = split(logits, count)
+        terms = {"supervised": self.loss_on_labeled(labeled_logits, labeled.mask)}
         diagnostics = {}
         if len(strong.image):
             loss = pseudo_label_loss(
@@ -94,7 +95,7 @@ class PCR(SemiSupervised):
         pixels = _pick(features, drawn)
         known = torch.cat([labeled.mask, labels.prototypes])
         target = _pick(shrink_labels(known, height, width).unsqueeze(1), drawn).squeeze(1)
-        cosine = cosines(pixels, self.prototypes)
+        cosine = prototype_cosines(pixels, self.prototypes)
         scores = set_scores(cosine, self.seen, self.settings.prototype_temperature)
         parts = [count * len(drawn)]
         names = ("prototypes", "unsupervised_prototypes")
@@ -110,11 +111,7 @@ class PCR(SemiSupervised):
         """The mean cross-entropy of scores `(N, C)`, over the classes that have prototypes."""
         classes = len(self.seen)
         learned = (target != IGNORE_INDEX) & self.seen[target.clamp(max=classes - 1)]
-        target = target.masked_fill(~learned, IGNORE_INDEX)
-        total = F.cross_entropy(
-            scores, target, self.class_weights, ignore_index=IGNORE_INDEX, reduction="sum"
-        )
-        return total / divisor(learned.sum())
+        return pseudo_label_loss(scores, target, learned, "kept", self.class_weights)
 
     @torch.no_grad()
     def _new_state(
@@ -173,14 +170,8 @@ class PCR(SemiSupervised):
 
     def _read(self, weak: Inputs, valid: Tensor, step: Step) -> PseudoLabels:
         """The teacher's labels, those of low entropy as the final ones."""
-        size = valid.shape[-2:]
-        logits = upsample(self.teacher(*weak).logits, size, size)
-        label = logits.argmax(dim=1)
-        share = 1 - (1 - self.settings.kept_at_start) * (1 - step.share)
-        entropy = pixel_entropy(logits)
-        kept = valid & (entropy < masked_quantiles(entropy, valid, (share,)))
-        final = label.masked_fill(~kept, IGNORE_INDEX)
-        return PseudoLabels(label, indicator_of(logits, label), None, None, final)
+        kept = 1 - (1 - self.settings.kept_at_start) * (1 - step.share)
+        return entropy_pseudo_labels(self.teacher(*weak).logits, valid, kept)
 
 
 class Labels(NamedTuple):

@@ -13,13 +13,16 @@ from semiseg.config.methods.ps_mt import PsMtSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.adversarial import adversarial_direction
 from semiseg.losses.pseudo import confidence_weighted_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, logit_pseudo_labels
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    cut_mix,
+    join,
+    logit_pseudo_labels,
+    split,
+)
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release
-
-PROBING_STEP = 1e-2
-"""The step at which the adversarial gradient is taken. The program's 1e-6 vanishes in rounding."""
 
 
 class PSMT(SemiSupervised):
@@ -47,9 +50,7 @@ class PSMT(SemiSupervised):
     def start_from(self, release: Release, names: Sequence[str]) -> tuple[str, ...]:
         """See `Method.start_from`; both teachers start as the student does."""
         added = super().start_from(release, names)
-        network = self.second_teacher.network
-        network.load_state_dict(self.student.state_dict())
-        network.set_normalization(self.student.normalization())
+        self.second_teacher.copy_from(self.student)
         return added
 
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
@@ -57,8 +58,7 @@ class PSMT(SemiSupervised):
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
-            logits = upsample(self.student(*labeled.inputs).logits, size, size)
-            return Losses({"supervised": self.supervised_loss(logits, labeled.mask)}, {}, {})
+            return self.labeled_losses(labeled)
         read = self._read(unlabeled.weak_inputs, unlabeled.valid, step)
         strong, (label, confidence, valid) = cut_mix(
             step,
@@ -74,16 +74,12 @@ class PSMT(SemiSupervised):
         if self.settings.noise_length:
             features = features + self._noise(features, step)
         logits = self.student.heads(features).logits
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = (
-            upsample(part, size, size) for part in logits.tensor_split([count])
-        )
-        unsupervised = confidence_weighted_loss(
-            unlabeled_logits, label, confidence, self.class_weights
-        )
+        labeled_logits, unlabeled_logits = split(logits, count)
+        fine = upsample(unlabeled_logits, size, size)
+        unsupervised = confidence_weighted_loss(fine, label, confidence, self.class_weights)
         weight = self.settings.unsupervised_weight * cosine_ramp(step.share, self.settings.ramp_up)
         terms = {
-            "supervised": self.supervised_loss(labeled_logits, labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "unsupervised": weight * unsupervised,
         }
         share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
@@ -148,7 +144,6 @@ class PSMT(SemiSupervised):
             features,
             target,
             step.key.child("noise").torch(),
-            xi=PROBING_STEP,
             length=self.settings.noise_length,
         )
         return noise.to(features.dtype)

@@ -28,12 +28,13 @@ from semiseg.methods.semi_supervised import (
     cut_mix,
     join,
     logit_pseudo_labels,
+    split,
 )
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import class_means, shrink_labels
 
 
-class Targets(NamedTuple):
+class RecoTargets(NamedTuple):
     """The targets of the unlabeled images, map by map.
 
     Attributes:
@@ -71,8 +72,7 @@ class ReCo(SemiSupervised):
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         strong, targets = self._mix(unlabeled, self._targets(unlabeled), step)
         logits, representation = self._student(join(labeled.inputs, strong))
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = logits.tensor_split([count])
+        labeled_logits, unlabeled_logits = split(logits, count)
         truth = shrink_labels(labeled.mask, *logits.shape[-2:])
         labels = torch.cat([truth, targets.contrasted])
         valid = labels != IGNORE_INDEX
@@ -80,7 +80,7 @@ class ReCo(SemiSupervised):
         hard = (probability < self.settings.hard_threshold) & valid
         contrastive, diagnostics = self._contrast(representation, labels, hard, step)
         terms = {
-            "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "contrastive": self._contrast_weight(step) * contrastive,
         }
         diagnostics = {"hard": hard.sum() / valid.sum().clamp(min=1), **diagnostics}
@@ -118,7 +118,7 @@ class ReCo(SemiSupervised):
         return contrast(representation, labels, hard, means, self.settings, step), {}
 
     @torch.no_grad()
-    def _targets(self, unlabeled: Unlabeled) -> Targets:
+    def _targets(self, unlabeled: Unlabeled) -> RecoTargets:
         """The teacher's labels of the weak view."""
         valid, batch = unlabeled.valid, len(unlabeled.weak)
         cells = [-(-side // STRIDE) for side in valid.shape[-2:]]
@@ -129,14 +129,16 @@ class ReCo(SemiSupervised):
         coarse = logits.argmax(dim=1)
         contrasted = indicator_of(logits, coarse) >= self.settings.valid_threshold
         contrasted &= shrink_labels(valid, *cells)
-        return Targets(
+        return RecoTargets(
             label=fine.logit_label.masked_fill(~valid, IGNORE_INDEX),
             confident=fine.final != IGNORE_INDEX,
             valid=valid,
             contrasted=coarse.masked_fill(~contrasted, IGNORE_INDEX),
         )
 
-    def _mix(self, unlabeled: Unlabeled, targets: Targets, step: Step) -> tuple[Inputs, Targets]:
+    def _mix(
+        self, unlabeled: Unlabeled, targets: RecoTargets, step: Step
+    ) -> tuple[Inputs, RecoTargets]:
         """The strong view with a part of another image in each image, and its targets."""
         inputs, multiple = unlabeled.strong_inputs, self.student.stride
         if self.settings.mixing == "cutmix":
@@ -146,4 +148,4 @@ class ReCo(SemiSupervised):
             strong, maps = class_mix(
                 step, inputs, targets.label, classes, *targets, multiple=multiple
             )
-        return strong, Targets(*maps)
+        return strong, RecoTargets(*maps)

@@ -13,7 +13,12 @@ from semiseg.config.methods import SemiSupervisedSettings
 from semiseg.config.methods.css import Schedule
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
-from semiseg.losses.pseudo import balanced_weights, count_labels
+from semiseg.losses.pseudo import (
+    balanced_weights,
+    count_labels,
+    masked_quantiles,
+    pixel_entropy,
+)
 from semiseg.methods.base import Method
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
@@ -115,6 +120,15 @@ def join(*batches: Inputs) -> Inputs:
     features = zip(*(batch.features for batch in batches), strict=True)
     images = torch.cat([batch.image for batch in batches])
     return Inputs(images, tuple(map(torch.cat, features)))
+
+
+def split(maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The maps of the first `count` images of a batch, such as the labeled ones, and of the rest.
+
+    Split logits before they are upsampled: the gradient of a slice is as large as the whole tensor.
+    """
+    first, rest = maps.tensor_split([count])
+    return first, rest
 
 
 def cut_mix(
@@ -226,3 +240,19 @@ def logit_pseudo_labels(logits: Tensor, valid: Tensor, threshold: float) -> Pseu
     confidence = indicator_of(fine, label)
     final = label.masked_fill(~valid | (confidence < threshold), IGNORE_INDEX)
     return PseudoLabels(label, confidence, None, None, final)
+
+
+def entropy_pseudo_labels(logits: Tensor, valid: Tensor, share: float) -> PseudoLabels:
+    """The pseudo-labels of the pixels with the lowest entropy.
+
+    Args:
+        logits: `(B, C, h, w)`, the teacher's logits of the weak view, at stride 4.
+        valid: `(B, H, W)` bool, False where there is padding.
+        share: the share of the valid pixels of the batch that have a pseudo-label.
+    """
+    size = valid.shape[-2:]
+    fine = upsample(logits, size, size)
+    label, entropy = fine.argmax(dim=1), pixel_entropy(fine)
+    kept = valid & (entropy < masked_quantiles(entropy, valid, (share,)))
+    final = label.masked_fill(~kept, IGNORE_INDEX)
+    return PseudoLabels(label, indicator_of(fine, label), None, None, final)

@@ -14,7 +14,13 @@ from semiseg.losses.collaboration import indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_from_banks
 from semiseg.losses.pseudo import masked_quantiles, pixel_entropy, pseudo_label_loss
 from semiseg.methods.prototypical import require_representation
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join
+from semiseg.methods.semi_supervised import (
+    SemiSupervised,
+    cut_mix,
+    entropy_pseudo_labels,
+    join,
+    split,
+)
 from semiseg.model.banks import push_vectors
 from semiseg.model.distributed import divisor
 from semiseg.model.network import Network, flatten, upsample
@@ -24,7 +30,7 @@ HIGH_RANK = 20
 """An unreliable pixel is no negative of classes that the teacher ranks here or later."""
 
 
-class Targets(NamedTuple):
+class U2plTargets(NamedTuple):
     """What the teacher says of the unlabeled images, map by map.
 
     Attributes:
@@ -94,13 +100,12 @@ class U2PL(SemiSupervised):
                 multiple=self.student.stride,
                 draw=self._draw_boxes,
             )
-            mixed = Targets(*maps)
+            mixed = U2plTargets(*maps)
             reliability = self._reliability(mixed.entropy, mixed.valid, step)
             logits = torch.cat([logits[:count], mixed.logits])
             vectors = torch.cat([vectors[:count], mixed.representation])
         student = self.student(*join(labeled.inputs, strong))
-        # Split before upsampling: the gradient of a slice is as large as the whole tensor.
-        labeled_logits, unlabeled_logits = student.logits.tensor_split([count])
+        labeled_logits, unlabeled_logits = split(student.logits, count)
         contrast, anchors, state = self._contrast(
             require_representation(student.representation),
             vectors,
@@ -110,7 +115,7 @@ class U2PL(SemiSupervised):
             step,
         )
         terms = {
-            "supervised": self.supervised_loss(upsample(labeled_logits, size, size), labeled.mask),
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
             "contrastive": self.settings.contrast_weight * contrast,
         }
         fill = state["pushed"].clamp(max=self.settings.bank_size).float().mean()
@@ -133,12 +138,8 @@ class U2PL(SemiSupervised):
     @torch.no_grad()
     def pseudo_labels(self, weak: Tensor, valid: Tensor, step: Step) -> PseudoLabels:
         """See `Method.pseudo_labels`."""
-        logits = self.teacher(weak).logits.float()
-        fine = upsample(logits, valid.shape[-2:], valid.shape[-2:])
-        label = fine.argmax(dim=1)
-        kept = self._reliability(pixel_entropy(fine), valid, step).kept
-        final = label.masked_fill(~kept, IGNORE_INDEX)
-        return PseudoLabels(label, indicator_of(fine, label), None, None, final)
+        kept = 1 - self._unreliable_share(step)
+        return entropy_pseudo_labels(self.teacher(weak).logits, valid, kept)
 
     def _draw_boxes(
         self, batch: int, height: int, width: int, generator: torch.Generator
@@ -147,9 +148,13 @@ class U2PL(SemiSupervised):
         boxes = draw_boxes(batch, height, width, generator)
         return boxes & (torch.rand(1, generator=generator) < self.settings.mix_probability)
 
+    def _unreliable_share(self, step: Step) -> float:
+        """The share of the unlabeled pixels that are not taught at this step."""
+        return self.settings.unreliable_share * (1 - step.share)
+
     def _reliability(self, entropy: Tensor, valid: Tensor, step: Step) -> Reliability:
         """Sort the pixels of the batch by percentiles of their entropy."""
-        share = self.settings.unreliable_share * (1 - step.share)
+        share = self._unreliable_share(step)
         low, high = masked_quantiles(entropy, valid, (share, 1 - share))
         kept = valid & (entropy < high)
         anchors = kept if self.settings.anchor_pixels == "complement" else valid & (entropy <= low)
@@ -230,8 +235,8 @@ def negative_classes(logits: Tensor, truth: Tensor, high: Tensor, low_rank: int)
     return torch.cat([in_labeled, in_unlabeled])
 
 
-def _targets(logits: Tensor, representation: Tensor, valid: Tensor) -> Targets:
+def _targets(logits: Tensor, representation: Tensor, valid: Tensor) -> U2plTargets:
     """The teacher's labels and entropies of unlabeled images, before mixing."""
     fine = upsample(logits, valid.shape[-2:], valid.shape[-2:])
     label = fine.argmax(dim=1).masked_fill(~valid, IGNORE_INDEX)
-    return Targets(label, pixel_entropy(fine), valid, logits, representation)
+    return U2plTargets(label, pixel_entropy(fine), valid, logits, representation)

@@ -40,6 +40,12 @@ class Teacher(nn.Module):
         """The averaged network."""
         return cast(Network, self.average.module)
 
+    @torch.no_grad()
+    def copy_from(self, student: Network) -> None:
+        """Become a copy of the student, with its normalization of images."""
+        self.network.load_state_dict(student.state_dict())
+        self.network.set_normalization(student.normalization())
+
     def train(self, mode: bool = True) -> Teacher:
         """Stay in eval mode, whatever the mode of the student."""
         return super().train(False)

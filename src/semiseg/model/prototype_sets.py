@@ -16,7 +16,7 @@ _ITERATIONS = 10  # of k-means; it changes little afterwards
 _UNSEEN = -1000.0  # a score that is 0 in a softmax
 
 
-def cosines(pixels: Tensor, prototypes: Tensor) -> Tensor:
+def prototype_cosines(pixels: Tensor, prototypes: Tensor) -> Tensor:
     """The cosine of each pixel and each prototype.
 
     Args:
@@ -36,7 +36,7 @@ def set_scores(cosine: Tensor, seen: Tensor, temperature: float) -> Tensor:
     """The score of each class: its largest cosine, divided by the temperature.
 
     Args:
-        cosine: `(N, C, K)` from `cosines`.
+        cosine: `(N, C, K)` from `prototype_cosines`.
         seen: `(C,)` bool, whether a class has prototypes.
         temperature: the temperature of the softmax over the scores.
 
@@ -44,7 +44,7 @@ def set_scores(cosine: Tensor, seen: Tensor, temperature: float) -> Tensor:
         `(N, C)`; -1000 for a class without prototypes.
     """
     scores = cosine.amax(dim=2) / temperature
-    return torch.where(seen, scores, scores.new_tensor(_UNSEEN))
+    return torch.where(seen, scores, _UNSEEN)
 
 
 def move_prototypes(
@@ -68,7 +68,8 @@ def move_prototypes(
     classes, each, dim = prototypes.shape
     pixels = pixels.detach().float()
     label = labels.clamp(max=classes - 1)
-    own = cosines(pixels, prototypes)[torch.arange(len(pixels), device=pixels.device), label]
+    cosine = prototype_cosines(pixels, prototypes)
+    own = cosine[torch.arange(len(pixels), device=pixels.device), label]
     winner = label * each + own.argmax(dim=1)
     # One row more, for the pixels that do not count.
     winner = winner.masked_fill(labels == IGNORE_INDEX, classes * each)

@@ -42,7 +42,7 @@ class VarianceHead(nn.Module):
 
 def bounded_variance(value: Tensor, floor: float) -> Tensor:
     """`sigmoid(ln(e^value + floor))`, finite with a finite gradient for each finite value."""
-    return torch.logaddexp(value, value.new_tensor(math.log(floor))).sigmoid()
+    return torch.logaddexp(value, value.new_full((), math.log(floor))).sigmoid()
 
 
 def _with_unit_rows(convolution: nn.Conv2d, maps: Tensor) -> Tensor:
