@@ -96,7 +96,7 @@ def main() -> None:
     classes = models[0].classes
     count = len(classes)
     folder = load_dataset(a.data)
-    samples = read_list(a.first / "split" / "val.txt", [*folder.val, *folder.train])
+    samples = read_list(a.first / "split" / "val.txt", folder.val or folder.train)
     confusion = torch.zeros(2, count, count, dtype=torch.long)
     by_distance, by_thickness = Counts(DISTANCES), Counts(THICKNESSES)
     images: list[tuple[float, str, list[float]]] = []

@@ -19,6 +19,7 @@ WORDS = {
     "adjustment": ["DATA", "RUN"],
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
+    "differences": ["RUN", "RUN", "DATA"],
     "encoders": [
         *("DATA", "--out", "OUT", "--labels", 2, "--size", 48, "--steps", 2),
         *("--encoders", "lite0", "--methods", "supervised"),
