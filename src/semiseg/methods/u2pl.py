@@ -52,7 +52,7 @@ class Reliability(NamedTuple):
     """The unlabeled pixels by their entropy, `(B, H, W)` bool each; False in padding.
 
     Attributes:
-        kept: those that are taught.
+        kept: those that are used.
         low: those that may be anchors.
         high: those that may be negatives.
     """
@@ -63,7 +63,7 @@ class Reliability(NamedTuple):
 
 
 class U2PL(SemiSupervised):
-    """Uncertain pixels are not taught; they say which classes they are not.
+    """Uncertain pixels get no label; they say which classes they are not.
 
     Args:
         student: the network that learns. The constructor adds a representation head to it.
@@ -149,7 +149,7 @@ class U2PL(SemiSupervised):
         return boxes & (torch.rand(1, generator=generator) < self.settings.mix_probability)
 
     def _unreliable_share(self, step: Step) -> float:
-        """The share of the unlabeled pixels that are not taught at this step."""
+        """The share of the unlabeled pixels that are not used at this step."""
         return self.settings.unreliable_share * (1 - step.share)
 
     def _reliability(self, entropy: Tensor, valid: Tensor, step: Step) -> Reliability:

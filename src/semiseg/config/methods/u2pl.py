@@ -21,7 +21,7 @@ class U2plSettings(SemiSupervisedSettings):
     representation_dim: PositiveInt = 64
     """The channels of the representation head (`D`)."""
     unreliable_share: Share = 0.2
-    """The share of the unlabeled pixels, those with the highest entropy, that are not taught at the
+    """The share of the unlabeled pixels, those with the highest entropy, that are not used at the
     start. It falls to 0 over the training."""
     unsupervised_mean: KeptMean = "kept"
     """The mean of the loss on unlabeled images: over the pixels that are `kept`, or as in the
