@@ -372,6 +372,23 @@ def test_supervised_gets_the_time_of_the_slowest_method_too(trained, tiny_folder
     assert "css takes 21 s, but supervised (same time) has the steps of 18 s" in log.text
 
 
+def test_a_slow_seed_is_no_slower_method(trained, tiny_folder, tmp_path, log, monkeypatch):
+    settings = {"labels": "2", "out": tmp_path / "out", "methods": "supervised,cutmix", "steps": 6}
+    semiseg.compare(tiny_folder, **settings)
+    monkeypatch.setitem(SECONDS, "cutmix", 9.0)  # something else runs on the machine
+    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    assert "cutmix takes" not in log.text
+
+
+def test_too_few_steps_for_the_stages_of_a_method_end_before_any_run(
+    trained, tiny_folder, tmp_path
+):
+    settings = {"labels": "2", "out": tmp_path / "out", "methods": "supervised,st", "steps": 1}
+    with pytest.raises(ConfigError, match="1 is too few for 2 stages"):
+        semiseg.compare(tiny_folder, **settings)
+    assert runs(trained) == []
+
+
 def test_the_row_of_the_same_time_can_be_left_out(trained, tiny_folder, tmp_path):
     words = ["--labels=2", "--steps=6", "--no-same-time", f"--out={tmp_path / 'out'}"]
     main(["compare", str(tiny_folder), *words])

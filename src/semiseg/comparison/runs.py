@@ -32,6 +32,7 @@ from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
 from semiseg.training import run_folder
+from semiseg.training.stage import stages_of
 from semiseg.training.trainer import time_training, train, with_encoder
 
 _BAR = 20  # characters
@@ -66,7 +67,10 @@ class Runner:
         """
         for task in self.missing:
             if not run_folder.exists(self.out / task.name):
-                self._config(task).settings.check_start()
+                config = self._config(task)
+                config.settings.check_start()
+                if self.config.grid.equal == "steps":
+                    stages_of(config, unlabeled=True)  # too few steps end here
         self._measure(self.missing)
         if self.config.grid.equal == "time":
             self._share_time()
@@ -188,19 +192,26 @@ class Runner:
         self.config = replace(self.config, row_steps=rows, run_seconds=seconds)
 
     def _warn_of_slower_methods(self) -> None:
-        """Report a method that takes longer than `SAME_TIME`, such as one that was added later."""
+        """Report a method that takes longer than `SAME_TIME`: one that was added later.
+
+        The runs of the first seed decided the steps of `SAME_TIME`, so only their times count:
+        those of other seeds differ by what else the machine does.
+        """
         if self.config.run_seconds is None or SAME_TIME not in self.config.row_steps:
             return
-        others = slowest(self._records())
+        first = self.config.grid.seeds[0]
+        others = slowest(record for record in self._records() if record.seed == first)
         if others is not None and others[1] > _MORE_TIME * self.config.run_seconds:
             method, seconds = others
             logger.warning(
-                "%s takes %s, but %s has the steps of %s, which an earlier run decided. For the "
-                "time of %s, start another comparison with another --out.",
+                "%s takes %s, but %s has the steps of %s, as long as the slowest method took "
+                "before %s was added. For the time of %s, start another comparison with another "
+                "--out.",
                 method,
                 duration(seconds),
                 SAME_TIME,
                 duration(self.config.run_seconds),
+                method,
                 method,
             )
 

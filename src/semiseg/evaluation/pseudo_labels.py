@@ -249,7 +249,7 @@ class PseudoLabelStatistics:
         listed = ", ".join(names if hidden == 1 else names[:_MAX_LISTED])
         more = f" and {hidden} others" if hidden > 1 else ""
         return [
-            f"some classes are not used: {listed}{more}. Almost no pixel that the teacher assigns "
+            f"some classes are not used: {listed}{more}. Almost no pixel that is assigned "
             f"to them passes --confidence-threshold {threshold:g}, so unlabeled images do not help "
             "these classes; more masks would"
         ]
