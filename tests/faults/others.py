@@ -166,13 +166,13 @@ def fill(out: Path) -> None:
 
 def fill_at_the_end(out: Path) -> None:
     """Does so between the last checkpoint and the scores."""
-    release = trainer.release
+    release = trainer.release_run
 
     def without_room(*args):
         fill(out)
         return release(*args)
 
-    trainer.release = without_room
+    trainer.release_run = without_room
 
 
 def empty(stage: Stage, out: Path) -> None:
