@@ -193,13 +193,14 @@ def test_an_unknown_vision_transformer_is_one_sentence(tiny_folder, tmp_path, ca
 
 @pytest.mark.slow
 @pytest.mark.skipif("SEMISEG_DINOV2" not in os.environ, reason="SEMISEG_DINOV2 names no file")
-def test_css_learns_with_the_real_weights_of_dinov2(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["css", "unimatch-v2"])
+def test_a_method_learns_with_the_real_weights_of_dinov2(method, tmp_path, monkeypatch):
     for module in ("fitting", "callbacks"):
         monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
     data = write_scenes(tmp_path / "data", labeled=6, unlabeled=6, val=2, size=(112, 112))
     run = semiseg.train(
         data,
-        method="css",
+        method=method,
         encoder="vit_small_patch14_dinov2",
         out=tmp_path / "run",
         confidence_threshold=0.6,

@@ -13,6 +13,7 @@ from semiseg.config.methods import METHODS
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.methods import augseg as module
+from semiseg.methods import semi_supervised
 from semiseg.methods.augseg import draw_labeled_boxes, image_confidence, paste_from
 from semiseg.model.network import upsample
 
@@ -184,7 +185,7 @@ def test_without_a_threshold_the_loss_is_plain_cross_entropy(monkeypatch):
     """And a threshold takes from it exactly the sum of what it drops, over all pixels."""
     outputs = []
     monkeypatch.setattr(
-        module,
+        semi_supervised,
         "pseudo_label_loss",
         lambda *a, **k: outputs.append(a) or pseudo_label_loss(*a, **k),
     )

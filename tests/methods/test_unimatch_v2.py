@@ -1,23 +1,17 @@
 """`unimatch-v2`: complementary channels, its loss by hand, and a run with the real DINOv2-S."""
 
-import csv
-import os
-
-import numpy as np
 import pytest
 import torch
 from tiny_methods import Spy, at, build, labeled_batch, run, unlabeled_batch
 from tiny_vit import TINY_VIT
 from view_loss import draws, view_loss
 
-import semiseg
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.network import LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.train import TrainConfig
 from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.feature_dropout import complementary_masks, drop_complementary
 from semiseg.model.network import Network
-from semiseg.scenes.draw import write_scenes
 
 SIZE = 32
 
@@ -123,28 +117,3 @@ def test_the_preset_asks_for_dinov2():
 
     assert choice("unimatch-v2-paper") == SMALL_VIT
     assert choice("unimatch-v2") == LIGHT_ENCODER
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("SEMISEG_DINOV2" not in os.environ, reason="SEMISEG_DINOV2 names no file")
-def test_it_learns_with_the_real_weights_of_dinov2(tmp_path, monkeypatch):
-    for module in ("fitting", "callbacks"):
-        monkeypatch.setattr(f"semiseg.training.{module}.LOG_EVERY", 1)
-    data = write_scenes(tmp_path / "data", labeled=6, unlabeled=6, val=2, size=(112, 112))
-    run = semiseg.train(
-        data,
-        method="unimatch-v2",
-        encoder="vit_small_patch14_dinov2",
-        weights=os.environ["SEMISEG_DINOV2"],
-        out=tmp_path / "run",
-        confidence_threshold=0.6,
-        **{"size": 112, "crop": 112, "batch": 2, "steps": 20, "validations": 2},
-        **{"workers": 0, "threads": 1, "accelerator": "cpu"},
-    )
-    with (run.folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    losses = [float(row["train/supervised"]) for row in rows if row["train/supervised"]]
-    assert len(losses) == 20
-    assert np.isfinite(losses).all()
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
-    assert any(0 < float(row["train/used"]) < 1 for row in rows if row["train/used"])

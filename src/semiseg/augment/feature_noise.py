@@ -101,8 +101,8 @@ def _regions(foreground: Tensor) -> Tensor:
     # and then follow the pointers, join a region in about log2(cells) rounds.
     target = number.clone()
     for _ in range(2 * cells.bit_length()):
-        shown = torch.where(inside, target, -1).float().view(batch, 1, height, width)
-        best = F.max_pool2d(shown, 3, stride=1, padding=1).flatten(1)
+        scores = torch.where(inside, target, -1).float().view(batch, 1, height, width)
+        best = F.max_pool2d(scores, 3, stride=1, padding=1).flatten(1)
         best = torch.where(inside, best, number.float())
         linked = target.float().scatter_reduce(1, target, best, "amax").maximum(best).long()
         target = linked.gather(1, linked)

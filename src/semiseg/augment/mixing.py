@@ -72,13 +72,13 @@ def draw_small_boxes(batch: int, height: int, width: int, generator: torch.Gener
     u = torch.rand(2, batch, generator=generator).double()
     present, area = u[0] < _P_SMALL, u[1]
     area = _SMALL_AREA[0] + area * (_SMALL_AREA[1] - _SMALL_AREA[0])
-    chosen = torch.zeros(4, batch, dtype=torch.long)
+    geometry = torch.zeros(4, batch, dtype=torch.long)
     open_boxes = torch.arange(batch)
     while len(open_boxes):
         u = torch.rand(3, len(open_boxes), _TRIES, generator=generator).double()
         ratio = _SMALL_RATIO[0] + u[0] * (_SMALL_RATIO[1] - _SMALL_RATIO[0])
         share = area[open_boxes, None]
-        tried = torch.stack(
+        candidates = torch.stack(
             [
                 (u[1] * width).long(),
                 (u[2] * height).long(),
@@ -86,11 +86,13 @@ def draw_small_boxes(batch: int, height: int, width: int, generator: torch.Gener
                 (height * (share * ratio).sqrt()).long(),
             ]
         )
-        inside = (tried[0] + tried[2] <= width) & (tried[1] + tried[3] <= height)
+        inside = (candidates[0] + candidates[2] <= width) & (
+            candidates[1] + candidates[3] <= height
+        )
         first = inside.int().argmax(dim=1, keepdim=True)  # the first try that lies inside
-        chosen[:, open_boxes] = tried.gather(2, first.expand(4, -1, 1)).squeeze(2)
+        geometry[:, open_boxes] = candidates.gather(2, first.expand(4, -1, 1)).squeeze(2)
         open_boxes = open_boxes[~inside.any(dim=1)]
-    left, top, w, h = chosen.unbind()
+    left, top, w, h = geometry.unbind()
     return _fill_boxes(left, top, w, h, height, width) & present[:, None, None]
 
 

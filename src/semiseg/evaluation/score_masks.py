@@ -96,13 +96,13 @@ class MaskCounter:
         Raises:
             ConfigError: there is no class of that name.
         """
-        chosen = foreground(self.names, background)
+        classes = foreground(self.names, background)
         result = scores(self.confusion, self.names)
         return ScoredMasks(
             miou=result["miou"],
             accuracy=result["accuracy"],
             per_class={name: ClassScores(**one) for name, one in result["per_class"].items()},
-            shapes=shape_scores(self.shapes, self.names, chosen),
+            shapes=shape_scores(self.shapes, self.names, classes),
             images=self.images,
         )
 

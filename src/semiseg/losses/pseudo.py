@@ -103,11 +103,11 @@ def masked_quantiles(values: Tensor, where: Tensor, shares: Sequence[float]) -> 
     Returns:
         One value for each share; NaN if no place counts.
     """
-    chosen = values.masked_fill(~where, torch.nan).flatten()
-    chosen = torch.cat([chosen, chosen.new_full((1,), torch.nan)])  # so that there is a value
+    counted = values.masked_fill(~where, torch.nan).flatten()
+    counted = torch.cat([counted, counted.new_full((1,), torch.nan)])  # so that there is a value
     # Filled on the device: a copy from the CPU would wait for it.
-    places = torch.stack([chosen.new_full((), share) for share in shares])
-    return torch.nanquantile(chosen, places)
+    places = torch.stack([counted.new_full((), share) for share in shares])
+    return torch.nanquantile(counted, places)
 
 
 def share_weighted_loss(

@@ -11,15 +11,12 @@ from torch import Tensor
 from semiseg.augment.mixing import draw_beta_boxes
 from semiseg.config.methods.augseg import AugSegSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
-from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.methods.semi_supervised import (
     SemiSupervised,
     join,
     logit_pseudo_labels,
     paste_regions,
-    split,
 )
-from semiseg.model.network import upsample
 from semiseg.model.prototypes import shrink_labels
 
 draw_labeled_boxes = partial(draw_beta_boxes, a=8, b=2)
@@ -38,7 +35,6 @@ class AugSeg(SemiSupervised):
     def compute(self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step) -> Losses:
         """See `Method.compute`."""
         unlabeled = self.active_unlabeled(labeled, unlabeled, step)
-        count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
             return self.labeled_losses(labeled)
         with torch.no_grad():
@@ -48,17 +44,10 @@ class AugSeg(SemiSupervised):
         strong, (label, valid), injected = self._inject_and_mix(
             labeled, unlabeled, pseudo_label, confidence, step
         )
-        logits = self.student(*join(labeled.inputs, strong)).logits
-        labeled_logits, unlabeled_logits = split(logits, count)
-        fine = upsample(unlabeled_logits, size, size)
-        unsupervised = pseudo_label_loss(fine, label, valid, weights=self.class_weights)
-        terms = {
-            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
-            "unsupervised": self.settings.unsupervised_weight * unsupervised,
-        }
-        share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
-        diagnostics = {"used": share, "sure": confidence.mean(), "injected": injected}
-        return Losses(terms, diagnostics, {})
+        weight = self.settings.unsupervised_weight
+        losses = self.losses_on_labels(labeled, strong, label, valid, self.class_weights, weight)
+        further = {"sure": confidence.mean(), "injected": injected}
+        return losses._replace(diagnostics={**losses.diagnostics, **further})
 
     def _inject_and_mix(
         self,

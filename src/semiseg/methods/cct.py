@@ -106,14 +106,14 @@ class CCT(Method):
         boxes = object_boxes(foreground) if "cutout" in self.kinds else None
         size = valid.shape[-2:]
         if self.settings.auxiliary_decoder == "linear":  # upsampling would add no information
-            target, shown = logits.float(), shrink_labels(valid, *maps.shape[-2:])
+            target, counted = logits.float(), shrink_labels(valid, *maps.shape[-2:])
         else:
-            target, shown = upsample(logits, size, size), valid
+            target, counted = upsample(logits, size, size), valid
         for number, (kind, decode) in enumerate(zip(self.kinds, self.decoders, strict=True)):
             generator = step.key.child("perturbation", number).torch()
             changed = self._perturbed(kind, maps, foreground, boxes, decode, generator)
             predicted = decode(changed)[..., : target.shape[-2], : target.shape[-1]].float()
-            total = total + consistency_loss(predicted, target, shown)
+            total = total + consistency_loss(predicted, target, counted)
         return total / (max(1, len(self.kinds)) * self.student.classes)
 
     def _perturbed(

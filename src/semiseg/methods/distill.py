@@ -11,9 +11,8 @@ from torch import Tensor
 
 from semiseg.config.methods import StoredLabelSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, Step, Unlabeled
-from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix, join, split
-from semiseg.model.network import Network, upsample
+from semiseg.methods.semi_supervised import SemiSupervised, cut_mix
+from semiseg.model.network import Network
 
 
 class Distill(SemiSupervised):
@@ -40,21 +39,13 @@ class Distill(SemiSupervised):
         Raises:
             TypeError: the unlabeled images come without stored labels.
         """
-        count, size = len(labeled.image), labeled.mask.shape[-2:]
         if unlabeled is None or step.share < self.settings.supervised_warmup:
             return self.labeled_losses(labeled)
         strong, label, valid = self.changed_views(unlabeled, step)
-        logits = self.student(*join(labeled.inputs, strong)).logits
-        labeled_logits, unlabeled_logits = split(logits, count)
         weights, state = self.balance(label)
-        fine = upsample(unlabeled_logits, size, size)
-        unsupervised = pseudo_label_loss(fine, label, valid, weights=weights)
-        terms = {
-            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
-            "unsupervised": self.settings.unsupervised_weight * unsupervised,
-        }
-        share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
-        return Losses(terms, {"used": share}, state)
+        weight = self.settings.unsupervised_weight
+        losses = self.losses_on_labels(labeled, strong, label, valid, weights, weight)
+        return losses._replace(state=state)
 
     def changed_views(self, unlabeled: Unlabeled, step: Step) -> tuple[Inputs, Tensor, Tensor]:
         """The strong views as the student sees them, mixed with one another.

@@ -91,20 +91,20 @@ class PCR(SemiSupervised):
             used = (labels.classifier != IGNORE_INDEX).sum()
             diagnostics["used"] = used / labels.valid.sum().clamp(min=1)
         height, width = features.shape[-2:]
-        drawn = draw_grid(height, width, self.settings.grid, step.key.child("grid").torch())
-        pixels = _pick(features, drawn)
-        known = torch.cat([labeled.mask, labels.prototypes])
-        target = _pick(shrink_labels(known, height, width).unsqueeze(1), drawn).squeeze(1)
+        cells = draw_grid(height, width, self.settings.grid, step.key.child("grid").torch())
+        pixels = _pick(features, cells)
+        targets = torch.cat([labeled.mask, labels.prototypes])
+        target = _pick(shrink_labels(targets, height, width).unsqueeze(1), cells).squeeze(1)
         cosine = prototype_cosines(pixels, self.prototypes)
         scores = set_scores(cosine, self.seen, self.settings.prototype_temperature)
-        parts = [count * len(drawn)]
+        parts = [count * len(cells)]
         names = ("prototypes", "unsupervised_prototypes")
         for name, some, classes in zip(
             names, scores.tensor_split(parts), target.tensor_split(parts), strict=True
         ):
             if len(some):
                 terms[name] = self.settings.prototype_weight * self._score_loss(some, classes)
-        state = self._new_state(pixels, target, count * len(drawn), step)
+        state = self._new_state(pixels, target, count * len(cells), step)
         return Losses(terms, diagnostics, state)
 
     def _score_loss(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -128,9 +128,9 @@ class PCR(SemiSupervised):
         start = max(0, math.ceil(self.settings.supervised_warmup * step.total) - 1)
         state: dict[str, Tensor] = {}
         if step.number <= start:
-            known = gather_over_ranks(pixels[:labeled].float())
+            gathered = gather_over_ranks(pixels[:labeled].float())
             classes = gather_over_ranks(target[:labeled])
-            state["bank"], state["stored"] = store_pixels(self.bank, self.stored, known, classes)
+            state["bank"], state["stored"] = store_pixels(self.bank, self.stored, gathered, classes)
         if step.number < start:
             return state
         if step.number == start:
@@ -152,12 +152,12 @@ class PCR(SemiSupervised):
         if not batch:
             none = unlabeled.valid.new_full(unlabeled.valid.shape, IGNORE_INDEX, dtype=torch.long)
             return strong, Labels(none, none, unlabeled.valid)
-        read = self._read(unlabeled.weak_inputs, unlabeled.valid, step)
-        sure = unlabeled.valid & (read.confidence >= self.settings.confidence_threshold)
+        labels = self._read(unlabeled.weak_inputs, unlabeled.valid, step)
+        sure = unlabeled.valid & (labels.confidence >= self.settings.confidence_threshold)
         number = torch.arange(batch, device=sure.device).view(-1, 1, 1).expand_as(sure)
-        label = read.logit_label.masked_fill(~sure, IGNORE_INDEX)
+        label = labels.logit_label.masked_fill(~sure, IGNORE_INDEX)
         strong, (classifier, prototypes, valid, source) = cut_mix(
-            step, strong, read.final, label, unlabeled.valid, number, multiple=self.student.stride
+            step, strong, labels.final, label, unlabeled.valid, number, multiple=self.student.stride
         )
         return strong, Labels(
             classifier, prototypes.masked_fill(source != number, IGNORE_INDEX), valid
@@ -210,7 +210,7 @@ def draw_grid(height: int, width: int, cells: int, generator: torch.Generator) -
     return (y * width + x).flatten()
 
 
-def _pick(maps: Tensor, drawn: Tensor) -> Tensor:
+def _pick(maps: Tensor, cells: Tensor) -> Tensor:
     """The pixels with these numbers of all images: `(B, D, h, w)` to `(B n, D)`."""
-    picked = maps.flatten(2).index_select(2, drawn.to(maps.device))
+    picked = maps.flatten(2).index_select(2, cells.to(maps.device))
     return flatten(picked.unsqueeze(-1))

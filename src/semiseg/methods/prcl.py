@@ -9,10 +9,10 @@ from torch import Tensor
 
 from semiseg.config.methods import PrclSettings
 from semiseg.core.types import Inputs, Step
-from semiseg.losses.contrastive import Comparisons, comparisons_of, draw_pixels, info_nce
+from semiseg.losses.contrastive import Comparisons, comparisons_of, info_nce
 from semiseg.losses.gaussian import compare_by, gaussian_prototypes, similarities_of
 from semiseg.methods.base import Auxiliary
-from semiseg.methods.prototypical import require_representation
+from semiseg.methods.prototypical import draw_contrast, require_representation
 from semiseg.methods.reco import ReCo
 from semiseg.methods.semi_supervised import schedule_factor
 from semiseg.model.network import Network, flatten
@@ -63,16 +63,8 @@ class PRCL(ReCo):
         prototypes = gaussian_prototypes(
             pixels.detach(), labels.flatten(), self.student.classes, settings.prototype_precision
         )
-        draw = draw_pixels(
-            labels.flatten(),
-            hard.flatten(),
-            prototypes,
-            settings.temperature,
-            settings.anchors,
-            settings.negatives,
-            step.key.child("contrast").torch(),
-            similarities_of(settings.reduction),
-        )
+        similarities = similarities_of(settings.reduction)
+        draw = draw_contrast(labels, hard, prototypes, settings, step, similarities)
         if len(draw.classes) < 2:
             zero = pixels.sum() * 0.0
             return zero, {"gap": zero.detach()}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from semiseg.config.methods import CssSettings, PrototypicalSettings, RecoSettings
 from semiseg.core.types import Step
-from semiseg.losses.contrastive import contrastive_loss, draw_pixels
+from semiseg.losses.contrastive import Draw, contrastive_loss, cosines, draw_pixels
 from semiseg.methods.semi_supervised import SemiSupervised
 from semiseg.model.network import Network, flatten
 from semiseg.model.prototypes import class_means, update_prototypes
@@ -89,6 +89,36 @@ def require_representation(representation: Tensor | None) -> Tensor:
     return representation
 
 
+def draw_contrast(
+    labels: Tensor,
+    hard: Tensor,
+    prototypes: Tensor,
+    settings: CssSettings | RecoSettings,
+    step: Step,
+    similarities: Callable[[Tensor], Tensor] = cosines,
+) -> Draw:
+    """The step's draw of pixels for a contrastive loss; see `draw_pixels`.
+
+    Args:
+        labels: `(B, h, w)` int64, 255 for pixels that take no part.
+        hard: `(B, h, w)` bool, the pixels that may be anchors.
+        prototypes: `(C, D)`, or what `similarities` compares.
+        settings: the numbers of the draw and the temperature.
+        step: the step whose key draws the pixels.
+        similarities: how alike the prototypes of two classes are.
+    """
+    return draw_pixels(
+        labels.flatten(),
+        hard.flatten(),
+        prototypes,
+        settings.temperature,
+        settings.anchors,
+        settings.negatives,
+        step.key.child("contrast").torch(),
+        similarities,
+    )
+
+
 def contrast(
     representation: Tensor | None,
     labels: Tensor,
@@ -110,14 +140,6 @@ def contrast(
     Returns:
         A scalar; see `contrastive_loss`.
     """
-    draw = draw_pixels(
-        labels.flatten(),
-        hard.flatten(),
-        prototypes,
-        settings.temperature,
-        settings.anchors,
-        settings.negatives,
-        step.key.child("contrast").torch(),
-    )
+    draw = draw_contrast(labels, hard, prototypes, settings, step)
     pixels = flatten(require_representation(representation))
     return contrastive_loss(pixels, prototypes, draw, settings.temperature)

@@ -59,12 +59,12 @@ class PSMT(SemiSupervised):
         count, size = len(labeled.image), labeled.mask.shape[-2:]
         if not len(unlabeled.weak):
             return self.labeled_losses(labeled)
-        read = self._read(unlabeled.weak_inputs, unlabeled.valid, step)
+        labels = self._read(unlabeled.weak_inputs, unlabeled.valid, step)
         strong, (label, confidence, valid) = cut_mix(
             step,
             unlabeled.strong_inputs,
-            read.final,
-            read.confidence,
+            labels.final,
+            labels.confidence,
             unlabeled.valid,
             multiple=self.student.stride,
             draw=draw_beta_boxes,

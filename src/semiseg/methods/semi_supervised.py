@@ -11,13 +11,14 @@ from torch import Tensor
 from semiseg.augment.mixing import draw_boxes, draw_class_regions, draw_partners, paste
 from semiseg.config.methods import SemiSupervisedSettings
 from semiseg.config.methods.css import Schedule
-from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, PseudoLabels, Step, Unlabeled
+from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
 from semiseg.losses.pseudo import (
     balanced_weights,
     count_labels,
     masked_quantiles,
     pixel_entropy,
+    pseudo_label_loss,
 )
 from semiseg.methods.base import Method
 from semiseg.model.ema import Teacher
@@ -69,6 +70,40 @@ class SemiSupervised(Method):
         counts = COUNT_MEMORY * self.label_counts + counts
         weights = balanced_weights(self.class_shares, counts, self.class_weights)
         return weights, {"label_counts": counts}
+
+    def losses_on_labels(
+        self,
+        labeled: Labeled,
+        views: Inputs,
+        label: Tensor,
+        valid: Tensor,
+        weights: Tensor | None,
+        unsupervised_weight: float,
+    ) -> Losses:
+        """The losses of labeled images and of views with pseudo-labels, in one forward pass.
+
+        Args:
+            labeled: the labeled images.
+            views: the views that the student sees.
+            label: `(B, H, W)` int64, their pseudo-labels; 255 where there is none.
+            valid: `(B, H, W)` bool, False at padding.
+            weights: `(C,)` float, the weights of the classes of pseudo-labels, or None for 1.
+            unsupervised_weight: the weight of the loss on the views.
+
+        Returns:
+            The terms `supervised` and `unsupervised`, and the share of pixels that are `used`.
+        """
+        logits = self.student(*join(labeled.inputs, views)).logits
+        labeled_logits, unlabeled_logits = split(logits, len(labeled.image))
+        size = label.shape[-2:]
+        fine = upsample(unlabeled_logits, size, size)
+        terms = {
+            "supervised": self.loss_on_labeled(labeled_logits, labeled.mask),
+            "unsupervised": unsupervised_weight
+            * pseudo_label_loss(fine, label, valid, weights=weights),
+        }
+        share = (label != IGNORE_INDEX).sum() / valid.sum().clamp(min=1)
+        return Losses(terms, {"used": share}, {})
 
     def active_unlabeled(
         self, labeled: Labeled, unlabeled: Unlabeled | None, step: Step

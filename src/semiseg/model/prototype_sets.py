@@ -78,11 +78,11 @@ def move_prototypes(
     totals = sum_over_ranks(totals).view(classes, each, dim + 1)
     sums, counts = totals[..., :-1], totals[..., -1:]
     means = sums / counts.clamp(min=1)
-    moved = torch.where(counts > 0, torch.lerp(means, prototypes, momentum), prototypes)
+    averages = torch.where(counts > 0, torch.lerp(means, prototypes, momentum), prototypes)
     count = counts.sum(dim=1, keepdim=True)
-    first = (sums.sum(dim=1, keepdim=True) / count.clamp(min=1)).expand_as(moved)
+    first = (sums.sum(dim=1, keepdim=True) / count.clamp(min=1)).expand_as(averages)
     present = count.flatten() > 0
-    new = torch.where(seen.view(-1, 1, 1), moved, first)
+    new = torch.where(seen.view(-1, 1, 1), averages, first)
     return torch.where((seen | present).view(-1, 1, 1), new, prototypes), seen | present
 
 

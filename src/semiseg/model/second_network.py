@@ -18,9 +18,9 @@ def with_new_decoder(network: Network) -> Network:
     Returns:
         The copy; it trains and freezes the same parts.
     """
-    second, drawn = copy.deepcopy(network), rebuild(network.spec)
+    second, source = copy.deepcopy(network), rebuild(network.spec)
     for name in ("decoder", "logit_head", "representation_head"):
         part = getattr(second, name)
         if part is not None:
-            part.load_state_dict(getattr(drawn, name).state_dict())
+            part.load_state_dict(getattr(source, name).state_dict())
     return second
