@@ -36,13 +36,17 @@ WORDS = {
         *("--encoder", "lcnet_035", "--parts", "full", "last-2"),
         *("--crop", 64, "--repeats", 1),
     ],
+    "screen": [
+        *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised,css"),
+        *("--out", "OUT", "--rows", "OUT/rows.jsonl", "--units", 3, "--size", 48),
+    ],
     "step": [
         *("--methods", "supervised", "css", "--classes", 3, "--encoder", "lcnet_035"),
         *("--crop", 64, "--batch", 2, "--repeats", 2, "--weights", "none"),
     ],
     "suggest": ["DATA", "--out", "OUT", "--first", 2, "--more", 1, "--seeds", 0, *SMALL],
 }
-"""The command line of each script. DATA, RUN and OUT stand for folders."""
+"""The command line of each script. DATA, ROOT, RUN and OUT stand for folders, SET for a set."""
 
 VIT = ["--encoder", "vit_tiny_patch16_224", "--encoder-training", "last-2", "--methods", "css"]
 
@@ -81,7 +85,13 @@ def folders(tiny_run, tiny_folder, tmp_path):
     unlabeled = run / "split" / "unlabeled.txt"
     names = [name for name in unlabeled.read_text().splitlines() if name in masked]
     unlabeled.write_text("".join(f"{name}\n" for name in names))
-    return {"DATA": tiny_folder, "RUN": run, "OUT": tmp_path / "out"}
+    return {
+        "DATA": tiny_folder,
+        "ROOT": tiny_folder.parent,
+        "SET": f"{tiny_folder.name}:2",
+        "RUN": run,
+        "OUT": tmp_path / "out",
+    }
 
 
 @pytest.mark.slow

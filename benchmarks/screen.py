@@ -1,0 +1,246 @@
+"""Which settings are better, with enough runs to tell: the screen behind semiseg's defaults.
+
+No image of `val` takes part. The training images of each data set are divided by name into ten
+contiguous blocks, so that a sequence stays together: six are the pool, from which the labeled
+images come, and four are the test of the screen. At 128 pixels each variant is trained with four
+seeds on three data sets. Runs with the same seed have the same labeled images and the same draws.
+All variants take about the same time: `--units` counts it in steps of `supervised`, and `VARIANTS`
+says what the steps of each cost. The score is the mean IoU of the averaged model (of the
+student, where there is no average) without logit adjustment, its mean over the last three of ten
+validations; nothing is chosen on the images that give it. The table shows the paired difference
+from the first variant with its interval over all runs.
+
+A finished run is a line of the file `--rows`, found by its settings, so that it is never repeated.
+Two processes may share the file. From the root of the repository:
+
+    taskset -c 0 python benchmarks/screen.py ../shared/data --out runs/screen
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import semiseg
+from semiseg.comparison.intervals import Interval, mean_interval
+
+
+class Variant(NamedTuple):
+    """What is screened.
+
+    Attributes:
+        settings: the settings of `train`.
+        cost: the processor time of a step relative to a step of `supervised`, at 128 pixels. With
+            stages, the mean over their steps, and the labeling counts too.
+    """
+
+    settings: dict[str, Any]
+    cost: float
+
+
+SETS = "camvid:23,peanut:15,nuclei:12"
+"""The data sets, and the number of labeled images of each."""
+VARIANTS = {
+    "supervised": Variant({"method": "supervised"}, 1.0),
+    "css": Variant({"method": "css"}, 2.33),
+    "cutmix": Variant({"method": "cutmix"}, 1.98),
+}
+ROWS = Path(__file__).with_name("log") / "screen.jsonl"
+SIZE, UNITS, VALIDATIONS, LAST = 128, 1500, 10, 3
+BLOCKS = 10
+_TEST_BLOCKS = (1, 4, 6, 9)
+_MAX_TEST = 80  # images: a validation of more would take as long as the training
+
+
+class Row(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        key: the hash of what decides about its bits.
+        name: the data set.
+        seed: the seed of the draws, and of the choice of labeled images.
+        settings: the settings of `train`.
+        score: the score, in percent.
+        released: the mean IoU of the released model, which was chosen on the same images.
+        seconds: the processor time, with validations.
+    """
+
+    key: str
+    name: str
+    seed: int
+    settings: dict[str, Any]
+    score: float
+    released: float
+    seconds: float
+
+
+def blocks(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide the names of images into the pool and the test of the screen.
+
+    Args:
+        names: the names, in any order.
+
+    Returns:
+        60 % and 40 % of the names in their order: contiguous blocks, and of the test every so many
+        images, at most 80.
+    """
+    ordered = sorted(names)
+    ends = [len(ordered) * block // BLOCKS for block in range(BLOCKS + 1)]
+    pool: list[str] = []
+    test: list[str] = []
+    for block in range(BLOCKS):
+        part = test if block in _TEST_BLOCKS else pool
+        part += ordered[ends[block] : ends[block + 1]]
+    stride = -(-len(test) // _MAX_TEST)
+    return pool, test[::stride]
+
+
+def write_data(source: Path, target: Path) -> Path:
+    """Copy the training images of a data set as the pool (`train`) and the test (`val`)."""
+    if target.exists():
+        return target
+    temporary = target.with_name(f"{target.name}.{time.monotonic_ns()}")
+    images = {path.stem: path for path in (source / "train" / "images").iterdir()}
+    masks = {path.stem: path for path in (source / "train" / "masks").iterdir()}
+    for split, names in zip(("train", "val"), blocks(list(images)), strict=True):
+        for kind, files in (("images", images), ("masks", masks)):
+            folder = temporary / split / kind
+            folder.mkdir(parents=True)
+            for name in names:
+                shutil.copy(files[name], folder)
+    try:
+        temporary.rename(target)
+    except OSError:  # the other process was faster
+        shutil.rmtree(temporary)
+    return target
+
+
+def key_of(name: str, seed: int, settings: dict[str, Any]) -> str:
+    """The hash of what decides about the bits of a run."""
+    text = json.dumps([name, seed, settings], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_rows(file: Path) -> dict[str, Row]:
+    """The finished runs by their key."""
+    if not file.is_file():
+        return {}
+    rows = (Row(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
+    return {row.key: row for row in rows}
+
+
+def settings_of(variant: Variant, a: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a variant's runs, with the steps that its time allows."""
+    return {
+        **variant.settings,
+        "size": a.size,
+        "steps": max(1, round(a.units / variant.cost)),
+        "validations": min(VALIDATIONS, max(1, round(a.units / variant.cost))),
+    }
+
+
+def run(a: argparse.Namespace, name: str, seed: int, settings: dict[str, Any]) -> Row:
+    """Train once, or go on with a run that was killed."""
+    key = key_of(name, seed, settings)
+    data = write_data(a.data / name, a.out / name)
+    folder = a.out / "runs" / key
+    folder.parent.mkdir(exist_ok=True)
+    began = time.process_time()
+    result = semiseg.train(
+        data,
+        out=folder,
+        resume=True,
+        labels=str(a.sets[name]),
+        seed=seed,
+        split_seed=seed,
+        threads=1,
+        workers=0,
+        diagnostics=False,
+        **settings,
+    )
+    scores = validation_scores(folder / "metrics.csv")
+    seconds = time.process_time() - began
+    released = result.scores.miou.released
+    shutil.rmtree(folder)
+    return Row(key, name, seed, settings, fmean(scores[-LAST:]), released or 0.0, seconds)
+
+
+def validation_scores(file: Path) -> list[float]:
+    """The mean IoU of the average at each validation, or of the student where there is none."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        records = list(csv.DictReader(lines))
+    networks = [f"val/miou_{network}" for network in ("teacher", "student")]
+    column = next(name for name in networks if any(record.get(name) for record in records))
+    return [float(record[column]) for record in records if record.get(column)]
+
+
+def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
+    """The mean scores, and the differences from the first variant."""
+    rows = read_rows(a.rows)
+    yield f"| variant | {' | '.join(a.sets)} | difference | runs | seconds a run |"
+    yield f"|---|{'---:|' * (len(a.sets) + 3)}"
+    first = {}
+    for variant in names:
+        settings = settings_of(VARIANTS[variant], a)
+        own = {
+            (name, seed): rows[key]
+            for name in a.sets
+            for seed in a.seeds
+            if (key := key_of(name, seed, settings)) in rows
+        }
+        first = first or {pair: row.score for pair, row in own.items()}
+        means = [[row.score for (name, _), row in own.items() if name == one] for one in a.sets]
+        paired = [row.score - first[pair] for pair, row in own.items() if pair in first]
+        cells = [f"{fmean(scores):.1f}" if scores else "" for scores in means]
+        cells.append(describe(mean_interval(paired)) if paired and variant != names[0] else "")
+        seconds = f"{fmean(row.seconds for row in own.values()):.0f}" if own else ""
+        yield f"| {variant} | {' | '.join(cells)} | {len(own)} | {seconds} |"
+
+
+def describe(interval: Interval) -> str:
+    """A difference with its interval."""
+    if interval.low is None or interval.high is None:
+        return f"{interval.estimate:+.1f}"
+    return f"{interval.estimate:+.1f} ({interval.low:+.1f} to {interval.high:+.1f})"
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("data", type=Path, help="the folder that holds camvid, peanut and nuclei")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--sets", default=SETS)
+    parser.add_argument("--seeds", default="0,1,2,3")
+    parser.add_argument("--out", type=Path, required=True, help="for the data and unfinished runs")
+    parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--units", type=int, default=UNITS, help="steps of supervised")
+    parser.add_argument("--size", type=int, default=SIZE)
+    a = parser.parse_args()
+    a.sets = {name: int(labels) for name, labels in (s.split(":") for s in a.sets.split(","))}
+    a.seeds = [int(seed) for seed in a.seeds.split(",")]
+    names = a.variants.split(",")
+    a.out.mkdir(parents=True, exist_ok=True)
+    a.rows.parent.mkdir(parents=True, exist_ok=True)
+    for seed in a.seeds:  # the first seeds of all variants first
+        for name in a.sets:
+            for variant in names:
+                settings = settings_of(VARIANTS[variant], a)
+                if key_of(name, seed, settings) in read_rows(a.rows):
+                    continue
+                row = run(a, name, seed, settings)
+                with a.rows.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row._asdict()) + "\n")
+                print(f"{variant}, {name}, seed {seed}: {row.score:.1f}", flush=True)
+    print("\n".join(table(names, a)))
+
+
+if __name__ == "__main__":
+    main()
