@@ -758,7 +758,8 @@ def test_schedules_are_those_of_the_authors_program(golden):
     """Its ramp is over 200 passes; its learning rate falls as ours, to 1e-4 at the lowest."""
     ours = [schedule_factor("ramp_down", passes / 200) for passes in range(220)]
     assert ours == pytest.approx(golden["ramp"].tolist(), abs=1e-5)
-    module = SimpleNamespace(steps=1000, settings=OptimizerConfig(lr_warmup=0.0))
+    settings = OptimizerConfig(lr_warmup=0.0)
+    module = SimpleNamespace(steps=1000, steps_before=0, steps_after=0, settings=settings)
     rates = [max(1e-4, 6.4e-3 * TrainingModule.rate_factor(module, t)) for t in range(1000)]
     assert rates == pytest.approx(golden["poly_lr"].tolist(), rel=1e-4)
 

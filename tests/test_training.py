@@ -207,6 +207,15 @@ def test_the_rate_rises_and_falls_to_zero():
     assert factors[100] == 0.0
 
 
+def test_stages_share_a_schedule_of_rates():
+    whole = module()
+    whole.steps = 200
+    first, second = module(), module()
+    first.steps_after = second.steps_before = 100
+    factors = [part.rate_factor(step) for part in (first, second) for step in range(100)]
+    assert factors == [whole.rate_factor(step) for step in range(200)]
+
+
 def test_the_poly_schedule_is_the_program_s_without_its_floor(shared_golden):
     expected = torch.tensor(shared_golden["poly_lr"])
     base = 6.4e-3

@@ -178,7 +178,7 @@ def test_stages_have_their_methods_steps_and_folders() -> None:
     second = stages[1].config.settings
     assert isinstance(second, StSettings)
     assert second.cutout
-    assert second.stage_shares == (1, 1)  # of `st`, which has two stages
+    assert second.stage_shares == (1, 1)  # the default of `st`
     assert str(stages[0]) == "stage 1 of 3: supervised, 22 steps"
     assert [stage.config for stage in stages_of(config, unlabeled=False)] == [config]
     (single,) = stages_of(planned("cutmix"), unlabeled=True)
@@ -186,10 +186,31 @@ def test_stages_have_their_methods_steps_and_folders() -> None:
     assert str(single.config.out) == "runs/a"
 
 
+def test_the_number_of_shares_is_that_of_the_stages() -> None:
+    stages = stages_of(planned("st-paper", stage_shares=(2, 3, 1, 3)), unlabeled=True)
+    assert [stage.config.method for stage in stages] == ["supervised", "st", "st", "st-paper"]
+    assert [stage.config.schedule.steps for stage in stages] == [20, 30, 10, 30]
+    assert [stage.config.validation.validations for stage in stages] == [1, 1, 1, 5]
+    assert not any(stage.goes_on or stage.steps_before or stage.steps_after for stage in stages)
+    assert stages[1].config.settings.cutout
+
+
+def test_stages_that_go_on_share_a_schedule_after_the_first_one() -> None:
+    stages = stages_of(planned("st", stage_shares=(2, 3, 1, 3), restart=False), unlabeled=True)
+    assert [stage.goes_on for stage in stages] == [False, True, True, True]
+    assert [(stage.steps_before, stage.steps_after) for stage in stages] == [
+        (0, 0),
+        (0, 40),
+        (30, 30),
+        (40, 0),
+    ]
+
+
 def test_the_shares_are_one_for_each_stage() -> None:
-    for settings in (StSettings(), StPlusPlusSettings()):
-        with pytest.raises(SettingError, match="numbers above 0, one for each stage"):
-            replace(settings, stage_shares=(1, 1, 1, 1))
+    with pytest.raises(SettingError, match="two numbers above 0 or more, one for each stage"):
+        replace(StSettings(), stage_shares=(1,))
+    with pytest.raises(SettingError, match="three numbers above 0, one for each stage"):
+        replace(StPlusPlusSettings(), stage_shares=(1, 1, 1, 1))
     with pytest.raises(SettingError, match="--label-scales"):
         replace(StSettings(), label_scales=())
 
@@ -199,6 +220,8 @@ def test_what_is_done_between_the_stages_is_counted() -> None:
     settings = replace(StSettings(), label_scales=(0.5, 2.0))
     assert settings.labeling_passes == 2 * (0.25 + 4)
     assert images_between(settings, unlabeled=10, validated=3) == 2 * 3 + 10 * 4.25
+    again = replace(settings, stage_shares=(1, 1, 1))  # two labelings, and a further validation
+    assert images_between(again, unlabeled=10, validated=3) == 4 * 3 + 10 * 2 * 4.25
     plus = replace(StPlusPlusSettings(), label_scales=(1.0,))
     assert images_between(plus, unlabeled=10, validated=3) == 6 * 3 + 10 * 2.5
     assert images_between(settings, unlabeled=0, validated=3) == 0

@@ -24,8 +24,11 @@ from semiseg.core.reading import AS_STORED
 from semiseg.core.scores import read_scores
 from semiseg.core.types import Sample
 from semiseg.data.reader import load_dataset
+from semiseg.evaluation import logit_adjustment
+from semiseg.model.release import load_release
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import LabelStore
+from semiseg.training.module import TrainingModule
 from semiseg.training.reliability import choose_reliable, read_reliability
 
 SETTINGS = {
@@ -41,6 +44,17 @@ def plus(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three stages."""
     out = tmp_path_factory.mktemp("stages") / "run"
     semiseg.train(tiny_folder, method="st-plus-plus", out=out, **SETTINGS)
+    return out
+
+
+GOES_ON = {**SETTINGS, "method": "st", "stage_shares": (1, 1, 1), "restart": False}
+
+
+@pytest.fixture(scope="module")
+def going_on(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three stages, each of which goes on from the one before."""
+    out = tmp_path_factory.mktemp("stages") / "run"
+    semiseg.train(tiny_folder, out=out, **GOES_ON)
     return out
 
 
@@ -181,11 +195,12 @@ torch.set_num_threads(1)
 semiseg.train  # imports all
 sys.modules["semiseg.commands.train"].write_report = lambda *folders: None
 
+measures = settings["method"] == "st-plus-plus"  # then the first stage has three checkpoints
 LIVES = [
-    (SafeCheckpointIO, "save_checkpoint", 2),  # in the first stage, after its first checkpoint
+    (SafeCheckpointIO, "save_checkpoint", 2 if measures else 1),  # in the first stage
     (release, "save_release", 1),  # its steps are done, and it has no model
-    (reliability, "write_json", 1),  # all is compared, and nothing written
-    (store, "_encode", 2),  # the second of three images
+    *[(reliability, "write_json", 1)] * measures,  # all is compared, and nothing written
+    (store, "_encode", 2),  # the second image of the second stage
     (SafeCheckpointIO, "save_checkpoint", 1),  # in the second stage
     (release, "save_release", 1),
     (store, "_encode", 4),  # the fourth of six images
@@ -230,21 +245,24 @@ def digests(run: Path) -> dict[str, str]:
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("method", ["st-plus-plus", "st"])
 def test_a_training_that_is_killed_in_each_stage_ends_with_the_same_bits(
-    plus: Path, tiny_folder: Path, tmp_path: Path
+    method: str, request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path
 ) -> None:
+    """Once with stages that start anew, and once with stages that go on."""
+    settings = {"st-plus-plus": {**SETTINGS, "method": "st-plus-plus"}, "st": GOES_ON}[method]
+    whole: Path = request.getfixturevalue({"st-plus-plus": "plus", "st": "going_on"}[method])
     (tmp_path / "script.py").write_text(KILLED)
-    settings = repr({**SETTINGS, "method": "st-plus-plus"})
     out = tmp_path / "run"
     process = subprocess.run(
-        [sys.executable, tmp_path / "script.py", tiny_folder, out, settings],
+        [sys.executable, tmp_path / "script.py", tiny_folder, out, repr(settings)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    assert digests(out) == digests(plus)
+    assert digests(out) == digests(whole)
     assert read_scores(out / "scores.json").steps == 9
 
 
@@ -276,6 +294,12 @@ def test_a_plan_names_the_stages_and_refuses_too_few_steps(
     assert "first 2 steps" in plan.entry("lr_warmup").reason  # of each stage
     with pytest.raises(ConfigError, match="--steps 2 is too few for 3 stages"):
         semiseg.plan(tiny_folder, steps=2, **words)
+    words |= {"method": "st", "stage_shares": (2, 1, 1), "restart": False}
+    plan = semiseg.plan(tiny_folder, steps=400, **words)
+    reason = plan.entry("stage_shares").reason
+    assert "stage 1 (supervised) for 200 steps, then stage 2 (st) for 100 steps" in reason
+    assert "each goes on from the weights of the one before" in reason
+    assert "first 10 steps of stage 1 and 10 of stage 2" in plan.entry("lr_warmup").reason
 
 
 @pytest.mark.slow
@@ -348,11 +372,14 @@ print("scores", run.scores.steps)
 
 
 @pytest.mark.distributed
-def test_two_processes_train_each_stage(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [{"method": "st-plus-plus"}, GOES_ON])
+def test_two_processes_train_each_stage(
+    own: dict[str, object], tiny_folder: Path, tmp_path: Path
+) -> None:
     """Then the last stage again, in new processes that find the others finished."""
     (tmp_path / "script.py").write_text(TWO)
     out = tmp_path / "run"
-    settings = {**SETTINGS, "method": "st-plus-plus", "batch": 4, "devices": 2, "steps": 6}
+    settings = {**SETTINGS, **own, "batch": 4, "devices": 2, "steps": 6}
 
     def live(word: str) -> str:
         process = subprocess.run(
@@ -374,3 +401,54 @@ def test_two_processes_train_each_stage(tiny_folder: Path, tmp_path: Path) -> No
     shutil.rmtree(out / "checkpoints")
     assert live("resume").count("scores 6") == 1
     assert digests(out) == before
+
+
+@pytest.mark.slow
+def test_each_stage_labels_all_images_anew(going_on: Path, tiny_folder: Path) -> None:
+    names = load_dataset(tiny_folder).classes.names
+    confidences = []
+    for number, run in ((1, going_on / "stages" / "2"), (2, going_on)):
+        samples = pool(run, tiny_folder)
+        assert len(samples) == 6
+        store = LabelStore(run / "labels", samples)
+        label_all, _ = model_labeler(
+            going_on / "stages" / str(number), names, size=48, reading=AS_STORED, accelerator="cpu"
+        )
+        stored = [store.read(sample) for sample in samples]
+        for ours, theirs in zip(stored, label_all(samples), strict=True):
+            np.testing.assert_array_equal(ours.label, theirs.label)
+        confidences.append([labels.confidence for labels in stored])
+    assert all((a != b).any() for a, b in zip(*confidences, strict=True))
+    assert not (going_on / "stages" / "1" / "labels").exists()
+    scores = [read_scores(going_on / "stages" / str(n) / "scores.json") for n in (1, 2)]
+    assert [(stage.method, stage.steps) for stage in scores] == [("supervised", 3), ("st", 3)]
+    assert read_scores(going_on / "scores.json").steps == 9
+
+
+@pytest.mark.slow
+def test_a_stage_goes_on_from_the_released_weights_without_their_adjustment(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stage learns; then the rates are 0, so that the weights stay as they are."""
+    original = TrainingModule.rate_factor
+    monkeypatch.setattr(
+        TrainingModule,
+        "rate_factor",
+        lambda self, step: 0.0 if self.method.settings.uses_unlabeled else original(self, step),
+    )
+    monkeypatch.setattr(logit_adjustment, "STRENGTHS", (1.0,))  # the only one to choose
+    out = tmp_path / "run"
+    words = {**GOES_ON, "class_weights": "sqrt"}
+    semiseg.train(tiny_folder, out=out, **words)
+    first, last = (load_release(run) for run in (out / "stages" / "1", out))
+    assert first.metadata.weights == last.metadata.weights
+    theirs = dict(last.network.named_parameters())
+    for name, parameter in first.network.named_parameters():
+        if name != f"{first.network.classifier}.bias":
+            assert torch.equal(theirs[name], parameter), name
+    assert first.tensors["logit_offsets"].any()
+    biases = [
+        run.network.get_parameter(f"{run.network.classifier}.bias") - run.tensors["logit_offsets"]
+        for run in (first, last)
+    ]
+    torch.testing.assert_close(*biases)

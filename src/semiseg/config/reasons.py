@@ -164,9 +164,8 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         text = "lower, since the encoder is pretrained"
         reasons["encoder_lr"] = Reason("default", text)
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
-    rise = round(optimizer.lr_warmup * _last_steps(config, facts))
     return reasons | {
-        "lr_warmup": Reason("default", f"the rates rise over the first {rise} steps"),
+        "lr_warmup": Reason("default", _warmup_reason(config, facts)),
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
         "photometry": _default_reason("photometry", config.views.photometry),
         "scale": _default_reason("scale", config.views.scale),
@@ -218,6 +217,15 @@ def _last_steps(config: TrainConfig, facts: Facts) -> int:
     return _steps_of_stages(config, facts)[-1]
 
 
+def _warmup_reason(config: TrainConfig, facts: Facts) -> str:
+    """The steps over which the rates rise; stages that go on share a rise at their start."""
+    share, parts = config.optimizer.lr_warmup, _steps_of_stages(config, facts)
+    if parts[1:] and config.settings.goes_on:
+        first, later = round(share * parts[0]), round(share * sum(parts[1:]))
+        return f"the rates rise over the first {first} steps of stage 1 and {later} of stage 2"
+    return f"the rates rise over the first {round(share * parts[-1])} steps"
+
+
 def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     """How the steps are divided among the stages, if there are several."""
     parts = _steps_of_stages(config, facts)
@@ -226,7 +234,10 @@ def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     methods = [*(stage.method for stage in config.settings.earlier_stages), config.method]
     stages = zip(range(1, len(parts) + 1), methods, parts, strict=True)
     text = ", then ".join(f"stage {n} ({method}) for {steps} steps" for n, method, steps in stages)
-    return {"stage_shares": Reason("default", f"{text}; semiseg labels images between them")}
+    text += "; semiseg labels images between them"
+    if config.settings.goes_on:
+        text += ", and each goes on from the weights of the one before"
+    return {"stage_shares": Reason("default", text)}
 
 
 def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from semiseg.config.settings import decided
@@ -57,6 +59,20 @@ def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> T
     module.to(memory_format=torch.channels_last)
     set_loss(method, config.balance, data.pixels)
     return module
+
+
+def go_on_from(run: Path, module: TrainingModule) -> None:
+    """Load the released weights of the stage before, without their logit adjustment.
+
+    Args:
+        run: the run folder of that stage.
+        module: the module of the next stage. Where the weights of its encoder came from at first
+            stays noted.
+
+    Raises:
+        RunError: the folder holds no model that can be read.
+    """
+    module.method.start_from(load_release(run), module.names)
 
 
 def start_from_run(config: TrainConfig, module: TrainingModule) -> str:

@@ -51,6 +51,7 @@ def fit(
         Interrupted: the user stopped the training.
     """
     config = stage.config
+    module.steps_before, module.steps_after = stage.steps_before, stage.steps_after
     validations = decided(config.validation.validations)
     checkpoints = Checkpoints(
         config.out / run_folder.CHECKPOINTS,

@@ -111,6 +111,9 @@ class TrainingModule(L.LightningModule):
         features: the cached features of the batches; None if there can be none.
         labels_sha256: the hash of the stored labels of the unlabeled images; None without them,
             and in every process but the first.
+        steps_before: the steps of the earlier stages with which this training shares a schedule of
+            the learning rates; see `training.stage`.
+        steps_after: those of the later stages.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class TrainingModule(L.LightningModule):
         self._losses: Losses | None = None
         self.features: FeatureCache | None = None
         self.labels_sha256: str | None = None
+        self.steps_before, self.steps_after = 0, 0
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Add cached features, while the pixels that name them are on the CPU."""
@@ -227,10 +231,11 @@ class TrainingModule(L.LightningModule):
 
     def rate_factor(self, step: int) -> float:
         """The factor on the learning rates at a step: linear warm-up, then poly 0.9 to 0."""
-        warmup = round(self.settings.lr_warmup * self.steps)
+        step, steps = self.steps_before + step, self.steps_before + self.steps + self.steps_after
+        warmup = round(self.settings.lr_warmup * steps)
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        rest = (self.steps - step) / max(1, self.steps - warmup)
+        rest = (steps - step) / max(1, steps - warmup)
         return float(max(0.0, rest) ** 0.9)
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 ```
 RUN/
   stages/1/   a complete run folder: the first stage, `supervised` on the labeled images
-  stages/2/   the second stage, if it is not the last one
+  stages/2/   the second stage, if it is not the last one, and so on
   ...         the last stage is the run itself
 ```
 
@@ -34,6 +34,9 @@ class Stage(NamedTuple):
         config: the settings of this stage, as planned: its steps, and its own folder.
         run: the settings of the whole run.
         keeps_snapshots: whether its weights at some steps are kept; see `training.reliability`.
+        steps_before: the steps of the earlier stages with which this one shares a schedule of the
+            learning rates.
+        steps_after: those of the later stages.
     """
 
     number: int
@@ -41,6 +44,8 @@ class Stage(NamedTuple):
     config: TrainConfig
     run: TrainConfig
     keeps_snapshots: bool = False
+    steps_before: int = 0
+    steps_after: int = 0
 
     def __str__(self) -> str:
         """The stage, its method and its steps in words."""
@@ -54,6 +59,11 @@ class Stage(NamedTuple):
     def before(self, count: int = 1) -> Path:
         """The run folder of the stage before, or of the one that many stages before."""
         return stage_folder(self.run.out, self.number - count)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it goes on from the weights of the stage before."""
+        return self.number > 1 and self.run.settings.goes_on
 
 
 def stage_folder(run: Path, number: int) -> Path:
@@ -90,7 +100,13 @@ def stages_of(config: TrainConfig, unlabeled: bool) -> tuple[Stage, ...]:
             out=stage_folder(config.out, number),
         )
         stages.append(Stage(number, len(parts), stage, config, earlier.snapshots))
-    return (*stages, Stage(len(parts), len(parts), config.replaced(steps=parts[-1]), config))
+    stages.append(Stage(len(parts), len(parts), config.replaced(steps=parts[-1]), config))
+    if not settings.goes_on:
+        return tuple(stages)
+    for number in range(1, len(parts)):
+        before, after = sum(parts[1:number]), sum(parts[number + 1 :])
+        stages[number] = stages[number]._replace(steps_before=before, steps_after=after)
+    return tuple(stages)
 
 
 def with_method(config: TrainConfig, method: str) -> TrainConfig:

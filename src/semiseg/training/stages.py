@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from semiseg.config.methods import StPlusPlusSettings, StSettings
+from semiseg.config.methods import StagedSettings, StPlusPlusSettings
 from semiseg.config.plan import Entry, Plan
 from semiseg.config.settings import decided
 from semiseg.core.files import read_json, text_sha256, write_json
@@ -23,7 +23,7 @@ from semiseg.core.scores import Scores, read_scores
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
 from semiseg.training import run_folder
-from semiseg.training.build import build, start_from_run
+from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.data import TrainingData
 from semiseg.training.fitting import fit
 from semiseg.training.labeling.model import model_labeler
@@ -94,6 +94,8 @@ def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, res
     if first and not resume:
         run_folder.create(config, _plan_of(stage, plan), data.split, data.folder.classes)
     module.labels_sha256 = label_for(stage, store, make_labels)
+    if checkpoint is None and stage.goes_on:
+        go_on_from(stage.before(), module)
     fit(stage, place, own._replace(labels=store), module, checkpoint, start)
     if first:
         release(config, own, module)
@@ -130,7 +132,8 @@ def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
         place: the rank of this process. The first process measures what the others read.
     """
     data = data.used_by(stage.config.settings)
-    if not data.unlabeled or stage.number == stage.total:
+    chooses = isinstance(stage.run.settings, StPlusPlusSettings)
+    if not (chooses and data.unlabeled) or stage.number == stage.total:
         return data
     positions = _reliable(stage, data, place)
     return data._replace(unlabeled=tuple(data.unlabeled[position] for position in positions))
@@ -146,7 +149,7 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
     """
     config, run = stage.config, stage.before()
     settings = stage.run.settings
-    if not isinstance(settings, StSettings):
+    if not isinstance(settings, StagedSettings):
         raise TypeError(f"{stage.run.method} has no stages")
     labeler, source = model_labeler(
         run,

@@ -15,7 +15,7 @@ from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted
 from semiseg.core.scores import Scores, Timing
 from semiseg.training import run_folder
-from semiseg.training.build import build, start_from_run
+from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.cost import CostEstimate, estimate_stages
 from semiseg.training.data import TrainingData, gather_facts, read_data
 from semiseg.training.devices import alone, set_device
@@ -121,6 +121,8 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             train_stages(stages, plan, place, data, resume)
             module.labels_sha256 = label_for(stages[-1], store, make_labels)
             make_labels = None  # it holds the teacher's model
+            if checkpoint is None and stages[-1].goes_on:
+                go_on_from(stages[-1].before(), module)
             data = data._replace(labels=store)
             fit(stages[-1], place, data, module, checkpoint, start)
         scores = release_run(stages, data, module) if first else None

@@ -29,7 +29,7 @@ from semiseg.config.methods.st import (
     StPlusPlusSettings,
     StSettings,
 )
-from semiseg.config.methods.stored_labels import StoredLabelSettings
+from semiseg.config.methods.stored_labels import StagedSettings, StoredLabelSettings
 from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.config.methods.u2pl import U2plSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
@@ -55,6 +55,7 @@ __all__ = [
     "SemiSupervisedSettings",
     "StPlusPlusSettings",
     "StSettings",
+    "StagedSettings",
     "StoredLabelSettings",
     "SupervisedSettings",
     "U2plSettings",

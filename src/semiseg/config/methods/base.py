@@ -35,8 +35,6 @@ class MethodSettings(Settings):
             torch and the settings must not.
         uses_unlabeled: whether the method learns from unlabeled images.
         uses_stored_labels: whether these images are labeled before the training.
-        earlier_stages: the trainings that come before the one of this method, which learns from
-            what they leave behind; see `training.stage`.
         preferred_encoder: the encoder where the user leaves it open; None for the one that suits
             the device.
         preferred_photometry: the color changes of unlabeled images where the user leaves them open.
@@ -45,7 +43,6 @@ class MethodSettings(Settings):
     implementation: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
     uses_stored_labels: ClassVar[bool] = False
-    earlier_stages: ClassVar[tuple[EarlierStage, ...]] = ()
     preferred_encoder: ClassVar[str | None] = None
     preferred_photometry: ClassVar[Photometry] = "mild"
 
@@ -55,9 +52,22 @@ class MethodSettings(Settings):
         return 1
 
     @property
+    def earlier_stages(self) -> tuple[EarlierStage, ...]:
+        """The trainings that come before the one of this method; see `training.stage`.
+
+        This method learns from what they leave behind.
+        """
+        return ()
+
+    @property
     def shares_of_stages(self) -> tuple[float, ...]:
         """The share of the steps in each stage; their sum is 1."""
         return (1.0,)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether each stage goes on from the weights of the stage before."""
+        return False
 
     @property
     def labeling_passes(self) -> float:

@@ -1,4 +1,4 @@
-"""The settings that methods with stored labels share."""
+"""The settings that methods with stored labels share, and those of methods with stages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from semiseg.config.methods.base import SemiSupervisedSettings
 from semiseg.config.methods.css import ClassBalance
-from semiseg.config.settings import NonNegative, Share
+from semiseg.config.settings import NonNegative, Positive, Share, flag
+from semiseg.core.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +30,58 @@ class StoredLabelSettings(SemiSupervisedSettings):
     nothing here; the training releases it if it is better than the student."""
     supervised_warmup: Share = 0.0
     """The share of the steps, at the start, that use labeled images only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedSettings(StoredLabelSettings):
+    """The settings of methods with stages, whose models label the images of the next stage."""
+
+    stage_shares: tuple[Positive, ...] = (1.0, 1.0)
+    """How `--steps` is divided among the stages, as relative numbers: `1,3` gives the second of two
+    stages three quarters of the steps. With three numbers there are three stages, and so on. The
+    model of each stage labels the images of the next one."""
+    label_scales: tuple[Positive, ...] = (1.0, 1.25)
+    """The scales of the views, as factors on the size, over which the probabilities of a stored
+    label are averaged. Each scale counts twice, since its mirror image is a view too."""
+    restart: bool = True
+    """Start each stage again from the pretrained encoder, as published. With `--no-restart` it goes
+    on from the released weights of the stage before, without their logit adjustment and with a new
+    optimizer. The stages after the first then share one schedule of the learning rates: these
+    rise once more, and fall to 0 at the end of the last stage."""
+
+    @property
+    def shares_of_stages(self) -> tuple[float, ...]:
+        """The share of the steps in each stage; their sum is 1."""
+        return tuple(share / sum(self.stage_shares) for share in self.stage_shares)
+
+    @property
+    def goes_on(self) -> bool:
+        """Stages that do not start again go on."""
+        return not self.restart
+
+    @property
+    def passes_per_label(self) -> float:
+        """The forward passes for the label of an image; a view costs the square of its scale."""
+        return 2 * sum(scale**2 for scale in self.label_scales)
+
+    @property
+    def labeling_passes(self) -> float:
+        """Each image is labeled once before each stage but the first."""
+        return (len(self.stage_shares) - 1) * self.passes_per_label
+
+    def check(self) -> None:
+        """There are two stages or more, and a view to label images with."""
+        if len(self.stage_shares) < 2:
+            raise SettingError(
+                "stage_shares",
+                self.stage_shares,
+                allowed="two numbers above 0 or more, one for each stage, such as 1,1",
+                flag=flag("stage_shares"),
+            )
+        if not self.label_scales:
+            raise SettingError(
+                "label_scales",
+                self.label_scales,
+                allowed="one scale or more, such as 1,1.25",
+                flag=flag("label_scales"),
+            )
