@@ -1,114 +1,294 @@
-"""What a model of css would teach of its unlabeled images, and how much of it would be right.
+"""What a finished run would teach of its unlabeled images, and how much of it would be right.
 
-Both spaces label the hidden images at stride 4, representation space once without (`uniform`) and
-once with the class frequencies that logit space has learned (`--class-prior loss`), the logits as
-they were trained, before any adjustment; then both with those of the labeled pixels, the weights
-of the loss taken out of the logits. The hidden masks are the truth. First, how good each space is,
-where they agree, and which is right where they do not. Then, at several thresholds of the
-confidence and where both agree, for each class: the pixels with a pseudo-label, as a
-share of those that truly are of it, and the share of them that is right. From the root of the
-repository:
+A judge gives each pixel a label and says how far to trust it. Rules teach the labels above a
+threshold. The hidden masks are the truth. The judges are: the run itself, on one view; the mean of
+its probabilities over two scales and mirror images, as stored labels are made; the labels on which
+both spaces of css agree; the margin between the best two classes, and the same after S4MC's look at
+the neighbors. With `--second` and `--frozen`, another run or class scores on frozen features judge
+too: alone, where both agree, and by the mean of both probabilities. All logits are as they were
+trained, before any adjustment. From the root of the repository:
 
-    python benchmarks/labels.py runs/css ../shared/data/camvid --every 6
+    python benchmarks/labels.py runs/supervised ../shared/data/camvid --second runs/dinov2 \
+        --frozen tf_efficientnet_lite0 \
+        --frozen vit_small_patch14_dinov2=dinov2_vits14.safetensors
+
+The first table has a row for each rule. `recall` is the mean over the classes of the taught and
+right pixels among the true ones. `IoU` is the mean IoU of the labels where something is taught. A
+label can only correct the run where it differs from the run's own: `corrects` and `spoils` are the
+shares of all pixels that are taught right where the run is wrong, and wrong where it is right. The
+second table compares the judges at equal shares of the pixels, so that no threshold decides. The
+third has the classes, at the share that the run itself teaches at 0.95.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
+from frozen import FrozenJudge
+from numpy.typing import NDArray
+from thresholds import GRID, Judgment, Look, Teacher
 
-import semiseg
-from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import read_mask
-from semiseg.data.image_lists import read_list
+from semiseg.augment.geometric import resize_nearest
+from semiseg.augment.working_size import working_size
+from semiseg.core.rng import Key
+from semiseg.core.text import markdown_table
+from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.classes.labels import read_labels
 from semiseg.data.reader import load_dataset
-from semiseg.evaluation.metrics import confusion_matrix, scores
-from semiseg.inference.scenes import prior_of
-from semiseg.inference.views import to_array
-from semiseg.losses.class_balance import root_weights
-from semiseg.losses.collaboration import class_prior
-from semiseg.model.release import LOGIT_OFFSETS
-from semiseg.training.data import count_pixels
+from semiseg.inference.reading import Floats, enlargement
+from semiseg.training.labeling.model import SCALES
 
-TEMPERATURE = 0.1  # the default of --indicator-temperature
-THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.0, 0.8, 0.95)
+SHARES = (50, 70, 80, 90, 100)
+_NEIGHBOR_WEIGHT = np.float32(np.exp(-0.5))  # of the four neighbors, as in S4MC
 
 
-def percent(values: Tensor) -> float:
-    """The share of True values; 0 where there are none."""
-    return 100 * values.double().mean().item() if values.numel() else 0.0
+def margins(look: Look, persistence: Floats) -> tuple[Floats, Floats]:
+    """The margin between the best two classes on the grid, without and with the neighbors.
+
+    Args:
+        look: at an image.
+        persistence: `(C,)`, from `neighbor_persistence`.
+    """
+    logits = look.maps.logits[0]
+    parts = np.exp(logits - logits.max(axis=0))
+    own = parts / parts.sum(axis=0)
+    sizes = zip(own.shape[-2:], look.images.shape[-2:], look.prediction.mask.shape, strict=True)
+    rows, columns = (enlargement(*size) for size in sizes)
+    tops = (np.sort(p, axis=0)[-2:] for p in (own, refine(own, persistence)))
+    plain, refined = (rows @ (top[1] - top[0]) @ columns.T for top in tops)
+    return plain, refined
 
 
-def report(names: tuple[str, ...], truth: Tensor, logits: Tensor, similarity: Tensor) -> None:
-    """Print both tables for scores `(C, N)` of pixels whose classes are `truth` `(N,)`."""
-    trust, label = logits.softmax(dim=0).max(dim=0)
-    nearest = similarity.argmax(dim=0)
-    agree = label == nearest
-    for name, prediction in (("logit space", label), ("representation space", nearest)):
-        miou = scores(confusion_matrix(prediction, truth, len(names)), names)["miou"]
-        print(f"{name}: accuracy {percent(prediction == truth):.1f}, mIoU {miou:.1f}")
-    apart = ~agree
-    print(
-        f"agree on {percent(agree):.1f} %, accuracy there {percent((label == truth)[agree]):.1f}; "
-        f"elsewhere logit space is right on {percent((label == truth)[apart]):.0f} %, "
-        f"representation space on {percent((nearest == truth)[apart]):.0f} %"
+def refine(own: Floats, persistence: Floats) -> Floats:
+    """S4MC's refinement of probabilities `(C, h, w)` by the best of four neighbors."""
+    padded = np.pad(own, ((0, 0), (1, 1), (1, 1)))
+    best = np.maximum.reduce(
+        [padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]]
     )
-    print(f"\n| at least | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
-    true = truth.bincount(minlength=len(names)).clamp(min=1)
-    for threshold in THRESHOLDS:
-        confident = agree & (trust >= threshold)
-        label_counts = label[confident].bincount(minlength=len(names))
-        right = label[confident & (label == truth)].bincount(minlength=len(names))
-        cells = [
-            f"{percent(confident):.0f} / {100 * right.sum() / label_counts.sum().clamp(min=1):.1f}"
-        ]
-        rows = zip(100 * label_counts / true, 100 * right / label_counts.clamp(min=1), strict=True)
-        cells += [f"{share:.0f} / {precision:.0f}" for share, precision in rows]
-        print(f"| {threshold} | {' | '.join(cells)} |")
+    expected = own * persistence[:, None, None]
+    refined: Floats = own + _NEIGHBOR_WEIGHT * (best - np.maximum(own * best, expected))
+    return refined
+
+
+def neighbor_persistence(teacher: Teacher) -> Floats:
+    """`(C,)`: how often the neighbor at stride 4 of a pixel of a class has the class too."""
+    count = len(teacher.classes)
+    pairs = np.zeros((count, count))
+    for sample in teacher.labeled:
+        mask = np.array(read_labels(sample, teacher.classes, teacher.reading))
+        width, height = working_size(mask.shape[::-1], teacher.segment.size)
+        cells = resize_nearest(mask, (-(-width // 4), -(-height // 4)))
+        for one, other in ((cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])):
+            labeled = (one != IGNORE_INDEX) & (other != IGNORE_INDEX)
+            np.add.at(pairs, (one[labeled], other[labeled]), 1)
+    both = pairs + pairs.T
+    result: Floats = (both.diagonal() / both.sum(axis=0).clip(min=1)).astype(np.float32)
+    return result
+
+
+class Audit:
+    """The judgments of all judges about the unlabeled images.
+
+    Args:
+        first: the run.
+        second: another run, or None.
+        frozen: further judges by name.
+        samples: the images.
+        grid: the short side of the grid in cells.
+
+    Attributes:
+        truth: `(N,)` the true classes of all labeled cells of the grid.
+        judgments: of the same cells, by the name of the judge; the first is the run on one view.
+    """
+
+    def __init__(
+        self,
+        first: Teacher,
+        second: Teacher | None,
+        frozen: dict[str, FrozenJudge],
+        samples: Sequence[Sample],
+        grid: int,
+    ) -> None:
+        self.first, self.second, self.frozen = first, second, frozen
+        self.persistence = neighbor_persistence(first)
+        truths: list[NDArray[np.uint8]] = []
+        parts: dict[str, list[Judgment]] = {}
+        for sample in samples:
+            truth = first.truth(sample, grid)
+            labeled = truth != IGNORE_INDEX
+            truths.append(truth[labeled])
+            for name, (label, trust) in self._judge(sample, (len(truth), truth.shape[1])):
+                parts.setdefault(name, []).append(Judgment(label[labeled], trust[labeled]))
+        self.truth = np.concatenate(truths)
+        self.judgments = {
+            name: Judgment(*(np.concatenate(arrays) for arrays in zip(*part, strict=True)))
+            for name, part in parts.items()
+        }
+
+    def _judge(self, sample: Sample, target: tuple[int, int]) -> Iterator[tuple[str, Judgment]]:
+        look = self.first.look(sample, target)
+        own, own_probabilities = look.judgment, look.probabilities
+        yield "one view", own
+        views = self.first.segment.averaged(look.picture, SCALES, target)
+        yield "four views", Judgment(views.mask, views.confidence)
+        if look.prediction.nearest is not None and views.nearest is not None:
+            yield "both spaces", own.only_where(look.prediction.nearest)
+            four = Judgment(views.mask, views.confidence).only_where(views.nearest)
+            yield "both spaces, four views", four
+        plain, refined = margins(look, self.persistence)
+        yield "margin", Judgment(own.label, plain)
+        yield "margin, neighbors", Judgment(own.label, refined)
+        others: dict[str, Floats] = {}
+        if self.second is not None:
+            others["second run"] = self.second.look(sample, target).probabilities
+        for name, judge in self.frozen.items():
+            others[f"frozen {name}"] = judge.probabilities(sample, target)
+        for name, other in others.items():
+            alone = best_of(other)
+            yield name, alone
+            yield f"agreement with {name}", own.only_where(alone.label)
+            yield f"mean with {name}", best_of((own_probabilities + other) / 2)
+
+
+def best_of(probabilities: Floats) -> Judgment:
+    """The best class of each pixel, trusted by its probability."""
+    return Judgment(probabilities.argmax(axis=0).astype(np.uint8), probabilities.max(axis=0))
+
+
+class Quality:
+    """What is right among the labels that are taught.
+
+    Args:
+        truth: `(N,)` true classes.
+        label: `(N,)` labels.
+        taught: `(N,)` bool, the pixels that are taught.
+        classes: the number of classes.
+    """
+
+    def __init__(
+        self,
+        truth: NDArray[np.uint8],
+        label: NDArray[np.uint8],
+        taught: NDArray[np.bool_],
+        classes: int,
+    ) -> None:
+        cells = truth[taught].astype(np.int64) * classes + label[taught]
+        counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+        self.share = 100 * float(taught.mean())
+        self.right = counts.diagonal()
+        self.labels, self.true_taught = counts.sum(axis=0), counts.sum(axis=1)
+        self.true = np.bincount(truth, minlength=classes)
+
+    @property
+    def precision(self) -> float:
+        return 100 * float(self.right.sum() / max(1, self.labels.sum()))
+
+    @property
+    def recalls(self) -> NDArray[np.float64]:
+        """Of each class; NaN for a class without true pixels."""
+        return np.where(self.true > 0, 100 * self.right / self.true.clip(min=1), np.nan)
+
+    @property
+    def recall(self) -> float:
+        return float(np.nanmean(self.recalls))
+
+    @property
+    def iou(self) -> float:
+        union = self.labels + self.true_taught - self.right
+        values = (self.right / union.clip(min=1))[union > 0]
+        return 100 * float(values.mean()) if values.size else 0.0
+
+
+def most_trusted(trust: NDArray[np.float32], share: float) -> NDArray[np.bool_] | None:
+    """The pixels with the highest trust, ties broken at random; None if there are too few."""
+    count = round(share / 100 * trust.size)
+    if count > int((trust >= 0).sum()):
+        return None
+    shuffled = Key.of(0, "ties").numpy().permutation(trust.size)
+    chosen = np.zeros(trust.size, dtype=bool)
+    chosen[shuffled[np.argsort(-trust[shuffled], kind="stable")[:count]]] = True
+    return chosen
+
+
+def print_tables(audit: Audit) -> None:
+    names, truth = audit.first.classes.names, audit.truth
+    own = audit.judgments["one view"].label
+    rows: list[list[str]] = []
+    for name, (label, trust) in audit.judgments.items():
+        for threshold in THRESHOLDS:
+            taught = trust >= threshold
+            quality = Quality(truth, label, taught, len(names))
+            values = [quality.share, quality.precision, quality.recall, quality.iou]
+            right, was_right = label == truth, own == truth
+            changes = (taught & right & ~was_right, taught & ~right & was_right)
+            cells = [*(f"{v:.1f}" for v in values), *(f"{100 * c.mean():.2f}" for c in changes)]
+            rows.append([name, f"at least {threshold:g}", *cells])
+    head = ["labels", "rule", "share", "precision", "recall", "IoU", "corrects", "spoils"]
+    print(markdown_table(head, rows))
+    print("\nPrecision / recall of the most trusted pixels:\n")
+    rows = []
+    for name, (label, trust) in audit.judgments.items():
+        chosen = [most_trusted(trust, share) for share in SHARES]
+        qualities = [None if c is None else Quality(truth, label, c, len(names)) for c in chosen]
+        rows.append([name, *("" if q is None else _pair(q) for q in qualities)])
+    print(markdown_table(["labels", *(f"{share} %" for share in SHARES)], rows))
+    share = 100 * float((audit.judgments["one view"].trust >= THRESHOLDS[-1]).mean())
+    print(f"\nEach class at the share {share:.1f} %, recall / precision:\n")
+    rows = []
+    for name, (label, trust) in audit.judgments.items():
+        most = most_trusted(trust, share)
+        if most is None:
+            continue
+        quality = Quality(truth, label, most, len(names))
+        precisions = 100 * quality.right / quality.labels.clip(min=1)
+        pairs = zip(quality.recalls, precisions, strict=True)
+        rows.append([name, *(f"{recall:.0f} / {precision:.0f}" for recall, precision in pairs)])
+    print(markdown_table(["labels", *names], rows))
+
+
+def _pair(quality: Quality) -> str:
+    return f"{quality.precision:.1f} / {quality.recall:.1f}"
+
+
+def _check_same_split(first: Teacher, second: Teacher) -> None:
+    """Refuse a second run that learned from the hidden masks of the first one."""
+    if [sample.name for sample in first.labeled] != [sample.name for sample in second.labeled]:
+        raise SystemExit(
+            f"{first.run} and {second.run} have other labeled images. Train both with the same "
+            "--labels and --split-seed."
+        )
 
 
 def main() -> None:
     """Look at the unlabeled images whose masks are there, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    caption = "of css, with --class-weights sqrt and --indicator-temperature 0.1"
-    parser.add_argument("run", type=Path, help=caption)
+    parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--second", type=Path, help="another run with the same labeled images")
+    caption = "an encoder, and `=` and the file of its weights; may be repeated"
+    parser.add_argument("--frozen", action="append", default=[], help=caption)
     parser.add_argument("--every", type=int, default=1, help="take every so many images")
+    parser.add_argument("--grid", type=int, default=GRID, help="short side of the grid in cells")
     a = parser.parse_args()
-    model = semiseg.load(a.run)
-    classes, segment = model.classes, model.segment
     folder = load_dataset(a.data)
-    labeled, hidden = (
-        read_list(a.run / "split" / f"{part}.txt", folder.train)
-        for part in ("labeled", "unlabeled")
-    )
-    counts = count_pixels(labeled, folder.pixels, len(classes))
-    added = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(len(classes)))
-    batches: list[tuple[Tensor, ...]] = []
-    for sample in hidden[:: a.every]:
-        maps = segment.maps(to_array(read_image(sample.image, model.reading), segment.size))
-        height, width = maps.logits.shape[-2:]
-        mask = read_mask(sample.mask, classes).resize((width, height), Image.Resampling.NEAREST)
-        truth = torch.from_numpy(np.array(mask)).long()
-        has_class = truth < len(classes)
-        trained = maps.logits - added.view(-1, 1, 1).numpy()
-        spaces = (torch.from_numpy(m)[0][:, has_class] for m in (trained, maps.similarity))
-        batches.append((truth[has_class], *spaces))
-    truth, logits, similarity = (torch.cat(part, dim=-1) for part in zip(*batches, strict=True))
-    scaled = (similarity - prior_of(model.release.tensors).view(-1, 1)) / TEMPERATURE
-    print(f"{len(batches)} images\n\n--class-prior uniform\n")
-    report(classes.names, truth, logits, scaled)
-    shares, weights = torch.tensor(counts) / sum(counts), root_weights(counts)
-    print("\n--class-prior loss\n")
-    report(classes.names, truth, logits, scaled + class_prior(shares, weights)[:, None])
-    print("\nboth with the frequencies of the labeled pixels\n")
-    plain = logits - torch.where(weights > 0, weights, 1.0).log()[:, None]
-    report(classes.names, truth, plain, scaled + class_prior(shares, None)[:, None])
+    first = Teacher(a.run, folder)
+    second = None if a.second is None else Teacher(a.second, folder)
+    if second is not None:
+        _check_same_split(first, second)
+    frozen = {}
+    for text in a.frozen:
+        encoder, _, weights = text.partition("=")
+        frozen[encoder] = FrozenJudge(
+            encoder, weights or "auto", first.labeled, first.classes, first.reading
+        )
+    samples = first.hidden[:: a.every]
+    audit = Audit(first, second, frozen, samples, a.grid)
+    print(f"{len(samples)} images\n")
+    print_tables(audit)
 
 
 if __name__ == "__main__":

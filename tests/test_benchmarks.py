@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -11,7 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from semiseg.core.reading import AS_STORED
+from semiseg.data.reader import load_dataset
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = ["--steps", 2, "--size", 48, "--threads", 1]
@@ -26,9 +31,10 @@ WORDS = {
     ],
     "factors": ["DATA", "--out", "OUT", "--only", "css", "--labels", 2, *SMALL],
     "first": ["--images", 20, "--crop", 64, "--repeats", 1],
+    "frozen": ["RUN", "DATA", "--encoder", "lcnet_035", "--weights", "none"],
     "growth": ["--tiny", "--repeats", 1, "--plot", "OUT.png"],
     "inference": ["RUN", "DATA", "--images", 1, "--repeats", 1, "--large", 160, 120],
-    "labels": ["RUN", "DATA"],
+    "labels": ["RUN", "DATA", "--second", "RUN", "--frozen", "lcnet_035=none"],
     "loader": ["--data", "DATA", "--size", 48, "--crop", 32, "--repeats", 1],
     "network": ["--ways", "linear", "--classes", 3, "--crop", 64, "--batch", 2, "--repeats", 1],
     "operations": ["--recipes", "voc-classic"],
@@ -45,8 +51,9 @@ WORDS = {
         *("--crop", 64, "--batch", 2, "--repeats", 2, "--weights", "none"),
     ],
     "suggest": ["DATA", "--out", "OUT", "--first", 2, "--more", 1, "--seeds", 0, *SMALL],
+    "thresholds": ["RUN", "DATA", "--folds", "FOLD"],
 }
-"""The command line of each script. DATA, ROOT, RUN and OUT stand for folders, SET for a set."""
+"""The command line of each script. DATA, ROOT, RUN, FOLD, OUT: folders or files. SET: a set."""
 
 VIT = ["--encoder", "vit_tiny_patch16_224", "--encoder-training", "last-2", "--methods", "css"]
 
@@ -79,17 +86,21 @@ def test_every_script_has_its_words():
 
 @pytest.fixture
 def folders(tiny_run, tiny_folder, tmp_path):
-    """A run whose unlabeled images all have masks, its data, and a folder to write."""
+    """A run whose unlabeled images have masks, one with fewer labels, data, a folder to write."""
     run = shutil.copytree(tiny_run("css"), tmp_path / "run")
     masked = {path.stem for path in (tiny_folder / "train" / "masks").iterdir()}
     unlabeled = run / "split" / "unlabeled.txt"
     names = [name for name in unlabeled.read_text().splitlines() if name in masked]
     unlabeled.write_text("".join(f"{name}\n" for name in names))
+    fold = shutil.copytree(run, tmp_path / "fold")
+    labeled = (run / "split" / "labeled.txt").read_text().splitlines()
+    (fold / "split" / "labeled.txt").write_text(f"{labeled[0]}\n")
     return {
         "DATA": tiny_folder,
         "ROOT": tiny_folder.parent,
         "SET": f"{tiny_folder.name}:2",
         "RUN": run,
+        "FOLD": fold,
         "OUT": tmp_path / "out",
     }
 
@@ -136,3 +147,67 @@ def test_the_benchmarks_that_measure_processes_print_their_tables(tmp_path):
     assert [float(ratio) for *_, ratio in rows][::2] == [1, 1]
     # A step holds its own passes, and more.
     assert all(float(own) > 0.5 for _, own, _ in rows)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Imports a script of `benchmarks/`."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+@pytest.mark.slow
+def test_neighbors_vouch_for_a_doubtful_pixel_and_raise_the_other_class_at_a_border(script):
+    refine = script("labels").refine
+    own = np.full((2, 5, 6), 0.95, np.float32)
+    own[:, 2, 2] = 0.55
+    own[1] = 1 - own[0]
+    persistence = np.array([0.9, 0.9], np.float32)
+    refined = refine(own, persistence)
+    weight = np.exp(-0.5)
+    # p + b (n - max(p n, p E)) for both classes, written out for the doubtful pixel.
+    expected = [p + weight * (n - max(p * n, p * 0.9)) for p, n in ((0.55, 0.95), (0.45, 0.05))]
+    np.testing.assert_allclose(refined[:, 2, 2], expected, rtol=1e-5)
+    assert np.ptp(refined[:, 2, 2]) > np.ptp(own[:, 2, 2])
+    border = np.zeros((2, 4, 6), np.float32)
+    border[0, :, :3] = border[1, :, 3:] = 1
+    changed = refine(border, persistence) - border
+    assert not changed[border == 1].any()
+    np.testing.assert_allclose(changed[0, :, 3], weight, rtol=1e-6)
+    assert not changed[0, :, 4:].any()
+
+
+@pytest.mark.slow
+def test_the_smallest_threshold_reaches_the_wanted_precision(script):
+    thresholds = script("thresholds")
+    trust = np.array([0.2, 0.4, 0.6, 0.8, 0.9], np.float32)
+    judgment = thresholds.Judgment(np.array([0, 0, 1, 1, 1], np.uint8), trust)
+    counts = thresholds._count(judgment, np.array([1, 1, 1, 1, 255], np.uint8))
+    assert counts[0].tolist() == [4, 2]
+    assert thresholds.STEPS[thresholds.smallest(counts, 0.5)] == 0
+    assert thresholds.STEPS[thresholds.smallest(counts, 0.6)] == 0.21
+    assert thresholds.STEPS[thresholds.smallest(counts, 0.9)] == 0.41
+    counts[:, 1] = 0
+    assert thresholds.STEPS[thresholds.smallest(counts, 0.9)] == 0.95
+
+
+@pytest.mark.slow
+def test_the_most_trusted_pixels_are_chosen_and_withheld_ones_never(script):
+    most_trusted = script("labels").most_trusted
+    trust = np.array([0.1, -1, 0.9, 0.5, 0.7], np.float32)
+    assert most_trusted(trust, 40).tolist() == [False, False, True, False, True]
+    assert most_trusted(trust, 80).tolist() == [True, False, True, True, True]
+    assert most_trusted(trust, 100) is None
+
+
+@pytest.mark.slow
+def test_a_frozen_judge_learns_colors_and_judges_each_image_without_itself(script, tiny_folder):
+    frozen = script("frozen")
+    folder = load_dataset(tiny_folder)
+    samples = [sample for sample in folder.train if sample.mask is not None]
+    judge = frozen.FrozenJudge("lcnet_035", "none", samples, folder.classes, AS_STORED, size=64)
+    counts = judge.confusion.double()
+    assert judge.network.training is False
+    assert counts.diagonal().sum() / counts.sum() > 0.5
+    probabilities = judge.probabilities(samples[0], (20, 30))
+    np.testing.assert_allclose(probabilities.sum(axis=0), np.ones((20, 30)), rtol=1e-5)
