@@ -34,11 +34,15 @@ from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
 
 STEPS, LOOKS = 12, 4
 WORDS = [
-    *("--method", "css", "--weights", "none", "--encoder", "lcnet_035", "--size", "32"),
-    *("--crop", "32", "--batch", "2", "--steps", str(STEPS), "--validations", str(LOOKS)),
-    *("--anchors", "8", "--negatives", "8", "--threads", "1", "--accelerator", "cpu"),
-    "--no-diagnostics",
+    *("--weights", "none", "--encoder", "lcnet_035", "--size", "32", "--crop", "32"),
+    *("--batch", "2", "--steps", str(STEPS), "--validations", str(LOOKS)),
+    *("--threads", "1", "--accelerator", "cpu", "--no-diagnostics"),
 ]
+METHODS = {
+    "css": ["--method", "css", "--anchors", "8", "--negatives", "8"],
+    "cps": ["--method", "cps"],  # two networks that learn, and two optimizers
+    "cct": ["--method", "cct"],  # decoders that learn and are not released
+}
 VARIANTS = {
     "plain": ["--workers", "0"],
     "workers and accumulation": ["--workers", "1", "--accumulate", "2"],
@@ -144,11 +148,11 @@ class Stage:
         self.points: dict[str, Counter[str]] = {}
         self.seconds = 0.0
 
-    def words(self, out: Path, variant: str, *more: str) -> list[str]:
+    def words(self, out: Path, variant: str, *more: str, method: str = "css") -> list[str]:
         """The command."""
         return [
-            *("train", str(self.data), "--out", str(out), *WORDS, *VARIANTS[variant]),
-            *more,
+            *("train", str(self.data), "--out", str(out), *METHODS[method], *WORDS),
+            *(*VARIANTS[variant], *more),
         ]
 
     def settle(self) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Life, Stage, ending, live
+from harness import METHODS, Life, Stage, ending, live
 
 from semiseg.core.errors import DataError
 from semiseg.training.batches import TrainingBatches
@@ -133,12 +133,32 @@ def all_of(stage: Stage, only: str = "") -> dict[str, str]:
                 lives = both([*command(stage, out), "--resume"])
                 wrong = differs(out, whole, lives)
             results[name] = f"{wrong}\n{lives}" if wrong else ""
+    for method in METHODS:
+        name = f"both are killed while they train {method}"
+        if method != "css" and only in name:  # css is killed above
+            print(f"two processes: {name}", file=sys.stderr, flush=True)
+            results[name] = killed(stage, method)
     return results
 
 
-def command(stage: Stage, out: Path) -> list[str]:
+def killed(stage: Stage, method: str) -> str:
+    """What went wrong when both processes of a method were killed and resumed, or nothing."""
+    whole, out = stage.root / f"{method}-whole", stage.root / f"{method}-killed"
+    words = command(stage, out, method)
+    for lives, statuses in (
+        (both(command(stage, whole, method)), (0, 0)),
+        (both(words, slow, once(out, send(signal.SIGKILL, 0, 1))), (-9, -9)),
+    ):
+        if wrong := mistold(lives, statuses, ()):
+            return f"{wrong}\n{lives}"
+    lives = both([*words, "--resume"])
+    wrong = differs(out, whole, lives)
+    return f"{wrong}\n{lives}" if wrong else ""
+
+
+def command(stage: Stage, out: Path, method: str = "css") -> list[str]:
     """The command of both."""
-    return [*stage.words(out, "plain"), *_BATCH]
+    return [*stage.words(out, "plain", method=method), *_BATCH]
 
 
 def mistold(lives: list[Life], statuses: tuple[int, int], words: tuple[str, ...]) -> str:

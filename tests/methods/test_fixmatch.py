@@ -64,7 +64,7 @@ def test_with_the_labels_of_the_teacher_it_is_cutmix():
 
 
 @pytest.mark.parametrize("source", ["student", "teacher"])
-def test_at_the_threshold_one_it_is_supervised(source):
+def test_at_the_threshold_one_the_losses_are_those_of_supervised(source):
     """The loss on unlabeled images is exactly 0 and changes no bit of a gradient."""
     method = build("fixmatch", labels_from=source, confidence_threshold=1.0)
     losses = run(method, *batch())

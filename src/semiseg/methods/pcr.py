@@ -212,5 +212,6 @@ def draw_grid(height: int, width: int, cells: int, generator: torch.Generator) -
 
 def _pick(maps: Tensor, cells: Tensor) -> Tensor:
     """The pixels with these numbers of all images: `(B, D, h, w)` to `(B n, D)`."""
-    picked = maps.flatten(2).index_select(2, cells.to(maps.device))
-    return flatten(picked.unsqueeze(-1))
+    first = torch.arange(len(maps)).unsqueeze(1) * maps.shape[2] * maps.shape[3]
+    # Rows of a channels-last map need no copy of the whole map, nor does their gradient.
+    return flatten(maps).index_select(0, (first + cells).flatten().to(maps.device))
