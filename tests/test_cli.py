@@ -448,6 +448,10 @@ def test_the_config_of_a_run_repeats_it(trained, tmp_path):
     ("words", "expected"),
     [
         (["--method", "cs"], "css"),
+        (["--method", "CPS"], "Did you mean 'cps'?"),
+        (["--method", "UniMatch_V2"], "Did you mean 'unimatch-v2'?"),
+        (["--optimizer", "AdamW"], "Did you mean 'adamw'?"),
+        (["--confidence_treshold", "0.5"], "Did you mean --confidence-threshold?"),
         (["--encoder", "tf_efficientnet_lit0"], "tf_efficientnet_lite0"),
         (["--decoder", "deeplabv3"], "deeplabv3plus"),
         (["--labels", "0"], "at least 1"),
@@ -517,7 +521,9 @@ def test_a_wrong_line_of_the_configuration_is_one_sentence_with_the_file(
         (["check", "data", "--range", "4000"], "two numbers with a comma between them"),
         (["check", "data", "more"], "'more' is one argument too many. See: semiseg check --help"),
         (["check", "data", "--picture"], "--picture needs a value."),
-        (["check", "data", "--json=maybe"], "--json"),
+        (["check", "data", "--json=maybe"], "--json is on or off and takes no value."),
+        (["train", "data", "--cutout", "0.3"], "--cutout is on or off and takes no value. Leave"),
+        (["train", "data", "--no-diagnostics", "off"], "--no-diagnostics is on or off"),
         (["train"], "The data folder is missing."),
         (
             ["check"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+import inspect
+import itertools
+from collections.abc import Callable, Iterable
+from typing import get_args
 
 from cyclopts import (
     CoercionError,
@@ -15,7 +17,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from semiseg.core.errors import nearest
+from semiseg.core.errors import closest, nearest
 
 
 def explain(error: CycloptsError, commands: Iterable[str]) -> str:
@@ -36,8 +38,8 @@ def _sentence(error: CycloptsError, commands: Iterable[str]) -> str:
         case UnknownOptionError(token=token, argument_collection=arguments):
             name = (token.keyword or token.value).partition("=")[0]
             flags = [flag for argument in arguments for flag in argument.names]
-            close = difflib.get_close_matches(name, flags, n=1, cutoff=0.7)
-            return f"There is no setting {name}." + (f" Did you mean {close[0]}?" if close else "")
+            close = closest(name, flags, likeness=0.7)
+            return f"There is no setting {name}." + (f" Did you mean {close}?" if close else "")
         case MissingArgumentError(argument=argument) if argument is not None:
             if error.keyword or argument.tokens:
                 return f"{error.keyword or argument.name} needs a value."
@@ -48,8 +50,29 @@ def _sentence(error: CycloptsError, commands: Iterable[str]) -> str:
             return f"{name} is missing.{beside}"
         case RepeatArgumentError(token=token):
             return f"{token.keyword} may be given only once."
-        case UnusedCliTokensError(unused_tokens=[word, *_]):
+        case UnusedCliTokensError(unused_tokens=[word, *_] as unused):
+            for before, value in itertools.pairwise(error.root_input_tokens or ()):
+                if value in unused and before.replace("--no-", "--") in _switches(error.target):
+                    return _without_value(before, value)
             return f"'{word}' is one argument too many."
-        case CoercionError(token=token) if token is not None:
+        case CoercionError(token=token, argument=argument) if token is not None:
+            if argument is not None and argument.hint is bool:
+                return _without_value(token.keyword, token.value)
             return f"{token.keyword} does not allow the value {token.value}."
     return f"{error}"
+
+
+def _without_value(switch: str | None, value: str) -> str:
+    return f"{switch} is on or off and takes no value. Leave out '{value}'."
+
+
+def _switches(command: Callable[..., object] | None) -> set[str]:
+    """The flags of a command that are on or off."""
+    parameters = inspect.signature(command).parameters.values() if command else ()
+    annotations = [parameter.annotation for parameter in parameters]
+    return {
+        name
+        for annotation in annotations
+        if get_args(annotation)[:1] == (bool,)
+        for name in annotation.__metadata__[0].name
+    }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import functools
 import inspect
 import math
@@ -30,7 +29,7 @@ from typing import (
     get_type_hints,
 )
 
-from semiseg.core.errors import SettingError
+from semiseg.core.errors import SettingError, closest
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | None"
 """A setting as YAML and JSON hold it."""
@@ -45,9 +44,9 @@ AUTO: Auto = "auto"
 T = TypeVar("T")
 
 
-def unless_auto(value: T | Auto, chosen: T) -> T:
-    """The value of a setting, or the chosen one where the setting is `auto`."""
-    return chosen if value == AUTO else value
+def unless_auto(value: T | Auto, default: T) -> T:
+    """The value of a setting, or another one where the setting is `auto`."""
+    return default if value == AUTO else value
 
 
 def decided(value: T | Auto) -> T:
@@ -221,8 +220,8 @@ def convert(value: object, hint: object) -> object:
             continue
     allowed = describe(hint)
     choices = [str(c) for option in options(hint) for c in _choices(option)]
-    close = difflib.get_close_matches(str(value), choices, n=1) if isinstance(value, str) else []
-    raise Mismatch(allowed + (f". Did you mean '{close[0]}'?" if close else ""))
+    close = closest(value, choices, likeness=0.6) if isinstance(value, str) else None
+    raise Mismatch(allowed + ("" if close is None else f". Did you mean '{close}'?"))
 
 
 def options(hint: object) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -129,7 +130,31 @@ def nearest(name: str, known: Iterable[str], title: str = "Known") -> str:
         For example ``Did you mean 'css'? Known: css, supervised.``
     """
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
+    close = closest(name, names)
+    hint = "" if close is None else f"Did you mean '{close}'? "
     others = f"{title}: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
     return hint + others
+
+
+def closest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """The known name most like `name`; case, spaces, dashes and underscores do not matter.
+
+    Args:
+        name: the name that the user wrote.
+        known: the names that are allowed.
+        likeness: how much alike they must be, from 0 to 1.
+
+    Example:
+        >>> closest("UniMatch_V2", ["unimatch", "unimatch-v2"])
+        'unimatch-v2'
+        >>> closest("ST++", ["st", "st-plus-plus"])
+        'st-plus-plus'
+    """
+    names = {_plain(other): other for other in known}
+    close = difflib.get_close_matches(_plain(name), names, n=1, cutoff=likeness)
+    return names[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    """A name without what people write in different ways."""
+    return re.sub(r"[\s_-]+", "-", name.strip().replace("+", "-plus")).casefold()
