@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import shutil
 from dataclasses import replace
 from typing import NamedTuple
@@ -72,7 +73,7 @@ def record(method, labels, seed, miou, masks=None, step=1.0, split="x", seconds=
     return Record(method, labels, seed, scores)
 
 
-SECONDS = {"supervised": 1.0, "cutmix": 2.0, "css": 2.5}  # of a step
+SECONDS = {"supervised": 1.0, "cutmix": 2.0, "css": 2.5, "st": 2.0}  # of a step
 
 
 class Call(NamedTuple):
@@ -321,9 +322,40 @@ def test_a_time_is_given(trained, tiny_folder, tmp_path):
     # 60 s without two validations of 3 s
     assert steps(trained) == {"supervised-2-0": 54, "css-2-0": 21}
     assert [row.seconds for row in comparison.rows] == [60.0, 58.5]
-    with pytest.raises(BudgetError, match=r"5 s is too short for supervised: .* take 7 s"):
-        semiseg.compare(tiny_folder, out=tmp_path / "b", **{**settings, "time": "5s"})
+    for time, methods in (("5s", "supervised, css"), ("8s", "css")):
+        with pytest.raises(BudgetError, match=rf"too short for {methods}\. .* --time 9s\."):
+            semiseg.compare(tiny_folder, out=tmp_path / "b", **{**settings, "time": time})
     assert not (tmp_path / "b").exists()
+
+
+def test_a_time_too_short_for_the_stages_of_a_method_is_refused(trained, tiny_folder, tmp_path):
+    settings = {"methods": "st", "labels": "2", "equal": "time", "validations": 2}
+    # Two validations of 3 s and a step for each of its two stages.
+    with pytest.raises(BudgetError, match=r"9 s is too short for st\. .* --time 10s\."):
+        semiseg.compare(tiny_folder, out=tmp_path / "out", time="9s", **settings)
+
+
+def test_the_runs_of_a_comparison_give_each_warning_of_the_data_once(
+    trained, tiny_folder, tmp_path, monkeypatch, log
+):
+    train, planning = comparison_runs.train, logging.getLogger("semiseg.training.planning")
+
+    def warning_train(config, *, resume=False):
+        planning.warning("a mask is empty")
+        planning.warning("seed %d is unlucky", config.schedule.seed)
+        return train(config, resume=resume)
+
+    monkeypatch.setattr(comparison_runs, "train", warning_train)
+    for methods in ("css", "cutmix"):  # each call says it again
+        log.clear()
+        semiseg.compare(
+            tiny_folder, methods=methods, labels="2", seeds="0,1", steps=6, out=tmp_path / "out"
+        )
+        assert log.text.count("a mask is empty") == 1
+    assert "seed 0 is unlucky" in log.text
+    assert "seed 1 is unlucky" in log.text
+    planning.warning("a mask is empty")
+    assert log.text.count("a mask is empty") == 2
 
 
 def test_the_steps_of_a_time_are_measured_once(trained, tiny_folder, tmp_path, monkeypatch):

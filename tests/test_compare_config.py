@@ -142,7 +142,8 @@ def test_the_folder_returns_the_comparison_wherever_the_data_are(tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"format": 1}, "another version.* with the other version"),  # its seeds had one split
+        # Its seeds had one split.
+        ({"format": 1}, "another version .* in format 1; semiseg .* reads format 2.* the other"),
         ({"css": {"anchors": 0}}, "--css.anchors 0"),
         ({"anchors": 3}, "anchors"),
         ({"steps": "many"}, "--steps many"),
@@ -154,6 +155,12 @@ def test_a_changed_file_is_refused(tmp_path, change, match):
     content = yaml.safe_load((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(yaml.safe_dump({**content, **change}))
     with pytest.raises(RunError, match=match):
+        read_config(tmp_path, Path("DATA"))
+
+
+def test_a_file_of_another_format_says_which_version_wrote_it(tmp_path):
+    (tmp_path / FILE).write_text("# semiseg 0.0.9\nformat: 1\n")
+    with pytest.raises(RunError, match=r"written by semiseg 0\.0\.9 in format 1; semiseg"):
         read_config(tmp_path, Path("DATA"))
 
 

@@ -10,11 +10,12 @@ import yaml
 from semiseg._version import __version__
 from semiseg.config.compare import CompareConfig
 from semiseg.core.errors import ConfigError, RunError
-from semiseg.core.files import read_yaml, write_text
+from semiseg.core.files import read_text, read_yaml, write_text
 
 FILE = "compare.yaml"
 FORMAT = 2
 """The version of `compare.yaml`; it grows when a key changes its meaning."""
+_HEADER = "# semiseg "
 
 
 def read_config(out: Path, data: Path) -> CompareConfig | None:
@@ -39,15 +40,18 @@ def read_config(out: Path, data: Path) -> CompareConfig | None:
             )
         return None
     try:
+        header = read_text(file).partition("\n")[0]
         content = read_yaml(file)
         if not isinstance(content, Mapping):
             raise ValueError("it does not hold settings by name")
     except (OSError, ValueError) as error:
         raise _unreadable(file, f"cannot be read ({error}).") from error
-    if content.get("format") != FORMAT:
+    if (older := content.get("format")) != FORMAT:
+        author = header[2:] if header.startswith(_HEADER) else "another version of semiseg"
         raise RunError(
-            f"{file} was written by another version of semiseg. Continue that comparison with the "
-            "other version, or start another one with another --out."
+            f"{file} was written by {author} in format {older}; semiseg {__version__} reads format "
+            f"{FORMAT}. Continue that comparison with the other version, or start "
+            "another one with another --out."
         )
     values = {name: value for name, value in content.items() if name != "format"}
     try:
@@ -67,7 +71,7 @@ def write_config(config: CompareConfig) -> None:
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / FILE, f"# semiseg {__version__}\n{body}")
+        write_text(out / FILE, f"{_HEADER}{__version__}\n{body}")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,9 @@ from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS
 from semiseg.config.settings import unless_auto
 from semiseg.config.sizing import VALIDATIONS
+from semiseg.config.stages import least_steps
 from semiseg.config.train import TrainConfig, parse_duration
+from semiseg.core.console import warning_once
 from semiseg.core.errors import BudgetError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
@@ -36,6 +39,12 @@ from semiseg.training.stage import stages_of
 from semiseg.training.trainer import time_training, train, with_encoder
 
 _BAR = 20  # characters
+_REPEATING = (
+    "semiseg.comparison.tasks",
+    "semiseg.training.planning",
+    "semiseg.training.trainer",
+)
+"""The loggers that warn of the data and of the plan before each run."""
 _MORE_TIME = 1.1  # a method that takes this factor longer than `SAME_TIME` is reported
 
 logger = logging.getLogger(__name__)
@@ -143,7 +152,7 @@ class Runner:
         """Decide the steps of the methods that have none yet; all runs take the same time.
 
         Raises:
-            BudgetError: not even one step of a method fits into the time.
+            BudgetError: the time is too short for a step of each method, or of each of its stages.
         """
         rows, grid, count = dict(self.config.row_steps), self.config.grid, self._validations
         methods = dict.fromkeys(t.method for t in self.missing)
@@ -155,15 +164,18 @@ class Runner:
             seconds = parse_duration(grid.time, "time")
         elif seconds is None:
             seconds = max(run_seconds(grid.steps, timing, count) for timing in timings.values())
-        for method, timing in timings.items():
-            rows[method] = fitting_steps(seconds, timing, count)
-            if rows[method] < 1:
-                needed = duration(run_seconds(1, timing, count))
-                raise BudgetError(
-                    f"{duration(seconds)} is too short for {method}: its validations and one step "
-                    f"take {needed}. Give a longer --time, or fewer --validations."
-                )
-            logger.info("%s: %d steps fit into %s", method, rows[method], duration(seconds))
+        steps = {m: fitting_steps(seconds, timing, count) for m, timing in timings.items()}
+        least = {task.method: least_steps(self._config(task).settings) for task in self.missing}
+        if short := [method for method in timings if steps[method] < least[method]]:
+            shortest = max(run_seconds(least[m], timings[m], count) for m in timings)
+            raise BudgetError(
+                f"{duration(seconds)} is too short for {', '.join(short)}. The shortest time that "
+                f"fits the validations and the first step of every method is --time "
+                f"{math.ceil(shortest)}s. Give that or more, or fewer --validations."
+            )
+        for method, number in steps.items():
+            logger.info("%s: %d steps fit into %s", method, number, duration(seconds))
+        rows |= steps
         self.config = replace(self.config, row_steps=rows, run_seconds=seconds)
 
     def _fix_same_time(self, task: Task) -> None:
@@ -282,10 +294,12 @@ def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Com
         config = replace(call, shared=with_encoder(call.shared))
     else:
         config = earlier.extended(call)
-    runner = Runner(config, list_tasks(config, call.grid, read_records(config.grid.out)))
-    runner.prepare()
-    write_config(runner.config)
-    return runner.run(report)
+    # All runs read the same data folder, and nearly all have the same plan.
+    with warning_once(*_REPEATING):
+        runner = Runner(config, list_tasks(config, call.grid, read_records(config.grid.out)))
+        runner.prepare()
+        write_config(runner.config)
+        return runner.run(report)
 
 
 def measure(config: TrainConfig) -> Timing | None:

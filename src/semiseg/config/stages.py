@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, count, pairwise
 
 from semiseg.config.methods import MethodSettings
 from semiseg.core.errors import ConfigError
@@ -44,11 +44,23 @@ def divide_steps(steps: int, shares: Sequence[float]) -> tuple[int, ...]:
         >>> divide_steps(100, (1 / 3, 1 / 3, 1 / 3))
         (33, 34, 33)
     """
-    ends = [round(steps * end) for end in accumulate(shares)]
-    parts = tuple(end - start for start, end in pairwise([0, *ends]))
+    parts = _parts(steps, shares)
     if min(parts) < 1:
         raise ConfigError(
             f"--steps {steps} is too few for {len(shares)} stages: stage {parts.index(0) + 1} "
             "would have no step. Give more --steps, or other --stage-shares."
         )
     return parts
+
+
+def least_steps(settings: MethodSettings) -> int:
+    """The fewest steps of a training in which each stage has one."""
+    if not settings.earlier_stages:
+        return 1
+    shares = settings.shares_of_stages
+    return next(n for n in count(len(shares)) if min(_parts(n, shares)) > 0)
+
+
+def _parts(steps: int, shares: Sequence[float]) -> tuple[int, ...]:
+    ends = [round(steps * end) for end in accumulate(shares)]
+    return tuple(end - start for start, end in pairwise([0, *ends]))

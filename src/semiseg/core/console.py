@@ -52,6 +52,40 @@ def attached(level: int = logging.INFO) -> Iterator[None]:
         _logger.setLevel(logging.NOTSET)
 
 
+class _NewWarnings(logging.Filter):
+    """Lets each warning pass once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._messages: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is no warning, or a new one."""
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        new = message not in self._messages
+        self._messages.add(message)
+        return new
+
+
+@contextmanager
+def warning_once(*loggers: str) -> Iterator[None]:
+    """Let these loggers give each warning only once while the block runs.
+
+    Args:
+        loggers: their names; the loggers below them are not meant.
+    """
+    new_warnings = _NewWarnings()
+    for name in loggers:
+        logging.getLogger(name).addFilter(new_warnings)
+    try:
+        yield
+    finally:
+        for name in loggers:
+            logging.getLogger(name).removeFilter(new_warnings)
+
+
 def silence() -> None:
     """Show nothing from this process; used in the processes beside the first one."""
     _logger.setLevel(logging.CRITICAL + 1)
