@@ -295,6 +295,26 @@ def test_a_background_is_named_or_switched_off():
 
 
 @pytest.mark.parametrize(
+    ("names", "error", "match"),
+    [
+        (["soil", "crop"], DataError, "There are no masks"),
+        ([0, 1], ConfigError, r"names holds 0, which is no text\. Give one text for each class"),
+        ("soil", ConfigError, "names holds no class names: 'soil'"),
+        ([], ConfigError, r"names holds no class names: \[\]"),
+    ],
+    ids=str,
+)
+def test_without_masks_or_class_names_there_are_no_scores(names, error, match):
+    with pytest.raises(error, match=match):
+        score_masks([], [], names)
+
+
+def test_masks_may_be_lists():
+    result = score_masks([[[0, 1], [1, 1]]], [[[0, 1], [1, 1]]], ["soil", "crop"])
+    assert result.miou == 100
+
+
+@pytest.mark.parametrize(
     ("predictions", "truths", "message"),
     [
         ([array("01")], [array("011")], r"Prediction 1 has the shape \(1, 2\), its truth \(1, 3\)"),

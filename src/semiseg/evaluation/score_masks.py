@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from semiseg.config.background import foreground
 from semiseg.config.settings import AUTO
-from semiseg.core.errors import DataError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.scores import ClassScores, ShapeScores
 from semiseg.core.text import percent, plural, table
 from semiseg.core.types import IGNORE_INDEX
@@ -131,8 +131,9 @@ def score_masks(
         The scores, in percent and pixels. `text()` prints them, `to_dict()` is for JSON.
 
     Raises:
-        DataError: a mask has another shape than its truth, or values that are no class.
-        ConfigError: there is no class with the name of the background.
+        DataError: there are no masks, or a mask has another shape than its truth, or values that
+            are no class.
+        ConfigError: a class name is no text, or there is no class with the name of the background.
 
     Example:
         >>> import numpy as np
@@ -147,6 +148,7 @@ def score_masks(
         >>> f"Dice {scored.shapes.foreground_dice:.1f} %, object F1 {nucleus.object_f1:.1f} %"
         'Dice 58.1 %, object F1 66.7 %'
     """
+    _check_names(names)
     foreground(names, background)  # a wrong name is refused before anything is counted
     counter = MaskCounter(names)
     for prediction, truth in zip_longest(predictions, truths):
@@ -156,10 +158,26 @@ def score_masks(
                 f"{plural(counter.images, 'mask')}.",
                 "Give one prediction for each truth.",
             )
+        prediction, truth = np.asarray(prediction), np.asarray(truth)
         _check(prediction, truth, len(names), counter.images + 1)
         prediction = np.where(truth == IGNORE_INDEX, 0, prediction)
         counter.add(prediction.astype(np.uint8), truth.astype(np.uint8))
+    if not counter.images:
+        raise DataError("There are no masks to score.", "Give a prediction and a truth at least.")
     return counter.scores(background)
+
+
+def _check_names(names: Sequence[object]) -> None:
+    """Refuse what is no sequence of class names.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    example = 'Give one text for each class, such as names=["background", "nucleus"].'
+    if isinstance(names, (str, bytes)) or not names:
+        raise ConfigError(f"names holds no class names: {names!r}. {example}")
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise ConfigError(f"names holds {wrong[0]!r}, which is no text. {example}")
 
 
 def _check(
