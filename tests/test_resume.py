@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.core.errors import Interrupted
 from semiseg.core.scores import (
     Adjustment,
     ClassScores,
@@ -24,7 +26,7 @@ from semiseg.core.scores import (
     SplitRecord,
     Timing,
 )
-from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO, newest_intact
 from semiseg.training.loggers import MetricsTable
 from semiseg.training.release import compare_with_start
 
@@ -50,6 +52,25 @@ def whole(tmp_path_factory, tiny_folder):
 
 def bits(folder):
     return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [("stage 1 of 2", "step 16 of 30 in stage 1 of 2. The"), ("", "step 16 of 30. The")],
+)
+def test_a_stop_names_the_step_and_the_stage(tmp_path, stage, expected):
+    saved = []
+    trainer = SimpleNamespace(
+        global_step=16,
+        accumulate_grad_batches=1,
+        strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision),
+        save_checkpoint=saved.append,
+    )
+    checkpoints = Checkpoints(tmp_path, 1, 30, "Go on.", stage)
+    checkpoints.stopped_by = signal.SIGINT
+    with pytest.raises(Interrupted, match=rf"^stopped after {expected} checkpoint is saved. Go on"):
+        checkpoints.on_train_batch_end(trainer, None, None, None, 15)
+    assert saved == [tmp_path / "step000016.ckpt"]
 
 
 PAUSING = """

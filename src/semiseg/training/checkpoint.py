@@ -133,10 +133,14 @@ class Checkpoints(Callback):
         validations: the validations in the whole training.
         total: the steps of the whole training.
         remedy: a sentence that says how to continue.
+        stage: which stage of the training this is, in words; empty for the only one.
     """
 
-    def __init__(self, folder: Path, validations: int, total: int, remedy: str) -> None:
+    def __init__(
+        self, folder: Path, validations: int, total: int, remedy: str, stage: str = ""
+    ) -> None:
         self.folder, self.validations, self.total, self.remedy = folder, validations, total, remedy
+        self.stage = stage
         self.stopped_by = 0  # the number of a signal
         self._saved_step = -1
         self._saved_time = time.monotonic()
@@ -171,8 +175,9 @@ class Checkpoints(Callback):
             trainer.save_checkpoint(self.folder / f"step{step:06d}.ckpt")
             self._saved_step, self._saved_time = step, time.monotonic()
         if stop_requested or interrupted:
+            steps = f"step {step} of {self.total}" + f" in {self.stage}" * bool(self.stage)
             raise (Terminated if stop_requested else Interrupted)(
-                f"stopped after step {step} of {self.total}. The checkpoint is saved. {self.remedy}"
+                f"stopped after {steps}. The checkpoint is saved. {self.remedy}"
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -58,6 +58,7 @@ def fit(
         validations,
         module.steps,
         how_to_resume(config.data.data, stage.run.out),
+        stage.title,
     )
     callbacks = [
         ProgressBar(stage.title),

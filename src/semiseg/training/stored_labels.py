@@ -125,7 +125,7 @@ def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) 
             confusion += count_pixels(label, truth, count)
     sentence = (
         f"the student learns the stored labels of {percent(100 * used / max(1, pixels))} % of the "
-        f"pixels (in {plural(len(sample), 'image')})"
+        f"pixels in a sample of {plural(len(sample), 'image')}"
     )
     labels = confusion[:, :-1]
     if labels.sum():
