@@ -52,13 +52,13 @@ def tables(run: Path, data: Path) -> NDArray[np.int64]:
     dataset = dataset_of(run)
     folder = load_dataset(data, config.data.classes, dataset=dataset)
     labeled = read_list(run / "split" / "labeled.txt", folder.train)
-    tried = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
+    candidates = offsets(weigh(count_pixels(labeled, folder.pixels, count)), count)
     adjustment = model.release.tensors.get(LOGIT_OFFSETS, torch.zeros(count))
-    added = (torch.stack(list(tried.values())) - adjustment).numpy()
+    changes = (torch.stack(list(candidates.values())) - adjustment).numpy()
     segment, predictions = model.segment, []
     samples = scored_samples(run, data, "val", dataset)
     for image, truth in Scenes(samples, model.classes, segment.size, model.reading):
-        labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), added)
+        labels = segment.labels(image.numpy(), (len(truth), truth.shape[1]), changes)
         predictions.append(
             [confusion_matrix(torch.from_numpy(k), truth, count).numpy() for k in labels]
         )

@@ -46,8 +46,8 @@ class Counts:
         """Count the pixels of one image by a value of each pixel."""
         group = np.searchsorted(self.ends, values)
         for i in range(len(self.ends)):
-            chosen = use & (group == i)
-            self.table[i] += [*((one & chosen).sum() for one in correct), chosen.sum()]
+            members = use & (group == i)
+            self.table[i] += [*((one & members).sum() for one in correct), members.sum()]
 
     def rows(self, name: str) -> list[str]:
         """The table in Markdown: the share of each group, and of it what each model gets right."""

@@ -148,19 +148,21 @@ class Bare:
         trained = [p for p in self.student.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
 
-    def step(self, batch: Batch, shown: str) -> None:
+    def step(self, batch: Batch, teacher_input: str) -> None:
         """One step.
 
         Args:
             batch: images as floats, and their frozen features if they are cached.
-            shown: what the method's teacher looks at: `none`, `weak` or `all`.
+            teacher_input: what the method's teacher looks at: `none`, `weak` or `all`.
         """
         labeled, unlabeled = batch.labeled, batch.unlabeled
         inputs, mask = labeled.inputs, labeled.mask
         if unlabeled is not None:
             weak = unlabeled.weak_inputs
             with torch.inference_mode():
-                self.teacher(*(semi_supervised.join(inputs, weak) if shown == "all" else weak))
+                self.teacher(
+                    *(semi_supervised.join(inputs, weak) if teacher_input == "all" else weak)
+                )
             inputs = semi_supervised.join(inputs, unlabeled.strong_inputs)
             mask = torch.cat([mask, mask])
         size = mask.shape[-2:]
@@ -254,8 +256,9 @@ class Passes:
 class Probe(Callback):
     """Times the steps of a training; after each, it takes its own passes alone, and a bare step."""
 
-    def __init__(self, bare: Bare | None, passes: Passes, shown: str, clock: Clock) -> None:
-        self.bare, self.passes, self.shown, self.clock = bare, passes, shown, clock
+    def __init__(self, bare: Bare | None, passes: Passes, teacher_input: str, clock: Clock) -> None:
+        self.bare, self.passes, self.clock = bare, passes, clock
+        self.teacher_input = teacher_input
         self.steps: list[tuple[float, float]] = []
         self.owns: list[float] = []
         self.bares: list[tuple[float, float]] = []
@@ -283,7 +286,7 @@ class Probe(Callback):
             if trainer.global_step > SKIPPED:
                 self.owns.append(own)
             middle = (time.process_time(), time.perf_counter())
-            self.bare.step(batch, self.shown)
+            self.bare.step(batch, self.teacher_input)
         end = (time.process_time(), time.perf_counter())
         if trainer.global_step > SKIPPED:
             self.bares.append((end[0] - middle[0], end[1] - middle[1]))
@@ -358,9 +361,9 @@ def measure(
     if config.settings.uses_stored_labels:
         images = images._replace(labels=NoLabels())  # their values cost nothing
     module = build(config, images)
-    clock, shown = Clock(), "all" if name == "css" else "weak"
+    clock, teacher_input = Clock(), "all" if name == "css" else "weak"
     passes = Passes(module.method)
-    probe = Probe(Bare(module) if bare else None, passes, shown, clock)
+    probe = Probe(Bare(module) if bare else None, passes, teacher_input, clock)
     module.configure_callbacks = lambda: [probe]
     configure = module.configure_optimizers
 

@@ -170,9 +170,9 @@ class CompareConfig:
         """
         values = self._flat()
         for name, value in call.changes().items():
-            added = name in (*LISTS, "split_seeds", "same_time")
-            added |= name.rpartition(".")[0] not in ("", *self.settings)
-            if not added and value != values[name]:
+            adds_runs = name in (*LISTS, "split_seeds", "same_time")
+            adds_runs |= name.rpartition(".")[0] not in ("", *self.settings)
+            if not adds_runs and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
                     f"has {values[name]}. Leave it out to continue that comparison, or start "

@@ -92,20 +92,20 @@ class GridConfig(Settings):
         """
         splits = self.split_seed_of
         if other.split_seeds != AUTO or self.split_seeds == AUTO:
-            added = other.split_seed_of
+            split_seeds = other.split_seed_of
         elif len(self.split_seeds) == 1:
-            added = dict.fromkeys(other.seeds, self.split_seeds[0])
+            split_seeds = dict.fromkeys(other.seeds, self.split_seeds[0])
         else:
-            added = {seed: splits[seed] for seed in other.seeds if seed in splits}
+            split_seeds = {seed: splits[seed] for seed in other.seeds if seed in splits}
         for seed in other.seeds:
-            if seed not in added:
+            if seed not in split_seeds:
                 raise ConfigError(
                     f"--seeds {seed} is new in {self.out}, where each seed has a split seed of its "
                     "own. Name the new seeds alone, with --split-seeds."
                 )
-            if splits.setdefault(seed, added[seed]) != added[seed]:
+            if splits.setdefault(seed, split_seeds[seed]) != split_seeds[seed]:
                 raise ConfigError(
-                    f"--split-seeds gives seed {seed} the split seed {added[seed]}, but in "
+                    f"--split-seeds gives seed {seed} the split seed {split_seeds[seed]}, but in "
                     f"{self.out} it has {splits[seed]}. Choose another seed or another --out."
                 )
         return dataclasses.replace(
