@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from choices import only_choice
 from filelock import FileLock
 from PIL import Image
 from scipy.io import savemat
@@ -431,6 +432,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 },
                 which="student",
                 adjustment=Adjustment(0.0, miou),
+                choice=only_choice(miou),
                 labels=8,
                 steps=10,
                 skipped_steps=0,

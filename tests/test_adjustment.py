@@ -1,7 +1,9 @@
 """The class weights are taken out of the released model's logits, as far as `val` gains by it."""
 
+import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,18 +15,21 @@ from semiseg.core.scores import Adjustment
 from semiseg.data.formats.masks import Classes
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import load_dataset
+from semiseg.evaluation.choice import cross_fit
 from semiseg.evaluation.logit_adjustment import STRENGTHS, offset, offsets
-from semiseg.evaluation.metrics import scores
+from semiseg.evaluation.metrics import scores as mask_scores
 from semiseg.inference.card import model_card
 from semiseg.inference.reading import Maps, labels, read
 from semiseg.losses.class_balance import root_weights, weighted_cross_entropy
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, Release, load_release, save_release, transfer
-from semiseg.training import module as engine_module
+from semiseg.scenes.draw import write_scenes
 from semiseg.training import release as release_module
+from semiseg.training import validation as validation_module
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.data import count_pixels
+from semiseg.training.validation import Outcome
 from tests.test_sliding import TORCH
 
 TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "validations": 2, "labels": "2"}
@@ -65,8 +70,8 @@ def test_adjusted_logits_are_those_that_a_loss_without_weights_would_teach():
 def test_a_class_that_is_predicted_by_mistake_alone_does_not_decide():
     """Without it in the prediction, all classes that are there are worse."""
     names = ("a", "b", "never")
-    before = scores(torch.tensor([[90, 5, 5], [10, 85, 5], [0, 0, 0]]), names)
-    after = scores(torch.tensor([[88, 12, 0], [15, 85, 0], [0, 0, 0]]), names)
+    before = mask_scores(torch.tensor([[90, 5, 5], [10, 85, 5], [0, 0, 0]]), names)
+    after = mask_scores(torch.tensor([[88, 12, 0], [15, 85, 0], [0, 0, 0]]), names)
     assert after["miou"] < before["miou"]
 
 
@@ -127,15 +132,21 @@ def everywhere(class_: int, classes: int) -> torch.Tensor:
     return 1000.0 * torch.nn.functional.one_hot(torch.tensor(class_), classes)
 
 
-def validations_of(run):
-    return torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)["validations"]
+@pytest.fixture(scope="module")
+def many_scenes(tmp_path_factory):
+    """A data folder with enough images of val for a choice on each half."""
+    root = tmp_path_factory.mktemp("adjustment") / "data"
+    return write_scenes(root, labeled=3, unlabeled=2, val=8, size=(48, 64))
+
+
+def outcome_of(run):
+    content = torch.load(newest_intact(run / "checkpoints")[0], weights_only=True)
+    return Outcome.restored(content["outcome"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["supervised", "css"])
-def test_what_is_best_on_val_is_released(
-    method, tiny_method, tiny_folder, tmp_path, monkeypatch, log
-):
+def test_what_val_chooses_is_released(method, tiny_method, many_scenes, tmp_path, monkeypatch, log):
     """With strengths that each make one class everything, the scores tell which was taken."""
 
     def extreme(weights, classes, strength):
@@ -148,32 +159,39 @@ def test_what_is_best_on_val_is_released(
         return {strength: extreme(weights, classes, strength) for strength in tried}
 
     monkeypatch.setattr(release_module, "offset", extreme)
-    monkeypatch.setattr(engine_module, "offsets", all_of_them)
-    run = semiseg.train(tiny_folder, method=method, out=tmp_path / "run", lr=0.0, **TINY)
-    text = log.text
-    first, final = validations_of(run.folder)
-    assert len(first["networks"]["student"]["adjusted"]) == 1
-    tried = final["networks"][run.scores.which]["adjusted"]
-    best = max(tried, key=lambda adjusted: adjusted["miou"])
-    assert run.scores.adjustment == Adjustment(best["strength"], tried[0]["miou"])
-    assert best["strength"] > 0
-    assert run.scores.miou.released == best["miou"] > tried[0]["miou"]
-    assert run.scores.miou.best >= best["miou"]
-    assert run.scores.to_dict()["per_class"] == best["per_class"]
-    words = f"{100 * best['strength']:.0f} % of the class weights"
-    assert f"the released model is the {run.scores.which} with {words} subtracted" in text
+    monkeypatch.setattr(validation_module, "offsets", all_of_them)
+    run = semiseg.train(many_scenes, method=method, out=tmp_path / "run", lr=0.0, **TINY)
+    text, scores = log.text, run.scores
+    counts = outcome_of(run.folder).counts
+    choice, sums = cross_fit(counts, (run.folder / "split" / "val.txt").read_text().split())
+    assert scores.choice == choice
+    assert choice.images == 8
+    chosen = counts.candidates.index(choice.chosen)
+    assert scores.which == choice.chosen.network
+    plain = counts.candidates.index(replace(choice.chosen, strength=0.0))
+    assert scores.adjustment == Adjustment(choice.chosen.strength, counts.score(plain))
+    assert choice.chosen.strength > 0
+    assert scores.miou.best >= choice.miou > counts.score(plain)
+    assert scores.miou.released == sums.scores(list(scores.per_class))["miou"]
+    words = f"{100 * choice.chosen.strength:.0f} % of the class weights"
+    assert f"the released model is the {scores.which} with {words} subtracted" in text
     assert words in semiseg.report(run.folder).path.read_text()
-    evaluation = semiseg.evaluate(run.folder, tiny_folder, accelerator="cpu")
+    evaluation = semiseg.evaluate(run.folder, many_scenes, accelerator="cpu")
     # One class everywhere: no pixel is near a tie.
-    assert evaluation.to_dict()["per_class"] == best["per_class"]
-    assert evaluation.shapes == run.scores.shapes
+    whole = counts.sums(chosen, counts.images).scores(list(scores.per_class))
+    assert evaluation.to_dict()["per_class"] == whole["per_class"]
+    assert evaluation.shapes == scores.shapes
+    with (run.folder / "confusion.csv").open() as file:
+        rows = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
+    assert mask_scores(torch.tensor(rows), list(scores.per_class)) == whole
     release = load_release(run.folder)
-    assert release.metadata.adjustment == run.scores.adjustment
+    assert release.metadata.adjustment == scores.adjustment
+    assert release.metadata.choice == choice
     assert words in model_card(release.metadata)
     if method == "css":
         weights = release.tensors["similarity_prior"]
         assert not torch.equal(
-            weights, unadjusted_prior(tiny_method("css"), run.folder, tiny_folder)
+            weights, unadjusted_prior(tiny_method("css"), run.folder, many_scenes)
         )
 
 
@@ -193,8 +211,7 @@ def test_without_weights_nothing_is_tried(tiny_folder, tmp_path, log):
     run = semiseg.train(
         tiny_folder, method="supervised", class_weights="none", out=tmp_path / "run", **TINY
     )
-    _, last = validations_of(run.folder)
-    assert [one["strength"] for one in last["networks"]["student"]["adjusted"]] == [0.0]
+    assert {one.strength for one in outcome_of(run.folder).counts.candidates} == {0.0}
     assert run.scores.adjustment.strength == 0
     assert "class weights" not in log.text
 

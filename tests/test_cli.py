@@ -296,13 +296,14 @@ def test_the_run_folder_holds_what_the_docs_say(trained):
 
 
 @pytest.mark.slow
-def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(trained):
+def test_scores_json_has_its_keys_and_the_means_of_its_classes(trained):
     scores = json.loads((trained / "scores.json").read_text())
     assert {
         "method",
         "miou",
         "per_class",
         "which",
+        "choice",
         "labels",
         "steps",
         "seconds",
@@ -320,7 +321,9 @@ def test_scores_json_has_its_keys_and_the_released_network_is_the_better_one(tra
         [float(row[f"val/miou_{n}"]) for row in rows] for n in ("student", "teacher")
     )
     assert miou["last"] == pytest.approx(student[-1], rel=1e-4)
-    assert miou["best"] == pytest.approx(max(*student, *teacher, miou["released"]), rel=1e-4)
+    assert miou["best"] == pytest.approx(
+        max(*student, *teacher, scores["choice"]["miou"]), rel=1e-4
+    )
     for values in scores["per_class"].values():
         assert set(values) == {"iou", "dice", "precision", "recall", "pixels"}
     ious = [v["iou"] for v in scores["per_class"].values() if v["iou"] is not None]
@@ -333,7 +336,8 @@ def test_evaluate_prints_the_same_figure_as_the_training(capsys, trained, tiny_f
     scores = json.loads((trained / "scores.json").read_text())
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
     evaluation = json.loads(capsys.readouterr().out)
-    assert evaluation["miou"] == pytest.approx(scores["miou"]["released"])
+    assert evaluation["miou"] == scores["choice"]["miou"]
+    # The same network is chosen on each half and on the whole of so few images.
     assert evaluation["per_class"] == scores["per_class"]
     assert evaluation["shapes"] == scores["shapes"]
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu")

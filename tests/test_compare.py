@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from choices import only_choice
 from PIL import Image
 
 import semiseg
@@ -62,6 +63,7 @@ def record(method, labels, seed, miou, masks=None, step=1.0, split="x", seconds=
         },
         which="student",
         adjustment=Adjustment(0.0, miou),
+        choice=only_choice(miou),
         labels=count,
         steps=10,
         skipped_steps=0,

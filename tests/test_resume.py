@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from choices import only_choice
 from safetensors.torch import load_file
 
 import semiseg
@@ -28,7 +29,7 @@ from semiseg.core.scores import (
 )
 from semiseg.training.checkpoint import Checkpoints, SafeCheckpointIO, newest_intact
 from semiseg.training.loggers import MetricsTable
-from semiseg.training.release import compare_with_start
+from semiseg.training.release_notes import compare_with_start
 
 WORDS = [
     # So little trained a network is sure of nothing.
@@ -471,6 +472,7 @@ def test_what_a_training_began_with(tmp_path, change, message):
         per_class={"a": ClassScores(50.0, 50.0, 50.0, 50.0, 10)},
         which="student",
         adjustment=Adjustment(0.0, 50.0),
+        choice=only_choice(50.0),
         labels=3,
         steps=9,
         skipped_steps=0,

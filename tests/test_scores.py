@@ -7,7 +7,10 @@ import pytest
 from semiseg.core.errors import RunError
 from semiseg.core.scores import (
     Adjustment,
+    Candidate,
+    Choice,
     ClassScores,
+    FirstStage,
     MeanIou,
     Scores,
     SplitRecord,
@@ -21,6 +24,17 @@ SCORES = Scores(
     per_class={"a": ClassScores(51.0, 60.0, None, 70.0, 10), "b": ClassScores(*[None] * 4, 0)},
     which="teacher",
     adjustment=Adjustment(0.5, 49.0),
+    choice=Choice(
+        images=2,
+        chosen=Candidate(2, "teacher", 0.5),
+        miou=51.5,
+        best=Candidate(2, "student", 0.0),
+        best_miou=52.0,
+        standard_error=None,
+        first_half=Candidate(1, "student", 1.0),
+        second_half=Candidate(2, "teacher", 0.25),
+        first_stage=FirstStage(Candidate(1, "student", 1.0), 51.0, 51.5, 0.25),
+    ),
     labels=3,
     steps=9,
     skipped_steps=0,
@@ -35,19 +49,20 @@ def test_what_is_written_is_read_again(tmp_path):
     file = tmp_path / "scores.json"
     file.write_text(json.dumps(SCORES.to_dict()))
     assert read_scores(file) == SCORES
-    assert next(iter(json.loads(file.read_text()).items())) == ("format", 1)
+    assert next(iter(json.loads(file.read_text()).items())) == ("format", 2)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "its format is 2"),
+        ({"format": 1}, "its format is 1"),
         ({"labels": "3"}, "`labels` is '3', not an integer"),
         ({"labels": True}, "`labels` is True"),
         ({"miou": 7}, "`miou` is 7, not a mapping"),
         ({"miou": {"last": "x", "best": 1, "released": 1}}, "`miou.last` is 'x', not a number"),
         ({"per_class": {"a": {}}}, "`per_class.a.iou` is missing"),
         ({"split": {}}, "`split.seed` is missing"),
+        ({"choice": {}}, "`choice.images` is missing"),
     ],
 )
 def test_anything_else_is_refused(tmp_path, change, message):

@@ -35,7 +35,8 @@ _SMALLEST_P = 0.001
 
 _COLUMNS = (
     "mIoU on val in percent. last: the student after the last step. best: the highest score at any "
-    "validation, which is optimistic. released: the released model. seconds: of a whole run."
+    "validation, which is optimistic. released: each half of val with the model that the other "
+    "half chose. seconds: of a whole run."
 )
 
 
@@ -82,9 +83,9 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         "# Comparison",
         "mIoU on val in percent, mean ± standard deviation over the seeds. `last` is the student "
         "after the last step. `best` is the highest score of all validations and of the released "
-        "model, which is optimistic. "
-        "`released` is the best network of the method after the last step; the training chose "
-        "the adjustment of its logits on val. Differences and shares refer to `released`.",
+        "model on all of val, which is optimistic. `released` is that of the release: each half of "
+        "val is scored with the model that the other half chose. Differences and shares refer to "
+        "`released`.",
         markdown_table(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labeled images](comparison.png)",
     ]
@@ -102,8 +103,8 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     ]
     parts += [
         "## Areas, boundaries and objects",
-        "The released models on val: means over the classes that are not the background. HD95 is "
-        "in pixels, the others are in percent.",
+        "The released models on all of val: means over the classes that are not the background. "
+        "HD95 is in pixels, the others are in percent.",
         markdown_table(["labels", "method", *_SHAPE_TITLES], shapes),
         "The bias of the area: the predicted minus the true share of the pixels of each class, in "
         "percentage points.",

@@ -14,7 +14,7 @@ from semiseg.core.text import percent, plural, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """The version of `scores.json`; it grows when a key changes its meaning."""
 
 
@@ -139,9 +139,10 @@ class MeanIou:
 
     Attributes:
         last: the student after the last step.
-        best: the highest score of all validations and of the released model. It was chosen on
-            `val`, so it is optimistic.
-        released: the released model.
+        best: the highest score of all validations, and of the released model on all of `val`. It
+            was chosen on `val`, so it is optimistic.
+        released: the score of the release, cross-fitted: each half of `val` is scored with the
+            model that the other half chose. No image had a part in the choice that it scores.
     """
 
     last: float | None
@@ -155,11 +156,82 @@ class Adjustment:
 
     Attributes:
         strength: the share of the log class weights that is subtracted from the logits.
-        without: the mean IoU of the same network without the adjustment, in percent.
+        without: the mean IoU of the same network without the adjustment on all of `val`, in
+            percent. With it, it is `miou` of the `Choice`.
     """
 
     strength: float
     without: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that may be released.
+
+    Attributes:
+        stage: the number of the stage that trained it; 1 for a run without stages.
+        network: `student`, `teacher`, or `second` of two students.
+        strength: the strength of its logit adjustment.
+    """
+
+    stage: int
+    network: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """The supervised model of a run's first stage against the model of its last stage.
+
+    It is released if it is better by more than one standard error.
+
+    Attributes:
+        candidate: the model of the first stage.
+        miou: its mean IoU on all images of `val`, in percent.
+        last_miou: the same of the model of the last stage.
+        standard_error: of the difference, in percentage points; None for fewer than three images.
+    """
+
+    candidate: Candidate
+    miou: float | None
+    last_miou: float | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the released model was chosen on `val`; `evaluation.choice` describes the rule.
+
+    Attributes:
+        images: the number of images of `val`.
+        chosen: what the rule chooses on all images: the released model.
+        miou: its mean IoU on all images in percent. They took part in the choice.
+        best: the candidate with the highest mean IoU on all images.
+        best_miou: its mean IoU, in percent.
+        standard_error: of the difference between the two, paired by image, in percentage points;
+            None for fewer than three images. The simplest candidate is chosen that is not worse by
+            more than its own error.
+        first_half: what the rule chooses on the first half of the images, by name. It is scored on
+            the second half.
+        second_half: what the rule chooses on the second half. It is scored on the first one.
+        first_stage: the comparison with the supervised model of the first stage; None for a run
+            without one.
+    """
+
+    images: int
+    chosen: Candidate
+    miou: float | None
+    best: Candidate
+    best_miou: float | None
+    standard_error: float | None
+    first_half: Candidate
+    second_half: Candidate
+    first_stage: FirstStage | None
+
+    @property
+    def is_first_stage(self) -> bool:
+        """Whether the supervised model of the first stage is released."""
+        return self.first_stage is not None and self.first_stage.candidate == self.chosen
 
 
 @dataclass(frozen=True)
@@ -210,9 +282,10 @@ class Scores:
     Attributes:
         method: the method's name.
         miou: mean IoU on the validation images.
-        per_class: the scores of the released model, by class name.
+        per_class: the scores of each class by its name, cross-fitted as `miou.released`.
         which: the released network: `student`, `teacher`, or `second` of two students.
         adjustment: how its logits were adjusted.
+        choice: how both were chosen, and whether the model is that of the first stage.
         labels: the number of labeled images.
         steps: optimizer steps, of all stages together.
         skipped_steps: steps that were skipped because a loss or gradient was not finite.
@@ -221,8 +294,7 @@ class Scores:
         timing: seconds of a step and of a validation.
         split: the images.
         versions: version numbers of semiseg, Python and the main libraries, by name.
-        shapes: the areas, boundaries and objects of the released model; None in the file of a run
-            that an earlier semiseg trained.
+        shapes: the areas, boundaries and objects of the released model on all of `val`.
         format: the version of the file.
     """
 
@@ -231,6 +303,7 @@ class Scores:
     per_class: Mapping[str, ClassScores]
     which: str
     adjustment: Adjustment
+    choice: Choice
     labels: int
     steps: int
     skipped_steps: int
@@ -251,6 +324,8 @@ class Scores:
             f"mIoU {percent(self.miou.released)} % on {plural(self.split.images['val'], 'image')} "
             "of val"
         )
+        if self.choice.is_first_stage:
+            mean += ", released is the supervised model of stage 1"
         scored = {n: c.iou for n, c in self.per_class.items() if c.iou is not None}
         if len(scored) < 2:
             return mean

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""The shares of `log w_c` to try; the released model has the one with the best score on `val`."""
+"""The shares of `log w_c` to try; `evaluation.choice` says which one the released model has."""
 
 
 def offset(weights: Tensor | None, classes: int, strength: float) -> Tensor:

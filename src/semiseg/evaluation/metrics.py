@@ -80,9 +80,38 @@ def scores(confusion: Tensor, names: Sequence[str], *, with_absent: bool = False
         >>> scores(torch.tensor([[3, 1], [0, 4]]), ["soil", "crop"])["miou"]
         77.5
     """
-    counts = confusion.double()
-    correct = counts.diagonal()
-    true, predicted = counts.sum(dim=1), counts.sum(dim=0)
+    return scores_of_sums(
+        confusion.sum(dim=1),
+        confusion.sum(dim=0),
+        confusion.diagonal(),
+        names,
+        with_absent=with_absent,
+    )
+
+
+def scores_of_sums(
+    true: Tensor,
+    predicted: Tensor,
+    common: Tensor,
+    names: Sequence[str],
+    *,
+    with_absent: bool = False,
+) -> MaskScores:
+    """Compute the same as `scores` from sums of pixels by class.
+
+    Args:
+        true: `(C,)` the true pixels of each class.
+        predicted: `(C,)` its predicted pixels.
+        common: `(C,)` the pixels that are both.
+        names: the class names.
+        with_absent: see `scores`.
+
+    Example:
+        >>> true, predicted, common = (torch.tensor(n) for n in ([4, 4], [3, 5], [3, 4]))
+        >>> scores_of_sums(true, predicted, common, ["soil", "crop"])["miou"]
+        77.5
+    """
+    true, predicted, correct = true.double(), predicted.double(), common.double()
     scored = (true > 0) | with_absent
     iou = _percent(correct, scored * (true + predicted - correct))
     dice = _percent(2 * correct, scored * (true + predicted))
@@ -101,7 +130,7 @@ def scores(confusion: Tensor, names: Sequence[str], *, with_absent: bool = False
     existing = [value for value in iou if value is not None]
     return {
         "miou": sum(existing) / len(existing) if existing else None,
-        "accuracy": _percent(correct.sum(), counts.sum())[0],
+        "accuracy": _percent(correct.sum(), true.sum())[0],
         "per_class": per_class,
     }
 

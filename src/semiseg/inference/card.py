@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
+from semiseg.core.scores import Choice, ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
 from semiseg.evaluation.logit_adjustment import describe_strength
 from semiseg.model.metadata import ModelMetadata, WeightsRecord
@@ -44,7 +44,7 @@ def model_card(metadata: ModelMetadata) -> str:
     method = escape_markdown(metadata.method or "an unknown method")
     parts = [_HEAD.format(count=len(classes), method=method), _training(metadata)]
     if metadata.per_class and metadata.miou is not None:
-        parts.append(_scores(metadata.per_class, metadata.miou, metadata.adjustment is not None))
+        parts.append(_scores(metadata.per_class, metadata.miou, metadata.choice))
     rows = [
         [i, name, f"`{css_color(color)}`"]
         for i, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))
@@ -54,16 +54,16 @@ def model_card(metadata: ModelMetadata) -> str:
     return "\n".join(parts) + _USE
 
 
-def describe_release(which: str, strength: float) -> str:
+def describe_release(which: str, strength: float, first_stage: bool = False) -> str:
     """The released network, and how its logits were adjusted.
 
     Args:
         which: `student`, `teacher` or `second`.
         strength: the share of the log class weights that was subtracted from its logits.
+        first_stage: it was trained in a supervised first stage.
     """
-    return f"the {which}" + (
-        f", its logits adjusted by {describe_strength(strength)}" if strength else ""
-    )
+    text = f"the {which}" + " of stage 1, which is supervised" * first_stage
+    return text + (f", its logits adjusted by {describe_strength(strength)}" if strength else "")
 
 
 def _training(metadata: ModelMetadata) -> str:
@@ -109,19 +109,19 @@ def _count(split: SplitRecord | None, name: str) -> str | None:
     return f"{split.images[name]} (`{''.join(c for c in split.hash_of(name) if c.isalnum())}`)"
 
 
-def _scores(per_class: Mapping[str, ClassScores], miou: MeanIou, adjusted: bool) -> str:
+def _scores(per_class: Mapping[str, ClassScores], miou: MeanIou, choice: Choice | None) -> str:
     rows = [
         [name, percent(scores.iou), percent(scores.precision), percent(scores.recall)]
         for name, scores in per_class.items()
     ]
-    network = "the released network" + (
-        " and the strength of its logit adjustment" if adjusted else ""
-    )
-    return (
-        f"## Scores on the validation images\n\nmIoU {percent(miou.released)} %. "
-        f"The training used the same images to choose {network}.\n\n"
-        f"{markdown_table(['class', 'IoU, %', 'precision, %', 'recall, %'], rows)}\n"
-    )
+    text = f"## Scores on the validation images\n\nmIoU {percent(miou.released)} %."
+    if choice is not None:
+        text += (
+            " Each half of the images is scored with the network and the logit adjustment that "
+            "the other half chose. This model is the choice of all images, where its mIoU is "
+            f"{percent(choice.miou)} %."
+        )
+    return f"{text}\n\n{markdown_table(['class', 'IoU, %', 'precision, %', 'recall, %'], rows)}\n"
 
 
 def _input(metadata: ModelMetadata) -> str:

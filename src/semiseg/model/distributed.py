@@ -53,6 +53,24 @@ def gather_over_ranks(values: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def interleave_over_ranks(values: Tensor) -> Tensor:
+    """Join what the processes have of a list that was dealt out: process `r` of `W` has `r::W`.
+
+    Args:
+        values: `(n, ...)` integers, of the same type and the same other dimensions in every
+            process; the numbers of rows differ by one at most.
+
+    Returns:
+        `(N, ...)` the whole list, with the same bits in each process and for any number of them.
+    """
+    if world_size() == 1:
+        return values.detach()
+    length = int(sum_over_ranks(torch.tensor(len(values), device=values.device)))
+    whole = values.new_zeros(length, *values.shape[1:])
+    whole[dist.get_rank() :: world_size()] = values.detach()
+    return sum_over_ranks(whole)
+
+
 def agree(value: T) -> T:
     """The first process's value, in every process. It is a plain value that pickle can copy."""
     if world_size() == 1:

@@ -13,7 +13,7 @@ from semiseg._version import __version__
 from semiseg.config.network import Heads
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.records import from_plain
-from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
+from semiseg.core.scores import Adjustment, Choice, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.masks import Classes
 
@@ -147,8 +147,10 @@ class ModelMetadata:
         method: the method's name, or None.
         which: the released network, such as `student` or `teacher`, or None.
         adjustment: how its logits were adjusted, or None.
-        miou: mean IoU on the validation images, or None.
-        per_class: the scores on the validation images, by class name; or None.
+        choice: how the model was chosen on the validation images, or None.
+        miou: mean IoU on the validation images, or None. With a `choice`, `released` is
+            cross-fitted; see `MeanIou`.
+        per_class: the scores of each class by its name, as `miou.released`; or None.
         labels: the number of labeled images, or None.
         steps: the optimizer steps of the training, or None.
         split: the images of the training, or None.
@@ -170,6 +172,7 @@ class ModelMetadata:
     method: str | None = None
     which: str | None = None
     adjustment: Adjustment | None = None
+    choice: Choice | None = None
     miou: MeanIou | None = None
     per_class: Mapping[str, ClassScores] | None = None
     labels: int | None = None

@@ -145,8 +145,12 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
         title=f"{scores.method}, {plural(scores.labels, 'mask')}",
         headline=headline(scores),
         facts={
-            "Released model": describe_release(scores.which, scores.adjustment.strength)
-            + ", after the last step",
+            "Released model": describe_release(
+                scores.which, scores.adjustment.strength, scores.choice.is_first_stage
+            )
+            + ("" if scores.choice.is_first_stage else ", after the last step"),
+            "How val is scored": "each half with the model that the other half chose. The released "
+            f"model has {percent(scores.choice.miou)} % on all of val, which chose it",
             "mIoU of the student": f"{percent(scores.miou.last)} % after the last step",
             "Best mIoU": f"{percent(scores.miou.best)} % (chosen on val, so it is optimistic)",
             "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from statistics import median
 from typing import Any, TypedDict, cast
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -24,14 +22,9 @@ from semiseg.core.records import from_plain
 from semiseg.core.rng import Key
 from semiseg.core.scores import Timing
 from semiseg.core.types import Batch, Inputs, Losses, Step
-from semiseg.evaluation.logit_adjustment import offsets
-from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
-from semiseg.evaluation.pseudo_label_summary import PseudoLabelSummary
-from semiseg.evaluation.shapes import ShapeCounts, count_shapes
-from semiseg.inference.scenes import Scene, segmenter, to_input
-from semiseg.inference.sliding import Segmenter
+from semiseg.inference.scenes import Scene, to_input
 from semiseg.methods.base import Method
-from semiseg.model.distributed import sum_over_ranks, world_size
+from semiseg.model.distributed import world_size
 from semiseg.model.encoders import Normalization
 from semiseg.model.metadata import WeightsRecord
 from semiseg.model.network import Network
@@ -39,50 +32,7 @@ from semiseg.training.batches import TrainingBatches
 from semiseg.training.feature_cache import FeatureCache
 from semiseg.training.guard import MAX_FLAWED_STEPS, Guard
 from semiseg.training.optimizer import build_optimizer
-
-
-class AdjustedScores(MaskScores):
-    """The scores of one network with adjusted logits.
-
-    `strength` is that of the logit adjustment, `confusion` the confusion matrix as rows of counts.
-    """
-
-    strength: float
-    confusion: list[list[int]]
-
-
-class NetworkScores(MaskScores):
-    """The scores of one network at a validation, without an adjustment.
-
-    `adjusted` holds the scores for each strength of the logit adjustment, 0 first. Only the last
-    validation has more than one.
-    """
-
-    adjusted: list[AdjustedScores]
-
-
-class Validation(TypedDict):
-    """One validation.
-
-    `step` is the step, `networks` the scores by network. `pseudo_labels` are measured with
-    diagnostics only. `shapes` holds the rows of the `ShapeCounts` of the network to release; only
-    the last validation has it.
-    """
-
-    step: int
-    networks: dict[str, NetworkScores]
-    pseudo_labels: PseudoLabelSummary | None
-    shapes: list[list[float]] | None
-
-
-def choose_network(networks: Mapping[str, NetworkScores]) -> tuple[str, AdjustedScores]:
-    """The network to release and its scores with the best adjustment, by the mean IoU.
-
-    Args:
-        networks: the scores of the last validation.
-    """
-    candidates = [(name, adjusted) for name in networks for adjusted in networks[name]["adjusted"]]
-    return max(candidates, key=lambda candidate: candidate[1]["miou"] or 0.0)
+from semiseg.training.validation import Outcome, Validation, score_networks
 
 
 class Checkpoint(TypedDict):
@@ -90,6 +40,7 @@ class Checkpoint(TypedDict):
 
     state_dict: dict[str, Tensor]
     validations: list[Validation]
+    outcome: dict[str, Any] | None
     guard: dict[str, int]
     normalization: list[tuple[float, float, float]]
     weights: dict[str, str | None]
@@ -108,6 +59,8 @@ class TrainingModule(L.LightningModule):
         settings: the optimizer, as planned.
 
     Attributes:
+        validations: the validations so far.
+        outcome: what the last validation found; None before it.
         features: the cached features of the batches; None if there can be none.
         labels_sha256: the hash of the stored labels of the unlabeled images; None without them,
             and in every process but the first.
@@ -132,6 +85,7 @@ class TrainingModule(L.LightningModule):
         self.key = key
         self.settings = settings
         self.validations: list[Validation] = []
+        self.outcome: Outcome | None = None
         self.seconds, self.started = 0.0, 0.0
         self.step_seconds: list[float] = []
         self.validation_seconds: list[float] = []
@@ -240,77 +194,19 @@ class TrainingModule(L.LightningModule):
 
     @torch.no_grad()
     def validate(self, loader: Iterable[Scene], *, last: bool = False) -> Validation:
-        """Score each network on the validation images, at the size of their masks.
+        """Score each network on the validation images; `validations` keeps the scores.
 
         Args:
             loader: this process's images, one at a time.
-            last: this is the validation after the last step, which decides what is released.
-
-        Returns:
-            The scores by network; `validations` keeps them too.
+            last: this is the validation after the last step, which sets `outcome`.
         """
         started = time.monotonic()
-        networks, count = self.method.networks(), len(self.names)
-        segmenters = {name: segmenter(network) for name, network in networks.items()}
-        tried = offsets(self.method.class_weights if last else None, count)
-        added = torch.stack(list(tried.values())).numpy()
-        confusion = {n: torch.zeros(len(tried), count, count, dtype=torch.long) for n in networks}
-        self.method.eval()
-        for scene in loader:
-            images, mask = scene.image.numpy(), scene.mask
-            for name, segment in segmenters.items():
-                labels = torch.from_numpy(segment.labels(images, (len(mask), mask.shape[1]), added))
-                for table, one in zip(confusion[name], labels, strict=True):
-                    table += confusion_matrix(one, mask, count)
-        self.method.train()
-        result: dict[str, NetworkScores] = {}
-        for name, tables in confusion.items():
-            counts = sum_over_ranks(tables.to(self.device)).cpu()
-            adjusted = [
-                AdjustedScores(
-                    **scores(table, self.names), strength=strength, confusion=table.tolist()
-                )
-                for strength, table in zip(tried, counts, strict=True)
-            ]
-            result[name] = NetworkScores(**scores(counts[0], self.names), adjusted=adjusted)
-        shapes = None
-        if last:
-            name, released = choose_network(result)
-            added = tried[released["strength"]][None].numpy()
-            shapes = self._count_shapes(loader, segmenters[name], added).tolist()
-        validation = Validation(
-            step=self.global_step, networks=result, pseudo_labels=None, shapes=shapes
-        )
+        networks, self.outcome = score_networks(self.method, loader, self.names, last=last)
+        validation = Validation(step=self.global_step, networks=networks, pseudo_labels=None)
         self.validations.append(validation)
         self.validation_seconds.append(time.monotonic() - started)
         self._last_step_time = None  # the time to the next step would include this validation
         return validation
-
-    def _count_shapes(
-        self, loader: Iterable[Scene], segment: Segmenter, added: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """The rows of the `ShapeCounts` of one network, over the images of all processes.
-
-        The images are segmented once more: to count the shapes for each network and each strength
-        would take longer.
-
-        Args:
-            loader: this process's images.
-            segment: the network.
-            added: `(1, C)`, what the logit adjustment adds to its logits.
-        """
-        count = len(self.names)
-        counts = ShapeCounts.zeros(count)
-        self.method.eval()
-        for scene in loader:
-            images, truth = scene.image.numpy(), scene.mask.numpy()
-            labels = segment.labels(images, (truth.shape[0], truth.shape[1]), added)
-            counts = counts.plus(count_shapes(labels[0], truth, count))
-        self.method.train()
-        rows = np.stack(counts)
-        if world_size() == 1:  # Apple's GPUs have no double precision
-            return rows
-        return sum_over_ranks(torch.from_numpy(rows).to(self.device)).cpu().numpy()
 
     def timing(self) -> Timing:
         """Median seconds of a step and of a validation, since the start or the resuming."""
@@ -322,6 +218,7 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what this module holds besides its tensors."""
         checkpoint["validations"] = self.validations
+        checkpoint["outcome"] = None if self.outcome is None else self.outcome.state()
         checkpoint["guard"] = self.guard.state()
         checkpoint["normalization"] = list(self.method.student.normalization())
         checkpoint["weights"] = asdict(self.method.student.weights_record)
@@ -349,6 +246,8 @@ class TrainingModule(L.LightningModule):
                 "so far have learned. Restore them, or start a new run."
             )
         self.validations = stored["validations"]
+        outcome = stored["outcome"]
+        self.outcome = None if outcome is None else Outcome.restored(outcome)
         self.guard.restore(stored["guard"])
         mean, std = stored["normalization"]
         for network in self.method.modules():

@@ -1,4 +1,4 @@
-"""The end of a training: the better network is adjusted and released, and the scores written."""
+"""The end of a training: the chosen model is released, and the scores written."""
 
 from __future__ import annotations
 
@@ -11,38 +11,58 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-
-import numpy as np
+from typing import NamedTuple
 
 from semiseg._version import __version__
 from semiseg.config.background import foreground
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import RunError
-from semiseg.core.files import write_text
+from semiseg.core.files import read_text, write_text
 from semiseg.core.scores import (
     Adjustment,
+    Candidate,
     ClassScores,
     MeanIou,
     Scores,
+    ShapeScores,
     SplitRecord,
     Timing,
-    read_scores,
 )
 from semiseg.data.formats.ground import common_resolution
 from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
-from semiseg.evaluation.logit_adjustment import describe_strength, offset
-from semiseg.evaluation.shapes import ShapeCounts, shape_scores
+from semiseg.evaluation.choice import cross_fit
+from semiseg.evaluation.logit_adjustment import offset
+from semiseg.evaluation.shapes import shape_scores
 from semiseg.model.encoder_training import merge
 from semiseg.model.metadata import ModelMetadata
-from semiseg.model.release import LOGIT_OFFSETS, Release, save_release
+from semiseg.model.release import LOGIT_OFFSETS, Release, load_release, save_release
 from semiseg.training.data import TrainingData
-from semiseg.training.module import TrainingModule, choose_network
+from semiseg.training.module import TrainingModule
 from semiseg.training.run_folder import CONFUSION, SCORES
+from semiseg.training.stage import run_of_stage
+from semiseg.training.val_counts import read_counts, write_counts
+from semiseg.training.validation import Outcome
 
 _PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm")
 _MAX_HEADERS = 500  # images that are asked for their ground resolution
+
+
+class _Chosen(NamedTuple):
+    """The chosen model with what describes it, all but its scores.
+
+    Attributes:
+        release: the model, with the metadata of its training.
+        adjustment: how its logits were adjusted.
+        shapes: its areas, boundaries and objects on all of val.
+        confusion: the content of its `confusion.csv`.
+    """
+
+    release: Release
+    adjustment: Adjustment
+    shapes: ShapeScores | None
+    confusion: str
 
 
 def release(
@@ -51,11 +71,12 @@ def release(
     module: TrainingModule,
     earlier: Sequence[Scores] = (),
     labeling: float = 0.0,
+    first_stage: Path | None = None,
 ) -> Scores:
-    """Release the best network of the method after the last step, and write `scores.json`.
+    """Release the model that the rule of `evaluation.choice` chooses, and write `scores.json`.
 
-    The logits of each are adjusted by the strength that is best on `val`, see
-    `evaluation.logit_adjustment`. The released network of the module is changed.
+    The candidates are the networks of the method after the last step, each with each strength of
+    the logit adjustment. The released network of the module is changed.
 
     Args:
         config: the settings, as planned.
@@ -63,22 +84,39 @@ def release(
         module: the trained module.
         earlier: the scores of the earlier stages, whose steps and seconds count too.
         labeling: the seconds of the labeling between the stages.
+        first_stage: the run folder of a supervised first stage, whose model is a candidate too;
+            None without one.
+
+    Raises:
+        RunError: the files of the first stage cannot be read, or the model not written.
     """
-    networks = module.method.networks()
-    final, rows = module.validations[-1]["networks"], module.validations[-1]["shapes"]
-    names = module.names
-    which, released = choose_network(final)
-    network, strength = networks[which], released["strength"]
-    added = offset(module.method.class_weights, network.classes, strength)
-    network.add_to_logits(added)
-    mean_ious = [v["networks"][name]["miou"] for v in module.validations for name in networks]
-    best_scores = [score for score in (*mean_ious, released["miou"]) if score is not None]
+    outcome = module.outcome
+    if outcome is None:
+        raise ValueError("the last validation is missing")
+    names, images = module.names, [sample.name for sample in data.split.val]
+    if run_of_stage(config.out) is not None:
+        write_counts(config.out, images, outcome.counts)
+    counts = outcome.counts.in_stage(len(earlier) + 1)
+    if first_stage is not None:
+        counts = read_counts(first_stage, images, len(names)).joined(counts)
+    choice, sums = cross_fit(counts, images)
+    reported = sums.scores(names)
+    if first_stage is not None and choice.is_first_stage:
+        chosen = _model_of_first_stage(first_stage, earlier[0])
+    else:
+        chosen = _own_model(config, data, module, outcome, choice.chosen, earlier)
+    mean_ious = [one["miou"] for v in module.validations for one in v["networks"].values()]
     scores = Scores(
         method=config.method,
-        miou=MeanIou(final["student"]["miou"], max(best_scores, default=None), released["miou"]),
-        per_class={name: ClassScores(**v) for name, v in released["per_class"].items()},
-        which=which,
-        adjustment=Adjustment(strength, final[which]["miou"]),
+        miou=MeanIou(
+            last=module.validations[-1]["networks"]["student"]["miou"],
+            best=max((m for m in (*mean_ious, choice.miou) if m is not None), default=None),
+            released=reported["miou"],
+        ),
+        per_class={name: ClassScores(**v) for name, v in reported["per_class"].items()},
+        which=choice.chosen.network,
+        adjustment=chosen.adjustment,
+        choice=choice,
         labels=len(data.split.labeled),
         steps=module.steps + sum(stage.steps for stage in earlier),
         skipped_steps=module.guard.skipped + sum(stage.skipped_steps for stage in earlier),
@@ -90,9 +128,33 @@ def release(
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-        shapes=None
-        if rows is None
-        else shape_scores(ShapeCounts(*np.array(rows)), names, foreground(names)),
+        shapes=chosen.shapes,
+    )
+    own = chosen.release
+    metadata = replace(
+        own.metadata, miou=scores.miou, per_class=scores.per_class, choice=scores.choice
+    )
+    save_release(config.out, own._replace(metadata=metadata))
+    write_text(config.out / CONFUSION, chosen.confusion)
+    # Last, since this file makes the run a finished one.
+    write_text(config.out / SCORES, json.dumps(scores.to_dict(), indent=2) + "\n")
+    return scores
+
+
+def _own_model(
+    config: TrainConfig,
+    data: TrainingData,
+    module: TrainingModule,
+    outcome: Outcome,
+    chosen: Candidate,
+    earlier: Sequence[Scores],
+) -> _Chosen:
+    """The chosen network of the module, with its adjusted logits."""
+    network, names = module.method.networks()[chosen.network], module.names
+    added = offset(module.method.class_weights, network.classes, chosen.strength)
+    network.add_to_logits(added)
+    adjustment = Adjustment(
+        chosen.strength, module.validations[-1]["networks"][chosen.network]["miou"]
     )
     images = [sample.image for sample in data.split.labeled]
     metadata = ModelMetadata(
@@ -102,68 +164,39 @@ def release(
         reading=config.data.reading,
         side=median(min(data.folder.images[image].size) for image in images),
         ground_resolution=common_resolution(images[:_MAX_HEADERS]),
-        method=scores.method,
-        which=scores.which,
-        adjustment=scores.adjustment,
-        miou=scores.miou,
-        per_class=scores.per_class,
-        labels=scores.labels,
-        steps=scores.steps,
-        split=scores.split,
+        method=config.method,
+        which=chosen.network,
+        adjustment=adjustment,
+        labels=len(images),
+        steps=module.steps + sum(stage.steps for stage in earlier),
+        split=_split_record(config, data.split),
         weights=module.method.student.weights_record,
     )
-    tensors = {**module.method.released_tensors(strength), LOGIT_OFFSETS: added}
-    save_release(config.out, Release(merge(network), tensors, metadata))
-    table = _confusion_csv(names, released["confusion"])
-    write_text(config.out / CONFUSION, table)
-    # Last, since this file makes the run a finished one.
-    write_text(config.out / SCORES, json.dumps(scores.to_dict(), indent=2) + "\n")
-    return scores
-
-
-def describe_adjustment(scores: Scores) -> str:
-    """What the logit adjustment changed, as a sentence; empty if it changed nothing."""
-    adjustment, reached = scores.adjustment, scores.miou.released
-    if not adjustment.strength or f"{reached:.1f}" == f"{adjustment.without:.1f}":
-        return ""
-    share = describe_strength(adjustment.strength)
-    return (
-        f"the released model is the {scores.which} with {share} subtracted from its logits, "
-        "because the weights favor rare classes: mIoU "
-        f"{reached:.1f} instead of {adjustment.without:.1f} on val, which was used to choose the "
-        "share"
+    tensors = {**module.method.released_tensors(chosen.strength), LOGIT_OFFSETS: added}
+    return _Chosen(
+        Release(merge(network), tensors, metadata),
+        adjustment,
+        shape_scores(outcome.shapes, names, foreground(names)),
+        _confusion_csv(names, outcome.confusion.tolist()),
     )
 
 
-def compare_with_start(start_from: Path, scores: Scores) -> str:
-    """How good the model was that the training started from, as a sentence.
+def _model_of_first_stage(folder: Path, scores: Scores) -> _Chosen:
+    """The released model of the first stage.
 
     Args:
-        start_from: the run folder of that model.
-        scores: the scores of the new model.
+        folder: the run folder of the stage.
+        scores: its scores.
 
-    Returns:
-        The sentence; empty if the two cannot be compared, since the validation images or the
-        classes differ, or scores are missing.
+    Raises:
+        RunError: a file cannot be read.
     """
+    file = folder / CONFUSION
     try:
-        before = read_scores(start_from / SCORES)
-    except RunError:
-        return ""
-    new, old = scores.miou.released, before.miou.released
-    if (
-        new is None
-        or old is None
-        or scores.split.val != before.split.val
-        or scores.per_class.keys() != before.per_class.keys()
-    ):
-        return ""
-    sentence = (
-        f"{start_from}, where the training started, has mIoU {old:.1f} on the same images of val"
-    )
-    if old > new:
-        sentence += ": it is better than the new model. Use it, or train longer (--steps, --budget)"
-    return sentence
+        confusion = read_text(file)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}). Start the run again.") from error
+    return _Chosen(load_release(folder), scores.adjustment, scores.shapes, confusion)
 
 
 def _mean_timing(module: TrainingModule, earlier: Sequence[Scores], labeling: float) -> Timing:

@@ -11,7 +11,8 @@ RUN/
   metrics.csv        losses and scores by step; see `training.loggers`
   diagnostics/       the quality of the pseudo-labels; see `training.diagnostics`
   scores.json        the scores, with hashes of the images' names and versions
-  confusion.csv      the pixels of val by true class (rows) and predicted class (columns)
+  confusion.csv      the pixels of val by true class (rows) and class that the released model
+                     predicts (columns)
   report.html        a page that shows all of this; see `reporting`
   model.safetensors  the released model, with model.json beside it
 ```

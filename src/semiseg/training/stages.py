@@ -216,7 +216,10 @@ def _plan_of(stage: Stage, plan: Plan) -> Plan:
 
 
 def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingModule) -> Scores:
-    """Release the model of the last stage; the scores count the steps and seconds of all stages.
+    """Release the model of the last stage, or that of a supervised first stage if it is better.
+
+    It has to be better on `val` by more than one standard error, see `evaluation.choice`. The
+    scores count the steps and seconds of all stages.
 
     Args:
         stages: all stages of the run.
@@ -224,11 +227,19 @@ def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingMod
         module: the trained module of the last stage.
 
     Raises:
-        RunError: the scores of an earlier stage cannot be read.
+        RunError: the files of an earlier stage cannot be read.
     """
-    config = stages[-1].run
+    config, first = stages[-1].run, stages[0].config
     earlier = [read_scores(stage.config.out / run_folder.SCORES) for stage in stages[:-1]]
-    return release(config, data, module, earlier, _labeling_seconds(config.out))
+    is_supervised = len(stages) > 1 and first.method == "supervised"
+    return release(
+        config,
+        data,
+        module,
+        earlier,
+        _labeling_seconds(config.out),
+        first.out if is_supervised else None,
+    )
 
 
 def _labeling_seconds(run: Path) -> float:

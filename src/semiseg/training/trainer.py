@@ -28,7 +28,11 @@ from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
 from semiseg.training.profiling import measure_pace, measure_timing
-from semiseg.training.release import compare_with_start, describe_adjustment
+from semiseg.training.release_notes import (
+    compare_with_start,
+    describe_adjustment,
+    describe_first_stage,
+)
 from semiseg.training.stage import stages_of
 from semiseg.training.stages import label_for, open_stage_teacher, release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
@@ -128,8 +132,9 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         scores = release_run(stages, data, module) if first else None
     if scores is None:  # this process was started for the training only
         raise SystemExit(0)
-    if sentence := describe_adjustment(scores):
-        logger.info("%s", sentence)
+    for sentence in (describe_first_stage(scores), describe_adjustment(scores)):
+        if sentence:
+            logger.info("%s", sentence)
     start_from = config.network.start_from
     if start_from is not None and (sentence := compare_with_start(start_from, scores)):
         logger.info("%s", sentence)
