@@ -1,4 +1,4 @@
-"""One of two processes, started by test_ranks.py: half of a batch, its gradient and its means.
+"""One of two processes, started by test_ranks.py: half of a batch, and half of the images of val.
 
 Run as `rank.py RANK FOLDER`; writes `FOLDER/rankRANK.pt`.
 """
@@ -10,11 +10,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from semiseg.inference.scenes import Scene
 from semiseg.losses.gaussian import gaussian_prototypes
 from semiseg.losses.pseudo import balanced_weights, count_labels, pseudo_label_loss
 from semiseg.losses.supervised import cross_entropy
 from semiseg.model.banks import push_vectors
+from semiseg.model.network import Network
 from semiseg.model.prototypes import class_means, update_prototypes
+from semiseg.training.validation import score_networks
 
 CLASSES, DIM = 5, 6
 
@@ -82,12 +85,48 @@ def learn(heads, image, label, valid):
     }
 
 
+class TwoNetworks(nn.Module):
+    """What a validation needs of a method."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            self.student, self.other = (
+                Network(3, "lcnet_035", "fpn", weights="none") for _ in "ab"
+            )
+        self.class_weights = torch.tensor([0.5, 1.0, 40.0])
+
+    def networks(self):
+        return {"student": self.student, "teacher": self.other}
+
+
+def val():
+    """Five images of two sizes with masks."""
+    generator = torch.Generator().manual_seed(11)
+    sizes = [(48, 64), (40, 48), (48, 64), (48, 64), (40, 48)]
+    return [
+        Scene(
+            torch.randint(256, (1, 3, *size), generator=generator).byte(),
+            torch.randint(3, size, generator=generator).byte(),
+        )
+        for size in sizes
+    ]
+
+
+def score(scenes):
+    """The outcome of the last validation as tensors, and the scores of the networks."""
+    networks, outcome = score_networks(TwoNetworks(), scenes, ("a", "b", "c"), last=True)
+    return {**outcome.state(), "networks": networks}
+
+
 def main(rank, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
     image, label, valid = (part[[rank, rank + 2]] for part in batch())
     result = learn(DistributedDataParallel(Heads()), image, label, valid)
+    result["scores"] = score(val()[rank::2])
     torch.save(result, folder / f"rank{rank}.pt")
     torch.distributed.destroy_process_group()
 

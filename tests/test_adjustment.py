@@ -188,6 +188,10 @@ def test_what_val_chooses_is_released(method, tiny_method, many_scenes, tmp_path
     assert release.metadata.adjustment == scores.adjustment
     assert release.metadata.choice == choice
     assert words in model_card(release.metadata)
+    for name in ("scores.json", "model.json", "model.safetensors", "confusion.csv"):
+        (run.folder / name).unlink()
+    again = semiseg.train(many_scenes, out=run.folder, resume=True).scores
+    assert replace(again, seconds=scores.seconds, timing=scores.timing) == scores
     if method == "css":
         weights = release.tensors["similarity_prior"]
         assert not torch.equal(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from semiseg.model.distributed import divisor, sum_over_ranks, world_size
+from semiseg.model.distributed import divisor, interleave_over_ranks, sum_over_ranks, world_size
 
 SCRIPT = Path(__file__).with_name("rank.py")
 
@@ -44,7 +44,8 @@ def alone():
     spec = util.spec_from_file_location("rank", SCRIPT)
     script = util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    return script.learn(script.Heads(), *script.batch())
+    result = script.learn(script.Heads(), *script.batch())
+    return {**result, "scores": script.score(script.val())}
 
 
 @pytest.mark.distributed
@@ -73,9 +74,27 @@ def test_the_averaged_gradient_is_that_of_the_whole_batch(both, alone):
         torch.testing.assert_close(mine, whole, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.distributed
+def test_the_candidates_of_a_release_are_counted_as_by_one_process(both, alone):
+    whole = alone["scores"]
+    assert len(whole["candidates"]) == 14
+    assert whole["true"].shape == (5, 3)
+    assert whole["predicted"].shape == whole["common"].shape == (14, 5, 3)
+    assert len({counts.numpy().tobytes() for counts in whole["predicted"]}) > 2
+    for rank in both:
+        scores = rank["scores"]
+        for name in ("true", "predicted", "common", "confusion"):
+            assert torch.equal(scores[name], whole[name])
+        assert scores["candidates"] == whole["candidates"]
+        assert scores["networks"] == whole["networks"]
+        # The distances of the shapes are sums of fractions, whose last bits depend on the order.
+        torch.testing.assert_close(scores["shapes"], whole["shapes"], rtol=1e-12, atol=1e-12)
+
+
 def test_one_process_is_left_as_it_is():
     count = torch.tensor(7)
     assert world_size() == 1
     assert sum_over_ranks(count) is count
+    assert torch.equal(interleave_over_ranks(count.view(1)), count.view(1))
     assert divisor(count) == 7
     assert divisor(torch.tensor(0)) == 1

@@ -1,1 +1,1 @@
-"""Scores, calibration, the quality of pseudo-labels, and logit adjustment."""
+"""Scores, calibration, the quality of pseudo-labels, logit adjustment, the choice of a model."""
