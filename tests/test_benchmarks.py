@@ -35,6 +35,7 @@ WORDS = {
     "growth": ["--tiny", "--repeats", 1, "--plot", "OUT.png"],
     "inference": ["RUN", "DATA", "--images", 1, "--repeats", 1, "--large", 160, 120],
     "labels": ["RUN", "DATA", "--second", "RUN", "--frozen", "lcnet_035=none"],
+    "likeness": ["DATA", "--labels", 4, "--draws", 2],
     "loader": ["--data", "DATA", "--size", 48, "--crop", 32, "--repeats", 1],
     "network": ["--ways", "linear", "--classes", 3, "--crop", 64, "--batch", 2, "--repeats", 1],
     "operations": ["--recipes", "voc-classic"],

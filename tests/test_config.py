@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from semiseg.config.methods import METHODS, CssSettings, CutMixSettings
+from semiseg.config.methods import METHODS, AutoSettings, CutMixSettings
 from semiseg.config.recipes import names, recipe
 from semiseg.config.settings import AUTO, flag, help_texts, hints
 from semiseg.config.train import GROUPS, DataConfig, Layer, TrainConfig, group_of, parse_duration
@@ -25,9 +25,9 @@ def config(**values: object) -> TrainConfig:
 def test_defaults_are_the_dataclasses_own():
     settings = TrainConfig(data=DataConfig(data=Path("DATA")))
     assert settings == config()
-    assert settings.method == "css"
-    assert settings.settings == CssSettings()
-    assert settings.out == Path("runs/css")
+    assert settings.method == AUTO
+    assert settings.settings == AutoSettings()
+    assert settings.out == Path("runs/auto")
     assert settings.given() == {}
 
 
@@ -44,7 +44,8 @@ def test_plain_values_are_converted():
     assert settings.data.value_range == (0, 4095)
     assert settings.schedule.steps == 100
     assert settings.run.logger == ("csv", "tensorboard")
-    assert config(out="auto").out == Path("runs/css")
+    assert config(out="auto").out == Path("runs/auto")
+    assert config(method="css").out == Path("runs/css")
 
 
 def test_given_settings_are_those_that_differ_from_the_defaults():

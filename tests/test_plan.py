@@ -13,7 +13,16 @@ import semiseg
 from semiseg import train
 from semiseg.cli import main
 from semiseg.config.encoder_choice import encoder_for
-from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, Pace, Reason
+from semiseg.config.facts import (
+    AS_GIVEN,
+    EncoderChoice,
+    Facts,
+    Line,
+    MethodChoice,
+    Pace,
+    Reason,
+)
+from semiseg.config.method_choice import choose_method
 from semiseg.config.network import BASE_VIT, LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.plan import Entry, make_plan
 from semiseg.config.train import TrainConfig, parse_duration
@@ -42,6 +51,7 @@ FACTS = Facts(
     reading=AS_STORED,
     val=101,
     encoder=EncoderChoice(LIGHT_ENCODER, Reason("device", "a CPU")),
+    method=MethodChoice("auto", AS_GIVEN),  # `planned` chooses it
 )
 # A second a step of 4 + 4 crops of 224, and 6 seconds a look at size 240.
 PACE = Pace(Line(0.1, 0.9 / (4 * 224**2)), Line(0, 0.05 / 240**2), math.inf, 10.0)
@@ -52,7 +62,7 @@ TINY |= {"labels": "2", "workers": 0, "accelerator": "cpu", "batch": 2}
 def planned(pace=None, method="css", facts=FACTS, **settings):
     """The plan with these settings and the defaults of all others."""
     config = TrainConfig.from_values({"data": "data", "method": method, **settings})
-    return make_plan(config, facts, pace)
+    return make_plan(config, choose_method(config, facts), pace)
 
 
 def entry(plan, name):
@@ -127,10 +137,12 @@ def test_every_entry_has_a_reason_and_what_is_given_is_the_user_s():
         assert (row.value, row.source) == (value, "user")
     assert plan.value("crop") == 96
     assert all(e.reason for e in plan.entries)
-    assert "as given: size 96, batch 2, validations 2, lr 0.001" in " ".join(plan.summary())
+    assert "as given: method css, size 96, batch 2, validations 2, lr 0.001" in " ".join(
+        plan.summary()
+    )
     assert entry(planned(scale=[0.75, 1.5]), "scale").source == "default"
-    # Encoder, size and crop: the start stays readable.
-    assert len(planned().summary()) == 3
+    # Method, encoder, size and crop: the start stays readable.
+    assert len(planned(method="auto").summary()) == 4
 
 
 # --- the encoder and the precision
@@ -592,4 +604,5 @@ def test_what_cannot_be_planned_is_a_sentence(words, message, tiny_folder, capsy
 def test_the_report_shows_the_plan(reported):
     page = reported.page.read_text(encoding="utf-8")
     assert "Settings and their reasons" in page
+    assert "settings of css are given: --anchors" in page
     assert "confidence_threshold" in page

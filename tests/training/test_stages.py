@@ -16,7 +16,15 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.config.facts import EncoderChoice, Facts, Line, Pace, Reason
+from semiseg.config.facts import (
+    AS_GIVEN,
+    EncoderChoice,
+    Facts,
+    Line,
+    MethodChoice,
+    Pace,
+    Reason,
+)
 from semiseg.config.sizing import Sizes, total_seconds
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
@@ -327,6 +335,7 @@ def test_a_budget_counts_what_is_done_between_the_stages() -> None:
         reading=AS_STORED,
         val=4,
         encoder=EncoderChoice("lcnet_035", Reason("default", "")),
+        method=MethodChoice("st", AS_GIVEN),
     )
     pace, sizes = Pace(Line(1, 0), Line(2, 0), float("inf"), 0.0), Sizes(48, 32, 2, 10, 5)
     seconds = {

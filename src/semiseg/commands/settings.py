@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from semiseg.config.methods import METHODS
+from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, METHODS
 from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
 from semiseg.config.train import (
@@ -319,10 +319,11 @@ class MethodChoice(Settings):
     """How a training learns."""
 
     method: str = field(
-        default="css",
+        default=AUTO,
         metadata={
-            "help": f"The method: {', '.join(f'`{name}`' for name in METHODS)}. "
-            "`--method NAME --help` lists its settings."
+            "help": f"The method: {', '.join(f'`{name}`' for name in METHODS)}. With `auto`, it is "
+            f"`{DEFAULT_METHOD}`, or `{FALLBACK_METHOD}` where the unlabeled images are too few or "
+            "too different to help. `--method NAME --help` lists its settings."
         },
     )
 

@@ -15,7 +15,7 @@ from semiseg.commands._flags import Section
 from semiseg.commands.layers import ConfigText, chosen_method, train_config
 from semiseg.config.compare import CompareConfig, shared_settings
 from semiseg.config.grid import GridConfig
-from semiseg.config.methods import METHODS
+from semiseg.config.methods import DEFAULT_METHOD, METHODS
 from semiseg.config.train import GROUPS, group_of
 
 COMMON = (
@@ -88,15 +88,16 @@ def _simple(name: str, own: type, output: type = settings.Output) -> Verb:
 def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[Section]:
     """The settings of a training; `--help-all` shows all, `--help` the most common ones."""
     full = "--help-all" in words
-    method = chosen_method(words)
-    defaults = METHODS.get(method or "css", METHODS["css"])
+    chosen = chosen_method(words)
+    method = chosen if chosen in METHODS else DEFAULT_METHOD
+    shown = None if full or method == chosen else ()
     others = {type(other): other for other in METHODS.values()}.values()
     return [
         Section("Data" if full else "Common settings", settings.TrainData),
         Section("Method" if full else "Common settings", settings.MethodChoice),
         Section("Method" if full else "Common settings", METHODS["distill"], omitted=_BUT_TEACHER),
         *_groups(full),
-        Section(f"Settings of {method or 'css'}", defaults, None if full or method else ()),
+        Section(f"Settings of {method}", METHODS[method], shown),
         *(Section("Settings of other methods", other, ()) for other in others),
         Section("Run", options),
     ]

@@ -44,6 +44,23 @@ class EncoderChoice(NamedTuple):
     patch: int | None = None
 
 
+class MethodChoice(NamedTuple):
+    """The method of a training.
+
+    Attributes:
+        name: its name.
+        reason: why it is this one.
+        step_cost: how many of its steps take as long as one of the method that it replaces. The
+            training takes so many times the usual steps, if the plan decides on them.
+        warnings: what the user should know about the unlabeled images, as sentences.
+    """
+
+    name: str
+    reason: Reason
+    step_cost: float = 1.0
+    warnings: tuple[str, ...] = ()
+
+
 class Facts(NamedTuple):
     """The data and the device.
 
@@ -60,6 +77,7 @@ class Facts(NamedTuple):
         reading: how the images are read, with the values that those of more than 8 bits span.
         val: the number of images of `val`.
         encoder: the encoder that the settings name, or that is chosen for the device.
+        method: the method that the settings name, or that is chosen for the data.
         bf16: whether the device computes with bfloat16.
     """
 
@@ -74,6 +92,7 @@ class Facts(NamedTuple):
     reading: Reading
     val: int
     encoder: EncoderChoice
+    method: MethodChoice
     bf16: bool = False
 
     @property

@@ -36,8 +36,6 @@ LAYER_DECAY, DROP_PATH = 0.9, 0.1
 """For a vision transformer that is trained as a whole."""
 
 _FEW_VALIDATION_IMAGES = 6
-# Images of one kind are up to 0.8 apart, at a ratio of about 1; see `Likeness`.
-_UNLIKE, _UNLIKE_RATIO = 0.9, 2.0
 
 
 @dataclass(frozen=True)
@@ -180,9 +178,11 @@ def rates(
 
 
 def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
-    """Encoder, precision, colors and background, which are decided before anything is measured."""
+    """Method, encoder, precision, colors and background: decided before anything is measured."""
+    config = config.replaced(method=facts.method.name)
     precision = "bf16-mixed" if facts.bf16 else "32-true"
     decisions = {
+        "method": config.method,
         "encoder": facts.encoder.name,
         "precision": unless_auto(config.machine.precision, precision),
         "photometry": unless_auto(config.views.photometry, config.settings.preferred_photometry),
@@ -198,12 +198,14 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
 
     Args:
         config: the settings.
-        facts: the data and the device.
+        facts: the data and the device, with the method; see `choose_method`.
         pace: the measured speed, where there is a budget.
 
     Raises:
         BudgetError: the budget is too short.
     """
+    explicit = config.given()
+    config = config.replaced(method=facts.method.name)
     sizes = choose_sizes(config, facts, pace)
     part = config.network.trained_part.part
     rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch, part)
@@ -232,7 +234,6 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     )
     seconds = None if pace is None else total_seconds(config, facts, pace, sizes)
     reasons = explain(config, resolved, sizes, facts, pace)
-    explicit = config.given()
     values = resolved.values()
     others = [name for name in values if name in explicit and name not in {*reasons, "budget"}]
     entries = [
@@ -240,7 +241,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
     ]
     if pace is not None:
-        entries.insert(0, Entry("budget", config.schedule.budget, *AS_GIVEN))
+        entries.insert(1, Entry("budget", config.schedule.budget, *AS_GIVEN))
     return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
 
 
@@ -263,15 +264,4 @@ def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
             f"val has {plural(facts.val, 'image')}. A score on so few is mostly chance, and so is "
             "every choice by it. Label more images, or add a val/ folder"
         )
-    if 0 < facts.unlabeled < facts.labeled:
-        warnings.append(
-            f"there are fewer unlabeled images ({facts.unlabeled}) than labeled ones "
-            f"({facts.labeled}). They will help little, and --method supervised is faster"
-        )
-    near = facts.likeness
-    if near and near.apart > max(_UNLIKE, _UNLIKE_RATIO * near.among):
-        warnings.append(
-            "the unlabeled images differ from the labeled ones in color and texture. They may not "
-            "help. Are they of the same kind? Compare with --method supervised"
-        )
-    return warnings
+    return [*warnings, *facts.method.warnings]

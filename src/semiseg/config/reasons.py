@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semiseg.config.facts import Facts, Pace, Reason
+from semiseg.config.methods import DEFAULT_METHOD
 from semiseg.config.settings import AUTO, decided
 from semiseg.config.sizing import (
     BATCH,
@@ -66,6 +67,7 @@ def explain(
         pace: the measured speed; None without a budget.
     """
     return {
+        "method": facts.method.reason,
         **_reading_reasons(facts),
         "encoder": facts.encoder.reason,
         **_size_reasons(config, sizes, facts, pace),
@@ -133,12 +135,18 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
         if sizes.steps == MAX_STEPS:
             text += "; more steps are not known to help, so it ends early"
         return Reason("budget", text)
+    cost, same_time = facts.method.step_cost, ""
+    if cost > 1:
+        same_time = f"; {cost:g} times as many, to take as long as {DEFAULT_METHOD}"
     if facts.device != "cpu":
         text = f"{STEPS} at size {REFERENCE_SIZE}, more with the square of the size"
-        return Reason("device", text)
+        return Reason("device", text + same_time)
     if reference_steps(config, facts) == VIT_STEPS_CPU:
         text = f"{VIT_STEPS_CPU} on a CPU, where a step with a vision transformer takes about five "
-        return Reason("device", text + "times as long")
+        return Reason("device", f"{text}times as long{same_time}")
+    if same_time:
+        text = f"{cost:g} times {STEPS}, to take as long as {DEFAULT_METHOD}: "
+        return Reason("default", f"{text}at size 240 half an hour on one core")
     return Reason(
         "default", "at size 240 about 10 minutes on one core, half an hour with a teacher"
     )

@@ -26,6 +26,9 @@ size."""
 VIT_STEPS_CPU = 400
 """The same for a vision transformer on a CPU, whose step takes about five times as long; but not
 where only the head is trained."""
+CSS_STEP_COST = 2.3
+"""The time of a css step, in steps of `supervised`: with the default encoder on one core of a CPU,
+see the table in docs/methods.md."""
 MAX_STEPS = 20_000
 CROP_MULTIPLE = 32
 
@@ -124,6 +127,8 @@ def _sizes_without_budget(config: TrainConfig, facts: Facts) -> Sizes:
     steps = reference_steps(config, facts)
     if facts.device != "cpu":
         steps = _two_digits(max(steps, _useful_steps(size, config, facts)))
+    if facts.method.step_cost > 1:
+        steps = _two_digits(round(steps * facts.method.step_cost))
     return Sizes(
         size,
         unless_auto(config.views.crop, crop_of(size, crop_multiple(facts.patch))),

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-from semiseg.config.methods import MethodSettings, default_settings, method_hint
+from semiseg.config.methods import (
+    DEFAULT_METHOD,
+    AutoSettings,
+    MethodSettings,
+    default_settings,
+    method_hint,
+)
 from semiseg.config.methods.base import Photometry
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import (
@@ -325,7 +331,7 @@ class RunConfig(Settings):
     """Where the results go."""
 
     out: Path | Auto = AUTO
-    """The run folder to write. `auto` means `runs/METHOD`."""
+    """The run folder to write. `auto` means `runs/METHOD`, so `runs/auto` without `--method`."""
     logger: tuple[Logger, ...] = ("csv",)
     """Where losses and scores are logged: `csv`, `tensorboard`, `wandb`, `mlflow`, or several with
     commas between them. All but `csv` need an extra of the same name."""
@@ -351,10 +357,12 @@ class TrainConfig:
         ConfigError: a value is not allowed, or two settings contradict each other.
     """
 
-    method: str = "css"
-    """The training method, such as `supervised`, `cutmix` or `css`."""
+    method: str = AUTO
+    """The training method, such as `supervised`, `cutmix` or `css`. With `auto`, the plan chooses
+    css, or supervised where it can see that css will not pay."""
     settings: MethodSettings = field(default_factory=MethodSettings)
-    """The method's own settings."""
+    """The method's own settings. With `auto`, there are none, or those of css, which then is the
+    method."""
     data: DataConfig
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
@@ -367,18 +375,26 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Fill in the method's settings and the run folder, and check what spans groups."""
-        defaults = default_settings(self.method)
-        if type(self.settings) is MethodSettings and type(defaults) is not MethodSettings:
-            object.__setattr__(self, "settings", defaults)
-        elif type(self.settings) is not type(defaults):
+        if type(self.settings) is MethodSettings:
+            settings = AutoSettings() if self.method == AUTO else default_settings(self.method)
+            object.__setattr__(self, "settings", settings)
+        expected = type(self._default_settings())
+        if type(self.settings) is not expected:
             raise ConfigError(
-                f"The method {self.method} has the settings {type(defaults).__name__}, but "
+                f"The method {self.method} has the settings {expected.__name__}, but "
                 f"{type(self.settings).__name__} was given."
             )
         if self.run.out == AUTO:
             out = Path("runs", self.method)
             object.__setattr__(self, "run", dataclasses.replace(self.run, out=out))
         self._check_across()
+
+    def _default_settings(self) -> MethodSettings:
+        """The defaults of the method's own settings."""
+        if self.method != AUTO:
+            return default_settings(self.method)
+        no_method = isinstance(self.settings, AutoSettings)
+        return self.settings if no_method else default_settings(DEFAULT_METHOD)
 
     def _check_across(self) -> None:
         start, out = self.network.start_from, self.out
@@ -436,9 +452,10 @@ class TrainConfig:
         """
         values = {name: value for layer in layers for name, value in layer.values.items()}
         sources = {name: layer.source for layer in layers for name in layer.values}
-        teacher = values.get("teacher") is not None
-        method = str(values.pop("method", "distill" if teacher else "css"))
-        defaults = default_settings(method)
+        method = str(values.pop("method", AUTO))
+        if method == AUTO and values.get("teacher") is not None:
+            method = "distill"
+        defaults = default_settings(DEFAULT_METHOD if method == AUTO else method)
         own = {f.name for f in dataclasses.fields(defaults)}
         names = {*group_of(), *own, "method"}
         for name in values:
@@ -455,12 +472,13 @@ class TrainConfig:
         for name, value in values.items():
             if name not in own:
                 parts[group_of()[name]][name] = value
+        own_values = {name: value for name, value in values.items() if name in own}
+        if method == AUTO and not own_values:
+            defaults = AutoSettings()
         try:
             return cls(
                 method=method,
-                settings=dataclasses.replace(
-                    defaults, **{name: v for name, v in values.items() if name in own}
-                ),
+                settings=dataclasses.replace(defaults, **own_values),
                 **{name: GROUPS[name](**part) for name, part in parts.items()},  # type: ignore[arg-type]
             )
         except SettingError as error:
@@ -484,7 +502,7 @@ class TrainConfig:
 
     def given(self) -> dict[str, Value]:
         """The flat settings that differ from their defaults; `data` and `method` are left out."""
-        changes = self.settings.changes(default_settings(self.method))
+        changes = self.settings.changes(self._default_settings())
         default = self.from_values({"data": self.data.data, "method": self.method})
         for group, other in zip(self.groups(), default.groups(), strict=True):
             changes |= group.changes(other)

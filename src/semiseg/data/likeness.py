@@ -42,19 +42,42 @@ def likeness(
     Returns:
         The distances, or None if there are too few images.
     """
-    labeled_features = _features(labeled, key.child("labeled"), reading)
-    unlabeled_features = _features(unlabeled, key.child("unlabeled"), reading)
-    if len(labeled_features) < _MIN_LABELED or not len(unlabeled_features):
+    labeled_features = image_features(_sampled(labeled, key.child("labeled")), reading)
+    unlabeled_features = image_features(_sampled(unlabeled, key.child("unlabeled")), reading)
+    return compare_features(labeled_features, unlabeled_features)
+
+
+def compare_features(
+    labeled: NDArray[np.float64], unlabeled: NDArray[np.float64]
+) -> Likeness | None:
+    """Compare the features of labeled and unlabeled images.
+
+    Args:
+        labeled: `(N, 10)` the features of labeled images, see `image_features`.
+        unlabeled: `(M, 10)` those of unlabeled images.
+
+    Returns:
+        The distances, or None if there are too few images.
+    """
+    if len(labeled) < _MIN_LABELED or not len(unlabeled):
         return None
-    among = _distances(labeled_features, labeled_features)
+    among = _distances(labeled, labeled)
     np.fill_diagonal(among, np.inf)
-    apart = _distances(unlabeled_features, labeled_features).min(axis=1)
+    apart = _distances(unlabeled, labeled).min(axis=1)
     return Likeness(float(np.median(apart)), float(np.median(among.min(axis=1))))
 
 
-def _features(samples: Sequence[Sample], key: Key, reading: Reading) -> NDArray[np.float64]:
-    """`(N, 10)` the features of each sampled image that can be read."""
+def _sampled(samples: Sequence[Sample], key: Key) -> list[Sample]:
+    """Up to `MAX_SAMPLED_IMAGES` of the images."""
     indices = sorted(key.numpy().permutation(len(samples))[:MAX_SAMPLED_IMAGES])
+    return [samples[i] for i in indices]
+
+
+def image_features(samples: Sequence[Sample], reading: Reading = AS_STORED) -> NDArray[np.float64]:
+    """`(N, 10)` the features of each image that can be read.
+
+    They are mean and deviation of brightness and of two color axes, and contrasts at two scales.
+    """
 
     def describe(index: int) -> NDArray[np.float64] | None:
         try:
@@ -62,6 +85,7 @@ def _features(samples: Sequence[Sample], key: Key, reading: Reading) -> NDArray[
         except DataError:
             return None  # `check` reports it
 
+    indices = range(len(samples))
     features = [values for values in read_ahead(describe, indices) if values is not None]
     return np.array(features).reshape(-1, len(_SPREAD))
 

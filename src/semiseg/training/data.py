@@ -11,7 +11,8 @@ from statistics import median
 from typing import NamedTuple
 
 from semiseg.checks.examine import examine
-from semiseg.config.facts import EncoderChoice, Facts
+from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, MethodChoice
+from semiseg.config.method_choice import choose_method
 from semiseg.config.methods import MethodSettings
 from semiseg.config.settings import AUTO
 from semiseg.config.train import DataConfig, TrainConfig
@@ -55,6 +56,13 @@ class TrainingData(NamedTuple):
         """The images without those that a method does not use."""
         return self if settings.uses_unlabeled else self._replace(unlabeled=(), labels=None)
 
+    def summary(self, method: str) -> str:
+        """What a method learns from, as a sentence."""
+        images = f"{plural(len(self.split.labeled), 'image')} with masks"
+        if self.unlabeled:
+            images += f" and {len(self.unlabeled)} without"
+        return f"{method} learns from {images}; {len(self.split.val)} of val score it"
+
 
 def read_folder(data: DataConfig) -> Dataset:
     """Check and read a data folder.
@@ -84,10 +92,6 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
     folder = read_folder(config.data)
     split = make_split(folder, config.data.labels, config.data.split_seed, held_out)
     unlabeled = split.unlabeled if config.settings.uses_unlabeled else ()
-    images = f"{plural(len(split.labeled), 'image')} with masks"
-    if config.settings.uses_unlabeled:
-        images += f" and {len(split.unlabeled)} without"
-    summary = f"{config.method} learns from {images}; {len(split.val)} of val score it"
     layout = (f.text for f in folder.findings if f.kind == "layout" and f.severity == "note")
     pixels = count_pixels(split.labeled, folder.pixels, len(folder.classes.names))
     return TrainingData(
@@ -96,7 +100,7 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
         unlabeled,
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
-        (folder.class_note, *layout, *split.notes, summary),
+        (folder.class_note, *layout, *split.notes),
         NoLabels() if config.settings.uses_stored_labels else None,
     )
 
@@ -108,7 +112,7 @@ def gather_facts(
     encoder: EncoderChoice,
     resume: bool,
 ) -> Facts:
-    """The facts that the plan starts from.
+    """The facts that the plan starts from, with the method that suits them.
 
     Args:
         config: the settings.
@@ -123,7 +127,7 @@ def gather_facts(
     reading = config.data.reading if resume else data.folder.reading
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()
-    return Facts(
+    facts = Facts(
         # Hidden masks count too, so that a comparison of label numbers trains at one size.
         side=median(min(data.folder.images[s.image].size) for s in (*split.labeled, *split.hidden)),
         labeled=len(split.labeled),
@@ -136,8 +140,10 @@ def gather_facts(
         reading=reading,
         val=len(split.val),
         encoder=encoder,
+        method=MethodChoice(config.method, AS_GIVEN),
         bf16=place.bf16,
     )
+    return choose_method(config, facts)
 
 
 def count_pixels(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
+from semiseg.config.methods import default_settings
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, early_decisions, make_plan
 from semiseg.config.settings import AUTO
@@ -68,11 +69,14 @@ def prepare(
         logger.warning("%s", sentence)
     for sentence in data.notes:
         logger.info("%s", sentence)
-    if config.settings.uses_unlabeled and not data.unlabeled:
-        logger.info(
-            "there are no unlabeled images: %s learns from labeled ones only", config.method
-        )
     facts = gather_facts(config, data, place, encoder, resume)
+    settings = default_settings(facts.method.name)
+    if settings.uses_unlabeled and not data.unlabeled:
+        logger.info(
+            "there are no unlabeled images: %s learns from labeled ones only", facts.method.name
+        )
+    data = data.used_by(settings)
+    logger.info("%s", data.summary(facts.method.name))
     if config.schedule.budget is None or measure is None:
         plan = make_plan(config, facts)
     else:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from semiseg.config.methods.augseg import AugSegSettings
+from semiseg.config.methods.auto import DEFAULT_METHOD, FALLBACK_METHOD, AutoSettings
 from semiseg.config.methods.base import (
     MethodSettings,
     PrototypicalSettings,
@@ -34,11 +35,15 @@ from semiseg.config.methods.supervised import SupervisedSettings
 from semiseg.config.methods.u2pl import U2plSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
 from semiseg.config.methods.unimatch_v2 import UniMatchV2PaperSettings, UniMatchV2Settings
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError, nearest
 
 __all__ = [
+    "DEFAULT_METHOD",
+    "FALLBACK_METHOD",
     "METHODS",
     "AugSegSettings",
+    "AutoSettings",
     "CctSettings",
     "CpsSettings",
     "CssSettings",
@@ -232,11 +237,13 @@ def method_hint(name: str, method: str, known: Iterable[str]) -> str:
 
     Args:
         name: the unknown setting.
-        method: the method of the training.
+        method: the method of the training, or `auto`.
         known: the settings that would be allowed.
     """
     owners = [m for m, s in METHODS.items() if name in {f.name for f in dataclasses.fields(s)}]
     if owners:
         listed = " or ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
+        if method == AUTO:
+            method = f"{DEFAULT_METHOD} or {FALLBACK_METHOD}, unless you name a method"
         return f"It belongs to --method {listed}; this training uses {method}."
     return nearest(name, known)

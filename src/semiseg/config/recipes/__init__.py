@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from importlib import resources
 
 import yaml
 
 from semiseg.config.methods import default_settings
-from semiseg.config.settings import Value
+from semiseg.config.settings import AUTO, Value
 from semiseg.config.train import group_of
 from semiseg.core.errors import ConfigError, nearest
 
@@ -24,8 +23,8 @@ def recipe(name: str, method: str | None = None) -> dict[str, Value]:
 
     Args:
         name: the recipe, such as `voc-classic` or `camvid-cpu`.
-        method: a method to use in place of the recipe's. The recipe's settings of its own method
-            are then left out, unless the other method has them too.
+        method: a method to use in place of the recipe's, or `auto`. The recipe's settings of its
+            own method are then left out, unless the other method has them too.
 
     Raises:
         ConfigError: there is no such recipe or method.
@@ -36,6 +35,6 @@ def recipe(name: str, method: str | None = None) -> dict[str, Value]:
     settings: dict[str, Value] = yaml.safe_load(text)
     if method is None or method == settings["method"]:
         return settings
-    own = {field.name for field in dataclasses.fields(default_settings(method))}
+    own = set() if method == AUTO else default_settings(method).values().keys()
     accepted = {k: v for k, v in settings.items() if k in group_of() or k in own}
     return {**accepted, "method": method}

@@ -1,0 +1,112 @@
+"""Which method a training has, where the settings leave it open; `docs/plan.md` explains it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from semiseg.config.facts import AS_GIVEN, Facts, MethodChoice, Reason
+from semiseg.config.methods import (
+    DEFAULT_METHOD,
+    FALLBACK_METHOD,
+    AutoSettings,
+    default_settings,
+)
+from semiseg.config.settings import AUTO, flag
+from semiseg.config.sizing import CSS_STEP_COST
+from semiseg.config.train import TrainConfig
+
+if TYPE_CHECKING:  # the help must not wait for numpy
+    from semiseg.core.types import Likeness
+
+# Images of one data set are up to 0.80 apart, where the labeled ones are of one drive at dusk, and
+# those of different data sets mostly more than 0.9. See `Likeness` and docs/plan.md.
+_UNLIKE, _UNLIKE_RATIO = 0.9, 2.0
+
+
+class _Doubt(NamedTuple):
+    """Why unlabeled images will hardly help.
+
+    Attributes:
+        fact: what the data show, as half a sentence.
+        advice: what to do if the method of the settings uses these images, as sentences.
+        remedy: what to do if the training leaves them out, as a sentence.
+    """
+
+    fact: str
+    advice: str
+    remedy: str
+
+
+def choose_method(config: TrainConfig, facts: Facts) -> Facts:
+    """The facts with the method of a training.
+
+    Args:
+        config: the settings.
+        facts: the data and the device, with the unlabeled images that css would use.
+
+    Returns:
+        The facts. If the method uses no unlabeled images, there are none in them.
+    """
+    choice = _choice(config, facts)
+    facts = facts._replace(method=choice)
+    if default_settings(choice.name).uses_unlabeled:
+        return facts
+    return facts._replace(unlabeled=0, validation_images=facts.val)
+
+
+def are_unlike(likeness: Likeness) -> bool:
+    """Whether the unlabeled images are of another kind than the labeled ones."""
+    return likeness.apart > max(_UNLIKE, _UNLIKE_RATIO * likeness.among)
+
+
+def _choice(config: TrainConfig, facts: Facts) -> MethodChoice:
+    doubts = _doubts(facts)
+    if config.method != AUTO or not isinstance(config.settings, AutoSettings):
+        advice = tuple(f"{doubt.fact}. {doubt.advice}" for doubt in doubts)
+        name = DEFAULT_METHOD if config.method == AUTO else config.method
+        return MethodChoice(name, _reason_of_settings(config), warnings=advice)
+    if not facts.unlabeled:
+        reason = Reason("data", "there are no unlabeled images")
+        return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST)
+    if doubts:
+        reason = Reason("data", ", and ".join(doubt.fact for doubt in doubts))
+        remedies = tuple(
+            f"{doubt.fact}, so the training leaves them out. {doubt.remedy}" for doubt in doubts
+        )
+        return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST, remedies)
+    text = f"there are {facts.unlabeled} unlabeled images for {facts.labeled} labeled ones"
+    if facts.likeness is not None:
+        text += ", and they look alike"
+    return MethodChoice(DEFAULT_METHOD, Reason("data", text))
+
+
+def _reason_of_settings(config: TrainConfig) -> Reason:
+    """The reason for a method that the settings name, or that a setting of css means."""
+    if config.method != AUTO:
+        return AS_GIVEN
+    given = ", ".join(map(flag, config.settings.changes(default_settings(DEFAULT_METHOD))))
+    return Reason("user", f"settings of {DEFAULT_METHOD} are given" + f": {given}" * bool(given))
+
+
+def _doubts(facts: Facts) -> list[_Doubt]:
+    """Why the unlabeled images will hardly help; nothing if there are none."""
+    doubts = []
+    if 0 < facts.unlabeled < facts.labeled:
+        doubts.append(
+            _Doubt(
+                f"there are fewer unlabeled images ({facts.unlabeled}) than labeled ones "
+                f"({facts.labeled})",
+                f"They will help little, and --method {FALLBACK_METHOD} is faster",
+                f"To use them all the same, add --method {DEFAULT_METHOD}",
+            )
+        )
+    if facts.likeness and are_unlike(facts.likeness):
+        doubts.append(
+            _Doubt(
+                "the unlabeled images differ from the labeled ones in color and texture",
+                "They may not help. Are they of the same kind? Compare with --method "
+                f"{FALLBACK_METHOD}",
+                f"If they are of the same kind, add --method {DEFAULT_METHOD}",
+            )
+        )
+    return doubts

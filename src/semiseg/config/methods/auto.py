@@ -1,0 +1,20 @@
+"""The settings of a training whose method the plan chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from semiseg.config.methods.base import MethodSettings
+
+DEFAULT_METHOD = "css"
+"""The method that `auto` means, unless the plan can see that it will not pay."""
+FALLBACK_METHOD = "supervised"
+"""The method that `auto` means then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoSettings(MethodSettings):
+    """No settings: the method is still `auto`, and the unlabeled images may be used."""
+
+    uses_unlabeled: ClassVar[bool] = True
