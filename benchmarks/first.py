@@ -104,11 +104,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| | CPU s | images a CPU second |\n|---|---:|---:|")
     words = [sys.executable, "-m", "semiseg", "--help"]
-    helped = [
+    help_seconds = [
         seconds(lambda: subprocess.run(words, stdout=-3, check=True))
         for _ in range(arguments.repeats)
     ]
-    print(f"| `semiseg --help` | {median(helped):.2f} | |", flush=True)
+    print(f"| `semiseg --help` | {median(help_seconds):.2f} | |", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         os.environ["SEMISEG_CACHE"] = str(root / "cache")

@@ -145,8 +145,8 @@ class Bare:
     def __init__(self, module: TrainingModule) -> None:
         self.student = copy.deepcopy(module.method.student).train()
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
-        trained = [p for p in self.student.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        parameters = [p for p in self.student.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
 
     def step(self, batch: Batch, teacher_input: str) -> None:
         """One step.
@@ -306,19 +306,19 @@ class Probe(Callback):
 
 def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
     """Time the parts of a training."""
-    method, wrapped = module.method, []
-    wrapped.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
-    wrapped.append(clock.wrap(module, "on_before_batch_transfer", "frozen features"))
-    wrapped.append(clock.wrap(module, "on_after_batch_transfer", "floats"))
+    method, undo = module.method, []
+    undo.append(clock.wrap(batches.TrainingBatches, "__getitem__", "loader"))
+    undo.append(clock.wrap(module, "on_before_batch_transfer", "frozen features"))
+    undo.append(clock.wrap(module, "on_after_batch_transfer", "floats"))
     for network in method.students():
         functions = ("forward", "encode", "decode", "heads")
-        wrapped += [clock.wrap(network, function, "student") for function in functions]
-    wrapped.append(clock.wrap(method, "supervised_loss", "losses"))
-    wrapped.append(clock.wrap(method, "compute", "labels and the like"))
-    wrapped.append(clock.wrap(method, "after_step", "moving average"))
-    wrapped.append(clock.wrap(module, "log_dict", "logging"))
+        undo += [clock.wrap(network, function, "student") for function in functions]
+    undo.append(clock.wrap(method, "supervised_loss", "losses"))
+    undo.append(clock.wrap(method, "compute", "labels and the like"))
+    undo.append(clock.wrap(method, "after_step", "moving average"))
+    undo.append(clock.wrap(module, "log_dict", "logging"))
     if method.teacher is not None:
-        wrapped.append(clock.wrap(method.teacher, "forward", "teacher"))
+        undo.append(clock.wrap(method.teacher, "forward", "teacher"))
     names = [
         f"semiseg.methods.{info.name}" for info in pkgutil.iter_modules(semiseg.methods.__path__)
     ]
@@ -333,10 +333,10 @@ def watch(clock: Clock, module: TrainingModule) -> list[Callable[[], None]]:
             ("contrastive_loss", "contrast"),
         ):
             if hasattr(owner, name):
-                wrapped.append(clock.wrap(owner, name, part))
+                undo.append(clock.wrap(owner, name, part))
     if hasattr(method, "new_prototypes"):
-        wrapped.append(clock.wrap(method, "new_prototypes", "prototypes"))
-    return wrapped
+        undo.append(clock.wrap(method, "new_prototypes", "prototypes"))
+    return undo
 
 
 def measure(
@@ -367,16 +367,16 @@ def measure(
     module.configure_callbacks = lambda: [probe]
     configure = module.configure_optimizers
 
-    def configured() -> object:
+    def configure_timed() -> object:
         parts = configure()
         parts["optimizer"].register_step_post_hook(lambda *_: clock.end())
         return parts
 
-    module.configure_optimizers = configured
-    wrapped = [*watch(clock, module), *passes.watch(module.method)]
+    module.configure_optimizers = configure_timed
+    undo = [*watch(clock, module), *passes.watch(module.method)]
     trainer.fit(Stage(1, 1, config, config), place, images, module, None, 0)
-    for undo in reversed(wrapped):
-        undo()
+    for put_back in reversed(undo):
+        put_back()
     if place.rank > 0:
         raise SystemExit(0)  # the first process tells
     return probe
