@@ -32,6 +32,10 @@ WORDS = {
     "factors": ["DATA", "--out", "OUT", "--only", "css", "--labels", 2, *SMALL],
     "first": ["--images", 20, "--crop", 64, "--repeats", 1],
     "frozen": ["RUN", "DATA", "--encoder", "lcnet_035", "--weights", "none"],
+    "first_masks": [
+        *("ROOT", "--sets", "SET", "--seeds", 0, "--out", "OUT"),
+        *("--rows", "OUT/rows.jsonl", "--steps", 3, "--size", 48),
+    ],
     "growth": ["--tiny", "--repeats", 1, "--plot", "OUT.png"],
     "inference": ["RUN", "DATA", "--images", 1, "--repeats", 1, "--large", 160, 120],
     "labels": ["RUN", "DATA", "--second", "RUN", "--frozen", "lcnet_035=none"],

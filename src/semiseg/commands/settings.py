@@ -12,7 +12,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, METHODS
 from semiseg.config.scale import Scale
-from semiseg.config.settings import AUTO, Auto, Choices, Count, PositiveInt, Settings, Share
+from semiseg.config.settings import (
+    AUTO,
+    Auto,
+    Choices,
+    Count,
+    PositiveInt,
+    Settings,
+    Share,
+    unless_auto,
+)
 from semiseg.config.train import (
     ArrangedData,
     NoData,
@@ -20,7 +29,7 @@ from semiseg.config.train import (
     parse_duration,
     reading_of,
 )
-from semiseg.core.errors import SettingError
+from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.reading import Reading
 from semiseg.inference.formats import FORMATS
 
@@ -156,26 +165,56 @@ class PredictSettings(Settings):
 
 @dataclass(frozen=True)
 class SuggestSettings(Settings):
-    """Choose the images to label next, and write masks to correct."""
+    """Choose the images to label next, or first if there is no trained model yet."""
 
     run: Path
-    """The run folder."""
-    images: Path
+    """The run folder. Without a trained model, leave it out and name the images alone: `semiseg
+    suggest IMAGES`. Then semiseg chooses the images to label first."""
+    images: Path | None = None
     """An image, a folder, a pattern in quotes, or a text file with one path on each line. semiseg
-    skips images whose masks the run used."""
+    skips images that have masks, and those of `val` and `test`."""
     _: KW_ONLY
-    out: Path
-    """The folder to write. It gets the list (`suggested.txt`), the list with the reasons
-    (`suggested.csv`), a picture of the images, and a data folder with the masks of the model. If
-    the masks of the run are LabelMe files, these masks are LabelMe files, too."""
+    out: Path | Auto = AUTO
+    """The folder to write. `auto` means `next`, or `first` without a run. It gets the list
+    (`suggested.txt`), the list with the reasons (`suggested.csv`), a picture of the images, and a
+    data folder with copies of the images and the masks of the model. If the masks of the run are
+    LabelMe files, these masks are LabelMe files, too. Without a run, there are no masks: you draw
+    them."""
     n: PositiveInt = 20
     """The number of images to choose."""
     data: Path | None = None
-    """The data folder of the run, if you moved it after the training."""
+    """The data folder of the run, if you moved it after the training. Without a run, a data folder
+    whose labeled images the new ones shall complement; by default, it is the folder of the
+    images."""
+    encoder: str = AUTO
+    """The encoder that compares the images, for a choice without a run. With `auto`, it is the one
+    that `train` would choose."""
+    weights: str = AUTO
+    """The encoder's pretrained weights, as for `train`, for a choice without a run."""
+    bands: tuple[PositiveInt, ...] | None = None
+    """The bands of a TIFF that become red, green and blue, as for `train`, for a choice without a
+    run."""
     overwrite: bool = False
     """Replace the masks of an earlier call, even if you corrected them."""
     accelerator: str = AUTO
     """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+    def check(self) -> None:
+        """There are one or three bands, and settings of a choice without a run stand alone."""
+        check_reading(AUTO, self.bands)
+        if self.images is None:
+            return
+        for name in ("encoder", "weights", "bands"):
+            if getattr(self, name) not in (AUTO, None):
+                raise ConfigError(
+                    f"--{name} is for a choice without a run, but {self.run} is named as the run. "
+                    f"Leave --{name} out, or name the images alone."
+                )
+
+    @property
+    def folder(self) -> Path:
+        """The folder to write."""
+        return unless_auto(self.out, Path("first" if self.images is None else "next"))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""A picture of labeled samples: each image beside its mask as an overlay, with a legend."""
+"""A picture of samples: each image beside its mask as an overlay, with a legend, or alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -51,8 +52,7 @@ def draw_samples(
         reading: how images are read, see `read_image`.
     """
     pairs = [_read(sample, classes, reading) for sample in samples]
-    shape = min(1.5, max(0.4, median(image.height / image.width for image, _ in pairs)))
-    tile = (_TILE_WIDTH, round(_TILE_WIDTH * shape))
+    tile = _tile([image for image, _ in pairs])
     colors = distinct_colors(classes.colors)
     font = load_font()
     columns = min(_COLUMNS, len(samples))
@@ -75,6 +75,29 @@ def draw_samples(
     return picture
 
 
+def draw_images(images: Mapping[str, Path], reading: Reading = AS_STORED) -> Image.Image:
+    """Draw images without masks, as tiles with their names.
+
+    Args:
+        images: the files of one or more images, by the names to show.
+        reading: how images are read, see `read_image`.
+    """
+    pictures = {name: _read_image(file, reading) for name, file in images.items()}
+    tile = _tile(list(pictures.values()))
+    font = load_font()
+    columns = min(2 * _COLUMNS, len(pictures))
+    step = (tile[0] + GAP, tile[1] + LINE + GAP)
+    size = columns * step[0] + GAP, -(-len(pictures) // columns) * step[1] + GAP
+    picture = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(picture)
+    for n, (name, image) in enumerate(pictures.items()):
+        x, y = GAP + n % columns * step[0], GAP + n // columns * step[1]
+        small = ImageOps.contain(image, tile)
+        picture.paste(small, (x + (tile[0] - small.width) // 2, y + (tile[1] - small.height) // 2))
+        draw.text((x, y + tile[1] + 2), shorten(name, font, tile[0]), INK, font)
+    return picture
+
+
 def mask_overlay(
     image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]
 ) -> Image.Image:
@@ -86,10 +109,21 @@ def mask_overlay(
     return hatch_ignored(overlay(gray, mask, colors), mask)
 
 
+def _tile(images: Sequence[Image.Image]) -> tuple[int, int]:
+    """The width and height of the place of an image in the picture."""
+    shape = min(1.5, max(0.4, median(image.height / image.width for image in images)))
+    return _TILE_WIDTH, round(_TILE_WIDTH * shape)
+
+
 def _read(
     sample: Sample, classes: Classes, reading: Reading
 ) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """A reduced image, since twelve large ones need much memory, and the indices of its mask."""
-    image = read_image(sample.image, reading)
+    """A reduced image, and the indices of its mask."""
+    return _read_image(sample.image, reading), np.array(read_labels(sample, classes, reading))
+
+
+def _read_image(file: Path, reading: Reading) -> Image.Image:
+    """A reduced image, since twelve large ones need much memory."""
+    image = read_image(file, reading)
     image.thumbnail((4 * _TILE_WIDTH, 4 * _TILE_WIDTH))
-    return image, np.array(read_labels(sample, classes, reading))
+    return image

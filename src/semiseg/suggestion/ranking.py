@@ -14,7 +14,8 @@ from semiseg.core.text import percent, table
 Features = NDArray[np.float32]
 """The mean features of the encoder for one image, `(D,)`."""
 
-_MIN_DISTANCE = 0.01  # images at a smaller distance are alike
+MIN_DISTANCE = 0.01
+"""Images at a smaller distance are alike: one minus the cosine of their features."""
 
 
 class Suggestion(NamedTuple):
@@ -75,7 +76,7 @@ def choose(
     worth = np.array([candidate.suggestion.worth for candidate in candidates])
     suggestions: list[Suggestion] = []
     while len(suggestions) < n:
-        score = np.where(distance > _MIN_DISTANCE, worth * distance, -1.0)
+        score = np.where(distance > MIN_DISTANCE, worth * distance, -1.0)
         best = int(score.argmax())
         if score[best] < 0:
             break

@@ -1,23 +1,27 @@
-"""The output of `suggest`: lists, a picture, and a data folder with masks to correct."""
+"""The output of `suggest`: lists, a picture, and a data folder with masks to correct or draw."""
 
 from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from PIL import Image
 
 from semiseg.core.errors import RunError
+from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
 from semiseg.data.classes.classes_writer import classes_yaml
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.outlines import label_of, outlines, write_outlines
 from semiseg.inference.predictor import Predictor
-from semiseg.plots.labeled_samples import draw_samples
+from semiseg.plots.labeled_samples import draw_images, draw_samples
+from semiseg.suggestion.coverage import FirstImage
 from semiseg.suggestion.ranking import Suggestion
 
 _MAX_PICTURED = 24  # images in the picture
@@ -35,21 +39,34 @@ def write_suggestions(suggestions: Sequence[Suggestion], model: Predictor, out: 
         RunError: the folder cannot be written.
     """
     classes = model.classes
-    files = ("classes.yaml", "suggested.txt", "suggested.csv", "suggested.png")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
         samples = [_write_sample(one, model, out) for one in suggestions]
-        for name in files:
-            _remove_link(out / name)
+        _remove_link(out / "classes.yaml")
         text = yaml.safe_dump(classes_yaml(classes), sort_keys=False, allow_unicode=True)
         (out / "classes.yaml").write_text(text, encoding="utf-8")
-        lines = "".join(f"{one.image.absolute()}\n" for one in suggestions)
-        (out / "suggested.txt").write_text(lines, encoding="utf-8")
-        _write_table(suggestions, out / "suggested.csv")
         picture = draw_samples(samples[:_MAX_PICTURED], classes, model.reading)
-        picture.save(out / "suggested.png")
-    except OSError as error:
-        raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+        reasons = ("score", "doubt", "disagreement", "distance")
+        _write_lists(suggestions, reasons, picture, out)
+
+
+def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path) -> None:
+    """Write the lists, the picture and copies of the images, whose masks a person draws.
+
+    Args:
+        images: the images, in their order.
+        reading: how the images are read.
+        out: the output folder.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    with _writing(out):
+        for one in images:
+            _copy_image(one, out)
+        pictured = {one.name: one.image for one in images[:_MAX_PICTURED]}
+        picture = draw_images(pictured, reading)
+        _write_lists(images, ("stands_for", "distance"), picture, out)
+        (out / "train" / "masks").mkdir(exist_ok=True)
 
 
 def holds_masks(out: Path) -> bool:
@@ -79,19 +96,10 @@ def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample
     """Copy an image and write the predicted mask."""
     classes = model.classes
     shapes = classes.encoding == "labels"
-    name = _stem(suggestion)
-    image = out / "train" / "images" / f"{name}{suggestion.image.suffix}"
-    mask = image.with_suffix(".json") if shapes else out / "train" / "masks" / f"{name}.png"
-    for path in (image, mask):
-        if not path.parent.resolve().is_relative_to(out.resolve()):
-            raise RunError(
-                f"A link leads from {path.parent} out of {out}. Remove the link, or choose another "
-                "--out."
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if not image.exists() or not image.samefile(suggestion.image):
-        _remove_link(image)
-        shutil.copyfile(suggestion.image, image)
+    image = _copy_image(suggestion, out)
+    masks = out / "train" / "masks"
+    mask = image.with_suffix(".json") if shapes else masks / f"{_stem(suggestion)}.png"
+    _make_folder(mask.parent, out)
     _remove_link(mask)
     prediction = model.predict(suggestion.image, scale="fit").mask
     if shapes:
@@ -101,6 +109,29 @@ def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample
         picture = classes.to_rgb(prediction) if in_colors else classes.to_image(prediction)
         picture.save(mask, "PNG")
     return Sample(suggestion.name, image, mask)
+
+
+def _copy_image(one: Suggestion | FirstImage, out: Path) -> Path:
+    """Copy an image into the data folder of the output; the copy."""
+    image = out / "train" / "images" / f"{_stem(one)}{one.image.suffix}"
+    _make_folder(image.parent, out)
+    if not image.exists() or not image.samefile(one.image):
+        _remove_link(image)
+        shutil.copyfile(one.image, image)
+    return image
+
+
+def _make_folder(folder: Path, out: Path) -> None:
+    """Create a folder of the output.
+
+    Raises:
+        RunError: a link leads out of the output folder.
+    """
+    if not folder.resolve().is_relative_to(out.resolve()):
+        raise RunError(
+            f"A link leads from {folder} out of {out}. Remove the link, or choose another --out."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _write_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
@@ -117,22 +148,61 @@ def _remove_link(path: Path) -> None:
         path.unlink()
 
 
-def _stem(suggestion: Suggestion) -> str:
+def _stem(one: Suggestion | FirstImage) -> str:
     """The name of an image and its mask, without a suffix.
 
     If another image differs only in its suffix, the suffix becomes a part of the name: `a_jpg`.
     """
-    suffix = suggestion.image.suffix
-    if not suggestion.name.endswith(suffix):
-        return suggestion.name
-    return f"{suggestion.name.removesuffix(suffix)}_{suffix[1:]}"
+    suffix = one.image.suffix
+    if not one.name.endswith(suffix):
+        return one.name
+    return f"{one.name.removesuffix(suffix)}_{suffix[1:]}"
 
 
-def _write_table(suggestions: Sequence[Suggestion], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Create the output folder, and explain why it cannot be written.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+
+
+def _write_lists(
+    images: Sequence[Suggestion | FirstImage],
+    reasons: Sequence[str],
+    picture: Image.Image,
+    out: Path,
+) -> None:
+    """Write the list, the list with the reasons, and the picture.
+
+    Args:
+        images: the images, in their order.
+        reasons: the attributes of an image that are the reasons.
+        picture: of the images.
+        out: the output folder.
+    """
+    text, rows, drawing = (out / f"suggested.{suffix}" for suffix in ("txt", "csv", "png"))
+    for path in (text, rows, drawing):
+        _remove_link(path)
+    lines = "".join(f"{one.image.absolute()}\n" for one in images)
+    text.write_text(lines, encoding="utf-8")
+    with rows.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["rank", "image", "score", "doubt", "disagreement", "distance"])
-        for rank, one in enumerate(suggestions, 1):
-            values = (one.score, one.doubt, one.disagreement, one.distance)
-            cells = ["" if value is None else f"{value:.4f}" for value in values]
+        writer.writerow(["rank", "image", *reasons])
+        for rank, one in enumerate(images, 1):
+            cells = [_cell(getattr(one, reason)) for reason in reasons]
             writer.writerow([rank, one.image.absolute(), *cells])
+    picture.save(drawing)
+
+
+def _cell(value: float | None) -> str:
+    """A value in a table: a count as it is, another number with four digits."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"

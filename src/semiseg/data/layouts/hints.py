@@ -104,7 +104,13 @@ def mask_remedy(splits: FolderSplits) -> str:
         )
     folder = reading.images.base(root) or root
     target = folder.with_name("masks") if folder.name == "images" else root / "masks"
-    return f"Put masks into {target}; a mask has its image's name."
+    return f"Put masks into {target}; a mask has its image's name. {_choose_first(root)}"
+
+
+def _choose_first(root: Path) -> str:
+    """How to find out which images to label, if there is no mask yet."""
+    command = shlex.join(["semiseg", "suggest", str(root)])
+    return f"If there are none yet: `{command}` chooses the images to label first."
 
 
 def _draw_run_lengths(path: Path, column: str, root: Path) -> str:
@@ -160,7 +166,7 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
         return note(
             f"{root} holds images ({files}), but none has a mask beside it: LabelMe's JSON of its "
             "name, or NAME_mask.png",
-            f"Draw some, or put the masks there or into {root / 'masks'}.",
+            f"Draw some, or put the masks there or into {root / 'masks'}. {_choose_first(root)}",
             "error",
         )
     counts = [

@@ -1,0 +1,69 @@
+"""What to do with the first images: draw masks, add them to the data, and train."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiseg.suggestion.coverage import FirstImage
+from semiseg.suggestion.pool import DataFolder, Pool
+
+
+def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
+    """Describe what to do with the images.
+
+    The commands never replace a file. If the images lie in a data folder, their masks go there,
+    under the names of the images. Images that training would find without their masks, such as
+    those below `unlabeled/`, move to the images to train on. If the folder has masks that are named
+    in another way, the user puts the new ones beside them. If there is no such folder, the output
+    folder becomes one.
+
+    Args:
+        out: the output folder of `suggest`.
+        pool: the images that there were.
+        chosen: the images to label.
+    """
+    copies = out / "train" / "images"
+    draw = f"Draw a mask of each image in {copies}"
+    folder = pool.folder
+    commands = None if folder is None else _join_commands(out, folder, chosen)
+    if folder is not None and commands is not None:
+        save = f"save it in {out / 'train' / 'masks'} under the name of the image"
+        lines = [*commands, shlex.join(["semiseg", "train", str(folder.root)])]
+        text = f"{draw}, and {save}. Then add the masks to your data and train:"
+    elif folder is not None and folder.labeled:
+        first = folder.labeled[0]
+        lines = [shlex.join(["semiseg", "train", str(folder.root)])]
+        text = (
+            f"{draw}. Put image and mask where your others lie, and name the mask like them: "
+            f"{first.mask} is the mask of {first.image}. Then train:"
+        )
+    else:
+        save = f"save it in {out / 'train' / 'masks'} under the name of the image"
+        parents = {file.absolute().parent for file in pool.images.values()}
+        unlabeled = os.path.commonpath(parents)
+        lines = [shlex.join(["semiseg", "train", str(out), "--unlabeled", unlabeled])]
+        text = f"{draw}, and {save}. Then train; the other images are the unlabeled ones:"
+    return "\n".join([text, *(f"  {line}" for line in lines)])
+
+
+def _join_commands(out: Path, folder: DataFolder, chosen: Sequence[FirstImage]) -> list[str] | None:
+    """The commands that add the masks to the data folder; None if they would not fit."""
+    images, masks = folder.images, folder.masks
+    if images is None or masks is None:
+        return None
+    elsewhere = [one for one in chosen if not one.image.is_relative_to(images)]
+    if any("/" in one.name or (images / one.image.name).exists() for one in elsewhere):
+        return None
+    commands = [shlex.join(["cp", "-rn", f"{out / 'train' / 'masks'}/.", str(masks)])]
+    for verb, is_inside in (("mv", True), ("cp", False)):
+        files = [
+            str(one.image)
+            for one in elsewhere
+            if one.image.is_relative_to(folder.root) == is_inside
+        ]
+        if files:
+            commands.append(shlex.join([verb, "-n", *files, str(images)]))
+    return commands

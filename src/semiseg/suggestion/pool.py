@@ -1,0 +1,186 @@
+"""The images to choose the first ones from, and the data folder around them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.core.errors import DataError
+from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.rng import Key
+from semiseg.core.text import plural
+from semiseg.core.types import Sample
+from semiseg.data.dataset_file import read_dataset_file
+from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.image_scan import ImageScan, scan_image
+from semiseg.data.layout_registry import find_layout, read_split
+from semiseg.data.layouts.families import stem
+from semiseg.data.layouts.layout import Layout
+from semiseg.data.tree import Tree
+from semiseg.data.value_range import infer_reading
+from semiseg.inference.sources import find_images
+
+logger = logging.getLogger(__name__)
+
+_MAX_SCANNED = 64  # images that show which values are black and white
+
+
+class DataFolder(NamedTuple):
+    """What a data folder says about its images.
+
+    Attributes:
+        root: the folder.
+        labeled: the images of `train` that have masks.
+        scored: the images of `val` and `test`, with masks or without.
+        images: the folder of the images to train on; None if there are several, or none.
+        masks: the folder for their masks, there or not; None where `images` is. A mask has the
+            path and the name of its image.
+        reading: how images are read, as `dataset.yaml` says.
+    """
+
+    root: Path
+    labeled: list[Sample]
+    scored: set[Path]
+    images: Path | None
+    masks: Path | None
+    reading: Reading
+
+
+class Pool(NamedTuple):
+    """The images to choose from.
+
+    Attributes:
+        images: the files by the name of their copies in the output folder, sorted.
+        folder: the data folder; None if the images are no folder.
+    """
+
+    images: Mapping[str, Path]
+    folder: DataFolder | None
+
+
+def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
+    """Find the images that may be labeled: without masks, and not of `val` or `test`.
+
+    Args:
+        images: as for `find_images`.
+        out: the output folder, whose files do not count.
+        data: the data folder; None for `images`, if that is a folder.
+
+    Raises:
+        DataError: there are no images, all of them have masks or belong to `val` or `test`, or
+            there is no folder `data`.
+    """
+    sources = find_images(images, out)
+    for sentence in sources.notes:
+        logger.info("%s", sentence)
+    for sentence in sources.warnings:
+        logger.warning("%s", sentence)
+    root = data or (images if images.is_dir() else None)
+    if root is None:
+        return Pool(dict(sorted(sources.images.items())), None)
+    folder = read_folder(root)
+    labeled = {sample.image.resolve() for sample in folder.labeled}
+    masks = {sample.mask.resolve() for sample in folder.labeled if sample.mask is not None}
+    files = {name: file for name, file in sources.images.items() if file.resolve() not in masks}
+    scored = {name for name, file in files.items() if file.resolve() in folder.scored}
+    masked = {name for name, file in files.items() if file.resolve() in labeled}
+    ignored = ((scored, "of val and test"), (masked, "with masks"))
+    counts = [f"{plural(len(names), 'image')} {kind}" for names, kind in ignored if names]
+    if counts:
+        logger.info("%s are ignored", " and ".join(counts))
+    candidates = {name: file for name, file in files.items() if name not in scored | masked}
+    if not candidates:
+        raise DataError(
+            f"{images} holds no image to choose from: there are {' and '.join(counts)} only.",
+            f"Put images without masks into {root / 'unlabeled'}, or name another folder.",
+        )
+    names = _named_below(folder.images, candidates)
+    return Pool(dict(sorted(names.items())), folder)
+
+
+def read_folder(root: Path) -> DataFolder:
+    """Read what the names in a data folder say; no image is opened.
+
+    Raises:
+        DataError: there is no such folder.
+        ConfigError: its `dataset.yaml` names a data set that does not exist.
+    """
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}.", "Correct the path to the data.")
+    tree = Tree(root)
+    layout = find_layout(tree, read_dataset_file(tree).content.dataset)
+    listings = {split: read_split(layout, split) for split in ("train", "val", "test")}
+    scored = [sample.image for split in ("val", "test") for sample in listings[split].samples]
+    families = layout.families
+    scored += [path for f in families if f.split in ("val", "test") for path in f.images]
+    labeled = [sample for sample in listings["train"].samples if sample.mask is not None]
+    places = _places(layout, labeled)
+    return DataFolder(
+        root=root,
+        labeled=labeled,
+        scored={path.resolve() for path in scored},
+        images=None if places is None else places[0],
+        masks=None if places is None else places[1],
+        reading=read_dataset_file(layout.tree).complete(AS_STORED),
+    )
+
+
+def infer_pool_reading(files: Iterable[Path], reading: Reading) -> Reading:
+    """How images are read, with the black and white of those of more than 8 bits.
+
+    Args:
+        files: the images; up to 64 of them are decoded, the same ones at each call.
+        reading: what a person says; it is not inferred.
+    """
+    paths = list(files)
+    order = Key.of(0, "suggest", "reading").numpy().permutation(len(paths))
+    sampled = [paths[i] for i in sorted(order[:_MAX_SCANNED])]
+    scans: dict[Path, ImageScan] = {}
+    for path in sampled:
+        try:
+            scans[path] = scan_image(path, reading)
+        except DataError:
+            continue  # it is named when its description fails
+    return infer_reading(sampled, scans, reading).reading
+
+
+def _places(layout: Layout, labeled: list[Sample]) -> tuple[Path, Path] | None:
+    """The folders of the images to train on and of their masks, if masks have the images' names."""
+    try:
+        folders = layout.folders("train")
+    except DataError:  # it is ambiguous which files are masks
+        return None
+    if folders is None:
+        root = layout.tree.root
+        is_plain = not any(f.content or f.split for f in layout.families) and not labeled
+        return (root, root / "masks") if is_plain else None
+    images, masks = folders.images, folders.masks
+
+    def is_named_alike(sample: Sample) -> bool:
+        image, mask = sample.image, sample.mask
+        if mask is None or mask.suffix.lower() == LABELME_SUFFIX:
+            return False
+        if not (image.is_relative_to(images) and mask.is_relative_to(masks)):
+            return False
+        below = image.relative_to(images), mask.relative_to(masks)
+        return below[0].with_suffix("") == below[1].with_suffix("")
+
+    return (images, masks) if all(map(is_named_alike, labeled)) else None
+
+
+def _named_below(base: Path | None, images: dict[str, Path]) -> dict[str, Path]:
+    """The images by the names that they have, or would get, below the folder of images.
+
+    So a mask with the name of a copy fits into the folder of masks. An image that lies elsewhere
+    would lie directly in the folder. If two images would have the same name, all keep theirs.
+    """
+    if base is None:
+        return images
+    names: dict[str, Path] = {}
+    for name, file in images.items():
+        below = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
+        keeps_suffix = name.endswith(file.name)  # where two images differ only in it
+        names[(below if keeps_suffix else below.with_name(stem(below))).as_posix()] = file
+    return names if len(names) == len(images) else images
