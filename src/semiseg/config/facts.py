@@ -20,10 +20,13 @@ class Reason(NamedTuple):
     Attributes:
         source: what decided it.
         text: the reason, as half a sentence.
+        is_consequence: whether the text says what follows from the value, so that it also holds for
+            a value that the user gave.
     """
 
     source: Source
     text: str
+    is_consequence: bool = False
 
 
 AS_GIVEN = Reason("user", "as given")
@@ -37,11 +40,13 @@ class EncoderChoice(NamedTuple):
         reason: why it is this one.
         patch: the side in pixels of a patch, if it is a plain vision transformer; None for an
             encoder with maps of several strides.
+        weights: where its pretrained weights come from, in words; empty if nobody asked.
     """
 
     name: str
     reason: Reason
     patch: int | None = None
+    weights: str = ""
 
 
 class MethodChoice(NamedTuple):

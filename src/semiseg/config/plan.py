@@ -237,17 +237,21 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     values = resolved.values()
     others = [name for name in values if name in explicit and name not in {*reasons, "budget"}]
     entries = [
-        Entry(name, values[name], *(_as_given(name, reason) if name in explicit else reason))
+        _entry(name, values[name], _as_given(reason) if name in explicit else reason)
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
     ]
     if pace is not None:
-        entries.insert(1, Entry("budget", config.schedule.budget, *AS_GIVEN))
+        entries.insert(1, _entry("budget", config.schedule.budget, AS_GIVEN))
     return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
 
 
-def _as_given(name: str, reason: Reason) -> Reason:
-    """The reason of a value that the user gave; for stages it says what follows from it."""
-    return Reason("user", f"as given: {reason.text}") if name == "stage_shares" else AS_GIVEN
+def _entry(name: str, value: Value, reason: Reason) -> Entry:
+    return Entry(name, value, reason.source, reason.text)
+
+
+def _as_given(reason: Reason) -> Reason:
+    """The reason of a value that the user gave, with what follows from the value."""
+    return Reason("user", f"as given: {reason.text}") if reason.is_consequence else AS_GIVEN
 
 
 def _warnings(config: TrainConfig, facts: Facts) -> list[str]:

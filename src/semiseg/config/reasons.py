@@ -70,6 +70,7 @@ def explain(
         "method": facts.method.reason,
         **_reading_reasons(facts),
         "encoder": facts.encoder.reason,
+        **_weights_reason(facts),
         **_size_reasons(config, sizes, facts, pace),
         **_other_reasons(planned, facts),
         **_stage_reasons(planned, facts),
@@ -86,6 +87,11 @@ def _reading_reasons(facts: Facts) -> dict[str, Reason]:
         text = "far from all other values of the images; such pixels are ignored"
         reasons["nodata"] = Reason("data", text)
     return reasons
+
+
+def _weights_reason(facts: Facts) -> dict[str, Reason]:
+    origin = facts.encoder.weights
+    return {"weights": Reason("default", origin, is_consequence=True)} if origin else {}
 
 
 def _size_reasons(
@@ -173,7 +179,7 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         reasons["encoder_lr"] = Reason("default", text)
     shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
     return reasons | {
-        "lr_warmup": Reason("default", _warmup_reason(config, facts)),
+        "lr_warmup": Reason("default", _warmup_reason(config, facts), is_consequence=True),
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
         "photometry": _default_reason("photometry", config.views.photometry),
         "scale": _default_reason("scale", config.views.scale),
@@ -245,7 +251,7 @@ def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     text += "; semiseg labels images between them"
     if config.settings.goes_on:
         text += ", and each goes on from the weights of the one before"
-    return {"stage_shares": Reason("default", text)}
+    return {"stage_shares": Reason("default", text, is_consequence=True)}
 
 
 def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
@@ -256,9 +262,8 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         if value is None or (name in _SHARES and value == 0):
             continue
         if name in _SHARES:
-            reasons[name] = Reason(
-                "default", _SHARES[name].format(round(value * _last_steps(config, facts)))
-            )
+            text = _SHARES[name].format(round(value * _last_steps(config, facts)))
+            reasons[name] = Reason("default", text, is_consequence=True)
         else:
             reasons[name] = _default_reason(name, value)
     return reasons

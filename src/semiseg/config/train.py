@@ -403,10 +403,11 @@ class TrainConfig:
                 "--start-from and --out name the same folder. Choose another folder for --out."
             )
         self.settings.check_folders(out)
-        if not self.settings.uses_frozen_features and self.network.feature_views not in (AUTO, 0):
+        changing, views = self.settings.pixel_setting, self.network.feature_views
+        if changing is not None and views not in (AUTO, 0):
             raise ConfigError(
-                f"--feature-views {self.network.feature_views} caches the features of images, but "
-                "--cutout changes these images in each step. Leave one of the two out."
+                f"--feature-views {views} caches the features of images, but {flag(changing)} "
+                "changes these images in each step. Leave one of the two out."
             )
         frozen = self.network.trained_part.part == "head"
         if frozen and self.optimizer.layer_decay not in (AUTO, 1):

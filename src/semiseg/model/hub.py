@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import segmentation_models_pytorch as smp
 import timm
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import ModelCard, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import logging as hub_logging
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
-from timm.models import load_model_config_from_hf, load_state_dict_from_hf
+from timm.models import PretrainedCfg, load_model_config_from_hf, load_state_dict_from_hf
 from torch import nn
 
 from semiseg.config.network import LIGHT_ENCODER
@@ -69,12 +69,7 @@ def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
     if not name.startswith("tu-"):
         return _load_smp(name, source)
     full = _full_name(name.removeprefix("tu-"), source)
-    config = timm.get_pretrained_cfg(full)
-    if config is None or not config.has_weights:
-        raise ConfigError(
-            f"The hub has no weights of {full}. Name a file with --weights, choose another "
-            "--encoder, or train from random weights (--weights none)."
-        )
+    config = _pretrained(full)
     place = str(config.hf_hub_id or config.url)
     is_whole = hasattr(encoder.model, "forward_intermediates")
     if is_whole and not config.hf_hub_id:
@@ -89,6 +84,47 @@ def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
             state = smp.encoders.get_encoder(f"tu-{full}", depth=5, weights=True).state_dict()
     license_name = config.license or (_read_license(place) if config.hf_hub_id else None)
     return HubWeights(state, place, license_name, Normalization.of(config.mean, config.std))
+
+
+def find_on_hub(name: str, source: str) -> str:
+    """Where `load_from_hub` would find the weights, in words. No network is used.
+
+    Raises:
+        ConfigError: the hub has no weights of that name for this encoder.
+    """
+    files = [_FILE, "pytorch_model.bin"]
+    if source.startswith(REPOSITORY):
+        place = source.removeprefix(REPOSITORY)
+    elif not name.startswith("tu-"):
+        place = _smp_settings(name, source)["repo_id"]
+    else:
+        config = _pretrained(_full_name(name.removeprefix("tu-"), source))
+        if not config.hf_hub_id:
+            return f"{config.url}, if the machine can reach it"
+        place = config.hf_hub_id
+        files = [config.hf_hub_filename, *files] if config.hf_hub_filename else files
+    repository, _, revision = place.partition("@")
+    cached = (try_to_load_from_cache(repository, f, revision=revision or None) for f in files)
+    if any(isinstance(path, str) for path in cached):
+        return f"{place}, in the cache of the hub"
+    if constants.HF_HUB_OFFLINE:
+        return f"{place}: not in the cache of the hub, and HF_HUB_OFFLINE is set"
+    return f"{place}: not in the cache of the hub, so the training downloads them"
+
+
+def _pretrained(full: str) -> PretrainedCfg:
+    """What timm knows about weights, by the full name of the model.
+
+    Raises:
+        ConfigError: timm has no weights of it.
+    """
+    config = timm.get_pretrained_cfg(full)
+    if config is None or not config.has_weights:
+        raise ConfigError(
+            f"The hub has no weights of {full}. Name a file with --weights, choose another "
+            "--encoder, or train from random weights (--weights none)."
+        )
+    return config
 
 
 def _full_name(plain: str, source: str) -> str:
@@ -124,19 +160,34 @@ def _load_smp(name: str, source: str) -> HubWeights:
         ConfigError: smp has no weights of that name.
         HubError: the hub cannot be reached, or does not give them.
     """
-    tag = "imagenet" if source == "hub" else source
-    settings = smp_encoders[name]["pretrained_settings"]
-    if tag not in settings:
-        raise ConfigError(
-            f"There are no weights '{tag}' for {name}: it is neither a file nor a tag. "
-            + nearest(tag, settings, "Tags")
-        )
-    place = settings[tag]["repo_id"]
+    tag = _smp_tag(source)
+    place = _smp_settings(name, source)["repo_id"]
     with _explained(name, place):
         state = smp.encoders.get_encoder(name, depth=5, weights=tag).state_dict()
         params = smp.encoders.get_preprocessing_params(name, tag)
     norm = Normalization.of(params["mean"], params["std"])
     return HubWeights(state, place, _read_license(place), norm)
+
+
+def _smp_tag(source: str) -> str:
+    """The tag of weights of an encoder that smp itself defines."""
+    return "imagenet" if source == "hub" else source
+
+
+def _smp_settings(name: str, source: str) -> dict[str, str]:
+    """What smp knows about weights.
+
+    Raises:
+        ConfigError: smp has no weights of that name.
+    """
+    tag = _smp_tag(source)
+    settings: dict[str, dict[str, str]] = smp_encoders[name]["pretrained_settings"]
+    if tag not in settings:
+        raise ConfigError(
+            f"There are no weights '{tag}' for {name}: it is neither a file nor a tag. "
+            + nearest(tag, settings, "Tags")
+        )
+    return settings[tag]
 
 
 def _load_repository(name: str, place: str) -> HubWeights:

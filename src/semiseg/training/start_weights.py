@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from semiseg.config.facts import Source
 from semiseg.config.plan import Entry, Plan
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError
@@ -46,8 +47,8 @@ def note_weights(plan: Plan, config: TrainConfig, weights: WeightsRecord) -> Pla
     reason = weights.describe().removeprefix("weights: ")
     if weights.sha256 is not None:
         reason += f"; SHA-256: {weights.sha256[:_DIGITS]}..."
-    by_user = any(entry.setting == "weights" for entry in plan.entries)
-    note = Entry("weights", config.network.weights, "user" if by_user else "default", reason)
+    source: Source = next((e.source for e in plan.entries if e.setting == "weights"), "default")
+    note = Entry("weights", config.network.weights, source, reason)
     entries: list[Entry] = []
     for entry in plan.entries:
         if entry.setting != "weights":

@@ -78,9 +78,17 @@ class MethodSettings(Settings):
         return 0.0
 
     @property
+    def pixel_setting(self) -> str | None:
+        """The setting by which each step changes pixels; None if the views of an image are fixed.
+
+        The features of such pixels cannot be cached.
+        """
+        return None
+
+    @property
     def uses_frozen_features(self) -> bool:
         """Whether `compute` takes cached features instead of the pixels of unlabeled images."""
-        return True
+        return self.pixel_setting is None
 
     @property
     def earlier_run(self) -> Path | None:

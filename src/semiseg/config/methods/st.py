@@ -33,9 +33,9 @@ class StSettings(StagedSettings):
         return (EarlierStage("supervised"), *[EarlierStage("st")] * between)
 
     @property
-    def uses_frozen_features(self) -> bool:
+    def pixel_setting(self) -> str | None:
         """Cutout changes pixels in each step."""
-        return not self.cutout
+        return "cutout" if self.cutout else None
 
 
 @dataclass(frozen=True, kw_only=True)
