@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from semiseg.config.methods import (
     METHODS,
-    CssSettings,
     MethodSettings,
     PrototypicalSettings,
+    TwoSpacesSettings,
     default_settings,
 )
 from semiseg.core.rng import Key
@@ -35,7 +35,7 @@ def one_of_each():
 
 SMALL: dict[type[MethodSettings], dict[str, object]] = {
     PrototypicalSettings: {"representation_dim": 8},
-    CssSettings: {"anchors": 16, "negatives": 16},
+    TwoSpacesSettings: {"anchors": 16, "negatives": 16},
 }
 """Settings that make a method cheap, by the class that has them. They hold for its presets, too."""
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,12 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.scores import read_scores
 from semiseg.core.types import Sample
+from semiseg.data.formats.images import read_image
 from semiseg.data.reader import load_dataset
 from semiseg.evaluation import logit_adjustment
 from semiseg.model.release import load_release
+from semiseg.training import cost, profiling
+from semiseg.training.data import TrainingData
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import LabelStore
 from semiseg.training.module import TrainingModule
@@ -63,6 +67,17 @@ def going_on(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A run of three stages, each of which goes on from the one before."""
     out = tmp_path_factory.mktemp("stages") / "run"
     semiseg.train(tiny_folder, out=out, **GOES_ON)
+    return out
+
+
+STORED = {**SETTINGS, "method": "css-stored", "representation_dim": 8, "anchors": 16}
+
+
+@pytest.fixture(scope="module")
+def stored(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three stages, the first of which is css on labeled images alone."""
+    out = tmp_path_factory.mktemp("stages") / "run"
+    semiseg.train(tiny_folder, out=out, **STORED)
     return out
 
 
@@ -253,13 +268,17 @@ def digests(run: Path) -> dict[str, str]:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("method", ["st-plus-plus", "st"])
+@pytest.mark.parametrize("method", ["st-plus-plus", "st", "css-stored"])
 def test_a_training_that_is_killed_in_each_stage_ends_with_the_same_bits(
     method: str, request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    """Once with stages that start anew, and once with stages that go on."""
-    settings = {"st-plus-plus": {**SETTINGS, "method": "st-plus-plus"}, "st": GOES_ON}[method]
-    whole: Path = request.getfixturevalue({"st-plus-plus": "plus", "st": "going_on"}[method])
+    """With stages that start anew, with stages that go on, and with prototypes that go on."""
+    settings, fixture = {
+        "st-plus-plus": ({**SETTINGS, "method": "st-plus-plus"}, "plus"),
+        "st": (GOES_ON, "going_on"),
+        "css-stored": (STORED, "stored"),
+    }[method]
+    whole: Path = request.getfixturevalue(fixture)
     (tmp_path / "script.py").write_text(KILLED)
     out = tmp_path / "run"
     process = subprocess.run(
@@ -435,19 +454,22 @@ def test_each_stage_labels_all_images_anew(going_on: Path, tiny_folder: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["st", "css-stored"])
 def test_a_stage_goes_on_from_the_released_weights_without_their_adjustment(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first stage learns; then the rates are 0, so that the weights stay as they are."""
     original = TrainingModule.rate_factor
     monkeypatch.setattr(
         TrainingModule,
         "rate_factor",
-        lambda self, step: 0.0 if self.method.settings.uses_unlabeled else original(self, step),
+        lambda self, step: 0.0 if self.steps_before + self.steps_after else original(self, step),
     )
     monkeypatch.setattr(logit_adjustment, "STRENGTHS", (1.0,))  # the only one to choose
     out = tmp_path / "run"
-    words = {**GOES_ON, "class_weights": "sqrt"}
+    words = {**{"st": GOES_ON, "css-stored": STORED}[method], "class_weights": "sqrt"}
+    if method == "css-stored":
+        words["prototype_momentum"] = 1.0
     semiseg.train(tiny_folder, out=out, **words)
     first, last = (load_release(run) for run in (out / "stages" / "1", out))
     assert first.metadata.weights == last.metadata.weights
@@ -461,3 +483,61 @@ def test_a_stage_goes_on_from_the_released_weights_without_their_adjustment(
         for run in (first, last)
     ]
     torch.testing.assert_close(*biases)
+    prototypes = [run.tensors.get("prototypes") for run in (first, last)]
+    if method == "css-stored":
+        assert prototypes[0].any()
+        assert torch.equal(*prototypes)
+
+
+@pytest.mark.slow
+def test_css_stored_learns_masks_then_labels_of_both_spaces(
+    stored: Path, tiny_folder: Path
+) -> None:
+    scores = [read_scores(stored / "stages" / str(n) / "scores.json") for n in (1, 2)]
+    assert [(one.method, one.steps) for one in scores] == [("css-stored", 4), ("css-stored", 3)]
+    assert read_scores(stored / "scores.json").steps == 9
+    assert not (stored / "stages" / "1" / "labels").exists()
+    names = load_dataset(tiny_folder).classes.names
+    for number, run in ((1, stored / "stages" / "2"), (2, stored)):
+        samples = pool(run, tiny_folder)
+        assert len(samples) == 6
+        store = LabelStore(run / "labels", samples)
+        label_all, _ = model_labeler(
+            stored / "stages" / str(number), names, size=48, reading=AS_STORED, accelerator="cpu"
+        )
+        for sample, labels in zip(samples, label_all(samples), strict=True):
+            ours = store.read(sample)
+            np.testing.assert_array_equal(ours.label, labels.label)
+            np.testing.assert_array_equal(ours.agreement, labels.agreement)
+        predictor = semiseg.load(stored / "stages" / str(number), "cpu")
+        image = read_image(samples[0].image, AS_STORED)
+        assert predictor.segment.averaged(image, (1.0,), (48, 48)).nearest is not None
+    assert load_release(stored).tensors["seen"].all()
+    semiseg.evaluate(stored, tiny_folder, accelerator="cpu")
+
+
+@pytest.mark.slow
+def test_the_cost_of_the_first_stage_is_that_of_labeled_images_alone(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run and a budget measure its steps without unlabeled images."""
+    pools: list[int] = []
+
+    def remember(function: Callable[..., object]) -> Callable[..., object]:
+        def remembering(config: TrainConfig, *arguments: object) -> object:
+            (data,) = (one for one in arguments if isinstance(one, TrainingData))
+            pools.append(len(data.unlabeled))
+            return function(config, *arguments)
+
+        return remembering
+
+    monkeypatch.setattr(cost, "estimate_cost", remember(cost.estimate_cost))
+    words = {**STORED, "out": tmp_path / "run"}
+    semiseg.dry_run(tiny_folder, **{**words, "steps": 100})
+    assert pools == [0, 6, 6]
+    pools.clear()
+    monkeypatch.setattr(profiling, "_measure", remember(profiling._measure))
+    words.pop("steps")
+    semiseg.plan(tiny_folder, budget="1h", **words)
+    assert 0 in pools
+    assert {0, 6} == set(pools)

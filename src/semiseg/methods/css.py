@@ -15,19 +15,18 @@ from semiseg.losses.collaboration import (
     Kind,
     Spaces,
     Targets,
-    class_prior,
     collaborate,
     indicator_of,
     read_spaces,
 )
 from semiseg.losses.pseudo import unsupervised_loss
-from semiseg.methods.prototypical import Prototypical, contrast, require_representation
 from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor, split
+from semiseg.methods.two_spaces import TwoSpaces
 from semiseg.model.network import Network, upsample
-from semiseg.model.prototypes import shrink_labels, similarity
+from semiseg.model.prototypes import shrink_labels
 
 
-class CSS(Prototypical):
+class CSS(TwoSpaces):
     """Logit space and representation space label the unlabeled images together.
 
     Args:
@@ -104,39 +103,6 @@ class CSS(Prototypical):
             final=label.masked_fill(~confident, IGNORE_INDEX),
         )
 
-    def _spaces(self, teacher: Output) -> Spaces:
-        """Both spaces at stride 4, with the prototypes from before this step."""
-        cosine = similarity(
-            require_representation(teacher.representation), self.prototypes, self.available
-        )
-        logits = teacher.logits.float()  # half precision rounds 0.97 to 0.9688
-        scaled = cosine / self.settings.indicator_temperature
-        if (prior := self._prior(self.class_weights)) is not None:
-            scaled = scaled + prior.view(1, -1, 1, 1)
-        return read_spaces(logits, scaled, self.available)
-
-    def _prior(self, weights: Tensor | None) -> Tensor | None:
-        """`(C,)`, the class prior to add to the scaled similarities, or None for equal classes."""
-        if self.settings.class_prior == "uniform" or self.class_shares is None:
-            return None
-        return class_prior(self.class_shares, weights)
-
-    def released_tensors(self, strength: float = 0.0) -> dict[str, Tensor]:
-        """The prototypes, the classes that have one, and the class prior of the cosines.
-
-        The logit adjustment changes the class frequencies that the logits assume. The prior changes
-        with it, so that both spaces assume the same ones; see `Method.released_tensors`. With the
-        prior `uniform` there is nothing to change.
-        """
-        weights = self.class_weights
-        if weights is not None:  # the weight is 0 for classes that no labeled pixel has
-            weights = torch.where(weights > 0, weights ** (1 - strength), weights)
-        prior = self._prior(weights)
-        tensors = super().released_tensors(strength)
-        if prior is None:
-            return tensors
-        return {**tensors, "similarity_prior": self.settings.indicator_temperature * prior}
-
     def _upsampled(self, spaces: Spaces, valid: Tensor) -> Spaces:
         """Both spaces at the resolution of the crop."""
         size = valid.shape[-2:]
@@ -188,12 +154,3 @@ class CSS(Prototypical):
         """The indicator of a label in `L_c`; pixels below `delta_s` are hard."""
         kind: Kind = "confidence" if self.settings.indicator == "confidence" else "similarity"
         return indicator_of(spaces.scores(kind), label)
-
-    def _contrast(
-        self, student: Output, labels: Tensor, indicator: Tensor, prototypes: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor]:
-        """`L_c` (Eq. 9) and the share of hard pixels among the valid ones."""
-        valid = labels != IGNORE_INDEX
-        hard = (indicator < self.settings.hard_threshold) & valid
-        loss = contrast(student.representation, labels, hard, prototypes, self.settings, step)
-        return loss, hard.sum() / valid.sum().clamp(min=1)

@@ -65,7 +65,17 @@ class Distill(SemiSupervised):
     @torch.no_grad()
     def _kept_labels(self, unlabeled: Unlabeled) -> Tensor:
         """The stored labels, 255 at padding and where the confidence is low."""
-        if unlabeled.label is None or unlabeled.confidence is None:
-            raise TypeError("the unlabeled images have no stored labels")
-        low = unlabeled.confidence < self.settings.confidence_threshold
-        return unlabeled.label.masked_fill(low | ~unlabeled.valid, IGNORE_INDEX)
+        label, confidence = stored_maps(unlabeled)
+        low = confidence < self.settings.confidence_threshold
+        return label.masked_fill(low | ~unlabeled.valid, IGNORE_INDEX)
+
+
+def stored_maps(unlabeled: Unlabeled) -> tuple[Tensor, Tensor]:
+    """The stored labels of unlabeled images and their confidences, `(B, H, W)` each.
+
+    Raises:
+        TypeError: the images have none.
+    """
+    if unlabeled.label is None or unlabeled.confidence is None:
+        raise TypeError("the unlabeled images have no stored labels")
+    return unlabeled.label, unlabeled.confidence

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from semiseg.config.methods import CssSettings, PrototypicalSettings, RecoSettings
+from semiseg.config.methods import PrototypicalSettings, RecoSettings, TwoSpacesSettings
 from semiseg.core.types import Step
 from semiseg.losses.contrastive import Draw, contrastive_loss, cosines, draw_pixels
 from semiseg.methods.semi_supervised import SemiSupervised
@@ -93,7 +93,7 @@ def draw_contrast(
     labels: Tensor,
     hard: Tensor,
     prototypes: Tensor,
-    settings: CssSettings | RecoSettings,
+    settings: TwoSpacesSettings | RecoSettings,
     step: Step,
     similarities: Callable[[Tensor], Tensor] = cosines,
 ) -> Draw:
@@ -124,7 +124,7 @@ def contrast(
     labels: Tensor,
     hard: Tensor,
     prototypes: Tensor,
-    settings: CssSettings | RecoSettings,
+    settings: TwoSpacesSettings | RecoSettings,
     step: Step,
 ) -> Tensor:
     """The contrastive loss `L_c` of a batch, with the step's draw of pixels.

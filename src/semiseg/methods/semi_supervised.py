@@ -94,6 +94,27 @@ class SemiSupervised(Method):
             The terms `supervised` and `unsupervised`, and the share of pixels that are `used`.
         """
         logits = self.student(*join(labeled.inputs, views)).logits
+        return self.losses_of_logits(logits, labeled, label, valid, weights, unsupervised_weight)
+
+    def losses_of_logits(
+        self,
+        logits: Tensor,
+        labeled: Labeled,
+        label: Tensor,
+        valid: Tensor,
+        weights: Tensor | None,
+        unsupervised_weight: float,
+    ) -> Losses:
+        """The same losses, for methods that need more than the logits of the student.
+
+        Args:
+            logits: `(L + B, C, h, w)`, of the labeled images, then of the views, at stride 4.
+            labeled: the `L` labeled images.
+            label: see `losses_on_labels`, as for all that follow.
+            valid: the pixels that are no padding.
+            weights: the weights of the classes.
+            unsupervised_weight: the weight of the loss on the views.
+        """
         labeled_logits, unlabeled_logits = split(logits, len(labeled.image))
         size = label.shape[-2:]
         fine = upsample(unlabeled_logits, size, size)

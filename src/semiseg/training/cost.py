@@ -112,7 +112,9 @@ def estimate_stages(
     """
     stages = stages_of(config, unlabeled=bool(data.unlabeled))
     costs = [
-        estimate_cost(stage.config, request, data.used_by(stage.config.settings), place)
+        estimate_cost(
+            stage.config, request, data.labeled_only() if stage.labeled_only else data, place
+        )
         for stage in stages
     ]
     return costs[-1]._replace(

@@ -54,7 +54,11 @@ class TrainingData(NamedTuple):
 
     def used_by(self, settings: MethodSettings) -> TrainingData:
         """The images without those that a method does not use."""
-        return self if settings.uses_unlabeled else self._replace(unlabeled=(), labels=None)
+        return self if settings.uses_unlabeled else self.labeled_only()
+
+    def labeled_only(self) -> TrainingData:
+        """The images without the unlabeled ones."""
+        return self._replace(unlabeled=(), labels=None)
 
     def summary(self, method: str) -> str:
         """What a method learns from, as a sentence."""

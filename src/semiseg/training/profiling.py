@@ -217,8 +217,9 @@ def _measure_stages(config: TrainConfig, data: TrainingData, place: Place) -> _T
     step, memory = settings.shares_of_stages[-1] * last.step, last.memory
     for stage, share in zip(settings.earlier_stages, settings.shares_of_stages, strict=False):
         other = with_method(config, stage.method)
-        same = other.settings.implementation == settings.implementation
-        trial = last if same else _measure(other, data.used_by(other.settings), place)
+        same = other.settings.implementation == settings.implementation and not stage.labeled_only
+        images = data.labeled_only() if stage.labeled_only else data
+        trial = last if same else _measure(other, images, place)
         step, memory = step + share * trial.step, max(memory, trial.memory)
     return last._replace(step=step, memory=memory)
 

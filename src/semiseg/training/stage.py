@@ -2,7 +2,7 @@
 
 ```
 RUN/
-  stages/1/   a complete run folder: the first stage, `supervised` on the labeled images
+  stages/1/   a complete run folder: the first stage, on the labeled images
   stages/2/   the second stage, if it is not the last one, and so on
   ...         the last stage is the run itself
 ```
@@ -33,6 +33,7 @@ class Stage(NamedTuple):
         total: the number of stages.
         config: the settings of this stage, as planned: its steps, and its own folder.
         run: the settings of the whole run.
+        labeled_only: whether it learns from labeled images only.
         keeps_snapshots: whether its weights at some steps are kept; see `training.reliability`.
         steps_before: the steps of the earlier stages with which this one shares a schedule of the
             learning rates.
@@ -43,6 +44,7 @@ class Stage(NamedTuple):
     total: int
     config: TrainConfig
     run: TrainConfig
+    labeled_only: bool = False
     keeps_snapshots: bool = False
     steps_before: int = 0
     steps_after: int = 0
@@ -99,7 +101,9 @@ def stages_of(config: TrainConfig, unlabeled: bool) -> tuple[Stage, ...]:
             validations=earlier.validations,
             out=stage_folder(config.out, number),
         )
-        stages.append(Stage(number, len(parts), stage, config, earlier.snapshots))
+        stages.append(
+            Stage(number, len(parts), stage, config, earlier.labeled_only, earlier.snapshots)
+        )
     stages.append(Stage(len(parts), len(parts), config.replaced(steps=parts[-1]), config))
     if not settings.goes_on:
         return tuple(stages)

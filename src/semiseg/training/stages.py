@@ -131,9 +131,9 @@ def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
         data: the images of the run.
         place: the rank of this process. The first process measures what the others read.
     """
-    data = data.used_by(stage.config.settings)
-    chooses = isinstance(stage.run.settings, StPlusPlusSettings)
-    if not (chooses and data.unlabeled) or stage.number == stage.total:
+    if stage.labeled_only:
+        return data.labeled_only()
+    if not isinstance(stage.run.settings, StPlusPlusSettings) or stage.number == stage.total:
         return data
     positions = _reliable(stage, data, place)
     return data._replace(unlabeled=tuple(data.unlabeled[position] for position in positions))
@@ -229,16 +229,15 @@ def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingMod
     Raises:
         RunError: the files of an earlier stage cannot be read.
     """
-    config, first = stages[-1].run, stages[0].config
+    config, first = stages[-1].run, stages[0]
     earlier = [read_scores(stage.config.out / run_folder.SCORES) for stage in stages[:-1]]
-    is_supervised = len(stages) > 1 and first.method == "supervised"
     return release(
         config,
         data,
         module,
         earlier,
         _labeling_seconds(config.out),
-        first.out if is_supervised else None,
+        first.config.out if first.labeled_only else None,
     )
 
 

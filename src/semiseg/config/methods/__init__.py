@@ -16,6 +16,7 @@ from semiseg.config.methods.base import (
 from semiseg.config.methods.cct import CctSettings
 from semiseg.config.methods.cps import CpsSettings
 from semiseg.config.methods.css import CssSettings
+from semiseg.config.methods.css_stored import CssStoredSettings
 from semiseg.config.methods.cutmix import CutMixSettings
 from semiseg.config.methods.distill import DistillSettings
 from semiseg.config.methods.fixmatch import FixMatchPaperSettings, FixMatchSettings
@@ -32,6 +33,7 @@ from semiseg.config.methods.st import (
 )
 from semiseg.config.methods.stored_labels import StagedSettings, StoredLabelSettings
 from semiseg.config.methods.supervised import SupervisedSettings
+from semiseg.config.methods.two_spaces import TwoSpacesSettings
 from semiseg.config.methods.u2pl import U2plSettings
 from semiseg.config.methods.unimatch import UniMatchPaperSettings, UniMatchSettings
 from semiseg.config.methods.unimatch_v2 import UniMatchV2PaperSettings, UniMatchV2Settings
@@ -47,6 +49,7 @@ __all__ = [
     "CctSettings",
     "CpsSettings",
     "CssSettings",
+    "CssStoredSettings",
     "CutMixSettings",
     "DistillSettings",
     "FixMatchSettings",
@@ -63,6 +66,7 @@ __all__ = [
     "StagedSettings",
     "StoredLabelSettings",
     "SupervisedSettings",
+    "TwoSpacesSettings",
     "U2plSettings",
     "UniMatchSettings",
     "UniMatchV2Settings",
@@ -218,6 +222,7 @@ METHODS: dict[str, MethodSettings] = {
         teacher_memory=0.0025,
         supervised_warmup=0.0,
     ),
+    "css-stored": CssStoredSettings(),
 }
 
 

@@ -19,11 +19,13 @@ class EarlierStage(NamedTuple):
         method: its method.
         validations: the number of its validations.
         snapshots: whether it keeps its weights at a third, two thirds and the end of its steps.
+        labeled_only: whether it learns from labeled images only.
     """
 
     method: str
     validations: int = 1
     snapshots: bool = False
+    labeled_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-from semiseg.config.methods.base import PrototypicalSettings
-from semiseg.config.settings import NonNegative, Positive, PositiveInt, Share
+from semiseg.config.methods.two_spaces import ClassBalance, TwoSpacesSettings
+from semiseg.config.settings import Share
 
 Collaboration: TypeAlias = Literal["mix", "cross", "logit", "representation"]
 Indicator: TypeAlias = Literal["own", "confidence", "similarity"]
@@ -14,12 +14,10 @@ ValidIndicator: TypeAlias = Literal["same", "confidence", "similarity"]
 Schedule: TypeAlias = Literal["constant", "ramp_down", "ramp_up"]
 UnsupervisedMean: TypeAlias = Literal["all", "kept", "program"]
 PrototypeSource: TypeAlias = Literal["teacher", "student"]
-ClassPrior: TypeAlias = Literal["loss", "uniform"]
-ClassBalance: TypeAlias = Literal["labels", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CssSettings(PrototypicalSettings):
+class CssSettings(TwoSpacesSettings):
     """The settings of `css`. Equation numbers are those of the paper; see `docs/css.md`."""
 
     implementation: ClassVar[str] = "semiseg.methods.css:CSS"
@@ -32,28 +30,9 @@ class CssSettings(PrototypicalSettings):
     """The measure of trust in a label (Tab. 7). `own`: for pseudo-labels, the indicator of the
     space that the label comes from, and the similarity in the contrastive loss. `confidence` or
     `similarity`: this one in both."""
-    confidence_threshold: Share = 0.95
-    """The lowest indicator of a pseudo-label that the student learns from (`delta_u`)."""
-    valid_threshold: Share = 0.7
-    """The lowest indicator of an unlabeled pixel that takes part in the contrastive loss
-    (`delta_w`)."""
-    hard_threshold: Share = 0.8
-    """Pixels with a lower indicator are hard. The contrastive loss pulls hard pixels to their
-    prototypes (`delta_s`)."""
     valid_indicator: ValidIndicator = "same"
     """The indicator that `valid_threshold` is compared with: the `same` as for `hard_threshold`, or
     always the `similarity` or the `confidence`."""
-    indicator_temperature: Positive = 0.1
-    """The temperature of the similarity indicator (`tau_r`, Eq. 5). A lower one makes the
-    representation space more certain; a higher one gives `class_prior` more weight."""
-    temperature: Positive = 0.5
-    """The temperature of the contrastive loss (`tau`, Eq. 9)."""
-    anchors: PositiveInt = 256
-    """The number of hard pixels that the contrastive loss draws for each class."""
-    negatives: PositiveInt = 512
-    """The number of pixels of other classes that each anchor is pushed away from."""
-    contrast_weight: NonNegative = 0.1
-    """The weight of the contrastive loss (`lambda_c`)."""
     contrast_schedule: Schedule = "constant"
     """How that weight changes at the share `t` of the steps: it is `constant`, falls (`ramp_down`,
     times `exp(-5 t^2)`) or rises (`ramp_up`, times `exp(-5 (1-t)^2)`)."""
@@ -63,10 +42,6 @@ class CssSettings(PrototypicalSettings):
     prototypes_from: PrototypeSource = "teacher"
     """The representations that the prototypes are means of: the `teacher`'s of the weak view, or
     the `student`'s of the mixed strong view."""
-    class_prior: ClassPrior = "loss"
-    """The class frequencies that the representation space assumes: those of the `loss` on labeled
-    images (pixels times class weights; see `losses.collaboration.class_prior`), or equal ones
-    (`uniform`), as in the paper. `ohem`, `dice` and `rare_crops` are not counted."""
     class_balance: ClassBalance = "labels"
     """`labels` weighs pseudo-labeled pixels so that each class counts about as much as in the loss
     on labeled images; see `losses.pseudo.balanced_weights`. `none` uses the class weights only. It

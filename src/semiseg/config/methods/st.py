@@ -30,7 +30,8 @@ class StSettings(StagedSettings):
     def earlier_stages(self) -> tuple[EarlierStage, ...]:
         """The supervised stage, and those between it and the last one."""
         between = len(self.stage_shares) - 2
-        return (EarlierStage("supervised"), *[EarlierStage("st")] * between)
+        first = EarlierStage("supervised", labeled_only=True)
+        return (first, *[EarlierStage("st")] * between)
 
     @property
     def pixel_setting(self) -> str | None:
@@ -63,7 +64,8 @@ class StPlusPlusSettings(StSettings):
     @property
     def earlier_stages(self) -> tuple[EarlierStage, ...]:
         """The supervised stage, whose snapshots are compared, and the one with reliable images."""
-        return (EarlierStage("supervised", validations=3, snapshots=True), EarlierStage("st"))
+        first = EarlierStage("supervised", validations=3, snapshots=True, labeled_only=True)
+        return (first, EarlierStage("st"))
 
     @property
     def labeling_passes(self) -> float:

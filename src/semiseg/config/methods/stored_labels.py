@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from semiseg.config.methods.base import SemiSupervisedSettings
-from semiseg.config.methods.css import ClassBalance
+from semiseg.config.methods.two_spaces import ClassBalance
 from semiseg.config.settings import NonNegative, Positive, Share, flag
 from semiseg.core.errors import SettingError
 

@@ -1,0 +1,43 @@
+"""The settings of `css-stored`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from semiseg.config.methods.base import EarlierStage
+from semiseg.config.methods.stored_labels import StagedSettings
+from semiseg.config.methods.two_spaces import TwoSpacesSettings
+from semiseg.config.settings import Positive, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class CssStoredSettings(TwoSpacesSettings, StagedSettings):
+    """The settings of `css-stored`: the labels of both spaces are stored before each stage."""
+
+    implementation: ClassVar[str] = "semiseg.methods.css_stored:CssStored"
+
+    confidence_threshold: Share = 0.95
+    """The lowest confidence of a stored label that the student learns from (`delta_u`). Labels on
+    which the two spaces of the model before disagree are never used."""
+    valid_threshold: Share = 0.7
+    """The lowest confidence of a stored label whose pixel takes part in the contrastive loss and in
+    the prototypes (`delta_w`)."""
+    hard_threshold: Share = 0.8
+    """Pixels whose representations have a lower similarity indicator are hard. The contrastive loss
+    pulls hard pixels to their prototypes (`delta_s`)."""
+    stage_shares: tuple[Positive, ...] = (49.0, 27.0, 24.0)
+    """How `--steps` is divided among the stages, as relative numbers, one for each stage. The first
+    stage learns from labeled images only. The default gives the stages about 35, 35 and 30 % of the
+    time, since a step with unlabeled images takes about 1.85 times as long."""
+    restart: bool = False
+    """Start each stage again from the pretrained encoder. By default it goes on from the released
+    weights and prototypes of the stage before, without their logit adjustment and with a new
+    optimizer. The stages after the first then share one schedule of the learning rates: these
+    rise once more, and fall to 0 at the end of the last stage."""
+
+    @property
+    def earlier_stages(self) -> tuple[EarlierStage, ...]:
+        """The stage on labeled images, and those between it and the last one."""
+        first = EarlierStage("css-stored", labeled_only=True)
+        return (first, *[EarlierStage("css-stored")] * (len(self.stage_shares) - 2))
