@@ -170,7 +170,7 @@ class Candidate:
 
     Attributes:
         stage: the number of the stage that trained it; 1 for a run without stages.
-        network: `student`, `teacher`, or `second` of two students.
+        network: the name of the network, such as `student` or `teacher`.
         strength: the strength of its logit adjustment.
     """
 
@@ -283,7 +283,7 @@ class Scores:
         method: the method's name.
         miou: mean IoU on the validation images.
         per_class: the scores of each class by its name, cross-fitted as `miou.released`.
-        which: the released network: `student`, `teacher`, or `second` of two students.
+        which: the name of the released network, such as `student` or `teacher`.
         adjustment: how its logits were adjusted.
         choice: how both were chosen, and whether the model is that of the first stage.
         labels: the number of labeled images.
@@ -294,7 +294,8 @@ class Scores:
         timing: seconds of a step and of a validation.
         split: the images.
         versions: version numbers of semiseg, Python and the main libraries, by name.
-        shapes: the areas, boundaries and objects of the released model on all of `val`.
+        shapes: the areas, boundaries and objects of the released model on all of `val`; None where
+            they were not counted.
         format: the version of the file.
     """
 

@@ -135,7 +135,7 @@ class Method(nn.Module, ABC):
             yield from (p for p in part.parameters() if p.requires_grad)
 
     def networks(self) -> dict[str, Network]:
-        """The networks to validate, by name; training releases the best one."""
+        """The networks to validate, by name, the student first; see `evaluation.choice`."""
         if self.teacher is None:
             return {"student": self.student}
         return {"student": self.student, "teacher": self.teacher.network}

@@ -43,7 +43,7 @@ class PSMT(SemiSupervised):
         self.second_teacher = Teacher(student, settings.teacher_memory)
 
     def networks(self) -> dict[str, Network]:
-        """The student and both teachers; training releases the best of them."""
+        """The student and both teachers, one of which is released."""
         return {**super().networks(), "second_teacher": self.second_teacher.network}
 
     @torch.no_grad()

@@ -102,7 +102,7 @@ class RunPage:
         facts: the most important values by name.
         curves: the curves of the training.
         classes: the classes, the most frequent first.
-        shapes: the scores of areas, boundaries and objects; None where an earlier semiseg trained.
+        shapes: the scores of areas, boundaries and objects; None without them.
         confusion: the confusion matrix, or None.
         gallery: validation images, or None.
         no_gallery: why there are no images; empty if there are.
