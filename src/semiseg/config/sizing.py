@@ -26,9 +26,9 @@ size."""
 VIT_STEPS_CPU = 400
 """The same for a vision transformer on a CPU, whose step takes about five times as long; but not
 where only the head is trained."""
-CSS_STEP_COST = 2.3
+CSS_STEP_COST = 2.7
 """The time of a css step, in steps of `supervised`: with the default encoder on one core of a CPU,
-see the table in docs/methods.md."""
+see the table in docs/performance.md."""
 MAX_STEPS = 20_000
 CROP_MULTIPLE = 32
 
