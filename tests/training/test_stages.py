@@ -321,6 +321,9 @@ def test_a_plan_names_the_stages_and_refuses_too_few_steps(
     assert "first 2 steps" in plan.entry("lr_warmup").reason  # of each stage
     with pytest.raises(ConfigError, match="--steps 2 is too few for 3 stages"):
         semiseg.plan(tiny_folder, steps=2, **words)
+    css = semiseg.plan(tiny_folder, **{**words, "method": "css-stored", "steps": 100})
+    reason = css.entry("stage_shares").reason
+    assert reason.startswith("stage 1 (css-stored on labeled images only) for 49 steps, then")
     words |= {"method": "st", "stage_shares": (2, 1, 1), "restart": False}
     plan = semiseg.plan(tiny_folder, steps=400, **words)
     reason = plan.entry("stage_shares").reason

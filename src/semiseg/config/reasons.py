@@ -18,7 +18,7 @@ from semiseg.config.sizing import (
     reference_steps,
     total_seconds,
 )
-from semiseg.config.stages import divide_steps
+from semiseg.config.stages import divide_steps, stage_name
 from semiseg.config.train import TrainConfig
 from semiseg.core.text import duration
 
@@ -245,9 +245,10 @@ def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     parts = _steps_of_stages(config, facts)
     if len(parts) == 1:
         return {}
-    methods = [*(stage.method for stage in config.settings.earlier_stages), config.method]
-    stages = zip(range(1, len(parts) + 1), methods, parts, strict=True)
-    text = ", then ".join(f"stage {n} ({method}) for {steps} steps" for n, method, steps in stages)
+    earlier = config.settings.earlier_stages
+    names = [*(stage_name(stage.method, stage.labeled_only) for stage in earlier), config.method]
+    stages = zip(range(1, len(parts) + 1), names, parts, strict=True)
+    text = ", then ".join(f"stage {n} ({name}) for {steps} steps" for n, name, steps in stages)
     text += "; semiseg labels images between them"
     if config.settings.goes_on:
         text += ", and each goes on from the weights of the one before"

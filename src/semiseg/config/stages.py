@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, count, pairwise
 
-from semiseg.config.methods import MethodSettings
+from semiseg.config.methods import MethodSettings, default_settings
 from semiseg.core.errors import ConfigError
 
 
@@ -28,6 +28,19 @@ def images_between(settings: MethodSettings, unlabeled: int, validated: int) -> 
     # The shapes of a stage's released model take as long as a validation.
     validations = sum(stage.validations + 1 for stage in settings.earlier_stages)
     return validations * validated + unlabeled * settings.labeling_passes / 2
+
+
+def stage_name(method: str, labeled_only: bool) -> str:
+    """The method of a stage, and whether it goes without the unlabeled images that it could use.
+
+    Example:
+        >>> stage_name("css-stored", labeled_only=True)
+        'css-stored on labeled images only'
+        >>> stage_name("supervised", labeled_only=True)
+        'supervised'
+    """
+    without = labeled_only and default_settings(method).uses_unlabeled
+    return f"{method} on labeled images only" if without else method
 
 
 def divide_steps(steps: int, shares: Sequence[float]) -> tuple[int, ...]:

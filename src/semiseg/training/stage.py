@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from semiseg.config.methods import default_settings
 from semiseg.config.settings import decided
-from semiseg.config.stages import divide_steps
+from semiseg.config.stages import divide_steps, stage_name
 from semiseg.config.train import TrainConfig, group_of
 
 STAGES = "stages"
@@ -51,7 +51,8 @@ class Stage(NamedTuple):
 
     def __str__(self) -> str:
         """The stage, its method and its steps in words."""
-        return f"{self.title}: {self.config.method}, {self.config.schedule.steps} steps"
+        name = stage_name(self.config.method, self.labeled_only)
+        return f"{self.title}: {name}, {self.config.schedule.steps} steps"
 
     @property
     def title(self) -> str:
