@@ -16,8 +16,8 @@ The first table has a row for each rule. `recall` is the mean over the classes o
 right pixels among the true ones. `IoU` is the mean IoU of the labels where something is taught. A
 label can only correct the run where it differs from the run's own: `corrects` and `spoils` are the
 shares of all pixels that are taught right where the run is wrong, and wrong where it is right. The
-second table compares the judges at equal shares of the pixels, so that no threshold decides. The
-third has the classes, at the share that the run itself teaches at 0.95.
+next tables compare the judges at equal shares of the pixels, and at equal precision, so that no
+threshold decides. The last one has the classes, at the share that the run itself teaches at 0.95.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from semiseg.training.labeling.model import SCALES
 
 THRESHOLDS = (0.0, 0.8, 0.95)
 SHARES = (50, 70, 80, 90, 100)
+PRECISIONS = (90, 95, 98)
 _NEIGHBOR_WEIGHT = np.float32(np.exp(-0.5))  # of the four neighbors, as in S4MC
 
 
@@ -98,7 +99,6 @@ class Audit:
         second: another run, or None.
         frozen: further judges by name.
         samples: the images.
-        grid: the short side of the grid in cells.
 
     Attributes:
         truth: `(N,)` the true classes of all labeled cells of the grid.
@@ -111,14 +111,13 @@ class Audit:
         second: Teacher | None,
         frozen: dict[str, FrozenJudge],
         samples: Sequence[Sample],
-        grid: int,
     ) -> None:
         self.first, self.second, self.frozen = first, second, frozen
         self.persistence = neighbor_persistence(first)
         truths: list[NDArray[np.uint8]] = []
         parts: dict[str, list[Judgment]] = {}
         for sample in samples:
-            truth = first.truth(sample, grid)
+            truth = first.truth(sample, GRID)
             labeled = truth != IGNORE_INDEX
             truths.append(truth[labeled])
             for name, (label, trust) in self._judge(sample, (len(truth), truth.shape[1])):
@@ -165,7 +164,7 @@ class Quality:
     Args:
         truth: `(N,)` true classes.
         label: `(N,)` labels.
-        taught: `(N,)` bool, the pixels that are taught.
+        taught: the pixels that are taught, as `(N,)` bool or as their indices.
         classes: the number of classes.
     """
 
@@ -173,12 +172,12 @@ class Quality:
         self,
         truth: NDArray[np.uint8],
         label: NDArray[np.uint8],
-        taught: NDArray[np.bool_],
+        taught: NDArray[np.bool_] | NDArray[np.intp],
         classes: int,
     ) -> None:
         cells = truth[taught].astype(np.int64) * classes + label[taught]
         counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
-        self.share = 100 * float(taught.mean())
+        self.share = 100 * float(counts.sum() / truth.size)
         self.right = counts.diagonal()
         self.labels, self.true_taught = counts.sum(axis=0), counts.sum(axis=1)
         self.true = np.bincount(truth, minlength=classes)
@@ -203,21 +202,28 @@ class Quality:
         return 100 * float(values.mean()) if values.size else 0.0
 
 
-def most_trusted(trust: NDArray[np.float32], share: float) -> NDArray[np.bool_] | None:
-    """The pixels with the highest trust, ties broken at random; None if there are too few."""
-    count = round(share / 100 * trust.size)
-    if count > int((trust >= 0).sum()):
-        return None
+def ranked(trust: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The pixels that may be taught, the most trusted first; ties are broken at random."""
     shuffled = Key.of(0, "ties").numpy().permutation(trust.size)
-    chosen = np.zeros(trust.size, dtype=bool)
-    chosen[shuffled[np.argsort(-trust[shuffled], kind="stable")[:count]]] = True
-    return chosen
+    order: NDArray[np.intp] = shuffled[np.argsort(-trust[shuffled], kind="stable")]
+    return order[: int((trust >= 0).sum())]
+
+
+def count_right(right: NDArray[np.bool_], wanted: float) -> int:
+    """How many labels, the most trusted first, can be taught if a share of them must be right.
+
+    Args:
+        right: `(N,)`, in this order.
+        wanted: the share in percent.
+    """
+    reached = 100 * right.cumsum() >= wanted * np.arange(1, right.size + 1)
+    return int(right.size - reached[::-1].argmax()) if reached.any() else 0
 
 
 def print_tables(audit: Audit) -> None:
     names, truth = audit.first.classes.names, audit.truth
     own = audit.judgments["one view"].label
-    rows: list[list[str]] = []
+    rows = []
     for name, (label, trust) in audit.judgments.items():
         for threshold in THRESHOLDS:
             taught = trust >= threshold
@@ -229,38 +235,34 @@ def print_tables(audit: Audit) -> None:
             rows.append([name, f"at least {threshold:g}", *cells])
     head = ["labels", "rule", "share", "precision", "recall", "IoU", "corrects", "spoils"]
     print(markdown_table(head, rows))
-    print("\nPrecision / recall of the most trusted pixels:\n")
-    rows = []
+    counts = [round(share / 100 * truth.size) for share in SHARES]
+    reference = int((audit.judgments["one view"].trust >= THRESHOLDS[-1]).sum())
+    by_share, by_precision, by_class = [], [], []
     for name, (label, trust) in audit.judgments.items():
-        chosen = [most_trusted(trust, share) for share in SHARES]
-        qualities = [None if c is None else Quality(truth, label, c, len(names)) for c in chosen]
-        rows.append([name, *("" if q is None else _pair(q) for q in qualities)])
-    print(markdown_table(["labels", *(f"{share} %" for share in SHARES)], rows))
-    share = 100 * float((audit.judgments["one view"].trust >= THRESHOLDS[-1]).mean())
-    print(f"\nEach class at the share {share:.1f} %, recall / precision:\n")
-    rows = []
-    for name, (label, trust) in audit.judgments.items():
-        most = most_trusted(trust, share)
-        if most is None:
+        order = ranked(trust)
+        right = (label == truth)[order]
+        most = [Quality(truth, label, order[:count], len(names)) for count in counts]
+        pairs = zip(most, counts, strict=True)
+        cells = [f"{q.precision:.1f} / {q.recall:.1f}" if n <= order.size else "" for q, n in pairs]
+        by_share.append([name, *cells])
+        safe = [
+            Quality(truth, label, order[: count_right(right, precision)], len(names))
+            for precision in PRECISIONS
+        ]
+        by_precision.append([name, *(f"{q.share:.1f} / {q.recall:.1f}" for q in safe)])
+        if reference > order.size:
             continue
-        quality = Quality(truth, label, most, len(names))
+        quality = Quality(truth, label, order[:reference], len(names))
         precisions = 100 * quality.right / quality.labels.clip(min=1)
-        pairs = zip(quality.recalls, precisions, strict=True)
-        rows.append([name, *(f"{recall:.0f} / {precision:.0f}" for recall, precision in pairs)])
-    print(markdown_table(["labels", *names], rows))
-
-
-def _pair(quality: Quality) -> str:
-    return f"{quality.precision:.1f} / {quality.recall:.1f}"
-
-
-def _check_same_split(first: Teacher, second: Teacher) -> None:
-    """Refuse a second run that learned from the hidden masks of the first one."""
-    if [sample.name for sample in first.labeled] != [sample.name for sample in second.labeled]:
-        raise SystemExit(
-            f"{first.run} and {second.run} have other labeled images. Train both with the same "
-            "--labels and --split-seed."
-        )
+        values = zip(quality.recalls, precisions, strict=True)
+        by_class.append([name, *(f"{recall:.0f} / {precise:.0f}" for recall, precise in values)])
+    print("\nPrecision / recall of the most trusted pixels, by their share:\n")
+    print(markdown_table(["labels", *(f"{share} %" for share in SHARES)], by_share))
+    print("\nShare / recall of the most trusted pixels, by their precision:\n")
+    print(markdown_table(["labels", *(f"{p} %" for p in PRECISIONS)], by_precision))
+    share = 100 * reference / truth.size
+    print(f"\nRecall / precision by class, at {share:.1f} % of the pixels:\n")
+    print(markdown_table(["labels", *names], by_class))
 
 
 def main() -> None:
@@ -272,13 +274,12 @@ def main() -> None:
     caption = "an encoder, and `=` and the file of its weights; may be repeated"
     parser.add_argument("--frozen", action="append", default=[], help=caption)
     parser.add_argument("--every", type=int, default=1, help="take every so many images")
-    parser.add_argument("--grid", type=int, default=GRID, help="short side of the grid in cells")
     a = parser.parse_args()
     folder = load_dataset(a.data)
     first = Teacher(a.run, folder)
     second = None if a.second is None else Teacher(a.second, folder)
     if second is not None:
-        _check_same_split(first, second)
+        first.check_same_split(second)
     frozen = {}
     for text in a.frozen:
         encoder, _, weights = text.partition("=")
@@ -286,7 +287,7 @@ def main() -> None:
             encoder, weights or "auto", first.labeled, first.classes, first.reading
         )
     samples = first.hidden[:: a.every]
-    audit = Audit(first, second, frozen, samples, a.grid)
+    audit = Audit(first, second, frozen, samples)
     print(f"{len(samples)} images\n")
     print_tables(audit)
 

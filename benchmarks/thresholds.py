@@ -117,6 +117,14 @@ class Teacher:
         self.two_spaces = prototypes_of(tensors)[0] is not None
         self.segment = segmenter(model.network, model.metadata.size, tensors)
 
+    def check_same_split(self, other: Teacher) -> None:
+        """Refuse another run that learned from the hidden masks of this one."""
+        if [sample.name for sample in self.labeled] != [sample.name for sample in other.labeled]:
+            raise SystemExit(
+                f"{self.run} and {other.run} have other labeled images. Train both with the same "
+                "--labels and --split-seed."
+            )
+
     def truth(self, sample: Sample, grid: int) -> NDArray[np.uint8]:
         """The true classes `(H, W)` on a grid with so many cells along the short side."""
         mask = np.array(read_labels(sample, self.classes, self.reading))

@@ -197,12 +197,13 @@ def test_the_smallest_threshold_reaches_the_wanted_precision(script):
 
 
 @pytest.mark.slow
-def test_the_most_trusted_pixels_are_chosen_and_withheld_ones_never(script):
-    most_trusted = script("labels").most_trusted
-    trust = np.array([0.1, -1, 0.9, 0.5, 0.7], np.float32)
-    assert most_trusted(trust, 40).tolist() == [False, False, True, False, True]
-    assert most_trusted(trust, 80).tolist() == [True, False, True, True, True]
-    assert most_trusted(trust, 100) is None
+def test_the_most_trusted_pixels_come_first_and_withheld_ones_never(script):
+    labels = script("labels")
+    order = labels.ranked(np.array([0.1, -1, 0.9, 0.5, 0.7], np.float32))
+    assert order.tolist() == [2, 4, 3, 0]
+    right = np.array([True, False, True, True, False])
+    assert [labels.count_right(right, wanted) for wanted in (100, 75, 70, 60)] == [1, 4, 4, 5]
+    assert labels.count_right(~right[:1], 50) == 0
 
 
 @pytest.mark.slow
