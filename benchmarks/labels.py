@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from frozen import FrozenJudge
+from frozen import SIZE
 from numpy.typing import NDArray
 from thresholds import GRID, Judgment, Look, Teacher
 
@@ -39,6 +39,7 @@ from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.reader import load_dataset
 from semiseg.inference.reading import Floats, enlargement
+from semiseg.training.labeling.frozen import FrozenJudge
 from semiseg.training.labeling.model import SCALES
 
 THRESHOLDS = (0.0, 0.8, 0.95)
@@ -284,7 +285,7 @@ def main() -> None:
     for text in a.frozen:
         encoder, _, weights = text.partition("=")
         frozen[encoder] = FrozenJudge(
-            encoder, weights or "auto", first.labeled, first.classes, first.reading
+            encoder, weights or "auto", first.labeled, first.classes, first.reading, SIZE
         )
     samples = first.hidden[:: a.every]
     audit = Audit(first, second, frozen, samples)

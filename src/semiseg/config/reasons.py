@@ -33,6 +33,11 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
         0.5,
     ): "a label with a lower confidence is more likely wrong than right",
     ("confidence_threshold", 0.0): "all stored labels are used",
+    ("agreement", "representation"): "a stored label is used where both spaces of the model agree",
+    ("agreement", "frozen"): "a stored label is used where class scores on the features of the "
+    "pretrained encoder agree, which no training changes",
+    ("agreement", "both"): "a stored label is used where both spaces of the model agree, and class "
+    "scores on the features of the pretrained encoder too",
     ("contrast_weight", 0.1): "no benefit was found from a larger weight",
     ("indicator_temperature", 0.1): "at 0.5, with 21 classes, no similarity can exceed 0.73",
     ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
@@ -47,6 +52,7 @@ _SHARES = {  # of the steps
 _METHOD_SETTINGS = (
     *_SHARES,
     "confidence_threshold",
+    "agreement",
     "contrast_weight",
     "indicator_temperature",
     "class_prior",
@@ -272,4 +278,5 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
 
 def _default_reason(name: str, value: object) -> Reason:
     """The evidence for a default, where there is some for this very value."""
-    return Reason("default", _EVIDENCE.get((name, value), "the method's default"))
+    text = _EVIDENCE.get((name, value), "the method's default")
+    return Reason("default", text, is_consequence=name == "agreement")

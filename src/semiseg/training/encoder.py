@@ -7,6 +7,7 @@ from pathlib import Path
 
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Reason
+from semiseg.config.methods import CssStoredSettings
 from semiseg.config.network import LIGHT_ENCODER, LIGHT_ORIGIN, LIGHT_PACKAGE
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
@@ -58,6 +59,26 @@ def check_encoder(config: TrainConfig, encoder: str) -> None:
         from semiseg.model.encoder_training import check_part
 
         check_part(encoder, network.decoder, network.trained_part, network.lora_rank)
+
+
+def check_agreement(config: TrainConfig) -> None:
+    """Refuse a judge on frozen features that are random.
+
+    Raises:
+        ConfigError: the encoder has random weights.
+    """
+    settings, network = config.settings, config.network
+    if (
+        isinstance(settings, CssStoredSettings)
+        and settings.agreement != "representation"
+        and network.weights == "none"
+        and network.start_from is None
+    ):
+        raise ConfigError(
+            f"--agreement {settings.agreement} judges labels by the features of the pretrained "
+            "encoder, and --weights none makes these random. Leave --weights out, or use "
+            "--agreement representation."
+        )
 
 
 def expected_weights(config: TrainConfig, encoder: str) -> str:

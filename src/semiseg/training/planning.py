@@ -18,7 +18,12 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError
 from semiseg.training.data import TrainingData, gather_facts, read_data
-from semiseg.training.encoder import check_encoder, choose_encoder, expected_weights
+from semiseg.training.encoder import (
+    check_agreement,
+    check_encoder,
+    choose_encoder,
+    expected_weights,
+)
 from semiseg.training.place import Place
 from semiseg.training.run_data import held_out
 
@@ -64,6 +69,7 @@ def prepare(
     encoder = choose_encoder(config, place)  # a name that does not exist ends here
     if not resume:
         check_encoder(config, encoder.name)
+        check_agreement(config)
         encoder = encoder._replace(weights=expected_weights(config, encoder.name))
     data = read_data(config, held_out(config, resume))
     for sentence in data.warnings:

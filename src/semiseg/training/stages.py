@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from semiseg.config.methods import StagedSettings, StPlusPlusSettings
+from semiseg.config.methods import CssStoredSettings, StagedSettings, StPlusPlusSettings
 from semiseg.config.plan import Entry, Plan
 from semiseg.config.settings import decided
+from semiseg.config.train import TrainConfig
 from semiseg.core.files import read_json, text_sha256, write_json
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
@@ -26,6 +27,7 @@ from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.data import TrainingData
 from semiseg.training.fitting import fit
+from semiseg.training.labeling.frozen import FrozenJudge, agreeing
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import ImageLabels, Labeler, LabelStore, Source
 from semiseg.training.module import TrainingModule
@@ -38,6 +40,7 @@ from semiseg.training.reliability import (
     reliability_file,
 )
 from semiseg.training.stage import STAGES, Stage, stages_of
+from semiseg.training.start_weights import confirm_weights
 from semiseg.training.stored_labels import LABELS, prepare_labels, store_of
 
 _SECONDS = "seconds.json"
@@ -159,6 +162,12 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
         accelerator=config.machine.accelerator,
         scales=settings.label_scales,
     )
+    if isinstance(settings, CssStoredSettings) and settings.agreement != "representation":
+        judge = open_judge(config, data)
+        sha256 = text_sha256(f"{source.sha256} {judge.sha256}")
+        details = {**source.details, "agreement": settings.agreement, **judge.record()}
+        source = replace(source, sha256=sha256, details=details)
+        return agreeing(labeler, judge, settings.agreement), source
     if not isinstance(settings, StPlusPlusSettings) or stage.number < stage.total:
         return labeler, source
     values = read_reliability(stage.before(2), len(data.unlabeled))
@@ -166,6 +175,39 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
     kept = LabelStore(run / LABELS, tuple(data.unlabeled[position] for position in positions))
     source = replace(source, sha256=text_sha256(f"{source.sha256} {kept.verify()}"))
     return partial(_labels_of_both, kept, labeler), source
+
+
+def open_judge(config: TrainConfig, data: TrainingData) -> FrozenJudge:
+    """The judge on the features of the encoder that a run starts from, at its working size.
+
+    With `--start-from` that is the encoder of the earlier run as it was released.
+
+    Args:
+        config: the settings, as planned, of the run or of a stage.
+        data: the images; it learns the labeled ones.
+
+    Raises:
+        ConfigError: the weights cannot be used, or are not those that the run began with.
+        HubError: the hub does not give the weights.
+    """
+    network, folder = config.network, data.folder
+    judge = FrozenJudge(
+        network.encoder,
+        network.weights if network.start_from is None else str(network.start_from),
+        data.split.labeled,
+        folder.classes,
+        config.data.reading,
+        decided(config.views.size),
+        config.machine.accelerator,
+    )
+    if network.start_from is None:
+        confirm_weights(config, judge.network.weights_record)
+    logger.info(
+        "class scores on the frozen features are right on %s %% of the labeled pixels, each image "
+        "judged without itself",
+        percent(judge.right),
+    )
+    return judge
 
 
 def _labels_of_both(

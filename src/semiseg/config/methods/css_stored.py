@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from semiseg.config.methods.base import EarlierStage
 from semiseg.config.methods.stored_labels import StagedSettings
 from semiseg.config.methods.two_spaces import TwoSpacesSettings
 from semiseg.config.settings import Positive, Share
+
+Agreement: TypeAlias = Literal["representation", "frozen", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +20,12 @@ class CssStoredSettings(TwoSpacesSettings, StagedSettings):
     implementation: ClassVar[str] = "semiseg.methods.css_stored:CssStored"
 
     confidence_threshold: Share = 0.95
-    """The lowest confidence of a stored label that the student learns from (`delta_u`). Labels on
-    which the two spaces of the model before disagree are never used."""
+    """The lowest confidence of a stored label that the student learns from (`delta_u`). Labels with
+    which the second judge of `agreement` disagrees are never used."""
+    agreement: Agreement = "representation"
+    """Who has to agree with logit space before a stored label is used: the learned `representation`
+    space; class scores on the `frozen` features of the pretrained encoder, which no training
+    changes; or `both`."""
     valid_threshold: Share = 0.7
     """The lowest confidence of a stored label whose pixel takes part in the contrastive loss and in
     the prototypes (`delta_w`)."""
@@ -35,6 +41,11 @@ class CssStoredSettings(TwoSpacesSettings, StagedSettings):
     weights and prototypes of the stage before, without their logit adjustment and with a new
     optimizer. The stages after the first then share one schedule of the learning rates: these
     rise once more, and fall to 0 at the end of the last stage."""
+
+    @property
+    def passes_per_label(self) -> float:
+        """The frozen encoder sees each image once."""
+        return super().passes_per_label + (self.agreement != "representation")
 
     @property
     def earlier_stages(self) -> tuple[EarlierStage, ...]:
