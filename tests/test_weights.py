@@ -461,6 +461,8 @@ def test_where_other_weights_lie(monkeypatch, tmp_path):
     assert find_weights(VIT, str(tmp_path)) == f"the run {tmp_path}"
     with pytest.raises(ConfigError, match="hub has no weights of lcnet_035"):
         find_weights("lcnet_035", "auto")
+    with pytest.raises(ConfigError, match=r"a//b is no name of a repository on the hub"):
+        find_weights(VIT, "hf-hub:a//b")
 
 
 def test_a_machine_that_is_offline_on_purpose(monkeypatch, tmp_path):

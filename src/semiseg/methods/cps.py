@@ -53,7 +53,7 @@ class CPS(Method):
         return self.student, self.second
 
     def networks(self) -> dict[str, Network]:
-        """Both networks; training releases the better one."""
+        """Both networks, one of which is released."""
         return {"student": self.student, "second": self.second}
 
     @torch.no_grad()

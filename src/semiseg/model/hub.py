@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
@@ -90,7 +91,8 @@ def find_on_hub(name: str, source: str) -> str:
     """Where `load_from_hub` would find the weights, in words. No network is used.
 
     Raises:
-        ConfigError: the hub has no weights of that name for this encoder.
+        ConfigError: the hub has no weights of that name for this encoder, or it is no name of a
+            repository.
     """
     files = [_FILE, "pytorch_model.bin"]
     if source.startswith(REPOSITORY):
@@ -105,7 +107,11 @@ def find_on_hub(name: str, source: str) -> str:
         files = [config.hf_hub_filename, *files] if config.hf_hub_filename else files
     repository, _, revision = place.partition("@")
     cached = (try_to_load_from_cache(repository, f, revision=revision or None) for f in files)
-    if any(isinstance(path, str) for path in cached):
+    try:
+        is_cached = any(isinstance(path, str) for path in cached)
+    except HFValidationError as error:
+        raise ConfigError(f"{place} is no name of a repository on the hub ({error}).") from error
+    if is_cached:
         return f"{place}, in the cache of the hub"
     if constants.HF_HUB_OFFLINE:
         return f"{place}: not in the cache of the hub, and HF_HUB_OFFLINE is set"

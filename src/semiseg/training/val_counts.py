@@ -1,4 +1,4 @@
-"""The counts of the candidates of a first stage, which the last stage is compared with.
+"""The counts of the candidates of an earlier stage; the last stage is compared with the first one.
 
 ```
 RUN/stages/1/val-counts.npz   the pixels of each class in each image of val, for each candidate

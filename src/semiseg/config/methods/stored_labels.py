@@ -27,7 +27,7 @@ class StoredLabelSettings(SemiSupervisedSettings):
     """The weight of the loss on unlabeled images."""
     teacher_memory: Share = 0.03
     """How far back the average of the student reaches, as a share of all steps. The average teaches
-    nothing here; the training releases it if it is better than the student."""
+    nothing here. It is released if the student is worse by more than one standard error."""
     supervised_warmup: Share = 0.0
     """The share of the steps, at the start, that use labeled images only."""
 
