@@ -16,15 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from screen import (
-    LAST,
     SETS,
     SIZE,
     VALIDATIONS,
@@ -32,7 +29,7 @@ from screen import (
     describe,
     key_of,
     read_rows,
-    validation_scores,
+    train_row,
     write_data,
 )
 
@@ -85,33 +82,13 @@ def settings_of(choice: str, count: int, a: argparse.Namespace) -> dict[str, Any
 
 def run(a: argparse.Namespace, name: str, seed: int, settings: dict[str, Any]) -> Row:
     """Train on the masks of one list, or go on with a run that was killed."""
-    key = key_of(name, seed, settings)
     data = write_data(a.data / name, a.out / name)
-    folder = a.out / "runs" / key
-    folder.parent.mkdir(exist_ok=True)
-    labels = a.out / "runs" / f"{key}.txt"
     names = choose(data, settings["choice"], settings["masks"], seed, a)
+    labels = a.out / f"{key_of(name, seed, settings)}.txt"
     labels.write_text("".join(f"{image}\n" for image in names), encoding="utf-8")
-    began = time.process_time()
-    result = semiseg.train(
-        data,
-        method="supervised",
-        labels=str(labels),
-        out=folder,
-        resume=True,
-        seed=seed,
-        steps=a.steps,
-        size=a.size,
-        validations=min(VALIDATIONS, a.steps),
-        threads=1,
-        workers=0,
-        diagnostics=False,
-    )
-    scores = validation_scores(folder / "metrics.csv")
-    seconds = time.process_time() - began
-    released = result.scores.miou.released
-    shutil.rmtree(folder)
-    return Row(key, name, seed, settings, fmean(scores[-LAST:]), released or 0.0, seconds)
+    words = {"method": "supervised", "labels": str(labels), "steps": a.steps, "size": a.size}
+    words["validations"] = min(VALIDATIONS, a.steps)
+    return train_row(data, a.out, seed, settings, words)
 
 
 def table(a: argparse.Namespace) -> Iterator[str]:

@@ -11,7 +11,9 @@ validations; nothing is chosen on the images that give it. The table shows the p
 from the first variant with its interval over all runs.
 
 A finished run is a line of the file `--rows`, found by its settings, so that it is never repeated.
-Two processes may share the file. From the root of the repository:
+Each line names the commit that trained it. It is no part of the key, since most commits change no
+bit; the table says so if its rows are of several. Two processes may share the file and the folder
+`--out` if they have other variants or other seeds. From the root of the repository:
 
     taskset -c 0 python benchmarks/screen.py ../shared/data --out runs/screen
 """
@@ -23,6 +25,7 @@ import csv
 import hashlib
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,13 +67,14 @@ class Row(NamedTuple):
     """A finished run.
 
     Attributes:
-        key: the hash of what decides about its bits.
+        key: the hash of the data set, the seed and the settings.
         name: the data set.
         seed: the seed of the draws, and of the choice of labeled images.
         settings: the settings of `train`.
         score: the score, in percent.
-        released: the mean IoU of the released model, which was chosen on the same images.
-        seconds: the processor time, with validations.
+        released: the cross-fitted mean IoU of the release, in percent; None where no class occurs.
+        seconds: the processor time, with validations; of a resumed run only since then.
+        commit: the commit of the code.
     """
 
     key: str
@@ -78,8 +82,9 @@ class Row(NamedTuple):
     seed: int
     settings: dict[str, Any]
     score: float
-    released: float
+    released: float | None
     seconds: float
+    commit: str
 
 
 def blocks(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -124,7 +129,7 @@ def write_data(source: Path, target: Path) -> Path:
 
 
 def key_of(name: str, seed: int, settings: dict[str, Any]) -> str:
-    """The hash of what decides about the bits of a run."""
+    """The hash of what decides about the bits of a run, all but the code."""
     text = json.dumps([name, seed, settings], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -137,10 +142,11 @@ def read_rows(file: Path) -> dict[str, Row]:
     return {row.key: row for row in rows}
 
 
-def settings_of(variant: Variant, a: argparse.Namespace) -> dict[str, Any]:
-    """The settings of a variant's runs, with the steps that its time allows."""
+def settings_of(variant: Variant, name: str, a: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a variant's runs on a data set, with the steps that its time allows."""
     return {
         **variant.settings,
+        "labels": str(a.sets[name]),
         "size": a.size,
         "steps": max(1, round(a.units / variant.cost)),
         "validations": min(VALIDATIONS, max(1, round(a.units / variant.cost))),
@@ -149,28 +155,53 @@ def settings_of(variant: Variant, a: argparse.Namespace) -> dict[str, Any]:
 
 def run(a: argparse.Namespace, name: str, seed: int, settings: dict[str, Any]) -> Row:
     """Train once, or go on with a run that was killed."""
-    key = key_of(name, seed, settings)
     data = write_data(a.data / name, a.out / name)
-    folder = a.out / "runs" / key
+    return train_row(data, a.out, seed, settings, {**settings, "split_seed": seed})
+
+
+def train_row(
+    data: Path, out: Path, seed: int, settings: dict[str, Any], words: dict[str, Any]
+) -> Row:
+    """Train once, or go on with a run that was killed; its folder is removed afterwards.
+
+    Args:
+        data: the pool and the test; its name is that of the data set.
+        out: the folder for unfinished runs.
+        seed: of the training.
+        settings: what decides about the run besides its data and its seed.
+        words: the settings of `train`.
+    """
+    key = key_of(data.name, seed, settings)
+    folder = out / "runs" / key
     folder.parent.mkdir(exist_ok=True)
     began = time.process_time()
     result = semiseg.train(
         data,
         out=folder,
         resume=True,
-        labels=str(a.sets[name]),
         seed=seed,
-        split_seed=seed,
         threads=1,
         workers=0,
         diagnostics=False,
-        **settings,
+        **words,
     )
     scores = validation_scores(folder / "metrics.csv")
     seconds = time.process_time() - began
-    released = result.scores.miou.released
     shutil.rmtree(folder)
-    return Row(key, name, seed, settings, fmean(scores[-LAST:]), released or 0.0, seconds)
+    score, released = fmean(scores[-LAST:]), result.scores.miou.released
+    return Row(key, data.name, seed, settings, score, released, seconds, commit())
+
+
+def commit() -> str:
+    """The commit of the code, with `-dirty` if files differ from it; `unknown` without git."""
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()
 
 
 def validation_scores(file: Path) -> list[float]:
@@ -188,14 +219,15 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
     yield f"| variant | {' | '.join(a.sets)} | difference | runs | seconds a run |"
     yield f"|---|{'---:|' * (len(a.sets) + 3)}"
     first = {}
+    commits = set()
     for variant in names:
-        settings = settings_of(VARIANTS[variant], a)
         own = {
             (name, seed): rows[key]
             for name in a.sets
             for seed in a.seeds
-            if (key := key_of(name, seed, settings)) in rows
+            if (key := key_of(name, seed, settings_of(VARIANTS[variant], name, a))) in rows
         }
+        commits |= {row.commit for row in own.values()}
         first = first or {pair: row.score for pair, row in own.items()}
         means = [[row.score for (name, _), row in own.items() if name == one] for one in a.sets]
         paired = [row.score - first[pair] for pair, row in own.items() if pair in first]
@@ -203,6 +235,8 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
         cells.append(describe(mean_interval(paired)) if paired and variant != names[0] else "")
         seconds = f"{fmean(row.seconds for row in own.values()):.0f}" if own else ""
         yield f"| {variant} | {' | '.join(cells)} | {len(own)} | {seconds} |"
+    if len(commits) > 1:
+        yield f"\nThe runs are of several commits: {', '.join(sorted(commits))}."
 
 
 def describe(interval: Interval) -> str:
@@ -232,7 +266,7 @@ def main() -> None:
     for seed in a.seeds:  # the first seeds of all variants first
         for name in a.sets:
             for variant in names:
-                settings = settings_of(VARIANTS[variant], a)
+                settings = settings_of(VARIANTS[variant], name, a)
                 if key_of(name, seed, settings) in read_rows(a.rows):
                     continue
                 row = run(a, name, seed, settings)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -159,6 +160,32 @@ def script(monkeypatch):
     """Imports a script of `benchmarks/`."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
+
+
+@pytest.mark.slow
+def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(script, tmp_path):
+    screen = script("screen")
+    a = SimpleNamespace(
+        sets={"one": 2}, seeds=[0, 1], rows=tmp_path / "rows.jsonl", units=30, size=48
+    )
+
+    def keys():
+        settings = screen.settings_of(screen.VARIANTS["css"], "one", a)
+        return settings, [screen.key_of("one", seed, settings) for seed in a.seeds]
+
+    settings, own = keys()
+    rows = [
+        screen.Row(key, "one", seed, settings, 50.0, None, 1.0, f"commit{seed}")
+        for seed, key in enumerate(own)
+    ]
+    a.rows.write_text("".join(f"{json.dumps(row._asdict())}\n" for row in rows))
+    *_, row, note = screen.table(["css"], a)
+    assert row == "| css | 50.0 |  | 2 | 1 |"
+    assert "several commits: commit0, commit1" in note
+    a.sets = {"one": 3}
+    assert not set(keys()[1]) & set(own)
+    *_, row = screen.table(["css"], a)
+    assert row == "| css |  |  | 0 |  |"
 
 
 @pytest.mark.slow
