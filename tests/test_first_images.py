@@ -176,6 +176,16 @@ def test_the_advice_makes_a_folder_that_can_be_trained_on(photos, tmp_path, layo
     assert len({sample.image.name for sample in dataset.train}) == 9
 
 
+def test_the_advice_knows_the_folder_by_a_relative_and_an_absolute_path(
+    photos, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photos, "DATA/train/images")
+    draw_mask(Path("DATA/train/masks/blue0.png"))
+    advice = semiseg.suggest(tmp_path / "DATA", out="next", n=2, data="DATA", **QUICK).next_steps
+    assert commands(advice) == ["cp -rn next/train/masks/. DATA/train/masks", "semiseg train DATA"]
+
+
 def test_images_of_a_list_become_a_data_folder_with_the_others_unlabeled(photos, tmp_path):
     out = tmp_path / "next"
     names = tmp_path / "some.txt"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.suggestion.coverage import FirstImage
-from semiseg.suggestion.pool import DataFolder, Pool
+from semiseg.suggestion.pool import DataFolder, Pool, is_below
 
 
 def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
@@ -54,15 +54,13 @@ def _join_commands(out: Path, folder: DataFolder, chosen: Sequence[FirstImage]) 
     images, masks = folder.images, folder.masks
     if images is None or masks is None:
         return None
-    elsewhere = [one for one in chosen if not one.image.is_relative_to(images)]
+    elsewhere = [one for one in chosen if not is_below(one.image, images)]
     if any("/" in one.name or (images / one.image.name).exists() for one in elsewhere):
         return None
     commands = [shlex.join(["cp", "-rn", f"{out / 'train' / 'masks'}/.", str(masks)])]
     for verb, is_inside in (("mv", True), ("cp", False)):
         files = [
-            str(one.image)
-            for one in elsewhere
-            if one.image.is_relative_to(folder.root) == is_inside
+            str(one.image) for one in elsewhere if is_below(one.image, folder.root) == is_inside
         ]
         if files:
             commands.append(shlex.join([verb, "-n", *files, str(images)]))

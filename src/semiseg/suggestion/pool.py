@@ -127,6 +127,11 @@ def read_folder(root: Path) -> DataFolder:
     )
 
 
+def is_below(file: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder or below it; one path may be relative, the other absolute."""
+    return file.absolute().is_relative_to(folder.absolute())
+
+
 def infer_pool_reading(files: Iterable[Path], reading: Reading) -> Reading:
     """How images are read, with the black and white of those of more than 8 bits.
 
@@ -180,7 +185,9 @@ def _named_below(base: Path | None, images: dict[str, Path]) -> dict[str, Path]:
         return images
     names: dict[str, Path] = {}
     for name, file in images.items():
-        below = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
+        below = Path(file.name)
+        if is_below(file, base):
+            below = file.absolute().relative_to(base.absolute())
         keeps_suffix = name.endswith(file.name)  # where two images differ only in it
         names[(below if keeps_suffix else below.with_name(stem(below))).as_posix()] = file
     return names if len(names) == len(images) else images
