@@ -20,6 +20,7 @@ from tiny_methods import (
     values,
 )
 
+from semiseg.config.methods import default_settings
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.losses.contrastive import draw_pixels
 from semiseg.methods.css_stored import CssStored
@@ -34,6 +35,12 @@ EASY = {
     **{"confidence_threshold": 0.6, "valid_threshold": 0.4, "hard_threshold": 0.9},
     **{"representation_dim": DIM, "anchors": 16, "negatives": 12, "contrast_weight": 0.3},
 }
+
+
+def test_stored_labels_exist_at_the_first_step() -> None:
+    """So no step of a later stage leaves the unlabeled images out, unlike those of `css`."""
+    assert default_settings("css-stored").supervised_warmup == 0
+    assert default_settings("css").supervised_warmup > 0
 
 
 def stored(**settings: object) -> CssStored:

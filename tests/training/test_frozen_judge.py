@@ -22,6 +22,7 @@ from semiseg.data.reader import load_dataset
 from semiseg.model.network import Network
 from semiseg.model.release import load_release
 from semiseg.training.data import read_data
+from semiseg.training.labeling import frozen
 from semiseg.training.labeling import store as stores
 from semiseg.training.labeling.frozen import FrozenJudge, agreeing
 from semiseg.training.labeling.model import model_labeler
@@ -81,6 +82,22 @@ def test_masks_without_a_label_at_a_center_are_refused(
     line = sample._replace(mask=tmp_path / "mask.png")
     with pytest.raises(ConfigError, match=r"no labeled pixel .* 8 x 8 .*Label larger areas"):
         judge_of(weights, tiny_folder, [line])
+
+
+@pytest.mark.slow
+def test_an_image_without_labels_changes_nothing(
+    weights: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it were the one that is judged, there would be nothing to choose the strength by."""
+    monkeypatch.setattr(frozen, "MAX_JUDGED", 1)
+    samples = labeled_samples(tiny_folder)
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save(tmp_path / "mask.png")
+    empty = samples[0]._replace(mask=tmp_path / "mask.png")
+    judge = judge_of(weights, tiny_folder, [empty, *samples])
+    assert judge.record() == judge_of(weights, tiny_folder, samples).record()
+    # Of a single labeled image, halves are left out, whatever empty ones come with it.
+    pair = judge_of(weights, tiny_folder, [empty, samples[0]])
+    assert pair.record() == judge_of(weights, tiny_folder, samples[:1]).record()
 
 
 class _Judge:

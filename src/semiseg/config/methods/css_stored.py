@@ -14,7 +14,7 @@ Agreement: TypeAlias = Literal["representation", "frozen", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CssStoredSettings(TwoSpacesSettings, StagedSettings):
+class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     """The settings of `css-stored`: the labels of both spaces are stored before each stage."""
 
     implementation: ClassVar[str] = "semiseg.methods.css_stored:CssStored"

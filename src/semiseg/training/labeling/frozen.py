@@ -95,12 +95,16 @@ class FrozenJudge:
                 f"at the center of a cell of {self._stride} x {self._stride} pixels. Label larger "
                 "areas, or use --agreement representation."
             )
-        labeled = zip(map(self._features, samples), targets, strict=True)
+        pairs = zip(samples, targets, strict=True)
+        labeled = [(sample, target) for sample, target in pairs if (target != IGNORE_INDEX).any()]
         images = (
-            (maps.flatten(1).T[target != IGNORE_INDEX], target[target != IGNORE_INDEX])
-            for maps, target in labeled
+            (
+                self._features(sample).flatten(1).T[target != IGNORE_INDEX],
+                target[target != IGNORE_INDEX],
+            )
+            for sample, target in labeled
         )
-        judged = range(0, len(samples), -(-len(samples) // MAX_JUDGED))
+        judged = range(0, len(labeled), -(-len(labeled) // MAX_JUDGED))
         scores = fit_ridge(images, counts, judged)
         self.strength, self.temperature = scores.strength, scores.temperature
         self.confusion = confusion_matrix(scores.left_out, scores.targets, len(classes))
