@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import semiseg
 from semiseg.config.facts import (
@@ -35,6 +35,7 @@ from semiseg.core.types import Sample
 from semiseg.data.formats.images import read_image
 from semiseg.data.reader import load_dataset
 from semiseg.evaluation import logit_adjustment
+from semiseg.model.network import Network
 from semiseg.model.release import load_release
 from semiseg.training import cost, profiling
 from semiseg.training.data import TrainingData
@@ -402,8 +403,11 @@ print("scores", run.scores.steps)
 """
 
 
+JUDGED = {**STORED, "agreement": "both"}
+
+
 @pytest.mark.distributed
-@pytest.mark.parametrize("own", [{"method": "st-plus-plus"}, GOES_ON])
+@pytest.mark.parametrize("own", [{"method": "st-plus-plus"}, GOES_ON, JUDGED])
 def test_two_processes_train_each_stage(
     own: dict[str, object], tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -411,6 +415,10 @@ def test_two_processes_train_each_stage(
     (tmp_path / "script.py").write_text(TWO)
     out = tmp_path / "run"
     settings = {**SETTINGS, **own, "batch": 4, "devices": 2, "steps": 6}
+    if own is JUDGED:  # it needs weights that are not random
+        settings["weights"] = str(tmp_path / "w.safetensors")
+        encoder = Network(2, "lcnet_035", weights="none").encoder
+        save_file(dict(encoder.state_dict()), settings["weights"])
 
     def live(word: str) -> str:
         process = subprocess.run(
