@@ -181,7 +181,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class FirstStage:
-    """The supervised model of a run's first stage against the model of its last stage.
+    """A first stage on labeled images only, against the last stage of the run.
 
     It is released if it is better by more than one standard error.
 
@@ -214,8 +214,8 @@ class Choice:
         first_half: what the rule chooses on the first half of the images, by name. It is scored on
             the second half.
         second_half: what the rule chooses on the second half. It is scored on the first one.
-        first_stage: the comparison with the supervised model of the first stage; None for a run
-            without one.
+        first_stage: the comparison with a first stage on labeled images; None for a run without
+            one.
     """
 
     images: int
@@ -230,7 +230,7 @@ class Choice:
 
     @property
     def is_first_stage(self) -> bool:
-        """Whether the supervised model of the first stage is released."""
+        """Whether the model of the first stage is released."""
         return self.first_stage is not None and self.first_stage.candidate == self.chosen
 
 
@@ -326,7 +326,7 @@ class Scores:
             "of val"
         )
         if self.choice.is_first_stage:
-            mean += ", released is the supervised model of stage 1"
+            mean += ", released is the model of stage 1 (labeled images only)"
         scored = {n: c.iou for n, c in self.per_class.items() if c.iou is not None}
         if len(scored) < 2:
             return mean

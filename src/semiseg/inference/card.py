@@ -60,9 +60,9 @@ def describe_release(which: str, strength: float, first_stage: bool = False) -> 
     Args:
         which: `student`, `teacher` or `second`.
         strength: the share of the log class weights that was subtracted from its logits.
-        first_stage: it was trained in a supervised first stage.
+        first_stage: it was trained in a first stage on labeled images only.
     """
-    text = f"the {which}" + " of stage 1, which is supervised" * first_stage
+    text = f"the {which}" + " of stage 1 (labeled images only)" * first_stage
     return text + (f", its logits adjusted by {describe_strength(strength)}" if strength else "")
 
 

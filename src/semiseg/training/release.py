@@ -84,7 +84,7 @@ def release(
         module: the trained module.
         earlier: the scores of the earlier stages, whose steps and seconds count too.
         labeling: the seconds of the labeling between the stages.
-        first_stage: the run folder of a supervised first stage, whose model is a candidate too;
+        first_stage: the run folder of a first stage on labeled images, whose model is a candidate;
             None without one.
 
     Raises:

@@ -33,13 +33,13 @@ def describe_first_stage(scores: Scores) -> str:
         return ""
     if scores.choice.is_first_stage:
         return (
-            f"the released model is that of stage 1, supervised: mIoU {percent(stage.miou)} on "
-            f"val, where the last stage has {percent(stage.last_miou)}, worse by more than one "
-            f"standard error ({percent(stage.standard_error)})"
+            "the released model is that of stage 1 (labeled images only): mIoU "
+            f"{percent(stage.miou)} on val, where the last stage has {percent(stage.last_miou)}, "
+            f"worse by more than one standard error ({percent(stage.standard_error)})"
         )
     sentence = (
         f"the released model is that of the last stage: mIoU {percent(stage.last_miou)} on val, "
-        f"where stage 1, supervised, has {percent(stage.miou)}"
+        f"where stage 1 (labeled images only) has {percent(stage.miou)}"
     )
     if stage.standard_error is None:
         return sentence + "; with so few images, the two are not compared"

@@ -258,7 +258,7 @@ def _plan_of(stage: Stage, plan: Plan) -> Plan:
 
 
 def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingModule) -> Scores:
-    """Release the model of the last stage, or that of a supervised first stage if it is better.
+    """Release the model of the last stage, or of a first one on labeled images.
 
     It has to be better on `val` by more than one standard error, see `evaluation.choice`. The
     scores count the steps and seconds of all stages.
