@@ -34,9 +34,9 @@ _GAINS = ("gain", "gain_same_time")
 _SMALLEST_P = 0.001
 
 _COLUMNS = (
-    "mIoU on val in percent. last: the student after the last step. best: the highest score at any "
-    "validation, which is optimistic. released: each half of val with the model that the other "
-    "half chose. seconds: of a whole run."
+    "mIoU on val in percent. last: the student after the last step. best: the highest score of any "
+    "validation and adjustment, which is optimistic. released: each half of val with the model "
+    "that the other half chose. seconds: of a whole run."
 )
 
 
@@ -82,9 +82,9 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     parts = [
         "# Comparison",
         "mIoU on val in percent, mean ± standard deviation over the seeds. `last` is the student "
-        "after the last step. `best` is the highest score of all validations and of the released "
-        "model on all of val, which is optimistic. `released` is that of the release: each half of "
-        "val is scored with the model that the other half chose. Differences and shares refer to "
+        "after the last step. `best` is the highest score of all validations and all adjustments "
+        "on all of val, which is optimistic. `released` is that of the release: each half of val "
+        "is scored with the model that the other half chose. Differences and shares refer to "
         "`released`.",
         markdown_table(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labeled images](comparison.png)",

@@ -139,8 +139,8 @@ class MeanIou:
 
     Attributes:
         last: the student after the last step.
-        best: the highest score of all validations, and of the released model on all of `val`. It
-            was chosen on `val`, so it is optimistic.
+        best: the highest score of all validations and, after the last step, of all adjustments of
+            the logits, on all of `val`. It was chosen there, so it is optimistic.
         released: the score of the release, cross-fitted: each half of `val` is scored with the
             model that the other half chose. No image had a part in the choice that it scores.
     """

@@ -110,7 +110,7 @@ def release(
         method=config.method,
         miou=MeanIou(
             last=module.validations[-1]["networks"]["student"]["miou"],
-            best=max((m for m in (*mean_ious, choice.miou) if m is not None), default=None),
+            best=max((m for m in (*mean_ious, choice.best_miou) if m is not None), default=None),
             released=reported["miou"],
         ),
         per_class={name: ClassScores(**v) for name, v in reported["per_class"].items()},
