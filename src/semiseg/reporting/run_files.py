@@ -18,6 +18,8 @@ from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.model.metadata import METADATA_FILE, ModelMetadata, WeightsRecord
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
+from semiseg.training.stage import stages_of
+from semiseg.training.stage_notes import StageResult, results_of_stages
 
 Curve = list[tuple[int, float]]
 """Steps and values."""
@@ -47,6 +49,7 @@ class RunFiles:
         confusion: pixels by true and predicted class, or None.
         diagnostics: the validations in `diagnostics.json`; empty without that file.
         plan: the settings of `plan.yaml`; empty without that file.
+        stages: what each stage has reached; empty for a run with one stage.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class RunFiles:
     confusion: Sequence[Sequence[int]] | None
     diagnostics: Sequence[PseudoLabelRecord]
     plan: Sequence[PlanEntry]
+    stages: Sequence[StageResult]
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -76,18 +80,21 @@ def read_run(folder: Path) -> RunFiles:
         )
     try:
         metadata = ModelMetadata.from_dict(read_json(folder / METADATA_FILE))
+        scores = read_scores(folder / SCORES)
+        config = TrainConfig.from_values(from_plain(dict[str, object], read_yaml(folder / CONFIG)))
+        unlabeled = bool(scores.split.images["unlabeled"])
         return RunFiles(
             folder=folder,
-            scores=read_scores(folder / SCORES),
-            config=TrainConfig.from_values(
-                from_plain(dict[str, object], read_yaml(folder / CONFIG))
-            ),
+            scores=scores,
+            config=config,
             classes=metadata.classes,
             weights=metadata.weights,
             curves=_read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
             plan=_read_plan(folder / PLAN),
+            # The run may have been moved.
+            stages=results_of_stages(stages_of(config.replaced(out=folder), unlabeled), scores),
         )
     except (OSError, ValueError, LookupError, TypeError, csv.Error, ConfigError) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it again.") from error

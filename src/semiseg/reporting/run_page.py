@@ -28,6 +28,7 @@ from semiseg.reporting.run_files import Curve, PlanEntry, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_data import arrangement_of, scored_samples
 from semiseg.training.run_folder import CONFIG
+from semiseg.training.stage_notes import StageResult
 
 _SHARES = ("used", "agree", "hard")  # columns of the metrics that are shares of the pixels
 _MAX_TABLE_CLASSES = 25  # a confusion matrix of more classes is a picture
@@ -100,6 +101,7 @@ class RunPage:
         title: method and number of masks.
         headline: the main result in one or two sentences.
         facts: the most important values by name.
+        stages: what each stage has reached; empty for a run with one stage.
         curves: the curves of the training.
         classes: the classes, the most frequent first.
         shapes: the scores of areas, boundaries and objects; None without them.
@@ -117,6 +119,7 @@ class RunPage:
     title: str
     headline: str
     facts: Mapping[str, str]
+    stages: Sequence[StageResult]
     curves: Sequence[Captioned]
     classes: Sequence[ClassRow]
     shapes: ShapeScores | None
@@ -156,6 +159,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
             "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",
             **({} if run.weights is None else {"Encoder weights": run.weights.describe()}),
         },
+        stages=run.stages,
         curves=_draw_curves(run.curves),
         classes=_class_rows(run),
         shapes=scores.shapes,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from semiseg.core.errors import RunError, SemisegError, Terminated
+from semiseg.core.errors import Interrupted, RunError, SemisegError, Terminated
 from semiseg.training.checkpoint import how_to_resume
 
 _MEMORY = (
@@ -70,6 +70,24 @@ def explained(data: Path, out: Path) -> Iterator[None]:
         if sentence is None:
             raise
         raise RunError(sentence) from error
+
+
+@contextmanager
+def resumable(work: str, data: Path, out: Path) -> Iterator[None]:
+    """Say how to go on where Ctrl-C ends what a training does besides its steps.
+
+    Args:
+        work: what was interrupted, and what is kept of it.
+        data: the data folder.
+        out: the run folder, which exists.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while {work}. {how_to_resume(data, out)}") from None
 
 
 @contextmanager

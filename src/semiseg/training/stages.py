@@ -26,6 +26,7 @@ from semiseg.core.types import Sample
 from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.data import TrainingData
+from semiseg.training.failures import resumable
 from semiseg.training.fitting import fit
 from semiseg.training.labeling.frozen import FrozenJudge, agreeing
 from semiseg.training.labeling.model import model_labeler
@@ -116,14 +117,20 @@ def label_for(
 
     Returns:
         The hash of all labels; None in the other processes.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed.
     """
     if store is None:
         return None
-    if make_labels is None:
-        _wait_until(store.is_complete)
-        return None
-    with _timed(stage) if stage.total > 1 else nullcontext():
-        return make_labels()
+    where = f" for {stage.title}" * (stage.total > 1)
+    work = f"images were labeled{where}; the finished labels are kept"
+    with resumable(work, stage.config.data.data, stage.run.out):
+        if make_labels is None:
+            _wait_until(store.is_complete)
+            return None
+        with _timed(stage) if stage.total > 1 else nullcontext():
+            return make_labels()
 
 
 def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
@@ -226,13 +233,14 @@ def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:
     settings = stage.run.settings
     if not isinstance(settings, StPlusPlusSettings):
         raise TypeError(f"{stage.run.method} chooses no images")
-    run = stage.before()
-    if place.rank == 0:
-        with _timed(stage):
-            values = measure_reliability(stages_of(stage.run, unlabeled=True)[0].config, data)
-    else:
-        _wait_until(reliability_file(run).is_file)
-        values = read_reliability(run, len(data.unlabeled))
+    run, work = stage.before(), "the snapshots of stage 1 were compared"
+    with resumable(work, stage.config.data.data, stage.run.out):
+        if place.rank == 0:
+            with _timed(stage):
+                values = measure_reliability(stages_of(stage.run, unlabeled=True)[0].config, data)
+        else:
+            _wait_until(reliability_file(run).is_file)
+            values = read_reliability(run, len(data.unlabeled))
     positions = choose_reliable(values, settings.reliable_share)
     lowest = min(values[position] for position in positions)
     logger.info(

@@ -6,12 +6,12 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from semiseg.augment.geometric import resize_nearest
-from semiseg.config.methods import DistillSettings
+from semiseg.config.methods import DistillSettings, StagedSettings
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
@@ -32,7 +32,58 @@ LABELS = "labels"
 OpenTeacher: TypeAlias = Callable[[], tuple[Labeler, Source]]
 """Gives what labels images."""
 
+_FEW = 1.0  # percent of the pixels; with fewer used labels, a run hardly learns from them
+
 logger = logging.getLogger(__name__)
+
+
+class LabelsInUse(NamedTuple):
+    """The stored labels that the student learns, in a sample of images.
+
+    Attributes:
+        images: the number of images in the sample.
+        used: the share of their pixels with a label that is used, in percent; None without images.
+        masks: the number of images whose masks are hidden.
+        right: the share of the used labels that agree with these masks, in percent; None without
+            such labels.
+    """
+
+    images: int
+    used: float | None
+    masks: int
+    right: float | None
+
+    def describe(self) -> str:
+        """How many labels are used and, where masks are only hidden, how many are right."""
+        sentence = (
+            f"the student learns the stored labels of {percent(self.used)} % of the pixels in a "
+            f"sample of {plural(self.images, 'image')}"
+        )
+        if self.right is None:
+            return sentence
+        masks = plural(self.masks, "hidden mask")
+        return f"{sentence}; {percent(self.right)} % of these agree with {masks}"
+
+    def warning(self, config: TrainConfig) -> str:
+        """That almost no labels are used, and what to do; empty if enough are.
+
+        Args:
+            config: the settings, as planned.
+        """
+        if self.used is None or self.used >= _FEW:
+            return ""
+        remedies = ["label more masks"]
+        if isinstance(config.settings, StagedSettings):
+            remedies.insert(0, "give stage 1 more steps (--steps, --stage-shares)")
+        else:
+            remedies.insert(0, "name a better --teacher")
+        if threshold := _threshold(config):
+            remedies.insert(0, f"lower --confidence-threshold (it is {threshold:g})")
+        choices = ", ".join(remedies[:-1]) + f", or {remedies[-1]}"
+        return (
+            f"almost no stored labels are used ({self.used:.2f} % of the pixels), so this training "
+            "learns next to nothing from the unlabeled images. To change that, " + choices
+        )
 
 
 def store_of(config: TrainConfig, data: TrainingData) -> LabelStore | None:
@@ -87,7 +138,10 @@ def prepare_labels(
         logger.info("labeling %s%s", plural(len(store.samples), "unlabeled image"), note)
         label_pool(labeler, store.samples, store.folder, source)
         if config.validation.diagnostics:
-            logger.info("%s", describe_labels(config, data, store))
+            in_use = measure_labels(config, data, store)
+            logger.info("%s", in_use.describe())
+            if warning := in_use.warning(config):
+                logger.warning("%s", warning)
         return store.verify()
 
     return make
@@ -97,18 +151,15 @@ def _already_open(teacher: tuple[Labeler, Source]) -> OpenTeacher:
     return lambda: teacher
 
 
-def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -> str:
-    """How many stored labels are used and, where masks are only hidden, how many are right.
+def measure_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -> LabelsInUse:
+    """Count the stored labels that are used and, where masks are only hidden, those that are right.
 
     Args:
         config: the settings, as planned.
         data: the images; the hidden masks of the sample of the diagnostics are read here.
         store: the complete store.
-
-    Returns:
-        A sentence.
     """
-    threshold = getattr(config.settings, "confidence_threshold", 0.0)
+    threshold = _threshold(config)
     stored = {one.image for one in store.samples}
     chosen = choose_sample(data.split, Key.of(config.schedule.seed, "diagnostics", "sample"))
     sample = [one for one in chosen if one.image in stored]
@@ -123,15 +174,18 @@ def describe_labels(config: TrainConfig, data: TrainingData, store: LabelStore) 
             mask = np.array(read_labels(one, data.folder.classes, config.data.reading))
             truth = resize_nearest(mask, (label.shape[1], label.shape[0]))
             confusion += count_pixels(label, truth, count)
-    sentence = (
-        f"the student learns the stored labels of {percent(100 * used / max(1, pixels))} % of the "
-        f"pixels in a sample of {plural(len(sample), 'image')}"
-    )
     labels = confusion[:, :-1]
-    if labels.sum():
-        right = 100 * labels.diagonal().sum() / labels.sum()
-        sentence += f"; {percent(right)} % of these agree with {plural(len(masked), 'hidden mask')}"
-    return sentence
+    return LabelsInUse(
+        images=len(sample),
+        used=100 * used / pixels if pixels else None,
+        masks=len(masked),
+        right=100 * float(labels.diagonal().sum() / labels.sum()) if labels.any() else None,
+    )
+
+
+def _threshold(config: TrainConfig) -> float:
+    """The lowest confidence of a stored label that is used."""
+    return float(getattr(config.settings, "confidence_threshold", 0.0))
 
 
 def _open_teacher(config: TrainConfig, data: TrainingData) -> tuple[Labeler, Source]:

@@ -34,6 +34,7 @@ from semiseg.training.release_notes import (
     describe_first_stage,
 )
 from semiseg.training.stage import stages_of
+from semiseg.training.stage_notes import describe_start, log_middle_stages
 from semiseg.training.stages import label_for, open_stage_teacher, release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
 from semiseg.training.stored_labels import prepare_labels, store_of
@@ -113,7 +114,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             config = confirm_weights(config, weights)
             plan = note_weights(plan, config, weights)
         if resume:
-            logger.info("going on after step %d of %d", start, module.steps)
+            logger.info("%s", describe_start(stages))
         else:
             config = plan_features(config, request, data, module.method.student)
         if first and not resume:
@@ -135,6 +136,9 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     for sentence in (describe_first_stage(scores), describe_adjustment(scores)):
         if sentence:
             logger.info("%s", sentence)
+    if module.outcome is not None:
+        images = [sample.name for sample in data.split.val]
+        log_middle_stages(stages, scores, module.outcome.counts, images)
     start_from = config.network.start_from
     if start_from is not None and (sentence := compare_with_start(start_from, scores)):
         logger.info("%s", sentence)

@@ -1,0 +1,118 @@
+"""What the log and the report say about the stages of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from semiseg.config.stages import stage_name
+from semiseg.core.scores import Scores, read_scores
+from semiseg.core.text import percent, plural
+from semiseg.evaluation.choice import ImageCounts, cross_fit
+from semiseg.training.checkpoint import newest_intact
+from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
+from semiseg.training.stage import Stage
+from semiseg.training.val_counts import read_counts
+
+logger = logging.getLogger(__name__)
+
+
+class StageResult(NamedTuple):
+    """What a finished stage has reached.
+
+    Attributes:
+        number: its number, from 1.
+        method: its method, and whether it went without unlabeled images.
+        steps: its optimizer steps.
+        miou: the mean IoU of its model on all images of val, in percent; they took part in the
+            choice of its network.
+    """
+
+    number: int
+    method: str
+    steps: int
+    miou: float | None
+
+
+def describe_start(stages: Sequence[Stage]) -> str:
+    """In which stage a resumed run goes on, and after which of its steps."""
+    stage = next(one for one in stages if finished(one.config.out) is None)
+    newest = newest_intact(stage.config.out / CHECKPOINTS)
+    where = f" in {stage.title}" * (stage.total > 1)
+    step = 0 if newest is None else newest[1]
+    return f"going on{where} after step {step} of {stage.config.schedule.steps}"
+
+
+def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageResult, ...]:
+    """What each stage of a finished run has reached.
+
+    Args:
+        stages: all stages of the run.
+        scores: the scores of the run.
+
+    Returns:
+        Empty for a run with one stage, and where the folder of an earlier one was removed.
+
+    Raises:
+        RunError: the scores of an earlier stage cannot be read.
+    """
+    files = [stage.config.out / SCORES for stage in stages[:-1]]
+    if not files or not all(file.is_file() for file in files):
+        return ()
+    earlier = [read_scores(file) for file in files]
+    first = scores.choice.first_stage
+    reached = [(one.steps, one.choice.miou) for one in earlier]
+    steps = scores.steps - sum(one.steps for one in earlier)
+    reached.append((steps, scores.choice.miou if first is None else first.last_miou))
+    return tuple(
+        StageResult(stage.number, stage_name(stage.config.method, stage.labeled_only), steps, miou)
+        for stage, (steps, miou) in zip(stages, reached, strict=True)
+    )
+
+
+def log_middle_stages(
+    stages: Sequence[Stage], scores: Scores, last: ImageCounts, images: Sequence[str]
+) -> None:
+    """Log what each stage has reached, and warn of a middle one that is better than the release.
+
+    The models of the middle stages are no candidates for the release. Nothing is logged for fewer
+    than three stages.
+
+    Args:
+        stages: all stages of the run.
+        scores: the scores of the run.
+        last: the candidates of the last stage, with their counts.
+        images: the names of the images of val.
+
+    Raises:
+        RunError: a file of an earlier stage cannot be read.
+    """
+    if len(stages) < 3:
+        return
+    results = results_of_stages(stages, scores)
+    listed = ", ".join(
+        f"stage {one.number} ({one.method}, {plural(one.steps, 'step')}) {percent(one.miou)}"
+        for one in results
+    )
+    logger.info("mIoU of the model of each stage on val: %s", listed)
+    classes = last.true.shape[1]
+    released = last
+    if scores.choice.is_first_stage:
+        released = read_counts(stages[0].config.out, images, classes)
+    for stage in stages[1:-1]:
+        # With two stages, the rule of the release says whether the first of them is better.
+        middle = read_counts(stage.config.out, images, classes).in_stage(1)
+        choice = cross_fit(middle.joined(released.in_stage(2)), images)[0]
+        if choice.is_first_stage and choice.first_stage is not None:
+            logger.warning(
+                "stage %d has mIoU %s on val, better than the released model (%s) by more than one "
+                "standard error (%s). Only stage 1 and the last stage are candidates for the "
+                "release; %s holds the model of stage %d",
+                stage.number,
+                percent(choice.first_stage.miou),
+                percent(choice.first_stage.last_miou),
+                percent(choice.first_stage.standard_error),
+                stage.config.out,
+                stage.number,
+            )
