@@ -176,6 +176,35 @@ def test_the_advice_makes_a_folder_that_can_be_trained_on(photos, tmp_path, layo
     assert len({sample.image.name for sample in dataset.train}) == 9
 
 
+@pytest.mark.parametrize("images", [".", "train/images", "listed"])
+def test_the_advice_names_a_folder_for_val(photos, tmp_path, images):
+    data, out = tmp_path / "data", tmp_path / "next"
+    root, source = (out, photos) if images == "listed" else (data, data)
+    if images == "listed":
+        source = tmp_path / "some.txt"
+        source.write_text("".join(f"{path}\n" for path in sorted(photos.iterdir())))
+    else:
+        shutil.copytree(photos, data / images)
+    suggestion = semiseg.suggest(source, out=out, n=3, **QUICK)
+    val_images, val_masks = root / "val" / "images", root / "val" / "masks"
+    assert f"move them to {val_images}, and save their masks in {val_masks}." in (
+        suggestion.next_steps
+    )
+    chosen = {one.image for one in suggestion.images}
+    folder = photos if images == "listed" else data / images
+    drawn = sorted(set(folder.glob("*.jpg")) - chosen)[0]
+    val_images.mkdir(parents=True)
+    drawn.rename(val_images / drawn.name)
+    draw_mask(val_masks / f"{drawn.stem}.png")
+    follow(suggestion.next_steps, out, [one.name for one in suggestion.images])
+    dataset = load_dataset(root)
+    assert [sample.image for sample in dataset.val] == [val_images / drawn.name]
+    assert sum(sample.mask is not None for sample in dataset.train) == 3
+    if images != "listed":  # the folder has a val now
+        again = semiseg.suggest(source, out=tmp_path / "again", n=1, **QUICK)
+        assert "val" not in again.next_steps
+
+
 def test_the_advice_knows_the_folder_by_a_relative_and_an_absolute_path(
     photos, tmp_path, monkeypatch
 ):

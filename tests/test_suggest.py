@@ -181,7 +181,7 @@ def test_moved_data_whose_images_are_asked_for_are_known(run_folder, tiny_folder
         run_folder, data, out=tmp_path / "out", n=99, accelerator="cpu"
     ).images
     expected = {
-        data / split / "images" / f"000{i}.png" for split in ("train", "val") for i in (0, 1)
+        data / split / "images" / f"000{i}.jpg" for split in ("train", "val") for i in (0, 1)
     }
     assert not expected & {one.image for one in suggestion}
     assert "cannot find the data" not in log.text
@@ -205,6 +205,51 @@ def test_masks_beside_images_of_their_name_are_not_suggested(run_folder, tiny_fo
     assert [one.image for one in suggestion] == [rest]
 
 
+def held_out_photos(run_folder, tiny_folder, tmp_path):
+    """Data without `val`, of which the run held out 0001, and all photographs in a new folder."""
+    data, full = tmp_path / "data", tmp_path / "full"
+    shutil.copytree(tiny_folder / "train", data / "train")
+    shutil.copytree(tiny_folder / "train", full / "train", ignore=lambda *_: ["0000.png"])
+    shutil.copytree(tiny_folder / "unlabeled", full / "unlabeled")
+    shutil.copy(data / "train" / "images" / "0000.jpg", full / "unlabeled" / "again.jpg")
+    shutil.copytree(tiny_folder / "val" / "images", data / "test" / "images")
+    (run_folder / "split" / "labeled.txt").write_text("0000\n")
+    (run_folder / "split" / "val.txt").write_text("0001\n")
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    return data, full
+
+
+def test_masks_and_val_of_another_folder_are_not_suggested(run_folder, tiny_folder, tmp_path, log):
+    data, full = held_out_photos(run_folder, tiny_folder, tmp_path)
+    (full / "train" / "masks" / "0001.png").unlink()  # held out by the run, without a mask here
+    shutil.copy(data / "test" / "images" / "0000.jpg", full / "unlabeled" / "scored.jpg")
+    choice = {"out": tmp_path / "out", "n": 99, "accelerator": "cpu"}
+    images = semiseg.suggest(run_folder, full, **choice).images
+    unlabeled = {full / "unlabeled" / path.name for path in (tiny_folder / "unlabeled").iterdir()}
+    assert images
+    assert {one.image for one in images} <= unlabeled
+    assert "2 images with masks are ignored" in log.text
+    assert "4 images had masks in" in log.text
+    shutil.rmtree(full / "unlabeled")
+    with pytest.raises(DataError, match="all have masks, or belong to val or test"):
+        semiseg.suggest(run_folder, full, **choice | {"overwrite": True})
+
+
+def test_names_of_val_are_not_suggested_where_the_data_are_gone(
+    run_folder, tiny_folder, tmp_path, log
+):
+    data, full = held_out_photos(run_folder, tiny_folder, tmp_path)
+    shutil.rmtree(data)
+    photos = shutil.copytree(full / "train" / "images", tmp_path / "photos")
+    for name in ("0000", "0001"):
+        run_folder.joinpath("split", "val.txt").write_text(f"day/{name}\n")
+        out = tmp_path / f"without {name}"
+        images = semiseg.suggest(run_folder, photos, out=out, accelerator="cpu").images
+        assert images
+        assert name not in {one.image.stem for one in images}
+    assert "1 image with names of validation images of" in log.text
+
+
 @pytest.mark.slow
 def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsys):
     (run_folder / "config.yaml").write_text(f"data: {tmp_path / 'gone'}\n")
@@ -223,7 +268,7 @@ def test_data_that_were_moved_are_named(run_folder, tiny_folder, tmp_path, capsy
     assert all(str(data / "train") in copy for copy in copies)
     listed = (tmp_path / "out" / "suggested.txt").read_text().splitlines()
     assert listed
-    assert not {str(data / "val" / "images" / f"000{i}.png") for i in (0, 1)} & set(listed)
+    assert not {str(data / "val" / "images" / f"000{i}.jpg") for i in (0, 1)} & set(listed)
 
 
 def test_classes_of_colors_are_written_without_ids(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from semiseg.suggestion.coverage import FirstImage
@@ -18,7 +18,7 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
     under the names of the images. Images that training would find without their masks, such as
     those below `unlabeled/`, move to the images to train on. If the folder has masks that are named
     in another way, the user puts the new ones beside them. If there is no such folder, the output
-    folder becomes one.
+    folder becomes one. If there is no `val` or `test`, a line says how to get a `val`.
 
     Args:
         out: the output folder of `suggest`.
@@ -32,21 +32,44 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
     if folder is not None and commands is not None:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"
         lines = [*commands, shlex.join(["semiseg", "train", str(folder.root)])]
-        text = f"{draw}, and {save}. Then add the masks to your data and train:"
+        text = (
+            f"{draw}, and {save}.{_add_val(folder.root, folder.scored)}add the masks to your data "
+            "and train:"
+        )
     elif folder is not None and folder.labeled:
         first = folder.labeled[0]
         lines = [shlex.join(["semiseg", "train", str(folder.root)])]
         text = (
             f"{draw}. Put image and mask where your others lie, and name the mask like them: "
-            f"{first.mask} is the mask of {first.image}. Then train:"
+            f"{first.mask} is the mask of {first.image}."
+            f"{_add_val(folder.root, folder.scored)}train:"
         )
     else:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"
         parents = {file.absolute().parent for file in pool.images.values()}
         unlabeled = os.path.commonpath(parents)
         lines = [shlex.join(["semiseg", "train", str(out), "--unlabeled", unlabeled])]
-        text = f"{draw}, and {save}. Then train; the other images are the unlabeled ones:"
+        text = f"{draw}, and {save}.{_add_val(out)}train; the other images are the unlabeled ones:"
     return "\n".join([text, *(f"  {line}" for line in lines)])
+
+
+def _add_val(root: Path, scored: Collection[Path] = ()) -> str:
+    """The advice to label images for `val`, if there are none yet, and the next sentence's start.
+
+    The chosen images stand for all others, so they are no random sample, and training would hold
+    out only a few of them.
+
+    Args:
+        root: the folder to train on.
+        scored: its images of `val` and `test`.
+    """
+    if scored:
+        return " Then "
+    val = root / "val"
+    return (
+        "\nFor a score that you can trust, label images drawn at random, too (at least 6, better "
+        f"10): move them to {val / 'images'}, and save their masks in {val / 'masks'}.\nThen "
+    )
 
 
 def _join_commands(out: Path, folder: DataFolder, chosen: Sequence[FirstImage]) -> list[str] | None:

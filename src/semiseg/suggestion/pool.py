@@ -81,16 +81,9 @@ def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
     if root is None:
         return Pool(dict(sorted(sources.images.items())), None)
     folder = read_folder(root)
-    labeled = {sample.image.resolve() for sample in folder.labeled}
-    masks = {sample.mask.resolve() for sample in folder.labeled if sample.mask is not None}
-    files = {name: file for name, file in sources.images.items() if file.resolve() not in masks}
-    scored = {name for name, file in files.items() if file.resolve() in folder.scored}
-    masked = {name for name, file in files.items() if file.resolve() in labeled}
-    ignored = ((scored, "of val and test"), (masked, "with masks"))
-    counts = [f"{plural(len(names), 'image')} {kind}" for names, kind in ignored if names]
+    candidates, counts = leave_out_labeled(sources.images, folder)
     if counts:
         logger.info("%s are ignored", " and ".join(counts))
-    candidates = {name: file for name, file in files.items() if name not in scored | masked}
     if not candidates:
         raise DataError(
             f"{images} holds no image to choose from: there are {' and '.join(counts)} only.",
@@ -98,6 +91,28 @@ def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
         )
     names = _named_below(folder.images, candidates)
     return Pool(dict(sorted(names.items())), folder)
+
+
+def leave_out_labeled(
+    images: Mapping[str, Path], folder: DataFolder
+) -> tuple[dict[str, Path], list[str]]:
+    """Leave out the images of a data folder that have masks or belong to `val` or `test`.
+
+    Args:
+        images: the files by their names; masks among them are left out, too.
+        folder: the data folder.
+
+    Returns:
+        The other images, and how many were left out, in words.
+    """
+    labeled = {sample.image.resolve() for sample in folder.labeled}
+    masks = {sample.mask.resolve() for sample in folder.labeled if sample.mask is not None}
+    files = {name: file for name, file in images.items() if file.resolve() not in masks}
+    scored = {name for name, file in files.items() if file.resolve() in folder.scored}
+    masked = {name for name, file in files.items() if file.resolve() in labeled}
+    ignored = ((scored, "of val and test"), (masked, "with masks"))
+    counts = [f"{plural(len(names), 'image')} {kind}" for names, kind in ignored if names]
+    return {name: f for name, f in files.items() if name not in scored | masked}, counts
 
 
 def read_folder(root: Path) -> DataFolder:

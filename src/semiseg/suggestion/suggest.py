@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
 
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.text import plural
-from semiseg.core.types import Sample
 from semiseg.inference.device import torch_device
 from semiseg.inference.formats import format_of
-from semiseg.inference.sources import find_images
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.features import inspect_images
 from semiseg.suggestion.ranking import Suggestion, choose
+from semiseg.suggestion.unlabeled import find_run_images, find_unlabeled
 from semiseg.suggestion.writer import holds_masks, refuse_other_kind, write_suggestions
-from semiseg.training.run_data import data_of, samples_of, settings_of
+from semiseg.training.run_data import data_of
 
 logger = logging.getLogger(__name__)
-
-
-class _RunImages(NamedTuple):
-    """The images that a run was trained and validated on; empty if they cannot be found."""
-
-    labeled: list[Sample]
-    validation: list[Sample]
-
-    def files(self) -> set[Path]:
-        """All images."""
-        return {s.image.resolve() for s in (*self.labeled, *self.validation)}
-
-    def masks(self) -> set[Path]:
-        """All masks."""
-        samples = (*self.labeled, *self.validation)
-        return {s.mask.resolve() for s in samples if s.mask is not None}
 
 
 def suggest(
@@ -57,7 +39,8 @@ def suggest(
     Args:
         run: the run folder of a training.
         images: an image, a folder, a pattern in quotes, or a text file with one path on each line.
-            The images of the run are ignored.
+            Images of the run, copies of them, and images that have masks or belong to `val` or
+            `test` are ignored.
         out: the folder to write: `suggested.txt` and `suggested.csv`, the list without and with
             the reasons; `suggested.png`, a picture of the images; and a data folder to correct with
             `train/images`, `train/masks` (predicted by the model) and `classes.yaml`. If the masks
@@ -91,29 +74,25 @@ def suggest(
         )
     model = Model(load_release(run), torch_device(accelerator))
     refuse_other_kind(out, model.classes)
-    run_images = _RunImages(*samples_of(run, folder))
+    run_images = find_run_images(run, folder)
     if not run_images.labeled and folder is None and images.is_dir():
-        run_images = _RunImages(*samples_of(run, images))  # the data themselves, moved
+        run_images = find_run_images(run, images)  # the data themselves, moved
     if data is not None and not run_images.labeled:
         raise ConfigError(
             f"--data {data} does not hold the images of {run}, which its split/ lists. Name the "
             "folder that holds them now."
         )
-    unlabeled = _find_unlabeled(run, images, out, run_images)
+    unlabeled = find_unlabeled(run, images, out, run_images)
     if not model.two_spaces:
         logger.info("%s has no prototypes, so only the doubt in logit space counts", run)
-    if not run_images.labeled:
-        logger.info(
-            "semiseg cannot find the data of %s (%s), so it may suggest images that have masks. "
-            "If the data moved, name their folder: --data DATA",
-            run,
-            settings_of(run).get("data", "an unknown folder"),
-        )
     candidates, errors = inspect_images(model, unlabeled)
     if not candidates:
+        reason = "all have masks, or belong to val or test"
+        if errors:
+            reason = f"{plural(len(errors), 'image')} cannot be read, and there are no others"
         raise DataError(
-            f"{images} holds no image to suggest: {plural(len(errors), 'image')} cannot be read, "
-            "and the others are images of the run."
+            f"{images} holds no image to suggest: {reason}.",
+            "Name a folder that holds images without masks, too.",
         )
     labeled = {sample.name: sample.image for sample in run_images.labeled}
     labeled_images, _ = inspect_images(model, labeled)
@@ -128,19 +107,3 @@ def suggest(
         )
     write_suggestions(suggestions, model, out)
     return suggestions
-
-
-def _find_unlabeled(run: Path, images: Path, out: Path, run_images: _RunImages) -> dict[str, Path]:
-    """The images to choose from, by the name of their files in the output folder."""
-    candidates, notes, warnings = find_images(images, out)
-    for note in notes:
-        logger.info("%s", note)
-    for warning in warnings:
-        logger.warning("%s", warning)
-    masks, run_files = run_images.masks(), run_images.files()
-    # PNG masks may lie beside JPEG images.
-    candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
-    unlabeled = {name: f for name, f in candidates.items() if f.resolve() not in run_files}
-    if ignored := len(candidates) - len(unlabeled):
-        logger.info("%s had masks in %s and are ignored", plural(ignored, "image"), run)
-    return unlabeled

@@ -86,6 +86,22 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
     return labeled, validation
 
 
+def samples_of_test(run: Path, data: Path | None = None) -> list[Sample]:
+    """The images of `test`, with masks or without; none if the run or its data cannot be read.
+
+    Args:
+        run: the run folder.
+        data: the data folder, if it was moved since the training.
+    """
+    data = data or data_of(run)
+    if data is None:
+        return []
+    try:
+        return list(read_samples(data, "test", dataset_of(run), arrangement_of(run, data)))
+    except (SemisegError, OSError, ValueError):
+        return []
+
+
 def scored_samples(
     run: Path, data: Path, split: str, dataset: str | None, flags: Arrangement = NOTHING_SAID
 ) -> list[Sample]:

@@ -1,0 +1,143 @@
+"""The images that a run may suggest: without masks, and neither of `val` nor of `test`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.files import file_sha256, read_text
+from semiseg.core.text import plural
+from semiseg.core.types import Sample
+from semiseg.inference.sources import find_images
+from semiseg.suggestion.pool import leave_out_labeled, read_folder
+from semiseg.training.run_data import samples_of, samples_of_test, settings_of
+
+logger = logging.getLogger(__name__)
+
+
+class RunImages(NamedTuple):
+    """The images of a run; empty if its data cannot be found.
+
+    Attributes:
+        labeled: the images that the run learned from with their masks.
+        validation: the images of its `val`.
+        test: the images of the `test` of its data, with masks or without.
+    """
+
+    labeled: list[Sample]
+    validation: list[Sample]
+    test: list[Sample]
+
+    def files(self) -> set[Path]:
+        """All images."""
+        return {s.image.resolve() for s in (*self.labeled, *self.validation, *self.test)}
+
+    def masks(self) -> set[Path]:
+        """All masks."""
+        samples = (*self.labeled, *self.validation, *self.test)
+        return {s.mask.resolve() for s in samples if s.mask is not None}
+
+
+def find_run_images(run: Path, data: Path | None) -> RunImages:
+    """Find the images of a run in a data folder; None for the folder that its settings name."""
+    return RunImages(*samples_of(run, data), samples_of_test(run, data))
+
+
+def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) -> dict[str, Path]:
+    """Find the images to choose from, by the name of their files in the output folder.
+
+    A photograph of the run is recognized in another folder, too, if the files have the same
+    content. If the data of the run are gone, those with a name of its `split/val.txt` are left out.
+
+    Args:
+        run: the run folder.
+        images: as for `find_images`. If it is a folder, its images that have masks there and those
+            of its `val` and `test` are left out.
+        out: the output folder, whose files do not count.
+        run_images: the images of the run.
+
+    Raises:
+        DataError: there are no images.
+    """
+    candidates, notes, warnings = find_images(images, out)
+    for note in notes:
+        logger.info("%s", note)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    # PNG masks may lie beside JPEG images.
+    masks = run_images.masks()
+    candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
+    if images.is_dir():
+        candidates = _without_masks_there(images, candidates)
+    known = _find_copies(run_images.files(), candidates)
+    if known:
+        logger.info(
+            "%s had masks in %s or belong to its val or test and are ignored",
+            plural(len(known), "image"),
+            run,
+        )
+    candidates = {name: f for name, f in candidates.items() if name not in known}
+    return candidates if run_images.labeled else _without_names_of_val(run, candidates)
+
+
+def _without_masks_there(images: Path, candidates: dict[str, Path]) -> dict[str, Path]:
+    """The images of a folder that have no masks there and are not of its `val` or `test`."""
+    try:
+        folder = read_folder(images)
+    except (ConfigError, DataError) as error:
+        logger.warning("semiseg cannot tell which images of %s have masks: %s", images, error)
+        return candidates
+    unlabeled, counts = leave_out_labeled(candidates, folder)
+    if counts:
+        logger.info("%s are ignored", " and ".join(counts))
+    return unlabeled
+
+
+def _without_names_of_val(run: Path, candidates: dict[str, Path]) -> dict[str, Path]:
+    """The images that have no name of the run's validation images, whose files are gone."""
+    logger.info(
+        "semiseg cannot find the data of %s (%s), so it may suggest images that have masks. "
+        "If the data moved, name their folder: --data DATA",
+        run,
+        settings_of(run).get("data", "an unknown folder"),
+    )
+    try:
+        lines = read_text(run / "split" / "val.txt").split("\n")
+    except (OSError, ValueError):
+        return candidates
+    names = {line.rsplit("/", 1)[-1] for line in lines if line}
+    others = {name: f for name, f in candidates.items() if not {f.name, f.stem} & names}
+    if ignored := len(candidates) - len(others):
+        logger.info(
+            "%s with names of validation images of %s are ignored", plural(ignored, "image"), run
+        )
+    return others
+
+
+def _find_copies(files: Iterable[Path], candidates: Mapping[str, Path]) -> set[str]:
+    """The names of the candidates that are one of the files or have the content of one."""
+    originals = set(files)
+    sizes = {size for file in originals if (size := _size(file)) is not None}
+    alike = {name: f for name, f in candidates.items() if _size(f) in sizes}
+    contents = {_content(file) for file in originals} - {None} if alike else set()
+    copies = {name for name, file in alike.items() if _content(file) in contents}
+    return copies | {name for name, file in candidates.items() if file.resolve() in originals}
+
+
+def _size(file: Path) -> int | None:
+    """The size in bytes; None if the file cannot be read, which is reported where it is opened."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
+def _content(file: Path) -> str | None:
+    """The hash of the content; None if the file cannot be read."""
+    try:
+        return file_sha256(file)
+    except OSError:
+        return None
