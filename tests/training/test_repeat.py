@@ -72,10 +72,10 @@ def test_the_run_records_the_hash_of_the_weights(run):
     sha256 = read(run)["weights_sha256"]
     assert read_json(run / "model.json")["weights"]["sha256"] == sha256
     rows = read(run, "plan.yaml")["plan"]
-    assert [row["setting"] for row in rows][:2] == ["encoder", "weights"]
-    assert rows[1]["source"] == "user"
-    assert "the file weights.safetensors" in rows[1]["reason"]
-    assert sha256[:12] in rows[1]["reason"]
+    assert [row["setting"] for row in rows][:3] == ["method", "encoder", "weights"]
+    assert rows[2]["source"] == "user"
+    assert "the file weights.safetensors" in rows[2]["reason"]
+    assert sha256[:12] in rows[2]["reason"]
 
 
 @pytest.mark.slow
