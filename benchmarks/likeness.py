@@ -109,14 +109,14 @@ def main() -> None:
         if not draws:  # there are no more images than labels
             continue
         for title, draw in (("at random", at_random), ("neighbors", neighbors)):
-            chosen = [(draw(len(features), *numbers), numbers[1]) for numbers in draws]
-            results = [compare(features[yes], features[~yes], seed) for yes, seed in chosen]
+            labelings = [(draw(len(features), *numbers), numbers[1]) for numbers in draws]
+            results = [compare(features[yes], features[~yes], seed) for yes, seed in labelings]
             print(row(f"{name}, {title} | the others", results))
         for other, unlabeled in sets.items():
             if other == name:
                 continue
-            chosen = [(at_random(len(features), *numbers), numbers[1]) for numbers in draws]
-            results = [compare(features[yes], unlabeled, seed) for yes, seed in chosen]
+            labelings = [(at_random(len(features), *numbers), numbers[1]) for numbers in draws]
+            results = [compare(features[yes], unlabeled, seed) for yes, seed in labelings]
             print(row(f"{name} | {other}", results))
 
 

@@ -88,16 +88,16 @@ def _simple(name: str, own: type, output: type = settings.Output) -> Verb:
 def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[Section]:
     """The settings of a training; `--help-all` shows all, `--help` the most common ones."""
     full = "--help-all" in words
-    chosen = chosen_method(words)
-    method = chosen if chosen in METHODS else DEFAULT_METHOD
-    shown = None if full or method == chosen else ()
+    name = chosen_method(words)
+    method = name if name in METHODS else DEFAULT_METHOD
+    common = None if full or method == name else ()
     others = {type(other): other for other in METHODS.values()}.values()
     return [
         Section("Data" if full else "Common settings", settings.TrainData),
         Section("Method" if full else "Common settings", settings.MethodChoice),
         Section("Method" if full else "Common settings", METHODS["distill"], omitted=_BUT_TEACHER),
         *_groups(full),
-        Section(f"Settings of {method}", METHODS[method], shown),
+        Section(f"Settings of {method}", METHODS[method], common),
         *(Section("Settings of other methods", other, ()) for other in others),
         Section("Run", options),
     ]

@@ -84,8 +84,8 @@ def _reason_of_settings(config: TrainConfig) -> Reason:
     """The reason for a method that the settings name, or that a setting of css means."""
     if config.method != AUTO:
         return AS_GIVEN
-    given = ", ".join(map(flag, config.settings.changes(default_settings(DEFAULT_METHOD))))
-    return Reason("user", f"settings of {DEFAULT_METHOD} are given" + f": {given}" * bool(given))
+    flags = ", ".join(map(flag, config.settings.changes(default_settings(DEFAULT_METHOD))))
+    return Reason("user", f"settings of {DEFAULT_METHOD} are given" + f": {flags}" * bool(flags))
 
 
 def _doubts(facts: Facts) -> list[_Doubt]:

@@ -79,25 +79,25 @@ def fit_ridge(
         raise ValueError("there is no labeled pixel")
     weights = counts.clamp(min=1).double().rsqrt()
     total_weight = (counts * weights).sum()
-    kept: list[tuple[Tensor, Tensor]] = []
+    judged_parts: list[tuple[Tensor, Tensor]] = []
     total: _Sums | None = None
     number = 0
     for number, (features, targets) in enumerate(images, 1):
         own = _sums(features, targets, weights)
         total = own if total is None else _Sums(total.gram + own.gram, total.moment + own.moment)
         if number - 1 in judged:
-            kept.append((features, targets))
+            judged_parts.append((features, targets))
     if total is None:
         raise ValueError("there is no image")
     if number == 1:
-        kept = [*zip(*(part.tensor_split(2) for part in kept[0]), strict=True)]
+        judged_parts = [*zip(*(part.tensor_split(2) for part in judged_parts[0]), strict=True)]
     ridges = [strength * total_weight for strength in STRENGTHS]
     unlabeled = torch.where(counts > 0, 0.0, _NEVER).double()
     scores = [
         torch.cat(parts) + unlabeled
-        for parts in zip(*_left_out_scores(kept, total, weights, ridges), strict=True)
+        for parts in zip(*_left_out_scores(judged_parts, total, weights, ridges), strict=True)
     ]
-    targets = torch.cat([part for _, part in kept])
+    targets = torch.cat([part for _, part in judged_parts])
     best = min(
         (F.cross_entropy(own / temperature, targets).item(), strength, temperature)
         for strength, own in zip(STRENGTHS, scores, strict=True)

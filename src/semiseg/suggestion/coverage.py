@@ -100,8 +100,10 @@ def _normalize(vectors: _Vectors) -> _Vectors:
     outweigh the others.
     """
     spread = vectors.std(axis=0, dtype=np.float64)
-    kept = spread > _MIN_SPREAD * spread.max()
-    scaled = (vectors[:, kept] - vectors[:, kept].mean(axis=0, dtype=np.float64)) / spread[kept]
+    varies = spread > _MIN_SPREAD * spread.max()
+    scaled = (vectors[:, varies] - vectors[:, varies].mean(axis=0, dtype=np.float64)) / spread[
+        varies
+    ]
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     is_mean = length < 1e-6  # such images are alike, which cosines of 0 would not show
     normalized: _Vectors = np.hstack([scaled / np.where(is_mean, 1, length), is_mean])

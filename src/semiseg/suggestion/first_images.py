@@ -104,26 +104,26 @@ def suggest_first(
     labeled = [] if pool.folder is None else pool.folder.labeled
     labeled_files = {sample.name: sample.image for sample in labeled}
     labeled_vectors, _ = describe_images(network, labeled_files, reading, device)
-    chosen = choose_first(pool.images, vectors, labeled_vectors, n)
+    first_images = choose_first(pool.images, vectors, labeled_vectors, n)
     for error in errors:
         logger.warning("%s", error)
     if labeled:
         logger.info("the choice complements the %s", plural(len(labeled), "labeled image"))
     if len(vectors) < n:
         logger.info("there are only %s to choose from", plural(len(vectors), "image"))
-    if len(chosen) < min(n, len(vectors)):
+    if len(first_images) < min(n, len(vectors)):
         logger.info(
             "%d of %d images differ; the others are like one of these or like a labeled image",
-            len(chosen),
+            len(first_images),
             len(vectors),
         )
-    if not chosen:
+    if not first_images:
         raise DataError(
             f"{images} holds no image to choose from: all are like labeled images.",
             "Add other images.",
         )
-    write_first_images(chosen, reading, out)
-    return FirstImages(chosen, first_steps(out, pool, chosen))
+    write_first_images(first_images, reading, out)
+    return FirstImages(first_images, first_steps(out, pool, first_images))
 
 
 def _place(device: str) -> Place:

@@ -72,14 +72,14 @@ def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) ->
     candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
     if images.is_dir():
         candidates = _without_masks_there(images, candidates)
-    known = _find_copies(run_images.files(), candidates)
-    if known:
+    copies = _find_copies(run_images.files(), candidates)
+    if copies:
         logger.info(
             "%s had masks in %s or belong to its val or test and are ignored",
-            plural(len(known), "image"),
+            plural(len(copies), "image"),
             run,
         )
-    candidates = {name: f for name, f in candidates.items() if name not in known}
+    candidates = {name: f for name, f in candidates.items() if name not in copies}
     return candidates if run_images.labeled else _without_names_of_val(run, candidates)
 
 

@@ -102,9 +102,9 @@ def release(
     choice, sums = cross_fit(counts, images)
     reported = sums.scores(names)
     if first_stage is not None and choice.is_first_stage:
-        chosen = _model_of_first_stage(first_stage, earlier[0])
+        model = _model_of_first_stage(first_stage, earlier[0])
     else:
-        chosen = _own_model(config, data, module, outcome, choice.chosen, earlier)
+        model = _own_model(config, data, module, outcome, choice.chosen, earlier)
     mean_ious = [one["miou"] for v in module.validations for one in v["networks"].values()]
     scores = Scores(
         method=config.method,
@@ -115,7 +115,7 @@ def release(
         ),
         per_class={name: ClassScores(**v) for name, v in reported["per_class"].items()},
         which=choice.chosen.network,
-        adjustment=chosen.adjustment,
+        adjustment=model.adjustment,
         choice=choice,
         labels=len(data.split.labeled),
         steps=module.steps + sum(stage.steps for stage in earlier),
@@ -128,14 +128,14 @@ def release(
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-        shapes=chosen.shapes,
+        shapes=model.shapes,
     )
-    own = chosen.release
+    own = model.release
     metadata = replace(
         own.metadata, miou=scores.miou, per_class=scores.per_class, choice=scores.choice
     )
     save_release(config.out, own._replace(metadata=metadata))
-    write_text(config.out / CONFUSION, chosen.confusion)
+    write_text(config.out / CONFUSION, model.confusion)
     # Last, since this file makes the run a finished one.
     write_text(config.out / SCORES, json.dumps(scores.to_dict(), indent=2) + "\n")
     return scores
@@ -146,15 +146,15 @@ def _own_model(
     data: TrainingData,
     module: TrainingModule,
     outcome: Outcome,
-    chosen: Candidate,
+    candidate: Candidate,
     earlier: Sequence[Scores],
 ) -> _Chosen:
     """The chosen network of the module, with its adjusted logits."""
-    network, names = module.method.networks()[chosen.network], module.names
-    added = offset(module.method.class_weights, network.classes, chosen.strength)
+    network, names = module.method.networks()[candidate.network], module.names
+    added = offset(module.method.class_weights, network.classes, candidate.strength)
     network.add_to_logits(added)
     adjustment = Adjustment(
-        chosen.strength, module.validations[-1]["networks"][chosen.network]["miou"]
+        candidate.strength, module.validations[-1]["networks"][candidate.network]["miou"]
     )
     images = [sample.image for sample in data.split.labeled]
     metadata = ModelMetadata(
@@ -165,14 +165,14 @@ def _own_model(
         side=median(min(data.folder.images[image].size) for image in images),
         ground_resolution=common_resolution(images[:_MAX_HEADERS]),
         method=config.method,
-        which=chosen.network,
+        which=candidate.network,
         adjustment=adjustment,
         labels=len(images),
         steps=module.steps + sum(stage.steps for stage in earlier),
         split=_split_record(config, data.split),
         weights=module.method.student.weights_record,
     )
-    tensors = {**module.method.released_tensors(chosen.strength), LOGIT_OFFSETS: added}
+    tensors = {**module.method.released_tensors(candidate.strength), LOGIT_OFFSETS: added}
     return _Chosen(
         Release(merge(network), tensors, metadata),
         adjustment,

@@ -114,9 +114,9 @@ def score_networks(
     true, predicted, common = sums[0], sums[1 : len(candidates) + 1], sums[len(candidates) + 1 :]
     counts = ImageCounts(candidates, true.numpy(), predicted.numpy(), common.numpy())
     index = choose(counts)
-    chosen = candidates[index]
+    candidate = candidates[index]
     shapes = _count_shapes(
-        method, loader, segmenters[chosen.network], tried[chosen.strength][None].numpy()
+        method, loader, segmenters[candidate.network], tried[candidate.strength][None].numpy()
     )
     return result, Outcome(counts, confusion.flatten(0, 1)[index].clone(), shapes)
 
