@@ -118,7 +118,7 @@ def draw_comparison(data: Path, runs: list[Path]) -> Image.Image:
     for sample in samples:
         if sample.mask is None:
             continue
-        image = read_image(sample.image)
+        image = read_image(sample.image).convert("RGB")
         masks = [np.array(read_mask(sample.mask, classes))]
         masks += [model.predict(image, scale="fit").mask for model in models]
         rows.append([image, *(classes.to_rgb(mask) for mask in masks)])

@@ -16,6 +16,7 @@ from semiseg.core.console import track
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.classes.labels import read_labels
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.images import read_image
 from semiseg.data.image_lists import list_hash
 from semiseg.data.read_ahead import read_ahead
@@ -111,7 +112,7 @@ def _count(
 ) -> tuple[MaskCounter, Reliability]:
     """Segment the images. Count the pixels and shapes of the masks, and pixels by confidence."""
 
-    def read(sample: Sample) -> tuple[Image.Image, Image.Image]:
+    def read(sample: Sample) -> tuple[AnyImage, Image.Image]:
         labels = read_labels(sample, model.classes, model.reading)
         return read_image(sample.image, model.reading), labels
 

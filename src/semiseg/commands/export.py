@@ -13,6 +13,7 @@ from semiseg.commands.settings import ExportSettings
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.images import read_image
 from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
@@ -77,7 +78,7 @@ def export(settings: ExportSettings) -> Export:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
 
 
-def _write(form: Format, model: Model, target: Path, image: Image.Image) -> tuple[float, int]:
+def _write(form: Format, model: Model, target: Path, image: AnyImage) -> tuple[float, int]:
     """Write the model, and compare it with the original. A file appears only if both agree."""
     if not form.suffix:
         form.write(model.release, target)
@@ -93,7 +94,7 @@ def _write(form: Format, model: Model, target: Path, image: Image.Image) -> tupl
     return result
 
 
-def differences(original: Predictor, exported: Predictor, image: Image.Image) -> tuple[float, int]:
+def differences(original: Predictor, exported: Predictor, image: AnyImage) -> tuple[float, int]:
     """The largest difference on an image, and the pixels at working size that are ties.
 
     Raises:
@@ -121,7 +122,7 @@ def differences(original: Predictor, exported: Predictor, image: Image.Image) ->
     return difference, int(changed.sum())
 
 
-def _image(run: Path, model: Predictor) -> tuple[str, Image.Image]:
+def _image(run: Path, model: Predictor) -> tuple[str, AnyImage]:
     """A validation image of the run if its data still exist, else a drawn scene."""
     for sample in samples_of(run)[1]:
         try:

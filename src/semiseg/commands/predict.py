@@ -18,6 +18,7 @@ from semiseg.core.console import progress
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Prediction
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
 from semiseg.data.value_range import describe_depth
@@ -204,7 +205,7 @@ def _write(
     jobs = [job for job in jobs if not job.problem]
     large_jobs = [job for job in jobs if _is_large(job, targets[job.file])]
     other_jobs = [job for job in jobs if not _is_large(job, targets[job.file])]
-    waiting: deque[tuple[Path, Image.Image]] = deque()
+    waiting: deque[tuple[Path, AnyImage]] = deque()
 
     def images() -> Iterator[Scaled]:
         results = read_ahead(

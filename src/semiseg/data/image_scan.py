@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from semiseg.core.files import short_hash
 from semiseg.core.reading import Reading
-from semiseg.data.formats.images import Header, Remark, decode_image
-from semiseg.data.formats.rasters import Depth, Values, to_rgb
+from semiseg.data.formats.band_image import AnyImage
+from semiseg.data.formats.images import Header, Remark, decode_image, picture_of
+from semiseg.data.formats.rasters import Depth, Values, to_bytes
 from semiseg.data.near_duplicates import thumbnail
 
 
@@ -130,6 +131,7 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
     details = ImageDetails(
         image.remarks, 0 if invalid is None else int(invalid.sum()), image.nodata, image.window
     )
+    picture: AnyImage
     if image.image is not None:
         picture = image.image
         digest = short_hash(f"{image.size}", picture.tobytes())
@@ -137,8 +139,9 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
         values = image.deep_values
         ends = Extremes.of(values, invalid)
         details = replace(details, extremes=ends)
-        picture = to_rgb(values, ends.span if ends else (0, 1), invalid, path)
+        pixels = to_bytes(values, ends.span if ends else (0, 1), invalid, path)
+        picture = picture_of(pixels, reading)
         raw = values.astype(values.dtype.newbyteorder("<")).tobytes()
         digest = short_hash(f"{image.size} {values.dtype.kind}", raw)
-    small = thumbnail(picture)
+    small = thumbnail(picture.convert("RGB"))
     return ImageScan(image.size, digest, image.depth, image.orientation, small, details)

@@ -81,7 +81,8 @@ def image_features(samples: Sequence[Sample], reading: Reading = AS_STORED) -> N
 
     def describe(index: int) -> NDArray[np.float64] | None:
         try:
-            return _describe(read_image(samples[index].image, reading, enough=_SIDE))
+            image = read_image(samples[index].image, reading, enough=_SIDE)
+            return _describe(image.convert("RGB"))
         except DataError:
             return None  # `check` reports it
 

@@ -120,7 +120,7 @@ def find_near_duplicates(
 
     def describe(path: Path) -> Vectors | None:
         try:
-            return _details(read_image(path, reading, enough=_FINE_SIDE))
+            return _details(read_image(path, reading, enough=_FINE_SIDE).convert("RGB"))
         except DataError:
             return None  # `check` reports it
 

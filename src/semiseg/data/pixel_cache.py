@@ -35,6 +35,7 @@ from semiseg.data.cache import FRESH
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.raster_windows import file_of
 
 _FORMAT = 3  # raise it when the same source would give other bytes
 _DEFAULT_MB = 8192
@@ -58,10 +59,10 @@ class PixelCache:
         self._free_bytes = RawValue("q", free)  # shared by all loader processes
 
     def image(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image in RGB.
+        """Read an image.
 
         Returns:
-            `(H, W, 3)`.
+            `(H, W, 3)` in RGB, or `(H, W, N)` where the reading has other bands.
 
         Raises:
             DataError: `read_image` refuses the file.
@@ -131,7 +132,7 @@ class PixelCache:
 def _stamp(path: Path) -> str:
     """A file's path, size and modification time; empty if it is too new or cannot be read."""
     try:
-        status = path.stat()
+        status = file_of(path).stat()
     except OSError:  # the decoder reports it
         return ""
     # A file that is so new may change again without another modification time.

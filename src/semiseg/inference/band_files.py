@@ -113,7 +113,7 @@ class BandFiles:
             file.close()
         if self._overlay is not None:
             small = image.whole() if self._step == 1 else image.reduced(self._step)
-            picture = overlay(small, np.concatenate(self._small), classes.colors)
+            picture = overlay(small.convert("RGB"), np.concatenate(self._small), classes.colors)
             save_picture(picture, OUTPUTS[OVERLAYS], self._overlay)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
+from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.images import decode_large, image_size, read_image
 from semiseg.data.formats.rasters import Values
 
@@ -36,7 +37,7 @@ def large_images() -> Iterator[None]:
 
 
 class LargeImage:
-    """An image of which parts are converted to RGB as they are needed.
+    """An image of which parts are converted to 8 bits as they are needed.
 
     Args:
         path: the file.
@@ -54,33 +55,35 @@ class LargeImage:
         self._decoded = decode_large(path, reading)
         self.size = self._decoded.size
 
-    def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
-        """The part between left, top, right and bottom, in RGB."""
+    def crop(self, box: tuple[int, int, int, int]) -> AnyImage:
+        """The part between left, top, right and bottom."""
         image = self._decoded.image
+        if isinstance(image, BandImage):
+            return image.crop(box)
         if image is not None:
             return image.crop(box).convert("RGB")
         left, top, right, bottom = box
         return self._deep(self._decoded.deep_values[top:bottom, left:right])
 
-    def whole(self) -> Image.Image:
-        """The whole image in RGB."""
+    def whole(self) -> AnyImage:
+        """The whole image."""
         image = self._decoded.image
         if image is None or image.mode != "RGB":
             return self.crop((0, 0, *self.size))
         return image
 
-    def reduced(self, step: int) -> Image.Image:
-        """The image in RGB at a fraction of its size, whose sides are rounded up."""
+    def reduced(self, step: int) -> AnyImage:
+        """The image at a fraction of its size, whose sides are rounded up."""
         image = self._decoded.image
         if image is None:
             return self._deep(self._decoded.deep_values[::step, ::step])
-        if image.mode == "RGB":
+        if isinstance(image, BandImage) or image.mode == "RGB":
             return image.reduce(step)
         size = -(-image.width // step), -(-image.height // step)
         return image.resize(size, Image.Resampling.NEAREST).convert("RGB")
 
-    def _deep(self, values: Values) -> Image.Image:
-        return replace(self._decoded, values=values).rgb(self._reading, self._path)
+    def _deep(self, values: Values) -> AnyImage:
+        return replace(self._decoded, values=values).picture(self._reading, self._path)
 
 
 def read_large(path: Path, reading: Reading) -> LargeImage | DataError:
@@ -92,7 +95,7 @@ def read_large(path: Path, reading: Reading) -> LargeImage | DataError:
         return error
 
 
-def read_picture(path: Path, reading: Reading) -> Image.Image:
+def read_picture(path: Path, reading: Reading) -> AnyImage:
     """Read an image as `read_image` does, within `large_images`.
 
     Raises:

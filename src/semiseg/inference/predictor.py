@@ -16,7 +16,9 @@ from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO
 from semiseg.core.reading import Reading
 from semiseg.core.types import Prediction
+from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.ground import ground_resolution
+from semiseg.data.formats.images import picture_of
 from semiseg.inference.large import large_images, read_picture
 from semiseg.inference.scale import Header, describe_larger, factor_of
 from semiseg.inference.sliding import Segmenter
@@ -31,12 +33,12 @@ class Scaled(NamedTuple):
     """An image to segment.
 
     Attributes:
-        image: in RGB.
+        image: in RGB, or in the bands of the model.
         factor: on its pixels before the network sees it; None scales its short side to the size of
             the training.
     """
 
-    image: Image.Image
+    image: AnyImage
     factor: float | None = None
 
 
@@ -64,7 +66,7 @@ class Predictor:
 
     def predict(
         self,
-        image: Path | str | Image.Image | NDArray[np.uint8],
+        image: Path | str | AnyImage | NDArray[np.uint8],
         *,
         scale: Scale = AUTO,
         tta: bool = False,
@@ -73,7 +75,8 @@ class Predictor:
         """Segment one image.
 
         Args:
-            image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size.
+            image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size. For a model
+                of `N` bands an array is `(H, W, N)`.
             scale: `fit` scales the short side of the image to the size of the training. `keep`
                 gives the image the scale that the training images had, and segments a larger one
                 in windows. `auto` is `keep` where GeoTIFFs give the ground resolution of the image
@@ -93,26 +96,28 @@ class Predictor:
         ground = None
         if isinstance(image, (str, Path)):
             with large_images():
-                rgb = read_picture(Path(image), self.reading)
+                picture = read_picture(Path(image), self.reading)
             ground = ground_resolution(Path(image))
         elif isinstance(image, Image.Image):
-            rgb = image.convert("RGB")
+            picture = image.convert("RGB")
+        elif isinstance(image, BandImage):
+            picture = image
         else:
-            rgb = Image.fromarray(image).convert("RGB")
-        header = Header(rgb.size, ground)
+            picture = picture_of(image, self.reading)
+        header = Header(picture.size, ground)
         factor = factor_of(scale, self.metadata, header)
         if factor is None and scale == AUTO and not self._has_warned:
             warning = describe_larger(self.metadata, [header])
             if warning:
                 self._has_warned = True
                 logger.warning("%s", warning)
-        return next(self.stream([Scaled(rgb, factor)], tta, probabilities))
+        return next(self.stream([Scaled(picture, factor)], tta, probabilities))
 
     def stream(
         self, images: Iterable[Scaled], tta: bool = False, probabilities: bool = False
     ) -> Iterator[Prediction]:
-        """Segment RGB images in batches; see `predict`."""
-        batch: list[Image.Image] = []
+        """Segment images in batches; see `predict`."""
+        batch: list[AnyImage] = []
         for image, factor in images:
             if factor is not None:
                 yield from self.segment(batch, tta, probabilities)

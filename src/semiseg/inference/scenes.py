@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
 from semiseg.data.classes.labels import read_labels
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.reading import Arithmetic, Maps
@@ -29,7 +29,7 @@ class Scene(NamedTuple):
     """One labeled image for scoring.
 
     Attributes:
-        image: `(1, 3, h, w)` uint8 at working size.
+        image: `(1, N, h, w)` uint8 at working size.
         mask: `(H, W)` uint8 class indices at the size of the image file, 255 where ignored.
     """
 
@@ -71,8 +71,8 @@ class Scenes(Dataset[Scene]):
         return Scene(to_working_size(image, self.size), truth)
 
 
-def to_working_size(image: Image.Image, size: int) -> Tensor:
-    """An RGB image as `(1, 3, h, w)` uint8, its short side scaled to `size` pixels."""
+def to_working_size(image: AnyImage, size: int) -> Tensor:
+    """An image as `(1, N, h, w)` uint8, its short side scaled to `size` pixels."""
     return torch.from_numpy(to_array(image, size))
 
 

@@ -10,9 +10,9 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semiseg.core.types import STRIDE, Prediction
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.inference.reading import (
     NUMPY,
     Arithmetic,
@@ -25,7 +25,7 @@ from semiseg.inference.reading import (
     read,
     read_bands,
 )
-from semiseg.inference.views import Images, Picture, ScaledImage, Window, to_array
+from semiseg.inference.views import Croppable, Images, ScaledImage, Window, to_array
 from semiseg.inference.windows import Grid, cells_of, segment_bands, windows_along
 
 _CROPS = 2  # side of a window in training crops, the size that the network knows
@@ -33,7 +33,7 @@ _SCALES = (0.75, 1.0, 1.25)  # of the working size, for `tta`
 _MIN_BATCH = 1 << 16  # pixels of the windows that go through the model together
 
 Forward = Callable[[Images], Maps]
-"""A model: RGB images `(B, 3, h, w)` to maps."""
+"""A model: images `(B, N, h, w)` to maps."""
 
 
 class Segmenter:
@@ -64,12 +64,12 @@ class Segmenter:
         self.arithmetic = arithmetic
 
     def __call__(
-        self, pictures: Sequence[Image.Image], tta: bool = False, probabilities: bool = False
+        self, pictures: Sequence[AnyImage], tta: bool = False, probabilities: bool = False
     ) -> Iterator[Prediction]:
-        """Segment RGB images. Images of one working size go through the model together.
+        """Segment images. Images of one working size go through the model together.
 
         Args:
-            pictures: RGB images of any size.
+            pictures: images of any size.
             tta: average over three scales, each with its mirror image: six times the work.
             probabilities: return the probabilities of all classes too.
         """
@@ -88,12 +88,12 @@ class Segmenter:
                 yield self.read(maps, i, images, picture.size[::-1], probabilities)
 
     def at_scale(
-        self, picture: Image.Image, factor: float, tta: bool = False, probabilities: bool = False
+        self, picture: AnyImage, factor: float, tta: bool = False, probabilities: bool = False
     ) -> Prediction:
         """Segment one image at another scale than the working size.
 
         Args:
-            picture: an RGB image of any size.
+            picture: an image of any size.
             factor: on the pixels of the image before the network sees it.
             tta: average over three scales, each with its mirror image, in each window.
             probabilities: return the probabilities of all classes too.
@@ -102,19 +102,21 @@ class Segmenter:
         return join(bands, picture.size[::-1])
 
     def averaged(
-        self, picture: Image.Image, scales: Sequence[float], target: tuple[int, int]
+        self, picture: AnyImage, scales: Sequence[float], target: tuple[int, int]
     ) -> Prediction:
         """Segment one image as the mean over several scales, each with its mirror image.
 
         Args:
-            picture: an RGB image of any size.
+            picture: an image of any size.
             scales: factors on the working size.
             target: height and width `(H, W)` of the prediction.
         """
         images = to_array(picture, self.size)
         return self.read(self._augmented(picture, images, scales), 0, images, target)
 
-    def windowed_bands(self, picture: Picture, factor: float, tta: bool = False) -> Iterator[Band]:
+    def windowed_bands(
+        self, picture: Croppable, factor: float, tta: bool = False
+    ) -> Iterator[Band]:
         """Segment one image band by band: the memory for it does not grow with its height.
 
         Args:
@@ -124,11 +126,11 @@ class Segmenter:
         """
         return self._windowed(picture, factor, tta, False)
 
-    def fitted_bands(self, picture: Image.Image, tta: bool = False) -> Iterator[Band]:
+    def fitted_bands(self, picture: AnyImage, tta: bool = False) -> Iterator[Band]:
         """Segment one image at working size, and enlarge the result band by band.
 
         Args:
-            picture: an RGB image of any size.
+            picture: an image of any size.
             tta: as for `__call__`.
         """
         images = to_array(picture, self.size)
@@ -154,7 +156,7 @@ class Segmenter:
         return labels(self.maps(images), 0, source, target, offsets, self.arithmetic)
 
     def maps(self, images: Images) -> Maps:
-        """The maps of images at working size, `(B, 3, h, w)`, in one piece or in windows."""
+        """The maps of images at working size, `(B, N, h, w)`, in one piece or in windows."""
         height, width = images.shape[-2:]
         if self.window is None or max(height, width) <= self.window:
             return self.forward(images)
@@ -172,7 +174,7 @@ class Segmenter:
         return Maps(total[0], total[1] if len(total) > 1 else None)
 
     def _windowed(
-        self, picture: Picture, factor: float, tta: bool, probabilities: bool
+        self, picture: Croppable, factor: float, tta: bool, probabilities: bool
     ) -> Iterator[Band]:
         """Segment an image that is scaled by a factor in windows of two crops."""
         width, height = (max(1, round(side * factor)) for side in picture.size)
@@ -197,7 +199,7 @@ class Segmenter:
         yield from segment_bands(forward, grid, self.arithmetic, probabilities)
 
     def _augmented(
-        self, picture: Image.Image, images: Images, scales: Sequence[float] = _SCALES
+        self, picture: AnyImage, images: Images, scales: Sequence[float] = _SCALES
     ) -> Maps:
         """The mean over scales and mirror images, with the log of the probabilities as logits."""
         views = (to_array(picture, round(scale * self.size)) for scale in scales)
@@ -207,7 +209,7 @@ class Segmenter:
         """The mean over several scales of an image and their mirror images.
 
         Args:
-            scaled: the image at these scales, `(1, 3, h, w)` each.
+            scaled: the image at these scales, `(1, N, h, w)` each.
             sides: height and width of the image whose maps are wanted.
         """
         up, across = (_cell_centers(length) for length in sides)

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
 from semiseg.core.reading import Reading
 from semiseg.core.text import plural
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES, format_of, remedy_of_suffix
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layouts.accounting import FILE_KINDS, account, places
@@ -209,7 +208,7 @@ def _shared(files: list[Path]) -> Path:
     return Path(os.path.commonpath([f.parent for f in files]))
 
 
-def read_or_error(file: Path, reading: Reading) -> Image.Image | DataError:
+def read_or_error(file: Path, reading: Reading) -> AnyImage | DataError:
     """The image, or the error of a file that cannot be read: one broken file stops no others.
 
     Args:

@@ -10,29 +10,30 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.augment.working_size import working_size
+from semiseg.data.formats.band_image import AnyImage
 
 Images: TypeAlias = NDArray[np.uint8]
 Window: TypeAlias = tuple[slice, slice]
 """Rows and columns of the scaled image."""
 
 
-def to_array(picture: Image.Image, size: int) -> Images:
-    """An RGB picture as `(1, 3, h, w)` uint8, its short side scaled to `size` pixels."""
+def to_array(picture: AnyImage, size: int) -> Images:
+    """A picture as `(1, N, h, w)` uint8, its short side scaled to `size` pixels."""
     target = working_size(picture.size, size)
     if target != picture.size:
         picture = picture.resize(target, Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1)[None])
 
 
-class Picture(Protocol):
-    """An image of which parts can be had in RGB."""
+class Croppable(Protocol):
+    """An image of which parts can be had, in RGB or in other bands."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
 
-    def crop(self, box: tuple[int, int, int, int], /) -> Image.Image:
-        """The part between left, top, right and bottom, in RGB."""
+    def crop(self, box: tuple[int, int, int, int], /) -> AnyImage:
+        """The part between left, top, right and bottom."""
 
 
 class ScaledImage(NamedTuple):
@@ -43,11 +44,11 @@ class ScaledImage(NamedTuple):
         size: height and width `(h, w)` of the scaled image.
     """
 
-    picture: Picture
+    picture: Croppable
     size: tuple[int, int]
 
     def view(self, window: Window, scale: float = 1.0) -> Images:
-        """A window `(1, 3, h, w)`: the same pixels that scaling the whole image would give.
+        """A window `(1, N, h, w)`: the same pixels that scaling the whole image would give.
 
         Args:
             window: rows and columns of the scaled image.

@@ -14,6 +14,7 @@ from PIL import Image
 from semiseg.core.errors import RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.types import Prediction
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.masks import Classes
 from semiseg.plots.overlay import overlay
 
@@ -22,13 +23,13 @@ class SegmentedImage(NamedTuple):
     """An image with its segmentation.
 
     Attributes:
-        image: RGB.
+        image: in RGB or in other bands.
         prediction: of the image's size.
         mask: `(H, W)` class indices, 255 where the model abstains.
         classes: their names and colors.
     """
 
-    image: Image.Image
+    image: AnyImage
     prediction: Prediction
     mask: NDArray[np.uint8]
     classes: Classes
@@ -55,7 +56,7 @@ def _render_colors(segmented: SegmentedImage) -> Image.Image:
 
 
 def _render_overlay(segmented: SegmentedImage) -> Image.Image:
-    return overlay(segmented.image, segmented.mask, segmented.classes.colors)
+    return overlay(segmented.image.convert("RGB"), segmented.mask, segmented.classes.colors)
 
 
 def _render_confidence(segmented: SegmentedImage) -> Image.Image:

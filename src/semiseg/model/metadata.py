@@ -201,10 +201,10 @@ class ModelMetadata:
         """Plain values for JSON, without those that are unknown."""
         values = {key: value for key, value in asdict(self).items() if value is not None}
         values.pop("reading")
-        for name in ("bands", "nodata"):
+        for name in ("bands", "nodata", "ranges", "rgb"):
             value = getattr(self.reading, name)
             if value is not None:
-                values[name] = list(value)
+                values[name] = [list(v) if isinstance(v, tuple) else v for v in value]
         limits = self.reading.value_range
         return values | {
             "network": self.network.to_dict(),
@@ -233,7 +233,7 @@ class ModelMetadata:
         if isinstance(limits, list) and len(limits) != 2:
             raise ValueError(f"the range {limits} is not a pair of numbers")
         reading = {"value_range": limits}
-        reading |= {name: content.get(name) for name in ("bands", "nodata")}
+        reading |= {name: content.get(name) for name in ("bands", "nodata", "ranges", "rgb")}
         return replace(
             from_plain(cls, {**content, "reading": reading}),
             network=NetworkSpec.from_dict(content["network"]),

@@ -124,6 +124,6 @@ def _read(
 
 def _read_image(file: Path, reading: Reading) -> Image.Image:
     """A reduced image, since twelve large ones need much memory."""
-    image = read_image(file, reading)
+    image = read_image(file, reading).convert("RGB")
     image.thumbnail((4 * _TILE_WIDTH, 4 * _TILE_WIDTH))
     return image

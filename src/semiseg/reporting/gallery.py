@@ -137,8 +137,9 @@ def _draw_layers(
     """The layers of one image, and the classes in it."""
     original = read_image(sample.image, model.reading)
     prediction = model.predict(original, scale="fit")
-    size = _page_size(original)
-    image = original.resize(size, Image.Resampling.LANCZOS)
+    picture = original.convert("RGB")
+    size = _page_size(picture)
+    image = picture.resize(size, Image.Resampling.LANCZOS)
     truth = _shrink(_read_truth(sample, model), size)
     labels = _shrink(prediction.mask, size)
     layers = {

@@ -13,10 +13,12 @@ from PIL import Image, TiffImagePlugin
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
+from semiseg.data.formats.raster_windows import Window
 from semiseg.data.formats.rasters import Depth, Raster, Values
 
 if TYPE_CHECKING:
     import rasterio
+    import rasterio.windows
 
 INSTALL_GEO = "pip install 'semiseg[geo]'"
 _TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
@@ -30,12 +32,15 @@ def can_read_bands() -> bool:
     return find_spec("rasterio") is not None
 
 
-def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
+def raster_of_bands(
+    path: Path, bands: tuple[int, ...] | None, window: Window | None = None
+) -> Raster:
     """The bands of a file as an image.
 
     Args:
         path: the file.
         bands: the numbers of the bands, from 1 on; None for the only band or the only three bands.
+        window: the part that is read; None for all of it.
 
     Raises:
         DataError: the package is missing, or the file cannot be read or has no such band.
@@ -57,21 +62,34 @@ def raster_of_bands(path: Path, bands: tuple[int, ...] | None) -> Raster:
         nodata = {float(v) for v in file.nodatavals if v is not None and np.isfinite(v)}
         types = {np.dtype(file.dtypes[band - 1]) for band in bands}
         size, selection = (file.width, file.height), bands
+        if window is not None:
+            if window.box[2] > size[0] or window.box[3] > size[1]:
+                raise DataError(f"{path} has {size[0]} x {size[1]} pixels, not {window.box}.")
+            size = window.size
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and size[0] * size[1] > 2 * limit:
         raise Image.DecompressionBombError(f"it has {size[0]} x {size[1]} pixels")
     if any(kind.kind not in "uif" for kind in types):
         raise DataError(f"{path} holds {types.pop()} numbers, which are no image.")
-    depth: Depth = "deep color" if len(selection) == 3 else "deep gray"
+    depths: dict[int, Depth] = {1: "deep gray", 3: "deep color"}
+    depth = depths.get(len(selection), "deep bands")
     if types == {np.dtype(np.uint8)}:
         depth = "8 bits"
 
     def load() -> Values:
         with _open(path) as file:
-            values = file.read(list(selection))
+            part = None if window is None else rasterio_window(window)
+            values = file.read(list(selection), window=part)
         return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
 
     return Raster(size, depth, load, tuple(sorted(nodata)))
+
+
+def rasterio_window(window: Window) -> rasterio.windows.Window:
+    """A window as rasterio takes it."""
+    from rasterio.windows import Window as RasterioWindow
+
+    return RasterioWindow(*window)
 
 
 def choice_of_bands(kind: str, count: int) -> str:

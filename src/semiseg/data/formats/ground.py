@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from semiseg.data.formats.raster_windows import file_of
 from semiseg.data.formats.tiff import Tags, read_tags
 
 Unit = Literal["meter", "degree", "unknown"]
@@ -44,11 +45,12 @@ def ground_resolution(path: Path) -> GroundResolution | None:
     """The ground resolution that the header of a GeoTIFF gives.
 
     Args:
-        path: any file; no pixels are read.
+        path: any file, or a window of a raster; no pixels are read.
 
     Returns:
         The resolution, or None for other files and where the header has none.
     """
+    path = file_of(path)
     if path.suffix.lower() not in _SUFFIXES:
         return None
     try:

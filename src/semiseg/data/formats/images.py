@@ -19,7 +19,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.reading import AS_STORED, RGB_CHANNELS, Reading
+from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.bands import can_read_bands, has_deep_colors, raster_of_bands
 from semiseg.data.formats.image_formats import (
     IMAGE_FORMATS,
@@ -28,6 +29,7 @@ from semiseg.data.formats.image_formats import (
     pillow_formats,
 )
 from semiseg.data.formats.medical import raster_of_scan
+from semiseg.data.formats.raster_windows import file_of, split_window
 from semiseg.data.formats.rasters import (
     SIDEWAYS,
     Depth,
@@ -37,7 +39,7 @@ from semiseg.data.formats.rasters import (
     find_invalid,
     orientation_of,
     raster_of,
-    to_rgb,
+    to_bytes,
 )
 from semiseg.data.formats.tiff import (
     fault_of_channels,
@@ -86,7 +88,8 @@ class Decoded:
 
     Attributes:
         depth: the depth of the file's pixels.
-        image: the upright image in mode RGB; None for images of more than 8 bits.
+        image: the upright image, in mode RGB or of other bands; None for images of more than 8
+            bits.
         values: the values of an image of more than 8 bits; None for others.
         nodata: the values that the file itself names as those of pixels without data.
         window: the values that become black and white, where the file itself names them.
@@ -95,7 +98,7 @@ class Decoded:
     """
 
     depth: Depth
-    image: Image.Image | None = None
+    image: AnyImage | None = None
     values: Values | None = None
     nodata: tuple[float, ...] = ()
     window: tuple[float, float] | None = None
@@ -122,8 +125,8 @@ class Decoded:
             return find_invalid(self.values, nodata)
         return find_invalid(np.asarray(self.image), nodata) if nodata and self.nodata else None
 
-    def rgb(self, reading: Reading, where: object) -> Image.Image:
-        """The image in RGB of 8 bits.
+    def picture(self, reading: Reading, where: object) -> AnyImage:
+        """The image in RGB, or in other bands, of 8 bits.
 
         Args:
             reading: how the file is read.
@@ -134,7 +137,9 @@ class Decoded:
         """
         if self.image is not None:
             return self.image
-        return to_rgb(self.deep_values, reading.value_range, self.invalid(reading), where)
+        ranges = reading.ranges or reading.value_range
+        pixels = to_bytes(self.deep_values, ranges, self.invalid(reading), where)
+        return picture_of(pixels, reading)
 
 
 class Header(NamedTuple):
@@ -161,8 +166,8 @@ def nodata_of(reading: Reading, own: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(dict.fromkeys((*(reading.nodata or ()), *own)))
 
 
-def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> Image.Image:
-    """Read an image in RGB, upright according to its EXIF data.
+def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> AnyImage:
+    """Read an image in RGB, upright according to its EXIF data; or in the bands of the reading.
 
     The function reads gray, RGB, palette and CMYK images, drops transparency, and takes the first
     frame of an animation. It refuses a TIFF with several pages of the same size, since these may be
@@ -170,7 +175,7 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
     refuses a TIFF with other channels: the user has to choose those that form the image.
 
     Args:
-        path: the image's file.
+        path: the image's file, or a window of a raster.
         reading: how the file is read. Its value range applies to gray images of 16 or 32 bits and
             of floating-point numbers. Values outside are clipped, NaN becomes black. Without a
             range, 16 bits are scaled by the range of their type. Images of 8 bits do not change.
@@ -178,7 +183,8 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
             an eighth of its size, but not smaller than this. That is several times faster.
 
     Returns:
-        The image in mode RGB. Deep images have black pixels where they have no data.
+        The image in mode RGB, or of as many channels as the reading says. Deep images have black
+        pixels where they have no data.
 
     Raises:
         DataError: the file cannot be decoded, is truncated, or is an image that is refused.
@@ -190,7 +196,7 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
             f"The value range {value_range[0]:g} to {value_range[1]:g} is empty. Give the value of "
             "black first, then a higher value for white."
         )
-    return decode_image(path, reading, enough).rgb(reading, path)
+    return decode_image(path, reading, enough).picture(reading, path)
 
 
 def decode_image(
@@ -211,7 +217,7 @@ def decode_image(
         if isinstance(source, Raster):
             values, own, turn = source.load(), source.nodata, source.orientation
             if values.dtype == np.uint8:
-                return Decoded("8 bits", Image.fromarray(values).convert("RGB"), nodata=own)
+                return Decoded("8 bits", picture_of(values, reading), nodata=own)
             return Decoded(source.depth, None, values, own, source.window, orientation=turn)
         if enough is not None:
             factor = enough / min(source.size)
@@ -253,7 +259,8 @@ def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
         if isinstance(source, Raster):
             values, own = source.load(), source.nodata
             if values.dtype == np.uint8:
-                return Decoded("8 bits", Image.fromarray(values), nodata=own)
+                image = picture_of(values, reading) if values.ndim == 3 else Image.fromarray(values)
+                return Decoded("8 bits", image, nodata=own)
             return Decoded(source.depth, None, values, own, source.window)
         ImageOps.exif_transpose(source, in_place=True)
         return Decoded("8 bits", source)
@@ -273,7 +280,7 @@ def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
     Raises:
         DataError: as `read_image`.
     """
-    if not path.name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
+    if not file_of(path).name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
         return None
     with _open(path, reading) as source:
         if isinstance(source, Raster):
@@ -283,6 +290,13 @@ def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
             return None
     invalid = decode_image(path, reading).invalid(reading)
     return None if invalid is None else ~invalid
+
+
+def picture_of(pixels: NDArray[np.uint8], reading: Reading) -> AnyImage:
+    """An array `(H, W)` or `(H, W, N)` as an image: of one or three bands in RGB."""
+    if pixels.ndim == 2 or reading.channels == RGB_CHANNELS:
+        return Image.fromarray(pixels).convert("RGB")
+    return BandImage(pixels, reading.shown_channels)
 
 
 def _remarks(file: Image.Image) -> tuple[Remark, ...]:
@@ -426,7 +440,7 @@ def _open(path: Path, reading: Reading, *, verify: bool = False) -> Iterator[Ima
         with ExitStack() as stack:
             yield _source(path, reading, stack, verify)
     except UNREADABLE as error:
-        fault = fault_of_header(path)
+        fault = fault_of_header(file_of(path))
         if fault:
             raise DataError(f"{path} {fault}") from None
         raise DataError(
@@ -441,6 +455,10 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         DataError: the image is refused.
         Exception: any of `UNREADABLE`, for a broken file.
     """
+    raster_file, window = split_window(path)
+    if window is not None:
+        _require_file(raster_file)
+        return raster_of_bands(raster_file, reading.bands, window)
     form = format_of(path)
     if form is not None and form.extra == "medical":
         _require_file(path)
@@ -449,6 +467,11 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         return raster_of_scan(path, form)
     if reading.bands is not None and form is not None and form.name in _WITH_BANDS:
         return raster_of_bands(path, reading.bands)
+    if reading.channels != RGB_CHANNELS:
+        raise DataError(
+            f"{path} has no {reading.channels} bands, as the other images have.",
+            "Leave it out, or choose three bands of the others with --bands.",
+        )
     try:
         file = stack.enter_context(open_image(path, verify=verify))
     except UnidentifiedImageError:

@@ -14,10 +14,10 @@ from PIL import Image, ImageFile, ImageOps
 
 from semiseg.core.errors import DataError
 
-Depth = Literal["8 bits", "deep gray", "deep color"]
-"""How many bits a pixel has: 8 for each channel, or more for gray or for colors."""
+Depth = Literal["8 bits", "deep gray", "deep color", "deep bands"]
+"""How many bits a pixel has: 8 for each channel, or more for gray, colors or other bands."""
 Values: TypeAlias = NDArray[Any]
-"""`(H, W)` gray or `(H, W, 3)` RGB values as the file holds them, of any type of number."""
+"""`(H, W)` gray or `(H, W, N)` values as the file holds them, of any type of number."""
 SIDEWAYS = (5, 6, 7, 8)
 """The EXIF orientations that exchange width and height."""
 _EXIF_ORIENTATION = 0x0112
@@ -141,7 +141,7 @@ def find_invalid(values: Values, nodata: tuple[float, ...]) -> NDArray[np.bool_]
 
     Returns:
         `(H, W)`, True where there is no data; None if there are data everywhere. A pixel of a color
-        image has no data if that holds for all three channels.
+        image has no data if that holds for all channels.
     """
     invalid: NDArray[np.bool_] = np.zeros(values.shape, bool)
     if values.dtype.kind == "f":
@@ -173,33 +173,36 @@ def _needs_range(values: Values, invalid: NDArray[np.bool_] | None, where: objec
     )
 
 
-def to_rgb(
+def to_bytes(
     values: Values,
-    value_range: tuple[float, float] | None,
+    value_range: tuple[float, float] | tuple[tuple[float, float], ...] | None,
     invalid: NDArray[np.bool_] | None,
     where: object,
-) -> Image.Image:
-    """Scale values to RGB of 8 bits; pixels without data become black.
+) -> NDArray[np.uint8]:
+    """Scale values to 8 bits; pixels without data become black.
 
     Args:
-        values: the values of an image.
-        value_range: the values that become black and white; None for 0 and 65535.
+        values: the values of an image, `(H, W)` or `(H, W, N)`.
+        value_range: the values that become black and white, of all bands or of each one; None for
+            0 and 65535.
         invalid: where there is no data.
         where: the image's file, for the error.
 
     Raises:
         DataError: the values are floating-point numbers or exceed 16 bits, and there is no range
-            that says which values are black and white.
+            that says which values are black and white; or the ranges are of other bands.
     """
     if value_range is not None:
-        low, high = value_range
+        low, high = np.array(value_range, dtype=np.float64).T
+        if low.ndim and low.shape != values.shape[2:]:
+            raise DataError(f"There are ranges for {len(low)} bands, but {where} has others.")
         wide = values.astype(np.float64)
         eight = np.nan_to_num(((wide - low) * (255 / (high - low))).clip(0, 255)).round()
     else:
         if values.dtype.kind == "f" or values.min() < 0 or values.max() > _TYPE_MAX:
             raise _needs_range(values, invalid, where)
         eight = values >> 8
-    eight = eight.astype(np.uint8)
+    pixels: NDArray[np.uint8] = eight.astype(np.uint8)
     if invalid is not None:
-        eight[invalid] = 0
-    return Image.fromarray(eight).convert("RGB")
+        pixels[invalid] = 0
+    return pixels

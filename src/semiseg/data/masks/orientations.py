@@ -126,7 +126,7 @@ def _compare(
     ratios = []
     for image, mask in pairs[::step][:_MAX_SAMPLED]:
         try:
-            picture = read_image(image, reading, enough=_SIDE)
+            picture = read_image(image, reading, enough=_SIDE).convert("RGB")
             codes = read_codes(mask).values
         except DataError:
             continue  # another finding says it

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semiseg.augment.geometric import resize_nearest
 from semiseg.augment.working_size import working_size
@@ -17,6 +16,7 @@ from semiseg.core.errors import ConfigError
 from semiseg.core.files import file_sha256
 from semiseg.core.reading import Reading
 from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.images import read_image, read_valid
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.load import load
@@ -58,7 +58,7 @@ def segmenter_labels(
     """
     own_reading = own_reading or reading
 
-    def read(sample: Sample) -> tuple[Image.Image, NDArray[np.bool_] | None]:
+    def read(sample: Sample) -> tuple[AnyImage, NDArray[np.bool_] | None]:
         return read_image(sample.image, own_reading), read_valid(sample.image, reading)
 
     for image, valid in read_ahead(read, samples):
