@@ -49,7 +49,7 @@ from semiseg.config.methods import METHODS, default_settings
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.types import Batch
-from semiseg.methods import Method, semi_supervised
+from semiseg.methods import Method, mixed_views
 from semiseg.model.network import Network, upsample
 from semiseg.training import batches, checkpoint, trainer
 from semiseg.training.build import build
@@ -160,10 +160,8 @@ class Bare:
         if unlabeled is not None:
             weak = unlabeled.weak_inputs
             with torch.inference_mode():
-                self.teacher(
-                    *(semi_supervised.join(inputs, weak) if teacher_input == "all" else weak)
-                )
-            inputs = semi_supervised.join(inputs, unlabeled.strong_inputs)
+                self.teacher(*(mixed_views.join(inputs, weak) if teacher_input == "all" else weak))
+            inputs = mixed_views.join(inputs, unlabeled.strong_inputs)
             mask = torch.cat([mask, mask])
         size = mask.shape[-2:]
         logits = upsample(self.student(*inputs).logits, size, size)

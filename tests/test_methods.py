@@ -32,9 +32,9 @@ from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import balanced_weights
 from semiseg.methods import Method, build_method, method_class
 from semiseg.methods.css import CSS
+from semiseg.methods.mixed_views import cut_mix
 from semiseg.methods.prcl import PRCL
 from semiseg.methods.prototypical import Prototypical
-from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.encoders import Normalization
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.network import Network

@@ -4,13 +4,11 @@ import json
 
 import pytest
 
+from semiseg.core.choices import Candidate, Choice, FirstStage
 from semiseg.core.errors import RunError
 from semiseg.core.scores import (
     Adjustment,
-    Candidate,
-    Choice,
     ClassScores,
-    FirstStage,
     MeanIou,
     Scores,
     SplitRecord,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from semiseg.core.scores import Candidate
+from semiseg.core.choices import Candidate
 from semiseg.evaluation.choice import (
     ImageCounts,
     choose,

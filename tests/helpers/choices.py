@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semiseg.core.scores import Candidate, Choice
+from semiseg.core.choices import Candidate, Choice
 
 
 def only_choice(miou: float | None, images: int = 2) -> Choice:

@@ -19,7 +19,7 @@ from torch import nn
 
 from semiseg.augment.mixing import draw_several_boxes
 from semiseg.core.types import Inputs
-from semiseg.methods.semi_supervised import cut_mix
+from semiseg.methods.mixed_views import cut_mix
 
 TERMS = ("supervised", "supervised_second", "unsupervised", "unsupervised_second")
 

@@ -24,7 +24,7 @@ from semiseg.config.methods import default_settings
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.losses.contrastive import draw_pixels
 from semiseg.methods.css_stored import CssStored
-from semiseg.methods.semi_supervised import cut_mix
+from semiseg.methods.mixed_views import cut_mix
 from semiseg.model.network import upsample
 from semiseg.model.prototypes import shrink_labels
 

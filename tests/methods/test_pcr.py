@@ -10,8 +10,8 @@ from tiny_methods import CLASSES, at, build, labeled_batch, learn, run, unlabele
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.losses.pseudo import masked_quantiles, pixel_entropy
 from semiseg.methods import pcr as module
+from semiseg.methods.mixed_views import cut_mix
 from semiseg.methods.pcr import draw_grid
-from semiseg.methods.semi_supervised import cut_mix
 from semiseg.model.network import flatten, upsample
 from semiseg.model.prototype_sets import (
     move_prototypes,

@@ -23,8 +23,8 @@ from semiseg.core.types import Inputs, Labeled
 from semiseg.losses.contrastive import contrastive_loss, draw_pixels
 from semiseg.losses.pseudo import share_weighted_loss
 from semiseg.losses.supervised import cross_entropy
+from semiseg.methods.mixed_views import class_mix
 from semiseg.methods.reco import RecoTargets
-from semiseg.methods.semi_supervised import class_mix
 from semiseg.model.prototypes import class_means, shrink_labels
 
 SIZE = 32

@@ -12,7 +12,7 @@ from semiseg.config.methods import METHODS
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import SettingError
 from semiseg.core.types import Inputs
-from semiseg.methods.semi_supervised import join
+from semiseg.methods.mixed_views import join
 from semiseg.model.feature_dropout import decoder_levels, drop_channels
 from semiseg.model.network import Network
 

@@ -9,7 +9,7 @@ from view_loss import draws, view_loss
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.network import LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.train import TrainConfig
-from semiseg.methods.semi_supervised import cut_mix
+from semiseg.methods.mixed_views import cut_mix
 from semiseg.model.feature_dropout import complementary_masks, drop_complementary
 from semiseg.model.network import Network
 

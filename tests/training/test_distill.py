@@ -31,7 +31,7 @@ from semiseg.core.rng import Key
 from semiseg.core.types import Labeled, Sample, Step, Unlabeled
 from semiseg.data.reader import load_dataset
 from semiseg.methods import build_method
-from semiseg.methods.semi_supervised import cut_mix, join
+from semiseg.methods.mixed_views import cut_mix, join
 from semiseg.model.network import Network
 from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.labeling.store import ImageLabels, NoLabels

@@ -4,7 +4,7 @@ import torch
 
 from semiseg.core.rng import Key
 from semiseg.core.types import Inputs, Labeled, Step, Unlabeled
-from semiseg.methods.semi_supervised import cut_mix, join
+from semiseg.methods.mixed_views import cut_mix, join
 
 STEP = Step(50, 100, Key.of(0))
 

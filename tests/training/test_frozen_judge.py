@@ -27,7 +27,7 @@ from semiseg.training.labeling import store as stores
 from semiseg.training.labeling.frozen import FrozenJudge, agreeing
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import ImageLabels, LabelStore
-from semiseg.training.stages import open_judge
+from semiseg.training.stage_labels import open_judge
 
 SETTINGS = {
     **{"method": "css-stored", "representation_dim": 8, "anchors": 16, "encoder": "lcnet_035"},

@@ -11,9 +11,10 @@ import pytest
 
 import semiseg
 from semiseg.config.train import TrainConfig
+from semiseg.core.choices import Candidate
 from semiseg.core.errors import Interrupted
 from semiseg.core.files import file_sha256, write_json
-from semiseg.core.scores import Adjustment, Candidate, MeanIou, Scores, SplitRecord, Timing
+from semiseg.core.scores import Adjustment, MeanIou, Scores, SplitRecord, Timing
 from semiseg.evaluation.choice import ImageCounts, cross_fit
 from semiseg.training.labeling import store
 from semiseg.training.labeling.store import ImageLabels, Source

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from semiseg.core.scores import Candidate, Choice, FirstStage
+from semiseg.core.choices import Candidate, Choice, FirstStage
 from semiseg.evaluation.metrics import MaskScores, scores_of_sums
 
 MIN_IMAGES = 3

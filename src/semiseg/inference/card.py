@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from semiseg.core.scores import Choice, ClassScores, MeanIou, SplitRecord
+from semiseg.core.choices import Choice
+from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
 from semiseg.evaluation.logit_adjustment import describe_strength
 from semiseg.model.metadata import ModelMetadata, WeightsRecord

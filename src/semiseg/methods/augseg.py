@@ -11,12 +11,8 @@ from torch import Tensor
 from semiseg.augment.mixing import draw_beta_boxes
 from semiseg.config.methods.augseg import AugSegSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    join,
-    logit_pseudo_labels,
-    paste_regions,
-)
+from semiseg.methods.mixed_views import join, paste_regions
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels
 from semiseg.model.prototypes import shrink_labels
 
 draw_labeled_boxes = partial(draw_beta_boxes, a=8, b=2)

@@ -21,13 +21,12 @@ from semiseg.core.types import STRIDE, Inputs, Labeled, Losses, PseudoLabels, St
 from semiseg.losses.adversarial import adversarial_direction
 from semiseg.losses.pseudo import consistency_loss
 from semiseg.methods.base import Auxiliary, Method
+from semiseg.methods.mixed_views import join, split
 from semiseg.methods.semi_supervised import (
     active_unlabeled,
-    join,
     logit_pseudo_labels,
     predict,
     schedule_factor,
-    split,
 )
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels

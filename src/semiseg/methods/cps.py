@@ -13,14 +13,8 @@ from semiseg.config.methods.cps import MixedBox
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
 from semiseg.methods.base import Method
-from semiseg.methods.semi_supervised import (
-    active_unlabeled,
-    cut_mix,
-    join,
-    logit_pseudo_labels,
-    predict,
-    split,
-)
+from semiseg.methods.mixed_views import cut_mix, join, split
+from semiseg.methods.semi_supervised import active_unlabeled, logit_pseudo_labels, predict
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release
 from semiseg.model.second_network import with_new_decoder

@@ -20,7 +20,8 @@ from semiseg.losses.collaboration import (
     read_spaces,
 )
 from semiseg.losses.pseudo import unsupervised_loss
-from semiseg.methods.semi_supervised import cut_mix, join, schedule_factor, split
+from semiseg.methods.mixed_views import cut_mix, join, split
+from semiseg.methods.semi_supervised import schedule_factor
 from semiseg.methods.two_spaces import TwoSpaces
 from semiseg.model.network import Network, upsample
 from semiseg.model.prototypes import shrink_labels

@@ -16,7 +16,7 @@ from semiseg.config.methods import CssStoredSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, Step, Unlabeled
 from semiseg.losses.collaboration import indicator_of
 from semiseg.methods.distill import stored_maps
-from semiseg.methods.semi_supervised import cut_mix, join
+from semiseg.methods.mixed_views import cut_mix, join
 from semiseg.methods.two_spaces import TwoSpaces
 from semiseg.model.network import Network
 from semiseg.model.prototypes import shrink_labels

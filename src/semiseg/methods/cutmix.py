@@ -7,11 +7,8 @@ from torch import Tensor
 
 from semiseg.config.methods import CutMixSettings
 from semiseg.core.types import Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    cut_mix,
-    logit_pseudo_labels,
-)
+from semiseg.methods.mixed_views import cut_mix
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels
 
 
 class CutMix(SemiSupervised):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from semiseg.config.methods import StoredLabelSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, Step, Unlabeled
-from semiseg.methods.semi_supervised import SemiSupervised, cut_mix
+from semiseg.methods.mixed_views import cut_mix
+from semiseg.methods.semi_supervised import SemiSupervised
 from semiseg.model.network import Network
 
 

@@ -16,14 +16,8 @@ from semiseg.augment.mixing import draw_boxes, draw_small_boxes
 from semiseg.config.methods.fixmatch import FixMatchSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    cut_mix,
-    join,
-    logit_pseudo_labels,
-    predict,
-    split,
-)
+from semiseg.methods.mixed_views import cut_mix, join, split
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels, predict
 from semiseg.model.network import upsample
 
 _BOXES = {"half": draw_boxes, "small": draw_small_boxes}

@@ -8,12 +8,8 @@ from torch import Tensor
 from semiseg.config.methods import MeanTeacherSettings
 from semiseg.core.types import Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import consistency_loss
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    join,
-    logit_pseudo_labels,
-    schedule_factor,
-)
+from semiseg.methods.mixed_views import join
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels, schedule_factor
 from semiseg.model.prototypes import shrink_labels
 
 

@@ -15,13 +15,8 @@ from torch import Tensor
 from semiseg.config.methods.pcr import PcrSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.pseudo import pseudo_label_loss
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    cut_mix,
-    entropy_pseudo_labels,
-    join,
-    split,
-)
+from semiseg.methods.mixed_views import cut_mix, join, split
+from semiseg.methods.semi_supervised import SemiSupervised, entropy_pseudo_labels
 from semiseg.model.distributed import gather_over_ranks
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototype_sets import (

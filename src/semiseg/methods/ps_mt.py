@@ -13,13 +13,8 @@ from semiseg.config.methods.ps_mt import PsMtSettings
 from semiseg.core.types import IGNORE_INDEX, Inputs, Labeled, Losses, PseudoLabels, Step, Unlabeled
 from semiseg.losses.adversarial import adversarial_direction
 from semiseg.losses.pseudo import confidence_weighted_loss
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    cut_mix,
-    join,
-    logit_pseudo_labels,
-    split,
-)
+from semiseg.methods.mixed_views import cut_mix, join, split
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels
 from semiseg.model.ema import Teacher
 from semiseg.model.network import Network, upsample
 from semiseg.model.release import Release

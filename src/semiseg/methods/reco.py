@@ -21,15 +21,9 @@ from semiseg.core.types import (
 )
 from semiseg.losses.collaboration import indicator_of
 from semiseg.losses.pseudo import share_weighted_loss
+from semiseg.methods.mixed_views import class_mix, cut_mix, join, split
 from semiseg.methods.prototypical import contrast, require_representation
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    class_mix,
-    cut_mix,
-    join,
-    logit_pseudo_labels,
-    split,
-)
+from semiseg.methods.semi_supervised import SemiSupervised, logit_pseudo_labels
 from semiseg.model.network import Network, flatten, upsample
 from semiseg.model.prototypes import class_means, shrink_labels
 

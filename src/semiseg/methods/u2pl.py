@@ -13,14 +13,9 @@ from semiseg.core.types import IGNORE_INDEX, Labeled, Losses, PseudoLabels, Step
 from semiseg.losses.collaboration import indicator_of
 from semiseg.losses.contrastive import contrastive_loss, draw_from_banks
 from semiseg.losses.pseudo import masked_quantiles, pixel_entropy, pseudo_label_loss
+from semiseg.methods.mixed_views import cut_mix, join, split
 from semiseg.methods.prototypical import require_representation
-from semiseg.methods.semi_supervised import (
-    SemiSupervised,
-    cut_mix,
-    entropy_pseudo_labels,
-    join,
-    split,
-)
+from semiseg.methods.semi_supervised import SemiSupervised, entropy_pseudo_labels
 from semiseg.model.banks import push_vectors
 from semiseg.model.distributed import divisor
 from semiseg.model.network import Network, flatten, upsample

@@ -7,7 +7,7 @@ import torch
 from semiseg.config.methods.unimatch import UniMatchSettings
 from semiseg.core.types import Inputs, Step
 from semiseg.methods.fixmatch import FixMatch, WeakPass
-from semiseg.methods.semi_supervised import join
+from semiseg.methods.mixed_views import join
 from semiseg.model.feature_dropout import decoder_levels, drop_channels
 
 

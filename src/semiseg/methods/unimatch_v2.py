@@ -9,7 +9,7 @@ from torch import Tensor
 from semiseg.config.methods.unimatch_v2 import UniMatchV2Settings
 from semiseg.core.types import Inputs, Step
 from semiseg.methods.fixmatch import FixMatch
-from semiseg.methods.semi_supervised import join
+from semiseg.methods.mixed_views import join
 from semiseg.model.feature_dropout import drop_complementary
 
 

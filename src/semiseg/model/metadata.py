@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, replace
 
 from semiseg._version import __version__
 from semiseg.config.network import Heads
+from semiseg.core.choices import Choice
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.records import from_plain
-from semiseg.core.scores import Adjustment, Choice, ClassScores, MeanIou, SplitRecord
+from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.masks import Classes
 

@@ -17,11 +17,11 @@ from semiseg._version import __version__
 from semiseg.config.background import foreground
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
+from semiseg.core.choices import Candidate
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_text, write_text
 from semiseg.core.scores import (
     Adjustment,
-    Candidate,
     ClassScores,
     MeanIou,
     Scores,

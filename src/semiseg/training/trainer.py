@@ -34,8 +34,9 @@ from semiseg.training.release_notes import (
     describe_first_stage,
 )
 from semiseg.training.stage import stages_of
+from semiseg.training.stage_labels import label_for, open_stage_teacher
 from semiseg.training.stage_notes import describe_start, log_middle_stages
-from semiseg.training.stages import label_for, open_stage_teacher, release_run, train_stages
+from semiseg.training.stages import release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
 from semiseg.training.stored_labels import prepare_labels, store_of
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from semiseg.core.choices import Candidate
 from semiseg.core.errors import RunError
 from semiseg.core.files import atomic_write
-from semiseg.core.scores import Candidate
 from semiseg.evaluation.choice import ImageCounts
 
 _FILE = "val-counts.npz"

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semiseg.core.scores import Candidate
+from semiseg.core.choices import Candidate
 from semiseg.evaluation.choice import ImageCounts, choose, simplest_first
 from semiseg.evaluation.logit_adjustment import offsets
 from semiseg.evaluation.metrics import MaskScores, confusion_matrix, scores
