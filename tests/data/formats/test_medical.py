@@ -10,7 +10,7 @@ from semiseg.commands.check import check
 from semiseg.commands.frames import frames
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, Reading
-from semiseg.data.formats import image_formats, stacks
+from semiseg.data.formats import image_formats, medical, stacks
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.images import decode_image, image_size, read_image, read_valid
 from semiseg.data.formats.stacks import is_stack, read_pages
@@ -114,6 +114,59 @@ def test_a_nifti_slice_is_read_with_its_front_up(tmp_path, suffix, shape):
     assert np.array_equal(decode_image(path).values, expected)
     assert image_size(path) == (50, 40)
     assert scan_image(path, AS_STORED).size == (50, 40)
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_nifti_slice_is_shown_in_the_same_way_however_it_is_stored(tmp_path, signs, swapped):
+    array = noise(50, 40, dtype=np.int16)  # its axes point to the right and to the front
+    affine = np.diag([*signs, 1, 1])
+    stored = array[:: signs[0], :: signs[1]]
+    if swapped:
+        stored, affine = stored.T, affine[:, [1, 0, 2, 3]]
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(stored, affine), path)
+    shown = decode_image(path).values
+    assert shown.shape == (40, 50)
+    assert shown[0, 0] == array[0, -1]  # left of the patient and front
+    assert shown[0, -1] == array[-1, -1]  # right and front
+    assert shown[-1, 0] == array[0, 0]  # left and back
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_the_slices_of_a_nifti_volume_go_from_the_feet_to_the_head(tmp_path, suffix):
+    volume = noise(5, 4, 6, dtype=np.int16)  # right, front, head
+    # Is stored with the axes head, left, front, as some scanners do.
+    stored = volume[::-1].transpose(2, 0, 1)
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[0, 1], affine[1, 2], affine[3, 3] = 1, -1, 1, 1
+    path = tmp_path / f"a{suffix}"
+    nibabel.save(nibabel.Nifti1Image(stored, affine), path)
+    pages = [np.asarray(page) for page in read_pages(path)]
+    assert np.array_equal(pages, [volume[..., k].T[::-1] for k in range(6)])
+
+
+def test_a_nifti_file_of_one_slice_from_the_front_shows_the_head_up(tmp_path):
+    volume = noise(50, 1, 30, dtype=np.int16)
+    path = nifti(tmp_path / "a.nii.gz", volume)
+    assert image_size(path) == (50, 30)
+    assert np.array_equal(decode_image(path).values, volume[:, 0].T[::-1])
+
+
+def test_no_tag_about_the_patient_is_read_from_a_dicom_file(tmp_path, monkeypatch):
+    tags = {"PatientID": "77", "PatientBirthDate": "19600101", "StudyDate": "20240101"}
+    path = dicom(tmp_path / "a.dcm", noise(40, 50), RescaleSlope=2, RescaleIntercept=0, **tags)
+    headers = []
+    original = pydicom.dcmread
+    monkeypatch.setattr(
+        pydicom, "dcmread", lambda *args, **kw: headers.append(original(*args, **kw)) or headers[-1]
+    )
+    image_size(path)
+    decode_image(path)
+    assert len(headers) >= 2
+    names = {element.keyword for header in headers for element in header}
+    assert "RescaleSlope" in names
+    assert names <= set(medical._TAGS)
 
 
 def test_a_nifti_mask_holds_ids(tmp_path):

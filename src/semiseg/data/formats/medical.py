@@ -1,7 +1,8 @@
 """Images of scanners, through the extra `medical`: DICOM (pydicom) and NIfTI (nibabel).
 
 A file of one slice is an image. A volume or a film is none: `read_pages` of `stacks` gives its
-slices.
+slices. Of a DICOM file, semiseg reads the tags that say what its pixels mean, and no other: no
+name, number or date of a patient is ever in memory.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
@@ -23,6 +25,12 @@ from semiseg.data.formats.image_formats import ImageFormat
 from semiseg.data.formats.rasters import Depth, Raster, Values
 
 _MAX_CODE = 65535  # the highest number of 16 bits
+_TAGS = [
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth"),
+]
+"""All that is read from the header of a DICOM file, beside its pixels."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ def open_volume(path: Path, form: ImageFormat) -> Iterator[Volume]:
 def _open_dicom(path: Path) -> Volume:
     pydicom = importlib.import_module("pydicom")
     decoders = importlib.import_module("pydicom.pixels")
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
     size = int(header.Columns), int(header.Rows)
     is_color = int(header.get("SamplesPerPixel", 1)) == 3
     # In such an image high values are dark, as on a film.
@@ -137,24 +145,70 @@ def _window(header: Any, sign: int) -> tuple[float, float] | None:  # noqa: ANN4
 
 def _open_nifti(path: Path) -> Volume:
     nibabel = importlib.import_module("nibabel")
-    file = nibabel.as_closest_canonical(nibabel.load(path))
+    file = nibabel.load(path)
     shape = tuple(map(int, file.shape))
     if not 2 <= len(shape) <= 5 or min(shape) < 1:
         raise OSError(f"it has the shape {shape}")
-    others = shape[2:]
+    turn = _Turn((*shape, 1)[:3], np.asarray(nibabel.io_orientation(file.affine)))
+    others = shape[3:]
     names: tuple[str, ...] = file.get_data_dtype().names or ()
     is_color = len(names) >= 3
 
     def slices() -> Iterator[Values]:
+        # A packed file is unpacked from its beginning for each part of it that is asked for.
+        packed = path.name.lower().endswith(".gz") and turn.count > 1
+        values = np.asanyarray(file.dataobj) if packed else file.dataobj
         for index in np.ndindex(others[::-1]):
-            part = np.asarray(file.dataobj[(slice(None), slice(None), *index[::-1])])
-            if is_color:
-                part = np.stack([part[name] for name in names[:3]], axis=-1)
-            # The first axis points to the right, the second one upward.
-            yield _whole(np.swapaxes(part, 0, 1)[::-1])
+            for number in range(turn.count):
+                place = (*turn.place(number)[: len(shape)], *index[::-1])
+                part = np.asarray(values[place])
+                if is_color:
+                    part = np.stack([part[name] for name in names[:3]], axis=-1)
+                yield _whole(turn.upright(part))
 
-    count = int(np.prod(others, dtype=np.int64)) if others else 1
-    return Volume((shape[0], shape[1]), slices(), count, is_color)
+    count = turn.count * int(np.prod(others, dtype=np.int64))
+    return Volume(turn.size, slices(), count, is_color)
+
+
+class _Turn:
+    """How the slices of a NIfTI file are turned, so that all files show them in the same way.
+
+    The slices are those along the axis from the feet to the head: the front of the patient is up,
+    and the right side is at the right. A file of one slice along another axis shows the head up.
+
+    Args:
+        shape: the three axes of space, as the file holds them.
+        orientation: `(3, 2)`, from `nibabel.io_orientation`: for each of them, its number among the
+            axes to the right, to the front and to the head, and 1 or -1 for its direction.
+    """
+
+    def __init__(self, shape: tuple[int, ...], orientation: NDArray[np.float64]) -> None:
+        if np.isnan(orientation).any():  # the header gives no directions
+            orientation = np.array([(0, 1), (1, 1), (2, 1)])
+        self._shape = shape
+        self._stored = [int(i) for i in np.argsort(orientation[:, 0])]
+        self._signs = [int(orientation[i, 1]) for i in self._stored]
+        sizes = [shape[i] for i in self._stored]
+        self._normal = 2 if sizes[2] == 1 or min(sizes) > 1 else sizes.index(1)
+        self.count = sizes.pop(self._normal)
+        self.size = sizes[0], sizes[1]
+
+    def place(self, number: int) -> tuple[slice, ...]:
+        """The part of the file that holds a slice; the numbers go up in the patient."""
+        places = [slice(None)] * 3
+        if self._signs[self._normal] < 0:
+            number = self.count - 1 - number
+        places[self._stored[self._normal]] = slice(number, number + 1)
+        return tuple(places)
+
+    def upright(self, part: Values) -> Values:
+        """A slice `(H, W)` or `(H, W, 3)` as it is shown."""
+        sizes = list(self._shape)
+        sizes[self._stored[self._normal]] = 1
+        values = part.reshape(*sizes, -1).transpose(*self._stored, 3)
+        values = values[tuple(slice(None, None, sign) for sign in self._signs)]
+        values = np.swapaxes(values.squeeze(self._normal), 0, 1)[::-1]
+        return values[..., 0] if values.shape[2] == 1 else values
 
 
 def _whole(values: Values) -> Values:
