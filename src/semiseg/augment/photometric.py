@@ -1,7 +1,9 @@
 """Strong views: photometric changes, which keep every pixel in its place.
 
 Brightness, contrast, saturation and hue are affine maps of the color, so any sequence of them is
-one affine map: a matrix and an offset, applied to every pixel once. This differs in two ways from
+one affine map: a matrix and an offset, applied to every pixel once. A channel that is not one of
+red, green and blue has a brightness and a contrast of its own, which are a gain and an offset. A
+blur is the same for all channels. This differs in two ways from
 changing the image four times. First, only the result is rounded and clipped, so that intermediate
 values may leave the range of a byte. Second, the hue is a rotation about the gray axis of RGB. It
 moves all colors by the same angle and keeps their mean; the hexagon of HSV keeps their maximum, and
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.core.rng import Key
+from semiseg.core.types import RGB, ColorChannels
 
 _GRAY = np.array([0.299, 0.587, 0.114])  # the luma of red, green and blue (ITU-R BT.601)
 _FRACTION = 4096
@@ -63,16 +66,17 @@ STRONG: dict[str, Photometry] = {
 those of ST++, UniMatch and the methods that follow them."""
 
 
-def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
+def change(image: Tensor, photometry: Photometry, key: Key, colors: ColorChannels = RGB) -> Tensor:
     """Draw and apply photometric changes, the color changes in a random order.
 
     Args:
-        image: `(3, H, W)` uint8.
+        image: `(N, H, W)` uint8.
         photometry: the strengths and probabilities.
         key: the key of the draws.
+        colors: the channels that are red, green and blue.
 
     Returns:
-        `(3, H, W)` uint8; the image itself if nothing changes.
+        `(N, H, W)` uint8; the image itself if nothing changes.
     """
     rng = key.numpy()
     jitter, blur = rng.uniform(size=2) < (photometry.p_jitter, photometry.p_blur)
@@ -81,26 +85,75 @@ def change(image: Tensor, photometry: Photometry, key: Key) -> Tensor:
     order = rng.permutation(4).tolist()
     sigma = float(rng.uniform(*photometry.blur))
     gray = rng.uniform() < photometry.p_gray
+    # The last draws, so that those of an RGB image do not depend on them.
+    size = (len(image) - len(colors or ()), 2)
+    own = rng.uniform(1 - photometry.jitter, 1 + photometry.jitter, size=size).tolist()
     if jitter:
-        image = recolor(image, order, [*factors, hue])
-    if gray:
-        image = recolor(image, [2], [1.0, 1.0, 0.0, 0.0])  # no saturation
+        image = recolor(image, order, [*factors, hue], colors, own)
+    if gray and colors is not None:
+        image = recolor(image, [2], [1.0, 1.0, 0.0, 0.0], colors)  # no saturation
     if blur:
         image = gaussian_blur(image, sigma)
     return image
 
 
-def recolor(image: Tensor, order: Sequence[int], amounts: Sequence[float]) -> Tensor:
-    """Apply the color changes in their order, with one matrix product."""
+def recolor(
+    image: Tensor,
+    order: Sequence[int],
+    amounts: Sequence[float],
+    colors: ColorChannels = RGB,
+    own: Sequence[Sequence[float]] = (),
+) -> Tensor:
+    """Apply the color changes in their order, with one matrix product.
+
+    Args:
+        image: `(N, H, W)` uint8.
+        order: the changes in their order, see `color_map`.
+        amounts: the amounts of the four changes.
+        colors: the channels that are red, green and blue.
+        own: the factors of brightness and contrast for each of the other channels, which keep their
+            values without them.
+
+    Returns:
+        `(N, H, W)` uint8.
+    """
     values = image.float()
     rows = values.sum(dim=2).double()  # the sum of a row is exact, whatever the order
     mean = rows.sum(dim=1).numpy() / image[0].numel()
-    matrix, offset = color_map(order, amounts, mean)
+    matrix, offset = _channel_map(order, amounts, mean, colors, own)
     exact = [torch.from_numpy(np.rint(x * _FRACTION) / _FRACTION).float() for x in (matrix, offset)]
     # Half a level more, so that truncation rounds to the nearest byte.
-    result = torch.addmm(exact[1][:, None] + 0.5, exact[0], values.reshape(3, -1)).clamp_(0, 255)
+    result = torch.addmm(exact[1][:, None] + 0.5, exact[0], values.reshape(len(image), -1))
+    result = result.clamp_(0, 255)
     # NumPy converts floats to bytes several times faster than torch.
     return torch.from_numpy(result.numpy().astype(np.uint8)).reshape(image.shape)
+
+
+def _channel_map(
+    order: Sequence[int],
+    amounts: Sequence[float],
+    mean: NDArray[np.float64],
+    colors: ColorChannels,
+    own: Sequence[Sequence[float]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A matrix `(N, N)` and an offset `(N,)` for all channels; see `color_map` and `recolor`."""
+    if colors == RGB and len(mean) == len(RGB):
+        return color_map(order, amounts, mean)
+    matrix, offset = np.eye(len(mean)), np.zeros(len(mean))
+    if colors is not None:
+        chosen = list(colors)
+        block, shift = color_map(order, amounts, mean[chosen])
+        matrix[np.ix_(chosen, chosen)], offset[chosen] = block, shift
+    others = [channel for channel in range(len(mean)) if channel not in (colors or ())]
+    for channel, factors in zip(others, own, strict=bool(own)):
+        gain, added = 1.0, 0.0
+        for kind in (kind for kind in order if kind < len(factors)):
+            middle = gain * float(mean[channel]) + added
+            gain, added = gain * factors[kind], added * factors[kind]
+            if kind == 1:
+                added += (1 - factors[kind]) * middle
+        matrix[channel, channel], offset[channel] = gain, added
+    return matrix, offset
 
 
 def color_map(
@@ -153,10 +206,10 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
 
 
 def _smooth(values: NDArray[np.uint16], sides: Sequence[int]) -> NDArray[np.uint16]:
-    """Average each row of `(3, H, W)` with its neighbors, mirrored at the border.
+    """Average each row of `(N, H, W)` with its neighbors, mirrored at the border.
 
     Args:
-        values: `(3, H, W)`.
+        values: `(N, H, W)`.
         sides: the weights of the neighbors at distance 1, 2, ..., in 1/256.
     """
     rows, pad = values.shape[1], len(sides)

@@ -2,12 +2,14 @@
 
 Every operation computes with whole numbers or exact products, so that neither the number of threads
 nor the order of a sum can change a bit. The hue is rotated as in `augment.photometric`; the rest
-follows the definitions of Pillow's operations of the same names.
+follows the definitions of Pillow's operations of the same names. Saturation and hue change the
+channels of red, green and blue alone; every other channel has a brightness and a contrast of its
+own, and shares the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,29 +18,57 @@ from torch import Tensor
 
 from semiseg.augment.photometric import gaussian_blur, recolor
 from semiseg.core.rng import Key
+from semiseg.core.types import RGB, ColorChannels
 
 MAX_CHANGES = 3
+_COLOR_CHANGES = {"brightness": 0, "contrast": 1, "color": 2, "hue": 3}
+"""The operations that mix or scale channels, by their numbers in `color_map`."""
 _FRACTION = 4096  # factors are rounded to multiples of 1/4096, so that whole numbers suffice
 
 
-def change_randomly(image: Tensor, key: Key) -> Tensor:
+def change_randomly(image: Tensor, key: Key, colors: ColorChannels = RGB) -> Tensor:
     """Draw one, two or three changes of `OPERATIONS`, with replacement, and apply them.
 
     Args:
-        image: `(3, H, W)` uint8.
+        image: `(N, H, W)` uint8.
         key: the key of the draws.
+        colors: the channels that are red, green and blue.
 
     Returns:
-        `(3, H, W)` uint8; the image itself if nothing changes.
+        `(N, H, W)` uint8; the image itself if nothing changes.
     """
     rng = key.numpy()
     count = int(rng.integers(1, MAX_CHANGES + 1))
     numbers = rng.integers(len(OPERATIONS), size=MAX_CHANGES).tolist()
     amounts = rng.uniform(size=MAX_CHANGES).tolist()
-    operations = tuple(OPERATIONS.values())
-    for number, amount in zip(numbers[:count], amounts[:count], strict=True):
-        image = operations[number](image, amount)
+    # The last draws, so that those of an RGB image do not depend on them.
+    own = rng.uniform(size=(MAX_CHANGES, len(image) - len(colors or ()))).tolist()
+    names = tuple(OPERATIONS)
+    for number, amount, others in zip(numbers[:count], amounts[:count], own[:count], strict=True):
+        name = names[number]
+        if others and name in _COLOR_CHANGES:
+            image = _change_channels(image, name, amount, colors, others)
+        else:
+            image = OPERATIONS[name](image, amount)
     return image
+
+
+def _change_channels(
+    image: Tensor, name: str, amount: float, colors: ColorChannels, own: Sequence[float]
+) -> Tensor:
+    """Change the colors of an image that has other channels, too.
+
+    Args:
+        image: `(N, H, W)` uint8.
+        name: a key of `_COLOR_CHANGES`.
+        amount: for the channels of red, green and blue.
+        colors: these channels.
+        own: the amount of each other channel.
+    """
+    number = _COLOR_CHANGES[name]
+    weakened = [[1.0] * number + [_factor(one)] + [1.0] * (1 - number) for one in own]
+    factors = weakened if name in ("brightness", "contrast") else ()
+    return recolor(image, [number], _amounts(name, amount), colors, factors)
 
 
 def _keep(image: Tensor, _: float) -> Tensor:
@@ -75,15 +105,20 @@ def _soften(image: Tensor, amount: float) -> Tensor:
     return gaussian_blur(image, 0.1 + 1.9 * amount)
 
 
-def _weaken(number: int) -> Callable[[Tensor, float], Tensor]:
-    """Multiply brightness (0), contrast (1) or saturation (2) by a factor of 0.05 to 0.95."""
+def _recolor(name: str) -> Callable[[Tensor, float], Tensor]:
+    """A change of the colors of an image `(3, H, W)`."""
+    return lambda image, amount: recolor(image, [_COLOR_CHANGES[name]], _amounts(name, amount))
 
-    def weaken(image: Tensor, amount: float) -> Tensor:
-        amounts = [1.0, 1.0, 1.0, 0.0]
-        amounts[number] = _factor(amount)
-        return recolor(image, [number], amounts)
 
-    return weaken
+def _amounts(name: str, amount: float) -> list[float]:
+    """The amounts for `recolor` of one change.
+
+    Brightness, contrast and saturation get a factor of 0.05 to 0.95. The hue rotates by up to half
+    of the color circle in either direction.
+    """
+    amounts = [1.0, 1.0, 1.0, 0.0]
+    amounts[_COLOR_CHANGES[name]] = amount - 0.5 if name == "hue" else _factor(amount)
+    return amounts
 
 
 def _factor(amount: float) -> float:
@@ -123,11 +158,6 @@ def _solarize(image: Tensor, amount: float) -> Tensor:
     return torch.where(image < threshold, image, 255 - image)
 
 
-def _turn_hue(image: Tensor, amount: float) -> Tensor:
-    """Rotate the hue by up to half of the color circle in either direction."""
-    return recolor(image, [3], [1.0, 1.0, 1.0, amount - 0.5])
-
-
 def _look_up(image: Tensor, tables: NDArray[np.int_]) -> Tensor:
     """Replace the values of each channel by those of its table of 256 entries."""
     pixels = image.numpy()
@@ -142,12 +172,13 @@ OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "autocontrast": _stretch,
     "equalize": _equalize,
     "blur": _soften,
-    "brightness": _weaken(0),
-    "contrast": _weaken(1),
-    "color": _weaken(2),
+    "brightness": _recolor("brightness"),
+    "contrast": _recolor("contrast"),
+    "color": _recolor("color"),
     "sharpness": _smooth_details,
     "posterize": _posterize,
     "solarize": _solarize,
-    "hue": _turn_hue,
+    "hue": _recolor("hue"),
 }
-"""The changes. Each takes an image `(3, H, W)` uint8 and an amount, which is uniform in 0..1."""
+"""The changes. Each takes an image `(3, H, W)` uint8 and an amount, which is uniform in 0..1. Those
+that treat each channel alike take any number of channels."""

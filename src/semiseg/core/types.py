@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,13 @@ IGNORE_INDEX = 255
 
 STRIDE = 4
 """The stride of a network's output, in pixels of the image."""
+
+
+ColorChannels: TypeAlias = tuple[int, int, int] | None
+"""The positions of red, green and blue among the channels of an image; None without colors."""
+
+RGB = (0, 1, 2)
+"""The color channels of an image that has no others."""
 
 
 class Sample(NamedTuple):
@@ -65,7 +72,7 @@ class Inputs(NamedTuple):
     """The input of a network.
 
     Attributes:
-        image: `(B, 3, H, W)` float in 0..1.
+        image: `(B, N, H, W)` float in 0..1.
         features: the output of the network's frozen part for these images; empty if the network
             computes it. `(B, D, h, w)` are maps, `(B, P, D)` are prefix tokens (class token,
             registers).
@@ -79,7 +86,7 @@ class Labeled(NamedTuple):
     """A batch of labeled images.
 
     Attributes:
-        image: `(B, 3, H, W)` float in 0..1.
+        image: `(B, N, H, W)` float in 0..1.
         mask: `(B, H, W)` int64 class indices; 255 for ignored pixels and padding.
         features: the frozen features of the images, see `Inputs`.
     """
@@ -98,8 +105,8 @@ class Unlabeled(NamedTuple):
     """A batch of unlabeled images in two views of the same geometry.
 
     Attributes:
-        weak: `(B, 3, H, W)` float in 0..1, scaled, cropped and flipped, for the teacher.
-        strong: `(B, 3, H, W)` float, the weak view after photometric changes, for the student.
+        weak: `(B, N, H, W)` float in 0..1, scaled, cropped and flipped, for the teacher.
+        strong: `(B, N, H, W)` float, the weak view after photometric changes, for the student.
         valid: `(B, H, W)` bool, False at padding.
         weak_features: the frozen features of the weak view, see `Inputs`.
         strong_features: the frozen features of the strong view.
