@@ -27,6 +27,7 @@ from semiseg.core.records import from_plain
 from semiseg.data.formats import mask_rule
 from semiseg.data.formats.codes import Color, MaskScan, scan_mask
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
+from semiseg.data.formats.raster_windows import file_of
 from semiseg.data.formats.rasters import Depth
 from semiseg.data.image_scan import NO_DETAILS, ImageDetails, ImageScan, scan_image
 from semiseg.data.near_duplicates import check_thumbnail
@@ -101,7 +102,9 @@ class ScanCache:
         if self._file is None or self._current.items() <= self._stored.items():
             return
         others = {k: v for k, v in self._stored.items() if k not in self._current}
-        entries = {k: v for k, v in others.items() if (self.root / k.partition(":")[2]).exists()}
+        entries = {
+            k: v for k, v in others.items() if file_of(self.root / k.partition(":")[2]).exists()
+        }
         content = {**_header(), "files": entries | self._current}
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +153,7 @@ class ScanCache:
 def _stamp(path: Path) -> list[int] | None:
     """A file's size in bytes and its modification time in nanoseconds; None if it has none."""
     try:
-        status = path.stat()
+        status = file_of(path).stat()
     except OSError:  # the scan gives the error
         return None
     return [status.st_size, status.st_mtime_ns]

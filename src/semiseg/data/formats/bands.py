@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 INSTALL_GEO = "pip install 'semiseg[geo]'"
 _TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
+_SIDECARS = (".ovr", ".msk")  # GDAL opens them with any driver
+_OFFLINE = {  # an overview may lie anywhere, as the metadata of a TIFF say
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+    "GDAL_HTTP_PROXY": "http://127.0.0.1:9",
+    "GDAL_HTTP_MAX_RETRY": "0",
+}
 JPEG_2000_CODESTREAM = b"\xff\x4f\xff\x51"
 JPEG_2000_HEADER_BYTES = 1 << 16
 _VARIES = 255  # the channels have different numbers of bits
@@ -47,7 +55,7 @@ def raster_of_bands(
     """
     if not can_read_bands():
         raise DataError(f"{path} holds bands that need an extra: {INSTALL_GEO}.")
-    with _open(path) as file:
+    with open_raster(path) as file:
         count = file.count
         if bands is None:
             bands = _default_bands(count, file.colorinterp[-1].name == "alpha")
@@ -77,7 +85,7 @@ def raster_of_bands(
         depth = "8 bits"
 
     def load() -> Values:
-        with _open(path) as file:
+        with open_raster(path) as file:
             part = None if window is None else rasterio_window(window)
             values = file.read(list(selection), window=part)
         return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
@@ -122,20 +130,40 @@ def has_deep_colors(path: Path) -> bool:
     return bool(count >= 3 and bits != _VARIES and (bits & 0x7F) + 1 > 8)
 
 
-def _open(path: Path) -> rasterio.DatasetReader:
-    """Open a file with rasterio.
+@contextmanager
+def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """Open a TIFF or a JPEG 2000 file with rasterio, for the process that opens it.
+
+    No other driver of GDAL reads it, and what it refers to is not fetched from a network.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The open file; only this process may use it.
 
     Raises:
-        OSError: GDAL cannot read it.
+        OSError: GDAL cannot read it, or a file beside it that GDAL would open is no TIFF.
     """
     import rasterio
     from rasterio.errors import RasterioError
 
+    driver = _TIFF if _is_tiff(path) else _JPEG_2000
+    for suffix in _SIDECARS:
+        sidecar = path.with_name(path.name + suffix)
+        if sidecar.is_file() and not _is_tiff(sidecar):
+            raise OSError(f"{sidecar.name} beside it is no TIFF: remove that file")
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**_OFFLINE))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns that an image has no place on the map
+            try:
+                file = stack.enter_context(rasterio.open(path.absolute(), driver=driver))
+            except RasterioError as error:
+                raise OSError(str(error)) from error
+        yield file
+
+
+def _is_tiff(path: Path) -> bool:
     with path.open("rb") as stream:
-        driver = _TIFF if stream.read(4) in TiffImagePlugin.PREFIXES else _JPEG_2000
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that an image has no place on the map
-        try:
-            return rasterio.open(path.absolute(), driver=driver)
-        except RasterioError as error:
-            raise OSError(str(error)) from error
+        return stream.read(4) in TiffImagePlugin.PREFIXES
