@@ -10,6 +10,7 @@ import numpy as np
 
 from semiseg.checks.alike_classes import alike_classes
 from semiseg.checks.near_duplicates import near_duplicates
+from semiseg.checks.unlike_images import unlike_images
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.classes.class_inference import thin_ids
@@ -374,5 +375,6 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _uniform,
     _groups,
     near_duplicates,
+    unlike_images,
 )
 """All rules, in the order in which their findings are printed."""

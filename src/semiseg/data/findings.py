@@ -52,6 +52,7 @@ Kind = Literal[
     "soft-mask",
     "transparency",
     "unknown-value",
+    "unlike-images",
     "unnamed-classes",
     "unreadable-image",
     "unreadable-mask",

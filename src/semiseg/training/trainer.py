@@ -12,7 +12,7 @@ from semiseg.config.plan import Plan, make_plan
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
-from semiseg.core.errors import ConfigError, HubError, Interrupted
+from semiseg.core.errors import ConfigError, HubError, Interrupted, closest
 from semiseg.core.scores import Scores, Timing
 from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
@@ -33,6 +33,7 @@ from semiseg.training.release_notes import (
     describe_adjustment,
     describe_first_stage,
 )
+from semiseg.training.run_lock import lock_run
 from semiseg.training.stage import stages_of
 from semiseg.training.stage_labels import label_for, open_stage_teacher
 from semiseg.training.stage_notes import describe_start, log_middle_stages
@@ -79,7 +80,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         raise ConfigError("--resume and --overwrite contradict each other; choose one of them.")
     run_folder.check_whole(config.out)
     if resume and not run_folder.exists(config.out):
-        logger.info("%s holds no run to resume, so a new training starts", config.out)
+        _describe_new_run(config.out)
         resume = False
     if resume:
         config = run_folder.resumed_config(config)
@@ -88,6 +89,13 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             return Run(config.out, scores)
     check_loggers(config.run.logger)
     place = _choose_place(config)
+    first = place.rank == 0
+    with lock_run(config.out) if first else nullcontext():
+        return _train(config, place, overwrite, resume)
+
+
+def _train(config: TrainConfig, place: Place, overwrite: bool, resume: bool) -> Run:
+    """Train in a run folder that no other process trains in; see `train`."""
     first = place.rank == 0
     if not first:
         console.silence()
@@ -144,6 +152,21 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     if start_from is not None and (sentence := compare_with_start(start_from, scores)):
         logger.info("%s", sentence)
     return Run(config.out, scores)
+
+
+def _describe_new_run(out: Path) -> None:
+    """Say that there is nothing to resume, and warn if an unfinished run has a similar name."""
+    folders = [path.parent for path in out.parent.glob(f"*/{run_folder.CONFIG}")]
+    unfinished = [one.name for one in folders if not (one / run_folder.SCORES).is_file()]
+    similar = closest(out.name, unfinished, likeness=0.8)
+    if similar is None:
+        logger.info("%s holds no run to resume, so a new training starts", out)
+    else:
+        logger.warning(
+            "%s holds no run to resume, so a new training starts. Did you mean %s?",
+            out,
+            out.parent / similar,
+        )
 
 
 def plan_training(config: TrainConfig) -> Plan:
