@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,9 @@ class Frames:
             )
         if existing:
             text += f"; {plural(existing, 'file')} there already (--overwrite replaces them)"
+        axes = Counter(count.axes for count in counts if count.axes)
+        for origin, number in axes.items():
+            text += f"\nAxes of {plural(number, 'stack')}: {origin} (--axes names others)"
         return text
 
 
@@ -64,12 +68,14 @@ def frames(settings: FramesSettings) -> Frames:
             written.
         RunError: the output folder cannot be written.
     """
-    videos = find_videos(settings.videos)
+    videos = find_videos(settings.videos, settings.axes)
     counts = {}
     for name, video in track(videos.items(), "frames", len(videos)):
         target = settings.out / name
         if video.name.lower().endswith(STACK_SUFFIXES):
-            counts[video] = write_pages(read_pages(video), target, settings.overwrite)
+            counts[video] = write_pages(
+                read_pages(video, settings.axes), target, settings.overwrite
+            )
             continue
         counts[video] = write_frames(
             read_frames(video, Spacing(*settings.spacing)),

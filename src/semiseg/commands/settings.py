@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+from semiseg.config.axes import check_axes
 from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, METHODS
 from semiseg.config.scale import Scale
 from semiseg.config.settings import (
@@ -304,6 +305,10 @@ class FramesSettings(Settings):
     frames such as `10`."""
     file_format: Literal["jpg", "png"] = "jpg"
     """The format of the images: `jpg` (quality 95), or `png` (without any loss)."""
+    axes: str | None = None
+    """The axes of stacks, such as `CYX`, `ZCYX` or `TZCYX`: C numbers the bands of an image, Z
+    depths, T times, and Y and X are the rows and columns. Those of NIfTI begin with `XYZ`, such as
+    `XYZC`. By default, the file says what its axes are."""
     similar: bool = False
     """Also write frames that are nearly the same as the one before. Without it, semiseg leaves them
     out."""
@@ -311,8 +316,9 @@ class FramesSettings(Settings):
     """Replace existing files. Without it, semiseg keeps them and writes those that are missing."""
 
     def check(self) -> None:
-        """The distance is a time or a number of frames."""
+        """The distance is a time or a number of frames, and the axes can be meant."""
         _ = self.spacing
+        check_axes(self.axes)
 
     @property
     def spacing(self) -> tuple[float | None, int | None]:

@@ -24,6 +24,8 @@ class Reading:
             `value_range` holds for all of them.
         rgb: the numbers of the bands that a picture shows as red, green and blue, if a person or
             the files name them.
+        axes: the axes of stacks of pages, such as `CYX`, where `C` numbers the bands of an image;
+            None for those that a file itself names.
     """
 
     value_range: tuple[float, float] | None = None
@@ -31,6 +33,7 @@ class Reading:
     nodata: tuple[float, ...] | None = None
     ranges: tuple[tuple[float, float], ...] | None = None
     rgb: tuple[int, int, int] | None = None
+    axes: str | None = None
 
     @property
     def channels(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import importlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,8 @@ from PIL import Image
 
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
-from semiseg.data.formats.stacks import STACK_SUFFIXES, is_stack
+from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.stacks import STACK_SUFFIXES, Page, is_stack
 from semiseg.data.formats.video import VIDEO_SUFFIXES, Frame
 from semiseg.data.tree import Tree
 
@@ -22,6 +25,8 @@ FileFormat = Literal["jpg", "png"]
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "tif": "TIFF"}
 _TIFF = (".tif", ".tiff")
 _SUFFIXES = (*VIDEO_SUFFIXES, *STACK_SUFFIXES)
+_MAX_PNG = 65535  # the highest value of 16 bits
+_UUID = "urn:uuid:00000000-0000-0000-0000-000000000000"
 _SIDE = 32  # of the gray thumbnail of a frame
 _SAME = 10.0  # gray levels; two thumbnails that differ by less everywhere are the same
 
@@ -34,12 +39,14 @@ class FrameCount(NamedTuple):
         similar: frames that were left out, since they are nearly the same as the one before.
         existing: frames whose files were there.
         problem: why the video could not be read to its end; None if it could.
+        axes: the axes of a stack, and who says so; empty for other files.
     """
 
     written: int
     similar: int
     existing: int
     problem: DataError | None
+    axes: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -47,12 +54,13 @@ class FrameCount(NamedTuple):
         return not self.written + self.existing
 
 
-def find_videos(source: Path) -> dict[str, Path]:
+def find_videos(source: Path, axes: str | None = None) -> dict[str, Path]:
     """The videos and stacks by the beginning of the names of their frames.
 
     Args:
         source: a video or a stack, a folder, or a pattern such as `videos/*.mp4`. In a folder, a
-            TIFF counts only if it is a stack.
+            TIFF counts only if it is a stack of several images.
+        axes: the axes of stacks, as the user names them.
 
     Returns:
         The names: the path below the folder without a suffix. Two videos that differ only in their
@@ -63,7 +71,7 @@ def find_videos(source: Path) -> dict[str, Path]:
     """
     if source.is_dir():
         root, files = source, Tree(source).files(source, _SUFFIXES)
-        files = [f for f in files if not f.name.lower().endswith(_TIFF) or is_stack(f)]
+        files = [f for f in files if not f.name.lower().endswith(_TIFF) or is_stack(f, axes)]
         if not files:
             raise DataError(
                 f"{source} holds no videos or stacks. semiseg reads the suffixes "
@@ -139,14 +147,15 @@ def write_frames(
     return FrameCount(written, near_duplicates, existing, problem)
 
 
-def write_pages(pages: Iterable[Image.Image], target: Path, overwrite: bool = False) -> FrameCount:
-    """Write the pages of a stack as images `NAME_000012.png` with the same values.
+def write_pages(pages: Iterable[Page], target: Path, overwrite: bool = False) -> FrameCount:
+    """Write the images of a stack as files `NAME_000012.png` with the same values.
 
-    A page of values that PNG cannot hold becomes a TIFF. Pages that are nearly the same are all
-    written, since the pages of images and of masks belong together.
+    Values that PNG cannot hold become a TIFF, and several bands become an OME-TIFF with the names
+    of the bands. Images that are nearly the same are all written, since the images and the masks of
+    a stack belong together. The files hold the pixels and the names of bands, and nothing else.
 
     Args:
-        pages: the pages; reading them may end with a `DataError`.
+        pages: the images; reading them may end with a `DataError`.
         target: the folder and the beginning of the names.
         overwrite: replace existing files.
 
@@ -154,24 +163,58 @@ def write_pages(pages: Iterable[Image.Image], target: Path, overwrite: bool = Fa
         RunError: a file cannot be written.
     """
     written = existing = 0
+    axes = ""
     problem = None
-    iterator = enumerate(pages)
+    iterator = iter(pages)
     while True:
         try:
-            number, page = next(iterator)
-        except StopIteration:
-            break
+            page = next(iterator, None)
+            image = None if page is None or page.is_banded else _to_image(page.values)
         except DataError as error:
             problem = error
             break
-        suffix: Literal["png", "tif"] = "tif" if page.mode in ("I", "F") else "png"
-        path = target.with_name(f"{target.name}_{number:06d}.{suffix}")
+        if page is None:
+            break
+        axes = page.origin
+        is_png = image is not None and image.mode not in ("I", "F")
+        path = target.with_name(f"{target.name}{page.label}.{'png' if is_png else 'tif'}")
         if path.exists() and not overwrite:
             existing += 1
             continue
-        _save(page, path, suffix)
+        if image is None:
+            _save_bands(page, path)
+        else:
+            _save(image, path, "png" if is_png else "tif")
         written += 1
-    return FrameCount(written, 0, existing, problem)
+    return FrameCount(written, 0, existing, problem, axes)
+
+
+def _to_image(values: Values) -> Image.Image:
+    """Gray values, or colors of 8 bits, as an image that holds the same values."""
+    if values.dtype.kind == "f":
+        return Image.fromarray(values.astype(np.float32))
+    if values.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(values))
+    low, high = int(values.min()), int(values.max())
+    return Image.fromarray(values.astype(np.uint16 if low >= 0 and high <= _MAX_PNG else np.int32))
+
+
+def _save_bands(page: Page, path: Path) -> None:
+    """Write an image of several bands, one page for each, as those who read stacks expect them."""
+    tifffile = importlib.import_module("tifffile")
+    # Without these, the file would hold a number made of the time and the machine.
+    metadata: dict[str, object] = {"axes": "CYX", "UUID": _UUID}
+    if page.band_names:
+        metadata["Channel"] = {"Name": list(page.band_names)}
+    with _writing(path) as file:
+        tifffile.imwrite(
+            file,
+            np.ascontiguousarray(np.moveaxis(page.values, -1, 0)),
+            ome=True,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=metadata,
+        )
 
 
 def _thumbnail(image: Image.Image) -> NDArray[np.float32]:
@@ -186,9 +229,20 @@ def _is_same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 
 def _save(image: Image.Image, path: Path, file_format: FileFormat | Literal["tif"]) -> None:
+    with _writing(path) as file:
+        image.save(file, _PILLOW[file_format], quality=95)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that is written as a whole, in a folder that is made.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, sync=False) as file:
-            image.save(file, _PILLOW[file_format], quality=95)
+            yield file
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error}). Choose another --out.") from error

@@ -83,6 +83,7 @@ class ImageDetails:
         nodata: the values that the file itself names as those of pixels without data.
         window: the values that become black and white, where the file itself names them.
         extremes: the ends of the values of an image of more than 8 bits, or None.
+        axes: those of a stack of pages, and who says so; empty for other files.
     """
 
     remarks: tuple[Remark, ...] = ()
@@ -90,6 +91,7 @@ class ImageDetails:
     nodata: tuple[float, ...] = ()
     window: tuple[float, float] | None = None
     extremes: Extremes | None = None
+    axes: str = ""
 
 
 NO_DETAILS = ImageDetails()
@@ -129,7 +131,11 @@ def scan_image(path: Path, reading: Reading) -> ImageScan:
     image = decode_image(path, reading, remark=True)
     invalid = image.invalid(reading)
     details = ImageDetails(
-        image.remarks, 0 if invalid is None else int(invalid.sum()), image.nodata, image.window
+        image.remarks,
+        0 if invalid is None else int(invalid.sum()),
+        image.nodata,
+        image.window,
+        axes=image.axes,
     )
     picture: AnyImage
     if image.image is not None:

@@ -28,7 +28,6 @@ from semiseg.data.formats.image_formats import (
     format_of,
     pillow_formats,
 )
-from semiseg.data.formats.medical import raster_of_scan
 from semiseg.data.formats.raster_windows import file_of, split_window
 from semiseg.data.formats.rasters import (
     SIDEWAYS,
@@ -41,11 +40,13 @@ from semiseg.data.formats.rasters import (
     raster_of,
     to_bytes,
 )
+from semiseg.data.formats.stacks import raster_of_stack
 from semiseg.data.formats.tiff import (
     fault_of_channels,
     fault_of_header,
     fault_of_pages,
     gdal_nodata,
+    has_pages,
     read_tags,
     reader_of,
 )
@@ -95,6 +96,7 @@ class Decoded:
         window: the values that become black and white, where the file itself names them.
         remarks: what a person should know about the file.
         orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
+        axes: those of a stack of pages, and who says so; empty for other files.
     """
 
     depth: Depth
@@ -104,6 +106,7 @@ class Decoded:
     window: tuple[float, float] | None = None
     remarks: tuple[Remark, ...] = ()
     orientation: int = 1
+    axes: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,9 +173,9 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
     """Read an image in RGB, upright according to its EXIF data; or in the bands of the reading.
 
     The function reads gray, RGB, palette and CMYK images, drops transparency, and takes the first
-    frame of an animation. It refuses a TIFF with several pages of the same size, since these may be
-    times, depths or channels; it ignores smaller pages, such as the overviews of a map. It also
-    refuses a TIFF with other channels: the user has to choose those that form the image.
+    frame of an animation. Of a TIFF with several pages of the same size, it reads the channels as
+    bands, and refuses times and depths; it ignores smaller pages, such as the overviews of a map.
+    It also refuses a TIFF with other channels: the user has to choose those that form the image.
 
     Args:
         path: the image's file, or a window of a raster.
@@ -217,8 +220,9 @@ def decode_image(
         if isinstance(source, Raster):
             values, own, turn = source.load(), source.nodata, source.orientation
             if values.dtype == np.uint8:
-                return Decoded("8 bits", picture_of(values, reading), nodata=own)
-            return Decoded(source.depth, None, values, own, source.window, orientation=turn)
+                image = picture_of(values, reading)
+                return Decoded("8 bits", image, nodata=own, axes=source.axes)
+            return Decoded(source.depth, None, values, own, source.window, (), turn, source.axes)
         if enough is not None:
             factor = enough / min(source.size)
             size = math.ceil(source.width * factor), math.ceil(source.height * factor)
@@ -384,7 +388,7 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
     _require_file(path)
     form = format_of(path)
     if form is not None and form.extra == "medical" and form.is_readable:
-        yield Image.fromarray(raster_of_scan(path, form).load())
+        yield Image.fromarray(raster_of_stack(path, form, AS_STORED).load())
         return
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
     with path.open("rb") as stream:
@@ -464,7 +468,9 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         _require_file(path)
         if not form.is_readable:
             raise MissingExtraError(form)
-        return raster_of_scan(path, form)
+        return raster_of_stack(path, form, reading)
+    if form is not None and form.name == "TIFF" and has_pages(path):
+        return raster_of_stack(path, form, reading)
     if reading.bands is not None and form is not None and form.name in _WITH_BANDS:
         return raster_of_bands(path, reading.bands)
     if reading.channels != RGB_CHANNELS:
@@ -481,6 +487,8 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         return raster_of_bands(path, None)
     nodata: tuple[float, ...] = ()
     if isinstance(file, TiffImageFile):
+        if (form is None or form.name != "TIFF") and has_pages(path):
+            raise DataError(f"{path} is a TIFF of several pages.", "Give it the suffix .tif.")
         fault = fault_of_pages(file)
         if fault:
             raise DataError(f"{path} {fault}")

@@ -8,117 +8,52 @@ name, number or date of a patient is ever in memory.
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semiseg.core.errors import DataError
-from semiseg.core.text import plural
-from semiseg.data.formats.image_formats import ImageFormat
-from semiseg.data.formats.rasters import Depth, Raster, Values
+from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.volumes import CHANNEL, Volume, check_bands, whole
 
-_MAX_CODE = 65535  # the highest number of 16 bits
 _TAGS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth"),
 ]
 """All that is read from the header of a DICOM file, beside its pixels."""
+_NIFTI_AXES = "XYZTC"
+_SPACE = 3  # axes
+_BYTE = 8  # bits
 
 
-@dataclass(frozen=True)
-class Volume:
-    """The slices of a file, not yet decoded.
-
-    Attributes:
-        size: width and height in pixels of a slice.
-        slices: the values of each slice, `(H, W)` or `(H, W, 3)`, one after the other.
-        count: the number of slices.
-        is_color: whether the slices are RGB.
-        nodata: the values of pixels without data that the file names.
-        window: the values that become black and white, where the file names them.
-    """
-
-    size: tuple[int, int]
-    slices: Iterator[Values]
-    count: int
-    is_color: bool = False
-    nodata: tuple[float, ...] = ()
-    window: tuple[float, float] | None = None
-
-
-def raster_of_scan(path: Path, form: ImageFormat) -> Raster:
-    """The one slice of a file.
+def open_dicom(path: Path, bands: tuple[int, ...] | None) -> Volume:
+    """Open a DICOM file.
 
     Args:
         path: the file.
-        form: DICOM or NIfTI.
+        bands: the numbers, from 1 on, of the bands that are read; None for all.
 
     Raises:
-        DataError: the file is a volume.
-        OSError: the file is damaged.
+        DataError: the file has no such band.
+        Exception: pydicom cannot read it.
     """
-    with open_volume(path, form) as volume:
-        count, size = volume.count, volume.size
-        if count > 1:
-            raise DataError(
-                f"{path} is a volume or a film of {plural(count, 'slice')} (semiseg[medical]). "
-                f"Write them as images: semiseg frames {path} --out DATA/images."
-            )
-        depth: Depth = "deep color" if volume.is_color else "deep gray"
-        nodata, window = volume.nodata, volume.window
-
-    def load() -> Values:
-        with open_volume(path, form) as volume:
-            return next(volume.slices)
-
-    return Raster(size, depth, load, nodata, window)
-
-
-@contextmanager
-def open_volume(path: Path, form: ImageFormat) -> Iterator[Volume]:
-    """Open a file, and turn the errors, now and while it is open, into an OSError.
-
-    Raises:
-        OSError: the file is damaged, or one slice is too large.
-        DataError: the caller raised it while the file was open.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that the standard does not allow
-            volume = (_open_dicom if form.name == "DICOM" else _open_nifti)(path)
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and volume.size[0] * volume.size[1] > 2 * limit:
-                raise OSError(f"a slice has {volume.size[0]} x {volume.size[1]} pixels")
-            yield volume
-    except DataError:
-        raise
-    except Exception as error:  # damaged bytes may raise anything in a decoder
-        text = str(error).replace(str(path), path.name).partition("\n")[0].rstrip(".")
-        text = text or type(error).__name__
-        raise OSError(f"it is no {form.name} file, or a damaged one: {text}") from error
-
-
-def _open_dicom(path: Path) -> Volume:
     pydicom = importlib.import_module("pydicom")
     decoders = importlib.import_module("pydicom.pixels")
     header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
     size = int(header.Columns), int(header.Rows)
     is_color = int(header.get("SamplesPerPixel", 1)) == 3
+    chosen = check_bands(path, bands, 3 if is_color else 1)
     # In such an image high values are dark, as on a film.
     sign = -1 if header.get("PhotometricInterpretation") == "MONOCHROME1" else 1
 
     def values_of(pixels: Values) -> Values:
         if is_color:
-            return pixels
-        return _whole(sign * np.asarray(decoders.apply_modality_lut(pixels, header), np.float64))
+            return _some_bands(pixels, chosen)
+        return whole(sign * np.asarray(decoders.apply_modality_lut(pixels, header), np.float64))
 
     def slices() -> Iterator[Values]:
         for pixels in decoders.iter_pixels(path):
@@ -129,7 +64,16 @@ def _open_dicom(path: Path) -> Volume:
         padding = values_of(np.array([[header.PixelPaddingValue]]))
         nodata = (float(padding[0, 0]),)
     count = int(header.get("NumberOfFrames", 1) or 1)
-    return Volume(size, slices(), count, is_color, nodata, _window(header, sign))
+    return Volume(
+        size=size,
+        images=slices(),
+        axes="T" if count > 1 else "",
+        counts=(count,) if count > 1 else (),
+        bands=len(chosen),
+        is_byte=is_color and header.BitsAllocated == _BYTE,
+        nodata=nodata,
+        window=_window(header, sign),
+    )
 
 
 def _window(header: Any, sign: int) -> tuple[float, float] | None:  # noqa: ANN401 - no types
@@ -143,31 +87,82 @@ def _window(header: Any, sign: int) -> tuple[float, float] | None:  # noqa: ANN4
     return (low, high) if low < high else None
 
 
-def _open_nifti(path: Path) -> Volume:
+def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Volume:
+    """Open a NIfTI file.
+
+    Args:
+        path: the file.
+        axes: the letters of its axes, as the user names them, such as `XYZC` for a volume of
+            several contrasts; None for those of the standard, `XYZTC`.
+        bands: the numbers, from 1 on, of the bands that are read; None for all.
+
+    Raises:
+        DataError: the axes or bands are none of this file.
+        Exception: nibabel cannot read it.
+    """
     nibabel = importlib.import_module("nibabel")
     file = nibabel.load(path)
     shape = tuple(map(int, file.shape))
-    if not 2 <= len(shape) <= 5 or min(shape) < 1:
+    if not 2 <= len(shape) <= len(_NIFTI_AXES) or min(shape) < 1:
         raise OSError(f"it has the shape {shape}")
+    letters, source = _NIFTI_AXES[: len(shape)], "the standard"
+    sizes = " x ".join(map(str, shape))
+    if axes is not None and len(shape) > _SPACE:
+        if len(axes) != len(shape) or not axes.startswith(_NIFTI_AXES[:_SPACE]):
+            raise DataError(
+                f"{path} has axes of {sizes}, so that --axes {axes} cannot name them.",
+                f"Those of such a file are {letters}, or XYZC where the fourth axis holds the "
+                "bands of an image.",
+            )
+        letters, source = axes, "--axes"
     turn = _Turn((*shape, 1)[:3], np.asarray(nibabel.io_orientation(file.affine)))
-    others = shape[3:]
     names: tuple[str, ...] = file.get_data_dtype().names or ()
     is_color = len(names) >= 3
+    others = [i for i in range(len(shape) - 1, 2, -1) if letters[i] != CHANNEL and shape[i] > 1]
+    channel = letters.find(CHANNEL)
+    count = 3 if is_color else shape[channel] if channel > 0 else 1
+    chosen = check_bands(path, bands, count)
 
     def slices() -> Iterator[Values]:
         # A packed file is unpacked from its beginning for each part of it that is asked for.
         packed = path.name.lower().endswith(".gz") and turn.count > 1
         values = np.asanyarray(file.dataobj) if packed else file.dataobj
-        for index in np.ndindex(others[::-1]):
+        for index in np.ndindex(*(shape[i] for i in others)):
+            place: list[int | slice] = [0] * len(shape)
+            for axis, number in zip(others, index, strict=True):
+                place[axis] = number
+            if channel > 0:
+                place[channel] = slice(None)
             for number in range(turn.count):
-                place = (*turn.place(number)[: len(shape)], *index[::-1])
-                part = np.asarray(values[place])
+                place[:3] = turn.place(number)[: len(shape)]
+                part = np.asarray(values[tuple(place)])
                 if is_color:
                     part = np.stack([part[name] for name in names[:3]], axis=-1)
-                yield _whole(turn.upright(part))
+                image = _some_bands(turn.upright(part), chosen)
+                yield image if is_color else whole(image)
 
-    count = turn.count * int(np.prod(others, dtype=np.int64))
-    return Volume(turn.size, slices(), count, is_color)
+    slow = "".join(letters[i] for i in others)
+    counts = tuple(shape[i] for i in others)
+    if turn.count > 1:
+        slow, counts = f"{slow}Z", (*counts, turn.count)
+    return Volume(
+        size=turn.size,
+        images=slices(),
+        axes=slow,
+        counts=counts,
+        bands=len(chosen),
+        is_banded=channel > 0,
+        is_byte=is_color,
+        origin=f"{letters} ({sizes}), as {source} says" if len(shape) > _SPACE else "",
+        alternative="XYZC" if letters == "XYZT" else "",
+    )
+
+
+def _some_bands(values: Values, bands: tuple[int, ...]) -> Values:
+    """The bands of these numbers, from 1 on, of an image `(H, W)` or `(H, W, N)`."""
+    if values.ndim == 2:
+        return values
+    return values[..., bands[0] - 1] if len(bands) == 1 else values[..., [b - 1 for b in bands]]
 
 
 class _Turn:
@@ -209,15 +204,3 @@ class _Turn:
         values = values[tuple(slice(None, None, sign) for sign in self._signs)]
         values = np.swapaxes(values.squeeze(self._normal), 0, 1)[::-1]
         return values[..., 0] if values.shape[2] == 1 else values
-
-
-def _whole(values: Values) -> Values:
-    """Values as whole numbers where all of them are."""
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all() or (values != np.rint(values)).any():
-            return values.astype(np.float32)
-        values = values.astype(np.int64)
-    low, high = int(values.min()), int(values.max())
-    if low >= 0 and high <= _MAX_CODE:
-        return values.astype(np.uint16)
-    return values.astype(np.int32)

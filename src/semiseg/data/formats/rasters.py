@@ -38,6 +38,7 @@ class Raster:
         window: the values that become black and white, where the file itself names them.
         is_whole: whether the values are whole numbers for certain, and so none is not-a-number.
         orientation: the orientation in its EXIF data, from 1 to 8; 1 is upright.
+        axes: those of a stack of pages, and who says so; empty for other files.
     """
 
     size: tuple[int, int]
@@ -47,6 +48,7 @@ class Raster:
     window: tuple[float, float] | None = None
     is_whole: bool = False
     orientation: int = 1
+    axes: str = ""
 
 
 def orientation_of(file: Image.Image) -> int:

@@ -1,22 +1,30 @@
-"""The pages of a stack: a TIFF of several pages, a NIfTI volume, or a DICOM film."""
+"""The images of a stack: a TIFF of several pages, a NIfTI volume, or a DICOM film.
+
+The planes along an axis of channels are the bands of one image; those along any other axis are
+images of their own. A file of one image is read as it is; `semiseg frames` writes the others.
+"""
 
 from __future__ import annotations
 
-import importlib
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.data.formats.image_formats import IMAGE_FORMATS, format_of
-from semiseg.data.formats.images import UNREADABLE, open_image, reason
-from semiseg.data.formats.medical import open_volume
-from semiseg.data.formats.rasters import Values, depth_of
+from semiseg.core.reading import Reading
+from semiseg.core.text import plural
+from semiseg.data.formats.image_formats import IMAGE_FORMATS, ImageFormat, format_of
+from semiseg.data.formats.medical import open_dicom, open_nifti
+from semiseg.data.formats.rasters import Raster, Values
 from semiseg.data.formats.tiff import has_pages
+from semiseg.data.formats.tiff_stacks import open_tiff, tiff_band_names
+from semiseg.data.formats.volumes import Volume
 
 STACK_SUFFIXES = tuple(
     suffix
@@ -26,99 +34,160 @@ STACK_SUFFIXES = tuple(
 )
 """The suffixes of files that may hold several pages."""
 
-_PLAIN = (1, 8, 32946)  # TIFF's numbers of no compression and of deflate
-_MODES = ("1", "L", "RGB", "RGBA", "I", "I;16", "I;16B", "F")
+_INSTALL = "pip install 'semiseg[medical]'"
+_TIFFFILE = "tifffile"
+_COLORS = (3, 4)
 
 
-def is_stack(path: Path) -> bool:
-    """Whether a TIFF holds several pages of one size; a broken file is none."""
-    try:
-        with open_image(path) as file:
-            return isinstance(file, TiffImageFile) and has_pages(file)
-    except UNREADABLE:
+class Page(NamedTuple):
+    """One image of a stack.
+
+    Attributes:
+        label: its number, as the end of a file name.
+        values: `(H, W)` or `(H, W, N)`; `(H, W, 3)` of 8 bits are colors unless `is_banded`.
+        is_banded: whether its channels are bands, and no colors.
+        band_names: the names of its bands; empty without names.
+        origin: the axes of the stack, and who says so; empty if all such files have the same ones.
+    """
+
+    label: str
+    values: Values
+    is_banded: bool = False
+    band_names: tuple[str, ...] = ()
+    origin: str = ""
+
+
+def is_stack(path: Path, axes: str | None = None) -> bool:
+    """Whether a TIFF holds several images of one size; a broken file is none.
+
+    Args:
+        path: the file.
+        axes: its axes, as the user names them.
+    """
+    form = format_of(path)
+    if form is None or form.name != "TIFF":
         return False
+    try:
+        if not has_pages(path) or find_spec(_TIFFFILE) is None:
+            return has_pages(path)
+        with open_volume(path, form, axes) as volume:
+            return volume.count > 1
+    except OSError:
+        return False
+    except DataError:  # reading it says why
+        return True
 
 
-def read_pages(path: Path) -> Iterator[Image.Image]:
-    """Decode the pages of a stack one after the other; no value changes.
+def raster_of_stack(path: Path, form: ImageFormat, reading: Reading) -> Raster:
+    """The one image of a file.
+
+    Args:
+        path: a DICOM or NIfTI file, or a TIFF of several pages.
+        form: its format.
+        reading: how it is read; its axes and bands matter.
+
+    Raises:
+        DataError: the file holds several images, or it needs an extra.
+        OSError: the file is damaged.
+    """
+    if form.name == "TIFF" and find_spec(_TIFFFILE) is None:
+        raise DataError(f"{path} is a stack of pages, which needs an extra: {_INSTALL}.")
+    with open_volume(path, form, reading.axes, reading.bands) as volume:
+        if volume.count > 1:
+            raise volume.refusal(path)
+        if reading.bands is None and volume.bands not in (1, 3):
+            raise DataError(
+                f"{path} has {plural(volume.bands, 'band')}.",
+                "Say which ones form the image, such as --bands 1,2.",
+            )
+
+    def load() -> Values:
+        with open_volume(path, form, reading.axes, reading.bands) as volume:
+            return next(volume.images)
+
+    return Raster(volume.size, volume.depth, load, volume.nodata, volume.window, axes=volume.origin)
+
+
+def band_names(path: Path) -> tuple[str, ...]:
+    """The names of the channels of a TIFF, as OME-XML or ImageJ's metadata say.
+
+    Returns:
+        A name for each channel; empty if the file has none, or without the extra `medical`.
+    """
+    if find_spec(_TIFFFILE) is None:
+        return ()
+    with suppress(OSError, DataError):
+        return tiff_band_names(path)
+    return ()
+
+
+@contextmanager
+def open_volume(
+    path: Path,
+    form: ImageFormat,
+    axes: str | None = None,
+    bands: tuple[int, ...] | None = None,
+) -> Iterator[Volume]:
+    """Open a file, and turn the errors, now and while it is open, into an OSError.
+
+    Args:
+        path: the file.
+        form: TIFF, DICOM or NIfTI.
+        axes: the axes of the file, as the user names them.
+        bands: the numbers, from 1 on, of the bands that are read; None for all.
+
+    Raises:
+        OSError: the file is damaged, or one slice is too large.
+        DataError: the axes or bands are none of this file, or the caller raised it while the file
+            was open.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that the standard does not allow
+            volume = _open(path, form, axes, bands)
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and volume.size[0] * volume.size[1] > 2 * limit:
+                raise OSError(f"a slice has {volume.size[0]} x {volume.size[1]} pixels")
+            yield volume
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes may raise anything in a decoder
+        text = str(error).replace(str(path), path.name).partition("\n")[0].rstrip(".")
+        text = text or type(error).__name__
+        raise OSError(f"it is no {form.name} file, or a damaged one: {text}") from error
+
+
+def _open(path: Path, form: ImageFormat, axes: str | None, bands: tuple[int, ...] | None) -> Volume:
+    if form.name == "DICOM":
+        return open_dicom(path, bands)
+    if form.name == "NIfTI":
+        return open_nifti(path, axes, bands)
+    return open_tiff(path, axes, bands)
+
+
+def read_pages(path: Path, axes: str | None = None) -> Iterator[Page]:
+    """Decode the images of a stack one after the other; no value changes.
 
     Args:
         path: a file with a suffix of `STACK_SUFFIXES`.
-
-    Yields:
-        Images of mode L, RGB, I;16 (0 to 65535), I (other whole numbers) or F.
+        axes: its axes, as the user names them; None for those that the file names.
 
     Raises:
         ConfigError: the extra `medical` is not installed.
-        DataError: the file is no stack, or breaks off; the pages before were handed on.
+        DataError: the file is no stack, or breaks off; the images before were handed on.
     """
     form = format_of(path)
     if form is None or not path.name.lower().endswith(STACK_SUFFIXES):
         raise DataError(f"{path} is no stack: semiseg reads {', '.join(STACK_SUFFIXES)}.")
-    package = form.package or "tifffile"
+    package = form.package or _TIFFFILE
     if find_spec(package) is None:
-        raise ConfigError(
-            f"{path} needs {package}, which is not installed: pip install 'semiseg[medical]'."
-        )
+        raise ConfigError(f"{path} needs {package}, which is not installed: {_INSTALL}.")
     try:
-        if form.name == "TIFF":
-            yield from map(_to_image, _tiff_pages(path))
-        else:
-            with open_volume(path, form) as volume:
-                yield from map(_to_image, volume.slices)
-    except UNREADABLE as error:
+        with open_volume(path, form, axes) as volume:
+            for label, values in zip(volume.labels(), volume.images, strict=True):
+                is_banded = values.ndim > 2 and (volume.is_banded or values.dtype != np.uint8)
+                yield Page(label, values, is_banded, volume.band_names, volume.origin)
+    except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({reason(error)}).", "Replace the file or remove it."
+            f"{path} cannot be read ({error}).", "Replace the file or remove it."
         ) from error
-
-
-def _tiff_pages(path: Path) -> Iterator[Values]:
-    """The pages of a TIFF, those of ImageJ with a single header among them."""
-    tifffile = importlib.import_module("tifffile")
-    with tifffile.TiffFile(path) as file:
-        if any(page.compression not in _PLAIN for page in file.pages):
-            yield from _pillow_pages(path)
-            return
-        series = file.series[0]
-        if len(series.pages) > 1 or series.axes in ("YX", "YXS"):
-            yield from (page.asarray() for page in series.pages if page is not None)
-        elif series.axes.endswith(("YX", "YXS")):  # one header for all pages
-            values = series.asarray(out="memmap")
-            plane = 3 if series.axes.endswith("S") else 2
-            yield from values.reshape(-1, *values.shape[-plane:])
-        else:
-            raise OSError(f"its axes are {series.axes}, and pages need YX at their end")
-
-
-def _pillow_pages(path: Path) -> Iterator[Values]:
-    """The pages of a compressed TIFF, for which tifffile would need further packages."""
-    with open_image(path) as file:
-        for number in range(getattr(file, "n_frames", 1)):
-            file.seek(number)
-            if depth_of(file) == "deep color" or file.mode not in _MODES:
-                raise OSError(f"page {number + 1} has mode {file.mode} and more than 8 bits")
-            yield np.asarray(file)
-
-
-def _to_image(values: Values) -> Image.Image:
-    """A page as an image that holds the same values.
-
-    Raises:
-        DataError: the values are no image.
-    """
-    if values.ndim == 3 and values.shape[2] not in (3, 4):
-        raise DataError(f"A page has {values.shape[2]} channels, and an image has 1 or 3.")
-    if values.ndim == 3:
-        if values.dtype != np.uint8:
-            raise DataError(f"A page has colors of {values.dtype} numbers.", "Save it with 8 bits.")
-        return Image.fromarray(np.ascontiguousarray(values[..., :3]))
-    if values.dtype == bool:
-        return Image.fromarray(values.astype(np.uint8) * 255)
-    if values.dtype.kind == "f":
-        return Image.fromarray(values.astype(np.float32))
-    low, high = int(values.min()), int(values.max())
-    if values.dtype == np.uint8:
-        return Image.fromarray(values)
-    if low >= 0 and high <= 65535:
-        return Image.fromarray(values.astype(np.uint16))
-    return Image.fromarray(values.astype(np.int32))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, SupportsInt, TypeAlias
+from typing import IO, Literal, SupportsInt, TypeAlias
 
 import numpy as np
 from PIL import TiffImagePlugin
@@ -14,11 +15,14 @@ from PIL import TiffImagePlugin
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, choice_of_bands
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _EXTRA, _FORMAT = 254, 258, 262, 277, 338, 339
+_WIDTH, _HEIGHT = 256, 257
 _DESCRIPTION, _PLANES, _GDAL_NODATA = 270, 284, 42113
 _REDUCED, _TRANSPARENCY = 1, 4  # bits of NewSubfileType
 _BLACK_IS_ZERO, _RGB, _CMYK = 1, 2, 5  # of PhotometricInterpretation
 _FORMATS = {2: "signed ", 3: "floating-point "}
 _NOT_READ = "is a TIFF with {} channels of {}-bit {}numbers"
+
+_BROKEN = (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, OverflowError)
 
 Tags: TypeAlias = Mapping[int, object]
 Reader: TypeAlias = Literal["pillow", "geo"]
@@ -33,10 +37,10 @@ for _order, _letter in ((TiffImagePlugin.II, "L"), (TiffImagePlugin.MM, "B")):
 
 
 def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
-    """Say why an open TIFF is not a single image with known channels.
+    """Say why an open TIFF of one page is not an image with known channels.
 
     Args:
-        file: the open file; its first page stays the current one.
+        file: the open file.
 
     Returns:
         The end of a sentence that begins with the path, or None if there is no fault.
@@ -52,43 +56,60 @@ def fault_of_pages(file: TiffImagePlugin.TiffImageFile) -> str | None:
             f"is damaged: its header says {size[0]} x {size[1]} pixels, but the file holds fewer. "
             "Replace the file or remove it."
         )
-    if has_pages(file):
-        return (
-            f"is a stack of pages of {size[0]} x {size[1]} pixels. Write them as images: "
-            "pip install 'semiseg[medical]', then: semiseg frames STACK --out DATA/images."
-        )
     return None
 
 
-def has_pages(file: TiffImagePlugin.TiffImageFile) -> bool:
-    """Whether a TIFF holds several pages of one size."""
-    size, text = file.size, str(file.tag_v2.get(_DESCRIPTION, ""))
-    if text.startswith("ImageJ=") and (match := re.search(r"^images=(\d+)", text, re.MULTILINE)):
-        return int(match[1]) > 1  # large ones have a single header for all pages
-    try:
-        file.seek(1)
-    except EOFError:
-        return False
-    kind = _number(file.tag_v2, _SUBFILE, 0)
-    is_page = file.size == size and not kind & (_REDUCED | _TRANSPARENCY)
-    file.seek(0)
-    return is_page
+def has_pages(path: Path) -> bool:
+    """Whether a TIFF holds several pages of one size.
+
+    Smaller pages, such as the overviews of a map, and masks of transparency do not count.
+
+    Raises:
+        OSError: the second page is missing.
+    """
+    with path.open("rb") as file:
+        try:
+            tags = _first_tags(file)
+            if tags is None:
+                return False
+            match = re.search(r"^images=(\d+)", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)
+            if match is not None and str(tags[_DESCRIPTION]).startswith("ImageJ="):
+                return int(match[1]) > 1  # large ones have a single header for all pages
+            size = tags[_WIDTH], tags[_HEIGHT]
+        except _BROKEN:
+            return False
+        if not tags.next:
+            return False
+        try:
+            file.seek(tags.next)
+            tags.load(file)
+            kind = _number(tags, _SUBFILE, 0)
+            return (tags[_WIDTH], tags[_HEIGHT]) == size and not kind & (_REDUCED | _TRANSPARENCY)
+        except _BROKEN as error:
+            raise OSError("its second page is missing") from error
 
 
 def read_tags(path: Path) -> Tags | None:
     """The tags of the first page of a TIFF; None if the file is no TIFF, or is broken."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start[:4] not in TiffImagePlugin.PREFIXES:
-                return None
-            header = start + file.read(8) if start[2] == 43 else start  # 43 is a BigTIFF
-            tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-            file.seek(tags.next)
-            tags.load(file)
-            return tags
-    except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, OverflowError):
+    with suppress(*_BROKEN), path.open("rb") as file:
+        return _first_tags(file)
+    return None
+
+
+def _first_tags(file: IO[bytes]) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
+    """The tags of the first page of an open file; None if it is no TIFF.
+
+    Raises:
+        Exception: any of `_BROKEN`.
+    """
+    start = file.read(8)
+    if start[:4] not in TiffImagePlugin.PREFIXES:
         return None
+    header = start + file.read(8) if start[2] == 43 else start  # 43 is a BigTIFF
+    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
 
 
 def reader_of(tags: Tags) -> Reader:
