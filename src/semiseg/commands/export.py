@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import ExportSettings
@@ -14,7 +13,7 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
-from semiseg.data.formats.images import read_image
+from semiseg.data.formats.images import picture_of, read_image
 from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement
@@ -130,4 +129,6 @@ def _image(run: Path, model: Predictor) -> tuple[str, AnyImage]:
         except DataError:
             continue
     scene, _ = draw_scene(Key.of(0, "export"), (160, 160))
-    return "a drawn scene", Image.fromarray(scene)
+    channels = model.metadata.network.channels
+    repeated = scene[..., [channel % scene.shape[2] for channel in range(channels)]]
+    return "a drawn scene", picture_of(repeated, model.reading)

@@ -36,8 +36,9 @@ from semiseg.model.release import Release
 _OPSET = 20
 _BEFORE = """
 <ir_version: 10, opset_import: ["" : {opset}]>
-before (uint8[batch, 3, height, width] image) => (float[batch, 3, H, W] padded, int64[2] cells)
-<float[1, 3, 1, 1] scale = {{{scale}}}, float[1, 3, 1, 1] shift = {{{shift}}},
+before (uint8[batch, {channels}, height, width] image)
+    => (float[batch, {channels}, H, W] padded, int64[2] cells)
+<float[1, {channels}, 1, 1] scale = {{{scale}}}, float[1, {channels}, 1, 1] shift = {{{shift}}},
  int64[2] stride = {{{stride}, {stride}}}, int64[6] none = {{0, 0, 0, 0, 0, 0}},
  int64[2] four = {{{four}, {four}}}, int64[2] three = {{{three}, {three}}}>
 {{
@@ -67,8 +68,9 @@ after (float[batch, {classes}, H, W] whole, int64[2] cells)
 def write_onnx(release: Release, path: Path) -> None:
     """Write a release as ONNX, with `model.json` in its metadata.
 
-    The input is `image`, `(B, 3, h, w)` uint8 in RGB, scaled to working size. The outputs are
-    `logits` and, with prototypes, `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each.
+    The input is `image`, `(B, N, h, w)` uint8, scaled to working size; three channels are RGB, and
+    others are the bands that the model reads. The outputs are `logits` and, with prototypes,
+    `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each.
 
     Raises:
         ConfigError: a package is missing, or ONNX cannot express a part of the network.
@@ -86,6 +88,7 @@ def write_onnx(release: Release, path: Path) -> None:
     mean, std = network.normalization()
     text = _BEFORE.format(
         opset=_OPSET,
+        channels=network.spec.channels,
         scale=", ".join(f"{1 / (255 * s):.9g}" for s in std),
         shift=", ".join(f"{m / s:.9g}" for m, s in zip(mean, std, strict=True)),
         stride=network.stride,
@@ -142,7 +145,7 @@ def _core(release: Release) -> tuple[Any, list[str]]:
 
     stride = network.stride
     shapes = ({0: Dim("batch"), 2: stride * Dim("rows"), 3: stride * Dim("columns")},)
-    example = torch.zeros(2, 3, 3 * stride, 4 * stride)
+    example = torch.zeros(2, network.spec.channels, 3 * stride, 4 * stride)
     names = ["logits"] if prototypes is None else ["logits", "similarity"]
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(StringIO()), _quiet():

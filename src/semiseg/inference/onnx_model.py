@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from semiseg.core.errors import ConfigError, RunError, nearest
+from semiseg.core.errors import ConfigError, DataError, RunError, nearest
 from semiseg.core.records import from_plain
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import Maps
@@ -37,8 +37,14 @@ class OnnxModel(Predictor):
     def __init__(self, path: Path, accelerator: str = "auto") -> None:
         session, metadata, stride = _open(path, accelerator)
         names = [output.name for output in session.get_outputs()]
+        channels = metadata.network.channels
 
         def forward(images: Images) -> Maps:
+            if images.shape[1] != channels:
+                raise DataError(
+                    f"The image has {images.shape[1]} channels, and the model {path} takes images "
+                    f"of {channels}."
+                )
             try:
                 outputs = dict(zip(names, session.run(names, {"image": images}), strict=True))
             except Exception as error:  # onnxruntime raises many kinds
@@ -86,6 +92,12 @@ def _open(path: Path, accelerator: str) -> tuple[Any, ModelMetadata, int]:
         stride = from_plain(int, content[STRIDE_KEY], STRIDE_KEY)
         if stride not in range(1, _MAX_STRIDE):
             raise ValueError(f"the stride {stride} is not a number of pixels")
+        (image,) = session.get_inputs()
+        if image.shape[1] != metadata.network.channels:
+            raise ValueError(
+                f"its graph takes {image.shape[1]} channels, its metadata name "
+                f"{metadata.network.channels}"
+            )
     except RunError:
         raise
     except Exception as error:  # onnxruntime raises many kinds

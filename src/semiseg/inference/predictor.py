@@ -14,7 +14,8 @@ from PIL import Image
 
 from semiseg.config.scale import Scale
 from semiseg.config.settings import AUTO
-from semiseg.core.reading import Reading
+from semiseg.core.errors import DataError
+from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.ground import ground_resolution
@@ -24,6 +25,7 @@ from semiseg.inference.scale import Header, describe_larger, factor_of
 from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import ModelMetadata
 
+_MAX_PILLOW_CHANNELS = 4
 _MAX_PIXELS = 1 << 23  # in one batch; large images come in smaller batches
 
 logger = logging.getLogger(__name__)
@@ -60,9 +62,13 @@ class Predictor:
         self._has_warned = False
 
     def read_as(self, reading: Reading) -> None:
-        """Read images from now on in another way than those of the training."""
-        self.reading = reading
+        """Read images from now on in another way than those of the training.
+
+        Raises:
+            ValueError: they would have another number of channels.
+        """
         self.metadata = replace(self.metadata, reading=reading)
+        self.reading = reading
 
     def predict(
         self,
@@ -76,7 +82,8 @@ class Predictor:
 
         Args:
             image: a file, a Pillow image, or `(H, W, 3)` uint8 in RGB; of any size. For a model
-                of `N` bands an array is `(H, W, N)`.
+                of `N` bands, an array is `(H, W, N)` uint8: in each band, 0 and 255 stand for the
+                ends of the band's range (`reading.ranges`).
             scale: `fit` scales the short side of the image to the size of the training. `keep`
                 gives the image the scale that the training images had, and segments a larger one
                 in windows. `auto` is `keep` where GeoTIFFs give the ground resolution of the image
@@ -90,7 +97,8 @@ class Predictor:
             adds the labels of representation space.
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the file cannot be read, or the image has another number of channels than
+                those of the training.
             ConfigError: `keep`, but the model does not know the size of its training images.
         """
         ground = None
@@ -103,6 +111,8 @@ class Predictor:
         elif isinstance(image, BandImage):
             picture = image
         else:
+            if image.ndim > 2 and image.shape[2] > _MAX_PILLOW_CHANNELS:
+                self._check_channels(image.shape[2])
             picture = picture_of(image, self.reading)
         header = Header(picture.size, ground)
         factor = factor_of(scale, self.metadata, header)
@@ -119,6 +129,7 @@ class Predictor:
         """Segment images in batches; see `predict`."""
         batch: list[AnyImage] = []
         for image, factor in images:
+            self._check_channels(image.bands if isinstance(image, BandImage) else RGB_CHANNELS)
             if factor is not None:
                 yield from self.segment(batch, tta, probabilities)
                 batch = []
@@ -130,3 +141,22 @@ class Predictor:
                 yield from self.segment(batch, tta, probabilities)
                 batch = []
         yield from self.segment(batch, tta, probabilities)
+
+    def _check_channels(self, channels: int) -> None:
+        """Refuse an image of other channels than those of the training.
+
+        Raises:
+            DataError: the number of channels is another one.
+        """
+        if channels != self.metadata.network.channels:
+            raise DataError(
+                f"The image has {channels} channels, and the model was trained on images of "
+                f"{self._describe_channels()}."
+            )
+
+    def _describe_channels(self) -> str:
+        """The channels of the training images in words."""
+        bands, channels = self.metadata.reading.bands, self.metadata.network.channels
+        if channels == RGB_CHANNELS:
+            return "3 channels (red, green and blue)"
+        return f"{channels} channels" + (f" (bands {','.join(map(str, bands))})" if bands else "")

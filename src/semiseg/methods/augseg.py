@@ -137,7 +137,7 @@ def paste_from(
     """Replace a region of each image by that of an image of another batch; see `paste_regions`.
 
     Args:
-        own: images `(B, 3, H, W)` with their features, and maps `(B, H, W)`.
+        own: images `(B, N, H, W)` with their features, and maps `(B, H, W)`.
         others: the batch that the regions come from, with the same maps.
         partners: `(B,)` int64, the index in the other batch.
         regions: `(B, H, W)` bool, True in the region that is replaced.

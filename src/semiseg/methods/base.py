@@ -89,7 +89,7 @@ class Method(nn.Module, ABC):
         """The pseudo-labels of unlabeled images at this step, for the diagnostics.
 
         Args:
-            weak: `(B, 3, H, W)` float in 0..1, the weak view.
+            weak: `(B, N, H, W)` float in 0..1, the weak view.
             valid: `(B, H, W)` bool, False where there is padding.
             step: the step of the training.
 

@@ -40,7 +40,7 @@ def cut_mix(
 
     Args:
         step: the step whose key draws the boxes and the partners.
-        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
+        inputs: images `(B, N, H, W)`, and their frozen features if they are cached.
         maps: `(B, h, w)` or `(B, C, h, w)` each, at the resolution of the images or a coarser one.
         multiple: see `paste_regions`.
         draw: draws the boxes from a batch, a height, a width and a generator; see `augment.mixing`.
@@ -63,7 +63,7 @@ def class_mix(
 
     Args:
         step: the step whose key draws the classes and the partners.
-        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
+        inputs: images `(B, N, H, W)`, and their frozen features if they are cached.
         labels: `(B, H, W)` int64, the labels whose classes are drawn; 255 where there is none.
         classes: number of classes `C`.
         maps: see `cut_mix`.
@@ -88,7 +88,7 @@ def paste_regions(
     Prefix tokens describe a whole image, and stay those of the image that receives the region.
 
     Args:
-        inputs: images `(B, 3, H, W)`, and their frozen features if they are cached.
+        inputs: images `(B, N, H, W)`, and their frozen features if they are cached.
         maps: `(B, h, w)` or `(B, C, h, w)` each, at the resolution of the images or a coarser one.
         partners: `(B,)` int64, the index of each image's partner.
         regions: `(B, H, W)` bool, True in the region that is replaced.

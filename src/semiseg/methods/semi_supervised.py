@@ -157,7 +157,7 @@ def predict(network: Network, inputs: Inputs) -> Tensor:
 
     Args:
         network: the network.
-        inputs: `B` images `(B, 3, H, W)`.
+        inputs: `B` images `(B, N, H, W)`.
 
     Returns:
         `(B, C, h, w)`, at stride 4.

@@ -48,7 +48,7 @@ def cut_out(image: Tensor, step: Step) -> tuple[Tensor, Tensor]:
     """Cover a box of half of the images with noise (Cutout).
 
     Args:
-        image: `(B, 3, H, W)` float in 0..1.
+        image: `(B, N, H, W)` float in 0..1.
         step: the step whose key draws the boxes and the noise.
 
     Returns:

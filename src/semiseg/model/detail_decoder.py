@@ -25,9 +25,10 @@ class DetailDecoder(nn.Module):
     Args:
         widths: the channels of the transformer's maps.
         detail: whether the decoder has the detail branch.
+        channels: the channels `N` of the image.
     """
 
-    def __init__(self, widths: Sequence[int], detail: bool = True) -> None:
+    def __init__(self, widths: Sequence[int], detail: bool = True, channels: int = 3) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
             nn.Sequential(_ChannelNorm(width), nn.Conv2d(width, _LEVEL_WIDTH, 1))
@@ -38,7 +39,7 @@ class DetailDecoder(nn.Module):
         if detail:
             half, quarter = _DETAIL_WIDTHS
             self.detail = nn.Sequential(
-                _convolution(3, half, stride=2), _convolution(half, quarter, stride=2)
+                _convolution(channels, half, stride=2), _convolution(half, quarter, stride=2)
             )
         self.fuse = _convolution(_WIDTH + _DETAIL_WIDTHS[1] * detail, _WIDTH)
         self.last = _convolution(_WIDTH, _WIDTH)
@@ -47,7 +48,7 @@ class DetailDecoder(nn.Module):
         """Compute the map for the heads.
 
         Args:
-            maps: the image `(B, 3, H, W)`, whose sides are multiples of 4 and of the patch; then
+            maps: the image `(B, N, H, W)`, whose sides are multiples of 4 and of the patch; then
                 maps `(B, D, H / patch, W / patch)`.
 
         Returns:

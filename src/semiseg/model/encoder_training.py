@@ -100,7 +100,8 @@ def parameter_stages(network: Network) -> tuple[dict[str, int], int]:
     count = 0
     with torch.enable_grad():
         side, device = 2 * network.stride, network.mean.device
-        maps = [m for m in encoder(torch.zeros(1, 3, side, side, device=device)) if m.requires_grad]
+        image = torch.zeros(1, network.spec.channels, side, side, device=device)
+        maps = [m for m in encoder(image) if m.requires_grad]
         for values in maps:
             gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
                 values.sum(), list(parameters.values()), retain_graph=True, allow_unused=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import timm
@@ -13,8 +13,6 @@ from semiseg.model.vit import patch_of
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-Triple = tuple[float, float, float]
-
 
 class Normalization(NamedTuple):
     """The mean and the standard deviation of each channel of an image in 0..1.
@@ -24,13 +22,13 @@ class Normalization(NamedTuple):
         std: the divisor of the difference.
     """
 
-    mean: Triple
-    std: Triple
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     @classmethod
     def of(cls, mean: Sequence[float], std: Sequence[float]) -> Normalization:
-        """The normalization with these values, three each."""
-        return cls(_triple(mean), _triple(std))
+        """The normalization with these values, one for each channel."""
+        return cls(tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def resolve(name: str) -> str:
@@ -85,10 +83,5 @@ def normalization(name: str) -> Normalization:
     if name.startswith("tu-"):
         config = timm.get_pretrained_cfg(name.removeprefix("tu-"))
         if config is not None:
-            return Normalization(_triple(config.mean), _triple(config.std))
+            return Normalization.of(config.mean, config.std)
     return Normalization(*_IMAGENET)
-
-
-def _triple(values: Iterable[float]) -> Triple:
-    red, green, blue = map(float, values)
-    return red, green, blue

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from semiseg._version import __version__
 from semiseg.config.network import Heads
 from semiseg.core.choices import Choice
-from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.reading import AS_STORED, RGB_CHANNELS, Reading
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.ground import GroundResolution
@@ -25,6 +25,7 @@ FORMAT = 1
 _MAX_SIDE = 1 << 16  # pixels
 _MAX_REPRESENTATION_DIM = 1 << 14
 _MAX_STRENGTH = 100.0  # of the logit adjustment
+_MAX_CHANNELS = 1 << 10
 _MAX_MEAN = 1e6
 _FREE_LICENSES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc0-1.0")
 _NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "research", "apple-amlr")
@@ -90,8 +91,9 @@ class NetworkSpec:
         heads: the kind of the heads, see `Network`.
         output_stride: the encoder's output stride; None for the decoder's default.
         atrous_rates: the rates of the decoder's ASPP; None for the decoder's default.
-        mean: what is subtracted from the three channels of an image in 0..1.
-        std: what the three channels are divided by then.
+        channels: the channels of an image; three are RGB.
+        mean: what is subtracted from the channels of an image in 0..1.
+        std: what the channels are divided by then.
         representation_dim: channels of the representation head; None without one.
         crop: side in pixels of the crops that the network was trained on, or None.
     """
@@ -102,6 +104,7 @@ class NetworkSpec:
     heads: Heads = "shared"
     output_stride: int | None = None
     atrous_rates: tuple[int, ...] | None = None
+    channels: int = RGB_CHANNELS
     mean: tuple[float, ...]
     std: tuple[float, ...]
     representation_dim: int | None = None
@@ -112,6 +115,8 @@ class NetworkSpec:
         values = {key: value for key, value in asdict(self).items() if value is not None}
         if self.heads == "shared":
             del values["heads"]
+        if self.channels == RGB_CHANNELS:
+            del values["channels"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
@@ -122,9 +127,12 @@ class NetworkSpec:
             ValueError: a value is missing or not allowed.
         """
         spec = from_plain(cls, content, "network")
+        if not 1 < spec.channels <= _MAX_CHANNELS:
+            raise ValueError(f"images of {spec.channels} channels")
         for name, values in (("mean", spec.mean), ("std", spec.std)):
-            if len(values) != 3 or not all(abs(value) < _MAX_MEAN for value in values):
-                raise ValueError(f"the {name} {values} is not that of three channels")
+            is_finite = all(abs(value) < _MAX_MEAN for value in values)
+            if len(values) != spec.channels or not is_finite:
+                raise ValueError(f"the {name} {values} is not that of {spec.channels} channels")
         if min(spec.std) <= 0:
             raise ValueError(f"the deviation {spec.std} is not above 0")
         if spec.representation_dim not in (None, *range(1, _MAX_REPRESENTATION_DIM + 1)):
@@ -187,6 +195,11 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         if self.network.classes != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes for a network of {self.network.classes}")
+        if self.network.channels != self.reading.channels:
+            raise ValueError(
+                f"a network for {self.network.channels} channels, and images of "
+                f"{self.reading.channels}"
+            )
         _require_side(self.size, "size")
         if self.side is not None and not 0 < self.side <= _MAX_SIDE:
             raise ValueError(f"training images with a short side of {self.side} pixels")

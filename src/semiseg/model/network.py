@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from semiseg.config.network import Heads
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError, nearest
-from semiseg.core.types import STRIDE, Output
+from semiseg.core.reading import RGB_CHANNELS
+from semiseg.core.types import STRIDE, ColorChannels, Output
 from semiseg.model.detail_decoder import DetailDecoder
 from semiseg.model.encoders import Normalization, plain_vit_patch, resolve
+from semiseg.model.input_channels import load_for_channels
 from semiseg.model.metadata import NetworkSpec
 from semiseg.model.vit import PlainViT
 from semiseg.model.weights import load_weights
@@ -64,6 +66,9 @@ class Network(nn.Module):
         atrous_rates: the three rates of DeepLabV3+'s ASPP; None for those in `DECODERS`.
         drop_path: the share of the residual branches that training drops in the last block of a
             plain vision transformer.
+        channels: the channels `N` of an image; three are RGB.
+        colors: the channels that are red, green and blue among another number of channels; None if
+            there are none, see `adapt_filters`.
 
     Attributes:
         spec: all that is needed to build the network again.
@@ -71,8 +76,8 @@ class Network(nn.Module):
         weights_record: the weights that the encoder started from.
         classifier: the name of the layer whose outputs are the logits.
         resting: the names of the modules that are not trained, and stay in eval mode.
-        mean: `(1, 3, 1, 1)`, subtracted from the images.
-        std: `(1, 3, 1, 1)`, by which the images are divided then.
+        mean: `(1, N, 1, 1)`, subtracted from the images.
+        std: `(1, N, 1, 1)`, by which the images are divided then.
 
     Raises:
         ConfigError: unknown names, unavailable weights, or parts that do not fit together.
@@ -91,6 +96,8 @@ class Network(nn.Module):
         output_stride: int | None = None,
         atrous_rates: Sequence[int] | None = None,
         drop_path: float = 0.0,
+        channels: int = RGB_CHANNELS,
+        colors: ColorChannels = None,
     ) -> None:
         super().__init__()
         self.resting: tuple[str, ...] = ()
@@ -99,22 +106,29 @@ class Network(nn.Module):
         options = _decoder_options(decoder, heads, output_stride, atrous_rates)
         self.encoder: nn.Module
         self.decoder: nn.Module
-        if decoder == DETAIL:
-            vit = PlainViT(name.removeprefix("tu-"), drop_path)
-            self.encoder = vit
-            self.decoder = DetailDecoder([vit.width] * len(vit.levels))
-            self.stride = math.lcm(vit.patch, STRIDE)
+        if drop_path and decoder != DETAIL:
+            raise ConfigError(
+                f"--drop-path is for vision transformers, and {encoder} is none. Leave it out."
+            )
+
+        def build(channels: int) -> tuple[nn.Module, nn.Module]:
+            if decoder != DETAIL:
+                return _pyramid(encoder, name, decoder, options, channels)
+            vit = PlainViT(name.removeprefix("tu-"), drop_path, channels)
+            return vit, DetailDecoder([vit.width] * len(vit.levels), channels=channels)
+
+        self.encoder, self.decoder = build(channels)
+        stride = int(getattr(self.encoder, "output_stride", 32))
+        self.stride = math.lcm(stride, STRIDE) if decoder == DETAIL else stride
+        if channels == RGB_CHANNELS:
+            self.weights_record, norm = load_weights(self.encoder, name, weights)
         else:
-            if drop_path:
-                raise ConfigError(
-                    f"--drop-path is for vision transformers, and {encoder} is none. Leave it out."
-                )
-            self.encoder, self.decoder = _pyramid(encoder, name, decoder, options)
-            self.stride = int(getattr(self.encoder, "output_stride", 32))
-        self.weights_record, norm = load_weights(self.encoder, name, weights)
+            self.weights_record, norm = load_for_channels(
+                self.encoder, lambda: build(RGB_CHANNELS)[0], name, weights, channels, colors
+            )
         if heads == "paper":  # each head has a 3x3 convolution of its own in place of this one
             self.decoder.block2 = nn.Identity()
-        self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}")
+        self.width = self._probe(f"The encoder {encoder} with the decoder {decoder}", channels)
         self.classes = classes
         self.head_kind = heads
         self.logit_head: nn.Module = (
@@ -129,6 +143,7 @@ class Network(nn.Module):
             heads=heads,
             output_stride=output_stride,
             atrous_rates=None if atrous_rates is None else tuple(atrous_rates),
+            channels=channels,
             mean=norm.mean,
             std=norm.std,
         )
@@ -139,7 +154,7 @@ class Network(nn.Module):
         # Not in the state dict: the spec holds them, and an EMA has nothing to average.
         device = next(self.logit_head.parameters()).device
         for name, values in (("mean", norm.mean), ("std", norm.std)):
-            value = torch.tensor(values, device=device).view(1, 3, 1, 1)
+            value = torch.tensor(values, device=device).view(1, -1, 1, 1)
             self.register_buffer(name, value, persistent=False)
         self.spec = replace(self.spec, mean=norm.mean, std=norm.std)
 
@@ -165,11 +180,12 @@ class Network(nn.Module):
         bias = self.get_parameter(f"{self.classifier}.bias")
         bias.add_(offsets.to(bias))
 
-    def _probe(self, names: str) -> int:
+    def _probe(self, names: str, channels: int) -> int:
         """Run the encoder and the decoder once.
 
         Args:
             names: the names of both, for the error.
+            channels: the channels of an image.
 
         Returns:
             The channels of the decoder's map.
@@ -182,7 +198,7 @@ class Network(nn.Module):
         side = 2 * self.stride
         with torch.no_grad():
             try:
-                features = self.decoder(self.encoder(torch.zeros(1, 3, side, side)))
+                features = self.decoder(self.encoder(torch.zeros(1, channels, side, side)))
             except (RuntimeError, AssertionError) as error:
                 raise ConfigError(
                     f"{names} cannot segment an image of {side} x {side} pixels ({error}). Choose "
@@ -219,7 +235,7 @@ class Network(nn.Module):
         """Segment a batch.
 
         Args:
-            image: `(B, 3, H, W)` float in 0..1, of any size.
+            image: `(B, N, H, W)` float in 0..1, of any size.
             features: the output of `frozen_features` for these images; empty to compute it here.
 
         Returns:
@@ -231,7 +247,7 @@ class Network(nn.Module):
         """The encoder's maps of a batch.
 
         Args:
-            image: `(B, 3, H, W)` float in 0..1, of any size.
+            image: `(B, N, H, W)` float in 0..1, of any size.
             features: the output of `frozen_features` for these images; empty to compute it here.
 
         Returns:
@@ -262,7 +278,7 @@ class Network(nn.Module):
         """Compute what the frozen part of the encoder gives for a batch.
 
         Args:
-            image: `(B, 3, H, W)` float in 0..1, of any size.
+            image: `(B, N, H, W)` float in 0..1, of any size.
 
         Returns:
             The features for `forward`. Empty if nothing is frozen, or if the encoder cannot go on
@@ -309,7 +325,7 @@ def _decoder_name(decoder: str, encoder: str, plain_vit: bool) -> str:
 
 
 def _pyramid(
-    encoder: str, name: str, decoder: str, options: DecoderOptions
+    encoder: str, name: str, decoder: str, options: DecoderOptions, channels: int
 ) -> tuple[nn.Module, nn.Module]:
     """An encoder with maps of several strides, and a decoder for them.
 
@@ -318,7 +334,12 @@ def _pyramid(
     """
     try:
         model = smp.create_model(
-            decoder, encoder_name=name, encoder_weights=None, classes=1, **options
+            decoder,
+            encoder_name=name,
+            encoder_weights=None,
+            in_channels=channels,
+            classes=1,
+            **options,
         )
     except Exception as error:  # smp and its parts raise many kinds
         raise ConfigError(
@@ -399,6 +420,7 @@ def rebuild(spec: NetworkSpec) -> Network:
         heads=spec.heads,
         output_stride=spec.output_stride,
         atrous_rates=spec.atrous_rates,
+        channels=spec.channels,
     )
     network.set_normalization(Normalization.of(spec.mean, spec.std))
     if spec.representation_dim is not None:

@@ -79,8 +79,14 @@ def transfer(release: Release, student: Network, names: Sequence[str]) -> tuple[
         The names of the new classes.
 
     Raises:
-        ConfigError: the encoder, the decoder or the heads differ.
+        ConfigError: the encoder, the decoder, the heads or the number of channels differ.
     """
+    theirs, ours = release.network.spec.channels, student.spec.channels
+    if theirs != ours:
+        raise ConfigError(
+            f"--start-from: the run's images have {theirs} channels, those of this training have "
+            f"{ours}. Choose {theirs} bands with --bands, or start without --start-from."
+        )
     for part in ("encoder", "decoder", "heads"):
         theirs, ours = (getattr(n.spec, part) for n in (release.network, student))
         if theirs != ours:

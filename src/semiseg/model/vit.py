@@ -50,6 +50,7 @@ class PlainViT(nn.Module):
         name: a model of timm for which `patch_of` gives a patch.
         drop_path: the share of the residual branches that training drops in the last block
             (stochastic depth). The share grows linearly from 0 in the first block.
+        channels: the channels `N` of an image.
 
     Attributes:
         model: timm's model, without its head and its last norm.
@@ -67,9 +68,9 @@ class PlainViT(nn.Module):
         ConfigError: the model takes images of one size only.
     """
 
-    def __init__(self, name: str, drop_path: float = 0.0) -> None:
+    def __init__(self, name: str, drop_path: float = 0.0, channels: int = 3) -> None:
         super().__init__()
-        self.model = _create(name, drop_path)
+        self.model = _create(name, drop_path, channels)
         self.depth = len(self.model.blocks)
         self.levels = tuple(self.depth * (i + 1) // LEVELS - 1 for i in range(LEVELS))
         self.model.prune_intermediate_layers(list(self.levels), prune_norm=True, prune_head=True)
@@ -89,7 +90,7 @@ class PlainViT(nn.Module):
         """Compute the maps of a batch.
 
         Args:
-            image: `(B, 3, H, W)`, normalized; both sides are multiples of the patch.
+            image: `(B, N, H, W)`, normalized; both sides are multiples of the patch.
             features: the output of `frozen_features` for these images; empty to compute it here.
 
         Returns:
@@ -195,13 +196,13 @@ class PlainViT(nn.Module):
         return self._add_positions(like.new_zeros(1, *grid, self.width))[1]
 
 
-def _create(name: str, drop_path: float) -> Any:  # noqa: ANN401 - the transformers share no class
+def _create(name: str, drop_path: float, channels: int) -> Any:  # noqa: ANN401 - the transformers share no class
     """Build the model of timm for images of any size.
 
     Raises:
         ConfigError: the model takes images of one size only.
     """
-    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
+    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path, "in_chans": channels}
     try:
         return timm.create_model(name, dynamic_img_size=True, **options)
     except TypeError:  # NaFlexViT and SAM's encoder take images of any size without this option

@@ -72,7 +72,7 @@ def _read_reduced(file: Path, reading: Reading, stride: int) -> NDArray[np.uint8
     Padding would be a part of the means, so the image is stretched a little instead.
     """
     try:
-        image = read_image(file, reading, enough=_SIDE)
+        image = read_image(file, reading, enough=_SIDE).convert("RGB")
     except DataError as error:
         return error
     short = min(image.size)

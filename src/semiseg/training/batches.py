@@ -94,6 +94,7 @@ class TrainingBatches(Dataset[Batch]):
         self.rank, self.world = rank, world
         longest = math.ceil(views.size * views.scale[1])
         self.decoded = PixelCache(longest, images.classes, images.reading)
+        self.colors = images.reading.color_channels
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = SampleOrder(images.labeled, self.keys["labeled"].child("order"))
         self.unlabeled = (
@@ -142,7 +143,8 @@ class TrainingBatches(Dataset[Batch]):
         mask = self.decoded.labels(sample, source)
         center = None if views.focus is None else views.focus.draw(key.child("focus"), mask)
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale, center)
-        changed = change(view_image(image, view), LABELED, key.child("photometry"))
+        pixels = view_image(image, view)
+        changed = change(pixels, LABELED, key.child("photometry"), self.colors)
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
     def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, ...]:
@@ -157,7 +159,7 @@ class TrainingBatches(Dataset[Batch]):
         photometry = key.child("photometry")
         # The first view has the draws of a training with a single one.
         keys = [photometry, *(photometry.child("view", i) for i in range(1, views.strong))]
-        strong = [strong_view(weak, views.photometry, one) for one in keys]
+        strong = [strong_view(weak, views.photometry, one, self.colors) for one in keys]
         valid = torch.from_numpy(view_valid(view))
         if self.labels is None:
             return weak, valid, *strong

@@ -33,7 +33,7 @@ def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> T
     """
     classes = data.folder.classes.names
     Key.of(config.schedule.seed, "weights").seed_globals()
-    network = config.network
+    network, reading = config.network, config.data.reading
     student = Network(
         len(classes),
         network.encoder,
@@ -43,6 +43,8 @@ def build(config: TrainConfig, data: TrainingData, pretrained: bool = True) -> T
         output_stride=network.output_stride,
         atrous_rates=network.atrous_rates,
         drop_path=decided(network.drop_path),
+        channels=reading.channels,
+        colors=reading.color_channels,
     )
     train_part(student, network.trained_part, network.lora_rank)
     if network.gradient_checkpointing:
@@ -83,7 +85,8 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
 
     Raises:
         RunError: the folder holds no model that can be read.
-        ConfigError: the run has another encoder or decoder, or the settings name no run.
+        ConfigError: the run has another encoder, decoder or number of channels, or the settings
+            name no run.
     """
     run = config.network.start_from
     if run is None:

@@ -46,7 +46,7 @@ _DRAWN = 8
 
 
 class _Scene(NamedTuple):
-    """An unlabeled image, `(1, 3, h, w)` uint8 at working size, and its mask, `(1, h, w)`."""
+    """An unlabeled image, `(1, N, h, w)` uint8 at working size, and its mask, `(1, h, w)`."""
 
     name: str
     image: Tensor

@@ -60,7 +60,7 @@ class FeatureCache:
         self.batches.views = views
         if not views.fixed.labeled:
             return
-        features = frozen_features(network, probe_image(views.crop))
+        features = frozen_features(network, probe_image(views.crop, network.spec.channels))
         self._network, self._shapes = network, [f.shape[1:] for f in features]
         group = short_hash(
             _fingerprint(network),
@@ -111,7 +111,7 @@ class FeatureCache:
         return Batch(labeled, unlabeled, batch.number)
 
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The features of `(B, 3, H, W)` images; maps are channels-last in memory."""
+        """The features of `(B, N, H, W)` images; maps are channels-last in memory."""
         entries = [self._entry(image) for image in images]
         result, first = [], 0
         for shape in self._shapes:
@@ -154,11 +154,11 @@ class ProbeFeatures(FeatureCache):
     def open(self, network: Network) -> None:
         """Compute the features of the probe twice, and time the second time."""
         self.seconds: float | None = None
-        crop = self.batches.views.crop
-        features = frozen_features(network, probe_image(crop))
+        probe = probe_image(self.batches.views.crop, network.spec.channels)
+        features = frozen_features(network, probe)
         if features and self.batches.views.fixed.labeled:
             started = time.monotonic()
-            self._numbers = _flat(frozen_features(network, probe_image(crop))).numpy()
+            self._numbers = _flat(frozen_features(network, probe)).numpy()
             self.seconds = time.monotonic() - started
             self._shapes = [f.shape[1:] for f in features]
 
@@ -172,7 +172,7 @@ def frozen_features(network: Network, image: Tensor) -> tuple[Tensor, ...]:
 
     Args:
         network: the network, in any mode.
-        image: `(3, H, W)` uint8.
+        image: `(N, H, W)` uint8.
 
     Returns:
         The features of a batch of this image alone, in single precision; empty if the network
@@ -190,9 +190,10 @@ def frozen_features(network: Network, image: Tensor) -> tuple[Tensor, ...]:
             module.training = mode
 
 
-def probe_image(crop: int) -> Tensor:
-    """`(3, crop, crop)` uint8, an image of noise that is always the same."""
-    pixels = Key.of("probe").numpy().integers(256, size=(3, crop, crop), dtype=np.uint8)
+def probe_image(crop: int, channels: int) -> Tensor:
+    """`(N, crop, crop)` uint8, an image of noise that is always the same."""
+    size = (channels, crop, crop)
+    pixels = Key.of("probe").numpy().integers(256, size=size, dtype=np.uint8)
     return torch.from_numpy(pixels)
 
 

@@ -44,7 +44,8 @@ def plan_features(
     views = FeatureViews(decided(network.feature_views), decided(network.unlabeled_feature_views))
     if not views.labeled:
         return config
-    features = frozen_features(student, probe_image(decided(config.views.crop)))
+    probe = probe_image(decided(config.views.crop), student.spec.channels)
+    features = frozen_features(student, probe)
     fitting = None
     if not features:
         problem = (

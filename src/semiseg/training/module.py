@@ -42,7 +42,7 @@ class Checkpoint(TypedDict):
     validations: list[Validation]
     outcome: dict[str, Any] | None
     guard: dict[str, int]
-    normalization: list[tuple[float, float, float]]
+    normalization: list[tuple[float, ...]]
     weights: dict[str, str | None]
     labels_sha256: str | None
     seconds: float

@@ -202,7 +202,7 @@ def _read_snapshot(config: TrainConfig, data: TrainingData, step: int) -> Segmen
 
 
 def _read_scene(config: TrainConfig, sample: Sample) -> NDArray[np.uint8]:
-    """An image at working size, `(1, 3, h, w)`."""
+    """An image at working size, `(1, N, h, w)`."""
     return to_array(read_image(sample.image, config.data.reading), decided(config.views.size))
 
 

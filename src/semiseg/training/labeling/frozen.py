@@ -82,7 +82,13 @@ class FrozenJudge:
         accelerator: str = "cpu",
     ) -> None:
         self.reading, self.size = reading, size
-        self.network = Network(len(classes), encoder, weights=weights).eval()
+        self.network = Network(
+            len(classes),
+            encoder,
+            weights=weights,
+            channels=reading.channels,
+            colors=reading.color_channels,
+        ).eval()
         self.network.to(torch_device(accelerator)).to(memory_format=torch.channels_last)
         self._levels, self._stride = self._choose_levels()
         targets = [self._targets(sample, classes) for sample in samples]
@@ -165,7 +171,7 @@ class FrozenJudge:
         return self._features_of(to_working_size(read_image(sample.image, self.reading), self.size))
 
     def _features_of(self, image: Tensor) -> Tensor:
-        """The features `(D, h, w)` of an image `(1, 3, H, W)` uint8."""
+        """The features `(D, h, w)` of an image `(1, N, H, W)` uint8."""
         maps = self._maps(to_input(image.to(self.network.mean.device)))
         parts = [
             F.interpolate(F.normalize(m, dim=1), maps[0].shape[-2:], mode="bilinear") for m in maps
@@ -182,7 +188,8 @@ class FrozenJudge:
     def _choose_levels(self) -> tuple[list[int], int]:
         """The positions of the maps that are used, and the stride of the finest one in pixels."""
         side = 2 * self.network.stride
-        maps = self.network.encode(torch.zeros(1, 3, side, side, device=self.network.mean.device))
+        device, channels = self.network.mean.device, self.network.spec.channels
+        maps = self.network.encode(torch.zeros(1, channels, side, side, device=device))
         strides = [side // one.shape[-1] for one in maps]
         levels = list(range(1, len(maps)))
         if not isinstance(self.network.encoder, PlainViT):
