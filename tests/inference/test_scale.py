@@ -275,14 +275,14 @@ def test_the_ground_resolution_decides_where_it_is_known(css_release, tmp_path, 
     with pytest.raises(DataError, match=r"far\.tif: The ground resolution is 30 meter per pixel"):
         semiseg.predict(run, tmp_path / "in", out=tmp_path / "out", accelerator="cpu")
     assert (
-        "by the ground resolution (0.1 meter per pixel, 0.2 meter per pixel), 2 images keep"
-        in log.text
-    )
+        "by the ground resolution (0.1 meter per pixel, 0.2 meter per pixel), 2 images keep the "
+        "scale of the training images (0.1 meter per pixel); 1 of them is resampled to it"
+    ) in log.text
     assert "more than twice" not in log.text
     model = semiseg.load(run, "cpu")
     for name, factor in (("same", 0.5), ("coarse", 1.0)):
         expected = model.predict(picture, scale=factor).mask
-        np.testing.assert_array_equal(values(tmp_path / "out" / f"{name}.png"), expected)
+        np.testing.assert_array_equal(values(tmp_path / "out" / f"{name}.tif"), expected)
         path = tmp_path / "in" / f"{name}.tif"
         np.testing.assert_array_equal(model.predict(path).mask, expected)
 

@@ -6,37 +6,40 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
 from semiseg.core.console import progress
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
-from semiseg.core.types import IGNORE_INDEX, Prediction
+from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
 from semiseg.data.value_range import describe_depth
 from semiseg.inference.band_files import band_files
+from semiseg.inference.geotiff import Place
 from semiseg.inference.large import LARGE, LargeImage, large_images, read_large
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
+from semiseg.inference.raster_prediction import Options, RasterJob, model_sha256, segment_raster
 from semiseg.inference.scale import Job, choose_factors, explain
 from semiseg.inference.sources import find_images, read_or_error
-from semiseg.inference.writers import OUTPUTS, SegmentedImage, save_output
+from semiseg.inference.targets import (
+    Targets,
+    describe_lost_places,
+    describe_skipped,
+    find_places,
+    find_targets,
+    middle_of,
+    missing,
+)
+from semiseg.inference.writers import NO_IMAGE, OUTPUTS, SegmentedImage, mask_of, save_output
 
 logger = logging.getLogger(__name__)
 
-_NO_IMAGE = Image.new("RGB", (1, 1))
 _MAX_PROBABILITIES = 2_000_000_000  # bytes of one image
-
-Targets: TypeAlias = dict[Path, dict[str, Path]]
-"""The files to write for each image, by their kind."""
 
 
 class Masks(NamedTuple):
@@ -83,18 +86,17 @@ def predict(settings: PredictSettings) -> Masks:
     _check_out(out)
     check_order("predict", settings.run, settings.images)
     images, notes, warnings = find_images(settings.images, out)
-    targets = _targets(images, out, kinds)
+    places = find_places(images.values())
+    targets = find_targets(images, out, kinds, places)
     new_targets = targets
     if not settings.overwrite:  # an existing mask may have been corrected by hand
-        new_targets = {
-            image: new_files
-            for image, files in targets.items()
-            if (new_files := {kind: file for kind, file in files.items() if not file.is_file()})
-        }
-        notes += _skipped(targets, new_targets, out)
+        new_targets = missing(targets)
+        notes += describe_skipped(targets, new_targets, out)
     for note in notes:
         logger.info("%s", note)
     for warning in warnings:
+        logger.warning("%s", warning)
+    if warning := describe_lost_places(images.values()):
         logger.warning("%s", warning)
     model = load(settings.run, settings.accelerator)
     model.read_as(settings.reading(model.reading))
@@ -103,9 +105,10 @@ def predict(settings: PredictSettings) -> Masks:
         jobs = choose_factors(new_targets, model.metadata, settings.scale)
         _check_probabilities(model, jobs, new_targets)
         explain(settings.scale, model.metadata, jobs)
-        if warning := describe_depth([job.file for job in jobs], model.reading):
+        samples = [middle_of(job.file, places.get(job.file)) for job in jobs]
+        if warning := describe_depth(samples, model.reading):
             logger.warning("%s", warning)
-        failed = _write(model, jobs, new_targets, settings)
+        failed = _write(model, jobs, new_targets, places, settings)
     if failed:
         others = f" The masks of the others are in {out}." if len(failed) < len(targets) else ""
         raise DataError(
@@ -123,22 +126,6 @@ def _check_out(out: Path) -> None:
             f"--out {out} names a file, but semiseg writes a folder of masks. Name a folder, such "
             f"as --out {folder}."
         )
-
-
-def _skipped(targets: Targets, new_targets: Targets, out: Path) -> list[str]:
-    """A sentence for the images with all of their files, and one for those with some of them."""
-    notes = []
-    if complete := len(targets) - len(new_targets):
-        notes.append(
-            f"{complete} of {len(targets)} images have all their files in {out}; --overwrite "
-            "replaces them"
-        )
-    if partial := sum(files != targets[image] for image, files in new_targets.items()):
-        notes.append(
-            f"{plural(partial, 'image')} lacked some files in {out}. semiseg writes only these, "
-            "and they show the model's own mask; --overwrite replaces all files"
-        )
-    return notes
 
 
 def _check(model: Predictor, settings: PredictSettings) -> None:
@@ -161,30 +148,6 @@ def _check(model: Predictor, settings: PredictSettings) -> None:
         )
 
 
-def _targets(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> Targets:
-    """The files to write for each image.
-
-    Raises:
-        DataError: a file would replace an image, or two images would share a file.
-    """
-    sources = {image.resolve() for image in images.values()}
-    owners: dict[Path, Path] = {}
-    targets: Targets = {}
-    for name, image in images.items():
-        targets[image] = {k: out / k / f"{name}{OUTPUTS[k].suffix}" for k in kinds}
-        for file in targets[image].values():
-            if file.resolve() in sources:
-                raise DataError(
-                    f"{file}, a result of {image}, would replace an image. Choose another --out."
-                )
-            if owners.setdefault(file, image) != image:
-                raise DataError(
-                    f"The results of {owners[file]} and {image} would have the same name, {file}. "
-                    "Rename one of the images, or segment their folders one by one."
-                )
-    return targets
-
-
 def _check_probabilities(model: Predictor, jobs: Sequence[Job], targets: Targets) -> None:
     """Refuse probabilities that would fill the memory."""
     for file, header, *_ in jobs:
@@ -198,13 +161,23 @@ def _check_probabilities(model: Predictor, jobs: Sequence[Job], targets: Targets
 
 
 def _write(
-    model: Predictor, jobs: Sequence[Job], targets: Targets, settings: PredictSettings
+    model: Predictor,
+    jobs: Sequence[Job],
+    targets: Targets,
+    places: Mapping[Path, Place],
+    settings: PredictSettings,
 ) -> list[DataError]:
     """Segment the images and write the files; the errors of the images that cannot be read."""
     errors = [job.problem for job in jobs if job.problem]
     jobs = [job for job in jobs if not job.problem]
-    large_jobs = [job for job in jobs if _is_large(job, targets[job.file])]
-    other_jobs = [job for job in jobs if not _is_large(job, targets[job.file])]
+    rasters = [
+        RasterJob(job.file, places[job.file], job.factor, targets[job.file])
+        for job in jobs
+        if job.file in places
+    ]
+    images_jobs = [job for job in jobs if job.file not in places]
+    large_jobs = [job for job in images_jobs if _is_large(job, targets[job.file])]
+    other_jobs = [job for job in images_jobs if not _is_large(job, targets[job.file])]
     waiting: deque[tuple[Path, AnyImage]] = deque()
 
     def images() -> Iterator[Scaled]:
@@ -225,7 +198,7 @@ def _write(
         probabilities = any("probabilities" in files for files in targets.values())
         for prediction in model.stream(images(), settings.tta, probabilities):
             file, image = waiting.popleft()
-            mask = _mask(prediction, settings)
+            mask = mask_of(prediction, settings.abstain)
             segmented = SegmentedImage(image, prediction, mask, model.classes)
             for kind, target in targets[file].items():
                 save_output(segmented, OUTPUTS[kind], target)
@@ -239,6 +212,14 @@ def _write(
                 for share in _write_bands(model, result, job, targets[job.file], settings):
                     yield done + share
             del result  # before the next one is read
+            done += 1
+        options = Options(model_sha256(settings.run), settings.tta, settings.abstain)
+        for raster in rasters:
+            try:
+                for share in segment_raster(model, raster, options):
+                    yield done + share
+            except DataError as error:
+                errors.append(error)
             done += 1
 
     with progress("predict") as bar:
@@ -272,15 +253,8 @@ def _write_bands(
     with band_files(files, image, classes) as writer:
         for rows, prediction in bands:
             # No file of this kind shows the image itself; the overlay is drawn at the end.
-            part = SegmentedImage(_NO_IMAGE, prediction, _mask(prediction, settings), classes)
+            part = SegmentedImage(
+                NO_IMAGE, prediction, mask_of(prediction, settings.abstain), classes
+            )
             writer.add(rows, part)
             yield rows.stop / height
-
-
-def _mask(prediction: Prediction, settings: PredictSettings) -> NDArray[np.uint8]:
-    """The mask to write: 255 where the model abstains."""
-    if settings.abstain is None:
-        return prediction.mask
-    mask = prediction.mask.copy()
-    mask[prediction.doubtful(settings.abstain)] = IGNORE_INDEX
-    return mask

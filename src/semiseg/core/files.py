@@ -197,6 +197,16 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def sync_file(path: Path) -> None:
+    """Wait until the disk has the content of a file.
+
+    Raises:
+        OSError: the disk reports an error.
+    """
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the renamings in a folder durable; systems that cannot open a folder need no such call.
 

@@ -133,12 +133,26 @@ def read(
 
 
 def read_bands(
-    maps: Maps, source: tuple[int, int], target: tuple[int, int], arithmetic: Arithmetic = NUMPY
+    maps: Maps,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    arithmetic: Arithmetic = NUMPY,
+    first: int = 0,
 ) -> Iterator[Band]:
-    """What `read` gives for the first image of a batch, band by band."""
+    """What `read` gives for the first image of a batch, band by band.
+
+    Args:
+        maps: of a batch.
+        source: height and width `(h, w)` of the network's input.
+        target: height and width `(H, W)` of the image.
+        arithmetic: the array library.
+        first: the row where a band of an earlier call ended; the bands before are left out.
+    """
     scores = scores_of(maps, 0, arithmetic)
     rows, columns = _enlarging(maps, source, target, arithmetic)
     for strip in _strips(maps.logits.shape[1], target):
+        if strip.start < first:
+            continue
         part = rows[strip]
         results = Results(maps, (len(part), target[1]))
         for space, values in scores.items():

@@ -22,6 +22,7 @@ from semiseg.model.metadata import ModelMetadata
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 0.01  # of a ground resolution
 _NOTABLE = 2.0  # an image whose short side is so many times that of the training images
 
 
@@ -158,15 +159,19 @@ def is_much_larger(metadata: ModelMetadata, header: Header) -> bool:
 
 def describe_scaled(metadata: ModelMetadata, jobs: Iterable[Job]) -> str:
     """A sentence on the images whose ground resolution decides; empty if there are none."""
-    grounds = [job.header.ground for job in jobs if job.header and job.factor is not None]
-    resolutions = sorted({str(ground) for ground in grounds if ground is not None})
-    if not resolutions or metadata.ground_resolution is None:
+    ours = metadata.ground_resolution
+    scaled = [job.header.ground for job in jobs if job.header and job.factor is not None]
+    grounds = [ground for ground in scaled if ground is not None]
+    resolutions = sorted({str(ground) for ground in grounds})
+    if not resolutions or ours is None:
         return ""
     examples = ", ".join(resolutions[:3]) + (", ..." if len(resolutions) > 3 else "")
     images = plural(len(grounds), "image keeps", "images keep")
+    other = sum(abs(ground.size / ours.size - 1) > _ROUNDING for ground in grounds)
+    resampled = f"; {other} of them {'is' if other == 1 else 'are'} resampled to it"
     return (
         f"by the ground resolution ({examples}), {images} "
-        f"the scale of the training images ({metadata.ground_resolution})"
+        f"the scale of the training images ({ours}){resampled if other else ''}"
     )
 
 

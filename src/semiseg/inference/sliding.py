@@ -26,7 +26,14 @@ from semiseg.inference.reading import (
     read_bands,
 )
 from semiseg.inference.views import Croppable, Images, ScaledImage, Window, to_array
-from semiseg.inference.windows import Grid, cells_of, segment_bands, windows_along
+from semiseg.inference.windows import (
+    START,
+    Grid,
+    Seam,
+    cells_of,
+    segment_bands,
+    windows_along,
+)
 
 _CROPS = 2  # side of a window in training crops, the size that the network knows
 _SCALES = (0.75, 1.0, 1.25)  # of the working size, for `tta`
@@ -115,7 +122,12 @@ class Segmenter:
         return self.read(self._augmented(picture, images, scales), 0, images, target)
 
     def windowed_bands(
-        self, picture: Croppable, factor: float, tta: bool = False
+        self,
+        picture: Croppable,
+        factor: float,
+        tta: bool = False,
+        start: Seam = START,
+        store: Callable[[Seam], None] | None = None,
     ) -> Iterator[Band]:
         """Segment one image band by band: the memory for it does not grow with its height.
 
@@ -123,20 +135,30 @@ class Segmenter:
             picture: an image of any size.
             factor: as for `at_scale`.
             tta: as for `at_scale`.
+            start: where an earlier call stopped; the bands before are left out.
+            store: is called with the place to go on from, when all bands before it are taken.
         """
-        return self._windowed(picture, factor, tta, False)
+        return self._windowed(picture, factor, tta, False, start, store)
 
-    def fitted_bands(self, picture: AnyImage, tta: bool = False) -> Iterator[Band]:
+    def fitted_bands(
+        self,
+        picture: AnyImage,
+        tta: bool = False,
+        target: tuple[int, int] | None = None,
+        first: int = 0,
+    ) -> Iterator[Band]:
         """Segment one image at working size, and enlarge the result band by band.
 
         Args:
             picture: an image of any size.
             tta: as for `__call__`.
+            target: height and width `(H, W)` of the result; None for those of the picture.
+            first: the row where a band of an earlier call ended; the bands before are left out.
         """
         images = to_array(picture, self.size)
         maps = self._augmented(picture, images) if tta else self.maps(images)
         source = images.shape[-2], images.shape[-1]
-        yield from read_bands(maps, source, picture.size[::-1], self.arithmetic)
+        yield from read_bands(maps, source, target or picture.size[::-1], self.arithmetic, first)
 
     def read(
         self,
@@ -174,7 +196,13 @@ class Segmenter:
         return Maps(total[0], total[1] if len(total) > 1 else None)
 
     def _windowed(
-        self, picture: Croppable, factor: float, tta: bool, probabilities: bool
+        self,
+        picture: Croppable,
+        factor: float,
+        tta: bool,
+        probabilities: bool,
+        start: Seam = START,
+        store: Callable[[Seam], None] | None = None,
     ) -> Iterator[Band]:
         """Segment an image that is scaled by a factor in windows of two crops."""
         width, height = (max(1, round(side * factor)) for side in picture.size)
@@ -196,7 +224,7 @@ class Segmenter:
                     for i in range(len(batch)):
                         yield maps.only(i)
 
-        yield from segment_bands(forward, grid, self.arithmetic, probabilities)
+        yield from segment_bands(forward, grid, self.arithmetic, probabilities, start, store)
 
     def _augmented(
         self, picture: AnyImage, images: Images, scales: Sequence[float] = _SCALES

@@ -32,6 +32,26 @@ _MAX_BLOCK = 1 << 20  # numbers in such a block
 Places: TypeAlias = NDArray[np.float64]
 
 
+class Seam(NamedTuple):
+    """Where a segmentation in rows of windows stands: enough to go on from there, bit by bit.
+
+    Attributes:
+        number: of the next row of windows.
+        done: rows of pixels that were handed on.
+        before: the last complete row of each map, `(1, C, 1, w)`.
+        pending: the rows of each map that the next windows change, too.
+    """
+
+    number: int
+    done: int
+    before: Sequence[Floats] = ()
+    pending: Sequence[Floats] = ()
+
+
+START = Seam(0, 0)
+"""Nothing is done yet."""
+
+
 class Grid(NamedTuple):
     """The windows of an image.
 
@@ -53,6 +73,8 @@ def segment_bands(
     grid: Grid,
     arithmetic: Arithmetic,
     probabilities: bool = False,
+    start: Seam = START,
+    store: Callable[[Seam], None] | None = None,
 ) -> Iterator[Band]:
     """Segment an image band by band.
 
@@ -61,6 +83,8 @@ def segment_bands(
         grid: the windows.
         arithmetic: the array library that enlarges the maps.
         probabilities: return the probabilities of all classes too.
+        start: where an earlier call stopped.
+        store: is called after each row of windows, when the caller has taken all of its bands.
     """
     rows, columns = (
         (np.arange(target) + 0.5) * (source / target) / STRIDE - 0.5
@@ -68,16 +92,18 @@ def segment_bands(
     )
     total = -(-grid.source[0] // STRIDE)
     step = max(1, _MAX_BAND // grid.target[1])
-    done = 0
-    for first, maps in _slabs(forward, grid):
+    done = start.done
+    for first, maps, seam in _slabs(forward, grid, start):
         end = first + maps.logits.shape[-2]
         # A row of pixels needs the cells before and after its center.
         ready = len(rows) if end == total else int(np.searchsorted(rows, end - 1))
-        for start in range(done, ready, step):
-            band = slice(start, min(start + step, ready))
+        for top in range(done, ready, step):
+            band = slice(top, min(top + step, ready))
             places = rows[band] - first, columns
             yield Band(band, _enlarge(maps, places, arithmetic, probabilities))
         done = max(done, ready)
+        if store is not None:
+            store(seam._replace(done=done))
 
 
 def windows_along(length: int, window: int, multiple: int) -> list[tuple[slice, Floats]]:
@@ -109,19 +135,19 @@ def cells_of(pixels: slice) -> slice:
 
 
 def _slabs(
-    forward: Callable[[Sequence[Window]], Iterable[Maps]], grid: Grid
-) -> Iterator[tuple[int, Maps]]:
+    forward: Callable[[Sequence[Window]], Iterable[Maps]], grid: Grid, start: Seam
+) -> Iterator[tuple[int, Maps, Seam]]:
     """The blended maps of the scaled image, some rows of cells at a time.
 
     Yields:
-        The number of the first row, and the maps. They begin with the last row of the maps before.
+        The number of the first row, the maps, and what the next maps need. The maps begin with the
+        last row of the maps before.
     """
     along, across = (windows_along(n, grid.window, grid.multiple) for n in grid.source)
     width = -(-grid.source[1] // STRIDE)
-    pending: list[Floats] = []  # rows that the next windows change, too
-    before: list[Floats] = []  # the last complete row
+    pending, before = list(start.pending), list(start.before)
     starts = [rows.start // STRIDE for rows, _ in along]
-    for number, (rows, up) in enumerate(along):
+    for number, (rows, up) in list(enumerate(along))[start.number :]:
         band: list[Floats] = []
         top = int(number > 0)  # the row of `before` comes first
         parts = forward([(rows, columns) for columns, _ in across])
@@ -141,7 +167,8 @@ def _slabs(
         pending = [whole[..., count:, :].copy() for whole in band]
         before = [whole[..., count - 1 : count, :].copy() for whole in band]
         complete = [whole[..., :count, :] for whole in band]
-        yield first, Maps(complete[0], complete[1] if len(complete) > 1 else None)
+        seam = Seam(number + 1, 0, before, pending)
+        yield first, Maps(complete[0], complete[1] if len(complete) > 1 else None), seam
 
 
 def _enlarge(

@@ -13,10 +13,13 @@ from PIL import Image
 
 from semiseg.core.errors import RunError
 from semiseg.core.files import atomic_write
-from semiseg.core.types import Prediction
+from semiseg.core.types import IGNORE_INDEX, Prediction
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.masks import Classes
 from semiseg.plots.overlay import overlay
+
+NO_IMAGE = Image.new("RGB", (1, 1))
+"""Stands for the image where no output shows it."""
 
 
 class SegmentedImage(NamedTuple):
@@ -89,6 +92,20 @@ OUTPUTS = {
 
 The mask comes last, so an image with a mask has all its other files.
 """
+
+
+def mask_of(prediction: Prediction, abstain: float | None) -> NDArray[np.uint8]:
+    """The mask to write: 255 where the model abstains.
+
+    Args:
+        prediction: of an image.
+        abstain: the confidence below which it does; None for never.
+    """
+    if abstain is None:
+        return prediction.mask
+    mask = prediction.mask.copy()
+    mask[prediction.doubtful(abstain)] = IGNORE_INDEX
+    return mask
 
 
 def save_output(segmented: SegmentedImage, kind: OutputKind, path: Path) -> None:

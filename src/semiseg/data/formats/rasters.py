@@ -23,6 +23,7 @@ SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 _GRAY_AND_ALPHA = "LA;16B"  # Pillow's name of a PNG's 16 bits for gray and for transparency
 _TYPE_MAX = 65535  # of images that need no range
+_MAX_BLOCK = 1 << 20  # numbers that are scaled at a time, in numbers of eight bytes
 _CLOSE = 1e-5  # how much a no-data value may differ when a text of the file rounds it
 
 
@@ -198,13 +199,16 @@ def to_bytes(
         low, high = np.array(value_range, dtype=np.float64).T
         if low.ndim and low.shape != values.shape[2:]:
             raise DataError(f"There are ranges for {len(low)} bands, but {where} has others.")
-        wide = values.astype(np.float64)
-        eight = np.nan_to_num(((wide - low) * (255 / (high - low))).clip(0, 255)).round()
+        pixels = np.empty(values.shape, np.uint8)
+        rows = max(1, _MAX_BLOCK * len(values) // max(1, values.size))
+        for top in range(0, len(values), rows):
+            wide = values[top : top + rows].astype(np.float64)
+            eight = np.nan_to_num(((wide - low) * (255 / (high - low))).clip(0, 255)).round()
+            pixels[top : top + rows] = eight
     else:
         if values.dtype.kind == "f" or values.min() < 0 or values.max() > _TYPE_MAX:
             raise _needs_range(values, invalid, where)
-        eight = values >> 8
-    pixels: NDArray[np.uint8] = eight.astype(np.uint8)
+        pixels = (values >> 8).astype(np.uint8)
     if invalid is not None:
         pixels[invalid] = 0
     return pixels
