@@ -16,7 +16,9 @@ def round_trip(mask, tmp_path, background=0):
     """What is read again from the polygons, as class indices."""
     parts = outlines(mask, background)
     path = tmp_path / "a.json"
-    write_outlines(path, parts, LABELS, Path("a.jpg"), (mask.shape[1], mask.shape[0]))
+    write_outlines(
+        path, parts, dict(enumerate(LABELS)), Path("a.jpg"), (mask.shape[1], mask.shape[0])
+    )
     codes, labels, _ = read_shapes(path)
     assert set(labels.values()) <= set(LABELS)
     back = np.full(mask.shape, 255, np.uint8)

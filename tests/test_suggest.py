@@ -319,7 +319,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         mask = np.array(Image.open(scenes / "train" / "masks" / f"{image.stem}.png")) % 3
         shutil.copy(image, data / "images")
         beside = data / "images" / f"{image.stem}.json"
-        write_outlines(beside, outlines(mask, 0), labels, image, mask.shape[::-1])
+        write_outlines(beside, outlines(mask, 0), dict(enumerate(labels)), image, mask.shape[::-1])
     small = {"encoder": "lcnet_035", "weights": "none", "size": 48, "crop": 32, "batch": 2}
     small |= {"steps": 1, "validations": 1, "workers": 0, "accelerator": "cpu"}
     small |= {"method": "supervised"}
@@ -349,7 +349,7 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
     assert sum(s.mask is not None for s in joined.train) == 4 + len(images)
     assert joined.classes.encoding == "labels"
     (out / "train" / "masks").mkdir()
-    with pytest.raises(RunError, match="holds masks of pixels, but this run has"):
+    with pytest.raises(RunError, match="holds masks of pixels, and this call would add LabelMe"):
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
@@ -417,7 +417,7 @@ def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
 
     def draw(folder, image):
         beside = (folder / image.name).with_suffix(".json")
-        write_outlines(beside, outlines(mask, 0), ["_background_", "a"], image, (64, 48))
+        write_outlines(beside, outlines(mask, 0), {0: "_background_", 1: "a"}, image, (64, 48))
 
     def advised():
         *copies, train = commands(next_steps(run_folder, out))
@@ -457,3 +457,52 @@ def test_an_ignored_background_of_labelme_stays_ignored():
     text = classes_yaml(classes)
     assert text["ignore"] == ["_background_"]
     assert text["classes"] == [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]
+
+
+@pytest.mark.slow
+def test_a_labeling_tool_gets_files_and_the_steps_to_import_them(
+    run_folder, tiny_folder, tmp_path, capsys
+):
+    out = tmp_path / "next"
+    words = ["suggest", str(run_folder), str(tiny_folder / "unlabeled"), "-n", "2"]
+    main([*words, "--format", "cvat", "--out", str(out), "--accelerator", "cpu"])
+    text = capsys.readouterr().out
+    assert f"1. Create a task of CVAT with the images of {out}/train/images. " in text
+    (train,) = commands(text)
+    assert shlex.split(train)[:3] == ["semiseg", "train", str(out)]
+    assert {path.name for path in (out / "train").iterdir()} == {"images", "annotations.xml"}
+    model = semiseg.load(run_folder, accelerator="cpu")
+    folder = load_dataset(out)
+    for sample in folder.train:
+        mask = np.array(read_mask(sample.mask, folder.classes))
+        names = np.array(folder.classes.names)[mask]
+        expected = np.array(model.classes.names)[model.predict(sample.image, scale="fit").mask]
+        np.testing.assert_array_equal(names, expected)
+    arguments = {"out": out, "accelerator": "cpu"}
+    with pytest.raises(RunError, match="--overwrite"):
+        semiseg.suggest(*words[1:3], file_format="cvat", **arguments)
+    with pytest.raises(RunError, match="holds CVAT's annotations, and this call would add COCO's"):
+        semiseg.suggest(*words[1:3], file_format="coco", overwrite=True, **arguments)
+
+
+def test_shapes_for_labelme_do_not_join_masks_of_pixels(run_folder, tiny_folder, tmp_path):
+    (run_folder / "config.yaml").write_text(f"data: {tiny_folder}\n")
+    out = tmp_path / "next"
+    suggestions = semiseg.suggest(
+        run_folder,
+        tiny_folder / "unlabeled",
+        out=out,
+        n=1,
+        file_format="labelme",
+        accelerator="cpu",
+    )
+    (train,) = commands(suggestions.next_steps)
+    assert shlex.split(train)[2] == str(out)
+    assert f"labelme {out}/train/images --labels {out}/labels.txt" in suggestions.next_steps
+    model = semiseg.load(run_folder, accelerator="cpu")
+    assert load_dataset(out).classes.names == model.classes.names
+
+
+def test_a_choice_without_a_run_has_no_masks_to_write(tiny_folder, tmp_path):
+    with pytest.raises(ConfigError, match="--format coco is for the masks of a model"):
+        semiseg.suggest(tiny_folder, out=tmp_path / "first", file_format="coco")

@@ -23,6 +23,7 @@ from semiseg.config.settings import (
     Share,
     unless_auto,
 )
+from semiseg.config.tool_formats import ToolFormat
 from semiseg.config.train import (
     ArrangedData,
     NoData,
@@ -195,6 +196,11 @@ class SuggestSettings(Settings):
     bands: tuple[PositiveInt, ...] | None = None
     """The bands of a TIFF that become red, green and blue, as for `train`, for a choice without a
     run."""
+    file_format: ToolFormat | Auto = AUTO
+    """The labeling tool in which you correct the masks. `auto` writes masks as those of the run:
+    PNG files, or LabelMe files. `labelme` writes polygons, `coco` and `cvat` write one file with
+    run-length codes, `label-studio` writes tasks with predictions. A choice without a run has no
+    masks, and so no format."""
     overwrite: bool = False
     """Replace the masks of an earlier call, even if you corrected them."""
     accelerator: str = AUTO
@@ -204,6 +210,11 @@ class SuggestSettings(Settings):
         """There are one or three bands, and settings of a choice without a run stand alone."""
         check_reading(AUTO, self.bands)
         if self.images is None:
+            if self.file_format != AUTO:
+                raise ConfigError(
+                    f"--format {self.file_format} is for the masks of a model, and a choice "
+                    "without a run has none. Leave --format out, or name the run before the images."
+                )
             return
         for name in ("encoder", "weights", "bands"):
             if getattr(self, name) not in (AUTO, None):

@@ -66,6 +66,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
         out=settings.folder,
         n=settings.n,
         data=settings.data,
+        file_format=settings.file_format,
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,
     )

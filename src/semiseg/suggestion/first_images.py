@@ -20,8 +20,9 @@ from semiseg.model.network import Network
 from semiseg.suggestion.coverage import FirstImage, choose_first
 from semiseg.suggestion.descriptors import describe_images
 from semiseg.suggestion.first_steps import first_steps
+from semiseg.suggestion.mask_kinds import written_kinds
 from semiseg.suggestion.pool import find_pool, infer_pool_reading
-from semiseg.suggestion.writer import holds_masks, write_first_images
+from semiseg.suggestion.writer import write_first_images
 from semiseg.training.encoder import check_encoder, choose_encoder
 from semiseg.training.place import Place
 
@@ -80,7 +81,7 @@ def suggest_first(
     root = data if data is not None else images
     if out.resolve() == root.resolve():
         raise ConfigError(f"--out {out} is the folder of the images. Choose another folder.")
-    if holds_masks(out) and not overwrite:
+    if written_kinds(out) and not overwrite:
         raise RunError(
             f"{out / 'train'} exists and may hold masks that you drew. Choose another --out, or "
             "write into it (--overwrite)."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from filecmp import cmp
 from itertools import count
 from pathlib import Path
+from typing import get_args
 
 from semiseg.config.command_line import continue_command
+from semiseg.config.tool_formats import ToolFormat
 from semiseg.config.train import READING_SETTINGS
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
@@ -17,7 +20,8 @@ from semiseg.data.layouts.layout import Layout
 from semiseg.data.pairing.beside import PHOTOGRAPHS
 from semiseg.data.pairing.pairs import Folders, pair
 from semiseg.data.tree import Tree, list_files
-from semiseg.suggestion.writer import holds_shapes
+from semiseg.suggestion.mask_kinds import written_kinds
+from semiseg.suggestion.tool_steps import tool_steps
 from semiseg.training.run_data import arrangement_of, config_of, data_of, dataset_of
 
 
@@ -27,7 +31,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
     The commands never replace a file. The masks get their own folder in the data folder or, if
     training does not read subfolders, lie beside the other masks. There is no such command if the
     data are gone, if lists of names decide what is trained on, or if LabelMe's shapes and masks of
-    pixels would be mixed.
+    pixels would be mixed. For the files of a labeling tool, the steps in that tool come first.
 
     Args:
         run: the run folder.
@@ -36,20 +40,24 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
     """
     config = config_of(run)
     data = data_of(run) if data is None else data.absolute()
-    shapes = holds_shapes(out)
-    masks = out / "train" / ("images" if shapes else "masks")
-    try:
-        layout = _layout(run, data) if data else None
-        folders = layout.folders("train") if layout else None
-        copies = _copy_commands(out, folders, shapes) if folders else []
-    except DataError:  # the data changed after the training
-        copies = []
+    kinds = written_kinds(out)
+    tool = next((form for form in get_args(ToolFormat) if form in kinds), None)
+    masks = out / "train" / ("masks" if tool is None else "images")
+    copies: list[str] = []
+    if data is not None and tool in (None, "labelme"):
+        with suppress(DataError):  # the data changed after the training
+            folders = _layout(run, data).folders("train")
+            copies = _copy_commands(out, folders, tool == "labelme") if folders else []
     if data is None or not copies:
-        return (
-            f"Correct the masks in {masks}. Then copy them and their images into your data, under "
-            "unused names, or train on them alone:\n"
-            f"  {continue_command(run, out, config, (*READING_SETTINGS, 'exif', 'size'))}"
+        steps = [f"{i}. {step}" for i, step in enumerate(tool_steps(tool, out), 1)] if tool else []
+        advice = (
+            "Then train on them:"
+            if steps
+            else f"Correct the masks in {masks}. Then copy them and their images into your data, "
+            "under unused names, or train on them alone:"
         )
+        alone = continue_command(run, out, config, (*READING_SETTINGS, "exif", "size"))
+        return "\n".join((*steps, advice, f"  {alone}"))
     return "\n".join(
         (
             f"Correct the masks in {masks}. Then add them to your data and continue the training:",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from semiseg.config.settings import AUTO, Auto
+from semiseg.config.tool_formats import ToolFormat
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.text import plural
 from semiseg.inference.device import torch_device
@@ -12,9 +14,10 @@ from semiseg.inference.formats import format_of
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.features import inspect_images
+from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
 from semiseg.suggestion.ranking import Suggestion, choose
 from semiseg.suggestion.unlabeled import find_run_images, find_unlabeled
-from semiseg.suggestion.writer import holds_masks, refuse_other_kind, write_suggestions
+from semiseg.suggestion.writer import write_suggestions
 from semiseg.training.run_data import data_of
 
 logger = logging.getLogger(__name__)
@@ -27,8 +30,9 @@ def suggest(
     out: Path,
     n: int = 20,
     data: Path | None = None,
+    file_format: ToolFormat | Auto = AUTO,
     overwrite: bool = False,
-    accelerator: str = "auto",
+    accelerator: str = AUTO,
 ) -> list[Suggestion]:
     """Choose the images whose masks would improve a trained model most.
 
@@ -45,6 +49,8 @@ def suggest(
             the reasons; `suggested.png`, a picture of the images; and a data folder to correct with
             `train/images`, `train/masks` (predicted by the model) and `classes.yaml`. If the masks
             of the run are LabelMe's shapes, so are these, beside the images.
+        file_format: a labeling tool whose files replace the masks. `labelme` writes shapes beside
+            the images; the others write one file for all images, in `train`.
         n: the largest number of images.
         data: the data folder, if it moved since the training.
         overwrite: replace the masks of an earlier call, corrected or not.
@@ -67,13 +73,14 @@ def suggest(
     folder = data_of(run) if data is None else Path(data)
     if folder is not None and out.resolve() == folder.resolve():
         raise ConfigError(f"--out {out} is the data folder of {run}. Choose another folder.")
-    if holds_masks(out) and not overwrite:
+    if written_kinds(out) and not overwrite:
         raise RunError(
             f"{out / 'train'} exists and may hold masks that you corrected. Choose another --out, "
             "or replace them (--overwrite)."
         )
     model = Model(load_release(run), torch_device(accelerator))
-    refuse_other_kind(out, model.classes)
+    kind = kind_of(file_format, model.classes)
+    refuse_other_kind(out, kind)
     run_images = find_run_images(run, folder)
     if not run_images.labeled and folder is None and images.is_dir():
         run_images = find_run_images(run, images)  # the data themselves, moved
@@ -105,5 +112,5 @@ def suggest(
             len(suggestions),
             len(candidates),
         )
-    write_suggestions(suggestions, model, out)
+    write_suggestions(suggestions, model, kind, out)
     return suggestions

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import yaml
@@ -14,36 +15,48 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import RunError
+from semiseg.core.files import write_text
 from semiseg.core.reading import Reading
-from semiseg.core.types import Sample
+from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.classes.classes_writer import classes_yaml
+from semiseg.data.classes.tool_labels import background_of, with_labels
+from semiseg.data.formats.labelme import IGNORE
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.outlines import label_of, outlines, write_outlines
 from semiseg.inference.predictor import Predictor
 from semiseg.plots.labeled_samples import draw_images, draw_samples
 from semiseg.suggestion.coverage import FirstImage
+from semiseg.suggestion.mask_kinds import MaskKind
 from semiseg.suggestion.ranking import Suggestion
+from semiseg.suggestion.tool_files import TOOL_FILE_TYPES, ToolFile
 
 _MAX_PICTURED = 24  # images in the picture
 
 
-def write_suggestions(suggestions: Sequence[Suggestion], model: Predictor, out: Path) -> None:
+def write_suggestions(
+    suggestions: Sequence[Suggestion], model: Predictor, kind: MaskKind, out: Path
+) -> None:
     """Write the lists, the picture and the data folder.
 
     Args:
         suggestions: the images, in their order.
         model: the trained model, which predicts the masks.
+        kind: what the masks are.
         out: the output folder.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    classes = model.classes
-    with _writing(out):
-        samples = [_write_sample(one, model, out) for one in suggestions]
-        _remove_link(out / "classes.yaml")
-        text = yaml.safe_dump(classes_yaml(classes), sort_keys=False, allow_unicode=True)
-        (out / "classes.yaml").write_text(text, encoding="utf-8")
+    with _writing(out), TemporaryDirectory() as scratch:
+        if kind in TOOL_FILE_TYPES:
+            classes, folder = model.classes, Path(scratch)
+            tool_file = TOOL_FILE_TYPES[kind](classes)
+            samples = [_add_sample(one, model, tool_file, out, folder) for one in suggestions]
+            tool_file.write(out / "train", out)
+        else:
+            classes = with_labels(model.classes) if kind == "labelme" else model.classes
+            samples = [_write_sample(one, model, classes, out) for one in suggestions]
+            _write_classes(classes, out)
         picture = draw_samples(samples[:_MAX_PICTURED], classes, model.reading)
         reasons = ("score", "doubt", "disagreement", "distance")
         _write_lists(suggestions, reasons, picture, out)
@@ -69,32 +82,25 @@ def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path
         (out / "train" / "masks").mkdir(exist_ok=True)
 
 
-def holds_masks(out: Path) -> bool:
-    """Whether an output folder holds masks, which may have been corrected."""
-    return (out / "train" / "masks").is_dir() or holds_shapes(out)
+def _add_sample(
+    suggestion: Suggestion, model: Predictor, tool_file: ToolFile, out: Path, scratch: Path
+) -> Sample:
+    """Copy an image and add the predicted mask to the file of a tool.
 
-
-def holds_shapes(out: Path) -> bool:
-    """Whether an output folder holds LabelMe's shapes beside its images."""
-    return next((out / "train" / "images").rglob("*.json"), None) is not None
-
-
-def refuse_other_kind(out: Path, classes: Classes) -> None:
-    """Refuse a folder whose masks have another kind than those of the run.
-
-    Raises:
-        RunError: an earlier call for another run wrote masks of the other kind.
+    The sample has a mask in the scratch folder, for the picture.
     """
-    shapes = classes.encoding == "labels"
-    if (out / "train" / "masks").is_dir() if shapes else holds_shapes(out):
-        kinds = ("masks of pixels", "LabelMe's shapes")
-        other, own = kinds if shapes else kinds[::-1]
-        raise RunError(f"{out} holds {other}, but this run has {own}. Choose another --out.")
+    image = _copy_image(suggestion, out)
+    prediction = model.predict(suggestion.image, scale="fit").mask
+    name = image.relative_to(out / "train" / "images").as_posix()
+    tool_file.add(name, prediction, 1 - suggestion.doubt)
+    mask = scratch / f"{_stem(suggestion)}.png"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    _picture_of(prediction, model.classes).save(mask, "PNG")
+    return Sample(suggestion.name, image, mask)
 
 
-def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample:
-    """Copy an image and write the predicted mask."""
-    classes = model.classes
+def _write_sample(suggestion: Suggestion, model: Predictor, classes: Classes, out: Path) -> Sample:
+    """Copy an image and write the predicted mask as the classes spell it."""
     shapes = classes.encoding == "labels"
     image = _copy_image(suggestion, out)
     masks = out / "train" / "masks"
@@ -105,10 +111,23 @@ def _write_sample(suggestion: Suggestion, model: Predictor, out: Path) -> Sample
     if shapes:
         _write_shapes(mask, prediction, classes, image)
     else:
-        in_colors = classes.encoding == "colors"
-        picture = classes.to_rgb(prediction) if in_colors else classes.to_image(prediction)
-        picture.save(mask, "PNG")
+        _picture_of(prediction, classes).save(mask, "PNG")
     return Sample(suggestion.name, image, mask)
+
+
+def _picture_of(mask: NDArray[np.uint8], classes: Classes) -> Image.Image:
+    """A mask as the image that a person's masks of these classes are."""
+    return classes.to_rgb(mask) if classes.encoding == "colors" else classes.to_image(mask)
+
+
+def _write_classes(classes: Classes, out: Path) -> None:
+    """Write the names of the classes, and LabelMe's list of labels."""
+    _remove_link(out / "classes.yaml")
+    text = yaml.safe_dump(classes_yaml(classes), sort_keys=False, allow_unicode=True)
+    (out / "classes.yaml").write_text(text, encoding="utf-8")
+    if classes.encoding == "labels":
+        lines = (IGNORE, *_labelme_labels(classes))
+        write_text(out / "labels.txt", "".join(f"{line}\n" for line in lines))
 
 
 def _copy_image(one: Suggestion | FirstImage, out: Path) -> Path:
@@ -134,12 +153,17 @@ def _make_folder(folder: Path, out: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def _labelme_labels(classes: Classes) -> list[str]:
+    """The labels of the classes in LabelMe, by their indices."""
+    return [label_of(*pair) for pair in zip(classes.names, classes.codes, strict=True)]
+
+
 def _write_shapes(path: Path, mask: NDArray[np.uint8], classes: Classes, image: Path) -> None:
     """Write a mask as LabelMe's polygons."""
-    labels = [label_of(*pair) for pair in zip(classes.names, classes.codes, strict=True)]
-    background = classes.codes.index(0) if 0 in classes.codes else None
+    labels = dict(enumerate(_labelme_labels(classes)))
+    labels[IGNORE_INDEX] = IGNORE
     size = mask.shape[1], mask.shape[0]
-    write_outlines(path, outlines(mask, background), labels, image, size)
+    write_outlines(path, outlines(mask, background_of(classes)), labels, image, size)
 
 
 def _remove_link(path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from semiseg.core.errors import DataError
-from semiseg.data.formats.coco import CocoFormat, runs_to_pixels
+from semiseg.data.formats.coco import CocoFormat
+from semiseg.data.formats.run_length import runs_to_pixels
 from semiseg.data.reader import read_dataset
 from tests.data.annotated import HEIGHT, WIDTH, kinds, masks_of, photograph, read, rectangle
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semiseg.data.formats.labelstudio import decode_brush
+from semiseg.data.formats.run_length import decode_brush
 from semiseg.data.reader import read_dataset
 from tests.data.annotated import HEIGHT, WIDTH, kinds, masks_of, photograph, read, rectangle
 

@@ -26,6 +26,8 @@ BROKEN = (
     MemoryError,
 )
 """The errors that contents of another form raise."""
+BACKGROUND_NAMES = ("background", "_background_", "__background__")
+"""Labels, in small letters, of pixels that belong to the background."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
 from semiseg.core.text import plural
 from semiseg.data.formats.annotations import AnnotatedImage, Annotations, FileFormat
 from semiseg.data.formats.json_head import JsonHead
-from semiseg.data.formats.regions import Bitmap, Pixels, Region, image_size, number
+from semiseg.data.formats.regions import Bitmap, Region, image_size, number
+from semiseg.data.formats.run_length import runs_to_pixels
 
 THIN = "outline of fewer than three points"
 """The kind of a skipped polygon: two points have no area."""
@@ -224,7 +224,7 @@ class Outline:
         if not self.polygons:
             if self.size != (width, height):
                 raise ValueError(f"its code is of {self.size[0]} x {self.size[1]} pixels")
-            return _cropped(runs_to_pixels(self.runs, height, width).T)
+            return Bitmap.around(runs_to_pixels(self.runs, height, width).T)
         try:
             from pycocotools import mask as rle  # an optional package
         except ImportError as error:
@@ -234,43 +234,7 @@ class Outline:
             ) from error
         outlines = [list(polygon) for polygon in self.polygons]
         code = rle.merge(rle.frPyObjects(outlines, height, width))
-        return _cropped(np.asarray(rle.decode(code), dtype=np.bool_))
-
-
-def _cropped(inside: Pixels) -> Bitmap:
-    """The box around the pixels."""
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if not rows.size:
-        return Bitmap(0, 0, inside[:0, :0])
-    box = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Bitmap(int(columns[0]), int(rows[0]), box.copy())
-
-
-def runs_to_pixels(runs: Sequence[int], height: int, width: int) -> Pixels:
-    """The pixels of a run-length code that goes line by line.
-
-    Args:
-        runs: the lengths of the runs outside and inside in turn.
-        height: the length of a line.
-        width: the number of lines.
-
-    Returns:
-        `(width, height)`.
-
-    Raises:
-        ValueError: the runs do not fill the lines.
-
-    Example:
-        >>> runs_to_pixels([1, 2, 1], 2, 2).astype(int).tolist()
-        [[0, 1], [1, 0]]
-    """
-    lengths = np.array(runs, dtype=np.int64)
-    if lengths.size and lengths.min() < 0:
-        raise ValueError("a run has a negative length")
-    if lengths.sum() != width * height:
-        raise ValueError(f"its runs have {lengths.sum()} pixels instead of {width * height}")
-    inside: NDArray[np.bool_] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return inside.reshape(width, height)
+        return Bitmap.around(np.asarray(rle.decode(code), dtype=np.bool_))
 
 
 def _counts(counts: object) -> tuple[int, ...]:

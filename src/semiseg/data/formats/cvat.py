@@ -18,7 +18,7 @@ from semiseg.data.formats.annotations import (
     FileFormat,
     color_of,
 )
-from semiseg.data.formats.coco import THIN, runs_to_pixels
+from semiseg.data.formats.coco import THIN
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.json_head import JsonHead
 from semiseg.data.formats.regions import (
@@ -31,6 +31,7 @@ from semiseg.data.formats.regions import (
     number,
     ring,
 )
+from semiseg.data.formats.run_length import runs_to_pixels
 
 _HEAD = 1 << 12  # bytes
 _NO_AREA = {"box": "box", "polyline": "polyline", "points": "point", "cuboid": "cuboid"}

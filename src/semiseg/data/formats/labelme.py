@@ -25,8 +25,9 @@ from semiseg.data.formats.regions import MAX_PIXELS
 LABELME_SUFFIX = ".json"
 BACKGROUND = "_background_"
 """The label of pixels outside all shapes."""
-_IGNORE = "__ignore__"
-_SPECIAL = {BACKGROUND: 0, _IGNORE: IGNORE_INDEX}
+IGNORE = "__ignore__"
+"""The label of pixels to be ignored."""
+_SPECIAL = {BACKGROUND: 0, IGNORE: IGNORE_INDEX}
 _MAX_COORDINATE = 1e6  # pixels; no shape reaches farther out of its image
 _CORNERS = ("polygon", "rectangle", "oriented_rectangle", "rotation")  # rotation: AnyLabeling's
 _NO_AREA = ("point", "points", "line", "linestrip")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from semiseg.core.files import read_json
 from semiseg.core.text import plural
@@ -27,6 +24,7 @@ from semiseg.data.formats.regions import (
     number,
     ring,
 )
+from semiseg.data.formats.run_length import decode_brush
 
 BRUSH_STEM = re.compile(r"task-\d+-annotation-\d+-by-[^-]*-.+-\d+", re.IGNORECASE)
 """The stem of a mask that Label Studio's export of brush labels as PNG or NumPy writes."""
@@ -202,73 +200,3 @@ class _Strokes(NamedTuple):
     def cover(self, width: int, height: int) -> Bitmap:
         """The pixels of the strokes."""
         return Bitmap(0, 0, decode_brush(self.code, *self.size)).cover(width, height)
-
-
-def decode_brush(code: bytes, width: int, height: int) -> NDArray[np.bool_]:
-    """The pixels of Label Studio's run-length code of a brush stroke.
-
-    The code is a stream of bits. It begins with the number of values in 32 bits, the bits of a
-    value less one in 5, and four lengths of numbers less one in 4 bits each. Then follow runs: one
-    bit says whether one value is repeated or all are written out, two bits choose a length, and a
-    number of that length is the number of values less one. The values are red, green, blue and
-    opacity of each pixel, line by line; a pixel belongs to the stroke if it is not transparent.
-
-    Args:
-        code: the bytes.
-        width: the width of the image in pixels.
-        height: the height of the image in pixels.
-
-    Returns:
-        `(height, width)`.
-
-    Raises:
-        ValueError: the code has other values than the image has pixels, or ends too early.
-    """
-    bits = np.unpackbits(np.frombuffer(code, dtype=np.uint8))
-    reader = _Bits("".join(map(str, bits.tolist())))
-    count = reader.read(32)
-    if count != 4 * width * height:
-        raise ValueError(f"its code has {count} values, and {width} x {height} pixels have 4 each")
-    word = reader.read(5) + 1
-    lengths = [reader.read(4) + 1 for _ in range(4)]
-    values = np.zeros(count, dtype=np.uint32)
-    for start, end, repeats in _runs(reader, lengths, count):
-        if repeats:
-            values[start:end] = reader.read(word)
-        else:
-            for place in range(start, end):
-                values[place] = reader.read(word)
-    opacity: NDArray[np.bool_] = values[3::4] > 0
-    return opacity.reshape(height, width)
-
-
-class _Bits:
-    """A text of 0 and 1 that is read from left to right."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._place = 0
-
-    def read(self, size: int) -> int:
-        """The next bits as a number.
-
-        Raises:
-            ValueError: there are no more.
-        """
-        part = self._text[self._place : self._place + size]
-        if len(part) < size:
-            raise ValueError("its code ends too early")
-        self._place += size
-        return int(part, 2)
-
-
-def _runs(reader: _Bits, lengths: Sequence[int], count: int) -> Iterator[tuple[int, int, bool]]:
-    """The first and the last value of each run, and whether one value is repeated."""
-    start = 0
-    while start < count:
-        repeats = bool(reader.read(1))
-        end = start + 1 + reader.read(lengths[reader.read(2)])
-        if end > count:
-            raise ValueError("a run of its code is too long")
-        yield start, end, repeats
-        start = end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypedDict, cast
 
@@ -66,7 +66,7 @@ def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | 
     """Find the outlines of all connected regions.
 
     Args:
-        mask: `(H, W)` class indices.
+        mask: `(H, W)` class indices, 255 where ignored.
         background: the class of pixels outside all shapes. Only the parts of it that fill holes get
             an outline. None if there is no such class.
 
@@ -100,7 +100,7 @@ def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | 
 def write_outlines(
     path: Path,
     shapes: Sequence[Outline | Remainder],
-    labels: Sequence[str],
+    labels: Mapping[int, str],
     image: Path,
     size: tuple[int, int],
 ) -> None:
@@ -109,7 +109,7 @@ def write_outlines(
     Args:
         path: the file to write, in the folder of the image.
         shapes: the shapes in the order in which they are drawn.
-        labels: the labels of the classes.
+        labels: the label of each class index, and of 255 if the mask holds it.
         image: the image, in the same folder.
         size: width and height of the image in pixels.
 

@@ -37,6 +37,15 @@ class Bitmap(NamedTuple):
     top: int
     inside: Pixels
 
+    @classmethod
+    def around(cls, inside: Pixels) -> Bitmap:
+        """The pixels of an image, `(H, W)`, within the box around them."""
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        if not rows.size:
+            return cls(0, 0, inside[:0, :0])
+        box = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return cls(int(columns[0]), int(rows[0]), box.copy())
+
     def cover(self, width: int, height: int) -> Bitmap:
         """The part within the image."""
         left, top = max(self.left, 0), max(self.top, 0)

@@ -17,10 +17,10 @@ from semiseg.data.classes.class_sources import ClassFile
 from semiseg.data.classes.classes_file import read_yaml
 from semiseg.data.drawn import draw_masks
 from semiseg.data.findings import Finding, note, on_files
-from semiseg.data.formats.annotations import AnnotationFormat
+from semiseg.data.formats.annotations import BACKGROUND_NAMES, AnnotationFormat
 from semiseg.data.formats.images import image_size
 from semiseg.data.formats.json_head import read_head
-from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.labelme import IGNORE, LABELME_SUFFIX
 from semiseg.data.formats.labelstudio import BRUSH_STEM
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.formats.regions import draw
@@ -34,8 +34,6 @@ from semiseg.data.layouts.lists import listed_samples
 from semiseg.data.pairing.pairs import duplicates, index
 from semiseg.data.tree import Tree, split_lists
 
-_BACKGROUND = ("background", "_background_", "__background__")
-_IGNORED = ("__ignore__",)
 _SAMPLED = 5  # of many JSON files, which are of one kind
 _BOXES = (
     "A box says where an object is, but not which pixels belong to it. Draw polygons or masks and "
@@ -160,7 +158,7 @@ class AnnotationLayout(Layout):
             for name in names
             if all(name in content.groups for content in contents if name in content.names)
         }
-        special = (*_BACKGROUND, *_IGNORED)
+        special = (*BACKGROUND_NAMES, IGNORE)
         return [name for name in names if name not in groups and name.lower() not in special]
 
     @cached_property
@@ -279,7 +277,7 @@ def _draw(entry: Entry, values: Mapping[str | None, int]) -> Image.Image:
 
 
 def _value(label: str | None, values: Mapping[str | None, int]) -> int:
-    if label is not None and label.lower() in _IGNORED:
+    if label is not None and label.lower() == IGNORE:
         return IGNORE_INDEX
     return values.get(label, 0)  # the other labels are names of the background
 

@@ -66,10 +66,12 @@ class ImageIndex:
         parts = path_parts(name)
         if not parts:
             return None
+        as_written = _split(name.strip())  # a file name may hold a question mark
         for place in places:
-            path = place.joinpath(*parts)
-            if self.tree.is_file(path):
-                return path
+            for folders in dict.fromkeys((as_written, parts)):
+                path = place.joinpath(*folders)
+                if self.tree.is_file(path):
+                    return path
         hashed = _HASHED.fullmatch(parts[-1])
         names = [parts[-1]] + ([hashed[1]] if hashed else [])
         for file_name in names:
@@ -137,14 +139,14 @@ def folder_split(file: Path, root: Path) -> str:
     return next(filter(None, map(split_word, reversed(folders))), "")
 
 
-def path_parts(name: str) -> list[str]:
+def path_parts(name: str) -> tuple[str, ...]:
     r"""The folders and the file name of a path or an address, as any system writes it.
 
     Example:
         >>> path_parts(r"..\photos\day 1\07.jpg")
-        ['photos', 'day 1', '07.jpg']
+        ('photos', 'day 1', '07.jpg')
         >>> path_parts("http://localhost:8080/data/local-files/?d=photos/day%201/07.jpg")
-        ['photos', 'day 1', '07.jpg']
+        ('photos', 'day 1', '07.jpg')
     """
     text = name.strip()
     if "?" in text or _ADDRESS.match(text):
@@ -154,8 +156,13 @@ def path_parts(name: str) -> list[str]:
             text = inner[0] if inner else unquote(address.path)
         except ValueError:  # no address after all
             pass
+    return _split(text)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """The folders and the file name of a path as any system writes it."""
     parts = text.replace("\\", "/").split("/")
-    return [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+    return tuple(part for part in parts if part not in ("", ".", "..") and not part.endswith(":"))
 
 
 def _plain(name: str) -> str:
