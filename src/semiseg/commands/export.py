@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import ExportSettings
@@ -13,6 +15,7 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
+from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.images import picture_of, read_image
 from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
@@ -33,7 +36,8 @@ class Export(NamedTuple):
     Attributes:
         path: the file or the folder.
         image: the image.
-        difference: the largest difference of the logits and similarities.
+        difference: the largest difference of the logits and similarities; of the probabilities for
+            `qgis`.
         ties: pixels whose class changed because their two largest logits differ by less than 0.001.
     """
 
@@ -62,10 +66,15 @@ def export(settings: ExportSettings) -> Export:
     Raises:
         RunError: the model cannot be read, the output cannot be written, or the export gives a
             pixel another class than the original does.
-        ConfigError: ONNX cannot express a part of the network, or a package is missing.
+        ConfigError: ONNX cannot express a part of the network, a package is missing, or `qgis`
+            needs the ground resolution.
     """
     run, out = settings.run, settings.out
-    model = Model(load_release(run))
+    release = load_release(run)
+    if settings.ground_resolution is not None:
+        ground = GroundResolution(settings.ground_resolution, "meter")
+        release = release._replace(metadata=replace(release.metadata, ground_resolution=ground))
+    model = Model(release)
     name, image = _image(run, model)
     form = FORMATS[settings.file_format]
     target = form.target(out)
@@ -86,7 +95,10 @@ def _write(form: Format, model: Model, target: Path, image: AnyImage) -> tuple[f
     part = target.with_name(f"{target.stem}.part{form.suffix}")
     try:
         form.write(model.release, part)
-        result = differences(model, form.read(part, "cpu"), image)
+        if form.reader:
+            result = differences(model, form.read(part, "cpu"), image)
+        else:
+            result = score_differences(*form.scores(model.release, part, image))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -109,6 +121,30 @@ def differences(original: Predictor, exported: Predictor, image: AnyImage) -> tu
     (height, width), cells = pixels.shape[-2:], ours.logits.shape[-2:]
     rows, columns = enlargement(cells[0], height, height), enlargement(cells[1], width, width).T
     expected, actual = (rows @ maps.logits[0] @ columns for maps in (ours, theirs))
+    return difference, _count_ties(expected, actual, difference)
+
+
+def score_differences(
+    expected: NDArray[np.float32], actual: NDArray[np.float32]
+) -> tuple[float, int]:
+    """The largest difference of the probabilities `(C, H, W)` of an image, and the ties.
+
+    Raises:
+        RunError: a pixel gets another class without being a tie.
+    """
+    difference = float(np.abs(expected - actual).max())
+    tiny = np.finfo(np.float32).tiny
+    return difference, _count_ties(np.log(expected + tiny), np.log(actual + tiny), difference)
+
+
+def _count_ties(
+    expected: NDArray[np.float32], actual: NDArray[np.float32], difference: float
+) -> int:
+    """The pixels of two arrays of logits `(C, H, W)` that are ties.
+
+    Raises:
+        RunError: a pixel gets another class without being a tie.
+    """
     changed = expected.argmax(axis=0) != actual.argmax(axis=0)
     best = np.sort(expected, axis=0)
     wrong = changed & (best[-1] - best[-2] > MAX_TIE)
@@ -118,7 +154,7 @@ def differences(original: Predictor, exported: Predictor, image: AnyImage) -> tu
             f"pixels have another class, and the logits differ by up to {difference:.2g}. Use "
             "another --format, and please report this."
         )
-    return difference, int(changed.sum())
+    return int(changed.sum())
 
 
 def _image(run: Path, model: Predictor) -> tuple[str, AnyImage]:

@@ -18,6 +18,7 @@ from semiseg.config.settings import (
     Auto,
     Choices,
     Count,
+    Positive,
     PositiveInt,
     Settings,
     Share,
@@ -250,6 +251,9 @@ class ExportSettings(Settings):
         default="onnx",
         metadata={"help": "; ".join(f"`{n}` {f.purpose}" for n, f in FORMATS.items()) + "."},
     )
+    ground_resolution: Positive | None = None
+    """The length on the ground of a pixel's side in the training images, in meters. `qgis` needs
+    it. By default, it is that of the training images, if they are GeoTIFFs."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from semiseg.data.formats.band_image import AnyImage
     from semiseg.inference.predictor import Predictor
     from semiseg.model.release import Release
 
@@ -27,13 +31,16 @@ class Format:
             folder that `load` reads as a run folder.
         writer: `module:function`. The function takes the release and the path to write.
         reader: `module:function`. The function takes the path and the accelerator, and gives the
-            model.
+            model. None for a format that only other programs read.
+        scorer: `module:function`, for a format without a reader. The function takes the release,
+            the path and an image, and gives the probabilities `(C, H, W)` of both.
     """
 
     purpose: str
     suffix: str
     writer: str
-    reader: str
+    reader: str | None = None
+    scorer: str | None = None
 
     def target(self, out: Path) -> Path:
         """The path to write for `--out`: a file, also where `out` is a folder for it."""
@@ -59,7 +66,16 @@ class Format:
             RunError: the model cannot be read.
             ConfigError: a package is missing, or this machine has no such accelerator.
         """
+        assert self.reader is not None  # nosec B101 - see `format_of`
         return cast("Predictor", _imported(self.reader)(path, accelerator))
+
+    def scores(
+        self, release: Release, path: Path, image: AnyImage
+    ) -> tuple[NDArray[np.float32], ...]:
+        """The probabilities `(C, H, W)` that a model and its file give for an image."""
+        assert self.scorer is not None  # nosec B101 - asked of formats without a reader
+        scores = _imported(self.scorer)(release, path, image)
+        return cast("tuple[NDArray[np.float32], ...]", scores)
 
 
 FORMATS = {
@@ -75,13 +91,19 @@ FORMATS = {
         writer="semiseg.inference.torch_model:write_model",
         reader="semiseg.inference.torch_model:read_model",
     ),
+    "qgis": Format(
+        purpose="for the plugin Deepness of QGIS and for GeoDeep",
+        suffix=".onnx",
+        writer="semiseg.inference.qgis:write_qgis",
+        scorer="semiseg.inference.qgis:tile_scores",
+    ),
 }
 """The formats by name, in the order of the help."""
 
 
 def format_of(path: Path) -> Format:
     """The format of a model, by its suffix; a run folder has the format of an exported folder."""
-    suffixes = {form.suffix: form for form in FORMATS.values()}
+    suffixes = {form.suffix: form for form in FORMATS.values() if form.reader}
     return suffixes.get(path.suffix.lower(), suffixes[""])
 
 

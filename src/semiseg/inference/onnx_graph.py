@@ -29,6 +29,7 @@ from semiseg.core.errors import ConfigError
 from semiseg.core.types import STRIDE
 from semiseg.inference.onnx_model import METADATA, STRIDE_KEY
 from semiseg.inference.scenes import prior_of, prototypes_of
+from semiseg.model.metadata import NetworkSpec
 from semiseg.model.network import Network
 from semiseg.model.prototypes import similarity
 from semiseg.model.release import Release
@@ -75,14 +76,9 @@ def write_onnx(release: Release, path: Path) -> None:
     Raises:
         ConfigError: a package is missing, or ONNX cannot express a part of the network.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise ConfigError(
-            f"The export needs {error.name}, which is not installed: "
-            "pip install 'semiseg[onnx-export]'."
-        ) from error
+    require_onnx()
+    import onnx
+
     network = release.network
     core, names = _core(release)
     mean, std = network.normalization()
@@ -121,7 +117,7 @@ def write_onnx(release: Release, path: Path) -> None:
 
 def _core(release: Release) -> tuple[Any, list[str]]:
     """The network for normalized images (sides: multiples of its stride), and its outputs."""
-    network = _exportable(release.network)
+    network = exportable(release.network)
     prototypes, seen = prototypes_of(release.tensors)
 
     class Core(nn.Module):
@@ -147,31 +143,73 @@ def _core(release: Release) -> tuple[Any, list[str]]:
     shapes = ({0: Dim("batch"), 2: stride * Dim("rows"), 3: stride * Dim("columns")},)
     example = torch.zeros(2, network.spec.channels, 3 * stride, 4 * stride)
     names = ["logits"] if prototypes is None else ["logits", "similarity"]
+    outputs = [f"{n}_map" for n in names]
+    return to_onnx(Core(), example, shapes, "padded", outputs, network.spec, _OPSET), names
+
+
+def to_onnx(
+    module: nn.Module,
+    example: Tensor,
+    shapes: tuple[dict[int, Any], ...],
+    name: str,
+    outputs: Sequence[str],
+    spec: NetworkSpec,
+    opset: int,
+) -> Any:  # noqa: ANN401 - a ModelProto
+    """A module as an ONNX graph.
+
+    Args:
+        module: what is exported.
+        example: its input.
+        shapes: the sides of the input that stay free, as torch's exporter takes them.
+        name: of the input.
+        outputs: the names of the outputs.
+        spec: the specification of the network in the module, for the error.
+        opset: the version of the operators.
+
+    Raises:
+        ConfigError: ONNX cannot express a part of the module.
+    """
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(StringIO()), _quiet():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                Core().eval(),
+                module.eval(),
                 (example,),
                 dynamo=True,
                 dynamic_shapes=shapes,
-                input_names=["padded"],
-                output_names=[f"{n}_map" for n in names],
-                opset_version=_OPSET,
+                input_names=[name],
+                output_names=list(outputs),
+                opset_version=opset,
                 verbose=False,
             )
     except Exception as error:  # the stages of the exporter raise many kinds
         reason = str(error).strip().partition("\n")[0]
-        spec = network.spec
         raise ConfigError(
             f"ONNX cannot express the encoder {spec.encoder} with the decoder "
             f"{spec.decoder} ({reason}). Use --format safetensors, or train with another "
             "encoder or decoder."
         ) from error
-    return cast(Any, program).model_proto, names
+    return cast(Any, program).model_proto
 
 
-def _exportable(network: Network) -> Network:
+def require_onnx() -> None:
+    """Refuse to export without the packages that it needs.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"The export needs {error.name}, which is not installed: "
+            "pip install 'semiseg[onnx-export]'."
+        ) from error
+
+
+def exportable(network: Network) -> Network:
     """A copy that gives the same maps in operations that torch's exporter can express."""
     copied = copy.deepcopy(network).eval()
     for name, module in list(copied.named_modules()):

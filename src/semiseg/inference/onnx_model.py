@@ -81,7 +81,13 @@ def _open(path: Path, accelerator: str) -> tuple[Any, ModelMetadata, int]:
     candidates = kinds[::-1] if kind == "auto" else [kind]
     try:
         session = onnxruntime.InferenceSession(path, providers=[_PROVIDERS[k] for k in candidates])
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+        texts = session.get_modelmeta().custom_metadata_map
+        text = texts.get(METADATA)
+        if text is None and "model_type" in texts:
+            raise RunError(
+                f"{path} is for QGIS, and semiseg cannot run it. Export the run again, with "
+                "--format onnx."
+            )
         if text is None:
             raise RunError(
                 f"semiseg did not write {path}: the file does not name its classes. Export the run "
