@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from semiseg.checks.alike_classes import alike_classes
+from semiseg.checks.maps import neighboring_maps, unlike_resolutions
 from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.checks.unlike_images import unlike_images
 from semiseg.core.text import plural
@@ -376,5 +377,7 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     _groups,
     near_duplicates,
     unlike_images,
+    neighboring_maps,
+    unlike_resolutions,
 )
 """All rules, in the order in which their findings are printed."""

@@ -49,6 +49,7 @@ Optimizer: TypeAlias = Literal["adamw", "sgd"]
 ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
 Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
+Outside: TypeAlias = Literal["auto", "background", "ignore"]
 NoData: TypeAlias = tuple[float, ...] | Literal["auto", "none"]
 Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
@@ -108,11 +109,30 @@ class ArrangedData(Settings):
     they do, and with `ignore` they show the stored pixels, so that semiseg turns them too. With
     `auto`, semiseg finds it out from the sizes and from the areas of the masks."""
 
+    tile: Count | Auto = AUTO
+    """The side in pixels of the tiles in which semiseg reads large rasters; 0 reads each raster as
+    one image. `auto` means 512 for maps of at least 1536 pixels along their short side, and no
+    tiles for other images."""
+    class_attribute: str | None = None
+    """The attribute of polygons (GeoPackage, GeoJSON) that holds their classes, where semiseg does
+    not recognize it."""
+    outside: Outside = AUTO
+    """What pixels are that no polygon of a vector file covers: `background`, or `ignore`. `auto`
+    means background, or ignored pixels if polygons are drawn around the background."""
+
     @property
     def arrangement(self) -> Arrangement:
         """These settings as the reader takes them."""
-        exif = None if self.exif == "auto" else self.exif
-        return Arrangement(self.images, self.masks, self.unlabeled, self.group, exif)
+        return Arrangement(
+            self.images,
+            self.masks,
+            self.unlabeled,
+            self.group,
+            None if self.exif == "auto" else self.exif,
+            None if self.tile == "auto" else self.tile,
+            self.class_attribute,
+            None if self.outside == "auto" else self.outside,
+        )
 
     def check(self) -> None:
         """Refer to folders from the data folder, so that a run can be read from anywhere."""

@@ -56,6 +56,10 @@ class Arrangement(NamedTuple):
             None if each image stands for itself.
         exif: whether masks show their images as the orientation in the EXIF data turns them
             (`apply`), or as they are stored (`ignore`). None to find it out.
+        tile: the side in pixels of the tiles of large rasters, 0 for none. None for the default.
+        class_attribute: the attribute of polygons that holds the classes; None to recognize it.
+        outside: what pixels of a raster are that no polygon covers. None for background, or
+            ignored if polygons are drawn around the background.
     """
 
     images: Path | None = None
@@ -63,6 +67,9 @@ class Arrangement(NamedTuple):
     unlabeled: Path | None = None
     group: str | None = None
     exif: Literal["apply", "ignore"] | None = None
+    tile: int | None = None
+    class_attribute: str | None = None
+    outside: Literal["background", "ignore"] | None = None
 
 
 NOTHING_SAID = Arrangement()

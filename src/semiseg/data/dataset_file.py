@@ -10,6 +10,9 @@ value_range: [0, 4095]      # black and white in images of more than 8 bits
 bands: [3, 2, 1]            # the bands of a TIFF that become red, green and blue
 nodata: [-9999]             # values that mark pixels without data
 exif: ignore                # masks show the stored pixels of turned photographs; or: apply
+tile: 512                   # the side of the tiles of large rasters; 0 for none
+class_attribute: crop       # of polygons: which attribute holds the classes
+outside: ignore             # pixels that no polygon covers; or: background
 dataset: folder             # or the name of a published data set in its official tree
 ```
 
@@ -48,6 +51,9 @@ _PURE = {
     "bands",
     "nodata",
     "exif",
+    "tile",
+    "class_attribute",
+    "outside",
 }
 """Keys that the file of Ultralytics does not have."""
 
@@ -66,6 +72,9 @@ class Content:
     bands: list[int] | None = None
     nodata: list[float] | float | None = None
     exif: Literal["apply", "ignore"] | None = None
+    tile: int | None = None
+    class_attribute: str | None = None
+    outside: Literal["background", "ignore"] | None = None
     dataset: str | None = None
 
 
@@ -193,6 +202,9 @@ _EXPECTED = {
     "bands": "Write one or three numbers, counted from 1: [3, 2, 1].",
     "nodata": "Write a number, or a list of numbers: [-9999].",
     "exif": "Write apply or ignore.",
+    "tile": "Write a number of pixels such as 512, or 0 to read each raster as one image.",
+    "class_attribute": "Write the name of an attribute.",
+    "outside": "Write background or ignore.",
     "dataset": "Write the name of a published data set, or folder.",
 }
 """What each key may hold."""
@@ -222,6 +234,8 @@ def _check(file: DatasetFile) -> None:
     bands = content.bands
     if bands is not None and (len(bands) not in (1, 3) or min(bands) < 1):
         raise file.error("bands", f"{bands} cannot be used", _EXPECTED["bands"])
+    if content.tile is not None and content.tile < 0:
+        raise file.error("tile", f"{content.tile} cannot be used", _EXPECTED["tile"])
     if content.ignore is not None and not isinstance(content.classes, list):
         raise file.error("ignore", "it belongs to a list of classes", "Move it into classes.yaml.")
     if content.group is not None:

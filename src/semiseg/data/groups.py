@@ -1,10 +1,11 @@
-"""Groups of images that must not be split: those of one patient, plot, drive or video."""
+"""Groups of images that must not be split: of one patient, plot, drive or video, or of one map."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.text import plural
@@ -21,9 +22,12 @@ class Groups:
     Attributes:
         pattern: the regular expression that finds the group in a name; None if each image stands
             for itself.
+        blocks: the names of the blocks of tiles of large rasters by the images of the tiles; they
+            count where there is no pattern.
     """
 
     pattern: str | None = None
+    blocks: Mapping[Path, str] = field(default_factory=dict)
     _compiled: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -45,12 +49,24 @@ class Groups:
             >>> groups.of(Sample("patient7_03", Path("patient7_03.png"), None))
             'group patient7'
         """
+        if self.pattern is None and sample.image in self.blocks:
+            return f"block {self.blocks[sample.image]}"
         name = sample.name.removeprefix(POOL)
         match = self._compiled.search(name) if self._compiled else None
         if match is None:
             return f"image {sample.name}"
         text = match[1] if match.re.groups and match[1] is not None else match[0]
         return f"group {text}"
+
+    @property
+    def keep_together(self) -> bool:
+        """Whether several images may be of one group."""
+        return self.pattern is not None or bool(self.blocks)
+
+    @property
+    def noun(self) -> str:
+        """What the groups are, in one word."""
+        return "group" if self.pattern is not None else "block"
 
     def matches(self, sample: Sample) -> bool:
         """Whether the pattern finds a group in the name of an image."""
@@ -70,9 +86,9 @@ class Groups:
 
     def count(self, samples: Iterable[Sample]) -> str:
         """The number of groups of some images, as the end of a sentence."""
-        if self.pattern is None:
+        if not self.keep_together:
             return ""
-        return f", those of {plural(len(self.divide(samples)), 'group')}"
+        return f", those of {plural(len(self.divide(samples)), self.noun)}"
 
     def notes(self, samples: Iterable[Sample]) -> list[str]:
         """A sentence on images without a group, if there are any.

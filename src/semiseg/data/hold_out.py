@@ -83,7 +83,7 @@ class HoldOut(NamedTuple):
         names = {sample: name for name, sample in first.items()}
         images = sum(len(samples) for samples in free.values())
         draws: list[tuple[tuple[int, float], set[str]]] = []
-        for number in range(1 if self.groups.pattern is None else _DRAWS):
+        for number in range(_DRAWS if self.groups.keep_together else 1):
             key = self.key.child("group", number) if number else self.key
             train = cover_classes(list(names), len(free) - count, pixels, key)
             val_groups = {names[sample] for sample in _with_two_classes(list(names), train, pixels)}

@@ -19,6 +19,7 @@ from semiseg.data.layouts.folders import FolderSplits
 from semiseg.data.layouts.hints import mask_remedy, nothing_to_train_on, reading_note, where_to_move
 from semiseg.data.layouts.layout import Layout, Listing
 from semiseg.data.layouts.lists import ListLayout, VocLayout
+from semiseg.data.layouts.vector_layout import VectorLayout
 from semiseg.data.pairing.pairs import Folders, without_image
 from semiseg.data.pairing.roles import SPLIT_WORDS, role_of
 from semiseg.data.tree import Tree, split_lists
@@ -180,6 +181,7 @@ def _exports(tree: Tree) -> list[Layout]:
 LAYOUTS: tuple[type[Layout], ...] = (
     ExplicitLayout,
     AnnotationLayout,
+    VectorLayout,
     ListLayout,
     VocLayout,
     ExportsLayout,

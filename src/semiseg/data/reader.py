@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
-from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
+from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement, Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.class_choice import ClassChoice, settle_classes
 from semiseg.data.dataset import Dataset, name_below
@@ -27,6 +27,7 @@ from semiseg.data.defects import find_defects
 from semiseg.data.findings import Finding, Severity, error_of
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
+from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.image_findings import describe_images
 from semiseg.data.layout_registry import below, find_layout, read_split
 from semiseg.data.layouts.accounting import account
@@ -35,6 +36,7 @@ from semiseg.data.layouts.layout import Layout, Listing
 from semiseg.data.masks.mask_rules import Rescan, SettledMasks, settle_masks, without_voids
 from semiseg.data.masks.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
+from semiseg.data.tiles.expand import TileSettings, expand_listings
 from semiseg.data.tree import SPLITS, Tree
 from semiseg.data.value_range import infer_reading
 
@@ -80,6 +82,7 @@ def read_dataset(
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = _list_images(root, layout, flags, file)
+    listings = expand_listings(layout.tree.root, listings, _tile_settings(flags, file, reading))
     everything = [sample for listing in listings.values() for sample in listing.samples]
     cache = ScanCache(root, reading)
     scans = scan_files(cache, everything, progress)
@@ -104,6 +107,7 @@ def read_dataset(
         *turns.findings(partial(name_below, root)),
     ]
     counts, unknown = _count_all(meaning)
+    samples = {split: _without_void_tiles(samples[split], counts) for split in _ORDER}
     contents = Dataset(
         root=root,
         samples=samples,
@@ -166,8 +170,12 @@ def read_samples(
         ConfigError: there is no such published data set.
     """
     layout = _open(root, dataset, flags)
-    listing = read_split(layout, split)
-    findings = [*_dataset_file(root, layout).findings, *listing.findings]
+    file = _dataset_file(root, layout)
+    settings = _tile_settings(flags, file, file.complete(AS_STORED))
+    # The vector files of all splits decide together what their polygons mean.
+    listings = {name: read_split(layout, name) for name in dict.fromkeys([split, *SPLITS])}
+    listing = expand_listings(layout.tree.root, listings, settings, [split])[split]
+    findings = [*file.findings, *listing.findings]
     error = next((f for f in findings if f.severity == "error"), None)
     if error is not None:
         raise DataError(error.text)
@@ -257,6 +265,17 @@ def _list_images(
     return {split: listings[split] for split in _ORDER}
 
 
+def _tile_settings(flags: Arrangement, file: DatasetFile, reading: Reading) -> TileSettings:
+    """How large rasters are read; flags win over `dataset.yaml`."""
+    content = file.content
+    return TileSettings(
+        content.tile if flags.tile is None else flags.tile,
+        flags.class_attribute or content.class_attribute,
+        flags.outside or content.outside,
+        reading.nodata or (),
+    )
+
+
 def _findings_of(root: Path, layout: Layout, listings: Mapping[str, Listing]) -> list[Finding]:
     """What was noticed on names and folders, with paths below the data folder."""
     findings = [finding for listing in listings.values() for finding in listing.findings]
@@ -298,6 +317,20 @@ def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ..
     """The samples without the unlabeled images that only an extra can read."""
     lacking = {path for path, problem in scans.problems.items() if problem.needs_extra}
     return tuple(s for s in samples if s.mask is not None or s.image not in lacking)
+
+
+def _without_void_tiles(
+    samples: Sequence[Sample], counts: Mapping[Path, Mapping[int, int]]
+) -> tuple[Sample, ...]:
+    """The samples, where tiles of a raster without a labeled pixel are unlabeled."""
+    return tuple(
+        sample._replace(mask=None)
+        if sample.mask is not None
+        and split_window(sample.image)[1] is not None
+        and counts.get(sample.mask, {0: 1}).keys() == {IGNORE_INDEX}
+        else sample
+        for sample in samples
+    )
 
 
 def _account(

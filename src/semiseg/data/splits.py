@@ -17,6 +17,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.groups import Groups
 from semiseg.data.hold_out import HoldOut
 from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.tiles.blocks import blocks_of, without_shared_ground
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,16 @@ def make_split(
         None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
     )
     val = data.val
-    groups = Groups(data.group)
+    groups = Groups(data.group, blocks_of(data.train))
     notes += groups.notes((*data.train, *val))
     if not val:
+        labeled_count = len(masked)
         choice = HoldOut(groups, data.pixels, key.child("val"))
         masked, val_samples = choice.choose(masked, label_list or [], held_out)
         val = tuple(val_samples)
+        masked = without_shared_ground(masked, val) or masked
         notes.append(
-            f"{data.root} has no masks in val/, so {len(val)} of {len(val) + len(masked)} labeled "
+            f"{data.root} has no masks in val/, so {len(val)} of {labeled_count} labeled "
             f"images are held out for validation{groups.count(val)}"
         )
     if label_list is not None:
@@ -92,11 +95,12 @@ def make_split(
         raise ConfigError("--labels leaves no labeled image; at least one is needed.")
     excluded = {sample.image for sample in (*labeled, *val)}
     others = [sample for sample in data.train if sample.image not in excluded]
-    if data.group is not None and not data.val:
-        apart = groups.without(val, others)
+    if groups.keep_together and not data.val:
+        apart = without_shared_ground(groups.without(val, others), val)
         if len(apart) < len(others):
             images = plural(len(others) - len(apart), "image")
-            notes.append(f"{images} of the groups that are held out take no part in the training")
+            noun = groups.noun
+            notes.append(f"{images} of the {noun}s that are held out take no part in the training")
         others = apart
     unlabeled = tuple(sample._replace(mask=None) for sample in others)
     hidden = tuple(sample for sample in others if sample.mask is not None)

@@ -11,6 +11,7 @@ from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.classes.class_names import names_and_ids
 from semiseg.data.classes.classes_file import VOC_VOID, pack, unpack
 from semiseg.data.formats.codes import Color, MaskScan, common_encoding, spell
+from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX
 from semiseg.data.formats.mask_rule import Encoding
 from semiseg.data.formats.masks import MAX_CLASSES, Classes, default_color
 from semiseg.data.formats.thin_lines import isolated
@@ -174,7 +175,9 @@ def _infer_codes(
         return codes, ignored, f"{note}{void_note}"
     codes = sorted(set(labels) - {IGNORE_INDEX}, key=lambda c: (c != 0, labels[c]))
     names = ", ".join(labels[c] for c in codes[:20])
-    return codes, (IGNORE_INDEX,), f"the masks hold LabelMe's shapes: {names}"
+    drawn = any(scan.path.suffix == DRAWN_SUFFIX for scan in scans)
+    what = "the polygons of vector files are" if drawn else "the masks hold LabelMe's shapes:"
+    return codes, (IGNORE_INDEX,), f"{what} {names}"
 
 
 def _require_range(scans: Sequence[MaskScan], occurring: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.errors import DataError, LossyMask
+from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX, load_codes
 from semiseg.data.formats.mask_files import (
     NO_LABELS,
     NOTHING_SKIPPED,
@@ -55,7 +56,7 @@ def read_codes(path: Path, rule: MaskRule = AS_STORED, encoding: Encoding | None
     Raises:
         DataError: the file cannot be decoded, or holds neither ids, nor colors, nor shapes.
     """
-    codes = decode_mask(path)
+    codes = load_codes(path) if path.suffix == DRAWN_SUFFIX else decode_mask(path)
     if rule.instances and codes.encoding != "labels":
         return Codes(rule.apply(codes.values, codes.encoding, codes.lossy), "ids")
     if codes.encoding == "ids" and (rule.by_color or encoding == "colors"):

@@ -74,7 +74,7 @@ class AnnotationLayout(Layout):
     def recognizes(cls, tree: Tree) -> bool:
         """By annotation files, unless there are masks too."""
         files = AnnotationFiles(tree)
-        return bool(files.lonely_brush or (files and not _has_masks(tree)))
+        return bool(files.lonely_brush or (files and not has_masks(tree)))
 
     def read(self, split: str) -> Listing:
         """The images of the split with the masks that are drawn for them.
@@ -94,7 +94,7 @@ class AnnotationLayout(Layout):
         images = {entry.image: masks.get(entry.image) for entry in entries}
         unlisted = [image for image, place in self._images.unlisted.items() if place == split]
         images |= dict.fromkeys(unlisted)
-        home = _common_folder(list(images), self.tree.root)
+        home = common_folder(list(images), self.tree.root)
         by_name, repeated = index(sorted(images), home)
         samples = [Sample(name, path, images[path]) for name, path in by_name.items()]
         findings = duplicates(self.tree.root, repeated)
@@ -235,7 +235,7 @@ def unread_annotations(tree: Tree) -> Finding | None:
     return AnnotationFiles(tree, ()).unread()
 
 
-def _has_masks(tree: Tree) -> bool:
+def has_masks(tree: Tree) -> bool:
     """Whether images have masks by their names, in folders or in lists."""
     for file in split_lists(tree).values():
         try:
@@ -282,7 +282,7 @@ def _value(label: str | None, values: Mapping[str | None, int]) -> int:
     return values.get(label, 0)  # the other labels are names of the background
 
 
-def _common_folder(images: Sequence[Path], root: Path) -> Path:
+def common_folder(images: Sequence[Path], root: Path) -> Path:
     """The folder that holds all images."""
     return Path(os.path.commonpath([image.parent for image in images])) if images else root
 

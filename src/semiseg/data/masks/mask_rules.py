@@ -19,6 +19,7 @@ from semiseg.core.text import percent, plural
 from semiseg.data.classes.classes_file import pack
 from semiseg.data.findings import Finding, Severity, on_files
 from semiseg.data.formats.codes import Color, MaskScan, as_ids, read_codes, spell
+from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX
 from semiseg.data.formats.mask_rule import (
     AS_STORED,
     DOUBTFUL,
@@ -192,7 +193,7 @@ def _no_data(result: SettledMasks, name: Name) -> SettledMasks:
     details = {
         name(path): f" ({_percent(_share(scan, NO_DATA))} %)"
         for path, scan in result.scans.items()
-        if _has(scan, NO_DATA)
+        if _has(scan, NO_DATA) and path.suffix != DRAWN_SUFFIX  # whose files say it themselves
     }
     message = "Masks with pixels without a value (NaN), which are ignored"
     remedy = "Nothing is learned from these pixels, and they are not scored."

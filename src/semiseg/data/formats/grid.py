@@ -1,0 +1,145 @@
+"""Where the pixels of a raster lie on earth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.data.formats.bands import open_raster
+from semiseg.data.formats.raster_windows import Window
+from semiseg.data.formats.tiff import read_tags
+
+Transform: TypeAlias = tuple[float, float, float, float, float, float]
+"""From the column and row of a pixel's corner to x and y: `x = a * column + b * row + c`, and
+`y = d * column + e * row + f`."""
+_WIDTH, _HEIGHT, _PIXEL_SCALE, _TRANSFORMATION = 256, 257, 33550, 34264
+_IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_SAME = 0.5  # pixels by which the corners of two grids may differ
+_TIFF = (".tif", ".tiff")
+_JPEG_2000 = (".jp2", ".j2k")
+RASTER_SUFFIXES = (*_TIFF, *_JPEG_2000)
+"""The suffixes of files that may have a place on earth."""
+
+
+class Header(NamedTuple):
+    """What the header of a raster says.
+
+    Attributes:
+        size: width and height in pixels.
+        has_place: whether the file says where on earth its pixels lie.
+    """
+
+    size: tuple[int, int]
+    has_place: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a raster and their place.
+
+    Attributes:
+        size: width and height in pixels.
+        transform: from pixels to coordinates.
+        crs: the coordinate reference system as text; empty without one.
+    """
+
+    size: tuple[int, int]
+    transform: Transform
+    crs: str
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the pixels have coordinates."""
+        return self.transform != _IDENTITY
+
+    def window(self, window: Window) -> Grid:
+        """The grid of a part of the raster."""
+        a, b, c, d, e, f = self.transform
+        x = c + a * window.left + b * window.top
+        y = f + d * window.left + e * window.top
+        return Grid(window.size, (a, b, x, d, e, y), self.crs)
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """`(4, 2)` x and y of the corners."""
+        a, b, c, d, e, f = self.transform
+        width, height = self.size
+        pixels = ((0, 0), (width, 0), (width, height), (0, height))
+        return np.array([(a * x + b * y + c, d * x + e * y + f) for x, y in pixels])
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """The lowest x and y, and the highest x and y."""
+        (left, bottom), (right, top) = self.corners.min(axis=0), self.corners.max(axis=0)
+        return float(left), float(bottom), float(right), float(top)
+
+    @property
+    def pixel(self) -> float:
+        """The side of a pixel in the unit of the coordinates."""
+        a, b, _, d, e, _ = self.transform
+        return math.sqrt(abs(a * e - b * d))
+
+    def covers_same(self, other: Grid) -> bool:
+        """Whether another grid covers the same ground, apart from half a pixel."""
+        if self.crs != other.crs:
+            return False
+        limit = _SAME * max(self.pixel, other.pixel)
+        return bool(np.abs(self.corners - other.corners).max() <= limit)
+
+
+def read_place(path: Path) -> Header | None:
+    """What the header of a TIFF or a JPEG 2000 file says; None for other and broken files.
+
+    Args:
+        path: any file. Only a JPEG 2000 file needs the package rasterio.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _TIFF:
+        tags = read_tags(path)
+        if tags is None:
+            return None
+        width, height = tags.get(_WIDTH), tags.get(_HEIGHT)
+        if not isinstance(width, int) or not isinstance(height, int):
+            return None
+        has_place = _PIXEL_SCALE in tags or _TRANSFORMATION in tags
+        return Header((width, height), has_place or path.with_suffix(".tfw").is_file())
+    if suffix not in _JPEG_2000:
+        return None
+    try:
+        grid = read_grid(path)
+    except (OSError, ImportError):
+        return None
+    return Header(grid.size, grid.has_place)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a raster.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_raster(path) as file:
+        a, b, c, d, e, f = file.transform[:6]
+        crs = file.crs.to_wkt() if file.crs else ""
+        return Grid((file.width, file.height), (a, b, c, d, e, f), crs)
+
+
+def name_of_crs(crs: str) -> str:
+    """A coordinate reference system in a few words, such as `EPSG:32633`."""
+    from rasterio.crs import CRS
+
+    system = CRS.from_user_input(crs)
+    code = system.to_epsg()
+    return f"EPSG:{code}" if code else str(system.to_dict().get("proj", "an unknown system"))
+
+
+def is_same_crs(one: str, other: str) -> bool:
+    """Whether two texts mean the same coordinate reference system."""
+    from rasterio.crs import CRS
+
+    return bool(CRS.from_user_input(one) == CRS.from_user_input(other))

@@ -1,0 +1,1 @@
+"""Large rasters as tiles: which windows, with which masks, and which of them are held out."""

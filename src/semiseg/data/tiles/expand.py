@@ -1,0 +1,308 @@
+"""Large rasters in a listing become tiles, each with its part of the mask.
+
+The tiles are windows: no tile is written to the disk, see `formats.raster_windows`. Their masks are
+drawn once, into the cache, as those of annotation files are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from semiseg.core.errors import DataError
+from semiseg.core.files import read_json, write_json
+from semiseg.core.text import percent, plural
+from semiseg.core.types import Sample
+from semiseg.data.drawn import draw_masks
+from semiseg.data.findings import Finding, error_of, note, on_files
+from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, open_raster, rasterio_window
+from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX, ignored_code, is_labeled, save_codes
+from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, Header, read_grid, read_place
+from semiseg.data.formats.mask_rule import NO_DATA
+from semiseg.data.formats.raster_windows import Window, window_path
+from semiseg.data.formats.vectors import VECTOR_SUFFIXES, Layer, read_layer
+from semiseg.data.layouts.layout import Listing
+from semiseg.data.tiles.mask_sources import Outside, PolygonMask
+from semiseg.data.tiles.notes import TileNotes
+from semiseg.data.tiles.placing import Placed, check_layer, elsewhere, place_raster
+from semiseg.data.tiles.windows import TILE, has_data, is_tiled, windows_of
+
+_PLAN = "tiles.json"
+_WHOLE = "whole"  # the name of the mask of a raster that is no tile
+_MIN_COVERED = 0.995  # of the pixels of a raster; a mask of less is mentioned
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """How rasters are read.
+
+    Attributes:
+        tile: the side of a tile in pixels, 0 for none; None for the default.
+        class_attribute: the attribute of polygons that holds the classes; None to recognize it.
+        outside: what pixels are that no polygon covers; None for background, or ignored if the
+            background itself is drawn.
+        nodata: values that mark pixels without data, besides those that files name.
+    """
+
+    tile: int | None = None
+    class_attribute: str | None = None
+    outside: Outside | None = None
+    nodata: tuple[float, ...] = ()
+
+
+class _Plan(NamedTuple):
+    """The tiles of a raster.
+
+    Attributes:
+        windows: those that have data.
+        labeled: the places of those in `windows` that have a mask.
+        covered: the share of their pixels of which the mask says something.
+        folder: holds the masks.
+    """
+
+    windows: list[Window]
+    labeled: set[int]
+    covered: float
+    folder: Path
+
+
+class Tiles:
+    """The rasters of a data folder in tiles.
+
+    Args:
+        root: the data folder.
+        settings: how rasters are read.
+        vectors: the vector files that are the masks of any split.
+    """
+
+    def __init__(self, root: Path, settings: TileSettings, vectors: Iterable[Path]) -> None:
+        self.root, self.settings = root, settings
+        self._layers: dict[Path, Layer] = {}
+        self._errors: list[Finding] = []
+        for path in dict.fromkeys(vectors):
+            try:
+                self._layers[path] = read_layer(path, settings.class_attribute)
+            except DataError as error:
+                self._errors.append(error_of(error))
+        layers = self._layers.values()
+        self._names = any(not layer.has_numbers for layer in layers)
+        drawn = any(layer.draws_background for layer in layers)
+        self._outside: Outside = settings.outside or ("ignore" if drawn else "background")
+
+    def expand(self, listing: Listing) -> Listing:
+        """The images of a split, where large rasters are tiles; errors become findings."""
+        notes = TileNotes(errors=list(self._errors))
+        self._errors = []
+        samples: list[Sample] = []
+        sources: list[Path] = []
+        distances: dict[Path, tuple[float, Path, Grid]] = {}
+        for sample in listing.samples:
+            try:
+                parts = self._parts(sample, notes, distances)
+            except (DataError, OSError) as error:
+                notes.errors.append(self._error(sample, error))
+                parts = []
+            samples += parts
+            if parts != [sample]:
+                sources += [path for path in (sample.image, sample.mask) if path is not None]
+        for path, (distance, image, grid) in distances.items():
+            if distance > 0:
+                notes.errors.append(error_of(elsewhere(self._layers[path], distance, image, grid)))
+        if not sources:
+            return listing
+        findings = [*listing.findings, *notes.findings(self.settings.tile or TILE)]
+        findings += self._skipped(sources)
+        return replace(
+            listing, samples=samples, findings=findings, sources=[*listing.sources, *sources]
+        )
+
+    def _parts(
+        self, sample: Sample, notes: TileNotes, distances: dict[Path, tuple[float, Path, Grid]]
+    ) -> list[Sample]:
+        """The tiles of an image, with their masks; the image itself if it is read as before.
+
+        Raises:
+            DataError: the mask cannot be laid over the raster.
+            OSError: a file cannot be read.
+        """
+        image, mask = sample.image, sample.mask
+        is_vector = mask is not None and mask.suffix.lower() in VECTOR_SUFFIXES
+        if is_vector and mask not in self._layers:
+            return []  # an error says why
+        header = read_place(image) if image.suffix.lower() in RASTER_SUFFIXES else None
+        tiled = header is not None and is_tiled(header, self.settings.tile)
+        if header is None or not (tiled or is_vector or _lies_elsewhere(header, mask)):
+            return [sample]
+        if not can_read_bands():
+            if is_vector:
+                raise DataError(f"{mask} is laid over {image} with an extra: {INSTALL_GEO}.")
+            notes.whole[self._name(image)] = ""
+            return [sample]
+        grid = read_grid(image)
+        placed = self._place(image, mask, grid, distances) if mask is not None else None
+        windows = windows_of(grid.size, self.settings.tile or TILE) if tiled else []
+        plan = self._plan(sample, placed, windows or [Window(0, 0, *grid.size)])
+        self._note(sample, placed, plan, notes, tiled=tiled)
+        if not tiled:
+            path = plan.folder / f"{_WHOLE}{DRAWN_SUFFIX}" if plan.labeled else None
+            return [sample._replace(mask=path)]
+        return [
+            Sample(
+                f"{sample.name}/{path.name}",
+                path,
+                plan.folder / f"{path.name}{DRAWN_SUFFIX}" if number in plan.labeled else None,
+            )
+            for number, path in enumerate(window_path(image, w) for w in plan.windows)
+        ]
+
+    def _place(
+        self, image: Path, mask: Path, grid: Grid, distances: dict[Path, tuple[float, Path, Grid]]
+    ) -> Placed | None:
+        """The mask of a raster; None if its polygons lie elsewhere."""
+        layer = self._layers.get(mask)
+        if layer is None:
+            return place_raster(mask, image, grid)
+        distance = check_layer(layer, image, grid)
+        if mask not in distances or distance < distances[mask][0]:
+            distances[mask] = distance, image, grid
+        if distance > 0:
+            return None
+        return Placed(PolygonMask(layer, grid, self._outside, names=self._names), by_place=True)
+
+    def _plan(self, sample: Sample, placed: Placed | None, windows: Sequence[Window]) -> _Plan:
+        """The tiles of a raster that have data; their masks are drawn unless they are already."""
+        sources = [sample.image, *([sample.mask] if placed and sample.mask else [])]
+        settings = self.settings
+        facts = [windows, self._outside, settings.class_attribute, self._names, settings.nodata]
+        facts.append(placed.by_place if placed else None)
+
+        def draw(folder: Path) -> None:
+            write_json(folder / _PLAN, _draw(sample.image, placed, windows, settings, folder))
+
+        folder = draw_masks(self.root, sources, "tiles", draw, "\n".join(map(str, facts)))
+        content = read_json(folder / _PLAN)
+        assert isinstance(content, dict)  # nosec B101 - written above
+        kept = [Window(*window) for window in content["windows"]]
+        return _Plan(kept, set(content["labeled"]), float(content["covered"]), folder)
+
+    def _note(
+        self, sample: Sample, placed: Placed | None, plan: _Plan, notes: TileNotes, *, tiled: bool
+    ) -> None:
+        """Write down what a person should know about a raster."""
+        image = self._name(sample.image)
+        if not plan.windows:
+            notes.empty[image] = ""
+        elif tiled:
+            labeled = f", {len(plan.labeled)} with labels" if sample.mask else ""
+            notes.tiles[image] = f" ({plural(len(plan.windows), 'tile')}{labeled})"
+        if placed is None or sample.mask is None or sample.mask in self._layers:
+            return
+        mask = self._name(sample.mask)
+        if plan.covered < _MIN_COVERED and plan.windows:
+            notes.covered[mask] = f" covers {percent(100 * plan.covered)} % of {image}"
+        if placed.reaches_beyond:
+            notes.beyond[mask] = f" ({image})"
+        if placed.reprojected:
+            notes.moved[mask] = f" ({' to '.join(placed.reprojected)})"
+
+    def _skipped(self, sources: Sequence[Path]) -> list[Finding]:
+        """The shapes of vector files that are not drawn."""
+        layers = [layer for path, layer in self._layers.items() if path in sources]
+        details = {
+            self._name(layer.path): " ("
+            + ", ".join(plural(count, kind) for kind, count in layer.skipped.items())
+            + ")"
+            for layer in layers
+            if layer.skipped
+        }
+        message = "Vector files with shapes that are skipped"
+        remedy = "Draw polygons, each with a class, and repair invalid ones (QGIS: Fix geometries)."
+        notes = [
+            note(f"{self._name(layer.path)}: the attribute {layer.attribute} holds the classes")
+            for layer in layers
+        ]
+        return [*notes, *on_files("skipped-shape", "warning", details, message, remedy)]
+
+    def _error(self, sample: Sample, error: DataError | OSError) -> Finding:
+        if isinstance(error, DataError):
+            return error_of(error)
+        message = f"{self._name(sample.image)} cannot be read as a raster ({error})"
+        return note(message, "Replace the file or remove it.", "error")
+
+    def _name(self, path: Path) -> str:
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+
+
+def _lies_elsewhere(header: Header, mask: Path | None) -> bool:
+    """Whether a mask has other pixels than its image, so that coordinates have to say which."""
+    if mask is None or not header.has_place or mask.suffix.lower() not in RASTER_SUFFIXES:
+        return False
+    own = read_place(mask)
+    return own is not None and own.has_place and own.size != header.size
+
+
+def _draw(
+    image: Path,
+    placed: Placed | None,
+    windows: Sequence[Window],
+    settings: TileSettings,
+    folder: Path,
+) -> dict[str, object]:
+    """Write the masks of the tiles of a raster.
+
+    Returns:
+        The tiles that have data, the numbers of those with a mask, and the share of their pixels
+        of which the mask says something.
+    """
+    from rasterio.enums import MaskFlags
+
+    kept: list[Window] = []
+    labeled: list[int] = []
+    pixels = covered = 0
+    with open_raster(image) as file, placed.source.reading() if placed else nullcontext() as read:
+        flags = file.mask_flag_enums[0]
+        has_mask = MaskFlags.alpha in flags or MaskFlags.per_dataset in flags
+        for window in windows:
+            if not has_data(file, window, settings.nodata):
+                continue
+            kept.append(window)
+            codes = read(window) if read else None
+            pixels += window.width * window.height
+            if codes is None:
+                continue
+            covered += int((codes.values != NO_DATA).sum())
+            if has_mask:
+                invalid = file.dataset_mask(window=rasterio_window(window)) == 0
+                codes.values[invalid] = ignored_code(codes.encoding)
+            if is_labeled(codes):
+                labeled.append(len(kept) - 1)
+                name = window_path(image, window).name if len(windows) > 1 else _WHOLE
+                save_codes(folder / f"{name}{DRAWN_SUFFIX}", codes)
+    return {"windows": kept, "labeled": labeled, "covered": covered / max(1, pixels)}
+
+
+def expand_listings(
+    root: Path,
+    listings: Mapping[str, Listing],
+    settings: TileSettings,
+    splits: Iterable[str] | None = None,
+) -> dict[str, Listing]:
+    """The images by split, where large rasters are tiles.
+
+    Args:
+        root: the data folder.
+        listings: the images by split.
+        settings: how rasters are read.
+        splits: those that are wanted; None for all. The vector files of all splits decide together
+            what their polygons mean.
+
+    Returns:
+        The listings, each with what was noticed among its findings.
+    """
+    masks = [sample.mask for listing in listings.values() for sample in listing.samples]
+    vectors = [mask for mask in masks if mask and mask.suffix.lower() in VECTOR_SUFFIXES]
+    tiles = Tiles(root, settings, vectors)
+    return {split: tiles.expand(listings[split]) for split in splits or listings}

@@ -1,0 +1,179 @@
+"""How the mask of a raster is laid over it: by coordinates, by pixels, or not at all."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from semiseg.core.errors import DataError
+from semiseg.data.formats.codes import read_codes
+from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, is_same_crs, name_of_crs, read_grid
+from semiseg.data.formats.orientation import have_same_shape
+from semiseg.data.formats.vectors import Layer
+from semiseg.data.tiles.mask_sources import MaskSource, RasterMask, WholeMask
+
+Bounds = tuple[float, float, float, float]
+_METERS_PER_KILOMETER = 1000
+_MIN_BEYOND = 1.0  # pixels by which a mask reaches beyond its image
+
+
+class Placed(NamedTuple):
+    """A mask that can be laid over its raster.
+
+    Attributes:
+        source: gives the mask of any part.
+        by_place: whether coordinates say which pixels belong together.
+        reprojected: the coordinate reference systems of the mask and of the raster, if they differ.
+        reaches_beyond: whether the mask covers ground that the raster does not.
+    """
+
+    source: MaskSource
+    by_place: bool = False
+    reprojected: tuple[str, str] | None = None
+    reaches_beyond: bool = False
+
+
+def place_raster(mask: Path, image: Path, grid: Grid) -> Placed:
+    """Lay a mask of pixels over its raster.
+
+    Args:
+        mask: a raster, or any other file of a mask with the pixels of the image.
+        image: the file of the raster.
+        grid: of the raster.
+
+    Raises:
+        DataError: the mask lies elsewhere, or nothing says where it lies.
+        OSError: the mask cannot be read.
+    """
+    if mask.suffix.lower() not in RASTER_SUFFIXES:
+        return Placed(_whole(mask, image, grid))
+    own = read_grid(mask)
+    has_places = own.has_place and grid.has_place and bool(own.crs) == bool(grid.crs)
+    if not has_places:
+        if own.size == grid.size or (not own.crs and not grid.crs and _alike(own, grid)):
+            return Placed(RasterMask(mask, grid, by_place=False))
+        raise _without_place(mask, own, image, grid)
+    if own.covers_same(grid):
+        return Placed(RasterMask(mask, grid, by_place=False))
+    bounds = own.bounds
+    reprojected = None
+    if own.crs and not is_same_crs(own.crs, grid.crs):
+        bounds = bounds_in(bounds, own.crs, grid.crs)
+        reprojected = name_of_crs(own.crs), name_of_crs(grid.crs)
+    if gap(bounds, grid.bounds) > 0:
+        raise _elsewhere(mask, "the mask", gap(bounds, grid.bounds), image, grid)
+    left, bottom, right, top = grid.bounds
+    slack = _MIN_BEYOND * grid.pixel
+    beyond = bounds[0] < left - slack or bounds[1] < bottom - slack
+    beyond = beyond or bounds[2] > right + slack or bounds[3] > top + slack
+    return Placed(RasterMask(mask, grid, by_place=True), True, reprojected, beyond)
+
+
+def check_layer(layer: Layer, image: Path, grid: Grid) -> float:
+    """Whether polygons can be laid over a raster.
+
+    Returns:
+        How far away the nearest ones lie, in the unit of the coordinates; 0 if they touch it.
+
+    Raises:
+        DataError: the raster or the polygons have no coordinates.
+    """
+    if not grid.has_place:
+        raise DataError(
+            f"{image} has no coordinates, so that the polygons of {layer.path} cannot be laid over "
+            "it.",
+            "Give the raster its place on earth in QGIS, or draw a mask of its pixels.",
+        )
+    if bool(layer.crs) != bool(grid.crs):
+        without, other = (image, layer.path) if layer.crs else (layer.path, image)
+        raise DataError(
+            f"{without} has no coordinate reference system, so that nobody knows where it lies on "
+            f"{other}.",
+            "Assign its system in QGIS (Layer > Set CRS), and export it again.",
+        )
+    if not layer.areas:
+        return math.inf
+    boxes = [area.bounds for area in layer.areas]
+    if layer.crs and not is_same_crs(layer.crs, grid.crs):
+        boxes = [bounds_in(box, layer.crs, grid.crs) for box in boxes]
+    return min(gap(box, grid.bounds) for box in boxes)
+
+
+def elsewhere(layer: Layer, distance: float, image: Path, grid: Grid) -> DataError:
+    """The error for polygons that touch no raster."""
+    return _elsewhere(layer.path, "all polygons", distance, image, grid)
+
+
+def bounds_in(bounds: Bounds, crs: str, target: str) -> Bounds:
+    """Bounds in another coordinate reference system."""
+    from rasterio.warp import transform_bounds
+
+    left, bottom, right, top = transform_bounds(crs, target, *bounds)
+    return left, bottom, right, top
+
+
+def gap(one: Bounds, other: Bounds) -> float:
+    """The distance between two boxes; 0 if they overlap or touch."""
+    apart = [max(one[i] - other[i + 2], other[i] - one[i + 2], 0.0) for i in range(2)]
+    return math.hypot(*apart)
+
+
+def _whole(mask: Path, image: Path, grid: Grid) -> WholeMask:
+    codes = read_codes(mask)
+    height, width = codes.values.shape
+    if (width, height) != grid.size:
+        if not have_same_shape((width, height), grid.size):
+            raise DataError(
+                f"{mask} is {width} x {height}, and its image {image} {grid.size[0]} x "
+                f"{grid.size[1]}.",
+                "Export the mask at the size of its image.",
+            )
+        picture = Image.fromarray(codes.values).resize(grid.size, Image.Resampling.NEAREST)
+        codes = codes._replace(values=np.asarray(picture, dtype=np.int32))
+    return WholeMask(codes)
+
+
+def _alike(own: Grid, grid: Grid) -> bool:
+    """Whether a mask without a place has the shape of its image."""
+    return not (own.has_place and grid.has_place) and have_same_shape(own.size, grid.size)
+
+
+def _without_place(mask: Path, own: Grid, image: Path, grid: Grid) -> DataError:
+    lacks_place = mask if not own.has_place else image if not grid.has_place else None
+    lacks_system = mask if not own.crs else image
+    without = "coordinates" if lacks_place else "coordinate reference system"
+    return DataError(
+        f"{mask} is {own.size[0]} x {own.size[1]}, and its image {image} {grid.size[0]} x "
+        f"{grid.size[1]}, but {lacks_place or lacks_system} has no {without}, so that nobody knows "
+        "where the mask lies.",
+        "Export the mask from QGIS with the system and the extent of its image.",
+    )
+
+
+def _elsewhere(path: Path, what: str, distance: float, image: Path, grid: Grid) -> DataError:
+    return DataError(
+        f"{path}: {what} lies {_length(distance, grid.crs)} away from {image}.".replace(
+            "all polygons lies", "all polygons lie"
+        ),
+        "Check that the two belong together, and that the coordinate reference system of each is "
+        "right.",
+    )
+
+
+def _length(distance: float, crs: str) -> str:
+    """A distance in words."""
+    from rasterio.crs import CRS
+
+    if not crs:
+        return f"{distance:.3g} units of the coordinates"
+    system = CRS.from_user_input(crs)
+    if system.is_geographic:
+        return f"{distance:.3g} degrees"
+    meters = distance * (system.linear_units_factor[1] if system.is_projected else 1.0)
+    if meters < _METERS_PER_KILOMETER:
+        return f"{meters:.0f} m"
+    return f"{meters / _METERS_PER_KILOMETER:,.0f} km"
