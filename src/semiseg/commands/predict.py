@@ -19,6 +19,7 @@ from semiseg.data.formats.image_formats import format_of
 from semiseg.data.read_ahead import read_ahead
 from semiseg.data.value_range import describe_depth
 from semiseg.inference.band_files import band_files
+from semiseg.inference.bands import reading_like
 from semiseg.inference.geotiff import Place
 from semiseg.inference.large import LARGE, LargeImage, large_images, read_large
 from semiseg.inference.load import check_order, load
@@ -99,7 +100,8 @@ def predict(settings: PredictSettings) -> Masks:
     if warning := describe_lost_places(images.values()):
         logger.warning("%s", warning)
     model = load(settings.run, settings.accelerator)
-    model.read_as(settings.reading(model.reading))
+    files = list(new_targets)
+    model.read_as(reading_like(model.reading, settings.reading, settings.named_bands, files))
     _check(model, settings)
     with large_images():
         jobs = choose_factors(new_targets, model.metadata, settings.scale)

@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from semiseg.config.axes import check_axes
+from semiseg.config.bands import (
+    Band,
+    ValueRange,
+    check_bands,
+    check_range,
+    named_bands,
+    reading_of,
+)
 from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, METHODS
 from semiseg.config.scale import Scale
 from semiseg.config.settings import (
@@ -25,15 +33,10 @@ from semiseg.config.settings import (
     unless_auto,
 )
 from semiseg.config.tool_formats import ToolFormat
-from semiseg.config.train import (
-    ArrangedData,
-    NoData,
-    check_reading,
-    parse_duration,
-    reading_of,
-)
+from semiseg.config.train import ArrangedData, ReadData, parse_duration
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.reading import Reading
+from semiseg.core.types import NamedBands
 from semiseg.inference.formats import FORMATS
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -41,7 +44,7 @@ FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
 
 
 @dataclass(frozen=True)
-class CheckSettings(ArrangedData):
+class CheckSettings(ReadData):
     """Find what would spoil a training: broken files, wrong masks, leaks, missing classes."""
 
     data: Path
@@ -52,29 +55,12 @@ class CheckSettings(ArrangedData):
     With `auto`, semiseg recognizes the tree."""
     classes: Path | None = None
     """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
-    value_range: tuple[float, float] | Auto = AUTO
-    """The values that become black and white in images of more than 8 bits, such as
-    `--range=0,4095` or `--range=-300,1200`."""
-    bands: tuple[PositiveInt, ...] | None = None
-    """The bands of a TIFF that become red, green and blue, as for `train`."""
-    nodata: NoData = AUTO
-    """The values that mark pixels without data, as for `train`."""
     picture: Path | None = None
     """An image file to write. It shows up to 12 labeled images with their masks over them."""
 
-    def check(self) -> None:
-        """The first value of the range is the smaller one, and there are one or three bands."""
-        super().check()
-        check_reading(self.value_range, self.bands)
-
-    @property
-    def reading(self) -> Reading:
-        """How images are read; what is `auto` is left to each file."""
-        return reading_of(self.value_range, self.bands, self.nodata)
-
 
 @dataclass(frozen=True)
-class InitSettings(ArrangedData):
+class InitSettings(ReadData):
     """Write `dataset.yaml` and `classes.yaml` with what semiseg finds in a data folder."""
 
     data: Path
@@ -142,12 +128,17 @@ class PredictSettings(Settings):
     training images had: for a mosaic of the same ground resolution, which semiseg segments in
     windows. A number is a factor on the image's pixels. `auto` is `keep` where GeoTIFFs give the
     ground resolution of the image and of the training images, and else `fit`."""
-    value_range: tuple[float, float] | Auto = AUTO
+    value_range: ValueRange = AUTO
     """The values that become black and white in images of more than 8 bits, such as
-    `--range=0,4095`. With `auto`, semiseg uses the range of the training."""
-    bands: tuple[PositiveInt, ...] | None = None
-    """The bands of a TIFF that become red, green and blue, such as `3,2,1`. Without it, semiseg
-    uses those of the training."""
+    `--range=0,4095`; in images of several bands, two for all or two for each band. With `auto`,
+    semiseg uses the ranges of the training."""
+    bands: tuple[Band, ...] | None = None
+    """The bands of a TIFF or JPEG 2000 file, counted from 1 or by their names, in the order of
+    those of the training. It is for files whose bands lie otherwise than in those of the training;
+    without it, semiseg reads the same ones."""
+    rgb: tuple[Band, ...] | None = None
+    """The three bands that an overlay shows as red, green and blue, such as `3,2,1`. Without it,
+    semiseg shows those of the training."""
     tta: bool = False
     """Average over three scales and both mirror images. This takes six times as long."""
     overwrite: bool = False
@@ -157,13 +148,19 @@ class PredictSettings(Settings):
     """The device: `auto`, `cpu`, `gpu` or `mps`."""
 
     def check(self) -> None:
-        """The first value of the range is the smaller one, and there are one or three bands."""
-        check_reading(self.value_range, self.bands)
+        """The bands can be meant, and the first value of each range is the smaller one."""
+        check_bands(self.bands, self.rgb)
+        check_range(self.value_range, self.bands)
 
-    def reading(self, trained: Reading) -> Reading:
-        """How images are read: as those of the training, except for what the user says."""
-        value_range = trained.value_range if self.value_range == AUTO else self.value_range
-        return Reading(value_range, self.bands or trained.bands, trained.nodata)
+    @property
+    def reading(self) -> Reading:
+        """What the user says of the way in which images are read, without names of bands."""
+        return reading_of(self.value_range, self.bands, self.rgb, "auto")
+
+    @property
+    def named_bands(self) -> NamedBands:
+        """The bands that have names."""
+        return named_bands(self.bands, self.rgb)
 
 
 @dataclass(frozen=True)
@@ -194,9 +191,10 @@ class SuggestSettings(Settings):
     that `train` would choose."""
     weights: str = AUTO
     """The encoder's pretrained weights, as for `train`, for a choice without a run."""
-    bands: tuple[PositiveInt, ...] | None = None
-    """The bands of a TIFF that become red, green and blue, as for `train`, for a choice without a
-    run."""
+    bands: tuple[Band, ...] | None = None
+    """The bands of a TIFF or JPEG 2000 file, as for `train`, for a choice without a run."""
+    rgb: tuple[Band, ...] | None = None
+    """The bands that the picture of the choice shows as red, green and blue, as for `train`."""
     file_format: ToolFormat | Auto = AUTO
     """The labeling tool in which you correct the masks. `auto` writes masks as those of the run:
     PNG files, or LabelMe files. `labelme` writes polygons, `coco` and `cvat` write one file with
@@ -208,8 +206,8 @@ class SuggestSettings(Settings):
     """The device: `auto`, `cpu`, `gpu` or `mps`."""
 
     def check(self) -> None:
-        """There are one or three bands, and settings of a choice without a run stand alone."""
-        check_reading(AUTO, self.bands)
+        """The bands can be meant, and settings of a choice without a run stand alone."""
+        check_bands(self.bands, self.rgb)
         if self.images is None:
             if self.file_format != AUTO:
                 raise ConfigError(
@@ -217,7 +215,7 @@ class SuggestSettings(Settings):
                     "without a run has none. Leave --format out, or name the run before the images."
                 )
             return
-        for name in ("encoder", "weights", "bands"):
+        for name in ("encoder", "weights", "bands", "rgb"):
             if getattr(self, name) not in (AUTO, None):
                 raise ConfigError(
                     f"--{name} is for a choice without a run, but {self.run} is named as the run. "

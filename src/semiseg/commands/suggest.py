@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import SuggestSettings
+from semiseg.config.bands import named_bands, reading_of
+from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError
 from semiseg.inference.load import check_order, is_model
 from semiseg.suggestion.coverage import FirstImage, first_image_table
@@ -91,7 +93,8 @@ def _suggest_first(settings: SuggestSettings, images: Path) -> Suggestions:
         data=settings.data,
         encoder=settings.encoder,
         weights=settings.weights,
-        bands=settings.bands,
+        reading=reading_of(AUTO, settings.bands, settings.rgb, AUTO),
+        named=named_bands(settings.bands, settings.rgb),
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,
     )

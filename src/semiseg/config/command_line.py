@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from semiseg.config.bands import READING_SETTINGS
 from semiseg.config.compare import CompareConfig
 from semiseg.config.grid import LISTS
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, Value, flag
-from semiseg.config.train import FREE, READING_SETTINGS, TrainConfig
+from semiseg.config.train import FREE, TrainConfig
 
 KEPT = (
     *("dataset", "images", "masks", "unlabeled", "group", "classes"),

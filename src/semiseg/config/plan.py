@@ -11,6 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from semiseg.config.background import find_background
+from semiseg.config.bands import numbers_of
 from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
@@ -18,6 +19,7 @@ from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import choose_sizes, total_seconds
 from semiseg.config.train import Optimizer, TrainConfig
+from semiseg.core.reading import Reading
 from semiseg.core.text import columns, duration, plural
 
 FORMAT = 1
@@ -225,12 +227,16 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     }
     if facts.reading.value_range is not None:
         decisions["value_range"] = facts.reading.value_range
+    if facts.reading.ranges is not None:
+        decisions["value_range"] = tuple(end for ends in facts.reading.ranges for end in ends)
     if facts.reading.nodata is not None:
         decisions["nodata"] = facts.reading.nodata
     open_settings = config.open_settings()
     # The budget is spent on this plan: a run that is resumed or repeated does not measure again.
     resolved = config.replaced(
-        **{name: value for name, value in decisions.items() if name in open_settings}, budget=None
+        **{name: value for name, value in decisions.items() if name in open_settings},
+        **_bands(config, facts.reading),
+        budget=None,
     )
     seconds = None if pace is None else total_seconds(config, facts, pace, sizes)
     reasons = explain(config, resolved, sizes, facts, pace)
@@ -243,6 +249,18 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     if pace is not None:
         entries.insert(1, _entry("budget", config.schedule.budget, AS_GIVEN))
     return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
+
+
+def _bands(config: TrainConfig, reading: Reading) -> dict[str, object]:
+    """The numbers of the bands, where the settings leave them open or name them by words."""
+    bands, rgb = config.data.bands, config.data.rgb
+    values: dict[str, object] = {}
+    if reading.bands is not None and numbers_of(bands) is None:
+        values["bands"] = reading.bands
+    if reading.rgb != numbers_of(rgb):
+        values["rgb"] = reading.rgb
+        values["bands"] = reading.bands
+    return values
 
 
 def _entry(name: str, value: Value, reason: Reason) -> Entry:

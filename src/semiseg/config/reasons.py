@@ -20,6 +20,7 @@ from semiseg.config.sizing import (
 )
 from semiseg.config.stages import divide_steps, stage_name
 from semiseg.config.train import TrainConfig
+from semiseg.core.reading import RGB_CHANNELS
 from semiseg.core.text import duration
 
 _EVEN = 2.0  # classes are about equally frequent up to this ratio of the most and least frequent
@@ -86,11 +87,20 @@ def explain(
 
 def _reading_reasons(facts: Facts) -> dict[str, Reason]:
     reasons = {}
-    if facts.reading.value_range is not None:
+    reading = facts.reading
+    if reading.channels != RGB_CHANNELS:
+        count = f"the images have these {reading.channels} bands; --bands reads some of them"
+        reasons["bands"] = Reason("data", count)
+    if reading.rgb is not None:
+        reasons["rgb"] = Reason("data", "red, green and blue, as the files say")
+    if reading.ranges is not None:
+        text = "low and high of each band, without no-data; they become 0 and 255"
+        reasons["value_range"] = Reason("data", text)
+    if reading.value_range is not None:
         text = "the values in the images of more than 8 bits; they become black and white"
         reasons["value_range"] = Reason("data", text)
-    if facts.reading.nodata:
-        text = "far from all other values of the images; such pixels are ignored"
+    if reading.nodata:
+        text = "named by the files, or far from all other values; such pixels are ignored"
         reasons["nodata"] = Reason("data", text)
     return reasons
 

@@ -252,7 +252,7 @@ def _describe_one(hint: object) -> str:
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:
-            return f"a list of values, each {_describe_one(parts[0])}"
+            return f"a list of values, each {describe(parts[0])}"
         return f"{_COUNTS[len(parts)]} numbers with a comma between them, such as " + ",".join(
             str(10 * i) for i in range(1, len(parts) + 1)
         )
@@ -330,7 +330,7 @@ def _convert_sequence(value: object, parts: tuple[object, ...]) -> tuple[object,
     if not isinstance(value, (list, tuple)):
         raise Mismatch
     if parts[-1] is Ellipsis:
-        return tuple(_convert_to(item, parts[0]) for item in value)
+        return tuple(convert(item, parts[0]) for item in value)
     if len(value) != len(parts):
         raise Mismatch
     return tuple(_convert_to(item, part) for item, part in zip(value, parts, strict=True))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
+from semiseg.config.bands import BandSettings, names_of
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     AutoSettings,
@@ -33,11 +34,8 @@ from semiseg.config.settings import (
 )
 from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
 from semiseg.core.files import relative_folder
-from semiseg.core.reading import Reading
 from semiseg.core.types import Arrangement
 
-READING_SETTINGS = ("value_range", "bands", "nodata")
-"""The settings that decide how images are read."""
 MIN_SIDE = 32
 """The smallest working size and crop, in pixels."""
 
@@ -50,43 +48,7 @@ ClassWeights: TypeAlias = Literal["none", "sqrt", "inverse", "effective"]
 Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 Exif: TypeAlias = Literal["auto", "apply", "ignore"]
 Outside: TypeAlias = Literal["auto", "background", "ignore"]
-NoData: TypeAlias = tuple[float, ...] | Literal["auto", "none"]
 Logger: TypeAlias = Literal["csv", "tensorboard", "wandb", "mlflow"]
-
-
-def reading_of(
-    value_range: tuple[float, float] | Auto,
-    bands: tuple[int, ...] | None,
-    nodata: NoData,
-) -> Reading:
-    """The settings that decide how images are read, as one object."""
-    return Reading(
-        None if value_range == AUTO else value_range,
-        bands,
-        None if nodata == AUTO else () if nodata == "none" else nodata,
-    )
-
-
-def check_reading(value_range: tuple[float, float] | Auto, bands: tuple[int, ...] | None) -> None:
-    """Refuse an empty value range, and a number of bands that is no image.
-
-    Raises:
-        SettingError: the first value is not the smaller one, or there are not one or three bands.
-    """
-    if bands is not None and len(bands) not in (1, 3):
-        raise SettingError(
-            "bands",
-            bands,
-            allowed="three numbers for red, green and blue, such as 3,2,1, or one",
-            flag=flag("bands"),
-        )
-    if value_range != AUTO and not value_range[0] < value_range[1]:
-        raise SettingError(
-            "value_range",
-            value_range,
-            allowed="two numbers, the smaller one first",
-            flag=flag("value_range"),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +124,18 @@ def check_group(pattern: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(ArrangedData):
+class ReadData(BandSettings, ArrangedData):
+    """Where the files of a data folder lie, and how the images among them are read."""
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """Where the files lie, and the bands that have names."""
+        flags = super().arrangement
+        return flags._replace(bands=names_of(self.bands), rgb=names_of(self.rgb))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(ReadData):
     """Which images and masks are used."""
 
     data: Path
@@ -177,27 +150,6 @@ class DataConfig(ArrangedData):
     """The seed for choosing labeled images and for holding out validation images."""
     classes: Path | None = None
     """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
-    value_range: tuple[float, float] | Auto = AUTO
-    """The values that become black and white in images of more than 8 bits, such as
-    `--range=0,4095` or `--range=-300,1200`. With `auto`, semiseg uses the range that the images
-    span, or the range of their type where that is less than twice as wide."""
-    bands: tuple[PositiveInt, ...] | None = None
-    """The bands of a TIFF that become red, green and blue, counted from 1, such as `3,2,1`; or one
-    band. It needs the extra `geo` where a TIFF has more than three bands."""
-    nodata: NoData = AUTO
-    """The values that mark pixels without data, such as `--nodata=-9999`; semiseg ignores such
-    pixels. With `auto`, the files name them, or they are far from all other values. `none` means
-    that every value counts."""
-
-    @property
-    def reading(self) -> Reading:
-        """How images are read; what is `auto` is left to each file."""
-        return reading_of(self.value_range, self.bands, self.nodata)
-
-    def check(self) -> None:
-        """The first value of the range is the smaller one, and there are one or three bands."""
-        super().check()
-        check_reading(self.value_range, self.bands)
 
 
 @dataclass(frozen=True, kw_only=True)

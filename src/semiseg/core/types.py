@@ -60,6 +60,9 @@ class Arrangement(NamedTuple):
         class_attribute: the attribute of polygons that holds the classes; None to recognize it.
         outside: what pixels of a raster are that no polygon covers. None for background, or
             ignored if polygons are drawn around the background.
+        bands: the bands of the images, some of them by the names that the files give them; None
+            where a `Reading` has their numbers, or nobody chose.
+        rgb: likewise, the bands that are shown as red, green and blue.
     """
 
     images: Path | None = None
@@ -70,9 +73,26 @@ class Arrangement(NamedTuple):
     tile: int | None = None
     class_attribute: str | None = None
     outside: Literal["background", "ignore"] | None = None
+    bands: tuple[int | str, ...] | None = None
+    rgb: tuple[int | str, ...] | None = None
 
 
 NOTHING_SAID = Arrangement()
+
+
+class NamedBands(NamedTuple):
+    """Bands that a person chose, some of them by the names that the files give them.
+
+    Attributes:
+        bands: the bands that form an image; None where a `Reading` has their numbers.
+        rgb: the bands that are shown as red, green and blue; None likewise.
+    """
+
+    bands: tuple[int | str, ...] | None = None
+    rgb: tuple[int | str, ...] | None = None
+
+
+NO_NAMES = NamedBands()
 
 
 class Inputs(NamedTuple):

@@ -32,7 +32,7 @@ from semiseg.data.formats.rasters import Depth
 from semiseg.data.image_scan import NO_DETAILS, ImageDetails, ImageScan, scan_image
 from semiseg.data.near_duplicates import check_thumbnail
 
-_FORMAT = 7  # increased whenever a scan of the same file gives another result
+_FORMAT = 8  # increased whenever a scan of the same file gives another result
 FRESH = 2.0
 """Seconds for which a changed file is not cached: the clock of a file system may be as coarse."""
 _Scan = TypeVar("_Scan")
@@ -221,7 +221,8 @@ def _cache_file(root: Path, reading: Reading) -> Path | None:
     folder = cache_folder(root)
     if folder is None:
         return None
-    reading = replace(reading, value_range=None)  # the range decides nothing of a scan
+    # The ranges decide nothing of a scan.
+    reading = replace(reading, value_range=None, ranges=None)
     # Read in another way, the same files are other images.
     suffix = "" if reading == AS_STORED else f"\0{reading}"
     return folder / f"scans-{short_hash(os.fsencode(root.resolve()), suffix, size=8)}.json"

@@ -11,6 +11,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
+from semiseg.data.band_choice import Band
 from semiseg.data.findings import Finding
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
@@ -36,6 +37,7 @@ class Dataset:
             with unknown codes are left out, and smeared ones unless the classes are named.
         unknown_codes: the codes that belong to no class, by mask.
         reading: how images are read: as flags, `dataset.yaml` or the images themselves say.
+        bands: the bands that are read, where the images have other than one or three.
         group: the regular expression that finds the group of an image in its name; None without
             groups.
         findings: what was noticed; errors make the folder unusable for a training.
@@ -52,6 +54,7 @@ class Dataset:
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
     reading: Reading = AS_STORED
+    bands: tuple[Band, ...] = ()
     group: str | None = None
     findings: tuple[Finding, ...] = ()
 

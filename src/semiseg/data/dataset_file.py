@@ -6,8 +6,9 @@ masks: annotated            # likewise
 unlabeled: pool             # or a list of folders
 classes: classes.yaml       # or the classes themselves, as in classes.yaml; then also ignore:
 group: "^(.*?)_"            # images in which this finds the same text stay in one split
-value_range: [0, 4095]      # black and white in images of more than 8 bits
-bands: [3, 2, 1]            # the bands of a TIFF that become red, green and blue
+value_range: [0, 4095]      # black and white in images of more than 8 bits; or two for each band
+bands: [4, 3, 2]            # the bands of a TIFF that are read, by number or name; all without it
+rgb: [3, 2, 1]              # which of many bands are red, green and blue
 nodata: [-9999]             # values that mark pixels without data
 exif: ignore                # masks show the stored pixels of turned photographs; or: apply
 tile: 512                   # the side of the tiles of large rasters; 0 for none
@@ -24,17 +25,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
-from semiseg.core.errors import DataError, nearest
+from semiseg.config.bands import check_bands, check_range, names_of, reading_of
+from semiseg.config.settings import AUTO
+from semiseg.core.errors import DataError, SettingError, nearest
 from semiseg.core.files import read_text, read_yaml
 from semiseg.core.reading import Reading
 from semiseg.core.records import from_plain
-from semiseg.core.types import Arrangement
+from semiseg.core.types import NOTHING_SAID, Arrangement, NamedBands
 from semiseg.data.classes.classes_file import DATASET_FILES
 from semiseg.data.findings import Finding, error_of
 from semiseg.data.tree import SPLITS, Tree
@@ -49,6 +52,7 @@ _PURE = {
     "group",
     "value_range",
     "bands",
+    "rgb",
     "nodata",
     "exif",
     "tile",
@@ -69,7 +73,8 @@ class Content:
     ignore: object = None
     group: str | None = None
     value_range: list[float] | None = None
-    bands: list[int] | None = None
+    bands: list[int | str] | None = None
+    rgb: list[int | str] | None = None
     nodata: list[float] | float | None = None
     exif: Literal["apply", "ignore"] | None = None
     tile: int | None = None
@@ -107,23 +112,46 @@ class DatasetFile:
             return []
         return [self.path.parent / classes if isinstance(classes, str) else self.path]
 
-    @property
-    def value_range(self) -> tuple[float, float] | None:
-        """The values that become black and white."""
-        values = self.content.value_range
-        return None if values is None else (values[0], values[1])
+    def complete(self, reading: Reading, flags: Arrangement = NOTHING_SAID) -> Reading:
+        """How images are read: what flags leave open, as the file says.
 
-    def complete(self, reading: Reading) -> Reading:
-        """How images are read: what flags leave open, as the file says."""
+        Args:
+            reading: what flags say.
+            flags: may name bands, so that those of the file do not count.
+        """
         content = self.content
-        bands = None if content.bands is None else tuple(content.bands)
         marks = content.nodata
         values = None if marks is None else tuple(marks if isinstance(marks, list) else [marks])
-        return Reading(
-            value_range=reading.value_range or self.value_range,
-            bands=bands if reading.bands is None else reading.bands,
+        bands = None if flags.bands or content.bands is None else tuple(content.bands)
+        rgb = None if flags.rgb else self._colors(flags.bands or reading.bands)
+        own = reading_of(tuple(content.value_range or ()) or AUTO, bands, rgb, AUTO)
+        has_range = reading.value_range is not None or reading.ranges is not None
+        return replace(
+            reading,
+            value_range=reading.value_range if has_range else own.value_range,
+            bands=own.bands if reading.bands is None else reading.bands,
             nodata=values if reading.nodata is None else reading.nodata,
+            ranges=reading.ranges if has_range else own.ranges,
+            rgb=own.rgb if reading.rgb is None else reading.rgb,
         )
+
+    def named(self, flags: Arrangement, reading: Reading) -> NamedBands:
+        """The bands that flags or the file name, as far as their numbers are not known.
+
+        Args:
+            flags: what flags name.
+            reading: how images are read, see `complete`.
+        """
+        own = self.content.bands
+        bands = names_of(None if own is None or reading.bands is not None else tuple(own))
+        rgb = self._colors(flags.bands or reading.bands) if reading.rgb is None else None
+        return NamedBands(flags.bands or bands, flags.rgb or names_of(rgb))
+
+    def _colors(self, bands: Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+        """The colors that the file names, unless flags read other bands."""
+        rgb = self.content.rgb
+        is_open = bands is None or list(bands) == self.content.bands
+        return None if rgb is None or not (is_open or set(rgb) <= set(bands or ())) else tuple(rgb)
 
     def where(self, key: str) -> str:
         """The place of a key, for messages, such as `DATA/dataset.yaml, line 3`."""
@@ -198,8 +226,10 @@ _EXPECTED = {
     "unlabeled": "Write a folder, or a list of folders: [pool, more].",
     "classes": "Write a file, or a list of the classes as in classes.yaml.",
     "group": 'Write a regular expression in quotation marks, such as "^(.*?)_".',
-    "value_range": "Write two numbers, the smaller one first: [0, 4095].",
-    "bands": "Write one or three numbers, counted from 1: [3, 2, 1].",
+    "value_range": "Write two numbers, the smaller one first: [0, 4095]. For several bands, two "
+    "numbers for each band may follow one another.",
+    "bands": "Write numbers, counted from 1, or names of bands: [4, 3, 2] or [red, nir].",
+    "rgb": "Write three numbers, counted from 1, or names of bands: [3, 2, 1].",
     "nodata": "Write a number, or a list of numbers: [-9999].",
     "exif": "Write apply or ignore.",
     "tile": "Write a number of pixels such as 512, or 0 to read each raster as one image.",
@@ -228,12 +258,14 @@ def _check(file: DatasetFile) -> None:
     for path in file.classes_files:
         if not path.is_file():
             raise file.error("classes", f"there is no file {path}", "Correct the path.")
-    values = content.value_range
-    if values is not None and (len(values) != 2 or not values[0] < values[1]):
-        raise file.error("value_range", f"{values} cannot be used", _EXPECTED["value_range"])
-    bands = content.bands
-    if bands is not None and (len(bands) not in (1, 3) or min(bands) < 1):
-        raise file.error("bands", f"{bands} cannot be used", _EXPECTED["bands"])
+    bands, rgb = (None if v is None else tuple(v) for v in (content.bands, content.rgb))
+    try:
+        check_bands(bands, rgb)
+        check_range(AUTO if content.value_range is None else tuple(content.value_range), bands)
+    except SettingError as error:
+        key = error.setting
+        message = f"{getattr(content, key)} cannot be used"
+        raise file.error(key, message, _EXPECTED[key]) from error
     if content.tile is not None and content.tile < 0:
         raise file.error("tile", f"{content.tile} cannot be used", _EXPECTED["tile"])
     if content.ignore is not None and not isinstance(content.classes, list):

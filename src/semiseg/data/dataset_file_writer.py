@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.text import plural, wrap
@@ -14,6 +15,8 @@ from semiseg.data.classes.classes_writer import scalar
 from semiseg.data.dataset import Dataset
 from semiseg.data.groups import POOL
 from semiseg.data.tree import SPLITS
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class Draft:
         classes: the file that names the classes; empty to have them inferred.
         group: the regular expression that finds the group of an image; None without groups.
         reading: how images are read, as far as a person chose it.
+        bands: the bands that are read, by number or name, if a person chose them.
+        rgb: the bands that are red, green and blue, likewise.
         exif: `apply` or `ignore`; None to find it out.
         dataset: the published data set; None to recognize it.
     """
@@ -38,6 +43,8 @@ class Draft:
     classes: str = ""
     group: str | None = None
     reading: Reading = AS_STORED
+    bands: Sequence[int | str] | None = None
+    rgb: Sequence[int | str] | None = None
     exif: str | None = None
     dataset: str | None = None
 
@@ -98,16 +105,23 @@ def dataset_text(draft: Draft, data: Dataset) -> str:
             "^(.*?)_",
         ),
         _key(
-            "The values that become black and white in images of more than 8 bits.",
+            "The values that become black and white in images of more than 8 bits; or two for each "
+            "band of images with other than one or three.",
             "value_range",
-            _as_list(draft.reading.value_range),
-            _as_list(data.reading.value_range) or [0, 4095],
+            _range(draft.reading),
+            _range(data.reading) or [0, 4095],
         ),
         _key(
-            "The bands of TIFF files that become red, green and blue, counted from 1; or one band.",
+            "The bands of TIFF files that are read, counted from 1 or by name; without it, all.",
             "bands",
-            _as_list(draft.reading.bands),
-            [3, 2, 1],
+            _as_list(draft.bands),
+            _as_list(data.reading.bands) or [3, 2, 1],
+        ),
+        _key(
+            "The bands that are red, green and blue in images of more bands.",
+            "rgb",
+            _as_list(draft.rgb),
+            _as_list(data.reading.rgb) or [3, 2, 1],
         ),
         _key(
             "The values that mark pixels without data.",
@@ -179,7 +193,14 @@ def _key(title: str, key: str, value: object, example: object) -> str:
     return f"{_comment(title)}\n{'# ' if value is None else ''}{line}"
 
 
-def _as_list(values: Sequence[float] | None) -> list[float] | None:
+def _range(reading: Reading) -> list[float] | None:
+    """The range of all bands, or those of each band one after the other."""
+    if reading.ranges is not None:
+        return [end for ends in reading.ranges for end in ends]
+    return _as_list(reading.value_range)
+
+
+def _as_list(values: Sequence[_Value] | None) -> list[_Value] | None:
     return None if values is None else list(values)
 
 

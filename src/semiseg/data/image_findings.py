@@ -26,10 +26,10 @@ _REMARKS: dict[Remark, tuple[Kind, Severity, str, str]] = {
     "fourth-band": (
         "fourth-band",
         "warning",
-        "TIFFs whose fourth channel is called transparency but varies like a band, such as "
-        "infrared: semiseg drops it",
-        "--bands 1,2,3 says that this is right, --bands 4,1,2 uses the fourth band (both need pip "
-        "install 'semiseg[geo]').",
+        "Images whose fourth channel is called transparency but varies like a band, such as "
+        "infrared: semiseg reads the other three",
+        "--bands 1,2,3,4 reads all four. It needs pip install 'semiseg[geo]', with which semiseg "
+        "reads them by itself, if most images are like these.",
     ),
 }
 

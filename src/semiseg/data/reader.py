@@ -19,6 +19,7 @@ from typing import NamedTuple
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement, Sample
+from semiseg.data.band_choice import choose_bands
 from semiseg.data.cache import ScanCache
 from semiseg.data.class_choice import ClassChoice, settle_classes
 from semiseg.data.dataset import Dataset, name_below
@@ -75,7 +76,7 @@ def read_dataset(
     """
     layout = _open(root, dataset, flags)
     file = _dataset_file(root, layout)
-    reading = file.complete(reading)
+    reading = file.complete(reading, flags)
     if classes_file is not None and not classes_file.is_file():
         raise DataError(
             f"{classes_file} does not exist.",
@@ -84,8 +85,11 @@ def read_dataset(
     listings = _list_images(root, layout, flags, file)
     listings = expand_listings(layout.tree.root, listings, _tile_settings(flags, file, reading))
     everything = [sample for listing in listings.values() for sample in listing.samples]
+    images = [sample.image for sample in everything]
+    bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
+    reading = bands.reading
     cache = ScanCache(root, reading)
-    scans = scan_files(cache, everything, progress)
+    scans = scan_files(cache, everything, progress).without(bands.refused)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(listings[split].samples, scans) for split in _ORDER}
     masks = [sample.mask for sample in samples["train"] if sample.mask is not None]
@@ -99,6 +103,7 @@ def read_dataset(
     own_files = [*user_files, *(f.path for f in class_files), *([file.path] if file.path else [])]
     findings = [
         *file.findings,
+        *bands.findings,
         *layout.remarks,
         *_findings_of(root, layout, listings),
         *choice.findings,
@@ -121,6 +126,7 @@ def read_dataset(
         unknown_codes=unknown,
         findings=tuple(dict.fromkeys(findings)),
         reading=reading,
+        bands=bands.bands,
         group=flags.group or file.content.group,
     )
     images = [sample.image for sample in (*contents.train, *contents.val)]

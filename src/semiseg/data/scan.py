@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +55,12 @@ class Scans:
     images: dict[Path, ImageScan] = field(default_factory=dict)
     masks: dict[Path, MaskScan] = field(default_factory=dict)
     problems: dict[Path, Problem] = field(default_factory=dict)
+
+    def without(self, images: Collection[Path]) -> Scans:
+        """The same without some images, of which a finding says what is wrong."""
+        kept = {path: scan for path, scan in self.images.items() if path not in images}
+        problems = {path: why for path, why in self.problems.items() if path not in images}
+        return Scans(kept, self.masks, problems)
 
 
 def scan_files(cache: ScanCache, samples: Sequence[Sample], progress: Progress) -> Scans:

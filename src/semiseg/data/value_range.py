@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from semiseg.core.errors import DataError
-from semiseg.core.reading import Reading
+from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
+from semiseg.data.band_ranges import describe_constant, describe_ranges, infer_ranges
 from semiseg.data.findings import Finding
 from semiseg.data.formats.images import decode_image, has_raster
 from semiseg.data.formats.rasters import Values
@@ -58,11 +59,14 @@ def infer_reading(
 
     Returns:
         The reading with a range and values of no data; without a range if the images span half of
-        their type.
+        their type. Images of two, four or more bands have a range for each band.
     """
     deep = [path for path in images if path in scans and scans[path].depth != "8 bits"]
     if not deep:
-        return Inferred(reading, [])
+        if reading.channels == RGB_CHANNELS or not any(path in scans for path in images):
+            return Inferred(reading, [])
+        readable = [path for path in images if path in scans]
+        return _with_ranges([readable[i] for i in sorted(_order(len(readable)))], reading, [])
     deep_images = set(deep)
     sampled = [images[i] for i in sorted(_order(len(images))) if images[i] in deep_images]
     sampled = sampled or [deep[i] for i in sorted(_order(len(deep)))]
@@ -76,12 +80,24 @@ def infer_reading(
             values.add(isolated)
         if values:
             reading = replace(reading, nodata=tuple(sorted(values)))
+    if reading.channels != RGB_CHANNELS:
+        return _with_ranges(sampled, reading, findings)
     if reading.value_range is None:
         value_range = _common_window([scans[path] for path in deep])
         value_range = value_range or span(_sample(sampled, reading))
         if value_range is not None:
             reading = replace(reading, value_range=value_range)
             findings.append(_describe_range(value_range))
+    return Inferred(reading, findings)
+
+
+def _with_ranges(images: Sequence[Path], reading: Reading, findings: list[Finding]) -> Inferred:
+    """The reading with a range for each band, unless a person gave them."""
+    ranges = infer_ranges(images, reading, _PIXELS_PER_IMAGE)
+    findings += describe_constant(ranges, reading)
+    if reading.ranges is None:
+        reading = replace(reading, ranges=tuple(r.ends for r in ranges))
+        findings += describe_ranges(ranges, reading)
     return Inferred(reading, findings)
 
 
@@ -95,7 +111,7 @@ def describe_depth(images: Sequence[Path], reading: Reading) -> str:
     Returns:
         A sentence; empty if there is nothing to warn of.
     """
-    if reading.value_range is not None:
+    if reading.value_range is not None or reading.channels != RGB_CHANNELS:
         return ""
     for path in images[:_MAX_DECODED_IMAGES]:
         value_range = span(_sample([path], reading))

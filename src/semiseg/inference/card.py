@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from semiseg.core.choices import Choice
+from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
 from semiseg.evaluation.logit_adjustment import describe_strength
@@ -126,20 +127,34 @@ def _scores(per_class: Mapping[str, ClassScores], miou: MeanIou, choice: Choice 
 
 
 def _input(metadata: ModelMetadata) -> str:
-    network, value_range = metadata.network, metadata.reading.value_range
+    network, reading = metadata.network, metadata.reading
+    value_range, is_rgb = reading.value_range, reading.channels == RGB_CHANNELS
+    images = "RGB images" if is_rgb else f"Images of {reading.channels} bands,"
     text = (
-        "## Input\n\nRGB images of any size. The model scales their short side to "
+        f"## Input\n\n{images} of any size. The model scales their short side to "
         f"{metadata.size} pixels, and normalizes values in 0..1 with the mean "
         f"{_numbers(network.mean)} and the standard deviation {_numbers(network.std)}.\n"
     )
     if value_range:
         black, white = value_range
         text += f"In images of more than 8 bits, {black:g} is black and {white:g} is white.\n"
-    if metadata.reading.bands:
-        text += f"Of a TIFF, it reads the bands {', '.join(map(str, metadata.reading.bands))}.\n"
-    if metadata.reading.nodata:
-        text += f"Pixels of the value {_numbers(metadata.reading.nodata)} hold no data.\n"
-    return text
+    if reading.bands and is_rgb:
+        text += f"Of a TIFF, it reads the bands {_numbers(reading.bands)}.\n"
+    if reading.nodata:
+        text += f"Pixels of the value {_numbers(reading.nodata)} hold no data.\n"
+    return text if is_rgb else f"{text}\n{_bands(reading)}\n"
+
+
+def _bands(reading: Reading) -> str:
+    """A table of the bands with their ranges and colors."""
+    bands = reading.bands or ()
+    ranges = reading.ranges or ((0.0, 255.0),) * len(bands)
+    colors = dict(zip(reading.rgb or (), ("red", "green", "blue"), strict=False))
+    rows = [
+        [str(number), f"{ends[0]:g}", f"{ends[1]:g}", colors.get(number, "")]
+        for number, ends in zip(bands, ranges, strict=True)
+    ]
+    return markdown_table(["band", "0", "255", "color"], rows)
 
 
 def _table(head: list[str], rows: list[list[object]]) -> str:

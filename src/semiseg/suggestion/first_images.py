@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +11,10 @@ import torch
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, DataError, RunError
-from semiseg.core.reading import AS_STORED
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
+from semiseg.core.types import NO_NAMES, NamedBands
 from semiseg.inference.device import torch_device
 from semiseg.model.network import Network
 from semiseg.suggestion.coverage import FirstImage, choose_first
@@ -49,7 +49,8 @@ def suggest_first(
     data: Path | None = None,
     encoder: str = AUTO,
     weights: str = AUTO,
-    bands: tuple[int, ...] | None = None,
+    reading: Reading = AS_STORED,
+    named: NamedBands = NO_NAMES,
     overwrite: bool = False,
     accelerator: str = AUTO,
 ) -> FirstImages:
@@ -69,7 +70,8 @@ def suggest_first(
             is a folder.
         encoder: the encoder, or `auto` for that of a training.
         weights: its pretrained weights, as for a training.
-        bands: the bands of a TIFF that become red, green and blue.
+        reading: how images are read; what it leaves open is inferred.
+        named: the bands that have names instead of numbers.
         overwrite: write into a folder that may hold masks of an earlier call.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
 
@@ -92,10 +94,7 @@ def suggest_first(
     check_encoder(config, name)
     pool = find_pool(images, out, data)
     network = _build_network(name, weights)
-    reading = AS_STORED if pool.folder is None else pool.folder.reading
-    if bands is not None:
-        reading = replace(reading, bands=bands)
-    reading = infer_pool_reading(pool.images.values(), reading)
+    reading = infer_pool_reading(pool, reading, named)
     vectors, errors = describe_images(network, pool.images, reading, device)
     if not vectors:
         raise DataError(

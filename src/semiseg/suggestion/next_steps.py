@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import get_args
 
+from semiseg.config.bands import READING_SETTINGS
 from semiseg.config.command_line import continue_command
 from semiseg.config.tool_formats import ToolFormat
-from semiseg.config.train import READING_SETTINGS
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX

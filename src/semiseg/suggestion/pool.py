@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
-from semiseg.core.types import Sample
-from semiseg.data.dataset_file import read_dataset_file
+from semiseg.core.types import NOTHING_SAID, NamedBands, Sample
+from semiseg.data.band_choice import choose_bands
+from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.image_scan import ImageScan, scan_image
 from semiseg.data.layout_registry import find_layout, read_split
@@ -37,7 +38,7 @@ class DataFolder(NamedTuple):
         images: the folder of the images to train on; None if there are several, or none.
         masks: the folder for their masks, there or not; None where `images` is. A mask has the
             path and the name of its image.
-        reading: how images are read, as `dataset.yaml` says.
+        file: what `dataset.yaml` says of it.
     """
 
     root: Path
@@ -45,7 +46,7 @@ class DataFolder(NamedTuple):
     scored: set[Path]
     images: Path | None
     masks: Path | None
-    reading: Reading
+    file: DatasetFile
 
 
 class Pool(NamedTuple):
@@ -138,7 +139,7 @@ def read_folder(root: Path) -> DataFolder:
         scored={path.resolve() for path in scored},
         images=None if places is None else places[0],
         masks=None if places is None else places[1],
-        reading=read_dataset_file(layout.tree).complete(AS_STORED),
+        file=read_dataset_file(layout.tree),
     )
 
 
@@ -147,14 +148,29 @@ def is_below(file: Path, folder: Path) -> bool:
     return file.absolute().is_relative_to(folder.absolute())
 
 
-def infer_pool_reading(files: Iterable[Path], reading: Reading) -> Reading:
-    """How images are read, with the black and white of those of more than 8 bits.
+def infer_pool_reading(pool: Pool, reading: Reading, named: NamedBands) -> Reading:
+    """How images are read: their bands, and the black and white of those of more than 8 bits.
 
     Args:
-        files: the images; up to 64 of them are decoded, the same ones at each call.
+        pool: the images; up to 64 of them are decoded, the same ones at each call.
         reading: what a person says; it is not inferred.
+        named: the bands that have names.
+
+    Raises:
+        DataError: the images do not have these bands, or some images have others.
     """
-    paths = list(files)
+    paths = list(pool.images.values())
+    labeled: list[Path] = []
+    if pool.folder is not None:
+        flags = NOTHING_SAID._replace(bands=named.bands, rgb=named.rgb)
+        reading = pool.folder.file.complete(reading, flags)
+        named = pool.folder.file.named(flags, reading)
+        labeled = [sample.image for sample in pool.folder.labeled]
+    choice = choose_bands([*paths, *labeled], reading, named)
+    error = next((f for f in choice.findings if f.severity == "error"), None)
+    if error is not None:
+        raise DataError(error.text)
+    reading = choice.reading
     order = Key.of(0, "suggest", "reading").numpy().permutation(len(paths))
     sampled = [paths[i] for i in sorted(order[:_MAX_SCANNED])]
     scans: dict[Path, ImageScan] = {}

@@ -111,6 +111,12 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
             f"; its images of 16 bits were read with the range {old[0]:g},{old[1]:g}, those of "
             f"this run are read with {new[0]:g},{new[1]:g} (--range={old[0]:g},{old[1]:g} keeps it)"
         )
+    if before.ranges and before.ranges != now.ranges and before.channels == now.channels:
+        ranges = ",".join(f"{end:g}" for ends in before.ranges for end in ends)
+        sentence += (
+            f"; its bands were read with other ranges than those of this run (--range={ranges} "
+            "keeps them)"
+        )
     if before.bands != now.bands:
         bands = ",".join(map(str, before.bands or ()))
         sentence += f"; it read the bands {bands} (--bands {bands} keeps them)" if bands else ""

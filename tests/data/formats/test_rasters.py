@@ -318,9 +318,9 @@ def test_the_check_reads_the_bands_that_are_chosen(tmp_path):
         geotiff(tmp_path / "images" / f"{i}.tif", noise(4, *SHAPE, high=4000, seed=i))
         Image.fromarray(noise(*SHAPE, high=2, dtype=np.uint8)).save(tmp_path / f"masks/{i}.png")
     report = check(tmp_path)
-    assert [f.kind for f in report.findings if f.severity == "error"] == ["unreadable-image"]
-    assert "--bands" in report.findings[0].text
-    assert check(tmp_path, bands=(3, 2, 1)).ok
+    assert report.ok
+    assert [band.number for band in report.bands] == [1, 2, 3, 4]
+    assert check(tmp_path, bands=(3, 2, 1)).bands == ()
     assert check(tmp_path, bands="4").ok
 
 
@@ -331,7 +331,7 @@ def test_bands_need_the_extra(tmp_path, monkeypatch):
         read_image(path, Reading(bands=(1, 2, 3)))
 
 
-def test_infrared_that_is_called_transparency_is_a_warning(tmp_path):
+def test_infrared_that_is_called_transparency_is_a_band(tmp_path):
     """GDAL marks the fourth band of 8 bits as transparency unless it is told otherwise."""
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
@@ -342,8 +342,11 @@ def test_infrared_that_is_called_transparency_is_a_warning(tmp_path):
         Image.fromarray(noise(*SHAPE, high=2, dtype=np.uint8)).save(tmp_path / f"masks/{i}.png")
     assert scan_image(path, AS_STORED).details.remarks == ("fourth-band",)
     data = read_dataset(tmp_path)
-    (finding,) = findings(data, "fourth-band")
-    assert (finding.severity, len(finding.files)) == ("warning", 3)
+    assert (data.reading.bands, data.reading.rgb) == ((1, 2, 3, 4), (1, 2, 3))
+    assert data.reading.ranges == ((0, 255),) * 4
+    assert not findings(data, "fourth-band")
+    assert not data.errors()
+    assert np.array_equal(np.asarray(read_image(path, data.reading)), np.moveaxis(values, 0, 2))
     bands_412 = decode_image(path, Reading(bands=(4, 1, 2))).image
     assert np.array_equal(np.asarray(bands_412), np.moveaxis(values[[3, 0, 1]], 0, 2))
 

@@ -48,8 +48,9 @@ IMAGE_FORMATS = (
         "TIFF",
         (".tif", ".tiff"),
         ("TIFF",),
-        remark="Of a TIFF with other than one, three or four channels, `--bands` chooses three or "
-        "one, which needs the extra `geo`. `semiseg frames` writes the pages of a stack as images.",
+        remark="A TIFF of two, four or more bands is read with all of them, or with those that "
+        "`--bands` chooses, which needs the extra `geo`. `semiseg frames` writes the pages of a "
+        "stack as images.",
     ),
     ImageFormat("BMP", (".bmp",), ("BMP",)),
     ImageFormat("WebP", (".webp",), ("WEBP",), remark="Of an animation, the first frame is read."),

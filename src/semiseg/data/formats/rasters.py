@@ -146,13 +146,24 @@ def find_invalid(values: Values, nodata: tuple[float, ...]) -> NDArray[np.bool_]
         `(H, W)`, True where there is no data; None if there are data everywhere. A pixel of a color
         image has no data if that holds for all channels.
     """
-    invalid: NDArray[np.bool_] = np.zeros(values.shape, bool)
-    if values.dtype.kind == "f":
-        np.isnan(values, out=invalid)
-    for value in nodata:
-        invalid |= _equals(values, value)
+    invalid = find_missing(values, nodata)
     pixels = np.asarray(invalid.all(axis=2)) if invalid.ndim == 3 else invalid
     return pixels if pixels.any() else None
+
+
+def find_missing(values: Values, nodata: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Find the values that are no data, each by itself.
+
+    Args:
+        values: of any shape.
+        nodata: the values that mark them; not-a-number always does.
+    """
+    missing: NDArray[np.bool_] = np.zeros(values.shape, bool)
+    if values.dtype.kind == "f":
+        np.isnan(values, out=missing)
+    for value in nodata:
+        missing |= _equals(values, value)
+    return missing
 
 
 def _equals(values: Values, value: float) -> NDArray[np.bool_]:

@@ -19,6 +19,8 @@ _WIDTH, _HEIGHT = 256, 257
 _DESCRIPTION, _PLANES, _GDAL_NODATA = 270, 284, 42113
 _REDUCED, _TRANSPARENCY = 1, 4  # bits of NewSubfileType
 _BLACK_IS_ZERO, _RGB, _CMYK = 1, 2, 5  # of PhotometricInterpretation
+ALPHA_KINDS = (1, 2)
+"""The values of ExtraSamples that mean transparency: multiplied in, or not."""
 _FORMATS = {2: "signed ", 3: "floating-point "}
 _NOT_READ = "is a TIFF with {} channels of {}-bit {}numbers"
 
@@ -155,11 +157,23 @@ def fault_of_header(path: Path) -> str | None:
         return None
 
 
+def channels_of(tags: Tags) -> tuple[int, tuple[object, ...]] | None:
+    """The number of channels of a TIFF, and the kinds of those beyond its colors; None for CMYK.
+
+    Raises:
+        TypeError: a tag is not a number.
+    """
+    if _number(tags, _PHOTOMETRIC, 0) == _CMYK:
+        return None
+    extra = tags.get(_EXTRA, ())
+    return _number(tags, _CHANNELS), extra if isinstance(extra, tuple) else (extra,)
+
+
 def fault_of_channels(tags: Tags) -> str | None:
     """Say that nobody knows which channels of a TIFF form the image; None if they are known."""
     count, extra = _number(tags, _CHANNELS), tags.get(_EXTRA)
     cmyk = _number(tags, _PHOTOMETRIC, 0) == _CMYK
-    alpha = extra in ((1,), (2,))  # multiplied in, or not
+    alpha = extra in [(kind,) for kind in ALPHA_KINDS]
     if count in (1, 3) or (count == 2 and alpha) or (count == 4 and (cmyk or alpha)):
         return None
     return choice_of_bands("a TIFF", count)

@@ -1,0 +1,71 @@
+"""Bands by the names that image files give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from semiseg.core.errors import DataError
+from semiseg.core.reading import Reading
+from semiseg.core.types import NamedBands
+from semiseg.data.formats.band_header import BandHeader, read_band_header
+
+
+def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> Reading:
+    """The reading with the numbers of bands that have names.
+
+    Args:
+        reading: how images are read.
+        named: the bands; a name is found whatever its capitals.
+        files: TIFF and JPEG 2000 files, whose bands lie in the same order.
+
+    Raises:
+        DataError: a band has another name, or files differ in the places of their bands.
+    """
+    words = [*(named.bands or ()), *(named.rgb or ())]
+    if not files:
+        wanted = next(word for word in words if isinstance(word, str))
+        raise DataError(
+            f"No image has a band that is called {wanted!r}, since only TIFF and JPEG 2000 files "
+            "name their bands.",
+            "Give numbers, such as --bands 4,3,2.",
+        )
+    first: dict[int | str, int] | None = None
+    for file in files:
+        header = read_band_header(file)
+        numbers = {word: _number_of(word, header, file) for word in words}
+        if first is not None and numbers != first:
+            other = next(word for word in words if numbers[word] != first[word])
+            raise DataError(
+                f"The band {other!r} is number {first[other]} in {files[0]} and number "
+                f"{numbers[other]} in {file}.",
+                "Write the bands of all files in the same order.",
+            )
+        first = numbers
+    assert first is not None  # nosec B101 - there are files
+    if named.bands is not None:
+        reading = replace(reading, bands=tuple(first[word] for word in named.bands))
+    if named.rgb is not None:
+        red, green, blue = (first[word] for word in named.rgb)
+        reading = replace(reading, rgb=(red, green, blue))
+    return reading
+
+
+def _number_of(word: int | str, header: BandHeader, file: Path) -> int:
+    """The number of a band.
+
+    Raises:
+        DataError: no band, or more than one, has this name.
+    """
+    if isinstance(word, int):
+        return word
+    names = [name.casefold() for name in header.names]
+    count = names.count(word.strip().casefold())
+    if count == 1:
+        return names.index(word.strip().casefold()) + 1
+    known = [f"{number} {name}".strip() for number, name in enumerate(header.names, 1)]
+    raise DataError(
+        f"{file} has {count or 'no'} bands that are called {word!r}.",
+        f"Its bands: {', '.join(known) or 'without names'}. Choose by these names or numbers.",
+    )
