@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from drawn_rasters import draw_field, write_scene
 from PIL import Image
 
 import semiseg
-from semiseg.core.errors import DataError
+from semiseg.core.errors import ConfigError, DataError, SettingError
 
 rasterio = pytest.importorskip("rasterio", reason="pip install 'semiseg[geo]'")
 BANDS = {"bands": [4, 3, 2], "range": [0, 3000]}
@@ -80,6 +81,32 @@ def test_without_the_extra_a_geotiff_is_a_plain_image(
     semiseg.predict(css_release, path, out=tmp_path / "out", **CPU)
     assert (tmp_path / "out" / "map.png").is_file()
     assert "pip install 'semiseg[geo]'" in log.text
+
+
+@pytest.mark.slow
+def test_polygons_of_all_rasters_are_written_also_where_the_masks_exist(
+    run: Path, tmp_path: Path
+) -> None:
+    images, out, areas = tmp_path / "in", tmp_path / "out", tmp_path / "areas.gpkg"
+    for seed, name in enumerate(("a.tif", "b.tif")):
+        write_scene(images / name, None, draw_field(seed, (120, 100)))
+    semiseg.predict(run, images / "a.tif", out=out, **CPU)
+    masks = semiseg.predict(run, images, out=out, polygons=areas, **CPU)
+    assert [file.name for file in masks.files] == ["b.tif"]
+    with sqlite3.connect(areas) as base:
+        found = base.execute("SELECT source, sum(area) FROM polygons GROUP BY source").fetchall()
+    for source, area in found:
+        with rasterio.open(out / Path(source).name) as file:
+            known = int((file.read(1) != 255).sum())
+        assert area == pytest.approx(known * 0.01)
+    assert [Path(source).name for source, _ in found] == ["a.tif", "b.tif"]
+    assert f"{masks.polygons.number} polygons written to {areas}" in masks.text()
+    with pytest.raises(ConfigError, match="exists already"):
+        semiseg.predict(run, images, out=out, polygons=areas, **CPU)
+    with pytest.raises(SettingError, match=r"\.gpkg or \.geojson"):
+        semiseg.predict(run, images, out=out, polygons="areas.shp", **CPU)
+    with pytest.raises(ConfigError, match="--min-area is for --polygons"):
+        semiseg.predict(run, images, out=out, min_area=3.0, **CPU)
 
 
 @pytest.mark.slow

@@ -23,6 +23,12 @@ from semiseg.inference.bands import reading_like
 from semiseg.inference.geotiff import Place
 from semiseg.inference.large import LARGE, LargeImage, large_images, read_large
 from semiseg.inference.load import check_order, load
+from semiseg.inference.polygons import (
+    WrittenPolygons,
+    check_polygons,
+    masks_by_name,
+    write_polygons,
+)
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.raster_prediction import Options, RasterJob, model_sha256, segment_raster
 from semiseg.inference.scale import Job, choose_factors, explain
@@ -49,14 +55,20 @@ class Masks(NamedTuple):
     Attributes:
         folder: the output folder.
         files: the masks.
+        polygons: the vector file, or None.
     """
 
     folder: Path
     files: Sequence[Path]
+    polygons: WrittenPolygons | None = None
 
     def text(self) -> str:
-        """The number of masks, and their folder."""
-        return f"{plural(len(self.files), 'mask')} written to {self.folder}"
+        """The number of masks, and their folder; then those of the polygons."""
+        text = f"{plural(len(self.files), 'mask')} written to {self.folder}"
+        if self.polygons is not None:
+            file, number = self.polygons
+            text += f"\n{plural(number, 'polygon')} written to {file}"
+        return text
 
 
 @command(PredictSettings)
@@ -88,6 +100,7 @@ def predict(settings: PredictSettings) -> Masks:
     check_order("predict", settings.run, settings.images)
     images, notes, warnings = find_images(settings.images, out)
     places = find_places(images.values())
+    check_polygons(settings.polygons, places, settings.overwrite)
     targets = find_targets(images, out, kinds, places)
     new_targets = targets
     if not settings.overwrite:  # an existing mask may have been corrected by hand
@@ -117,7 +130,11 @@ def predict(settings: PredictSettings) -> Masks:
             f"{len(failed)} of {plural(len(targets), 'image')} could not be read.{others}\n"
             + "\n".join(map(str, failed))
         )
-    return Masks(out, [files[""] for files in new_targets.values() if "" in files])
+    polygons = None
+    if settings.polygons is not None:
+        masks = masks_by_name(targets, places)
+        polygons = write_polygons(settings.polygons, masks, model.classes, settings.min_area)
+    return Masks(out, [files[""] for files in new_targets.values() if "" in files], polygons)
 
 
 def _check_out(out: Path) -> None:

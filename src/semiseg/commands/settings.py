@@ -39,6 +39,9 @@ from semiseg.core.reading import Reading
 from semiseg.core.types import NamedBands
 from semiseg.inference.formats import FORMATS
 
+VECTOR_SUFFIXES = (".gpkg", ".geojson")
+"""The suffixes of files of polygons that `predict` writes."""
+
 Split: TypeAlias = Literal["train", "val", "test"]
 FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
 
@@ -105,9 +108,9 @@ class PredictSettings(Settings):
     file with one path on each line."""
     _: KW_ONLY
     out: Path
-    """The folder for the masks: one PNG file for each image, with its name and its size. The values
-    are the ids of the training masks. If those masks hold colors, the values are class indices, and
-    the colors are the palette."""
+    """The folder for the masks: one PNG file for each image, with its name and its size; for a
+    GeoTIFF, a GeoTIFF at the same place. The values are the ids of the training masks. If those
+    masks hold colors, the values are class indices, and the colors are the palette."""
     colors: bool = False
     """Also write `colors/NAME.png`: the mask in RGB."""
     overlay: bool = False
@@ -122,6 +125,12 @@ class PredictSettings(Settings):
     abstain: Share | None = None
     """Write 255 where the confidence is lower than this value, or where the nearest prototype
     belongs to another class."""
+    polygons: Path | None = None
+    """Also write the polygons of all GeoTIFFs into this file: `.gpkg` or `.geojson`. Each has the
+    attributes `source`, `class`, `class_id` and `area`."""
+    min_area: Positive | None = None
+    """Polygons of a smaller area join those around them. The unit is that of the map, such as
+    square meters."""
     scale: Scale = AUTO
     """How large the model sees an image. `fit` scales its short side to the size of the training:
     for photographs of the same scene, with any number of pixels. `keep` gives it the scale that the
@@ -151,6 +160,11 @@ class PredictSettings(Settings):
         """The bands can be meant, and the first value of each range is the smaller one."""
         check_bands(self.bands, self.rgb)
         check_range(self.value_range, self.bands)
+        if self.polygons is not None and self.polygons.suffix.lower() not in VECTOR_SUFFIXES:
+            allowed = f"a file that ends in {' or '.join(VECTOR_SUFFIXES)}"
+            raise SettingError("polygons", self.polygons, allowed=allowed, flag="--polygons")
+        if self.min_area is not None and self.polygons is None:
+            raise ConfigError("--min-area is for --polygons. Leave it out, or add --polygons.")
 
     @property
     def reading(self) -> Reading:

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.errors import RunError
-from semiseg.data.formats.bands import can_read_bands
+from semiseg.data.formats.bands import can_read_bands, open_raster
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.tiff import read_tags
 
 if TYPE_CHECKING:
-    import rasterio
+    import rasterio.io
 
 Rows: TypeAlias = NDArray[Any]
 """`(H, W)`, or `(H, W, 3)` of RGB; of 8 or 16 bits."""
@@ -101,7 +101,7 @@ def place_of(path: Path) -> Place | None:
     if not has_geo_tags(path) or not can_read_bands():
         return None
     try:
-        with open_geotiff(path) as file:
+        with open_raster(path) as file:
             gcps = file.gcps
             if file.crs is None and file.transform.is_identity and not gcps[0]:
                 return None
@@ -112,22 +112,25 @@ def place_of(path: Path) -> Place | None:
 
 
 @contextmanager
-def open_geotiff(path: Path, mode: str = "r", **profile: object) -> Iterator[rasterio.DatasetBase]:
-    """Open a TIFF with rasterio.
+def limited_cache() -> Iterator[None]:
+    """Limit the memory in which GDAL keeps blocks of files, which may be a twentieth of it all."""
+    import rasterio
 
-    Args:
-        path: the file, with any suffix.
-        mode: as rasterio's.
-        profile: of a new file.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
+        yield
+
+
+@contextmanager
+def _open_rows(path: Path, mode: str, **profile: object) -> Iterator[rasterio.io.DatasetWriter]:
+    """Open a GeoTIFF to write.
 
     Raises:
-        OSError: GDAL cannot read or write it.
+        OSError: GDAL cannot write it.
     """
     import rasterio
     from rasterio.errors import RasterioError
 
-    # GDAL's own cache may grow to a twentieth of the memory.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
+    with limited_cache(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a file without a place
         try:
             with rasterio.open(path.absolute(), mode, driver="GTiff", **profile) as file:
@@ -153,7 +156,7 @@ def create_rows(path: Path, place: Place, content: Content) -> None:
         profile["nodata"] = content.nodata
     if not place.gcps[0]:
         profile |= {"crs": place.crs, "transform": place.transform}
-    with open_geotiff(path, "w", **profile) as file:
+    with _open_rows(path, "w", **profile) as file:
         if place.gcps[0]:
             file.gcps = place.gcps
         if place.is_point:
@@ -180,7 +183,7 @@ def write_rows(path: Path, top: int, rows: Rows) -> None:
     """
     height, width = rows.shape[:2]
     bands = rows[None] if rows.ndim == 2 else np.moveaxis(rows, 2, 0)
-    with open_geotiff(path, "r+") as file:
+    with _open_rows(path, "r+") as file:
         file.write(bands, window=((top, top + height), (0, width)))
 
 
@@ -195,7 +198,6 @@ def write_cloud_optimized(source: Path, target: Path, content: Content) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    import rasterio
     from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
@@ -208,10 +210,10 @@ def write_cloud_optimized(source: Path, target: Path, content: Content) -> None:
     if content.compression == "JPEG":
         options["quality"] = _JPEG_QUALITY
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS=1):
+        with limited_cache():
             copy(source, temporary, driver="COG", **options)
-        with open_geotiff(temporary) as file:
-            file.checksum(1)  # reads each tile
+            with open_raster(temporary) as file:
+                file.checksum(1)  # reads each tile
         temporary.replace(target)
     except RasterioError as error:
         raise OSError(str(error)) from error

@@ -20,7 +20,9 @@ from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.ground import ground_resolution
 from semiseg.data.formats.images import picture_of
+from semiseg.inference.geotiff import place_of
 from semiseg.inference.large import large_images, read_picture
+from semiseg.inference.raster_image import RasterImage, raster_image
 from semiseg.inference.scale import Header, describe_larger, factor_of
 from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import ModelMetadata
@@ -102,9 +104,10 @@ class Predictor:
             ConfigError: `keep`, but the model does not know the size of its training images.
         """
         ground = None
+        picture: AnyImage | RasterImage
         if isinstance(image, (str, Path)):
             with large_images():
-                picture = read_picture(Path(image), self.reading)
+                picture = self._read(Path(image))
             ground = ground_resolution(Path(image))
         elif isinstance(image, Image.Image):
             picture = image.convert("RGB")
@@ -121,7 +124,17 @@ class Predictor:
             if warning:
                 self._has_warned = True
                 logger.warning("%s", warning)
+        if isinstance(picture, RasterImage):
+            if factor is not None:
+                return self.segment.at_scale(picture, factor, tta, probabilities)
+            picture = picture.whole()
         return next(self.stream([Scaled(picture, factor)], tta, probabilities))
+
+    def _read(self, path: Path) -> AnyImage | RasterImage:
+        """An image; a GeoTIFF is read in windows, so that it may be larger than the memory."""
+        place = place_of(path)
+        image = None if place is None else raster_image(path, self.reading, place.size)
+        return image if isinstance(image, RasterImage) else read_picture(path, self.reading)
 
     def stream(
         self, images: Iterable[Scaled], tta: bool = False, probabilities: bool = False

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage
+from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.images import picture_of, read_image, read_valid
 from semiseg.data.formats.raster_windows import Window, window_path
-from semiseg.inference.geotiff import open_geotiff
 from semiseg.inference.large import LargeImage, read_large
 
 Box = tuple[int, int, int, int]
@@ -84,7 +84,7 @@ def raster_image(path: Path, reading: Reading, size: tuple[int, int]) -> RasterI
         DataError: the file cannot be read.
     """
     try:
-        with open_geotiff(path) as file:
+        with open_raster(path) as file:
             has_palette = file.colorinterp[0].name == "palette" and reading.bands is None
     except OSError as error:
         raise unreadable(path, error) from error
@@ -116,7 +116,7 @@ def find_empty(path: Path, reading: Reading, rows: slice, width: int) -> NDArray
 
     empty = np.zeros((rows.stop - rows.start, width), bool)
     try:
-        with open_geotiff(path) as file:
+        with open_raster(path) as file:
             flags = {flag for flags in file.mask_flag_enums for flag in flags}
             if flags & {MaskFlags.alpha, MaskFlags.per_dataset} and reading.nodata != ():
                 empty |= file.dataset_mask(window=((rows.start, rows.stop), (0, width))) == 0

@@ -95,7 +95,7 @@ class Segmenter:
                 yield self.read(maps, i, images, picture.size[::-1], probabilities)
 
     def at_scale(
-        self, picture: AnyImage, factor: float, tta: bool = False, probabilities: bool = False
+        self, picture: Croppable, factor: float, tta: bool = False, probabilities: bool = False
     ) -> Prediction:
         """Segment one image at another scale than the working size.
 
