@@ -48,6 +48,7 @@ WORDS = {
         *("--encoder", "lcnet_035", "--parts", "full", "last-2"),
         *("--crop", 64, "--repeats", 1),
     ],
+    "raster": ["--size", 300],
     "screen": [
         *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised,css"),
         *("--out", "OUT", "--rows", "OUT/rows.jsonl", "--units", 3, "--size", 48),

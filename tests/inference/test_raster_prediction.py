@@ -42,7 +42,10 @@ def local(images: NDArray[np.uint8]) -> Maps:
 
 
 def predictor(how: Reading = READING, classes: Classes = CLASSES, **changes: Any) -> Predictor:
-    spec = NetworkSpec(classes=4, encoder="e", decoder="d", mean=(0, 0, 0), std=(1, 1, 1))
+    count = how.channels
+    spec = NetworkSpec(
+        classes=4, encoder="e", decoder="d", mean=(0,) * count, std=(1,) * count, channels=count
+    )
     metadata = ModelMetadata(network=spec, classes=classes, size=48, reading=how, **changes)
     return Predictor(metadata, Segmenter(local, 48, crop=32), two_spaces=True)
 
