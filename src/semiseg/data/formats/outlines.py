@@ -19,6 +19,7 @@ from semiseg.data.formats.labelme import BACKGROUND
 Floats: TypeAlias = NDArray[np.float64]
 Pixels: TypeAlias = NDArray[np.bool_]
 _LEVEL = 0.999  # the contour's level; an outline then runs through the outermost pixels of a region
+_EDGE_LEVEL = 0.5  # that of an outline halfway between the pixels of a region and their neighbors
 _MIN_AREA = 4.0  # pixels, those within the outline of 3 x 3 pixels; less is no polygon
 _MAX_DEVIATION = 0.7  # pixels between a line and a corner that it leaves out
 _VERSION = "5.5.0"  # LabelMe's, whose format this is
@@ -62,13 +63,17 @@ class _Geometry(TypedDict):
     mask: str | None
 
 
-def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | Remainder]:
+def outlines(
+    mask: NDArray[np.uint8], background: int | None, *, along_edges: bool = False
+) -> list[Outline | Remainder]:
     """Find the outlines of all connected regions.
 
     Args:
         mask: `(H, W)` class indices, 255 where ignored.
         background: the class of pixels outside all shapes. Only the parts of it that fill holes get
             an outline. None if there is no such class.
+        along_edges: whether outlines run around the pixels of a region, and not through the centers
+            of the outermost ones as LabelMe draws them.
 
     Returns:
         The outlines from the largest to the smallest, then one remainder for each class that has
@@ -81,7 +86,7 @@ def outlines(mask: NDArray[np.uint8], background: int | None) -> list[Outline | 
     for label in np.unique(mask).tolist():
         region = mask == label
         thin = np.zeros_like(region)
-        for corners in _trace(region):
+        for corners in _trace(region, _EDGE_LEVEL if along_edges else _LEVEL):
             area = _area(corners)
             if label == background and (corners.min() < 0.5 or (corners.max(0) > last).any()):
                 continue  # it touches the border of the image, so that no region encloses it
@@ -160,11 +165,11 @@ def _bounding_box(region: Pixels) -> tuple[int, int, tuple[slice, slice]]:
     return int(columns[0]), int(rows[0]), box
 
 
-def _trace(region: Pixels) -> list[Floats]:
-    """The outer corners `(N, 2)` of each connected part, through its outermost pixels."""
+def _trace(region: Pixels, level: float) -> list[Floats]:
+    """The outer corners `(N, 2)` of each connected part, at a level between 0 and 1."""
     left, top, box = _bounding_box(region)
     heights = np.pad(region[box], 1).astype(np.float64)
-    contours = contour_generator(z=heights, fill_type=FillType.OuterOffset).filled(_LEVEL, 2)
+    contours = contour_generator(z=heights, fill_type=FillType.OuterOffset).filled(level, 2)
     rings, offsets = cast("tuple[list[Floats], list[NDArray[np.uint32]]]", contours)
     # The outer ring comes first, and ends where it began.
     outer = [ring[: ends[1] - 1] for ring, ends in zip(rings, offsets, strict=True)]
