@@ -14,6 +14,7 @@ from semiseg._version import __version__
 if TYPE_CHECKING:
     from semiseg.commands.check import check
     from semiseg.commands.compare import compare
+    from semiseg.commands.correct import correct
     from semiseg.commands.demo import demo
     from semiseg.commands.doctor import doctor
     from semiseg.commands.download import download
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "correct",
     "demo",
     "doctor",
     "download",
@@ -78,6 +80,7 @@ _MODULES = {
     "TrainConfig": "config.train",
     "check": "commands.check",
     "compare": "commands.compare",
+    "correct": "commands.correct",
     "demo": "commands.demo",
     "doctor": "commands.doctor",
     "download": "commands.download",

@@ -36,6 +36,7 @@ EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "geo": ("GeoTIFFs, and images of any number of bands", ("rasterio",)),
     "medical": ("DICOM, NIfTI and stacks", ("pydicom", "nibabel", "tifffile")),
     "video": ("frames of videos", ("av",)),
+    "app": ("the page of correct", ("starlette", "uvicorn")),
     "coco": ("COCO masks as run lengths", ("pycocotools",)),
     "onnx": ("running exported models", ("onnxruntime",)),
     "onnx-export": ("exporting models", ("onnx", "onnxscript", "onnxruntime")),

@@ -243,6 +243,31 @@ class SuggestSettings(Settings):
 
 
 @dataclass(frozen=True)
+class CorrectSettings(Settings):
+    """Correct the masks that a model proposes, in a browser on this machine."""
+
+    run: Path
+    """The run folder of the model, which shows where it doubts."""
+    images: Path | None = None
+    """The images to choose from, as for `suggest`. Leave it out to go on with the masks in
+    `--out`."""
+    _: KW_ONLY
+    out: Path = Path("next")
+    """The folder of the images and masks. If it holds none yet, `suggest` chooses the images and
+    writes the masks of the model there."""
+    n: PositiveInt = 20
+    """The number of images to choose, if the folder holds none yet."""
+    data: Path | None = None
+    """The data folder of the run, if you moved it after the training."""
+    port: Count = 0
+    """The port of the server on this machine. 0 takes a free one."""
+    browser: bool = True
+    """Open the page in your browser. With `--no-browser`, semiseg only prints its address."""
+    accelerator: str = AUTO
+    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+
+
+@dataclass(frozen=True)
 class CompareSettings(Settings):
     """Train several methods with several numbers of labels and seeds, and compare them."""
 

@@ -182,6 +182,7 @@ VERBS = {
     "compare": Verb(settings.CompareSettings.__doc__ or "", _compare, _run_compare),
     "report": _simple("report", settings.ReportSettings),
     "suggest": _simple("suggest", settings.SuggestSettings),
+    "correct": _simple("correct", settings.CorrectSettings),
     "export": _simple("export", settings.ExportSettings),
     "demo": _simple("demo", settings.DemoSettings),
     "split": _simple("split", settings.SplitSettings),

@@ -12,13 +12,14 @@ from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes
 
 MaskKind: TypeAlias = Literal["masks"] | ToolFormat
-_NAMES: dict[MaskKind, str] = {
+KIND_NAMES: dict[MaskKind, str] = {
     "masks": "masks of pixels",
     "labelme": "LabelMe's shapes",
     "coco": "COCO's annotations",
     "cvat": "CVAT's annotations",
     "label-studio": "Label Studio's tasks",
 }
+"""What the kinds are called in a sentence."""
 TOOL_FILES: dict[MaskKind, str] = {
     "coco": "annotations.json",
     "cvat": "annotations.xml",
@@ -53,6 +54,6 @@ def refuse_other_kind(out: Path, kind: MaskKind) -> None:
     """
     for other in sorted(written_kinds(out) - {kind}):
         raise RunError(
-            f"{out} holds {_NAMES[other]}, and this call would add {_NAMES[kind]}. Choose another "
-            "--out."
+            f"{out} holds {KIND_NAMES[other]}, and this call would add {KIND_NAMES[kind]}. "
+            "Choose another --out."
         )

@@ -1,0 +1,1 @@
+"""`correct`: see the masks of `suggest` with their doubt in a browser, and mend them."""

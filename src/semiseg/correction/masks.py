@@ -1,0 +1,122 @@
+"""Masks that are corrected: read and written as class indices, and never partly."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.errors import DataError
+from semiseg.core.files import atomic_write
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.formats.masks import Classes, read_mask
+
+_REVISION_CHARACTERS = 16
+_WHITE = 0xFFFFFF  # the color of ignored pixels in masks of colors
+
+
+class StoredMask(NamedTuple):
+    """A mask as it is on the disk.
+
+    Attributes:
+        labels: `(H, W)` uint8 class indices; 255 where ignored.
+        revision: a hash of the file's bytes, which changes with each change of the mask.
+    """
+
+    labels: NDArray[np.uint8]
+    revision: str
+
+
+class ChangedMeanwhileError(DataError):
+    """Another page, or another program, has changed the mask since it was read."""
+
+
+class Masks:
+    """Reads and writes masks in the format of the data.
+
+    Args:
+        classes: the classes, and how masks hold them.
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
+        self._lock = Lock()
+
+    @property
+    def can_ignore(self) -> bool:
+        """Whether the masks can mark pixels that do not count."""
+        in_colors = self.classes.encoding == "colors"
+        value = _WHITE if in_colors else self.classes.ignored_value
+        return value is not None and self.classes.indices.get(value) == IGNORE_INDEX
+
+    def read(self, path: Path) -> StoredMask:
+        """Read a mask.
+
+        Raises:
+            DataError: it cannot be read, or holds a code of no class.
+        """
+        with self._lock:
+            revision = _revision(path)
+            return StoredMask(np.array(read_mask(path, self.classes)), revision)
+
+    def write(self, path: Path, labels: NDArray[np.uint8], revision: str) -> str:
+        """Write a mask, completely or not at all.
+
+        Args:
+            path: the file of the mask.
+            labels: `(H, W)` class indices; 255 where ignored.
+            revision: that of the mask which the labels come from.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            DataError: a label is no class.
+            ChangedMeanwhileError: the file has another revision.
+            OSError: the file cannot be written.
+        """
+        self._check(labels)
+        in_colors = self.classes.encoding == "colors"
+        picture = self.classes.to_rgb(labels) if in_colors else self.classes.to_image(labels)
+        stream = BytesIO()
+        picture.save(stream, "PNG")
+        with self._lock:
+            if _revision(path) != revision:
+                raise ChangedMeanwhileError(
+                    f"{path} was changed by another page or program since it was opened.",
+                    "Load it again; your changes since the last save are lost.",
+                )
+            with atomic_write(path) as file:
+                file.write(stream.getvalue())
+            return _revision(path)
+
+    def _check(self, labels: NDArray[np.uint8]) -> None:
+        """Refuse labels that the masks cannot hold."""
+        count = len(self.classes)
+        values = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
+        wrong = [int(v) for v in values if v >= count and v != IGNORE_INDEX]
+        if wrong:
+            raise DataError(f"The label {wrong[0]} is no class: there are {count} classes.")
+        if IGNORE_INDEX in values and not self.can_ignore:
+            raise DataError(
+                "These masks have no value for pixels that do not count.",
+                "Add one to classes.yaml, such as `ignore: [255]`, or `ignore: ['#ffffff']` where "
+                "masks hold colors, and train again.",
+            )
+
+
+def _revision(path: Path) -> str:
+    """A hash of the file's bytes.
+
+    Raises:
+        DataError: the file is gone.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:_REVISION_CHARACTERS]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}).") from error

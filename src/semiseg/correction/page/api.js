@@ -1,0 +1,63 @@
+// The requests to the server. The token stands behind # in the address; it is kept for this tab only.
+
+const TOKEN = "semiseg-token";
+if (location.hash.length > 1) {
+  sessionStorage.setItem(TOKEN, location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+}
+
+export class RequestError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(path, options = {}) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}`, ...options.headers };
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, { ...options, headers });
+  } catch {
+    throw new RequestError(0, "The server does not answer. Is semiseg still running?");
+  }
+  if (response.ok) return response;
+  const content = await response.json().catch(() => ({}));
+  throw new RequestError(response.status, content.error ?? `The server answers ${response.status}.`);
+}
+
+async function bytes(response) {
+  return {
+    width: Number(response.headers.get("X-Width")),
+    height: Number(response.headers.get("X-Height")),
+    data: new Uint8Array(await response.arrayBuffer()),
+  };
+}
+
+export const readQueue = async () => (await ask("queue")).json();
+
+export const readImage = async (number) => createImageBitmap(await (await ask(`images/${number}`)).blob());
+
+export async function readMask(number) {
+  const response = await ask(`masks/${number}`);
+  return { ...(await bytes(response)), revision: response.headers.get("ETag") };
+}
+
+// Writes a mask; returns its new revision.
+export async function writeMask(number, data, revision) {
+  const options = { method: "PUT", headers: { "If-Match": revision }, body: data };
+  return (await ask(`masks/${number}`, options)).headers.get("ETag");
+}
+
+export const writeState = (number, state) => ask(`states/${number}?state=${state}`, { method: "PUT" });
+
+export async function readDoubt(number) {
+  const both = await bytes(await ask(`doubt/${number}`));
+  const { width, height, data } = both, count = width * height;
+  return {
+    doubt: { width, height, data: data.subarray(0, count) },
+    disagreement: { width, height, data: data.subarray(count) },
+  };
+}
+
+export const readAlike = async (number, x, y) => bytes(await ask(`alike/${number}?x=${x}&y=${y}`));

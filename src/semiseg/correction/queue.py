@@ -1,0 +1,115 @@
+"""The images to correct: those that `suggest` wrote, in its order, and how far each one is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from semiseg.core.errors import DataError, RunError
+from semiseg.core.files import atomic_write, read_json, read_text
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.tree import list_files
+
+State = Literal["open", "accepted", "skipped"]
+"""What a person decided about a mask: nothing yet, that it is right, or that it is not wanted."""
+
+STATE_FILE = "correct.json"
+_FORMAT = 1
+
+
+class Item(NamedTuple):
+    """An image whose mask is corrected.
+
+    Attributes:
+        number: its place in the queue, from 0 on; requests name images by it.
+        name: its path below the folder of images, without a suffix.
+        image: the file of the image.
+        mask: the file of the mask.
+    """
+
+    number: int
+    name: str
+    image: Path
+    mask: Path
+
+
+def read_queue(folder: Path) -> list[Item]:
+    """The images of a folder that `suggest` wrote, those with the highest rank first.
+
+    Args:
+        folder: the output folder of `suggest`, with `train/images` and `train/masks`.
+
+    Raises:
+        DataError: no image has a mask.
+    """
+    images, masks = folder / "train" / "images", folder / "train" / "masks"
+    ranks = _ranks(folder / "suggested.txt")
+    pairs = []
+    for image in list_files(images, IMAGE_SUFFIXES) if images.is_dir() else []:
+        relative = image.relative_to(images)
+        mask = (masks / relative).with_suffix(".png")
+        if mask.is_file():
+            rank = next((i for i, line in enumerate(ranks) if line.endswith(f"/{relative}")), None)
+            order = (len(ranks) if rank is None else rank, relative.as_posix())
+            pairs.append((order, relative.with_suffix("").as_posix(), image, mask))
+    if not pairs:
+        raise DataError(
+            f"{folder} holds no image with a mask to correct.",
+            f"`semiseg suggest RUN IMAGES --out {folder}` writes them.",
+        )
+    return [Item(number, *pair[1:]) for number, pair in enumerate(sorted(pairs))]
+
+
+def _ranks(file: Path) -> list[str]:
+    """The lines of the list of images, with `/` between folders; empty if it is missing."""
+    try:
+        return [line.replace("\\", "/") for line in read_text(file).splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
+class States:
+    """What a person decided about each mask, kept in a file beside them.
+
+    Args:
+        folder: the output folder of `suggest`.
+
+    Raises:
+        RunError: the file exists and cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / STATE_FILE
+        self._states: dict[str, State] = {}
+        if not self._file.is_file():
+            return
+        try:
+            content = read_json(self._file)
+            if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
+                raise ValueError(f"it has no format {_FORMAT}")
+            for name, state in dict(content["states"]).items():
+                if state not in get_args(State):
+                    raise ValueError(f"the state of {name} is {state!r}")
+                self._states[str(name)] = state
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._file} cannot be read ({error}). Restore it, or remove it: then all masks "
+                "count as not yet seen."
+            ) from error
+
+    def __getitem__(self, name: str) -> State:
+        """The state of an image by its name."""
+        return self._states.get(name, "open")
+
+    def set(self, name: str, state: State) -> None:
+        """Change the state of an image, and write the file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._states[name] = state
+        content = {"format": _FORMAT, "states": dict(sorted(self._states.items()))}
+        with atomic_write(self._file) as file:
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

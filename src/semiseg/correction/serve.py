@@ -1,0 +1,110 @@
+"""Starts the server, and opens the page in the browser."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import webbrowser
+from pathlib import Path
+
+from semiseg.core.errors import ConfigError
+from semiseg.core.text import plural
+from semiseg.correction.masks import Masks
+from semiseg.correction.model_view import ModelView
+from semiseg.correction.queue import Item, States, read_queue
+from semiseg.inference.device import torch_device
+from semiseg.inference.torch_model import Model
+from semiseg.model.release import load_release
+from semiseg.suggestion.mask_kinds import KIND_NAMES, written_kinds
+from semiseg.suggestion.suggest import suggest
+
+logger = logging.getLogger(__name__)
+
+_HOST = "127.0.0.1"
+_TOKEN_BYTES = 24
+
+
+def prepare_queue(
+    run: Path, images: Path | None, out: Path, *, n: int, data: Path | None, accelerator: str
+) -> list[Item]:
+    """The images to correct: those that an earlier call chose, or new ones.
+
+    Args:
+        run: the run folder.
+        images: what `suggest` chooses from; needed if `out` holds no masks yet.
+        out: the folder of images and masks.
+        n: the largest number of new images.
+        data: the data folder of the run, if it moved.
+        accelerator: the device.
+
+    Raises:
+        ConfigError: there is nothing to choose from, or the masks are LabelMe's shapes.
+        DataError: there is no image to suggest.
+        RunError: the model cannot be read, or the folder cannot be written.
+    """
+    if not written_kinds(out):
+        if images is None:
+            raise ConfigError(
+                f"{out} holds no masks yet. Name the images to choose from: semiseg correct {run} "
+                f"IMAGES --out {out}."
+            )
+        suggest(run, images, out=out, n=n, data=data, accelerator=accelerator)
+    others = written_kinds(out) - {"masks"}
+    if others:
+        raise ConfigError(
+            f"{out} holds {KIND_NAMES[others.pop()]}, and correct changes masks of pixels. Open it "
+            "with the tool of these files, or choose another --out."
+        )
+    return read_queue(out)
+
+
+def serve(
+    run: Path, items: list[Item], out: Path, *, accelerator: str, port: int, open_browser: bool
+) -> int:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        run: the run folder, whose model shows its doubt.
+        items: the images.
+        out: the folder of images and masks.
+        accelerator: the device.
+        port: of the server; 0 for a free one.
+        open_browser: whether to open the page.
+
+    Returns:
+        The number of masks that are accepted or skipped.
+
+    Raises:
+        ConfigError: a package is missing, or the port is in use.
+        RunError: the model cannot be read.
+    """
+    try:
+        import uvicorn
+
+        from semiseg.correction.server import Access, Corrections, application
+    except ImportError as error:
+        raise ConfigError(
+            f"correct needs {error.name}, which is not installed: pip install 'semiseg[app]'."
+        ) from error
+    model = Model(load_release(run), torch_device(accelerator))
+    states = States(out)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_HOST, port))
+        except OSError as error:
+            raise ConfigError(
+                f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
+            ) from error
+        access = Access(listener.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
+        corrections = Corrections(items, states, Masks(model.classes), ModelView(model))
+        config = uvicorn.Config(
+            application(corrections, access), log_level="warning", access_log=False, lifespan="off"
+        )
+        logger.info("%s: %s", plural(len(items), "image"), access.address)
+        logger.info("Ctrl-C stops the server; every mask is saved as you go")
+        if open_browser:
+            webbrowser.open(access.address)
+        uvicorn.Server(config).run(sockets=[listener])
+    return sum(states[item.name] != "open" for item in items)

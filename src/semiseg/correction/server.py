@@ -1,0 +1,274 @@
+"""The server behind the page: images, masks, doubt and alike pixels by number, for one browser.
+
+It listens on 127.0.0.1 only. A foreign page must not reach it: the host and the origin of a request
+are compared with its own, and everything but the page itself needs the token of the address.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from semiseg.core.errors import DataError
+from semiseg.correction.masks import ChangedMeanwhileError, Masks
+from semiseg.correction.model_view import ModelView
+from semiseg.correction.queue import Item, State, States
+from semiseg.data.formats.images import image_size
+from semiseg.inference.large import large_images, read_picture
+
+PAGE = Path(__file__).with_name("page")
+_TYPES = {
+    **{".html": "text/html", ".js": "text/javascript", ".css": "text/css"},
+    ".svg": "image/svg+xml",
+}
+_POLICY = "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_QUALITY = 95  # of the JPEG that a page shows
+_KEPT_IMAGES = 4
+
+
+class NoSuchImageError(DataError):
+    """A request names an image that is not in the queue."""
+
+
+class Access(NamedTuple):
+    """Who may ask.
+
+    Attributes:
+        port: of the server.
+        token: the secret in its address.
+    """
+
+    port: int
+    token: str
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts by which a browser may name the server."""
+        return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """The address to open. The token stands behind `#`, which a browser sends nowhere."""
+        return f"http://{self.hosts[0]}/#{self.token}"
+
+    def refusal(self, request: Request) -> str | None:
+        """Why a request is refused, or None."""
+        if request.headers.get("host") not in self.hosts:
+            return "The host of this request is not that of the server."
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in [f"http://{host}" for host in self.hosts]:
+            return "This request comes from another page."
+        if not request.url.path.startswith("/api/"):
+            return None
+        words = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(words, f"Bearer {self.token}".encode()):
+            return "The token is missing or wrong. Open the address that semiseg printed."
+        return None
+
+
+class Corrections:
+    """Answers the requests of the page.
+
+    Args:
+        items: the images, in their order.
+        states: what a person decided about each of them.
+        masks: reads and writes their masks.
+        view: the model.
+    """
+
+    def __init__(self, items: list[Item], states: States, masks: Masks, view: ModelView) -> None:
+        self.items, self.states, self.masks, self.view = items, states, masks, view
+        self._jpeg = lru_cache(_KEPT_IMAGES)(self._encode)
+
+    def routes(self) -> list[Route]:
+        """All requests that are answered."""
+        return [
+            Route("/", _page),
+            Route("/page/{name}", _page),
+            Route("/api/queue", self.queue),
+            Route("/api/images/{number:int}", self.image),
+            Route("/api/masks/{number:int}", self.mask),
+            Route("/api/masks/{number:int}", self.save, methods=["PUT"]),
+            Route("/api/states/{number:int}", self.decide, methods=["PUT"]),
+            Route("/api/doubt/{number:int}", self.doubt),
+            Route("/api/alike/{number:int}", self.alike),
+        ]
+
+    async def queue(self, _request: Request) -> Response:
+        """The classes, and the images with their states."""
+        classes = self.masks.classes
+        colors = [[int(level) for level in color] for color in classes.colors]
+        names = [{"name": n, "color": c} for n, c in zip(classes.names, colors, strict=True)]
+        images = [{"name": one.name, "state": self.states[one.name]} for one in self.items]
+        return JSONResponse(
+            {"classes": names, "images": images, "can_ignore": self.masks.can_ignore}
+        )
+
+    async def image(self, request: Request) -> Response:
+        """The image as JPEG, upright, at its full size."""
+        item = self._item(request)
+        content = await run_in_threadpool(self._jpeg, item.image)
+        return Response(content, media_type="image/jpeg")
+
+    async def mask(self, request: Request) -> Response:
+        """The class index of each pixel as a byte, row by row; 255 where ignored."""
+        stored = await run_in_threadpool(self.masks.read, self._item(request).mask)
+        headers = {"ETag": f'"{stored.revision}"', **_size_headers(stored.labels.shape)}
+        return Response(stored.labels.tobytes(), 200, headers, "application/octet-stream")
+
+    async def save(self, request: Request) -> Response:
+        """Replace a mask, if nobody else has changed it meanwhile."""
+        item = self._item(request)
+        revision = request.headers.get("if-match", "").strip('"')
+        if not revision:
+            return _refuse(428, "The header If-Match is missing.")
+        with large_images():
+            width, height = await run_in_threadpool(image_size, item.image, self.view.model.reading)
+        body = await _body(request, width * height)
+        if body is None:
+            return _refuse(413, f"The mask must have {width} x {height} bytes, one for each pixel.")
+        labels = np.frombuffer(body, np.uint8).reshape(height, width)
+        new = await run_in_threadpool(self.masks.write, item.mask, labels, revision)
+        return Response(status_code=204, headers={"ETag": f'"{new}"'})
+
+    async def decide(self, request: Request) -> Response:
+        """Accept or skip a mask, or open it again."""
+        item = self._item(request)
+        state = request.query_params.get("state")
+        allowed: tuple[State, ...] = get_args(State)
+        for known in allowed:
+            if state == known:
+                await run_in_threadpool(self.states.set, item.name, known)
+                return Response(status_code=204)
+        return _refuse(400, f"The state {state!r} is none of {', '.join(allowed)}.")
+
+    async def doubt(self, request: Request) -> Response:
+        """Two maps of bytes, one after the other: the doubt, and where the two spaces disagree."""
+        maps = await run_in_threadpool(self.view.doubt, self._item(request).image)
+        content = maps.doubt.tobytes() + maps.disagreement.tobytes()
+        headers = _size_headers(maps.doubt.shape)
+        return Response(content, 200, headers, "application/octet-stream")
+
+    async def alike(self, request: Request) -> Response:
+        """How much each pixel is like the one at `x`, `y` (shares of the sides): a map of bytes."""
+        item = self._item(request)
+        try:
+            x, y = (float(request.query_params[name]) for name in ("x", "y"))
+        except (KeyError, ValueError):
+            return _refuse(400, "x and y must be numbers from 0 to 1.")
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            return _refuse(400, "x and y must be numbers from 0 to 1.")
+        alike = await run_in_threadpool(self.view.alike, item.image, x, y)
+        headers = _size_headers(alike.shape)
+        return Response(alike.tobytes(), 200, headers, "application/octet-stream")
+
+    def _item(self, request: Request) -> Item:
+        """The image that a request names.
+
+        Raises:
+            NoSuchImageError: there is no such image.
+        """
+        number: int = request.path_params["number"]
+        if number >= len(self.items):
+            raise NoSuchImageError(f"There is no image {number}.")
+        return self.items[number]
+
+    def _encode(self, image: Path) -> bytes:
+        with large_images():
+            picture = read_picture(image, self.view.model.reading).convert("RGB")
+        stream = BytesIO()
+        picture.save(stream, "JPEG", quality=_QUALITY)
+        return stream.getvalue()
+
+
+def application(corrections: Corrections, access: Access) -> Starlette:
+    """The application that answers all requests.
+
+    Args:
+        corrections: answers those that are allowed.
+        access: says which are.
+    """
+
+    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        reason = access.refusal(request)
+        response = _refuse(403, reason) if reason else await answer(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    return Starlette(
+        routes=corrections.routes(),
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
+        exception_handlers={
+            NoSuchImageError: _missing,
+            ChangedMeanwhileError: _changed,
+            DataError: _unusable,
+            OSError: _broken,
+        },
+    )
+
+
+async def _page(request: Request) -> Response:
+    """The page, its scripts and its style."""
+    file = PAGE / request.path_params.get("name", "index.html")
+    if file.parent != PAGE or not file.is_file() or file.suffix not in _TYPES:
+        return _refuse(404, "There is no such file.")
+    return FileResponse(file, media_type=_TYPES[file.suffix])
+
+
+async def _body(request: Request, size: int) -> bytes | None:
+    """The content of a request, or None unless it has exactly so many bytes."""
+    parts, count = [], 0
+    try:
+        async for part in request.stream():
+            count += len(part)
+            if count > size:
+                return None
+            parts.append(part)
+    except ClientDisconnect:
+        return None
+    return b"".join(parts) if count == size else None
+
+
+def _size_headers(shape: tuple[int, ...]) -> dict[str, str]:
+    """Height and width of an array of bytes, for the page."""
+    return {"X-Height": str(shape[0]), "X-Width": str(shape[1])}
+
+
+def _refuse(status: int, reason: str) -> Response:
+    return JSONResponse({"error": reason}, status)
+
+
+async def _changed(_request: Request, error: Exception) -> Response:
+    return _refuse(412, str(error))
+
+
+async def _missing(_request: Request, error: Exception) -> Response:
+    return _refuse(404, str(error))
+
+
+async def _unusable(_request: Request, error: Exception) -> Response:
+    return _refuse(422, str(error))
+
+
+async def _broken(_request: Request, error: Exception) -> Response:
+    return _refuse(507, f"The mask cannot be written ({error}).")

@@ -1,0 +1,179 @@
+"""The server behind the page: what it gives, what it writes, and whom it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.correction.masks import Masks
+from semiseg.correction.queue import STATE_FILE, States, read_queue
+from semiseg.correction.serve import prepare_queue
+from semiseg.correction.server import Access, application
+from semiseg.data.formats.masks import Classes, read_mask
+
+ACCESS = Access(8123, "secret")
+ADDRESS = "http://127.0.0.1:8123"
+TOKEN = {"Authorization": "Bearer secret"}
+
+
+@pytest.fixture
+def client(corrections):
+    return TestClient(application(corrections, ACCESS), base_url=ADDRESS, headers=TOKEN)
+
+
+def test_the_queue_has_the_order_of_suggest_and_the_classes(client, folder, model):
+    content = client.get("/api/queue").json()
+    lines = (folder / "suggested.txt").read_text().splitlines()
+    names = [image["name"] for image in content["images"]]
+    assert len(names) == len(lines) == 3
+    assert all(
+        Path(line).with_suffix("").as_posix().endswith(f"/{name}")
+        for line, name in zip(lines, names, strict=True)
+    )
+    assert [one["name"] for one in content["classes"]] == list(model.classes.names)
+    assert {image["state"] for image in content["images"]} == {"open"}
+
+
+def test_a_mask_is_saved_byte_by_byte_and_keeps_its_format(client, folder, corrections, model):
+    item = corrections.items[1]
+    before = Image.open(item.mask)
+    answer = client.get("/api/masks/1")
+    width, height = (int(answer.headers[f"x-{name}"]) for name in ("width", "height"))
+    assert (width, height) == before.size
+    labels = np.frombuffer(answer.content, np.uint8).reshape(height, width).copy()
+    assert np.array_equal(labels, np.array(read_mask(item.mask, model.classes)))
+    labels[3:9, 5:20] = 1
+    labels[0, 0] = 255
+    headers = {"If-Match": answer.headers["etag"]}
+    saved = client.put("/api/masks/1", content=labels.tobytes(), headers=headers)
+    assert saved.status_code == 204
+    after = Image.open(item.mask)
+    assert after.mode == before.mode
+    assert after.getpalette() == before.getpalette()
+    assert np.array_equal(np.array(read_mask(item.mask, model.classes)), labels)
+    assert client.get("/api/masks/1").headers["etag"] == saved.headers["etag"]
+
+
+def test_two_pages_do_not_overwrite_each_other(client, corrections):
+    answer = client.get("/api/masks/0")
+    headers = {"If-Match": answer.headers["etag"]}
+    mine = bytes(len(answer.content))
+    assert client.put("/api/masks/0", content=mine, headers=headers).status_code == 204
+    theirs = b"\1" * len(mine)
+    refused = client.put("/api/masks/0", content=theirs, headers=headers)
+    assert refused.status_code == 412
+    assert "changed by another page" in refused.json()["error"]
+    assert client.get("/api/masks/0").content == mine
+    assert client.put("/api/masks/0", content=theirs).status_code == 428
+
+
+@pytest.mark.parametrize("wrong", [b"", b"\0" * 10, b"\0" * (48 * 64 + 1), b"\xc8" * (48 * 64)])
+def test_a_mask_of_another_size_or_of_no_class_is_refused(client, corrections, wrong):
+    mask = corrections.items[0].mask
+    before = mask.read_bytes()
+    headers = {"If-Match": client.get("/api/masks/0").headers["etag"]}
+    answer = client.put("/api/masks/0", content=wrong, headers=headers)
+    assert answer.status_code == (422 if len(wrong) == 48 * 64 else 413)
+    assert mask.read_bytes() == before
+
+
+def test_decisions_survive_a_restart(client, folder, corrections):
+    assert client.put("/api/states/0?state=accepted").status_code == 204
+    assert client.put("/api/states/2?state=skipped").status_code == 204
+    assert client.put("/api/states/1?state=wonderful").status_code == 400
+    states = States(folder)
+    names = [item.name for item in read_queue(folder)]
+    assert [states[name] for name in names] == ["accepted", "open", "skipped"]
+    (folder / STATE_FILE).write_text(json.dumps({"format": 1, "states": {"a": "wonderful"}}))
+    with pytest.raises(RunError, match="the state of a is 'wonderful'"):
+        States(folder)
+
+
+def test_a_pixel_is_most_like_itself(client, corrections):
+    answer = client.get("/api/alike/0?x=0.5&y=0.25")
+    height, width = (int(answer.headers[f"x-{name}"]) for name in ("height", "width"))
+    alike = np.frombuffer(answer.content, np.uint8).reshape(height, width)
+    assert alike[height // 4, width // 2] > np.percentile(alike, 50)
+    assert client.get("/api/alike/0?x=2&y=0").status_code == 400
+    assert client.get("/api/alike/0?x=0").status_code == 400
+
+
+def test_the_doubt_is_that_of_the_model(client, corrections, model):
+    answer = client.get("/api/doubt/0")
+    height, width = (int(answer.headers[f"x-{name}"]) for name in ("height", "width"))
+    doubt, disagreement = np.frombuffer(answer.content, np.uint8).reshape(2, height, width)
+    prediction = model.predict(corrections.items[0].image, scale="fit")
+    assert np.array_equal(doubt, ((1 - prediction.confidence) * 255).astype(np.uint8))
+    assert np.array_equal(disagreement, prediction.nearest != prediction.mask)
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({"Host": "evil.example"}, "/"),
+        ({"Host": "127.0.0.1:9999"}, "/api/queue"),
+        ({"Origin": "https://evil.example"}, "/api/queue"),
+        ({"Origin": "null"}, "/api/queue"),
+        ({"Authorization": ""}, "/api/queue"),
+        ({"Authorization": "Bearer wrong"}, "/api/images/0"),
+    ],
+)
+def test_strangers_are_refused(client, headers, path):
+    answer = client.get(path, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["error"]
+
+
+def test_the_page_may_contact_its_own_server_only(client):
+    answer = client.get("/", headers={"Authorization": ""})
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "http" not in answer.text.replace("<!doctype html>", "")
+    for name in ("../server.py", "..%2fserver.py", "missing.js", "view.py"):
+        assert client.get(f"/page/{name}").status_code in (403, 404)
+    assert client.get("/page/main.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_unknown_images_and_broken_files_are_no_traceback(client, corrections):
+    assert client.get("/api/masks/99").status_code == 404
+    corrections.items[2].mask.write_bytes(b"no PNG")
+    answer = client.get("/api/masks/2")
+    assert answer.status_code == 422
+    assert str(corrections.items[2].mask) in answer.json()["error"]
+
+
+def test_a_folder_without_masks_says_how_to_get_them(tmp_path):
+    with pytest.raises(DataError, match="semiseg suggest RUN IMAGES --out"):
+        read_queue(tmp_path)
+
+
+def test_files_of_another_tool_are_refused(folder, tiny_run):
+    (folder / "train" / "annotations.json").touch()
+    with pytest.raises(ConfigError, match="COCO's annotations"):
+        prepare_queue(tiny_run("css"), None, folder, n=3, data=None, accelerator="cpu")
+
+
+def test_without_masks_and_without_images_it_says_what_to_name(tmp_path, tiny_run):
+    with pytest.raises(ConfigError, match="Name the images to choose from"):
+        prepare_queue(tiny_run("css"), None, tmp_path, n=3, data=None, accelerator="cpu")
+
+
+@pytest.mark.parametrize("encoding", ["ids", "colors"])
+def test_masks_keep_ids_above_a_byte_and_colors(tmp_path, encoding):
+    codes = (7, 300) if encoding == "ids" else (0xFF0000, 0x00FF00)
+    colors = ((255, 0, 0), (0, 255, 0))
+    ignored = (0xFFFFFF,) if encoding == "colors" else (255,)
+    classes = Classes(("soil", "crop"), colors, encoding, codes, ignored)
+    labels = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
+    file = tmp_path / "mask.png"
+    picture = classes.to_rgb(labels * 0) if encoding == "colors" else classes.to_image(labels * 0)
+    picture.save(file)
+    masks = Masks(classes)
+    masks.write(file, labels, masks.read(file).revision)
+    assert np.array_equal(masks.read(file).labels, labels)
