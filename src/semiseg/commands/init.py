@@ -173,6 +173,12 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
         bands=settings.bands or own.content.bands,
         rgb=settings.rgb or own.content.rgb,
         exif=settings.arrangement.exif or own.content.exif,
+        rasters={
+            key: value
+            for key in ("tile", "class_attribute", "outside")
+            for value in (getattr(own.content, key), getattr(settings.arrangement, key))
+            if value is not None
+        },
         dataset=own.content.dataset if settings.dataset == AUTO else settings.dataset,
     )
     bare = replace(full, images={}, masks={})

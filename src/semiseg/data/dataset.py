@@ -100,7 +100,8 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the start of a training: how the classes were found, what is ignored."""
-        notable = [f for f in self.findings if f.severity == "warning" or f.kind == "layout"]
+        kinds = ("layout", "tiles")
+        notable = [f for f in self.findings if f.severity == "warning" or f.kind in kinds]
         return (self.class_note, *(finding.text for finding in notable))
 
     @property

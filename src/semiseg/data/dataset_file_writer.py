@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ class Draft:
         bands: the bands that are read, by number or name, if a person chose them.
         rgb: the bands that are red, green and blue, likewise.
         exif: `apply` or `ignore`; None to find it out.
+        rasters: the keys on tiles and polygons of large rasters that a person chose.
         dataset: the published data set; None to recognize it.
     """
 
@@ -46,6 +47,7 @@ class Draft:
     bands: Sequence[int | str] | None = None
     rgb: Sequence[int | str] | None = None
     exif: str | None = None
+    rasters: Mapping[str, str | int] = field(default_factory=dict)
     dataset: str | None = None
 
 
@@ -136,6 +138,7 @@ def dataset_text(draft: Draft, data: Dataset) -> str:
             draft.exif,
             "apply",
         ),
+        "\n".join(f"{key}: {scalar(value)}" for key, value in draft.rasters.items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -111,7 +111,8 @@ FILE_KINDS = (
     FileKind(
         "Vector files",
         (".shp", ".geojson", ".kml", ".kmz", ".gpkg", ".dxf"),
-        "If they hold the annotations, draw them as masks, for example with gdal_rasterize.",
+        "semiseg reads the polygons of .gpkg and .geojson beside GeoTIFFs, if there are no other "
+        "masks. Draw others as masks, for example with gdal_rasterize.",
     ),
 )
 """The kinds of files that may hold images or annotations and are not read."""
