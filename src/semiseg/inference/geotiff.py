@@ -167,7 +167,7 @@ def create_rows(path: Path, place: Place, content: Content) -> None:
             file.update_tags(1, **{f"class_{v}": name for v, name in content.names.items()})
     size = width * height * content.bands * np.dtype(content.dtype).itemsize
     if path.stat().st_size < size:  # GDAL only logs that a disk is full
-        raise OSError(f"the disk has no place for {size / 1e9:.1f} GB")
+        raise OSError(f"the disk has no place for {size / 1e6:.0f} MB")
 
 
 def write_rows(path: Path, top: int, rows: Rows) -> None:
@@ -198,7 +198,6 @@ def write_cloud_optimized(source: Path, target: Path, content: Content) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +214,7 @@ def write_cloud_optimized(source: Path, target: Path, content: Content) -> None:
             with open_raster(temporary) as file:
                 file.checksum(1)  # reads each tile
         temporary.replace(target)
-    except RasterioError as error:
+    except Exception as error:  # GDAL raises many kinds
         raise OSError(str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)

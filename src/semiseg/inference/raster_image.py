@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.images import picture_of, read_image, read_valid
 from semiseg.data.formats.raster_windows import Window, window_path
 from semiseg.inference.large import LargeImage, read_large
+
+if TYPE_CHECKING:
+    import rasterio
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
@@ -112,13 +116,10 @@ def find_empty(path: Path, reading: Reading, rows: slice, width: int) -> NDArray
     Raises:
         DataError: the file cannot be read.
     """
-    from rasterio.enums import MaskFlags
-
     empty = np.zeros((rows.stop - rows.start, width), bool)
     try:
         with open_raster(path) as file:
-            flags = {flag for flags in file.mask_flag_enums for flag in flags}
-            if flags & {MaskFlags.alpha, MaskFlags.per_dataset} and reading.nodata != ():
+            if _has_mask(file, reading):
                 empty |= file.dataset_mask(window=((rows.start, rows.stop), (0, width))) == 0
             has_floats = any(np.dtype(kind).kind == "f" for kind in file.dtypes)
             has_nodata = any(value is not None for value in file.nodatavals)
@@ -132,6 +133,18 @@ def find_empty(path: Path, reading: Reading, rows: slice, width: int) -> NDArray
             if valid is not None:
                 empty[:, left : left + columns] |= ~valid
     return empty if empty.any() else None
+
+
+def _has_mask(file: rasterio.DatasetReader, reading: Reading) -> bool:
+    """Whether the file has a mask, or transparency that is no band of the image."""
+    from rasterio.enums import MaskFlags
+
+    if reading.nodata == ():
+        return False
+    flags = {flag for flags in file.mask_flag_enums for flag in flags}
+    kinds = [kind.name for kind in file.colorinterp]
+    is_band = any(kinds[band - 1 : band] == ["alpha"] for band in reading.bands or ())
+    return MaskFlags.per_dataset in flags and not (MaskFlags.alpha in flags and is_band)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
