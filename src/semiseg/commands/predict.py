@@ -42,6 +42,7 @@ from semiseg.inference.targets import (
     middle_of,
     missing,
 )
+from semiseg.inference.voxels import VOXELS, save_voxels
 from semiseg.inference.writers import NO_IMAGE, OUTPUTS, SegmentedImage, mask_of, save_output
 
 logger = logging.getLogger(__name__)
@@ -220,7 +221,10 @@ def _write(
             mask = mask_of(prediction, settings.abstain)
             segmented = SegmentedImage(image, prediction, mask, model.classes)
             for kind, target in targets[file].items():
-                save_output(segmented, OUTPUTS[kind], target)
+                if kind == VOXELS:
+                    save_voxels(model.classes.to_image(mask), file, target)
+                else:
+                    save_output(segmented, OUTPUTS[kind], target)
             done += 1
             yield done
         for job in large_jobs:
@@ -248,8 +252,9 @@ def _write(
 
 
 def _is_large(job: Job, files: Mapping[str, Path]) -> bool:
-    """Whether an image is written in bands; an array of probabilities is written as a whole."""
-    return job.header is not None and job.header.pixels > LARGE and "probabilities" not in files
+    """Whether an image is written in bands; arrays and NIfTI files are written as a whole."""
+    is_whole = "probabilities" in files or VOXELS in files
+    return job.header is not None and job.header.pixels > LARGE and not is_whole
 
 
 def _write_bands(

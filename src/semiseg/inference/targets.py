@@ -11,6 +11,7 @@ from semiseg.core.text import plural
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
 from semiseg.data.formats.raster_windows import Window, window_path
 from semiseg.inference.geotiff import Place, has_geo_tags, place_of
+from semiseg.inference.voxels import VOXELS, VOXELS_SUFFIX, has_voxels
 from semiseg.inference.writers import OUTPUTS
 
 Targets: TypeAlias = dict[Path, dict[str, Path]]
@@ -64,6 +65,8 @@ def find_targets(
     for name, image in images.items():
         is_raster = image in places
         targets[image] = {k: out / k / f"{name}{_suffix(k, is_raster)}" for k in kinds}
+        if has_voxels(image):  # before the mask, which comes last
+            targets[image] = {VOXELS: out / f"{name}{VOXELS_SUFFIX}", **targets[image]}
         for file in targets[image].values():
             if file.resolve() in sources:
                 raise DataError(

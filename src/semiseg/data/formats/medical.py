@@ -115,7 +115,7 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
                 "bands of an image.",
             )
         letters, source = axes, "--axes"
-    turn = _Turn((*shape, 1)[:3], np.asarray(nibabel.io_orientation(file.affine)))
+    turn = turn_of(file)
     names: tuple[str, ...] = file.get_data_dtype().names or ()
     is_color = len(names) >= 3
     others = [i for i in range(len(shape) - 1, 2, -1) if letters[i] != CHANNEL and shape[i] > 1]
@@ -153,6 +153,7 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
         bands=len(chosen),
         is_banded=channel > 0,
         is_byte=is_color,
+        dtype=str(file.get_data_dtype()),
         origin=f"{letters} ({sizes}), as {source} says" if len(shape) > _SPACE else "",
         alternative="XYZC" if letters == "XYZT" else "",
     )
@@ -165,14 +166,21 @@ def _some_bands(values: Values, bands: tuple[int, ...]) -> Values:
     return values[..., bands[0] - 1] if len(bands) == 1 else values[..., [b - 1 for b in bands]]
 
 
-class _Turn:
+def turn_of(file: Any) -> Turn:  # noqa: ANN401 - no types
+    """How the slices of an open NIfTI file are turned."""
+    nibabel = importlib.import_module("nibabel")
+    shape = tuple(map(int, file.shape))[:_SPACE]
+    return Turn(shape, np.asarray(nibabel.io_orientation(file.affine)))
+
+
+class Turn:
     """How the slices of a NIfTI file are turned, so that all files show them in the same way.
 
     The slices are those along the axis from the feet to the head: the front of the patient is up,
     and the right side is at the right. A file of one slice along another axis shows the head up.
 
     Args:
-        shape: the three axes of space, as the file holds them.
+        shape: the two or three axes of space, as the file holds them.
         orientation: `(3, 2)`, from `nibabel.io_orientation`: for each of them, its number among the
             axes to the right, to the front and to the head, and 1 or -1 for its direction.
     """
@@ -180,10 +188,10 @@ class _Turn:
     def __init__(self, shape: tuple[int, ...], orientation: NDArray[np.float64]) -> None:
         if np.isnan(orientation).any():  # the header gives no directions
             orientation = np.array([(0, 1), (1, 1), (2, 1)])
-        self._shape = shape
+        self._file_shape, self._shape = shape, (*shape, 1)[:_SPACE]
         self._stored = [int(i) for i in np.argsort(orientation[:, 0])]
         self._signs = [int(orientation[i, 1]) for i in self._stored]
-        sizes = [shape[i] for i in self._stored]
+        sizes = [self._shape[i] for i in self._stored]
         self._normal = 2 if sizes[2] == 1 or min(sizes) > 1 else sizes.index(1)
         self.count = sizes.pop(self._normal)
         self.size = sizes[0], sizes[1]
@@ -204,3 +212,10 @@ class _Turn:
         values = values[tuple(slice(None, None, sign) for sign in self._signs)]
         values = np.swapaxes(values.squeeze(self._normal), 0, 1)[::-1]
         return values[..., 0] if values.shape[2] == 1 else values
+
+    def stored(self, shown: Values) -> Values:
+        """A slice `(H, W)` as it is shown, with the axes of space of the file."""
+        values = np.expand_dims(np.swapaxes(shown[::-1], 0, 1), self._normal)
+        values = values[tuple(slice(None, None, sign) for sign in self._signs)]
+        values = values.transpose(*np.argsort(self._stored))
+        return np.ascontiguousarray(values).reshape(self._file_shape)
