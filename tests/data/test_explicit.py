@@ -240,7 +240,7 @@ def test_labeled_images_and_masks_in_the_pool_are_no_unlabeled_images(tmp_path: 
         ("value_range: 12 bit\n", ("line 1", "[0, 4095]")),
         ("bands: [0, 2]\n", ("line 1", "`bands`", "[4, 3, 2]")),
         ("rgb: [1, 2]\n", ("line 1", "`rgb`", "[3, 2, 1]")),
-        ("bands: [3, 2, 1]\nvalue_range: [0, 1, 0, 2, 0, 3]\n", ("line 2", "`value_range`")),
+        ("bands: [3, 2, 1]\nvalue_range: [0, 1, 0, 2]\n", ("line 2", "`value_range`")),
         ("nodata: none\n", ("line 1", "[-9999]")),
         ("classes: names.yaml\n", ("line 1", "there is no file", "names.yaml")),
         ("group: '(x'\n", ("line 1", "regular expression")),

@@ -72,7 +72,9 @@ def report(data: Dataset) -> Report:
 
 
 def _bands(data: Dataset) -> tuple[BandRow, ...]:
-    """The bands with their ranges, and the colors that a person or the files name."""
+    """The bands with their ranges, and the colors that a person or the files name; none of RGB."""
+    if not data.bands:
+        return ()
     ranges: Sequence[tuple[float, float] | None] = data.reading.ranges or [None] * len(data.bands)
     places = data.reading.color_channels or ()
     colors = dict(zip(places, ("red", "green", "blue"), strict=False))

@@ -148,6 +148,8 @@ class PredictSettings(Settings):
     rgb: tuple[Band, ...] | None = None
     """The three bands that an overlay shows as red, green and blue, such as `3,2,1`. Without it,
     semiseg shows those of the training."""
+    axes: str | None = None
+    """The axes of stacks, as for `train`. Without it, they are as in the training."""
     tta: bool = False
     """Average over three scales and both mirror images. This takes six times as long."""
     overwrite: bool = False
@@ -160,6 +162,7 @@ class PredictSettings(Settings):
         """The bands can be meant, and the first value of each range is the smaller one."""
         check_bands(self.bands, self.rgb)
         check_range(self.value_range, self.bands)
+        check_axes(self.axes)
         if self.polygons is not None and self.polygons.suffix.lower() not in VECTOR_SUFFIXES:
             allowed = f"a file that ends in {' or '.join(VECTOR_SUFFIXES)}"
             raise SettingError("polygons", self.polygons, allowed=allowed, flag="--polygons")
@@ -169,7 +172,7 @@ class PredictSettings(Settings):
     @property
     def reading(self) -> Reading:
         """What the user says of the way in which images are read, without names of bands."""
-        return reading_of(self.value_range, self.bands, self.rgb, "auto")
+        return reading_of(self.value_range, self.bands, self.rgb, AUTO, self.axes)
 
     @property
     def named_bands(self) -> NamedBands:
@@ -209,6 +212,8 @@ class SuggestSettings(Settings):
     """The bands of a TIFF or JPEG 2000 file, as for `train`, for a choice without a run."""
     rgb: tuple[Band, ...] | None = None
     """The bands that the picture of the choice shows as red, green and blue, as for `train`."""
+    axes: str | None = None
+    """The axes of stacks, as for `train`, for a choice without a run."""
     file_format: ToolFormat | Auto = AUTO
     """The labeling tool in which you correct the masks. `auto` writes masks as those of the run:
     PNG files, or LabelMe files. `labelme` writes polygons, `coco` and `cvat` write one file with
@@ -222,6 +227,7 @@ class SuggestSettings(Settings):
     def check(self) -> None:
         """The bands can be meant, and settings of a choice without a run stand alone."""
         check_bands(self.bands, self.rgb)
+        check_axes(self.axes)
         if self.images is None:
             if self.file_format != AUTO:
                 raise ConfigError(
@@ -229,7 +235,7 @@ class SuggestSettings(Settings):
                     "without a run has none. Leave --format out, or name the run before the images."
                 )
             return
-        for name in ("encoder", "weights", "bands", "rgb"):
+        for name in ("encoder", "weights", "bands", "rgb", "axes"):
             if getattr(self, name) not in (AUTO, None):
                 raise ConfigError(
                     f"--{name} is for a choice without a run, but {self.run} is named as the run. "

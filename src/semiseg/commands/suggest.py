@@ -93,7 +93,7 @@ def _suggest_first(settings: SuggestSettings, images: Path) -> Suggestions:
         data=settings.data,
         encoder=settings.encoder,
         weights=settings.weights,
-        reading=reading_of(AUTO, settings.bands, settings.rgb, AUTO),
+        reading=reading_of(AUTO, settings.bands, settings.rgb, AUTO, settings.axes),
         named=named_bands(settings.bands, settings.rgb),
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from semiseg.config.axes import check_axes
 from semiseg.config.settings import AUTO, Auto, PositiveInt, Settings, flag
 from semiseg.core.errors import SettingError
 from semiseg.core.reading import Reading
 from semiseg.core.types import NamedBands
 
-READING_SETTINGS = ("value_range", "bands", "rgb", "nodata")
+READING_SETTINGS = ("value_range", "bands", "rgb", "nodata", "axes")
 """The settings that decide how images are read."""
 
 NoData: TypeAlias = tuple[float, ...] | Literal["auto", "none"]
@@ -41,17 +42,22 @@ class BandSettings(Settings):
     """The values that mark pixels without data, such as `--nodata=-9999`; semiseg ignores such
     pixels. With `auto`, the files name them, or they are far from all other values. `none` means
     that every value counts."""
+    axes: str | None = None
+    """The axes of stacks, which are TIFFs of several pages, such as `CYX`: C numbers the bands of
+    an image, Z depths and T times, and Y and X are the rows and columns. Those of NIfTI begin with
+    `XYZ`, such as `XYZC`. By default, the file says what its axes are."""
 
     def check(self) -> None:
         """The bands can be meant, and the first value of each range is the smaller one."""
         super().check()
         check_bands(self.bands, self.rgb)
         check_range(self.value_range, self.bands)
+        check_axes(self.axes)
 
     @property
     def reading(self) -> Reading:
         """How images are read; what is `auto` is left to the files, and so are names of bands."""
-        return reading_of(self.value_range, self.bands, self.rgb, self.nodata)
+        return reading_of(self.value_range, self.bands, self.rgb, self.nodata, self.axes)
 
 
 def reading_of(
@@ -59,6 +65,7 @@ def reading_of(
     bands: tuple[Band, ...] | None,
     rgb: tuple[Band, ...] | None,
     nodata: NoData,
+    axes: str | None,
 ) -> Reading:
     """The settings that decide how images are read, as one object; names of bands are left out."""
     numbers, colors = numbers_of(bands), numbers_of(rgb)
@@ -72,6 +79,7 @@ def reading_of(
         nodata=None if nodata == AUTO else () if nodata == "none" else nodata,
         ranges=ranges,
         rgb=None if colors is None else (colors[0], colors[1], colors[2]),
+        axes=axes,
     )
 
 
@@ -147,8 +155,8 @@ def check_range(value_range: ValueRange, bands: tuple[Band, ...] | None) -> None
     lows, highs = value_range[::2], value_range[1::2]
     counts = {1}  # of ranges: one of all bands, or one of each
     if bands is None:
-        counts.add(len(lows) if len(lows) != 3 else 1)  # three bands share one
-    elif len(bands) not in (1, 3):
+        counts.add(len(lows))
+    elif len(bands) > 1:
         counts.add(len(bands))
     is_pairs = len(lows) == len(highs) in counts
     if not is_pairs or any(low >= high for low, high in zip(lows, highs, strict=True)):
@@ -156,6 +164,6 @@ def check_range(value_range: ValueRange, bands: tuple[Band, ...] | None) -> None
             "value_range",
             value_range,
             allowed="two numbers with a comma between them, the smaller one first; or two for each "
-            "band of images that do not have one or three",
+            "band",
             flag=flag("value_range"),
         )

@@ -252,7 +252,7 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
 
 
 def _bands(config: TrainConfig, reading: Reading) -> dict[str, object]:
-    """The numbers of the bands, where the settings leave them open or name them by words."""
+    """The numbers of the bands, and axes, where settings leave them open or name bands by words."""
     bands, rgb = config.data.bands, config.data.rgb
     values: dict[str, object] = {}
     if reading.bands is not None and numbers_of(bands) is None:
@@ -260,6 +260,8 @@ def _bands(config: TrainConfig, reading: Reading) -> dict[str, object]:
     if reading.rgb != numbers_of(rgb):
         values["rgb"] = reading.rgb
         values["bands"] = reading.bands
+    if reading.axes is not None:
+        values["axes"] = reading.axes
     return values
 
 

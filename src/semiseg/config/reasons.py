@@ -93,6 +93,8 @@ def _reading_reasons(facts: Facts) -> dict[str, Reason]:
         reasons["bands"] = Reason("data", count)
     if reading.rgb is not None:
         reasons["rgb"] = Reason("data", "red, green and blue, as the files say")
+    if reading.axes is not None:
+        reasons["axes"] = Reason("data", "dataset.yaml says it")
     if reading.ranges is not None:
         text = "low and high of each band, without no-data; they become 0 and 255"
         reasons["value_range"] = Reason("data", text)

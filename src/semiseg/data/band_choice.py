@@ -101,7 +101,7 @@ def choose_bands(
     if reading.channels == RGB_CHANNELS:
         return BandChoice(reading, (), findings, refused)
     fitting = (file_of(path) for path in images if path not in others)
-    header = next((header for path in fitting if (header := _header(path))), None)
+    header = next((header for path in fitting if (header := _header(path, reading.axes))), None)
     if header is None:
         return BandChoice(reading, (), findings, refused)
     if reading.rgb is None and set(header.rgb or ()) <= set(reading.bands or ()):
@@ -217,10 +217,10 @@ def _number(count: BandCount | None) -> int:
     return RGB_CHANNELS if count is None else count.bands
 
 
-def _header(file: Path) -> BandHeader | None:
+def _header(file: Path, axes: str | None) -> BandHeader | None:
     """What a file says about its bands; None if it cannot be read, which reading it explains."""
     with suppress(OSError, DataError):
-        return read_band_header(file)
+        return read_band_header(file, axes)
     return None
 
 

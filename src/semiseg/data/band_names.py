@@ -18,7 +18,7 @@ def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> 
     Args:
         reading: how images are read.
         named: the bands; a name is found whatever its capitals.
-        files: TIFF and JPEG 2000 files, whose bands lie in the same order.
+        files: TIFF, JPEG 2000 and NIfTI files, whose bands lie in the same order.
 
     Raises:
         DataError: a band has another name, or files differ in the places of their bands.
@@ -33,7 +33,7 @@ def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> 
         )
     first: dict[int | str, int] | None = None
     for file in files:
-        header = read_band_header(file)
+        header = read_band_header(file, reading.axes)
         numbers = {word: _number_of(word, header, file) for word in words}
         if first is not None and numbers != first:
             other = next(word for word in words if numbers[word] != first[word])

@@ -90,12 +90,12 @@ def describe_constant(ranges: Sequence[BandRange], reading: Reading) -> list[Fin
     """The warning of bands that have one value everywhere."""
     numbers = [
         number
-        for number, band in zip(reading.bands or (), ranges, strict=True)
+        for number, band in zip(_numbers(reading), ranges, strict=True)
         if band.value is not None
     ]
     if not numbers:
         return []
-    kept = [number for number in reading.bands or () if number not in numbers]
+    kept = [number for number in _numbers(reading) if number not in numbers]
     message = (
         f"Bands with one value in all images that were sampled: {', '.join(map(str, numbers))}"
     )
@@ -109,7 +109,7 @@ def describe_ranges(ranges: Sequence[BandRange], reading: Reading) -> list[Findi
     """The note on the ranges of bands of more than 8 bits."""
     deep = [
         f"band {number}: {band.ends[0]:.{_DIGITS}g} to {band.ends[1]:.{_DIGITS}g}"
-        for number, band in zip(reading.bands or (), ranges, strict=True)
+        for number, band in zip(_numbers(reading), ranges, strict=True)
         if not band.has_8_bits
     ]
     if not deep:
@@ -121,3 +121,8 @@ def describe_ranges(ranges: Sequence[BandRange], reading: Reading) -> list[Findi
         "all bands."
     )
     return [Finding("value-range", "note", (), message, remedy)]
+
+
+def _numbers(reading: Reading) -> tuple[int, ...]:
+    """The numbers of the bands that are read."""
+    return reading.bands or tuple(range(1, reading.channels + 1))

@@ -10,6 +10,7 @@ value_range: [0, 4095]      # black and white in images of more than 8 bits; or 
 bands: [4, 3, 2]            # the bands of a TIFF that are read, by number or name; all without it
 rgb: [3, 2, 1]              # which of many bands are red, green and blue
 nodata: [-9999]             # values that mark pixels without data
+axes: ZCYX                  # what the axes of a stack of pages are, where the file does not say it
 exif: ignore                # masks show the stored pixels of turned photographs; or: apply
 tile: 512                   # the side of the tiles of large rasters; 0 for none
 class_attribute: crop       # of polygons: which attribute holds the classes
@@ -31,6 +32,7 @@ from typing import Literal
 
 import yaml
 
+from semiseg.config.axes import check_axes
 from semiseg.config.bands import check_bands, check_range, names_of, reading_of
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, SettingError, nearest
@@ -54,6 +56,7 @@ _PURE = {
     "bands",
     "rgb",
     "nodata",
+    "axes",
     "exif",
     "tile",
     "class_attribute",
@@ -76,6 +79,7 @@ class Content:
     bands: list[int | str] | None = None
     rgb: list[int | str] | None = None
     nodata: list[float] | float | None = None
+    axes: str | None = None
     exif: Literal["apply", "ignore"] | None = None
     tile: int | None = None
     class_attribute: str | None = None
@@ -124,7 +128,8 @@ class DatasetFile:
         values = None if marks is None else tuple(marks if isinstance(marks, list) else [marks])
         bands = None if flags.bands or content.bands is None else tuple(content.bands)
         rgb = None if flags.rgb else self._colors(flags.bands or reading.bands)
-        own = reading_of(tuple(content.value_range or ()) or AUTO, bands, rgb, AUTO)
+        span = tuple(content.value_range or ()) or AUTO
+        own = reading_of(span, bands, rgb, AUTO, content.axes)
         has_range = reading.value_range is not None or reading.ranges is not None
         return replace(
             reading,
@@ -133,6 +138,7 @@ class DatasetFile:
             nodata=values if reading.nodata is None else reading.nodata,
             ranges=reading.ranges if has_range else own.ranges,
             rgb=own.rgb if reading.rgb is None else reading.rgb,
+            axes=own.axes if reading.axes is None else reading.axes,
         )
 
     def named(self, flags: Arrangement, reading: Reading) -> NamedBands:
@@ -231,6 +237,7 @@ _EXPECTED = {
     "bands": "Write numbers, counted from 1, or names of bands: [4, 3, 2] or [red, nir].",
     "rgb": "Write three numbers, counted from 1, or names of bands: [3, 2, 1].",
     "nodata": "Write a number, or a list of numbers: [-9999].",
+    "axes": "Write the letters of the axes in the order of the file, such as CYX or XYZC.",
     "exif": "Write apply or ignore.",
     "tile": "Write a number of pixels such as 512, or 0 to read each raster as one image.",
     "class_attribute": "Write the name of an attribute.",
@@ -260,6 +267,7 @@ def _check(file: DatasetFile) -> None:
             raise file.error("classes", f"there is no file {path}", "Correct the path.")
     bands, rgb = (None if v is None else tuple(v) for v in (content.bands, content.rgb))
     try:
+        check_axes(content.axes)
         check_bands(bands, rgb)
         check_range(AUTO if content.value_range is None else tuple(content.value_range), bands)
     except SettingError as error:

@@ -132,6 +132,13 @@ def dataset_text(draft: Draft, data: Dataset) -> str:
             [-9999],
         ),
         _key(
+            "The axes of TIFFs of several pages and of NIfTI files, where the files do not say "
+            "what they are; C numbers the bands of an image.",
+            "axes",
+            draft.reading.axes,
+            "CYX",
+        ),
+        _key(
             "Whether masks show photographs as their EXIF data turns them (apply), or as they are "
             "stored (ignore).",
             "exif",

@@ -15,6 +15,7 @@ Kind = Literal[
     "all-ignored",
     "ambiguous-mask",
     "animation",
+    "axes",
     "band-count",
     "bands",
     "class-names",

@@ -40,7 +40,21 @@ def describe_images(data: Dataset) -> list[Finding]:
     for remark, (kind, severity, message, remedy) in _REMARKS.items():
         paths = [path for path, scan in data.images.items() if remark in scan.details.remarks]
         findings += on_paths(data, kind, severity, paths, message, remedy)
-    return [*findings, *_no_data(data)]
+    return [*findings, *_axes(data), *_no_data(data)]
+
+
+def _axes(data: Dataset) -> list[Finding]:
+    """What the axes of stacks are, and who says so."""
+    stacks: dict[str, list[Path]] = {}
+    for path, scan in data.images.items():
+        if scan.details.axes:
+            stacks.setdefault(scan.details.axes, []).append(path)
+    findings = []
+    for axes, paths in stacks.items():
+        message = f"Stacks of pages whose axes are {axes}: each one is an image of several bands"
+        remedy = "If that is wrong, --axes names other axes."
+        findings += on_paths(data, "axes", "note", paths, message, remedy)
+    return findings
 
 
 def _no_data(data: Dataset) -> list[Finding]:

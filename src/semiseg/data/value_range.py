@@ -18,6 +18,7 @@ from semiseg.data.band_ranges import describe_constant, describe_ranges, infer_r
 from semiseg.data.findings import Finding
 from semiseg.data.formats.images import decode_image, has_raster
 from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.volumes import CHANNEL
 from semiseg.data.image_scan import Extremes, ImageScan
 from semiseg.data.read_ahead import read_ahead
 
@@ -59,7 +60,8 @@ def infer_reading(
 
     Returns:
         The reading with a range and values of no data; without a range if the images span half of
-        their type. Images of two, four or more bands have a range for each band.
+        their type. Images of two, four or more bands have a range for each band, and so have the
+        three channels of a microscope.
     """
     deep = [path for path in images if path in scans and scans[path].depth != "8 bits"]
     if not deep:
@@ -80,7 +82,7 @@ def infer_reading(
             values.add(isolated)
         if values:
             reading = replace(reading, nodata=tuple(sorted(values)))
-    if reading.channels != RGB_CHANNELS:
+    if reading.channels != RGB_CHANNELS or _are_stains(deep, scans, reading):
         return _with_ranges(sampled, reading, findings)
     if reading.value_range is None:
         value_range = _common_window([scans[path] for path in deep])
@@ -89,6 +91,18 @@ def infer_reading(
             reading = replace(reading, value_range=value_range)
             findings.append(_describe_range(value_range))
     return Inferred(reading, findings)
+
+
+def _are_stains(images: Sequence[Path], scans: Mapping[Path, ImageScan], reading: Reading) -> bool:
+    """Whether the three channels of all images are planes of stacks.
+
+    Such channels are those of a microscope. Each has its own brightness, unlike red, green and blue
+    of a photograph, whose ratio is the color.
+    """
+    return reading.value_range is None and all(
+        scans[path].depth == "deep color" and CHANNEL in scans[path].details.axes.partition(" ")[0]
+        for path in images
+    )
 
 
 def _with_ranges(images: Sequence[Path], reading: Reading, findings: list[Finding]) -> Inferred:
@@ -111,7 +125,7 @@ def describe_depth(images: Sequence[Path], reading: Reading) -> str:
     Returns:
         A sentence; empty if there is nothing to warn of.
     """
-    if reading.value_range is not None or reading.channels != RGB_CHANNELS:
+    if reading.value_range or reading.ranges or reading.channels != RGB_CHANNELS:
         return ""
     for path in images[:_MAX_DECODED_IMAGES]:
         value_range = span(_sample([path], reading))

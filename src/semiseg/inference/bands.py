@@ -29,9 +29,11 @@ def reading_like(
         ConfigError: there are not as many bands, or ranges, as the model has.
         DataError: the files do not have the names.
     """
+    axes = own.axes or trained.axes
     if named != NO_NAMES:
-        own = number_bands(own, named, [path for path in files if count_bands(path)])
-    reading = replace(trained, bands=own.bands or trained.bands)
+        own = replace(own, axes=axes)
+        own = number_bands(own, named, [path for path in files if count_bands(path, axes)])
+    reading = replace(trained, bands=own.bands or trained.bands, axes=axes)
     channels = trained.channels
     if reading.channels != channels:
         given = plural(len(reading.bands or ()), "band")

@@ -219,6 +219,8 @@ class ModelMetadata:
             value = getattr(self.reading, name)
             if value is not None:
                 values[name] = [list(v) if isinstance(v, tuple) else v for v in value]
+        if self.reading.axes is not None:
+            values["axes"] = self.reading.axes
         limits = self.reading.value_range
         return values | {
             "network": self.network.to_dict(),
@@ -247,7 +249,8 @@ class ModelMetadata:
         if isinstance(limits, list) and len(limits) != 2:
             raise ValueError(f"the range {limits} is not a pair of numbers")
         reading = {"value_range": limits}
-        reading |= {name: content.get(name) for name in ("bands", "nodata", "ranges", "rgb")}
+        names = ("bands", "nodata", "ranges", "rgb", "axes")
+        reading |= {name: content.get(name) for name in names}
         return replace(
             from_plain(cls, {**content, "reading": reading}),
             network=NetworkSpec.from_dict(content["network"]),

@@ -11,7 +11,7 @@ from semiseg.core.reading import Reading
 from semiseg.data.formats import stacks
 from semiseg.data.formats.band_image import BandImage
 from semiseg.data.formats.images import decode_image, image_size, read_image
-from semiseg.data.formats.stacks import band_names, is_stack, read_pages
+from semiseg.data.formats.stacks import is_stack, read_pages, stack_header
 
 nibabel = pytest.importorskip("nibabel")
 tifffile = pytest.importorskip("tifffile")
@@ -48,7 +48,7 @@ def test_the_channels_of_an_ome_tiff_are_the_bands_of_one_image(tmp_path, option
     assert np.array_equal(image.values, np.moveaxis(values, 0, -1))
     assert image.axes == "CYX (5 x 40 x 50), as OME-XML says"
     assert image_size(path, Reading(bands=FIVE)) == (50, 40)
-    assert band_names(path) == tuple(NAMES)
+    assert stack_header(path) == (tuple(NAMES), (values.dtype.name,) * 5)
     assert not is_stack(path)
 
 
@@ -59,7 +59,7 @@ def test_any_number_of_channels_of_8_bits_is_read_as_it_is(tmp_path, count):
     image = read_image(path, Reading(bands=tuple(range(1, count + 1))))
     assert isinstance(image, BandImage)
     assert np.array_equal(np.asarray(image), np.moveaxis(values, 0, -1))
-    assert band_names(path) == ()
+    assert stack_header(path).names == ("",) * count
 
 
 def test_three_channels_are_red_green_and_blue_in_the_order_of_the_file(tmp_path):
@@ -99,7 +99,7 @@ def test_imagej_says_which_axis_holds_the_channels(tmp_path):
     image = decode_image(path, Reading(bands=(1, 2, 3, 4)))
     assert np.array_equal(image.values, np.moveaxis(values, 0, -1))
     assert "ImageJ's metadata" in image.axes
-    assert band_names(path) == ("red", "edge", "nir", "depth")
+    assert stack_header(path).names == ("red", "edge", "nir", "depth")
 
 
 def test_a_compressed_stack_needs_no_further_package(tmp_path):
@@ -171,7 +171,7 @@ def test_frames_writes_an_image_of_all_bands_for_each_depth(tmp_path):
     for i, file in enumerate(sorted(out.iterdir())):
         image = decode_image(file, Reading(bands=FIVE))
         assert np.array_equal(image.values, np.moveaxis(values[i], 0, -1))
-        assert band_names(file) == tuple(NAMES)
+        assert stack_header(file).names == tuple(NAMES)
 
 
 def test_frames_numbers_times_and_depths(tmp_path):
@@ -252,7 +252,7 @@ def test_a_stack_says_which_extra_it_needs(tmp_path, monkeypatch):
     monkeypatch.setattr(stacks, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"a\.tif is a stack .*pip install 'semiseg\[medical\]'\.$"):
         read_image(path)
-    assert band_names(path) == ()
+    assert stack_header(path) is None
 
 
 # --- NIfTI

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +17,10 @@ from semiseg.data.formats.bands import (
     can_read_bands,
     open_raster,
 )
-from semiseg.data.formats.image_formats import ImageFormat, format_of
+from semiseg.data.formats.image_formats import format_of
 from semiseg.data.formats.rasters import Values
-from semiseg.data.formats.stacks import band_names, open_volume
-from semiseg.data.formats.tiff import ALPHA_KINDS, channels_of, has_pages, read_tags
+from semiseg.data.formats.stacks import is_stack_of_bands, stack_header
+from semiseg.data.formats.tiff import ALPHA_KINDS, channels_of, read_tags
 
 _SAMPLED_SIDE = 1024  # pixels of the middle of an image, which show whether a channel is a band
 _MIN_BAND_VALUES, _MIN_BAND_SHARE = 16, 0.2  # of values between the ends
@@ -65,16 +64,16 @@ def count_bands(file: Path, axes: str | None = None) -> BandCount | None:
 
     Args:
         file: the file.
-        axes: those of stacks, as the user names them.
+        axes: the axes of a stack, as the user names them.
 
     Returns:
         None for a file of another format, for CMYK, and for a file that cannot be read.
     """
     form = format_of(file)
     try:
-        if form is not None and _is_stack(file, form, axes):
-            with open_volume(file, form, axes) as volume:
-                return BandCount(volume.bands)
+        if is_stack_of_bands(file, axes):
+            header = stack_header(file, axes)
+            return None if header is None else BandCount(len(header.types))
         if form is not None and form.name == "TIFF":
             tags = read_tags(file)
             channels = None if tags is None else channels_of(tags)
@@ -88,17 +87,6 @@ def count_bands(file: Path, axes: str | None = None) -> BandCount | None:
     except (OSError, TypeError, struct.error, DataError):
         return None
     return None
-
-
-def _is_stack(file: Path, form: ImageFormat, axes: str | None) -> bool:
-    """Whether the bands of a file are planes of their own.
-
-    Raises:
-        OSError: the file is truncated.
-    """
-    if form.name == "TIFF":
-        return has_pages(file) and find_spec("tifffile") is not None
-    return form.name == "NIfTI" and axes is not None and form.is_readable
 
 
 def _count_of_jpeg(file: Path) -> BandCount | None:
@@ -120,19 +108,23 @@ def _count_of_jpeg(file: Path) -> BandCount | None:
     return BandCount(count - is_last, is_last) if count else None
 
 
-def read_band_header(file: Path) -> BandHeader:
-    """Read the names, types and colors of the bands.
+def read_band_header(file: Path, axes: str | None = None) -> BandHeader:
+    """Read the names, types and colors of the bands, of a stack through the extra `medical`.
+
+    Args:
+        file: the file.
+        axes: the axes of a stack, as the user names them.
 
     Raises:
-        DataError: the file needs an extra.
-        OSError: the file cannot be read.
+        DataError: the file needs the extra `geo`.
+        OSError: the file cannot be read, or the extra `medical` is missing.
     """
-    form = format_of(file)
-    if form is not None and form.name == "NIfTI":
-        return BandHeader((), (), None)
-    if form is not None and _is_stack(file, form, None):
-        names = band_names(file)
-        return BandHeader(names, (), _find_colors([name.casefold() for name in names]))
+    if is_stack_of_bands(file, axes):
+        header = stack_header(file, axes)
+        if header is None:
+            raise OSError("the stack cannot be read")
+        rgb = _find_colors([name.casefold() for name in header.names])
+        return BandHeader(header.names, header.types, rgb)
     if not can_read_bands():
         raise DataError(f"{file} holds bands that need an extra: {INSTALL_GEO}.")
     with open_raster(file) as source:

@@ -49,8 +49,9 @@ IMAGE_FORMATS = (
         (".tif", ".tiff"),
         ("TIFF",),
         remark="A TIFF of two, four or more bands is read with all of them, or with those that "
-        "`--bands` chooses, which needs the extra `geo`. `semiseg frames` writes the pages of a "
-        "stack as images.",
+        "`--bands` chooses, which needs the extra `geo`. Pages that are channels are the bands of "
+        "one image, which needs the extra `medical`; `semiseg frames` writes other pages as "
+        "images.",
     ),
     ImageFormat("BMP", (".bmp",), ("BMP",)),
     ImageFormat("WebP", (".webp",), ("WEBP",), remark="Of an animation, the first frame is read."),

@@ -23,7 +23,7 @@ from semiseg.data.formats.image_formats import IMAGE_FORMATS, ImageFormat, forma
 from semiseg.data.formats.medical import open_dicom, open_nifti
 from semiseg.data.formats.rasters import Raster, Values
 from semiseg.data.formats.tiff import has_pages
-from semiseg.data.formats.tiff_stacks import open_tiff, tiff_band_names
+from semiseg.data.formats.tiff_stacks import open_tiff
 from semiseg.data.formats.volumes import Volume
 
 STACK_SUFFIXES = tuple(
@@ -55,6 +55,18 @@ class Page(NamedTuple):
     is_banded: bool = False
     band_names: tuple[str, ...] = ()
     origin: str = ""
+
+
+class StackHeader(NamedTuple):
+    """What a stack says about its bands.
+
+    Attributes:
+        names: of all bands; empty where a band has none.
+        types: of the numbers in each band, such as `uint16`.
+    """
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
 
 
 def is_stack(path: Path, axes: str | None = None) -> bool:
@@ -108,17 +120,39 @@ def raster_of_stack(path: Path, form: ImageFormat, reading: Reading) -> Raster:
     return Raster(volume.size, volume.depth, load, volume.nodata, volume.window, axes=volume.origin)
 
 
-def band_names(path: Path) -> tuple[str, ...]:
-    """The names of the channels of a TIFF, as OME-XML or ImageJ's metadata say.
+def is_stack_of_bands(path: Path, axes: str | None = None) -> bool:
+    """Whether a file may have planes that are the bands of an image.
+
+    Args:
+        path: any file.
+        axes: the axes of a stack, as the user names them.
+
+    Raises:
+        OSError: a TIFF lacks its second page.
+    """
+    form = format_of(path)
+    if form is None:
+        return False
+    return has_pages(path) if form.name == "TIFF" else form.name == "NIfTI" and axes is not None
+
+
+def stack_header(path: Path, axes: str | None = None) -> StackHeader | None:
+    """What a stack says about its bands.
+
+    Args:
+        path: a file for which `is_stack_of_bands` holds.
+        axes: its axes, as the user names them.
 
     Returns:
-        A name for each channel; empty if the file has none, or without the extra `medical`.
+        None for a damaged file, and without the extra `medical`.
     """
-    if find_spec(_TIFFFILE) is None:
-        return ()
-    with suppress(OSError, DataError):
-        return tiff_band_names(path)
-    return ()
+    form = format_of(path)
+    if form is None or find_spec(form.package or _TIFFFILE) is None:
+        return None
+    with suppress(OSError, DataError), open_volume(path, form, axes) as volume:
+        names = volume.band_names or ("",) * volume.bands
+        return StackHeader(names, (volume.dtype,) * volume.bands)
+    return None
 
 
 @contextmanager

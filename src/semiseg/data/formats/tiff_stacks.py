@@ -120,24 +120,11 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
         band_names=tuple(names[b - 1] for b in chosen) if len(names) == count else (),
         is_banded=in_pages,
         is_byte=page.dtype in (np.uint8, bool),
+        dtype=str(page.dtype),
         nodata=gdal_nodata(read_tags(path) or {}),
         origin=layout.origin,
         alternative="" if in_pages or samples > 1 else _alternative(layout),
     )
-
-
-def tiff_band_names(path: Path) -> tuple[str, ...]:
-    """The names of the channels in OME-XML or ImageJ's metadata; empty if there are none.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    tifffile = importlib.import_module("tifffile")
-    try:
-        with tifffile.TiffFile(path) as file:
-            return _names_of(file, path)
-    except (ValueError, TypeError, LookupError, tifffile.TiffFileError) as error:
-        raise OSError(str(error)) from error
 
 
 def _layout(series: Any, axes: str | None, path: Path) -> _Layout:  # noqa: ANN401 - no types

@@ -31,7 +31,8 @@ class Volume:
         bands: the number of bands of an image.
         band_names: the names of the bands; empty where the file has none.
         is_banded: whether the bands are planes of an axis of channels, and no colors of a pixel.
-        is_byte: whether the values are whole numbers of 8 bits.
+        is_byte: whether the values of `images` are whole numbers of 8 bits.
+        dtype: the type of the numbers in the file, such as `uint16`.
         nodata: the values of pixels without data that the file names.
         window: the values that become black and white, where the file names them.
         origin: all axes, and who says so, such as `CYX (5 x 512 x 512), as OME-XML says`; empty for
@@ -47,6 +48,7 @@ class Volume:
     band_names: tuple[str, ...] = ()
     is_banded: bool = False
     is_byte: bool = False
+    dtype: str = ""
     nodata: tuple[float, ...] = ()
     window: tuple[float, float] | None = None
     origin: str = ""
