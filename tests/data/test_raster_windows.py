@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
+from semiseg.data.formats import bands
 from semiseg.data.formats.band_image import BandImage
 from semiseg.data.formats.images import image_size, read_image, read_valid
 from semiseg.data.formats.raster_windows import Window, file_of, split_window, window_path
@@ -80,3 +84,34 @@ def test_bands_are_resized_as_gray_images() -> None:
     assert np.array_equal(part[:2, 2:], pixels[18:, :4])
     assert not part[2:].any()
     assert not part[:, :2].any()
+
+
+def test_a_raster_that_changes_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "field.tif"
+    window = window_path(path, Window(0, 0, 2, 2))
+    for value in (3, 200):
+        size = {"width": 40 + value, "height": 40, "count": 1}
+        with rasterio.open(path, "w", driver="GTiff", dtype="uint8", **size) as file:
+            file.write(np.full((1, 40, 40 + value), value, np.uint8))
+        assert np.unique(np.asarray(read_image(window))).tolist() == [value]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_opens_the_raster_itself(raster: Path) -> None:
+    window = window_path(raster, WINDOW)
+    expected = _read(window)
+    assert bands._last.state[0] == os.getpid()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pixels, opener, child = pool.apply(_read_in_child, (window,))
+    assert np.array_equal(pixels, expected)
+    assert opener == child != os.getpid()
+    assert np.array_equal(_read(window), expected)
+
+
+def _read(window: Path) -> NDArray[np.uint8]:
+    return np.asarray(read_image(window, Reading(bands=(1,), value_range=(1000, 1255))))
+
+
+def _read_in_child(window: Path) -> tuple[NDArray[np.uint8], object, int]:
+    return _read(window), bands._last.state[0], os.getpid()

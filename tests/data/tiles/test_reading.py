@@ -338,3 +338,64 @@ def test_folders_say_the_split_and_the_pool_is_read_in_tiles(tmp_path: Path) -> 
     assert counts == {"train": 4, "unlabeled": 4, "val": 4, "test": 0}
     assert len(data.val) == 1
     assert data.samples["unlabeled"][0].name == "unlabeled/u/x0-y0-w128-h128"
+
+
+def test_folders_that_a_person_names_may_hold_polygons(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_raster(root / "maps" / "field.tif", _pixels())
+    write_gpkg(root / "drawn" / "field.gpkg", CROPS)
+    flags = TILES._replace(images=Path("maps"), masks=Path("drawn"))
+    data = read_dataset(root, flags=flags)
+    assert data.errors() == ()
+    assert [name for name in _labels(data)] == ["field/x0-y0-w128-h128"]
+
+
+def test_without_the_extra_a_map_is_one_image_and_polygons_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    write_raster(root / "images" / "field.tif", _pixels())
+    write_gpkg(root / "labels.gpkg", CROPS)
+    monkeypatch.setattr("semiseg.data.tiles.expand.can_read_bands", lambda: False)
+    (error,) = read_dataset(root, flags=TILES).errors()
+    assert "labels.gpkg is laid over" in error.text
+    assert "pip install 'semiseg[geo]'" in error.text
+    (root / "labels.gpkg").unlink()
+    write_raster(root / "masks" / "field.tif", _mask())
+    data = read_dataset(root, flags=TILES)
+    assert [sample.image for sample in data.train] == [root / "images" / "field.tif"]
+    assert any("pip install 'semiseg[geo]'" in text for text in _kinds(data, "needs-extra"))
+
+
+def test_pixels_that_are_transparent_are_ignored(tmp_path: Path) -> None:
+    root, pixels = tmp_path / "data", np.concatenate([_pixels(), _pixels(1)[:1]])
+    pixels[3], pixels[3, :30] = 255, 0
+    profile = {"photometric": "RGB", "alpha": "yes"}
+    write_raster(root / "images" / "field.tif", pixels, **profile)
+    write_raster(root / "masks" / "field.tif", _mask())
+    data = read_dataset(root, flags=TILES)
+    assert data.errors() == ()
+    whole = _mosaic(data)
+    assert (whole[:30] == 255).all()
+    assert np.array_equal(whole[30:], _mask()[30:])
+
+
+def test_masks_of_colors_and_of_a_color_table(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    colors = np.array([(0, 0, 0), (200, 10, 10), (10, 200, 10)], np.uint8)
+    write_raster(root / "images" / "field.tif", _pixels())
+    write_raster(
+        root / "masks" / "field.tif", np.moveaxis(colors[_mask()], 2, 0)[:, :100], (0, 0, 300, 100)
+    )
+    data = read_dataset(root, flags=TILES)
+    assert data.errors() == ()
+    assert data.classes.names == ("#000000", "#0ac80a", "#c80a0a")
+    assert np.array_equal(_mosaic(data)[:100], np.array([0, 2, 1])[_mask()[:100]])
+    assert (_mosaic(data)[100:128] == 255).all()
+    import rasterio
+
+    write_raster(root / "masks" / "field.tif", _mask())
+    with rasterio.open(root / "masks" / "field.tif", "r+") as file:
+        file.write_colormap(1, {i: (*map(int, color), 255) for i, color in enumerate(colors)})
+    data = read_dataset(root, flags=TILES)
+    assert data.classes.colors == tuple(map(tuple, colors.tolist()))

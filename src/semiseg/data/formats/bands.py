@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,9 +87,12 @@ def raster_of_bands(
         depth = "8 bits"
 
     def load() -> Values:
-        with open_raster(path) as file:
-            part = None if window is None else rasterio_window(window)
-            values = file.read(list(selection), window=part)
+        if window is None:
+            with open_raster(path) as file:
+                values = file.read(list(selection))
+        else:
+            with _kept_open(path) as file:
+                values = file.read(list(selection), window=rasterio_window(window))
         return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
 
     return Raster(size, depth, load, tuple(sorted(nodata)))
@@ -146,6 +151,13 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
         OSError: GDAL cannot read it, or a file beside it that GDAL would open is no TIFF.
     """
     import rasterio
+
+    with rasterio.Env(**_OFFLINE), _open(path) as file:
+        yield file
+
+
+def _open(path: Path) -> rasterio.DatasetReader:
+    import rasterio
     from rasterio.errors import RasterioError
 
     driver = _TIFF if _is_tiff(path) else _JPEG_2000
@@ -153,15 +165,50 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
         sidecar = path.with_name(path.name + suffix)
         if sidecar.is_file() and not _is_tiff(sidecar):
             raise OSError(f"{sidecar.name} beside it is no TIFF: remove that file")
-    with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(**_OFFLINE))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns that an image has no place on the map
-            try:
-                file = stack.enter_context(rasterio.open(path.absolute(), driver=driver))
-            except RasterioError as error:
-                raise OSError(str(error)) from error
-        yield file
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that an image has no place on the map
+        try:
+            return rasterio.open(path.absolute(), driver=driver)
+        except RasterioError as error:
+            raise OSError(str(error)) from error
+
+
+class _LastRaster(threading.local):
+    """The raster from which a thread read its last window.
+
+    Attributes:
+        state: the process, and the path, the size and the modification time of the file.
+        file: the open file; None before the first one.
+    """
+
+    state: tuple[object, ...] = (None,)
+    file: rasterio.DatasetReader | None = None
+
+
+_last = _LastRaster()
+_inherited: list[rasterio.DatasetReader] = []  # opened by a parent process, and never touched
+
+
+@contextmanager
+def _kept_open(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """A raster that stays open for the next window that the same thread reads of it.
+
+    Many rasters are compressed in rows, each of which belongs to all tiles side by side. While the
+    file is open, GDAL keeps the rows in memory.
+    """
+    import rasterio
+
+    status = path.stat()
+    state = (os.getpid(), path.absolute(), status.st_size, status.st_mtime_ns)
+    with rasterio.Env(**_OFFLINE):
+        if _last.state != state:
+            if _last.file is not None and _last.state[0] == os.getpid():
+                _last.file.close()
+            elif _last.file is not None:
+                _inherited.append(_last.file)
+            _last.state, _last.file = (None,), None
+            _last.state, _last.file = state, _open(path)
+        yield _last.file
 
 
 def _is_tiff(path: Path) -> bool:

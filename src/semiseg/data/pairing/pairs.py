@@ -15,6 +15,7 @@ from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
+from semiseg.data.formats.vectors import VECTOR_SUFFIXES
 from semiseg.data.pairing.beside import masks_beside, role_affix
 from semiseg.data.pairing.matching import Rule, counts_from_another_number, match_names
 from semiseg.data.pairing.united import United, unite
@@ -58,7 +59,7 @@ class Folders:
         """
         pictures = self.tree.images(self.images, self.deep)
         masks = self.tree.files(self.masks, (*IMAGE_SUFFIXES, LABELME_SUFFIX), self.deep)
-        masks = masks or self.tree.files(self.masks, (MATLAB_SUFFIX,), self.deep)
+        masks = masks or self.tree.files(self.masks, (MATLAB_SUFFIX, *VECTOR_SUFFIXES), self.deep)
         stems = {picture.with_suffix("") for picture in pictures}
         json_files = self.tree.files(self.images, (LABELME_SUFFIX,), self.deep)
         is_labelme = cache(has_shapes)

@@ -6,6 +6,7 @@ drawn once, into the cache, as those of annotation files are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -21,7 +22,6 @@ from semiseg.data.findings import Finding, error_of, note, on_files
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, open_raster, rasterio_window
 from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX, ignored_code, is_labeled, save_codes
 from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, Header, read_grid, read_place
-from semiseg.data.formats.mask_rule import NO_DATA
 from semiseg.data.formats.raster_windows import Window, window_path
 from semiseg.data.formats.vectors import VECTOR_SUFFIXES, Layer, read_layer
 from semiseg.data.layouts.layout import Listing
@@ -30,9 +30,11 @@ from semiseg.data.tiles.notes import TileNotes
 from semiseg.data.tiles.placing import Placed, check_layer, elsewhere, place_raster
 from semiseg.data.tiles.windows import TILE, has_data, is_tiled, windows_of
 
+logger = logging.getLogger(__name__)
+
 _PLAN = "tiles.json"
 _WHOLE = "whole"  # the name of the mask of a raster that is no tile
-_MIN_COVERED = 0.995  # of the pixels of a raster; a mask of less is mentioned
+_MIN_COVERED = 0.995  # of a raster; a mask of less is mentioned
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,11 @@ class _Plan(NamedTuple):
     Attributes:
         windows: those that have data.
         labeled: the places of those in `windows` that have a mask.
-        covered: the share of their pixels of which the mask says something.
         folder: holds the masks.
     """
 
     windows: list[Window]
     labeled: set[int]
-    covered: float
     folder: Path
 
 
@@ -111,12 +111,14 @@ class Tiles:
         for path, (distance, image, grid) in distances.items():
             if distance > 0:
                 notes.errors.append(error_of(elsewhere(self._layers[path], distance, image, grid)))
-        if not sources:
+        findings = [*notes.findings(self.settings.tile or TILE), *self._skipped(sources)]
+        if not sources and not findings:
             return listing
-        findings = [*listing.findings, *notes.findings(self.settings.tile or TILE)]
-        findings += self._skipped(sources)
         return replace(
-            listing, samples=samples, findings=findings, sources=[*listing.sources, *sources]
+            listing,
+            samples=samples,
+            findings=[*listing.findings, *findings],
+            sources=[*listing.sources, *sources],
         )
 
     def _parts(
@@ -180,13 +182,14 @@ class Tiles:
         facts.append(placed.by_place if placed else None)
 
         def draw(folder: Path) -> None:
+            logger.info("the tiles of %s are listed once", self._name(sample.image))
             write_json(folder / _PLAN, _draw(sample.image, placed, windows, settings, folder))
 
         folder = draw_masks(self.root, sources, "tiles", draw, "\n".join(map(str, facts)))
         content = read_json(folder / _PLAN)
         assert isinstance(content, dict)  # nosec B101 - written above
         kept = [Window(*window) for window in content["windows"]]
-        return _Plan(kept, set(content["labeled"]), float(content["covered"]), folder)
+        return _Plan(kept, set(content["labeled"]), folder)
 
     def _note(
         self, sample: Sample, placed: Placed | None, plan: _Plan, notes: TileNotes, *, tiled: bool
@@ -201,8 +204,8 @@ class Tiles:
         if placed is None or sample.mask is None or sample.mask in self._layers:
             return
         mask = self._name(sample.mask)
-        if plan.covered < _MIN_COVERED and plan.windows:
-            notes.covered[mask] = f" covers {percent(100 * plan.covered)} % of {image}"
+        if placed.covered < _MIN_COVERED:
+            notes.covered[mask] = f" covers {percent(100 * placed.covered)} % of {image}"
         if placed.reaches_beyond:
             notes.beyond[mask] = f" ({image})"
         if placed.reprojected:
@@ -254,14 +257,12 @@ def _draw(
     """Write the masks of the tiles of a raster.
 
     Returns:
-        The tiles that have data, the numbers of those with a mask, and the share of their pixels
-        of which the mask says something.
+        The tiles that have data, and the numbers of those with a mask.
     """
     from rasterio.enums import MaskFlags
 
     kept: list[Window] = []
     labeled: list[int] = []
-    pixels = covered = 0
     with open_raster(image) as file, placed.source.reading() if placed else nullcontext() as read:
         flags = file.mask_flag_enums[0]
         has_mask = MaskFlags.alpha in flags or MaskFlags.per_dataset in flags
@@ -270,10 +271,8 @@ def _draw(
                 continue
             kept.append(window)
             codes = read(window) if read else None
-            pixels += window.width * window.height
             if codes is None:
                 continue
-            covered += int((codes.values != NO_DATA).sum())
             if has_mask:
                 invalid = file.dataset_mask(window=rasterio_window(window)) == 0
                 codes.values[invalid] = ignored_code(codes.encoding)
@@ -281,7 +280,7 @@ def _draw(
                 labeled.append(len(kept) - 1)
                 name = window_path(image, window).name if len(windows) > 1 else _WHOLE
                 save_codes(folder / f"{name}{DRAWN_SUFFIX}", codes)
-    return {"windows": kept, "labeled": labeled, "covered": covered / max(1, pixels)}
+    return {"windows": kept, "labeled": labeled}
 
 
 def expand_listings(

@@ -29,12 +29,14 @@ class Placed(NamedTuple):
         by_place: whether coordinates say which pixels belong together.
         reprojected: the coordinate reference systems of the mask and of the raster, if they differ.
         reaches_beyond: whether the mask covers ground that the raster does not.
+        covered: the share of the raster that the mask covers.
     """
 
     source: MaskSource
     by_place: bool = False
     reprojected: tuple[str, str] | None = None
     reaches_beyond: bool = False
+    covered: float = 1.0
 
 
 def place_raster(mask: Path, image: Path, grid: Grid) -> Placed:
@@ -70,7 +72,8 @@ def place_raster(mask: Path, image: Path, grid: Grid) -> Placed:
     slack = _MIN_BEYOND * grid.pixel
     beyond = bounds[0] < left - slack or bounds[1] < bottom - slack
     beyond = beyond or bounds[2] > right + slack or bounds[3] > top + slack
-    return Placed(RasterMask(mask, grid, by_place=True), True, reprojected, beyond)
+    source = RasterMask(mask, grid, by_place=True)
+    return Placed(source, True, reprojected, beyond, _covered(grid.bounds, bounds))
 
 
 def check_layer(layer: Layer, image: Path, grid: Grid) -> float:
@@ -120,6 +123,12 @@ def gap(one: Bounds, other: Bounds) -> float:
     """The distance between two boxes; 0 if they overlap or touch."""
     apart = [max(one[i] - other[i + 2], other[i] - one[i + 2], 0.0) for i in range(2)]
     return math.hypot(*apart)
+
+
+def _covered(whole: Bounds, part: Bounds) -> float:
+    """The share of a box that another one covers."""
+    sides = [min(whole[i + 2], part[i + 2]) - max(whole[i], part[i]) for i in range(2)]
+    return sides[0] * sides[1] / ((whole[2] - whole[0]) * (whole[3] - whole[1]))
 
 
 def _whole(mask: Path, image: Path, grid: Grid) -> WholeMask:
