@@ -179,11 +179,11 @@ def rates(
     return rate, PART_RATES.get(part, encoder_rate) if optimizer == "adamw" else encoder_rate
 
 
-def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
-    """Method, encoder, precision, colors and background: decided before anything is measured."""
+def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, object]:
+    """Method, encoder, precision, colors and how images are read: decided before any step."""
     config = config.replaced(method=facts.method.name)
     precision = "bf16-mixed" if facts.bf16 else "32-true"
-    decisions = {
+    decisions: dict[str, object] = {
         "method": config.method,
         "encoder": facts.encoder.name,
         "precision": unless_auto(config.machine.precision, precision),
@@ -192,7 +192,7 @@ def early_decisions(config: TrainConfig, facts: Facts) -> dict[str, str]:
     if "background" in config.open_settings():  # a setting of some methods
         index = find_background(tuple(facts.pixels))
         decisions["background"] = "first" if index == 0 else "none"
-    return decisions
+    return decisions | _reading(config, facts.reading)
 
 
 def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Plan:
@@ -225,19 +225,10 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
         "feature_views": views.labeled,
         "unlabeled_feature_views": views.unlabeled,
     }
-    if facts.reading.value_range is not None:
-        decisions["value_range"] = facts.reading.value_range
-    if facts.reading.ranges is not None:
-        decisions["value_range"] = tuple(end for ends in facts.reading.ranges for end in ends)
-    if facts.reading.nodata is not None:
-        decisions["nodata"] = facts.reading.nodata
     open_settings = config.open_settings()
+    chosen = {name: value for name, value in decisions.items() if name in open_settings}
     # The budget is spent on this plan: a run that is resumed or repeated does not measure again.
-    resolved = config.replaced(
-        **{name: value for name, value in decisions.items() if name in open_settings},
-        **_bands(config, facts.reading),
-        budget=None,
-    )
+    resolved = config.replaced(**(chosen | _reading(config, facts.reading)), budget=None)
     seconds = None if pace is None else total_seconds(config, facts, pace, sizes)
     reasons = explain(config, resolved, sizes, facts, pace)
     values = resolved.values()
@@ -251,10 +242,16 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
 
 
-def _bands(config: TrainConfig, reading: Reading) -> dict[str, object]:
-    """The numbers of the bands, and axes, where settings leave them open or name bands by words."""
-    bands, rgb = config.data.bands, config.data.rgb
+def _reading(config: TrainConfig, reading: Reading) -> dict[str, object]:
+    """How images are read, where the settings leave it open or name bands in words."""
+    bands, rgb, open_settings = config.data.bands, config.data.rgb, config.open_settings()
     values: dict[str, object] = {}
+    if "value_range" in open_settings and reading.value_range is not None:
+        values["value_range"] = reading.value_range
+    if "value_range" in open_settings and reading.ranges is not None:
+        values["value_range"] = tuple(end for ends in reading.ranges for end in ends)
+    if "nodata" in open_settings and reading.nodata is not None:
+        values["nodata"] = reading.nodata
     if reading.bands is not None and numbers_of(bands) is None:
         values["bands"] = reading.bands
     if reading.rgb != numbers_of(rgb):

@@ -99,7 +99,7 @@ class Diagnostics:
         for scene, labels in self._pseudo_labels(module):
             statistics.add(labels, torch.ones_like(labels.final, dtype=torch.bool), scene.truth)
             if last and len(pictures) < _DRAWN:
-                pictures.append(_pseudo_label_maps(scene, labels))
+                pictures.append(_pseudo_label_maps(scene, labels, self.reading))
         if not statistics.images:
             return {}
         summary = statistics.summary()
@@ -152,9 +152,9 @@ class Diagnostics:
             draw_pseudo_label_maps(maps, self.classes).save(self.folder / f"sample{i}.png")
 
 
-def _pseudo_label_maps(scene: _Scene, labels: PseudoLabels) -> PseudoLabelMaps:
+def _pseudo_label_maps(scene: _Scene, labels: PseudoLabels, reading: Reading) -> PseudoLabelMaps:
     def first(maps: Tensor | None) -> Any:  # noqa: ANN401 - an array of the tensor's type
         return None if maps is None else maps[0].numpy()
 
-    image = scene.image[0].permute(1, 2, 0).numpy()
+    image = scene.image[0, list(reading.shown_channels)].permute(1, 2, 0).numpy()
     return PseudoLabelMaps(scene.name, image, first(scene.truth), *map(first, labels))
