@@ -1239,7 +1239,7 @@ def test_a_stack_of_pages_is_refused_and_an_overview_is_not(tmp_path: Path) -> N
     assert np.array_equal(pixels(path)[..., 0], RAMP)
     page.save(path, save_all=True, append_images=[page])
     for reader in (read_image, image_size):
-        with pytest.raises(DataError, match=r"a\.tif is a stack of pages.*semiseg frames"):
+        with pytest.raises(DataError, match=r"a\.tif is a stack of 2 pages.*semiseg frames"):
             reader(path)
 
 

@@ -359,6 +359,7 @@ def test_the_channels_of_a_microscope_are_bands(tmp_path: Path) -> None:
     data = read_dataset(tmp_path)
     assert not data.errors()
     assert [band.name for band in data.bands] == names
+    assert {band.type for band in data.bands} == {"uint16"}
     assert data.reading.bands == (1, 2, 3, 4)
     assert np.asarray(read_image(path, data.reading)).shape == (*SHAPE, 4)
     chosen = read_dataset(tmp_path, flags=Arrangement(bands=("agp", "dapi")))
