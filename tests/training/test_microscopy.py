@@ -68,6 +68,10 @@ def test_check_lists_the_channels_with_their_names_and_says_where_they_come_from
     assert "CYX (5 x 40 x 50), as OME-XML says" in notes["axes"]
 
 
+def test_stacks_are_not_cut_into_tiles(cells):
+    assert check(cells, tile=24).counts == check(cells).counts
+
+
 def test_channels_are_chosen_by_their_names(cells):
     assert read_dataset(cells).reading.bands == (1, 2, 3, 4, 5)
     assert check(cells, bands=("mito", "DNA")).bands[0].number == 5

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from semiseg.core.errors import RunError
 from semiseg.data.formats.bands import can_read_bands, open_raster
 from semiseg.data.formats.codes import Color
-from semiseg.data.formats.tiff import read_tags
+from semiseg.data.formats.tiff import has_pages, read_tags
 
 if TYPE_CHECKING:
     import rasterio.io
@@ -101,6 +101,8 @@ def place_of(path: Path) -> Place | None:
     if not has_geo_tags(path) or not can_read_bands():
         return None
     try:
+        if has_pages(path):  # its pages are bands or images, of which GDAL reads the first one
+            return None
         with open_raster(path) as file:
             gcps = file.gcps
             if file.crs is None and file.transform.is_identity and not gcps[0]:

@@ -10,9 +10,12 @@ from semiseg.core.errors import DataError, SettingError
 from semiseg.core.reading import Reading
 from semiseg.data.formats import stacks
 from semiseg.data.formats.band_image import BandImage
+from semiseg.data.formats.grid import read_place
 from semiseg.data.formats.images import decode_image, image_size, read_image
 from semiseg.data.formats.stacks import is_stack, read_pages, stack_header
+from semiseg.inference.geotiff import place_of
 
+pytest.importorskip("rasterio")
 nibabel = pytest.importorskip("nibabel")
 tifffile = pytest.importorskip("tifffile")
 
@@ -211,6 +214,20 @@ def test_a_stack_of_colors_is_no_stack_of_bands(tmp_path):
     assert [page.is_banded for page in read_pages(path)] == [False] * 3
     frames(path, out=tmp_path / "out")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/a_000001.png")), values[1])
+
+
+def test_a_stack_is_no_raster_of_which_gdal_would_read_the_first_page(tmp_path):
+    tags = [
+        (33550, "d", 3, (1.0, 1.0, 0.0), True),
+        (33922, "d", 6, (0.0, 0.0, 0.0, 500_000.0, 5_000_000.0, 0.0), True),
+    ]
+    values = noise(3, 40, 50)
+    for name, pages in (("map.tif", values[0]), ("stack.tif", values)):
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack", extratags=tags)
+    assert read_place(tmp_path / "map.tif").has_place
+    assert read_place(tmp_path / "stack.tif") is None
+    assert place_of(tmp_path / "map.tif") is not None
+    assert place_of(tmp_path / "stack.tif") is None
 
 
 # --- files that are refused

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.raster_windows import Window
-from semiseg.data.formats.tiff import read_tags
+from semiseg.data.formats.tiff import has_pages, read_tags
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
 """From the column and row of a pixel's corner to x and y: `x = a * column + b * row + c`, and
@@ -93,7 +93,7 @@ class Grid:
 
 
 def read_place(path: Path) -> Header | None:
-    """What the header of a TIFF or a JPEG 2000 file says; None for other and broken files.
+    """What the header of a TIFF or a JPEG 2000 file says; None for stacks, other and broken files.
 
     Args:
         path: any file. Only a JPEG 2000 file needs the package rasterio.
@@ -101,7 +101,7 @@ def read_place(path: Path) -> Header | None:
     suffix = path.suffix.lower()
     if suffix in _TIFF:
         tags = read_tags(path)
-        if tags is None:
+        if tags is None or _is_stack(path):
             return None
         width, height = tags.get(_WIDTH), tags.get(_HEIGHT)
         if not isinstance(width, int) or not isinstance(height, int):
@@ -115,6 +115,14 @@ def read_place(path: Path) -> Header | None:
     except (OSError, ImportError):
         return None
     return Header(grid.size, grid.has_place)
+
+
+def _is_stack(path: Path) -> bool:
+    """Whether a TIFF holds several pages, which are bands or images of their own."""
+    try:
+        return has_pages(path)
+    except OSError:  # reading it says why
+        return True
 
 
 def read_grid(path: Path) -> Grid:
