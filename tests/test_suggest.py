@@ -468,8 +468,9 @@ def test_a_labeling_tool_gets_files_and_the_steps_to_import_them(
     main([*words, "--format", "cvat", "--out", str(out), "--accelerator", "cpu"])
     text = capsys.readouterr().out
     assert f"1. Create a task of CVAT with the images of {out}/train/images. " in text
-    (train,) = commands(text)
-    assert shlex.split(train)[:3] == ["semiseg", "train", str(out)]
+    (convert,) = commands(text)
+    words_of_convert = ["--like", str(run_folder), "--out", f"{out}-corrected"]
+    assert shlex.split(convert) == ["semiseg", "convert", str(out), *words_of_convert]
     assert {path.name for path in (out / "train").iterdir()} == {"images", "annotations.xml"}
     model = semiseg.load(run_folder, accelerator="cpu")
     folder = load_dataset(out)
@@ -496,8 +497,8 @@ def test_shapes_for_labelme_do_not_join_masks_of_pixels(run_folder, tiny_folder,
         file_format="labelme",
         accelerator="cpu",
     )
-    (train,) = commands(suggestions.next_steps)
-    assert shlex.split(train)[2] == str(out)
+    (convert,) = commands(suggestions.next_steps)
+    assert shlex.split(convert)[:3] == ["semiseg", "convert", str(out)]
     assert f"labelme {out}/train/images --labels {out}/labels.txt" in suggestions.next_steps
     model = semiseg.load(run_folder, accelerator="cpu")
     assert load_dataset(out).classes.names == model.classes.names

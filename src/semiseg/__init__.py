@@ -14,6 +14,7 @@ from semiseg._version import __version__
 if TYPE_CHECKING:
     from semiseg.commands.check import check
     from semiseg.commands.compare import compare
+    from semiseg.commands.convert import convert
     from semiseg.commands.correct import correct
     from semiseg.commands.demo import demo
     from semiseg.commands.doctor import doctor
@@ -52,6 +53,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "convert",
     "correct",
     "demo",
     "doctor",
@@ -80,6 +82,7 @@ _MODULES = {
     "TrainConfig": "config.train",
     "check": "commands.check",
     "compare": "commands.compare",
+    "convert": "commands.convert",
     "correct": "commands.correct",
     "demo": "commands.demo",
     "doctor": "commands.doctor",

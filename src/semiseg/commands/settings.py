@@ -336,6 +336,25 @@ class SplitSettings(ArrangedData):
 
 
 @dataclass(frozen=True)
+class ConvertSettings(Settings):
+    """Write the annotations of a data folder as masks, which can join those of a run."""
+
+    data: Path
+    """The data folder, with annotations of any kind that semiseg reads: COCO, CVAT, Label Studio,
+    LabelMe, and so on."""
+    _: KW_ONLY
+    out: Path
+    """The folder to write. It gets copies of the labeled images and their masks in `train/images`
+    and `train/masks` (also `val` and `test`), and `classes.yaml`."""
+    like: Path | None = None
+    """A run folder. The masks then have the ids or the colors of its classes, or are LabelMe files,
+    and semiseg shows how to add them to its data. The names of the classes must be the same.
+    Without a run, the masks hold ids."""
+    overwrite: bool = False
+    """Replace the files of an earlier call."""
+
+
+@dataclass(frozen=True)
 class DownloadSettings(Settings):
     """Download a published data set that needs no registration."""
 

@@ -185,6 +185,7 @@ VERBS = {
     "correct": _simple("correct", settings.CorrectSettings),
     "export": _simple("export", settings.ExportSettings),
     "demo": _simple("demo", settings.DemoSettings),
+    "convert": _simple("convert", settings.ConvertSettings),
     "split": _simple("split", settings.SplitSettings),
     "download": _simple("download", settings.DownloadSettings),
     "frames": _simple("frames", settings.FramesSettings),

@@ -16,7 +16,6 @@ from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layout_registry import find_layout
-from semiseg.data.layouts.layout import Layout
 from semiseg.data.pairing.beside import PHOTOGRAPHS
 from semiseg.data.pairing.pairs import Folders, pair
 from semiseg.data.tree import Tree, list_files
@@ -26,56 +25,103 @@ from semiseg.training.run_data import arrangement_of, config_of, data_of, datase
 
 
 def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
-    """Describe what to do with the masks.
+    """Describe what to do with the masks that `suggest` wrote.
 
-    The commands never replace a file. The masks get their own folder in the data folder or, if
-    training does not read subfolders, lie beside the other masks. There is no such command if the
-    data are gone, if lists of names decide what is trained on, or if LabelMe's shapes and masks of
-    pixels would be mixed. For the files of a labeling tool, the steps in that tool come first.
+    Files of a labeling tool are corrected in that tool. If the data of the run have masks of
+    pixels, `convert` then turns them into such masks.
 
     Args:
         run: the run folder.
         out: the output folder of `suggest`.
         data: the data folder, if it moved since the training.
     """
-    config = config_of(run)
-    data = data_of(run) if data is None else data.absolute()
     kinds = written_kinds(out)
     tool = next((form for form in get_args(ToolFormat) if form in kinds), None)
     masks = out / "train" / ("masks" if tool is None else "images")
+    if tool is None:
+        return _join(run, out, data, f"Correct the masks in {masks}. Then")
+    folders = _folders(run, data)
+    has_shapes = folders is not None and bool(_are_labelme(folders) - {False})
+    if tool == "labelme" and has_shapes:
+        return _join(run, out, data, f"Correct the masks in {masks}. Then")
+    steps = [f"{i}. {step}" for i, step in enumerate(tool_steps(tool, out), 1)]
+    if folders is None:
+        return "\n".join((*steps, _join(run, out, data, "Then")))
+    corrected = f"{out}-corrected"  # a name with `masks` would make it a folder of masks
+    command = shlex.join(["semiseg", "convert", str(out), "--like", str(run), "--out", corrected])
+    advice = "Then write them as masks like those of the run; semiseg shows how to add these:"
+    return "\n".join((*steps, advice, f"  {command}"))
+
+
+def steps_of_corrected(run: Path, out: Path) -> str:
+    """Describe what to do with corrected masks that `convert` wrote.
+
+    Args:
+        run: the run folder.
+        out: the output folder of `convert`.
+    """
+    return _join(run, out, None, "")
+
+
+def _join(run: Path, out: Path, data: Path | None, start: str) -> str:
+    """Describe how masks join the data of the run, and the commands for it.
+
+    The commands never replace a file. The masks get their own folder in the data folder or, if
+    training does not read subfolders, lie beside the other masks. There is no such command if the
+    data are gone, if lists of names decide what is trained on, or if LabelMe's shapes and masks of
+    pixels would be mixed.
+
+    Args:
+        run: the run folder.
+        out: the folder with the masks in `train`.
+        data: the data folder, if it moved since the training.
+        start: the first words.
+    """
+    config = config_of(run)
+    root = data_of(run) if data is None else data.absolute()
+    folders = _folders(run, data)
     copies: list[str] = []
-    if data is not None and tool in (None, "labelme"):
+    if folders is not None:
         with suppress(DataError):  # the data changed after the training
-            folders = _layout(run, data).folders("train")
-            copies = _copy_commands(out, folders, tool == "labelme") if folders else []
-    if data is None or not copies:
-        steps = [f"{i}. {step}" for i, step in enumerate(tool_steps(tool, out), 1)] if tool else []
+            copies = _copy_commands(out, folders, "labelme" in written_kinds(out))
+    if root is None or not copies:
         advice = (
-            "Then train on them:"
-            if steps
-            else f"Correct the masks in {masks}. Then copy them and their images into your data, "
-            "under unused names, or train on them alone:"
-        )
+            f"{start} copy them and their images into your data, under unused names, or train on "
+            "them alone:"
+        ).strip()
         alone = continue_command(run, out, config, (*READING_SETTINGS, "exif", "size"))
-        return "\n".join((*steps, advice, f"  {alone}"))
+        return f"{advice[0].upper()}{advice[1:]}\n  {alone}"
+    advice = f"{start} add them to your data and continue the training:".strip()
     return "\n".join(
         (
-            f"Correct the masks in {masks}. Then add them to your data and continue the training:",
+            f"{advice[0].upper()}{advice[1:]}",
             *(f"  {copy}" for copy in copies),
-            f"  {continue_command(run, data, config)}",
+            f"  {continue_command(run, root, config)}",
             "Repeat the other settings of the first run, such as --steps.",
         )
     )
 
 
-def _layout(run: Path, data: Path) -> Layout:
-    return find_layout(Tree(data), dataset_of(run), arrangement_of(run, data))
+def _folders(run: Path, data: Path | None) -> Folders | None:
+    """The folders of the images and masks that a run learned from; None if there are none."""
+    root = data_of(run) if data is None else data.absolute()
+    if root is None:
+        return None
+    with suppress(DataError):  # the data changed after the training
+        layout = find_layout(Tree(root), dataset_of(run), arrangement_of(run, root))
+        return layout.folders("train")
+    return None
+
+
+def _are_labelme(folders: Folders) -> set[bool]:
+    """Whether masks are LabelMe's shapes: one or both values, or none without masks."""
+    return {mask.suffix.lower() == LABELME_SUFFIX for mask in folders.files.masks}
 
 
 def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:
     """The commands that add the masks to a data folder; none if they would not fit."""
     masks = folders.files.masks
-    are_labelme = {mask.suffix.lower() == LABELME_SUFFIX for mask in masks}
+    are_labelme = _are_labelme(folders)
     if are_labelme - {shapes} or (shapes and not are_labelme):
         return []
     if not folders.deep:  # training does not read subfolders
