@@ -82,6 +82,17 @@ def stored(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+SECOND = {**STORED, "second_encoder": "lcnet_050", "second_weights": "none", "second_share": 0.5}
+
+
+@pytest.fixture(scope="module")
+def two_networks(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose images are labeled by a second network too."""
+    out = tmp_path_factory.mktemp("stages") / "run"
+    semiseg.train(tiny_folder, out=out, **SECOND)
+    return out
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model.safetensors")
 
@@ -210,9 +221,9 @@ from pathlib import Path
 import torch
 
 import semiseg
-from semiseg.training import release, reliability, stages
+from semiseg.training import release, reliability, run_folder, stages
 from semiseg.training.checkpoint import SafeCheckpointIO
-from semiseg.training.labeling import store
+from semiseg.training.labeling import second, store
 
 folder, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3])
 torch.set_num_threads(1)
@@ -220,10 +231,17 @@ semiseg.train  # imports all
 sys.modules["semiseg.commands.train"].write_report = lambda *folders: None
 
 measures = settings["method"] == "st-plus-plus"  # then the first stage has three checkpoints
+SECOND = [  # of the second network
+    (run_folder, "write_text", 5),  # while its folder is created
+    (SafeCheckpointIO, "save_checkpoint", 1),
+    (release, "save_release", 1),
+]
 LIVES = [
+    *SECOND * ("second_encoder" in settings),
     (SafeCheckpointIO, "save_checkpoint", 2 if measures else 1),  # in the first stage
     (release, "save_release", 1),  # its steps are done, and it has no model
     *[(reliability, "write_json", 1)] * measures,  # all is compared, and nothing written
+    *[(second, "atomic_write", 3)] * ("second_encoder" in settings),  # its third image
     (store, "_encode", 2),  # the second image of the second stage
     (SafeCheckpointIO, "save_checkpoint", 1),  # in the second stage
     (release, "save_release", 1),
@@ -269,15 +287,16 @@ def digests(run: Path) -> dict[str, str]:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("method", ["st-plus-plus", "st", "css-stored"])
+@pytest.mark.parametrize("method", ["st-plus-plus", "st", "css-stored", "css-stored, two"])
 def test_a_training_that_is_killed_in_each_stage_ends_with_the_same_bits(
     method: str, request: pytest.FixtureRequest, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    """With stages that start anew, with stages that go on, and with prototypes that go on."""
+    """With stages that start anew, that go on, with prototypes, and with a second network."""
     settings, fixture = {
         "st-plus-plus": ({**SETTINGS, "method": "st-plus-plus"}, "plus"),
         "st": (GOES_ON, "going_on"),
         "css-stored": (STORED, "stored"),
+        "css-stored, two": (SECOND, "two_networks"),
     }[method]
     whole: Path = request.getfixturevalue(fixture)
     (tmp_path / "script.py").write_text(KILLED)

@@ -84,6 +84,7 @@ class Facts(NamedTuple):
         encoder: the encoder that the settings name, or that is chosen for the device.
         method: the method that the settings name, or that is chosen for the data.
         bf16: whether the device computes with bfloat16.
+        second: the encoder of the network that labels images too; None without one.
     """
 
     side: float
@@ -99,6 +100,7 @@ class Facts(NamedTuple):
     encoder: EncoderChoice
     method: MethodChoice
     bf16: bool = False
+    second: EncoderChoice | None = None
 
     @property
     def patch(self) -> int | None:
@@ -136,6 +138,7 @@ class Pace(NamedTuple):
         spent: the seconds that reading the data and measuring took.
         view: the seconds of the frozen features of one view, by crop squared, where they are
             cached; `step` is then that of a step from cached features. None if nothing is cached.
+        second: the pace of the second network, at the same sizes; None without one.
     """
 
     step: Line
@@ -143,3 +146,4 @@ class Pace(NamedTuple):
     max_pixels: float
     spent: float
     view: Line | None = None
+    second: Pace | None = None

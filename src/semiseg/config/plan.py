@@ -262,6 +262,11 @@ def _reading(config: TrainConfig, reading: Reading) -> dict[str, object]:
     return values
 
 
+def _architecture(encoder: str) -> str:
+    """The name of an encoder without the tag of its weights."""
+    return encoder.partition(".")[0]
+
+
 def _entry(name: str, value: Value, reason: Reason) -> Entry:
     return Entry(name, value, reason.source, reason.text)
 
@@ -280,6 +285,18 @@ def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
             f"--encoder-training {network.encoder_training} keeps most of the encoder as it is, "
             "and --weights none makes it random. Leave --weights out, or train all of it"
         )
+    second = config.settings.second_network
+    if facts.second is not None and second is not None:
+        if second.weights == "none":
+            warnings.append(
+                "--second-weights none makes the features of the second encoder random, and they "
+                "stay as they are. Leave --second-weights out"
+            )
+        if _architecture(second.encoder) == _architecture(facts.encoder.name):
+            warnings.append(
+                f"both encoders are {_architecture(second.encoder)}, so the second network errs "
+                "like the first one. Choose a --second-encoder of another kind"
+            )
     if facts.val < _FEW_VALIDATION_IMAGES:
         warnings.append(
             f"val has {plural(facts.val, 'image')}. A score on so few is mostly chance, and so is "

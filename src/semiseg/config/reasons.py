@@ -270,7 +270,24 @@ def _stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
     text += "; semiseg labels images between them"
     if config.settings.goes_on:
         text += ", and each goes on from the weights of the one before"
-    return {"stage_shares": Reason("default", text, is_consequence=True)}
+    reasons = {"stage_shares": Reason("default", text, is_consequence=True)}
+    return reasons | _second_reasons(config, facts)
+
+
+def _second_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
+    """What a second network does, and where the weights of its encoder come from."""
+    second = config.settings.second_network
+    if second is None:
+        return {}
+    steps = second.steps(decided(config.schedule.steps))
+    text = f"before stage 1 its decoder learns from {facts.labeled} masks for {steps} steps, on "
+    text += "frozen features; then the mean of both networks labels images, unless it is worse on "
+    text += "val by more than one standard error"
+    reasons = {"second_encoder": Reason("user", text, is_consequence=True)}
+    if facts.second is not None and facts.second.weights:
+        origin = Reason("default", facts.second.weights, is_consequence=True)
+        reasons["second_weights"] = origin
+    return reasons
 
 
 def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
@@ -280,6 +297,8 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         value = getattr(config.settings, name, None)
         if value is None or (name in _SHARES and value == 0):
             continue
+        if name == "agreement" and config.settings.second_network is not None:
+            continue  # the second network takes its place
         if name in _SHARES:
             text = _SHARES[name].format(round(value * _last_steps(config, facts)))
             reasons[name] = Reason("default", text, is_consequence=True)

@@ -10,9 +10,9 @@ import math
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts, Pace
-from semiseg.config.feature_views import choose_feature_views, drawn_views
+from semiseg.config.feature_views import AUTO_VIEWS, choose_feature_views, drawn_views
 from semiseg.config.settings import AUTO, unless_auto
-from semiseg.config.stages import images_between
+from semiseg.config.stages import images_between, images_of_second
 from semiseg.config.train import MIN_SIDE, TrainConfig, parse_duration
 from semiseg.core.errors import BudgetError
 from semiseg.core.types import STRIDE
@@ -74,16 +74,36 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
     steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
     between = _seconds_between(config, facts, pace, sizes.size)
+    between += sizes.steps * _second_step(config, facts, pace, sizes)
     return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation + between
 
 
 def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, size: int) -> float:
     """The seconds of a training with stages that are no steps of it.
 
-    These are the validations of the earlier stages, and the labeling between the stages.
+    These are the validations of the earlier stages, and the labeling between the stages; and all
+    that the second network does besides its steps.
     """
     images = images_between(config.settings, facts.unlabeled, facts.validation_images)
-    return images * pace.validation.at(size**2)
+    seconds = images * pace.validation.at(size**2)
+    if pace.second is None or facts.second is None:
+        return seconds
+    images = images_of_second(config.settings, facts.unlabeled, facts.val)
+    crop = crop_of(size, crop_multiple(facts.second.patch))
+    filling = 0.0 if pace.second.view is None else pace.second.view.at(crop**2)
+    return (
+        seconds + images * pace.second.validation.at(size**2) + AUTO_VIEWS * facts.labeled * filling
+    )
+
+
+def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
+    """The seconds of the second network for each step of the training; 0 without one."""
+    second = config.settings.second_network
+    if pace.second is None or facts.second is None or second is None:
+        return 0.0
+    crop = crop_of(sizes.size, crop_multiple(facts.second.patch))
+    step = pace.second.step.at(sizes.batch * crop**2)
+    return second.share * config.schedule.accumulate * step
 
 
 def _filling_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
@@ -225,8 +245,10 @@ class _Budget(NamedTuple):
         least = (1 + _FURTHER_VALIDATIONS) * validation
         rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, least)
         rest -= _seconds_between(config, self.facts, pace, size)
+        sizes = Sizes(size, crop, batch, 0, validations)
         step = config.schedule.accumulate * pace.step.at(batch * crop**2)
-        sizes = Sizes(size, crop, batch, max(0, int(rest / step)), validations)
+        step += _second_step(config, self.facts, pace, sizes)
+        sizes = sizes._replace(steps=max(0, int(rest / step)))
         if pace.view is None:
             return sizes
         # Either each step draws new views, or all views are cached at some time.

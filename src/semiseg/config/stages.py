@@ -30,6 +30,24 @@ def images_between(settings: MethodSettings, unlabeled: int, validated: int) -> 
     return validations * validated + unlabeled * settings.labeling_passes / 2
 
 
+def images_of_second(settings: MethodSettings, unlabeled: int, val: int) -> float:
+    """What the second network does besides its steps, as so many images that it segments.
+
+    It is validated once, its shapes are counted, and it labels each unlabeled image once, since it
+    does not change between the stages: the image, and its mirror image.
+
+    Args:
+        settings: the settings of the method.
+        unlabeled: the number of unlabeled images.
+        val: the number of images of val.
+
+    Returns:
+        The number of images; 0 for a training without a second network.
+    """
+    second = settings.second_network
+    return 0.0 if second is None or not unlabeled else 2.0 * val + 2.0 * unlabeled
+
+
 def stage_name(method: str, labeled_only: bool) -> str:
     """The method of a stage, and whether it goes without the unlabeled images that it could use.
 

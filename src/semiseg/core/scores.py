@@ -173,7 +173,8 @@ class Timing:
         step: median seconds from one step to the next; the mean of these over all stages.
         validation: median seconds of a validation.
         between: seconds of what a run with stages does besides the steps and the validations of its
-            last stage: the labeling, and the validations of the earlier stages.
+            last stage: the labeling, the validations of the earlier stages, and all of a second
+            network.
     """
 
     step: float
@@ -218,7 +219,7 @@ class Scores:
         adjustment: how its logits were adjusted.
         choice: how both were chosen, and whether the model is that of the first stage.
         labels: the number of labeled images.
-        steps: optimizer steps, of all stages together.
+        steps: optimizer steps, of all stages together, without those of a second network.
         skipped_steps: steps that were skipped because a loss or gradient was not finite.
         seconds: seconds of the training, validations, all stages and the labeling between them
             included.

@@ -74,7 +74,8 @@ def _training(metadata: ModelMetadata) -> str:
     facts = {
         "Method": metadata.method,
         "Network": f"{network.encoder}, {network.decoder}",
-        **_weights(metadata.weights),
+        **_weights(metadata.weights, "encoder"),
+        **_weights(metadata.second_weights, "second encoder"),
         "Steps": metadata.steps,
         "Labeled images": _count(split, "labeled"),
         "Unlabeled images": _count(split, "unlabeled"),
@@ -93,14 +94,14 @@ def _training(metadata: ModelMetadata) -> str:
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) + note
 
 
-def _weights(weights: WeightsRecord | None) -> dict[str, str | None]:
-    """The weights that the encoder started from, with their license and their hash."""
+def _weights(weights: WeightsRecord | None, encoder: str) -> dict[str, str | None]:
+    """The weights that an encoder started from, with their license and their hash."""
     if weights is None:
         return {}
     return {
-        "Encoder weights": weights.source,
-        "License of the encoder weights": weights.describe_license() or None,
-        "SHA-256 of the encoder weights": weights.sha256,
+        f"{encoder.capitalize()} weights": weights.source,
+        f"License of the {encoder} weights": weights.describe_license() or None,
+        f"SHA-256 of the {encoder} weights": weights.sha256,
     }
 
 

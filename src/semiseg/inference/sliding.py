@@ -109,7 +109,11 @@ class Segmenter:
         return join(bands, picture.size[::-1])
 
     def averaged(
-        self, picture: AnyImage, scales: Sequence[float], target: tuple[int, int]
+        self,
+        picture: AnyImage,
+        scales: Sequence[float],
+        target: tuple[int, int],
+        second: NDArray[np.floating] | None = None,
     ) -> Prediction:
         """Segment one image as the mean over several scales, each with its mirror image.
 
@@ -117,9 +121,28 @@ class Segmenter:
             picture: an image of any size.
             scales: factors on the working size.
             target: height and width `(H, W)` of the prediction.
+            second: what `averaged_probabilities` gives of another model with the same classes and
+                the same working size. Labels and confidences are then those of the mean of both.
         """
         images = to_array(picture, self.size)
-        return self.read(self._augmented(picture, images, scales), 0, images, target)
+        maps = self._augmented(picture, images, scales)
+        if second is not None:
+            maps = maps._replace(logits=_log((np.exp(maps.logits) + second) / 2))
+        return self.read(maps, 0, images, target)
+
+    def averaged_probabilities(self, picture: AnyImage, scales: Sequence[float]) -> Floats:
+        """The class probabilities of one image, the mean over several scales and mirror images.
+
+        Args:
+            picture: an image of any size.
+            scales: factors on the working size.
+
+        Returns:
+            `(C, ceil(h/4), ceil(w/4))` for an image of height `h` and width `w` at working size.
+        """
+        images = to_array(picture, self.size)
+        probabilities: Floats = np.exp(self._augmented(picture, images, scales).logits[0])
+        return probabilities
 
     def windowed_bands(
         self,
@@ -261,8 +284,14 @@ class Segmenter:
             if maps.similarity is not None:
                 near = rows @ maps.similarity @ columns.T
                 similarity.append(near.astype(np.float32))
-        mean = np.maximum(np.mean(probability, axis=0), np.finfo(np.float32).tiny)
-        return Maps(np.log(mean), np.mean(similarity, axis=0) if similarity else None)
+        logits = _log(np.mean(probability, axis=0))
+        return Maps(logits, np.mean(similarity, axis=0) if similarity else None)
+
+
+def _log(probabilities: Floats) -> Floats:
+    """The logarithm of probabilities, finite where they are 0."""
+    values: Floats = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return values
 
 
 def _batches(images: Iterable[Images], count: int) -> Iterator[list[Images]]:

@@ -164,6 +164,7 @@ class ModelMetadata:
         steps: the optimizer steps of the training, or None.
         split: the images of the training, or None.
         weights: the weights that the encoder started from, or None.
+        second_weights: those of the second encoder, whose network labeled images too, or None.
         sha256: the hash of `model.safetensors`, or None.
         semiseg: the version of semiseg that wrote the model.
         format: the version of the file.
@@ -188,6 +189,7 @@ class ModelMetadata:
     steps: int | None = None
     split: SplitRecord | None = None
     weights: WeightsRecord | None = None
+    second_weights: WeightsRecord | None = None
     sha256: str | None = None
     semiseg: str = __version__
     format: int = FORMAT

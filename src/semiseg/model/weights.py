@@ -112,19 +112,20 @@ def is_path(source: str) -> bool:
     return has_separator or source.endswith(SUFFIXES) or Path(source).exists()
 
 
-def check_path(source: str) -> None:
+def check_path(source: str, flag: str = "--weights") -> None:
     """Refuse a file, or a folder of a run, that does not exist.
 
     Args:
         source: as for `load_weights`.
+        flag: the flag that names it.
 
     Raises:
         ConfigError: it names a path at which there is nothing.
     """
     if is_path(source) and not Path(source).exists():
         raise ConfigError(
-            f"There is no weights file {source}. --weights takes 'auto', 'hub', 'none', a name on "
-            "the hub, a file, or the folder of a run."
+            f"There is no weights file {source}. {flag} takes 'auto', 'hub', 'none', a name on the "
+            "hub, a file, or the folder of a run."
         )
 
 

@@ -19,13 +19,15 @@ from semiseg.core.text import duration
 from semiseg.model.encoders import plain_vit_patch
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build
+from semiseg.training.clock import Clock, run_steps
 from semiseg.training.data import TrainingData
 from semiseg.training.feature_cache import ProbeFeatures
 from semiseg.training.feature_planning import plan_features
 from semiseg.training.loaders import training_loader
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
-from semiseg.training.profiling import Clock, run_steps, without_warmup
+from semiseg.training.profiling import without_warmup
+from semiseg.training.second_stage import second_stages
 from semiseg.training.stage import stages_of
 
 _BATCH = 2
@@ -100,6 +102,8 @@ def estimate_stages(
 ) -> CostEstimate:
     """The cost of a training with all its stages; the figures of a step are of the last stage.
 
+    A second network counts as a stage.
+
     Args:
         config: the settings, as planned, of a training on all its devices.
         request: the settings of the network before the plan.
@@ -111,9 +115,13 @@ def estimate_stages(
         ConfigError: the features that the user asked for cannot be cached.
     """
     stages = stages_of(config, unlabeled=bool(data.unlabeled))
+    stages = (*second_stages(config, place.kind, bool(data.unlabeled)), *stages)
     costs = [
         estimate_cost(
-            stage.config, request, data.labeled_only() if stage.labeled_only else data, place
+            stage.config,
+            NetworkConfig() if stage.is_second else request,
+            data.labeled_only() if stage.labeled_only else data,
+            place,
         )
         for stage in stages
     ]

@@ -37,6 +37,23 @@ def choose_encoder(config: TrainConfig, place: Place) -> EncoderChoice:
     return EncoderChoice(name, reason, _patch(name))
 
 
+def choose_second(config: TrainConfig) -> EncoderChoice | None:
+    """The encoder of the second network that labels images; None for a training without one.
+
+    Raises:
+        ConfigError: there is no such encoder, or there is no such file of weights.
+    """
+    second = config.settings.second_network
+    if second is None:
+        return None
+    if second.weights not in (AUTO, "hub", "none"):
+        from semiseg.model.weights import check_path  # it needs torch and timm
+
+        check_path(second.weights, "--second-weights")
+    patch = _patch(second.encoder)
+    return EncoderChoice(second.encoder, AS_GIVEN, patch, _origin(second.encoder, second.weights))
+
+
 def check_encoder(config: TrainConfig, encoder: str) -> None:
     """Refuse weights that do not exist and a part that the encoder does not have.
 
@@ -88,18 +105,21 @@ def expected_weights(config: TrainConfig, encoder: str) -> str:
         config: the settings.
         encoder: the name of the encoder.
     """
-    network = config.network
-    if network.start_from is not None:
-        return f"the run {network.start_from}"
-    if network.weights == "none":
+    start = config.network.start_from
+    return _origin(encoder, config.network.weights) if start is None else f"the run {start}"
+
+
+def _origin(encoder: str, weights: str) -> str:
+    """The source of weights in words."""
+    if weights == "none":
         return "random"
-    packaged = network.weights == AUTO and encoder == LIGHT_ENCODER
+    packaged = weights == AUTO and encoder == LIGHT_ENCODER
     if packaged and importlib.util.find_spec(LIGHT_PACKAGE):
         return LIGHT_ORIGIN
     from semiseg.model.weights import find_weights  # it needs torch and timm
 
     try:
-        return find_weights(encoder, network.weights)
+        return find_weights(encoder, weights)
     except ConfigError as error:
         return f"the training cannot load them. {error}"
 

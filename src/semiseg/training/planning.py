@@ -22,6 +22,7 @@ from semiseg.training.encoder import (
     check_agreement,
     check_encoder,
     choose_encoder,
+    choose_second,
     expected_weights,
 )
 from semiseg.training.place import Place
@@ -67,6 +68,7 @@ def prepare(
     if not resume:
         config.settings.check_start()
     encoder = choose_encoder(config, place)  # a name that does not exist ends here
+    second = None if resume else choose_second(config)
     if not resume:
         check_encoder(config, encoder.name)
         check_agreement(config)
@@ -77,6 +79,7 @@ def prepare(
     for sentence in data.notes:
         logger.info("%s", sentence)
     facts = gather_facts(config, data, place, encoder, resume)
+    facts = facts._replace(second=second if data.unlabeled else None)
     settings = default_settings(facts.method.name)
     if settings.uses_unlabeled and not data.unlabeled:
         logger.info(

@@ -72,6 +72,7 @@ def release(
     earlier: Sequence[Scores] = (),
     labeling: float = 0.0,
     first_stage: Path | None = None,
+    second: Path | None = None,
 ) -> Scores:
     """Release the model that the rule of `evaluation.choice` chooses, and write `scores.json`.
 
@@ -86,9 +87,11 @@ def release(
         labeling: the seconds of the labeling between the stages.
         first_stage: the run folder of a first stage on labeled images, whose model is a candidate;
             None without one.
+        second: the run folder of a second network that labeled images too; None without one.
 
     Raises:
-        RunError: the files of the first stage cannot be read, or the model not written.
+        RunError: the files of the first stage or of the second network cannot be read, or the
+            model not written.
     """
     outcome = module.outcome
     if outcome is None:
@@ -104,7 +107,7 @@ def release(
     if first_stage is not None and choice.is_first_stage:
         model = _model_of_first_stage(first_stage, earlier[0])
     else:
-        model = _own_model(config, data, module, outcome, choice.chosen, earlier)
+        model = _own_model(config, data, module, outcome, choice.chosen, earlier, second)
     mean_ious = [one["miou"] for v in module.validations for one in v["networks"].values()]
     scores = Scores(
         method=config.method,
@@ -148,6 +151,7 @@ def _own_model(
     outcome: Outcome,
     candidate: Candidate,
     earlier: Sequence[Scores],
+    second: Path | None,
 ) -> _Chosen:
     """The chosen network of the module, with its adjusted logits."""
     network, names = module.method.networks()[candidate.network], module.names
@@ -171,6 +175,7 @@ def _own_model(
         steps=module.steps + sum(stage.steps for stage in earlier),
         split=_split_record(config, data.split),
         weights=module.method.student.weights_record,
+        second_weights=None if second is None else load_release(second).metadata.weights,
     )
     tensors = {**module.method.released_tensors(candidate.strength), LOGIT_OFFSETS: added}
     return _Chosen(

@@ -6,7 +6,8 @@ RUN/
   plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
   labels/            the labels that a teacher gave the unlabeled images; see `training.labeling`
-  stages/            the earlier stages of the training, each a run folder; see `training.stage`
+  stages/            the earlier stages of the training, each a run folder, and the second network;
+                     see `training.stage`
   checkpoints/       the two newest checkpoints, to resume from
   metrics.csv        losses and scores by step; see `training.loggers`
   diagnostics/       the quality of the pseudo-labels; see `training.diagnostics`
@@ -227,9 +228,13 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
 
 
 def _with_absolute_weights(config: TrainConfig) -> TrainConfig:
-    """The settings with the absolute path of the weights file, if they name one."""
-    weights = config.network.weights
-    return config.replaced(weights=str(Path(weights).absolute())) if is_path(weights) else config
+    """The settings with the absolute paths of the weights files that they name."""
+    second = config.settings.second_network
+    named = {"weights": config.network.weights}
+    if second is not None:
+        named["second_weights"] = second.weights
+    paths = {name: str(Path(w).absolute()) for name, w in named.items() if is_path(w)}
+    return config.replaced(**paths) if paths else config
 
 
 def _yaml(content: object) -> str:

@@ -4,6 +4,7 @@
 RUN/
   stages/1/   a complete run folder: the first stage, on the labeled images
   stages/2/   the second stage, if it is not the last one, and so on
+  stages/second/   the network of `--second-encoder`, which labels images too; it is trained first
   ...         the last stage is the run itself
 ```
 
@@ -23,13 +24,14 @@ from semiseg.config.train import TrainConfig, group_of
 
 STAGES = "stages"
 """The folder of the earlier stages in the run folder."""
+_SECOND = "second"
 
 
 class Stage(NamedTuple):
     """One stage of a training.
 
     Attributes:
-        number: its number, from 1.
+        number: its number, from 1; 0 for the second network, which is trained before them.
         total: the number of stages.
         config: the settings of this stage, as planned: its steps, and its own folder.
         run: the settings of the whole run.
@@ -52,12 +54,28 @@ class Stage(NamedTuple):
     def __str__(self) -> str:
         """The stage, its method and its steps in words."""
         name = stage_name(self.config.method, self.labeled_only)
+        if self.is_second:
+            name = f"the decoder on frozen features of {self.config.network.encoder}"
         return f"{self.title}: {name}, {self.config.schedule.steps} steps"
 
     @property
     def title(self) -> str:
         """Which stage this is, in words; empty for the only one."""
+        if self.is_second:
+            return "the second network"
         return f"stage {self.number} of {self.total}" if self.total > 1 else ""
+
+    @property
+    def is_second(self) -> bool:
+        """Whether it trains the second network, which only labels images."""
+        return self.number == 0
+
+    @property
+    def second_folder(self) -> Path | None:
+        """The run folder of the second network, if it has a say in the labels of this stage."""
+        if self.labeled_only or self.total == 1 or self.run.settings.second_network is None:
+            return None
+        return second_folder(self.run.out)
 
     def before(self, count: int = 1) -> Path:
         """The run folder of the stage before, or of the one that many stages before."""
@@ -72,6 +90,11 @@ class Stage(NamedTuple):
 def stage_folder(run: Path, number: int) -> Path:
     """The run folder of an earlier stage."""
     return run / STAGES / str(number)
+
+
+def second_folder(run: Path) -> Path:
+    """The run folder of the second network of a run."""
+    return run / STAGES / _SECOND
 
 
 def run_of_stage(out: Path) -> Path | None:

@@ -21,6 +21,7 @@ from semiseg.training.data import TrainingData
 from semiseg.training.failures import resumable
 from semiseg.training.labeling.frozen import FrozenJudge, agreeing
 from semiseg.training.labeling.model import model_labeler
+from semiseg.training.labeling.second import SECOND_ENCODER, SecondJudge
 from semiseg.training.labeling.store import ImageLabels, Labeler, LabelStore, Source
 from semiseg.training.place import Place
 from semiseg.training.reliability import (
@@ -29,6 +30,7 @@ from semiseg.training.reliability import (
     read_reliability,
     reliability_file,
 )
+from semiseg.training.second_stage import has_say
 from semiseg.training.stage import STAGES, Stage, stages_of
 from semiseg.training.start_weights import confirm_weights
 from semiseg.training.stored_labels import LABELS
@@ -95,6 +97,9 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
     settings = stage.run.settings
     if not isinstance(settings, StagedSettings):
         raise TypeError(f"{stage.run.method} has no stages")
+    second = None
+    if stage.second_folder is not None and has_say(stage, stage.second_folder, data):
+        second = SecondJudge(stage.second_folder, data.folder.root, config.machine.accelerator)
     labeler, source = model_labeler(
         run,
         data.folder.classes.names,
@@ -102,7 +107,12 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
         reading=config.data.reading,
         accelerator=config.machine.accelerator,
         scales=settings.label_scales,
+        second=second,
     )
+    if second is not None:
+        sha256 = text_sha256(f"{source.sha256} {second.sha256}")
+        details = {**source.details, SECOND_ENCODER: second.encoder}
+        source = replace(source, sha256=sha256, details=details)
     if isinstance(settings, CssStoredSettings) and settings.agreement != "representation":
         judge = open_judge(config, data)
         sha256 = text_sha256(f"{source.sha256} {judge.sha256}")

@@ -11,8 +11,11 @@ from semiseg.core.scores import Scores, read_scores
 from semiseg.core.text import percent, plural
 from semiseg.evaluation.choice import ImageCounts, cross_fit
 from semiseg.training.checkpoint import newest_intact
+from semiseg.training.labeling.second import SECOND_ENCODER
+from semiseg.training.labeling.store import read_details
 from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
 from semiseg.training.stage import Stage
+from semiseg.training.stored_labels import LABELS
 from semiseg.training.val_counts import read_counts
 
 logger = logging.getLogger(__name__)
@@ -22,7 +25,7 @@ class StageResult(NamedTuple):
     """What a finished stage has reached.
 
     Attributes:
-        number: its number, from 1.
+        number: its number, from 1; 0 for the second network, which only labeled images.
         method: its method, and whether it went without unlabeled images.
         steps: its optimizer steps.
         miou: the mean IoU of its model on all images of val, in percent; they took part in the
@@ -33,6 +36,11 @@ class StageResult(NamedTuple):
     method: str
     steps: int
     miou: float | None
+
+    @property
+    def title(self) -> str:
+        """Which stage it is, in words."""
+        return f"stage {self.number}" if self.number else "second network"
 
 
 def describe_start(stages: Sequence[Stage]) -> str:
@@ -60,24 +68,41 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
     files = [stage.config.out / SCORES for stage in stages[:-1]]
     if not files or not all(file.is_file() for file in files):
         return ()
+    second = _result_of_second(stages[-1])
     earlier = [read_scores(file) for file in files]
     first = scores.choice.first_stage
     reached = [(one.steps, one.choice.miou) for one in earlier]
     steps = scores.steps - sum(one.steps for one in earlier)
     reached.append((steps, scores.choice.miou if first is None else first.last_miou))
-    return tuple(
+    own = (
         StageResult(stage.number, stage_name(stage.config.method, stage.labeled_only), steps, miou)
         for stage, (steps, miou) in zip(stages, reached, strict=True)
     )
+    return (*second, *own)
+
+
+def _result_of_second(last: Stage) -> tuple[StageResult, ...]:
+    """What the second network has reached; empty where there is none, or its folder is gone.
+
+    Args:
+        last: the last stage.
+    """
+    network, folder = last.run.settings.second_network, last.second_folder
+    if network is None or folder is None or (scores := finished(folder)) is None:
+        return ()
+    name = f"supervised, on frozen features of {network.encoder}"
+    if SECOND_ENCODER not in read_details(last.run.out / LABELS):
+        name += "; no say in the last labels"
+    return (StageResult(0, name, scores.steps, scores.choice.miou),)
 
 
 def log_middle_stages(
     stages: Sequence[Stage], scores: Scores, last: ImageCounts, images: Sequence[str]
 ) -> None:
-    """Log what each stage has reached, and warn of a middle one that is better than the release.
+    """Log what each stage has reached, and warn of one that is better than the release.
 
-    The models of the middle stages are no candidates for the release. Nothing is logged for fewer
-    than three stages.
+    The models of the middle stages and the second network are no candidates for the release.
+    Nothing is logged for two stages without a second network, or for one.
 
     Args:
         stages: all stages of the run.
@@ -88,11 +113,12 @@ def log_middle_stages(
     Raises:
         RunError: a file of an earlier stage cannot be read.
     """
-    if len(stages) < 3:
+    second = stages[-1].second_folder
+    if len(stages) < 3 and second is None:
         return
     results = results_of_stages(stages, scores)
     listed = ", ".join(
-        f"stage {one.number} ({one.method}, {plural(one.steps, 'step')}) {percent(one.miou)}"
+        f"{one.title} ({one.method}, {plural(one.steps, 'step')}) {percent(one.miou)}"
         for one in results
     )
     logger.info("mIoU of the model of each stage on val: %s", listed)
@@ -100,19 +126,22 @@ def log_middle_stages(
     released = last
     if scores.choice.is_first_stage:
         released = read_counts(stages[0].config.out, images, classes)
-    for stage in stages[1:-1]:
+    others = {stage.config.out: f"stage {stage.number}" for stage in stages[1:-1]}
+    if second is not None:
+        others[second] = "the second network"
+    for folder, title in others.items():
         # With two stages, the rule of the release says whether the first of them is better.
-        middle = read_counts(stage.config.out, images, classes).in_stage(1)
+        middle = read_counts(folder, images, classes).in_stage(1)
         choice = cross_fit(middle.joined(released.in_stage(2)), images)[0]
         if choice.is_first_stage and choice.first_stage is not None:
             logger.warning(
-                "stage %d has mIoU %s on val, better than the released model (%s) by more than one "
+                "%s has mIoU %s on val, better than the released model (%s) by more than one "
                 "standard error (%s). Only stage 1 and the last stage are candidates for the "
-                "release; %s holds the model of stage %d",
-                stage.number,
+                "release; %s holds the model of %s",
+                title,
                 percent(choice.first_stage.miou),
                 percent(choice.first_stage.last_miou),
                 percent(choice.first_stage.standard_error),
-                stage.config.out,
-                stage.number,
+                folder,
+                title,
             )

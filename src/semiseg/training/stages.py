@@ -16,9 +16,11 @@ from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.data import TrainingData
 from semiseg.training.fitting import fit
+from semiseg.training.labeling.second import remove_probabilities
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
 from semiseg.training.release import release
+from semiseg.training.second_stage import as_begun, settle
 from semiseg.training.stage import Stage
 from semiseg.training.stage_labels import images_of, label_for, labeling_seconds, open_stage_teacher
 from semiseg.training.stored_labels import prepare_labels, store_of
@@ -53,9 +55,11 @@ def train_stages(
 
 def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, resume: bool) -> None:
     """Train one stage in its own run folder; its settings follow from those of the run."""
-    config, first = stage.config, place.rank == 0
     logger.info("%s", stage)
-    resume = resume and run_folder.exists(config.out)
+    resume = resume and run_folder.exists(stage.config.out)
+    if stage.is_second and resume:
+        stage = as_begun(stage)
+    config, first = stage.config, place.rank == 0
     checkpoint, start = None, 0
     if resume:
         classes = data.folder.classes
@@ -71,6 +75,9 @@ def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, res
     module = build(config, own, pretrained=checkpoint is None and start_from is None)
     if checkpoint is None and start_from is not None:
         start_from_run(config, module)
+    if stage.is_second and checkpoint is None:
+        stage = settle(stage, own, module, begun=resume)
+        config = stage.config
     if first and not resume:
         run_folder.create(config, _plan_of(stage, plan), data.split, data.folder.classes)
     module.labels_sha256 = label_for(stage, store, make_labels)
@@ -78,14 +85,17 @@ def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, res
         go_on_from(stage.before(), module)
     fit(stage, place, own._replace(labels=store), module, checkpoint, start)
     if first:
-        release(config, own, module)
+        release(config, own, module, second=stage.second_folder)
 
 
 def _plan_of(stage: Stage, plan: Plan) -> Plan:
     """The plan of a stage: the entries of the run's plan that the stage has, with its values."""
     values = stage.config.values()
+    run_values = stage.run.values()
     entries = tuple(
         Entry(e.setting, values[e.setting], e.source, e.reason)
+        if values[e.setting] == run_values[e.setting]
+        else Entry(e.setting, values[e.setting], "default", f"for {stage.title}")
         for e in plan.entries
         if e.setting in values and e.setting != "steps"
     )
@@ -107,13 +117,18 @@ def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingMod
     Raises:
         RunError: the files of an earlier stage cannot be read.
     """
-    config, first = stages[-1].run, stages[0]
+    config, first, second = stages[-1].run, stages[0], stages[-1].second_folder
     earlier = [read_scores(stage.config.out / run_folder.SCORES) for stage in stages[:-1]]
+    between = labeling_seconds(config.out)
+    if second is not None:
+        between += read_scores(second / run_folder.SCORES).seconds
+        remove_probabilities(second)
     return release(
         config,
         data,
         module,
         earlier,
-        labeling_seconds(config.out),
+        between,
         first.config.out if first.labeled_only else None,
+        second,
     )

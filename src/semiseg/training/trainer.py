@@ -14,6 +14,7 @@ from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted, closest
 from semiseg.core.scores import Scores, Timing
+from semiseg.model.metadata import WeightsRecord
 from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
 from semiseg.training.cost import CostEstimate, estimate_stages
@@ -34,6 +35,7 @@ from semiseg.training.release_notes import (
     describe_first_stage,
 )
 from semiseg.training.run_lock import lock_run
+from semiseg.training.second_stage import load_second, second_stages
 from semiseg.training.stage import stages_of
 from semiseg.training.stage_labels import label_for, open_stage_teacher
 from semiseg.training.stage_notes import describe_start, log_middle_stages
@@ -122,17 +124,21 @@ def _train(config: TrainConfig, place: Place, overwrite: bool, resume: bool) -> 
             weights = module.method.student.weights_record
             config = confirm_weights(config, weights)
             plan = note_weights(plan, config, weights)
+        judge = second_stages(config, place.kind, bool(data.unlabeled))
         if resume:
-            logger.info("%s", describe_start(stages))
+            logger.info("%s", describe_start([*judge, *stages]))
         else:
+            for stage in judge:
+                _log_weights(load_second(stage), "weights of the second encoder")
             config = plan_features(config, request, data, module.method.student)
         if first and not resume:
             run_folder.create(config, plan, data.split, data.folder.classes)
         # The weights and the cached features of all stages are decided by now.
         stages = stages_of(config, unlabeled=bool(data.unlabeled))
+        judge = second_stages(config, place.kind, bool(data.unlabeled))
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
-            train_stages(stages, plan, place, data, resume)
+            train_stages([*judge, *stages], plan, place, data, resume)
             module.labels_sha256 = label_for(stages[-1], store, make_labels)
             make_labels = None  # it holds the teacher's model
             if checkpoint is None and stages[-1].goes_on:
@@ -200,7 +206,10 @@ def estimate_training(config: TrainConfig) -> CostEstimate:
             return estimate_stages(config, request, data, place)
         except HubError as error:
             logger.warning("%s The dry run continues with random weights.", error)
-            return estimate_stages(config.replaced(weights="none"), request, data, place)
+            random = {"weights": "none"}
+            if config.settings.second_network is not None:
+                random["second_weights"] = "none"
+            return estimate_stages(config.replaced(**random), request, data, place)
 
 
 def with_encoder(config: TrainConfig) -> TrainConfig:
@@ -253,8 +262,12 @@ def _build(config: TrainConfig, data: TrainingData, checkpoint: Path | None) -> 
     if checkpoint is None:
         if start_from is not None:
             logger.info("%s", start_from_run(config, module))
-        weights = module.method.student.weights_record
-        logger.info("weights: %s", weights.describe())
-        if warning := weights.license_warning():
-            logger.warning("%s", warning)
+        _log_weights(module.method.student.weights_record, "weights")
     return module
+
+
+def _log_weights(weights: WeightsRecord, title: str) -> None:
+    """Log where weights come from, with their license."""
+    logger.info("%s: %s", title, weights.describe())
+    if warning := weights.license_warning():
+        logger.warning("%s", warning)

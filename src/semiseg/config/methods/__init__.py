@@ -10,6 +10,7 @@ from semiseg.config.methods.auto import DEFAULT_METHOD, FALLBACK_METHOD, AutoSet
 from semiseg.config.methods.base import (
     MethodSettings,
     PrototypicalSettings,
+    SecondNetwork,
     SemiSupervisedSettings,
     UnlabeledSettings,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "PrototypicalSettings",
     "PsMtSettings",
     "RecoSettings",
+    "SecondNetwork",
     "SemiSupervisedSettings",
     "StPlusPlusSettings",
     "StSettings",

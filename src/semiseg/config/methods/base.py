@@ -28,6 +28,24 @@ class EarlierStage(NamedTuple):
     labeled_only: bool = False
 
 
+class SecondNetwork(NamedTuple):
+    """A network of another encoder that labels images together with the one that is trained.
+
+    Attributes:
+        encoder: its encoder, which is frozen.
+        weights: the weights of the encoder, as for `--weights`.
+        share: its steps, as a share of those of the training.
+    """
+
+    encoder: str
+    weights: str
+    share: float
+
+    def steps(self, steps: int) -> int:
+        """Its steps beside a training with so many steps."""
+        return max(1, round(self.share * steps))
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodSettings(Settings):
     """The settings of one method; each method derives its own class.
@@ -78,6 +96,11 @@ class MethodSettings(Settings):
         The passes are those of one network at working size.
         """
         return 0.0
+
+    @property
+    def second_network(self) -> SecondNetwork | None:
+        """The second network that labels images; None for a training without one."""
+        return None
 
     @property
     def pixel_setting(self) -> str | None:

@@ -9,6 +9,7 @@ from semiseg.config.methods.base import EarlierStage
 from semiseg.config.methods.stored_labels import StagedSettings
 from semiseg.config.methods.two_spaces import TwoSpacesSettings
 from semiseg.config.settings import Positive, Share
+from semiseg.core.errors import ConfigError
 
 Agreement: TypeAlias = Literal["representation", "frozen", "both"]
 
@@ -25,7 +26,8 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     agreement: Agreement = "representation"
     """Who has to agree with logit space before a stored label is used: the learned `representation`
     space; class scores on the `frozen` features of the pretrained encoder, which no training
-    changes; or `both`."""
+    changes; or `both`. The network of `second_encoder` takes the place of the representation
+    space."""
     valid_threshold: Share = 0.7
     """The lowest confidence of a stored label whose pixel takes part in the contrastive loss and in
     the prototypes (`delta_w`)."""
@@ -41,6 +43,15 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     weights and prototypes of the stage before, without their logit adjustment and with a new
     optimizer. The stages after the first then share one schedule of the learning rates: these
     rise once more, and fall to 0 at the end of the last stage."""
+
+    def check(self) -> None:
+        """There is one second judge at most."""
+        super().check()
+        if self.second_encoder is not None and self.agreement != "representation":
+            raise ConfigError(
+                f"--agreement {self.agreement} and --second-encoder {self.second_encoder} are two "
+                "ways to a second judge. Leave one of them out."
+            )
 
     @property
     def passes_per_label(self) -> float:

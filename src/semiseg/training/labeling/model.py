@@ -23,6 +23,7 @@ from semiseg.inference.load import load
 from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import WEIGHTS_FILE
 from semiseg.model.release import match_classes
+from semiseg.training.labeling.second import SecondJudge
 from semiseg.training.labeling.store import ImageLabels, Labeler, Source
 
 SCALES = (1.0, 1.25)
@@ -40,6 +41,7 @@ def segmenter_labels(
     scales: Sequence[float] = SCALES,
     own_reading: Reading | None = None,
     table: NDArray[np.uint8] | None = None,
+    second: SecondJudge | None = None,
 ) -> Iterator[ImageLabels]:
     """Label images with any model, one at a time.
 
@@ -52,23 +54,27 @@ def segmenter_labels(
         own_reading: how the model reads them, if otherwise.
         table: `(256,)`, the class index for each class of the model, 255 for none. By default the
             classes are the same.
+        second: another network. The labels are then of the mean of the probabilities of both, and
+            no representation space has a say.
 
     Yields:
         The labels in the order of the images.
     """
     own_reading = own_reading or reading
 
-    def read(sample: Sample) -> tuple[AnyImage, NDArray[np.bool_] | None]:
-        return read_image(sample.image, own_reading), read_valid(sample.image, reading)
+    def read(sample: Sample) -> tuple[Sample, AnyImage, NDArray[np.bool_] | None]:
+        return sample, read_image(sample.image, own_reading), read_valid(sample.image, reading)
 
-    for image, valid in read_ahead(read, samples):
+    for sample, image, valid in read_ahead(read, samples):
         target = working_size(image.size, size)
-        prediction = segment.averaged(image, scales, target[::-1])
+        other = None if second is None else second.probabilities(sample, image)
+        prediction = segment.averaged(image, scales, target[::-1], other)
         label = prediction.mask if table is None else table[prediction.mask]
         if valid is not None:
             label = np.where(resize_nearest(valid, target), label, np.uint8(IGNORE_INDEX))
-        nearest = prediction.mask if prediction.nearest is None else prediction.nearest
-        yield ImageLabels(label, prediction.confidence, nearest == prediction.mask)
+        nearest = prediction.nearest if second is None else None
+        agreement = (prediction.mask if nearest is None else nearest) == prediction.mask
+        yield ImageLabels(label, prediction.confidence, agreement)
 
 
 def model_labeler(
@@ -79,6 +85,7 @@ def model_labeler(
     reading: Reading,
     accelerator: str,
     scales: Sequence[float] = SCALES,
+    second: SecondJudge | None = None,
 ) -> tuple[Labeler, Source]:
     """A finished run, or an exported model, as what labels images.
 
@@ -89,6 +96,7 @@ def model_labeler(
         reading: how the training reads the images.
         accelerator: the device, as `load` takes it.
         scales: the scales of the views, as factors on the working size of the model.
+        second: another network with the same classes, see `segmenter_labels`.
 
     Raises:
         RunError: the model cannot be read.
@@ -120,6 +128,7 @@ def model_labeler(
         scales=scales,
         own_reading=predictor.reading,
         table=table,
+        second=second,
     )
     details = {"classes": list(names), "working size": predictor.metadata.size}
     views = tuple((scale, mirrored) for scale in scales for mirrored in (0.0, 1.0))

@@ -197,6 +197,22 @@ class _Manifest:
     format: int = FORMAT
 
 
+def read_details(folder: Path) -> Mapping[str, object]:
+    """What people may want to know of a store, as its source says; empty without a manifest.
+
+    Args:
+        folder: the folder of the store.
+
+    Raises:
+        OSError: the manifest cannot be read.
+        ValueError: it is damaged.
+    """
+    if not (folder / MANIFEST).is_file():
+        return {}
+    record = from_plain(_Manifest, read_json(folder / MANIFEST))
+    return from_plain(dict[str, object], record.source["details"])
+
+
 def label_pool(
     labeler: Labeler, samples: Sequence[Sample], folder: Path, source: Source
 ) -> LabelStore:

@@ -1,0 +1,99 @@
+"""The probabilities of the second network of a run, computed once for each unlabeled image.
+
+```
+RUN/stages/second/probabilities/   one file for each image, removed at the end of the run
+```
+
+The second network does not change between the stages. So its probabilities are kept, in half
+precision and at stride 4, for each labeling that follows, and after a kill.
+
+They are the mean over the image and its mirror image. The first network has further views at other
+scales; here they would take as long as the whole training of the network, or longer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.files import atomic_write, file_sha256, text_sha256
+from semiseg.core.types import Sample
+from semiseg.data.dataset import name_below
+from semiseg.data.formats.band_image import AnyImage
+from semiseg.inference.load import load
+from semiseg.model.metadata import WEIGHTS_FILE
+
+SECOND_ENCODER = "second encoder"
+"""What the manifest of a label store calls the encoder of the second network, if it had a say."""
+_FOLDER = "probabilities"
+_SCALES = (1.0,)  # of the working size
+
+
+class SecondJudge:
+    """What the second network of a run says about images.
+
+    Args:
+        run: the run folder of the second network.
+        root: the data folder, below which the images lie.
+        accelerator: the device, as `load` takes it.
+
+    Attributes:
+        encoder: the name of its encoder.
+        sha256: the hash of its weights.
+
+    Raises:
+        RunError: the network cannot be read.
+    """
+
+    def __init__(self, run: Path, root: Path, accelerator: str) -> None:
+        predictor = load(run, accelerator)
+        self._segment, self._root = predictor.segment, root
+        self._folder = run / _FOLDER
+        self.encoder = predictor.metadata.network.encoder
+        self.sha256 = file_sha256(run / WEIGHTS_FILE)
+
+    def probabilities(self, sample: Sample, image: AnyImage) -> NDArray[np.float16]:
+        """The class probabilities of an image.
+
+        Args:
+            sample: the image's file, which names its probabilities.
+            image: its pixels, as the training reads them.
+
+        Returns:
+            `(C, ceil(h/4), ceil(w/4))` for an image of height `h` and width `w` at working size.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        name = text_sha256(name_below(self._root, sample.image))
+        file = self._folder / f"{name[:32]}.npz"
+        stored = self._read(file)
+        if stored is not None:
+            return stored
+        values = self._segment.averaged_probabilities(image, _SCALES).astype(np.float16)
+        self._folder.mkdir(exist_ok=True)
+        with atomic_write(file) as target:
+            np.savez_compressed(target, source=self.sha256, probabilities=values)
+        return values
+
+    def _read(self, file: Path) -> NDArray[np.float16] | None:
+        """The probabilities in a file; None if it is missing, damaged, or of another network."""
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                values: NDArray[np.float16] = arrays["probabilities"]
+                return values if arrays["source"] == self.sha256 else None
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+
+
+def remove_probabilities(run: Path) -> None:
+    """Remove the probabilities, once no further labeling needs them.
+
+    Args:
+        run: the run folder of the second network.
+    """
+    shutil.rmtree(run / _FOLDER, ignore_errors=True)
