@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.data.formats.masks import Classes
+from semiseg.model.decoders import DECODERS
 from semiseg.model.ema import Teacher
 from semiseg.model.encoders import normalization, resolve
 from semiseg.model.metadata import FORMAT, ModelMetadata, NetworkSpec
-from semiseg.model.network import DECODERS, Network, rebuild, upsample
+from semiseg.model.network import Network, rebuild, upsample
 from semiseg.model.release import Release, load_release, save_release, transfer
 
 LITE0 = "tf_efficientnet_lite0"

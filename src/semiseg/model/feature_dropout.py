@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from semiseg.core.types import STRIDE
-from semiseg.model.network import DETAIL, Network
+from semiseg.model.decoders import DETAIL
+from semiseg.model.network import Network
 
 
 def decoder_levels(network: Network, maps: Sequence[Tensor]) -> tuple[int, ...]:
