@@ -65,7 +65,20 @@ def test_check_lists_the_channels_with_their_names_and_says_where_they_come_from
     assert report.bands[0].range[1] > 20_000
     assert report.bands[1].range[1] < 1000
     notes = {finding.kind: finding.text for finding in report.findings}
-    assert "CYX (5 x 40 x 50), as OME-XML says" in notes["axes"]
+    assert "CYX, as OME-XML says" in notes["axes"]
+
+
+def test_stacks_of_different_sizes_share_one_note(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for i in range(4):
+        values = np.random.default_rng(i).integers(0, 900, (3, 40 + i, 50)).astype(np.uint16)
+        write_cells(tmp_path / "images" / f"{i}", values, NAMES[:3])
+        Image.fromarray((values[0] > 400).astype(np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+    notes = [finding for finding in check(tmp_path).findings if finding.kind == "axes"]
+    assert len(notes) == 1
+    assert len(notes[0].files) == 4
+    assert "Three channels are red, green and blue" in notes[0].text
 
 
 def test_stacks_are_not_cut_into_tiles(cells):

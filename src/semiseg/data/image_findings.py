@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semiseg.core.reading import RGB_CHANNELS
 from semiseg.core.text import percent
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
@@ -50,9 +51,14 @@ def _axes(data: Dataset) -> list[Finding]:
         if scan.details.axes:
             stacks.setdefault(scan.details.axes, []).append(path)
     findings = []
+    remedy = "If that is wrong, --axes names other axes."
+    if data.reading.bands is None or len(data.reading.bands) == RGB_CHANNELS:
+        remedy += (
+            " Three channels are red, green and blue in the order of the file; --bands 3,1,2 reads "
+            "them in another one."
+        )
     for axes, paths in stacks.items():
         message = f"Stacks of pages whose axes are {axes}: each one is an image of several bands"
-        remedy = "If that is wrong, --axes names other axes."
         findings += on_paths(data, "axes", "note", paths, message, remedy)
     return findings
 

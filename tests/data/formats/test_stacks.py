@@ -49,7 +49,7 @@ def test_the_channels_of_an_ome_tiff_are_the_bands_of_one_image(tmp_path, option
     image = decode_image(path, Reading(bands=FIVE))
     assert image.depth == "deep bands"
     assert np.array_equal(image.values, np.moveaxis(values, 0, -1))
-    assert image.axes == "CYX (5 x 40 x 50), as OME-XML says"
+    assert image.axes == "CYX, as OME-XML says"
     assert image_size(path, Reading(bands=FIVE)) == (50, 40)
     assert stack_header(path) == (tuple(NAMES), (values.dtype.name,) * 5)
     assert not is_stack(path)
@@ -126,7 +126,7 @@ def test_a_stack_of_depths_is_refused_with_both_remedies(tmp_path):
         read_image(path)
     text = str(caught.value)
     assert "stack of 6 images of 50 x 40 pixels" in text
-    assert "ZYX (6 x 40 x 50), as OME-XML says" in text
+    assert "ZYX, as OME-XML says" in text
     assert f"semiseg frames {path} --out DATA/images" in text
     assert "--axes CYX" in text
 
@@ -143,7 +143,7 @@ def test_pages_without_metadata_are_refused_until_the_user_says_what_they_are(tm
     assert f"semiseg frames {path}" in text
     image = decode_image(path, Reading(bands=FIVE, axes="CYX"))
     assert np.array_equal(image.values, np.moveaxis(values, 0, -1))
-    assert image.axes == "CYX (5 x 40 x 50), as --axes says"
+    assert image.axes == "CYX, as --axes says"
 
 
 @pytest.mark.parametrize("axes", ["ZCYX", "CYXS", "XYZC"])
@@ -169,7 +169,7 @@ def test_frames_writes_an_image_of_all_bands_for_each_depth(tmp_path):
     out = tmp_path / "out"
     text = frames(path, out=out).text()
     assert "3 images written" in text
-    assert "ZCYX (3 x 5 x 40 x 50), as OME-XML says" in text
+    assert "ZCYX, as OME-XML says" in text
     assert files(out) == [f"cell.ome_00000{i}.tif" for i in range(3)]
     for i, file in enumerate(sorted(out.iterdir())):
         image = decode_image(file, Reading(bands=FIVE))

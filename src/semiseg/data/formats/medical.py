@@ -154,7 +154,8 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
         is_banded=channel > 0,
         is_byte=is_color,
         dtype=str(file.get_data_dtype()),
-        origin=f"{letters} ({sizes}), as {source} says" if len(shape) > _SPACE else "",
+        origin=f"{letters}, as {source} says" if len(shape) > _SPACE else "",
+        sizes=sizes,
         alternative="XYZC" if letters == "XYZT" else "",
     )
 

@@ -39,13 +39,17 @@ class _Layout(NamedTuple):
         outer: the letters of the axes before the plane, the slowest first.
         counts: their lengths.
         plane: the letters of the axes of a page: YX, YXS or SYX.
-        origin: all axes, and who says so.
+        letters: all axes.
+        sizes: their lengths, as a person reads them.
+        source: who says so.
     """
 
     outer: str
     counts: tuple[int, ...]
     plane: str
-    origin: str
+    letters: str
+    sizes: str
+    source: str
 
 
 def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Volume:
@@ -83,7 +87,7 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
     in_pages = CHANNEL in layout.outer
     if in_pages and samples > 1:
         raise DataError(
-            f"{path} has channels along two of its axes: {layout.origin}.",
+            f"{path} has channels along two of its axes, {layout.letters} ({layout.sizes}).",
             "Name its axes, such as --axes ZYXS, or save it in another way.",
         )
     count = layout.counts[layout.outer.index(CHANNEL)] if in_pages else colors
@@ -122,7 +126,8 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
         is_byte=page.dtype in (np.uint8, bool),
         dtype=str(page.dtype),
         nodata=gdal_nodata(read_tags(path) or {}),
-        origin=layout.origin,
+        origin=f"{layout.letters}, as {layout.source} says",
+        sizes=layout.sizes,
         alternative="" if in_pages or samples > 1 else _alternative(layout),
     )
 
@@ -138,18 +143,17 @@ def _layout(series: Any, axes: str | None, path: Path) -> _Layout:  # noqa: ANN4
     match = re.search(r"(SYX|YXS|YX)$", letters)
     if match is None:
         raise OSError(f"its axes are {letters}, and pages need YX at their end")
+    sizes = " x ".join(map(str, shape))
     plane, source = match[1], _SOURCES.get(series.kind, f"the metadata of {series.kind}")
     if axes is not None:
         if len(axes) != len(shape) or not axes.endswith(plane):
-            sizes = " x ".join(map(str, shape))
             raise DataError(
                 f"{path} has axes of {sizes} ({letters}), so that --axes {axes} cannot name them.",
                 f"Give {plural(len(shape), 'letter')} that end with {plane}.",
             )
         letters, source = axes, "--axes"
     outer = letters[: -len(plane)]
-    origin = f"{letters} ({' x '.join(map(str, shape))}), as {source} says"
-    return _Layout(outer, shape[: len(outer)], plane, origin)
+    return _Layout(outer, shape[: len(outer)], plane, letters, sizes, source)
 
 
 def _alternative(layout: _Layout) -> str:

@@ -35,8 +35,9 @@ class Volume:
         dtype: the type of the numbers in the file, such as `uint16`.
         nodata: the values of pixels without data that the file names.
         window: the values that become black and white, where the file names them.
-        origin: all axes, and who says so, such as `CYX (5 x 512 x 512), as OME-XML says`; empty for
-            a file whose axes are always the same.
+        origin: all axes, and who says so, such as `CYX, as OME-XML says`; empty for a file whose
+            axes are always the same.
+        sizes: the lengths of these axes, such as `5 x 512 x 512`.
         alternative: the axes, as `--axes` takes them, by which planes are bands instead of images.
     """
 
@@ -52,6 +53,7 @@ class Volume:
     nodata: tuple[float, ...] = ()
     window: tuple[float, float] | None = None
     origin: str = ""
+    sizes: str = ""
     alternative: str = ""
 
     @property
@@ -94,7 +96,7 @@ class Volume:
         if self._is_known:
             message = (
                 f"{path} is a stack of {plural(self.count, 'image')} of {width} x {height} pixels, "
-                f"and semiseg learns from 2-D images. Its axes are {self.origin}."
+                f"and semiseg learns from 2-D images. Its axes are {self.origin} ({self.sizes})."
             )
             remedy = f"Write them as images: {write}."
             if self.alternative:
