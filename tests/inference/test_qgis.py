@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from drawn_rasters import COLORS, NAMES, draw_field
+from drawn_rasters import COLORS, NAMES, draw_field, write_scene
 from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter, median_filter
 
@@ -58,20 +58,25 @@ class Colors(torch.nn.Module):
         return [image]
 
 
-@pytest.fixture(scope="module")
-def network(scene, pixels):
-    """A network that gives a cell the class whose mean color is the nearest."""
-    network = Network(len(NAMES), "lcnet_035", "fpn", "none").eval()
+def nearest_color(pixels, mask):
+    """A network that gives a cell of 4 x 4 pixels `(H, W, N)` the class of the nearest color."""
+    channels = pixels.shape[2]
+    network = Network(len(NAMES), "lcnet_035", "fpn", "none", channels=channels).eval()
     network.set_crop(CROP)
     network.encoder, network.decoder = Colors(), Blocks()
-    network.logit_head = torch.nn.Conv2d(3, len(NAMES), 1)
+    network.logit_head = torch.nn.Conv2d(channels, len(NAMES), 1)
     with torch.no_grad():
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
         colors = ((image - network.mean) / network.std)[0]
-        means = torch.stack([colors[:, scene.mask == i].mean(dim=1) for i in range(len(NAMES))])
+        means = torch.stack([colors[:, mask == i].mean(dim=1) for i in range(len(NAMES))])
         network.logit_head.weight.copy_(10 * means[..., None, None])
         network.logit_head.bias.copy_(-5 * means.square().sum(dim=1))
     return network
+
+
+@pytest.fixture(scope="module")
+def network(scene, pixels):
+    return nearest_color(pixels, scene.mask)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +216,30 @@ def test_a_tile_is_read_as_the_file(network, pixels, tmp_path):
     image = read_image(write_tiff(tmp_path / "a.tif", raster), reading)
     expected = semiseg.Model(release).predict(image, scale=1.0).mask
     assert (labels_of(tile, raster) == expected).mean() > 0.998
+
+
+@pytest.mark.slow
+def test_six_bands_of_16_bits_are_read_by_the_range_of_each(scene, tmp_path):
+    """GeoDeep takes three bands only, so Deepness alone runs such a file."""
+    reading = Reading(
+        bands=tuple(range(1, 7)), ranges=tuple((100.0, 500.0 * band) for band in range(3, 9))
+    )
+    scene = scene._replace(bands=gaussian_filter(scene.bands, (0, 2, 2)))
+    write_scene(tmp_path / "field.tif", None, scene)
+    read = np.array(read_image(tmp_path / "field.tif", reading))
+    assert read.shape == (300, 260, 6)
+    release = release_of(nearest_color(read, scene.mask), 1.5 * SIZE, reading)
+    write_qgis(release, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    assert session.get_inputs()[0].shape == [1, 6, 192, 192]
+    tile = scene.bands[None, :, :192, :192] / np.float32(255)  # as Deepness gives it
+    labels = session.run(None, {"image": tile})[0][0].argmax(axis=0)
+    expected = semiseg.Model(release).predict(tmp_path / "field.tif").mask[:192, :192]
+    assert np.bincount(expected.ravel()).max() < 0.7 * expected.size
+    agreement = (labels == expected)[4:-4, 4:-4].mean()
+    assert agreement >= 0.98, agreement
 
 
 @pytest.mark.parametrize(
