@@ -23,6 +23,10 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = ["--steps", 2, "--size", 48, "--threads", 1]
 WORDS = {
     "adjustment": ["DATA", "RUN"],
+    "bands": [
+        *("--side", 200, "--out", "OUT", "--", "--tile", 64, "--steps", 2, "--size", 48),
+        *("--crop", 32, "--encoder", "lcnet_035", "--weights", "none", "--workers", 0),
+    ],
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
     "differences": ["RUN", "RUN", "DATA"],
