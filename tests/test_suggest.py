@@ -486,6 +486,20 @@ def test_a_labeling_tool_gets_files_and_the_steps_to_import_them(
         semiseg.suggest(*words[1:3], file_format="coco", overwrite=True, **arguments)
 
 
+def test_folders_with_a_meaning_do_not_hide_what_was_corrected(run_folder, tiny_folder, tmp_path):
+    data, out = shutil.copytree(tiny_folder, tmp_path / "data"), tmp_path / "next"
+    (run_folder / "config.yaml").write_text(f"data: {data}\n")
+    before = sum(sample.mask is not None for sample in load_dataset(data).train)
+    images = semiseg.suggest(run_folder, data, out=out, n=2, accelerator="cpu").images
+    assert all("unlabeled" in one.image.parts for one in images)
+    assert sum(sample.mask is not None for sample in load_dataset(out).train) == len(images)
+    *copies, _ = commands(next_steps(run_folder, out))
+    for command in copies:
+        subprocess.run(shlex.split(command), check=True)
+    after = sum(sample.mask is not None for sample in load_dataset(data).train)
+    assert after == before + len(images)
+
+
 def test_shapes_for_labelme_do_not_join_masks_of_pixels(run_folder, tiny_folder, tmp_path):
     (run_folder / "config.yaml").write_text(f"data: {tiny_folder}\n")
     out = tmp_path / "next"

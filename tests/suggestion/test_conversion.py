@@ -118,6 +118,14 @@ def test_ignored_pixels_get_a_color_of_their_own(tmp_path, run_with, log):
     np.testing.assert_array_equal(np.array(read_mask(sample.mask, data.classes)), mask)
 
 
+def test_images_without_shapes_are_counted(tmp_path, run_with, log):
+    empty = np.ones(SIZE[::-1], np.uint8)
+    out, _ = write(tmp_path, "cvat", names=["a.jpg", "b.jpg"], masks=[empty, mask_of(0)])
+    result = semiseg.convert(out, out=tmp_path / "masks", like=run_with(classes_of()))
+    assert result.images == 1
+    assert "1 image without shapes is left out (the first is train/images/a.jpg)" in log.text
+
+
 def test_a_class_that_the_run_does_not_know_is_named(tmp_path, run_with):
     out, _ = write(tmp_path, "coco")
     classes = replace(classes_of(), names=(NAMES[0], "background", "weed"))

@@ -72,6 +72,15 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
         write_classes(classes, out)
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+    bare = [s.image for split in SPLITS for s in data.samples[split] if s.mask is None]
+    if bare:
+        logger.warning(
+            "%s without shapes %s left out (the first is %s). If it is all background, submit its "
+            "task in Label Studio without regions; elsewhere draw a shape and label it background",
+            plural(len(bare), "image"),
+            "is" if len(bare) == 1 else "are",
+            data.name(bare[0]),
+        )
     if target is not None and classes != target and ignored:
         logger.warning(
             "Ignored pixels have the color #%06x. Add it to the classes.yaml of your data: "

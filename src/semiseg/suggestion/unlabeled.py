@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import file_sha256, read_text
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.pairing.roles import role_of
 from semiseg.inference.sources import find_images
 from semiseg.suggestion.pool import leave_out_labeled, read_folder
 from semiseg.training.run_data import samples_of, samples_of_test, settings_of
@@ -80,7 +82,43 @@ def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) ->
             run,
         )
     candidates = {name: f for name, f in candidates.items() if name not in copies}
-    return candidates if run_images.labeled else _without_names_of_val(run, candidates)
+    if not run_images.labeled:
+        candidates = _without_names_of_val(run, candidates)
+    return without_roles(candidates)
+
+
+def without_roles(images: Mapping[str, Path]) -> dict[str, Path]:
+    """The images by names without folders such as `unlabeled`, which mean something to semiseg.
+
+    A copy in `train/images/unlabeled` would count as unlabeled, with its mask. Where two images
+    would have one name, such a folder becomes a part of the file's name.
+
+    Example:
+        >>> a, b, c = Path("a.jpg"), Path("b.jpg"), Path("c.jpg")
+        >>> list(without_roles({"unlabeled/day/1": a, "unlabeled/2": b, "val/images/2": c}))
+        ['day/1', 'unlabeled_2', 'val_images_2']
+    """
+    shorter = {name: _without_role_folders(name, keep=False) for name in images}
+    counts = Counter(shorter.values())
+    return {
+        shorter[name] if counts[shorter[name]] == 1 else _without_role_folders(name, keep=True): f
+        for name, f in images.items()
+    }
+
+
+def _without_role_folders(name: str, keep: bool) -> str:
+    """A name without folders that have a role; or with their names before the next part."""
+    *folders, last = name.split("/")
+    parts: list[str] = []
+    prefix = ""
+    for folder in folders:
+        role = role_of(folder)
+        if role.is_neutral and not role.is_secondary:
+            parts.append(prefix + folder)
+            prefix = ""
+        elif keep:
+            prefix += f"{folder}_"
+    return "/".join((*parts, prefix + last))
 
 
 def _without_masks_there(images: Path, candidates: dict[str, Path]) -> dict[str, Path]:
