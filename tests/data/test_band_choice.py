@@ -173,6 +173,26 @@ def test_infrared_that_the_file_calls_transparency_is_a_band(tmp_path: Path) -> 
     assert np.array_equal(pixels, np.moveaxis(images[0], 0, 2))
 
 
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_jpeg_2000_files_give_all_bands(tmp_path: Path, count: int) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    shape = {"count": count, "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint16"}
+    for i in range(3):
+        path = tmp_path / "images" / f"{i}.jp2"
+        with rasterio.open(
+            path, "w", driver="JP2OpenJPEG", reversible=True, quality=100, **shape
+        ) as file:
+            file.write(noise(count, seed=i))
+        mask(tmp_path, f"{i}")
+    data = read_dataset(tmp_path)
+    assert not data.errors()
+    assert data.reading.bands == tuple(range(1, count + 1))
+    low, high = np.array(data.reading.ranges).T
+    scaled = ((noise(count, seed=2).transpose(1, 2, 0) - low) * (255 / (high - low))).clip(0, 255)
+    assert np.array_equal(np.asarray(read_image(path, data.reading)), scaled.round())
+
+
 def test_infrared_is_said_where_the_extra_is_missing(tmp_path: Path, monkeypatch) -> None:
     root = folder(tmp_path, [noise(4, "uint8", 255, seed=i) for i in range(3)])
     monkeypatch.setattr(band_files, "find_spec", lambda name: None)
