@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from drawn_rasters import draw_field, write_classes
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +17,7 @@ from tiny_vit import TINY_VIT
 import semiseg
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.formats.images import read_image
+from semiseg.model.network import Network
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -151,12 +153,22 @@ def test_a_resumed_run_and_one_that_goes_on_keep_the_bands(run: Path, data: Path
         semiseg.train(data, out=data.parent / "rgb", **settings)
 
 
-def test_stored_labels_and_the_frozen_judge_see_all_bands(run: Path, data: Path) -> None:
-    out = data.parent / "stored"
+def test_the_frozen_judge_of_stored_labels_sees_all_bands(run: Path, data: Path) -> None:
+    out = data.parent / "frozen"
     settings = SETTINGS | {"method": "css-stored", "agreement": "frozen", "anchors": 16, "steps": 4}
-    settings["weights"] = run
-    semiseg.train(data, out=out, **settings)
+    semiseg.train(data, out=out, **settings | {"weights": run})
     assert json.loads((out / "model.json").read_text())["network"]["channels"] == 5
+
+
+def test_a_second_network_may_have_weights_for_all_bands(run: Path, data: Path) -> None:
+    out, weights = data.parent / "two", data.parent / "vit.pt"
+    pretrained = Network(2, TINY_VIT, weights="none", channels=5)
+    torch.save(pretrained.encoder.state_dict(), weights)
+    settings = SETTINGS | {"method": "css-stored", "anchors": 16, "steps": 4, "weights": run}
+    semiseg.train(data, out=out, second_encoder=TINY_VIT, second_weights=str(weights), **settings)
+    second = json.loads((out / "stages" / "second" / "model.json").read_text())
+    assert (second["network"]["channels"], second["bands"]) == (5, list(BANDS))
+    assert second["weights"]["source"] == "the file vit.pt"
 
 
 def test_a_frozen_transformer_caches_the_features_of_five_bands(

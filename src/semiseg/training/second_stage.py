@@ -106,8 +106,14 @@ def load_second(stage: Stage) -> WeightsRecord:
         ConfigError: the weights cannot be used.
         HubError: the hub does not give the weights.
     """
-    network = stage.config.network
-    return Network(2, network.encoder, weights=network.weights).weights_record
+    network, reading = stage.config.network, stage.config.data.reading
+    return Network(
+        2,
+        network.encoder,
+        weights=network.weights,
+        channels=reading.channels,
+        colors=reading.color_channels,
+    ).weights_record
 
 
 def settle(stage: Stage, data: TrainingData, module: TrainingModule, begun: bool) -> Stage:
