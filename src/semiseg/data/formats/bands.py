@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 INSTALL_GEO = "pip install 'semiseg[geo]'"
 _TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
 _SIDECARS = (".ovr", ".msk")  # GDAL opens them with any driver
-_OFFLINE = {  # an overview may lie anywhere, as the metadata of a TIFF say
+_OPTIONS = {
+    "GDAL_CACHEMAX": 256 << 20,  # bytes of decoded blocks; else a twentieth of the memory
+    # No network: an overview may lie anywhere, as the metadata of a TIFF say.
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
     "GDAL_HTTP_PROXY": "http://127.0.0.1:9",
     "GDAL_HTTP_MAX_RETRY": "0",
@@ -152,7 +154,7 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
     """
     import rasterio
 
-    with rasterio.Env(**_OFFLINE), _open(path) as file:
+    with rasterio.Env(**_OPTIONS), _open(path) as file:
         yield file
 
 
@@ -200,7 +202,7 @@ def _kept_open(path: Path) -> Iterator[rasterio.DatasetReader]:
 
     status = path.stat()
     state = (os.getpid(), path.absolute(), status.st_size, status.st_mtime_ns)
-    with rasterio.Env(**_OFFLINE):
+    with rasterio.Env(**_OPTIONS):
         if _last.state != state:
             if _last.file is not None and _last.state[0] == os.getpid():
                 _last.file.close()
