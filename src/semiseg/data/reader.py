@@ -83,7 +83,7 @@ def read_dataset(
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = _list_images(root, layout, flags, file)
-    listings = expand_listings(layout.tree.root, listings, _tile_settings(flags, file, reading))
+    listings = expand_listings(layout.tree.root, listings, TileSettings.of(flags, file, reading))
     everything = [sample for listing in listings.values() for sample in listing.samples]
     images = [sample.image for sample in everything]
     bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
@@ -177,7 +177,7 @@ def read_samples(
     """
     layout = _open(root, dataset, flags)
     file = _dataset_file(root, layout)
-    settings = _tile_settings(flags, file, file.complete(AS_STORED))
+    settings = TileSettings.of(flags, file, file.complete(AS_STORED))
     # The vector files of all splits decide together what their polygons mean.
     listings = {name: read_split(layout, name) for name in dict.fromkeys([split, *SPLITS])}
     listing = expand_listings(layout.tree.root, listings, settings, [split])[split]
@@ -269,17 +269,6 @@ def _list_images(
     labeled = [sample for listing in listings.values() for sample in listing.samples]
     listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
     return {split: listings[split] for split in _ORDER}
-
-
-def _tile_settings(flags: Arrangement, file: DatasetFile, reading: Reading) -> TileSettings:
-    """How large rasters are read; flags win over `dataset.yaml`."""
-    content = file.content
-    return TileSettings(
-        content.tile if flags.tile is None else flags.tile,
-        flags.class_attribute or content.class_attribute,
-        flags.outside or content.outside,
-        reading.nodata or (),
-    )
 
 
 def _findings_of(root: Path, layout: Layout, listings: Mapping[str, Listing]) -> list[Finding]:

@@ -19,6 +19,8 @@ from semiseg.data.classes.tool_labels import background_of
 from semiseg.data.formats.labelme import IGNORE, LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.outlines import label_of, outlines, write_outlines
+from semiseg.data.formats.raster_windows import split_window
+from semiseg.data.formats.window_copy import copy_window
 
 
 class Folder:
@@ -35,17 +37,22 @@ class Folder:
         self.masks = root / split / "masks"
 
     def copy_image(self, image: Path, stem: str) -> Path:
-        """Copy an image.
+        """Copy an image; a tile of a raster becomes a GeoTIFF with its place on earth.
 
         Args:
-            image: the file.
+            image: the file, or the window of a raster.
             stem: the path of the copy below `images`, without a suffix.
 
         Returns:
             The copy.
         """
-        copy = self.images / f"{stem}{image.suffix}"
+        is_tile = split_window(image)[1] is not None
+        copy = self.images / f"{stem}{'.tif' if is_tile else image.suffix}"
         self._make(copy.parent)
+        if is_tile:
+            remove_link(copy)
+            copy_window(image, copy)
+            return copy
         if not copy.exists() or not copy.samefile(image):
             remove_link(copy)
             shutil.copyfile(image, copy)

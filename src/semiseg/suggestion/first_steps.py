@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from semiseg.data.formats.raster_windows import split_window
 from semiseg.suggestion.coverage import FirstImage
 from semiseg.suggestion.pool import DataFolder, Pool, is_below
 
@@ -28,6 +29,12 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
     copies = out / "train" / "images"
     draw = f"Draw a mask of each image in {copies}"
     folder = pool.folder
+    if folder is not None and any(split_window(one.image)[1] is not None for one in chosen):
+        return (
+            f"{copies} holds the parts of your rasters to label, with their place on earth. Label "
+            "these places in your masks or polygons, for example in QGIS. Then train:\n  "
+            + shlex.join(["semiseg", "train", str(folder.root)])
+        )
     commands = None if folder is None else _join_commands(out, folder, chosen)
     if folder is not None and commands is not None:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"

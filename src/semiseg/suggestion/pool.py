@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.reading import Reading
+from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
-from semiseg.core.types import NOTHING_SAID, NamedBands, Sample
+from semiseg.core.types import NOTHING_SAID, Arrangement, NamedBands, Sample
 from semiseg.data.band_choice import choose_bands
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.formats.labelme import LABELME_SUFFIX
@@ -19,6 +19,7 @@ from semiseg.data.image_scan import ImageScan, scan_image
 from semiseg.data.layout_registry import find_layout, read_split
 from semiseg.data.layouts.families import stem
 from semiseg.data.layouts.layout import Layout
+from semiseg.data.tiles.expand import TileSettings, expand_images, expand_listings
 from semiseg.data.tree import Tree
 from semiseg.data.value_range import infer_reading
 from semiseg.inference.sources import find_images
@@ -33,20 +34,24 @@ class DataFolder(NamedTuple):
 
     Attributes:
         root: the folder.
-        labeled: the images of `train` that have masks.
+        labeled: the images of `train` that have masks; tiles of large rasters.
+        mask_files: the files of all masks.
         scored: the images of `val` and `test`, with masks or without.
         images: the folder of the images to train on; None if there are several, or none.
         masks: the folder for their masks, there or not; None where `images` is. A mask has the
             path and the name of its image.
         file: what `dataset.yaml` says of it.
+        tiles: how large rasters are read.
     """
 
     root: Path
     labeled: list[Sample]
+    mask_files: set[Path]
     scored: set[Path]
     images: Path | None
     masks: Path | None
     file: DatasetFile
+    tiles: TileSettings
 
 
 class Pool(NamedTuple):
@@ -82,7 +87,10 @@ def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
     if root is None:
         return Pool(dict(sorted(sources.images.items())), None)
     folder = read_folder(root)
-    candidates, counts = leave_out_labeled(sources.images, folder)
+    rasters = {
+        name: f for name, f in sources.images.items() if f.resolve() not in folder.mask_files
+    }
+    candidates, counts = leave_out_labeled(expand_images(root, rasters, folder.tiles), folder)
     if counts:
         logger.info("%s are ignored", " and ".join(counts))
     if not candidates:
@@ -107,7 +115,7 @@ def leave_out_labeled(
         The other images, and how many were left out, in words.
     """
     labeled = {sample.image.resolve() for sample in folder.labeled}
-    masks = {sample.mask.resolve() for sample in folder.labeled if sample.mask is not None}
+    masks = folder.mask_files
     files = {name: file for name, file in images.items() if file.resolve() not in masks}
     scored = {name for name, file in files.items() if file.resolve() in folder.scored}
     masked = {name for name, file in files.items() if file.resolve() in labeled}
@@ -116,8 +124,12 @@ def leave_out_labeled(
     return {name: f for name, f in files.items() if name not in scored | masked}, counts
 
 
-def read_folder(root: Path) -> DataFolder:
-    """Read what the names in a data folder say; no image is opened.
+def read_folder(root: Path, flags: Arrangement = NOTHING_SAID) -> DataFolder:
+    """Read what the names in a data folder say; no image is opened but large rasters.
+
+    Args:
+        root: the data folder.
+        flags: how large rasters are read; they win over `dataset.yaml`.
 
     Raises:
         DataError: there is no such folder.
@@ -127,19 +139,25 @@ def read_folder(root: Path) -> DataFolder:
         raise DataError(f"There is no folder {root}.", "Correct the path to the data.")
     tree = Tree(root)
     layout = find_layout(tree, read_dataset_file(tree).content.dataset)
-    listings = {split: read_split(layout, split) for split in ("train", "val", "test")}
+    whole = {split: read_split(layout, split) for split in ("train", "val", "test")}
+    masks = [sample.mask for listing in whole.values() for sample in listing.samples]
+    file = read_dataset_file(layout.tree)
+    tiles = TileSettings.of(flags, file, file.complete(AS_STORED))
+    listings = expand_listings(layout.tree.root, whole, tiles)
     scored = [sample.image for split in ("val", "test") for sample in listings[split].samples]
     families = layout.families
     scored += [path for f in families if f.split in ("val", "test") for path in f.images]
     labeled = [sample for sample in listings["train"].samples if sample.mask is not None]
-    places = _places(layout, labeled)
+    places = _places(layout, [s for s in whole["train"].samples if s.mask is not None])
     return DataFolder(
         root=root,
         labeled=labeled,
+        mask_files={mask.resolve() for mask in masks if mask is not None},
         scored={path.resolve() for path in scored},
         images=None if places is None else places[0],
         masks=None if places is None else places[1],
-        file=read_dataset_file(layout.tree),
+        file=file,
+        tiles=tiles,
     )
 
 

@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import file_sha256, read_text
+from semiseg.core.reading import AS_STORED
 from semiseg.core.text import plural
-from semiseg.core.types import Sample
+from semiseg.core.types import Arrangement, Sample
+from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.pairing.roles import role_of
+from semiseg.data.tiles.expand import TileSettings, expand_images
 from semiseg.inference.sources import find_images
 from semiseg.suggestion.pool import leave_out_labeled, read_folder
-from semiseg.training.run_data import samples_of, samples_of_test, settings_of
+from semiseg.training.run_data import arrangement_of, samples_of, samples_of_test, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +75,12 @@ def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) ->
     # PNG masks may lie beside JPEG images.
     masks = run_images.masks()
     candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
+    flags = arrangement_of(run)
     if images.is_dir():
-        candidates = _without_masks_there(images, candidates)
+        candidates = _without_masks_there(images, candidates, flags)
+    else:
+        settings = TileSettings.of(flags, DatasetFile(), AS_STORED)
+        candidates = expand_images(images.parent, candidates, settings)
     copies = _find_copies(run_images.files(), candidates)
     if copies:
         logger.info(
@@ -121,14 +128,18 @@ def _without_role_folders(name: str, keep: bool) -> str:
     return "/".join((*parts, prefix + last))
 
 
-def _without_masks_there(images: Path, candidates: dict[str, Path]) -> dict[str, Path]:
+def _without_masks_there(
+    images: Path, candidates: dict[str, Path], flags: Arrangement
+) -> dict[str, Path]:
     """The images of a folder that have no masks there and are not of its `val` or `test`."""
     try:
-        folder = read_folder(images)
+        folder = read_folder(images, flags)
     except (ConfigError, DataError) as error:
         logger.warning("semiseg cannot tell which images of %s have masks: %s", images, error)
         return candidates
-    unlabeled, counts = leave_out_labeled(candidates, folder)
+    candidates = {n: f for n, f in candidates.items() if f.resolve() not in folder.mask_files}
+    tiles = expand_images(images, candidates, folder.tiles)
+    unlabeled, counts = leave_out_labeled(tiles, folder)
     if counts:
         logger.info("%s are ignored", " and ".join(counts))
     return unlabeled

@@ -112,7 +112,7 @@ def _stem(one: Suggestion | FirstImage) -> str:
     If another image differs only in its suffix, the suffix becomes a part of the name: `a_jpg`.
     """
     suffix = one.image.suffix
-    if not one.name.endswith(suffix):
+    if not suffix or not one.name.endswith(suffix):
         return one.name
     return f"{one.name.removesuffix(suffix)}_{suffix[1:]}"
 

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import read_json, write_json
+from semiseg.core.reading import Reading
 from semiseg.core.text import percent, plural
-from semiseg.core.types import Sample
+from semiseg.core.types import Arrangement, Sample
+from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.drawn import draw_masks
 from semiseg.data.findings import Finding, error_of, note, on_files
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, open_raster, rasterio_window
@@ -53,6 +55,17 @@ class TileSettings:
     class_attribute: str | None = None
     outside: Outside | None = None
     nodata: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, flags: Arrangement, file: DatasetFile, reading: Reading) -> TileSettings:
+        """What flags and `dataset.yaml` say; flags win."""
+        content = file.content
+        return cls(
+            content.tile if flags.tile is None else flags.tile,
+            flags.class_attribute or content.class_attribute,
+            flags.outside or content.outside,
+            reading.nodata or (),
+        )
 
 
 class _Plan(NamedTuple):
@@ -305,3 +318,24 @@ def expand_listings(
     vectors = [mask for mask in masks if mask and mask.suffix.lower() in VECTOR_SUFFIXES]
     tiles = Tiles(root, settings, vectors)
     return {split: tiles.expand(listings[split]) for split in splits or listings}
+
+
+def expand_images(
+    root: Path, images: Mapping[str, Path], settings: TileSettings
+) -> dict[str, Path]:
+    """Images without masks, where large rasters are tiles.
+
+    Args:
+        root: the data folder, or another folder of the images.
+        images: the files by their names.
+        settings: how rasters are read.
+
+    Raises:
+        DataError: a raster cannot be read.
+    """
+    samples = [Sample(name, path, None) for name, path in images.items()]
+    listing = Tiles(root, settings, ()).expand(Listing(samples))
+    error = next((finding for finding in listing.findings if finding.severity == "error"), None)
+    if error is not None:
+        raise DataError(error.text)
+    return {sample.name: sample.image for sample in listing.samples}
