@@ -13,7 +13,7 @@ from semiseg.core.errors import RunError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.types import Prediction
 from semiseg.data.formats.masks import Classes, default_color, read_mask
-from semiseg.data.reader import load_dataset
+from semiseg.data.reader import load_dataset, read_dataset
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
 from semiseg.suggestion.ranking import Suggestion
 from semiseg.suggestion.tool_steps import tool_steps
@@ -210,6 +210,13 @@ def test_tasks_of_label_studio_by_value(tmp_path):
     tags = {tag.get("name"): tag.tag for tag in view.iter() if tag.get("name")}
     assert tags == {results[0]["to_name"]: "Image", results[0]["from_name"]: "BrushLabels"}
     assert [tag.get("value") for tag in view.iter("Label")] == [NAMES[0], "Ab", "__ignore__"]
+
+
+def test_predictions_that_nobody_submitted_are_no_masks(tmp_path):
+    out, _ = write(tmp_path, "label-studio", names=IMAGES[-1:])
+    data = read_dataset(out)
+    assert not [sample for sample in data.train if sample.mask is not None]
+    assert any("submit the predictions in Label Studio" in f.message for f in data.findings)
 
 
 def test_the_format_of_the_run_is_the_default():

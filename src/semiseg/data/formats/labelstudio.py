@@ -54,10 +54,12 @@ class LabelStudioFormat(FileFormat):
     export = "Label Studio: JSON"
 
     def recognizes(self, file: Path, head: JsonHead | None) -> bool:
-        """By a list of tasks with `data` and `annotations`, or with `annotation_id`."""
+        """By a list of tasks with `data` and `annotations` or `predictions`, or `annotation_id`."""
         if head is None or not head.is_list:
             return False
-        whole = "data" in head.keys and bool({"annotations", "completions"} & head.keys)
+        whole = "data" in head.keys and bool(
+            {"annotations", "completions", "predictions"} & head.keys
+        )
         return whole or head.keys >= {"id", "annotation_id", "annotator"}
 
     def read(self, file: Path) -> Annotations:
