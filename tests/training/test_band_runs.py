@@ -200,3 +200,5 @@ def test_a_budget_and_a_dry_run_measure_steps_on_all_bands(data: Path, tmp_path:
     settings = {k: v for k, v in SETTINGS.items() if k not in ("steps", "bands", "rgb")}
     plan = semiseg.plan(data, out=tmp_path / "run", budget="1m", method="css", **settings)
     assert plan.config.data.bands == BANDS
+    settings |= {"method": "supervised", "steps": 5}
+    assert semiseg.dry_run(data, out=tmp_path / "run", **settings).memory > 0
