@@ -81,6 +81,16 @@ def test_stacks_of_different_sizes_share_one_note(tmp_path):
     assert "Three channels are red, green and blue" in notes[0].text
 
 
+def test_a_stack_that_breaks_off_is_called_damaged_and_prints_nothing_else(tmp_path, capfd):
+    draw(tmp_path, write_cells)
+    path = tmp_path / "train/images/train0.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    errors = [finding for finding in check(tmp_path).findings if finding.severity == "error"]
+    assert [finding.kind for finding in errors] == ["unreadable-image"]
+    assert "train0.tif" in errors[0].text
+    assert capfd.readouterr() == ("", "")
+
+
 def test_stacks_are_not_cut_into_tiles(cells):
     assert check(cells, tile=24).counts == check(cells).counts
 

@@ -28,6 +28,7 @@ from semiseg.data.formats.band_header import (
 )
 from semiseg.data.formats.bands import can_read_bands
 from semiseg.data.formats.raster_windows import file_of
+from semiseg.data.formats.stacks import is_stack_of_bands
 
 _MAX_DOUBTFUL = 5  # files that are decoded where a channel may be transparency or a band
 
@@ -94,7 +95,8 @@ def choose_bands(
         usual = _usual_number([counts[file_of(path)] for path in images])
         if usual != RGB_CHANNELS:
             reading = replace(reading, bands=tuple(range(1, usual + 1)))
-    others = _others(images, counts, reading, is_free)
+    known = [path for path in images if not _is_broken_stack(file_of(path), counts, reading)]
+    others = _others(known, counts, reading, is_free)
     findings = _mixed(others, counts, reading, name_of)
     refused = frozenset(others if findings else ())
     reading = _with_ranges(_with_colors(reading))
@@ -116,6 +118,16 @@ def _count(file: Path, axes: str | None) -> BandCount | None:
     with suppress(OSError):
         return count_bands(file, axes)
     return None
+
+
+def _is_broken_stack(file: Path, counts: Mapping[Path, BandCount | None], reading: Reading) -> bool:
+    """Whether a stack has no number of bands, since it cannot be read: reading it says why."""
+    if counts[file] is not None:
+        return False
+    try:
+        return is_stack_of_bands(file, reading.axes)
+    except OSError:
+        return True
 
 
 def _settle_alpha(counts: Mapping[Path, BandCount | None]) -> dict[Path, BandCount | None]:

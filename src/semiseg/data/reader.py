@@ -10,6 +10,7 @@ Besides the images of a layout, photographs without masks may lie in `unlabeled/
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -83,10 +84,13 @@ def read_dataset(
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     listings = _list_images(root, layout, flags, file)
-    listings = expand_listings(layout.tree.root, listings, TileSettings.of(flags, file, reading))
-    everything = [sample for listing in listings.values() for sample in listing.samples]
-    images = [sample.image for sample in everything]
-    bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
+    tiles = TileSettings.of(flags, file, reading)
+    with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
+        warnings.simplefilter("ignore")
+        listings = expand_listings(layout.tree.root, listings, tiles)
+        everything = [sample for listing in listings.values() for sample in listing.samples]
+        images = [sample.image for sample in everything]
+        bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
     reading = bands.reading
     cache = ScanCache(root, reading)
     scans = scan_files(cache, everything, progress).without(bands.refused)

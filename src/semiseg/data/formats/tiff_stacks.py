@@ -7,6 +7,7 @@ planes along the axis of channels are the bands of one image; those along any ot
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,7 +26,9 @@ from semiseg.data.formats.rasters import Values, depth_of
 from semiseg.data.formats.tiff import gdal_nodata, has_pages, read_tags
 from semiseg.data.formats.volumes import CHANNEL, UNKNOWN, Volume, check_bands
 
-_SAMPLES = "S"
+# What tifffile says of damaged files would be printed; reading them raises an error.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 _SOURCES = {"ome": "OME-XML", "imagej": "ImageJ's metadata", "shaped": "the file's metadata"}
 _PLAIN = (1, 8, 32946)  # TIFF's numbers of no compression and of deflate
 _MODES = ("1", "L", "RGB", "RGBA", "I", "I;16", "I;16B", "F")
