@@ -162,6 +162,19 @@ def test_windows_of_a_raster_are_parts_of_the_image(field: Path) -> None:
     assert find_empty(field, READING, slice(100, 110), whole.width) is not None
 
 
+def test_in_python_a_raster_is_read_in_windows(
+    field: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_image(field, READING)
+    expected = predictor().segment.at_scale(whole, 0.8, probabilities=True)
+    fitted = next(predictor().segment([whole]))
+    monkeypatch.setattr("semiseg.inference.predictor.read_picture", None)
+    prediction = predictor().predict(field, scale=0.8, probabilities=True)
+    np.testing.assert_array_equal(prediction.mask, expected.mask)
+    np.testing.assert_array_equal(prediction.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(predictor().predict(field, scale="fit").mask, fitted.mask)
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.7, None])
 def test_a_stopped_prediction_goes_on_and_gives_the_same_bytes(
     field: Path, tmp_path: Path, factor: float | None, monkeypatch: pytest.MonkeyPatch, log: Any
