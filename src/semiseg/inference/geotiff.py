@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.errors import RunError
-from semiseg.data.formats.bands import can_read_bands, open_raster
+from semiseg.data.formats.bands import can_read_bands, gdal_options, open_raster
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.tiff import has_pages, read_tags
 
@@ -29,7 +29,6 @@ Rows: TypeAlias = NDArray[Any]
 _GEO_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, matrix, directory of keys
 _SUFFIXES = (".tif", ".tiff")
 _BLOCK = 512  # pixels of a tile's side
-_CACHE = 256 << 20  # bytes that GDAL may keep of the files it reads and writes
 _JPEG_QUALITY = 92
 
 
@@ -114,15 +113,6 @@ def place_of(path: Path) -> Place | None:
 
 
 @contextmanager
-def limited_cache() -> Iterator[None]:
-    """Limit the memory in which GDAL keeps blocks of files, which may be a twentieth of it all."""
-    import rasterio
-
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-        yield
-
-
-@contextmanager
 def _open_rows(path: Path, mode: str, **profile: object) -> Iterator[rasterio.io.DatasetWriter]:
     """Open a GeoTIFF to write.
 
@@ -132,7 +122,7 @@ def _open_rows(path: Path, mode: str, **profile: object) -> Iterator[rasterio.io
     import rasterio
     from rasterio.errors import RasterioError
 
-    with limited_cache(), warnings.catch_warnings():
+    with gdal_options(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a file without a place
         try:
             with rasterio.open(path.absolute(), mode, driver="GTiff", **profile) as file:
@@ -211,7 +201,7 @@ def write_cloud_optimized(source: Path, target: Path, content: Content) -> None:
     if content.compression == "JPEG":
         options["quality"] = _JPEG_QUALITY
     try:
-        with limited_cache():
+        with gdal_options():
             copy(source, temporary, driver="COG", **options)
             with open_raster(temporary) as file:
                 file.checksum(1)  # reads each tile

@@ -11,7 +11,7 @@ import numpy as np
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.masks import Classes
-from semiseg.inference.geotiff import Place, limited_cache
+from semiseg.inference.geotiff import Place
 from semiseg.inference.raster_files import MASK, content_of
 from semiseg.inference.raster_image import unreadable
 from semiseg.inference.targets import Targets
@@ -119,7 +119,7 @@ def shapes_of(mask: Path, min_area: float | None = None) -> Iterator[Shape]:
     """The areas of equal values in a mask. Pixels that touch at a corner belong to different ones.
 
     GDAL follows the outlines row by row, and the memory grows with their corners alone. Only to
-    remove islands it holds the whole mask, three bytes for each pixel.
+    remove islands it holds the whole mask, four bytes for each pixel.
 
     Args:
         mask: a GeoTIFF.
@@ -131,7 +131,7 @@ def shapes_of(mask: Path, min_area: float | None = None) -> Iterator[Shape]:
     import rasterio
     from rasterio.features import shapes, sieve
 
-    with limited_cache(), open_raster(mask) as file:
+    with open_raster(mask) as file:
         try:
             file.checksum(1)  # of a damaged file, GDAL would give no polygons, and no error
         except OSError as error:

@@ -127,7 +127,8 @@ class Predictor:
         if isinstance(picture, RasterImage):
             if factor is not None:
                 return self.segment.at_scale(picture, factor, tta, probabilities)
-            picture = picture.whole()
+            with large_images():
+                picture = picture.whole()
         return next(self.stream([Scaled(picture, factor)], tta, probabilities))
 
     def _read(self, path: Path) -> AnyImage | RasterImage:

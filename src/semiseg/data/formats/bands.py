@@ -28,11 +28,12 @@ INSTALL_GEO = "pip install 'semiseg[geo]'"
 _TIFF, _JPEG_2000 = "GTiff", "JP2OpenJPEG"  # GDAL's other formats may read further files
 _SIDECARS = (".ovr", ".msk")  # GDAL opens them with any driver
 _OPTIONS = {
-    "GDAL_CACHEMAX": 256 << 20,  # bytes of decoded blocks; else a twentieth of the memory
     # No network: an overview may lie anywhere, as the metadata of a TIFF say.
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
     "GDAL_HTTP_PROXY": "http://127.0.0.1:9",
     "GDAL_HTTP_MAX_RETRY": "0",
+    # Bytes of blocks that GDAL keeps of all open files, instead of a twentieth of the memory.
+    "GDAL_CACHEMAX": 64 << 20,
 }
 JPEG_2000_CODESTREAM = b"\xff\x4f\xff\x51"
 JPEG_2000_HEADER_BYTES = 1 << 16
@@ -152,10 +153,15 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
     Raises:
         OSError: GDAL cannot read it, or a file beside it that GDAL would open is no TIFF.
     """
+    with gdal_options(), _open(path) as file:
+        yield file
+
+
+def gdal_options() -> rasterio.Env:
+    """The settings of GDAL wherever files are open: no network, and little memory for blocks."""
     import rasterio
 
-    with rasterio.Env(**_OPTIONS), _open(path) as file:
-        yield file
+    return rasterio.Env(**_OPTIONS)
 
 
 def _open(path: Path) -> rasterio.DatasetReader:
@@ -198,11 +204,9 @@ def _kept_open(path: Path) -> Iterator[rasterio.DatasetReader]:
     Many rasters are compressed in rows, each of which belongs to all tiles side by side. While the
     file is open, GDAL keeps the rows in memory.
     """
-    import rasterio
-
     status = path.stat()
     state = (os.getpid(), path.absolute(), status.st_size, status.st_mtime_ns)
-    with rasterio.Env(**_OPTIONS):
+    with gdal_options():
         if _last.state != state:
             if _last.file is not None and _last.state[0] == os.getpid():
                 _last.file.close()
