@@ -399,3 +399,20 @@ def test_masks_of_colors_and_of_a_color_table(tmp_path: Path) -> None:
         file.write_colormap(1, {i: (*map(int, color), 255) for i, color in enumerate(colors)})
     data = read_dataset(root, flags=TILES)
     assert data.classes.colors == tuple(map(tuple, colors.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("images/field.tif", "Unreadable images"),
+        ("masks/field.tif", "cannot be read to the end"),
+    ],
+)
+def test_a_raster_that_is_cut_off_is_refused_by_name(tmp_path: Path, file: str, text: str) -> None:
+    root = tmp_path / "data"
+    write_raster(root / "images" / "field.tif", _pixels())
+    write_raster(root / "masks" / "field.tif", _mask())
+    path = root / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors = [finding.text for finding in read_dataset(root, flags=TILES).errors()]
+    assert any(text in error and file in error for error in errors)

@@ -156,7 +156,10 @@ class Tiles:
                 raise DataError(f"{mask} is laid over {image} with an extra: {INSTALL_GEO}.")
             notes.whole[self._name(image)] = ""
             return [sample]
-        grid = read_grid(image)
+        try:
+            grid = read_grid(image)
+        except OSError:
+            return [sample]  # reading it as an image says what is wrong
         placed = self._place(image, mask, grid, distances) if mask is not None else None
         windows = windows_of(grid.size, self.settings.tile or TILE) if tiled else []
         plan = self._plan(sample, placed, windows or [Window(0, 0, *grid.size)])
@@ -194,9 +197,18 @@ class Tiles:
         facts = [windows, self._outside, settings.class_attribute, self._names, settings.nodata]
         facts.append(placed.by_place if placed else None)
 
+        from rasterio.errors import RasterioError
+
         def draw(folder: Path) -> None:
             logger.info("the tiles of %s are listed once", self._name(sample.image))
-            write_json(folder / _PLAN, _draw(sample.image, placed, windows, settings, folder))
+            try:
+                content = _draw(sample.image, placed, windows, settings, folder)
+            except RasterioError as error:
+                raise DataError(
+                    f"{' or '.join(map(str, sources))} cannot be read to the end ({error}).",
+                    "Replace the file or remove it.",
+                ) from error
+            write_json(folder / _PLAN, content)
 
         folder = draw_masks(self.root, sources, "tiles", draw, "\n".join(map(str, facts)))
         content = read_json(folder / _PLAN)

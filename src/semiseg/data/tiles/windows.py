@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from semiseg.data.formats.bands import rasterio_window
 from semiseg.data.formats.grid import Header
@@ -26,8 +25,7 @@ def is_tiled(header: Header, tile: int | None) -> bool:
     """Whether a raster is read in tiles.
 
     Without a word from the user, it is if it is a map (it has a place on earth) of at least three
-    tiles along its short side, or has more pixels than a whole image may have. So photographs and
-    folders of small tiles stay what they are.
+    tiles along its short side. So photographs and folders of small tiles stay what they are.
 
     Args:
         header: of the raster.
@@ -36,9 +34,7 @@ def is_tiled(header: Header, tile: int | None) -> bool:
     width, height = header.size
     if tile is not None:
         return tile > 0 and min(width, height) > 0 and len(windows_of(header.size, tile)) > 1
-    limit = Image.MAX_IMAGE_PIXELS
-    is_too_large = limit is not None and width * height > 2 * limit
-    return is_too_large or (header.has_place and min(width, height) >= _MIN_TILES * TILE)
+    return header.has_place and min(width, height) >= _MIN_TILES * TILE
 
 
 def windows_of(size: tuple[int, int], tile: int) -> list[Window]:
