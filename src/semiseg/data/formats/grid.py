@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.raster_windows import Window
-from semiseg.data.formats.tiff import has_pages, read_tags
+from semiseg.data.formats.tiff import Tags, has_pages, read_tags
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
 """From the column and row of a pixel's corner to x and y: `x = a * column + b * row + c`, and
 `y = d * column + e * row + f`."""
 _WIDTH, _HEIGHT, _PIXEL_SCALE, _TRANSFORMATION = 256, 257, 33550, 34264
+_BYTE_COUNTS = (279, 325)  # of strips or tiles
+_MAX_RATIO = 20_000  # pixels for a byte of a file; DEFLATE reaches 1032 bytes for one
 _IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _SAME = 0.5  # pixels by which the corners of two grids may differ
 _TIFF = (".tif", ".tiff")
@@ -106,6 +108,8 @@ def read_place(path: Path) -> Header | None:
         width, height = tags.get(_WIDTH), tags.get(_HEIGHT)
         if not isinstance(width, int) or not isinstance(height, int):
             return None
+        if not _may_hold(tags, width * height):
+            return None
         has_place = _PIXEL_SCALE in tags or _TRANSFORMATION in tags
         return Header((width, height), has_place or path.with_suffix(".tfw").is_file())
     if suffix not in _JPEG_2000:
@@ -115,6 +119,19 @@ def read_place(path: Path) -> Header | None:
     except (OSError, ImportError):
         return None
     return Header(grid.size, grid.has_place)
+
+
+def _may_hold(tags: Tags, pixels: int) -> bool:
+    """Whether the strips or tiles of a file are large enough for so many pixels.
+
+    A damaged header may claim any size. A sparse file leaves out the tiles that have no data.
+    """
+    counts = next((tags[tag] for tag in _BYTE_COUNTS if tag in tags), ())
+    sizes = counts if isinstance(counts, tuple) else (counts,)
+    if not all(isinstance(size, int) for size in sizes):
+        return False
+    total = sum(size for size in sizes if isinstance(size, int))
+    return 0 in sizes or total * _MAX_RATIO >= pixels
 
 
 def _is_stack(path: Path) -> bool:
