@@ -13,6 +13,7 @@ from drawn_maps import UTM, corners, write_geojson, write_gpkg
 from semiseg.core.errors import DataError
 from semiseg.data.formats.geometry import InvalidGeometry, area_of_geojson, area_of_wkb
 from semiseg.data.formats.vectors import Layer, read_layer
+from semiseg.inference.vector_writers import Feature, GeoJson, GeoPackage
 
 pytest.importorskip("rasterio")
 
@@ -136,3 +137,19 @@ def test_broken_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "c.geojson").write_text(json.dumps({"type": "Topology"}))
     with pytest.raises(DataError, match=r"c\.geojson is no GeoJSON"):
         read_layer(tmp_path / "c.geojson")
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_polygons_that_predict_writes_are_read_again(tmp_path: Path, name: str) -> None:
+    from rasterio.crs import CRS
+
+    square = np.array([(0, 0), (2, 0), (2, 2), (0, 2), (0, 0)], np.float64)
+    kind = GeoPackage if name.endswith("gpkg") else GeoJson
+    with kind(tmp_path / name) as writer:
+        writer.start_source("field", CRS.from_epsg(4326))
+        writer.write(Feature("field", "rye", 3, 4.0, (square,)))
+    layer = read_layer(tmp_path / name)
+    assert (layer.attribute, layer.values, layer.crs) == ("class", ("rye",), "EPSG:4326")
+    assert sorted(map(tuple, layer.areas[0].polygons[0][0].tolist())) == sorted(
+        map(tuple, square.tolist())
+    )
