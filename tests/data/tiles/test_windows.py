@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.grid import Header, read_place
 from semiseg.data.tiles.windows import has_data, is_tiled, windows_of
 
-pytest.importorskip("rasterio")
+rasterio = pytest.importorskip("rasterio")
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,16 @@ def test_a_tile_without_data_is_recognized_by_any_kind_of_mark(tmp_path: Path) -
     write_raster(tmp_path / "zero.tif", np.nan_to_num(values).astype(np.uint16), nodata=0)
     with open_raster(tmp_path / "zero.tif") as file:
         assert [has_data(file, window) for window in (left, right)] == [False, True]
+
+
+def test_a_header_that_claims_more_pixels_than_its_file_can_hold_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "field.tif"
+    size = {"width": 600, "height": 40, "count": 1}
+    with rasterio.open(file, "w", driver="GTiff", dtype="uint8", **size) as raster:
+        raster.write(np.ones((1, 40, 600), np.uint8))
+    assert read_place(file) == Header((600, 40), has_place=False)
+    content = file.read_bytes()
+    width = struct.pack("<HHIHH", 256, 3, 1, 600, 0)  # tag, type, count, value
+    assert content.count(width) == 1
+    file.write_bytes(content.replace(width, struct.pack("<HHII", 256, 4, 1, 1 << 30)))
+    assert read_place(file) is None
