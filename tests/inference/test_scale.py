@@ -419,7 +419,7 @@ def test_a_model_of_maps_keeps_the_scale_of_a_mosaic(tiny_folder, tiny_settings,
         semiseg.predict(
             tmp_path / "run", tmp_path / "mosaic.tif", out=out, scale=scale, **arguments
         )
-    auto, keep, fit = (values(tmp_path / s / "confidence" / "mosaic.png") for s in scales)
+    auto, keep, fit = (values(tmp_path / s / "confidence" / "mosaic.tif") for s in scales)
     np.testing.assert_array_equal(auto, keep)
     assert (auto != fit).any()
     assert "more than twice" not in log.text
