@@ -152,19 +152,3 @@ def read_grid(path: Path) -> Grid:
         a, b, c, d, e, f = file.transform[:6]
         crs = file.crs.to_wkt() if file.crs else ""
         return Grid((file.width, file.height), (a, b, c, d, e, f), crs)
-
-
-def name_of_crs(crs: str) -> str:
-    """A coordinate reference system in a few words, such as `EPSG:32633`."""
-    from rasterio.crs import CRS
-
-    system = CRS.from_user_input(crs)
-    code = system.to_epsg()
-    return f"EPSG:{code}" if code else str(system.to_dict().get("proj", "an unknown system"))
-
-
-def is_same_crs(one: str, other: str) -> bool:
-    """Whether two texts mean the same coordinate reference system."""
-    from rasterio.crs import CRS
-
-    return bool(CRS.from_user_input(one) == CRS.from_user_input(other))

@@ -9,12 +9,17 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.files import read_json
+from semiseg.data.formats.crs import is_same_crs, move_points
 from semiseg.data.formats.geometry import (
     Area,
     InvalidGeometry,
@@ -69,6 +74,28 @@ class Layer:
             value == 0 if isinstance(value, int) else value.lower() in BACKGROUND_NAMES
             for value in self.values
         )
+
+    @cached_property
+    def bounds(self) -> NDArray[np.float64]:
+        """`(N, 4)` the lowest x and y, and the highest x and y of each polygon."""
+        return np.array([area.bounds for area in self.areas], np.float64).reshape(-1, 4)
+
+    def in_crs(self, crs: str) -> Layer:
+        """The same polygons in another coordinate reference system.
+
+        Raises:
+            DataError: none of them has a place there.
+        """
+        if not self.areas or not self.crs or is_same_crs(self.crs, crs):
+            return self
+        rings = [ring for area in self.areas for rings in area.polygons for ring in rings]
+        points = move_points(np.concatenate(rings), self.crs, crs, self.path)
+        moved = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]))
+        areas = tuple(
+            Area(tuple(tuple(next(moved) for _ in rings) for rings in area.polygons))
+            for area in self.areas
+        )
+        return replace(self, crs=crs, areas=areas)
 
 
 class _Row(NamedTuple):

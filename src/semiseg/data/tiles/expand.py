@@ -29,7 +29,13 @@ from semiseg.data.formats.vectors import VECTOR_SUFFIXES, Layer, read_layer
 from semiseg.data.layouts.layout import Listing
 from semiseg.data.tiles.mask_sources import Outside, PolygonMask
 from semiseg.data.tiles.notes import TileNotes
-from semiseg.data.tiles.placing import Placed, check_layer, elsewhere, place_raster
+from semiseg.data.tiles.placing import (
+    Placed,
+    distance_of,
+    elsewhere,
+    place_raster,
+    require_coordinates,
+)
 from semiseg.data.tiles.windows import TILE, has_data, is_tiled, windows_of
 
 logger = logging.getLogger(__name__)
@@ -94,6 +100,7 @@ class Tiles:
     def __init__(self, root: Path, settings: TileSettings, vectors: Iterable[Path]) -> None:
         self.root, self.settings = root, settings
         self._layers: dict[Path, Layer] = {}
+        self._moved: dict[tuple[Path, str], Layer] = {}  # by the system of their raster
         self._errors: list[Finding] = []
         for path in dict.fromkeys(vectors):
             try:
@@ -162,7 +169,7 @@ class Tiles:
             return [sample]  # reading it as an image says what is wrong
         placed = self._place(image, mask, grid, distances) if mask is not None else None
         windows = windows_of(grid.size, self.settings.tile or TILE) if tiled else []
-        plan = self._plan(sample, placed, windows or [Window(0, 0, *grid.size)])
+        plan = self._plan(sample, grid, placed, windows or [Window(0, 0, *grid.size)])
         self._note(sample, placed, plan, notes, tiled=tiled)
         if not tiled:
             path = plan.folder / f"{_WHOLE}{DRAWN_SUFFIX}" if plan.labeled else None
@@ -183,19 +190,32 @@ class Tiles:
         layer = self._layers.get(mask)
         if layer is None:
             return place_raster(mask, image, grid)
-        distance = check_layer(layer, image, grid)
+        require_coordinates(layer, image, grid)
+        if (mask, grid.crs) not in self._moved:
+            self._moved[mask, grid.crs] = layer.in_crs(grid.crs)
+        layer = self._moved[mask, grid.crs]
+        distance = distance_of(layer, grid)
         if mask not in distances or distance < distances[mask][0]:
             distances[mask] = distance, image, grid
         if distance > 0:
             return None
         return Placed(PolygonMask(layer, grid, self._outside, names=self._names), by_place=True)
 
-    def _plan(self, sample: Sample, placed: Placed | None, windows: Sequence[Window]) -> _Plan:
+    def _plan(
+        self, sample: Sample, grid: Grid, placed: Placed | None, windows: Sequence[Window]
+    ) -> _Plan:
         """The tiles of a raster that have data; their masks are drawn unless they are already."""
         sources = [sample.image, *([sample.mask] if placed and sample.mask else [])]
         settings = self.settings
-        facts = [windows, self._outside, settings.class_attribute, self._names, settings.nodata]
-        facts.append(placed.by_place if placed else None)
+        facts: list[object] = [
+            windows,
+            self._outside,
+            settings.class_attribute,
+            self._names,
+            settings.nodata,
+        ]
+        # Files beside the rasters, such as field.tfw, may say where they lie.
+        facts += [grid, placed.by_place if placed else None, placed.grid if placed else None]
 
         from rasterio.errors import RasterioError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 
 from semiseg.core.errors import DataError
 from semiseg.data.formats.bands import open_raster, rasterio_window
+from semiseg.data.formats.crs import is_same_crs, move_bounds
 from semiseg.data.formats.drawn_codes import ignored_code
-from semiseg.data.formats.geometry import Area
-from semiseg.data.formats.grid import Grid, is_same_crs
+from semiseg.data.formats.grid import Grid
 from semiseg.data.formats.labelme import BACKGROUND, label_code
 from semiseg.data.formats.mask_files import NO_LABELS, Codes
 from semiseg.data.formats.mask_rule import NO_DATA, Encoding
 from semiseg.data.formats.raster_windows import Window
+from semiseg.data.formats.rasters import Values
 from semiseg.data.formats.vectors import BACKGROUND_NAMES, Layer, Value
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ Outside = Literal["background", "ignore"]
 """What pixels are that no polygon covers."""
 _COLORS = (3, 4)  # bands of a mask whose colors are the classes
 _MAX_ID = 1 << 24  # of a class; larger numbers are none
+_MARGIN = 2  # pixels of a mask around the part that is brought onto a tile
+_PLANE = 'LOCAL_CS["plane",UNIT["metre",1]]'  # where neither file names a system
 
 
 ReadCodes: TypeAlias = Callable[[Window], Codes | None]
@@ -48,7 +52,7 @@ class PolygonMask:
     A pixel belongs to a polygon if its center lies in it; later polygons cover earlier ones.
 
     Args:
-        layer: the polygons.
+        layer: the polygons, in the coordinate reference system of the raster.
         grid: of the raster.
         outside: what pixels are that no polygon covers. In tiles that no polygon touches, they are
             unlabeled in any case.
@@ -60,9 +64,7 @@ class PolygonMask:
         self._encoding: Encoding = "labels" if names else "ids"
         self._codes, self._labels = _codes_of(layer.values, outside, names)
         self._fill = 0 if outside == "background" else ignored_code(self._encoding)
-        self._areas = _in_crs(layer, grid)
-        bounds = [area.bounds for area in self._areas]
-        self._bounds = np.array(bounds).reshape(-1, 4)
+        self._layer = layer
 
     def reading(self) -> AbstractContextManager[ReadCodes]:
         """The polygons are in memory."""
@@ -74,10 +76,12 @@ class PolygonMask:
 
         grid = self.grid.window(window)
         left, bottom, right, top = grid.bounds
-        boxes = self._bounds
+        boxes = self._layer.bounds
         touches = (boxes[:, 0] < right) & (boxes[:, 2] > left)
         touches &= (boxes[:, 1] < top) & (boxes[:, 3] > bottom)
-        shapes = [(self._areas[i].to_geojson(), self._codes[i]) for i in np.flatnonzero(touches)]
+        shapes = [
+            (self._layer.areas[i].to_geojson(), self._codes[i]) for i in np.flatnonzero(touches)
+        ]
         if not shapes:
             return None
         values = rasterize(
@@ -110,24 +114,6 @@ def _codes_of(
             )
         codes.append(code)
     return codes, labels
-
-
-def _in_crs(layer: Layer, grid: Grid) -> tuple[Area, ...]:
-    """The polygons in the coordinates of a raster."""
-    if not layer.crs or is_same_crs(layer.crs, grid.crs):
-        return layer.areas
-    from rasterio.warp import transform
-
-    rings = [ring for area in layer.areas for rings in area.polygons for ring in rings]
-    if not rings:
-        return layer.areas
-    points = np.concatenate(rings)
-    xs, ys = transform(layer.crs, grid.crs, points[:, 0], points[:, 1])
-    moved = iter(np.split(np.column_stack([xs, ys]), np.cumsum([len(r) for r in rings])[:-1]))
-    return tuple(
-        Area(tuple(tuple(next(moved) for _ in rings) for rings in area.polygons))
-        for area in layer.areas
-    )
 
 
 class RasterMask:
@@ -186,25 +172,43 @@ class RasterMask:
         self, file: rasterio.DatasetReader, bands: list[int], window: Window
     ) -> list[NDArray[np.float64]]:
         """The bands of a part by coordinates, NaN where the mask does not reach."""
-        import rasterio
         from rasterio.transform import Affine
         from rasterio.warp import Resampling, reproject
 
         grid = self.grid.window(window)
-        layers = []
-        for band in bands:
-            values = np.full((window.height, window.width), np.nan)
+        layers = [np.full((window.height, window.width), np.nan) for _ in bands]
+        part = self._part(file, grid)
+        if part is None:
+            return layers
+        for band, values in zip(bands, layers, strict=True):
+            # Without the file's own mark: as that of no data, 0 is a class of its own.
             reproject(
-                rasterio.band(file, band),
+                _marked(file, band, file.read(band, window=rasterio_window(part))),
                 values,
+                src_transform=file.window_transform(rasterio_window(part)),
+                src_crs=file.crs or _PLANE,
+                src_nodata=np.nan,
                 dst_transform=Affine(*grid.transform),
-                dst_crs=grid.crs or file.crs,
-                src_nodata=_mark(file, band),
+                dst_crs=grid.crs or _PLANE,
                 dst_nodata=np.nan,
                 resampling=Resampling.nearest,
             )
-            layers.append(values)
         return layers
+
+    def _part(self, file: rasterio.DatasetReader, grid: Grid) -> Window | None:
+        """The part of the mask that covers a part of its image; None if there is none."""
+        bounds = grid.bounds
+        crs = file.crs.to_wkt() if file.crs else ""
+        if crs and not is_same_crs(grid.crs, crs):
+            bounds = move_bounds(bounds, grid.crs, crs, self.path)
+        left, bottom, right, top = bounds
+        xs, ys = np.array([(left, bottom), (left, top), (right, bottom), (right, top)]).T
+        a, b, c, d, e, f = (~file.transform)[:6]
+        columns, rows = a * xs + b * ys + c, d * xs + e * ys + f
+        x0, y0 = (max(0, math.floor(places.min()) - _MARGIN) for places in (columns, rows))
+        x1 = min(file.width, math.ceil(columns.max()) + _MARGIN)
+        y1 = min(file.height, math.ceil(rows.max()) + _MARGIN)
+        return Window(x0, y0, x1 - x0, y1 - y0) if x0 < x1 and y0 < y1 else None
 
     def _same_pixels(
         self, file: rasterio.DatasetReader, bands: list[int], window: Window
@@ -227,18 +231,18 @@ class RasterMask:
                 window=part,
                 out_shape=(window.height, window.width),
                 resampling=Resampling.nearest,
-            ).astype(np.float64)
-            mark = _mark(file, band)
-            if mark is not None:
-                values[values == mark] = np.nan
-            layers.append(values)
+            )
+            layers.append(_marked(file, band, values))
         return layers
 
 
-def _mark(file: rasterio.DatasetReader, band: int) -> float | None:
-    """The value of pixels without data in a mask; None without one, and for 0."""
-    value = file.nodatavals[band - 1]
-    return None if value is None or value == 0 else float(value)
+def _marked(file: rasterio.DatasetReader, band: int, values: Values) -> NDArray[np.float64]:
+    """The values of a band, NaN where the file marks them as no data, unless the mark is 0."""
+    numbers: NDArray[np.float64] = values.astype(np.float64)
+    mark = file.nodatavals[band - 1]
+    if mark is not None and mark != 0:
+        numbers[numbers == mark] = np.nan
+    return numbers
 
 
 def _palette(file: rasterio.DatasetReader) -> list[int]:
@@ -266,5 +270,5 @@ class WholeMask:
 
     def _read(self, window: Window) -> Codes:
         left, top, right, bottom = window.box
-        values = np.ascontiguousarray(self._codes.values[top:bottom, left:right])
+        values = self._codes.values[top:bottom, left:right].copy()
         return self._codes._replace(values=values)

@@ -11,12 +11,12 @@ from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.data.formats.codes import read_codes
-from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, is_same_crs, name_of_crs, read_grid
+from semiseg.data.formats.crs import Bounds, is_same_crs, move_bounds, name_of_crs
+from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, read_grid
 from semiseg.data.formats.orientation import have_same_shape
 from semiseg.data.formats.vectors import Layer
 from semiseg.data.tiles.mask_sources import MaskSource, RasterMask, WholeMask
 
-Bounds = tuple[float, float, float, float]
 _METERS_PER_KILOMETER = 1000
 _MIN_BEYOND = 1.0  # pixels by which a mask reaches beyond its image
 
@@ -30,6 +30,7 @@ class Placed(NamedTuple):
         reprojected: the coordinate reference systems of the mask and of the raster, if they differ.
         reaches_beyond: whether the mask covers ground that the raster does not.
         covered: the share of the raster that the mask covers.
+        grid: of the mask, if it is a raster.
     """
 
     source: MaskSource
@@ -37,6 +38,7 @@ class Placed(NamedTuple):
     reprojected: tuple[str, str] | None = None
     reaches_beyond: bool = False
     covered: float = 1.0
+    grid: Grid | None = None
 
 
 def place_raster(mask: Path, image: Path, grid: Grid) -> Placed:
@@ -57,33 +59,30 @@ def place_raster(mask: Path, image: Path, grid: Grid) -> Placed:
     has_places = own.has_place and grid.has_place and bool(own.crs) == bool(grid.crs)
     if not has_places:
         if own.size == grid.size or (not own.crs and not grid.crs and _alike(own, grid)):
-            return Placed(RasterMask(mask, grid, by_place=False))
+            return Placed(RasterMask(mask, grid, by_place=False), grid=own)
         raise _without_place(mask, own, image, grid)
     if own.covers_same(grid):
-        return Placed(RasterMask(mask, grid, by_place=False))
+        return Placed(RasterMask(mask, grid, by_place=False), grid=own)
     bounds = own.bounds
     reprojected = None
     if own.crs and not is_same_crs(own.crs, grid.crs):
-        bounds = bounds_in(bounds, own.crs, grid.crs)
+        bounds = move_bounds(bounds, own.crs, grid.crs, mask)
         reprojected = name_of_crs(own.crs), name_of_crs(grid.crs)
     if gap(bounds, grid.bounds) > 0:
-        raise _elsewhere(mask, "the mask", gap(bounds, grid.bounds), image, grid)
+        raise _elsewhere(mask, "the mask lies", gap(bounds, grid.bounds), image, grid)
     left, bottom, right, top = grid.bounds
     slack = _MIN_BEYOND * grid.pixel
     beyond = bounds[0] < left - slack or bounds[1] < bottom - slack
     beyond = beyond or bounds[2] > right + slack or bounds[3] > top + slack
     source = RasterMask(mask, grid, by_place=True)
-    return Placed(source, True, reprojected, beyond, _covered(grid.bounds, bounds))
+    return Placed(source, True, reprojected, beyond, _covered(grid.bounds, bounds), own)
 
 
-def check_layer(layer: Layer, image: Path, grid: Grid) -> float:
-    """Whether polygons can be laid over a raster.
-
-    Returns:
-        How far away the nearest ones lie, in the unit of the coordinates; 0 if they touch it.
+def require_coordinates(layer: Layer, image: Path, grid: Grid) -> None:
+    """Refuse polygons and a raster of which nobody knows how they lie on each other.
 
     Raises:
-        DataError: the raster or the polygons have no coordinates.
+        DataError: the raster has no coordinates, or one of the two has no system.
     """
     if not grid.has_place:
         raise DataError(
@@ -98,25 +97,29 @@ def check_layer(layer: Layer, image: Path, grid: Grid) -> float:
             f"{other}.",
             "Assign its system in QGIS (Layer > Set CRS), and export it again.",
         )
-    if not layer.areas:
-        return math.inf
-    boxes = [area.bounds for area in layer.areas]
-    if layer.crs and not is_same_crs(layer.crs, grid.crs):
-        boxes = [bounds_in(box, layer.crs, grid.crs) for box in boxes]
-    return min(gap(box, grid.bounds) for box in boxes)
+
+
+def distance_of(layer: Layer, grid: Grid) -> float:
+    """How far away from a raster the nearest polygon lies, in the unit of its coordinates.
+
+    Args:
+        layer: in the coordinate reference system of the raster.
+        grid: of the raster.
+
+    Returns:
+        0 if a polygon touches the raster, infinity without polygons.
+    """
+    left, bottom, right, top = grid.bounds
+    boxes = layer.bounds
+    apart_x = np.maximum(left - boxes[:, 2], boxes[:, 0] - right)
+    apart_y = np.maximum(bottom - boxes[:, 3], boxes[:, 1] - top)
+    gaps = np.hypot(apart_x.clip(0), apart_y.clip(0))
+    return float(np.nanmin(gaps, initial=math.inf))
 
 
 def elsewhere(layer: Layer, distance: float, image: Path, grid: Grid) -> DataError:
     """The error for polygons that touch no raster."""
-    return _elsewhere(layer.path, "all polygons", distance, image, grid)
-
-
-def bounds_in(bounds: Bounds, crs: str, target: str) -> Bounds:
-    """Bounds in another coordinate reference system."""
-    from rasterio.warp import transform_bounds
-
-    left, bottom, right, top = transform_bounds(crs, target, *bounds)
-    return left, bottom, right, top
+    return _elsewhere(layer.path, "all polygons lie", distance, image, grid)
 
 
 def gap(one: Bounds, other: Bounds) -> float:
@@ -165,9 +168,7 @@ def _without_place(mask: Path, own: Grid, image: Path, grid: Grid) -> DataError:
 
 def _elsewhere(path: Path, what: str, distance: float, image: Path, grid: Grid) -> DataError:
     return DataError(
-        f"{path}: {what} lies {_length(distance, grid.crs)} away from {image}.".replace(
-            "all polygons lies", "all polygons lie"
-        ),
+        f"{path}: {what} {_length(distance, grid.crs)} away from {image}.",
         "Check that the two belong together, and that the coordinate reference system of each is "
         "right.",
     )
