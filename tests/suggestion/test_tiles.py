@@ -58,6 +58,19 @@ def test_a_copy_of_a_tile_keeps_its_pixels_and_its_place(tmp_path: Path) -> None
         copy_window(tmp_path / "field.tif", tmp_path / "other.tif")
 
 
+def test_a_copy_of_a_tile_keeps_the_table_of_its_colors(tmp_path: Path) -> None:
+    import rasterio
+
+    pixels = np.random.default_rng(0).integers(0, 3, (1, 40, 60), dtype=np.uint8)
+    write_raster(tmp_path / "field.tif", pixels, photometric="palette")
+    with rasterio.open(tmp_path / "field.tif", "r+") as file:
+        file.write_colormap(1, {0: (9, 0, 0), 1: (0, 99, 0), 2: (0, 0, 255)})
+    path = window_path(tmp_path / "field.tif", Window(8, 4, 20, 10))
+    copy_window(path, tmp_path / "part.tif")
+    whole, part = (np.asarray(read_image(tmp_path / f"{n}.tif")) for n in ("field", "part"))
+    assert np.array_equal(part, whole[4:14, 8:28])
+
+
 @pytest.mark.slow
 def test_a_run_suggests_tiles_with_masks_to_correct(
     data: Path, tmp_path: Path, tiny_settings: dict[str, object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from semiseg.data.formats.bands import open_raster, rasterio_window
@@ -39,5 +40,7 @@ def copy_window(path: Path, target: Path) -> None:
         }
         with rasterio.open(target, "w", **profile) as copy:
             copy.colorinterp = source.colorinterp
+            with suppress(ValueError):  # most rasters have no color table
+                copy.write_colormap(1, source.colormap(1))
             copy.descriptions = source.descriptions
             copy.write(source.read(window=part))
