@@ -11,7 +11,7 @@ import pytest
 
 import semiseg
 from semiseg.core.errors import RunError
-from semiseg.training import run_folder
+from semiseg.training import run_folder, run_lock
 from semiseg.training.run_lock import lock_run
 
 _HOLD = """
@@ -25,8 +25,9 @@ with lock_run(Path(sys.argv[1])):
 
 
 def test_a_second_process_is_refused_until_the_first_one_is_killed(
-    tmp_path: Path, tiny_folder: Path
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run_lock, "_PATIENCE", 0)
     out = tmp_path / "run"
     words = [sys.executable, "-c", _HOLD, str(out)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:

@@ -12,6 +12,9 @@ from semiseg.core.errors import RunError
 from semiseg.core.files import cache_folder, short_hash
 
 
+_PATIENCE = 10  # seconds; workers of a killed process hold its lock until they notice
+
+
 @contextmanager
 def lock_run(out: Path) -> Iterator[None]:
     """Keep other processes of this machine out of a run folder while the block runs.
@@ -28,7 +31,7 @@ def lock_run(out: Path) -> Iterator[None]:
     lock = _lock_of(out)
     try:
         if lock is not None:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_PATIENCE)
     except Timeout:
         raise RunError(
             f"Another process trains in {out}. Wait until it ends, or choose another --out."
