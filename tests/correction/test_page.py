@@ -181,6 +181,26 @@ def test_the_keyboard_suffices(page, corrections):
     assert corrections.states[corrections.items[1].name] == "skipped"
 
 
+def test_keys_change_nothing_while_another_image_is_loaded(page, corrections):
+    page.keys("2", "x")
+    page.saved()
+    expected = [labels_of(corrections, number) for number in (0, 1)]
+
+    def slowly(route):
+        time.sleep(0.3)
+        route.continue_()
+
+    page.tab.route("**/api/images/1", slowly)
+    page.tab.route("**/api/states/0*", slowly)
+    page.keys("s", "n", "3", "x", "z")
+    page.shows("2 of 3, open")
+    page.keys("p")
+    page.shows("1 of 3, skipped")
+    for number in (0, 1):
+        assert np.array_equal(labels_of(corrections, number), expected[number])
+    assert corrections.states[corrections.items[1].name] == "open"
+
+
 def test_what_is_alike_is_painted(page, corrections, model):
     page.keys("a", "3")
     page.tab.mouse.click(*page.place(20, 12))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,15 @@ def test_decisions_survive_a_restart(client, folder, corrections):
         States(folder)
 
 
+def test_many_decisions_at_once_are_all_written(folder):
+    names = [f"image{number}" for number in range(40)]
+    states = States(folder)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: states.set(name, "accepted"), names))
+    again = States(folder)
+    assert [again[name] for name in names] == ["accepted"] * len(names)
+
+
 def test_a_pixel_is_most_like_itself(client, corrections):
     answer = client.get("/api/alike/0?x=0.5&y=0.25")
     height, width = (int(answer.headers[f"x-{name}"]) for name in ("height", "width"))
@@ -164,12 +174,13 @@ def test_without_masks_and_without_images_it_says_what_to_name(tmp_path, tiny_ru
         prepare_queue(tiny_run("css"), None, tmp_path, n=3, data=None, accelerator="cpu")
 
 
-@pytest.mark.parametrize("encoding", ["ids", "colors"])
-def test_masks_keep_ids_above_a_byte_and_colors(tmp_path, encoding):
+@pytest.mark.parametrize(
+    ("encoding", "ignored"), [("ids", 255), ("colors", 0xFFFFFF), ("colors", 0x000000)]
+)
+def test_masks_keep_ids_above_a_byte_and_colors(tmp_path, encoding, ignored):
     codes = (7, 300) if encoding == "ids" else (0xFF0000, 0x00FF00)
     colors = ((255, 0, 0), (0, 255, 0))
-    ignored = (0xFFFFFF,) if encoding == "colors" else (255,)
-    classes = Classes(("soil", "crop"), colors, encoding, codes, ignored)
+    classes = Classes(("soil", "crop"), colors, encoding, codes, (ignored,))
     labels = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
     file = tmp_path / "mask.png"
     picture = classes.to_rgb(labels * 0) if encoding == "colors" else classes.to_image(labels * 0)

@@ -15,9 +15,9 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import atomic_write
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.suggestion.data_writer import picture_of
 
 _REVISION_CHARACTERS = 16
-_WHITE = 0xFFFFFF  # the color of ignored pixels in masks of colors
 
 
 class StoredMask(NamedTuple):
@@ -50,8 +50,8 @@ class Masks:
     @property
     def can_ignore(self) -> bool:
         """Whether the masks can mark pixels that do not count."""
-        in_colors = self.classes.encoding == "colors"
-        value = _WHITE if in_colors else self.classes.ignored_value
+        in_colors, own = self.classes.encoding == "colors", self.classes.ignored
+        value = next(iter(own), None) if in_colors else self.classes.ignored_value
         return value is not None and self.classes.indices.get(value) == IGNORE_INDEX
 
     def read(self, path: Path) -> StoredMask:
@@ -81,10 +81,8 @@ class Masks:
             OSError: the file cannot be written.
         """
         self._check(labels)
-        in_colors = self.classes.encoding == "colors"
-        picture = self.classes.to_rgb(labels) if in_colors else self.classes.to_image(labels)
         stream = BytesIO()
-        picture.save(stream, "PNG")
+        picture_of(labels, self.classes).save(stream, "PNG")
         with self._lock:
             if _revision(path) != revision:
                 raise ChangedMeanwhileError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Literal, NamedTuple, get_args
 
 from semiseg.core.errors import DataError, RunError
@@ -83,6 +84,7 @@ class States:
     def __init__(self, folder: Path) -> None:
         self._file = folder / STATE_FILE
         self._states: dict[str, State] = {}
+        self._lock = Lock()
         if not self._file.is_file():
             return
         try:
@@ -109,7 +111,8 @@ class States:
         Raises:
             OSError: the file cannot be written.
         """
-        self._states[name] = state
-        content = {"format": _FORMAT, "states": dict(sorted(self._states.items()))}
-        with atomic_write(self._file) as file:
-            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        with self._lock:
+            self._states[name] = state
+            content = {"format": _FORMAT, "states": dict(sorted(self._states.items()))}
+            with atomic_write(self._file) as file:
+                file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -14,6 +14,7 @@ from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import Item, States, read_queue
 from semiseg.inference.device import torch_device
+from semiseg.inference.large import large_images
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.mask_kinds import KIND_NAMES, written_kinds
@@ -106,5 +107,6 @@ def serve(
         logger.info("Ctrl-C stops the server; every mask is saved as you go")
         if open_browser:
             webbrowser.open(access.address)
-        uvicorn.Server(config).run(sockets=[listener])
+        with large_images():  # once for all threads, which share Pillow's limit
+            uvicorn.Server(config).run(sockets=[listener])
     return sum(states[item.name] != "open" for item in items)

@@ -27,7 +27,7 @@ from semiseg.correction.masks import ChangedMeanwhileError, Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import Item, State, States
 from semiseg.data.formats.images import image_size
-from semiseg.inference.large import large_images, read_picture
+from semiseg.inference.large import read_picture
 
 PAGE = Path(__file__).with_name("page")
 _TYPES = {
@@ -142,8 +142,7 @@ class Corrections:
         revision = request.headers.get("if-match", "").strip('"')
         if not revision:
             return _refuse(428, "The header If-Match is missing.")
-        with large_images():
-            width, height = await run_in_threadpool(image_size, item.image, self.view.model.reading)
+        width, height = await run_in_threadpool(image_size, item.image, self.view.model.reading)
         body = await _body(request, width * height)
         if body is None:
             return _refuse(413, f"The mask must have {width} x {height} bytes, one for each pixel.")
@@ -155,12 +154,12 @@ class Corrections:
         """Accept or skip a mask, or open it again."""
         item = self._item(request)
         state = request.query_params.get("state")
-        allowed: tuple[State, ...] = get_args(State)
-        for known in allowed:
-            if state == known:
-                await run_in_threadpool(self.states.set, item.name, known)
+        choices: tuple[State, ...] = get_args(State)
+        for choice in choices:
+            if choice == state:
+                await run_in_threadpool(self.states.set, item.name, choice)
                 return Response(status_code=204)
-        return _refuse(400, f"The state {state!r} is none of {', '.join(allowed)}.")
+        return _refuse(400, f"The state {state!r} is none of {', '.join(choices)}.")
 
     async def doubt(self, request: Request) -> Response:
         """Two maps of bytes, one after the other: the doubt, and where the two spaces disagree."""
@@ -194,8 +193,7 @@ class Corrections:
         return self.items[number]
 
     def _encode(self, image: Path) -> bytes:
-        with large_images():
-            picture = read_picture(image, self.view.model.reading).convert("RGB")
+        picture = read_picture(image, self.view.model.reading).convert("RGB")
         stream = BytesIO()
         picture.save(stream, "JPEG", quality=_QUALITY)
         return stream.getvalue()

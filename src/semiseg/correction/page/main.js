@@ -26,7 +26,7 @@ const KEYS = [
 let queue, labels, history, revision;
 let current = -1, tool = "brush", chosen = 0, patches = [], patch = -1;
 let timer = 0, saving = Promise.resolve(), isChanged = false, isBusy = false;
-let stroke = null, isPanning = false, pointers = new Map();
+let stroke = null, isPanning = false, pointers = new Map(), doubt = null, alikeRequest = 0;
 
 function say(text) {
   element("status").textContent = text;
@@ -36,7 +36,8 @@ function say(text) {
 
 async function show(number) {
   if (isBusy || number < 0 || number >= queue.images.length) return;
-  isBusy = true;
+  if (stroke) endStroke();
+  isBusy = true; // nothing is painted until the image is there
   try {
     if (!(await save())) return;
     say("Loading");
@@ -46,9 +47,10 @@ async function show(number) {
     labels = new Labels(mask.width, mask.height, mask.data);
     history = new History(labels);
     isChanged = false;
-    stroke = null;
+    doubt = null;
     patches = [];
     patch = -1;
+    alikeRequest++;
     await view.setImage(bitmap, labels);
     showPlace();
     say("Saved");
@@ -68,11 +70,9 @@ async function loadDoubt(number) {
     patches = findPatches(maps);
     showLayers();
   } catch (error) {
-    say(error.message);
+    if (number === current) say(error.message);
   }
 }
-
-let doubt = null;
 
 function showLayers() {
   view.doubt = element("show-doubt").checked && doubt ? doubt.doubt : null;
@@ -89,13 +89,13 @@ function showPlace() {
 
 // Connected patches of doubtful pixels, the largest first.
 function findPatches({ doubt, disagreement }) {
-  const { width, height } = doubt, seen = new Uint8Array(width * height), found = [];
+  const { width, height } = doubt, visited = new Uint8Array(width * height), all = [];
   const isDoubtful = (at) => disagreement.data[at] || doubt.data[at] >= DOUBTFUL;
-  for (let start = 0; start < seen.length; start++) {
-    if (seen[start] || !isDoubtful(start)) continue;
+  for (let start = 0; start < visited.length; start++) {
+    if (visited[start] || !isDoubtful(start)) continue;
     let count = 0, sumX = 0, sumY = 0;
     const stack = [start];
-    seen[start] = 1;
+    visited[start] = 1;
     while (stack.length) {
       const at = stack.pop(), x = at % width, y = (at - x) / width;
       count++;
@@ -103,14 +103,14 @@ function findPatches({ doubt, disagreement }) {
       sumY += y;
       for (const [nx, ny] of [[x - 1, y], [x + 1, y], [x, y - 1], [x, y + 1]]) {
         const next = ny * width + nx;
-        if (nx < 0 || ny < 0 || nx >= width || ny >= height || seen[next] || !isDoubtful(next)) continue;
-        seen[next] = 1;
+        if (nx < 0 || ny < 0 || nx >= width || ny >= height || visited[next] || !isDoubtful(next)) continue;
+        visited[next] = 1;
         stack.push(next);
       }
     }
-    if (count >= MIN_PATCH) found.push([count, (sumX / count + 0.5) / width, (sumY / count + 0.5) / height]);
+    if (count >= MIN_PATCH) all.push([count, (sumX / count + 0.5) / width, (sumY / count + 0.5) / height]);
   }
-  return found.sort((a, b) => b[0] - a[0]);
+  return all.sort((a, b) => b[0] - a[0]);
 }
 
 function goToDoubt() {
@@ -125,9 +125,11 @@ function goToDoubt() {
 
 // --- saving
 
+// Records a change of the mask. Returns whether there is one.
 function changed(box) {
-  if (!history.commit(box)) return;
+  if (!history.commit(box)) return false;
   touch();
+  return true;
 }
 
 function touch() {
@@ -162,18 +164,23 @@ function save() {
 }
 
 async function decide(state) {
-  if (isBusy || !(await save())) return;
+  if (isBusy) return;
+  if (stroke) endStroke();
+  isBusy = true; // the state is that of the image on the page
   try {
+    if (!(await save())) return;
     await api.writeState(current, state);
-    queue.images[current].state = state;
-    const order = queue.images.map((_, i) => (current + 1 + i) % queue.images.length);
-    const next = order.find((i) => queue.images[i].state === "open");
-    showPlace();
-    if (next === undefined) say("All images are done");
-    else await show(next);
   } catch (error) {
-    say(error.message);
+    return say(error.message);
+  } finally {
+    isBusy = false;
   }
+  queue.images[current].state = state;
+  const order = queue.images.map((_, i) => (current + 1 + i) % queue.images.length);
+  const next = order.find((i) => queue.images[i].state === "open");
+  showPlace();
+  if (next === undefined) say("All images are done");
+  else await show(next);
 }
 
 // --- tools
@@ -211,11 +218,11 @@ async function useTool(point) {
 }
 
 async function findAlike(x, y) {
-  const number = current;
+  const number = current, request = ++alikeRequest;
   say("Looking for what is alike");
   try {
     const map = await api.readAlike(number, (x + 0.5) / labels.width, (y + 0.5) / labels.height);
-    if (number !== current) return;
+    if (request !== alikeRequest) return; // another image, tool or pixel was chosen meanwhile
     view.alike = map;
     view.alikeLimit = Number(element("alike").value);
     view.draw();
@@ -232,6 +239,7 @@ function closePolygon() {
 }
 
 function giveUp() {
+  alikeRequest++;
   view.polygon = [];
   view.alike = null;
   view.draw();
@@ -246,7 +254,7 @@ function enter() {
 }
 
 function step(direction) {
-  if (stroke) return;
+  if (stroke || isBusy) return;
   if (history[direction]()) touch();
   else say(direction === "undo" ? "Nothing to undo" : "Nothing to redo");
 }
@@ -269,8 +277,7 @@ view.canvas.addEventListener("pointerdown", (event) => {
   view.canvas.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, view.toCanvas(event.clientX, event.clientY));
   if (pointers.size > 1 && stroke) {  // two fingers move and zoom
-    endStroke();
-    step("undo");
+    if (endStroke()) step("undo");
   }
   if (pointers.size > 1 || isPanning || event.button === 1) return;
   const point = view.toImage(event.clientX, event.clientY);
@@ -305,7 +312,7 @@ view.canvas.addEventListener("pointermove", (event) => {
 function endStroke() {
   const { box } = stroke;
   stroke = null;
-  if (box) changed(box);
+  return box !== null && changed(box);
 }
 
 for (const kind of ["pointerup", "pointercancel"]) {
@@ -314,7 +321,7 @@ for (const kind of ["pointerup", "pointercancel"]) {
     if (stroke?.id === event.pointerId) endStroke();
   });
 }
-view.canvas.addEventListener("dblclick", () => view.polygon.length && closePolygon());
+view.canvas.addEventListener("dblclick", () => !isBusy && view.polygon.length && closePolygon());
 view.canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
   if (labels) view.zoom(Math.exp(-event.deltaY / 400), ...view.toCanvas(event.clientX, event.clientY));
@@ -372,7 +379,7 @@ document.addEventListener("keydown", (event) => {
   const action = ACTIONS[event.key];
   if (!action) return;
   event.preventDefault();
-  action(event);
+  if (!isBusy) action(event);
 });
 document.addEventListener("keyup", (event) => {
   if (event.key === " ") isPanning = false;

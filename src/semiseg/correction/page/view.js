@@ -115,10 +115,10 @@ export class View {
     const { context, canvas, labels, scale } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
-    const shown = labels.width * scale;
-    const level = this.levels.findLast((one) => one.width >= shown) ?? this.levels[0];
+    const width = labels.width * scale;
+    const level = this.levels.findLast((one) => one.width >= width) ?? this.levels[0];
     context.imageSmoothingEnabled = scale < 2;
-    context.drawImage(level, this.left, this.top, shown, labels.height * scale);
+    context.drawImage(level, this.left, this.top, width, labels.height * scale);
     this.#paintLayer();
     this.#paintPolygon();
     this.#paintCursor();
