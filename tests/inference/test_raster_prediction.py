@@ -234,6 +234,22 @@ def test_rows_of_another_model_image_or_setting_are_not_used(
     assert job.targets[""].read_bytes() == fresh.targets[""].read_bytes()
 
 
+def test_rows_of_a_kind_that_a_later_call_left_out_are_not_used(
+    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raster_prediction, "RESUMABLE", 0)
+    both = job_of(field, tmp_path / "out", "confidence")
+    for job, end in ((both, 0.3), (job_of(field, tmp_path / "out"), 0.6)):
+        for share in segment_raster(predictor(), job, OPTIONS):
+            if share > end:
+                break
+    run(both)
+    fresh = job_of(field, tmp_path / "fresh", "confidence")
+    run(fresh)
+    for kind in ("confidence", ""):
+        assert both.targets[kind].read_bytes() == fresh.targets[kind].read_bytes()
+
+
 def test_a_value_that_the_classes_leave_free_stands_for_no_data() -> None:
     def classes(*codes: int) -> Classes:
         names = tuple(f"c{code}" for code in codes)

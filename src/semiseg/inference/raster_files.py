@@ -142,6 +142,7 @@ class RasterFiles:
         self._flush()
         arrays: dict[str, NDArray[Any]] = {
             "identity": np.array(identity),
+            "kinds": np.array(list(self._targets)),
             "counts": np.array([seam.number, seam.done, len(seam.before)]),
         }
         arrays |= {f"before{i}": rows for i, rows in enumerate(seam.before)}
@@ -187,12 +188,13 @@ class RasterFiles:
             waiting.clear()
 
     def _stored(self, identity: str) -> Seam | None:
-        """Where an earlier call of the same identity stopped; None if there was none."""
+        """Where an earlier call stopped; None if none of this identity wrote all these kinds."""
         if not all(self._rows_file(kind).is_file() for kind in self._targets):
             return None
         try:
             with np.load(self.folder / _STATE) as arrays:
-                if str(arrays["identity"]) != identity:
+                is_same = str(arrays["identity"]) == identity
+                if not is_same or not self._targets.keys() <= set(arrays["kinds"].tolist()):
                     return None
                 number, done, maps = arrays["counts"].tolist()
                 before, pending = (_maps(arrays, name, maps) for name in ("before", "pending"))
