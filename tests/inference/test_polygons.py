@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
+import subprocess
+import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,8 @@ def test_rasters_of_two_systems_have_two_tables(tmp_path: Path, mask: NDArray[np
         sources = base.execute("SELECT DISTINCT source FROM polygons ORDER BY source").fetchall()
         (version,) = base.execute("PRAGMA user_version").fetchone()
         left, top = base.execute("SELECT min_x, max_y FROM gpkg_contents").fetchone()
+        named = base.execute("SELECT srs_id FROM gpkg_spatial_ref_sys ORDER BY srs_id").fetchall()
+    assert named == [(-1,), (0,), (4326,), (32632,), (32633,)]
     assert tables == {"polygons": 32633, "polygons_2": 32632}
     assert sources == [("a.tif",), ("c.tif",)]
     assert version == 10300
@@ -169,6 +174,31 @@ def test_an_error_leaves_no_file(tmp_path: Path, mask: NDArray[np.uint8]) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["field.tif"]
     with pytest.raises(RunError, match=r"areas\.gpkg cannot be written"):
         write_polygons(path / "areas.gpkg", {}, CLASSES)
+
+
+def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
+    code = """
+import resource, signal, sys
+from itertools import product
+from pathlib import Path
+import numpy as np
+from semiseg.inference.vector_writers import WRITERS, Feature
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
+ring = np.array([[0.0, 0], [1, 0], [1, 1], [0, 0]])
+try:
+    with WRITERS[Path(sys.argv[1]).suffix](Path(sys.argv[1])) as writer:
+        writer.start_source("a", None)
+        for _ in range(2000):
+            writer.write(Feature("a", "c", 1, 1.0, (ring,)))
+except OSError:
+    print("OSError", end="")
+"""
+    for suffix, size in product(WRITERS, ("0", "20000", "60000")):
+        words = [sys.executable, "-c", code, str(tmp_path / f"areas{suffix}"), size]
+        assert subprocess.run(words, capture_output=True, text=True).stdout == "OSError"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_written_is_refused_before(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Protocol, Self, TypeAlias
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 Rings: TypeAlias = tuple[NDArray[np.float64], ...]
 """`(N, 2)` closed outlines: of an area, then of its holes."""
+System: TypeAlias = tuple[str, int, str, int, str]
+"""A coordinate reference system: name, number, organization, its number, definition."""
 _TABLE = "polygons"
 _APPLICATION, _VERSION = 0x47504B47, 10300  # "GPKG", 1.3
 _CUSTOM_SYSTEM = 100_000  # the number of the first system that has no code of EPSG
 _UNDEFINED = -1  # GeoPackage's number of coordinates without a system
-_SYSTEMS = (
+_SYSTEMS: tuple[System, ...] = (
     ("Undefined Cartesian SRS", -1, "NONE", -1, "undefined"),
     ("Undefined geographic SRS", 0, "NONE", 0, "undefined"),
 )
@@ -111,18 +113,25 @@ class GeoPackage:
         self._table = ""
 
     def __enter__(self) -> Self:
-        self._base = sqlite3.connect(self._file.temporary)
-        self._base.executescript(
-            f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION};"
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA
-        )
+        try:
+            with _os_errors():
+                self._base = sqlite3.connect(self._file.temporary)
+                self._base.executescript(
+                    f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION};"
+                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA
+                )
+                self._add_systems([*_SYSTEMS, _latitude_longitude()])
+        except OSError:
+            self._file.end(False)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        is_complete = False
         try:
-            with closing(self._base):
+            with _os_errors(), closing(self._base):
                 for table, (left, bottom, right, top) in self._bounds.items():
                     self._base.execute(
                         "UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ? "
@@ -130,16 +139,20 @@ class GeoPackage:
                         (left, bottom, right, top, table),
                     )
                 self._base.commit()
-        except sqlite3.Error as failure:
-            self._file.end(False)
-            raise OSError(str(failure)) from failure
-        self._file.end(kind is None)
+            is_complete = kind is None
+        finally:
+            self._file.end(is_complete)
 
     def start_source(self, source: str, crs: Any) -> None:  # noqa: ANN401 - rasterio's
-        """Begin with the polygons of an image, in the table of its system."""
+        """Begin with the polygons of an image, in the table of its system.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         definition = "" if crs is None else crs.to_wkt()
         if definition not in self._systems:
-            self._add_table(definition, None if crs is None else crs.to_epsg())
+            with _os_errors():
+                self._add_table(definition, None if crs is None else crs.to_epsg())
         self._table, self._number = self._systems[definition]
 
     def write(self, feature: Feature) -> None:
@@ -151,36 +164,28 @@ class GeoPackage:
         corners = feature.rings[0]
         low, high = corners.min(axis=0), corners.max(axis=0)
         box = np.concatenate([low, high])
-        known = self._bounds.get(self._table, box)
+        bounds = self._bounds.get(self._table, box)
         self._bounds[self._table] = np.concatenate(
-            [np.minimum(known[:2], low), np.maximum(known[2:], high)]
+            [np.minimum(bounds[:2], low), np.maximum(bounds[2:], high)]
         )
         head = struct.pack("<2sBBi4d", b"GP", 0, 3, self._number, low[0], high[0], low[1], high[1])
         values = (head + to_wkb(feature.rings), *feature[:4])
-        try:
+        with _os_errors():
             self._base.execute(
                 f"INSERT INTO {self._table} (geom, source, class, class_id, area) "  # nosec B608
                 "VALUES (?, ?, ?, ?, ?)",
                 values,
             )
-        except sqlite3.Error as error:
-            raise OSError(str(error)) from error
 
     def _add_table(self, definition: str, code: int | None) -> None:
         """Make the table of a system."""
         table = _TABLE if not self._systems else f"{_TABLE}_{len(self._systems) + 1}"
         number = _UNDEFINED
-        systems = [] if self._systems else [*_SYSTEMS]
         if definition:
             number = code or _CUSTOM_SYSTEM + len(self._systems)
             organization = "EPSG" if code else "NONE"
-            systems.append((definition.split('"')[1], number, organization, number, definition))
-        columns = "srs_name, srs_id, organization, organization_coordsys_id, definition"
-        self._base.executemany(
-            f"INSERT OR IGNORE INTO gpkg_spatial_ref_sys ({columns}) "  # nosec B608
-            "VALUES (?, ?, ?, ?, ?)",
-            systems,
-        )
+            name = definition.split('"')[1]
+            self._add_systems([(name, number, organization, number, definition)])
         self._base.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
             "VALUES (?, 'features', ?, ?)",
@@ -195,6 +200,14 @@ class GeoPackage:
             "source TEXT, class TEXT, class_id INTEGER, area REAL)"
         )
         self._systems[definition] = table, number
+
+    def _add_systems(self, systems: Sequence[System]) -> None:
+        columns = "srs_name, srs_id, organization, organization_coordsys_id, definition"
+        self._base.executemany(
+            f"INSERT OR IGNORE INTO gpkg_spatial_ref_sys ({columns}) "  # nosec B608
+            "VALUES (?, ?, ?, ?, ?)",
+            systems,
+        )
 
 
 class GeoJson:
@@ -220,9 +233,13 @@ class GeoJson:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        with self._stream:
-            self._stream.write("\n]}\n")
-        self._file.end(kind is None)
+        is_complete = False
+        try:
+            with self._stream:
+                self._stream.write("\n]}\n")
+            is_complete = kind is None
+        finally:
+            self._file.end(is_complete)
 
     def start_source(self, source: str, crs: Any) -> None:  # noqa: ANN401 - rasterio's
         """Begin with the polygons of an image."""
@@ -241,6 +258,23 @@ class GeoJson:
         content = {"type": "Feature", "properties": properties, "geometry": geometry}
         self._stream.write(self._separator + json.dumps(content, ensure_ascii=False))
         self._separator = ",\n"
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turn errors of SQLite into those of other files."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+
+
+def _latitude_longitude() -> System:
+    """The system that each GeoPackage must name besides the undefined ones."""
+    from rasterio.crs import CRS
+
+    definition = CRS.from_epsg(_LATITUDE_LONGITUDE).to_wkt()
+    return "WGS 84", _LATITUDE_LONGITUDE, "EPSG", _LATITUDE_LONGITUDE, definition
 
 
 def _to_degrees(ring: NDArray[np.float64], crs: Any) -> NDArray[np.float64]:  # noqa: ANN401
