@@ -182,23 +182,28 @@ def test_the_keyboard_suffices(page, corrections):
 
 
 def test_keys_change_nothing_while_another_image_is_loaded(page, corrections):
+    held = []
+    page.tab.route("**/api/images/1", lambda route: held.append(route))
+    page.tab.route("**/api/states/0*", lambda route: held.append(route))
+
+    def go_on():
+        while not held:
+            page.tab.wait_for_timeout(10)
+        held.pop().continue_()
+
     page.keys("2", "x")
     page.saved()
-    expected = [labels_of(corrections, number) for number in (0, 1)]
-
-    def slowly(route):
-        time.sleep(0.3)
-        route.continue_()
-
-    page.tab.route("**/api/images/1", slowly)
-    page.tab.route("**/api/states/0*", slowly)
-    page.keys("s", "n", "3", "x", "z")
+    expected = labels_of(corrections)
+    page.keys("s", "n", "3", "x")
+    go_on()
+    page.wait("Loading")
+    page.keys("3", "x", "z")
+    page.wait("Loading")
+    go_on()
     page.shows("2 of 3, open")
     page.keys("p")
     page.shows("1 of 3, skipped")
-    for number in (0, 1):
-        assert np.array_equal(labels_of(corrections, number), expected[number])
-    assert corrections.states[corrections.items[1].name] == "open"
+    assert np.array_equal(labels_of(corrections), expected)
 
 
 def test_what_is_alike_is_painted(page, corrections, model):
