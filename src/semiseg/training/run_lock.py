@@ -11,7 +11,6 @@ from filelock import FileLock, Timeout
 from semiseg.core.errors import RunError
 from semiseg.core.files import cache_folder, short_hash
 
-
 _PATIENCE = 10  # seconds; workers of a killed process hold its lock until they notice
 
 
