@@ -254,6 +254,15 @@ def test_bands_are_chosen_by_name(tmp_path: Path) -> None:
         read_dataset(root, flags=Arrangement(bands=("red edge", 1)))
 
 
+def test_a_broken_file_does_not_hide_the_names_of_bands(tmp_path: Path) -> None:
+    root = folder(tmp_path, [noise(5, seed=i) for i in range(3)], NAMES)
+    (root / "images" / "1.tif.ovr").write_bytes(b"GDAL would open it")
+    data = read_dataset(root, flags=Arrangement(bands=("nir", "red")))
+    assert data.reading.bands == (5, 3)
+    (text,) = (error.text for error in data.errors())
+    assert "images/1.tif: 1.tif.ovr beside it is no TIFF" in text
+
+
 def test_names_need_files_that_name_their_bands(tmp_path: Path) -> None:
     Image.fromarray(noise(3, "uint8", 255).transpose(1, 2, 0)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"'red'.* Give numbers"):

@@ -86,7 +86,8 @@ def choose_bands(
         DataError: no file has a band of this name, the ranges are those of another number of bands,
             or the colors are no bands of the image.
     """
-    counts = {path: _count(path, reading.axes) for path in dict.fromkeys(map(file_of, images))}
+    files = dict.fromkeys(map(file_of, images))
+    counts = {file: count_bands(file, reading.axes) for file in files}
     if named != NO_NAMES:
         reading = number_bands(reading, named, [path for path, n in counts.items() if n])
     is_free = reading.bands is None
@@ -95,8 +96,8 @@ def choose_bands(
         usual = _usual_number([counts[file_of(path)] for path in images])
         if usual != RGB_CHANNELS:
             reading = replace(reading, bands=tuple(range(1, usual + 1)))
-    known = [path for path in images if not _is_broken_stack(file_of(path), counts, reading)]
-    others = _others(known, counts, reading, is_free)
+    countable = [path for path in images if not _is_broken_stack(file_of(path), counts, reading)]
+    others = _others(countable, counts, reading, is_free)
     findings = _mixed(others, counts, reading, name_of)
     refused = frozenset(others if findings else ())
     reading = _with_ranges(_with_colors(reading))
@@ -112,12 +113,6 @@ def choose_bands(
     if is_free:
         findings = (_all_bands(bands, reading), *findings)
     return BandChoice(reading, bands, findings, refused)
-
-
-def _count(file: Path, axes: str | None) -> BandCount | None:
-    with suppress(OSError):
-        return count_bands(file, axes)
-    return None
 
 
 def _is_broken_stack(file: Path, counts: Mapping[Path, BandCount | None], reading: Reading) -> bool:

@@ -33,7 +33,10 @@ def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> 
         )
     first: dict[int | str, int] | None = None
     for file in files:
-        header = read_band_header(file, reading.axes)
+        try:
+            header = read_band_header(file, reading.axes)
+        except OSError:
+            continue  # reading the image says what is wrong
         numbers = {word: _number_of(word, header, file) for word in words}
         if first is not None and numbers != first:
             other = next(word for word in words if numbers[word] != first[word])
@@ -43,7 +46,8 @@ def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> 
                 "Write the bands of all files in the same order.",
             )
         first = numbers
-    assert first is not None  # nosec B101 - there are files
+    if first is None:
+        return reading
     if named.bands is not None:
         reading = replace(reading, bands=tuple(first[word] for word in named.bands))
     if named.rgb is not None:
@@ -64,8 +68,8 @@ def _number_of(word: int | str, header: BandHeader, file: Path) -> int:
     count = names.count(word.strip().casefold())
     if count == 1:
         return names.index(word.strip().casefold()) + 1
-    known = [f"{number} {name}".strip() for number, name in enumerate(header.names, 1)]
+    choices = [f"{number} {name}".strip() for number, name in enumerate(header.names, 1)]
     raise DataError(
         f"{file} has {count or 'no'} bands that are called {word!r}.",
-        f"Its bands: {', '.join(known) or 'without names'}. Choose by these names or numbers.",
+        f"Its bands: {', '.join(choices) or 'without names'}. Choose by these names or numbers.",
     )
