@@ -59,6 +59,24 @@ def test_a_window_has_the_pixels_of_the_raster(raster: Path) -> None:
     assert np.argwhere(~valid).tolist() == [[0, 0]]
 
 
+@pytest.mark.parametrize(
+    "kind", [{"photometric": "palette"}, {"photometric": "miniswhite"}, {"nbits": 1}, {"nbits": 4}]
+)
+def test_a_window_has_the_colors_of_the_whole_picture(
+    tmp_path: Path, kind: dict[str, object]
+) -> None:
+    path = tmp_path / "map.tif"
+    highest = 2 ** int(str(kind.get("nbits", 8))) - 1
+    values = np.random.default_rng(0).integers(0, highest + 1, (1, 12, 16), dtype=np.uint8)
+    size = {"width": 16, "height": 12, "count": 1}
+    with rasterio.open(path, "w", driver="GTiff", dtype="uint8", **size, **kind) as file:
+        file.write(values)
+        if "photometric" in kind and kind["photometric"] == "palette":
+            file.write_colormap(1, {i: (i, 255 - i, i // 2) for i in range(256)})
+    part = np.asarray(read_image(window_path(path, WINDOW)))
+    assert np.array_equal(part, np.asarray(read_image(path))[2:7, 3:7])
+
+
 def test_a_window_beyond_the_raster_is_refused(raster: Path) -> None:
     with pytest.raises(DataError, match="16 x 12"):
         read_image(window_path(raster, Window(14, 0, 4, 4)), Reading(bands=(1,)))

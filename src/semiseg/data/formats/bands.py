@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from semiseg.core.errors import DataError
@@ -60,9 +61,11 @@ def raster_of_bands(
     """
     if not can_read_bands():
         raise DataError(f"{path} holds bands that need an extra: {INSTALL_GEO}.")
+    table: NDArray[np.uint8] | None = None
     with open_raster(path) as file:
         count = file.count
         if bands is None:
+            table = _gray_or_colors(file)
             bands = _default_bands(count, file.colorinterp[-1].name == "alpha")
         if bands is None:
             raise DataError(f"{path} {choice_of_bands('an image', count)}")
@@ -96,9 +99,34 @@ def raster_of_bands(
         else:
             with _kept_open(path) as file:
                 values = file.read(list(selection), window=rasterio_window(window))
+        if table is not None:
+            values = table[values]
         return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
 
     return Raster(size, depth, load, tuple(sorted(nodata)))
+
+
+def _gray_or_colors(file: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
+    """The gray `(256,)` or the color `(256, 3)` of each value in a file of one band of 8 bits.
+
+    Pillow converts such files by itself. A window has to look as the whole file does.
+
+    Returns:
+        None if the values are gray already.
+    """
+    if file.count != 1 or file.dtypes[0] != "uint8":
+        return None
+    if file.colorinterp[0].name == "palette":
+        colors = np.zeros((256, 3), np.uint8)
+        for value, color in file.colormap(1).items():
+            colors[value] = color[:3]
+        return colors
+    bits = int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+    is_inverted = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    if bits == 8 and not is_inverted:
+        return None
+    levels = np.arange(256).clip(0, 2**bits - 1) * 255 // (2**bits - 1)
+    return (255 - levels if is_inverted else levels).astype(np.uint8)
 
 
 def rasterio_window(window: Window) -> rasterio.windows.Window:
