@@ -444,7 +444,8 @@ def _open(path: Path, reading: Reading, *, verify: bool = False) -> Iterator[Ima
         with ExitStack() as stack:
             yield _source(path, reading, stack, verify)
     except UNREADABLE as error:
-        fault = fault_of_header(file_of(path))
+        # Where bands are chosen, Pillow's limits are no reason.
+        fault = fault_of_header(file_of(path)) if reading.bands is None else None
         if fault:
             raise DataError(f"{path} {fault}") from None
         raise DataError(
