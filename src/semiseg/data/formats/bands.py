@@ -125,8 +125,9 @@ def _gray_or_colors(file: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
     is_inverted = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     if bits == 8 and not is_inverted:
         return None
-    levels = np.arange(256).clip(0, 2**bits - 1) * 255 // (2**bits - 1)
-    return (255 - levels if is_inverted else levels).astype(np.uint8)
+    highest = 2**bits - 1
+    levels: NDArray[np.uint8] = (np.arange(256).clip(0, highest) * 255 // highest).astype(np.uint8)
+    return 255 - levels if is_inverted else levels
 
 
 def rasterio_window(window: Window) -> rasterio.windows.Window:
