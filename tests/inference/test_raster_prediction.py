@@ -208,6 +208,13 @@ def test_a_stopped_prediction_goes_on_and_gives_the_same_bytes(
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_small_raster_that_is_stopped_leaves_nothing_behind(field: Path, tmp_path: Path) -> None:
+    for share in segment_raster(predictor(), job_of(field, tmp_path / "out"), OPTIONS):
+        assert share > 0
+        break
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize("change", ["model", "image", "setting", "damage"])
 def test_rows_of_another_model_image_or_setting_are_not_used(
     field: Path, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, log: Any

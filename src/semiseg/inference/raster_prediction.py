@@ -94,6 +94,7 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
     pictures = image
     if "overlays" in targets:  # it is read in another order
         pictures = raster_image(job.file, model.reading, job.place.size)
+    is_stored = width * height >= RESUMABLE and PROBABILITIES not in job.targets
     if PROBABILITIES in job.targets:
         bands = _whole(model, job, options, image)
         if not targets:
@@ -104,7 +105,6 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
         seam = files.start(identity)
         if seam.done:
             logger.info("%s goes on at row %d of %d", job.file, seam.done + 1, height)
-        is_stored = width * height >= RESUMABLE
         store = partial(files.store, identity=identity) if is_stored else None
         bands = _bands(model, job, options, image, seam, store)
     try:
@@ -115,10 +115,11 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
             empty = find_empty(job.file, model.reading, rows, width)
             files.add(SegmentedImage(picture, prediction, mask, model.classes), empty)
             yield rows.stop / height
-    except DataError:
-        files.remove()
+        files.finish()
+    except BaseException as error:
+        if isinstance(error, DataError) or not is_stored:
+            files.remove()
         raise
-    files.finish()
 
 
 def _bands(

@@ -107,8 +107,8 @@ def _with_ignored_color(classes: Classes) -> Classes:
     """The classes with a color for ignored pixels, where the masks hold colors and have none."""
     if classes.encoding != "colors" or classes.ignored:
         return classes
-    taken = set(classes.indices)
-    return replace(classes, ignored=(next(c for c in range(0xFFFFFF, 0, -1) if c not in taken),))
+    codes = set(classes.indices)
+    return replace(classes, ignored=(next(c for c in range(0xFFFFFF, 0, -1) if c not in codes),))
 
 
 def _match(data: Dataset, classes: Classes, owner: str) -> NDArray[np.uint8]:

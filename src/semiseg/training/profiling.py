@@ -62,8 +62,8 @@ def measure_pace(
     crops = [crop_of(size, crop_multiple(facts.patch)) for size in sizes]
     configs = [config.replaced(size=n, crop=crop) for n, crop in zip(sizes, crops, strict=True)]
     pace = _pace_of(configs, [_measure_stages(one, data, place) for one in configs], place)
-    found = [_trial_of_second(one, data, place) for one in configs]
-    if others := [one for one in found if one is not None]:
+    seconds = [_trial_of_second(one, data, place) for one in configs]
+    if others := [one for one in seconds if one is not None]:
         trials = [_measure(one, data.labeled_only(), place) for one in others]
         second = _pace_of(others, trials, place)
         pace = pace._replace(second=second, max_pixels=min(pace.max_pixels, second.max_pixels))
