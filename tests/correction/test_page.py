@@ -162,6 +162,25 @@ def test_strokes_fills_polygons_and_steps_are_saved_byte_by_byte(page, correctio
     assert (labels_of(corrections)[7:13, 52:58] == 1).all()
 
 
+def test_the_right_button_and_keys_within_a_stroke_paint_nothing(page, corrections):
+    before = labels_of(corrections)
+    expected = before.copy()
+    mouse = page.tab.mouse
+    page.tab.locator("#size").fill("7")
+    page.keys("2")
+    mouse.click(*page.place(50, 40), button="right")
+    mouse.move(*page.place(20, 12))
+    mouse.down()
+    page.keys("x", "z", "n")
+    mouse.up()
+    disc(expected, 20, 12, 3.5, 1)
+    page.saved()
+    assert np.array_equal(labels_of(corrections), expected)
+    page.keys("z")
+    page.saved()
+    assert np.array_equal(labels_of(corrections), before)
+
+
 def test_the_keyboard_suffices(page, corrections):
     expected = labels_of(corrections)
     page.tab.locator("#size").fill("5")

@@ -25,7 +25,7 @@ const KEYS = [
 
 let queue, labels, history, revision;
 let current = -1, tool = "brush", chosen = 0, patches = [], patch = -1;
-let timer = 0, saving = Promise.resolve(), isChanged = false, isBusy = false;
+let timer = 0, saving = Promise.resolve(), isChanged = false, isSaving = false, isBusy = false;
 let stroke = null, isPanning = false, pointers = new Map(), doubt = null, alikeRequest = 0;
 
 function say(text) {
@@ -146,6 +146,7 @@ function save() {
   saving = saving.then(async () => {
     if (!isChanged) return true;
     isChanged = false;
+    isSaving = true;
     say("Saving");
     try {
       revision = await api.writeMask(current, labels.data.slice(), revision);
@@ -158,6 +159,8 @@ function save() {
       element("retry").hidden = error.status === 412;
       if (!element("problem").open) element("problem").showModal();
       return false;
+    } finally {
+      isSaving = false;
     }
   });
   return saving;
@@ -279,7 +282,7 @@ view.canvas.addEventListener("pointerdown", (event) => {
   if (pointers.size > 1 && stroke) {  // two fingers move and zoom
     if (endStroke()) step("undo");
   }
-  if (pointers.size > 1 || isPanning || event.button === 1) return;
+  if (pointers.size > 1 || isPanning || event.button !== 0) return;
   const point = view.toImage(event.clientX, event.clientY);
   view.cursor = point;
   if (tool === "brush" || tool === "erase") {
@@ -379,7 +382,7 @@ document.addEventListener("keydown", (event) => {
   const action = ACTIONS[event.key];
   if (!action) return;
   event.preventDefault();
-  if (!isBusy) action(event);
+  if (!isBusy && !stroke) action(event);
 });
 document.addEventListener("keyup", (event) => {
   if (event.key === " ") isPanning = false;
@@ -393,7 +396,7 @@ window.addEventListener("blur", () => {
   view.draw();
 });
 window.addEventListener("beforeunload", (event) => {
-  if (isChanged) event.preventDefault();
+  if (isChanged || isSaving) event.preventDefault();
 });
 
 // --- controls
