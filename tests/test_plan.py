@@ -1,6 +1,7 @@
 """The plan: its rules on made-up facts, budgets on a made-up pace, and what a person sees."""
 
 import math
+import os
 from unittest.mock import ANY
 
 import numpy as np
@@ -505,6 +506,23 @@ def test_likeness_of_drawn_images(tmp_path):
     smooth[0].image.write_bytes(b"broken")
     assert unlike(smooth[:6], rough)
     assert likeness(smooth, rough, Key.of(0)) == likeness(smooth, rough, Key.of(0))
+
+
+def test_likeness_is_kept_until_an_image_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for i in range(10):
+        path = tmp_path / "images" / f"{i}.png"
+        Image.fromarray(rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)).save(path)
+        os.utime(path, (1, 1))
+    images = samples(tmp_path / "images")
+    first = likeness(images[:5], images[5:], Key.of(0))
+    monkeypatch.setattr("semiseg.data.likeness.image_features", lambda *_: np.zeros((5, 10)))
+    assert likeness(images[:5], images[5:], Key.of(0)) == first
+    assert likeness(images[:6], images[6:], Key.of(0)) != first
+    os.utime(images[0].image, (2, 2))
+    assert likeness(images[:5], images[5:], Key.of(0)) != first
 
 
 def test_real_images_of_one_kind_stay_silent_and_others_speak(shared_data):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
+from semiseg.core.files import cache_folder, read_json, short_hash, write_json
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key
 from semiseg.core.types import Likeness, Sample
 from semiseg.data.formats.images import read_image
+from semiseg.data.pixel_cache import file_stamp
 from semiseg.data.read_ahead import read_ahead
 
 MAX_SAMPLED_IMAGES = 64
 """Of the labeled and of the unlabeled images."""
+_FORMAT = 1  # raise it when the same images would give other distances
 _SIDE = 64  # of a thumbnail, in pixels
 _COARSE_BLOCK = 4  # pixels of the thumbnail, a side
 _MIN_LABELED = 4  # with fewer images the distances among them mean nothing
@@ -42,9 +48,36 @@ def likeness(
     Returns:
         The distances, or None if there are too few images.
     """
-    labeled_features = image_features(_sampled(labeled, key.child("labeled")), reading)
-    unlabeled_features = image_features(_sampled(unlabeled, key.child("unlabeled")), reading)
-    return compare_features(labeled_features, unlabeled_features)
+    if len(labeled) < _MIN_LABELED or not unlabeled:
+        return None
+    ones = _sampled(labeled, key.child("labeled"))
+    others = _sampled(unlabeled, key.child("unlabeled"))
+    file = _cache_file([sample.image for sample in (*ones, *others)], len(ones), reading)
+    if file is not None:
+        with suppress(OSError, ValueError, TypeError):  # it is not there yet, or broken
+            return Likeness(*np.asarray(read_json(file), np.float64).reshape(2).tolist())
+    distances = compare_features(image_features(ones, reading), image_features(others, reading))
+    if file is not None and distances is not None:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, distances)
+    return distances
+
+
+def _cache_file(images: Sequence[Path], labeled: int, reading: Reading) -> Path | None:
+    """The file that keeps the distances between images; None if they cannot be kept.
+
+    Args:
+        images: the labeled ones, then the others.
+        labeled: the number of labeled ones.
+        reading: how they are read.
+    """
+    cache, stamps = cache_folder(), list(map(file_stamp, images))
+    if cache is None or not all(stamps):
+        return None
+    state = f"{_FORMAT} {PIL.__version__} {reading} {labeled}"
+    name = short_hash("\n".join([state, *stamps]))
+    return cache / "likeness" / f"{name}.json"
 
 
 def compare_features(

@@ -96,7 +96,7 @@ class PixelCache:
             mask = read_labels(sample, self.classes, self.reading)
             return np.array(mask.resize(size, Image.Resampling.NEAREST))
 
-        image = _stamp(sample.image)  # the image says how its mask is turned
+        image = file_stamp(sample.image)  # the image says how its mask is turned
         if not image:
             return decode()
         return self._cached(
@@ -122,15 +122,19 @@ class PixelCache:
         """The file in the cache for a source; None if the source cannot be cached."""
         if self._folder is None:
             return None
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         if not stamp:
             return None
         name = short_hash(f"{self._version} {purpose} {stamp}")
         return self._folder / name[:2] / name
 
 
-def _stamp(path: Path) -> str:
-    """A file's path, size and modification time; empty if it is too new or cannot be read."""
+def file_stamp(path: Path) -> str:
+    """A file's path, size and modification time; empty if it is too new or cannot be read.
+
+    Args:
+        path: the file, or a window of a raster.
+    """
     try:
         status = file_of(path).stat()
     except OSError:  # the decoder reports it
