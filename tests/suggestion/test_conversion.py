@@ -134,6 +134,17 @@ def test_a_class_that_the_run_does_not_know_is_named(tmp_path, run_with):
     assert not (tmp_path / "masks").exists()
 
 
+def test_masks_of_an_earlier_call_are_counted(tmp_path, log):
+    for folder, name in (("a", "1"), ("b", "2")):
+        data = tmp_path / folder / "train"
+        photograph(data / "images" / f"{name}.png")
+        (data / "masks").mkdir()
+        Image.fromarray(np.eye(30, 40, dtype=np.uint8)).save(data / "masks" / f"{name}.png")
+        semiseg.convert(tmp_path / folder, out=tmp_path / "masks", overwrite=True)
+    assert "1 mask of an earlier call stays" in log.text
+    assert "train/masks/1.png" in log.text
+
+
 def test_nothing_is_replaced_unasked(tmp_path):
     out, _ = write(tmp_path, "coco", names=["a.jpg"], masks=[mask_of(0)])
     with pytest.raises(RunError, match="is the data folder itself"):

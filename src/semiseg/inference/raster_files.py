@@ -65,7 +65,7 @@ def content_of(kind: str, classes: Classes) -> Content:
 class RasterFiles:
     """Writes the GeoTIFFs of one raster.
 
-    The rows lie in a folder beside the first target until all are there. With them lies what the
+    The rows lie in a folder beside the last target until all are there. With them lies what the
     segmentation needs to go on: a file that is replaced as a whole, after the rows before it.
 
     Args:
@@ -81,8 +81,8 @@ class RasterFiles:
         self._targets = {kind: targets[kind] for kind in OUTPUTS if kind in targets}
         self._place, self._nodata = place, nodata_value(classes)
         self._contents = {kind: content_of(kind, classes) for kind in self._targets}
-        first = next(reversed(self._targets.values()))
-        self.folder = first.with_name(f"{first.name}.part")
+        last = next(reversed(self._targets.values()))
+        self.folder = last.with_name(f"{last.name}.part")
         self._waiting: dict[str, list[Rows]] = {kind: [] for kind in self._targets}
         self._written = 0
 

@@ -15,6 +15,7 @@ from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.classes.tool_labels import background_of
 from semiseg.data.dataset import Dataset
+from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.reader import load_dataset
@@ -34,7 +35,7 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
             `classes.yaml`.
         run: a run folder whose classes the masks get, matched by their names: its ids or colors, or
             shapes of LabelMe. Without it, the masks hold ids.
-        overwrite: replace the files of an earlier call.
+        overwrite: replace the files of an earlier call. Masks of other names stay, with a warning.
 
     Returns:
         The number of images.
@@ -56,13 +57,14 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
     classes = _with_ignored_color(_with_ids(data.classes) if target is None else target)
     table = _match(data, classes, f"the run {run}")
     count = ignored = outside = pixels = 0
+    written: set[Path] = set()
     try:
         for split in SPLITS:
             folder = Folder(out, split)
             for sample, _ in data.labeled(split):
                 labels = np.asarray(read_labels(sample, data.classes, data.reading))
                 mask = table[labels]
-                _write(sample, mask, classes, folder)
+                written.add(_write(sample, mask, classes, folder))
                 count += 1
                 pixels += mask.size
                 ignored += int((mask == IGNORE_INDEX).sum())
@@ -72,6 +74,15 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
         write_classes(classes, out)
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
+    if others := sorted(_masks_in(out, classes) - written):
+        logger.warning(
+            "%s of an earlier call %s in %s (the first is %s). Remove what does not belong to %s",
+            plural(len(others), "mask"),
+            "stays" if len(others) == 1 else "stay",
+            out,
+            others[0].relative_to(out),
+            root,
+        )
     bare = [s.image for split in SPLITS for s in data.samples[split] if s.mask is None]
     if bare:
         logger.warning(
@@ -141,8 +152,18 @@ def _match(data: Dataset, classes: Classes, owner: str) -> NDArray[np.uint8]:
     return table
 
 
-def _write(sample: Sample, mask: NDArray[np.uint8], classes: Classes, folder: Folder) -> None:
+def _masks_in(out: Path, classes: Classes) -> set[Path]:
+    """The files of masks in an output folder."""
+    has_shapes = classes.encoding == "labels"
+    kind, suffix = ("images", LABELME_SUFFIX) if has_shapes else ("masks", ".png")
+    return {file for split in SPLITS for file in (out / split / kind).rglob(f"*{suffix}")}
+
+
+def _write(sample: Sample, mask: NDArray[np.uint8], classes: Classes, folder: Folder) -> Path:
     """Copy an image and write its mask.
+
+    Returns:
+        The file of the mask.
 
     Raises:
         DataError: the image is a part of a file, which cannot be copied.
@@ -154,4 +175,4 @@ def _write(sample: Sample, mask: NDArray[np.uint8], classes: Classes, folder: Fo
             "Save the tiles as images of their own, or train on the folder as it is.",
         )
     image = folder.copy_image(file, sample.name)
-    folder.write_mask(mask, classes, image, sample.name)
+    return folder.write_mask(mask, classes, image, sample.name)

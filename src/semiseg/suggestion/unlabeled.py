@@ -104,13 +104,20 @@ def without_roles(images: Mapping[str, Path]) -> dict[str, Path]:
         >>> a, b, c = Path("a.jpg"), Path("b.jpg"), Path("c.jpg")
         >>> list(without_roles({"unlabeled/day/1": a, "unlabeled/2": b, "val/images/2": c}))
         ['day/1', 'unlabeled_2', 'val_images_2']
+        >>> list(without_roles({"unlabeled/2": a, "val/2": b, "unlabeled_2": c}))
+        ['unlabeled_2', 'val_2', 'unlabeled_2_']
     """
     shorter = {name: _without_role_folders(name, keep=False) for name in images}
     counts = Counter(shorter.values())
-    return {
-        shorter[name] if counts[shorter[name]] == 1 else _without_role_folders(name, keep=True): f
-        for name, f in images.items()
-    }
+    renamed: dict[str, Path] = {}
+    for name, file in images.items():
+        own = shorter[name]
+        if counts[own] > 1:
+            own = _without_role_folders(name, keep=True)
+        while own in renamed:
+            own += "_"
+        renamed[own] = file
+    return renamed
 
 
 def _without_role_folders(name: str, keep: bool) -> str:
