@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -156,6 +161,24 @@ def test_unknown_images_and_broken_files_are_no_traceback(client, corrections):
     answer = client.get("/api/masks/2")
     assert answer.status_code == 422
     assert str(corrections.items[2].mask) in answer.json()["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_after_ctrl_c_the_next_commands_are_printed(folder, tiny_run):
+    states = States(folder)
+    states.set(read_queue(folder)[0].name, "accepted")
+    words = [sys.executable, "-m", "semiseg", "correct", str(tiny_run("css")), "--no-browser"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*words, "--out", str(folder)], **pipes) as process:
+        address = next(line for line in process.stderr if "http://" in line)
+        port = int(address.partition("127.0.0.1:")[2].partition("/")[0])
+        with urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert b"Correct masks" in page.read()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate()
+    assert process.returncode == 0
+    assert output.startswith(f"1 of 3 masks in {folder} accepted or skipped")
+    assert "semiseg train" in output
 
 
 def test_a_folder_without_masks_says_how_to_get_them(tmp_path):

@@ -6,6 +6,7 @@ import logging
 import secrets
 import socket
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from semiseg.core.errors import ConfigError
@@ -94,6 +95,7 @@ def serve(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((_HOST, port))
+            listener.listen()  # the browser may be faster than the server
         except OSError as error:
             raise ConfigError(
                 f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
@@ -107,6 +109,7 @@ def serve(
         logger.info("Ctrl-C stops the server; every mask is saved as you go")
         if open_browser:
             webbrowser.open(access.address)
-        with large_images():  # once for all threads, which share Pillow's limit
+        # Threads share Pillow's limit. uvicorn stops at Ctrl-C, and then raises it again.
+        with large_images(), suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     return sum(states[item.name] != "open" for item in items)

@@ -14,6 +14,7 @@ scales; here they would take as long as the whole training of the network, or lo
 from __future__ import annotations
 
 import shutil
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -86,7 +87,7 @@ class SecondJudge:
             with np.load(file, allow_pickle=False) as arrays:
                 values: NDArray[np.float16] = arrays["probabilities"]
                 return values if arrays["source"] == self.sha256 else None
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return None
 
 
