@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 from semiseg.core.errors import RunError
 from semiseg.data.formats.bands import can_read_bands, gdal_options, open_raster
 from semiseg.data.formats.codes import Color
-from semiseg.data.formats.tiff import has_pages, read_tags
+from semiseg.data.formats.geo_tags import has_geo_tags
+from semiseg.data.formats.tiff import has_pages
 
 if TYPE_CHECKING:
     import rasterio.io
 
 Rows: TypeAlias = NDArray[Any]
 """`(H, W)`, or `(H, W, 3)` of RGB; of 8 or 16 bits."""
-_GEO_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, matrix, directory of keys
-_SUFFIXES = (".tif", ".tiff")
 _BLOCK = 512  # pixels of a tile's side
 _JPEG_QUALITY = 92
 
@@ -77,14 +76,6 @@ class Content:
     names: Mapping[int, str] = field(default_factory=dict)
     resampling: Literal["NEAREST", "AVERAGE"] = "NEAREST"
     compression: Literal["DEFLATE", "JPEG"] = "DEFLATE"
-
-
-def has_geo_tags(path: Path) -> bool:
-    """Whether the header of a TIFF says something about its place on the earth."""
-    if path.suffix.lower() not in _SUFFIXES:
-        return False
-    tags = read_tags(path) or {}
-    return any(tag in tags for tag in _GEO_TAGS)
 
 
 def place_of(path: Path) -> Place | None:

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
+from semiseg.data.formats.geo_tags import has_geo_tags
 from semiseg.data.formats.raster_windows import Window, window_path
-from semiseg.inference.geotiff import Place, has_geo_tags, place_of
+from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.voxels import VOXELS, VOXELS_SUFFIX, has_voxels
 from semiseg.inference.writers import OUTPUTS
 

@@ -10,7 +10,7 @@ import pytest
 from drawn_maps import write_raster
 
 from semiseg.data.formats.bands import open_raster
-from semiseg.data.formats.grid import Header, read_place
+from semiseg.data.formats.grid import RasterHeader, read_place
 from semiseg.data.tiles.windows import has_data, is_tiled, windows_of
 
 rasterio = pytest.importorskip("rasterio")
@@ -49,14 +49,14 @@ def test_tiles_cover_a_raster_without_overlap(side: int, tile: int, parts: list[
 def test_maps_are_read_in_tiles_and_photographs_are_not(
     size: tuple[int, int], has_place: bool, tile: int | None, tiled: bool
 ) -> None:
-    assert is_tiled(Header(size, has_place), tile) is tiled
+    assert is_tiled(RasterHeader(size, has_place), tile) is tiled
 
 
 def test_the_header_says_whether_a_raster_has_a_place(tmp_path: Path) -> None:
     write_raster(tmp_path / "map.tif", np.zeros((4, 6), np.uint8))
     write_raster(tmp_path / "photo.tif", np.zeros((4, 6), np.uint8), crs=None, transform=None)
-    assert read_place(tmp_path / "map.tif") == Header((6, 4), True)
-    assert read_place(tmp_path / "photo.tif") == Header((6, 4), False)
+    assert read_place(tmp_path / "map.tif") == RasterHeader((6, 4), True)
+    assert read_place(tmp_path / "photo.tif") == RasterHeader((6, 4), False)
     assert read_place(tmp_path / "photo.png") is None
 
 
@@ -78,7 +78,7 @@ def test_a_header_that_claims_more_pixels_than_its_file_can_hold_is_damaged(tmp_
     size = {"width": 600, "height": 40, "count": 1}
     with rasterio.open(file, "w", driver="GTiff", dtype="uint8", **size) as raster:
         raster.write(np.ones((1, 40, 600), np.uint8))
-    assert read_place(file) == Header((600, 40), has_place=False)
+    assert read_place(file) == RasterHeader((600, 40), has_place=False)
     content = file.read_bytes()
     width = struct.pack("<HHIHH", 256, 3, 1, 600, 0)  # tag, type, count, value
     assert content.count(width) == 1

@@ -20,7 +20,7 @@ from semiseg.data.formats.bands import (
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.formats.rasters import Values
 from semiseg.data.formats.stacks import is_stack_of_bands, stack_header
-from semiseg.data.formats.tiff import ALPHA_KINDS, channels_of, read_tags
+from semiseg.data.formats.tiff import ALPHA_KINDS, Tags, channels_of, read_header
 
 _SAMPLED_SIDE = 1024  # pixels of the middle of an image, which show whether a channel is a band
 _MIN_BAND_VALUES, _MIN_BAND_SHARE = 16, 0.2  # of values between the ends
@@ -71,22 +71,32 @@ def count_bands(file: Path, axes: str | None = None) -> BandCount | None:
     """
     form = format_of(file)
     try:
+        if form is not None and form.name == "TIFF":
+            tags, has_several_pages = read_header(file)
+            if not has_several_pages:
+                return None if tags is None else _count_in(tags)
         if is_stack_of_bands(file, axes):
             header = stack_header(file, axes)
             return None if header is None else BandCount(len(header.types))
-        if form is not None and form.name == "TIFF":
-            tags = read_tags(file)
-            channels = None if tags is None else channels_of(tags)
-            if channels is None:
-                return None
-            count, extra = channels
-            is_last = bool(extra) and extra[-1] in ALPHA_KINDS and count > 1
-            return BandCount(count - is_last, is_last)
         if form is not None and form.name == "JPEG 2000":
             return _count_of_jpeg(file)
     except (OSError, TypeError, struct.error, DataError):
         return None
     return None
+
+
+def _count_in(tags: Tags) -> BandCount | None:
+    """The channels of a TIFF of one page.
+
+    Raises:
+        TypeError: a tag is not a number.
+    """
+    channels = channels_of(tags)
+    if channels is None:
+        return None
+    count, extra = channels
+    is_last = bool(extra) and extra[-1] in ALPHA_KINDS and count > 1
+    return BandCount(count - is_last, is_last)
 
 
 def _count_of_jpeg(file: Path) -> BandCount | None:

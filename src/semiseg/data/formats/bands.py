@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from semiseg.core.errors import DataError
-from semiseg.core.text import plural
 from semiseg.data.formats.raster_windows import Window
 from semiseg.data.formats.rasters import Depth, Raster, Values
+from semiseg.data.formats.volumes import check_bands
 
 if TYPE_CHECKING:
     import rasterio
@@ -69,12 +69,7 @@ def raster_of_bands(
             bands = _default_bands(count, file.colorinterp[-1].name == "alpha")
         if bands is None:
             raise DataError(f"{path} {choice_of_bands('an image', count)}")
-        if max(bands) > count:
-            numbers = ",".join(map(str, bands))
-            raise DataError(
-                f"{path} has {plural(count, 'band')}, so that --bands {numbers} cannot be read. "
-                f"Choose from 1 to {count}."
-            )
+        check_bands(path, bands, count)
         nodata = {float(v) for v in file.nodatavals if v is not None and np.isfinite(v)}
         types = {np.dtype(file.dtypes[band - 1]) for band in bands}
         size, selection = (file.width, file.height), bands

@@ -10,12 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.data.formats.geo_tags import (
+    GEO_KEYS,
+    PIXEL_SCALE,
+    TIE_POINTS,
+    TRANSFORMATION,
+    numbers_in,
+    read_map_tags,
+    size_in,
+)
 from semiseg.data.formats.raster_windows import split_window
-from semiseg.data.formats.tiff import read_tags
-
-_WIDTH, _HEIGHT = 256, 257
-_PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735
-_SUFFIXES = (".tif", ".tiff")
 
 
 class Extent(NamedTuple):
@@ -85,6 +89,8 @@ def find_overlaps(
         others: other images.
         touching: whether images count that lie side by side.
     """
+    if not ones:
+        return {}
     read_place = cache(_read_place)  # the windows of a raster have one header
     by_system: dict[tuple[int, ...], list[tuple[Path, Extent]]] = {}
     for path in others:
@@ -117,24 +123,18 @@ def _shares_ground(one: Extent, others: NDArray[np.float64], touching: bool) -> 
 
 def _read_place(file: Path) -> _Place | None:
     """What the header of a GeoTIFF says about its place; None without one."""
-    tags = read_tags(file) if file.suffix.lower() in _SUFFIXES else None
-    if tags is None:
-        return None
-    width, height = tags.get(_WIDTH), tags.get(_HEIGHT)
-    if not isinstance(width, int) or not isinstance(height, int):
+    tags = read_map_tags(file)
+    size = size_in(tags)
+    if size is None:
         return None
     scale, tie, matrix = (
-        _numbers(tags.get(t)) for t in (_PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION)
+        numbers_in(tags, tag) for tag in (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION)
     )
-    system = tuple(int(number) for number in _numbers(tags.get(_GEO_KEYS)))
+    system = tuple(int(number) for number in numbers_in(tags, GEO_KEYS))
     if len(matrix) == 16:
         a, b, _, c, d, e, _, f, *_ = matrix
-        return _Place((width, height), (a, b, c, d, e, f), system)
+        return _Place(size, (a, b, c, d, e, f), system)
     if len(scale) < 2 or len(tie) < 6:
         return None
     x, y = tie[3] - tie[0] * scale[0], tie[4] + tie[1] * scale[1]
-    return _Place((width, height), (scale[0], 0.0, x, 0.0, -scale[1], y), system)
-
-
-def _numbers(value: object) -> tuple[float, ...]:
-    return tuple(map(float, value)) if isinstance(value, tuple) else ()
+    return _Place(size, (scale[0], 0.0, x, 0.0, -scale[1], y), system)

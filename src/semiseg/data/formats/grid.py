@@ -11,24 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.data.formats.bands import open_raster
-from semiseg.data.formats.raster_windows import Window
-from semiseg.data.formats.tiff import Tags, has_pages, read_tags
+from semiseg.data.formats.geo_tags import PIXEL_SCALE, TIFF_SUFFIXES, TRANSFORMATION, size_in
+from semiseg.data.formats.raster_windows import RASTER_SUFFIXES, Window
+from semiseg.data.formats.tiff import Tags, read_header
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
 """From the column and row of a pixel's corner to x and y: `x = a * column + b * row + c`, and
 `y = d * column + e * row + f`."""
-_WIDTH, _HEIGHT, _PIXEL_SCALE, _TRANSFORMATION = 256, 257, 33550, 34264
 _BYTE_COUNTS = (279, 325)  # of strips or tiles
 _MAX_RATIO = 20_000  # pixels for a byte of a file; DEFLATE reaches 1032 bytes for one
 _IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _SAME = 0.5  # pixels by which the corners of two grids may differ
-_TIFF = (".tif", ".tiff")
-_JPEG_2000 = (".jp2", ".j2k")
-RASTER_SUFFIXES = (*_TIFF, *_JPEG_2000)
-"""The suffixes of files that may have a place on earth."""
 
 
-class Header(NamedTuple):
+class RasterHeader(NamedTuple):
     """What the header of a raster says.
 
     Attributes:
@@ -94,31 +90,30 @@ class Grid:
         return bool(np.abs(self.corners - other.corners).max() <= limit)
 
 
-def read_place(path: Path) -> Header | None:
+def read_place(path: Path) -> RasterHeader | None:
     """What the header of a TIFF or a JPEG 2000 file says; None for stacks, other and broken files.
 
     Args:
         path: any file. Only a JPEG 2000 file needs the package rasterio.
     """
     suffix = path.suffix.lower()
-    if suffix in _TIFF:
-        tags = read_tags(path)
-        if tags is None or _is_stack(path):
+    if suffix in TIFF_SUFFIXES:
+        try:
+            tags, is_stack = read_header(path)
+        except OSError:  # reading it says why
             return None
-        width, height = tags.get(_WIDTH), tags.get(_HEIGHT)
-        if not isinstance(width, int) or not isinstance(height, int):
+        size = None if tags is None or is_stack else size_in(tags)
+        if tags is None or size is None or not _may_hold(tags, size[0] * size[1]):
             return None
-        if not _may_hold(tags, width * height):
-            return None
-        has_place = _PIXEL_SCALE in tags or _TRANSFORMATION in tags
-        return Header((width, height), has_place or path.with_suffix(".tfw").is_file())
-    if suffix not in _JPEG_2000:
+        has_place = PIXEL_SCALE in tags or TRANSFORMATION in tags
+        return RasterHeader(size, has_place or path.with_suffix(".tfw").is_file())
+    if suffix not in RASTER_SUFFIXES:
         return None
     try:
         grid = read_grid(path)
     except (OSError, ImportError):
         return None
-    return Header(grid.size, grid.has_place)
+    return RasterHeader(grid.size, grid.has_place)
 
 
 def _may_hold(tags: Tags, pixels: int) -> bool:
@@ -132,14 +127,6 @@ def _may_hold(tags: Tags, pixels: int) -> bool:
         return False
     total = sum(size for size in sizes if isinstance(size, int))
     return 0 in sizes or total * _MAX_RATIO >= pixels
-
-
-def _is_stack(path: Path) -> bool:
-    """Whether a TIFF holds several pages, which are bands or images of their own."""
-    try:
-        return has_pages(path)
-    except OSError:  # reading it says why
-        return True
 
 
 def read_grid(path: Path) -> Grid:

@@ -10,16 +10,21 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from semiseg.data.formats.geo_tags import (
+    GEO_KEYS,
+    PIXEL_SCALE,
+    TRANSFORMATION,
+    numbers_in,
+    read_map_tags,
+)
 from semiseg.data.formats.raster_windows import file_of
-from semiseg.data.formats.tiff import Tags, read_tags
+from semiseg.data.formats.tiff import Tags
 
 Unit = Literal["meter", "degree", "unknown"]
 
-_PIXEL_SCALE, _TRANSFORMATION, _GEO_KEYS = 33550, 34264, 34735
 _MODEL_TYPE, _LINEAR_UNIT = 1024, 3076  # keys of the GeoKeyDirectory
 _GEOGRAPHIC = 2
 _METERS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}  # meter, foot, US survey foot
-_SUFFIXES = (".tif", ".tiff")
 _ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, struct.error, OverflowError)
 
 
@@ -50,11 +55,8 @@ def ground_resolution(path: Path) -> GroundResolution | None:
     Returns:
         The resolution, or None for other files and where the header has none.
     """
-    path = file_of(path)
-    if path.suffix.lower() not in _SUFFIXES:
-        return None
     try:
-        tags = read_tags(path) or {}
+        tags = read_map_tags(file_of(path))
         size = _pixel_size(tags)
         keys = _geo_keys(tags)
     except _ERRORS:
@@ -84,10 +86,10 @@ def common_resolution(paths: Iterable[Path]) -> GroundResolution | None:
 
 def _pixel_size(tags: Tags) -> float:
     """The geometric mean of a pixel's sides; 0 where the tags do not say it."""
-    scale = _numbers(tags.get(_PIXEL_SCALE))
+    scale = numbers_in(tags, PIXEL_SCALE)
     if len(scale) >= 2:
         return math.sqrt(abs(scale[0] * scale[1]))
-    matrix = _numbers(tags.get(_TRANSFORMATION))
+    matrix = numbers_in(tags, TRANSFORMATION)
     if len(matrix) == 16:
         return math.sqrt(math.hypot(matrix[0], matrix[4]) * math.hypot(matrix[1], matrix[5]))
     return 0.0
@@ -95,10 +97,6 @@ def _pixel_size(tags: Tags) -> float:
 
 def _geo_keys(tags: Tags) -> dict[int, int]:
     """The keys of the GeoKeyDirectory whose values are numbers in the directory itself."""
-    numbers = [int(number) for number in _numbers(tags.get(_GEO_KEYS))]
+    numbers = [int(number) for number in numbers_in(tags, GEO_KEYS)]
     entries = zip(*(numbers[4 + i :: 4] for i in range(4)), strict=False)
     return {key: value for key, location, _, value in entries if location == 0}
-
-
-def _numbers(value: object) -> tuple[float, ...]:
-    return tuple(map(float, value)) if isinstance(value, tuple) else ()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _NAME = re.compile(r"x(\d{1,9})-y(\d{1,9})-w(\d{1,9})-h(\d{1,9})")
-_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k")
+RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k")
+"""The suffixes of files that may have a place on earth."""
 
 
 class Window(NamedTuple):
@@ -70,7 +71,7 @@ def split_window(path: Path) -> tuple[Path, Window | None]:
         True
     """
     match = _NAME.fullmatch(path.name)
-    if match is None or path.parent.suffix.lower() not in _SUFFIXES:
+    if match is None or path.parent.suffix.lower() not in RASTER_SUFFIXES:
         return path, None
     window = Window(*map(int, match.groups()))
     if not window.width or not window.height:

@@ -69,24 +69,36 @@ def has_pages(path: Path) -> bool:
     Raises:
         OSError: the second page is missing.
     """
+    return read_header(path)[1]
+
+
+def read_header(path: Path) -> tuple[Tags | None, bool]:
+    """The tags of the first page, as `read_tags` gives them, and what `has_pages` says.
+
+    Raises:
+        OSError: the file cannot be opened, or its second page is missing.
+    """
     with path.open("rb") as file:
         try:
             tags = _first_tags(file)
             if tags is None:
-                return False
+                return None, False
             match = re.search(r"^images=(\d+)", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)
             if match is not None and str(tags[_DESCRIPTION]).startswith("ImageJ="):
-                return int(match[1]) > 1  # large ones have a single header for all pages
+                return tags, int(match[1]) > 1  # large ones have a single header for all pages
             size = tags[_WIDTH], tags[_HEIGHT]
         except _BROKEN:
-            return False
+            return read_tags(path), False
         if not tags.next:
-            return False
+            return tags, False
         try:
+            second = _directory(file)
+            assert second is not None  # nosec B101 - the first one is there
             file.seek(tags.next)
-            tags.load(file)
-            kind = _number(tags, _SUBFILE, 0)
-            return (tags[_WIDTH], tags[_HEIGHT]) == size and not kind & (_REDUCED | _TRANSPARENCY)
+            second.load(file)
+            kind = _number(second, _SUBFILE, 0)
+            has_size = (second[_WIDTH], second[_HEIGHT]) == size
+            return tags, has_size and not kind & (_REDUCED | _TRANSPARENCY)
         except _BROKEN as error:
             raise OSError("its second page is missing") from error
 
@@ -104,14 +116,21 @@ def _first_tags(file: IO[bytes]) -> TiffImagePlugin.ImageFileDirectory_v2 | None
     Raises:
         Exception: any of `_BROKEN`.
     """
+    tags = _directory(file)
+    if tags is not None:
+        file.seek(tags.next)
+        tags.load(file)
+    return tags
+
+
+def _directory(file: IO[bytes]) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
+    """The place for the tags of a page of an open file; None if it is no TIFF."""
+    file.seek(0)
     start = file.read(8)
     if start[:4] not in TiffImagePlugin.PREFIXES:
         return None
     header = start + file.read(8) if start[2] == 43 else start  # 43 is a BigTIFF
-    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-    file.seek(tags.next)
-    tags.load(file)
-    return tags
+    return TiffImagePlugin.ImageFileDirectory_v2(header)
 
 
 def reader_of(tags: Tags) -> Reader:

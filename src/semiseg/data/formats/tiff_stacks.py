@@ -23,7 +23,7 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.formats.rasters import Values, depth_of
-from semiseg.data.formats.tiff import gdal_nodata, has_pages, read_tags
+from semiseg.data.formats.tiff import ALPHA_KINDS, gdal_nodata, has_pages, read_tags
 from semiseg.data.formats.volumes import CHANNEL, UNKNOWN, Volume, check_bands
 
 # What tifffile says of damaged files would be printed; reading them raises an error.
@@ -32,7 +32,6 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _SOURCES = {"ome": "OME-XML", "imagej": "ImageJ's metadata", "shaped": "the file's metadata"}
 _PLAIN = (1, 8, 32946)  # TIFF's numbers of no compression and of deflate
 _MODES = ("1", "L", "RGB", "RGBA", "I", "I;16", "I;16B", "F")
-_ALPHA = (1, 2)  # the values of ExtraSamples that mean transparency
 
 
 class _Layout(NamedTuple):
@@ -86,7 +85,7 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
             raise OSError("it holds fewer pages than it says")
     samples = page.samplesperpixel
     extra = tuple(page.extrasamples)
-    colors = samples - (bool(extra) and int(extra[-1]) in _ALPHA)
+    colors = samples - (bool(extra) and int(extra[-1]) in ALPHA_KINDS)
     in_pages = CHANNEL in layout.outer
     if in_pages and samples > 1:
         raise DataError(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import Sample
-from semiseg.data.formats.grid import RASTER_SUFFIXES, read_place
+from semiseg.data.formats.grid import read_place
+from semiseg.data.formats.raster_windows import RASTER_SUFFIXES
 from semiseg.data.formats.vectors import VECTOR_SUFFIXES
 from semiseg.data.layouts.annotation_layout import common_folder, has_masks
 from semiseg.data.layouts.annotation_source import list_files

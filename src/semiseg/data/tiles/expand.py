@@ -23,7 +23,7 @@ from semiseg.data.drawn import draw_masks
 from semiseg.data.findings import Finding, error_of, note, on_files
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands, open_raster, rasterio_window
 from semiseg.data.formats.drawn_codes import DRAWN_SUFFIX, ignored_code, is_labeled, save_codes
-from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, Header, read_grid, read_place
+from semiseg.data.formats.grid import Grid, RasterHeader, read_grid, read_place
 from semiseg.data.formats.raster_windows import Window, window_path
 from semiseg.data.formats.vectors import VECTOR_SUFFIXES, Layer, read_layer
 from semiseg.data.layouts.layout import Listing
@@ -154,7 +154,7 @@ class Tiles:
         is_vector = mask is not None and mask.suffix.lower() in VECTOR_SUFFIXES
         if is_vector and mask not in self._layers:
             return []  # an error says why
-        header = read_place(image) if image.suffix.lower() in RASTER_SUFFIXES else None
+        header = read_place(image)
         tiled = header is not None and is_tiled(header, self.settings.tile)
         if header is None or not (tiled or is_vector or _lies_elsewhere(header, mask)):
             return [sample]
@@ -284,9 +284,9 @@ class Tiles:
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
 
-def _lies_elsewhere(header: Header, mask: Path | None) -> bool:
+def _lies_elsewhere(header: RasterHeader, mask: Path | None) -> bool:
     """Whether a mask has other pixels than its image, so that coordinates have to say which."""
-    if mask is None or not header.has_place or mask.suffix.lower() not in RASTER_SUFFIXES:
+    if mask is None or not header.has_place:
         return False
     own = read_place(mask)
     return own is not None and own.has_place and own.size != header.size

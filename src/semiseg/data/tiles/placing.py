@@ -12,8 +12,9 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.crs import Bounds, is_same_crs, move_bounds, name_of_crs
-from semiseg.data.formats.grid import RASTER_SUFFIXES, Grid, read_grid
+from semiseg.data.formats.grid import Grid, read_grid
 from semiseg.data.formats.orientation import have_same_shape
+from semiseg.data.formats.raster_windows import RASTER_SUFFIXES
 from semiseg.data.formats.vectors import Layer
 from semiseg.data.tiles.mask_sources import MaskSource, RasterMask, WholeMask
 

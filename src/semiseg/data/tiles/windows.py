@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semiseg.data.formats.bands import rasterio_window
-from semiseg.data.formats.grid import Header
+from semiseg.data.formats.grid import RasterHeader
 from semiseg.data.formats.raster_windows import Window
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MIN_LAST = 0.5  # of a tile; what is narrower at the end belongs to the tile be
 _SAMPLED_SIDE = 64  # pixels of a tile, along its side, that show whether it has data
 
 
-def is_tiled(header: Header, tile: int | None) -> bool:
+def is_tiled(header: RasterHeader, tile: int | None) -> bool:
     """Whether a raster is read in tiles.
 
     Without a word from the user, it is if it is a map (it has a place on earth) of at least three
