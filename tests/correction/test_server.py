@@ -110,6 +110,14 @@ def test_many_decisions_at_once_are_all_written(folder):
     assert [again[name] for name in names] == ["accepted"] * len(names)
 
 
+def test_a_decision_that_is_not_written_does_not_count(client, corrections, folder):
+    (folder / f"{STATE_FILE}.part").mkdir()  # in the way of the new file
+    response = client.put("/api/states/0?state=accepted")
+    assert response.status_code == 507
+    assert "cannot be read or written" in response.json()["error"]
+    assert corrections.states[corrections.items[0].name] == "open"
+
+
 def test_a_pixel_is_most_like_itself(client, corrections):
     answer = client.get("/api/alike/0?x=0.5&y=0.25")
     height, width = (int(answer.headers[f"x-{name}"]) for name in ("height", "width"))

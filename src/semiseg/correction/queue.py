@@ -112,7 +112,8 @@ class States:
             OSError: the file cannot be written.
         """
         with self._lock:
-            self._states[name] = state
-            content = {"format": _FORMAT, "states": dict(sorted(self._states.items()))}
+            states = {**self._states, name: state}
+            content = {"format": _FORMAT, "states": dict(sorted(states.items()))}
             with atomic_write(self._file) as file:
                 file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            self._states = states

@@ -269,4 +269,4 @@ async def _unusable(_request: Request, error: Exception) -> Response:
 
 
 async def _broken(_request: Request, error: Exception) -> Response:
-    return _refuse(507, f"The mask cannot be written ({error}).")
+    return _refuse(507, f"A file cannot be read or written ({error}).")
