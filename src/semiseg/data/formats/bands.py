@@ -62,7 +62,8 @@ def raster_of_bands(
     if not can_read_bands():
         raise DataError(f"{path} holds bands that need an extra: {INSTALL_GEO}.")
     table: NDArray[np.uint8] | None = None
-    with open_raster(path) as file:
+    opened = open_raster if window is None else _kept_open
+    with opened(path) as file:
         count = file.count
         if bands is None:
             table = _gray_or_colors(file)
@@ -88,12 +89,9 @@ def raster_of_bands(
         depth = "8 bits"
 
     def load() -> Values:
-        if window is None:
-            with open_raster(path) as file:
-                values = file.read(list(selection))
-        else:
-            with _kept_open(path) as file:
-                values = file.read(list(selection), window=rasterio_window(window))
+        with opened(path) as file:
+            part = None if window is None else rasterio_window(window)
+            values = file.read(list(selection), window=part)
         if table is not None:
             values = table[values]
         return values[0] if len(selection) == 1 else np.moveaxis(values, 0, 2)
