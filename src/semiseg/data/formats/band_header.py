@@ -18,12 +18,11 @@ from semiseg.data.formats.bands import (
     open_raster,
 )
 from semiseg.data.formats.image_formats import format_of
-from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.rasters import Values, varies_like_band
 from semiseg.data.formats.stacks import is_stack_of_bands, stack_header
 from semiseg.data.formats.tiff import ALPHA_KINDS, Tags, channels_of, read_header
 
 _SAMPLED_SIDE = 1024  # pixels of the middle of an image, which show whether a channel is a band
-_MIN_BAND_VALUES, _MIN_BAND_SHARE = 16, 0.2  # of values between the ends
 _COLORS = ("red", "green", "blue")
 _NAMELESS = ("gray", "undefined", "alpha", "palette")  # of GDAL's kinds of bands
 
@@ -176,5 +175,4 @@ def is_last_channel_band(file: Path) -> bool | None:
     if low == high:
         return None
     between = values[(values > low) & (values < high)]
-    varies = between.size > _MIN_BAND_SHARE * values.size
-    return bool(varies and len(np.unique(between)) >= _MIN_BAND_VALUES)
+    return varies_like_band(len(np.unique(between)), between.size, values.size)

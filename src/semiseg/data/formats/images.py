@@ -39,6 +39,7 @@ from semiseg.data.formats.rasters import (
     orientation_of,
     raster_of,
     to_bytes,
+    varies_like_band,
 )
 from semiseg.data.formats.stacks import raster_of_stack
 from semiseg.data.formats.tiff import (
@@ -80,7 +81,6 @@ Remark = Literal["animated", "transparent", "fourth-band"]
 used; some areas are transparent; a fourth channel that is called transparency looks like a band."""
 _MAY_LACK_DATA = (".tif", ".tiff", ".png", ".pgm", ".pnm", ".ppm", ".jp2", ".j2k", ".dcm", ".nii")
 _MIN_TRANSPARENT = 0.001  # the share of an image below which transparent pixels are not mentioned
-_MIN_BAND_VALUES, _MIN_BAND_SHARE = 16, 0.2  # of values between 0 and 255 in a fourth channel
 
 
 @dataclass(frozen=True)
@@ -311,8 +311,8 @@ def _remarks(file: Image.Image) -> tuple[Remark, ...]:
     if file.has_transparency_data:
         alpha = file.convert("RGBA").getchannel("A").histogram()
         between = alpha[1:255]
-        total, partly = sum(alpha), sum(between)
-        is_band = sum(map(bool, between)) >= _MIN_BAND_VALUES and partly > _MIN_BAND_SHARE * total
+        total = sum(alpha)
+        is_band = varies_like_band(sum(map(bool, between)), sum(between), total)
         if is_band and file.format in ("TIFF", "JPEG2000"):
             remarks.append("fourth-band")
         elif alpha[0] > _MIN_TRANSPARENT * total:

@@ -24,6 +24,7 @@ _EXIF_ORIENTATION = 0x0112
 _GRAY_AND_ALPHA = "LA;16B"  # Pillow's name of a PNG's 16 bits for gray and for transparency
 _TYPE_MAX = 65535  # of images that need no range
 _MAX_BLOCK = 1 << 20  # numbers that are scaled at a time, in numbers of eight bytes
+_MIN_BAND_LEVELS, _MIN_BAND_SHARE = 16, 0.2  # of values between the ends of a channel
 _CLOSE = 1e-5  # how much a no-data value may differ when a text of the file rounds it
 
 
@@ -133,6 +134,17 @@ def _with_order(tile: ImageFile._Tile, is_upper: bool) -> ImageFile._Tile:
         order = mode[-1] if mode[-1] != "N" else ("L" if sys.byteorder == "little" else "B")
         mode = mode[:-1] + {"L": "B", "B": "L"}[order]
     return ImageFile._Tile(name, box, offset, (mode, *rest) if rest else mode)
+
+
+def varies_like_band(levels: int, between: int, pixels: int) -> bool:
+    """Whether a channel that a file calls transparency is a band instead, such as infrared.
+
+    Args:
+        levels: the number of different values between the lowest and the highest one.
+        between: the number of pixels with such a value.
+        pixels: the number of all pixels.
+    """
+    return levels >= _MIN_BAND_LEVELS and between > _MIN_BAND_SHARE * pixels
 
 
 def find_invalid(values: Values, nodata: tuple[float, ...]) -> NDArray[np.bool_] | None:
