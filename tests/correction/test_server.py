@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.correction.masks import Masks
+from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import STATE_FILE, States, read_queue
 from semiseg.correction.serve import prepare_queue
 from semiseg.correction.server import Access, application
 from semiseg.data.formats.masks import Classes, read_mask
+from semiseg.model.release import load_release
 
 ACCESS = Access(8123, "secret")
 ADDRESS = "http://127.0.0.1:8123"
@@ -125,6 +129,36 @@ def test_a_pixel_is_most_like_itself(client, corrections):
     assert alike[height // 4, width // 2] > np.percentile(alike, 50)
     assert client.get("/api/alike/0?x=2&y=0").status_code == 400
     assert client.get("/api/alike/0?x=0").status_code == 400
+
+
+def test_alike_pixels_lie_where_they_are_in_an_image_of_any_size(model, tmp_path, monkeypatch):
+    """The sides of this image at working size are 50 and 48, and a cell is 4 pixels wide."""
+    picture = np.full((96, 100, 3), 20, np.uint8)
+    picture[:, 92:] = 230
+    Image.fromarray(picture).save(tmp_path / "edge.png")
+    view = ModelView(model)
+    cells = np.zeros((2, 12, 13), np.float32)
+    cells[0, :, :12], cells[1, :, 12:] = 1, 1  # the last cell begins at 48 of 50 pixels
+    monkeypatch.setattr(view, "_vectors", lambda _: torch.from_numpy(cells))
+    alike = view.alike(tmp_path / "edge.png", 0.99, 0.5)
+    assert (alike[48, 97:] > 200).all()
+    assert (alike[48, :88] < 140).all()
+    assert (alike[48, :88] < alike[48, 96]).all()
+    assert view.alike(tmp_path / "edge.png", 0.5, 0.5)[48, 50] > 250
+
+
+def test_a_run_that_learned_from_shapes_is_refused_before_anything_is_written(
+    tmp_path, tiny_run, monkeypatch
+):
+    release = load_release(tiny_run("css"))
+    classes = replace(release.metadata.classes, encoding="labels")
+    shapes = release._replace(metadata=replace(release.metadata, classes=classes))
+    monkeypatch.setattr("semiseg.correction.serve.load_release", lambda _: shapes)
+    with pytest.raises(ConfigError, match="learned from shapes"):
+        prepare_queue(
+            tiny_run("css"), tmp_path, tmp_path / "next", n=3, data=None, accelerator="cpu"
+        )
+    assert not (tmp_path / "next").exists()
 
 
 def test_the_doubt_is_that_of_the_model(client, corrections, model):

@@ -15,8 +15,11 @@ from scipy.ndimage import uniform_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from semiseg.augment.working_size import working_size
+from semiseg.core.types import STRIDE
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.inference.large import read_picture
+from semiseg.inference.reading import enlargement
 from semiseg.inference.scenes import to_input, to_working_size
 from semiseg.inference.torch_model import Model
 
@@ -83,14 +86,17 @@ class ModelView:
         with self._lock:
             vectors = self._vectors(image)
             picture = self._picture(image)
-        rows, columns = vectors.shape[1:]
-        row, column = min(rows - 1, int(y * rows)), min(columns - 1, int(x * columns))
-        cosines = torch.einsum("dhw,d->hw", vectors, vectors[:, row, column])
+        # The last cells reach beyond the image if its sides are no multiples of the stride.
+        source = working_size(picture.size, self.model.metadata.size)[::-1]
+        cells = vectors.shape[1:]
+        row, column = (
+            min(count - 1, int(place * side / STRIDE))
+            for place, side, count in zip((y, x), source, cells, strict=True)
+        )
+        cosines = torch.einsum("dhw,d->hw", vectors, vectors[:, row, column]).numpy()
         guide = _gray(picture)
-        large = F.interpolate(
-            cosines[None, None], guide.shape, mode="bilinear", align_corners=False
-        )[0, 0].numpy()
-        refined = guided_filter(large, guide)
+        rows, columns = map(enlargement, cells, source, guide.shape)
+        refined = guided_filter(rows @ cosines @ columns.T, guide)
         return ((refined.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
 
     def _read(self, image: Path) -> AnyImage:

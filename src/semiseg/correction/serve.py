@@ -45,6 +45,12 @@ def prepare_queue(
         DataError: there is no image to suggest.
         RunError: the model cannot be read, or the folder cannot be written.
     """
+    encoding = load_release(run).metadata.classes.encoding
+    if encoding == "labels":
+        raise ConfigError(
+            f"{run} learned from shapes (of LabelMe, GeoJSON and the like), and correct changes "
+            f"masks of pixels. `semiseg suggest {run} IMAGES` writes shapes to correct in LabelMe."
+        )
     if not written_kinds(out):
         if images is None:
             raise ConfigError(
