@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from semiseg.core.errors import RunError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.types import Prediction
+from semiseg.data.formats.labelme import label_code
 from semiseg.data.formats.masks import Classes, default_color, read_mask
 from semiseg.data.reader import load_dataset, read_dataset
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
@@ -144,6 +146,38 @@ def test_without_a_background_every_pixel_has_a_shape(tmp_path, kind):
     if kind == "labelme":
         assert data.classes.names == names
         assert 0 in data.classes.ignored  # what a person leaves out is no class
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "label-studio"])
+def test_a_run_of_shapes_writes_files_for_tools(tmp_path, kind):
+    classes = replace(classes_of(encoding="labels"), codes=(300, 0, 301))
+    out, expected = write(tmp_path, kind, classes, names=IMAGES[:2])
+    if kind == "label-studio":
+        submit(out)
+    _, back = read_again(out)
+    for image, mask in expected.items():
+        np.testing.assert_array_equal(back[image], mask)
+    assert (out / "suggested.png").is_file()
+
+
+def test_shapes_without_a_background_leave_gaps_that_are_ignored(tmp_path):
+    names = ("soil", "crop", "weed")
+    codes = tuple(label_code(name) for name in names)
+    classes = replace(classes_of(names, "labels"), codes=codes)
+    rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
+    waves = np.rint(3 * np.sin(columns / 5) + 2 * np.sin(columns / 2))
+    mask = ((rows + waves > 14).astype(np.uint8) + (rows + waves > 27)).astype(np.uint8)
+    mask[30:36, 20:30] = 255
+    out, _ = write(tmp_path, "labelme", classes, names=IMAGES[-1:], masks=[mask])
+    data, back = read_again(out, names)
+    assert data.classes.names == names  # no class for the gaps
+    (sample,) = data.train
+    again = np.array(read_mask(sample.mask, classes))  # as the data of the run are read
+    np.testing.assert_array_equal(again, back[sample.image])
+    gaps = (again != mask) & (mask != 255)
+    assert 0 < gaps.mean() < 0.1
+    assert (again[gaps] == 255).any()
+    assert (again[31:35, 21:29] == 255).all()
 
 
 def test_an_image_of_background_alone_is_there(tmp_path):

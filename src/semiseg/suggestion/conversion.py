@@ -13,7 +13,7 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX, Sample
 from semiseg.data.classes.labels import read_labels
-from semiseg.data.classes.tool_labels import background_of
+from semiseg.data.classes.tool_labels import background_of, with_indices
 from semiseg.data.dataset import Dataset
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes
@@ -111,7 +111,7 @@ def _with_ids(classes: Classes) -> Classes:
     """The classes with ids as their codes; those of shapes become numbers from 0."""
     if classes.encoding != "labels":
         return replace(classes, merged=())
-    return Classes(classes.names, classes.colors, "ids", tuple(range(len(classes))))
+    return with_indices(classes)
 
 
 def _with_ignored_color(classes: Classes) -> Classes:

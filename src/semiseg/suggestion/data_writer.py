@@ -18,7 +18,7 @@ from semiseg.data.classes.classes_writer import classes_yaml
 from semiseg.data.classes.tool_labels import background_of
 from semiseg.data.formats.labelme import IGNORE, LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes
-from semiseg.data.formats.outlines import label_of, outlines, write_outlines
+from semiseg.data.formats.outlines import label_of, outlines, whole_image, write_outlines
 from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.formats.window_copy import copy_window
 
@@ -61,6 +61,9 @@ class Folder:
     def write_mask(self, mask: NDArray[np.uint8], classes: Classes, image: Path, stem: str) -> Path:
         """Write a mask as a person's masks of these classes are: LabelMe's shapes, ids or colors.
 
+        Where the classes of shapes say nothing about the background, pixels that no shape of a
+        class covers are ignored.
+
         Args:
             mask: `(H, W)` class indices, 255 where ignored.
             classes: the classes.
@@ -78,7 +81,11 @@ class Folder:
             labels = dict(enumerate(_labelme_labels(classes)))
             labels[IGNORE_INDEX] = IGNORE
             size = mask.shape[1], mask.shape[0]
-            write_outlines(path, outlines(mask, background_of(classes)), labels, image, size)
+            if 0 in classes.indices:
+                parts = outlines(mask, background_of(classes))
+            else:  # what lies between the polygons would be the background, which is no class
+                parts = [whole_image(IGNORE_INDEX, size), *outlines(mask, IGNORE_INDEX)]
+            write_outlines(path, parts, labels, image, size)
         else:
             picture_of(mask, classes).save(path, "PNG")
         return path

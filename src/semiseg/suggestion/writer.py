@@ -13,12 +13,12 @@ from PIL import Image
 from semiseg.core.errors import RunError
 from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
-from semiseg.data.classes.tool_labels import with_labels
+from semiseg.data.classes.tool_labels import with_indices, with_labels
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.predictor import Predictor
 from semiseg.plots.labeled_samples import draw_images, draw_samples
 from semiseg.suggestion.coverage import FirstImage
-from semiseg.suggestion.data_writer import Folder, picture_of, remove_link, write_classes
+from semiseg.suggestion.data_writer import Folder, remove_link, write_classes
 from semiseg.suggestion.mask_kinds import MaskKind
 from semiseg.suggestion.ranking import Suggestion
 from semiseg.suggestion.tool_files import TOOL_FILE_TYPES, ToolFile
@@ -43,10 +43,11 @@ def write_suggestions(
     folder = Folder(out)
     with _writing(out), TemporaryDirectory() as scratch:
         if kind in TOOL_FILE_TYPES:
-            classes = model.classes
-            tool_file = TOOL_FILE_TYPES[kind](classes)
+            tool_file = TOOL_FILE_TYPES[kind](model.classes)
+            classes = with_indices(model.classes)
             samples = [
-                _add_sample(one, model, tool_file, folder, Path(scratch)) for one in suggestions
+                _add_sample(one, model, tool_file, folder, classes, Path(scratch))
+                for one in suggestions
             ]
             tool_file.write(out / "train", out)
         else:
@@ -80,11 +81,16 @@ def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path
 
 
 def _add_sample(
-    suggestion: Suggestion, model: Predictor, tool_file: ToolFile, folder: Folder, scratch: Path
+    suggestion: Suggestion,
+    model: Predictor,
+    tool_file: ToolFile,
+    folder: Folder,
+    classes: Classes,
+    scratch: Path,
 ) -> Sample:
     """Copy an image and add the predicted mask to the file of a tool.
 
-    The sample has a mask in the scratch folder, for the picture.
+    The sample has a mask of these classes' ids in the scratch folder, for the picture.
     """
     image = folder.copy_image(suggestion.image, _stem(suggestion))
     prediction = model.predict(suggestion.image, scale="fit").mask
@@ -92,7 +98,7 @@ def _add_sample(
     tool_file.add(name, prediction, 1 - suggestion.doubt)
     mask = scratch / f"{_stem(suggestion)}.png"
     mask.parent.mkdir(parents=True, exist_ok=True)
-    picture_of(prediction, model.classes).save(mask, "PNG")
+    classes.to_image(prediction).save(mask, "PNG")
     return Sample(suggestion.name, image, mask)
 
 

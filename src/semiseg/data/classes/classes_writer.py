@@ -27,7 +27,7 @@ def classes_yaml(classes: Classes) -> dict[str, Any]:
         ignored = [f"#{code:06x}" for code in classes.ignored]
     elif has_ids:
         ignored = [code for code in classes.ignored if code != IGNORE_INDEX]
-    elif 0 in classes.ignored:
+    elif 0 not in classes.codes:  # a reader would make a class of it
         ignored = [BACKGROUND]
     return {"classes": entries, **({"ignore": ignored} if ignored else {})}
 

@@ -33,6 +33,11 @@ def tool_labels(classes: Classes) -> dict[int, tuple[str, Color]]:
     return {**labels, IGNORE_INDEX: (IGNORE, _IGNORED_COLOR)}
 
 
+def with_indices(classes: Classes) -> Classes:
+    """The same classes with their indices as ids, whatever the masks of their data hold."""
+    return Classes(classes.names, classes.colors, "ids", tuple(range(len(classes))))
+
+
 def with_labels(classes: Classes) -> Classes:
     """The same classes with LabelMe's labels as their codes.
 

@@ -102,6 +102,18 @@ def outlines(
     return [*sorted(regions, key=lambda region: -region.area), *remainders]
 
 
+def whole_image(label: int, size: tuple[int, int]) -> Outline:
+    """The outline of all pixels of an image.
+
+    Args:
+        label: the class index that they get.
+        size: width and height of the image in pixels.
+    """
+    right, bottom = size[0] - 1.0, size[1] - 1.0
+    corners = np.array([(0.0, 0.0), (right, 0.0), (right, bottom), (0.0, bottom)])
+    return Outline(label, corners, right * bottom)
+
+
 def write_outlines(
     path: Path,
     shapes: Sequence[Outline | Remainder],
