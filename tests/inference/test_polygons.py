@@ -214,3 +214,17 @@ def test_what_cannot_be_written_is_refused_before(tmp_path: Path) -> None:
     check_polygons(out, {Path("a.tif"): place}, overwrite=True)
     with pytest.raises(ConfigError, match="exists already"):
         check_polygons(out, {Path("a.tif"): place}, overwrite=False)
+
+
+def test_geojson_of_a_raster_without_a_system_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, nowhere = (Place((2, 2), crs, UTM) for crs in (rasterio.CRS.from_epsg(32633), None))
+    check_polygons(tmp_path / "a.geojson", {Path("a.tif"): here}, overwrite=False)
+    check_polygons(tmp_path / "a.gpkg", {Path("b.tif"): nowhere}, overwrite=False)
+    assert not caplog.messages
+    places = {Path("a.tif"): here, Path("b.tif"): nowhere}
+    check_polygons(tmp_path / "a.geojson", places, overwrite=False)
+    (text,) = caplog.messages
+    assert text.startswith("b.tif names no coordinate reference system")
+    assert text.endswith(f"--polygons {tmp_path / 'a.gpkg'}")

@@ -47,6 +47,7 @@ Kind = Literal[
     "not-read",
     "one-class",
     "orientation",
+    "outside-polygons",
     "palette",
     "repeated-image",
     "several-masks",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiseg.core.errors import ConfigError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.text import plural
 from semiseg.core.types import NO_NAMES, NamedBands
@@ -27,7 +27,8 @@ def reading_like(
 
     Raises:
         ConfigError: there are not as many bands, or ranges, as the model has.
-        DataError: the files do not have the names.
+        DataError: the files do not have the names, or a file has more bands than the model and
+            nobody says which ones are meant.
     """
     axes = own.axes or trained.axes
     if named != NO_NAMES:
@@ -35,6 +36,8 @@ def reading_like(
         own = number_bands(own, named, [path for path in files if count_bands(path, axes)])
     reading = replace(trained, bands=own.bands or trained.bands, axes=axes)
     channels = trained.channels
+    if own.bands is None:
+        _require_same_number(reading, files)
     if reading.channels != channels:
         given = plural(len(reading.bands or ()), "band")
         wanted = "one or three" if channels == RGB_CHANNELS else str(channels)
@@ -60,3 +63,18 @@ def reading_like(
         return reading
     red, green, blue = (reading.bands[place] for place in colors)
     return replace(reading, rgb=(red, green, blue))
+
+
+def _require_same_number(reading: Reading, files: Sequence[Path]) -> None:
+    """Refuse files with more bands than a model that reads all bands from the first one on."""
+    bands = reading.bands or ()
+    if reading.channels == RGB_CHANNELS or sorted(bands) != list(range(1, len(bands) + 1)):
+        return
+    for file in files:
+        count = count_bands(file, reading.axes)
+        if count is not None and count.bands > len(bands):
+            raise DataError(
+                f"{file} has {plural(count.bands, 'band')}, but the model was trained with "
+                f"{len(bands)}: name these in the order of the training, such as "
+                f"--bands {','.join(map(str, bands))}."
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.text import plural
 from semiseg.data.formats.bands import open_raster
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.geotiff import Place
@@ -16,6 +18,8 @@ from semiseg.inference.raster_files import MASK, content_of
 from semiseg.inference.raster_image import unreadable
 from semiseg.inference.targets import Targets
 from semiseg.inference.vector_writers import WRITERS, Feature, Rings
+
+logger = logging.getLogger(__name__)
 
 
 class Shape(NamedTuple):
@@ -47,6 +51,8 @@ class WrittenPolygons(NamedTuple):
 def check_polygons(out: Path | None, places: Mapping[Path, Place], overwrite: bool) -> None:
     """Refuse polygons that cannot be written, before anything is segmented.
 
+    It warns of GeoJSON whose coordinates would not be degrees.
+
     Args:
         out: the vector file; None for no polygons.
         places: of the images that are GeoTIFFs.
@@ -71,6 +77,16 @@ def check_polygons(out: Path | None, places: Mapping[Path, Place], overwrite: bo
                 "coordinates.",
                 "Warp it with `gdalwarp`, or leave --polygons out.",
             )
+    without = [image for image, place in places.items() if place.crs is None]
+    if without and out.suffix.lower() == ".geojson":
+        logger.warning(
+            "%s names no coordinate reference system%s, so that its coordinates enter %s as they "
+            "are, although GeoJSON holds degrees: write a GeoPackage instead, --polygons %s",
+            without[0],
+            f" ({plural(len(without), 'image')} in all)" if len(without) > 1 else "",
+            out,
+            out.with_suffix(".gpkg"),
+        )
 
 
 def write_polygons(

@@ -320,6 +320,26 @@ def test_pixels_outside_are_ignored_if_asked_for_or_if_background_is_drawn(tmp_p
     assert _mosaic(data)[110, 10] == 0
 
 
+def test_what_no_polygon_covers_is_counted_unless_a_person_says_what_it_is(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_raster(root / "images" / "field.tif", _pixels())
+    write_gpkg(root / "labels.gpkg", CROPS)
+    share = 100 * (1 - (60 * 60 + 60 * 40) / 128**2)
+    for _ in range(2):  # the second time, the tiles come from the cache
+        findings = read_dataset(root, flags=TILES).findings
+        (found,) = (finding for finding in findings if finding.kind == "outside-polygons")
+        assert (found.severity, found.files) == ("warning", ("images/field.tif",))
+        assert f"({share:.1f} %)" in found.text
+        assert "--outside ignore" in found.text
+    for outside in ("ignore", "background"):
+        said = TILES._replace(outside=outside)
+        assert not _kinds(read_dataset(root, flags=said), "outside-polygons")
+    (root / "labels.gpkg").unlink()
+    write_gpkg(root / "labels.gpkg", [*CROPS, ((0, 0, 128, 120), {"crop": "grass"})])
+    findings = read_dataset(root, flags=TILES).findings
+    assert [f.severity for f in findings if f.kind == "outside-polygons"] == ["note"]
+
+
 def test_whole_numbers_are_ids(tmp_path: Path) -> None:
     root = tmp_path / "data"
     write_raster(root / "images" / "field.tif", _pixels())

@@ -41,6 +41,7 @@ from semiseg.data.tiles.windows import TILE, has_data, is_tiled, windows_of
 logger = logging.getLogger(__name__)
 
 _PLAN = "tiles.json"
+_FORMAT = 2  # of the plan; increased whenever it says more
 _WHOLE = "whole"  # the name of the mask of a raster that is no tile
 _MIN_COVERED = 0.995  # of a raster; a mask of less is mentioned
 
@@ -81,11 +82,15 @@ class _Plan(NamedTuple):
         windows: those that have data.
         labeled: the places of those in `windows` that have a mask.
         folder: holds the masks.
+        zeros: the pixels of the code 0 in the masks.
+        pixels: all pixels in the masks that have a class.
     """
 
     windows: list[Window]
     labeled: set[int]
     folder: Path
+    zeros: int
+    pixels: int
 
 
 class Tiles:
@@ -208,6 +213,7 @@ class Tiles:
         sources = [sample.image, *([sample.mask] if placed and sample.mask else [])]
         settings = self.settings
         facts: list[object] = [
+            _FORMAT,
             windows,
             self._outside,
             settings.class_attribute,
@@ -234,7 +240,8 @@ class Tiles:
         content = read_json(folder / _PLAN)
         assert isinstance(content, dict)  # nosec B101 - written above
         kept = [Window(*window) for window in content["windows"]]
-        return _Plan(kept, set(content["labeled"]), folder)
+        labeled = set(content["labeled"])
+        return _Plan(kept, labeled, folder, content["zeros"], content["pixels"])
 
     def _note(
         self, sample: Sample, placed: Placed | None, plan: _Plan, notes: TileNotes, *, tiled: bool
@@ -246,6 +253,10 @@ class Tiles:
         elif tiled:
             labeled = f", {len(plan.labeled)} with labels" if sample.mask else ""
             notes.tiles[image] = f" ({plural(len(plan.windows), 'tile')}{labeled})"
+        # Without a word from the user, 0 is only what no polygon covers, see `_outside`.
+        is_silent = self.settings.outside is None and self._outside == "background"
+        if is_silent and sample.mask in self._layers and plan.zeros:
+            notes.uncovered[image] = plan.zeros, plan.pixels
         if placed is None or sample.mask is None or sample.mask in self._layers:
             return
         mask = self._name(sample.mask)
@@ -302,12 +313,14 @@ def _draw(
     """Write the masks of the tiles of a raster.
 
     Returns:
-        The tiles that have data, and the numbers of those with a mask.
+        The tiles that have data, the numbers of those with a mask, and the pixels of the code 0 and
+        of all codes in these masks.
     """
     from rasterio.enums import MaskFlags
 
     kept: list[Window] = []
     labeled: list[int] = []
+    zeros = pixels = 0
     with open_raster(image) as file, placed.source.reading() if placed else nullcontext() as read:
         flags = file.mask_flag_enums[0]
         has_mask = MaskFlags.alpha in flags or MaskFlags.per_dataset in flags
@@ -323,9 +336,11 @@ def _draw(
                 codes.values[invalid] = ignored_code(codes.encoding)
             if is_labeled(codes):
                 labeled.append(len(kept) - 1)
+                zeros += int((codes.values == 0).sum())
+                pixels += int((codes.values != ignored_code(codes.encoding)).sum())
                 name = window_path(image, window).name if len(windows) > 1 else _WHOLE
                 save_codes(folder / f"{name}{DRAWN_SUFFIX}", codes)
-    return {"windows": kept, "labeled": labeled}
+    return {"windows": kept, "labeled": labeled, "zeros": zeros, "pixels": pixels}
 
 
 def expand_listings(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from semiseg.core.text import percent
 from semiseg.data.findings import Finding, on_files
 from semiseg.data.formats.bands import INSTALL_GEO
+
+_MUCH = 0.1  # of the labeled pixels; to train on so many by mistake spoils the model
 
 
 @dataclass
 class TileNotes:
-    """What a person should know about rasters, by the names of files."""
+    """What a person should know about rasters, by the names of files.
+
+    Of `uncovered`, the values are the pixels that no polygon covers, and all labeled pixels.
+    """
 
     tiles: dict[str, str] = field(default_factory=dict)
     covered: dict[str, str] = field(default_factory=dict)
+    uncovered: dict[str, tuple[int, int]] = field(default_factory=dict)
     beyond: dict[str, str] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     empty: dict[str, str] = field(default_factory=dict)
@@ -39,6 +46,7 @@ class TileNotes:
                 "Masks that cover a part of their raster",
                 rest,
             ),
+            *self._outside(),
             *on_files(
                 "mask-position",
                 "note",
@@ -67,3 +75,15 @@ class TileNotes:
                 f"To learn from their pixels in tiles: {INSTALL_GEO}.",
             ),
         ]
+
+    def _outside(self) -> list[Finding]:
+        """That pixels are background because no polygon covers them."""
+        shares = {name: zeros / pixels for name, (zeros, pixels) in self.uncovered.items()}
+        return on_files(
+            "outside-polygons",
+            "warning" if any(share > _MUCH for share in shares.values()) else "note",
+            {name: f" ({percent(100 * share)} %)" for name, share in shares.items()},
+            "Rasters with pixels in labeled tiles that no polygon covers, which become background",
+            "If this land is merely unlabeled, add --outside ignore; if it is background, "
+            "--outside background says so.",
+        )
