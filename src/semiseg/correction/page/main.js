@@ -420,7 +420,7 @@ function build() {
   TOOLS.forEach(([name, text, key]) => element("tools").append(
     radio("tool", name, `${text} (${key})`, null, name === tool, name === "erase" && !queue.can_ignore)));
   queue.classes.forEach(({ name, color }, i) => element("classes").append(
-    radio("class", i, i < 9 ? `${name} (${i + 1})` : name, color, i === chosen)));
+    radio("class", i, i < 9 ? `${i + 1}: ${name}` : name, color, i === chosen)));
   for (const [key, text] of KEYS) {
     const term = document.createElement("dt"), description = document.createElement("dd");
     term.textContent = key;

@@ -135,9 +135,10 @@ export class View {
     const rows = this.#places(height, y0 - this.top, labels.height);
     const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
     const alpha = Math.round(255 * this.opacity);
-    // Browsers run on little-endian machines, where alpha is the highest byte of a pixel.
+    // Browsers run on little-endian machines, where alpha is the highest byte of a pixel. A black
+    // class stays transparent, as in the overlays of semiseg: it is mostly the background.
     if (!this.isMaskHidden && alpha) {
-      const colors = this.palette.map((color) => (color & 0x00ffffff) | (alpha << 24));
+      const colors = this.palette.map((color) => (color & 0x00ffffff ? (color & 0x00ffffff) | (alpha << 24) : 0));
       for (let y = 0, at = 0; y < height; y++) {
         const row = rows[y] * labels.width;
         for (let x = 0; x < width; x++) pixels[at++] = colors[labels.data[row + columns[x]]];
