@@ -86,7 +86,7 @@ class Volume:
     def refusal(self, path: Path) -> DataError:
         """Why a file of several images is none, and what to do about it."""
         width, height = self.size
-        write = f"semiseg frames {path} --out DATA/images"
+        write = f"semiseg frames {path} --out DATA/images (pip install 'semiseg[medical]')"
         if not self.origin:
             return DataError(
                 f"{path} is a volume or a film of {plural(self.count, 'slice')} of {width} x "
