@@ -687,6 +687,7 @@ def spoil(root, rng):
 
 
 @cases(250)
+@pytest.mark.faults
 def test_a_spoilt_folder_is_reported_or_read_as_it_is(tmp_path_factory, capsys, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
@@ -759,7 +760,7 @@ def resume(run, data):
 
 
 @cases(40)
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_damaged_run_is_refused_or_used_as_it_was(tmp_path_factory, reported, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:

@@ -133,7 +133,7 @@ def test_there_were_pseudo_labels(whole):
     assert SafeCheckpointIO().load_checkpoint(path)["state_dict"]["method.label_counts"].any()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
 def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_path, checkpoints):
     out = tmp_path / "run"
