@@ -1,29 +1,11 @@
 """The report in a real browser: Debian's chromium without a window, driven by playwright."""
 
-from pathlib import Path
-
 import pytest
+from browser import axe, browser_fixture, playwright  # noqa: F401 - the fixture `browser`
 
 import semiseg
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-
 pytestmark = pytest.mark.browser
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-if not CHROMIUM.is_file():
-    pytest.skip(f"there is no browser at {CHROMIUM}", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 class Opened:

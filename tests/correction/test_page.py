@@ -5,33 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import uvicorn
+from browser import axe, browser_fixture, playwright  # noqa: F401 - the fixture `browser`
 
 from semiseg.correction.server import Access, application
 from semiseg.data.formats.masks import read_mask
 
-CHROMIUM = Path("/usr/bin/chromium")
 TIMEOUT = 60_000  # milliseconds, for a busy machine
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 pytestmark = pytest.mark.browser
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-if not CHROMIUM.is_file():
-    pytest.skip(f"there is no browser at {CHROMIUM}", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 class Server:

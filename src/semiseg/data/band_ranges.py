@@ -95,13 +95,13 @@ def describe_constant(ranges: Sequence[BandRange], reading: Reading) -> list[Fin
     ]
     if not numbers:
         return []
-    kept = [number for number in _numbers(reading) if number not in numbers]
+    others = [number for number in _numbers(reading) if number not in numbers]
     message = (
         f"Bands with one value in all images that were sampled: {', '.join(map(str, numbers))}"
     )
     remedy = "They tell nothing."
-    if kept:
-        remedy += f" --bands {','.join(map(str, kept))} leaves them out."
+    if others:
+        remedy += f" --bands {','.join(map(str, others))} leaves them out."
     return [Finding("constant-band", "warning", (), message, remedy)]
 
 

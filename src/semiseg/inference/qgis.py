@@ -76,10 +76,10 @@ def tiling_of(metadata: ModelMetadata, inner: int) -> Tiling:
             "QGIS needs the size of the training images, which this model of an earlier version "
             "of semiseg does not hold. Train it again."
         )
-    kept = metadata.size / side  # the factor on the pixels of the training images
-    larger = max(1, math.floor(1 / kept))
+    factor = metadata.size / side  # the factor on the pixels of the training images
+    larger = max(1, math.floor(1 / factor))
     resolution = round(100 * ground.size * larger, _DECIMALS)
-    return Tiling(max(1, round(inner / (kept * larger))), inner, resolution)
+    return Tiling(max(1, round(inner / (factor * larger))), inner, resolution)
 
 
 class Tile(nn.Module):

@@ -230,10 +230,10 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
 def _with_absolute_weights(config: TrainConfig) -> TrainConfig:
     """The settings with the absolute paths of the weights files that they name."""
     second = config.settings.second_network
-    named = {"weights": config.network.weights}
+    sources = {"weights": config.network.weights}
     if second is not None:
-        named["second_weights"] = second.weights
-    paths = {name: str(Path(w).absolute()) for name, w in named.items() if is_path(w)}
+        sources["second_weights"] = second.weights
+    paths = {name: str(Path(w).absolute()) for name, w in sources.items() if is_path(w)}
     return config.replaced(**paths) if paths else config
 
 

@@ -123,9 +123,9 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
         return labeler, source
     values = read_reliability(stage.before(2), len(data.unlabeled))
     positions = choose_reliable(values, settings.reliable_share)
-    kept = LabelStore(run / LABELS, tuple(data.unlabeled[position] for position in positions))
-    source = replace(source, sha256=text_sha256(f"{source.sha256} {kept.verify()}"))
-    return partial(_labels_of_both, kept, labeler), source
+    own_labels = LabelStore(run / LABELS, tuple(data.unlabeled[position] for position in positions))
+    source = replace(source, sha256=text_sha256(f"{source.sha256} {own_labels.verify()}"))
+    return partial(_labels_of_both, own_labels, labeler), source
 
 
 def open_judge(config: TrainConfig, data: TrainingData) -> FrozenJudge:
@@ -162,14 +162,14 @@ def open_judge(config: TrainConfig, data: TrainingData) -> FrozenJudge:
 
 
 def _labels_of_both(
-    kept: LabelStore, labeler: Labeler, samples: Iterable[Sample]
+    own_labels: LabelStore, labeler: Labeler, samples: Iterable[Sample]
 ) -> Iterator[ImageLabels]:
     """The labels of a store for the images that it has, and new ones for the others."""
     samples = list(samples)
-    labeled = {sample.image for sample in kept.samples}
+    labeled = {sample.image for sample in own_labels.samples}
     others = labeler(sample for sample in samples if sample.image not in labeled)
     for sample in samples:
-        yield kept.read(sample) if sample.image in labeled else next(others)
+        yield own_labels.read(sample) if sample.image in labeled else next(others)
 
 
 def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:

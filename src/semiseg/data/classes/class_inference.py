@@ -175,8 +175,8 @@ def _infer_codes(
         return codes, ignored, f"{note}{void_note}"
     codes = sorted(set(labels) - {IGNORE_INDEX}, key=lambda c: (c != 0, labels[c]))
     names = ", ".join(labels[c] for c in codes[:20])
-    drawn = any(scan.path.suffix == DRAWN_SUFFIX for scan in scans)
-    what = "the polygons of vector files are" if drawn else "the masks hold LabelMe's shapes:"
+    is_vector = any(scan.path.suffix == DRAWN_SUFFIX for scan in scans)
+    what = "the polygons of vector files are" if is_vector else "the masks hold LabelMe's shapes:"
     return codes, (IGNORE_INDEX,), f"{what} {names}"
 
 

@@ -46,13 +46,13 @@ def open_dicom(path: Path, bands: tuple[int, ...] | None) -> Volume:
     header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
     size = int(header.Columns), int(header.Rows)
     is_color = int(header.get("SamplesPerPixel", 1)) == 3
-    chosen = check_bands(path, bands, 3 if is_color else 1)
+    numbers = check_bands(path, bands, 3 if is_color else 1)
     # In such an image high values are dark, as on a film.
     sign = -1 if header.get("PhotometricInterpretation") == "MONOCHROME1" else 1
 
     def values_of(pixels: Values) -> Values:
         if is_color:
-            return _some_bands(pixels, chosen)
+            return _some_bands(pixels, numbers)
         return whole(sign * np.asarray(decoders.apply_modality_lut(pixels, header), np.float64))
 
     def slices() -> Iterator[Values]:
@@ -69,7 +69,7 @@ def open_dicom(path: Path, bands: tuple[int, ...] | None) -> Volume:
         images=slices(),
         axes="T" if count > 1 else "",
         counts=(count,) if count > 1 else (),
-        bands=len(chosen),
+        bands=len(numbers),
         is_byte=is_color and header.BitsAllocated == _BYTE,
         nodata=nodata,
         window=_window(header, sign),
@@ -121,7 +121,7 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
     others = [i for i in range(len(shape) - 1, 2, -1) if letters[i] != CHANNEL and shape[i] > 1]
     channel = letters.find(CHANNEL)
     count = 3 if is_color else shape[channel] if channel > 0 else 1
-    chosen = check_bands(path, bands, count)
+    numbers = check_bands(path, bands, count)
 
     def slices() -> Iterator[Values]:
         # A packed file is unpacked from its beginning for each part of it that is asked for.
@@ -138,7 +138,7 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
                 part = np.asarray(values[tuple(place)])
                 if is_color:
                     part = np.stack([part[name] for name in names[:3]], axis=-1)
-                image = _some_bands(turn.upright(part), chosen)
+                image = _some_bands(turn.upright(part), numbers)
                 yield image if is_color else whole(image)
 
     slow = "".join(letters[i] for i in others)
@@ -150,7 +150,7 @@ def open_nifti(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> V
         images=slices(),
         axes=slow,
         counts=counts,
-        bands=len(chosen),
+        bands=len(numbers),
         is_banded=channel > 0,
         is_byte=is_color,
         dtype=str(file.get_data_dtype()),

@@ -93,7 +93,7 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
             "Name its axes, such as --axes ZYXS, or save it in another way.",
         )
     count = layout.counts[layout.outer.index(CHANNEL)] if in_pages else colors
-    chosen = check_bands(path, bands, count)
+    numbers = check_bands(path, bands, count)
     numbered = [i for i, letter in enumerate(layout.outer) if letter != CHANNEL]
     counts = tuple(layout.counts[i] for i in numbered)
 
@@ -107,12 +107,12 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
                 if not in_pages:
                     values = plane(index)
                     if samples > 1:
-                        values = values[..., [band - 1 for band in chosen]]
-                        values = values[..., 0] if len(chosen) == 1 else values
+                        values = values[..., [band - 1 for band in numbers]]
+                        values = values[..., 0] if len(numbers) == 1 else values
                     yield values
                     continue
                 parts = []
-                for band in chosen:
+                for band in numbers:
                     index[layout.outer.index(CHANNEL)] = band - 1
                     parts.append(plane(index))
                 yield parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
@@ -122,8 +122,8 @@ def open_tiff(path: Path, axes: str | None, bands: tuple[int, ...] | None) -> Vo
         images=images(),
         axes="".join(layout.outer[i] for i in numbered),
         counts=counts,
-        bands=len(chosen),
-        band_names=tuple(names[b - 1] for b in chosen) if len(names) == count else (),
+        bands=len(numbers),
+        band_names=tuple(names[b - 1] for b in numbers) if len(names) == count else (),
         is_banded=in_pages,
         is_byte=page.dtype in (np.uint8, bool),
         dtype=str(page.dtype),

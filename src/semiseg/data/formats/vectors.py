@@ -240,18 +240,20 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _layer_of(path: Path, file: sqlite3.Connection) -> tuple[str, str, int]:
     """The only layer that may hold polygons: its table, its column of geometries, its system."""
-    found = file.execute(
+    layers = file.execute(
         "SELECT table_name, column_name, geometry_type_name, srs_id FROM gpkg_geometry_columns"
     ).fetchall()
-    drawn = [row for row in found if "POINT" not in row[2].upper() and "LINE" not in row[2].upper()]
-    if len(drawn) != 1:
-        names = ", ".join(sorted(row[0] for row in drawn or found)) or "none"
+    polygon_layers = [
+        row for row in layers if "POINT" not in row[2].upper() and "LINE" not in row[2].upper()
+    ]
+    if len(polygon_layers) != 1:
+        names = ", ".join(sorted(row[0] for row in polygon_layers or layers)) or "none"
         raise DataError(
-            f"{path} holds {len(drawn)} layers of polygons (layers: {names}), but the classes "
-            "stand in one.",
+            f"{path} holds {len(polygon_layers)} layers of polygons (layers: {names}), but the "
+            "classes stand in one.",
             "Export the layer with the classes into a file of its own.",
         )
-    table, column, _, number = drawn[0]
+    table, column, _, number = polygon_layers[0]
     return str(table), str(column), int(number)
 
 

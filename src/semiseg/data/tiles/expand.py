@@ -239,9 +239,9 @@ class Tiles:
         folder = draw_masks(self.root, sources, "tiles", draw, "\n".join(map(str, facts)))
         content = read_json(folder / _PLAN)
         assert isinstance(content, dict)  # nosec B101 - written above
-        kept = [Window(*window) for window in content["windows"]]
+        windows_with_data = [Window(*window) for window in content["windows"]]
         labeled = set(content["labeled"])
-        return _Plan(kept, labeled, folder, content["zeros"], content["pixels"])
+        return _Plan(windows_with_data, labeled, folder, content["zeros"], content["pixels"])
 
     def _note(
         self, sample: Sample, placed: Placed | None, plan: _Plan, notes: TileNotes, *, tiled: bool
@@ -318,7 +318,7 @@ def _draw(
     """
     from rasterio.enums import MaskFlags
 
-    kept: list[Window] = []
+    windows_with_data: list[Window] = []
     labeled: list[int] = []
     zeros = pixels = 0
     with open_raster(image) as file, placed.source.reading() if placed else nullcontext() as read:
@@ -327,7 +327,7 @@ def _draw(
         for window in windows:
             if not has_data(file, window, settings.nodata):
                 continue
-            kept.append(window)
+            windows_with_data.append(window)
             codes = read(window) if read else None
             if codes is None:
                 continue
@@ -335,12 +335,12 @@ def _draw(
                 invalid = file.dataset_mask(window=rasterio_window(window)) == 0
                 codes.values[invalid] = ignored_code(codes.encoding)
             if is_labeled(codes):
-                labeled.append(len(kept) - 1)
+                labeled.append(len(windows_with_data) - 1)
                 zeros += int((codes.values == 0).sum())
                 pixels += int((codes.values != ignored_code(codes.encoding)).sum())
                 name = window_path(image, window).name if len(windows) > 1 else _WHOLE
                 save_codes(folder / f"{name}{DRAWN_SUFFIX}", codes)
-    return {"windows": kept, "labeled": labeled, "zeros": zeros, "pixels": pixels}
+    return {"windows": windows_with_data, "labeled": labeled, "zeros": zeros, "pixels": pixels}
 
 
 def expand_listings(
