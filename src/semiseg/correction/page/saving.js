@@ -1,0 +1,64 @@
+// When the mask is saved: a second after the last change, and before another image is shown.
+
+import * as api from "./api.js";
+import { element, say, session, view } from "./session.js";
+
+const SAVE_AFTER = 1000; // milliseconds without a change
+
+let timer = 0, saving = Promise.resolve(), isChanged = false, isSaving = false;
+
+// Records a change of the mask. Returns whether there is one.
+export function changed(box) {
+  if (!session.history.commit(box)) return false;
+  touch();
+  return true;
+}
+
+export function touch() {
+  isChanged = true;
+  say("Not saved yet");
+  view.draw();
+  clearTimeout(timer);
+  timer = setTimeout(save, SAVE_AFTER);
+}
+
+// Forgets that the mask has changed: another one takes its place.
+export function discard() {
+  isChanged = false;
+}
+
+// Writes the mask if it has changed. Returns whether it is safe on the disk.
+export function save() {
+  clearTimeout(timer);
+  saving = saving.then(async () => {
+    if (!isChanged) return true;
+    isChanged = false;
+    isSaving = true;
+    say("Saving");
+    try {
+      session.revision = await api.writeMask(session.current, session.labels.data.slice(), session.revision);
+      if (!isChanged) say("Saved");
+      return true;
+    } catch (error) {
+      isChanged = true;
+      say("Not saved");
+      element("problem-text").textContent = error.message;
+      element("retry").hidden = error.status === 412;
+      if (!element("problem").open) element("problem").showModal();
+      return false;
+    } finally {
+      isSaving = false;
+    }
+  });
+  return saving;
+}
+
+export function step(direction) {
+  if (session.stroke || session.isBusy) return;
+  if (session.history[direction]()) touch();
+  else say(direction === "undo" ? "Nothing to undo" : "Nothing to redo");
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (isChanged || isSaving) event.preventDefault();
+});
