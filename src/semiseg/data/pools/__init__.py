@@ -1,0 +1,1 @@
+"""Pools: unlabeled images in tar files, on a disk or in an object store."""

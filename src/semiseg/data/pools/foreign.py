@@ -1,0 +1,357 @@
+"""Tars that others made: which ones are meant, and an index of them that is made once.
+
+The index stands in a hidden folder beside local tars, and otherwise in the cache folder.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from semiseg.core.console import track
+from semiseg.core.errors import DataError
+from semiseg.core.files import cache_folder, read_text, short_hash
+from semiseg.core.text import plural, printable
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
+from semiseg.data.pools.address import Address, address_of, expand_braces
+from semiseg.data.pools.member_names import choose_images
+from semiseg.data.pools.metadata import MANIFEST, Manifest, parse_manifest
+from semiseg.data.pools.metadata_writer import MetadataWriter, ShardRecord, encoded_names
+from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
+from semiseg.data.pools.tar_members import BrokenTarError, Member, members
+
+logger = logging.getLogger(__name__)
+
+TAR = ".tar"
+MAX_IMAGE_BYTES = 1 << 30
+"""Members of more bytes are not taken for images: they would fill the memory."""
+_LOCAL_STEP = 4 << 10  # bytes that are read for a header and those that may follow
+_REMOTE_STEP = 4 << 20  # a request takes as long as some megabytes
+_THREADS = 8
+
+
+class Tars(NamedTuple):
+    """The tars of a pool.
+
+    Attributes:
+        folder: that all of them lie below.
+        names: their paths below it.
+        stamps: what changes when a tar changes, such as its size; empty where nothing is known.
+    """
+
+    folder: Address
+    names: Sequence[str]
+    stamps: Sequence[str]
+
+
+class _Indexed(NamedTuple):
+    """The images of one tar."""
+
+    record: ShardRecord
+    places: NDArray[np.int64]
+    names: list[str]
+    left_out: dict[str, list[str]]
+
+
+def tars_in(folder: Path) -> list[str]:
+    """The tars that lie in a local folder, sorted; none if images lie there, too."""
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name.lower()
+                if name.startswith("."):
+                    continue
+                if name.endswith(IMAGE_SUFFIXES):
+                    return []
+                if name.endswith(TAR):
+                    names.append(entry.name)
+    except OSError:
+        return []
+    return sorted(names)
+
+
+def index_tars(place: Address, reader: RangeReader) -> tuple[Address, Address, Manifest]:
+    """The folder of tars, the folder of their index, and its manifest.
+
+    Args:
+        place: a folder of tars, a tar, a pattern or a list of tars.
+        reader: reads them.
+
+    Raises:
+        DataError: there are no tars, or one of them cannot be read.
+    """
+    tars = find_tars(place, reader)
+    for folder in _index_folders(tars):
+        manifest = _stored(folder, tars)
+        if manifest is not None:
+            return tars.folder, Address(str(folder)), manifest
+    for folder in _index_folders(tars):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / "lock"):
+                manifest = _stored(folder, tars) or _index(folder, tars, reader)
+        except OSError as error:
+            logger.info("%s cannot hold an index (%s).", folder, error)
+            continue
+        return tars.folder, Address(str(folder)), manifest
+    raise DataError(
+        f"The index of {place} can be written neither beside the tars nor in the cache.",
+        "Set SEMISEG_CACHE to a folder that can be written.",
+    )
+
+
+def find_tars(place: Address, reader: RangeReader) -> Tars:
+    """The tars that a folder, a tar, a pattern or a list means.
+
+    Raises:
+        DataError: there are none, or they do not share a folder or server.
+    """
+    if place.is_local and place.path.is_dir():
+        names = tars_in(place.path)
+        if not names:
+            raise DataError(
+                f"{place} holds no {MANIFEST} and no tars, or images beside the tars.",
+                "`semiseg pack FOLDER --out POOL` makes a pool of a folder of images.",
+            )
+        return _with_stamps(place, names)
+    if place.is_local and place.name.lower().endswith(".txt"):
+        addresses = _listed(place.path)
+    elif place.name.lower().endswith(TAR):
+        addresses = [address_of(text) for text in expand_braces(place.text)]
+    elif not place.is_local:
+        return _in_store(place, "*")
+    else:
+        problem = (
+            "is no folder, tar or pattern of tars" if place.path.exists() else "does not exist"
+        )
+        raise DataError(f"{place} {problem}.", "Name a pool, a folder of tars or a tar.")
+    if len(addresses) == 1 and "*" in addresses[0].name:
+        return _matching(addresses[0])
+    folder = addresses[0].parent
+    while any(address.below(folder) is None for address in addresses):
+        if folder.parent == folder:
+            raise DataError(f"The tars of {place} lie in no common folder.")
+        folder = folder.parent
+    return _with_stamps(folder, [address.below(folder) or "" for address in addresses])
+
+
+def _matching(pattern: Address) -> Tars:
+    if not pattern.is_local:
+        return _in_store(pattern.parent, pattern.name)
+    names = [n for n in tars_in(pattern.parent.path) if fnmatch.fnmatch(n, pattern.name)]
+    if not names:
+        raise DataError(f"The pattern {pattern} matches no tar.")
+    return _with_stamps(pattern.parent, names)
+
+
+def _listed(file: Path) -> list[Address]:
+    """The tars of a text file; a path is relative to its folder."""
+    try:
+        lines = [line.strip() for line in read_text(file).split("\n")]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read as a list of tars ({error}).") from error
+    addresses = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            address = address_of(line)
+            if address.is_local:
+                path = (file.parent / address.path).absolute()
+                address = Address(os.path.normpath(path))
+            addresses.append(address)
+    if not addresses:
+        raise DataError(f"{file} names no tar.", "Write the address of one tar on each line.")
+    return addresses
+
+
+def _in_store(folder: Address, pattern: str) -> Tars:
+    """The tars that a store lists."""
+    try:
+        system, path = file_system(folder)
+        entries = system.ls(path, detail=True)
+    except Exception as error:  # each file system has errors of its own
+        status = getattr(error, "status", None) or type(error).__name__
+        raise DataError(
+            f"{folder} cannot be listed ({status}).",
+            "Name its tars with a pattern, such as shard-{000000..000012}.tar.",
+        ) from None
+    sizes: dict[str, str] = {}
+    for entry in entries:
+        name = str(entry["name"]).partition("?")[0].rstrip("/").rpartition("/")[2]
+        if name.lower().endswith(TAR) and fnmatch.fnmatch(name, pattern):
+            sizes[name] = str(entry.get("size") or "")
+    if not sizes:
+        raise DataError(f"{folder} lists no tars, and holds no {MANIFEST}.")
+    names = sorted(sizes)
+    return Tars(folder, names, [sizes[name] for name in names])
+
+
+def _with_stamps(folder: Address, names: Sequence[str]) -> Tars:
+    """The tars; local ones with size and modification time.
+
+    Raises:
+        DataError: one of them does not exist.
+    """
+    if not folder.is_local:
+        return Tars(folder, names, [""] * len(names))
+    stamps = []
+    for name in names:
+        try:
+            status = (folder / name).path.stat()
+        except OSError as error:
+            raise DataError(f"{folder / name} cannot be read ({error.strerror}).") from None
+        stamps.append(f"{status.st_size} {status.st_mtime_ns}")
+    return Tars(folder, names, stamps)
+
+
+def _index_folders(tars: Tars) -> Iterator[Path]:
+    """The folders that may hold the index, the best one first."""
+    key = short_hash(*(f"{name}\n" for name in tars.names), size=4)
+    if tars.folder.is_local:
+        yield tars.folder.path / f".semiseg-index-{key}"
+    cache = cache_folder()
+    if cache is not None:
+        place = tars.folder.path.absolute() if tars.folder.is_local else tars.folder
+        yield cache / "pools" / short_hash(f"{place} {key}")
+
+
+def _stored(folder: Path, tars: Tars) -> Manifest | None:
+    """The manifest of an index that was made for these tars; None if there is none."""
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes(), folder / MANIFEST)
+    except (OSError, DataError):
+        return None
+    return manifest if _fits(manifest.shard_names, manifest.stamps, tars) else None
+
+
+def _fits(names: Sequence[str], stamps: Sequence[str], tars: Tars) -> bool:
+    """Whether these are the first tars, and none of them has changed as far as is known."""
+    pairs = zip(stamps, tars.stamps, strict=False)
+    return list(names) == list(tars.names[: len(names)]) and all(
+        not one or not other or one == other for one, other in pairs
+    )
+
+
+def _index(folder: Path, tars: Tars, reader: RangeReader) -> Manifest:
+    """Index all tars; an earlier, killed process may have indexed the first ones.
+
+    Raises:
+        DataError: a tar cannot be read.
+        OSError: the index cannot be written.
+    """
+    writer = MetadataWriter(folder)
+    records = writer.records
+    if len(records) > len(tars.names) or not _fits(
+        [record.name for record in records], [record.stamp for record in records], tars
+    ):
+        writer.restart()
+    left_out: dict[str, list[str]] = {}
+    start = len(writer.records)
+    numbers = range(start, len(tars.names))
+    threads = 1 if tars.folder.is_local else _THREADS
+    with ThreadPoolExecutor(threads) as pool:
+        results = _ahead(pool, lambda number: _index_tar(tars, number, reader), numbers, threads)
+        for result in track(results, f"indexing {tars.folder}", len(numbers)):
+            writer.add(result.record, result.places, result.names)
+            for reason, names in result.left_out.items():
+                left_out.setdefault(reason, []).extend(names)
+    manifest = writer.finish()
+    for reason, names in left_out.items():
+        count = plural(len(names), "member is", "members are")
+        logger.warning(
+            "%s of %s left out: %s (the first one is %s).",
+            *(count, tars.folder, reason, printable(names[0])),
+        )
+    return manifest
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    function: Callable[[int], _Indexed],
+    numbers: Sequence[int],
+    count: int,
+) -> Iterator[_Indexed]:
+    """The results in their order, while the next ones are computed: a few, not all of them."""
+    running = [pool.submit(function, number) for number in numbers[:count]]
+    try:
+        for number in numbers[count:]:
+            yield running.pop(0).result()
+            running.append(pool.submit(function, number))
+        while running:
+            yield running.pop(0).result()
+    finally:
+        for task in running:
+            task.cancel()
+
+
+def _index_tar(tars: Tars, number: int, reader: RangeReader) -> _Indexed:
+    """Find the images of one tar.
+
+    Raises:
+        DataError: the tar cannot be read, is damaged or truncated.
+    """
+    name = tars.names[number]
+    address = tars.folder / name
+    try:
+        size = reader.size(address)
+        step = _LOCAL_STEP if address.is_local else _REMOTE_STEP
+        found = list(members(_Window(reader, address, size, step).read, size))
+    except ReadError as error:
+        raise DataError(f"{address} cannot be read ({error}).") from None
+    except BrokenTarError as error:
+        raise DataError(f"{address} {error}.", "Copy it again, or leave it out.") from None
+    files, left_out = _files(found)
+    chosen, others = choose_images([member.name for member in files])
+    images = [files[place] for place in chosen.values()]
+    record = ShardRecord(
+        len(images),
+        size,
+        len(encoded_names(list(chosen))),
+        name=name,
+        stamp=tars.stamps[number],
+    )
+    places = np.array([(member.offset, member.length) for member in images], np.int64)
+    return _Indexed(record, places.reshape(-1, 2), list(chosen), left_out | others)
+
+
+def _files(found: Sequence[Member]) -> tuple[list[Member], dict[str, list[str]]]:
+    """The members that may be images, and the names of those that may not, by the reason."""
+    files = []
+    left_out: dict[str, list[str]] = {}
+    for member in found:
+        is_image = member.name.lower().endswith(IMAGE_SUFFIXES)
+        if member.is_file and 0 < member.length <= MAX_IMAGE_BYTES:
+            files.append(member)
+        elif is_image and not member.is_file:
+            left_out.setdefault("a link, or no regular file", []).append(member.name)
+        elif is_image:
+            size = "empty" if not member.length else f"larger than {MAX_IMAGE_BYTES:,} bytes"
+            left_out.setdefault(size, []).append(member.name)
+    return files, left_out
+
+
+class _Window:
+    """Reads ranges that follow each other from larger pieces."""
+
+    def __init__(self, reader: RangeReader, address: Address, size: int, step: int) -> None:
+        self._reader, self._address, self._size, self._step = reader, address, size, step
+        self._start, self._data = 0, b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A range of the file; less of it at the end of the file."""
+        length = min(length, self._size - offset)
+        start = offset - self._start
+        if start < 0 or start + length > len(self._data):
+            piece = min(max(length, self._step), self._size - offset)
+            self._start, self._data = offset, self._reader.read(self._address, offset, piece)
+            start = 0
+        return self._data[start : start + length]

@@ -1,0 +1,211 @@
+"""Pools: unlabeled images in tar files, read image by image from a disk or an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semiseg.core.errors import DataError
+from semiseg.data.pools.address import Address, address_of, is_url
+from semiseg.data.pools.foreign import TAR, index_tars, tars_in
+from semiseg.data.pools.member_names import clean, decoded_key, split_suffix
+from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES, Manifest, Metadata, parse_manifest
+from semiseg.data.pools.ranges import RangeReader, ReadError, Retries
+from semiseg.data.pools.shard_cache import ShardCache
+from semiseg.data.pools.tar_members import BLOCK, parse_header
+
+_MAX_NAME = 100  # bytes of a name in a header; longer ones stand in a header before it
+
+
+class Pool:
+    """Unlabeled images in tar files.
+
+    A pool holds no open file. It may be pickled, and used in processes that were forked or spawned.
+
+    Args:
+        shards: the folder of the tars.
+        metadata: the index and the names.
+        cache: reads the shards.
+
+    Attributes:
+        address: the folder of the tars.
+        manifest: the shards and their counts.
+    """
+
+    def __init__(self, shards: Address, metadata: Metadata, cache: ShardCache) -> None:
+        self.address = shards
+        self.manifest = metadata.manifest
+        self._metadata = metadata
+        self._cache = cache
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return self.manifest.images
+
+    def __repr__(self) -> str:
+        """The address without secrets, and the number of images."""
+        return f"Pool({str(self.address)!r}, images={len(self)})"
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """`(S,)`, the number of images in each shard."""
+        return self.manifest.counts
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the pool's shards, names and index: 16 hex digits, wherever it lies."""
+        return self.manifest.fingerprint
+
+    def name(self, index: int) -> str:
+        """The name of an image: a path without suffix, which no other image of the pool has.
+
+        Raises:
+            IndexError: the pool has fewer images.
+            DataError: the file of names cannot be read.
+        """
+        return self._split_name(index)[0]
+
+    def file_name(self, index: int) -> str:
+        """The name of an image with its suffix, such as `field/07.jpg`.
+
+        Raises:
+            IndexError: the pool has fewer images.
+            DataError: the file of names cannot be read.
+        """
+        return "".join(self._split_name(index))
+
+    def read(self, index: int) -> bytes:
+        """The encoded image, such as the content of a JPEG file.
+
+        Raises:
+            IndexError: the pool has fewer images.
+            DataError: it cannot be read, also after retries, or the index does not fit its shard.
+                The message names the shard and the member.
+        """
+        shard, place = self._metadata.locate(index)
+        offset, length = self._metadata.entry(shard, place)
+        try:
+            if offset < BLOCK or offset + length > self.manifest.sizes[shard]:
+                raise ReadError("the index names a place out of it")
+            data = self._cache.read(shard, offset - BLOCK, length + BLOCK)
+        except ReadError as error:
+            member, file = self._metadata.name(shard, place), self._cache.address(shard)
+            raise DataError(
+                f"{member} in {file} cannot be read ({error}).",
+                "Run the command again: semiseg goes on where it stopped."
+                if not file.is_local
+                else "Copy the shard again.",
+            ) from None
+        member = self._metadata.name(shard, place)
+        header = parse_header(data[:BLOCK])
+        if header is None or header.length != length or not _same_name(header.name, member):
+            raise DataError(
+                f"{member} is not where the index says in {self._cache.address(shard)}: the shard "
+                "has changed, or is damaged.",
+                "Copy it again, or pack the pool again."
+                if self.manifest.shard_hashes
+                else f"Remove {self._metadata.folder}, so that semiseg indexes the tars again.",
+            )
+        return data[BLOCK:]
+
+    def where(self, index: int) -> str:
+        """The member and the shard of an image, for messages.
+
+        Raises:
+            IndexError: the pool has fewer images.
+            DataError: the file of names cannot be read.
+        """
+        shard, place = self._metadata.locate(index)
+        return f"{self._metadata.name(shard, place)} in {self._cache.address(shard)}"
+
+    def _split_name(self, index: int) -> tuple[str, str]:
+        shard, place = self._metadata.locate(index)
+        stem, suffix = split_suffix(clean(self._metadata.name(shard, place)))
+        if self.manifest.shard_hashes:
+            folder, slash, key = stem.rpartition("/")
+            return folder + slash + decoded_key(key), suffix
+        if len(self.counts) > 1:  # others number the members of each shard anew
+            stem = f"{self.manifest.shard_name(shard).removesuffix('.tar')}/{stem}"
+        return stem, suffix
+
+
+def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
+    """Open a pool. What this takes does not grow with the number of its images.
+
+    Tars that others made are indexed the first time, which reads all their headers.
+
+    Args:
+        address: a folder that `semiseg pack` wrote, a folder of tars, a tar, or a pattern of tars
+            such as `shard-{000000..000012}.tar`; a path or a URL.
+        retries: how often a request is repeated; by default four times, with waits of 1, 2 and 4
+            seconds.
+
+    Raises:
+        DataError: there is no such pool, or it cannot be read, or holds no image.
+    """
+    place = address_of(address)
+    reader = RangeReader(retries)
+    manifest = None if _is_pattern(place) else _manifest(place, reader)
+    if manifest is None:
+        shards, folder, manifest = index_tars(place, reader)
+    else:
+        shards = folder = place
+    if not manifest.images:
+        raise DataError(f"{place} holds no images.")
+    _check_size(folder / INDEX, manifest.images * 20, reader)
+    _check_size(folder / NAMES, int(manifest.name_bytes.sum()), reader)
+    return Pool(shards, Metadata(folder, manifest, reader), ShardCache(shards, manifest, reader))
+
+
+def is_pool(address: str | Path) -> bool:
+    """Whether a text means a pool rather than a folder or list of images; reads no image.
+
+    A pool is a URL, a tar, a pattern of tars, a folder with the manifest of a pool, or one of tars
+    without images.
+    """
+    if is_url(address):
+        return True
+    place = Address(str(address))
+    if _is_pattern(place):
+        return True
+    folder = place.path
+    return folder.is_dir() and ((folder / MANIFEST).is_file() or bool(tars_in(folder)))
+
+
+def _is_pattern(place: Address) -> bool:
+    """Whether a text means tars themselves, not a folder of them."""
+    if not place.name.lower().endswith(TAR):
+        return False
+    return not place.is_local or not place.path.is_dir()
+
+
+def _manifest(place: Address, reader: RangeReader) -> Manifest | None:
+    """The manifest of a packed pool; None if there is none."""
+    file = place / MANIFEST
+    try:
+        content = reader.content(file)
+    except ReadError as error:
+        if error.is_missing:
+            return None
+        raise DataError(f"{place} is no pool that can be read ({error}).") from None
+    return parse_manifest(content, file)
+
+
+def _check_size(file: Address, size: int, reader: RangeReader) -> None:
+    try:
+        actual = reader.size(file)
+    except ReadError as error:
+        raise DataError(f"{file} cannot be read ({error}).") from None
+    if actual != size:
+        raise DataError(
+            f"{file} has {actual:,} bytes, not {size:,} as {MANIFEST} says.", "Copy it again."
+        )
+
+
+def _same_name(name: str, member: str) -> bool:
+    """Whether the name in a header is that of the index, as far as it stands in this header."""
+    if name == member or len(member.encode("utf-8", "surrogateescape")) > _MAX_NAME:
+        return True
+    return not member.isascii()  # Python writes such a name into a header before this one

@@ -1,0 +1,156 @@
+"""Copies of remote shards on this disk, bounded, so that a window of shards is fetched once.
+
+The first images of a shard are read by their byte ranges: whoever takes a sample of a large pool
+must not fetch all of it. A shard from which more is read is copied to `SEMISEG_CACHE/shards`. The
+folder takes as many megabytes as `SEMISEG_SHARD_CACHE_MB` names, 8192 or a quarter of the free disk
+without it; 0 switches the copies off. Shards that were not read for longest are removed first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.data.pools.address import Address
+from semiseg.data.pools.metadata import Manifest
+from semiseg.data.pools.ranges import RangeReader, ReadError
+
+logger = logging.getLogger(__name__)
+
+_RANGES_BEFORE_COPY = 4
+_DEFAULT_MB = 8192
+_MB = 1 << 20
+
+
+class ShardCache:
+    """Reads ranges of a pool's shards, from copies on this disk where there are any.
+
+    Args:
+        folder: the folder of the shards.
+        manifest: their names, sizes and hashes.
+        reader: reads the shards themselves.
+    """
+
+    def __init__(self, folder: Address, manifest: Manifest, reader: RangeReader) -> None:
+        self._shards, self._manifest, self._reader = folder, manifest, reader
+        in_store = not folder.is_local and folder.protocol != "memory"
+        cache = cache_folder() if in_store else None
+        self._folder = None if cache is None else cache / "shards"
+        self._reads: Counter[int] = Counter()
+
+    def address(self, shard: int) -> Address:
+        """The file of a shard."""
+        return self._shards / self._manifest.shard_name(shard)
+
+    def read(self, shard: int, offset: int, length: int) -> bytes:
+        """Read a range of a shard.
+
+        Raises:
+            ReadError: it cannot be read.
+        """
+        copy = self._copy(shard)
+        if copy is not None:
+            with suppress(ReadError):  # another process has just removed it
+                return self._reader.read(copy, offset, length)
+        data = self._reader.read(self.address(shard), offset, length)
+        if copy is None and self._folder is None and self._reader.ignores_ranges(self._shards):
+            logger.warning(
+                "The server of %s ignores byte ranges and sends a whole shard for each image. "
+                "Give semiseg a folder for copies (SEMISEG_CACHE).",
+                self._shards,
+            )
+        return data
+
+    def _copy(self, shard: int) -> Address | None:
+        """The copy of a shard on this disk; None where it has none, or needs none yet."""
+        if self._folder is None:
+            return None
+        file = self._folder / self._key(shard)
+        size = int(self._manifest.sizes[shard])
+        with suppress(OSError):
+            if file.stat().st_size == size:
+                os.utime(file)  # those that were not read for longest go first
+                return Address(str(file))
+        self._reads[shard] += 1
+        address = self.address(shard)
+        if self._reads[shard] < _RANGES_BEFORE_COPY and not self._reader.ignores_ranges(address):
+            return None
+        try:
+            return self._fetch(shard, file, size)
+        except (OSError, Timeout):  # no right to write, a full disk, or another process fetches it
+            return None
+
+    def _fetch(self, shard: int, file: Path, size: int) -> Address | None:
+        """Copy a shard; None where there is no place for it.
+
+        Raises:
+            ReadError: the shard cannot be read, or is not that of the manifest.
+            OSError: the copy cannot be written.
+            Timeout: another process copies a shard with this lock.
+        """
+        folder = file.parent
+        (folder / "locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "locks" / file.name[:2], timeout=0):
+            if not _make_room(folder, size):
+                return None
+            digest = hashlib.sha256()
+            with atomic_write(file, sync=False, shared=True) as stream:
+                for chunk in self._reader.chunks(self.address(shard), size):
+                    digest.update(chunk)
+                    stream.write(chunk)
+                hashes = self._manifest.shard_hashes
+                if hashes and digest.hexdigest() != hashes[shard]:
+                    raise ReadError("its content is not that of the manifest")
+        return Address(str(file))
+
+    def _key(self, shard: int) -> str:
+        if self._manifest.shard_hashes:
+            return self._manifest.shard_hashes[shard]
+        stamp = self._manifest.stamps[shard] if self._manifest.stamps else ""
+        return short_hash(f"{self.address(shard)} {self._manifest.sizes[shard]} {stamp}")
+
+
+def _make_room(folder: Path, size: int) -> bool:
+    """Remove the copies that were not read for longest, until another one has a place.
+
+    Returns:
+        Whether it has one.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    copies = []
+    for file in folder.iterdir():
+        with suppress(OSError):  # another process has just removed it
+            if file.is_file():
+                copies.append((file.stat().st_mtime, file.stat().st_size, file))
+    total = sum(length for _, length, _ in copies)
+    limit = _limit(total + shutil.disk_usage(folder).free)
+    if size > limit:
+        return False
+    for _, length, file in sorted(copies):
+        if total + size <= limit:
+            break
+        with suppress(OSError):  # Windows keeps a file that is open
+            file.unlink()
+            total -= length
+    return total + size <= limit
+
+
+def _limit(available: int) -> int:
+    """The bytes that the copies may take.
+
+    Args:
+        available: the bytes on the disk that are free or taken by copies.
+    """
+    requested = os.environ.get("SEMISEG_SHARD_CACHE_MB", "")
+    megabytes = int(requested) if requested.isdecimal() else _DEFAULT_MB
+    return min(megabytes * _MB, available // 4)
