@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.reading import AS_STORED, RGB_CHANNELS, Reading
 from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.bands import can_read_bands, has_deep_colors, raster_of_bands
+from semiseg.data.formats.image_bytes import ImageBytes, ImageSource, open_source, path_of
 from semiseg.data.formats.image_formats import (
     IMAGE_FORMATS,
     MissingExtraError,
@@ -169,7 +169,9 @@ def nodata_of(reading: Reading, own: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(dict.fromkeys((*(reading.nodata or ()), *own)))
 
 
-def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = None) -> AnyImage:
+def read_image(
+    path: ImageSource, reading: Reading = AS_STORED, enough: int | None = None
+) -> AnyImage:
     """Read an image in RGB, upright according to its EXIF data; or in the bands of the reading.
 
     The function reads gray, RGB, palette and CMYK images, drops transparency, and takes the first
@@ -178,7 +180,7 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
     It also refuses a TIFF with other channels: the user has to choose those that form the image.
 
     Args:
-        path: the image's file, or a window of a raster.
+        path: the image's file, a window of a raster, or the content of a file.
         reading: how the file is read. Its value range applies to gray images of 16 or 32 bits and
             of floating-point numbers. Values outside are clipped, NaN becomes black. Without a
             range, 16 bits are scaled by the range of their type. Images of 8 bits do not change.
@@ -203,12 +205,12 @@ def read_image(path: Path, reading: Reading = AS_STORED, enough: int | None = No
 
 
 def decode_image(
-    path: Path, reading: Reading = AS_STORED, enough: int | None = None, remark: bool = False
+    path: ImageSource, reading: Reading = AS_STORED, enough: int | None = None, remark: bool = False
 ) -> Decoded:
     """Decode an image to its end; deep images keep their values.
 
     Args:
-        path: the image's file.
+        path: the image's file, or its content.
         reading: how the file is read; only the bands matter.
         enough: as for `read_image`.
         remark: whether to look for what a person should know about the file.
@@ -234,7 +236,7 @@ def decode_image(
         return Decoded("8 bits", image, None, own, None, remarks, orientation)
 
 
-def has_raster(path: Path, reading: Reading = AS_STORED) -> bool:
+def has_raster(path: ImageSource, reading: Reading = AS_STORED) -> bool:
     """Whether an image is read as an array of values, as those of more than 8 bits are.
 
     Its pixels are not decoded.
@@ -246,11 +248,11 @@ def has_raster(path: Path, reading: Reading = AS_STORED) -> bool:
         return isinstance(source, Raster)
 
 
-def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
+def decode_large(path: ImageSource, reading: Reading = AS_STORED) -> Decoded:
     """Decode an image as `decode_image` does, but make no copy of its pixels.
 
     Args:
-        path: the image's file.
+        path: the image's file, or its content.
         reading: how the file is read; only the bands matter.
 
     Returns:
@@ -270,11 +272,11 @@ def decode_large(path: Path, reading: Reading = AS_STORED) -> Decoded:
         return Decoded("8 bits", source)
 
 
-def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
+def read_valid(path: ImageSource, reading: Reading) -> NDArray[np.bool_] | None:
     """Find the pixels of an image that have data.
 
     Args:
-        path: the image's file.
+        path: the image's file, or its content.
         reading: how the file is read.
 
     Returns:
@@ -284,7 +286,7 @@ def read_valid(path: Path, reading: Reading) -> NDArray[np.bool_] | None:
     Raises:
         DataError: as `read_image`.
     """
-    if not file_of(path).name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
+    if not file_of(path_of(path)).name.lower().endswith((*_MAY_LACK_DATA, ".nii.gz")):
         return None
     with _open(path, reading) as source:
         if isinstance(source, Raster):
@@ -320,11 +322,11 @@ def _remarks(file: Image.Image) -> tuple[Remark, ...]:
     return tuple(remarks)
 
 
-def image_size(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
+def image_size(path: ImageSource, reading: Reading = AS_STORED) -> tuple[int, int]:
     """Read width and height in pixels of the upright image from its header alone.
 
     Args:
-        path: the image's file.
+        path: the image's file, or its content.
         reading: how the file is read.
 
     Raises:
@@ -333,11 +335,11 @@ def image_size(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
     return read_header(path, reading).size
 
 
-def read_header(path: Path, reading: Reading = AS_STORED) -> Header:
+def read_header(path: ImageSource, reading: Reading = AS_STORED) -> Header:
     """Read the size and the orientation of an image from its header alone.
 
     Args:
-        path: the image's file.
+        path: the image's file, or its content.
         reading: how the file is read.
 
     Raises:
@@ -352,15 +354,15 @@ def read_header(path: Path, reading: Reading = AS_STORED) -> Header:
     return Header(size, orientation)
 
 
-def _orientation_in_header(file: Image.Image, path: Path) -> int:
+def _orientation_in_header(file: Image.Image, path: ImageSource) -> int:
     """The orientation of an open image, without decoding its pixels."""
     # Pillow would decode a whole PNG to find out that it has no EXIF data.
     return orientation_of(file) if file.format != "PNG" or _has_metadata(path) else 1
 
 
-def _has_metadata(path: Path) -> bool:
+def _has_metadata(path: ImageSource) -> bool:
     """Whether a PNG has a chunk that may hold an orientation; its pixels are not read."""
-    with path.open("rb") as stream:
+    with open_source(path) as stream:
         stream.seek(len(_PNG_SIGNATURE))
         while len(head := stream.read(8)) == 8:
             if head[4:] in _METADATA_CHUNKS:
@@ -370,11 +372,11 @@ def _has_metadata(path: Path) -> bool:
 
 
 @contextmanager
-def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
+def open_image(path: ImageSource, *, verify: bool = False) -> Iterator[Image.Image]:
     """Open an image file without loading its pixels.
 
     Args:
-        path: the file.
+        path: the file, or its content.
         verify: whether to compare a PNG's data with its checksums first. Pillow's decoder does not,
             and turns one changed bit in twenty into other pixels without an error.
 
@@ -385,13 +387,14 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         OSError: the file cannot be read, is empty, or is not a regular file.
         Exception: any of `UNREADABLE`, for a broken file.
     """
-    _require_file(path)
-    form = format_of(path)
-    if form is not None and form.extra == "medical" and form.is_readable:
-        yield Image.fromarray(raster_of_stack(path, form, AS_STORED).load())
-        return
+    _require_content(path)
+    if not isinstance(path, ImageBytes):
+        form = format_of(path)
+        if form is not None and form.extra == "medical" and form.is_readable:
+            yield Image.fromarray(raster_of_stack(path, form, AS_STORED).load())
+            return
     # Given a name, Pillow (13.0) maps a TIFF into memory, and scrambles one that lies on its side.
-    with path.open("rb") as stream:
+    with open_source(path) as stream:
         start = stream.read(_SIGNATURE_BYTES)
         stream.seek(0)
         if start.startswith(_GIT_LFS):
@@ -402,20 +405,24 @@ def open_image(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
             raise OSError("it is a web page, not an image: download the file again")
         if verify and start.startswith(_PNG_SIGNATURE):
             _verify(stream)
-        with Image.open(stream, formats=pillow_formats(path, start)) as file:
+        with Image.open(stream, formats=pillow_formats(path_of(path), start)) as file:
             yield file
 
 
-def _require_file(path: Path) -> None:
-    """Refuse an empty file, and a path that is no regular file.
+def _require_content(path: ImageSource) -> None:
+    """Refuse what is empty, and a path that is no regular file.
 
     Raises:
         OSError: the path is one of these.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")  # opening a pipe would wait for its writer
-    if not status.st_size:
+    if isinstance(path, ImageBytes):
+        size = len(path.data)
+    else:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no regular file")  # opening a pipe would wait for its writer
+        size = status.st_size
+    if not size:
         raise OSError("it is empty, 0 bytes")
 
 
@@ -434,18 +441,30 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _open(path: Path, reading: Reading, *, verify: bool = False) -> Iterator[Image.Image | Raster]:
+def _open(
+    path: ImageSource, reading: Reading, *, verify: bool = False
+) -> Iterator[Image.Image | Raster]:
     """Open an image, and turn the errors, now and while it is open, into a DataError.
 
     Yields:
         An image of 8 bits, not loaded yet, or the values of a deeper one or of chosen bands.
     """
+    if isinstance(path, ImageBytes) and path.needs_file:
+        with path.as_file() as file:
+            try:
+                with _open(file, reading, verify=verify) as source:
+                    yield source
+            except DataError as error:
+                message = error.message.replace(str(file), str(path))
+                raise DataError(message, error.remedy) from None
+        return
     try:
         with ExitStack() as stack:
             yield _source(path, reading, stack, verify)
     except UNREADABLE as error:
         # Where bands are chosen, Pillow's limits are no reason.
-        fault = fault_of_header(file_of(path)) if reading.bands is None else None
+        by_path = not isinstance(path, ImageBytes) and reading.bands is None
+        fault = fault_of_header(file_of(path_of(path))) if by_path else None
         if fault:
             raise DataError(f"{path} {fault}") from None
         raise DataError(
@@ -453,20 +472,25 @@ def _open(path: Path, reading: Reading, *, verify: bool = False) -> Iterator[Ima
         ) from error
 
 
-def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Image.Image | Raster:
+def _source(
+    path: ImageSource, reading: Reading, stack: ExitStack, verify: bool
+) -> Image.Image | Raster:
     """Open an image with the package that reads it.
 
     Raises:
         DataError: the image is refused.
         Exception: any of `UNREADABLE`, for a broken file.
     """
+    if isinstance(path, ImageBytes):
+        _require_three_channels(path, reading)
+        return _with_depth(stack.enter_context(open_image(path, verify=verify)), path)
     raster_file, window = split_window(path)
     if window is not None:
-        _require_file(raster_file)
+        _require_content(raster_file)
         return raster_of_bands(raster_file, reading.bands, window)
     form = format_of(path)
     if form is not None and form.extra == "medical":
-        _require_file(path)
+        _require_content(path)
         if not form.is_readable:
             raise MissingExtraError(form)
         return raster_of_stack(path, form, reading)
@@ -474,11 +498,7 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         return raster_of_stack(path, form, reading)
     if reading.bands is not None and form is not None and form.name in _WITH_BANDS:
         return raster_of_bands(path, reading.bands)
-    if reading.channels != RGB_CHANNELS:
-        raise DataError(
-            f"{path} has no {reading.channels} bands, as the other images have.",
-            "Leave it out, or choose three bands of the others with --bands.",
-        )
+    _require_three_channels(path, reading)
     try:
         file = stack.enter_context(open_image(path, verify=verify))
     except UnidentifiedImageError:
@@ -498,6 +518,13 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
         nodata = gdal_nodata(file.tag_v2)
     if file.format == "JPEG2000" and has_deep_colors(path):
         return raster_of_bands(path, None)
+    return _with_depth(file, path, nodata)
+
+
+def _with_depth(
+    file: Image.Image, path: ImageSource, nodata: tuple[float, ...] = ()
+) -> Image.Image | Raster:
+    """An open image of 8 bits itself; the values of a deeper one."""
     depth = depth_of(file)
     if depth == "8 bits":
         return file
@@ -505,3 +532,16 @@ def _source(path: Path, reading: Reading, stack: ExitStack, verify: bool) -> Ima
     return raster_of(
         file, lambda: open_image(path), depth, nodata, _orientation_in_header(file, path)
     )
+
+
+def _require_three_channels(path: ImageSource, reading: Reading) -> None:
+    """Refuse a file that Pillow reads where the other images have more bands.
+
+    Raises:
+        DataError: the reading wants other bands.
+    """
+    if reading.channels != RGB_CHANNELS:
+        raise DataError(
+            f"{path} has no {reading.channels} bands, as the other images have.",
+            "Leave it out, or choose three bands of the others with --bands.",
+        )

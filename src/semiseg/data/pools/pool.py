@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.errors import DataError
+from semiseg.data.formats.image_bytes import ImageBytes
 from semiseg.data.pools.address import Address, address_of, is_url
 from semiseg.data.pools.foreign import TAR, index_tars, tars_in
 from semiseg.data.pools.member_names import clean, decoded_key, split_suffix
@@ -110,15 +111,16 @@ class Pool:
             )
         return data[BLOCK:]
 
-    def where(self, index: int) -> str:
-        """The member and the shard of an image, for messages.
+    def image(self, index: int) -> ImageBytes:
+        """An image for `read_image`; its name in messages is the shard's address and the member.
 
         Raises:
-            IndexError: the pool has fewer images.
-            DataError: the file of names cannot be read.
+            IndexError: as `read`.
+            DataError: as `read`.
         """
         shard, place = self._metadata.locate(index)
-        return f"{self._metadata.name(shard, place)} in {self._cache.address(shard)}"
+        member = self._metadata.name(shard, place)
+        return ImageBytes(f"{self._cache.address(shard)}/{member}", self.read(index))
 
     def _split_name(self, index: int) -> tuple[str, str]:
         shard, place = self._metadata.locate(index)
