@@ -64,7 +64,7 @@ def test_rasters_and_photographs_are_segmented_side_by_side(
         np.testing.assert_array_equal(arrays["probabilities"], expected.probabilities)
     log.clear()
     assert not semiseg.predict(run, images, out=out, **CPU).files
-    assert "2 of 2 images have all their files" in log.text
+    assert "2 of 2 images had all their files" in log.text
 
 
 @pytest.mark.slow

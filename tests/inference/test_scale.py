@@ -296,7 +296,7 @@ def test_what_is_written_in_bands_is_what_is_written_at_once(
     noise(300, 500).save(tmp_path / "in" / "a.png")
     every = dict.fromkeys(["colors", "overlay", "confidence", "reliability"], True)
     for out, large in (("once", 1 << 25), ("bands", 1000)):
-        monkeypatch.setattr("semiseg.commands.predict.LARGE", large)
+        monkeypatch.setattr("semiseg.inference.image_job.LARGE", large)
         semiseg.predict(
             sized_release,
             tmp_path / "in",
@@ -337,7 +337,7 @@ def test_images_of_all_kinds_are_the_same_in_bands(sized_release, tmp_path, monk
             picture.putalpha(noise(150, 200, seed=1).convert("L"))
         picture.save(path)
     for out, large in (("once", 1 << 25), ("bands", 1000)):
-        monkeypatch.setattr("semiseg.commands.predict.LARGE", large)
+        monkeypatch.setattr("semiseg.inference.image_job.LARGE", large)
         arguments = {"scale": "keep", "overlay": True, "accelerator": "cpu"}
         semiseg.predict(sized_release, path, out=tmp_path / out, **arguments)
     once, bands = (values(tmp_path / out / "a.png") for out in ("once", "bands"))
@@ -350,7 +350,7 @@ def test_images_of_all_kinds_are_the_same_in_bands(sized_release, tmp_path, monk
 @pytest.mark.slow
 def test_the_overlay_of_a_large_image_is_reduced(sized_release, tmp_path, monkeypatch):
     noise(300, 500).save(tmp_path / "a.png")
-    monkeypatch.setattr("semiseg.commands.predict.LARGE", 1000)
+    monkeypatch.setattr("semiseg.inference.image_job.LARGE", 1000)
     monkeypatch.setattr("semiseg.inference.band_files.MAX_OVERLAY", 200)
     out = tmp_path / "out"
     semiseg.predict(sized_release, tmp_path / "a.png", out=out, overlay=True, accelerator="cpu")
@@ -375,7 +375,7 @@ def test_an_image_that_pillow_takes_for_a_bomb_is_read_up_to_a_limit(
 @pytest.mark.slow
 def test_probabilities_of_a_huge_image_are_refused(sized_release, tmp_path, monkeypatch):
     noise(100, 120).save(tmp_path / "a.png")
-    monkeypatch.setattr("semiseg.commands.predict._MAX_PROBABILITIES", 1000)
+    monkeypatch.setattr("semiseg.inference.image_job.MAX_PROBABILITIES", 1000)
     with pytest.raises(ConfigError, match=r"--probabilities would take .* --confidence"):
         semiseg.predict(
             sized_release,

@@ -65,6 +65,31 @@ def reading_like(
     return replace(reading, rgb=(red, green, blue))
 
 
+def check_bands_of(
+    file: Path, reading: Reading, trained: Reading, own: Reading, named: NamedBands
+) -> None:
+    """Refuse an image whose bands lie otherwise than in those that gave the reading.
+
+    Args:
+        file: the image.
+        reading: what `reading_like` gave for some of the images.
+        trained: as for `reading_like`.
+        own: as for `reading_like`.
+        named: as for `reading_like`.
+
+    Raises:
+        DataError: the bands have other names or places, or there are more than the model has.
+    """
+    if named == NO_NAMES:
+        if own.bands is None:
+            _require_same_number(reading, [file])
+    elif count_bands(file, reading.axes) and reading_like(trained, own, named, [file]) != reading:
+        raise DataError(
+            f"The bands of {file} lie in another order than those of the first images.",
+            "Write the bands of all files in the same order.",
+        )
+
+
 def _require_same_number(reading: Reading, files: Sequence[Path]) -> None:
     """Refuse files with more bands than a model that reads all bands from the first one on."""
     bands = reading.bands or ()

@@ -86,13 +86,14 @@ class LargeImage:
         return replace(self._decoded, values=values).picture(self._reading, self._path)
 
 
-def read_large(path: Path, reading: Reading) -> LargeImage | DataError:
-    """The image, or the error of a file that cannot be read: one broken file stops no others."""
-    try:
-        _check_size(path, reading)
-        return LargeImage(path, reading)
-    except DataError as error:
-        return error
+def read_large(path: Path, reading: Reading) -> LargeImage:
+    """An image of which parts are converted as they are needed, within `large_images`.
+
+    Raises:
+        DataError: the file cannot be read, or has more than `MAX_PIXELS`.
+    """
+    _check_size(path, reading)
+    return LargeImage(path, reading)
 
 
 def read_picture(path: Path, reading: Reading) -> AnyImage:

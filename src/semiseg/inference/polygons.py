@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.inference.geotiff import Place
 from semiseg.inference.raster_files import MASK, content_of
 from semiseg.inference.raster_image import unreadable
-from semiseg.inference.targets import Targets
+from semiseg.inference.targets import targets_of
 from semiseg.inference.vector_writers import WRITERS, Feature, Rings
 
 logger = logging.getLogger(__name__)
@@ -126,9 +126,22 @@ def write_polygons(
     return WrittenPolygons(out, count)
 
 
-def masks_by_name(targets: Targets, places: Iterable[Path]) -> dict[str, Path]:
-    """The masks of rasters that exist, by the names of their images."""
-    return {str(image): targets[image][MASK] for image in places if targets[image][MASK].is_file()}
+def masks_by_name(
+    images: Mapping[str, Path], out: Path, places: Collection[Path]
+) -> dict[str, Path]:
+    """The masks of rasters that exist, by the names of their images.
+
+    Args:
+        images: the images by the names of their results.
+        out: the folder of the results.
+        places: the images that are rasters.
+    """
+    return {
+        str(image): mask
+        for name, image in images.items()
+        if image in places
+        and (mask := targets_of(name, image, out, (MASK,), is_raster=True)[MASK]).is_file()
+    }
 
 
 def shapes_of(mask: Path, min_area: float | None = None) -> Iterator[Shape]:

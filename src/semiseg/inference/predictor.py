@@ -143,7 +143,7 @@ class Predictor:
         """Segment images in batches; see `predict`."""
         batch: list[AnyImage] = []
         for image, factor in images:
-            self._check_channels(image.bands if isinstance(image, BandImage) else RGB_CHANNELS)
+            self.check_channels(image)
             if factor is not None:
                 yield from self.segment(batch, tta, probabilities)
                 batch = []
@@ -156,8 +156,16 @@ class Predictor:
                 batch = []
         yield from self.segment(batch, tta, probabilities)
 
-    def _check_channels(self, channels: int) -> None:
+    def check_channels(self, image: AnyImage) -> None:
         """Refuse an image of other channels than those of the training.
+
+        Raises:
+            DataError: the number of channels is another one.
+        """
+        self._check_channels(image.bands if isinstance(image, BandImage) else RGB_CHANNELS)
+
+    def _check_channels(self, channels: int) -> None:
+        """Refuse another number of channels than that of the training.
 
         Raises:
             DataError: the number of channels is another one.

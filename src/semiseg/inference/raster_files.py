@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -75,7 +75,10 @@ class RasterFiles:
 
     Attributes:
         folder: the rows, and the state.
+        tally: the state of the `Tally` of the rows that an earlier call wrote, or None.
     """
+
+    tally: Sequence[float] | None = None
 
     def __init__(self, targets: Mapping[str, Path], place: Place, classes: Classes) -> None:
         self._targets = {kind: targets[kind] for kind in OUTPUTS if kind in targets}
@@ -133,8 +136,13 @@ class RasterFiles:
         if rows_waiting * self._place.size[0] >= _MAX_BUFFER:
             self._flush()
 
-    def store(self, seam: Seam, identity: str) -> None:
+    def store(self, seam: Seam, identity: str, tally: Sequence[float]) -> None:
         """Write all rows, and from where to go on after them.
+
+        Args:
+            seam: where to go on.
+            identity: as for `start`.
+            tally: the state of the `Tally` of these rows.
 
         Raises:
             RunError: the files cannot be written.
@@ -144,6 +152,7 @@ class RasterFiles:
             "identity": np.array(identity),
             "kinds": np.array(list(self._targets)),
             "counts": np.array([seam.number, seam.done, len(seam.before)]),
+            "tally": np.array(tally, np.float64),
         }
         arrays |= {f"before{i}": rows for i, rows in enumerate(seam.before)}
         arrays |= {f"pending{i}": rows for i, rows in enumerate(seam.pending)}
@@ -198,6 +207,7 @@ class RasterFiles:
                     return None
                 number, done, maps = arrays["counts"].tolist()
                 before, pending = (_maps(arrays, name, maps) for name in ("before", "pending"))
+                self.tally = arrays["tally"].tolist()
                 return Seam(number, done, before, pending)
         except (OSError, ValueError, LookupError, EOFError, BadZipFile):
             return None

@@ -94,10 +94,7 @@ def raster_image(path: Path, reading: Reading, size: tuple[int, int]) -> RasterI
         raise unreadable(path, error) from error
     if not has_palette:
         return RasterImage(path, reading, size)
-    image = read_large(path, reading)
-    if isinstance(image, DataError):
-        raise image
-    return image
+    return read_large(path, reading)
 
 
 def find_empty(path: Path, reading: Reading, rows: slice, width: int) -> NDArray[np.bool_] | None:

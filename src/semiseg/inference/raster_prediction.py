@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from semiseg._version import __version__
 from semiseg.core.errors import DataError
 from semiseg.core.files import file_sha256, text_sha256
 from semiseg.data.formats.band_image import AnyImage
+from semiseg.inference.figures import Figures, Tally
 from semiseg.inference.geotiff import Place
 from semiseg.inference.large import LARGE, LargeImage
 from semiseg.inference.predictor import Predictor, Scaled
@@ -76,8 +76,19 @@ def model_sha256(run: Path) -> str:
     return file_sha256(run / WEIGHTS_FILE if run.is_dir() else run)
 
 
-def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterator[float]:
+def segment_raster(
+    model: Predictor,
+    job: RasterJob,
+    options: Options,
+    report: Callable[[Figures], None] = lambda figures: None,
+) -> Iterator[float]:
     """Segment a raster band by band, and write its files.
+
+    Args:
+        model: the model.
+        job: the raster.
+        options: how it is segmented.
+        report: takes the figures of the mask, before the files get their names.
 
     Yields:
         The share of the raster that is done.
@@ -90,6 +101,7 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
     targets = {kind: file for kind, file in job.targets.items() if kind != PROBABILITIES}
     files = RasterFiles(targets, job.place, model.classes)
     identity = _identity(model, job, options)
+    tally = Tally(len(model.classes))
     image = raster_image(job.file, model.reading, job.place.size)
     pictures = image
     if "overlays" in targets:  # it is read in another order
@@ -98,15 +110,22 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
     if PROBABILITIES in job.targets:
         bands = _whole(model, job, options, image)
         if not targets:
-            yield from (band.rows.stop / height for band in bands)
+            for band in bands:
+                tally.add(mask_of(band.prediction, options.abstain), band.prediction.confidence)
+                yield band.rows.stop / height
+            report(tally.figures())
             return
         seam = files.start(identity)
     else:
         seam = files.start(identity)
         if seam.done:
             logger.info("%s goes on at row %d of %d", job.file, seam.done + 1, height)
-        store = partial(files.store, identity=identity) if is_stored else None
-        bands = _bands(model, job, options, image, seam, store)
+        tally = Tally(len(model.classes), files.tally)
+
+        def store(seam: Seam) -> None:
+            files.store(seam, identity, tally.state())
+
+        bands = _bands(model, job, options, image, seam, store if is_stored else None)
     try:
         for rows, prediction in bands:
             box = (0, rows.start, width, rows.stop)
@@ -114,7 +133,9 @@ def segment_raster(model: Predictor, job: RasterJob, options: Options) -> Iterat
             mask = mask_of(prediction, options.abstain)
             empty = find_empty(job.file, model.reading, rows, width)
             files.add(SegmentedImage(picture, prediction, mask, model.classes), empty)
+            tally.add(mask, prediction.confidence, empty)
             yield rows.stop / height
+        report(tally.figures())
         files.finish()
     except BaseException as error:
         if isinstance(error, DataError) or not is_stored:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from posixpath import dirname
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
@@ -15,8 +16,6 @@ from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.voxels import VOXELS, VOXELS_SUFFIX, has_voxels
 from semiseg.inference.writers import OUTPUTS
 
-Targets: TypeAlias = dict[Path, dict[str, Path]]
-"""The files to write for each image, by their kind."""
 _SAMPLE = 1024  # pixels of a side
 
 
@@ -46,62 +45,102 @@ def middle_of(image: Path, place: Place | None) -> Path:
     return window_path(image, Window(left, top, width, height))
 
 
-def find_targets(
-    images: Mapping[str, Path], out: Path, kinds: Sequence[str], places: Mapping[Path, Place]
-) -> Targets:
-    """The files to write for each image.
+def targets_of(
+    name: str, image: Path, out: Path, kinds: Sequence[str], is_raster: bool
+) -> dict[str, Path]:
+    """The files to write for an image, by their kind. The mask comes last.
+
+    Args:
+        name: of the result.
+        image: the image.
+        out: the folder of the results.
+        kinds: of the files.
+        is_raster: whether the results are GeoTIFFs.
+    """
+    targets = {kind: out / kind / f"{name}{_suffix(kind, is_raster)}" for kind in kinds}
+    if has_voxels(image):
+        targets = {VOXELS: out / f"{name}{VOXELS_SUFFIX}", **targets}
+    return targets
+
+
+def missing(targets: Mapping[str, Path]) -> dict[str, Path]:
+    """The files of an image that do not exist yet."""
+    return {kind: file for kind, file in targets.items() if not file.is_file()}
+
+
+def check_targets(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> None:
+    """Refuse results that would replace an image, or one another.
+
+    No image is opened, but where a result lies in a folder of images or has the name of another.
 
     Args:
         images: by the name of their results.
         out: the folder of the results.
         kinds: of the files.
-        places: of the images whose results are GeoTIFFs.
 
     Raises:
         DataError: a file would replace an image, or two images would share a file.
     """
-    sources = {image.resolve() for image in images.values()}
-    owners: dict[Path, Path] = {}
-    targets: Targets = {}
-    for name, image in images.items():
-        is_raster = image in places
-        targets[image] = {k: out / k / f"{name}{_suffix(k, is_raster)}" for k in kinds}
-        if has_voxels(image):  # before the mask, which comes last
-            targets[image] = {VOXELS: out / f"{name}{VOXELS_SUFFIX}", **targets[image]}
-        for file in targets[image].values():
-            if file.resolve() in sources:
-                raise DataError(
-                    f"{file}, a result of {image}, would replace an image. Choose another --out."
-                )
-            if owners.setdefault(file, image) != image:
-                raise DataError(
-                    f"The results of {owners[file]} and {image} would have the same name, {file}. "
-                    "Rename one of the images, or segment their folders one by one."
-                )
-    return targets
+
+    def files_of(name: str) -> set[Path]:
+        image = images[name]
+        targets = targets_of(name, image, out, kinds, place_of(image) is not None)
+        return {file.parent.resolve() / file.name for file in targets.values()}
+
+    for kind in filter(None, kinds):
+        for name in images:
+            other = name.removeprefix(f"{kind}/")
+            if other != name and other in images:
+                for file in files_of(name) & files_of(other):
+                    raise DataError(
+                        f"The results of {images[other]} and {images[name]} would have the same "
+                        f"name, {file}. Rename one of the images, or segment their folders one by "
+                        "one."
+                    )
+    folders = {out / kind / folder for folder in map(dirname, images) for kind in kinds}
+    folders = {folder.resolve() for folder in folders}
+    sources = {file for file in _resolved(images.values()) if file.parent in folders}
+    for name in images if sources else ():
+        for file in files_of(name) & sources:
+            raise DataError(
+                f"{file}, a result of {images[name]}, would replace an image. Choose another --out."
+            )
 
 
-def missing(targets: Targets) -> Targets:
-    """The files that do not exist yet."""
-    return {
-        image: new_files
-        for image, files in targets.items()
-        if (new_files := {kind: file for kind, file in files.items() if not file.is_file()})
-    }
+def _resolved(files: Iterable[Path]) -> Iterator[Path]:
+    """The files without links; each folder is looked up once."""
+    resolve = cache(Path.resolve)
+    for file in files:
+        yield file.resolve() if file.is_symlink() else resolve(file.parent) / file.name
 
 
-def describe_skipped(targets: Targets, new_targets: Targets, out: Path) -> list[str]:
-    """A sentence for the images with all of their files, and one for those with some of them."""
+def is_finished(name: str, out: Path, kinds: Sequence[str]) -> bool:
+    """Whether an image has all its files, whatever their suffix; the image is not opened."""
+    return all(
+        any((out / kind / f"{name}{_suffix(kind, raster)}").is_file() for raster in (False, True))
+        for kind in kinds
+    )
+
+
+def describe_skipped(complete: int, added: int, total: int, out: Path) -> list[str]:
+    """A sentence for the images with all of their files, and one for those with some of them.
+
+    Args:
+        complete: the images that had all their files.
+        added: the images that had a mask and lacked other files.
+        total: the number of images.
+        out: the folder of the results.
+    """
     notes = []
-    if complete := len(targets) - len(new_targets):
+    if complete:
         notes.append(
-            f"{complete} of {len(targets)} images have all their files in {out}; --overwrite "
+            f"{complete} of {plural(total, 'image')} had all their files in {out}; --overwrite "
             "replaces them"
         )
-    if partial := sum(files != targets[image] for image, files in new_targets.items()):
+    if added:
         notes.append(
-            f"{plural(partial, 'image')} lacked some files in {out}. semiseg writes only these, "
-            "and they show the model's own mask; --overwrite replaces all files"
+            f"{plural(added, 'image')} lacked some files in {out}. semiseg wrote only these, and "
+            "they show the model's own mask; --overwrite replaces all files"
         )
     return notes
 

@@ -1,0 +1,108 @@
+"""What `predict` notes about each image: whether it was written, its confidence and its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+State: TypeAlias = Literal["written", "added", "existed", "failed"]
+"""What became of an image: its mask was written; its mask existed and other files were added to it;
+all its files existed; or it cannot be read."""
+
+_BLOCK = 1 << 20  # pixels that are counted together
+_VALUES = 256
+_DIGITS = 6  # sums of bands of other heights differ behind them
+
+
+class Figures(NamedTuple):
+    """What a mask holds.
+
+    Attributes:
+        confidence: the mean over its pixels, from 0 to 1; None if it is not known.
+        shares: the share of each class in its pixels, from 0 to 1. They sum to less than 1 where
+            the model abstains. None if they are not known.
+    """
+
+    confidence: float | None = None
+    shares: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one image.
+
+    Attributes:
+        name: of the result, below the output folder and without a suffix.
+        state: see `State`.
+        mask: the file of the mask, as its path below the output folder; None for an image that
+            cannot be read.
+        confidence: see `Figures`.
+        shares: see `Figures`.
+        reason: why the image cannot be read; empty for others.
+    """
+
+    name: str
+    state: State
+    mask: str | None = None
+    confidence: float | None = None
+    shares: tuple[float, ...] | None = None
+    reason: str = ""
+
+
+class Tally:
+    """Counts the pixels of a mask, part by part. Pixels without data do not count.
+
+    Args:
+        classes: the number of classes.
+        state: what `state` of an earlier tally gave; None for a new one.
+
+    Example:
+        >>> tally = Tally(2)
+        >>> tally.add(np.array([[0, 1, 1, 255]], np.uint8), np.full((1, 4), 0.5, np.float32))
+        >>> tally.figures()
+        Figures(confidence=0.5, shares=(0.25, 0.5))
+    """
+
+    def __init__(self, classes: int, state: Sequence[float] | None = None) -> None:
+        self._counts = np.zeros(classes, np.int64)
+        self._pixels, self._confidence = 0, 0.0
+        if state is not None:
+            self._confidence, self._pixels = float(state[0]), int(state[1])
+            self._counts += np.array(state[2:], np.int64)
+
+    def add(
+        self,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.float32],
+        empty: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add some rows.
+
+        Args:
+            mask: `(H, W)` class indices, 255 where the model abstains.
+            confidence: `(H, W)`, from 0 to 1.
+            empty: `(H, W)`, True where there are no data; None for nowhere.
+        """
+        if empty is not None:
+            mask, confidence = mask[~empty], confidence[~empty]
+        self._pixels += mask.size
+        self._confidence += float(confidence.sum(dtype=np.float64))
+        flat = mask.reshape(-1)
+        for start in range(0, flat.size, _BLOCK):  # a count takes eight bytes for each pixel
+            counts = np.bincount(flat[start : start + _BLOCK], minlength=_VALUES)
+            self._counts += counts[: len(self._counts)]
+
+    def state(self) -> list[float]:
+        """The numbers from which a tally goes on."""
+        return [self._confidence, self._pixels, *self._counts.tolist()]
+
+    def figures(self) -> Figures:
+        """The mean confidence and the shares; None each if no pixel was counted."""
+        if not self._pixels:
+            return Figures()
+        shares = (self._counts / self._pixels).round(_DIGITS).tolist()
+        return Figures(round(self._confidence / self._pixels, _DIGITS), tuple(shares))
