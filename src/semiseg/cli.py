@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import io
 import json
 import logging
 import os
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the words after the program's name; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _escape_what_cannot_be_printed()
     try:
         status = app(words)(words)
         sys.stdout.flush()  # here, so that a reader that is gone raises BrokenPipeError below
@@ -41,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit(explain(error, VERBS), 2)
     except KeyboardInterrupt:
         _exit("interrupted.", 130)
-    except BrokenPipeError:  # `semiseg check DATA | head`
+    except OSError as error:
+        if not _is_closed_pipe(error):  # of `semiseg check DATA | head`
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     if status:
@@ -114,6 +119,20 @@ def _function(verb: Verb, parameters: inspect.Signature) -> Callable[..., int]:
     function.__signature__ = parameters  # type: ignore[attr-defined]
     function.__annotations__ = {n: p.annotation for n, p in parameters.parameters.items()}
     return function
+
+
+def _escape_what_cannot_be_printed() -> None:
+    """Print a class name that the encoding of the output lacks as escapes, instead of failing.
+
+    On Windows, an output that goes to a file or a pipe has an encoding of 256 letters.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    """Whether the reader of the output is gone; Windows calls that an invalid argument."""
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
 
 
 def _exit(message: str, status: int) -> NoReturn:

@@ -20,6 +20,7 @@ from PIL import features
 
 from semiseg._version import __version__
 from semiseg.core.files import cache_folder, features_folder
+from semiseg.core.memory import physical_memory
 from semiseg.core.text import plural
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
 
@@ -269,9 +270,8 @@ def _processor() -> str:
 
 def _memory() -> int | None:
     """The memory that this process may use."""
-    limits = []
-    if hasattr(os, "sysconf"):  # not on Windows
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    physical = physical_memory()
+    limits = [] if physical is None else [physical]
     try:
         text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
         limits += [int(text)] * text.isdigit()

@@ -82,7 +82,8 @@ def demo(settings: DemoSettings) -> Demo:
         raise RunError(f"{out} exists, and semiseg demo did not write it. Choose another --out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / MARK).write_text("Written by semiseg demo, which replaces this folder's files.\n")
+        mark = "Written by semiseg demo, which replaces this folder's files.\n"
+        (out / MARK).write_text(mark, encoding="utf-8")
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
     logger.info("drawing 8 labeled, 120 unlabeled and 40 validation scenes into %s", out / "data")

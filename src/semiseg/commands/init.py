@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from semiseg.commands._public import command
 from semiseg.commands.settings import InitSettings
 from semiseg.config.settings import AUTO
+from semiseg.core import shell
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import write_bytes
@@ -77,7 +77,7 @@ class Written(NamedTuple):
             lines.append(f"{count}: {', '.join(self.classes)}")
         if self.errors:
             lines.append(f"{plural(self.errors, 'error')} remain; semiseg check shows them.")
-        command_line = shlex.join(["semiseg", "check", str(self.data)])
+        command_line = shell.join(["semiseg", "check", str(self.data)])
         lines.append(f"Edit the files, and look at the result: {command_line}")
         return "\n".join(lines)
 
@@ -152,7 +152,7 @@ def _read(settings: InitSettings) -> Dataset:
     text = problem.text if problem else f"{root} holds no images to train on."
     raise DataError(
         f"{text} Nothing was written.",
-        f"To name the folders: semiseg init {shlex.quote(str(root))} --images DIR --masks DIR",
+        f"To name the folders: semiseg init {shell.quote(str(root))} --images DIR --masks DIR",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from semiseg.config.grid import LISTS
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import AUTO, Value, flag
 from semiseg.config.train import FREE, TrainConfig
+from semiseg.core import shell
 
 KEPT = (
     *("dataset", "images", "masks", "unlabeled", "group", "classes"),
@@ -29,7 +29,7 @@ def train_command(config: TrainConfig) -> str:
     if config.method != TrainConfig.method:
         settings = {"method": config.method, **settings}
     words = ["semiseg", "train", str(config.data.data), *flag_words(settings), "--out", OTHER]
-    return shlex.join(words)
+    return shell.join(words)
 
 
 def continue_command(
@@ -53,7 +53,7 @@ def continue_command(
         names = [*keep, *(n for n in ("encoder", "decoder") if values[n] != network[n])]
         settings = {name: values[name] for name in names}
     words = [*flag_words(settings), "--start-from", str(run), "--out", OTHER]
-    return shlex.join(["semiseg", "train", str(data), *words])
+    return shell.join(["semiseg", "train", str(data), *words])
 
 
 def compare_command(config: CompareConfig) -> str:
@@ -63,7 +63,7 @@ def compare_command(config: CompareConfig) -> str:
     length = {"steps": grid.steps} if grid.time is None else {}
     words = flag_words({**lists, **config.changes(), **length})
     data = str(config.shared.data.data)
-    return shlex.join(["semiseg", "compare", data, *words, "--out", OTHER])
+    return shell.join(["semiseg", "compare", data, *words, "--out", OTHER])
 
 
 def flag_words(settings: Mapping[str, Value]) -> list[str]:

@@ -163,10 +163,24 @@ def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iter
             if sync:
                 stream.flush()
                 os.fsync(stream.fileno())
-        temporary.replace(path)
+        _rename(temporary, path, shared)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _rename(temporary: Path, path: Path, shared: bool) -> None:
+    """Rename a file, also over an existing one.
+
+    Windows refuses to replace a file that another process has open. In a cache, that file holds the
+    same as the new one, so it stays.
+    """
+    try:
+        temporary.replace(path)
+    except PermissionError:
+        if not (shared and path.exists()):
+            raise
+        temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.core.memory import physical_memory
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
 from semiseg.data.cache import FRESH
@@ -218,7 +219,6 @@ def _size_limit(available: int) -> int:
     requested = os.environ.get("SEMISEG_CACHE_MB", "")
     if requested.isdecimal():
         return min(int(requested) * _MB, available // 4)
-    limits = [_DEFAULT_MB * _MB, available // 4]
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no such call
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    memory = physical_memory()
+    limits = [_DEFAULT_MB * _MB, available // 4, *([] if memory is None else [memory // 2])]
     return min(limits)

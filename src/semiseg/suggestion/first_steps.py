@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from semiseg.core import shell
 from semiseg.data.formats.raster_windows import split_window
 from semiseg.suggestion.coverage import FirstImage
 from semiseg.suggestion.pool import DataFolder, Pool, is_below
@@ -33,19 +33,19 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
         return (
             f"{copies} holds the parts of your rasters to label, with their place on earth. Label "
             "these places in your masks or polygons, for example in QGIS. Then train:\n  "
-            + shlex.join(["semiseg", "train", str(folder.root)])
+            + shell.join(["semiseg", "train", str(folder.root)])
         )
     commands = None if folder is None else _join_commands(out, folder, chosen)
     if folder is not None and commands is not None:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"
-        lines = [*commands, shlex.join(["semiseg", "train", str(folder.root)])]
+        lines = [*commands, shell.join(["semiseg", "train", str(folder.root)])]
         text = (
             f"{draw}, and {save}.{_add_val(folder.root, folder.scored)}add the masks to your data "
             "and train:"
         )
     elif folder is not None and folder.labeled:
         first = folder.labeled[0]
-        lines = [shlex.join(["semiseg", "train", str(folder.root)])]
+        lines = [shell.join(["semiseg", "train", str(folder.root)])]
         text = (
             f"{draw}. Put image and mask where your others lie, and name the mask like them: "
             f"{first.mask} is the mask of {first.image}."
@@ -55,7 +55,7 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"
         parents = {file.absolute().parent for file in pool.images.values()}
         unlabeled = os.path.commonpath(parents)
-        lines = [shlex.join(["semiseg", "train", str(out), "--unlabeled", unlabeled])]
+        lines = [shell.join(["semiseg", "train", str(out), "--unlabeled", unlabeled])]
         text = f"{draw}, and {save}.{_add_val(out)}train; the other images are the unlabeled ones:"
     return "\n".join([text, *(f"  {line}" for line in lines)])
 
@@ -82,16 +82,16 @@ def _add_val(root: Path, scored: Collection[Path] = ()) -> str:
 def _join_commands(out: Path, folder: DataFolder, chosen: Sequence[FirstImage]) -> list[str] | None:
     """The commands that add the masks to the data folder; None if they would not fit."""
     images, masks = folder.images, folder.masks
-    if images is None or masks is None:
+    if images is None or masks is None or shell.IS_WINDOWS:
         return None
     elsewhere = [one for one in chosen if not is_below(one.image, images)]
     if any("/" in one.name or (images / one.image.name).exists() for one in elsewhere):
         return None
-    commands = [shlex.join(["cp", "-rn", f"{out / 'train' / 'masks'}/.", str(masks)])]
+    commands = [shell.join(["cp", "-rn", f"{out / 'train' / 'masks'}/.", str(masks)])]
     for verb, is_inside in (("mv", True), ("cp", False)):
         files = [
             str(one.image) for one in elsewhere if is_below(one.image, folder.root) == is_inside
         ]
         if files:
-            commands.append(shlex.join([verb, "-n", *files, str(images)]))
+            commands.append(shell.join([verb, "-n", *files, str(images)]))
     return commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
 from filecmp import cmp
 from itertools import count
@@ -12,6 +11,7 @@ from typing import get_args
 from semiseg.config.bands import READING_SETTINGS
 from semiseg.config.command_line import continue_command
 from semiseg.config.tool_formats import ToolFormat
+from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
@@ -48,7 +48,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
     if folders is None:
         return "\n".join((*steps, _join(run, out, data, "Then")))
     corrected = f"{out}-corrected"  # a name with `masks` would make it a folder of masks
-    command = shlex.join(["semiseg", "convert", str(out), "--like", str(run), "--out", corrected])
+    command = shell.join(["semiseg", "convert", str(out), "--like", str(run), "--out", corrected])
     advice = "Then write them as masks like those of the run; semiseg shows how to add these:"
     return "\n".join((*steps, advice, f"  {command}"))
 
@@ -120,6 +120,8 @@ def _are_labelme(folders: Folders) -> set[bool]:
 
 def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:
     """The commands that add the masks to a data folder; none if they would not fit."""
+    if shell.IS_WINDOWS:
+        return []
     masks = folders.files.masks
     are_labelme = _are_labelme(folders)
     if are_labelme - {shapes} or (shapes and not are_labelme):
@@ -134,7 +136,7 @@ def _copy_commands(out: Path, folders: Folders, shapes: bool) -> list[str]:
     name = next(n for n in names if not any((folder / n).exists() for folder in targets))
     kinds = list(zip(("images", "masks"), targets, strict=True))[: 2 - shapes]
     return [
-        shlex.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
+        shell.join(("cp", "-r", f"{out}/train/{kind}/.", str(folder / name)))
         for kind, folder in kinds
     ]
 
@@ -169,7 +171,7 @@ def _flat_copy_commands(out: Path, folders: Folders) -> list[str]:
     same_names = mask_target == target and not (shapes or ending)
     if same_names and any(path.suffix.lower() not in PHOTOGRAPHS for path in new_images):
         return []
-    quote = shlex.quote
+    quote = shell.quote
     commands = []
     if len(present) < len(new_images):
         commands.append(f"cp -n {quote(f'{images}/')}* {quote(str(target))}")

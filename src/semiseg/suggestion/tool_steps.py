@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from semiseg.config.tool_formats import ToolFormat
+from semiseg.core import shell
 from semiseg.suggestion.mask_kinds import TOOL_FILES
 
 _STEPS: dict[ToolFormat, tuple[str, ...]] = {
@@ -54,4 +54,4 @@ def tool_steps(kind: ToolFormat, out: Path) -> list[str]:
 
 
 def _quote(path: Path) -> str:
-    return shlex.quote(str(path))
+    return shell.quote(str(path))

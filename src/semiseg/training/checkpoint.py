@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import shlex
 import signal
 import threading
 import time
@@ -26,6 +25,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from semiseg.core import shell
 from semiseg.core.errors import Interrupted, RunError, Terminated
 from semiseg.core.files import file_sha256, sync_folder
 from semiseg.core.types import Batch
@@ -54,7 +54,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(target.with_name(f"{target.stem}-{file_sha256(temporary)[:16]}.ckpt"))
+            temporary.replace(target.with_name(f"{target.stem}-{file_sha256(temporary)[:16]}.ckpt"))
             sync_folder(target.parent)
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def remove_old(folder: Path, start: str | Path | None = None) -> None:
 def how_to_resume(data: Path, out: Path) -> str:
     """The command that resumes a run; its settings are those of the run."""
     words = ["semiseg", "train", str(data), "--out", str(out), "--resume"]
-    return f"Go on with: {shlex.join(words)}"
+    return f"Go on with: {shell.join(words)}"
 
 
 def newest_intact(folder: Path) -> tuple[Path, int] | None:

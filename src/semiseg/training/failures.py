@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from semiseg.core.errors import Interrupted, RunError, SemisegError, Terminated
+from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError, Terminated
 from semiseg.training.checkpoint import how_to_resume
 
 _MEMORY = (
@@ -21,8 +22,8 @@ _MEMORY = (
     "again with a smaller --crop, or with --batch 2 --accumulate 2."
 )
 _LOADER = (
-    "The system killed a loader process ({}), probably because it ran out of memory. Go on with "
-    "--resume and fewer --workers."
+    "A loader process ended ({}). If it did not say why, the system killed it, probably because it "
+    "ran out of memory: go on with --resume and fewer --workers."
 )
 _OTHER_PROCESS = (
     "Another of the processes that train together ended, so this one cannot go on ({}). Correct "
@@ -33,6 +34,22 @@ _NOT_ON_MPS = (
     "PYTORCH_ENABLE_MPS_FALLBACK=1, give --accelerator cpu, or freeze the first layers of a vision "
     "transformer with --encoder-training last-4."
 )
+
+
+def check_main_module() -> None:
+    """Refuse to train while a loader process imports the script of the user.
+
+    Where processes do not start as copies (Windows, macOS, Python 3.14), each of them imports the
+    script, which would start the training again.
+
+    Raises:
+        ConfigError: this is such a process.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigError(
+            "A loader process imports your script, which starts the training again. Put the call "
+            'below `if __name__ == "__main__":`, or give workers=0.'
+        )
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class MetricsTable(Logger):
                 writer = csv.DictWriter(lines, columns)
                 writer.writeheader()
                 writer.writerows(self.rows)
-            temporary.rename(self.file)
+            temporary.replace(self.file)
         self._columns, self._written = columns, len(self.rows)
 
     def finalize(self, status: str) -> None:

@@ -21,7 +21,12 @@ from semiseg.training.cost import CostEstimate, estimate_stages
 from semiseg.training.data import TrainingData, gather_facts, read_data
 from semiseg.training.devices import alone, set_device
 from semiseg.training.encoder import choose_encoder
-from semiseg.training.failures import end_with_parent, explained, explained_trial
+from semiseg.training.failures import (
+    check_main_module,
+    end_with_parent,
+    explained,
+    explained_trial,
+)
 from semiseg.training.feature_planning import plan_features
 from semiseg.training.fitting import fit
 from semiseg.training.loggers import check_loggers
@@ -78,6 +83,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
             to do; an existing run folder is unchanged.
         Interrupted: Ctrl-C or SIGTERM stopped the training; it can be resumed.
     """
+    check_main_module()
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other; choose one of them.")
     run_folder.check_whole(config.out)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from semiseg.core import shell
 from semiseg.core.text import plural
 from semiseg.data.findings import Finding, Severity
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
@@ -198,7 +198,7 @@ def account(
             others.append(path)
     for kind, files in by_kind.items():
         message = f"{kind.name} that are not read ({places(tree, files)})"
-        remedy = kind.remedy.format(unlabeled=shlex.quote(str(tree.root / "unlabeled")))
+        remedy = kind.remedy.format(unlabeled=shell.quote(str(tree.root / "unlabeled")))
         findings.append(_finding(tree, files, message, remedy, kind.severity))
     if others:
         message = f"Files of unknown kinds that are not read ({places(tree, others)})"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from semiseg.core import shell
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.findings import Finding, note, on_files
@@ -376,7 +376,7 @@ class FolderSplits:
                 f"{' or '.join(f'`{pattern}`' for pattern in patterns)}.",
                 "error",
             )
-        check = f"semiseg check {shlex.quote(str(self.tree.root))}"
+        check = f"semiseg check {shell.quote(str(self.tree.root))}"
         commands = " or ".join(f"`{check} {self.flags(reading)}`" for reading in readings)
         return note(
             f"Several folders may hold the {what}: {'; '.join(texts)}",
@@ -389,7 +389,7 @@ class FolderSplits:
         images = self.place(reading).partition("*")[0].rstrip("/") or "."
         masks = images if reading.masks is None else self.describe(reading.masks).partition("*")[0]
         masks = masks.rstrip("/") or "."
-        return f"--images {shlex.quote(images)} --masks {shlex.quote(masks)}"
+        return f"--images {shell.quote(images)} --masks {shell.quote(masks)}"
 
     def place(self, reading: Reading) -> str:
         """The folder of the images of a reading, as a path below the data folder."""

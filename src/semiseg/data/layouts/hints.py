@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.findings import Finding, error_of, note
@@ -92,7 +92,7 @@ def mask_remedy(splits: FolderSplits) -> str:
     if candidates:
         below = [path.relative_to(root).as_posix() for path in candidates]
         flags = splits.flags(reading).partition(" --masks")[0]
-        advice = " or ".join(f"`{flags} --masks {shlex.quote(name)}`" for name in below)
+        advice = " or ".join(f"`{flags} --masks {shell.quote(name)}`" for name in below)
         if len(candidates) == 1:
             return (
                 f"{candidates[0]} holds files of the images' names. If they are the masks, add "
@@ -109,7 +109,7 @@ def mask_remedy(splits: FolderSplits) -> str:
 
 def _choose_first(root: Path) -> str:
     """How to find out which images to label, if there is no mask yet."""
-    command = shlex.join(["semiseg", "suggest", str(root)])
+    command = shell.join(["semiseg", "suggest", str(root)])
     return f"If there are none yet: `{command}` chooses the images to label first."
 
 
@@ -145,11 +145,11 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
     twins = same_names(family for family in families if family.split in ("train", ""))
     if twins is not None:
         below = [place.folder.relative_to(root).as_posix() for place in twins]
-        images, masks = map(shlex.quote, below)
+        images, masks = map(shell.quote, below)
         return note(
             f"It is unclear which files of {root} are masks: {below[0]} and {below[1]} hold files "
             "of the same names",
-            f"If these are images and masks: `semiseg check {shlex.quote(str(root))} --images "
+            f"If these are images and masks: `semiseg check {shell.quote(str(root))} --images "
             f"{images} --masks {masks}`; the other commands take the same flags.",
             "error",
         )
@@ -179,7 +179,7 @@ def nothing_to_train_on(tree: Tree, families: Sequence[Family], lists: Sequence[
     return note(
         f"{root / 'train' / 'images'} holds no images, and there is no other folder of training "
         f"images: {root} holds {files or 'nothing'}{holds}",
-        f"{EXPECTED}`semiseg check {shlex.quote(str(root))} --images DIR --masks DIR`.{suffixes}",
+        f"{EXPECTED}`semiseg check {shell.quote(str(root))} --images DIR --masks DIR`.{suffixes}",
         "error",
     )
 
@@ -192,7 +192,7 @@ def _only_scored(tree: Tree, families: Sequence[Family]) -> Finding | None:
         if len(readings) != 1:
             continue
         place, flags = splits.place(readings[0]), splits.flags(readings[0])
-        advice = f"semiseg check {shlex.quote(str(root))} {flags}"
+        advice = f"semiseg check {shell.quote(str(root))} {flags}"
         advice = f"To train on those of {split}: `{advice}`; the other commands take the same flags"
         if "*" in place:
             advice = f"To train on those of {split}, rename their folders to `train`"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.drawn import draw_masks
@@ -113,9 +113,9 @@ def _choice_of_folder(
         return ""
     photos = Path(os.path.commonpath([images[name].parent for name in several]))
     image_folder, *mask_folders = (
-        shlex.quote(folder.relative_to(root).as_posix()) for folder in (photos, *folders)
+        shell.quote(folder.relative_to(root).as_posix()) for folder in (photos, *folders)
     )
-    check = f"semiseg check {shlex.quote(str(root))} --images {image_folder} --masks"
+    check = f"semiseg check {shell.quote(str(root))} --images {image_folder} --masks"
     commands = " or ".join(f"`{check} {name}`" for name in mask_folders)
     same = "the other commands take the same flags"
     classes = "If the folders are classes, name them in letters alone."
