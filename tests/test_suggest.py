@@ -4,7 +4,6 @@ import csv
 import json
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import semiseg
 from semiseg.checks.examine import examine
 from semiseg.cli import main
 from semiseg.core.errors import ConfigError, DataError, RunError
-from semiseg.core.types import Prediction
+from semiseg.core.types import NOTHING_SAID, Prediction
 from semiseg.data.classes.classes_writer import classes_yaml
 from semiseg.data.classes.named_classes import read_classes
 from semiseg.data.formats.codes import scan_mask
@@ -117,10 +116,15 @@ def commands(text):
     return [line.strip() for line in text.splitlines() if line.startswith("  ")]
 
 
+def joined(data, *corrected):
+    """The data with corrected masks, as a training reads them."""
+    return load_dataset(data, flags=NOTHING_SAID._replace(corrected=corrected))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["tree", "flat", "within"])
 @pytest.mark.parametrize("out", ["next", ".next", "more/it's next"])
-def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
+def test_the_advice_trains_on_the_masks_and_the_data_and_changes_neither(
     run_folder, tiny_folder, tmp_path, layout, out
 ):
     data, out = tmp_path / "my data", tmp_path / out
@@ -143,27 +147,20 @@ def test_the_advice_adds_the_masks_to_the_data_and_replaces_nothing(
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
     picks = semiseg.suggest(run_folder, photos, out=out, n=9, accelerator="cpu").images
     assert {".bmp", renamed.suffix} <= {one.image.suffix for one in picks}
-    *copies, train = commands(next_steps(run_folder, out))
-    options = ["--dataset", "folder", "--range", "0,99", "--size", "48"]
-    options += ["--start-from", str(run_folder)]
-    assert shlex.split(train) == ["semiseg", "train", str(data), *options, "--out", "OTHER"]
-    for _ in range(2):
-        for command in copies:
-            subprocess.run(shlex.split(command), check=True)
-    assert all(p.read_bytes() == content for p, content in before.items())
-    labeled = {s.image.read_bytes() for s in load_dataset(data).train if s.mask}
+    (train,) = commands(next_steps(run_folder, out))
+    assert shlex.split(train) == [
+        *("semiseg", "train", "--config", str(run_folder / "config.yaml")),
+        *("--weights-sha256", "none", "--start-from", str(run_folder)),
+        *("--corrected", str(out), "--out", "OTHER"),
+    ]
+    labeled = {s.image.read_bytes() for s in joined(data, out).train if s.mask}
     assert {one.image.read_bytes() for one in picks} <= labeled
     assert len(labeled) == 4 + len(picks)
-    assert commands(next_steps(run_folder, out))[0] != copies[0]  # that folder is there now
+    assert all(p.read_bytes() == content for p, content in before.items())
 
 
-def test_the_advice_where_no_folders_of_the_data_decide(run_folder, tiny_folder, tmp_path):
-    data = tmp_path / "listed"
-    data.mkdir()
-    (data / "train.txt").write_text("a.png b.png\n")
-    copy = shutil.copytree(tiny_folder, tmp_path / "drawn")
-    (copy / "train" / "masks" / "0000.json").write_text("{}")
-    for root in (data, copy, tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
+def test_masks_whose_data_are_gone_are_trained_on_alone(run_folder, tmp_path):
+    for root in (tmp_path / "gone", tmp_path / ("long" * 99), "", 7):
         (run_folder / "config.yaml").write_text(f"data: {root}\n")
         (train,) = commands(next_steps(run_folder, tmp_path / "next"))
         assert shlex.split(train)[:3] == ["semiseg", "train", str(tmp_path / "next")]
@@ -341,34 +338,19 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         assert np.array_equal(read_mask(beside, semiseg.load(run).classes), predicted)
     with pytest.raises(RunError, match="may hold masks that you corrected"):
         semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
-    copy, train = commands(next_steps(run, out))
-    assert shlex.split(copy)[-1] == str(data / "images" / "next")
-    assert shlex.split(train)[2] == str(data)
-    subprocess.run(shlex.split(copy), check=True)
-    joined = load_dataset(data)
-    assert sum(s.mask is not None for s in joined.train) == 4 + len(images)
-    assert joined.classes.encoding == "labels"
+    (train,) = commands(next_steps(run, out))
+    assert shlex.split(train)[-4:-2] == ["--corrected", str(out)]
+    together = joined(data, out)
+    assert sum(s.mask is not None for s in together.train) == 4 + len(images)
+    assert together.classes.encoding == "labels"
     (out / "train" / "masks").mkdir()
     with pytest.raises(RunError, match="holds masks of pixels, and this call would add LabelMe"):
         semiseg.suggest(run, photos, out=out, n=2, overwrite=True, accelerator="cpu")
 
 
-def test_masks_beside_images_in_a_folder_stay_where_they_are(run_folder, tiny_folder, tmp_path):
-    data, out = tmp_path / "data", tmp_path / "next"
-    shutil.copytree(tiny_folder / "train" / "images", data / "images")
-    for path in (tiny_folder / "train" / "masks").iterdir():
-        shutil.copy(path, data / "images" / f"{path.stem}_mask.png")
-    (data / "masks").mkdir()
-    (run_folder / "config.yaml").write_text(f"data: {data}\n")
-    shutil.copytree(tiny_folder / "train", out / "train")
-    assert load_dataset(data).pixels
-    (advice,) = commands(next_steps(run_folder, out))  # a folder of masks would part them
-    assert shlex.split(advice)[2] == str(out)
-
-
 @pytest.mark.parametrize("way", ["_mask", "_GT", "", "masks"])
 @pytest.mark.parametrize("there", [True, False])
-def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way, there):
+def test_masks_join_others_of_any_layout(tiny_folder, tmp_path, way, there):
     data, out = tmp_path / "all my photos", tmp_path / "the next"
     source = tmp_path / "photos"
     for folder in (data, source, out / "train" / "images", out / "train" / "masks"):
@@ -383,73 +365,30 @@ def test_masks_join_others_in_one_folder(run_folder, tiny_folder, tmp_path, way,
     own_mask = data / ("masks/own.png" if way == "masks" else f"own{way}.png")
     own_mask.parent.mkdir(exist_ok=True)
     shutil.copy(mask, own_mask)
-    if way == "":  # an ending that is a part of an image's name
-        shutil.copy(data / "own.jpg", data / "a_seg.jpg")
-        shutil.copy(mask, data / "a_seg.png")
     images = sorted(p for p in (data if there else source).iterdir() if " x" in p.name)[:2]
     for image in images:
         shutil.copy(image, out / "train" / "images")
         shutil.copy(mask, out / "train" / "masks" / f"{image.stem}.png")
-    (run_folder / "config.yaml").write_text(f"data: {data}\n")
-    *copies, train = commands(next_steps(run_folder, out))
-    assert len(copies) == (1 if there else 2)
-    assert shlex.split(train)[2] == str(data)
-    for copy in copies:
-        subprocess.run(["sh", "-c", copy], check=True)
-    joined = load_dataset(data)
-    before = {"own", "a_seg"} if way == "" else {"own"}
-    assert {s.name for s in joined.train if s.mask} == before | {image.stem for image in images}
-    more = len(list((tiny_folder / "unlabeled").iterdir())) if there else 2
-    assert len(joined.train) == len(before) + more
-    (advice,) = commands(next_steps(run_folder, out))  # they are there now
-    assert shlex.split(advice)[2] == str(out)
+    (out / "suggested.txt").write_text("".join(f"{image}\n" for image in images))
+    together = joined(data, out)
+    names = {"own", *(f"the next/{image.stem}" for image in images)}
+    assert {s.name for s in together.train if s.mask} == names
+    left = {p.stem for p in (tiny_folder / "unlabeled").iterdir()} if there else set()
+    left = {f"{stem} x" for stem in left} - {image.stem for image in images}
+    assert {s.name for s in together.train if not s.mask} == left
 
 
-def test_masks_join_labelmes_in_one_folder_where_their_images_are_there(
-    run_folder, tiny_folder, tmp_path
-):
-    data, out = tmp_path / "all my photos", tmp_path / "the next"
+def test_shapes_of_labelme_and_masks_of_pixels_are_not_mixed(tiny_folder, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "next"
     shutil.copytree(tiny_folder / "unlabeled", data)
-    (run_folder / "config.yaml").write_text(f"data: {data}\n")
-    first, *others = sorted(data.iterdir())
     mask = np.zeros((48, 64), np.uint8)
     mask[9:20, 9:30] = 1
-
-    def draw(folder, image):
-        beside = (folder / image.name).with_suffix(".json")
+    for image in sorted(data.iterdir())[:2]:
+        beside = image.with_suffix(".json")
         write_outlines(beside, outlines(mask, 0), {0: "_background_", 1: "a"}, image, (64, 48))
-
-    def advised():
-        *copies, train = commands(next_steps(run_folder, out))
-        return copies, shlex.split(train)[2]
-
-    draw(data, first)
-    (out / "train" / "images").mkdir(parents=True)
-    for image in others[:2]:
-        shutil.copy(image, out / "train" / "images")
-        draw(out / "train" / "images", image)
-    ((copy,), trained_on) = advised()
-    assert trained_on == str(data)
-    others[0].rename(data / "other")
-    assert advised()[0] == [f"cp -n '{out}/train/images/'* '{data}'"]  # an image is not there
-    shutil.copy(first, others[0])
-    assert advised() == ([], str(out))  # another image of its name
-    (data / "other").rename(others[0])
-    more = out / "train" / "images" / f"{first.stem}.json"
-    more.write_text("{}")
-    assert advised() == ([], str(out))  # of the image that is drawn already
-    more.rename(out / "train" / "images" / "more.json")
-    (out / "train" / "images" / "deep").mkdir()
-    (out / "train" / "images" / "more.json").rename(out / "train" / "images" / "deep" / "m.json")
-    assert advised() == ([], str(out))  # the command would leave it out
-    shutil.rmtree(out / "train" / "images" / "deep")
-    (data / "x_mask_1.png").write_bytes(first.read_bytes())
-    shutil.copy(first, data / "x.png")
-    assert advised() == ([], str(out))  # the data cannot be read as they are
-    (data / "x_mask_1.png").unlink()
-    subprocess.run(["sh", "-c", copy], check=True)
-    assert sum(s.mask is not None for s in load_dataset(data).train) == 3
-    assert advised() == ([], str(out))  # nothing that was drawn is replaced
+    shutil.copytree(tiny_folder / "train", out / "train")
+    with pytest.raises(DataError, match="are masks of pixels, and those of the data"):
+        joined(data, out)
 
 
 def test_an_ignored_background_of_labelme_stays_ignored():
@@ -493,11 +432,10 @@ def test_folders_with_a_meaning_do_not_hide_what_was_corrected(run_folder, tiny_
     images = semiseg.suggest(run_folder, data, out=out, n=2, accelerator="cpu").images
     assert all("unlabeled" in one.image.parts for one in images)
     assert sum(sample.mask is not None for sample in load_dataset(out).train) == len(images)
-    *copies, _ = commands(next_steps(run_folder, out))
-    for command in copies:
-        subprocess.run(shlex.split(command), check=True)
-    after = sum(sample.mask is not None for sample in load_dataset(data).train)
-    assert after == before + len(images)
+    together = joined(data, out)
+    assert sum(sample.mask is not None for sample in together.train) == before + len(images)
+    left = {sample.image.resolve() for sample in together.train if sample.mask is None}
+    assert not left & {one.image.resolve() for one in images}  # an image counts once
 
 
 def test_shapes_for_labelme_do_not_join_masks_of_pixels(run_folder, tiny_folder, tmp_path):

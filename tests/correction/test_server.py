@@ -21,9 +21,10 @@ from starlette.testclient import TestClient
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
-from semiseg.correction.queue import STATE_FILE, States, read_queue
+from semiseg.correction.queue import States, read_queue
 from semiseg.correction.serve import prepare_queue
 from semiseg.correction.server import Access, application
+from semiseg.data.corrected import DECISIONS
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.model.release import load_release
 
@@ -33,8 +34,8 @@ TOKEN = {"Authorization": "Bearer secret"}
 
 
 @pytest.fixture
-def client(corrections):
-    return TestClient(application(corrections, ACCESS), base_url=ADDRESS, headers=TOKEN)
+def client(corrections, rounds):
+    return TestClient(application(corrections, rounds, ACCESS), base_url=ADDRESS, headers=TOKEN)
 
 
 def test_the_queue_has_the_order_of_suggest_and_the_classes(client, folder, model):
@@ -100,7 +101,7 @@ def test_decisions_survive_a_restart(client, folder, corrections):
     states = States(folder)
     names = [item.name for item in read_queue(folder)]
     assert [states[name] for name in names] == ["accepted", "open", "skipped"]
-    (folder / STATE_FILE).write_text(json.dumps({"format": 1, "states": {"a": "wonderful"}}))
+    (folder / DECISIONS).write_text(json.dumps({"format": 1, "states": {"a": "wonderful"}}))
     with pytest.raises(RunError, match="the state of a is 'wonderful'"):
         States(folder)
 
@@ -115,7 +116,7 @@ def test_many_decisions_at_once_are_all_written(folder):
 
 
 def test_a_decision_that_is_not_written_does_not_count(client, corrections, folder):
-    (folder / f"{STATE_FILE}.part").mkdir()  # in the way of the new file
+    (folder / f"{DECISIONS}.part").mkdir()  # in the way of the new file
     response = client.put("/api/states/0?state=accepted")
     assert response.status_code == 507
     assert "cannot be read or written" in response.json()["error"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from semiseg.config.bands import READING_SETTINGS
 from semiseg.config.compare import CompareConfig
 from semiseg.config.grid import LISTS
 from semiseg.config.network import NetworkConfig
@@ -13,12 +12,6 @@ from semiseg.config.settings import AUTO, Value, flag
 from semiseg.config.train import FREE, TrainConfig
 from semiseg.core import shell
 
-KEPT = (
-    *("dataset", "images", "masks", "unlabeled", "group", "classes"),
-    *READING_SETTINGS,
-    *("exif", "size"),
-)
-"""The settings of the data and of their scale, which a further training needs too."""
 OTHER = "OTHER"
 """The placeholder for the folder of the new run."""
 
@@ -33,12 +26,37 @@ def train_command(config: TrainConfig) -> str:
 
 
 def continue_command(
-    run: Path,
-    data: Path,
-    config: TrainConfig | None,
-    keep: Collection[str] = KEPT,
+    run: Path, config: TrainConfig | None, corrected: Sequence[Path], data: Path | None = None
 ) -> str:
-    """`semiseg train` that starts from the model of a run.
+    """`semiseg train` with the settings of a run and from its model, on more masks.
+
+    Args:
+        run: the run folder.
+        config: its settings, or None if they cannot be read.
+        corrected: folders of corrected masks, besides those of the run.
+        data: the data folder, if it moved since the training.
+    """
+    return shell.join(["semiseg", *continue_words(run, config, corrected, data), "--out", OTHER])
+
+
+def continue_words(
+    run: Path, config: TrainConfig | None, corrected: Sequence[Path], data: Path | None = None
+) -> list[str]:
+    """The words of `continue_command` after the name of the program, without the output folder."""
+    earlier = () if config is None else config.data.corrected
+    folders: list[Value] = [shorten(f) for f in dict.fromkeys((*earlier, *corrected))]
+    place = [] if data is None else [str(data)]
+    # The weights are those of the run, not those that its own training started from.
+    settings = [] if config is None else ["--config", str(run / "config.yaml")]
+    settings += [] if config is None else ["--weights-sha256", "none"]
+    words = ["train", *place, *settings, "--start-from", str(run)]
+    return words + flag_words({"corrected": folders})
+
+
+def settings_command(
+    run: Path, data: Path, config: TrainConfig | None, keep: Collection[str]
+) -> str:
+    """`semiseg train` on other data, with a few settings of a run and from its model.
 
     Args:
         run: the run folder.
@@ -54,6 +72,12 @@ def continue_command(
         settings = {name: values[name] for name in names}
     words = [*flag_words(settings), "--start-from", str(run), "--out", OTHER]
     return shell.join(["semiseg", "train", str(data), *words])
+
+
+def shorten(path: Path) -> str:
+    """A path from the working folder on, if it lies below it."""
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else path)
 
 
 def compare_command(config: CompareConfig) -> str:

@@ -327,6 +327,8 @@ def _number(text: str) -> float:
 def _convert_sequence(value: object, parts: tuple[object, ...]) -> tuple[object, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.strip("[]()").split(",")]
+    if isinstance(value, Path):  # the only one
+        value = [value]
     if not isinstance(value, (list, tuple)):
         raise Mismatch
     if parts[-1] is Ellipsis:

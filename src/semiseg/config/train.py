@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -150,6 +151,22 @@ class DataConfig(ReadData):
     """The seed for choosing labeled images and for holding out validation images."""
     classes: Path | None = None
     """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
+    corrected: tuple[Path, ...] = ()
+    """Folders of corrected masks, which `semiseg suggest`, `correct` and `convert` write; several
+    have commas between them. Their images and masks are added to those of the data folder, which
+    stays as it is. Of masks that you saw in the browser, only the accepted ones are added. They
+    never become validation images, and `--labels` does not count them."""
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """Where the files lie, with the corrected ones."""
+        return super().arrangement._replace(corrected=self.corrected)
+
+    def check(self) -> None:
+        """Name the corrected folders so that a run can be read from anywhere."""
+        super().check()
+        folders = (Path(os.path.normpath(folder.absolute())) for folder in self.corrected)
+        object.__setattr__(self, "corrected", tuple(dict.fromkeys(folders)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,7 @@ class Arrangement(NamedTuple):
         bands: the bands of the images, some of them by the names that the files give them; None
             where a `Reading` has their numbers, or nobody chose.
         rgb: likewise, the bands that are shown as red, green and blue.
+        corrected: folders outside of the data folder, whose images and masks join those of `train`.
     """
 
     images: Path | None = None
@@ -75,6 +76,7 @@ class Arrangement(NamedTuple):
     outside: Literal["background", "ignore"] | None = None
     bands: tuple[int | str, ...] | None = None
     rgb: tuple[int | str, ...] | None = None
+    corrected: tuple[Path, ...] = ()
 
 
 NOTHING_SAID = Arrangement()

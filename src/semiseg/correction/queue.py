@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple, get_args
 
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write, read_json, read_text
+from semiseg.data.corrected import DECISIONS, ORIGINALS
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.tree import list_files
 
 State = Literal["open", "accepted", "skipped"]
 """What a person decided about a mask: nothing yet, that it is right, or that it is not wanted."""
 
-STATE_FILE = "correct.json"
 _FORMAT = 1
 
 
@@ -46,7 +46,7 @@ def read_queue(folder: Path) -> list[Item]:
         DataError: no image has a mask.
     """
     images, masks = folder / "train" / "images", folder / "train" / "masks"
-    ranks = _ranks(folder / "suggested.txt")
+    ranks = _ranks(folder / ORIGINALS)
     pairs = []
     for image in list_files(images, IMAGE_SUFFIXES) if images.is_dir() else []:
         relative = image.relative_to(images)
@@ -82,7 +82,7 @@ class States:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / STATE_FILE
+        self._file = folder / DECISIONS
         self._states: dict[str, State] = {}
         self._lock = Lock()
         if not self._file.is_file():
@@ -104,6 +104,10 @@ class States:
     def __getitem__(self, name: str) -> State:
         """The state of an image by its name."""
         return self._states.get(name, "open")
+
+    def items(self) -> list[tuple[str, State]]:
+        """The images that a person decided about, with their states."""
+        return list(self._states.items())
 
     def set(self, name: str, state: State) -> None:
         """Change the state of an image, and write the file.

@@ -38,6 +38,7 @@ class Dataset:
         unknown_codes: the codes that belong to no class, by mask.
         reading: how images are read: as flags, `dataset.yaml` or the images themselves say.
         bands: the bands that are read, where the images have other than one or three.
+        corrected: the images that folders of corrected masks added to `train`.
         group: the regular expression that finds the group of an image in its name; None without
             groups.
         findings: what was noticed; errors make the folder unusable for a training.
@@ -55,6 +56,7 @@ class Dataset:
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
     reading: Reading = AS_STORED
     bands: tuple[Band, ...] = ()
+    corrected: frozenset[Path] = frozenset()
     group: str | None = None
     findings: tuple[Finding, ...] = ()
 

@@ -174,7 +174,7 @@ class DatasetFile:
             name
             for name, value in flags._asdict().items()
             if value is not None
-            and (own := getattr(self.content, name)) is not None
+            and (own := getattr(self.content, name, None)) is not None
             and str(value) != str(own)
         ]
 

@@ -23,6 +23,7 @@ from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement, Sample
 from semiseg.data.band_choice import choose_bands
 from semiseg.data.cache import ScanCache
 from semiseg.data.class_choice import ClassChoice, settle_classes
+from semiseg.data.corrected import read_corrected
 from semiseg.data.dataset import Dataset, name_below
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.defects import find_defects
@@ -88,6 +89,9 @@ def read_dataset(
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
         warnings.simplefilter("ignore")
         listings = expand_listings(layout.tree.root, listings, tiles)
+        own_masks = [s.mask for s in listings["train"].samples if s.mask is not None]
+        corrected = read_corrected(flags.corrected, _names(listings))
+        listings = corrected.join(listings)
         everything = [sample for listing in listings.values() for sample in listing.samples]
         images = [sample.image for sample in everything]
         bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
@@ -96,9 +100,8 @@ def read_dataset(
     scans = scan_files(cache, everything, progress).without(bands.refused)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(listings[split].samples, scans) for split in _ORDER}
-    masks = [sample.mask for sample in samples["train"] if sample.mask is not None]
     user_files = [classes_file] if classes_file else file.classes_files
-    class_files = layout.class_files(root, masks)
+    class_files = layout.class_files(root, own_masks)
     settle = partial(settle_classes, layout, user_files, class_files)
     turns = find_turns(everything, scans, reading, flags.exif or file.content.exif or "auto")
     meaning = _read_masks(root, layout, settle, scans.masks, partial(rescan_masks, cache))
@@ -131,6 +134,7 @@ def read_dataset(
         findings=tuple(dict.fromkeys(findings)),
         reading=reading,
         bands=bands.bands,
+        corrected=frozenset(sample.image for sample in corrected.samples),
         group=flags.group or file.content.group,
     )
     images = [sample.image for sample in (*contents.train, *contents.val)]
@@ -184,7 +188,11 @@ def read_samples(
     settings = TileSettings.of(flags, file, file.complete(AS_STORED))
     # The vector files of all splits decide together what their polygons mean.
     listings = {name: read_split(layout, name) for name in dict.fromkeys([split, *SPLITS])}
-    listing = expand_listings(layout.tree.root, listings, settings, [split])[split]
+    listings = expand_listings(layout.tree.root, listings, settings, [split])
+    listing = listings[split]
+    if split == "train":
+        corrected = read_corrected(flags.corrected, _names(listings))
+        listing = corrected.join(listings)[split]
     findings = [*file.findings, *listing.findings]
     error = next((f for f in findings if f.severity == "error"), None)
     if error is not None:
@@ -273,6 +281,11 @@ def _list_images(
     labeled = [sample for listing in listings.values() for sample in listing.samples]
     listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
     return {split: listings[split] for split in _ORDER}
+
+
+def _names(listings: Mapping[str, Listing]) -> list[str]:
+    """The names of all images."""
+    return [sample.name for listing in listings.values() for sample in listing.samples]
 
 
 def _findings_of(root: Path, layout: Layout, listings: Mapping[str, Listing]) -> list[Finding]:

@@ -73,6 +73,8 @@ def make_split(
     val = data.val
     groups = Groups(data.group, blocks_of(data.train))
     notes += groups.notes((*data.train, *val))
+    corrected = [sample for sample in masked if sample.image in data.corrected]
+    masked = [sample for sample in masked if sample.image not in data.corrected]
     if not val:
         labeled_count = len(masked)
         choice = HoldOut(groups, data.pixels, key.child("val"))
@@ -91,6 +93,9 @@ def make_split(
     else:
         count = _amount(labels, len(masked))
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))
+    if corrected:
+        labeled = sorted({*labeled, *corrected})
+        masked = sorted({*masked, *corrected})
     if not labeled:
         raise ConfigError("--labels leaves no labeled image; at least one is needed.")
     excluded = {sample.image for sample in (*labeled, *val)}

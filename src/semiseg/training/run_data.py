@@ -53,7 +53,7 @@ def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
     Args:
         run: the run folder.
         data: the data folder; None for that of the run. In another folder, what the settings say
-            counts only if it has such folders.
+            counts only if it has such folders; the folders of corrected masks always count.
     """
     config = config_of(run)
     if config is None:
@@ -63,7 +63,7 @@ def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
         return flags
     folders = [folder for folder in flags[:3] if folder is not None]
     same = all(not f.is_absolute() and (data / f).is_dir() for f in folders)
-    return flags if same else NOTHING_SAID
+    return flags if same else NOTHING_SAID._replace(corrected=flags.corrected)
 
 
 def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[Sample]]:
