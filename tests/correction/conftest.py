@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from semiseg.correction.loop import open_loop
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import States, read_queue
+from semiseg.correction.rounds import Content, Rounds
 from semiseg.correction.server import Corrections
+from semiseg.correction.train_on import TrainOn
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.suggest import suggest
@@ -38,6 +41,14 @@ def model(tiny_run: Callable[[str], Path]) -> Model:
 
 
 @pytest.fixture
+def rounds(folder: Path, tiny_run: Callable[[str], Path], tiny_folder: Path) -> Rounds:
+    """The first round: the folder and the css run, which may not be changed."""
+    loop = open_loop(folder, tiny_run("css"), tiny_folder)
+    return Rounds(loop, TrainOn(loop), n=2, data=None, accelerator="cpu")
+
+
+@pytest.fixture
 def corrections(folder: Path, model: Model) -> Corrections:
     """Answers requests about the folder."""
-    return Corrections(read_queue(folder), States(folder), Masks(model.classes), ModelView(model))
+    content = Content(1, read_queue(folder), States(folder), Masks(model.classes), ModelView(model))
+    return Corrections(content)

@@ -22,12 +22,12 @@ pytestmark = pytest.mark.browser
 class Server:
     """A server in a thread, which can be stopped and started again at the same port."""
 
-    def __init__(self, corrections, port=0):
+    def __init__(self, corrections, rounds, port=0):
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", port))
         self.access = Access(self.listener.getsockname()[1], "secret")
-        app = application(corrections, self.access)
+        app = application(corrections, rounds, self.access)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         sockets = {"sockets": [self.listener]}
         self.thread = threading.Thread(target=self.server.run, kwargs=sockets, daemon=True)
@@ -42,8 +42,8 @@ class Server:
 
 
 @pytest.fixture
-def server(corrections):
-    started = Server(corrections)
+def server(corrections, rounds):
+    started = Server(corrections, rounds)
     yield started
     if started.thread.is_alive():
         started.stop()
@@ -230,7 +230,7 @@ def test_it_contacts_its_own_server_only_and_hides_the_token(page, server):
     page.wait("Saved")
 
 
-def test_a_second_tab_and_a_stopped_server_lose_nothing(browser, page, server, corrections):
+def test_a_second_tab_and_a_stopped_server_lose_nothing(browser, page, server, corrections, rounds):
     other = Page(browser, server)
     page.keys("2", "x")
     page.saved()
@@ -245,7 +245,7 @@ def test_a_second_tab_and_a_stopped_server_lose_nothing(browser, page, server, c
     server.stop()
     page.keys("ArrowLeft", "x")
     page.tab.wait_for_selector("#problem[open]")
-    again = Server(corrections, server.access.port)
+    again = Server(corrections, rounds, server.access.port)
     page.tab.locator("#retry").click()
     page.wait("Saved")
     assert not np.array_equal(labels_of(corrections), mine)

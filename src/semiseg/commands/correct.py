@@ -7,20 +7,22 @@ from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import CorrectSettings
+from semiseg.config.command_line import shorten
 from semiseg.core.text import plural
+from semiseg.correction.rounds import Rounds
 from semiseg.correction.serve import prepare_queue, serve
+from semiseg.correction.train_on import TrainOn
 from semiseg.inference.load import check_order
-from semiseg.suggestion.next_steps import next_steps
 
 
 class Corrected(NamedTuple):
     """What was corrected.
 
     Attributes:
-        folder: the images with their masks.
+        folder: the images with their masks in the newest round.
         done: the masks that were accepted or skipped, in all calls.
         total: all masks.
-        next_steps: the commands that add the masks to the data and continue the training.
+        next_steps: the trainings of the page, and the command that trains on with further masks.
     """
 
     folder: Path
@@ -39,8 +41,9 @@ def correct(settings: CorrectSettings) -> Corrected:
     """Show the masks of a model in a browser, to correct them by brush, polygon and likeness.
 
     The images are those that `suggest` would choose, or chose in an earlier call. The masks are
-    saved while you draw, in the format of your own. The server listens on this machine only, and
-    runs until Ctrl-C.
+    saved while you draw, in the format of your own. The page trains on with the accepted masks, and
+    then shows the next images. The server listens on this machine only, and runs until Ctrl-C; a
+    training goes on without it.
 
     Returns:
         How many masks are done, and what to do with them.
@@ -53,7 +56,7 @@ def correct(settings: CorrectSettings) -> Corrected:
     run, out = settings.run, settings.out
     if settings.images is not None:
         check_order("correct", run, settings.images)
-    items = prepare_queue(
+    loop = prepare_queue(
         run,
         settings.images,
         out,
@@ -61,12 +64,9 @@ def correct(settings: CorrectSettings) -> Corrected:
         data=settings.data,
         accelerator=settings.accelerator,
     )
-    done = serve(
-        run,
-        items,
-        out,
-        accelerator=settings.accelerator,
-        port=settings.port,
-        open_browser=settings.browser,
+    trainer = TrainOn(loop, settings.data)
+    rounds = Rounds(
+        loop, trainer, n=settings.n, data=settings.data, accelerator=settings.accelerator
     )
-    return Corrected(out, done, len(items), next_steps(run, out, settings.data))
+    done, total = serve(rounds, port=settings.port, open_browser=settings.browser)
+    return Corrected(Path(shorten(loop.folder)), done, total, rounds.next_steps())

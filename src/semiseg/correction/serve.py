@@ -10,14 +10,12 @@ import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
+from semiseg.config.command_line import shorten
 from semiseg.core.errors import ConfigError
 from semiseg.core.text import plural
-from semiseg.correction.masks import Masks
-from semiseg.correction.model_view import ModelView
-from semiseg.correction.queue import Item, States, read_queue
-from semiseg.inference.device import torch_device
+from semiseg.correction.loop import Loop, open_loop
+from semiseg.correction.rounds import Rounds
 from semiseg.inference.large import large_images
-from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.mask_kinds import KIND_NAMES, written_kinds
 from semiseg.suggestion.suggest import suggest
@@ -30,7 +28,7 @@ _TOKEN_BYTES = 24
 
 def prepare_queue(
     run: Path, images: Path | None, out: Path, *, n: int, data: Path | None, accelerator: str
-) -> list[Item]:
+) -> Loop:
     """The images to correct: those that an earlier call chose, or new ones.
 
     Args:
@@ -45,6 +43,9 @@ def prepare_queue(
         ConfigError: there is nothing to choose from, or the masks are LabelMe's shapes.
         DataError: there is no image to suggest.
         RunError: the model cannot be read, or the folder cannot be written.
+
+    Returns:
+        The loop that the folder belongs to. Its newest round may have another folder.
     """
     encoding = load_release(run).metadata.classes.encoding
     if encoding == "labels":
@@ -65,24 +66,23 @@ def prepare_queue(
             f"{out} holds {KIND_NAMES[others.pop()]}, and correct changes masks of pixels. Open it "
             "with the tool of these files, or choose another --out."
         )
-    return read_queue(out)
+    loop = open_loop(out, run, images)
+    if loop.folder != out.absolute():
+        number, folder = len(loop.record.rounds), shorten(loop.folder)
+        logger.info("round %d: %s, with masks of %s", number, folder, shorten(loop.run))
+    return loop
 
 
-def serve(
-    run: Path, items: list[Item], out: Path, *, accelerator: str, port: int, open_browser: bool
-) -> int:
+def serve(rounds: Rounds, *, port: int, open_browser: bool) -> tuple[int, int]:
     """Serve the page until Ctrl-C.
 
     Args:
-        run: the run folder, whose model shows its doubt.
-        items: the images.
-        out: the folder of images and masks.
-        accelerator: the device.
+        rounds: the images and masks, and the trainings.
         port: of the server; 0 for a free one.
         open_browser: whether to open the page.
 
     Returns:
-        The number of masks that are accepted or skipped.
+        The number of masks of the newest round that are accepted or skipped, and of all of them.
 
     Raises:
         ConfigError: a package is missing, or the port is in use.
@@ -96,8 +96,7 @@ def serve(
         raise ConfigError(
             f"correct needs {error.name}, which is not installed: pip install 'semiseg[app]'."
         ) from error
-    model = Model(load_release(run), torch_device(accelerator))
-    states = States(out)
+    content = rounds.content()
     with socket.socket() as listener:
         if sys.platform == "win32":  # there, the other option lets two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -111,15 +110,15 @@ def serve(
                 f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
             ) from error
         access = Access(listener.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
-        corrections = Corrections(items, states, Masks(model.classes), ModelView(model))
-        config = uvicorn.Config(
-            application(corrections, access), log_level="warning", access_log=False, lifespan="off"
-        )
-        logger.info("%s: %s", plural(len(items), "image"), access.address)
+        corrections = Corrections(content)
+        app = application(corrections, rounds, access)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+        logger.info("%s: %s", plural(len(content.items), "image"), access.address)
         logger.info("Ctrl-C stops the server; every mask is saved as you go")
         if open_browser:
             webbrowser.open(access.address)
         # Threads share Pillow's limit. uvicorn stops at Ctrl-C, and then raises it again.
         with large_images(), suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
-    return sum(states[item.name] != "open" for item in items)
+    items, states = corrections.items, corrections.states
+    return sum(states[item.name] != "open" for item in items), len(items)

@@ -22,10 +22,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from semiseg.core.errors import DataError
-from semiseg.correction.masks import ChangedMeanwhileError, Masks
-from semiseg.correction.model_view import ModelView
-from semiseg.correction.queue import Item, State, States
+from semiseg.core.errors import DataError, SemisegError
+from semiseg.correction.masks import ChangedMeanwhileError
+from semiseg.correction.queue import Item, State
+from semiseg.correction.rounds import Content, Rounds
+from semiseg.correction.train_on import BusyError
+from semiseg.correction.training_routes import TrainingRequests
 from semiseg.data.formats.images import image_size
 from semiseg.inference.large import read_picture
 
@@ -90,14 +92,17 @@ class Corrections:
     """Answers the requests of the page.
 
     Args:
-        items: the images, in their order.
-        states: what a person decided about each of them.
-        masks: reads and writes their masks.
-        view: the model.
+        content: the images and the model of a round.
     """
 
-    def __init__(self, items: list[Item], states: States, masks: Masks, view: ModelView) -> None:
-        self.items, self.states, self.masks, self.view = items, states, masks, view
+    def __init__(self, content: Content) -> None:
+        self.show(content)
+
+    def show(self, content: Content) -> None:
+        """Show another round from now on."""
+        self.number = content.number
+        self.items, self.states = content.items, content.states
+        self.masks, self.view = content.masks, content.view
         self._jpeg = lru_cache(_KEPT_IMAGES)(self._encode)
 
     def routes(self) -> list[Route]:
@@ -121,7 +126,12 @@ class Corrections:
         names = [{"name": n, "color": c} for n, c in zip(classes.names, colors, strict=True)]
         images = [{"name": one.name, "state": self.states[one.name]} for one in self.items]
         return JSONResponse(
-            {"classes": names, "images": images, "can_ignore": self.masks.can_ignore}
+            {
+                "round": self.number,
+                "classes": names,
+                "images": images,
+                "can_ignore": self.masks.can_ignore,
+            }
         )
 
     async def image(self, request: Request) -> Response:
@@ -186,7 +196,10 @@ class Corrections:
 
         Raises:
             NoSuchImageError: there is no such image.
+            BusyError: the page shows another round.
         """
+        if request.headers.get("x-round", str(self.number)) != str(self.number):
+            raise BusyError("This page shows an earlier round. Load it again.")
         number: int = request.path_params["number"]
         if number >= len(self.items):
             raise NoSuchImageError(f"There is no image {number}.")
@@ -199,12 +212,13 @@ class Corrections:
         return stream.getvalue()
 
 
-def application(corrections: Corrections, access: Access) -> Starlette:
+def application(corrections: Corrections, rounds: Rounds, access: Access) -> Starlette:
     """The application that answers all requests.
 
     Args:
-        corrections: answers those that are allowed.
-        access: says which are.
+        corrections: answers those about images and masks.
+        rounds: trains on, and chooses further images.
+        access: says which requests are allowed.
     """
 
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -214,12 +228,14 @@ def application(corrections: Corrections, access: Access) -> Starlette:
         return response
 
     return Starlette(
-        routes=corrections.routes(),
+        routes=[*corrections.routes(), *TrainingRequests(rounds, corrections.show).routes()],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
         exception_handlers={
             NoSuchImageError: _missing,
             ChangedMeanwhileError: _changed,
+            BusyError: _busy,
             DataError: _unusable,
+            SemisegError: _failed,
             OSError: _broken,
         },
     )
@@ -258,6 +274,14 @@ def _refuse(status: int, reason: str) -> Response:
 
 async def _changed(_request: Request, error: Exception) -> Response:
     return _refuse(412, str(error))
+
+
+async def _busy(_request: Request, error: Exception) -> Response:
+    return _refuse(409, str(error))
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    return _refuse(500, str(error))
 
 
 async def _missing(_request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from semiseg.config.settings import AUTO, Auto
@@ -33,6 +34,7 @@ def suggest(
     file_format: ToolFormat | Auto = AUTO,
     overwrite: bool = False,
     accelerator: str = AUTO,
+    without: Collection[Path] = (),
 ) -> list[Suggestion]:
     """Choose the images whose masks would improve a trained model most.
 
@@ -55,6 +57,7 @@ def suggest(
         data: the data folder, if it moved since the training.
         overwrite: replace the masks of an earlier call, corrected or not.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
+        without: further images that are not wanted.
 
     Returns:
         The images; begin with the first one.
@@ -89,7 +92,7 @@ def suggest(
             f"--data {data} does not hold the images of {run}, which its split/ lists. Name the "
             "folder that holds them now."
         )
-    unlabeled = find_unlabeled(run, images, out, run_images)
+    unlabeled = find_unlabeled(run, images, out, run_images, without)
     if not model.two_spaces:
         logger.info("%s has no prototypes, so only the doubt in logit space counts", run)
     candidates, errors = inspect_images(model, unlabeled)

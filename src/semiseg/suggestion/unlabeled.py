@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,9 @@ def find_run_images(run: Path, data: Path | None) -> RunImages:
     return RunImages(*samples_of(run, data), samples_of_test(run, data))
 
 
-def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) -> dict[str, Path]:
+def find_unlabeled(
+    run: Path, images: Path, out: Path, run_images: RunImages, without: Collection[Path] = ()
+) -> dict[str, Path]:
     """Find the images to choose from, by the name of their files in the output folder.
 
     A photograph of the run is recognized in another folder, too, if the files have the same
@@ -63,6 +65,7 @@ def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) ->
             of its `val` and `test` are left out.
         out: the output folder, whose files do not count.
         run_images: the images of the run.
+        without: images that a person has seen already.
 
     Raises:
         DataError: there are no images.
@@ -88,6 +91,11 @@ def find_unlabeled(run: Path, images: Path, out: Path, run_images: RunImages) ->
             plural(len(copies), "image"),
             run,
         )
+    seen = {file.absolute() for file in without}
+    decided = {name for name, file in candidates.items() if file.absolute() in seen}
+    if decided:
+        logger.info("%s that you accepted or skipped are left out", plural(len(decided), "image"))
+    candidates = {name: f for name, f in candidates.items() if name not in decided}
     candidates = {name: f for name, f in candidates.items() if name not in copies}
     if not run_images.labeled:
         candidates = _without_names_of_val(run, candidates)

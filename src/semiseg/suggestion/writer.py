@@ -14,6 +14,7 @@ from semiseg.core.errors import RunError
 from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
 from semiseg.data.classes.tool_labels import with_indices, with_labels
+from semiseg.data.corrected import DECISIONS
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.predictor import Predictor
 from semiseg.plots.labeled_samples import draw_images, draw_samples
@@ -54,6 +55,8 @@ def write_suggestions(
             classes = with_labels(model.classes) if kind == "labelme" else model.classes
             samples = [_write_sample(one, model, classes, folder) for one in suggestions]
             write_classes(classes, out)
+        # What a person decided about earlier masks does not hold for these.
+        (out / DECISIONS).unlink(missing_ok=True)
         picture = draw_samples(samples[:_MAX_PICTURED], classes, model.reading)
         reasons = ("score", "doubt", "disagreement", "distance")
         _write_lists(suggestions, reasons, picture, out)

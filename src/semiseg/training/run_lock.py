@@ -44,6 +44,21 @@ def lock_run(out: Path) -> Iterator[None]:
             lock.release()
 
 
+def is_locked(out: Path) -> bool:
+    """Whether a process of this machine trains in a run folder; False where there are no locks."""
+    lock = _lock_of(out)
+    if lock is None:
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    lock.release()
+    return False
+
+
 def _lock_of(out: Path) -> FileLock | None:
     cache = cache_folder()
     if cache is None:

@@ -13,8 +13,11 @@ export class RequestError extends Error {
   }
 }
 
+let round = null; // of the images on the page; the server refuses requests about others
+
 async function ask(path, options = {}) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}`, ...options.headers };
+  if (round !== null) headers["X-Round"] = round;
   let response;
   try {
     response = await fetch(`/api/${path}`, { ...options, headers });
@@ -34,7 +37,16 @@ async function bytes(response) {
   };
 }
 
-export const readQueue = async () => (await ask("queue")).json();
+export async function readQueue() {
+  const queue = await (await ask("queue")).json();
+  round = String(queue.round);
+  return queue;
+}
+
+export const readTraining = async () => (await ask("training")).json();
+
+// Starts, stops or resumes a training, or opens the next round; returns how far the training is.
+export const tellTraining = async (path) => (await ask(path, { method: "POST" })).json();
 
 export const readImage = async (number) => createImageBitmap(await (await ask(`images/${number}`)).blob());
 

@@ -58,6 +58,7 @@ export async function decide(state) {
     session.isBusy = false;
   }
   queue.images[current].state = state;
+  document.dispatchEvent(new Event("decided"));
   const order = queue.images.map((_, i) => (current + 1 + i) % queue.images.length);
   const next = order.find((i) => queue.images[i].state === "open");
   showPlace();

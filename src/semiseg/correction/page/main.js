@@ -9,6 +9,7 @@ import { listenToPointers } from "./pointer.js";
 import { save, step } from "./saving.js";
 import { element, say, session, view } from "./session.js";
 import { brushSize, setSize } from "./tools.js";
+import { watchTraining } from "./training.js";
 
 const CLICKS = {
   previous: () => show(session.current - 1), next: () => show(session.current + 1),
@@ -55,6 +56,7 @@ async function start() {
   connect();
   setSize(21);
   view.resize();
+  watchTraining();
   await showFirst();
 }
 

@@ -1,0 +1,78 @@
+"""Copies of the accepted masks for a training, so that later corrections do not change its data."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+from semiseg.core.errors import DataError, RunError
+from semiseg.correction.loop import Loop, originals
+from semiseg.correction.queue import read_queue
+from semiseg.data.corrected import ORIGINALS
+
+
+def copy_accepted(loop: Loop) -> tuple[Path, int]:
+    """Copy the accepted images and masks of all rounds into a new folder beside the newest ones.
+
+    Args:
+        loop: the rounds.
+
+    Returns:
+        The folder, and the number of masks.
+
+    Raises:
+        DataError: no mask is accepted.
+        RunError: the folder cannot be written.
+    """
+    accepted: dict[str, tuple[Path, Path]] = {}
+    sources: list[Path] = []
+    for number, folder in dict.fromkeys((n, f) for n, f, _ in loop.accepted()):
+        names = {name for n, _, name in loop.accepted() if n == number}
+        for item in read_queue(folder):
+            if item.name in names:
+                # Two images of one name come from two folders.
+                name = item.name if item.name not in accepted else f"round-{number}/{item.name}"
+                accepted[name] = item.image, item.mask
+        sources += originals(folder, sorted(names)).values()
+    if not accepted:
+        raise DataError("No mask is accepted yet.", "Accept one, and try again.")
+    target = _unused(loop.folder, "accepted")
+    fresh = target.with_name(f".{target.name}")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        for name, (image, mask) in accepted.items():
+            for kind, file in (("images", image), ("masks", mask)):
+                copy = fresh / "train" / kind / f"{name}{file.suffix}"
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                _copy(file, copy, is_fixed=kind == "images")
+        shutil.copyfile(loop.folder / "classes.yaml", fresh / "classes.yaml")
+        lines = "".join(f"{file}\n" for file in sources)
+        (fresh / ORIGINALS).write_text(lines, encoding="utf-8")
+        with (fresh / "suggested.csv").open("w", encoding="utf-8", newline="") as table:
+            csv.writer(table).writerows([["image"], *([source] for source in sources)])
+        fresh.rename(target)
+    except OSError as error:
+        raise RunError(f"{target} cannot be written ({error}).") from error
+    return target, len(accepted)
+
+
+def _copy(file: Path, copy: Path, *, is_fixed: bool) -> None:
+    """Copy a file; one that never changes becomes a second name of the same file, if possible."""
+    if is_fixed:
+        try:
+            os.link(file, copy)
+        except OSError:  # another disk, or one without such names
+            pass
+        else:
+            return
+    shutil.copyfile(file, copy)
+
+
+def _unused(folder: Path, name: str) -> Path:
+    """A folder in this one that does not exist yet: `accepted-1`, `accepted-2` ..."""
+    number = 1
+    while (folder / f"{name}-{number}").exists():
+        number += 1
+    return folder / f"{name}-{number}"

@@ -1,0 +1,268 @@
+"""Trains on with the accepted masks in a process of its own, which outlives the server."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess  # nosec B404 - starts semiseg itself
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Literal, NamedTuple
+
+from semiseg.config.command_line import continue_words, shorten
+from semiseg.config.train import TrainConfig
+from semiseg.core.errors import DataError, RunError
+from semiseg.correction.accepted import copy_accepted
+from semiseg.correction.loop import Loop, Training, scores_of
+from semiseg.correction.run_progress import RunProgress, read_progress
+from semiseg.training.run_data import config_of
+from semiseg.training.run_folder import exists
+from semiseg.training.run_lock import is_locked
+
+State = Literal["none", "running", "stopped", "failed", "finished"]
+
+_START = 120  # seconds that a process may take until it locks its run folder
+_LINES = 6  # of a log, where no line says what was wrong
+_PREFIX = "semiseg: "  # of the sentence that ends a command
+_PROMPT = "$ "  # of the command itself, in a log
+
+
+class BusyError(DataError):
+    """The page asks for something that the state of the training does not allow."""
+
+
+class Report(NamedTuple):
+    """How far the newest training is.
+
+    Attributes:
+        state: whether it runs, or how it ended.
+        run: its run folder; None without a training.
+        progress: its steps and its scores.
+        seconds_left: the expected time for the rest; None if it is not known.
+        error: why it failed; empty otherwise.
+    """
+
+    state: State
+    run: Path | None
+    progress: RunProgress
+    seconds_left: float | None
+    error: str
+
+
+class TrainOn:
+    """Starts, stops and resumes trainings, one at a time.
+
+    Args:
+        loop: the rounds and the trainings.
+        data: the data folder, if it moved since the first training.
+        program: the words that start semiseg.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        data: Path | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "semiseg"),
+    ) -> None:
+        self.loop, self._data, self._program = loop, data, tuple(program)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+        self._first_step: tuple[Path, int, float] | None = None  # that this server has seen
+
+    def start(self) -> None:
+        """Train on with all masks that are accepted by now.
+
+        Raises:
+            BusyError: a training runs.
+            DataError: no mask is accepted.
+            RunError: a file cannot be written, or the process cannot be started.
+        """
+        with self._lock:
+            if self._state() == "running":
+                raise BusyError("A training runs already.")
+            first, start_from = self.loop.runs()[0], self.loop.best_run()
+            out = _unused_run(first)
+            corrected, count = copy_accepted(self.loop)
+            config = settings_to_repeat(self.loop, start_from)
+            words = continue_words(start_from, config, (corrected,), self._data)
+            words += ["--out", str(out)]
+            training = Training(str(out), str(start_from), str(corrected), count, words)
+            begin = self.loop.begin_training
+            self._begin(words, out, lambda pid: begin(replace(training, pid=pid)))
+
+    def stop(self) -> None:
+        """Stop the training so that it can be resumed; on Windows since its last validation.
+
+        Raises:
+            BusyError: no training runs.
+        """
+        with self._lock:
+            training = self.loop.training
+            if training is None or self._state() != "running":
+                raise BusyError("No training runs.")
+            self.loop.change_training(is_stopped=True)
+            if self._child is not None and self._child.pid == training.pid:
+                self._child.terminate()
+            else:
+                os.kill(training.pid, signal.SIGTERM)
+
+    def resume(self) -> None:
+        """Go on with a training that was stopped or failed.
+
+        Raises:
+            BusyError: there is none.
+            RunError: the process cannot be started.
+        """
+        with self._lock:
+            training = self.loop.training
+            if training is None or self._state() not in ("stopped", "failed"):
+                raise BusyError("There is no training to go on with.")
+            out = Path(training.run)
+            words = training.words
+            if exists(out):
+                config = config_of(out)
+                place = [] if config is None else [str(config.data.data)]
+                words = ["train", *place, "--out", str(out), "--resume"]
+            change = self.loop.change_training
+            self._begin(words, out, lambda pid: change(pid=pid, is_stopped=False))
+
+    def report(self) -> Report:
+        """How far the newest training is."""
+        with self._lock:
+            training = self.loop.training
+            state = self._state()
+            if training is None:
+                return Report(state, None, RunProgress(), None, "")
+            run = Path(training.run)
+            progress = read_progress(run)
+            left = self._seconds_left(run, progress) if state == "running" else None
+            error = last_words(log_of(run)) if state == "failed" else ""
+            return Report(state, run, progress, left, error)
+
+    def command(self) -> str:
+        """The command line of the newest training, as a person would type it; empty without one."""
+        training = self.loop.training
+        if training is None:
+            return ""
+        words = [shorten(Path(w)) if Path(w).is_absolute() else w for w in training.words]
+        return shlex.join(["semiseg", *words])
+
+    def _begin(self, words: Sequence[str], out: Path, record: Callable[[int], None]) -> None:
+        """Start a process that writes its messages beside its run folder.
+
+        Raises:
+            RunError: it cannot be started, or the log cannot be written.
+        """
+        windows = sys.platform == "win32"
+        flags = (
+            subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]
+            if windows
+            else 0
+        )
+        log = log_of(out)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as stream:
+                stream.write(f"{_PROMPT}{shlex.join(['semiseg', *words])}\n".encode())
+                stream.flush()
+                self._child = subprocess.Popen(  # nosec B603 - no shell, and words of our own
+                    [*self._program, *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=not windows,  # Ctrl-C ends the server only
+                    creationflags=flags,
+                )
+            record(self._child.pid)
+        except OSError as error:
+            raise RunError(f"The training cannot be started ({error}).") from error
+        self._first_step = None
+
+    def _state(self) -> State:
+        training = self.loop.training
+        if training is None:
+            return "none"
+        run = Path(training.run)
+        if self._is_alive(training, run):
+            return "running"
+        if scores_of(run) is not None:
+            return "finished"
+        return "stopped" if training.is_stopped else "failed"
+
+    def _is_alive(self, training: Training, run: Path) -> bool:
+        """Whether the process of a training runs; it may have been started by another server."""
+        if self._child is not None and self._child.pid == training.pid:
+            return self._child.poll() is None
+        if is_locked(run):
+            return True
+        # It locks its folder only after a while. A process of that number may be another one.
+        log = log_of(run)
+        is_young = log.is_file() and time.time() - log.stat().st_mtime < _START
+        return is_young and scores_of(run) is None and _has_process(training.pid)
+
+    def _seconds_left(self, run: Path, progress: RunProgress) -> float | None:
+        """The time for the remaining steps, at the pace that this server has seen."""
+        if not progress.step or not progress.steps:
+            return None
+        now = time.monotonic()
+        if self._first_step is None or self._first_step[0] != run:
+            self._first_step = run, progress.step, now
+        _, step, then = self._first_step
+        if progress.step <= step:
+            return None
+        return (progress.steps - progress.step) * (now - then) / (progress.step - step)
+
+
+def settings_to_repeat(loop: Loop, run: Path) -> TrainConfig | None:
+    """The settings of a run, without the corrected masks that the page added; None without any."""
+    config, first = config_of(run), config_of(loop.runs()[0])
+    if config is None or first is None:
+        return None
+    return config.replaced(corrected=first.data.corrected)
+
+
+def log_of(run: Path) -> Path:
+    """The messages of a training that the page started, beside its run folder."""
+    return run.with_name(f"{run.name}.log")
+
+
+def last_words(log: Path) -> str:
+    """What a command said at its end: its last sentence, or else the last lines of its log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"It left no message ({log} cannot be read)."
+    prompts = [i for i, line in enumerate(lines) if line.startswith(_PROMPT)]
+    lines = lines[prompts[-1] + 1 :] if prompts else lines
+    numbers = [i for i, line in enumerate(lines) if line.startswith(_PREFIX)]
+    if numbers:
+        return "\n".join(lines[numbers[-1] :]).removeprefix(_PREFIX).strip()
+    ending = "\n".join(line for line in lines if line.strip()).splitlines()[-_LINES:]
+    text = "\n".join(ending) or "It left no message; perhaps it was killed."
+    return f"{text}\nAll messages are in {log}."
+
+
+def _has_process(pid: int) -> bool:
+    """Whether there is a process of this number; True where the system cannot tell."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _unused_run(first: Path) -> Path:
+    """The folder of a new run: `first-2`, `first-3` and so on, beside the first one."""
+    number = 2
+    while (run := first.with_name(f"{first.name}-{number}")).exists() or log_of(run).exists():
+        number += 1
+    return run
