@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.config.command_line import continue_command, shorten
+from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.core.text import percent, plural
 from semiseg.correction.loop import Loop, scores_of
@@ -159,7 +159,7 @@ class Rounds:
     def _again(self) -> str:
         """The command that shows the page again."""
         first, folder = self.loop.runs()[0], self.loop.folder
-        return shlex.join(["semiseg", "correct", shorten(first), "--out", shorten(folder)])
+        return shell.join(["semiseg", "correct", shorten(first), "--out", shorten(folder)])
 
     def _command(self) -> str:
         """The command that trains on with the accepted masks of all rounds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess  # nosec B404 - starts semiseg itself
 import sys
@@ -16,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from semiseg.config.command_line import continue_words, shorten
 from semiseg.config.train import TrainConfig
+from semiseg.core import shell
 from semiseg.core.errors import DataError, RunError
 from semiseg.correction.accepted import copy_accepted
 from semiseg.correction.loop import Loop, Training, scores_of
@@ -150,7 +150,7 @@ class TrainOn:
         if training is None:
             return ""
         words = [shorten(Path(w)) if Path(w).is_absolute() else w for w in training.words]
-        return shlex.join(["semiseg", *words])
+        return shell.join(["semiseg", *words])
 
     def _begin(self, words: Sequence[str], out: Path, record: Callable[[int], None]) -> None:
         """Start a process that writes its messages beside its run folder.
@@ -168,13 +168,14 @@ class TrainOn:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as stream:
-                stream.write(f"{_PROMPT}{shlex.join(['semiseg', *words])}\n".encode())
+                stream.write(f"{_PROMPT}{shell.join(['semiseg', *words])}\n".encode())
                 stream.flush()
                 self._child = subprocess.Popen(  # nosec B603 - no shell, and words of our own
                     [*self._program, *words],
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
+                    env={**os.environ, "PYTHONUTF8": "1"},  # Windows' logs hold 256 letters only
                     start_new_session=not windows,  # Ctrl-C ends the server only
                     creationflags=flags,
                 )
