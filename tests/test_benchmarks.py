@@ -29,6 +29,7 @@ WORDS = {
     ],
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
+    "correct": ["RUN", "DATA", "--images", 2, "--rows", "OUT"],
     "differences": ["RUN", "RUN", "DATA"],
     "encoders": [
         *("DATA", "--out", "OUT", "--labels", 2, "--size", 48, "--steps", 2),
@@ -212,6 +213,48 @@ def test_neighbors_vouch_for_a_doubtful_pixel_and_raise_the_other_class_at_a_bor
     assert not changed[border == 1].any()
     np.testing.assert_allclose(changed[0, :, 3], weight, rtol=1e-6)
     assert not changed[0, :, 4:].any()
+
+
+@pytest.mark.slow
+def test_the_annotator_takes_the_tool_that_gains_most_for_each_click(script):
+    correct = script("correct")
+    truth = np.zeros((40, 60), np.uint8)
+    truth[10:20, 10:30] = 1
+    truth[0, :10] = 255
+    empty = np.full_like(truth, 255)
+
+    def look(row, column):
+        return np.where(truth == truth[row, column], np.uint8(200), np.uint8(199))
+
+    # One fill gives all of the canvas a class. The rectangle takes two clicks, of the brush that is
+    # as wide as it is high, or of Alike, which is exact.
+    row = correct.mend(correct.Correction(truth, empty, 2, look))
+    assert row.tools == {"fill": 1, "alike": 1}
+    assert row.clicks == {85: 3, 90: 3}
+    assert row.painted == {85: 40 * 60 - 10 + 200, 90: 40 * 60 - 10 + 200}
+    correction = correct.Correction(truth, empty, 2)
+    correction.do(*correction.next_action())
+    assert correction.iou() == pytest.approx(100 * (2400 - 210) / 2390 / 2)
+    patch = correction._largest[1]
+    actions = list(correction._actions(patch, correction._gains(1)))
+    outline = [action for action in actions if action.tool == "polygon" and action.clicks == 4]
+    assert outline[0].gain == 200
+    assert (outline[0].pixels == (truth[outline[0].box] == 1)).all()
+    spoiled = [action.gain for action in actions if action.tool == "fill"]
+    assert spoiled == [200 - (2400 - 210)]
+    # A dot of five pixels: the middles of pixels within 2.5 pixels, as on the page.
+    dot = [action for action in actions if action.tool == "brush" and action.clicks == 1][1]
+    assert [int(n) for n in dot.pixels.sum(axis=1) if n] == [3, 5, 5, 5, 3]
+    # Without Alike, strokes mend the rectangle, and the sums stay those of the whole image.
+    row = correct.mend(correction)
+    wrong = (correction.mask != truth) & (truth != 255)
+    missing, more = (wrong & (truth == 1)).sum(), (wrong & (truth == 0)).sum()
+    ious = (2190 - more) / (2190 + missing), (200 - missing) / (200 + more)
+    assert correction.iou() == pytest.approx(100 * sum(ious) / 2)
+    assert correction.iou() >= 90
+    assert set(row.tools) <= {"brush", "polygon"}
+    assert row.all_painted >= 200 - missing + more
+    assert correct.ratio([2, 4, 6], [4, 8, 12]) == "0.50 (0.50 to 0.50)"
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ def outlines(
             if label == background and (corners.min() < 0.5 or (corners.max(0) > last).any()):
                 continue  # it touches the border of the image, so that no region encloses it
             if area >= _MIN_AREA:
-                regions.append(Outline(label, _simplify(corners, area), area))
+                regions.append(Outline(label, simplify(corners, _tolerance(corners, area)), area))
             else:
                 (left, top), (right, bottom) = corners.min(0).round(), corners.max(0).round()
                 box = slice(int(top), int(bottom) + 1), slice(int(left), int(right) + 1)
@@ -188,18 +188,19 @@ def _trace(region: Pixels, level: float) -> list[Floats]:
     return [corners - 1 + (left, top) for corners in outer]
 
 
-def _simplify(corners: Floats, area: float) -> Floats:
+def simplify(corners: Floats, tolerance: float) -> Floats:
     """Leave out corners with the algorithm of Ramer, Douglas and Peucker.
 
     It starts from the first corner and the one that is farthest from it.
 
     Args:
-        corners: `(N, 2)`.
-        area: the area within them, in pixels.
+        corners: `(N, 2)` x and y of a closed outline, without the first corner at its end.
+        tolerance: how far a line may be from a corner that it leaves out, in pixels.
+
+    Returns:
+        `(M, 2)` the corners that are left, at least three; all of them where fewer would be left.
     """
     ring = np.concatenate([corners, corners[:1]])
-    # A thin region allows a sixth of its thickness.
-    tolerance = min(_MAX_DEVIATION, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
     farthest = int(np.hypot(*(ring - ring[0]).T).argmax())
     corner_ids, parts = {0, farthest}, [(0, farthest), (farthest, len(corners))]
     while parts:
@@ -216,6 +217,12 @@ def _simplify(corners: Floats, area: float) -> Floats:
                 parts += [(start, worst), (worst, end)]
     points = ring[sorted(corner_ids)] if len(corner_ids) > 2 else corners
     return points.round(2) + 0.0
+
+
+def _tolerance(corners: Floats, area: float) -> float:
+    """How far an outline of an area in pixels may move; a thin one by a sixth of its thickness."""
+    ring = np.concatenate([corners, corners[:1]])
+    return min(_MAX_DEVIATION, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
 
 
 def _area(corners: Floats) -> float:
