@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,6 +101,35 @@ def _no_reports() -> Iterator[None]:
         yield
 
 
+_DRAW = "semiseg.training.diagnostics.Diagnostics._draw"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_pictures() -> Iterator[Callable[..., None]]:
+    """Nor does it draw its diagnostics, which takes half of its time; see `pictures_drawn`."""
+    from semiseg.training.diagnostics import Diagnostics
+
+    draw = Diagnostics._draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_DRAW, lambda *words: None)
+        yield draw
+
+
+@pytest.fixture(scope="session")
+def pictures_drawn(
+    _no_pictures: Callable[..., None],
+) -> Callable[[], AbstractContextManager[None]]:
+    """Gives a context in which a training draws its diagnostics."""
+
+    @contextmanager
+    def drawn() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_DRAW, _no_pictures)
+            yield
+
+    return drawn
+
+
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What semiseg logs, from notes on; without the command line nothing is printed."""
@@ -127,12 +157,13 @@ def tiny_folder(shared_folder: SharedFolder) -> Path:
 TINY_SETTINGS = {
     **{"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "validations": 2},
     **{"labels": "2", "workers": 0, "threads": 1, "accelerator": "cpu"},
+    "encoder": "lcnet_035",
 }
 
 
 @pytest.fixture(scope="session")
 def tiny_settings() -> dict[str, object]:
-    """The settings of `tiny_run`: four steps at 48 pixels, two labels, two validations."""
+    """The settings of `tiny_run`: a small encoder, four steps at 48 pixels, two labels."""
     return dict(TINY_SETTINGS)
 
 
@@ -174,7 +205,7 @@ def tiny_method() -> Callable[..., Method]:
 
     def build(name: str, classes: int = 3, **settings: object) -> Method:
         own = dataclasses.replace(default_settings(name), **settings)
-        return build_method(name, Network(classes, weights="none"), own)
+        return build_method(name, Network(classes, "lcnet_035", weights="none"), own)
 
     return build
 
@@ -394,7 +425,10 @@ STRANGE_IMAGE = '<img src=x onerror=alert(1)> & "it\'s"'
 
 
 @pytest.fixture(scope="session")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+def reported(
+    tmp_path_factory: pytest.TempPathFactory,
+    pictures_drawn: Callable[[], AbstractContextManager[None]],
+) -> Reported:
     """A run of four steps by `css`, and its report."""
     import semiseg
 
@@ -407,7 +441,9 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
             file.rename(file.with_stem(STRANGE_IMAGE))
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 4, "validations": 2}
     settings |= {"workers": 0, "accelerator": "cpu", "labels": 2, "scale": (0.5, 1.5)}
-    run = semiseg.train(data, out=root / "run", **settings, anchors=16).folder
+    settings |= {"encoder": "lcnet_035"}
+    with pictures_drawn():
+        run = semiseg.train(data, out=root / "run", **settings, anchors=16).folder
     return Reported(data, run, semiseg.report(run).path)
 
 

@@ -20,7 +20,7 @@ from semiseg.data.reader import load_dataset
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--validations=1"]
-TINY += ["--workers=0", "--accelerator=cpu", "--method=supervised"]
+TINY += ["--workers=0", "--accelerator=cpu", "--method=supervised", "--encoder=lcnet_035"]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from semiseg.training.validation import Outcome
 from tests.test_sliding import TORCH
 
 TINY = {"steps": 2, "batch": 2, "crop": 48, "size": 48, "validations": 2, "labels": "2"}
-TINY |= {"workers": 0}
+TINY |= {"workers": 0, "encoder": "lcnet_035", "weights": "none"}
 
 
 def test_offsets_take_the_logarithm_of_the_weights_out():

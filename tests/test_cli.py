@@ -38,7 +38,7 @@ def refused(capsys, *words):
 
 TINY = [
     *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2", "--steps", "4"),
-    *("--validations", "2", "--workers", "0", "--accelerator", "cpu"),
+    *("--validations", "2", "--workers", "0", "--accelerator", "cpu", "--encoder", "lcnet_035"),
 ]
 
 
@@ -260,7 +260,7 @@ def test_a_run_s_config_repeats_a_preset_with_every_setting(tmp_path, tiny_folde
     """What was given and what was not; from Python as from the shell."""
     first, again = tmp_path / "first", tmp_path / "again"
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 2, "validations": 1}
-    settings |= {"workers": 0, "accelerator": "cpu"}
+    settings |= {"workers": 0, "accelerator": "cpu", "encoder": "lcnet_035"}
     semiseg.train(tiny_folder, method="css-program", anchors=9, out=first, **settings)
     config = yaml.safe_load((first / "config.yaml").read_text())
     preset = METHODS["css-program"].values()

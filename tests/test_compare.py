@@ -41,6 +41,7 @@ from semiseg.training.data import read_folder
 
 TINY = {
     "weights": "none",
+    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,

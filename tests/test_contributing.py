@@ -15,7 +15,7 @@ from semiseg.config.methods import METHODS
 ROOT = Path(__file__).parents[1]
 MODULES = ("semiseg.config.methods.entropy", "semiseg.methods.entropy")
 TINY = ["--weights=none", "--size=48", "--crop=32", "--batch=2", "--steps=2", "--validations=1"]
-TINY += ["--workers=0", "--accelerator=cpu"]
+TINY += ["--workers=0", "--accelerator=cpu", "--encoder=lcnet_035"]
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ TINY = {
     "method": "css",
     "labels": "2",
     "weights": "none",
+    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,
@@ -342,8 +343,9 @@ def test_a_warning_is_a_note_in_the_first_half_and_each_is_logged_once(log):
 
 
 @pytest.fixture(scope="module")
-def watched(tiny_folder, tmp_path_factory):
-    run = semiseg.train(tiny_folder, out=tmp_path_factory.mktemp("watched") / "run", **TINY)
+def watched(tiny_folder, tmp_path_factory, pictures_drawn):
+    with pictures_drawn():
+        run = semiseg.train(tiny_folder, out=tmp_path_factory.mktemp("watched") / "run", **TINY)
     return run.folder
 
 

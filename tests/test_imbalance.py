@@ -29,6 +29,7 @@ from semiseg.training.data import count_pixels
 
 TINY = {
     "weights": "none",
+    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,

@@ -273,6 +273,7 @@ def test_a_training_writes_its_report_and_a_failure_of_it_costs_nothing(
 ):
     settings = {"weights": "none", "size": 48, "crop": 32, "batch": 2, "steps": 1, "validations": 1}
     settings |= {"workers": 0, "accelerator": "cpu", "method": "supervised"}
+    settings |= {"encoder": "lcnet_035"}
     monkeypatch.setattr("semiseg.commands.train.write_report", write_report)
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     run = semiseg.train(data, out=tmp_path / "run", **settings)

@@ -36,7 +36,7 @@ WORDS = [
     *("--method", "css", "--confidence-threshold", "0"),
     *("--weights", "none", "--size", "48", "--crop", "32", "--batch", "2"),
     *("--steps", "12", "--validations", "4", "--workers", "1"),
-    *("--threads", "1", "--accelerator", "cpu"),
+    *("--threads", "1", "--accelerator", "cpu", "--encoder", "lcnet_035"),
 ]
 
 

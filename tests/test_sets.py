@@ -19,6 +19,7 @@ NEEDS = {"coco": "pycocotools"}
 TINY = {
     "method": "css",
     "weights": "none",
+    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,

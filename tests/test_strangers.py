@@ -17,6 +17,7 @@ from semiseg.scenes.draw import COLORS, NAMES, draw_scene
 TINY = [
     *("--method", "supervised", "--weights", "none", "--crop", "32", "--batch", "2"),
     *("--steps", "1", "--validations", "1", "--workers", "0", "--accelerator", "cpu"),
+    *("--encoder", "lcnet_035"),
 ]
 SCENES = [draw_scene(Key.of(3, i), (48, 64), every_class=True) for i in range(4)]
 

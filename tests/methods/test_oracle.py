@@ -7,20 +7,20 @@ every mixture of views.
 
 A network that predicts without a gradient, as teachers do, answers with the true mask of its
 input. Stored labels are the true masks. Each method must then come within `TOLERANCE` points of
-`supervised` with all masks, and `supervised` with the few masks must not. Measured: 97.3 % mIoU
-with all masks, 60.8 % with the few, and 93.2 to 99.7 % for the methods.
+`supervised` with all masks, and `supervised` with the few masks must not. Measured: 99.2 % mIoU
+with all masks, 60.6 % with the few, and 96.9 to 100 % for the methods.
 """
 
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from semiseg.config.methods import METHODS
 from semiseg.core.rng import Key
@@ -47,8 +47,48 @@ COLORS = {  # of the classes 1 and 2: that of the labeled images, and another on
 }
 LABELED, UNLABELED, TEST = 4, 24, 16  # images
 BATCH, STEPS, RATE = 4, 60, 2e-2
+WIDTH = 32  # channels of the network
 TOLERANCE = 6.0  # points of mIoU; the edges of the boxes move by so much in this short training
 MARK = 1 / 20  # of a gray level for each class: the mask within the pixels
+
+
+class Cells(nn.Module):
+    """A small encoder: the image, and a map that sees the surroundings of each cell of 4 x 4."""
+
+    output_stride = STRIDE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, WIDTH, STRIDE, STRIDE, bias=False),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [image, self.layers(image)]
+
+
+class Mixer(nn.Module):
+    """A small decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU()
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.layers(maps[1])
+
+
+@pytest.fixture(autouse=True)
+def _small_networks(monkeypatch):
+    """The colors need no deep network, and each method trains for sixty steps."""
+    monkeypatch.setattr("semiseg.model.network.pyramid", lambda *words: (Cells(), Mixer()))
 
 
 class Drawn(NamedTuple):

@@ -20,6 +20,7 @@ NAMES = ["DNA", "ER", "RNA", "AGP", "Mito"]
 TINY = {
     "method": "supervised",
     "weights": "none",
+    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,
