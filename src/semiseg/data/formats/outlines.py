@@ -222,7 +222,8 @@ def simplify(corners: Floats, tolerance: float) -> Floats:
 def _tolerance(corners: Floats, area: float) -> float:
     """How far an outline of an area in pixels may move; a thin one by a sixth of its thickness."""
     ring = np.concatenate([corners, corners[:1]])
-    return min(_MAX_DEVIATION, area / np.hypot(*np.diff(ring, axis=0).T).sum() / 3)
+    length = float(np.hypot(*np.diff(ring, axis=0).T).sum())
+    return min(_MAX_DEVIATION, area / length / 3)
 
 
 def _area(corners: Floats) -> float:
