@@ -82,7 +82,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
             images.
     """
     check_order("evaluate", settings.run, settings.data)
-    model = load(settings.run, settings.accelerator)
+    model = load(settings.run, settings.accelerator, settings.threads)
     dataset = None if settings.dataset == AUTO else settings.dataset
     flags = settings.arrangement
     if flags == NOTHING_SAID:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
-from semiseg.core.console import progress
+from semiseg.config.shard import ALL, parse_shard
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
-from semiseg.inference.figures import Record, State
-from semiseg.inference.image_job import ImageOptions, LocalImage, predict_images
+from semiseg.data.pools.address import is_url, without_secrets
+from semiseg.inference.figures import describe_failures
+from semiseg.inference.image_job import ImageOptions
+from semiseg.inference.image_sources import select_images
+from semiseg.inference.ledger import Header, open_ledger
+from semiseg.inference.ledger_table import Predictions, join_ledgers
 from semiseg.inference.load import check_order, load
 from semiseg.inference.polygons import (
     WrittenPolygons,
@@ -24,15 +28,13 @@ from semiseg.inference.polygons import (
     masks_by_name,
     write_polygons,
 )
+from semiseg.inference.prediction import Outcome, predict_selection
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.raster_prediction import model_sha256
-from semiseg.inference.sources import find_images
 from semiseg.inference.survey import survey
-from semiseg.inference.targets import check_targets, describe_skipped, find_places, is_finished
+from semiseg.inference.targets import describe_skipped, find_places, is_finished
 
 logger = logging.getLogger(__name__)
-
-_MAX_FAILURES = 20  # that the error lists
 
 
 class Masks(NamedTuple):
@@ -40,48 +42,66 @@ class Masks(NamedTuple):
 
     Attributes:
         folder: the output folder.
-        files: the masks.
+        files: the masks; none with `merge`.
         polygons: the vector file, or None.
+        table: the table of all images, or None.
     """
 
     folder: Path
     files: Sequence[Path]
     polygons: WrittenPolygons | None = None
+    table: Predictions | None = None
 
     def text(self) -> str:
-        """The number of masks, and their folder; then those of the polygons."""
-        text = f"{plural(len(self.files), 'mask')} written to {self.folder}"
+        """The number of masks, and their folder; then the polygons and the table."""
+        lines = []
+        if self.files or self.table is None:
+            lines.append(f"{plural(len(self.files), 'mask')} written to {self.folder}")
         if self.polygons is not None:
             file, number = self.polygons
-            text += f"\n{plural(number, 'polygon')} written to {file}"
-        return text
+            lines.append(f"{plural(number, 'polygon')} written to {file}")
+        if self.table is not None:
+            lines.append(self.table.text())
+        return "\n".join(lines)
+
+    @property
+    def status(self) -> int:
+        """The exit status of the command line: 2 if an image could not be read."""
+        return 0 if self.table is None else self.table.status
 
 
 @command(PredictSettings)
 def predict(settings: PredictSettings) -> Masks:
-    """Segment images: a file, a folder, a pattern or a list.
+    """Segment images: a file, a folder, a pattern, a list, or a pool.
 
     Returns:
-        The masks that were written.
+        The masks that were written. With `merge`, the table of the masks that all shards wrote.
 
     Raises:
         DataError: there are no images, or some cannot be read. The masks of the others are written.
-        ConfigError: the model lacks what a setting needs.
+            With `merge`, a shard is not finished.
+        ConfigError: the model lacks what a setting needs, or a shard has other settings than those
+            before it.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
-    out = settings.out
+    out, run, images = settings.out, settings.run, settings.images
     _check_out(out)
-    check_order("predict", settings.run, settings.images)
-    images, notes, warnings = find_images(settings.images, out)
+    if not is_url(images):
+        check_order("predict", run, Path(images))
+    words = ("semiseg", "predict", str(run), without_secrets(images), "--out", str(out))
+    call = shlex.join(words)
+    if settings.merge:
+        return Masks(out, (), table=join_ledgers(out, model_sha256(run), call))
     kinds = _kinds(settings)
-    places = {} if settings.polygons is None else find_places(images.values())
-    check_polygons(settings.polygons, places, settings.overwrite)
-    check_targets(images, out, kinds)
-    for note in notes:
+    shard = ALL if settings.shard is None else parse_shard(settings.shard)
+    selection = select_images(images, out, kinds, shard)
+    rasters = {} if settings.polygons is None else find_places(selection.files.values())
+    check_polygons(settings.polygons, rasters, settings.overwrite)
+    for note in selection.notes:
         logger.info("%s", note)
-    for warning in warnings:
+    for warning in selection.warnings:
         logger.warning("%s", warning)
-    model = load(settings.run, settings.accelerator)
+    model = load(run, settings.accelerator, settings.threads)
     _check(model, settings)
     options = ImageOptions(
         kinds=kinds,
@@ -89,55 +109,49 @@ def predict(settings: PredictSettings) -> Masks:
         tta=settings.tta,
         abstain=settings.abstain,
         overwrite=settings.overwrite,
-        model=model_sha256(settings.run),
+        model=model_sha256(run),
         trained=model.reading,
         own=settings.reading,
         named=settings.named_bands,
     )
-    sources = [LocalImage(name, file) for name, file in images.items()]
-    survey(
-        model,
-        sources,
-        options,
-        lambda source: settings.overwrite or not is_finished(source.name, out, kinds),
-    )
-    masks: list[Path] = []
-    failures: list[str] = []
-    states: Counter[State] = Counter()
-
-    def report(record: Record) -> None:
-        states[record.state] += 1
-        if record.state == "written" and record.mask is not None:
-            masks.append(out / record.mask)
-        elif record.state == "failed":
-            failures.append(record.reason)
-        bar.update(states.total(), len(sources))
-
-    with progress("predict") as bar:
-        predict_images(
+    if selection.sources:
+        survey(
             model,
-            sources,
-            out,
+            selection.sources,
             options,
-            report,
-            lambda share: bar.update(states.total() + share, len(sources)),
+            lambda source: settings.overwrite or not is_finished(source.name, out, kinds),
         )
-    for note in describe_skipped(states["existed"], states["added"], len(sources), out):
-        logger.info("%s", note)
-    if failures:
-        others = f" The masks of the others are in {out}." if len(failures) < len(sources) else ""
-        lines = failures[:_MAX_FAILURES]
-        if more := len(failures) - len(lines):
-            lines.append(f"and {more:,} more")
-        raise DataError(
-            f"{len(failures)} of {plural(len(sources), 'image')} could not be read.{others}\n"
-            + "\n".join(lines)
+    table = None
+    if settings.shard is None and not settings.table:
+        outcome = predict_selection(model, selection, out, options)
+    else:
+        header = Header(
+            shard.number, shard.count, options.model, model.classes.names, settings.decisive
         )
+        with open_ledger(out, header, settings.overwrite) as ledger:
+            outcome = predict_selection(model, selection, out, options, ledger)
+        if settings.table:
+            table = join_ledgers(out, options.model, call)
+    _explain(outcome, len(selection.sources), out)
     polygons = None
     if settings.polygons is not None:
-        rasters = masks_by_name(images, out, places)
-        polygons = write_polygons(settings.polygons, rasters, model.classes, settings.min_area)
-    return Masks(out, masks, polygons)
+        masks = masks_by_name(selection.files, out, rasters)
+        polygons = write_polygons(settings.polygons, masks, model.classes, settings.min_area)
+    return Masks(out, outcome.masks, polygons, table)
+
+
+def _explain(outcome: Outcome, total: int, out: Path) -> None:
+    """Say which images had files already.
+
+    Raises:
+        DataError: some could not be read.
+    """
+    states = outcome.states
+    for note in describe_skipped(states["existed"], states["added"], total, out):
+        logger.info("%s", note)
+    if failed := states["failed"]:
+        others = f"The masks of the others are in {out}." if failed < total else ""
+        raise DataError(describe_failures(outcome.reasons, failed, total, others))
 
 
 def _kinds(settings: PredictSettings) -> tuple[str, ...]:

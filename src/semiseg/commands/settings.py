@@ -6,7 +6,7 @@ runs on. This module must not import torch, since the help texts come from here.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -30,8 +30,11 @@ from semiseg.config.settings import (
     PositiveInt,
     Settings,
     Share,
+    Value,
+    plain,
     unless_auto,
 )
+from semiseg.config.shard import parse_shard
 from semiseg.config.tool_formats import ToolFormat
 from semiseg.config.train import ArrangedData, ReadData, parse_duration
 from semiseg.core.errors import ConfigError, SettingError
@@ -42,8 +45,25 @@ from semiseg.inference.formats import FORMATS
 VECTOR_SUFFIXES = (".gpkg", ".geojson")
 """The suffixes of files of polygons that `predict` writes."""
 
+_DECISIVE = (
+    *("colors", "overlay", "probabilities", "confidence", "reliability", "abstain"),
+    *("scale", "value_range", "bands", "rgb", "axes", "tta"),
+)
+"""The settings of `predict` that decide about the bytes of its files."""
+
 Split: TypeAlias = Literal["train", "val", "test"]
 FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device(Settings):
+    """Where a model runs."""
+
+    accelerator: str = AUTO
+    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+    threads: PositiveInt | Auto = AUTO
+    """CPU threads of the network, as for `train`. With `auto`, PyTorch's own number: that of the
+    cores. Give the cores of a job that shares its machine with others."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +98,7 @@ class InitSettings(ReadData):
 
 
 @dataclass(frozen=True)
-class EvaluateSettings(ArrangedData):
+class EvaluateSettings(Device, ArrangedData):
     """Score a trained model on all masks of one split, at the size of the images."""
 
     run: Path
@@ -93,19 +113,18 @@ class EvaluateSettings(ArrangedData):
     """The published data set in its official tree, as for `train`."""
     scale: Scale = AUTO
     """The scale of the images, as for `predict`."""
-    accelerator: str = AUTO
-    """The device: `auto`, `cpu`, `gpu` or `mps`."""
 
 
 @dataclass(frozen=True)
-class PredictSettings(Settings):
+class PredictSettings(Device):
     """Segment images: a file, a folder, a pattern or a list."""
 
     run: Path
     """The run folder, or a model that was exported as `.onnx`."""
-    images: Path
+    images: str
     """An image, a folder (semiseg searches its subfolders, too), a pattern in quotes, or a text
-    file with one path on each line."""
+    file with one path on each line; or a pool of images in tar files, as for `train`. Images and
+    pools may lie at addresses, such as `s3://bucket/pool`."""
     _: KW_ONLY
     out: Path
     """The folder for the masks: one PNG file for each image, with its name and its size; for a
@@ -155,8 +174,17 @@ class PredictSettings(Settings):
     overwrite: bool = False
     """Replace existing files. Without it, semiseg keeps them and skips images that have all their
     files."""
-    accelerator: str = AUTO
-    """The device: `auto`, `cpu`, `gpu` or `mps`."""
+    table: bool = False
+    """Also write `predictions.csv`: for each image, what became of it, the mean confidence, and the
+    share of each class in its pixels. `ledger/` in the folder of the masks keeps the rows, so that
+    a killed call goes on."""
+    shard: str | None = None
+    """Segment only a part of the images, such as `3/64`: the third of 64 shards, which as many
+    processes or machines segment side by side into one folder. The hash of its name decides where
+    an image belongs. `ledger/` notes what became of each image."""
+    merge: bool = False
+    """Segment nothing: check that all shards in `--out` are finished, and write
+    `predictions.csv`, as with `--table`. Repeat RUN and IMAGES of the shards."""
 
     def check(self) -> None:
         """The bands can be meant, and the first value of each range is the smaller one."""
@@ -168,6 +196,24 @@ class PredictSettings(Settings):
             raise SettingError("polygons", self.polygons, allowed=allowed, flag="--polygons")
         if self.min_area is not None and self.polygons is None:
             raise ConfigError("--min-area is for --polygons. Leave it out, or add --polygons.")
+        if self.shard is not None:
+            parse_shard(self.shard)
+            for name in ("merge", "table", "polygons"):
+                if getattr(self, name) not in (False, None):
+                    raise ConfigError(
+                        f"--{name} needs all images, and --shard {self.shard} segments a part of "
+                        "them. Leave one of the two out; --merge writes the table when all shards "
+                        "are finished."
+                    )
+
+    @property
+    def decisive(self) -> dict[str, Value]:
+        """The settings that decide about the files, where they differ from their defaults."""
+        return {
+            one.name: plain(value)
+            for one in fields(self)
+            if one.name in _DECISIVE and (value := getattr(self, one.name)) != one.default
+        }
 
     @property
     def reading(self) -> Reading:
@@ -181,7 +227,7 @@ class PredictSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SuggestSettings(Settings):
+class SuggestSettings(Device):
     """Choose the images to label next, or first if there is no trained model yet."""
 
     run: Path
@@ -221,8 +267,6 @@ class SuggestSettings(Settings):
     masks, and so no format."""
     overwrite: bool = False
     """Replace the masks of an earlier call, even if you corrected them."""
-    accelerator: str = AUTO
-    """The device: `auto`, `cpu`, `gpu` or `mps`."""
 
     def check(self) -> None:
         """The bands can be meant, and settings of a choice without a run stand alone."""

@@ -11,6 +11,7 @@ from semiseg.commands.settings import SuggestSettings
 from semiseg.config.bands import named_bands, reading_of
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError
+from semiseg.inference.device import use_threads
 from semiseg.inference.load import check_order, is_model
 from semiseg.suggestion.coverage import FirstImage, first_image_table
 from semiseg.suggestion.first_images import suggest_first
@@ -59,6 +60,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
             encoder cannot be used.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
+    use_threads(settings.threads)
     if settings.images is None:
         return _suggest_first(settings, settings.run)
     check_order("suggest", settings.run, settings.images)

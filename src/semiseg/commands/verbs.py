@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 from semiseg.commands import settings
@@ -82,6 +82,10 @@ def load_command(name: str) -> Callable[..., Result]:
 def _simple(name: str, own: type, output: type = settings.Output) -> Verb:
     summary = (own.__doc__ or "").partition("\n")[0]
     sections = [Section("Settings", own), Section("Output", output)]
+    if issubclass(own, settings.Device):
+        shared = [field.name for field in fields(settings.Device)]
+        machine = Section("Machine", settings.Device)
+        sections = [Section("Settings", own, omitted=shared), machine, sections[-1]]
     return Verb(summary, lambda words: sections, lambda given: load_command(name)(**given))
 
 

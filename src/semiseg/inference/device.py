@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from semiseg.config.settings import AUTO, Auto
 from semiseg.core.errors import ConfigError, nearest
 
 _KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
+
+
+def use_threads(threads: int | Auto) -> None:
+    """Set the CPU threads of torch in this process; `auto` leaves them as they are."""
+    if threads != AUTO:
+        torch.set_num_threads(threads)
 
 
 def torch_device(accelerator: str) -> str:

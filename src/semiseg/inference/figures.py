@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from semiseg.core.text import plural
+from semiseg.data.formats.masks import Classes
+from semiseg.inference.large import large_images
 
 State: TypeAlias = Literal["written", "added", "existed", "failed"]
 """What became of an image: its mask was written; its mask existed and other files were added to it;
 all its files existed; or it cannot be read."""
 
+MAX_LISTED = 20
+"""The images that a message lists."""
 _BLOCK = 1 << 20  # pixels that are counted together
 _VALUES = 256
 _DIGITS = 6  # sums of bands of other heights differ behind them
@@ -51,6 +59,49 @@ class Record:
     confidence: float | None = None
     shares: tuple[float, ...] | None = None
     reason: str = ""
+
+
+def describe_failures(reasons: Sequence[str], failed: int, total: int, others: str = "") -> str:
+    """A sentence that counts the images that cannot be read, and a line for each of the first ones.
+
+    Args:
+        reasons: why, at least of the first ones.
+        failed: how many they are.
+        total: the number of images.
+        others: a sentence on the other images.
+    """
+    lines = [f"{failed:,} of {plural(total, 'image')} could not be read. {others}".rstrip()]
+    lines += reasons[:MAX_LISTED]
+    if failed > MAX_LISTED:
+        lines.append(f"and {failed - MAX_LISTED:,} more")
+    return "\n".join(lines)
+
+
+def shares_in(mask: Path, classes: Classes) -> tuple[float, ...] | None:
+    """The share of each class in a mask that `predict` wrote and a person may have corrected.
+
+    Args:
+        mask: a PNG file. The pixels without data of a GeoTIFF are not known.
+        classes: of the mask.
+
+    Returns:
+        None if the file holds something else.
+    """
+    if mask.suffix != ".png":
+        return None
+    try:
+        with large_images(), Image.open(mask) as file:
+            if file.mode not in ("P", "L", "I;16"):
+                return None
+            values = np.asarray(file).reshape(-1)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    codes = classes.codes if classes.encoding == "ids" else range(len(classes))
+    counts = np.zeros(1 << 16, np.int64)
+    for start in range(0, values.size, _BLOCK):
+        counts += np.bincount(values[start : start + _BLOCK], minlength=counts.size)
+    shares = (counts[list(codes)] / max(1, values.size)).round(_DIGITS).tolist()
+    return tuple(shares)
 
 
 class Tally:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from semiseg.config.settings import AUTO, Auto
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -30,8 +32,8 @@ class Format:
         suffix: the suffix of its file, such as `.onnx`, by which `load` knows it. Empty for a
             folder that `load` reads as a run folder.
         writer: `module:function`. The function takes the release and the path to write.
-        reader: `module:function`. The function takes the path and the accelerator, and gives the
-            model. None for a format that only other programs read.
+        reader: `module:function`. The function takes the path, the accelerator and the CPU
+            threads, and gives the model. None for a format that only other programs read.
         scorer: `module:function`, for a format without a reader. The function takes the release,
             the path and an image, and gives the probabilities `(C, H, W)` of both.
     """
@@ -59,7 +61,7 @@ class Format:
         """
         _imported(self.writer)(release, path)
 
-    def read(self, path: Path, accelerator: str) -> Predictor:
+    def read(self, path: Path, accelerator: str, threads: int | Auto = AUTO) -> Predictor:
         """Read a model.
 
         Raises:
@@ -67,7 +69,7 @@ class Format:
             ConfigError: a package is missing, or this machine has no such accelerator.
         """
         assert self.reader is not None  # nosec B101 - see `format_of`
-        return cast("Predictor", _imported(self.reader)(path, accelerator))
+        return cast("Predictor", _imported(self.reader)(path, accelerator, threads))
 
     def scores(
         self, release: Release, path: Path, image: AnyImage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from semiseg.config.settings import AUTO, Auto
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import is_file
 from semiseg.inference.formats import format_of
@@ -11,12 +12,14 @@ from semiseg.inference.predictor import Predictor
 from semiseg.model.metadata import METADATA_FILE
 
 
-def load(run: Path | str, accelerator: str = "auto") -> Predictor:
+def load(run: Path | str, accelerator: str = "auto", threads: int | Auto = AUTO) -> Predictor:
     """Load the model of a finished run, or an exported model.
 
     Args:
         run: the run folder, or an exported model, such as a file that ends in `.onnx`.
         accelerator: `auto`, `cpu`, `gpu` or `mps`.
+        threads: the CPU threads of the network. They hold for all of torch in this process. With
+            `auto`, that of torch, or of onnxruntime.
 
     Returns:
         The model: a `Model`, or for a `.onnx` file a model that needs no torch.
@@ -25,7 +28,7 @@ def load(run: Path | str, accelerator: str = "auto") -> Predictor:
         RunError: the model cannot be read.
         ConfigError: this machine has no such accelerator.
     """
-    return format_of(Path(run)).read(Path(run), accelerator)
+    return format_of(Path(run)).read(Path(run), accelerator, threads)
 
 
 def check_order(verb: str, run: Path, other: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from semiseg.config.settings import AUTO, Auto, unless_auto
 from semiseg.core.errors import ConfigError, DataError, RunError, nearest
 from semiseg.core.records import from_plain
 from semiseg.inference.predictor import Predictor
@@ -28,14 +29,15 @@ class OnnxModel(Predictor):
     Args:
         path: the `.onnx` file.
         accelerator: `auto`, `cpu`, `gpu` or `cuda`.
+        threads: the CPU threads; with `auto`, onnxruntime's own number.
 
     Raises:
         RunError: there is no such file, or semiseg did not write it.
         ConfigError: onnxruntime is not installed, or has no such accelerator on this machine.
     """
 
-    def __init__(self, path: Path, accelerator: str = "auto") -> None:
-        session, metadata, stride = _open(path, accelerator)
+    def __init__(self, path: Path, accelerator: str = "auto", threads: int | Auto = AUTO) -> None:
+        session, metadata, stride = _open(path, accelerator, threads)
         names = [output.name for output in session.get_outputs()]
         channels = metadata.network.channels
 
@@ -60,7 +62,7 @@ class OnnxModel(Predictor):
         super().__init__(metadata, segment, "similarity" in names)
 
 
-def _open(path: Path, accelerator: str) -> tuple[Any, ModelMetadata, int]:
+def _open(path: Path, accelerator: str, threads: int | Auto) -> tuple[Any, ModelMetadata, int]:
     """The session of onnxruntime, the `model.json` in the file, and the stride of the network."""
     try:
         import onnxruntime
@@ -80,7 +82,10 @@ def _open(path: Path, accelerator: str) -> tuple[Any, ModelMetadata, int]:
         )
     candidates = kinds[::-1] if kind == "auto" else [kind]
     try:
-        session = onnxruntime.InferenceSession(path, providers=[_PROVIDERS[k] for k in candidates])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = unless_auto(threads, 0)  # 0: its own number
+        providers = [_PROVIDERS[kind] for kind in candidates]
+        session = onnxruntime.InferenceSession(path, options, providers)
         texts = session.get_modelmeta().custom_metadata_map
         text = texts.get(METADATA)
         if text is None and "model_type" in texts:

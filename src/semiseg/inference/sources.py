@@ -87,7 +87,7 @@ def find_images(images: Path, out: Path) -> Sources:
     if not files:
         text = " ".join(warnings) or f"semiseg reads the suffixes {', '.join(IMAGE_SUFFIXES)}."
         raise DataError(f"{images} holds no images. {text}")
-    return Sources(_by_name(files, root), notes, warnings)
+    return Sources(name_results(files, root), notes, warnings)
 
 
 def _in_folder(root: Path, out: Path) -> tuple[list[Path], list[str], list[str]]:
@@ -151,8 +151,16 @@ def _remedy_of(file: Path) -> str:
     return "" if kind is None else kind.remedy.format(unlabeled=file.parent)
 
 
-def _by_name(files: Iterable[Path], root: Path) -> dict[str, Path]:
-    """The files by the name of their results."""
+def name_results(files: Iterable[Path], root: Path) -> dict[str, Path]:
+    """The files by the name of their results: the path below a folder, without suffix.
+
+    Args:
+        files: below the folder. Two that differ only in their suffix keep it.
+        root: the folder.
+
+    Raises:
+        DataError: two results would have the same name.
+    """
     paths = {f: f.relative_to(root) for f in dict.fromkeys(files)}
     counts = Counter(path.with_name(stem(path)) for path in paths.values())
     by_name: dict[str, Path] = {}
@@ -179,17 +187,27 @@ def _matching(pattern: Path) -> tuple[Path, list[Path]]:
     return root, [path for path in matches if path.is_file() and path.name[0] != "."]
 
 
-def _listed(path: Path) -> list[Path]:
-    """The images of a text file, absolute and without `..`, so that names stay below a folder."""
+def list_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that name something, with their numbers.
+
+    Raises:
+        DataError: it cannot be read, or names nothing.
+    """
     try:
         lines = read_text(path).split("\n")
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a text file ({error}).") from error
+    stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
+    named = [(number, text) for number, text in stripped if text and not text.startswith("#")]
+    if not named:
+        raise DataError(f"{path} names no image. Write the path of one image on each line.")
+    return named
+
+
+def _listed(path: Path) -> list[Path]:
+    """The images of a text file, absolute and without `..`, so that names stay below a folder."""
     files = []
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in list_lines(path):
         forms = dict.fromkeys((text, text.replace("\\", "/")))  # lists of Windows
         candidates = [folder / form for form in forms for folder in (path.parent, Path())]
         file = next((p for p in candidates if is_file(p)), None)
@@ -199,8 +217,6 @@ def _listed(path: Path) -> list[Path]:
                 "the current folder. Correct the line. Each line holds one path."
             )
         files.append(Path(os.path.normpath(file.absolute())))
-    if not files:
-        raise DataError(f"{path} names no image. Write the path of one image on each line.")
     return files
 
 

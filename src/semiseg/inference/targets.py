@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from posixpath import dirname
@@ -68,43 +68,50 @@ def missing(targets: Mapping[str, Path]) -> dict[str, Path]:
     return {kind: file for kind, file in targets.items() if not file.is_file()}
 
 
-def check_targets(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> None:
-    """Refuse results that would replace an image, or one another.
-
-    No image is opened, but where a result lies in a folder of images or has the name of another.
+def check_names(names: Collection[str], out: Path, kinds: Sequence[str]) -> None:
+    """Refuse results of two images that would share a file.
 
     Args:
-        images: by the name of their results.
+        names: of the results of all images.
         out: the folder of the results.
         kinds: of the files.
 
     Raises:
-        DataError: a file would replace an image, or two images would share a file.
+        DataError: the mask of an image, such as `colors/a`, lies where another file of `a` would.
     """
-
-    def files_of(name: str) -> set[Path]:
-        image = images[name]
-        targets = targets_of(name, image, out, kinds, place_of(image) is not None)
-        return {file.parent.resolve() / file.name for file in targets.values()}
-
     for kind in filter(None, kinds):
-        for name in images:
+        for name in names:
             other = name.removeprefix(f"{kind}/")
-            if other != name and other in images:
-                for file in files_of(name) & files_of(other):
-                    raise DataError(
-                        f"The results of {images[other]} and {images[name]} would have the same "
-                        f"name, {file}. Rename one of the images, or segment their folders one by "
-                        "one."
-                    )
-    folders = {out / kind / folder for folder in map(dirname, images) for kind in kinds}
+            if other != name and other in names:
+                raise DataError(
+                    f"The mask of {name} and {kind} of {other} would have the same name in {out}. "
+                    "Rename one of the images, or segment their folders one by one."
+                )
+
+
+def check_sources(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -> None:
+    """Refuse results that would replace an image.
+
+    Images are opened only where results lie in the folder of images.
+
+    Args:
+        images: by the names of their results.
+        out: the folder of the results.
+        kinds: of the files.
+
+    Raises:
+        DataError: a file would replace an image.
+    """
+    folders = {out / kind / folder for folder in set(map(dirname, images)) for kind in kinds}
     folders = {folder.resolve() for folder in folders}
     sources = {file for file in _resolved(images.values()) if file.parent in folders}
-    for name in images if sources else ():
-        for file in files_of(name) & sources:
-            raise DataError(
-                f"{file}, a result of {images[name]}, would replace an image. Choose another --out."
-            )
+    for name, image in images.items() if sources else ():
+        targets = targets_of(name, image, out, kinds, place_of(image) is not None)
+        for file in targets.values():
+            if file.parent.resolve() / file.name in sources:
+                raise DataError(
+                    f"{file}, a result of {image}, would replace an image. Choose another --out."
+                )
 
 
 def _resolved(files: Iterable[Path]) -> Iterator[Path]:

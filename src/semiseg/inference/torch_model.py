@@ -8,9 +8,10 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 
 from semiseg._version import __version__
+from semiseg.config.settings import AUTO, Auto
 from semiseg.core.errors import RunError
 from semiseg.inference.card import model_card
-from semiseg.inference.device import torch_device
+from semiseg.inference.device import torch_device, use_threads
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.scenes import prototypes_of, segmenter
 from semiseg.model.release import Release, load_release, save_release
@@ -81,13 +82,19 @@ class Model(Predictor, ModelHubMixin):
         return cls(load_release(folder), **model_kwargs)
 
 
-def read_model(folder: Path, accelerator: str) -> Model:
+def read_model(folder: Path, accelerator: str, threads: int | Auto = AUTO) -> Model:
     """The model in a run folder, or in a folder that `write_model` wrote.
+
+    Args:
+        folder: the folder.
+        accelerator: `auto`, `cpu`, `gpu` or `mps`.
+        threads: the CPU threads of torch in this process.
 
     Raises:
         RunError: the model cannot be read.
         ConfigError: this machine has no such accelerator.
     """
+    use_threads(threads)
     return Model(load_release(folder), torch_device(accelerator))
 
 

@@ -1,0 +1,170 @@
+"""The images of one shard, wherever they lie: in files, in a pool of tars, or at addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from semiseg.config.shard import Shard, hash_name
+from semiseg.core.errors import DataError, RunError
+from semiseg.data.formats.image_formats import format_of
+from semiseg.data.pools.address import Address, address_of, is_url
+from semiseg.data.pools.member_names import is_safe
+from semiseg.data.pools.pool import Pool, is_pool, open_pool
+from semiseg.data.pools.ranges import RangeReader, ReadError
+from semiseg.inference.image_job import ImageSource, LocalImage
+from semiseg.inference.sources import find_images, list_lines, name_results
+from semiseg.inference.targets import check_names, check_sources
+
+_LIST = ".txt"
+_MODULUS = 1 << 64
+
+
+class PoolImage(NamedTuple):
+    """An image in a pool.
+
+    Attributes:
+        name: see `ImageSource`.
+        pool: the pool.
+        number: of the image in it.
+    """
+
+    name: str
+    pool: Pool
+    number: int
+
+    def fetch(self, folder: Path) -> Path:
+        """A copy of the image."""
+        return _write(folder, self.pool.file_name(self.number), self.pool.read(self.number))
+
+    def __str__(self) -> str:
+        return f"{self.pool.address}: {self.pool.file_name(self.number)}"
+
+
+class RemoteImage(NamedTuple):
+    """An image at an address.
+
+    Attributes:
+        name: see `ImageSource`.
+        address: the address.
+    """
+
+    name: str
+    address: Address
+
+    def fetch(self, folder: Path) -> Path:
+        """A copy of the image."""
+        try:
+            content = RangeReader().content(self.address)
+        except ReadError as error:
+            raise DataError(f"{self.address} cannot be read ({error}).") from error
+        return _write(folder, self.address.name, content)
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images of a shard.
+
+    Attributes:
+        sources: the images.
+        images: the number of images of all shards.
+        names: a hash of the names of all images, whatever their order.
+        files: the files by the names of the results, of all shards; empty for other sources.
+        notes: sentences on the files that are ignored.
+        warnings: sentences on the files that may be images but are not read.
+    """
+
+    sources: Sequence[ImageSource]
+    images: int
+    names: str
+    files: dict[str, Path]
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def select_images(images: str, out: Path, kinds: Sequence[str], shard: Shard) -> Selection:
+    """Find the images of a shard. Only names are looked at, however many images there are.
+
+    Args:
+        images: as for `find_images`; also a pool, the address of an image, or a list of addresses.
+        out: the folder of the results.
+        kinds: of the files to write.
+        shard: which images to select, by the hash of their names.
+
+    Raises:
+        DataError: there are no images, or results would share a file or replace an image.
+    """
+    path = Path(images)
+    lines = list_lines(path) if path.suffix.lower() == _LIST and path.is_file() else []
+    if is_url(images) and format_of(Path(address_of(images).name)) is not None:
+        return _select(_remote([images], images), out, kinds, shard)
+    if is_pool(images):
+        pool = open_pool(images)
+        every = (PoolImage(pool.name(index), pool, index) for index in range(len(pool)))
+        return _select(every, out, kinds, shard)
+    if any(is_url(text) for _, text in lines):
+        return _select(_remote([text for _, text in lines], images), out, kinds, shard)
+    files, notes, warnings = find_images(path, out)
+    check_sources(files, out, kinds)
+    local = (LocalImage(name, file) for name, file in files.items())
+    selection = _select(local, out, kinds, shard)
+    return Selection(selection.sources, selection.images, selection.names, files, notes, warnings)
+
+
+def _select(
+    sources: Iterable[ImageSource], out: Path, kinds: Sequence[str], shard: Shard
+) -> Selection:
+    """The images of a shard among all; each is only named."""
+    selected: list[ImageSource] = []
+    names: set[str] = set()
+    total = 0
+    for source in sources:
+        number = hash_name(source.name)
+        total = (total + number) % _MODULUS
+        names.add(source.name)
+        if shard.holds(number):
+            selected.append(source)
+    check_names(names, out, kinds)
+    return Selection(selected, len(names), f"{total:016x}", {})
+
+
+def _remote(addresses: Sequence[str], place: str) -> Iterator[RemoteImage]:
+    """Images at addresses, named by their paths below the folder that all share.
+
+    Raises:
+        DataError: one is no address, or two results would have the same name.
+    """
+    by_path: dict[Path, Address] = {}
+    for text in addresses:
+        if not is_url(text):
+            raise DataError(
+                f"{place} names both addresses and files, such as {text}. Write a list of each."
+            )
+        address = address_of(text)
+        path = str(address).partition("://")[2].strip("/")
+        if not is_safe(path) or format_of(Path(path)) is None:
+            raise DataError(f"{address} in {place} is no address of an image that semiseg reads.")
+        if by_path.setdefault(Path(path), address) != address:
+            raise DataError(f"{place} names {address} twice, with different queries.")
+    root = Path(os.path.commonpath([file.parent for file in by_path]))
+    for name, file in name_results(by_path, root).items():
+        yield RemoteImage(name, by_path[file])
+
+
+def _write(folder: Path, name: str, content: bytes) -> Path:
+    """A file with this content."""
+    file = folder / PurePosixPath(name).name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise RunError(
+            f"{file} cannot be written ({error}). Set TMPDIR to a folder with more space."
+        ) from error
+    return file

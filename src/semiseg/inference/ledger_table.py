@@ -1,0 +1,263 @@
+"""Joins the ledgers of all shards: one table with a row for each image, and a summary."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from semiseg.config.shard import Shard, hash_name
+from semiseg.core.errors import DataError, RunError
+from semiseg.core.files import atomic_write
+from semiseg.core.text import plural, table
+from semiseg.inference.figures import MAX_LISTED, Record, State, describe_failures
+from semiseg.inference.ledger import (
+    FOLDER,
+    End,
+    Header,
+    describe_settings,
+    find_ledgers,
+    read_end,
+    read_header,
+    read_lines,
+)
+
+TABLE = "predictions.csv"
+"""The name of the table in the folder of the masks."""
+_LOWEST = 10  # images of which the summary names the confidence
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The table of a prediction, and what it says in all.
+
+    Attributes:
+        file: the table.
+        states: the number of images of each state.
+        shares: the mean share of each class over the images whose shares are known.
+        lowest: the images of the lowest mean confidence, the lowest first.
+        failures: why images cannot be read; of many, only some.
+        versions: the versions of semiseg that wrote the masks.
+    """
+
+    file: Path
+    states: Mapping[State, int]
+    shares: Mapping[str, float]
+    lowest: Sequence[Record]
+    failures: Sequence[str] = ()
+    versions: Sequence[str] = ()
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return sum(self.states.values())
+
+    @property
+    def status(self) -> int:
+        """The exit status of the command line: 2 if an image could not be read."""
+        return 2 if self.failures else 0
+
+    def text(self) -> str:
+        """The counts, the classes, the lowest confidences and the failures."""
+        counts = ", ".join(f"{count:,} {state}" for state, count in self.states.items())
+        parts = [f"{plural(self.images, 'image')} in {self.file}: {counts}"]
+        if self.shares:
+            rows = [[name, f"{100 * share:.1f}"] for name, share in self.shares.items()]
+            parts.append(table(["class", "mean share, %"], rows))
+        if self.lowest:
+            rows = [[one.name, f"{one.confidence:.3f}"] for one in self.lowest]
+            parts.append(table(["lowest confidence", "mean"], rows))
+        if len(self.versions) > 1:
+            parts.append(f"Several versions of semiseg wrote masks: {', '.join(self.versions)}.")
+        if self.failures:
+            parts.append(describe_failures(self.failures, self.states["failed"], self.images))
+        return "\n\n".join(parts)
+
+
+def join_ledgers(out: Path, model: str, call: str) -> Predictions:
+    """Check that all shards are finished, and write their table.
+
+    Args:
+        out: the folder of the masks.
+        model: the hash of the model that wrote them.
+        call: the command that segments the images, without `--shard` and settings, for messages.
+
+    Raises:
+        DataError: a shard is missing or not finished, has another model or other images than the
+            others, or a mask does not exist. The message gives the commands that remedy it.
+        RunError: a ledger is damaged, or the table cannot be written.
+    """
+    ledgers = find_ledgers(out)
+    if not ledgers:
+        raise DataError(f"{out} holds no ledgers. Segment the images first: {call} --shard 1/1")
+    counts = sorted({shard.count for shard in ledgers})
+    if len(counts) > 1:
+        raise DataError(
+            f"{out / FOLDER} holds the ledgers of {' and of '.join(map(str, counts))} shards. "
+            "Delete those of an earlier prediction."
+        )
+    headers = {shard: read_header(file) for shard, file in ledgers.items()}
+    problems = _unfinished(ledgers, headers, counts[0], model)
+    if problems:
+        raise _incomplete(out, problems, headers, call)
+    try:
+        with atomic_write(out / TABLE) as stream:
+            text = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")
+            classes = headers[Shard(1, counts[0])].classes
+            joined = _Joined(out, classes, text)
+            for record in heapq.merge(*map(_records, ledgers.items()), key=lambda one: one.name):
+                joined.add(record, counts[0])
+            if joined.problems:
+                raise _incomplete(out, joined.problems, headers, call)
+            text.flush()
+            text.detach()
+    except OSError as error:
+        raise RunError(f"{out / TABLE} cannot be written ({error}).") from error
+    versions = sorted({header.semiseg for header in headers.values()})
+    return joined.predictions(versions)
+
+
+def _unfinished(
+    ledgers: Mapping[Shard, Path], headers: Mapping[Shard, Header], count: int, model: str
+) -> dict[Shard, str]:
+    """What is wrong with shards, as predicates."""
+    problems: dict[Shard, str] = {}
+    ends: dict[Shard, End] = {}
+    for shard in (Shard(number, count) for number in range(1, count + 1)):
+        if shard not in ledgers:
+            problems[shard] = "has not begun"
+        elif (end := read_end(ledgers[shard])) is None:
+            problems[shard] = "is not finished"
+        else:
+            ends[shard] = end
+    if ends:
+        (usual, _), *_ = Counter(ends.values()).most_common(1)
+        for shard, end in ends.items():
+            if end != usual:
+                problems[shard] = (
+                    f"saw another list of images ({end.images:,}, and the others {usual.images:,})"
+                )
+    (settings, _), *_ = Counter(
+        describe_settings(header.settings) for header in headers.values()
+    ).most_common(1)
+    for shard, header in headers.items():
+        if header.model != model:
+            problems[shard] = "was written with another model: add --overwrite"
+        elif describe_settings(header.settings) != settings:
+            problems[shard] = "was written with other settings: add --overwrite"
+    return dict(sorted(problems.items()))
+
+
+def _incomplete(
+    out: Path, problems: Mapping[Shard, str], headers: Mapping[Shard, Header], call: str
+) -> DataError:
+    """The error of shards that have to be run again, with the commands for them."""
+    (flags, _), *_ = Counter(
+        describe_settings(header.settings) for header in headers.values()
+    ).most_common(1)
+    lines = []
+    for shard, problem in list(problems.items())[:MAX_LISTED]:
+        overwrite = " --overwrite" if problem.endswith("--overwrite") else ""
+        words = " ".join(filter(None, (call, flags, f"--shard {shard}")))
+        lines.append(f"shard {shard} {problem}: {words}{overwrite}")
+    if more := len(problems) - len(lines):
+        lines.append(f"and {plural(more, 'shard')} more")
+    count = next(iter(problems)).count
+    return DataError(
+        f"{len(problems)} of {plural(count, 'shard')} in {out} have to be run (again):\n"
+        + "\n".join(lines)
+    )
+
+
+def _records(ledger: tuple[Shard, Path]) -> Iterator[Record]:
+    """The records of a finished ledger, in the order of their names.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    shard, file = ledger
+    before = None
+    for value, _ in read_lines(file):
+        if not isinstance(value, Record):
+            continue
+        if not shard.holds(hash_name(value.name)) or (before is not None and value.name <= before):
+            raise RunError(
+                f"{file} names {value.name} out of place, or twice. Delete the file and run shard "
+                f"{shard} again: masks that exist are kept."
+            )
+        before = value.name
+        yield value
+
+
+@dataclass
+class _Joined:
+    """The table while it is written.
+
+    Attributes:
+        out: the folder of the masks.
+        classes: their names.
+        stream: the table.
+        states: as in `Predictions`.
+        failures: as in `Predictions`.
+        problems: shards whose masks do not exist.
+    """
+
+    out: Path
+    classes: Sequence[str]
+    stream: io.TextIOWrapper
+    states: Counter[State] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    problems: dict[Shard, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._writer = csv.writer(self.stream)
+        shares = [f"share_{name}" for name in self.classes]
+        self._writer.writerow(["name", "state", "mask", "confidence", *shares, "reason"])
+        self._lowest: list[tuple[float, str, Record]] = []
+        self._sums, self._counted = np.zeros(len(self.classes)), 0
+
+    def add(self, record: Record, count: int) -> None:
+        """Write the row of an image.
+
+        Args:
+            record: of the image.
+            count: the number of shards.
+        """
+        if record.mask is not None and not (self.out / record.mask).is_file():
+            shard = Shard(hash_name(record.name) % count + 1, count)
+            self.problems.setdefault(shard, f"lacks masks, such as {self.out / record.mask}")
+        self.states[record.state] += 1
+        if record.state == "failed" and len(self.failures) < MAX_LISTED:
+            self.failures.append(record.reason)
+        if record.shares is not None:
+            self._sums += record.shares
+            self._counted += 1
+        if record.confidence is not None:
+            self._lowest.append((record.confidence, record.name, record))
+            if len(self._lowest) > 100 * _LOWEST:
+                self._lowest = heapq.nsmallest(_LOWEST, self._lowest)
+        row = [record.name, record.state, record.mask or "", _cell(record.confidence)]
+        row += map(_cell, record.shares or [None] * len(self.classes))
+        self._writer.writerow([*row, record.reason])
+
+    def predictions(self, versions: Sequence[str]) -> Predictions:
+        """What the table says in all."""
+        means = (self._sums / max(1, self._counted)).tolist() if self._counted else []
+        return Predictions(
+            self.out / TABLE,
+            dict(sorted(self.states.items())),
+            dict(zip(self.classes, means, strict=bool(means))),
+            [record for _, _, record in heapq.nsmallest(_LOWEST, self._lowest)],
+            self.failures,
+            versions,
+        )
+
+
+def _cell(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"
