@@ -36,7 +36,10 @@ def continue_command(
         corrected: folders of corrected masks, besides those of the run.
         data: the data folder, if it moved since the training.
     """
-    return shell.join(["semiseg", *continue_words(run, config, corrected, data), "--out", OTHER])
+    earlier = () if config is None else config.data.corrected
+    folders = [Path(shorten(folder)) for folder in (*earlier, *corrected)]
+    config = None if config is None else config.replaced(corrected=())
+    return shell.join(["semiseg", *continue_words(run, config, folders, data), "--out", OTHER])
 
 
 def continue_words(
@@ -44,7 +47,7 @@ def continue_words(
 ) -> list[str]:
     """The words of `continue_command` after the name of the program, without the output folder."""
     earlier = () if config is None else config.data.corrected
-    folders: list[Value] = [shorten(f) for f in dict.fromkeys((*earlier, *corrected))]
+    folders: list[Value] = [str(folder) for folder in dict.fromkeys((*earlier, *corrected))]
     place = [] if data is None else [str(data)]
     # The weights are those of the run, not those that its own training started from.
     settings = [] if config is None else ["--config", str(run / "config.yaml")]

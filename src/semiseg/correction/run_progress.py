@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ def read_progress(run: Path) -> RunProgress:
     steps = settings if isinstance(settings, int) else 0
     tables = [run / _METRICS, *sorted((run / STAGES).glob(f"*/{_METRICS}"))]
     rows = [_read_rows(table) for table in tables]
-    step = sum(max((int(row["step"]) for row in part), default=0) for part in rows)
+    step = sum(max(map(_steps_until, part), default=0) for part in rows)
     # The rows of the run itself are the newest, then those of the last stage.
     newest = next((part for part in (rows[0], *reversed(rows[1:])) if part), [])
     scored = [row for row in newest if any(key.startswith(_VALIDATIONS) for key in row)]
@@ -51,6 +52,12 @@ def read_progress(run: Path) -> RunProgress:
     scores = scores_of(run)
     final = None if scores is None else scores.miou.released
     return RunProgress(min(step, steps), steps, miou, final)
+
+
+def _steps_until(row: Mapping[str, float]) -> int:
+    """The steps that were taken when a row was written."""
+    # A validation counts the steps before it, a row of losses those before its own step.
+    return int(row["step"]) + (not any(key.startswith(("val/", "pseudo/")) for key in row))
 
 
 def _read_rows(table: Path) -> list[dict[str, float]]:

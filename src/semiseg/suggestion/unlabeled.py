@@ -92,11 +92,11 @@ def find_unlabeled(
             run,
         )
     seen = {file.absolute() for file in without}
+    candidates = {name: f for name, f in candidates.items() if name not in copies}
     decided = {name for name, file in candidates.items() if file.absolute() in seen}
     if decided:
-        logger.info("%s that you accepted or skipped are left out", plural(len(decided), "image"))
+        logger.info("left out: %s that you accepted or skipped", plural(len(decided), "image"))
     candidates = {name: f for name, f in candidates.items() if name not in decided}
-    candidates = {name: f for name, f in candidates.items() if name not in copies}
     if not run_images.labeled:
         candidates = _without_names_of_val(run, candidates)
     return without_roles(candidates)

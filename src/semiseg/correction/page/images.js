@@ -62,7 +62,7 @@ export async function decide(state) {
   const order = queue.images.map((_, i) => (current + 1 + i) % queue.images.length);
   const next = order.find((i) => queue.images[i].state === "open");
   showPlace();
-  if (next === undefined) say("All images are done");
+  if (next === undefined) say("All images are done: train on with them");
   else await show(next);
 }
 

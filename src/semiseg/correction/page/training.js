@@ -8,7 +8,7 @@ const EVERY = 2000; // milliseconds between two questions while a training runs
 
 let report = null, timer = 0, isAsking = false, problem = "";
 
-const percent = (value) => `${value.toFixed(1)} %`;
+const percent = (value) => `${value.toFixed(1)}\u00a0%`;
 const masks = (count) => (count === 1 ? "1 mask" : `${count} masks`);
 
 function duration(seconds) {
@@ -17,76 +17,66 @@ function duration(seconds) {
   return `about ${(seconds / 3600).toFixed(1)} h`;
 }
 
-function compared() {
-  const { miou, before, start_from: start } = report;
+// The score of the training, and that of the model it started from.
+function scores() {
+  const { miou, before } = report;
   if (miou === null) return "";
-  const score = `mIoU on val ${percent(miou)}`;
-  return before === null ? score : `${score} (${start}: ${percent(before)})`;
+  return before === null ? `mIoU\u00a0${percent(miou)}` : `mIoU\u00a0${percent(miou)}, before ${percent(before)}`;
 }
 
 function running() {
-  const { run, step, steps, seconds_left: left, masks: count } = report;
-  const lines = [`Training ${run} with ${masks(count)} added.`];
-  if (!steps) lines.push("It reads the images and the model.");
-  else if (step >= steps) lines.push("All steps are taken. It writes the model and the report.");
-  else {
-    const time = left === null ? "" : `, ${duration(left)} left`;
-    lines.push(`Step ${step} of ${steps}${time}.`);
-  }
-  lines.push(compared());
-  lines.push("You can go on correcting, or close this page: the training goes on.");
-  return lines;
+  const { step, steps, seconds_left: left } = report;
+  if (!steps) return ["Reading the images and the model"];
+  if (step >= steps) return ["Writing the model and the report", scores()];
+  const time = left === null ? "" : `, ${duration(left)} left`;
+  return [`Step ${step} of ${steps}${time}`, scores()];
 }
 
 function finished() {
   const { run, miou, before, best } = report, lines = [];
-  if (miou === null) lines.push(`${run} is trained. val has no score.`);
-  else if (before === null) lines.push(`${run} is trained: ${compared()}.`);
-  else if (miou > before) lines.push(`${run} is better: ${compared()}.`);
-  else if (miou < before) {
-    lines.push(`${run} is not better: ${compared()}. A few images of val also differ by chance.`);
-  } else lines.push(`${run} is as good: ${compared()}.`);
-  if (report.can_go_on) lines.push(`${best} will choose the next images and draw their masks.`);
+  if (miou === null) lines.push(`${run} is trained; it has no score`);
+  else if (before === null) lines.push(`${run} is trained: ${scores()}`);
+  else if (miou > before) lines.push(`${run} is better: ${scores()}`);
+  else if (miou === before) lines.push(`${run} is as good: ${scores()}`);
+  else lines.push(`${run} is not better: ${scores()}. More masks may help.`);
+  if (report.can_go_on) lines.push(`${best} chooses the next images`);
   return lines;
 }
 
 function ended() {
   const { state, run, step, steps } = report;
   if (state === "finished") return finished();
-  if (state === "stopped") return [`${run} is stopped at step ${step} of ${steps || "?"}.`];
-  if (state === "failed") return [`The training of ${run} ended early:`, report.error];
-  return [];
+  if (state === "stopped") return [steps ? `${run} is stopped at step ${step} of ${steps}` : `${run} is stopped`];
+  if (state === "failed") return [`${run} ended early:`, report.error];
+  return report.accepted ? [] : ["Accept masks first; then train on with them."];
 }
 
+const text = (parts) => parts.filter(Boolean).join("\n");
+
 function show() {
-  const { state, accepted, step, steps, history, command } = report;
+  const { state, accepted, step, steps, history, command } = report, isRunning = state === "running";
   element("training-title").textContent = `Train on (round ${report.round})`;
-  element("training-text").textContent = accepted
-    ? `${masks(accepted)} accepted. A training adds them to your data, and changes none of its files.`
-    : "Accept masks first. A training then adds them to your data.";
-  const text = (parts) => parts.filter(Boolean).join("\n");
   // A screen reader reads the status aloud, but not each step.
-  element("training-step").textContent = state === "running" ? text(running()) : "";
-  element("training-status").textContent = text([...ended(), problem]);
-  const progress = element("training-progress"), isRunning = state === "running";
+  element("training-step").textContent = isRunning ? text(running()) : "";
+  const lines = isRunning || isAsking ? [] : ended();
+  element("training-status").textContent = text([...lines, problem]);
+  const progress = element("training-progress");
   progress.hidden = !isRunning;
   if (steps) Object.assign(progress, { max: steps, value: step });
   else progress.removeAttribute("value");
-  const canStart = !isRunning;
   Object.assign(element("train"), {
-    hidden: !canStart, disabled: !accepted || isAsking, textContent: `Train on with ${masks(accepted)}`,
+    hidden: isRunning, disabled: !accepted || isAsking, textContent: `Train on with ${masks(accepted)}`,
   });
   Object.assign(element("stop-training"), { hidden: !isRunning, disabled: isAsking });
   const canResume = state === "stopped" || state === "failed";
   Object.assign(element("resume-training"), { hidden: !canResume, disabled: isAsking });
   Object.assign(element("next-round"), { hidden: !report.can_go_on, disabled: isAsking });
-  element("training-details").hidden = !command;
   element("training-history").replaceChildren(...history.map(({ run, miou }) => {
     const item = document.createElement("li");
     item.textContent = miou === null ? run : `${run}: mIoU ${percent(miou)}`;
     return item;
   }));
-  element("training-command").textContent = command;
+  Object.assign(element("training-command"), { hidden: !command, textContent: command });
 }
 
 async function refresh() {
