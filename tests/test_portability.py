@@ -38,7 +38,6 @@ FALLBACKS = {
     "cli.py os.dup2": "exists everywhere",
     "core/memory.py os.sysconf": "None: whoever asks does without",
     "core/shell.py shlex.quote": "double quotes on Windows",
-    "correction/accepted.py os.link": "else the file is copied",
     "correction/accepted.py rename": "the new name is unused",
     "correction/serve.py socket.SO_EXCLUSIVEADDRUSE": "on Windows only",
     "correction/serve.py socket.SO_REUSEADDR": "not on Windows, where two programs could share it",

@@ -241,6 +241,25 @@ def test_masks_that_are_accepted_later_are_in_the_printed_command(desk):
     assert "--corrected" not in desk.rounds.next_steps()
 
 
+def test_two_servers_start_one_training_and_show_one_round(desk):
+    other = Desk(desk.folder, desk.first, desk.images, desk.place)
+    desk.accept(0)
+    desk.post("training")
+    assert "runs already" in other.post("training", 409)["error"]
+    desk.end(50.0)
+    assert other.report()["state"] == "finished"
+    desk.post("rounds")
+    assert other.report()["round"] == 2
+    assert other.client.get("/api/queue").json() == desk.client.get("/api/queue").json()
+
+
+def test_a_run_whose_settings_are_gone_is_not_trained_on(desk):
+    desk.accept(0)
+    (desk.first / "config.yaml").write_text("data: [")
+    assert "cannot be read" in desk.post("training", 500)["error"]
+    assert not (desk.folder / "accepted-1").exists()
+
+
 @pytest.mark.parametrize("path", ["training", "training/stop", "training/resume", "rounds"])
 def test_foreign_pages_start_nothing(desk, path):
     desk.accept(0)
@@ -258,9 +277,12 @@ def test_a_loop_belongs_to_its_runs(desk, tmp_path):
     desk.end(50.0)
     with pytest.raises(RunError, match="began with"):
         open_loop(desk.folder, tmp_path / "other", None)
-    (desk.folder / LOOP_FILE).write_text("{}")
+    file = desk.folder / LOOP_FILE
+    whole = file.read_text()
+    file.write_text("{}")
     with pytest.raises(RunError, match=r"loop\.json cannot be read"):
         open_loop(desk.folder, desk.first, None)
+    file.write_text(whole)
 
 
 def test_where_no_sentence_says_what_was_wrong_the_last_lines_do(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def copy_accepted(loop: Loop) -> tuple[Path, int]:
             for kind, file in (("images", image), ("masks", mask)):
                 copy = fresh / "train" / kind / f"{name}{file.suffix}"
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                _copy(file, copy, is_fixed=kind == "images")
+                shutil.copyfile(file, copy)
         shutil.copyfile(loop.folder / "classes.yaml", fresh / "classes.yaml")
         lines = "".join(f"{file}\n" for file in sources)
         (fresh / ORIGINALS).write_text(lines, encoding="utf-8")
@@ -56,18 +55,6 @@ def copy_accepted(loop: Loop) -> tuple[Path, int]:
     except OSError as error:
         raise RunError(f"{target} cannot be written ({error}).") from error
     return target, len(accepted)
-
-
-def _copy(file: Path, copy: Path, *, is_fixed: bool) -> None:
-    """Copy a file; one that never changes becomes a second name of the same file, if possible."""
-    if is_fixed:
-        try:
-            os.link(file, copy)
-        except OSError:  # another disk, or one without such names
-            pass
-        else:
-            return
-    shutil.copyfile(file, copy)
 
 
 def _unused(folder: Path, name: str) -> Path:

@@ -84,6 +84,16 @@ class Loop:
 
     def __init__(self, file: Path, record: Record) -> None:
         self.file, self.record = file, record
+        self._images = record.images
+
+    def reload(self) -> None:
+        """Read what another server may have written.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        if self.file.is_file():
+            self.record = replace(_read(self.file), images=self._images)
 
     @property
     def folder(self) -> Path:

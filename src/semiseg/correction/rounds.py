@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from semiseg.config.command_line import continue_command, shorten
@@ -58,6 +59,12 @@ class Rounds:
     ) -> None:
         self.loop, self.trainer = loop, trainer
         self._n, self._data, self._accelerator = n, data, accelerator
+        self._choosing = Lock()
+
+    @property
+    def is_choosing(self) -> bool:
+        """Whether the images of the next round are being chosen."""
+        return self._choosing.locked()
 
     def content(self) -> Content:
         """What the newest round shows.
@@ -82,10 +89,18 @@ class Rounds:
         Images that were accepted or skipped in any round are left out.
 
         Raises:
-            BusyError: no training has ended since this round began.
+            BusyError: no training has ended since this round began, or they are being chosen.
             DataError: there is no image to suggest.
             RunError: the model cannot be read, or the folder cannot be written.
         """
+        if not self._choosing.acquire(blocking=False):
+            raise BusyError("The next images are being chosen.")
+        try:
+            self._choose_next()
+        finally:
+            self._choosing.release()
+
+    def _choose_next(self) -> None:
         if not self.can_go_on():
             raise BusyError("Train on first: the next images are chosen by the new model.")
         loop = self.loop

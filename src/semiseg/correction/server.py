@@ -227,8 +227,9 @@ def application(corrections: Corrections, rounds: Rounds, access: Access) -> Sta
         response.headers.update(_HEADERS)
         return response
 
+    training = TrainingRequests(rounds, lambda: corrections.number, corrections.show)
     return Starlette(
-        routes=[*corrections.routes(), *TrainingRequests(rounds, corrections.show).routes()],
+        routes=[*corrections.routes(), *training.routes()],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
         exception_handlers={
             NoSuchImageError: _missing,

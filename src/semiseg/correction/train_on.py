@@ -8,7 +8,6 @@ import subprocess  # nosec B404 - starts semiseg itself
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
@@ -83,17 +82,23 @@ class TrainOn:
             RunError: a file cannot be written, or the process cannot be started.
         """
         with self._lock:
+            self.loop.reload()
             if self._state() == "running":
                 raise BusyError("A training runs already.")
             first, start_from = self.loop.runs()[0], self.loop.best_run()
+            config = settings_to_repeat(self.loop, start_from)
+            if config is None:
+                raise RunError(
+                    f"The settings in {start_from / 'config.yaml'} cannot be read, so no training "
+                    "can repeat them. Train on with `semiseg train DATA --corrected "
+                    f"{shorten(self.loop.folder)} --start-from {shorten(start_from)}`."
+                )
             out = _unused_run(first)
             corrected, count = copy_accepted(self.loop)
-            config = settings_to_repeat(self.loop, start_from)
             words = continue_words(start_from, config, (corrected,), self._data)
             words += ["--out", str(out)]
             training = Training(str(out), str(start_from), str(corrected), count, words)
-            begin = self.loop.begin_training
-            self._begin(words, out, lambda pid: begin(replace(training, pid=pid)))
+            self._begin(words, out, lambda: self.loop.begin_training(training))
 
     def stop(self) -> None:
         """Stop the training so that it can be resumed; on Windows since its last validation.
@@ -102,8 +107,9 @@ class TrainOn:
             BusyError: no training runs.
         """
         with self._lock:
+            self.loop.reload()
             training = self.loop.training
-            if training is None or self._state() != "running":
+            if training is None or not training.pid or self._state() != "running":
                 raise BusyError("No training runs.")
             self.loop.change_training(is_stopped=True)
             if self._child is not None and self._child.pid == training.pid:
@@ -119,6 +125,7 @@ class TrainOn:
             RunError: the process cannot be started.
         """
         with self._lock:
+            self.loop.reload()
             training = self.loop.training
             if training is None or self._state() not in ("stopped", "failed"):
                 raise BusyError("There is no training to go on with.")
@@ -128,12 +135,12 @@ class TrainOn:
                 config = config_of(out)
                 place = [] if config is None else [str(config.data.data)]
                 words = ["train", *place, "--out", str(out), "--resume"]
-            change = self.loop.change_training
-            self._begin(words, out, lambda pid: change(pid=pid, is_stopped=False))
+            self._begin(words, out, lambda: self.loop.change_training(is_stopped=False))
 
     def report(self) -> Report:
         """How far the newest training is."""
         with self._lock:
+            self.loop.reload()
             training = self.loop.training
             state = self._state()
             if training is None:
@@ -152,8 +159,10 @@ class TrainOn:
         words = [shorten(Path(w)) if Path(w).is_absolute() else w for w in training.words]
         return shell.join(["semiseg", *words])
 
-    def _begin(self, words: Sequence[str], out: Path, record: Callable[[int], None]) -> None:
+    def _begin(self, words: Sequence[str], out: Path, record: Callable[[], None]) -> None:
         """Start a process that writes its messages beside its run folder.
+
+        The training is written down before it starts, so that no training is ever unknown.
 
         Raises:
             RunError: it cannot be started, or the log cannot be written.
@@ -170,6 +179,7 @@ class TrainOn:
             with log.open("ab") as stream:
                 stream.write(f"{_PROMPT}{shell.join(['semiseg', *words])}\n".encode())
                 stream.flush()
+                record()
                 self._child = subprocess.Popen(  # nosec B603 - no shell, and words of our own
                     [*self._program, *words],
                     stdin=subprocess.DEVNULL,
@@ -179,7 +189,7 @@ class TrainOn:
                     start_new_session=not windows,  # Ctrl-C ends the server only
                     creationflags=flags,
                 )
-            record(self._child.pid)
+            self.loop.change_training(pid=self._child.pid)
         except OSError as error:
             raise RunError(f"The training cannot be started ({error}).") from error
         self._first_step = None
@@ -250,8 +260,8 @@ def last_words(log: Path) -> str:
 
 def _has_process(pid: int) -> bool:
     """Whether there is a process of this number; True where the system cannot tell."""
-    if sys.platform == "win32":
-        return True
+    if not pid or sys.platform == "win32":
+        return bool(pid)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

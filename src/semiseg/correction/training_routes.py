@@ -22,11 +22,14 @@ class TrainingRequests:
 
     Args:
         rounds: the rounds and the trainings.
+        number: gives the number of the round that the page shows.
         show: makes the page show a round.
     """
 
-    def __init__(self, rounds: Rounds, show: Callable[[Content], None]) -> None:
-        self.rounds, self._show = rounds, show
+    def __init__(
+        self, rounds: Rounds, number: Callable[[], int], show: Callable[[Content], None]
+    ) -> None:
+        self.rounds, self._number, self._show = rounds, number, show
 
     def routes(self) -> list[Route]:
         """All requests that are answered."""
@@ -34,7 +37,7 @@ class TrainingRequests:
             "training": self.rounds.trainer.start,
             "training/stop": self.rounds.trainer.stop,
             "training/resume": self.rounds.trainer.resume,
-            "rounds": self._open_next,
+            "rounds": self.rounds.choose_next,
         }
         return [
             Route("/api/training", self.report),
@@ -55,13 +58,11 @@ class TrainingRequests:
 
         return answer
 
-    def _open_next(self) -> None:
-        self.rounds.choose_next()
-        self._show(self.rounds.content())
-
     def _report(self) -> dict[str, object]:
         rounds = self.rounds
         loop, report = rounds.loop, rounds.trainer.report()
+        if len(loop.record.rounds) != self._number():  # this server, or another one, went on
+            self._show(rounds.content())
         training, progress = loop.training, report.progress
         start = None if training is None else scores_of(Path(training.start_from))
         final = None if report.run is None else scores_of(report.run)
@@ -69,7 +70,7 @@ class TrainingRequests:
         before = start.miou.released if start and is_comparable(start, final or start) else None
         return {
             "state": report.state,
-            "round": len(loop.record.rounds),
+            "round": self._number(),
             "accepted": sum(1 for _ in loop.accepted()),
             "masks": 0 if training is None else training.masks,
             "run": "" if report.run is None else shorten(report.run),
@@ -83,5 +84,6 @@ class TrainingRequests:
             "error": report.error,
             "command": rounds.trainer.command(),
             "can_go_on": rounds.can_go_on(),
+            "is_choosing": rounds.is_choosing,
             "history": [{"run": run, "miou": miou} for run, miou in rounds.history()],
         }

@@ -2,8 +2,9 @@
 
 import * as api from "./api.js";
 import { save } from "./saving.js";
-import { element } from "./session.js";
+import { element, session } from "./session.js";
 
+const CHOOSING = "The model looks at the images. This may take a few minutes.";
 const EVERY = 2000; // milliseconds between two questions while a training runs
 
 let report = null, timer = 0, isAsking = false, problem = "";
@@ -39,7 +40,8 @@ function finished() {
   else if (miou > before) lines.push(`${run} is better: ${scores()}`);
   else if (miou === before) lines.push(`${run} is as good: ${scores()}`);
   else lines.push(`${run} is not better: ${scores()}. More masks may help.`);
-  if (report.can_go_on) lines.push(`${best} chooses the next images`);
+  if (report.is_choosing) lines.push(CHOOSING);
+  else if (report.can_go_on) lines.push(`${best} chooses the next images`);
   return lines;
 }
 
@@ -70,7 +72,7 @@ function show() {
   Object.assign(element("stop-training"), { hidden: !isRunning, disabled: isAsking });
   const canResume = state === "stopped" || state === "failed";
   Object.assign(element("resume-training"), { hidden: !canResume, disabled: isAsking });
-  Object.assign(element("next-round"), { hidden: !report.can_go_on, disabled: isAsking });
+  Object.assign(element("next-round"), { hidden: !report.can_go_on, disabled: isAsking || report.is_choosing });
   element("training-history").replaceChildren(...history.map(({ run, miou }) => {
     const item = document.createElement("li");
     item.textContent = miou === null ? run : `${run}: mIoU ${percent(miou)}`;
@@ -88,7 +90,8 @@ async function refresh() {
     element("training-status").textContent = error.message;
   }
   clearTimeout(timer);
-  if (!report || report.state === "running") timer = setTimeout(refresh, EVERY);
+  if (report && !isAsking && report.round !== session.queue.round) location.reload();
+  if (!report || report.state === "running" || report.is_choosing) timer = setTimeout(refresh, EVERY);
 }
 
 async function tell(path, text) {
@@ -115,7 +118,7 @@ export function watchTraining() {
   element("stop-training").addEventListener("click", () => tell("training/stop", "It stops after this step."));
   element("resume-training").addEventListener("click", () => tell("training/resume", "The training goes on."));
   element("next-round").addEventListener("click", async () => {
-    if (await tell("rounds", "The model looks at the images. This may take a few minutes.")) location.reload();
+    if (await tell("rounds", CHOOSING)) location.reload();
   });
   document.addEventListener("decided", refresh);
   return refresh();

@@ -21,7 +21,7 @@ _DRAWN_ENDINGS = (
     *("label_viz", "_instanceIds", "_instanceTrainIds", "_labelIds", "_color", "_labelColor"),
     *("_invIds", "_invGray"),
 )
-_OF_SUGGEST = ("suggested.txt", "suggested.csv", "suggested.png", "correct.json")
+_OF_SUGGEST = ("suggested.txt", "suggested.csv", "suggested.png", "correct.json", "loop.json")
 _MAX_PLACES = 5  # folders that a sentence names
 
 
