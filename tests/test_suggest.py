@@ -150,8 +150,7 @@ def test_the_advice_trains_on_the_masks_and_the_data_and_changes_neither(
     (train,) = commands(next_steps(run_folder, out))
     assert shlex.split(train) == [
         *("semiseg", "train", "--config", str(run_folder / "config.yaml")),
-        *("--weights-sha256", "none", "--start-from", str(run_folder)),
-        *("--corrected", str(out), "--out", "OTHER"),
+        *("--start-from", str(run_folder), "--corrected", str(out), "--out", "OTHER"),
     ]
     labeled = {s.image.read_bytes() for s in joined(data, out).train if s.mask}
     assert {one.image.read_bytes() for one in picks} <= labeled

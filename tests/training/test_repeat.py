@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import semiseg
 from semiseg.cli import main
+from semiseg.commands.layers import train_config
 from semiseg.config.network import SMALL_VIT, NetworkConfig
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, HubError, SettingError
@@ -93,6 +94,13 @@ def test_a_repeated_run_refuses_other_weights(run, tmp_path, capsys):
     assert not (tmp_path / "other").exists()
     main([*words, "--weights-sha256", "none"])
     assert read(tmp_path / "other")["weights_sha256"] != read(run)["weights_sha256"]
+
+
+def test_the_hash_of_a_file_does_not_count_where_a_flag_names_a_run_to_start_from(run, tmp_path):
+    file = run / "config.yaml"
+    assert train_config({"config": file}).network.weights_sha256 == read(run)["weights_sha256"]
+    started = train_config({"config": file, "start_from": run, "out": tmp_path / "next"})
+    assert started.network.weights_sha256 is None
 
 
 def test_random_weights_have_no_hash(tiny_run):

@@ -39,6 +39,9 @@ def train_config(given: Mapping[str, object]) -> TrainConfig:
         ConfigError: the file, the recipe or a setting cannot be used.
     """
     flags = {name: value for name, value in given.items() if name not in ("config", "recipe")}
+    if flags.get("start_from") is not None:
+        # The hash in the file is that of the weights which the run of the file began with.
+        flags = {"weights_sha256": None, **flags}
     layers = [Layer(flags)]
     if (file := given.get("config")) is not None:
         layers.insert(0, Layer(read_config(Path(str(file))), str(file)))

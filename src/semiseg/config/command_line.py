@@ -49,9 +49,7 @@ def continue_words(
     earlier = () if config is None else config.data.corrected
     folders: list[Value] = [str(folder) for folder in dict.fromkeys((*earlier, *corrected))]
     place = [] if data is None else [str(data)]
-    # The weights are those of the run, not those that its own training started from.
     settings = [] if config is None else ["--config", str(run / "config.yaml")]
-    settings += [] if config is None else ["--weights-sha256", "none"]
     words = ["train", *place, *settings, "--start-from", str(run)]
     return words + flag_words({"corrected": folders})
 

@@ -26,9 +26,13 @@ from semiseg.training.run_lock import is_locked
 State = Literal["none", "running", "stopped", "failed", "finished"]
 
 _START = 120  # seconds that a process may take until it locks its run folder
-_LINES = 6  # of a log, where no line says what was wrong
 _PREFIX = "semiseg: "  # of the sentence that ends a command
 _PROMPT = "$ "  # of the command itself, in a log
+_USUAL = ("· ", "warning: ")  # of the other lines, unless Python or the system writes one
+_KILLED = (
+    "Something ended it from outside: it was killed, or the machine was switched off. It may also "
+    "have used up the memory."
+)
 
 
 class BusyError(DataError):
@@ -243,7 +247,7 @@ def log_of(run: Path) -> Path:
 
 
 def last_words(log: Path) -> str:
-    """What a command said at its end: its last sentence, or else the last lines of its log."""
+    """What a command said at its end: its last sentence, or else the last line of its log."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -253,9 +257,10 @@ def last_words(log: Path) -> str:
     numbers = [i for i, line in enumerate(lines) if line.startswith(_PREFIX)]
     if numbers:
         return "\n".join(lines[numbers[-1] :]).removeprefix(_PREFIX).strip()
-    ending = "\n".join(line for line in lines if line.strip()).splitlines()[-_LINES:]
-    text = "\n".join(ending) or "It left no message; perhaps it was killed."
-    return f"{text}\nAll messages are in {log}."
+    ending = [line for line in lines if line.strip()][-1:]
+    if not ending or ending[0].startswith(_USUAL):
+        ending = [_KILLED]
+    return f"{ending[0]}\nAll messages are in {shorten(log)}."
 
 
 def _has_process(pid: int) -> bool:
