@@ -70,6 +70,23 @@ def test_they_are_never_held_out_and_labels_do_not_count_them(tiny_folder, folde
     assert len(split.labeled) == 2 + 2
 
 
+def test_they_keep_out_of_the_groups_that_are_held_out(tiny_folder, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "next"
+    names = ["a_1", "a_2", "b_1", "b_2"]
+    for folder, kind in ((folder, kind) for folder in (data, out) for kind in ("images", "masks")):
+        target = folder / "train" / kind
+        target.mkdir(parents=True)
+        for name, file in zip(names, sorted((tiny_folder / "train" / kind).iterdir()), strict=True):
+            shutil.copy(file, target / f"{name}{file.suffix}")
+    flags = NOTHING_SAID._replace(corrected=(out,), group="^(.*?)_")
+    split = make_split(load_dataset(data, flags=flags), "all", 0)
+    (held_out,) = {sample.name[0] for sample in split.val}
+    (other,) = {"a", "b"} - {held_out}
+    expected = [f"{other}_1", f"{other}_2"]
+    assert [s.name for s in split.labeled] == [*expected, *(f"next/{name}" for name in expected)]
+    assert split.unlabeled == ()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -41,7 +41,7 @@ def near_duplicates(data: Dataset) -> Iterator[Finding]:
 
 def _find(data: Dataset, scored: Sequence[Sample]) -> list[NearDuplicate]:
     """The pairs; identical images are left to another rule."""
-    scans, groups = data.images, Groups(data.group)
+    scans, groups = data.images, Groups(data.group, corrected=data.corrected)
     samples = {sample.image: sample for sample in (*data.train, *scored)}
     held_out = not data.val
 

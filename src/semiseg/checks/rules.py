@@ -340,7 +340,7 @@ def _groups(data: Dataset) -> Iterator[Finding]:
     """Groups that two splits share, and images without a group."""
     if data.group is None:
         return
-    groups = Groups(data.group)
+    groups = Groups(data.group, corrected=data.corrected)
     scored = [*data.val, *data.test]
     for sentence in groups.notes((*data.train, *scored)):
         yield Finding("group", "note", (), sentence)

@@ -24,10 +24,12 @@ class Groups:
             for itself.
         blocks: the names of the blocks of tiles of large rasters by the images of the tiles; they
             count where there is no pattern.
+        corrected: the images of folders of corrected masks, whose names begin with that folder.
     """
 
     pattern: str | None = None
     blocks: Mapping[Path, str] = field(default_factory=dict)
+    corrected: frozenset[Path] = frozenset()
     _compiled: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class Groups:
         if self.pattern is None and sample.image in self.blocks:
             return f"block {self.blocks[sample.image]}"
         name = sample.name.removeprefix(POOL)
+        if sample.image in self.corrected:
+            name = name.partition("/")[2]
         match = self._compiled.search(name) if self._compiled else None
         if match is None:
             return f"image {sample.name}"

@@ -71,7 +71,7 @@ def make_split(
         None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
     )
     val = data.val
-    groups = Groups(data.group, blocks_of(data.train))
+    groups = Groups(data.group, blocks_of(data.train), data.corrected)
     notes += groups.notes((*data.train, *val))
     corrected = [sample for sample in masked if sample.image in data.corrected]
     masked = [sample for sample in masked if sample.image not in data.corrected]
@@ -93,6 +93,8 @@ def make_split(
     else:
         count = _amount(labels, len(masked))
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))
+    if not data.val and groups.keep_together:
+        corrected = groups.without(val, corrected)
     if corrected:
         labeled = sorted({*labeled, *corrected})
         masked = sorted({*masked, *corrected})
