@@ -57,7 +57,9 @@ def test_a_mask_is_accepted_and_a_new_model_chooses_the_next_images(browser, rou
     page.keys("Enter")
     page.shows("2 of 2")
     playwright.expect(train).to_have_text("Train on with 2 masks")
-    page.tab.locator("#training summary").click()
+    page.tab.locator("#training summary").press("Enter")
+    playwright.expect(page.tab.locator("#training-history li")).to_have_count(2)
+    playwright.expect(page.tab.locator("#training-command")).to_be_visible()
     violations = axe.Axe().run(page.tab).response["violations"]
     assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
     assert page.messages == []

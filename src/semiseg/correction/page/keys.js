@@ -53,7 +53,7 @@ function down(event) {
     view.isMaskHidden = true;
     return view.draw();
   }
-  const inControl = event.target.matches("button, input");
+  const inControl = event.target.matches("button, input, summary");
   if (event.key === " ") {
     if (inControl) return;
     event.preventDefault();
