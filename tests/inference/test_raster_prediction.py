@@ -17,6 +17,7 @@ from semiseg.core.reading import Reading
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.inference import raster_prediction, reading
+from semiseg.inference.figures import Figures
 from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.raster_files import nodata_value
@@ -191,7 +192,8 @@ def test_a_stopped_prediction_goes_on_and_gives_the_same_bytes(
 
     model = predictor()
     model.segment.forward = counted
-    run(jobs[0], model)
+    figures: list[Figures] = []
+    list(segment_raster(model, jobs[0], OPTIONS, figures.append))
     total, share = sum(windows), 0.0
     windows.clear()
     for share in segment_raster(model, jobs[1], OPTIONS):
@@ -199,7 +201,8 @@ def test_a_stopped_prediction_goes_on_and_gives_the_same_bytes(
             break
     assert not jobs[1].targets[""].exists()
     windows.clear()
-    assert min(run(jobs[1], model)) > share - 0.35
+    assert min(segment_raster(model, jobs[1], OPTIONS, figures.append)) > share - 0.35
+    assert figures[0] == figures[1]  # also of the rows that the killed call wrote
     assert factor is None or 0 < sum(windows) < 0.7 * total
     assert "goes on at row" in log.text
     for kind in ("confidence", ""):
