@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from semiseg.commands.export import export
     from semiseg.commands.frames import frames
     from semiseg.commands.init import init
+    from semiseg.commands.pack import pack
     from semiseg.commands.plan import plan
     from semiseg.commands.predict import predict
     from semiseg.commands.report import report
@@ -64,6 +65,7 @@ __all__ = [
     "frames",
     "init",
     "load",
+    "pack",
     "plan",
     "predict",
     "recipe",
@@ -93,6 +95,7 @@ _MODULES = {
     "frames": "commands.frames",
     "init": "commands.init",
     "load": "inference.load",
+    "pack": "commands.pack",
     "plan": "commands.plan",
     "predict": "commands.predict",
     "recipe": "config.recipes",

@@ -6,6 +6,7 @@ runs on. This module must not import torch, since the help texts come from here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -50,6 +51,9 @@ _DECISIVE = (
     *("scale", "value_range", "bands", "rgb", "axes", "tta"),
 )
 """The settings of `predict` that decide about the bytes of its files."""
+
+_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_MIN_SHARD, _MAX_SHARD = 10**4, 10**10
 
 Split: TypeAlias = Literal["train", "val", "test"]
 FileFormat: TypeAlias = Annotated[str, Choices(tuple(FORMATS))]
@@ -407,6 +411,36 @@ class DownloadSettings(Settings):
     _: KW_ONLY
     out: Path
     """The folder to unpack the data set in."""
+
+
+@dataclass(frozen=True)
+class PackSettings(Settings):
+    """Pack images into a pool: tar files for trainings from millions of unlabeled images."""
+
+    images: Path
+    """A folder (semiseg searches its subfolders, too), a pattern in quotes, or a text file with one
+    path on each line."""
+    _: KW_ONLY
+    out: Path
+    """The folder to write: tar files that WebDataset reads, too, with an index and a manifest. If
+    it holds a pool that was interrupted, semiseg continues with it."""
+    shard_size: str = "128MB"
+    """The size of a tar file, such as `64MB` or `256MB`. An object store is fast with files of 64
+    to 256 MB."""
+
+    def check(self) -> None:
+        """The size can be meant."""
+        _ = self.shard_bytes
+
+    @property
+    def shard_bytes(self) -> int:
+        """The size of a tar file in bytes."""
+        match = re.fullmatch(r"(\d{1,9})\s*([kMG])B?", self.shard_size.strip())
+        size = int(match[1]) * _UNITS[match[2]] if match else 0
+        if not _MIN_SHARD <= size <= _MAX_SHARD:
+            allowed = "a size from 10kB to 10GB, such as 128MB"
+            raise SettingError("shard_size", self.shard_size, allowed=allowed, flag="--shard-size")
+        return size
 
 
 @dataclass(frozen=True)

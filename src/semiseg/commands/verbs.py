@@ -192,6 +192,7 @@ VERBS = {
     "convert": _simple("convert", settings.ConvertSettings),
     "split": _simple("split", settings.SplitSettings),
     "download": _simple("download", settings.DownloadSettings),
+    "pack": _simple("pack", settings.PackSettings),
     "frames": _simple("frames", settings.FramesSettings),
     "doctor": _simple("doctor", settings.DoctorSettings, settings.JsonOutput),
 }

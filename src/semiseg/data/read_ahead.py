@@ -10,15 +10,17 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 _THREADS = 2  # the network needs the cores more
-_MAX_PENDING = 4
 
 
-def read_ahead(read: Callable[[_Item], _Value], items: Iterable[_Item]) -> Iterator[_Value]:
+def read_ahead(
+    read: Callable[[_Item], _Value], items: Iterable[_Item], threads: int = _THREADS
+) -> Iterator[_Value]:
     """Apply a function to items in threads, a few items ahead.
 
     Args:
         read: the function. It should spend its time outside of Python, as Pillow's decoders do.
         items: its arguments.
+        threads: the number of threads; twice as many items are read ahead.
 
     Yields:
         The results in the order of the items.
@@ -27,12 +29,12 @@ def read_ahead(read: Callable[[_Item], _Value], items: Iterable[_Item]) -> Itera
         >>> list(read_ahead(abs, [-1, 2, -3]))
         [1, 2, 3]
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[_Value]] = deque()
         try:
             for item in items:
                 pending.append(pool.submit(read, item))
-                if len(pending) > _MAX_PENDING:
+                if len(pending) > 2 * threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -19,9 +19,9 @@ from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.layouts.accounting import FILE_KINDS, account, places
 from semiseg.data.layouts.families import stem
 from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
+from semiseg.data.pairing.mask_folders import MaskFolders
 from semiseg.data.tree import Tree
 from semiseg.inference.large import read_picture
-from semiseg.inference.mask_folders import MaskFolders
 
 
 class Sources(NamedTuple):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +25,9 @@ from semiseg.data.pools.address import Address, address_of, expand_braces
 from semiseg.data.pools.member_names import choose_images
 from semiseg.data.pools.metadata import MANIFEST, Manifest, parse_manifest
 from semiseg.data.pools.metadata_writer import MetadataWriter, ShardRecord, encoded_names
-from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
+from semiseg.data.pools.ranges import RangeReader, ReadError
 from semiseg.data.pools.tar_members import BrokenTarError, Member, members
+from semiseg.data.read_ahead import read_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -129,14 +129,14 @@ def find_tars(place: Address, reader: RangeReader) -> Tars:
     elif place.name.lower().endswith(TAR):
         addresses = [address_of(text) for text in expand_braces(place.text)]
     elif not place.is_local:
-        return _in_store(place, "*")
+        return _in_store(place, "*", reader)
     else:
         problem = (
             "is no folder, tar or pattern of tars" if place.path.exists() else "does not exist"
         )
         raise DataError(f"{place} {problem}.", "Name a pool, a folder of tars or a tar.")
     if len(addresses) == 1 and "*" in addresses[0].name:
-        return _matching(addresses[0])
+        return _matching(addresses[0], reader)
     folder = addresses[0].parent
     while any(address.below(folder) is None for address in addresses):
         if folder.parent == folder:
@@ -145,9 +145,9 @@ def find_tars(place: Address, reader: RangeReader) -> Tars:
     return _with_stamps(folder, [address.below(folder) or "" for address in addresses])
 
 
-def _matching(pattern: Address) -> Tars:
+def _matching(pattern: Address, reader: RangeReader) -> Tars:
     if not pattern.is_local:
-        return _in_store(pattern.parent, pattern.name)
+        return _in_store(pattern.parent, pattern.name, reader)
     names = [n for n in tars_in(pattern.parent.path) if fnmatch.fnmatch(n, pattern.name)]
     if not names:
         raise DataError(f"The pattern {pattern} matches no tar.")
@@ -173,26 +173,19 @@ def _listed(file: Path) -> list[Address]:
     return addresses
 
 
-def _in_store(folder: Address, pattern: str) -> Tars:
+def _in_store(folder: Address, pattern: str, reader: RangeReader) -> Tars:
     """The tars that a store lists."""
     try:
-        system, path = file_system(folder)
-        entries = system.ls(path, detail=True)
-    except Exception as error:  # each file system has errors of its own
-        status = getattr(error, "status", None) or type(error).__name__
+        files = reader.listing(folder)
+    except ReadError as error:
         raise DataError(
-            f"{folder} cannot be listed ({status}).",
-            "Name its tars with a pattern, such as shard-{000000..000012}.tar.",
+            f"{folder} holds no {MANIFEST}, and its tars cannot be listed ({error}).",
+            "Correct the address, or name the tars with a pattern: shard-{000000..000012}.tar.",
         ) from None
-    sizes: dict[str, str] = {}
-    for entry in entries:
-        name = str(entry["name"]).partition("?")[0].rstrip("/").rpartition("/")[2]
-        if name.lower().endswith(TAR) and fnmatch.fnmatch(name, pattern):
-            sizes[name] = str(entry.get("size") or "")
-    if not sizes:
+    names = sorted(n for n in files if n.lower().endswith(TAR) and fnmatch.fnmatch(n, pattern))
+    if not names:
         raise DataError(f"{folder} lists no tars, and holds no {MANIFEST}.")
-    names = sorted(sizes)
-    return Tars(folder, names, [sizes[name] for name in names])
+    return Tars(folder, names, [files[name] for name in names])
 
 
 def _with_stamps(folder: Address, names: Sequence[str]) -> Tars:
@@ -258,39 +251,19 @@ def _index(folder: Path, tars: Tars, reader: RangeReader) -> Manifest:
     start = len(writer.records)
     numbers = range(start, len(tars.names))
     threads = 1 if tars.folder.is_local else _THREADS
-    with ThreadPoolExecutor(threads) as pool:
-        results = _ahead(pool, lambda number: _index_tar(tars, number, reader), numbers, threads)
-        for result in track(results, f"indexing {tars.folder}", len(numbers)):
-            writer.add(result.record, result.places, result.names)
-            for reason, names in result.left_out.items():
-                left_out.setdefault(reason, []).extend(names)
+    results = read_ahead(lambda number: _index_tar(tars, number, reader), numbers, threads)
+    for result in track(results, f"indexing {tars.folder}", len(numbers)):
+        writer.add(result.record, result.places, result.names)
+        for reason, names in result.left_out.items():
+            left_out.setdefault(reason, []).extend(names)
     manifest = writer.finish()
     for reason, names in left_out.items():
         count = plural(len(names), "member is", "members are")
         logger.warning(
-            "%s of %s left out: %s (the first one is %s).",
+            "%s left out of %s: %s (the first one is %s).",
             *(count, tars.folder, reason, printable(names[0])),
         )
     return manifest
-
-
-def _ahead(
-    pool: ThreadPoolExecutor,
-    function: Callable[[int], _Indexed],
-    numbers: Sequence[int],
-    count: int,
-) -> Iterator[_Indexed]:
-    """The results in their order, while the next ones are computed: a few, not all of them."""
-    running = [pool.submit(function, number) for number in numbers[:count]]
-    try:
-        for number in numbers[count:]:
-            yield running.pop(0).result()
-            running.append(pool.submit(function, number))
-        while running:
-            yield running.pop(0).result()
-    finally:
-        for task in running:
-            task.cancel()
 
 
 def _index_tar(tars: Tars, number: int, reader: RangeReader) -> _Indexed:

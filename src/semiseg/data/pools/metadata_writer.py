@@ -30,7 +30,8 @@ class ShardRecord:
         sha256: the hash of the tar; empty for one that others made.
         name: the file; empty where the shards are numbered.
         stamp: tells whether a tar of others has changed.
-        last: the last file that was packed; empty for tars of others.
+        next: the place in the list of files where the next shard begins; 0 for tars of others.
+        left_out: the files that were left out, with the reason.
     """
 
     images: int
@@ -39,7 +40,8 @@ class ShardRecord:
     sha256: str = ""
     name: str = ""
     stamp: str = ""
-    last: str = ""
+    next: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 class MetadataWriter:
@@ -61,6 +63,9 @@ class MetadataWriter:
         self.folder = folder
         self.records: list[ShardRecord] = _read_journal(folder / JOURNAL)
         self._parts = {name: folder / f"{name}.part" for name in (INDEX, NAMES)}
+        for name, part in self._parts.items():
+            if not part.exists() and self.records and (folder / name).exists():
+                (folder / name).replace(part)  # the earlier process was killed in `finish`
         wanted = self._sizes()
         sizes = {n: p.stat().st_size if p.exists() else 0 for n, p in self._parts.items()}
         if any(sizes[name] < wanted[name] for name in wanted):

@@ -87,9 +87,13 @@ class Pool:
         """
         shard, place = self._metadata.locate(index)
         offset, length = self._metadata.entry(shard, place)
+        if offset < BLOCK or offset + length > self.manifest.sizes[shard]:
+            raise DataError(
+                f"{self._metadata.folder / INDEX} is damaged: it names a place out of "
+                f"{self._cache.address(shard)}.",
+                "Copy it again.",
+            )
         try:
-            if offset < BLOCK or offset + length > self.manifest.sizes[shard]:
-                raise ReadError("the index names a place out of it")
             data = self._cache.read(shard, offset - BLOCK, length + BLOCK)
         except ReadError as error:
             member, file = self._metadata.name(shard, place), self._cache.address(shard)

@@ -115,6 +115,20 @@ class RangeReader:
                 raise _error(error) from None
         return self._retried(lambda: _remote_size(address))
 
+    def listing(self, folder: Address) -> dict[str, str]:
+        """The files in a folder of a store: their names, and their sizes in bytes as far as known.
+
+        Raises:
+            ReadError: the store does not list the folder.
+        """
+        system, path = self._retried(lambda: file_system(folder))
+        entries = self._retried(lambda: system.ls(path, detail=True))
+        sizes: dict[str, str] = {}
+        for entry in entries:
+            name = str(entry["name"]).partition("?")[0].rstrip("/").rpartition("/")[2]
+            sizes[name] = str(entry.get("size") or "")
+        return sizes
+
     def ignores_ranges(self, address: Address) -> bool:
         """Whether the server of a file has answered a range with the whole file."""
         return str(address.parent) in self._ignore_ranges

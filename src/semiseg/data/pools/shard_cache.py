@@ -45,6 +45,7 @@ class ShardCache:
         cache = cache_folder() if in_store else None
         self._folder = None if cache is None else cache / "shards"
         self._reads: Counter[int] = Counter()
+        self._has_warned = False
 
     def address(self, shard: int) -> Address:
         """The file of a shard."""
@@ -60,11 +61,13 @@ class ShardCache:
         if copy is not None:
             with suppress(ReadError):  # another process has just removed it
                 return self._reader.read(copy, offset, length)
-        data = self._reader.read(self.address(shard), offset, length)
-        if copy is None and self._folder is None and self._reader.ignores_ranges(self._shards):
+        address = self.address(shard)
+        data = self._reader.read(address, offset, length)
+        if copy is None and self._reader.ignores_ranges(address) and not self._has_warned:
+            self._has_warned = True
             logger.warning(
                 "The server of %s ignores byte ranges and sends a whole shard for each image. "
-                "Give semiseg a folder for copies (SEMISEG_CACHE).",
+                "Let the cache hold its shards (SEMISEG_CACHE, SEMISEG_SHARD_CACHE_MB).",
                 self._shards,
             )
         return data

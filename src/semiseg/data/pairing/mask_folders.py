@@ -1,4 +1,4 @@
-"""Where data folders keep their masks: files that `predict` must not take for images."""
+"""Where data folders keep their masks: files that are not images to segment or to learn from."""
 
 from __future__ import annotations
 
@@ -34,10 +34,18 @@ class MaskFolders:
         for folder in file.parents:
             if folder == self._root:
                 break
-            if any(_are_images_and_masks(other, folder) for other in self._beside(folder)):
+            if self.lies_beside_images(folder):
                 return True
         masks = file.parent
         return _role(masks).content == "masks" and masks.parent / file.stem in stems
+
+    def lies_beside_images(self, folder: Path) -> bool:
+        """Whether a folder has a name for masks and lies beside one of images.
+
+        Args:
+            folder: below the root, absolute.
+        """
+        return any(_are_images_and_masks(other, folder) for other in self._beside(folder))
 
     def has_one_for(self, file: Path) -> bool:
         """Whether the masks of an image would lie in a folder of their own.
