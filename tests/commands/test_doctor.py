@@ -22,7 +22,7 @@ def problems(diagnosis, severity):
 
 def test_the_extras_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ours = set(project["optional-dependencies"]) - {"test", "browser", "docs"}
+    ours = set(project["optional-dependencies"]) - {"test", "browser", "docs", "release"}
     assert set(machine.EXTRAS) == ours
 
 

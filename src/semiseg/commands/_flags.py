@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter, Token
 from semiseg.config.settings import (
     AUTO,
     Mismatch,
+    PlaceName,
     convert,
     describe,
     flag,
@@ -131,6 +132,8 @@ def _reading(field: str, hint: object, default: object) -> Parameter:
 def _metavar(hint: object) -> str:
     """What stands for the value in the help, such as `PATH`."""
     option = next(o for o in options(hint) if o is not type(None))
+    if option == PlaceName:
+        return "PATH"
     if get_origin(option) is Annotated:
         option = get_args(option)[0]
     if get_origin(option) is tuple:
@@ -147,7 +150,9 @@ def _sentence(text: str, hint: object) -> str:
     ranges = [
         describe(option)
         for option in options(hint)
-        if get_origin(option) in (Annotated, Literal) and get_args(option) != (AUTO,)
+        if get_origin(option) in (Annotated, Literal)
+        and get_args(option) != (AUTO,)
+        and option != PlaceName
     ]
     return " ".join((*text.split(), *(f"[{values}]" for values in ranges)))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,15 @@ from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.pools.address import is_url, without_secrets
+from semiseg.inference.delivery import (
+    FolderOutput,
+    Output,
+    PredictionJob,
+    output_of,
+    predict_all_into,
+)
 from semiseg.inference.figures import describe_failures
-from semiseg.inference.image_job import ImageOptions
+from semiseg.inference.image_job import ImageOptions, predict_images
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.ledger import Header, open_ledger
 from semiseg.inference.ledger_table import Predictions, join_ledgers
@@ -28,7 +36,7 @@ from semiseg.inference.polygons import (
     masks_by_name,
     write_polygons,
 )
-from semiseg.inference.prediction import Outcome, predict_selection
+from semiseg.inference.prediction import Engine, LedgerWriter, Outcome, predict_selection
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.raster_prediction import model_sha256
 from semiseg.inference.survey import survey
@@ -41,14 +49,14 @@ class Masks(NamedTuple):
     """Masks that were written.
 
     Attributes:
-        folder: the output folder.
-        files: the masks; none with `merge`.
+        folder: the output folder, or its address.
+        files: the masks, or their addresses; none with `merge`.
         polygons: the vector file, or None.
         table: the table of all images, or None.
     """
 
-    folder: Path
-    files: Sequence[Path]
+    folder: Path | str
+    files: Sequence[Path] | Sequence[str]
     polygons: WrittenPolygons | None = None
     table: Predictions | None = None
 
@@ -80,28 +88,36 @@ def predict(settings: PredictSettings) -> Masks:
     Raises:
         DataError: there are no images, or some cannot be read. The masks of the others are written.
             With `merge`, a shard is not finished.
-        ConfigError: the model lacks what a setting needs, or a shard has other settings than those
-            before it.
+        ConfigError: the model lacks what a setting needs, a package is missing, or a shard has
+            other settings than those before it.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
-    out, run, images = settings.out, settings.run, settings.images
-    _check_out(out)
+    run, images = settings.run, settings.images
+    output = output_of(settings.out)
+    out = output.folder if isinstance(output, FolderOutput) else None
+    if out is not None:
+        _check_out(out)
+    uses_ray = settings.engine == "ray"
+    predict_on_ray = _import_ray() if uses_ray else None
     if not is_url(images):
         check_order("predict", run, Path(images))
-    words = ("semiseg", "predict", str(run), without_secrets(images), "--out", str(out))
+    words = ("semiseg", "predict", str(run), without_secrets(images), "--out", str(output))
     call = shlex.join(words)
-    if settings.merge:
+    if settings.merge and out is not None:
         return Masks(out, (), table=join_ledgers(out, model_sha256(run), call))
     kinds = _kinds(settings)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
-    selection = select_images(images, out, kinds, shard)
+    # Without other files than masks, no two results of a pool can share a name.
+    lazily = uses_ray and len(kinds) == 1 and not settings.table
+    selection = select_images(images, out, kinds, shard, lazily)
     rasters = {} if settings.polygons is None else find_places(selection.files.values())
     check_polygons(settings.polygons, rasters, settings.overwrite)
     for note in selection.notes:
         logger.info("%s", note)
     for warning in selection.warnings:
         logger.warning("%s", warning)
-    model = load(run, settings.accelerator, settings.threads)
+    # The machine that hands out the images may have no GPU.
+    model = load(run, "cpu" if uses_ray else settings.accelerator, settings.threads)
     _check(model, settings)
     options = ImageOptions(
         kinds=kinds,
@@ -119,28 +135,55 @@ def predict(settings: PredictSettings) -> Masks:
             model,
             selection.sources,
             options,
-            lambda source: settings.overwrite or not is_finished(source.name, out, kinds),
+            lambda source: settings.overwrite or not is_finished(source.name, kinds, output.exists),
         )
-    table = None
-    if settings.shard is None and not settings.table:
-        outcome = predict_selection(model, selection, out, options)
+    engine: Engine
+    if predict_on_ray is not None:
+        job = PredictionJob(run, selection.sources, output, options, model.reading)
+        engine = partial(predict_on_ray, job, settings.accelerator, settings.threads)
+    elif out is not None:
+        engine = partial(predict_images, model, selection.sources, out, options)
     else:
-        header = Header(
-            shard.number, shard.count, options.model, model.classes.names, settings.decisive
-        )
+        engine = partial(predict_all_into, model, selection.sources, output, options)
+    table = None
+    if out is None or (settings.shard is None and not settings.table):
+        outcome = predict_selection(engine, selection)
+    else:
+        classes = model.classes
+        header = Header(shard.number, shard.count, options.model, classes.names, settings.decisive)
         with open_ledger(out, header, settings.overwrite) as ledger:
-            outcome = predict_selection(model, selection, out, options, ledger)
+            writer = LedgerWriter(ledger, out, classes)
+            outcome = predict_selection(engine, selection, writer)
+            writer.finish(selection)
         if settings.table:
             table = join_ledgers(out, options.model, call)
-    _explain(outcome, len(selection.sources), out)
+    _explain(outcome, len(selection.sources), output)
+    if out is None:
+        return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])
     polygons = None
     if settings.polygons is not None:
         masks = masks_by_name(selection.files, out, rasters)
         polygons = write_polygons(settings.polygons, masks, model.classes, settings.min_area)
-    return Masks(out, outcome.masks, polygons, table)
+    return Masks(out, [out / mask for mask in outcome.masks], polygons, table)
 
 
-def _explain(outcome: Outcome, total: int, out: Path) -> None:
+def _import_ray() -> Callable[..., None]:
+    """`predict_on_ray`.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    try:
+        from semiseg.inference.ray_engine import predict_on_ray
+    except ImportError as error:
+        raise ConfigError(
+            f"--engine ray needs Ray Data, which is not installed ({error}): "
+            "pip install 'semiseg[ray]'"
+        ) from None
+    return predict_on_ray
+
+
+def _explain(outcome: Outcome, total: int, out: Output) -> None:
     """Say which images had files already.
 
     Raises:

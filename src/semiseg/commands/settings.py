@@ -27,6 +27,7 @@ from semiseg.config.settings import (
     Auto,
     Choices,
     Count,
+    PlaceName,
     Positive,
     PositiveInt,
     Settings,
@@ -41,6 +42,7 @@ from semiseg.config.train import ArrangedData, ReadData, parse_duration
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.reading import Reading
 from semiseg.core.types import NamedBands
+from semiseg.data.pools.address import is_url
 from semiseg.inference.formats import FORMATS
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson")
@@ -125,14 +127,15 @@ class PredictSettings(Device):
 
     run: Path
     """The run folder, or a model that was exported as `.onnx`."""
-    images: str
+    images: PlaceName
     """An image, a folder (semiseg searches its subfolders, too), a pattern in quotes, or a text
-    file with one path on each line; or a pool of images in tar files, as for `train`. Images and
-    pools may lie at addresses, such as `s3://bucket/pool`."""
+    file with one path on each line; or a pool of images in tar files, as for `train`. Images,
+    folders of images and pools may lie at addresses, such as `s3://bucket/pool`."""
     _: KW_ONLY
-    out: Path
-    """The folder for the masks: one PNG file for each image, with its name and its size; for a
-    GeoTIFF, a GeoTIFF at the same place. The values are the ids of the training masks. If those
+    out: PlaceName
+    """The folder for the masks, or an address in an object store, such as `s3://bucket/masks`. It
+    gets one PNG file for each image, with its name and its size; for a GeoTIFF, a GeoTIFF at the
+    same place. The values are the ids of the training masks. If those
     masks hold colors, the values are class indices, and the colors are the palette."""
     colors: bool = False
     """Also write `colors/NAME.png`: the mask in RGB."""
@@ -189,6 +192,10 @@ class PredictSettings(Device):
     merge: bool = False
     """Segment nothing: check that all shards in `--out` are finished, and write
     `predictions.csv`, as with `--table`. Repeat RUN and IMAGES of the shards."""
+    engine: Literal["local", "ray"] = "local"
+    """What does the work. `local` is this process. `ray` is Ray Data, which uses all cores or GPUs
+    of this machine, or of the cluster that the environment variable `RAY_ADDRESS` names. The masks
+    are the same."""
 
     def check(self) -> None:
         """The bands can be meant, and the first value of each range is the smaller one."""
@@ -209,6 +216,19 @@ class PredictSettings(Device):
                         "them. Leave one of the two out; --merge writes the table when all shards "
                         "are finished."
                     )
+
+        if is_url(self.out):
+            for name in ("merge", "table", "shard", "polygons"):
+                if getattr(self, name) not in (False, None):
+                    raise ConfigError(
+                        f"--{name} writes a file that grows, which an object store cannot hold. "
+                        "Name a folder as --out, or leave it out."
+                    )
+        if self.shard is not None and self.engine == "ray":
+            raise ConfigError(
+                f"--shard {self.shard} and --engine ray both divide the images among processes. "
+                "Leave one of the two out."
+            )
 
     @property
     def decisive(self) -> dict[str, Value]:

@@ -97,11 +97,26 @@ class Bounds:
         return f"{low} to {'below ' if self.high_open else ''}{self.high:g}"
 
 
+@dataclass(frozen=True)
+class AnyPlace:
+    """The allowed texts of a setting that names a path or an address, such as `s3://bucket/pool`."""
+
+    def __contains__(self, text: str) -> bool:
+        """Whether there is a text."""
+        return bool(text)
+
+    def __str__(self) -> str:
+        """The allowed texts in words."""
+        return "a path or an address"
+
+
 PositiveInt: TypeAlias = Annotated[int, Bounds(1)]
 Count: TypeAlias = Annotated[int, Bounds(0)]
 Share: TypeAlias = Annotated[float, Bounds(0, 1)]
 NonNegative: TypeAlias = Annotated[float, Bounds(0)]
 Positive: TypeAlias = Annotated[float, Bounds(0, low_open=True)]
+PlaceName: TypeAlias = Annotated[str, AnyPlace()]
+"""A path or an address. A path object would lose a slash of `s3://`."""
 
 FLAGS = {"value_range": "range", "file_format": "format"}
 """Settings whose flag has another name than the setting, since Python uses that name itself."""
@@ -248,7 +263,7 @@ def _describe_one(hint: object) -> str:
         )
     if get_origin(hint) is Annotated:
         kind, bounds = get_args(hint)[:2]
-        return f"{_NOUNS[kind]} {bounds}"
+        return str(bounds) if isinstance(bounds, AnyPlace) else f"{_NOUNS[kind]} {bounds}"
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from semiseg.config.shard import Shard, hash_name
 from semiseg.core.errors import DataError, RunError
@@ -14,7 +14,7 @@ from semiseg.data.formats.image_formats import format_of
 from semiseg.data.pools.address import Address, address_of, is_url
 from semiseg.data.pools.member_names import is_safe
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
-from semiseg.data.pools.ranges import RangeReader, ReadError
+from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
 from semiseg.inference.image_job import ImageSource, LocalImage
 from semiseg.inference.sources import find_images, list_lines, name_results
 from semiseg.inference.targets import check_names, check_sources
@@ -67,6 +67,32 @@ class RemoteImage(NamedTuple):
         return str(self.address)
 
 
+class PoolImages(Sequence[PoolImage]):
+    """All images of a pool; nothing is kept in memory for one that is not asked for.
+
+    Args:
+        address: of the pool, as `open_pool` takes it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address, self.pool = address, open_pool(address)
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.pool)
+
+    @overload
+    def __getitem__(self, index: int) -> PoolImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PoolImage]: ...
+    def __getitem__(self, index: int | slice) -> PoolImage | Sequence[PoolImage]:
+        """One image, or some."""
+        numbers = range(len(self))[index]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        return PoolImage(self.pool.name(numbers), self.pool, numbers)
+
+
 @dataclass(frozen=True)
 class Selection:
     """The images of a shard.
@@ -88,14 +114,18 @@ class Selection:
     warnings: Sequence[str] = ()
 
 
-def select_images(images: str, out: Path, kinds: Sequence[str], shard: Shard) -> Selection:
+def select_images(
+    images: str, out: Path | None, kinds: Sequence[str], shard: Shard, lazily: bool = False
+) -> Selection:
     """Find the images of a shard. Only names are looked at, however many images there are.
 
     Args:
-        images: as for `find_images`; also a pool, the address of an image, or a list of addresses.
-        out: the folder of the results.
+        images: as for `find_images`; also a pool, the address of an image or of a folder of images
+            in an object store, or a list of addresses.
+        out: the folder of the results; None if they go elsewhere.
         kinds: of the files to write.
         shard: which images to select, by the hash of their names.
+        lazily: select all images of a pool, and look at no name before its turn.
 
     Raises:
         DataError: there are no images, or results would share a file or replace an image.
@@ -105,20 +135,27 @@ def select_images(images: str, out: Path, kinds: Sequence[str], shard: Shard) ->
     if is_url(images) and format_of(Path(address_of(images).name)) is not None:
         return _select(_remote([images], images), out, kinds, shard)
     if is_pool(images):
-        pool = open_pool(images)
-        every = (PoolImage(pool.name(index), pool, index) for index in range(len(pool)))
+        try:
+            every = PoolImages(images)
+        except DataError as error:
+            if not (addresses := _below(images)):
+                raise error from None
+            return _select(_remote(addresses, images), out, kinds, shard)
+        if lazily:
+            return Selection(every, len(every), "", {})
         return _select(every, out, kinds, shard)
     if any(is_url(text) for _, text in lines):
         return _select(_remote([text for _, text in lines], images), out, kinds, shard)
     files, notes, warnings = find_images(path, out)
-    check_sources(files, out, kinds)
+    if out is not None:
+        check_sources(files, out, kinds)
     local = (LocalImage(name, file) for name, file in files.items())
     selection = _select(local, out, kinds, shard)
     return Selection(selection.sources, selection.images, selection.names, files, notes, warnings)
 
 
 def _select(
-    sources: Iterable[ImageSource], out: Path, kinds: Sequence[str], shard: Shard
+    sources: Iterable[ImageSource], out: Path | None, kinds: Sequence[str], shard: Shard
 ) -> Selection:
     """The images of a shard among all; each is only named."""
     selected: list[ImageSource] = []
@@ -130,8 +167,21 @@ def _select(
         names.add(source.name)
         if shard.holds(number):
             selected.append(source)
-    check_names(names, out, kinds)
+    check_names(names, out or "the output", kinds)
     return Selection(selected, len(names), f"{total:016x}", {})
+
+
+def _below(folder: str) -> list[str]:
+    """The addresses of the images below a folder of an object store; none where it has no list."""
+    address = address_of(folder)
+    if address.is_local or address.protocol in ("http", "https"):
+        return []
+    try:
+        system, path = file_system(address)
+        files = system.find(path)
+    except Exception:  # each file system has errors of its own; that of the pool says more
+        return []
+    return [system.unstrip_protocol(file) for file in files if format_of(Path(file)) is not None]
 
 
 def _remote(addresses: Sequence[str], place: str) -> Iterator[RemoteImage]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from semiseg.core.console import progress
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.figures import MAX_LISTED, Record, State, shares_in
-from semiseg.inference.image_job import ImageOptions, predict_images
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import End, Ledger
-from semiseg.inference.predictor import Predictor
 
 
 @dataclass
@@ -20,44 +20,45 @@ class Outcome:
     """What became of the images.
 
     Attributes:
-        masks: the masks that were written.
+        masks: the masks that were written, as paths below the output.
         reasons: why images cannot be read; of many, only some.
         states: the number of images of each state.
     """
 
-    masks: list[Path] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     states: Counter[State] = field(default_factory=Counter)
 
-    def add(self, record: Record, out: Path) -> None:
-        """Count an image.
-
-        Args:
-            record: of the image.
-            out: the folder of the masks.
-        """
+    def add(self, record: Record) -> None:
+        """Count an image."""
         self.states[record.state] += 1
         if record.state == "written" and record.mask is not None:
-            self.masks.append(out / record.mask)
+            self.masks.append(record.mask)
         elif record.state == "failed" and len(self.reasons) < MAX_LISTED:
             self.reasons.append(record.reason)
 
 
+class Engine(Protocol):
+    """Segments the images of a selection and writes their files; see `predict_images`."""
+
+    def __call__(self, report: Callable[[Record], None], progress: Callable[[float], None]) -> None:
+        """Segment them.
+
+        Args:
+            report: takes the record of each image.
+            progress: takes the completed share of an image that is segmented part by part.
+        """
+
+
 def predict_selection(
-    model: Predictor,
-    selection: Selection,
-    out: Path,
-    options: ImageOptions,
-    ledger: Ledger | None = None,
+    engine: Engine, selection: Selection, keep: Callable[[Record], None] = lambda record: None
 ) -> Outcome:
-    """Segment the images of a shard, and note in its ledger what became of each.
+    """Segment the images of a shard.
 
     Args:
-        model: the model.
+        engine: does it.
         selection: the images.
-        out: the folder of the masks.
-        options: how they are segmented.
-        ledger: of the shard; None for none.
+        keep: takes the record of each image, such as `LedgerWriter`.
 
     Raises:
         RunError: a file cannot be written.
@@ -65,24 +66,38 @@ def predict_selection(
     outcome, total = Outcome(), len(selection.sources)
 
     def report(record: Record) -> None:
-        if ledger is not None and (line := _line_of(record, ledger, out, model.classes)):
-            ledger.add(line)
-        outcome.add(record, out)
+        keep(record)
+        outcome.add(record)
         bar.update(outcome.states.total(), total)
 
     with progress("predict") as bar:
-        predict_images(
-            model,
-            selection.sources,
-            out,
-            options,
-            report,
-            lambda share: bar.update(outcome.states.total() + share, total),
-        )
-    if ledger is not None:
-        names = [source.name for source in selection.sources]
-        ledger.finish(names, End(selection.images, selection.names))
+        engine(report, lambda share: bar.update(outcome.states.total() + share, total))
     return outcome
+
+
+@dataclass(frozen=True)
+class LedgerWriter:
+    """Notes in the ledger of a shard what became of each image.
+
+    Attributes:
+        ledger: of the shard.
+        out: the folder of the masks.
+        classes: of the model.
+    """
+
+    ledger: Ledger
+    out: Path
+    classes: Classes
+
+    def __call__(self, record: Record) -> None:
+        """Append the line of an image, if it has none."""
+        if line := _line_of(record, self.ledger, self.out, self.classes):
+            self.ledger.add(line)
+
+    def finish(self, selection: Selection) -> None:
+        """Close the ledger of a shard whose images are all finished."""
+        names = [source.name for source in selection.sources]
+        self.ledger.finish(names, End(selection.images, selection.names))
 
 
 def _line_of(record: Record, ledger: Ledger, out: Path, classes: Classes) -> Record | None:

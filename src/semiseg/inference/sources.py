@@ -38,7 +38,7 @@ class Sources(NamedTuple):
     warnings: list[str]
 
 
-def find_images(images: Path, out: Path) -> Sources:
+def find_images(images: Path, out: Path | None) -> Sources:
     """Find the images.
 
     The name is the path below the folder, below the fixed part of the pattern, or below the folder
@@ -52,7 +52,7 @@ def find_images(images: Path, out: Path) -> Sources:
         images: an image, a folder (the search includes its subfolders), a pattern such as
             `photos/*.jpg`, or a text file with one path on each line. Such a path is relative to
             the folder of the text file or to the current folder.
-        out: the folder of the results. The search ignores its files.
+        out: the folder of the results, whose files the search ignores; None for none.
 
     Raises:
         DataError: there are no images, or two results would have the same name.
@@ -78,7 +78,8 @@ def find_images(images: Path, out: Path) -> Sources:
     else:
         problem = "is neither a file nor a folder" if images.exists() else "does not exist"
         raise DataError(f"{images} {problem}. Name an image, a folder, a pattern or a list.")
-    if out.resolve() != root.resolve():  # the results of an earlier call are no images
+    # The results of an earlier call are no images.
+    if out is not None and out.resolve() != root.resolve():
         inside = out.resolve()
         files = [f for f in files if not f.resolve().is_relative_to(inside)]
     if images.is_dir() or glob.has_magic(str(images)):
@@ -90,7 +91,7 @@ def find_images(images: Path, out: Path) -> Sources:
     return Sources(name_results(files, root), notes, warnings)
 
 
-def _in_folder(root: Path, out: Path) -> tuple[list[Path], list[str], list[str]]:
+def _in_folder(root: Path, out: Path | None) -> tuple[list[Path], list[str], list[str]]:
     """The images below a folder, the notes and the warnings."""
     tree = Tree(root)
     notes = []
@@ -110,11 +111,11 @@ def _in_folder(root: Path, out: Path) -> tuple[list[Path], list[str], list[str]]
     if masks:
         count = plural(len(masks), "mask is", "masks are")
         notes.append(f"{count} ignored (the first one is {masks[0]})")
-    ours = out.resolve()
+    ours = None if out is None or out.resolve() == root.resolve() else out.resolve()
     output_files = [
         place / name
         for place in tree.walk(root)
-        if ours != root.resolve() and place.resolve().is_relative_to(ours)
+        if ours is not None and place.resolve().is_relative_to(ours)
         for name in tree.entries(place)
     ]
     findings = account(tree, [*every, *output_files], with_texts=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from posixpath import dirname
@@ -68,7 +68,7 @@ def missing(targets: Mapping[str, Path]) -> dict[str, Path]:
     return {kind: file for kind, file in targets.items() if not file.is_file()}
 
 
-def check_names(names: Collection[str], out: Path, kinds: Sequence[str]) -> None:
+def check_names(names: Collection[str], out: object, kinds: Sequence[str]) -> None:
     """Refuse results of two images that would share a file.
 
     Args:
@@ -121,15 +121,33 @@ def _resolved(files: Iterable[Path]) -> Iterator[Path]:
         yield file.resolve() if file.is_symlink() else resolve(file.parent) / file.name
 
 
-def is_finished(name: str, out: Path, kinds: Sequence[str]) -> bool:
-    """Whether an image has all its files, whatever their suffix; the image is not opened."""
-    return all(
-        any((out / kind / f"{name}{_suffix(kind, raster)}").is_file() for raster in (False, True))
-        for kind in kinds
-    )
+def variants(name: str, kind: str) -> list[str]:
+    """The files of one kind that an image may have, whatever its format is.
+
+    Args:
+        name: of the result.
+        kind: of the file.
+
+    Returns:
+        Paths below the output folder, with slashes.
+    """
+    folder = f"{kind}/" if kind else ""
+    suffixes = dict.fromkeys(_suffix(kind, is_raster) for is_raster in (False, True))
+    return [f"{folder}{name}{suffix}" for suffix in suffixes]
 
 
-def describe_skipped(complete: int, added: int, total: int, out: Path) -> list[str]:
+def is_finished(name: str, kinds: Sequence[str], exists: Callable[[str], bool]) -> bool:
+    """Whether an image has a file of each kind; the image is not opened.
+
+    Args:
+        name: of the result.
+        kinds: of the files.
+        exists: whether there is a file of that path below the output folder.
+    """
+    return all(any(map(exists, variants(name, kind))) for kind in kinds)
+
+
+def describe_skipped(complete: int, added: int, total: int, out: object) -> list[str]:
     """A sentence for the images with all of their files, and one for those with some of them.
 
     Args:

@@ -176,6 +176,18 @@ class FileSystem(Protocol):
     def ls(self, path: str, detail: bool = True) -> Sequence[Mapping[str, object]]:
         """The `info` of each file in a folder."""
 
+    def find(self, path: str) -> Sequence[str]:
+        """The files below a folder."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder."""
+
+    def pipe_file(self, path: str, value: bytes) -> None:
+        """Write a file in one request."""
+
+    def unstrip_protocol(self, name: str) -> str:
+        """A path with its protocol."""
+
 
 def file_system(address: Address) -> tuple[FileSystem, str]:
     """The file system of fsspec for an address, and the path in it.

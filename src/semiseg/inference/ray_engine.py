@@ -1,0 +1,345 @@
+"""Prediction by Ray Data: on all cores or GPUs of one machine, or of a cluster.
+
+Actors hold the model. Each takes a few images at a time and writes their files itself, so that only
+names and records travel through Ray. The written files are the ledger: whatever is killed, the next
+call goes on with the images that have no mask.
+
+This module needs the extra `ray`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import ray
+import ray.data
+from ray.exceptions import RayError
+
+from semiseg._version import __version__
+from semiseg.config.settings import Auto, unless_auto
+from semiseg.core.errors import ConfigError, RunError, SemisegError
+from semiseg.core.reading import Reading
+from semiseg.core.records import from_plain
+from semiseg.data.pools.address import Address, is_url
+from semiseg.inference.delivery import FolderOutput, Output, PredictionJob, predict_into
+from semiseg.inference.device import torch_device
+from semiseg.inference.figures import Record
+from semiseg.inference.image_job import ImageOptions, ImageSource, LocalImage
+from semiseg.inference.image_sources import PoolImages, RemoteImage
+from semiseg.inference.load import load
+from semiseg.inference.predictor import Predictor
+from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE
+
+logger = logging.getLogger(__name__)
+
+_ADDRESS = "RAY_ADDRESS"  # Ray's own variable
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
+    "RAY_worker_niceness": "0",  # as `predict` runs otherwise
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # it warns of arguments of actors, which the driver keeps
+}
+_BATCHES_PER_ACTOR = 8  # at least, so that all actors end at about the same time
+_MAX_BATCH = 128  # images; more of them make a task no cheaper
+_MAX_TRIES = 2  # of an image alone, each of which ended the process
+_MEMORY = 1 << 30  # bytes of an actor, most of them for torch
+_STORE_MEMORY = 256 << 20  # bytes of Ray's memory for objects; ours are small
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What an actor must know. It can be pickled.
+
+    Attributes:
+        version: of the semiseg that started the job.
+        model: the content of the model's files, by name.
+        accelerator: see `load`.
+        threads: see `load`.
+        reading: how images are read.
+        options: see `predict_images`.
+        output: where the results go.
+        pool: the address of the images' pool; None if they come from elsewhere.
+    """
+
+    version: str
+    model: Mapping[str, bytes]
+    accelerator: str
+    threads: int | Auto
+    reading: Reading
+    options: ImageOptions
+    output: Output
+    pool: str | None
+
+    def load(self) -> Predictor:
+        """The model, on a machine that may not see the run folder."""
+        with tempfile.TemporaryDirectory(prefix="semiseg-") as folder:
+            for name, content in self.model.items():
+                (Path(folder) / name).write_bytes(content)
+            names = set(self.model)
+            path = Path(folder) if METADATA_FILE in names else Path(folder) / names.pop()
+            model = load(path, self.accelerator, self.threads)
+        model.read_as(self.reading)
+        return model
+
+
+class _Tries:
+    """Counts how often a batch or an image was begun and did not come to its end.
+
+    It is an actor of its own, so that it survives those that segment.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int, ...], int] = {}
+
+    def begin(self, *key: int) -> int:
+        """How often this was begun, now included."""
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return self._counts[key]
+
+    def end(self, *key: int) -> None:
+        """Forget what was begun, since it came to its end."""
+        self._counts.pop(key, None)
+
+
+class _Worker:
+    """Segments batches of images; Ray makes one in each actor."""
+
+    def __init__(self, job: ray.ObjectRef, tries: ray.actor.ActorHandle) -> None:
+        self._reference, self._tries = job, tries
+
+    @cached_property
+    def _job(self) -> _Task:
+        job: _Task = ray.get(self._reference)
+        if job.version != __version__:
+            raise RunError(
+                f"A machine of the Ray cluster has semiseg {__version__}, but this one has "
+                f"{job.version}. Install the same version everywhere."
+            )
+        return job
+
+    @cached_property
+    def _model(self) -> Predictor:
+        return self._job.load()
+
+    @cached_property
+    def _pool(self) -> PoolImages | None:
+        address = self._job.pool
+        return None if address is None else PoolImages(address)
+
+    def __call__(self, row: dict[str, object]) -> dict[str, str]:
+        """The records of a batch as JSON, or the error that must end the job."""
+        records: list[Record] = []
+        try:
+            self._predict(int(str(row["first"])), str(row["images"]), records.append)
+        except Exception as error:  # Ray would begin the batch again and again
+            text = (
+                str(error)
+                if isinstance(error, SemisegError)
+                else f"{type(error).__name__}: {error}"
+            )
+            return {"error": text, "records": "[]"}
+        return {"error": "", "records": json.dumps([asdict(record) for record in records])}
+
+    def _predict(self, first: int, images: str, report: Callable[[Record], None]) -> None:
+        sources = _decoded(images, self._pool)
+        options, output = self._job.options, self._job.output
+        if ray.get(self._tries.begin.remote(first)) == 1:
+            predict_into(self._model, sources, output, options, report)
+            self._tries.end.remote(first)
+            return
+        # A process has ended in the midst of this batch. One of the images may be the reason.
+        for number, source in enumerate(sources):
+            if ray.get(self._tries.begin.remote(first, number)) <= _MAX_TRIES:
+                predict_into(self._model, [source], output, options, report)
+                ray.get(self._tries.end.remote(first, number))
+            else:
+                reason = (
+                    f"{source}: the process that segments this image ends each time. The image may "
+                    "need more memory than the machine has."
+                )
+                report(Record(source.name, "failed", reason=reason))
+
+
+def predict_on_ray(
+    job: PredictionJob,
+    accelerator: str,
+    threads: int | Auto,
+    report: Callable[[Record], None],
+    progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Segment images on this machine, or on the Ray cluster that `RAY_ADDRESS` names.
+
+    Args:
+        job: the images. The model's files are sent to the other machines. Images and folders of
+            this machine must be seen by all of them.
+        accelerator: see `load`.
+        threads: CPU threads of an actor, which takes as many cores; with `auto` 1.
+        report: takes the record of each image when its mask is written, in any order.
+        progress: is not called.
+
+    Raises:
+        RunError: a file cannot be written, or Ray cannot go on.
+        ConfigError: there is no such accelerator, or `RAY_ADDRESS` cannot be used.
+    """
+    run, sources = job.run, job.sources
+    files = [run / WEIGHTS_FILE, run / METADATA_FILE] if run.is_dir() else [run]
+    task = _Task(
+        version=__version__,
+        model={file.name: file.read_bytes() for file in files},
+        accelerator=accelerator,
+        threads=threads,
+        reading=job.reading,
+        options=job.options,
+        output=_absolute(job.output),
+        pool=_absolute_pool(sources.address) if isinstance(sources, PoolImages) else None,
+    )
+    with job.output.prepared(), _ray() as is_cluster:
+        try:
+            for records in _records(task, sources, is_cluster):
+                for record in records:
+                    report(record)
+        except RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RunError(
+                f"Ray cannot go on ({reason}). Run the command again: finished masks are kept."
+            ) from error
+
+
+def _absolute(output: Output) -> Output:
+    """The output for processes whose working folder may be another one."""
+    return FolderOutput(output.folder.absolute()) if isinstance(output, FolderOutput) else output
+
+
+def _absolute_pool(address: str) -> str:
+    """The address of a pool for such processes."""
+    return address if is_url(address) else str(Path(address).absolute())
+
+
+def _records(
+    task: _Task, sources: Sequence[ImageSource], is_cluster: bool
+) -> Iterator[Sequence[Record]]:
+    """The records of one batch after another, in the order in which they are finished."""
+    cpus = unless_auto(task.threads, 1)
+    on_gpu, actors = _actors(task.accelerator, cpus, is_cluster)
+    size = max(1, min(_MAX_BATCH, len(sources) // (actors * _BATCHES_PER_ACTOR)))
+    rows = [
+        {"first": first, "images": _encoded(sources, first, min(first + size, len(sources)))}
+        for first in range(0, len(sources), size)
+    ]
+    tries = ray.remote(num_cpus=0, max_restarts=-1)(_Tries).remote()
+    data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _Worker,
+        fn_constructor_args=(ray.put(task), tries),
+        num_cpus=cpus,
+        num_gpus=1 if on_gpu else None,
+        memory=_MEMORY,
+        # A cluster may grow as long as there are images to segment.
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, initial_size=min(actors, len(rows)), max_size=None if is_cluster else actors
+        ),
+    )
+    for row in data.iter_rows():
+        if row["error"]:
+            raise RunError(row["error"])
+        yield [from_plain(Record, record) for record in json.loads(row["records"])]
+
+
+def _encoded(sources: Sequence[ImageSource], first: int, stop: int) -> str:
+    """Some images as JSON: their names and places, or their numbers in a pool."""
+    if isinstance(sources, PoolImages):
+        return json.dumps([first, stop])
+    places = []
+    for source in sources[first:stop]:
+        if isinstance(source, RemoteImage):
+            places.append((source.name, source.address.text))
+        elif isinstance(source, LocalImage):
+            places.append((source.name, str(source.file.absolute())))
+        else:
+            raise TypeError(f"{source} cannot be sent to another process")
+    return json.dumps(places)
+
+
+def _decoded(text: str, pool: PoolImages | None) -> Sequence[ImageSource]:
+    """What `_encoded` was given."""
+    if pool is not None:
+        first, stop = json.loads(text)
+        return pool[first:stop]
+    return [
+        RemoteImage(name, Address(place)) if is_url(place) else LocalImage(name, Path(place))
+        for name, place in json.loads(text)
+    ]
+
+
+def _actors(accelerator: str, cpus: int, is_cluster: bool) -> tuple[bool, int]:
+    """Whether actors have a GPU each, and for how many of them there is room now.
+
+    Raises:
+        ConfigError: this machine has no such accelerator.
+    """
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0))
+    if is_cluster:
+        device = (
+            "cuda" if accelerator in ("gpu", "cuda") or (accelerator == "auto" and gpus) else "cpu"
+        )
+    else:
+        device = torch_device(accelerator)
+    if device == "mps":  # one device that Ray does not know
+        return False, 1
+    count = gpus if device == "cuda" else int(resources.get("CPU", 1)) // cpus
+    memory = int(resources.get("memory", _MEMORY) // _MEMORY)
+    return device == "cuda", max(1, min(count, memory))
+
+
+@contextmanager
+def _ray() -> Iterator[bool]:
+    """Start Ray on this machine, or join a cluster; yield whether it is a cluster.
+
+    Raises:
+        ConfigError: `RAY_ADDRESS` names a server for Ray's client, which Ray Data does not support.
+        RunError: Ray does not start, or no cluster answers.
+    """
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    address = os.environ.get(_ADDRESS, "")
+    is_cluster = address not in ("", "local")
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"{_ADDRESS}={address} is the address of Ray's client. Run the command on a machine of "
+            f"the cluster with {_ADDRESS}=auto, or send it there: ray job submit -- semiseg ..."
+        )
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = -1  # one large raster may take hours
+    own = {} if is_cluster else {"num_cpus": _cores(), "object_store_memory": _STORE_MEMORY}
+    try:
+        ray.init(
+            address if is_cluster else "local",
+            include_dashboard=None if is_cluster else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **own,
+        )
+    except (ConnectionError, RuntimeError, OSError, RayError, ValueError) as error:
+        where = f"the cluster {_ADDRESS}={address}" if is_cluster else "this machine"
+        reason = str(error).strip().partition("\n")[0]
+        raise RunError(f"Ray does not start on {where} ({reason}).") from error
+    try:
+        yield is_cluster
+    finally:
+        ray.shutdown()
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    usable = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(usable(0)) if usable else os.cpu_count() or 1

@@ -1,0 +1,171 @@
+"""Prediction by Ray on this machine: whatever is killed, nothing is lost and nothing done twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import semiseg
+from semiseg.core.errors import ConfigError, DataError
+
+pytest.importorskip("ray", reason="Ray is not installed (pip install 'semiseg[ray]')")
+pytest.importorskip("pyarrow", reason="Ray Data needs pyarrow")
+
+from semiseg.config.shard import ALL
+from semiseg.inference import ray_engine
+from semiseg.inference.delivery import FolderOutput
+from semiseg.inference.image_job import ImageOptions
+from semiseg.inference.image_sources import select_images
+
+pytestmark = pytest.mark.cluster
+
+IMAGES, BROKEN = 40, 23
+PATIENCE = 900  # seconds; Ray itself starts in three, or in a minute where others compute
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Images that take a moment each, one of them broken."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+        small.resize((1200, 900)).save(folder / f"{number:02d}.png")
+    file = folder / f"{BROKEN:02d}.png"
+    file.write_bytes(file.read_bytes()[:1000])
+    return folder
+
+
+def contents(folder):
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def masks(folder):
+    return {file.name: file.stat().st_mtime_ns for file in folder.glob("*.png")}
+
+
+@pytest.fixture
+def start():
+    """Starts the command as a process, which has a group of its own like that of a shell."""
+    processes = []
+
+    def popen(run, photos, out):
+        processes.append(_start(run, photos, out))
+        return processes[-1]
+
+    yield popen
+    for process in processes:  # of a test that failed
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def _start(run, photos, out):
+    words = ["predict", run, photos, "--out", out, "--overlay", "--engine", "ray"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from semiseg.cli import main; main()"
+    arguments = [sys.executable, "-c", code, *map(str, words), "--accelerator", "cpu"]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for_masks(process, out, count):
+    end = time.monotonic() + PATIENCE
+    while len(masks(out)) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_killed_driver_loses_nothing(start, css_release, photos, tmp_path):
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    process = start(css_release, photos, out)
+    wait_for_masks(process, out, IMAGES // 3)
+    process.kill()
+    process.communicate()
+    finished = masks(out)
+    again = start(css_release, photos, out)
+    _, text = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 2, text
+    assert f"1 of {IMAGES} images could not be read" in text
+    assert f"{BROKEN}.png" in text
+    assert finished.items() <= masks(out).items()  # with their times
+    with pytest.raises(DataError, match=f"1 of {IMAGES}"):
+        semiseg.predict(css_release, photos, out=plain, overlay=True, accelerator="cpu")
+    assert contents(out) == contents(plain)
+
+
+def test_an_interrupted_driver_leaves_no_process_behind(start, css_release, photos, tmp_path):
+    process = start(css_release, photos, tmp_path / "out")
+    wait_for_masks(process, tmp_path / "out", 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, text = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    with pytest.raises(ProcessLookupError):  # nobody is left in its group
+        os.killpg(process.pid, 0)
+
+
+def task(files, reading, output, version=semiseg.__version__):
+    """What an actor must know."""
+    options = ImageOptions()
+    return ray_engine._Task(version, files, "cpu", "auto", reading, options, output, None)
+
+
+class Counter:
+    """Stands for the actor that counts; `begin.remote` gives the count itself."""
+
+    def __init__(self):
+        tries = ray_engine._Tries()
+        self.begin = SimpleNamespace(remote=tries.begin)
+        self.end = SimpleNamespace(remote=tries.end)
+
+
+def test_an_image_that_ends_its_process_stops_no_others(css_release, photos, tmp_path, monkeypatch):
+    sources = select_images(str(photos), None, (), ALL).sources[:3]
+    output = FolderOutput(tmp_path / "out")
+    files = {file.name: file.read_bytes() for file in css_release.iterdir()}
+    reading = semiseg.load(css_release, "cpu").reading
+    job = task(files, reading, output)
+    counter = Counter()
+    monkeypatch.setattr(ray_engine.ray, "get", lambda value: value)
+    row = {"first": 0, "images": ray_engine._encoded(sources, 0, 3)}
+    predict_into = ray_engine.predict_into
+
+    def poisoned(model, sources, *rest):
+        """As the system ends a process, which has no say in it."""
+        predict_into(model, sources[:1], *rest)
+        if any(source.name == "01" for source in sources):
+            raise KeyboardInterrupt
+        predict_into(model, sources[1:], *rest)
+
+    monkeypatch.setattr(ray_engine, "predict_into", poisoned)
+    with output.prepared():
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                ray_engine._Worker(job, counter)(row)
+        monkeypatch.setattr(ray_engine, "predict_into", predict_into)
+        records = ray_engine._Worker(job, counter)(row)["records"]
+    assert records.count('"failed"') == 1
+    assert f"{photos / '01.png'}: the process that segments this image ends" in records
+    assert set(masks(tmp_path / "out")) == {"00.png", "02.png"}
+
+
+def test_a_machine_with_another_version_is_refused(css_release, monkeypatch):
+    monkeypatch.setattr(ray_engine.ray, "get", lambda value: value)
+    job = task({}, None, None, version="0.0")
+    answer = ray_engine._Worker(job, Counter())({"first": 0, "images": "[]"})
+    assert "Install the same version everywhere" in answer["error"]
+
+
+def test_the_address_of_a_client_is_refused(css_release, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(ConfigError, match="ray job submit"):
+        semiseg.predict(css_release, photos, out=tmp_path / "out", engine="ray")
