@@ -412,6 +412,32 @@ def plain_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _release(tmp_path_factory.mktemp("plain"), False)
 
 
+@pytest.fixture(scope="session")
+def sized_release(css_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`css_release`, trained on images with a short side of 96 pixels, twice its working size."""
+    folder = tmp_path_factory.mktemp("sized")
+    (folder / "model.safetensors").symlink_to(css_release / "model.safetensors")
+    content = json.loads((css_release / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(content | {"side": 96}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(shared_folder: SharedFolder, sized_release: Path) -> Path:
+    """`sized_release` as an ONNX file. An export takes as long as many trainings."""
+
+    def write(folder: Path) -> None:
+        import semiseg
+
+        export = semiseg.export(sized_release, out=folder / "css.onnx")
+        assert export.path == folder / "css.onnx"
+        assert export.difference < 1e-3
+        assert export.image == "a drawn scene"
+        assert [path.name for path in folder.iterdir()] == ["css.onnx"]
+
+    return shared_folder.once("exported", write) / "css.onnx"
+
+
 class Reported(NamedTuple):
     """A finished run with its report, of data whose names are a stranger's."""
 

@@ -215,12 +215,6 @@ def test_the_metadata_come_back_and_damaged_ones_are_refused():
             ModelMetadata.from_dict(full.to_dict() | changes)
 
 
-@pytest.fixture
-def sized_release(css_release, tmp_path):
-    """A model whose training images had a short side of 96 pixels, twice its working size."""
-    return release_with(css_release, tmp_path / "run", side=96)
-
-
 def release_with(source: Path, folder: Path, **changes):
     folder.mkdir()
     (folder / "model.safetensors").symlink_to(source / "model.safetensors")
@@ -426,14 +420,12 @@ def test_a_model_of_maps_keeps_the_scale_of_a_mosaic(tiny_folder, tiny_settings,
 
 
 @pytest.mark.slow
-def test_an_exported_model_keeps_the_scale_as_the_original_does(sized_release, tmp_path):
+def test_an_exported_model_keeps_the_scale_as_the_original_does(sized_release, request):
     pytest.importorskip("onnxruntime", reason="pip install 'semiseg[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install 'semiseg[onnx-export]'")
-    file = semiseg.export(sized_release, out=tmp_path / "model.onnx").path
+    models = sized_release, request.getfixturevalue("exported")
     picture = noise(300, 400)
-    ours, theirs = (
-        semiseg.load(model, "cpu").predict(picture, scale="keep") for model in (sized_release, file)
-    )
+    ours, theirs = (semiseg.load(model, "cpu").predict(picture, scale="keep") for model in models)
     assert (ours.mask == theirs.mask).mean() > 0.999
     np.testing.assert_allclose(ours.confidence, theirs.confidence, atol=0.01)
     np.testing.assert_allclose(ours.similarity, theirs.similarity, atol=0.01)
