@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from semiseg.core.errors import DataError, RunError
-from semiseg.correction.loop import Loop, originals
+from semiseg.correction.loop import Loop
 from semiseg.correction.queue import read_queue
-from semiseg.data.corrected import ORIGINALS
+from semiseg.data.corrected import ORIGINALS, find_originals
 
 
 def copy_accepted(loop: Loop) -> tuple[Path, int]:
@@ -34,7 +34,7 @@ def copy_accepted(loop: Loop) -> tuple[Path, int]:
                 # Two images of one name come from two folders.
                 name = item.name if item.name not in accepted else f"round-{number}/{item.name}"
                 accepted[name] = item.image, item.mask
-        sources += originals(folder, sorted(names)).values()
+        sources += find_originals(folder, sorted(names)).values()
     if not accepted:
         raise DataError("No mask is accepted yet.", "Accept one, and try again.")
     target = _unused(loop.folder, "accepted")

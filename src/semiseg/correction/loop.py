@@ -16,7 +16,7 @@ from semiseg.core.files import atomic_write, read_json
 from semiseg.core.records import from_plain
 from semiseg.core.scores import Scores, read_scores
 from semiseg.correction.queue import States
-from semiseg.data.corrected import ORIGINALS
+from semiseg.data.corrected import find_originals
 from semiseg.training.run_folder import SCORES
 
 LOOP_FILE = "loop.json"
@@ -143,7 +143,7 @@ class Loop:
         for one in self.record.rounds:
             folder = Path(one.folder)
             names = [name for name, state in States(folder).items() if state != "open"]
-            files |= set(originals(folder, names).values())
+            files |= set(find_originals(folder, names).values())
         return files
 
     def begin_training(self, training: Training) -> None:
@@ -215,21 +215,6 @@ def scores_of(run: Path) -> Scores | None:
         return read_scores(run / SCORES) if (run / SCORES).is_file() else None
     except RunError:
         return None
-
-
-def originals(folder: Path, names: list[str]) -> dict[str, Path]:
-    """The images that the copies of a queue were made from, by the names of the copies."""
-    try:
-        lines = (folder / ORIGINALS).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return {}
-    stems = {Path(line).with_suffix("").as_posix(): Path(line) for line in lines}
-    found: dict[str, Path] = {}
-    for name in names:
-        for stem, file in stems.items():
-            if f"/{stem}".endswith(f"/{name}"):
-                found[name] = file
-    return found
 
 
 def is_comparable(scores: Scores, other: Scores | None) -> bool:

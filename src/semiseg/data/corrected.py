@@ -17,6 +17,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.findings import Finding, error_of, note
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.layout_registry import find_layout, read_split
 from semiseg.data.layouts.layout import Listing
 from semiseg.data.tree import Tree
@@ -105,7 +106,7 @@ def read_corrected(folders: Sequence[Path], names: Collection[str] = ()) -> Corr
             findings.append(error_of(error))
             continue
         samples += [s._replace(name=f"{prefix}/{s.name}") for s in found]
-        originals |= _originals(folder, {s.name for s in found})
+        originals |= set(find_originals(folder, [s.name for s in found]).values())
         message = f"{plural(len(found), 'corrected mask')} of {folder} added to the data"
         if left_out:
             message += f"; {plural(left_out, 'mask is', 'masks are')} not accepted in the browser"
@@ -166,21 +167,43 @@ def _read_folder(folder: Path) -> tuple[list[Sample], int]:
     return accepted, len(labeled) - len(accepted)
 
 
-def _originals(folder: Path, names: Collection[str]) -> set[Path]:
-    """The images that the copies with these names were made from, as far as a list says it."""
+def find_originals(folder: Path, names: Collection[str]) -> dict[str, Path]:
+    """The images that copies in a folder were made from, as far as its list says it.
+
+    Args:
+        folder: the folder.
+        names: the names of the copies.
+
+    Returns:
+        The images by these names.
+    """
     try:
         lines = read_text(folder / ORIGINALS).splitlines()
     except (OSError, ValueError):
-        return set()
-    files = [Path(line) for line in lines if line]
-    return {file for file in files if any(_is_name_of(name, file) for name in names)}
+        return {}
+    forms = {form: Path(line) for line in lines if line for form in _forms(Path(line))}
+    return {
+        name: file
+        for name in names
+        for form, file in forms.items()
+        if f"/{form}".endswith(f"/{name}")
+    }
 
 
-def _is_name_of(name: str, original: Path) -> bool:
-    """Whether a copy with this name may be that of an image; folders in a name may be missing."""
-    path = original.as_posix()
-    stem = original.with_suffix("").as_posix()
-    return any(f"/{form}".endswith(f"/{name}") for form in (path, stem))
+def _forms(original: Path) -> tuple[str, ...]:
+    """The paths that may end with the name of a copy: without a suffix or, for some files, with it.
+
+    Example:
+        >>> _forms(Path("maps/field.tif/x0-y8-w16-h4"))
+        ('maps/field/x0-y8-w16-h4',)
+        >>> _forms(Path("photos/07.jpg"))
+        ('photos/07', 'photos/07_jpg')
+    """
+    file, window = split_window(original)
+    stem = file.with_suffix("").as_posix()
+    if window is not None:
+        return (f"{stem}/{original.name}",)
+    return (stem, f"{stem}_{file.suffix[1:]}")
 
 
 def _unused(name: str, others: Collection[str]) -> str:
