@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from choices import only_choice
+from paused import Paused
 from safetensors.torch import load_file
 
 import semiseg
@@ -74,59 +74,6 @@ def test_a_stop_names_the_step_and_the_stage(tmp_path, stage, expected):
     assert saved == [tmp_path / "step000016.ckpt"]
 
 
-PAUSING = """
-import sys
-import time
-from pathlib import Path
-
-from semiseg.cli import main
-from semiseg.training.checkpoint import SafeCheckpointIO
-
-paused, go_on, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-save, saved = SafeCheckpointIO.save_checkpoint, []
-
-def save_or_pause(*arguments, **options):
-    if len(saved) == count:
-        paused.touch()
-        while not go_on.exists():
-            time.sleep(0.01)
-    save(*arguments, **options)
-    saved.append(1)
-
-SafeCheckpointIO.save_checkpoint = save_or_pause
-main(sys.argv[4:])
-"""
-"""A training that stops before its next checkpoint until a file appears: no test waits for luck."""
-
-
-class Paused:
-    """A training in a process of its own, which pauses when it has so many checkpoints."""
-
-    def __init__(self, folder, out, room, checkpoints):
-        self.go_on, paused = room / "go_on", room / "paused"
-        words = [PAUSING, paused, self.go_on, checkpoints, "train", folder, "--out", out, *WORDS]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", *(str(word) for word in words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        while not paused.exists():
-            assert self.process.poll() is None, self.process.stdout.read()
-            time.sleep(0.02)
-
-    def kill(self):
-        self.process.kill()
-        self.process.communicate()
-
-    def interrupt(self):
-        """Press Ctrl-C, let it go on, and return what it prints."""
-        self.process.send_signal(signal.SIGINT)
-        self.go_on.touch()
-        return self.process.communicate()[0]
-
-
 @pytest.mark.slow
 def test_there_were_pseudo_labels(whole):
     path, _ = newest_intact(whole / "checkpoints")
@@ -137,7 +84,7 @@ def test_there_were_pseudo_labels(whole):
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
 def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_path, checkpoints):
     out = tmp_path / "run"
-    Paused(tiny_folder, out, tmp_path, checkpoints).kill()
+    Paused(["train", tiny_folder, "--out", out, *WORDS], tmp_path, checkpoints).kill()
     assert (out / "config.yaml").exists()
     assert len(list((out / "checkpoints").glob("*.ckpt"))) == checkpoints
     # The same command with another number of loader processes.
@@ -150,7 +97,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
 @pytest.mark.slow
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
     out = tmp_path / "run"
-    training = Paused(tiny_folder, out, tmp_path, checkpoints=1)
+    training = Paused(["train", tiny_folder, "--out", out, *WORDS], tmp_path, checkpoints=1)
     message = training.interrupt()
     assert training.process.returncode == 130, message
     assert "--resume" in message

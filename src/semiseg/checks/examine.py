@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiseg.checks.report import BandRow, ClassCount, Histogram, Report, Size, Sizes, SplitCount
+from semiseg.checks.report import (
+    BandRow,
+    ClassCount,
+    Histogram,
+    PoolSummary,
+    Report,
+    Size,
+    Sizes,
+    SplitCount,
+)
 from semiseg.checks.rules import RULES
 from semiseg.core.reading import AS_STORED, Reading
+from semiseg.core.text import printable
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import SEVERITIES, Finding
@@ -68,6 +78,7 @@ def report(data: Dataset) -> Report:
         histogram=_histograms(data, classes) if classes else {},
         findings=data.findings,
         bands=_bands(data),
+        pool=_pool(data),
     )
 
 
@@ -90,7 +101,17 @@ def _counts(data: Dataset) -> dict[str, SplitCount]:
         labeled = sum(sample.mask is not None for sample in samples)
         if samples or split == "train":
             counts[split] = SplitCount(labeled, len(samples) - labeled)
+    if data.pool is not None:
+        counts["unlabeled"] = SplitCount(0, len(data.pool.pool))
     return counts
+
+
+def _pool(data: Dataset) -> PoolSummary | None:
+    if data.pool is None:
+        return None
+    pool, sampled = data.pool.pool, len(data.pool.names)
+    address = printable(str(pool.address))
+    return PoolSummary(address, pool.fingerprint, len(pool), len(pool.counts), sampled)
 
 
 def _sizes(sizes: list[Size]) -> Sizes | None:

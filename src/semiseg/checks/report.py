@@ -78,6 +78,24 @@ class BandRow(NamedTuple):
     color: str
 
 
+class PoolSummary(NamedTuple):
+    """The pool of the unlabeled images.
+
+    Attributes:
+        address: where it lies, without a password.
+        fingerprint: the hash by which it is recognized.
+        images: how many it has.
+        shards: in how many tar files.
+        sampled: the images of it that were looked at.
+    """
+
+    address: str
+    fingerprint: str
+    images: int
+    shards: int
+    sampled: int
+
+
 @dataclass(frozen=True)
 class Report:
     """What `semiseg check` found.
@@ -91,6 +109,8 @@ class Report:
         histogram: of `train` and `val`, if they have masks and the classes are settled.
         findings: errors first, then warnings, then notes.
         bands: the bands that are read; empty for gray images and RGB.
+        pool: the pool of the unlabeled images, of which only a sample was looked at; None without
+            one.
     """
 
     root: Path
@@ -101,6 +121,7 @@ class Report:
     histogram: Mapping[str, Histogram]
     findings: tuple[Finding, ...]
     bands: tuple[BandRow, ...] = ()
+    pool: PoolSummary | None = None
 
     @property
     def ok(self) -> bool:
@@ -122,6 +143,7 @@ class Report:
             "root": printable(str(self.root)),
             "ok": self.ok,
             "counts": {split: count._asdict() for split, count in self.counts.items()},
+            "pool": None if self.pool is None else self.pool._asdict(),
             "sizes": None if self.sizes is None else self.sizes._asdict(),
             "bands": [{**band._asdict(), "name": printable(band.name)} for band in self.bands],
             "classes": list(self.classes),

@@ -13,6 +13,7 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import InitSettings
 from semiseg.config.settings import AUTO
 from semiseg.core import shell
+from semiseg.core.addresses import without_secrets
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import write_bytes
@@ -166,7 +167,7 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
     full = Draft(
         images=images,
         masks=masks,
-        unlabeled=pool,
+        unlabeled=pool if data.pool is None else _pool_name(settings.unlabeled, own.content),
         classes=classes_path.as_posix() if data.class_list else "",
         group=data.group,
         reading=own.complete(settings.reading, settings.arrangement),
@@ -185,6 +186,12 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
     for draft in (full, replace(full, unlabeled=""), bare, replace(bare, unlabeled="")):
         yield draft
         yield replace(draft, classes="")
+
+
+def _pool_name(flag: str | None, own: Content) -> str:
+    """What a person calls the pool of unlabeled images, without a password."""
+    name = flag or own.unlabeled or ""
+    return without_secrets(name if isinstance(name, str) else name[0])
 
 
 def _elsewhere(settings: InitSettings, own: Content) -> list[Path]:

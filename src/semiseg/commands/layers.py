@@ -10,6 +10,7 @@ import yaml
 
 from semiseg.config.recipes import names, recipe
 from semiseg.config.train import Layer, TrainConfig
+from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_yaml
 
@@ -25,8 +26,11 @@ class ConfigText:
     config: TrainConfig
 
     def text(self) -> str:
-        """The settings in YAML, as `--config` reads them."""
-        return yaml.safe_dump(self.config.values(), sort_keys=False, allow_unicode=True).rstrip()
+        """The settings in YAML, as `--config` reads them; the address of a pool has no password."""
+        values = self.config.values()
+        if self.config.data.unlabeled is not None:
+            values["unlabeled"] = without_secrets(self.config.data.unlabeled)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
 
 
 def train_config(given: Mapping[str, object]) -> TrainConfig:

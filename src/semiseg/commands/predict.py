@@ -12,11 +12,11 @@ from typing import NamedTuple
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
 from semiseg.config.shard import ALL, parse_shard
+from semiseg.core.addresses import is_url, without_secrets
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
-from semiseg.data.pools.address import is_url, without_secrets
 from semiseg.inference.delivery import (
     FolderOutput,
     Output,

@@ -39,10 +39,10 @@ from semiseg.config.settings import (
 from semiseg.config.shard import parse_shard
 from semiseg.config.tool_formats import ToolFormat
 from semiseg.config.train import ArrangedData, ReadData, parse_duration
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.reading import Reading
 from semiseg.core.types import NamedBands
-from semiseg.data.pools.address import is_url
 from semiseg.inference.formats import FORMATS
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson")

@@ -9,6 +9,7 @@ import yaml
 
 from semiseg._version import __version__
 from semiseg.config.compare import CompareConfig
+from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_text, read_yaml, write_text
 
@@ -68,6 +69,8 @@ def write_config(config: CompareConfig) -> None:
     """
     out = config.grid.out
     content = {"format": FORMAT, **config.values()}
+    if config.shared.data.unlabeled is not None:
+        content["unlabeled"] = without_secrets(config.shared.data.unlabeled)
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     try:
         out.mkdir(parents=True, exist_ok=True)

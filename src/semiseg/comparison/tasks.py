@@ -12,7 +12,6 @@ from semiseg.comparison.records import ALL, BASELINE, SAME_TIME, SAME_TIME_FOLDE
 from semiseg.config.compare import CompareConfig
 from semiseg.config.grid import GridConfig
 from semiseg.core.errors import ConfigError
-from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split, make_split
 from semiseg.training.data import read_folder
 
@@ -75,7 +74,9 @@ def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record
                 _check_images(config, records, key, splits[key], bool(folder.val))
     if skipped := [method for method in grid.methods if method != BASELINE]:
         for labels in grid.labels:
-            if not all(splits[labels, split_seeds[seed]].unlabeled for seed in grid.seeds):
+            if not all(
+                splits[labels, split_seeds[seed]].counts()["unlabeled"] for seed in grid.seeds
+            ):
                 logger.info(
                     "labels %s: no image is left unlabeled, so only %s is trained, not %s",
                     labels,
@@ -97,7 +98,7 @@ def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record
 
 def _methods(config: CompareConfig, grid: GridConfig, labels: str, split: Split) -> list[str]:
     """The methods to train with some labels, with `supervised` for the same time if wanted."""
-    methods = list(grid.methods) if split.unlabeled else [BASELINE]
+    methods = list(grid.methods) if split.counts()["unlabeled"] else [BASELINE]
     same_time = grid.same_time and any(method != BASELINE for method in methods)
     equal_time = config.grid.equal == "time"
     if BASELINE not in methods and (labels == ALL or (same_time and equal_time)):
@@ -128,7 +129,7 @@ def _check_images(
     Raises:
         ConfigError: the images have changed.
     """
-    hashes = {name: list_hash(samples) for name, samples in split.lists().items()}
+    hashes = split.hashes()
     for record in records:
         same_split = (record.labels, record.split_seed) == key
         common = tuple(hashes) if same_split else ("val",) if own_val else ()

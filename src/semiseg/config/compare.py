@@ -10,7 +10,7 @@ from pathlib import Path
 from semiseg.config.grid import LISTS, GridConfig
 from semiseg.config.methods import METHODS, MethodSettings, default_settings
 from semiseg.config.settings import Mismatch, Positive, PositiveInt, Value, convert, flag
-from semiseg.config.train import FREE, TrainConfig, group_of
+from semiseg.config.train import FREE, MOVABLE, TrainConfig, group_of
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
 
 _GRID = frozenset(field.name for field in dataclasses.fields(GridConfig))
@@ -162,7 +162,7 @@ class CompareConfig:
         """The comparison of a folder, with the runs of a further call added.
 
         As in a resumed training, a setting of the call counts only if it differs from its default.
-        The settings of `FREE` are those of the call.
+        The settings of `FREE` are those of the call, and so are those of `MOVABLE` that it gives.
 
         Raises:
             RunError: a setting of the call contradicts the comparison.
@@ -172,6 +172,8 @@ class CompareConfig:
         for name, value in call.changes().items():
             adds_runs = name in (*LISTS, "split_seeds", "same_time")
             adds_runs |= name.rpartition(".")[0] not in ("", *self.settings)
+            if name in MOVABLE:
+                continue
             if not adds_runs and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
@@ -179,6 +181,7 @@ class CompareConfig:
                     "another one with another --out."
                 )
         free = {name: value for name, value in call.shared.values().items() if name in FREE}
+        free |= {name: value for name, value in call.changes().items() if name in MOVABLE}
         return dataclasses.replace(
             self,
             grid=self.grid.union(call.grid),

@@ -19,6 +19,7 @@ from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import choose_sizes, total_seconds
 from semiseg.config.train import Optimizer, TrainConfig
+from semiseg.core.addresses import without_secrets
 from semiseg.core.reading import Reading
 from semiseg.core.text import columns, duration, plural
 
@@ -268,7 +269,8 @@ def _architecture(encoder: str) -> str:
 
 
 def _entry(name: str, value: Value, reason: Reason) -> Entry:
-    return Entry(name, value, reason.source, reason.text)
+    shown = without_secrets(value) if isinstance(value, str) else value
+    return Entry(name, shown, reason.source, reason.text)
 
 
 def _as_given(reason: Reason) -> Reason:

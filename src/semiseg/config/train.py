@@ -33,8 +33,9 @@ from semiseg.config.settings import (
     Value,
     flag,
 )
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
-from semiseg.core.files import relative_folder
+from semiseg.core.files import is_file, relative_folder
 from semiseg.core.types import Arrangement
 
 MIN_SIDE = 32
@@ -42,6 +43,9 @@ MIN_SIDE = 32
 
 FREE = frozenset({"data", "out", "workers", "logger", "feature_disk"})
 """The settings that may change when a training is resumed; the result has the same bits."""
+MOVABLE = frozenset({"unlabeled"})
+"""The settings that may name another place when a training is resumed. Their images are compared
+with those that the run began with."""
 
 Side: TypeAlias = Annotated[int, Bounds(MIN_SIDE)]
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
@@ -61,8 +65,9 @@ class ArrangedData(Settings):
     or any path. It may hold the folders `train`, `val` and `test`. Needs --masks."""
     masks: Path | None = None
     """The folder of the masks, likewise. Name the same one if masks lie beside their images."""
-    unlabeled: Path | None = None
-    """The folder of further images without masks, instead of `unlabeled` in the data folder."""
+    unlabeled: str | None = None
+    """Further images without masks, instead of `unlabeled` in the data folder: a folder, or a pool
+    of tar files in a folder or at an address such as `s3://bucket/pool`."""
     group: str | None = None
     """A regular expression that finds the patient, plot, drive or video in the name of an image,
     such as `^(.*?)_`. semiseg keeps the images of one group in one split."""
@@ -99,12 +104,32 @@ class ArrangedData(Settings):
 
     def check(self) -> None:
         """Refer to folders from the data folder, so that a run can be read from anywhere."""
-        for name in ("images", "masks", "unlabeled"):
-            folder, root = getattr(self, name), getattr(self, "data", None)
-            if folder is not None and root is not None:
-                object.__setattr__(self, name, relative_folder(folder, root))
+        root = getattr(self, "data", None)
+        if root is not None:
+            for name in ("images", "masks"):
+                folder = getattr(self, name)
+                if folder is not None:
+                    object.__setattr__(self, name, relative_folder(folder, root))
+            if self.unlabeled is not None and not is_url(self.unlabeled):
+                object.__setattr__(self, "unlabeled", _relative_place(self.unlabeled, root))
         if self.group is not None:
             check_group(self.group)
+
+
+def _relative_place(place: str, root: Path) -> str:
+    """How a folder, a tar, a pattern of tars or a list of them is written down.
+
+    As `relative_folder`: what does not lie in the data folder is relative to the working folder.
+    """
+    path = Path(place)
+    suffix = path.suffix.lower()
+    if suffix not in (".tar", ".txt"):
+        return str(relative_folder(path, root))
+    # A pattern of tars is no file itself.
+    files = path.name if is_file(root / path) or suffix == ".txt" else "*.tar"
+    if not path.is_absolute() and not any((root / path.parent).glob(files)):
+        path = Path(os.path.normpath(path.absolute()))
+    return str(path)
 
 
 def check_group(pattern: str) -> None:

@@ -51,7 +51,8 @@ class Arrangement(NamedTuple):
         images: the folder of the images; None to recognize it. Like the other folders, it is
             relative to the data folder, or absolute.
         masks: the folder of the masks; None to recognize it.
-        unlabeled: the folder of further images without masks; None for `unlabeled`.
+        unlabeled: the folder of further images without masks, or the path or address of a pool;
+            None for `unlabeled`.
         group: a regular expression. Images in whose names it finds the same text belong together.
             None if each image stands for itself.
         exif: whether masks show their images as the orientation in the EXIF data turns them
@@ -68,7 +69,7 @@ class Arrangement(NamedTuple):
 
     images: Path | None = None
     masks: Path | None = None
-    unlabeled: Path | None = None
+    unlabeled: str | None = None
     group: str | None = None
     exif: Literal["apply", "ignore"] | None = None
     tile: int | None = None
@@ -178,11 +179,13 @@ class Batch(NamedTuple):
         labeled: the labeled images.
         unlabeled: the unlabeled images, or None if there are none or the method does not use them.
         number: the number of the micro batch, counted from 0 over the whole training.
+        unreadable: the images of a pool that others replace in this batch, with the reasons.
     """
 
     labeled: Labeled
     unlabeled: Unlabeled | None
     number: int
+    unreadable: tuple[str, ...] = ()
 
 
 class Step(NamedTuple):

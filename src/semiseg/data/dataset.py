@@ -17,6 +17,7 @@ from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.orientation import shows_stored_pixels
 from semiseg.data.image_scan import ImageScan
+from semiseg.data.pools.pool_sample import PoolSample
 from semiseg.data.scan import Problem
 
 
@@ -41,6 +42,8 @@ class Dataset:
         corrected: the images that folders of corrected masks added to `train`.
         group: the regular expression that finds the group of an image in its name; None without
             groups.
+        pool: the pool of unlabeled images; None without one. The images of its sample are those of
+            `unlabeled`.
         findings: what was noticed; errors make the folder unusable for a training.
     """
 
@@ -58,6 +61,7 @@ class Dataset:
     bands: tuple[Band, ...] = ()
     corrected: frozenset[Path] = frozenset()
     group: str | None = None
+    pool: PoolSample | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -129,8 +133,11 @@ class Dataset:
     def name(self, path: Path) -> str:
         """A file's path below the folder, with `/` between folders.
 
-        A mask that was drawn into the cache goes by the name of its image.
+        A mask that was drawn into the cache goes by the name of its image, and an image of a pool
+        by its name there.
         """
+        if self.pool is not None and path in self.pool.names:
+            return self.pool.names[path]
         return name_below(self.root, self._images_of_drawn.get(path, path))
 
     @cached_property

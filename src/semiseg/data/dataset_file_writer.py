@@ -181,7 +181,8 @@ def _folders_text(draft: Draft, data: Dataset) -> str:
 def _unlabeled_text(draft: Draft, data: Dataset) -> str:
     title = _comment("Further images without masks; a folder or a list of folders.")
     if draft.unlabeled:
-        count = plural(len(data.samples["unlabeled"]), "image")
+        pool = data.samples["unlabeled"] if data.pool is None else data.pool.pool
+        count = plural(len(pool), "image")
         return f"{title}\nunlabeled: {scalar(draft.unlabeled)}  # {count}"
     return f"{title}\n# unlabeled: pool"
 

@@ -49,6 +49,7 @@ Kind = Literal[
     "orientation",
     "outside-polygons",
     "palette",
+    "pool",
     "repeated-image",
     "several-masks",
     "shared-group",

@@ -34,6 +34,7 @@ from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import Sample
 from semiseg.data.cache import FRESH
 from semiseg.data.classes.labels import read_labels
+from semiseg.data.formats.image_bytes import ImageSource
 from semiseg.data.formats.images import image_size, read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.raster_windows import file_of
@@ -68,13 +69,36 @@ class PixelCache:
         Raises:
             DataError: `read_image` refuses the file.
         """
+        return self._cached(path, f"image {self.reading}", lambda: self.decode(path))
 
-        def decode() -> NDArray[np.uint8]:
-            image = read_image(path, self.reading, self.short_side)
-            size = reduce_size(image_size(path, self.reading), self.short_side)
-            return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+    def decode(self, source: ImageSource) -> NDArray[np.uint8]:
+        """Read an image, as `image` does, without the cache.
 
-        return self._cached(path, f"image {self.reading}", decode)
+        Args:
+            source: the file, or its content.
+
+        Raises:
+            DataError: `read_image` refuses it.
+        """
+        image = read_image(source, self.reading, self.short_side)
+        size = reduce_size(image_size(source, self.reading), self.short_side)
+        return np.array(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+    def stored(self, name: str) -> NDArray[np.uint8] | None:
+        """The pixels that `store` has kept for an image that is no file; None without them.
+
+        Args:
+            name: what identifies the content of the image.
+        """
+        file = self._file(f"image {self.reading}", name)
+        if file is not None:
+            with suppress(OSError, ValueError, EOFError):
+                return _load(file)
+        return None
+
+    def store(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Keep the decoded pixels of an image that is no file, if there is a place for them."""
+        self._save(self._file(f"image {self.reading}", name), pixels)
 
     def labels(self, sample: Sample, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read the mask of an image in class indices.
@@ -108,26 +132,27 @@ class PixelCache:
         self, path: Path, purpose: str, decode: Callable[[], NDArray[np.uint8]]
     ) -> NDArray[np.uint8]:
         """The result of `decode`, from the cache where possible."""
-        file = self._file(path, purpose)
+        file = self._file(purpose, None if self._folder is None else file_stamp(path))
         if file is None:
             return decode()
         with suppress(OSError, ValueError, EOFError):
             return _load(file)
         pixels = decode()
-        if pixels.nbytes <= self._free_bytes.value:
-            self._free_bytes.value -= pixels.nbytes
-            _save(file, pixels)
+        self._save(file, pixels)
         return pixels
 
-    def _file(self, path: Path, purpose: str) -> Path | None:
-        """The file in the cache for a source; None if the source cannot be cached."""
-        if self._folder is None:
-            return None
-        stamp = file_stamp(path)
-        if not stamp:
+    def _file(self, purpose: str, stamp: str | None) -> Path | None:
+        """The file in the cache for a source with a stamp; None if it cannot be cached."""
+        if self._folder is None or not stamp:
             return None
         name = short_hash(f"{self._version} {purpose} {stamp}")
         return self._folder / name[:2] / name
+
+    def _save(self, file: Path | None, pixels: NDArray[np.uint8]) -> None:
+        """Write pixels to the cache, while they may take so much of the disk."""
+        if file is not None and pixels.nbytes <= self._free_bytes.value:
+            self._free_bytes.value -= pixels.nbytes
+            _save(file, pixels)
 
 
 def file_stamp(path: Path) -> str:

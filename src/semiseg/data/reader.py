@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement, Sample
@@ -36,8 +37,11 @@ from semiseg.data.layout_registry import below, find_layout, read_split
 from semiseg.data.layouts.accounting import account
 from semiseg.data.layouts.explicit import list_unlabeled_folders
 from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.places import pool_place
 from semiseg.data.masks.mask_rules import Rescan, SettledMasks, settle_masks, without_voids
 from semiseg.data.masks.orientations import find_turns
+from semiseg.data.pools.pool import open_pool
+from semiseg.data.pools.pool_sample import PoolSample, sample_pool
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tiles.expand import TileSettings, expand_listings
 from semiseg.data.tree import SPLITS, Tree
@@ -84,6 +88,7 @@ def read_dataset(
             f"{classes_file} does not exist.",
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
+    pool, refusal = _open_pool(root, flags, file)
     listings = _list_images(root, layout, flags, file)
     tiles = TileSettings.of(flags, file, reading)
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
@@ -94,10 +99,17 @@ def read_dataset(
         listings = corrected.join(listings)
         everything = [sample for listing in listings.values() for sample in listing.samples]
         images = [sample.image for sample in everything]
+        if pool is not None:
+            listings["unlabeled"] = replace(listings["unlabeled"], samples=pool.samples)
+            everything += pool.samples
         bands = choose_bands(images, reading, file.named(flags, reading), partial(name_below, root))
     reading = bands.reading
     cache = ScanCache(root, reading)
     scans = scan_files(cache, everything, progress).without(bands.refused)
+    if pool is not None:
+        pool = pool.without({path: why.reason for path, why in scans.problems.items()})
+        scans = scans.without(pool.unreadable)
+        listings["unlabeled"] = replace(listings["unlabeled"], samples=pool.samples)
     # A warning counts the photographs that only an extra can read; the others are usable.
     samples = {split: _without_extras(listings[split].samples, scans) for split in _ORDER}
     user_files = [classes_file] if classes_file else file.classes_files
@@ -113,6 +125,8 @@ def read_dataset(
         *bands.findings,
         *layout.remarks,
         *_findings_of(root, layout, listings),
+        *refusal,
+        *(pool.findings() if pool is not None else ()),
         *choice.findings,
         *_account(root, layout, listings, own_files),
         *meaning.masks.findings,
@@ -136,6 +150,7 @@ def read_dataset(
         bands=bands.bands,
         corrected=frozenset(sample.image for sample in corrected.samples),
         group=flags.group or file.content.group,
+        pool=pool,
     )
     images = [sample.image for sample in (*contents.train, *contents.val)]
     inferred = infer_reading(images, scans.images, reading)
@@ -316,13 +331,36 @@ def _read_unlabeled(
     file: DatasetFile,
     samples: Sequence[Sample],
 ) -> Listing:
-    """The images without masks beside those of the layout; an error becomes a finding."""
+    """The images without masks beside those of the layout; an error becomes a finding.
+
+    A pool takes their place; its files are accounted for.
+    """
+    place = pool_place(root, flags, file)
+    if place is not None:
+        path = Path(place)
+        folder = path if path.is_dir() else path.parent
+        inside = not is_url(place) and folder.is_relative_to(root)
+        files = folder.rglob("*") if path.is_dir() else [path, *folder.glob("*.tar")]
+        return Listing(sources=list(files) if inside else [])
     paths = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
     try:
         listing = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, paths)
     except DataError as error:
         return Listing(findings=[error_of(error)])
     return listing or layout.unlabeled()
+
+
+def _open_pool(
+    root: Path, flags: Arrangement, file: DatasetFile
+) -> tuple[PoolSample | None, list[Finding]]:
+    """The pool of unlabeled images with its sample; an error becomes a finding."""
+    place = pool_place(root, flags, file)
+    if place is None:
+        return None, []
+    try:
+        return sample_pool(open_pool(place)), []
+    except DataError as error:
+        return None, [error_of(error)]
 
 
 def _without_extras(samples: Sequence[Sample], scans: Scans) -> tuple[Sample, ...]:

@@ -24,6 +24,10 @@ class SampleOrder:
         self.key = key
         self._permutations: dict[int, list[int]] = {}
 
+    def __len__(self) -> int:
+        """The number of samples; the order has no end."""
+        return len(self.samples)
+
     def __getitem__(self, position: int) -> Sample:
         """The sample at a position, counted from 0 over all passes."""
         number, place = divmod(position, len(self.samples))
@@ -33,3 +37,7 @@ class SampleOrder:
             permutation = self.key.child(number).numpy().permutation(len(self.samples))
             self._permutations[number] = permutation.tolist()
         return self.samples[self._permutations[number][place]]
+
+    def where(self, position: int) -> str:
+        """The file of the sample at a position, for messages."""
+        return str(self[position].image)

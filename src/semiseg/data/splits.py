@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semiseg.core.errors import ConfigError, DataError
-from semiseg.core.files import file_sha256
+from semiseg.core.files import file_sha256, text_sha256
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
@@ -17,6 +17,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.groups import Groups
 from semiseg.data.hold_out import HoldOut
 from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.pools.pool_sample import PoolSample
 from semiseg.data.tiles.blocks import blocks_of, without_shared_ground
 
 
@@ -26,13 +27,14 @@ class Split:
 
     Attributes:
         labeled: the labeled images.
-        unlabeled: all other training images, without their masks.
+        unlabeled: all other training images, without their masks; not those of a pool.
         val: the validation images.
         notes: sentences about held-out images, hidden masks and missing classes.
         hidden: the unlabeled images that do have a mask, with it. Only the diagnostics use these
             masks; no training does.
         source: if a file listed the labeled images, its `file` and the first 16 hex digits of its
             `sha256`; else empty.
+        pool: the pool of further unlabeled images; None without one.
     """
 
     labeled: tuple[Sample, ...]
@@ -41,10 +43,31 @@ class Split:
     notes: tuple[str, ...]
     hidden: tuple[Sample, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
+    pool: PoolSample | None = None
+
+    @property
+    def unlabeled_files(self) -> tuple[Sample, ...]:
+        """The unlabeled images that lie on this disk; of a pool, those of its sample."""
+        return self.unlabeled if self.pool is None else (*self.unlabeled, *self.pool.samples)
 
     def lists(self) -> dict[str, tuple[Sample, ...]]:
         """The three lists of images, by name."""
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "val": self.val}
+
+    def counts(self) -> dict[str, int]:
+        """The number of images of the three lists; with those of a pool."""
+        counts = {name: len(samples) for name, samples in self.lists().items()}
+        if self.pool is not None:
+            counts["unlabeled"] += len(self.pool.pool)
+        return counts
+
+    def hashes(self) -> dict[str, str]:
+        """What identifies the images of the three lists, 16 hex digits each."""
+        hashes = {name: list_hash(samples) for name, samples in self.lists().items()}
+        if self.pool is not None:
+            both = f"{hashes['unlabeled']} {self.pool.pool.fingerprint}"
+            hashes["unlabeled"] = text_sha256(both)[:16]
+        return hashes
 
 
 def make_split(
@@ -109,7 +132,8 @@ def make_split(
             noun = groups.noun
             notes.append(f"{images} of the {noun}s that are held out take no part in the training")
         others = apart
-    unlabeled = tuple(sample._replace(mask=None) for sample in others)
+    in_pool: Collection[Path] = () if data.pool is None else data.pool.files
+    unlabeled = tuple(s._replace(mask=None) for s in others if s.image not in in_pool)
     hidden = tuple(sample for sample in others if sample.mask is not None)
     _require_two_classes(data, labeled, labels)
     train_classes, val_classes = (classes_in(samples, data.pixels) for samples in (labeled, val))
@@ -127,7 +151,7 @@ def make_split(
     source = (
         {} if label_list is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
     )
-    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source)
+    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source, data.pool)
 
 
 def _require_two_classes(data: Dataset, labeled: Sequence[Sample], labels: str) -> None:

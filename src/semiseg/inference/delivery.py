@@ -19,9 +19,10 @@ from typing import NamedTuple, Protocol
 
 from filelock import FileLock, Timeout
 
+from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.reading import Reading
-from semiseg.data.pools.address import Address, without_secrets
+from semiseg.data.pools.address import Address
 from semiseg.data.pools.ranges import FileSystem, ReadError, file_system
 from semiseg.inference.figures import Record
 from semiseg.inference.image_job import ImageOptions, ImageSource, predict_images

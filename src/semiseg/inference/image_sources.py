@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, overload
 
 from semiseg.config.shard import Shard, hash_name
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError, RunError
 from semiseg.data.formats.image_formats import format_of
-from semiseg.data.pools.address import Address, address_of, is_url
+from semiseg.data.pools.address import Address, address_of
 from semiseg.data.pools.member_names import is_safe
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
 from semiseg.data.pools.ranges import RangeReader, ReadError, file_system

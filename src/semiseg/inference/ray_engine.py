@@ -25,10 +25,11 @@ from ray.exceptions import RayError
 
 from semiseg._version import __version__
 from semiseg.config.settings import Auto, unless_auto
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import ConfigError, RunError, SemisegError
 from semiseg.core.reading import Reading
 from semiseg.core.records import from_plain
-from semiseg.data.pools.address import Address, is_url
+from semiseg.data.pools.address import Address
 from semiseg.inference.delivery import FolderOutput, Output, PredictionJob, predict_into
 from semiseg.inference.device import torch_device
 from semiseg.inference.figures import Record

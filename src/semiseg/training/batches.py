@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.sample_order import SampleOrder
 from semiseg.training.labeling.store import Labels
+from semiseg.training.pool_images import DrawnImage, PoolDraws, PoolImages
 
 
 class TrainingImages(NamedTuple):
@@ -31,17 +31,20 @@ class TrainingImages(NamedTuple):
 
     Attributes:
         labeled: labeled samples, not empty.
-        unlabeled: unlabeled samples; empty if the method uses none.
+        unlabeled: unlabeled samples, or those of a pool; empty if the method uses none.
         classes: how masks are read.
         reading: how images are read, see `read_image`.
-        labels: the stored labels of the unlabeled images; None if the method uses none.
+        labels: the stored labels of the unlabeled images; None if the method uses none, and with
+            a pool.
+        draws: the unlabeled images that the whole training draws; None if that is not known.
     """
 
     labeled: Sequence[Sample]
-    unlabeled: Sequence[Sample]
+    unlabeled: Sequence[Sample] | PoolImages
     classes: Classes
     reading: Reading = AS_STORED
     labels: Labels | None = None
+    draws: int | None = None
 
 
 class Views(NamedTuple):
@@ -97,11 +100,15 @@ class TrainingBatches(Dataset[Batch]):
         self.colors = images.reading.color_channels
         self.keys = {"labeled": key.child("labeled"), "unlabeled": key.child("unlabeled")}
         self.labeled = SampleOrder(images.labeled, self.keys["labeled"].child("order"))
-        self.unlabeled = (
-            SampleOrder(images.unlabeled, self.keys["unlabeled"].child("order"))
-            if images.unlabeled
-            else None
-        )
+        self.unlabeled = self._order(images) if images.unlabeled else None
+
+    def _order(self, images: TrainingImages) -> SampleOrder | PoolDraws:
+        """The order of the unlabeled images."""
+        key, unlabeled = self.keys["unlabeled"].child("order"), images.unlabeled
+        if not isinstance(unlabeled, PoolImages):
+            return SampleOrder(unlabeled, key)
+        repeats = images.draws is None or images.draws > len(unlabeled)
+        return PoolDraws(unlabeled, key, self.decoded, keep=repeats)
 
     def __getitem__(self, index: int) -> Batch:
         """This process's part of the batch of micro step `index`; images are uint8."""
@@ -112,32 +119,35 @@ class TrainingBatches(Dataset[Batch]):
         labeled = Labeled(torch.stack(images), torch.stack(masks))
         if self.unlabeled is None:
             return Batch(labeled, None, index)
-        views = (self._unlabeled(self.unlabeled, p) for p in positions)
+        drawn = [self._draw(self.unlabeled, p) for p in positions]
+        views = map(self._unlabeled, drawn, positions)
         weak, valid, *others = map(torch.stack, zip(*views, strict=True))
         strong, stored = others[: self.views.strong], others[self.views.strong :]
         more = tuple(map(Inputs, strong[1:]))
         unlabeled = Unlabeled(weak, strong[0], valid, more_strong=more)
         if stored:
             unlabeled = unlabeled._replace(label=stored[0], confidence=stored[1])
-        return Batch(labeled, unlabeled, index)
+        return Batch(
+            labeled, unlabeled, index, tuple(why for one in drawn for why in one.unreadable)
+        )
 
-    def files(self, index: int) -> list[Path]:
-        """The images of the whole batch of micro step `index`, of all processes."""
+    def files(self, index: int) -> list[str]:
+        """The images of the whole batch of micro step `index`, of all processes, in words."""
         positions = range(index * self.batch, (index + 1) * self.batch)
         orders = [order for order in (self.labeled, self.unlabeled) if order is not None]
-        return [order[position].image for order in orders for position in positions]
+        return [order.where(position) for order in orders for position in positions]
 
-    def _view_key(self, kind: str, sample: Sample, position: int, fixed: int) -> Key:
+    def _view_key(self, kind: str, name: str, position: int, fixed: int) -> Key:
         """The key of the view at a position: a new one, or one of the fixed views."""
         key = self.keys[kind].child(position)
         if not fixed:
             return key
         view = int(key.child("fixed view").numpy().integers(fixed))
-        return Key.of("fixed view", kind, sample.name, view)
+        return Key.of("fixed view", kind, name, view)
 
     def _labeled(self, position: int) -> tuple[Tensor, Tensor]:
         views, sample = self.views, self.labeled[position]
-        key = self._view_key("labeled", sample, position, views.fixed.labeled)
+        key = self._view_key("labeled", sample.name, position, views.fixed.labeled)
         image = self.decoded.image(sample.image)
         source = image.shape[1], image.shape[0]
         mask = self.decoded.labels(sample, source)
@@ -147,12 +157,17 @@ class TrainingBatches(Dataset[Batch]):
         changed = change(pixels, LABELED, key.child("photometry"), self.colors)
         return changed, torch.from_numpy(view_mask(mask, view)).long()
 
-    def _unlabeled(self, samples: SampleOrder, position: int) -> tuple[Tensor, ...]:
+    def _draw(self, order: SampleOrder | PoolDraws, position: int) -> DrawnImage:
+        """The unlabeled image at a position, decoded."""
+        if isinstance(order, PoolDraws):
+            return order[position]
+        sample = order[position]
+        return DrawnImage(sample.name, self.decoded.image(sample.image), sample)
+
+    def _unlabeled(self, drawn: DrawnImage, position: int) -> tuple[Tensor, ...]:
         """The weak view, what is valid, the strong views; and label and confidence if stored."""
-        views = self.views
-        sample = samples[position]
-        key = self._view_key("unlabeled", sample, position, views.fixed.unlabeled)
-        image = self.decoded.image(sample.image)
+        views, image = self.views, drawn.pixels
+        key = self._view_key("unlabeled", drawn.name, position, views.fixed.unlabeled)
         source = image.shape[1], image.shape[0]
         view = draw_view(key.child("view"), source, views.size, views.crop, views.scale)
         weak = view_image(image, view)
@@ -161,9 +176,9 @@ class TrainingBatches(Dataset[Batch]):
         keys = [photometry, *(photometry.child("view", i) for i in range(1, views.strong))]
         strong = [strong_view(weak, views.photometry, one, self.colors) for one in keys]
         valid = torch.from_numpy(view_valid(view))
-        if self.labels is None:
+        if self.labels is None or drawn.sample is None:
             return weak, valid, *strong
-        stored = self.labels.read(sample)
+        stored = self.labels.read(drawn.sample)
         label = np.where(stored.agreement, stored.label, np.uint8(IGNORE_INDEX))
         label = view_mask(resize_nearest(label, source), view)
         confidence = view_mask(resize_nearest(stored.confidence, source), view, padding=0)

@@ -20,12 +20,18 @@ from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
+from semiseg.data.cache import ScanCache
 from semiseg.data.dataset import Dataset
 from semiseg.data.likeness import likeness
+from semiseg.data.pools.pool_sample import sample_pool
+from semiseg.data.scan import scan_files
 from semiseg.data.splits import Split, make_split
 from semiseg.training.labeling.store import Labels, NoLabels
 from semiseg.training.place import Place
+from semiseg.training.pool_images import PoolImages
 
+MAX_LABELED_OF_POOL = 10_000
+"""The images of a pool that a method uses if it labels them before its first step."""
 _MAX_WATCHED, _MIN_WATCHED = 32, 4
 _WATCHED_PART = 5  # one image for so many of `val`: a tenth of all forward passes
 
@@ -36,7 +42,8 @@ class TrainingData(NamedTuple):
     Attributes:
         folder: the data folder.
         split: the labeled, unlabeled and validation images.
-        unlabeled: the unlabeled images that the method uses.
+        unlabeled: the unlabeled images that the method uses: all of a folder, or a pool. A method
+            that labels them before its first step uses a sample of a pool.
         pixels: the pixels of each class in the labeled images.
         warnings: what `check` warns about, as sentences.
         notes: what was inferred, as sentences.
@@ -46,11 +53,22 @@ class TrainingData(NamedTuple):
 
     folder: Dataset
     split: Split
-    unlabeled: tuple[Sample, ...]
+    unlabeled: tuple[Sample, ...] | PoolImages
     pixels: tuple[int, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     labels: Labels | None = None
+
+    @property
+    def unlabeled_files(self) -> tuple[Sample, ...]:
+        """The unlabeled images of a method that labels them before its first step.
+
+        Raises:
+            TypeError: these are the images of a pool, of which no list exists.
+        """
+        if isinstance(self.unlabeled, PoolImages):
+            raise TypeError("the images of a pool are not listed")
+        return self.unlabeled
 
     def used_by(self, settings: MethodSettings) -> TrainingData:
         """The images without those that a method does not use."""
@@ -64,7 +82,7 @@ class TrainingData(NamedTuple):
         """What a method learns from, as a sentence."""
         images = f"{plural(len(self.split.labeled), 'image')} with masks"
         if self.unlabeled:
-            images += f" and {len(self.unlabeled)} without"
+            images += f" and {len(self.unlabeled):,} without"
         return f"{method} learns from {images}; {len(self.split.val)} of val score it"
 
 
@@ -95,8 +113,9 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
     """
     folder = read_folder(config.data)
     split = make_split(folder, config.data.labels, config.data.split_seed, held_out)
-    unlabeled = split.unlabeled if config.settings.uses_unlabeled else ()
-    layout = (f.text for f in folder.findings if f.kind == "layout" and f.severity == "note")
+    unlabeled, about_pool = _unlabeled_images(config.settings, folder, split)
+    kinds = ("layout", "pool")
+    layout = (f.text for f in folder.findings if f.kind in kinds and f.severity == "note")
     pixels = count_pixels(split.labeled, folder.pixels, len(folder.classes.names))
     return TrainingData(
         folder,
@@ -104,9 +123,38 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
         unlabeled,
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
-        (folder.class_note, *layout, *split.notes),
+        (folder.class_note, *layout, *about_pool, *split.notes),
         NoLabels() if config.settings.uses_stored_labels else None,
     )
+
+
+def _unlabeled_images(
+    settings: MethodSettings, folder: Dataset, split: Split
+) -> tuple[tuple[Sample, ...] | PoolImages, tuple[str, ...]]:
+    """The unlabeled images that a method uses, and what a person should know about them.
+
+    Raises:
+        DataError: the pool cannot be read.
+    """
+    if not settings.uses_unlabeled:
+        return (), ()
+    if folder.pool is None:
+        return split.unlabeled, ()
+    pool = folder.pool.pool
+    if not settings.uses_stored_labels:
+        return PoolImages(split.unlabeled, pool), ()
+    sample = sample_pool(pool, MAX_LABELED_OF_POOL)
+    with progress("reading the sample of the pool") as bar:
+        cache = ScanCache(folder.root, folder.reading)
+        problems = scan_files(cache, sample.samples, bar.update).problems
+    sample = sample.without({path: problem.reason for path, problem in problems.items()})
+    if len(sample.samples) == len(pool):
+        return (*split.unlabeled, *sample.samples), ()
+    note = (
+        f"the method labels images before it learns from them, so it uses {len(sample.samples):,} "
+        f"of the {len(pool):,} images of the pool, chosen by chance"
+    )
+    return (*split.unlabeled, *sample.samples), (note,)
 
 
 def gather_facts(
@@ -131,6 +179,7 @@ def gather_facts(
     reading = config.data.reading if resume else data.folder.reading
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()
+    unlabeled = split.unlabeled_files if data.unlabeled else ()
     facts = Facts(
         # Hidden masks count too, so that a comparison of label numbers trains at one size.
         side=median(min(data.folder.images[s.image].size) for s in (*split.labeled, *split.hidden)),
@@ -138,7 +187,7 @@ def gather_facts(
         unlabeled=len(data.unlabeled),
         validation_images=len(split.val) + len(sample),
         pixels=dict(zip(data.folder.classes.names, data.pixels, strict=True)),
-        likeness=None if resume else likeness(split.labeled, data.unlabeled, key, reading),
+        likeness=None if resume else likeness(split.labeled, unlabeled, key, reading),
         device=place.kind,
         world=place.world,
         reading=reading,
@@ -160,16 +209,15 @@ def count_pixels(
 
 def sample_size(split: Split) -> int:
     """The number of unlabeled images to measure, if there are enough."""
-    return min(
-        _MAX_WATCHED, max(_MIN_WATCHED, len(split.val) // _WATCHED_PART), len(split.unlabeled)
-    )
+    count = max(_MIN_WATCHED, len(split.val) // _WATCHED_PART)
+    return min(_MAX_WATCHED, count, len(split.unlabeled_files))
 
 
 def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
     """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
     size = sample_size(split)
     masked = {sample.image for sample in split.hidden}
-    others = [sample for sample in split.unlabeled if sample.image not in masked]
+    others = [sample for sample in split.unlabeled_files if sample.image not in masked]
     result: list[Sample] = []
     for name, samples in (("hidden", split.hidden), ("others", others)):
         order = key.child(name).numpy().permutation(len(samples))

@@ -14,8 +14,16 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from semiseg.core.errors import ConfigError, Interrupted, RunError, SemisegError, Terminated
+from semiseg.core.errors import (
+    ConfigError,
+    DataError,
+    Interrupted,
+    RunError,
+    SemisegError,
+    Terminated,
+)
 from semiseg.training.checkpoint import how_to_resume
+from semiseg.training.pool_images import PoolError
 
 _MEMORY = (
     "The memory is too small ({}). If other programs use it, go on with --resume; otherwise start "
@@ -66,6 +74,8 @@ def explained(data: Path, out: Path) -> Iterator[None]:
     """
     try:
         yield
+    except PoolError as error:
+        raise DataError(_message(error), how_to_resume(data, out)) from None
     except SemisegError as error:
         _without_traceback(error)
         raise
@@ -118,6 +128,9 @@ def explained_trial() -> Iterator[None]:
     """
     try:
         yield
+    except SemisegError as error:
+        _without_traceback(error)
+        raise
     except SIGTERMException:
         raise Terminated("terminated while steps were measured; nothing was written") from None
     except SystemExit:  # Lightning's answer to Ctrl-C

@@ -77,7 +77,7 @@ class FeatureCache:
         count = sum(shape.numel() for shape in self._shapes)
         self._store = FeatureStore(folder, group, count, round(self.settings.feature_disk * GB))
         images = len(self.batches.labeled.samples)
-        others = len(self.batches.unlabeled.samples) if self.batches.unlabeled is not None else 0
+        others = len(self.batches.unlabeled) if self.batches.unlabeled is not None else 0
         size = views.fixed.entries(images, others, views.strong) * entry_bytes(count)
         logger.info(
             "cached features: %s, up to %.2f GB in %s, of which %.2f GB are there "
@@ -108,7 +108,7 @@ class FeatureCache:
                     for view in unlabeled.more_strong
                 ),
             )
-        return Batch(labeled, unlabeled, batch.number)
+        return batch._replace(labeled=labeled, unlabeled=unlabeled)
 
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The features of `(B, N, H, W)` images; maps are channels-last in memory."""

@@ -24,8 +24,10 @@ from semiseg.training.loaders import training_loader, validation_loader
 from semiseg.training.loggers import make_loggers
 from semiseg.training.module import TrainingModule
 from semiseg.training.place import Place
+from semiseg.training.pool_images import PoolImages
 from semiseg.training.reliability import Snapshots
 from semiseg.training.stage import Stage
+from semiseg.training.unreadable_images import UnreadableImages
 
 
 def fit(
@@ -53,6 +55,7 @@ def fit(
     config = stage.config
     module.steps_before, module.steps_after = stage.steps_before, stage.steps_after
     validations = decided(config.validation.validations)
+    from_pool = isinstance(data.unlabeled, PoolImages)
     checkpoints = Checkpoints(
         config.out / run_folder.CHECKPOINTS,
         validations,
@@ -69,6 +72,7 @@ def fit(
             stage.title,
         ),
         *([Snapshots(config.out)] if stage.keeps_snapshots else []),
+        *([UnreadableImages(decided(config.schedule.batch))] if from_pool else []),
         checkpoints,
     ]
     with warnings.catch_warnings():

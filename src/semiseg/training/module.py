@@ -116,7 +116,7 @@ class TrainingModule(L.LightningModule):
                     for view in unlabeled.more_strong
                 ),
             )
-        return Batch(labeled, unlabeled, batch.number)
+        return batch._replace(labeled=labeled, unlabeled=unlabeled)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One micro batch: seed the global generators from the key, compute, log."""
@@ -168,7 +168,7 @@ class TrainingModule(L.LightningModule):
         loader = cast(DataLoader[Batch], self.trainer.train_dataloader)
         batches = cast(TrainingBatches, loader.dataset)
         numbers = range(step * parts, (step + 1) * parts)
-        files = ", ".join(str(path) for n in numbers for path in batches.files(n))
+        files = ", ".join(file for n in numbers for file in batches.files(n))
         return (
             f"The loss or its gradient was not finite in {MAX_FLAWED_STEPS} steps in a row, the "
             f"last of them step {step + 1}. Its images: {files}. Check these (semiseg check), "

@@ -30,7 +30,6 @@ from semiseg.core.scores import (
     Timing,
 )
 from semiseg.data.formats.ground import common_resolution
-from semiseg.data.image_lists import list_hash
 from semiseg.data.splits import Split
 from semiseg.evaluation.choice import cross_fit
 from semiseg.evaluation.logit_adjustment import offset
@@ -214,11 +213,10 @@ def _mean_timing(module: TrainingModule, earlier: Sequence[Scores], labeling: fl
 
 
 def _split_record(config: TrainConfig, split: Split) -> SplitRecord:
-    lists = split.lists()
     return SplitRecord(
         seed=config.data.split_seed,
-        **{name: list_hash(samples) for name, samples in lists.items()},
-        images={name: len(samples) for name, samples in lists.items()},
+        **split.hashes(),
+        images=split.counts(),
         source=dict(split.source),
     )
 

@@ -109,13 +109,15 @@ def measure_reliability(config: TrainConfig, data: TrainingData) -> tuple[float,
             for step in snapshot_steps(decided(config.schedule.steps))
         ]
         names = data.folder.classes.names
-        scenes = read_ahead(partial(_read_scene, config), data.unlabeled)
+        scenes = read_ahead(partial(_read_scene, config), data.unlabeled_files)
         values = [
             reliability([_labels(segment, scene, len(names)) for segment in segmenters], len(names))
-            for scene in track(scenes, "comparing the labels of snapshots", len(data.unlabeled))
+            for scene in track(
+                scenes, "comparing the labels of snapshots", len(data.unlabeled_files)
+            )
         ]
         write_json(file, values)
-    return read_reliability(config.out, len(data.unlabeled))
+    return read_reliability(config.out, len(data.unlabeled_files))
 
 
 def reliability_file(run: Path) -> Path:

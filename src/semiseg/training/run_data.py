@@ -6,6 +6,7 @@ from pathlib import Path
 
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError, RunError, SemisegError
 from semiseg.core.files import read_text, read_yaml
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
@@ -61,7 +62,9 @@ def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
     flags, root = config.data.arrangement, config.data.data
     if data is None or data.resolve() == root.resolve():
         return flags
-    folders = [folder for folder in flags[:3] if folder is not None]
+    folders = [folder for folder in (flags.images, flags.masks) if folder is not None]
+    if flags.unlabeled is not None and not is_url(flags.unlabeled):
+        folders.append(Path(flags.unlabeled))
     same = all(not f.is_absolute() and (data / f).is_dir() for f in folders)
     return flags if same else NOTHING_SAID._replace(corrected=flags.corrected)
 

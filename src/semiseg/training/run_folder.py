@@ -4,7 +4,8 @@
 RUN/
   config.yaml        every setting, as planned; `semiseg train --config` repeats the run
   plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
-  split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json
+  split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json;
+                     pool.json: which pool the other unlabeled images come from
   labels/            the labels that a teacher gave the unlabeled images; see `training.labeling`
   stages/            the earlier stages of the training, each a run folder, and the second network;
                      see `training.stage`
@@ -31,12 +32,15 @@ import yaml
 from semiseg._version import __version__
 from semiseg.config.plan import Plan
 from semiseg.config.settings import flag
-from semiseg.config.train import FREE, TrainConfig
+from semiseg.config.train import FREE, MOVABLE, TrainConfig
+from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
-from semiseg.core.files import read_json, read_text, read_yaml, write_text
+from semiseg.core.files import read_json, read_text, read_yaml, write_json, write_text
 from semiseg.core.scores import Scores, read_scores
 from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
+from semiseg.data.pools.pool import Pool
+from semiseg.data.pools.pool_sample import PoolSample
 from semiseg.data.splits import Split
 from semiseg.model.weights import is_path
 from semiseg.training.checkpoint import newest_intact
@@ -49,6 +53,7 @@ CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 
 _CLASSES = "classes.json"
+_POOL = "pool.json"
 _HEADER = "# semiseg "  # and the version that wrote the file
 
 
@@ -142,7 +147,7 @@ def resumed_config(config: TrainConfig) -> TrainConfig:
 
     Args:
         config: the settings of this call. Those that differ from their defaults are meant; those
-            of `FREE` may differ from the run's.
+            of `FREE` and `MOVABLE` may differ from the run's.
 
     Raises:
         RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
@@ -154,14 +159,15 @@ def resumed_config(config: TrainConfig) -> TrainConfig:
     settings = config.given()
     if config.method not in (run.method, TrainConfig.method):
         settings = {"method": config.method, **settings}
+    # The budget was spent on the plan that the run began with.
+    skipped = FREE | MOVABLE | {"budget"}
     for name, value in settings.items():
-        # The budget was spent on the plan that the run began with.
-        if name not in FREE | {"budget"} and (name not in earlier or value != earlier[name]):
+        if name not in skipped and (name not in earlier or value != earlier[name]):
             raise RunError(
                 f"{flag(name)} {value} contradicts the run in {out}, which has "
                 f"{earlier.get(name)}. Resume without it, or start a new run with another --out."
             )
-    changed = {name: settings[name] for name in FREE if name in settings}
+    changed = {name: settings[name] for name in FREE | MOVABLE if name in settings}
     return run.replaced(**{**changed, "data": config.data.data, "out": out})
 
 
@@ -177,6 +183,7 @@ def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | N
             f"The classes are no longer those of {file}: masks or the file that names the classes "
             "have changed since the run began. Restore them, or start a new run."
         )
+    _check_pool(out, split.pool)
     for name, samples in split.lists().items():
         file = out / "split" / f"{name}.txt"
         if _content(file, read_text) != _listed(samples):
@@ -185,6 +192,25 @@ def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | N
                 "removed since the run began. Restore them, or start a new run."
             )
     return newest_intact(out / CHECKPOINTS) or (None, 0)
+
+
+def _check_pool(out: Path, sample: PoolSample | None) -> None:
+    """Refuse to go on with other images than those of the pool that the run began with.
+
+    Raises:
+        RunError: there is another pool, or none, or one where there was none.
+    """
+    file = out / "split" / _POOL
+    before = _content(file, read_json) if file.exists() else None
+    earlier = before.get("fingerprint") if isinstance(before, Mapping) else None
+    pool = None if sample is None else sample.pool
+    if (file.exists() or pool is not None) and (pool is None or earlier != pool.fingerprint):
+        now = "there is none now" if pool is None else f"{pool.address} holds {pool.fingerprint}"
+        began = f"the pool {earlier}" if file.exists() else "no pool"
+        raise RunError(
+            f"{out} began with {began}, and {now}. Name the pool that it began with by "
+            "--unlabeled, or start a new run."
+        )
 
 
 def _content(file: Path, read: Callable[[Path], object]) -> object:
@@ -213,9 +239,13 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     (fresh / "split").mkdir(parents=True)
     # The run may be read from another working folder.
     settings = _with_absolute_weights(config).replaced(data=config.data.data.absolute()).values()
+    if config.data.unlabeled is not None:
+        settings["unlabeled"] = without_secrets(config.data.unlabeled)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
+    if split.pool is not None:
+        write_json(fresh / "split" / _POOL, _pool_record(split.pool.pool))
     write_text(fresh / PLAN, _yaml(plan.record().to_dict()))
     write_text(fresh / CONFIG, f"{_HEADER}{__version__}\n{_yaml(settings)}")
     # Renamed as a whole: a run folder is complete or missing, whenever the process is killed.
@@ -225,6 +255,16 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
         out.rename(old)
     fresh.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _pool_record(pool: Pool) -> dict[str, object]:
+    """What `pool.json` says: where the pool lies, and the hash by which it is recognized."""
+    return {
+        "address": str(pool.address),
+        "fingerprint": pool.fingerprint,
+        "images": len(pool),
+        "shards": len(pool.counts),
+    }
 
 
 def _with_absolute_weights(config: TrainConfig) -> TrainConfig:

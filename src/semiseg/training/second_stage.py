@@ -15,7 +15,7 @@ from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
 from semiseg.config.settings import decided
 from semiseg.config.sizing import crop_multiple, crop_of
-from semiseg.config.train import FREE, TrainConfig
+from semiseg.config.train import FREE, MOVABLE, TrainConfig
 from semiseg.core.text import percent
 from semiseg.evaluation.choice import cross_fit
 from semiseg.model.encoders import plain_vit_patch
@@ -175,4 +175,4 @@ def as_begun(stage: Stage) -> Stage:
     """
     now = stage.config.values()
     begun = run_folder.read_config(stage.config.out)
-    return stage._replace(config=begun.replaced(**{name: now[name] for name in FREE}))
+    return stage._replace(config=begun.replaced(**{name: now[name] for name in FREE | MOVABLE}))

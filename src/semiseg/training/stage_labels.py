@@ -82,7 +82,7 @@ def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
     if not isinstance(stage.run.settings, StPlusPlusSettings) or stage.number == stage.total:
         return data
     positions = _reliable(stage, data, place)
-    return data._replace(unlabeled=tuple(data.unlabeled[position] for position in positions))
+    return data._replace(unlabeled=tuple(data.unlabeled_files[position] for position in positions))
 
 
 def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Source]:
@@ -121,9 +121,11 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
         return agreeing(labeler, judge, settings.agreement), source
     if not isinstance(settings, StPlusPlusSettings) or stage.number < stage.total:
         return labeler, source
-    values = read_reliability(stage.before(2), len(data.unlabeled))
+    values = read_reliability(stage.before(2), len(data.unlabeled_files))
     positions = choose_reliable(values, settings.reliable_share)
-    own_labels = LabelStore(run / LABELS, tuple(data.unlabeled[position] for position in positions))
+    own_labels = LabelStore(
+        run / LABELS, tuple(data.unlabeled_files[position] for position in positions)
+    )
     source = replace(source, sha256=text_sha256(f"{source.sha256} {own_labels.verify()}"))
     return partial(_labels_of_both, own_labels, labeler), source
 
@@ -184,7 +186,7 @@ def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:
                 values = measure_reliability(stages_of(stage.run, unlabeled=True)[0].config, data)
         else:
             _wait_until(reliability_file(run).is_file)
-            values = read_reliability(run, len(data.unlabeled))
+            values = read_reliability(run, len(data.unlabeled_files))
     positions = choose_reliable(values, settings.reliable_share)
     lowest = min(values[position] for position in positions)
     logger.info(

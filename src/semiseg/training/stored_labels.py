@@ -90,7 +90,7 @@ def store_of(config: TrainConfig, data: TrainingData) -> LabelStore | None:
     """The label store of a run, complete or not; None for a training that stores no labels."""
     if data.labels is None or not data.unlabeled:
         return None
-    return LabelStore(config.out / LABELS, data.unlabeled)
+    return LabelStore(config.out / LABELS, data.unlabeled_files)
 
 
 def prepare_labels(
@@ -215,7 +215,7 @@ def _open_teacher(config: TrainConfig, data: TrainingData) -> tuple[Labeler, Sou
     pool = Pool(
         root=data.folder.root,
         labeled=data.split.labeled,
-        unlabeled=data.unlabeled,
+        unlabeled=data.unlabeled_files,
         classes=classes,
         reading=config.data.reading,
         short_side=math.ceil(size * config.views.scale[1]),

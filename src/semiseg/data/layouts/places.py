@@ -1,16 +1,19 @@
-"""Folders that a person names, wherever they lie."""
+"""Folders and pools that a person names, wherever they lie."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from semiseg.core import files as disk
+from semiseg.core.addresses import is_url, without_secrets
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.pairing.roles import role_of
+from semiseg.data.pools.pool import is_pool
 from semiseg.data.tree import SPLITS, Tree
 
 
@@ -90,16 +93,47 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
     raise DataError(f"{origin}: there is no folder {path}.", hint)
 
 
+def pool_place(root: Path, flags: Arrangement, file: DatasetFile) -> str | None:
+    """The path or the address of the pool of unlabeled images; None if none is named."""
+    named = _named_unlabeled(root, flags, file)
+    if len(named.names) != 1:
+        return None
+    name = named.names[0]
+    place = name if is_url(name) else os.path.normpath(named.base / Path(name).expanduser())
+    return place if is_pool(place) else None
+
+
 def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[Path]:
-    """The folders of unlabeled images that are named.
+    """The folders of unlabeled images that are named; none if a pool is.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or one of several is a pool.
     """
+    if pool_place(root, flags, file) is not None:
+        return []
+    names, base, origin = _named_unlabeled(root, flags, file)
+    for name in names:
+        if is_url(name):
+            raise DataError(
+                f"{origin}: {without_secrets(name)} is a pool, which cannot be joined with folders "
+                "of images.",
+                "Name it alone.",
+            )
+    return [existing_folder(base, name, origin) for name in names]
+
+
+class _NamedUnlabeled(NamedTuple):
+    """What a person calls the unlabeled images, the folder of relative paths, and who says it."""
+
+    names: list[str]
+    base: Path
+    origin: str
+
+
+def _named_unlabeled(root: Path, flags: Arrangement, file: DatasetFile) -> _NamedUnlabeled:
     if flags.unlabeled is not None:
-        return [existing_folder(root, str(flags.unlabeled), "--unlabeled")]
+        return _NamedUnlabeled([flags.unlabeled], root, "--unlabeled")
     value = file.content.unlabeled
     names = [value] if isinstance(value, str) else value or []
-    origin = f"`unlabeled` in {file.where('unlabeled')}"
     base = root if file.path is None else file.path.parent
-    return [existing_folder(base, name, origin) for name in names]
+    return _NamedUnlabeled(names, base, f"`unlabeled` in {file.where('unlabeled')}")

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from semiseg.core.addresses import PROTOCOL, without_secrets
 from semiseg.core.errors import DataError
 
 PROTOCOLS = ("http", "https", "s3", "gs", "hf", "memory", "file")
@@ -18,9 +19,6 @@ PROTOCOLS = ("http", "https", "s3", "gs", "hf", "memory", "file")
 MAX_EXPANDED = 1_000_000
 """The addresses that a pattern with braces may stand for."""
 
-_PROTOCOL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
-_SECRETS = re.compile(r"(?P<start>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#'\"]*@)?(?P<path>[^\s?#'\"]*)"
-                      r"(?P<query>[?#][^\s'\"]*)?")  # fmt: skip
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
 
@@ -42,7 +40,7 @@ class Address:
     @property
     def protocol(self) -> str:
         """The beginning of the URL in small letters; empty for a path."""
-        match = _PROTOCOL.match(self.text)
+        match = PROTOCOL.match(self.text)
         return match[1].lower() if match else ""
 
     @property
@@ -122,26 +120,6 @@ def address_of(text: str | Path) -> Address:
             "It reads paths and " + ", ".join(f"{name}://" for name in PROTOCOLS) + ".",
         )
     return address
-
-
-def is_url(text: str | Path) -> bool:
-    """Whether a text is the URL of a file or folder rather than a path.
-
-    Example:
-        >>> is_url("s3://bucket/pool"), is_url("data/pool"), is_url("C:/pool")
-        (True, False, False)
-    """
-    return isinstance(text, str) and _PROTOCOL.match(text) is not None
-
-
-def without_secrets(text: str) -> str:
-    """A text whose URLs have lost their user, password, query and fragment.
-
-    Example:
-        >>> without_secrets("403: 'https://me:secret@host/000000.tar?X-Amz-Signature=abc'")
-        "403: 'https://host/000000.tar'"
-    """
-    return _SECRETS.sub(r"\g<start>\g<path>", text)
 
 
 def expand_braces(pattern: str) -> list[str]:

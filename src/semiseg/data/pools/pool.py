@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError
 from semiseg.data.formats.image_bytes import ImageBytes
-from semiseg.data.pools.address import Address, address_of, is_url
+from semiseg.data.pools.address import Address, address_of
 from semiseg.data.pools.foreign import TAR, index_tars, tars_in
 from semiseg.data.pools.member_names import clean, decoded_key, split_suffix
 from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES, Manifest, Metadata, parse_manifest

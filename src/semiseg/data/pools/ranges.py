@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 
 import fsspec
 
-from semiseg.data.pools.address import Address, without_secrets
+from semiseg.core.addresses import without_secrets
+from semiseg.data.pools.address import Address
 
 T = TypeVar("T")
 
