@@ -10,8 +10,9 @@ import pytest
 import torch
 from tiny_vit import TINY_EVA, TINY_VIT
 
+import semiseg
 from semiseg.config.train import MachineConfig
-from semiseg.core.errors import ConfigError
+from semiseg.core.errors import ConfigError, SemisegError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
 from semiseg.training import devices
@@ -152,3 +153,19 @@ def test_the_place_of_a_plan_is_that_of_a_training(threads):
     assert planned._replace(threads=1) == place._replace(threads=1)
     assert threads == "auto" or planned.threads == place.threads
     assert cpu_place(MachineConfig(accelerator="gpu")) is None
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "suggest"])
+def test_threads_are_those_of_torch_unless_a_setting_says_more(
+    plain_release, tmp_path, monkeypatch, verb
+):
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    (tmp_path / "in").mkdir()
+    image = tmp_path / "in" / "broken.png"
+    image.write_bytes(b"no image")
+    more = {"out": tmp_path / "out"} if verb != "evaluate" else {}
+    for setting in ({}, {"threads": 3}):
+        with pytest.raises(SemisegError):  # it ends there, when the model has been loaded
+            getattr(semiseg, verb)(plain_release, tmp_path / "in", **more, **setting)
+    assert threads == [3]

@@ -13,6 +13,7 @@ from semiseg.core.files import (
     read_json,
     read_text,
     read_yaml,
+    resolved,
     short_hash,
     text_sha256,
     write_bytes,
@@ -112,3 +113,13 @@ def test_a_text_of_another_encoding_is_refused_with_its_line(tmp_path):
     path.write_bytes("weg\nb\u00e4ume\n".encode("latin-1"))
     with pytest.raises(ValueError, match="line 2 is not in UTF-8: save the file in UTF-8"):
         read_text(path)
+
+
+def test_files_are_resolved_as_path_resolves_them(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "a").touch()
+    (tmp_path / "real" / "b").symlink_to(tmp_path / "real" / "a")
+    names = ["real/a", "link/a", "link/b", "real/../real/a", "real/..", "gone/c"]
+    files = [tmp_path / name for name in names]
+    assert list(resolved(files)) == [file.resolve() for file in files]

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -59,6 +59,21 @@ def relative_folder(folder: Path, root: Path) -> Path:
         folder = below
     absolute, base = (Path(os.path.normpath(path.absolute())) for path in (folder, root))
     return absolute.relative_to(base) if absolute.is_relative_to(base) else absolute
+
+
+def resolved(files: Iterable[Path]) -> Iterator[Path]:
+    """Files as absolute paths without links, as `Path.resolve` gives them one by one.
+
+    Each folder is looked up once, so that a million files take seconds.
+    """
+    folders: dict[Path, Path] = {}
+    for file in files:
+        if file.is_symlink() or file.name == "..":
+            yield file.resolve()
+            continue
+        if file.parent not in folders:
+            folders[file.parent] = file.parent.resolve()
+        yield folders[file.parent] / file.name
 
 
 def read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.core.errors import DataError
-from semiseg.core.files import is_file, read_text
+from semiseg.core.files import is_file, read_text, resolved
 from semiseg.core.reading import Reading
 from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
@@ -81,7 +81,8 @@ def find_images(images: Path, out: Path | None) -> Sources:
     # The results of an earlier call are no images.
     if out is not None and out.resolve() != root.resolve():
         inside = out.resolve()
-        files = [f for f in files if not f.resolve().is_relative_to(inside)]
+        pairs = zip(files, resolved(files), strict=True)
+        files = [file for file, real in pairs if not real.is_relative_to(inside)]
     if images.is_dir() or glob.has_magic(str(images)):
         files, without = _readable(files, root)
         warnings += without

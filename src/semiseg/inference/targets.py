@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from posixpath import dirname
 
 from semiseg.core.errors import DataError
+from semiseg.core.files import resolved
 from semiseg.core.text import plural
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
 from semiseg.data.formats.geo_tags import has_geo_tags
@@ -104,7 +104,7 @@ def check_sources(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -
     """
     folders = {out / kind / folder for folder in set(map(dirname, images)) for kind in kinds}
     folders = {folder.resolve() for folder in folders}
-    sources = {file for file in _resolved(images.values()) if file.parent in folders}
+    sources = {file for file in resolved(images.values()) if file.parent in folders}
     for name, image in images.items() if sources else ():
         targets = targets_of(name, image, out, kinds, place_of(image) is not None)
         for file in targets.values():
@@ -112,13 +112,6 @@ def check_sources(images: Mapping[str, Path], out: Path, kinds: Sequence[str]) -
                 raise DataError(
                     f"{file}, a result of {image}, would replace an image. Choose another --out."
                 )
-
-
-def _resolved(files: Iterable[Path]) -> Iterator[Path]:
-    """The files without links; each folder is looked up once."""
-    resolve = cache(Path.resolve)
-    for file in files:
-        yield file.resolve() if file.is_symlink() else resolve(file.parent) / file.name
 
 
 def variants(name: str, kind: str) -> list[str]:

@@ -19,6 +19,8 @@ class MaskFolders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._subfolders: dict[Path, tuple[Path, ...]] = {}
+        self._beside_images: dict[Path, bool] = {}  # answers are asked for again by each file
+        self._beside_masks: dict[Path, bool] = {}
 
     def holds(self, file: Path, stems: Set[Path]) -> bool:
         """Whether a file lies where a data folder has its masks.
@@ -45,7 +47,11 @@ class MaskFolders:
         Args:
             folder: below the root, absolute.
         """
-        return any(_are_images_and_masks(other, folder) for other in self._beside(folder))
+        if folder not in self._beside_images:
+            self._beside_images[folder] = any(
+                _are_images_and_masks(other, folder) for other in self._beside(folder)
+            )
+        return self._beside_images[folder]
 
     def has_one_for(self, file: Path) -> bool:
         """Whether the masks of an image would lie in a folder of their own.
@@ -54,7 +60,11 @@ class MaskFolders:
             file: below the root, absolute.
         """
         for folder in file.parents:
-            if any(_are_images_and_masks(folder, other) for other in self._beside(folder)):
+            if folder not in self._beside_masks:
+                self._beside_masks[folder] = any(
+                    _are_images_and_masks(folder, other) for other in self._beside(folder)
+                )
+            if self._beside_masks[folder]:
                 return True
             if folder == self._root:
                 break
