@@ -16,8 +16,8 @@ from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES, format_of, remedy_of_suffix
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.stems import stem
 from semiseg.data.layouts.accounting import FILE_KINDS, account, places
-from semiseg.data.layouts.families import stem
 from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.pairing.mask_folders import MaskFolders
 from semiseg.data.tree import Tree

@@ -15,9 +15,9 @@ from semiseg.core.types import NOTHING_SAID, Arrangement, NamedBands, Sample
 from semiseg.data.band_choice import choose_bands
 from semiseg.data.dataset_file import DatasetFile, read_dataset_file
 from semiseg.data.formats.labelme import LABELME_SUFFIX
+from semiseg.data.formats.stems import stem
 from semiseg.data.image_scan import ImageScan, scan_image
 from semiseg.data.layout_registry import find_layout, read_split
-from semiseg.data.layouts.families import stem
 from semiseg.data.layouts.layout import Layout
 from semiseg.data.tiles.expand import TileSettings, expand_images, expand_listings
 from semiseg.data.tree import Tree

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
+from semiseg.data.formats.stems import stem
 from semiseg.data.pairing.beside import without_overlays
 from semiseg.data.pairing.roles import Content, Role, Split, bare_content, role_of, role_within
 from semiseg.data.tree import Tree
 
 _MANY = 4  # folders whose names differ in a number
-_SUFFIXES = (*IMAGE_SUFFIXES, LABELME_SUFFIX, MATLAB_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -237,15 +236,6 @@ def unlabeled_folders(tree: Tree) -> list[Path]:
     """The folders in a data folder that hold images without masks, by their names."""
     folders = tree.subfolders(tree.root)
     return [folder for folder in folders if role_of(folder.name).split == "unlabeled"]
-
-
-def stem(path: Path) -> str:
-    """The name of a file without its suffix: `case.nii.gz` is `case`."""
-    suffix = path.suffix
-    if suffix.lower() not in _SUFFIXES:  # .nii.gz
-        name = path.name.lower()
-        suffix = next((double for double in _SUFFIXES if name.endswith(double)), suffix)
-    return path.name[: len(path.name) - len(suffix)]
 
 
 def _content(roles: Sequence[Role]) -> Content:

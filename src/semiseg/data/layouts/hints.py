@@ -16,7 +16,8 @@ from semiseg.core.text import plural
 from semiseg.data.findings import Finding, error_of, note
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_header
-from semiseg.data.layouts.families import Family, Place, stem
+from semiseg.data.formats.stems import stem
+from semiseg.data.layouts.families import Family, Place
 from semiseg.data.layouts.folders import FolderSplits, Reading
 from semiseg.data.layouts.list_files import run_length_table
 from semiseg.data.pairing.beside import PHOTOGRAPHS

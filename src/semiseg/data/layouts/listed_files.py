@@ -11,7 +11,8 @@ from pathlib import Path
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file
 from semiseg.core.types import Sample
-from semiseg.data.layouts.families import Family, stem
+from semiseg.data.formats.stems import stem
+from semiseg.data.layouts.families import Family
 from semiseg.data.layouts.folders import FolderSplits, Reading, find_pool
 from semiseg.data.layouts.image_index import path_parts
 from semiseg.data.tree import SPLITS, Tree

@@ -16,7 +16,7 @@ import numpy as np
 
 from semiseg.core.files import atomic_write
 from semiseg.data.formats.labelme import LABELME_SUFFIX
-from semiseg.data.layouts.families import stem
+from semiseg.data.formats.stems import stem
 from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
 from semiseg.data.pairing.mask_folders import MaskFolders
 from semiseg.data.pools.member_names import encoded_key, is_safe, split_suffix

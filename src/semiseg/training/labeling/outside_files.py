@@ -32,7 +32,7 @@ from semiseg.data.formats.mask_rule import AS_STORED
 from semiseg.data.formats.masks import Classes
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
 from semiseg.data.formats.orientation import have_same_shape
-from semiseg.data.layouts.families import stem
+from semiseg.data.formats.stems import stem
 from semiseg.data.tree import Tree
 
 Kind: TypeAlias = Literal["masks", "scores"]
