@@ -730,5 +730,5 @@ def test_all_runs_of_a_comparison_have_the_encoder_of_the_first_call(
 
 
 def test_a_training_that_cannot_start_is_not_measured(tiny_folder, tmp_path):
-    config = CompareConfig.from_values({"data": tiny_folder, "encoder": "none_such", **TINY})
+    config = CompareConfig.from_values({"data": tiny_folder, **TINY, "encoder": "none_such"})
     assert comparison_runs.measure(config.run("css", "2", 0, tmp_path / "run")) is None
