@@ -14,7 +14,8 @@ from semiseg.config.shard import Shard, hash_name, parse_shard
 from semiseg.core.errors import ConfigError, DataError, RunError, SettingError
 from semiseg.inference import image_job
 from semiseg.inference.figures import Record, Tally
-from semiseg.inference.ledger import Header, ledger_file, open_ledger, read_ledger
+from semiseg.inference.ledger import End, Header, ledger_file, open_ledger, read_ledger
+from semiseg.inference.raster_prediction import model_sha256
 
 CPU = {"accelerator": "cpu"}
 BROKEN = "cam/broken"
@@ -214,6 +215,22 @@ def test_a_merge_names_the_shards_to_run_again(plain_release, css_release, halve
     ):
         merge(plain_release, images, out)
     assert not (out / "predictions.csv.part").exists()
+
+
+def test_a_merge_needs_ledgers_and_the_model(plain_release, photos, tmp_path):
+    with pytest.raises(DataError, match=r"holds no ledgers.*--shard 1/1"):
+        merge(plain_release, photos, tmp_path / "out")
+    with pytest.raises(RunError, match="gone is no model"):
+        merge(tmp_path / "gone", photos, tmp_path / "out")
+
+
+def test_the_numbers_of_missing_shards_are_those_of_an_array_job(plain_release, tmp_path):
+    for number in (2, 3, 7):
+        header = Header(number, 9, model_sha256(plain_release), ("soil",), {"tta": True})
+        with open_ledger(tmp_path, header, overwrite=False) as ledger:
+            ledger.finish([], End(0, "0"))
+    with pytest.raises(DataError, match=r"(?s)6 of 9 .*again: 1,4-6,8-9\n.*--tta --shard 1/9"):
+        merge(plain_release, "images", tmp_path)
 
 
 def test_a_damaged_ledger_is_named_with_its_line(plain_release, halves):

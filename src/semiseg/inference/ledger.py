@@ -368,7 +368,7 @@ def _locked(file: Path, shard: Shard) -> FileLock | None:
         raise RunError(
             f"Another process writes shard {shard} in {file.parent.parent}. Wait until it ends."
         ) from None
-    except NotImplementedError:
+    except (OSError, NotImplementedError):  # a disk without locks
         return None
     return lock
 

@@ -169,10 +169,22 @@ def _incomplete(
     if more := len(problems) - len(lines):
         lines.append(f"and {plural(more, 'shard')} more")
     count = next(iter(problems)).count
+    numbers = _ranges([shard.number for shard in problems])
     return DataError(
-        f"{len(problems)} of {plural(count, 'shard')} in {out} have to be run (again):\n"
-        + "\n".join(lines)
+        f"{len(problems)} of {plural(count, 'shard')} in {out} have to be run, or run again: "
+        f"{numbers}\n" + "\n".join(lines)
     )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as SLURM's `--array` takes them, such as `3,7-9`."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
 
 
 def _records(ledger: tuple[Shard, Path]) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg._version import __version__
-from semiseg.core.errors import DataError
+from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import file_sha256, text_sha256
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.inference.figures import Figures, Tally
@@ -71,9 +71,13 @@ def model_sha256(run: Path) -> str:
     """The hash of a model in a run folder, or of an exported one.
 
     Raises:
-        OSError: it cannot be read.
+        RunError: there is none, or it cannot be read.
     """
-    return file_sha256(run / WEIGHTS_FILE if run.is_dir() else run)
+    file = run / WEIGHTS_FILE if run.is_dir() else run
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise RunError(f"{file} is no model that can be read ({error}).") from error
 
 
 def segment_raster(
