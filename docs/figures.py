@@ -1,4 +1,4 @@
-"""Draws the figures of docs/diagnostics.md, css.md and report.md from the demo's scenes.
+"""Draws the figures of docs/diagnostics.md, css.md, report.md and correct-masks.md from scenes.
 
     python docs/figures.py
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import semiseg
 from semiseg.scenes.draw import write_scenes
@@ -43,6 +45,7 @@ def main() -> None:
         ):
             shutil.copy(out / DIAGNOSTICS / source, DOCS / target)
         photograph(semiseg.report(out).path, DOCS / "report.png")
+        photograph_correction(out, folder, DOCS / "correct.png")
 
 
 def photograph(page: Path, target: Path) -> None:
@@ -53,6 +56,38 @@ def photograph(page: Path, target: Path) -> None:
         opened.goto(page.resolve().as_uri())
         picture = Image.open(BytesIO(opened.screenshot()))
         browser.close()
+    picture.convert("RGB").quantize(128).save(target, optimize=True)
+
+
+def photograph_correction(run: Path, folder: Path, target: Path, width: int = 1100) -> None:
+    """The page of `semiseg correct` with what is alike to one pixel of new scenes.
+
+    Args:
+        run: the run folder.
+        folder: where new scenes and their masks are written.
+        target: the picture.
+        width: of the page, in pixels.
+    """
+    images = write_scenes(folder / "new", labeled=1, unlabeled=12, val=0, seed=7)
+    words = [sys.executable, "-m", "semiseg", "correct", str(run), str(images / "unlabeled")]
+    words += ["--out", str(folder / "next"), "-n", "4", "--no-browser"]
+    with (
+        sync_playwright() as driver,
+        subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server,
+    ):
+        address = next(line for line in server.stderr if "http://" in line).split()[-1]
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": width, "height": 800})
+        opened.goto(address)
+        expect(opened.locator("#status")).to_have_text("Saved", timeout=120_000)
+        opened.keyboard.press("a")
+        box = opened.locator("#canvas").bounding_box()
+        opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6)
+        expect(opened.locator("#status")).to_contain_text("enter paints", timeout=120_000)
+        opened.wait_for_timeout(1000)
+        picture = Image.open(BytesIO(opened.screenshot()))
+        browser.close()
+        server.terminate()
     picture.convert("RGB").quantize(128).save(target, optimize=True)
 
 

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from semiseg.correction.loop import open_loop
 from semiseg.correction.masks import Masks
@@ -17,6 +19,7 @@ from semiseg.correction.server import Corrections
 from semiseg.correction.train_on import TrainOn
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
+from semiseg.suggestion.data_writer import picture_of
 from semiseg.suggestion.suggest import suggest
 
 
@@ -29,9 +32,14 @@ def proposals(tmp_path_factory, tiny_run: Callable[[str], Path], tiny_folder: Pa
 
 
 @pytest.fixture
-def folder(proposals: Path, tmp_path: Path) -> Path:
-    """A copy of the proposals."""
-    return Path(shutil.copytree(proposals, tmp_path / "next"))
+def folder(proposals: Path, tmp_path: Path, model: Model) -> Path:
+    """A copy of the proposals, whose masks are stripes of 12 rows, whatever the model says."""
+    copy = Path(shutil.copytree(proposals, tmp_path / "next"))
+    for item in read_queue(copy):
+        width, height = Image.open(item.mask).size
+        rows = np.arange(height, dtype=np.uint8)[:, None] // 12 % 3
+        picture_of(np.repeat(rows, width, axis=1), model.classes).save(item.mask)
+    return copy
 
 
 @pytest.fixture(scope="session")
@@ -50,5 +58,5 @@ def rounds(folder: Path, tiny_run: Callable[[str], Path], tiny_folder: Path) -> 
 @pytest.fixture
 def corrections(folder: Path, model: Model) -> Corrections:
     """Answers requests about the folder."""
-    content = Content(1, read_queue(folder), States(folder), Masks(model.classes), ModelView(model))
-    return Corrections(content)
+    masks = Masks(model.classes, folder)
+    return Corrections(Content(1, read_queue(folder), States(folder), masks, ModelView(model)))

@@ -68,5 +68,10 @@ def correct(settings: CorrectSettings) -> Corrected:
     rounds = Rounds(
         loop, trainer, n=settings.n, data=settings.data, accelerator=settings.accelerator
     )
-    done, total = serve(rounds, port=settings.port, open_browser=settings.browser)
+    done, total = serve(
+        rounds,
+        port=settings.port,
+        open_browser=settings.browser,
+        assistant=settings.assistant,
+    )
     return Corrected(Path(shorten(loop.folder)), done, total, rounds.next_steps())

@@ -335,6 +335,10 @@ class CorrectSettings(Settings):
     """The data folder of the run, if you moved it after the training."""
     port: Count = 0
     """The port of the server on this machine. 0 takes a free one."""
+    assistant: str | None = None
+    """The ONNX files of an outside model that turns clicks into a selection, such as SAM: a folder
+    with its encoder and its decoder, or `ENCODER.onnx,DECODER.onnx`. It takes the place of what is
+    alike."""
     browser: bool = True
     """Open the page in your browser. With `--no-browser`, semiseg only prints its address."""
     accelerator: str = AUTO

@@ -26,7 +26,11 @@ def train_command(config: TrainConfig) -> str:
 
 
 def continue_command(
-    run: Path, config: TrainConfig | None, corrected: Sequence[Path], data: Path | None = None
+    run: Path,
+    config: TrainConfig | None,
+    corrected: Sequence[Path],
+    data: Path | None = None,
+    classes: Path | None = None,
 ) -> str:
     """`semiseg train` with the settings of a run and from its model, on more masks.
 
@@ -35,15 +39,22 @@ def continue_command(
         config: its settings, or None if they cannot be read.
         corrected: folders of corrected masks, besides those of the run.
         data: the data folder, if it moved since the training.
+        classes: the file of the classes, if the corrected masks hold new ones.
     """
     earlier = () if config is None else config.data.corrected
     folders = [Path(shorten(folder)) for folder in (*earlier, *corrected)]
     config = None if config is None else config.replaced(corrected=())
-    return shell.join(["semiseg", *continue_words(run, config, folders, data), "--out", OTHER])
+    return shell.join(
+        ["semiseg", *continue_words(run, config, folders, data, classes), "--out", OTHER]
+    )
 
 
 def continue_words(
-    run: Path, config: TrainConfig | None, corrected: Sequence[Path], data: Path | None = None
+    run: Path,
+    config: TrainConfig | None,
+    corrected: Sequence[Path],
+    data: Path | None = None,
+    classes: Path | None = None,
 ) -> list[str]:
     """The words of `continue_command` after the name of the program, without the output folder."""
     earlier = () if config is None else config.data.corrected
@@ -51,6 +62,7 @@ def continue_words(
     place = [] if data is None else [str(data)]
     settings = [] if config is None else ["--config", str(run / "config.yaml")]
     words = ["train", *place, *settings, "--start-from", str(run)]
+    words += [] if classes is None else ["--classes", str(classes)]
     return words + flag_words({"corrected": folders})
 
 

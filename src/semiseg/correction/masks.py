@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import atomic_write
 from semiseg.core.types import IGNORE_INDEX
+from semiseg.correction.classes import with_class, write_classes
+from semiseg.data.formats.codes import Color
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.suggestion.data_writer import picture_of
 
@@ -41,10 +44,12 @@ class Masks:
 
     Args:
         classes: the classes, and how masks hold them.
+        folder: the output folder of `suggest`, whose `classes.yaml` gets new classes.
     """
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self, classes: Classes, folder: Path) -> None:
         self.classes = classes
+        self._folder = folder
         self._lock = Lock()
 
     @property
@@ -53,6 +58,22 @@ class Masks:
         in_colors, own = self.classes.encoding == "colors", self.classes.ignored
         value = next(iter(own), None) if in_colors else self.classes.ignored_value
         return value is not None and self.classes.indices.get(value) == IGNORE_INDEX
+
+    def add_class(self, name: str, color: Color) -> None:
+        """Add a class, and write it into `classes.yaml`.
+
+        Args:
+            name: of the class.
+            color: its color.
+
+        Raises:
+            DataError: the name or the color cannot be used; see `with_class`.
+            OSError: the file cannot be written; then there is no new class.
+        """
+        with self._lock:
+            classes = with_class(self.classes, name, color)
+            write_classes(classes, self._folder)
+            self.classes = classes
 
     def read(self, path: Path) -> StoredMask:
         """Read a mask.
@@ -96,8 +117,9 @@ class Masks:
     def _check(self, labels: NDArray[np.uint8]) -> None:
         """Refuse labels that the masks cannot hold."""
         count = len(self.classes)
-        values = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
-        wrong = [int(v) for v in values if v >= count and v != IGNORE_INDEX]
+        counts = Image.fromarray(labels).histogram()  # numpy's takes 8 bytes for each pixel
+        values = [value for value, number in enumerate(counts) if number]
+        wrong = [value for value in values if value >= count and value != IGNORE_INDEX]
         if wrong:
             raise DataError(f"The label {wrong[0]} is no class: there are {count} classes.")
         if IGNORE_INDEX in values and not self.can_ignore:

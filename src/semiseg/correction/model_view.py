@@ -105,7 +105,7 @@ class ModelView:
     def _compute_doubt(self, image: Path) -> DoubtMaps:
         picture = self._picture(image)
         prediction = self.model.predict(picture, scale="fit")
-        size = _map_size(picture.size)
+        size = map_size(picture.size)
         doubt = Image.fromarray(((1 - prediction.confidence) * 255).astype(np.uint8))
         different = np.zeros(doubt.size[::-1], np.uint8)
         if prediction.nearest is not None:
@@ -156,11 +156,11 @@ def guided_filter(values: NDArray[np.float32], guide: NDArray[np.float32]) -> ND
 def _gray(picture: AnyImage) -> NDArray[np.float32]:
     """The gray values of a picture in 0..1, at the size of the maps."""
     gray = picture.convert("RGB").convert("L")
-    small = gray.resize(_map_size(picture.size), Image.Resampling.BOX)
+    small = gray.resize(map_size(picture.size), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
 
 
-def _map_size(size: tuple[int, int]) -> tuple[int, int]:
+def map_size(size: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the maps of an image."""
     factor = min(1.0, MAX_SIDE / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

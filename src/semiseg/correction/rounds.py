@@ -11,6 +11,7 @@ from semiseg.config.command_line import continue_command, shorten
 from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.core.text import percent, plural
+from semiseg.correction.classes import classes_in, file_of_new_classes
 from semiseg.correction.loop import Loop, scores_of
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
@@ -70,7 +71,7 @@ class Rounds:
         """What the newest round shows.
 
         Raises:
-            DataError: it has no images.
+            DataError: it has no images, or its `classes.yaml` cannot be used.
             RunError: its model or its states cannot be read.
         """
         loop = self.loop
@@ -79,7 +80,7 @@ class Rounds:
             len(loop.record.rounds),
             read_queue(loop.folder),
             States(loop.folder),
-            Masks(model.classes),
+            Masks(classes_in(loop.folder, model.classes), loop.folder),
             ModelView(model),
         )
 
@@ -182,4 +183,6 @@ class Rounds:
         folders = list(dict.fromkeys(folder for _, folder, _ in self.loop.accepted()))
         config = settings_to_repeat(self.loop, best)
         place = data_of(first) if config is None and self._data is None else self._data
-        return continue_command(Path(shorten(best)), config, folders, place)
+        classes = file_of_new_classes(self.loop.folder, load_release(best).metadata.classes)
+        file = None if classes is None else Path(shorten(classes))
+        return continue_command(Path(shorten(best)), config, folders, place, file)

@@ -13,6 +13,7 @@ from pathlib import Path
 from semiseg.config.command_line import shorten
 from semiseg.core.errors import ConfigError
 from semiseg.core.text import plural
+from semiseg.correction.assistant import Assistant
 from semiseg.correction.loop import Loop, open_loop
 from semiseg.correction.rounds import Rounds
 from semiseg.inference.large import large_images
@@ -73,19 +74,23 @@ def prepare_queue(
     return loop
 
 
-def serve(rounds: Rounds, *, port: int, open_browser: bool) -> tuple[int, int]:
+def serve(
+    rounds: Rounds, *, port: int, open_browser: bool, assistant: str | None = None
+) -> tuple[int, int]:
     """Serve the page until Ctrl-C.
 
     Args:
         rounds: the images and masks, and the trainings.
         port: of the server; 0 for a free one.
         open_browser: whether to open the page.
+        assistant: the ONNX files of an outside model that answers clicks; see `Assistant`.
 
     Returns:
         The number of masks of the newest round that are accepted or skipped, and of all of them.
 
     Raises:
-        ConfigError: a package is missing, or the port is in use.
+        ConfigError: a package is missing, the port is in use, or the assistant cannot be used.
+        DataError: the `classes.yaml` of the masks cannot be used.
         RunError: the model cannot be read.
     """
     try:
@@ -97,6 +102,7 @@ def serve(rounds: Rounds, *, port: int, open_browser: bool) -> tuple[int, int]:
             f"correct needs {error.name}, which is not installed: pip install 'semiseg[app]'."
         ) from error
     content = rounds.content()
+    helper = Assistant(assistant, content.view.model.reading) if assistant else None
     with socket.socket() as listener:
         if sys.platform == "win32":  # there, the other option lets two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -110,7 +116,7 @@ def serve(rounds: Rounds, *, port: int, open_browser: bool) -> tuple[int, int]:
                 f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
             ) from error
         access = Access(listener.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
-        corrections = Corrections(content)
+        corrections = Corrections(content, helper)
         app = application(corrections, rounds, access)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
         logger.info("%s: %s", plural(len(content.items), "image"), access.address)

@@ -7,9 +7,9 @@ are compared with its own, and everything but the page itself needs the token of
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -23,13 +23,16 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from semiseg.core.errors import DataError, SemisegError
-from semiseg.correction.masks import ChangedMeanwhileError
+from semiseg.correction.assistant import Assistant, Click
+from semiseg.correction.classes import next_color
+from semiseg.correction.masks import ChangedMeanwhileError, StoredMask
+from semiseg.correction.picture import jpeg_of
 from semiseg.correction.queue import Item, State
 from semiseg.correction.rounds import Content, Rounds
 from semiseg.correction.train_on import BusyError
 from semiseg.correction.training_routes import TrainingRequests
+from semiseg.data.classes.classes_file import pack
 from semiseg.data.formats.images import image_size
-from semiseg.inference.large import read_picture
 
 PAGE = Path(__file__).with_name("page")
 _TYPES = {
@@ -44,7 +47,9 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_QUALITY = 95  # of the JPEG that a page shows
+_MAX_PIXELS = 1 << 28  # of a mask; the page holds it twice
+_MAX_JSON = 4096  # bytes
+_MAX_CLICKS = 100
 _KEPT_IMAGES = 4
 
 
@@ -93,9 +98,11 @@ class Corrections:
 
     Args:
         content: the images and the model of a round.
+        assistant: an outside model that answers clicks, if there is one.
     """
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, assistant: Assistant | None = None) -> None:
+        self.assistant = assistant
         self.show(content)
 
     def show(self, content: Content) -> None:
@@ -103,7 +110,7 @@ class Corrections:
         self.number = content.number
         self.items, self.states = content.items, content.states
         self.masks, self.view = content.masks, content.view
-        self._jpeg = lru_cache(_KEPT_IMAGES)(self._encode)
+        self._jpeg = lru_cache(_KEPT_IMAGES)(self._picture)
 
     def routes(self) -> list[Route]:
         """All requests that are answered."""
@@ -111,39 +118,60 @@ class Corrections:
             Route("/", _page),
             Route("/page/{name}", _page),
             Route("/api/queue", self.queue),
+            Route("/api/classes", self.classes),
+            Route("/api/classes", self.add_class, methods=["POST"]),
             Route("/api/images/{number:int}", self.image),
             Route("/api/masks/{number:int}", self.mask),
             Route("/api/masks/{number:int}", self.save, methods=["PUT"]),
             Route("/api/states/{number:int}", self.decide, methods=["PUT"]),
             Route("/api/doubt/{number:int}", self.doubt),
             Route("/api/alike/{number:int}", self.alike),
+            Route("/api/assist/{number:int}", self.assist),
         ]
 
     async def queue(self, _request: Request) -> Response:
-        """The classes, and the images with their states."""
-        classes = self.masks.classes
-        colors = [[int(level) for level in color] for color in classes.colors]
-        names = [{"name": n, "color": c} for n, c in zip(classes.names, colors, strict=True)]
+        """The images with their states, and what can be done with their masks."""
         images = [{"name": one.name, "state": self.states[one.name]} for one in self.items]
         return JSONResponse(
             {
                 "round": self.number,
-                "classes": names,
                 "images": images,
                 "can_ignore": self.masks.can_ignore,
+                "has_assistant": self.assistant is not None,
             }
         )
 
+    async def classes(self, _request: Request) -> Response:
+        """The classes, and a color for a new one."""
+        return self._classes(200)
+
+    async def add_class(self, request: Request) -> Response:
+        """Add a class; answer with all of them."""
+        body = await _body(request, _MAX_JSON)
+        try:
+            content = json.loads(body or b"")
+            name, color = str(content["name"]), str(content["color"])
+            levels = bytes.fromhex(color.removeprefix("#"))
+            red, green, blue = levels
+        except (ValueError, KeyError, TypeError):
+            return _refuse(400, "A class needs a name and a color such as #00a000.")
+        await run_in_threadpool(self.masks.add_class, name, (red, green, blue))
+        return self._classes(201)
+
     async def image(self, request: Request) -> Response:
-        """The image as JPEG, upright, at its full size."""
-        item = self._item(request)
-        content = await run_in_threadpool(self._jpeg, item.image)
+        """The image as JPEG, upright; that of a large one is smaller than its mask."""
+        item, stretched = self._item(request), "stretched" in request.query_params
+        content = await run_in_threadpool(self._jpeg, item.image, stretched)
         return Response(content, media_type="image/jpeg")
 
     async def mask(self, request: Request) -> Response:
         """The class index of each pixel as a byte, row by row; 255 where ignored."""
-        stored = await run_in_threadpool(self.masks.read, self._item(request).mask)
-        headers = {"ETag": f'"{stored.revision}"', **_size_headers(stored.labels.shape)}
+        stored = await run_in_threadpool(self._read_mask, self._item(request))
+        headers = {
+            "ETag": f'"{stored.revision}"',
+            "X-Classes": str(len(self.masks.classes)),
+            **_size_headers(stored.labels.shape),
+        }
         return Response(stored.labels.tobytes(), 200, headers, "application/octet-stream")
 
     async def save(self, request: Request) -> Response:
@@ -154,7 +182,7 @@ class Corrections:
             return _refuse(428, "The header If-Match is missing.")
         width, height = await run_in_threadpool(image_size, item.image, self.view.model.reading)
         body = await _body(request, width * height)
-        if body is None:
+        if body is None or len(body) != width * height:
             return _refuse(413, f"The mask must have {width} x {height} bytes, one for each pixel.")
         labels = np.frombuffer(body, np.uint8).reshape(height, width)
         new = await run_in_threadpool(self.masks.write, item.mask, labels, revision)
@@ -191,6 +219,22 @@ class Corrections:
         headers = _size_headers(alike.shape)
         return Response(alike.tobytes(), 200, headers, "application/octet-stream")
 
+    async def assist(self, request: Request) -> Response:
+        """What the assistant selects for each `click` (x, y, and 1 or 0): a map of bytes."""
+        item = self._item(request)
+        if self.assistant is None:
+            return _refuse(404, "semiseg was started without --assistant.")
+        clicks = [_click(text) for text in request.query_params.getlist("click")]
+        points = [click for click in clicks if click is not None]
+        if len(points) < len(clicks) or not 0 < len(clicks) <= _MAX_CLICKS:
+            return _refuse(
+                400,
+                f"There must be 1 to {_MAX_CLICKS} clicks of two numbers from 0 to 1, and 0 or 1.",
+            )
+        selected = await run_in_threadpool(self.assistant.select, item.image, points)
+        headers = _size_headers(selected.shape)
+        return Response(selected.tobytes(), 200, headers, "application/octet-stream")
+
     def _item(self, request: Request) -> Item:
         """The image that a request names.
 
@@ -205,11 +249,38 @@ class Corrections:
             raise NoSuchImageError(f"There is no image {number}.")
         return self.items[number]
 
-    def _encode(self, image: Path) -> bytes:
-        picture = read_picture(image, self.view.model.reading).convert("RGB")
-        stream = BytesIO()
-        picture.save(stream, "JPEG", quality=_QUALITY)
-        return stream.getvalue()
+    def _classes(self, status: int) -> Response:
+        """The classes as the page needs them."""
+        classes = self.masks.classes
+        colors = [[int(level) for level in color] for color in classes.colors]
+        names = [{"name": n, "color": c} for n, c in zip(classes.names, colors, strict=True)]
+        proposal = f"#{pack(next_color(classes)):06x}"
+        return JSONResponse({"classes": names, "next_color": proposal}, status)
+
+    def _picture(self, image: Path, stretched: bool) -> bytes:
+        return jpeg_of(image, self.view.model.reading, stretched)
+
+    def _read_mask(self, item: Item) -> StoredMask:
+        """A mask that the page can hold, and that fits its image.
+
+        Raises:
+            DataError: it cannot be read, is too large, or has another size than its image.
+        """
+        width, height = image_size(item.image, self.view.model.reading)
+        if width * height > _MAX_PIXELS:
+            raise DataError(
+                f"{item.image} has {width} x {height} pixels, and the page of correct shows up to "
+                f"{_MAX_PIXELS // 1_000_000} megapixels.",
+                "Cut it into parts, and name these to `semiseg correct`.",
+            )
+        stored = self.masks.read(item.mask)
+        if stored.labels.shape != (height, width):
+            rows, columns = stored.labels.shape
+            raise DataError(
+                f"{item.mask} has {columns} x {rows} pixels, but its image has {width} x {height}.",
+                "Restore the mask, or remove it together with its image.",
+            )
+        return stored
 
 
 def application(corrections: Corrections, rounds: Rounds, access: Access) -> Starlette:
@@ -251,7 +322,7 @@ async def _page(request: Request) -> Response:
 
 
 async def _body(request: Request, size: int) -> bytes | None:
-    """The content of a request, or None unless it has exactly so many bytes."""
+    """The content of a request, or None if it has more than so many bytes."""
     parts, count = [], 0
     try:
         async for part in request.stream():
@@ -261,7 +332,18 @@ async def _body(request: Request, size: int) -> bytes | None:
             parts.append(part)
     except ClientDisconnect:
         return None
-    return b"".join(parts) if count == size else None
+    return b"".join(parts)
+
+
+def _click(text: str) -> Click | None:
+    """A click such as `0.5,0.25,1`, or None if it is none."""
+    try:
+        x, y, wanted = map(float, text.split(","))
+    except ValueError:
+        return None
+    if not (0 <= x <= 1 and 0 <= y <= 1 and wanted in (0, 1)):
+        return None
+    return Click(x, y, wanted == 1)
 
 
 def _size_headers(shape: tuple[int, ...]) -> dict[str, str]:

@@ -17,8 +17,10 @@ from semiseg.config.train import TrainConfig
 from semiseg.core import shell
 from semiseg.core.errors import DataError, RunError
 from semiseg.correction.accepted import copy_accepted
+from semiseg.correction.classes import file_of_new_classes
 from semiseg.correction.loop import Loop, Training, scores_of
 from semiseg.correction.run_progress import RunProgress, read_progress
+from semiseg.model.release import load_release
 from semiseg.training.run_data import config_of
 from semiseg.training.run_folder import exists
 from semiseg.training.run_lock import is_locked
@@ -99,7 +101,8 @@ class TrainOn:
                 )
             out = _unused_run(first)
             corrected, count = copy_accepted(self.loop)
-            words = continue_words(start_from, config, (corrected,), self._data)
+            classes = file_of_new_classes(corrected, load_release(start_from).metadata.classes)
+            words = continue_words(start_from, config, (corrected,), self._data, classes)
             words += ["--out", str(out)]
             training = Training(str(out), str(start_from), str(corrected), count, words)
             self._begin(words, out, lambda: self.loop.begin_training(training))

@@ -48,11 +48,22 @@ export const readTraining = async () => (await ask("training")).json();
 // Starts, stops or resumes a training, or opens the next round; returns how far the training is.
 export const tellTraining = async (path) => (await ask(path, { method: "POST" })).json();
 
-export const readImage = async (number) => createImageBitmap(await (await ask(`images/${number}`)).blob());
+export const readClasses = async () => (await ask("classes")).json();
+
+// Adds a class; returns all of them.
+export async function writeClass(name, color) {
+  return (await ask("classes", { method: "POST", body: JSON.stringify({ name, color }) })).json();
+}
+
+export async function readImage(number, isStretched) {
+  const response = await ask(`images/${number}${isStretched ? "?stretched" : ""}`);
+  return createImageBitmap(await response.blob());
+}
 
 export async function readMask(number) {
   const response = await ask(`masks/${number}`);
-  return { ...(await bytes(response)), revision: response.headers.get("ETag") };
+  const { headers } = response;
+  return { ...(await bytes(response)), revision: headers.get("ETag"), classes: Number(headers.get("X-Classes")) };
 }
 
 // Writes a mask; returns its new revision.
@@ -73,3 +84,9 @@ export async function readDoubt(number) {
 }
 
 export const readAlike = async (number, x, y) => bytes(await ask(`alike/${number}?x=${x}&y=${y}`));
+
+// What the assistant selects for clicks: [x, y, whether it is wanted], in shares of the sides.
+export async function readAssistant(number, clicks) {
+  const words = clicks.map(([x, y, isWanted]) => `click=${x},${y},${isWanted ? 1 : 0}`);
+  return bytes(await ask(`assist/${number}?${words.join("&")}`));
+}

@@ -1,7 +1,10 @@
-// The lists to choose from: tools and classes.
+// The lists to choose from: tools and classes, and the dialog that adds a class.
 
-import { element, session } from "./session.js";
-import { giveUp, TOOLS } from "./tools.js";
+import * as api from "./api.js";
+import { element, say, session, view } from "./session.js";
+import { brushSize, giveUp, setSize, TOOLS } from "./tools.js";
+
+const KEYS = 9; // the first classes have the keys 1 to 9
 
 export function choose(kind, choice) {
   const box = document.querySelector(`input[name="${kind}"][value="${choice}"]`);
@@ -9,18 +12,26 @@ export function choose(kind, choice) {
   box.checked = true;
   if (kind === "tool") {
     session.tool = choice;
+    setSize(brushSize());
     giveUp();
   } else session.chosen = Number(choice);
 }
 
 export function listTools() {
-  TOOLS.forEach(([name, text, key]) => element("tools").append(radio(
-    "tool", name, `${text} (${key})`, null, name === session.tool, name === "erase" && !session.queue.can_ignore)));
+  TOOLS.forEach(([name, text, key]) => element("tools").append(radio("tool", name, `${toolName(name, text)} (${key})`,
+    null, name === session.tool, name === "erase" && !session.queue.can_ignore)));
 }
 
-export function listClasses() {
-  session.queue.classes.forEach(({ name, color }, i) => element("classes").append(
-    radio("class", i, i < 9 ? `${i + 1}: ${name}` : name, color, i === session.chosen)));
+const toolName = (name, text) => (name === "alike" && session.queue.has_assistant ? "Assistant" : text);
+
+// Takes the classes as the server lists them.
+export function setClasses(answer) {
+  session.classes = answer.classes;
+  element("class-color").value = answer.next_color;
+  view.layer.setColors(session.classes.map(({ color }) => color));
+  view.drawLayer();
+  element("class-list").replaceChildren(...session.classes.map(({ name, color }, i) => radio(
+    "class", i, i < KEYS ? `${i + 1}: ${name}` : name, color, i === session.chosen)));
 }
 
 function radio(kind, choice, text, color, isChecked, isDisabled = false) {
@@ -36,4 +47,28 @@ function radio(kind, choice, text, color, isChecked, isDisabled = false) {
   }
   label.append(text);
   return label;
+}
+
+// --- a new class
+
+export function openNewClass() {
+  const number = session.classes.length + 1;
+  element("class-name").value = "";
+  element("class-error").textContent = "";
+  element("class-key").textContent = number <= KEYS
+    ? `Its key will be ${number}.` : "It will have no key: the first nine classes have one.";
+  element("new-class").showModal();
+}
+
+export async function addClass(event) {
+  event.preventDefault(); // the dialog stays open if the class is refused
+  try {
+    setClasses(await api.writeClass(element("class-name").value, element("class-color").value));
+  } catch (error) {
+    element("class-error").textContent = error.message;
+    return;
+  }
+  element("new-class").close();
+  choose("class", session.classes.length - 1);
+  say(`New class ${session.classes.at(-1).name}`);
 }

@@ -25,9 +25,9 @@ export async function loadDoubt(number) {
 }
 
 export function showLayers() {
-  view.doubt = element("show-doubt").checked && maps ? maps.doubt : null;
-  view.disagreement = element("show-disagreement").checked && maps ? maps.disagreement : null;
-  view.draw();
+  view.layer.doubt = element("show-doubt").checked && maps ? maps.doubt : null;
+  view.layer.disagreement = element("show-disagreement").checked && maps ? maps.disagreement : null;
+  view.drawLayer();
 }
 
 export function goToDoubt() {

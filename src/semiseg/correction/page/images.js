@@ -1,34 +1,79 @@
 // Which image is shown, and what a person decides about its mask.
 
 import * as api from "./api.js";
+import { setClasses } from "./choices.js";
 import { loadDoubt } from "./doubt.js";
-import { History, Labels } from "./labels.js";
+import { History } from "./history.js";
+import { Labels } from "./labels.js";
 import { discard, save } from "./saving.js";
 import { element, say, session, view } from "./session.js";
 import { endStroke, giveUp } from "./tools.js";
 
-export async function show(number) {
-  if (session.isBusy || number < 0 || number >= session.queue.images.length) return;
+const UNREADABLE = 422; // the server's answer about a file that it cannot read
+
+// Shows an image. One that cannot be read is noted, and the next in this direction is shown.
+export function show(number, direction = 1) {
+  const { length } = session.queue.images, order = [];
+  for (let i = number; i >= 0 && i < length; i += direction) order.push(i);
+  return showFirstOf(order);
+}
+
+// Shows the first of some images that can be read.
+async function showFirstOf(order) {
+  if (session.isBusy || !order.length) return;
   if (session.stroke) endStroke();
   session.isBusy = true; // nothing is painted until the image is there
   try {
     if (!(await save())) return;
-    say("Loading");
-    const [bitmap, mask] = await Promise.all([api.readImage(number), api.readMask(number)]);
-    session.current = number;
-    session.revision = mask.revision;
-    session.labels = new Labels(mask.width, mask.height, mask.data);
-    session.history = new History(session.labels);
-    discard();
-    giveUp();
-    await view.setImage(bitmap, session.labels);
-    showPlace();
-    say("Saved");
-    loadDoubt(number);
+    for (const number of order) {
+      say("Loading");
+      if (await load(number)) return;
+    }
+    say("No further image can be read");
   } catch (error) {
     say(error.message);
   } finally {
     session.isBusy = false;
+  }
+}
+
+// Returns whether the image can be read.
+async function load(number) {
+  const image = session.queue.images[number];
+  let bitmap, mask;
+  try {
+    [bitmap, mask] = await Promise.all([
+      api.readImage(number, element("stretched").checked), api.readMask(number),
+    ]);
+  } catch (error) {
+    if (error.status !== UNREADABLE) throw error;
+    image.problem = error.message;
+    showProblems();
+    return false;
+  }
+  delete image.problem;
+  if (mask.classes !== session.classes.length) setClasses(await api.readClasses()); // another tab added one
+  const labels = new Labels(mask.width, mask.height, mask.data);
+  giveUp();
+  await view.setImage(bitmap, labels);
+  Object.assign(session, { current: number, revision: mask.revision, labels, history: new History(labels) });
+  discard();
+  showPlace();
+  showProblems();
+  say("Saved");
+  loadDoubt(number);
+  return true;
+}
+
+// Shows the picture again, with or without more contrast.
+export async function showPicture() {
+  const { current } = session;
+  if (session.isBusy || current < 0) return;
+  try {
+    const bitmap = await api.readImage(current, element("stretched").checked);
+    if (current === session.current) await view.setPicture(bitmap);
+  } catch (error) {
+    say(error.message);
   }
 }
 
@@ -40,8 +85,9 @@ export function reload() {
 
 // Shows the first image that is not done.
 export function showFirst() {
-  const first = session.queue.images.findIndex(({ state }) => state === "open");
-  return show(Math.max(0, first));
+  const numbers = session.queue.images.map((_, i) => i);
+  const isOpen = (i) => session.queue.images[i].state === "open";
+  return showFirstOf([...numbers.filter(isOpen), ...numbers.filter((i) => !isOpen(i))]);
 }
 
 export async function decide(state) {
@@ -60,10 +106,13 @@ export async function decide(state) {
   queue.images[current].state = state;
   document.dispatchEvent(new Event("decided"));
   const order = queue.images.map((_, i) => (current + 1 + i) % queue.images.length);
-  const next = order.find((i) => queue.images[i].state === "open");
+  const open = order.filter((i) => queue.images[i].state === "open" && !queue.images[i].problem);
   showPlace();
-  if (next === undefined) say("All images are done: train on with them");
-  else await show(next);
+  if (open.length) await showFirstOf(open);
+  if (!queue.images.some((image) => image.state === "open" && !image.problem)) {
+    const all = queue.images.some((image) => image.problem) ? "All other images" : "All images";
+    say(`${all} are done: train on with them`);
+  }
 }
 
 function showPlace() {
@@ -71,4 +120,21 @@ function showPlace() {
   const done = queue.images.filter((image) => image.state !== "open").length;
   const total = queue.images.length;
   element("place").textContent = `${name} (${current + 1} of ${total}, ${state}); ${done} of ${total} done`;
+}
+
+// Lists the images that cannot be read, each with a button that tries again.
+function showProblems() {
+  const items = [];
+  session.queue.images.forEach(({ name, problem }, number) => {
+    if (!problem) return;
+    const item = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Try again";
+    button.setAttribute("aria-label", `Try to read ${name} again`);
+    button.addEventListener("click", () => showFirstOf([number]));
+    item.append(`${name}: ${problem}`, button);
+    items.push(item);
+  });
+  element("unreadable-list").replaceChildren(...items);
+  element("unreadable").hidden = !items.length;
 }

@@ -5,12 +5,14 @@ import { goToDoubt } from "./doubt.js";
 import { decide, show } from "./images.js";
 import { step } from "./saving.js";
 import { element, session, view } from "./session.js";
-import { brushSize, closePolygon, giveUp, paintAlike, setSize, TOOLS, useAtCursor } from "./tools.js";
+import {
+  brushSize, closePolygon, giveUp, nameThisPatch, paintAlike, setSize, TOOLS, useAtCursor,
+} from "./tools.js";
 
 export const KEYS = [
-  ["1 to 9", "choose a class"], ["b e f g a", "brush, ignore, fill, polygon, alike"],
+  ["1 to 9", "choose a class; with shift, the patch under the cursor is of that class"], ["b e f g a", "brush, ignore, fill, polygon, alike"],
   ["[ ]", "smaller or larger brush"], ["arrow keys", "move the cursor; with shift ten times as far"],
-  ["x", "use the tool at the cursor"], ["c", "close the polygon"],
+  ["x", "use the tool at the cursor; with shift: the selection must not hold it (assistant)"], ["c", "close the polygon"],
   ["enter", "paint what is alike, or accept the mask and go on"], ["escape", "give up a selection"],
   ["z, shift z or y", "undo, redo"], ["d", "go to the next doubtful patch"],
   ["n p s", "next image, previous image, skip the image"], ["space", "hold it and drag to move"],
@@ -29,29 +31,35 @@ function moveCursor(dx, dy, event) {
 
 function enter() {
   if (view.polygon.length) closePolygon();
-  else if (view.alike) paintAlike();
+  else if (view.layer.alike) paintAlike();
   else decide("accepted");
 }
 
 const ACTIONS = {
   ArrowLeft: (event) => moveCursor(-1, 0, event), ArrowRight: (event) => moveCursor(1, 0, event),
   ArrowUp: (event) => moveCursor(0, -1, event), ArrowDown: (event) => moveCursor(0, 1, event),
-  x: useAtCursor, c: closePolygon, Enter: enter, Escape: giveUp,
+  x: () => useAtCursor(), X: () => useAtCursor(false), c: closePolygon, Enter: enter, Escape: giveUp,
   "[": () => setSize(brushSize() - 2), "]": () => setSize(brushSize() + 2),
   z: () => step("undo"), Z: () => step("redo"), y: () => step("redo"), d: goToDoubt,
-  n: () => show(session.current + 1), p: () => show(session.current - 1), s: () => decide("skipped"),
+  n: () => show(session.current + 1), p: () => show(session.current - 1, -1), s: () => decide("skipped"),
   "+": () => view.zoom(1.25), "-": () => view.zoom(0.8), 0: () => view.fit(),
   "?": () => element("help").showModal(),
   ...Object.fromEntries(TOOLS.map(([name, , key]) => [key, () => choose("tool", name)])),
   ...Object.fromEntries([...Array(9).keys()].map((i) => [i + 1, () => choose("class", i)])),
 };
 
+// Shift with a number, where that is no number of its own as on French keyboards.
+function patchAction({ shiftKey, code, key }) {
+  const digit = /^Digit([1-9])$/.exec(code)?.[1];
+  return shiftKey && digit && key !== digit ? () => nameThisPatch(digit - 1) : null;
+}
+
 function down(event) {
   if (!session.labels || document.querySelector("dialog[open]")) return;
   if (event.key === "Alt") {
     event.preventDefault();
-    view.isMaskHidden = true;
-    return view.draw();
+    view.layer.isMaskHidden = true;
+    return view.drawLayer();
   }
   const inControl = event.target.matches("button, input, summary");
   if (event.key === " ") {
@@ -63,7 +71,7 @@ function down(event) {
   // Sliders, choices and buttons keep the keys that they understand.
   if (inControl && (event.key.startsWith("Arrow") || event.key === "Enter")) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() !== "z") return;
-  const action = ACTIONS[event.key];
+  const action = patchAction(event) ?? ACTIONS[event.key];
   if (!action) return;
   event.preventDefault();
   if (!session.isBusy && !session.stroke) action(event);
@@ -72,8 +80,8 @@ function down(event) {
 function up(event) {
   if (event.key === " ") session.isPanning = false;
   if (event.key === "Alt") {
-    view.isMaskHidden = false;
-    view.draw();
+    view.layer.isMaskHidden = false;
+    view.drawLayer();
   }
 }
 
@@ -81,7 +89,7 @@ export function listenToKeys() {
   document.addEventListener("keydown", down);
   document.addEventListener("keyup", up);
   window.addEventListener("blur", () => {
-    session.isPanning = view.isMaskHidden = false;
-    view.draw();
+    session.isPanning = view.layer.isMaskHidden = false;
+    view.drawLayer();
   });
 }

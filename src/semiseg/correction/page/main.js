@@ -1,21 +1,24 @@
 // Starts the page: reads the queue, and connects the controls with what they do.
 
 import * as api from "./api.js";
-import { listClasses, listTools } from "./choices.js";
+import { addClass, listTools, openNewClass, setClasses } from "./choices.js";
 import { goToDoubt, showLayers } from "./doubt.js";
-import { decide, reload, show, showFirst } from "./images.js";
+import { decide, reload, show, showFirst, showPicture } from "./images.js";
 import { KEYS, listenToKeys } from "./keys.js";
 import { listenToPointers } from "./pointer.js";
 import { save, step } from "./saving.js";
 import { element, say, session, view } from "./session.js";
-import { brushSize, setSize } from "./tools.js";
+import { brushSize, setAlikeLimit, setSize } from "./tools.js";
 import { watchTraining } from "./training.js";
 
+const ASSISTANT_LIMIT = 128; // of 255: what the assistant holds for more likely than not
+
 const CLICKS = {
-  previous: () => show(session.current - 1), next: () => show(session.current + 1),
+  previous: () => show(session.current - 1, -1), next: () => show(session.current + 1),
   accept: () => decide("accepted"), skip: () => decide("skipped"),
   undo: () => step("undo"), redo: () => step("redo"), doubtful: goToDoubt,
   "zoom-in": () => view.zoom(1.25), "zoom-out": () => view.zoom(0.8), fit: () => view.fit(),
+  "add-class": openNewClass, "class-cancel": () => element("new-class").close(),
   "help-button": () => element("help").showModal(),
   retry: () => { element("problem").close(); save(); },
   reload: () => { element("problem").close(); reload(); },
@@ -31,28 +34,36 @@ function connect() {
   for (const [id, action] of Object.entries(CLICKS)) element(id).addEventListener("click", action);
   element("size").addEventListener("input", () => setSize(brushSize()));
   element("opacity").addEventListener("input", (event) => {
-    view.opacity = event.target.value / 100;
-    view.draw();
+    view.layer.opacity = event.target.value / 100;
+    view.drawLayer();
   });
-  element("alike").addEventListener("input", (event) => {
-    view.alikeLimit = Number(event.target.value);
-    view.draw();
-  });
+  for (const name of ["brightness", "contrast"]) element(name).addEventListener("input", setFilter);
+  element("stretched").addEventListener("change", showPicture);
+  element("alike").addEventListener("input", (event) => setAlikeLimit(Number(event.target.value)));
+  element("new-class-form").addEventListener("submit", addClass);
   element("show-doubt").addEventListener("change", showLayers);
   element("show-disagreement").addEventListener("change", showLayers);
   listenToPointers();
   listenToKeys();
 }
 
+// Brightness and contrast change what is seen, and nothing that is saved.
+function setFilter() {
+  const [brightness, contrast] = ["brightness", "contrast"].map((name) => element(name).value);
+  view.filter = brightness === "100" && contrast === "100"
+    ? "none" : `brightness(${brightness}%) contrast(${contrast}%)`;
+  view.drawAll();
+}
+
 async function start() {
   try {
     session.queue = await api.readQueue();
+    setClasses(await api.readClasses());
   } catch (error) {
     return say(error.message);
   }
-  view.setColors(session.queue.classes.map(({ color }) => color));
+  if (session.queue.has_assistant) element("alike").value = ASSISTANT_LIMIT;
   listTools();
-  listClasses();
   connect();
   setSize(21);
   view.resize();

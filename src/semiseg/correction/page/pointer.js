@@ -16,7 +16,7 @@ function down(event) {
   const point = view.toImage(event.clientX, event.clientY);
   view.cursor = point;
   if (isBrush()) startStroke(event.pointerId, point);
-  else useTool(point);
+  else useTool(point, !event.shiftKey);
 }
 
 function move(event) {

@@ -7,17 +7,17 @@ const SAVE_AFTER = 1000; // milliseconds without a change
 
 let timer = 0, saving = Promise.resolve(), isChanged = false, isSaving = false;
 
-// Records a change of the mask. Returns whether there is one.
-export function changed(box) {
-  if (!session.history.commit(box)) return false;
-  touch();
+// Records a change of the mask within some boxes. Returns whether there is one.
+export function changed(...boxes) {
+  if (!session.history.commit(boxes)) return false;
+  touch(boxes);
   return true;
 }
 
-export function touch() {
+function touch(boxes) {
   isChanged = true;
   say("Not saved yet");
-  view.draw();
+  view.drawLayer(boxes);
   clearTimeout(timer);
   timer = setTimeout(save, SAVE_AFTER);
 }
@@ -36,7 +36,7 @@ export function save() {
     isSaving = true;
     say("Saving");
     try {
-      session.revision = await api.writeMask(session.current, session.labels.data.slice(), session.revision);
+      session.revision = await api.writeMask(session.current, session.labels.data, session.revision);
       if (!isChanged) say("Saved");
       return true;
     } catch (error) {
@@ -55,7 +55,8 @@ export function save() {
 
 export function step(direction) {
   if (session.stroke || session.isBusy) return;
-  if (session.history[direction]()) touch();
+  const boxes = session.history[direction]();
+  if (boxes) touch(boxes);
   else say(direction === "undo" ? "Nothing to undo" : "Nothing to redo");
 }
 

@@ -7,7 +7,8 @@ export const element = (id) => document.getElementById(id);
 export const view = new View(element("canvas"));
 
 export const session = {
-  queue: null, // the classes and the images, as the server lists them
+  queue: null, // the images, as the server lists them; each may get a `problem`
+  classes: [], // names and colors
   current: -1, // the number of the image that is shown
   labels: null, // its mask
   history: null, // the steps that can be undone

@@ -19,14 +19,14 @@ export const isBrush = () => session.tool === "brush" || session.tool === "erase
 export function setSize(pixels) {
   element("size").value = Math.min(200, Math.max(1, pixels));
   element("size-value").textContent = `${brushSize()} pixels`;
-  view.radius = brushSize() / 2;
+  view.radius = isBrush() ? brushSize() / 2 : 0;
   view.draw();
 }
 
 // --- strokes
 
 export function startStroke(id, point) {
-  session.stroke = { id, at: point, box: null };
+  session.stroke = { id, at: point, boxes: [] };
   moveStroke(point);
 }
 
@@ -34,18 +34,15 @@ export function moveStroke(point) {
   const { stroke, labels } = session;
   const box = labels.stroke(...middle(stroke.at), ...middle(point), brushSize() / 2, value());
   stroke.at = point;
-  stroke.box = stroke.box ? {
-    left: Math.min(stroke.box.left, box.left), top: Math.min(stroke.box.top, box.top),
-    right: Math.max(stroke.box.right, box.right), bottom: Math.max(stroke.box.bottom, box.bottom),
-  } : box;
-  view.draw();
+  stroke.boxes.push(box);
+  view.drawLayer([box]);
 }
 
 // Returns whether the stroke has changed a pixel.
 export function endStroke() {
-  const { box } = session.stroke;
+  const { boxes } = session.stroke;
   session.stroke = null;
-  return changed(box);
+  return changed(...boxes);
 }
 
 // Circles have their center in the middle of a pixel, so that a brush of one pixel paints one.
@@ -53,20 +50,36 @@ const middle = ([x, y]) => [Math.floor(x) + 0.5, Math.floor(y) + 0.5];
 
 // --- tools of one click
 
-export async function useTool(point) {
+const pixelAt = (point) => {
   const [x, y] = point.map(Math.floor), { labels } = session;
-  if (x < 0 || y < 0 || x >= labels.width || y >= labels.height) return;
-  if (session.tool === "fill") changed(labels.fill(x, y, session.chosen));
+  return x < 0 || y < 0 || x >= labels.width || y >= labels.height ? null : [x, y];
+};
+
+// Uses the tool at a point. `isWanted` is false for what a selection must not hold.
+export async function useTool(point, isWanted = true) {
+  const pixel = pixelAt(point);
+  if (!pixel) return;
+  if (session.tool === "fill") changed(session.labels.fill(...pixel, session.chosen));
   else if (session.tool === "polygon") {
     view.polygon.push(point);
     view.draw();
-  } else if (session.tool === "alike") await findAlike(x, y);
+  } else if (session.tool === "alike") {
+    if (!session.queue.has_assistant) view.points = [];
+    view.points.push([pixel[0] + 0.5, pixel[1] + 0.5, isWanted || !session.queue.has_assistant]);
+    await select();
+  }
 }
 
-export function useAtCursor() {
-  if (!isBrush()) return useTool(view.cursor);
+export function useAtCursor(isWanted = true) {
+  if (!isBrush()) return useTool(view.cursor, isWanted);
   startStroke("key", view.cursor);
   endStroke();
+}
+
+// Gives the connected patch under the cursor a class.
+export function nameThisPatch(number) {
+  const pixel = pixelAt(view.cursor);
+  if (pixel && number < session.classes.length) changed(session.labels.fill(...pixel, number));
 }
 
 export function closePolygon() {
@@ -75,31 +88,42 @@ export function closePolygon() {
   view.draw();
 }
 
-async function findAlike(x, y) {
-  const { current, labels } = session, request = ++alikeRequest;
-  say("Looking for what is alike");
+// --- selections
+
+// Asks the server what the points select.
+async function select() {
+  const { current, labels, queue } = session, request = ++alikeRequest;
+  const shares = view.points.map(([x, y, isWanted]) => [x / labels.width, y / labels.height, isWanted]);
+  view.draw();
+  say(queue.has_assistant ? "Asking the assistant" : "Looking for what is alike");
   try {
-    const map = await api.readAlike(current, (x + 0.5) / labels.width, (y + 0.5) / labels.height);
+    const map = await (queue.has_assistant
+      ? api.readAssistant(current, shares) : api.readAlike(current, shares[0][0], shares[0][1]));
     if (request !== alikeRequest) return; // another image, tool or pixel was chosen meanwhile
-    view.alike = map;
-    view.alikeLimit = Number(element("alike").value);
-    view.draw();
+    view.layer.alike = map;
+    setAlikeLimit(Number(element("alike").value));
     say("Move the slider Alike; enter paints, escape gives up");
   } catch (error) {
-    say(error.message);
+    if (request === alikeRequest) say(error.message);
   }
 }
 
+export function setAlikeLimit(limit) {
+  view.layer.alikeLimit = limit;
+  view.drawLayer();
+}
+
 export function paintAlike() {
-  const box = session.labels.select(view.alike, view.alikeLimit, session.chosen);
-  view.alike = null;
+  const box = session.labels.select(view.layer.alike, view.layer.alikeLimit, session.chosen);
+  giveUp();
   changed(box);
 }
 
-// Forgets what was begun: the corners of a polygon, and what is alike.
+// Forgets what was begun: the corners of a polygon, and a selection.
 export function giveUp() {
   alikeRequest++;
   view.polygon = [];
-  view.alike = null;
-  view.draw();
+  view.points = [];
+  view.layer.alike = null;
+  view.drawLayer();
 }
