@@ -53,6 +53,7 @@ WORDS = {
         *("--encoder", "lcnet_035", "--parts", "full", "last-2"),
         *("--crop", 64, "--repeats", 1),
     ],
+    "pool": ["--images", 8, "--side", 16, "--small", 10, "--huge", 5000, "--repeats", 1],
     "raster": ["--size", 300],
     "screen": [
         *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised,css"),

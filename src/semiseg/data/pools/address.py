@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from semiseg.core.addresses import PROTOCOL, without_secrets
@@ -37,21 +38,26 @@ class Address:
 
     text: str
 
-    @property
+    @cached_property
     def protocol(self) -> str:
         """The beginning of the URL in small letters; empty for a path."""
         match = PROTOCOL.match(self.text)
         return match[1].lower() if match else ""
 
-    @property
+    @cached_property
     def is_local(self) -> bool:
         """Whether this is a path, or the URL of one."""
         return self.protocol in ("", "file")
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The path of a local file."""
-        return Path(self.text[len("file://") :] if self.protocol else self.text)
+        return Path(self.local)
+
+    @cached_property
+    def local(self) -> str:
+        """The path of a local file as a text."""
+        return self.text[len("file://") :] if self.protocol else self.text
 
     @property
     def name(self) -> str:

@@ -8,11 +8,8 @@ first two are as long as the pool is large, so they are read in the blocks of si
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import short_hash
 from semiseg.data.pools.address import Address
 from semiseg.data.pools.ranges import RangeReader, ReadError
+from semiseg.data.pools.recent import Recent
 
 MANIFEST, INDEX, NAMES = "manifest.json", "index.bin", "names.txt"
 FORMAT = 1
@@ -28,9 +26,6 @@ FORMAT = 1
 KIND = "semiseg pool"
 ENTRY = np.dtype([("shard", "<u4"), ("offset", "<u8"), ("length", "<u8")])
 """An image in the index: 20 bytes."""
-_MAX_BLOCKS = 32  # the shards of which a process remembers index and names
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -185,12 +180,12 @@ class Metadata:
         self._first = np.concatenate([[0], np.cumsum(manifest.counts)])
         self._first_name = np.concatenate([[0], np.cumsum(manifest.name_bytes)])
         self._map: NDArray[np.void] | None = None
-        self._entries: _Recent[NDArray[np.void]] = _Recent()
-        self._names: _Recent[NameBlock] = _Recent()
+        self._entries: Recent[NDArray[np.void]] = Recent()
+        self._names: Recent[NameBlock] = Recent()
 
     def __getstate__(self) -> dict[str, object]:
         """What another process gets: nothing that can be read again."""
-        return self.__dict__ | {"_map": None, "_entries": _Recent(), "_names": _Recent()}
+        return self.__dict__ | {"_map": None, "_entries": Recent(), "_names": Recent()}
 
     def locate(self, index: int) -> tuple[int, int]:
         """The shard of an image, and its place in this shard.
@@ -200,7 +195,7 @@ class Metadata:
         """
         if not 0 <= index < self._first[-1]:
             raise IndexError(f"image {index:,} of a pool of {int(self._first[-1]):,}")
-        shard = int(np.searchsorted(self._first, index, "right")) - 1
+        shard = int(self._first.searchsorted(index, "right")) - 1
         return shard, index - int(self._first[shard])
 
     def entry(self, shard: int, place: int) -> tuple[int, int]:
@@ -255,25 +250,3 @@ class Metadata:
             return self._reader.read(self.folder / name, offset, length)
         except ReadError as error:
             raise DataError(f"{self.folder / name} cannot be read ({error}).") from None
-
-
-class _Recent(Generic[T]):
-    """The values that were used last, by shard."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[int, T] = OrderedDict()
-
-    def get(self, shard: int) -> T | None:
-        """The value of a shard; None if it is not there any more."""
-        value = self._values.get(shard)
-        if value is not None:
-            with suppress(KeyError):  # another thread has just removed it
-                self._values.move_to_end(shard)
-        return value
-
-    def put(self, shard: int, value: T) -> T:
-        """Remember a value, and forget the one that was used least recently."""
-        self._values[shard] = value
-        if len(self._values) > _MAX_BLOCKS:
-            self._values.popitem(last=False)
-        return value

@@ -63,12 +63,12 @@ class PoolOrder:
             # A batch reaches into two passes at most, so only the last ones stay.
             self._passes = {n: o for n, o in self._passes.items() if n >= number - 1}
             order = self._passes[number] = self._pass(number)
-        start = int(np.searchsorted(order.ends, place, "right")) // self.window * self.window
+        start = int(order.ends.searchsorted(place, "right")) // self.window * self.window
         first = int(order.ends[start - 1]) if start else 0
         stop = min(start + self.window, len(order.ends))
         key = self.key.child(number, start)
         inside = first + permuted(place - first, int(order.ends[stop - 1]) - first, key)
-        rank = int(np.searchsorted(order.ends, inside, "right"))
+        rank = int(order.ends.searchsorted(inside, "right"))
         before = int(order.ends[rank - 1]) if rank else 0
         return int(self._first[order.shards[rank]]) + inside - before
 

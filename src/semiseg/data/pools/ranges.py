@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -236,13 +237,21 @@ def _remote_size(address: Address) -> int:
 def _read_local(address: Address, offset: int, length: int) -> bytes:
     """Read from a disk. Opening a file takes microseconds, and leaves nothing open for a fork."""
     try:
-        with address.path.open("rb") as file:
+        with io.FileIO(address.local) as file:
             file.seek(offset)
-            data = file.read(length)
+            data = _read_fully(file, length)
     except OSError as error:
         raise _error(error) from None
     if len(data) != length:
         raise ReadError(f"it ends {length - len(data):,} bytes too early")
+    return data
+
+
+def _read_fully(file: io.FileIO, length: int) -> bytes:
+    """Read that many bytes, or up to the end: one call of the system may give less."""
+    data = file.read(length) or b""
+    while len(data) < length and (more := file.read(length - len(data))):
+        data += more
     return data
 
 

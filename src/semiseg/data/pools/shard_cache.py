@@ -22,6 +22,7 @@ from semiseg.core.files import atomic_write, cache_folder, short_hash
 from semiseg.data.pools.address import Address
 from semiseg.data.pools.metadata import Manifest
 from semiseg.data.pools.ranges import RangeReader, ReadError
+from semiseg.data.pools.recent import Recent
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +46,16 @@ class ShardCache:
         cache = cache_folder() if in_store else None
         self._folder = None if cache is None else cache / "shards"
         self._reads: Counter[int] = Counter()
+        self._addresses: Recent[Address] = Recent()
         self._has_warned = False
 
     def address(self, shard: int) -> Address:
         """The file of a shard."""
-        return self._shards / self._manifest.shard_name(shard)
+        address = self._addresses.get(shard)
+        if address is None:
+            address = self._shards / self._manifest.shard_name(shard)
+            self._addresses.put(shard, address)
+        return address
 
     def read(self, shard: int, offset: int, length: int) -> bytes:
         """Read a range of a shard.
