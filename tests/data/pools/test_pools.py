@@ -240,6 +240,13 @@ def test_another_process_that_copies_a_shard_is_not_waited_for(server, own_cache
     assert len(of_tars(server)) == 6
 
 
+def test_a_shard_without_room_is_read_by_ranges(server, folder, own_cache, monkeypatch):
+    monkeypatch.setattr("semiseg.data.pools.shard_cache._limit", lambda available: 5000)
+    pool = open_pool(f"{server.url}/POOL", retries=NO_WAIT)
+    assert [pool.read(0) for _ in range(9)] == [open_pool(folder / "POOL").read(0)] * 9
+    assert len(of_tars(server)) == 9
+
+
 def test_what_lies_on_this_disk_is_not_copied(folder, own_cache):
     contents(open_pool(folder / "POOL"))
     assert not own_cache.exists()
@@ -289,6 +296,8 @@ def test_a_damaged_description_is_named(name, copy):
         {"images": 3},
         {"shards": []},
         {"shards": {"images": [1], "bytes": [], "name_bytes": [4], "sha256": ["x"]}, "images": 1},
+        {"shards": {"images": [24], "bytes": [9], "name_bytes": [4], "sha256": ["../" + "0" * 61]}},
+        {"shards": {"images": [24], "bytes": [9], "name_bytes": [4], "name": ["../../a.tar"]}},
         {"shards": {"images": [-1], "bytes": [9], "name_bytes": [4], "sha256": ["x"]}},
         {"shards": {"images": ["a"], "bytes": [9], "name_bytes": [4], "sha256": ["x"]}},
         {"shards": {"images": [1], "bytes": [9], "name_bytes": [4], "sha256": [7]}, "images": 1},
@@ -299,6 +308,28 @@ def test_a_manifest_that_cannot_be_meant_is_named(change, copy):
     (copy / MANIFEST).write_text(json.dumps(values | change))
     with pytest.raises(DataError, match=r"manifest\.json cannot be read as the manifest of a pool"):
         open_pool(copy)
+
+
+@pytest.mark.parametrize("name", ["../../x.jpg", "C:/x.jpg", "a/%2E%2E.jpg", "a\x1b[31m.jpg"])
+def test_a_list_of_names_that_lead_out_of_a_folder_is_refused(name, copy):
+    lines = (copy / NAMES).read_text().splitlines()
+    manifest = json.loads((copy / MANIFEST).read_bytes())
+    manifest["shards"]["name_bytes"][0] += len(name) - len(lines[0])
+    (copy / NAMES).write_text("".join(f"{line}\n" for line in [name, *lines[1:]]))
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    pool = open_pool(copy)
+    with pytest.raises(DataError, match=r"names\.txt is damaged") as error:
+        pool.name(0)
+    assert "\x1b" not in str(error.value)
+    with pytest.raises(DataError, match="is not where the index says") as error:
+        pool.read(0)
+    assert "\x1b" not in str(error.value)
+
+
+def test_an_index_with_an_image_of_a_huge_size_is_damaged(copy, monkeypatch):
+    monkeypatch.setattr("semiseg.data.pools.pool.MAX_IMAGE_BYTES", 100)
+    with pytest.raises(DataError, match=r"index\.bin is damaged: it names an image of"):
+        open_pool(copy).read(0)
 
 
 # -- Tars of others
@@ -467,6 +498,9 @@ def test_a_list_names_tars(tmp_path):
     for name in ("x/a.tar", "y/a.tar"):
         write_tar(tmp_path / name, sample("k", len(name)))
     (tmp_path / "list.txt").write_text("# two\nx/a.tar\ny/a.tar\n")
+    assert is_pool(tmp_path / "list.txt")
+    (tmp_path / "images.txt").write_text("# no pool\na.jpg\n")
+    assert not is_pool(tmp_path / "images.txt")
     pool = open_pool(tmp_path / "list.txt")
     assert [pool.name(index) for index in range(2)] == ["x/a/k", "y/a/k"]
 
@@ -520,6 +554,11 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
     with pytest.raises(DataError, match=r"pip install 'semiseg\[s3\]'"):
         open_pool("s3://bucket/POOL", retries=NO_WAIT)
+
+
+def test_a_file_whose_name_has_braces_is_itself(tmp_path):
+    tar = write_tar(tmp_path / "a{1..2}.tar", sample("k", 0))
+    assert contents(open_pool(tar)) == {"k.jpg": jpeg(0)}
 
 
 def test_parts_of_addresses():

@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 
 from semiseg.core.console import track
 from semiseg.core.errors import DataError
-from semiseg.core.files import cache_folder, read_text, short_hash
+from semiseg.core.files import cache_folder, is_file, read_text, short_hash
 from semiseg.core.text import plural, printable
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.pools.address import Address, address_of, expand_braces
 from semiseg.data.pools.member_names import choose_images
-from semiseg.data.pools.metadata import MANIFEST, Manifest, parse_manifest
+from semiseg.data.pools.metadata import (
+    ENTRY,
+    INDEX,
+    MANIFEST,
+    NAMES,
+    Manifest,
+    parse_manifest,
+)
 from semiseg.data.pools.metadata_writer import MetadataWriter, ShardRecord, encoded_names
 from semiseg.data.pools.ranges import RangeReader, ReadError
 from semiseg.data.pools.tar_members import BrokenTarError, Member, members
@@ -80,6 +87,19 @@ def tars_in(folder: Path) -> list[str]:
     return sorted(names)
 
 
+def lists_tars(file: Path) -> bool:
+    """Whether a text file names tars, by its first line."""
+    if file.suffix.lower() != ".txt" or not is_file(file):
+        return False
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            lines = (line.strip().lower() for line in stream)
+            first = next((line for line in lines if line and not line.startswith("#")), "")
+    except OSError:
+        return False
+    return first.partition("?")[0].endswith(TAR)
+
+
 def index_tars(place: Address, reader: RangeReader) -> tuple[Address, Address, Manifest]:
     """The folder of tars, the folder of their index, and its manifest.
 
@@ -124,7 +144,9 @@ def find_tars(place: Address, reader: RangeReader) -> Tars:
                 "`semiseg pack FOLDER --out POOL` makes a pool of a folder of images.",
             )
         return _with_stamps(place, names)
-    if place.is_local and place.name.lower().endswith(".txt"):
+    if place.is_local and place.path.is_file() and place.name.lower().endswith(TAR):
+        addresses = [place]  # whatever braces are in its name
+    elif place.is_local and place.name.lower().endswith(".txt"):
         addresses = _listed(place.path)
     elif place.name.lower().endswith(TAR):
         addresses = [address_of(text) for text in expand_braces(place.text)]
@@ -222,6 +244,9 @@ def _stored(folder: Path, tars: Tars) -> Manifest | None:
     try:
         manifest = parse_manifest((folder / MANIFEST).read_bytes(), folder / MANIFEST)
     except (OSError, DataError):
+        return None
+    sizes = {INDEX: manifest.images * ENTRY.itemsize, NAMES: int(manifest.name_bytes.sum())}
+    if any(not is_file(folder / n) or (folder / n).stat().st_size != sizes[n] for n in sizes):
         return None
     return manifest if _fits(manifest.shard_names, manifest.stamps, tars) else None
 

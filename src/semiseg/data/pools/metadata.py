@@ -8,6 +8,7 @@ first two are as long as the pool is large, so they are read in the blocks of si
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from semiseg.core.errors import DataError
 from semiseg.core.files import short_hash
 from semiseg.data.pools.address import Address
+from semiseg.data.pools.member_names import is_safe
 from semiseg.data.pools.ranges import RangeReader, ReadError
 from semiseg.data.pools.recent import Recent
 
@@ -24,6 +26,7 @@ MANIFEST, INDEX, NAMES = "manifest.json", "index.bin", "names.txt"
 FORMAT = 1
 """The version of the three files; raise it when an earlier semiseg could not read them."""
 KIND = "semiseg pool"
+_HASHES = re.compile("[0-9a-f]*")
 ENTRY = np.dtype([("shard", "<u4"), ("offset", "<u8"), ("length", "<u8")])
 """An image in the index: 20 bytes."""
 
@@ -126,6 +129,10 @@ def parse_manifest(content: bytes, place: object) -> Manifest:
             *(str(values["index_sha256"]), str(values["names_sha256"])),
             *(hashes, names, stamps),
         )
+        if {len(value) for value in hashes} - {64} or not _HASHES.fullmatch("".join(hashes)):
+            raise ValueError("a hash is none")  # the copies of shards have these names
+        if not all(map(is_safe, names)):
+            raise ValueError("a shard lies elsewhere")
         lengths = {len(c) for c in (sizes, name_bytes, hashes, names, stamps) if len(c)}
         if counts.ndim != 1 or not lengths <= {len(counts)} or not len(hashes) + len(names):
             raise ValueError("its columns are not of one length")

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError
+from semiseg.core.text import printable
 from semiseg.data.formats.image_bytes import ImageBytes
 from semiseg.data.pools.address import Address, address_of
-from semiseg.data.pools.foreign import TAR, index_tars, tars_in
-from semiseg.data.pools.member_names import clean, decoded_key, split_suffix
+from semiseg.data.pools.foreign import MAX_IMAGE_BYTES, TAR, index_tars, lists_tars, tars_in
+from semiseg.data.pools.member_names import clean, decoded_key, is_safe, split_suffix
 from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES, Manifest, Metadata, parse_manifest
 from semiseg.data.pools.ranges import RangeReader, ReadError, Retries
 from semiseg.data.pools.shard_cache import ShardCache
@@ -89,17 +90,16 @@ class Pool:
         shard, place = self._metadata.locate(index)
         offset, length = self._metadata.entry(shard, place)
         if offset < BLOCK or offset + length > self.manifest.sizes[shard]:
-            raise DataError(
-                f"{self._metadata.folder / INDEX} is damaged: it names a place out of "
-                f"{self._cache.address(shard)}.",
-                "Copy it again.",
-            )
+            place_of = f"a place out of {self._cache.address(shard)}"
+            raise self._damaged(INDEX, place_of)
+        if length > MAX_IMAGE_BYTES:
+            raise self._damaged(INDEX, f"an image of {length:,} bytes")
         try:
             data = self._cache.read(shard, offset - BLOCK, length + BLOCK)
         except ReadError as error:
             member, file = self._metadata.name(shard, place), self._cache.address(shard)
             raise DataError(
-                f"{member} in {file} cannot be read ({error}).",
+                f"{printable(member)} in {file} cannot be read ({error}).",
                 "Run the command again: semiseg goes on where it stopped."
                 if not file.is_local
                 else "Copy the shard again.",
@@ -107,9 +107,10 @@ class Pool:
         member = self._metadata.name(shard, place)
         header = parse_header(data[:BLOCK])
         if header is None or header.length != length or not _same_name(header.name, member):
+            file = self._cache.address(shard)
             raise DataError(
-                f"{member} is not where the index says in {self._cache.address(shard)}: the shard "
-                "has changed, or is damaged.",
+                f"{printable(member)} is not where the index says in {file}: the shard has "
+                "changed, or is damaged.",
                 "Copy it again, or pack the pool again."
                 if self.manifest.shard_hashes
                 else f"Remove {self._metadata.folder}, so that semiseg indexes the tars again.",
@@ -132,10 +133,19 @@ class Pool:
         stem, suffix = split_suffix(clean(self._metadata.name(shard, place)))
         if self.manifest.shard_hashes:
             folder, slash, key = stem.rpartition("/")
-            return folder + slash + decoded_key(key), suffix
+            stem = folder + slash + decoded_key(key)
+        if not is_safe(stem):  # a stranger may have written the list, and results get these names
+            raise self._damaged(NAMES, f"{stem!r}, which no file below a folder can be")
+        if self.manifest.shard_hashes:
+            return stem, suffix
         if len(self.counts) > 1:  # others number the members of each shard anew
             stem = f"{self.manifest.shard_name(shard).removesuffix('.tar')}/{stem}"
         return stem, suffix
+
+    def _damaged(self, name: str, what: str) -> DataError:
+        return DataError(
+            f"{self._metadata.folder / name} is damaged: it names {what}.", "Copy it again."
+        )
 
 
 def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
@@ -154,7 +164,8 @@ def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
     """
     place = address_of(address)
     reader = RangeReader(retries)
-    manifest = None if _is_pattern(place) else _manifest(place, reader)
+    is_list = _is_pattern(place) or (place.is_local and place.path.is_file())
+    manifest = None if is_list else _manifest(place, reader)
     if manifest is None:
         shards, folder, manifest = index_tars(place, reader)
     else:
@@ -169,8 +180,8 @@ def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
 def is_pool(address: str | Path) -> bool:
     """Whether a text means a pool rather than a folder or list of images; reads no image.
 
-    A pool is a URL, a tar, a pattern of tars, a folder with the manifest of a pool, or one of tars
-    without images.
+    A pool is a URL, a tar, a pattern or a list of tars, a folder with the manifest of a pool, or
+    one of tars without images.
     """
     if is_url(address):
         return True
@@ -178,7 +189,9 @@ def is_pool(address: str | Path) -> bool:
     if _is_pattern(place):
         return True
     folder = place.path
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or bool(tars_in(folder)))
+    if folder.is_dir():
+        return (folder / MANIFEST).is_file() or bool(tars_in(folder))
+    return lists_tars(folder)
 
 
 def _is_pattern(place: Address) -> bool:

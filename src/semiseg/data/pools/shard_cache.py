@@ -27,6 +27,7 @@ from semiseg.data.pools.recent import Recent
 logger = logging.getLogger(__name__)
 
 _RANGES_BEFORE_COPY = 4
+_RANGES_BEFORE_RETRY = 1000  # where there is no room for a copy
 _DEFAULT_MB = 8192
 _MB = 1 << 20
 
@@ -93,9 +94,14 @@ class ShardCache:
         if self._reads[shard] < _RANGES_BEFORE_COPY and not self._reader.ignores_ranges(address):
             return None
         try:
-            return self._fetch(shard, file, size)
-        except (OSError, Timeout):  # no right to write, a full disk, or another process fetches it
+            copy = self._fetch(shard, file, size)
+        except Timeout:  # another process copies it
             return None
+        except OSError:  # no right to write, or a full disk
+            copy = None
+        if copy is None:
+            self._reads[shard] = -_RANGES_BEFORE_RETRY
+        return copy
 
     def _fetch(self, shard: int, file: Path, size: int) -> Address | None:
         """Copy a shard; None where there is no place for it.
