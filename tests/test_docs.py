@@ -71,7 +71,8 @@ class Done:
 def runnable(words):
     """Cheap, and of files and extras that a test has."""
     needs = ("--budget", "--engine")
-    strange = any(w.endswith(".onnx") or w[0] in "/." or w in needs for w in words[1:])
+    starts = ("/", ".", "hf-hub:")
+    strange = any(w.endswith(".onnx") or w.startswith(starts) or w in needs for w in words[1:])
     return words[0] in CHEAP and not strange
 
 

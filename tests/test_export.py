@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tiny_vit import TINY_EVA, TINY_VIT
 
@@ -214,7 +215,7 @@ def test_files_that_are_no_model_are_reported(exported, tmp_path):
 @onnx_extra
 def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
     save(tmp_path, "lcnet_035", "upernet")
-    with pytest.raises((RunError, ConfigError), match="safetensors"):
+    with pytest.raises((RunError, ConfigError), match="--format hub"):
         semiseg.export(tmp_path, out=tmp_path / "model.onnx")
     assert not list(tmp_path.glob("*.onnx"))
 
@@ -266,8 +267,8 @@ def test_what_a_format_writes_is_loaded_by_it(name, exported, css_release, photo
 
 
 @pytest.mark.slow
-def test_safetensors_are_read_without_lightning(css_release, photos, tmp_path):
-    files = semiseg.export(css_release, out=tmp_path / "out", file_format="safetensors")
+def test_the_folder_for_the_hub_is_read_without_lightning(css_release, photos, tmp_path):
+    files = semiseg.export(css_release, out=tmp_path / "out", file_format="hub")
     assert files.difference == 0
     names = {"model.safetensors", "model.json", "README.md", "config.json"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
@@ -283,9 +284,26 @@ print(int(found.mask.sum()))
     assert int(output) == int(expected.sum())
 
 
+@pytest.mark.slow
+def test_an_export_is_replaced_only_if_that_is_asked_for(css_release, tmp_path):
+    words = {"out": tmp_path / "out", "file_format": "hub"}
+    semiseg.export(css_release, license="cc-by-4.0", **words)
+    assert "license: cc-by-4.0" in (tmp_path / "out" / "README.md").read_text()
+    (tmp_path / "out" / "README.md").write_text("my own words")
+    with pytest.raises(RunError, match=r"model\.safetensors exists.*--overwrite"):
+        semiseg.export(css_release, **words)
+    assert (tmp_path / "out" / "README.md").read_text() == "my own words"
+    semiseg.export(css_release, overwrite=True, **words)
+    assert "license: unknown" in (tmp_path / "out" / "README.md").read_text()
+    (tmp_path / "model.onnx").write_bytes(b"the model of a colleague")
+    with pytest.raises(RunError, match=r"model\.onnx exists"):
+        semiseg.export(css_release, out=tmp_path)
+    assert (tmp_path / "model.onnx").read_bytes() == b"the model of a colleague"
+
+
 def test_the_run_itself_is_no_place_for_its_export(css_release):
     with pytest.raises(RunError, match="the run folder itself"):
-        semiseg.export(css_release, out=css_release, file_format="safetensors")
+        semiseg.export(css_release, out=css_release, file_format="hub")
 
 
 def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_path):
@@ -296,7 +314,7 @@ def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_
     (run / "split" / "labeled.txt").write_text("0000\n")
     (run / "split" / "val.txt").write_text("0001\n")
     (run / "config.yaml").write_text(f"data: {tiny_folder}\n")
-    files = semiseg.export(run, out=tmp_path / "out", file_format="safetensors")
+    files = semiseg.export(run, out=tmp_path / "out", file_format="hub")
     assert files.image.startswith(str(tiny_folder / "val" / "images" / "0001"))
 
 
@@ -321,7 +339,15 @@ def test_the_hub_s_client_saves_and_reads(css_release, photos, tmp_path, monkeyp
     )
     assert again.metadata == replace(facts, sha256=again.metadata.sha256)
     card = (tmp_path / "hub" / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: semiseg\n")
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["library_name"] == "semiseg"
+    assert header["license"] == "unknown"
+    assert header["pipeline_tag"] == "image-segmentation"
+    assert {"semantic-segmentation", "css", "lcnet_035"} <= set(header["tags"])
+    (index,) = header["model-index"]
+    (result,) = index["results"]
+    assert result["dataset"]["name"] == "The 101 validation images of the training"
+    assert result["metrics"] == [{"type": "mean_iou", "value": 0.5261, "name": "mIoU"}]
     for line in (
         "css",
         "52.6",

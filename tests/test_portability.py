@@ -44,6 +44,8 @@ FALLBACKS = {
     "correction/train_on.py os.kill": "on Windows only to end a process, which it does at once",
     "correction/train_on.py subprocess.Popen": "a new group of processes on Windows",
     "data/drawn.py rename": "an existing folder is that of another process, and is used",
+    "data/pools/shard_cache.py os.utime": "without it, the shard is read again",
+    "inference/ray_engine.py os.sched_getaffinity": "else all cores",
     "training/checkpoint.py signal.pthread_sigmask": "only with sigwaitinfo",
     "training/checkpoint.py signal.sigwaitinfo": "else a SIGTERM to all ends the loaders first",
     "training/devices.py ctypes.CDLL": "only with glibc",
@@ -155,7 +157,7 @@ def test_every_text_file_has_an_encoding():
             mode = "".join(str(getattr(a, "value", "")) for a in node.args)
             is_text = verb == "open" and re.fullmatch("[rwax+t]+", mode)
             is_text = is_text or (verb in ("read_text", "write_text") and owner != "files")
-            has_encoding = any(k.arg == "encoding" for k in node.keywords)
+            has_encoding = "utf-8" in mode or any(k.arg == "encoding" for k in node.keywords)
             # rasterio's `open` takes a mode, too, and writes no text
             assert has_encoding or not is_text or owner == "rasterio", f"{file}:{node.lineno}"
 

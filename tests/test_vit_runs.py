@@ -136,7 +136,7 @@ print(*(int(model.predict(sys.argv[2]).mask.sum()) for model in loaded))
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [TINY_EVA], indirect=True)
 def test_another_process_loads_the_exported_folder(run, photos, tmp_path):
-    folder = semiseg.export(run, out=tmp_path / "out", file_format="safetensors").path
+    folder = semiseg.export(run, out=tmp_path / "out", file_format="hub").path
     expected = semiseg.load(run, accelerator="cpu").predict(photos / "d.png").mask
     process = subprocess.run(
         [sys.executable, "-c", LOADED_AGAIN, folder, photos / "d.png"],

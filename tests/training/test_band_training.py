@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,14 @@ def test_pictures_show_the_colors(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_card_lists_the_bands(run: Path, tmp_path: Path) -> None:
-    semiseg.export(run, out=tmp_path / "model", file_format="safetensors")
+    semiseg.export(run, out=tmp_path / "model", file_format="hub")
     card = (tmp_path / "model" / "README.md").read_text()
     assert "Images of 4 bands" in card
-    assert [line.split("|")[4].strip() for line in card.splitlines() if line.startswith("| 1 |")]
+    rows = [line.split("|")[1:-1] for line in card.splitlines() if re.match(r"\| [1-4] \|", line)]
+    assert [[row[0].strip(), row[1].strip()] for row in rows][-4:] == [
+        [str(number), name] for number, name in enumerate(NAMES, 1)
+    ]
+    assert json.loads((run / "model.json").read_text())["band_names"] == list(NAMES)
 
 
 def test_predict_reads_files_whose_bands_lie_otherwise(

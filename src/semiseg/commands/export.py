@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.commands._precision import (
+    PrecisionCost,
+    PrecisionImages,
+    images_of,
+    reduce_precision,
+)
 from semiseg.commands._public import command
 from semiseg.commands.settings import ExportSettings
 from semiseg.core.errors import DataError, RunError
@@ -22,9 +29,11 @@ from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement
 from semiseg.inference.torch_model import Model
 from semiseg.inference.views import to_array
-from semiseg.model.release import load_release
+from semiseg.model.release import Release, load_release
 from semiseg.scenes.draw import draw_scene
 from semiseg.training.run_data import samples_of
+
+logger = logging.getLogger(__name__)
 
 MAX_TIE = 1e-3
 """Two logits that differ by less may change their order in an export."""
@@ -39,15 +48,20 @@ class Export(NamedTuple):
         difference: the largest difference of the logits and similarities; of the probabilities for
             `qgis`.
         ties: pixels whose class changed because their two largest logits differ by less than 0.001.
+        cost: what a lower precision costs and gives; None for full precision, to which `difference`
+            and `ties` belong.
     """
 
     path: Path
     image: str
     difference: float
     ties: int
+    cost: PrecisionCost | None = None
 
     def text(self) -> str:
-        """The file, and how much it differs from the original."""
+        """The file, how much it differs from the original, and what a lower precision costs."""
+        if self.cost is not None:
+            return f"{self.path}: {self.cost.text()}"
         changed = (
             f"{plural(self.ties, 'pixel')} with two equal logits changed their class"
             if self.ties
@@ -64,45 +78,87 @@ def export(settings: ExportSettings) -> Export:
         The file, and how much it differs from the original.
 
     Raises:
-        RunError: the model cannot be read, the output cannot be written, or the export gives a
-            pixel another class than the original does.
-        ConfigError: ONNX cannot express a part of the network, a package is missing, or `qgis`
-            needs the ground resolution.
+        RunError: the model cannot be read, the output exists or cannot be written, or the export
+            gives a pixel another class than the original does.
+        ConfigError: ONNX cannot express a part of the network, a package is missing, `qgis` needs
+            the ground resolution, or the images that a lower precision needs are gone.
     """
     run, out = settings.run, settings.out
+    form = FORMATS[settings.file_format]
+    target = form.target(out)
+    if target.resolve() == run.resolve():
+        raise RunError(f"{out} is the run folder itself. Choose another --out.")
+    existing = next((file for file in form.files(target) if file.exists()), None)
+    if existing is not None and not settings.overwrite:
+        raise RunError(f"{existing} exists. Choose another --out, or replace it (--overwrite).")
+    images = None
+    if settings.precision != "fp32":
+        images = images_of(run, settings.data, settings.precision)
     release = load_release(run)
+    if settings.license is not None:
+        release = release._replace(metadata=replace(release.metadata, license=settings.license))
     if settings.ground_resolution is not None:
         ground = GroundResolution(settings.ground_resolution, "meter")
         release = release._replace(metadata=replace(release.metadata, ground_resolution=ground))
     model = Model(release)
     name, image = _image(run, model)
-    form = FORMATS[settings.file_format]
-    target = form.target(out)
-    if target.resolve() == run.resolve():
-        raise RunError(f"{out} is the run folder itself. Choose another --out.")
+    _explain_license(settings, release)
     try:
-        return Export(target, name, *_write(form, model, target, image))
+        return Export(target, name, *_write(form, model, target, image, images))
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
 
 
-def _write(form: Format, model: Model, target: Path, image: AnyImage) -> tuple[float, int]:
-    """Write the model, and compare it with the original. A file appears only if both agree."""
+def _write(
+    form: Format,
+    model: Model,
+    target: Path,
+    image: AnyImage,
+    images: PrecisionImages | None,
+) -> tuple[float, int, PrecisionCost | None]:
+    """Write the model, and compare it with the original. A file appears only if both agree.
+
+    Args:
+        form: the format.
+        model: the original.
+        target: the file or the folder.
+        image: where both are compared.
+        images: those that a lower precision needs; None for full precision.
+    """
     if not form.suffix:
         form.write(model.release, target)
-        return differences(model, form.read(target, "cpu"), image)
+        return *differences(model, form.read(target, "cpu"), image), None
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.stem}.part{form.suffix}")
+    small = target.with_name(f"{target.stem}.small{form.suffix}")
+    cost = None
     try:
         form.write(model.release, part)
         if form.reader:
             result = differences(model, form.read(part, "cpu"), image)
         else:
             result = score_differences(*form.scores(model.release, part, image))
-        part.replace(target)
+        if images is not None:
+            cost = reduce_precision(part, small, images)
+        (part if images is None else small).replace(target)
     finally:
         part.unlink(missing_ok=True)
-    return result
+        small.unlink(missing_ok=True)
+    return *result, cost
+
+
+def _explain_license(settings: ExportSettings, release: Release) -> None:
+    """Say what to consider before the model is given away."""
+    if settings.file_format != "hub":
+        return
+    if release.metadata.license is None:
+        logger.info(
+            "the model card says that the license is unknown; choose one with --license, such as "
+            "--license apache-2.0"
+        )
+    for weights in (release.metadata.weights, release.metadata.second_weights):
+        if weights is not None and (warning := weights.license_warning()):
+            logger.warning("%s", warning)
 
 
 def differences(original: Predictor, exported: Predictor, image: AnyImage) -> tuple[float, int]:

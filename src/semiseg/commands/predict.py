@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from semiseg.commands._public import command
 from semiseg.commands.settings import PredictSettings
 from semiseg.config.shard import ALL, parse_shard
+from semiseg.core import shell
 from semiseg.core.addresses import is_url, without_secrets
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
@@ -29,7 +29,7 @@ from semiseg.inference.image_job import ImageOptions, predict_images
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.ledger import Header, open_ledger
 from semiseg.inference.ledger_table import Predictions, join_ledgers
-from semiseg.inference.load import check_order, load
+from semiseg.inference.load import check_order, load, local_model
 from semiseg.inference.polygons import (
     WrittenPolygons,
     check_polygons,
@@ -102,7 +102,8 @@ def predict(settings: PredictSettings) -> Masks:
     if not is_url(images):
         check_order("predict", run, Path(images))
     words = ("semiseg", "predict", str(run), without_secrets(images), "--out", str(output))
-    call = shlex.join(words)
+    call = shell.join(words)
+    run = local_model(run)
     if settings.merge and out is not None:
         return Masks(out, (), table=join_ledgers(out, model_sha256(run), call))
     kinds = _kinds(settings)

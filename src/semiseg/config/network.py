@@ -61,8 +61,8 @@ class NetworkConfig(Settings):
     `hf-hub:OWNER/NAME`, a file, or the folder of a finished run, whose encoder is taken."""
     start_from: Path | None = None
     """A finished run whose model the training starts from, for example after you labeled more
-    images. The encoder and the decoder must be the same. Classes are matched by name; new classes
-    may be added."""
+    images, or a model on the Hugging Face hub, such as `hf-hub:OWNER/NAME`. The encoder and the
+    decoder must be the same. Classes are matched by name; new classes may be added."""
     weights_sha256: str | None = None
     """The SHA-256 of the encoder's weights, as semiseg writes it to `config.yaml`. A training that
     repeats the run refuses other weights. `none` accepts any."""

@@ -19,7 +19,20 @@ import yaml
 MAX_YAML_VALUES = 1_000_000
 """The values that a YAML file may hold once its aliases are written out."""
 
+HUB_PREFIX = "hf-hub:"
+"""What stands before `OWNER/NAME` in the name of something on the Hugging Face hub."""
+
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def is_on_hub(path: Path) -> bool:
+    """Whether the path is none, but names a model on the Hugging Face hub.
+
+    Example:
+        >>> is_on_hub(Path("hf-hub:OWNER/NAME")), is_on_hub(Path("runs/css"))
+        (True, False)
+    """
+    return path.as_posix().startswith(HUB_PREFIX)
 
 
 def is_folder(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.core.types import NamedBands
 from semiseg.data.formats.band_header import BandHeader, read_band_header
+from semiseg.data.formats.raster_windows import file_of
 
 
 def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> Reading:
@@ -54,6 +55,26 @@ def number_bands(reading: Reading, named: NamedBands, files: Sequence[Path]) -> 
         red, green, blue = (first[word] for word in named.rgb)
         reading = replace(reading, rgb=(red, green, blue))
     return reading
+
+
+def names_of_bands(reading: Reading, files: Iterable[Path]) -> tuple[str, ...] | None:
+    """The names of the bands that are read, as the first file that can be read gives them.
+
+    Args:
+        reading: how images are read.
+        files: of the same kind.
+
+    Returns:
+        The names, empty where a band has none; None without names.
+    """
+    for file in files if reading.bands else ():
+        try:
+            names = read_band_header(file_of(file), reading.axes).names
+        except (OSError, DataError):
+            continue
+        found = tuple(names[band - 1] if band <= len(names) else "" for band in reading.bands or ())
+        return found if any(found) else None
+    return None
 
 
 def _number_of(word: int | str, header: BandHeader, file: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from semiseg.core.choices import Choice
 from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
@@ -12,12 +14,11 @@ from semiseg.evaluation.logit_adjustment import describe_strength
 from semiseg.model.metadata import ModelMetadata, WeightsRecord
 from semiseg.plots.palette import css_color
 
+_TASK = "image-segmentation"
+_UNKNOWN = "unknown"
+"""The license of a model whose owner has not chosen one, as the hub calls it."""
 _HEAD = """---
-library_name: semiseg
-pipeline_tag: image-segmentation
-tags:
-- semantic-segmentation
-- semi-supervised
+{header}
 ---
 
 # Semantic segmentation of {count} classes, trained with {method}
@@ -28,12 +29,13 @@ _USE = """
 ```python
 import semiseg
 
-model = semiseg.load("THIS_FOLDER")
+model = semiseg.load("hf-hub:OWNER/NAME")  # the name of this model on the hub, or its folder
 mask = model.predict("image.jpg").mask  # (H, W) class indices, of the size of the image
 ```
 
 ```bash
-semiseg predict THIS_FOLDER IMAGES --out masks --overlay
+semiseg predict hf-hub:OWNER/NAME IMAGES --out masks --overlay
+semiseg train DATA --start-from hf-hub:OWNER/NAME
 ```
 
 `model.json` holds this information for programs. `model.safetensors` holds the weights.
@@ -44,7 +46,8 @@ def model_card(metadata: ModelMetadata) -> str:
     """The card in Markdown. It omits what the metadata do not contain."""
     classes = metadata.classes
     method = escape_markdown(metadata.method or "an unknown method")
-    parts = [_HEAD.format(count=len(classes), method=method), _training(metadata)]
+    head = _HEAD.format(header=_header(metadata), count=len(classes), method=method)
+    parts = [head, _training(metadata)]
     if metadata.per_class and metadata.miou is not None:
         parts.append(_scores(metadata.per_class, metadata.miou, metadata.choice))
     rows = [
@@ -54,6 +57,35 @@ def model_card(metadata: ModelMetadata) -> str:
     parts.append(f"## Classes\n\n{_table(['index', 'name', 'color'], rows)}\n")
     parts.append(_input(metadata))
     return "\n".join(parts) + _USE
+
+
+def _header(metadata: ModelMetadata) -> str:
+    """What the hub searches and shows beside the card, in YAML."""
+    name, miou, split = metadata.method, metadata.miou, metadata.split
+    tags = ["semantic-segmentation", "semi-supervised-learning", *([name] if name else [])]
+    results = []
+    if miou is not None and miou.released is not None:
+        count = None if split is None else split.images.get("val")
+        images = "validation images" if count is None else f"{count} validation images"
+        results = [
+            EvalResult(
+                task_type=_TASK,
+                dataset_type="own",
+                dataset_name=f"The {images} of the training",
+                metric_type="mean_iou",
+                metric_name="mIoU",
+                metric_value=round(miou.released / 100, 4),
+            )
+        ]
+    data = ModelCardData(
+        library_name="semiseg",
+        license=metadata.license or _UNKNOWN,
+        pipeline_tag=_TASK,
+        tags=[*tags, metadata.network.encoder],
+        model_name=f"semiseg {name or 'model'}",
+        eval_results=results,
+    )
+    return str(data.to_yaml()).strip()
 
 
 def describe_release(which: str, strength: float, first_stage: bool = False) -> str:
@@ -140,22 +172,24 @@ def _input(metadata: ModelMetadata) -> str:
         black, white = value_range
         text += f"In images of more than 8 bits, {black:g} is black and {white:g} is white.\n"
     if reading.bands and is_rgb:
-        text += f"Of a TIFF, it reads the bands {_numbers(reading.bands)}.\n"
+        named = zip(reading.bands, metadata.band_names or ("",) * RGB_CHANNELS, strict=True)
+        bands = ", ".join(f"{n} ({escape_markdown(name)})" if name else f"{n}" for n, name in named)
+        text += f"Of a TIFF, it reads the bands {bands}.\n"
     if reading.nodata:
         text += f"Pixels of the value {_numbers(reading.nodata)} hold no data.\n"
-    return text if is_rgb else f"{text}\n{_bands(reading)}\n"
+    return text if is_rgb else f"{text}\n{_bands(reading, metadata.band_names)}\n"
 
 
-def _bands(reading: Reading) -> str:
-    """A table of the bands with their ranges and colors."""
+def _bands(reading: Reading, names: Sequence[str] | None) -> str:
+    """A table of the bands with their names, ranges and colors."""
     bands = reading.bands or ()
     ranges = reading.ranges or ((0.0, 255.0),) * len(bands)
     colors = dict(zip(reading.rgb or (), ("red", "green", "blue"), strict=False))
     rows = [
-        [str(number), f"{ends[0]:g}", f"{ends[1]:g}", colors.get(number, "")]
-        for number, ends in zip(bands, ranges, strict=True)
+        [str(number), name, f"{ends[0]:g}", f"{ends[1]:g}", colors.get(number, "")]
+        for number, name, ends in zip(bands, names or [""] * len(bands), ranges, strict=True)
     ]
-    return markdown_table(["band", "0", "255", "color"], rows)
+    return markdown_table(["band", "name", "0", "255", "color"], rows)
 
 
 def _table(head: list[str], rows: list[list[object]]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from semiseg.config.settings import AUTO, Auto
+from semiseg.core.files import is_on_hub
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ class Format:
             threads, and gives the model. None for a format that only other programs read.
         scorer: `module:function`, for a format without a reader. The function takes the release,
             the path and an image, and gives the probabilities `(C, H, W)` of both.
+        folder_files: the names of the files in the folder, for a format without a suffix.
     """
 
     purpose: str
@@ -43,10 +45,15 @@ class Format:
     writer: str
     reader: str | None = None
     scorer: str | None = None
+    folder_files: tuple[str, ...] = ()
 
     def target(self, out: Path) -> Path:
         """The path to write for `--out`: a file, also where `out` is a folder for it."""
         return out if out.suffix.lower() == self.suffix or not self.suffix else out / self.file
+
+    def files(self, target: Path) -> tuple[Path, ...]:
+        """The files that are written for `target`, or that stand for all of them in a folder."""
+        return (target,) if self.suffix else tuple(target / name for name in self.folder_files)
 
     @property
     def file(self) -> str:
@@ -87,11 +94,12 @@ FORMATS = {
         writer="semiseg.inference.onnx_graph:write_onnx",
         reader="semiseg.inference.onnx_model:OnnxModel",
     ),
-    "safetensors": Format(
-        purpose="for semiseg and the Hugging Face hub, with a model card",
+    "hub": Format(
+        purpose="a folder for the Hugging Face hub and for semiseg, with a model card",
         suffix="",
         writer="semiseg.inference.torch_model:write_model",
         reader="semiseg.inference.torch_model:read_model",
+        folder_files=("model.safetensors", "model.json", "README.md", "config.json"),
     ),
     "qgis": Format(
         purpose="for the plugin Deepness of QGIS and for GeoDeep",
@@ -104,7 +112,12 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """The format of a model, by its suffix; a run folder has the format of an exported folder."""
+    """The format of a model, by its suffix.
+
+    A run folder, and a model on the hub, have the format of an exported folder.
+    """
+    if is_on_hub(path):
+        return FORMATS["hub"]
     suffixes = {form.suffix: form for form in FORMATS.values() if form.reader}
     return suffixes.get(path.suffix.lower(), suffixes[""])
 

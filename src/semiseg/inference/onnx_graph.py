@@ -109,6 +109,9 @@ def write_onnx(release: Release, path: Path) -> None:
     outputs = [o for o in model.graph.output if o.name in names]  # without the cells
     del model.graph.output[:]
     model.graph.output.extend(outputs)
+    versions = {o.domain: o.version for o in model.opset_import}  # each part has its own list
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(*version) for version in versions.items())
     metadata = {**release.metadata.to_dict(), STRIDE_KEY: network.stride}
     onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata, ensure_ascii=False)})
     onnx.checker.check_model(model, full_check=True)
@@ -187,7 +190,7 @@ def to_onnx(
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"ONNX cannot express the encoder {spec.encoder} with the decoder "
-            f"{spec.decoder} ({reason}). Use --format safetensors, or train with another "
+            f"{spec.decoder} ({reason}). Use --format hub, or train with another "
             "encoder or decoder."
         ) from error
     return cast(Any, program).model_proto

@@ -54,7 +54,7 @@ class OnnxModel(Predictor):
                 raise RunError(
                     f"onnxruntime cannot run the model on an image of {size} pixels ({error}). "
                     "Some decoders work only for the size of the export. Export with --format "
-                    "safetensors, or train with the decoder deeplabv3plus or fpn."
+                    "hub, or train with the decoder deeplabv3plus or fpn."
                 ) from error
             return Maps(outputs["logits"], outputs.get("similarity"))
 

@@ -99,5 +99,6 @@ def read_model(folder: Path, accelerator: str, threads: int | Auto = AUTO) -> Mo
 
 
 def write_model(release: Release, folder: Path) -> None:
-    """Write a release as safetensors, with a model card."""
+    """Write a release as safetensors, with a model card; an older card is replaced."""
+    (folder / "README.md").unlink(missing_ok=True)  # the client would keep it
     Model(release).save_pretrained(folder)

@@ -26,13 +26,12 @@ from torch import nn
 
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.core.errors import ConfigError, HubError, nearest
+from semiseg.core.files import HUB_PREFIX
 from semiseg.model.encoders import Normalization, normalization, tags_of
 from semiseg.model.weight_names import State
 
 logger = logging.getLogger(__name__)
 
-REPOSITORY = "hf-hub:"
-"""What stands before `OWNER/NAME` in the name of a repository."""
 _FILE = "model.safetensors"
 
 
@@ -65,8 +64,8 @@ def load_from_hub(encoder: nn.Module, name: str, source: str) -> HubWeights:
         ConfigError: the hub has no weights of that name for this encoder.
         HubError: the hub cannot be reached, or does not give them.
     """
-    if source.startswith(REPOSITORY):
-        return _load_repository(name, source.removeprefix(REPOSITORY))
+    if source.startswith(HUB_PREFIX):
+        return _load_repository(name, source.removeprefix(HUB_PREFIX))
     if not name.startswith("tu-"):
         return _load_smp(name, source)
     full = _full_name(name.removeprefix("tu-"), source)
@@ -95,8 +94,8 @@ def find_on_hub(name: str, source: str) -> str:
             repository.
     """
     files = [_FILE, "pytorch_model.bin"]
-    if source.startswith(REPOSITORY):
-        place = source.removeprefix(REPOSITORY)
+    if source.startswith(HUB_PREFIX):
+        place = source.removeprefix(HUB_PREFIX)
     elif not name.startswith("tu-"):
         place = _smp_settings(name, source)["repo_id"]
     else:

@@ -165,6 +165,9 @@ class ModelMetadata:
         split: the images of the training, or None.
         weights: the weights that the encoder started from, or None.
         second_weights: those of the second encoder, whose network labeled images too, or None.
+        band_names: the names of the bands in the training images, empty where a band has none; None
+            without names.
+        license: the license of the model, as the Hugging Face hub abbreviates it, or None.
         sha256: the hash of `model.safetensors`, or None.
         semiseg: the version of semiseg that wrote the model.
         format: the version of the file.
@@ -190,6 +193,8 @@ class ModelMetadata:
     split: SplitRecord | None = None
     weights: WeightsRecord | None = None
     second_weights: WeightsRecord | None = None
+    band_names: tuple[str, ...] | None = None
+    license: str | None = None
     sha256: str | None = None
     semiseg: str = __version__
     format: int = FORMAT
@@ -202,6 +207,8 @@ class ModelMetadata:
                 f"a network for {self.network.channels} channels, and images of "
                 f"{self.reading.channels}"
             )
+        if self.band_names is not None and len(self.band_names) != self.reading.channels:
+            raise ValueError(f"{len(self.band_names)} names of {self.reading.channels} bands")
         _require_side(self.size, "size")
         if self.side is not None and not 0 < self.side <= _MAX_SIDE:
             raise ValueError(f"training images with a short side of {self.side} pixels")

@@ -15,6 +15,7 @@ from semiseg._version import __version__
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
 from semiseg.model.encoder_training import plain_key
+from semiseg.model.hub_models import local_run
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
 from semiseg.model.network import Network, rebuild
 
@@ -124,17 +125,20 @@ def match_classes(names: Sequence[str], others: Sequence[str]) -> tuple[Tensor, 
 
 
 def load_release(folder: Path) -> Release:
-    """Read a released model from a run folder.
+    """Read a released model from a run folder, or from the hub; see `local_run`.
 
     Raises:
         RunError: there is no model, it is damaged, or another version of semiseg wrote it.
+        ConfigError: the name is no name of a model on the hub.
+        HubError: the hub cannot be reached, or does not give the model.
     """
+    folder = local_run(folder)
     weights_file, metadata_file = folder / WEIGHTS_FILE, folder / METADATA_FILE
     for file in (weights_file, metadata_file):
         if not file.is_file():
             raise RunError(
                 f"{folder} holds no trained model: {file.name} is missing. Name the --out folder "
-                "of a finished `semiseg train`."
+                "of a finished `semiseg train`, or a model on the hub (hf-hub:OWNER/NAME)."
             )
     try:
         metadata = ModelMetadata.from_dict(read_json(metadata_file))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from semiseg.config.network import LIGHT_ENCODER, LIGHT_ORIGIN, LIGHT_PACKAGE
 from semiseg.core.errors import ConfigError
-from semiseg.core.files import read_json
+from semiseg.core.files import HUB_PREFIX, read_json
 from semiseg.model.encoders import Normalization, normalization, resolve
-from semiseg.model.hub import REPOSITORY, find_on_hub, load_from_hub
+from semiseg.model.hub import find_on_hub, load_from_hub
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, WeightsRecord
 from semiseg.model.weight_files import SUFFIXES, read_weights
 from semiseg.model.weight_fitting import Misfit, fit
@@ -105,7 +105,7 @@ def _record(encoder: nn.Module, origin: str, license_name: str | None) -> Weight
 
 def is_path(source: str) -> bool:
     """Whether a source is a file or a folder, and not a name on the hub."""
-    if source in ("", "auto", "hub") or source.startswith(REPOSITORY):
+    if source in ("", "auto", "hub") or source.startswith(HUB_PREFIX):
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
     has_separator = any(separator in source for separator in separators)

@@ -13,6 +13,7 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.files import read_json
+from semiseg.inference.load import local_model
 from semiseg.model.metadata import METADATA_FILE, ModelMetadata
 from semiseg.training.place import Place
 
@@ -26,6 +27,7 @@ def choose_encoder(config: TrainConfig, place: Place) -> EncoderChoice:
 
     Raises:
         ConfigError: there is no such encoder.
+        HubError: the hub does not give the model that the training starts from.
     """
     network = config.network
     if network.encoder != AUTO:
@@ -127,7 +129,7 @@ def _origin(encoder: str, weights: str) -> str:
 def _encoder_of(run: Path) -> str | None:
     """The encoder of a finished run; None if it cannot be read, which the training will report."""
     try:
-        return ModelMetadata.from_dict(read_json(run / METADATA_FILE)).network.encoder
+        return ModelMetadata.from_dict(read_json(local_model(run) / METADATA_FILE)).network.encoder
     except (OSError, ValueError):
         return None
 

@@ -29,6 +29,7 @@ from semiseg.core.scores import (
     SplitRecord,
     Timing,
 )
+from semiseg.data.band_names import names_of_bands
 from semiseg.data.formats.ground import common_resolution
 from semiseg.data.splits import Split
 from semiseg.evaluation.choice import cross_fit
@@ -174,6 +175,7 @@ def _own_model(
         steps=module.steps + sum(stage.steps for stage in earlier),
         split=_split_record(config, data.split),
         weights=module.method.student.weights_record,
+        band_names=names_of_bands(config.data.reading, images[:_MAX_HEADERS]),
         second_weights=None if second is None else load_release(second).metadata.weights,
     )
     tensors = {**module.method.released_tensors(candidate.strength), LOGIT_OFFSETS: added}

@@ -17,6 +17,7 @@ from semiseg.core.files import read_json, text_sha256, write_json
 from semiseg.core.records import from_plain
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
+from semiseg.model.hub_models import local_run
 from semiseg.training.data import TrainingData
 from semiseg.training.failures import resumable
 from semiseg.training.labeling.frozen import FrozenJudge, agreeing
@@ -146,7 +147,7 @@ def open_judge(config: TrainConfig, data: TrainingData) -> FrozenJudge:
     network, folder = config.network, data.folder
     judge = FrozenJudge(
         network.encoder,
-        network.weights if network.start_from is None else str(network.start_from),
+        network.weights if network.start_from is None else str(local_run(network.start_from)),
         data.split.labeled,
         folder.classes,
         config.data.reading,

@@ -14,6 +14,7 @@ from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted, closest
 from semiseg.core.scores import Scores, Timing
+from semiseg.model.hub_models import pinned
 from semiseg.model.metadata import WeightsRecord
 from semiseg.training import run_folder
 from semiseg.training.build import build, go_on_from, start_from_run
@@ -95,6 +96,8 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         if (scores := run_folder.finished(config.out)) is not None:
             logger.info("%s is finished: there is nothing to resume", config.out)
             return Run(config.out, scores)
+    elif config.network.start_from is not None:
+        config = config.replaced(start_from=pinned(config.network.start_from))
     check_loggers(config.run.logger)
     place = _choose_place(config)
     first = place.rank == 0
