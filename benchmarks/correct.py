@@ -45,7 +45,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,10 +145,22 @@ class Patch(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What one image cost in one way. `None` where the IoU was not reached."""
+    """What one image cost in one way, by IoU; None where it was not reached.
+
+    Attributes:
+        data: the data set.
+        number: the place of the image in the draw.
+        way: one of `WAYS`.
+        start: the IoU of the first mask, in percent.
+        clicks: until each IoU.
+        painted: pixels until each IoU.
+        all_clicks: until the last one, or until the annotator stopped.
+        all_painted: pixels until then.
+        tools: how often each tool was used.
+    """
 
     data: str
-    image: str
+    number: int
     way: str
     start: float
     clicks: dict[int, int | None]
@@ -388,7 +400,7 @@ def mend(correction: Correction) -> Row:
                 clicks[target], painted[target] = all_clicks, all_painted
         choice = None if clicks[TARGETS[-1]] is not None else correction.next_action()
         if choice is None or all_clicks + choice[0].clicks > MAX_CLICKS:
-            return Row("", "", "", start, clicks, painted, all_clicks, all_painted, tools)
+            return Row("", 0, "", start, clicks, painted, all_clicks, all_painted, tools)
         action, label = choice
         all_painted += correction.do(action, label)
         all_clicks += action.clicks
@@ -396,10 +408,10 @@ def mend(correction: Correction) -> Row:
         iou = correction.iou()
 
 
-def simulate(model: Model, samples: Sequence[Sample], data: str) -> Iterator[Row]:
-    """Mend the mask of each image in each way."""
+def simulate(model: Model, samples: Mapping[int, Sample], data: str) -> Iterator[Row]:
+    """Mend the mask of each image, by its number, in each way."""
     view = ModelView(model)
-    for sample in samples:
+    for number, sample in samples.items():
         truth = np.array(read_labels(sample, model.classes, model.reading))
         height, width = truth.shape
         proposal = model.predict(sample.image, scale="fit").mask
@@ -410,7 +422,7 @@ def simulate(model: Model, samples: Sequence[Sample], data: str) -> Iterator[Row
         for way, (has_mask, has_alike) in WAYS.items():
             first = proposal if has_mask else np.full_like(truth, IGNORE_INDEX)
             correction = Correction(truth, first, len(model.classes), alike if has_alike else None)
-            yield mend(correction)._replace(data=data, image=sample.name, way=way)
+            yield mend(correction)._replace(data=data, number=number, way=way)
 
 
 def ratio(tops: Sequence[int], bottoms: Sequence[int]) -> str:
@@ -469,7 +481,8 @@ def main() -> None:
     unlabeled = read_list(a.run / "split" / "unlabeled.txt", load_dataset(a.data).train)
     samples = [sample for sample in unlabeled if sample.mask is not None]
     order = Key.of(0, "correct", "images").numpy().permutation(len(samples))
-    chosen = [samples[i] for i in order[a.skip : a.skip + a.images]]
+    numbers = range(a.skip, min(a.skip + a.images, len(order)))
+    chosen = {number: samples[order[number]] for number in numbers}
     rows = []
     for row in simulate(semiseg.load(a.run), chosen, a.data.resolve().name):
         rows.append(row)
