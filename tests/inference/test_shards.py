@@ -193,7 +193,7 @@ def test_a_merge_names_the_shards_to_run_again(plain_release, css_release, halve
     assert table.status == 0
     assert len(table.lowest) == 10
     assert sum(table.shares.values()) == pytest.approx(1, abs=1e-4)
-    with pytest.raises(DataError, match=r"(?s)2 of 2 shards.*another model: add --overwrite"):
+    with pytest.raises(DataError, match=r"those of another model\. Name the run"):
         merge(css_release, images, out)
     ledger = ledger_file(out, Shard(2, 2))
     record = next(iter(read_ledger(ledger).records.values()))
@@ -265,13 +265,20 @@ def test_another_prediction_into_the_same_folder_is_refused(plain_release, halve
     assert times(out) == before
 
 
-def test_another_model_is_refused_in_any_shard(css_release, halves):
+def test_another_model_is_refused_in_any_shard(plain_release, css_release, halves):
     images, out = halves
     ledger_file(out, Shard(2, 2)).unlink()
     for shard in ("1/2", "2/2"):
         with pytest.raises(ConfigError, match=r"1-of-2\.jsonl was written with another model"):
             semiseg.predict(css_release, images, out=out, shard=shard, **CPU)
     semiseg.predict(css_release, images, out=out, shard="1/2", overwrite=True, **CPU)
+    ledger_file(out, Shard(2, 2)).touch()  # a process that has just begun
+    with pytest.raises(DataError, match=r"shard 2/2 is not finished"):
+        merge(css_release, images, out)
+    ledger_file(out, Shard(2, 2)).unlink()
+    semiseg.predict(plain_release, images, out=out, shard="2/2", overwrite=True, **CPU)
+    with pytest.raises(DataError, match=r"(?s)shard 2/2 was written with another.* --overwrite"):
+        merge(css_release, images, out)
 
 
 def test_a_shard_without_images_is_finished_too(plain_release, photos, tmp_path):

@@ -123,16 +123,14 @@ def read_ledger(file: Path) -> Content:
     return Content(header, records, end, size)
 
 
-def read_header(file: Path) -> Header:
-    """The first line of a ledger.
+def read_header(file: Path) -> Header | None:
+    """The first line of a ledger; None if a process has not written it yet.
 
     Raises:
         RunError: it cannot be read, or is damaged.
     """
     first = next(read_lines(file), None)
-    if first is None or not isinstance(first.value, Header):
-        raise RunError(f"{file} is empty. Delete it and run its shard again.")
-    return first.value
+    return first.value if first is not None and isinstance(first.value, Header) else None
 
 
 def read_end(file: Path) -> End | None:
@@ -346,10 +344,8 @@ def _require_same(file: Path, header: Header) -> None:
     Raises:
         ConfigError: it is one.
     """
-    first = next(read_lines(file), None)
-    if first is None or not isinstance(first.value, Header):  # a process was killed before it
-        return
-    if clause := difference(header, first.value):
+    other = read_header(file)
+    if other is not None and (clause := difference(header, other)):
         raise ConfigError(
             f"{file} was written with {clause}. Use the same ones, another --out, or --overwrite."
         )

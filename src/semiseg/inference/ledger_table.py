@@ -102,7 +102,13 @@ def join_ledgers(out: Path, model: str, call: str) -> Predictions:
             f"{out / FOLDER} holds the ledgers of {' and of '.join(map(str, counts))} shards. "
             "Delete those of an earlier prediction."
         )
-    headers = {shard: read_header(file) for shard, file in ledgers.items()}
+    read = {shard: read_header(file) for shard, file in ledgers.items()}
+    headers = {shard: header for shard, header in read.items() if header is not None}
+    if headers and all(header.model != model for header in headers.values()):
+        raise DataError(
+            f"The masks in {out} are those of another model. Name the run that wrote them in "
+            "front of the images."
+        )
     problems = _unfinished(ledgers, headers, counts[0], model)
     if problems:
         raise _incomplete(out, problems, headers, call)
@@ -143,9 +149,7 @@ def _unfinished(
                 problems[shard] = (
                     f"saw another list of images ({end.images:,}, and the others {usual.images:,})"
                 )
-    (settings, _), *_ = Counter(
-        describe_settings(header.settings) for header in headers.values()
-    ).most_common(1)
+    settings = _usual_settings(headers)
     for shard, header in headers.items():
         if header.model != model:
             problems[shard] = "was written with another model: add --overwrite"
@@ -158,9 +162,7 @@ def _incomplete(
     out: Path, problems: Mapping[Shard, str], headers: Mapping[Shard, Header], call: str
 ) -> DataError:
     """The error of shards that have to be run again, with the commands for them."""
-    (flags, _), *_ = Counter(
-        describe_settings(header.settings) for header in headers.values()
-    ).most_common(1)
+    flags = _usual_settings(headers)
     lines = []
     for shard, problem in list(problems.items())[:MAX_LISTED]:
         overwrite = " --overwrite" if problem.endswith("--overwrite") else ""
@@ -174,6 +176,12 @@ def _incomplete(
         f"{len(problems)} of {plural(count, 'shard')} in {out} have to be run, or run again: "
         f"{numbers}\n" + "\n".join(lines)
     )
+
+
+def _usual_settings(headers: Mapping[Shard, Header]) -> str:
+    """The flags of most ledgers."""
+    flags = Counter(describe_settings(header.settings) for header in headers.values())
+    return max(flags, key=lambda text: flags[text], default="")
 
 
 def _ranges(numbers: Sequence[int]) -> str:
