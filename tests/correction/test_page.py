@@ -311,10 +311,13 @@ def test_a_stroke_computes_its_own_pixels_and_no_others(page):
         " constructor(...words) { super(...words); window.pixels += this.width * this.height; }"
         "})"
     )
-    page.tab.evaluate(f"{count}, 0")
+    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    while not page.session("view.layer.disagreement !== null"):  # it comes after the image
+        page.tab.wait_for_timeout(50)
     page.set_brush(3)
     page.keys("2")
-    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.tab.evaluate(frame)
+    page.tab.evaluate(f"{count}, 0")
     scale = page.session("view.scale")
     page.tab.mouse.move(*page.place(20, 30))
     page.tab.evaluate(frame)
