@@ -246,11 +246,14 @@ def test_a_short_budget_on_a_gpu_takes_a_light_encoder_and_says_so(tiny_folder):
         prepare(config.replaced(encoder=SMALL_VIT), GPU, measure=machine)
 
 
-def test_a_training_keeps_the_encoder_of_the_run_that_it_starts_from(tiny_run, tiny_folder):
+def test_a_training_keeps_the_encoder_of_the_run_that_it_starts_from(
+    tiny_run, tiny_folder, tiny_settings
+):
     run = tiny_run("supervised")
     config = TrainConfig.from_values({"data": tiny_folder, "start_from": run})
     choice = choose_encoder(config, GPU)
-    assert choice == EncoderChoice(LIGHT_ENCODER, Reason("user", f"the encoder of {run}"))
+    encoder = tiny_settings["encoder"]
+    assert choice == EncoderChoice(encoder, Reason("user", f"the encoder of {run}"))
     assert choose_encoder(config.replaced(start_from=run.parent), GPU).name == SMALL_VIT
 
 
