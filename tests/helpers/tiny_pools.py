@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -69,6 +70,7 @@ def served_as_s3(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
     for file in folder.rglob("*"):
         if file.is_file():
             client.upload_file(str(file), "store", f"pool/{file.relative_to(folder).as_posix()}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # they know an earlier server
     try:
         yield "s3://store/pool"
     finally:

@@ -82,7 +82,6 @@ def test_such_a_run_is_scored_and_reported_and_suggests(whole, tiny_folder, pool
     assert "14 unlabeled images" in page
     chosen = semiseg.suggest(run, tiny_folder / "unlabeled", n=1, out=tmp_path / "out")
     assert len(chosen.images) == 1
-    assert f"--unlabeled {pool}" in chosen.text()
 
 
 @pytest.mark.slow
@@ -187,7 +186,7 @@ def test_a_killed_training_from_a_pool_ends_as_if_it_had_not_been(
 def test_no_password_of_an_address_is_written_or_logged(tiny_folder, pool, tmp_path, log):
     out = tmp_path / "run"
     with serve(pool) as server:
-        secret = server.url.replace("http://", "http://me:hush@")
+        secret = f"{server.url}/{{000000..000002}}.tar".replace("http://", "http://me:hush@")
         semiseg.train(tiny_folder, unlabeled=secret, out=out, **{**SETTINGS, "steps": 1})
     files = [file for file in out.rglob("*") if file.is_file()]
     assert (out / "split" / "pool.json") in files
