@@ -47,6 +47,9 @@ def sources(*folders):
     return set(run(["git", "ls-files", "-z", *folders], ROOT).split("\0")[:-1])
 
 
+in_a_clone = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The sdist, and the wheel that is built from it."""
@@ -67,6 +70,7 @@ def test_twine_accepts_both_files(built, wheel):
     assert run(words, built, COLUMNS="200").count("PASSED") == 2
 
 
+@in_a_clone
 @pytest.mark.release
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
@@ -82,6 +86,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert metadata["Requires-Python"] == ">=3.11"
 
 
+@in_a_clone
 @pytest.mark.release
 def test_the_sdist_holds_what_its_own_tests_read(built):
     with tarfile.open(built / f"semiseg-{__version__}.tar.gz") as archive:
@@ -131,6 +136,16 @@ def test_the_citation_has_the_keys_of_its_schema_and_names_the_paper():
         *("Wang", "Xie", "Yuan", "Fu", "Yue")
     ]
     assert (paper["year"], paper["conference"].keys()) == (2023, {"name"})
+
+
+@in_a_clone
+def test_no_file_names_the_host_of_a_package_registry():
+    """Who installs semiseg may use another one."""
+    hosts = [*("pypi" + end for end in (".org", ".io", ".python.org")), "pythonhosted" + ".org"]
+    hosts += ["anaconda" + ".org", "download.pytorch" + ".org", "npmjs" + ".com"]
+    files = run(["git", "ls-files", "-z"], ROOT).split("\0")[:-1]
+    texts = {name: (ROOT / name).read_bytes() for name in files if (ROOT / name).is_file()}
+    assert [(n, h) for n, text in texts.items() for h in hosts if h.encode() in text] == []
 
 
 def test_the_changelog_has_a_section_for_the_version():
