@@ -73,10 +73,11 @@ class PoolImages(Sequence[PoolImage]):
 
     Args:
         address: of the pool, as `open_pool` takes it.
+        copies: as for `open_pool`.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address, self.pool = address, open_pool(address)
+    def __init__(self, address: str, copies: bool = True) -> None:
+        self.address, self.pool = address, open_pool(address, copies=copies)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -137,7 +138,7 @@ def select_images(
         return _select(_remote([images], images), out, kinds, shard)
     if is_pool(images):
         try:
-            every = PoolImages(images)
+            every = PoolImages(images, copies=shard.count == 1)  # others hold the rest of a tar
         except DataError as error:
             if not (addresses := _below(images)):
                 raise error from None

@@ -199,6 +199,14 @@ def test_a_shard_of_which_much_is_read_is_copied_once(server, own_cache):
     assert len(of_tars(server)) == 5
 
 
+def test_who_reads_few_images_of_each_shard_copies_none(server, own_cache):
+    pool = open_pool(f"{server.url}/POOL", retries=NO_WAIT, copies=False)
+    images = [pool.read(0) for _ in range(9)]
+    assert len(of_tars(server)) == 9
+    assert images[0] == open_pool(f"{server.url}/POOL", retries=NO_WAIT).read(0)
+    assert not (own_cache / "shards").exists()
+
+
 def test_a_copy_that_differs_from_the_manifest_is_not_used(copy, own_cache):
     tar = copy / "000000.tar"
     tar.write_bytes(tar.read_bytes()[:-1] + b"x")

@@ -148,7 +148,7 @@ class Pool:
         )
 
 
-def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
+def open_pool(address: str | Path, *, retries: Retries | None = None, copies: bool = True) -> Pool:
     """Open a pool. What this takes does not grow with the number of its images.
 
     Tars that others made are indexed the first time, which reads all their headers.
@@ -158,6 +158,8 @@ def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
             such as `shard-{000000..000012}.tar`; a path or a URL.
         retries: how often a request is repeated; by default four times, with waits of 1, 2 and 4
             seconds.
+        copies: copy remote shards to the cache when several of their images are read. Who reads
+            few images of each shard, such as one of many processes, needs no copies.
 
     Raises:
         DataError: there is no such pool, or it cannot be read, or holds no image.
@@ -174,7 +176,8 @@ def open_pool(address: str | Path, *, retries: Retries | None = None) -> Pool:
         raise DataError(f"{place} holds no images.")
     _check_size(folder / INDEX, manifest.images * 20, reader)
     _check_size(folder / NAMES, int(manifest.name_bytes.sum()), reader)
-    return Pool(shards, Metadata(folder, manifest, reader), ShardCache(shards, manifest, reader))
+    cache = ShardCache(shards, manifest, reader, copies)
+    return Pool(shards, Metadata(folder, manifest, reader), cache)
 
 
 def is_pool(address: str | Path) -> bool:

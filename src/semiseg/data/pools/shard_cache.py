@@ -39,9 +39,13 @@ class ShardCache:
         folder: the folder of the shards.
         manifest: their names, sizes and hashes.
         reader: reads the shards themselves.
+        copies: copy a shard from which several images are read. Without it, only the shards of a
+            server that ignores byte ranges are copied.
     """
 
-    def __init__(self, folder: Address, manifest: Manifest, reader: RangeReader) -> None:
+    def __init__(
+        self, folder: Address, manifest: Manifest, reader: RangeReader, copies: bool = True
+    ) -> None:
         self._shards, self._manifest, self._reader = folder, manifest, reader
         in_store = not folder.is_local and folder.protocol != "memory"
         cache = cache_folder() if in_store else None
@@ -49,6 +53,7 @@ class ShardCache:
         self._reads: Counter[int] = Counter()
         self._addresses: Recent[Address] = Recent()
         self._has_warned = False
+        self._copies = copies
 
     def address(self, shard: int) -> Address:
         """The file of a shard."""
@@ -91,7 +96,8 @@ class ShardCache:
                 return Address(str(file))
         self._reads[shard] += 1
         address = self.address(shard)
-        if self._reads[shard] < _RANGES_BEFORE_COPY and not self._reader.ignores_ranges(address):
+        is_early = not self._copies or self._reads[shard] < _RANGES_BEFORE_COPY
+        if is_early and not self._reader.ignores_ranges(address):
             return None
         try:
             copy = self._fetch(shard, file, size)
