@@ -21,7 +21,7 @@ from semiseg.commands.settings import PackSettings
 from semiseg.core.errors import DataError, RunError, SettingError
 from semiseg.core.files import file_sha256
 from semiseg.data.formats.images import read_image
-from semiseg.data.pools import metadata_writer, packing
+from semiseg.data.pools import metadata_writer, packing, packing_list
 from semiseg.data.pools.metadata_writer import MetadataWriter
 from semiseg.data.pools.pool import open_pool
 
@@ -217,6 +217,15 @@ def test_masks_runs_hidden_files_and_the_output_are_passed_over(tmp_path, log):
     pack(tmp_path, out=tmp_path / "POOL")
     assert names_of(tmp_path / "POOL") == {"images/a.jpg", "beside/b.jpg"}
     assert "masks are ignored" in log.text
+
+
+def test_a_long_list_is_searched_by_pieces(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}\u00fc.jpg" for number in range(40)]
+    sources = [packing_list.Source(path.stem, path) for path in paths]
+    assert packing_list.write_list(sources, tmp_path / "list") == []
+    monkeypatch.setattr(packing_list, "_PIECE", 7)
+    files = packing_list.PackingList(tmp_path / "list")
+    assert [files[number] for number in range(len(files))] == [(p.name, p) for p in paths]
 
 
 def test_a_list_and_a_pattern_are_packed(images, tmp_path):

@@ -22,6 +22,8 @@ from semiseg.data.pairing.mask_folders import MaskFolders
 from semiseg.data.pools.member_names import encoded_key, is_safe, split_suffix
 from semiseg.data.tree import Entry, Tree
 
+_PIECE = 1 << 24  # bytes of a list that are searched at once
+
 
 class Source(NamedTuple):
     """A file that goes into a pool.
@@ -138,7 +140,10 @@ class PackingList:
     def __init__(self, file: Path) -> None:
         self._file = file
         content = np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8)
-        self._ends = np.flatnonzero(content == ord("\n"))
+        # By pieces, since the comparison takes as much memory as the piece.
+        starts = range(0, len(content), _PIECE)
+        ends = [np.flatnonzero(content[s : s + _PIECE] == ord("\n")) + s for s in starts]
+        self._ends = np.concatenate([np.zeros(0, np.int64), *ends])
 
     def __len__(self) -> int:
         """The number of files."""
