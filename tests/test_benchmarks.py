@@ -55,6 +55,7 @@ WORDS = {
     ],
     "pool": ["--images", 8, "--side", 16, "--small", 10, "--huge", 5000, "--repeats", 1],
     "raster": ["--size", 300],
+    "scale": ["--images", 1, 2, "--size", 64, 48, "--engines", "local"],
     "screen": [
         *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised,css"),
         *("--out", "OUT", "--rows", "OUT/rows.jsonl", "--units", 3, "--size", 48),

@@ -1,0 +1,17 @@
+#!/bin/bash
+# Segments images by 64 jobs of a SLURM array. Each job may be killed and run again at any time.
+#
+#   RUN=/shared/run IMAGES=/shared/pool OUT=/shared/masks sbatch slurm-shards.sh
+#   sbatch --dependency=afterany:JOB --wrap='semiseg predict /shared/run /shared/pool --out /shared/masks --merge'
+#
+# With a GPU for each job, add `#SBATCH --gpus-per-task=1`.
+#SBATCH --job-name=predict
+#SBATCH --array=1-64
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=8G
+#SBATCH --time=04:00:00
+#SBATCH --requeue
+set -euo pipefail
+
+semiseg predict "$RUN" "$IMAGES" --out "$OUT" \
+  --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" --threads "$SLURM_CPUS_PER_TASK"
