@@ -23,7 +23,6 @@ from semiseg.training.module import TrainingModule
 
 TINY = {
     "weights": "none",
-    "encoder": "lcnet_035",
     "size": 48,
     "crop": 32,
     "batch": 2,
