@@ -5,7 +5,7 @@
 The pools are sparse: their index and names are files of the right length without content, and only
 the images of the sample exist, in the cache. So this is what a training does before its first
 batch beside the sample: open the pool, check the data folder, make the split, and make the loader
-with the order of the images; and it pickles the batches, as a spawned loader process gets them.
+with the order of the images. What a spawned loader process gets, pickled, is measured apart.
 Each number of images is measured in new processes; the table has the medians. Times are those of
 the processor, so that a busy machine does not count.
 """
@@ -77,9 +77,9 @@ def start(data: str, pool: str) -> None:
     batches = training_loader(config, read_data(config), Place("cpu", 1, 0, 1)).dataset
     for position in range(settings["batch"]):
         batches.unlabeled._order[position]
+    seconds, memory = time.process_time() - began, _memory() - before
     size = len(pickle.dumps(batches.unlabeled.images))
-    seconds = time.process_time() - began
-    print(json.dumps([seconds, _memory() - before, size]))
+    print(json.dumps([seconds, memory, size]))
 
 
 def _memory() -> int:
