@@ -21,7 +21,7 @@ from semiseg.config.shard import ALL
 from semiseg.inference import ray_engine
 from semiseg.inference.delivery import FolderOutput
 from semiseg.inference.image_job import ImageOptions
-from semiseg.inference.image_sources import select_images
+from semiseg.inference.image_sources import PoolImages, select_images
 
 pytestmark = pytest.mark.cluster
 
@@ -163,6 +163,18 @@ def test_a_machine_with_another_version_is_refused(css_release, monkeypatch):
     job = task({}, None, None, version="0.0")
     answer = ray_engine._Worker(job, Counter())({"first": 0, "images": "[]"})
     assert "Install the same version everywhere" in answer["error"]
+
+
+def test_a_pool_is_handed_out_by_numbers(photos, tmp_path):
+    semiseg.pack(photos, out=tmp_path / "pool")
+    pool = PoolImages(str(tmp_path / "pool"))
+    assert len(pool) == IMAGES - 1  # without the broken one
+    text = ray_engine._encoded(pool, 3, 5)
+    assert text == "[3, 5]"
+    assert [image.name for image in ray_engine._decoded(text, pool)] == [
+        pool.pool.name(3),
+        pool.pool.name(4),
+    ]
 
 
 def test_the_address_of_a_client_is_refused(css_release, photos, tmp_path, monkeypatch):
