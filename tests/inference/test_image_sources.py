@@ -163,6 +163,12 @@ def test_few_of_many_images_are_opened_before_the_first_one(
     remote = [Counted(file, file.stem, fetched) for file in files]
     survey(model, remote, ImageOptions(), lambda source: True)
     assert len(fetched) <= 16
+    looked_up = []
+    survey(model, every, ImageOptions(), lambda source: bool(looked_up.append(source)))
+    assert len(looked_up) == 95
+    monkeypatch.setattr(survey_module, "_MAX_LOOKUPS", 2)
+    survey(model, every, ImageOptions(), lambda source: bool(looked_up.append(source)))
+    assert len(looked_up) == 95 + 20
 
 
 def test_an_image_whose_probabilities_fill_the_memory_stops_no_others(

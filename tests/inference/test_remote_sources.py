@@ -8,6 +8,7 @@ from PIL import Image
 import semiseg
 from semiseg.config.shard import ALL
 from semiseg.core.errors import DataError
+from semiseg.data.pools.address import Address
 from semiseg.inference.image_sources import select_images
 
 
@@ -34,6 +35,12 @@ def test_a_folder_a_file_and_a_list_at_addresses(store, tmp_path):
     images = tmp_path / "list.txt"
     images.write_text("# two\nmemory://bucket/images/a.png\n\nmemory://bucket/images/deep/b.png\n")
     assert names(str(images)) == ["a", "deep/b"]
+
+
+def test_results_of_an_earlier_call_are_no_images(store):
+    out = Address("memory:///bucket/images/deep")
+    selection = select_images("memory://bucket/images", None, (), ALL, store=out)
+    assert [source.name for source in selection.sources] == ["a"]
 
 
 def test_they_are_read_as_files_are(store, plain_release, tmp_path):

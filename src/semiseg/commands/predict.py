@@ -21,6 +21,7 @@ from semiseg.inference.delivery import (
     FolderOutput,
     Output,
     PredictionJob,
+    StoreOutput,
     output_of,
     predict_all_into,
 )
@@ -110,7 +111,8 @@ def predict(settings: PredictSettings) -> Masks:
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
     lazily = uses_ray and len(kinds) == 1 and not settings.table
-    selection = select_images(images, out, kinds, shard, lazily)
+    store = output.address if isinstance(output, StoreOutput) else None
+    selection = select_images(images, out, kinds, shard, lazily=lazily, store=store)
     rasters = {} if settings.polygons is None else find_places(selection.files.values())
     check_polygons(settings.polygons, rasters, settings.overwrite)
     for note in selection.notes:

@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.locks import acquire_lock
 from semiseg.core.reading import Reading
 from semiseg.data.pools.address import Address
 from semiseg.data.pools.ranges import FileSystem, ReadError, file_system
@@ -105,8 +106,8 @@ class FolderOutput(NamedTuple):
         hidden = self.folder / _HIDDEN
         try:
             hidden.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(hidden / _LOCK, timeout=0)
-            lock.acquire()
+            (hidden / _LOCK).touch()  # shows the folder to the machines of a cluster
+            lock = acquire_lock(hidden / _LOCK)
         except Timeout:
             raise RunError(
                 f"Another process predicts into {self.folder}. Wait until it ends, or choose "
@@ -123,7 +124,8 @@ class FolderOutput(NamedTuple):
             yield
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def __str__(self) -> str:
         return str(self.folder)

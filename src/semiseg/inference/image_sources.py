@@ -117,7 +117,13 @@ class Selection:
 
 
 def select_images(
-    images: str, out: Path | None, kinds: Sequence[str], shard: Shard, lazily: bool = False
+    images: str,
+    out: Path | None,
+    kinds: Sequence[str],
+    shard: Shard,
+    *,
+    lazily: bool = False,
+    store: Address | None = None,
 ) -> Selection:
     """Find the images of a shard. Only names are looked at, however many images there are.
 
@@ -128,6 +134,7 @@ def select_images(
         kinds: of the files to write.
         shard: which images to select, by the hash of their names.
         lazily: select all images of a pool, and look at no name before its turn.
+        store: the folder of an object store that gets the results, which are no images.
 
     Raises:
         DataError: there are no images, or results would share a file or replace an image.
@@ -140,7 +147,7 @@ def select_images(
         try:
             every = PoolImages(images, copies=shard.count == 1)  # others hold the rest of a tar
         except DataError as error:
-            if not (addresses := _below(images)):
+            if not (addresses := _below(images, store)):
                 raise error from None
             return _select(_remote(addresses, images), out, kinds, shard)
         if lazily:
@@ -162,19 +169,26 @@ def _select(
     """The images of a shard among all; each is only named."""
     selected: list[ImageSource] = []
     names: set[str] = set()
-    total = 0
+    has_others = any(kinds)  # the names of millions of images would fill the memory for nothing
+    images, total = 0, 0
     for source in sources:
         number = hash_name(source.name)
-        total = (total + number) % _MODULUS
-        names.add(source.name)
+        images, total = images + 1, (total + number) % _MODULUS
+        if has_others:
+            names.add(source.name)
         if shard.holds(number):
             selected.append(source)
     check_names(names, out or "the output", kinds)
-    return Selection(selected, len(names), f"{total:016x}", {})
+    return Selection(selected, images, f"{total:016x}", {})
 
 
-def _below(folder: str) -> list[str]:
-    """The addresses of the images below a folder of an object store; none where it has no list."""
+def _below(folder: str, out: Address | None) -> list[str]:
+    """The addresses of the images below a folder of an object store; none where it has no list.
+
+    Args:
+        folder: the folder.
+        out: a folder whose files do not count.
+    """
     address = address_of(folder)
     if address.is_local or address.protocol in ("http", "https"):
         return []
@@ -183,7 +197,8 @@ def _below(folder: str) -> list[str]:
         files = system.find(path)
     except Exception:  # each file system has errors of its own; that of the pool says more
         return []
-    return [system.unstrip_protocol(file) for file in files if format_of(Path(file)) is not None]
+    images = [system.unstrip_protocol(file) for file in files if format_of(Path(file)) is not None]
+    return [one for one in images if out is None or Address(one).below(out) is None]
 
 
 def _remote(addresses: Sequence[str], place: str) -> Iterator[RemoteImage]:

@@ -8,7 +8,9 @@ that all are there.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +25,7 @@ from semiseg.config.settings import flag
 from semiseg.config.shard import Shard
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import atomic_write
+from semiseg.core.locks import acquire_lock
 from semiseg.core.records import from_plain
 from semiseg.inference.figures import Record
 
@@ -33,7 +36,7 @@ FORMAT = 1
 
 _NAME = re.compile(r"(\d+)-of-(\d+)\.jsonl")
 _MAX_END = 1 << 12  # bytes of the last line
-_CHUNK = 1 << 20  # bytes that are read at a time, so that no file stays open
+_CHUNK = 1 << 16  # bytes that are read at a time of each of perhaps 1,000 ledgers; none stays open
 
 
 @dataclass(frozen=True)
@@ -229,8 +232,10 @@ class Ledger:
             RunError: it cannot be written.
         """
         self.records[record.name] = record
+        line = _line(record)
         try:
-            self._stream.write(_line(record))
+            if self._stream.write(line) != len(line):  # as much as the disk had place for
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise _cannot_write(self.file, error) from error
 
@@ -357,16 +362,12 @@ def _locked(file: Path, shard: Shard) -> FileLock | None:
     Raises:
         RunError: another process holds it.
     """
-    lock = FileLock(file.with_name(f".{file.stem}.lock"))
     try:
-        lock.acquire(timeout=0)
+        return acquire_lock(file.with_name(f".{file.stem}.lock"))
     except Timeout:
         raise RunError(
             f"Another process writes shard {shard} in {file.parent.parent}. Wait until it ends."
         ) from None
-    except (OSError, NotImplementedError):  # a disk without locks
-        return None
-    return lock
 
 
 def _line(value: Header | Record | End) -> bytes:

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 MAX_SURVEYED = 1000
 """The images whose headers are read; of fewer ones, all are."""
 _MAX_FETCHED = 16  # of images that lie elsewhere
+_MAX_LOOKUPS = 20  # results that are looked up for each of them: a store answers one by one
 
 
 def survey(
@@ -88,7 +89,8 @@ def _sample(
     count = MAX_SURVEYED if isinstance(sources[0], LocalImage) else _MAX_FETCHED
     step = -(-len(sources) // count) or 1
     order = (i for start in range(step) for i in range(start, len(sources), step))
-    chosen = sorted(islice((i for i in order if is_new(sources[i])), count))
+    candidates = islice(order, _MAX_LOOKUPS * count)
+    chosen = sorted(islice((i for i in candidates if is_new(sources[i])), count))
     return [sources[i] for i in chosen or [0]]
 
 

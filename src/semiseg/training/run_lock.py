@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from semiseg.core.errors import RunError
 from semiseg.core.files import cache_folder, short_hash
+from semiseg.core.locks import acquire_lock
 
 _PATIENCE = 10  # seconds; workers of a killed process hold its lock until they notice
 
@@ -27,16 +28,13 @@ def lock_run(out: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds the lock.
     """
-    lock = _lock_of(out)
+    file = _file_of(out)
     try:
-        if lock is not None:
-            lock.acquire(timeout=_PATIENCE)
+        lock = None if file is None else acquire_lock(file, _PATIENCE)
     except Timeout:
         raise RunError(
             f"Another process trains in {out}. Wait until it ends, or choose another --out."
         ) from None
-    except (OSError, NotImplementedError):  # a disk without locks
-        lock = None
     try:
         yield
     finally:
@@ -46,20 +44,18 @@ def lock_run(out: Path) -> Iterator[None]:
 
 def is_locked(out: Path) -> bool:
     """Whether a process of this machine trains in a run folder; False where there are no locks."""
-    lock = _lock_of(out)
-    if lock is None:
-        return False
+    file = _file_of(out)
     try:
-        lock.acquire(timeout=0)
+        lock = None if file is None else acquire_lock(file)
     except Timeout:
         return True
-    except (OSError, NotImplementedError):
-        return False
-    lock.release()
+    if lock is not None:
+        lock.release()
     return False
 
 
-def _lock_of(out: Path) -> FileLock | None:
+def _file_of(out: Path) -> Path | None:
+    """The lock of a run folder; None where the cache cannot be written."""
     cache = cache_folder()
     if cache is None:
         return None
@@ -68,4 +64,4 @@ def _lock_of(out: Path) -> FileLock | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    return FileLock(folder / f"{short_hash(str(out.resolve()))}.lock")
+    return folder / f"{short_hash(str(out.resolve()))}.lock"

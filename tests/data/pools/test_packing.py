@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,7 +241,9 @@ def test_a_list_and_a_pattern_are_packed(images, tmp_path):
     assert names_of(tmp_path / "B") == {"field0/000.jpg", "field1/001.jpg", "field0/002.jpg"}
 
 
-def test_a_folder_that_holds_something_else_is_not_touched(images, whole, tmp_path, monkeypatch):
+def test_a_folder_that_holds_something_else_is_not_touched(
+    images, whole, tmp_path, monkeypatch, log
+):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match=r"is not empty \(it holds thesis\.txt\)"):
@@ -248,6 +254,50 @@ def test_a_folder_that_holds_something_else_is_not_touched(images, whole, tmp_pa
             pack(**{"images": images, "out": tmp_path / "POOL", "shard_size": "10kB"} | other)
     with pytest.raises(DataError, match="is a pool already"):
         pack(whole, out=tmp_path / "again")
+    pack(images / "field0", out=whole)
+    assert "is a complete pool: nothing is packed" in log.text
+
+
+def test_a_disk_that_fails_ends_the_command_and_leaves_no_image_out(
+    images, whole, tmp_path, monkeypatch
+):
+    calls = []
+
+    def failing(self):
+        calls.append(self)
+        if len(calls) > 20:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(self)
+
+    read = Path.read_bytes
+    error = interrupted(monkeypatch, (Path, "read_bytes"), failing, images, tmp_path / "POOL")
+    assert re.search("jpg cannot be read .Input/output error.*finished shards stay", str(error))
+    pack(images, out=tmp_path / "POOL", shard_size="10kB")
+    assert files_of(tmp_path / "POOL") == files_of(whole)
+
+
+def test_a_file_that_breaks_before_the_last_shard_is_named(images, tmp_path, monkeypatch):
+    shutil.copytree(images, tmp_path / "images")
+    out = tmp_path / "POOL"
+    calls = []
+
+    def stop_behind_the_first(self, *arguments):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(self)
+        return add(self, *arguments)
+
+    add = MetadataWriter.add
+    interrupted(
+        monkeypatch, (MetadataWriter, "add"), stop_behind_the_first, tmp_path / "images", out
+    )
+    (out / "packing.json.part").touch()  # as a killed process leaves it
+    packed = json.loads((out / "shards.jsonl").read_text())["images"]
+    for file in (tmp_path / "images").rglob("*.jpg"):
+        file.write_bytes(b"no image")
+    pool = pack(tmp_path / "images", out=out, shard_size="10kB")
+    assert pool.images == packed
+    assert len(pool.left_out) == 30 - packed
 
 
 def test_a_full_disk_is_an_error_and_the_pool_is_continued(images, whole, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from semiseg.data.pools.address import Address, expand_braces
 from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
 from semiseg.data.pools.ranges import Retries
-from semiseg.data.pools.shard_cache import ShardCache
+from semiseg.data.pools.shard_cache import ShardCache, _limit
 
 COUNT = 24
 
@@ -214,8 +214,11 @@ def test_a_copy_that_differs_from_the_manifest_is_not_used(copy, own_cache):
         pool = open_pool(f"{running.url}/POOL", retries=NO_WAIT)
         for _ in range(3):
             pool.read(0)
-        with pytest.raises(DataError, match="not that of the manifest"):
-            pool.read(0)
+        for _ in range(2):
+            before = len(running.requests)
+            with pytest.raises(DataError, match="not that of the manifest"):
+                pool.read(0)
+        assert len(running.requests) == before  # it is not fetched again
     assert not [path for path in (own_cache / "shards").iterdir() if path.is_file()]
 
 
@@ -253,6 +256,14 @@ def test_a_shard_without_room_is_read_by_ranges(server, folder, own_cache, monke
     pool = open_pool(f"{server.url}/POOL", retries=NO_WAIT)
     assert [pool.read(0) for _ in range(9)] == [open_pool(folder / "POOL").read(0)] * 9
     assert len(of_tars(server)) == 9
+
+
+def test_the_size_of_the_copies_is_what_the_user_says(monkeypatch):
+    assert _limit(1 << 30) == 1 << 28
+    assert _limit(1 << 40) == 8192 << 20
+    monkeypatch.setenv("SEMISEG_SHARD_CACHE_MB", "900")
+    assert _limit(1 << 30) == 900 << 20
+    assert _limit(1 << 20) == 1 << 20
 
 
 def test_what_lies_on_this_disk_is_not_copied(folder, own_cache):
@@ -377,19 +388,24 @@ def test_an_interrupted_index_is_continued(tmp_path, monkeypatch):
     for shard in range(4):
         write_tar(tmp_path / f"{shard}.tar", sample("a", shard))
     whole, calls = foreign._index_tar, []
+    places = iter((2, 3, None))
 
     def index(tars, number, reader):
         calls.append(number)
-        if number == 2 and len(calls) < 5:
+        if number == stop:
             raise KeyboardInterrupt
         return whole(tars, number, reader)
 
     monkeypatch.setattr(foreign, "_index_tar", index)
-    with pytest.raises(KeyboardInterrupt):
-        open_pool(tmp_path)
-    calls[:] = [None] * 5
+    while (stop := next(places)) is not None:
+        with pytest.raises(KeyboardInterrupt):
+            open_pool(tmp_path)
+        (journal,) = tmp_path.glob(".semiseg-index-*/shards.jsonl")
+        with journal.open("a") as stream:
+            stream.write('{"images": 1')  # as a process that is killed in a line leaves it
+    calls.clear()
     assert open_pool(tmp_path).read(3) == jpeg(3)
-    assert calls[5:] == [2, 3]
+    assert calls == [3]
 
 
 def test_remote_tars_have_their_index_in_the_cache(tmp_path, own_cache, no_copies):
@@ -523,7 +539,10 @@ def test_what_counts_as_a_pool(folder, tmp_path):
     for address in (folder / "POOL", tmp_path / "tars", tmp_path / "c.tar", "s3://bucket/pool"):
         assert is_pool(address)
     assert is_pool("tars/{000..010}.tar")
-    for address in (tmp_path, folder / "images", tmp_path / "nothing", tmp_path / "b.png"):
+    write_tar(tmp_path / "unpacked" / "a.tar", sample("k", 0))
+    write_images(tmp_path / "unpacked" / "images", 1)
+    folders = (tmp_path, folder / "images", tmp_path / "unpacked")
+    for address in (*folders, tmp_path / "nothing", tmp_path / "b.png"):
         assert not is_pool(address)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from semiseg.core.console import track
 from semiseg.core.errors import DataError
 from semiseg.core.files import cache_folder, is_file, read_text, short_hash
+from semiseg.core.locks import acquire_lock
 from semiseg.core.text import plural, printable
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.pools.address import Address, address_of, expand_braces
@@ -70,21 +70,30 @@ class _Indexed(NamedTuple):
 
 
 def tars_in(folder: Path) -> list[str]:
-    """The tars that lie in a local folder, sorted; none if images lie there, too."""
-    names = []
+    """The tars that lie in a local folder, sorted; none if images lie beside or below them."""
+    names, folders = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name.lower()
                 if name.startswith("."):
                     continue
-                if name.endswith(IMAGE_SUFFIXES):
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif name.endswith(IMAGE_SUFFIXES):
                     return []
-                if name.endswith(TAR):
+                elif name.endswith(TAR):
                     names.append(entry.name)
     except OSError:
         return []
-    return sorted(names)
+    # A data set often lies beside the tar from which it was unpacked.
+    return [] if names and any(map(_holds_images, folders)) else sorted(names)
+
+
+def _holds_images(folder: str) -> bool:
+    """Whether an image lies below a folder."""
+    files = (name for _, _, names in os.walk(folder) for name in names)
+    return any(name.lower().endswith(IMAGE_SUFFIXES) for name in files)
 
 
 def lists_tars(file: Path) -> bool:
@@ -118,7 +127,10 @@ def index_tars(place: Address, reader: RangeReader) -> tuple[Address, Address, M
     for folder in _index_folders(tars):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / "lock"):
+            lock = acquire_lock(folder / "lock", seconds=-1)
+            if lock is None:  # other processes of a training index the same tars
+                raise OSError("its disk has no locks")
+            with lock:
                 manifest = _stored(folder, tars) or _index(folder, tars, reader)
         except OSError as error:
             logger.info("%s cannot hold an index (%s).", folder, error)
@@ -126,7 +138,7 @@ def index_tars(place: Address, reader: RangeReader) -> tuple[Address, Address, M
         return tars.folder, Address(str(folder)), manifest
     raise DataError(
         f"The index of {place} can be written neither beside the tars nor in the cache.",
-        "Set SEMISEG_CACHE to a folder that can be written.",
+        "Set SEMISEG_CACHE to a folder of a disk that can be written and has locks.",
     )
 
 
@@ -272,7 +284,7 @@ def _index(folder: Path, tars: Tars, reader: RangeReader) -> Manifest:
         [record.name for record in records], [record.stamp for record in records], tars
     ):
         writer.restart()
-    left_out: dict[str, list[str]] = {}
+    left_out: dict[str, tuple[int, str]] = {}  # the number of members, and the first one
     start = len(writer.records)
     numbers = range(start, len(tars.names))
     threads = 1 if tars.folder.is_local else _THREADS
@@ -280,13 +292,13 @@ def _index(folder: Path, tars: Tars, reader: RangeReader) -> Manifest:
     for result in track(results, f"indexing {tars.folder}", len(numbers)):
         writer.add(result.record, result.places, result.names)
         for reason, names in result.left_out.items():
-            left_out.setdefault(reason, []).extend(names)
+            count, first = left_out.get(reason, (0, names[0]))
+            left_out[reason] = count + len(names), first
     manifest = writer.finish()
-    for reason, names in left_out.items():
-        count = plural(len(names), "member is", "members are")
+    for reason, (count, first) in left_out.items():
         logger.warning(
             "%s left out of %s: %s (the first one is %s).",
-            *(count, tars.folder, reason, printable(names[0])),
+            *(plural(count, "member is", "members are"), tars.folder, reason, printable(first)),
         )
     return manifest
 

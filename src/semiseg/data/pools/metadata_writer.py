@@ -68,10 +68,8 @@ class MetadataWriter:
                 (folder / name).replace(part)  # the earlier process was killed in `finish`
         wanted = self._sizes()
         sizes = {n: p.stat().st_size if p.exists() else 0 for n, p in self._parts.items()}
-        if any(sizes[name] < wanted[name] for name in wanted):
-            self.restart()
-        else:
-            self._truncate()
+        is_short = any(sizes[name] < wanted[name] for name in wanted)
+        self.keep(0 if is_short else len(self.records))
 
     def restart(self) -> None:
         """Forget all shards.

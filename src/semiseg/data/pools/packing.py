@@ -7,6 +7,7 @@ one wrote.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write, file_sha256, read_json, write_bytes, write_json
+from semiseg.core.locks import locked
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.image_bytes import ImageBytes
@@ -44,6 +46,10 @@ _END = bytes(2 * BLOCK)
 _ENOUGH = 32  # the short side to which an image is decoded as a test
 _MAX_THREADS = 8
 _ORDER = Key.of("pack")
+_OF_DISK = (
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC),
+)  # errors of a disk, a network or this machine, not of one file
 
 
 class Packed(NamedTuple):
@@ -93,7 +99,7 @@ def pack_images(
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / _LOCK, timeout=0):
+        with locked(out / _LOCK):
             packed = _pack(sources, out, described, shard_bytes)
         (out / _LOCK).unlink(missing_ok=True)
     except Timeout:
@@ -111,11 +117,18 @@ def _pack(
 ) -> Packed:
     plan = {"source": described, "shard_bytes": shard_bytes}
     if (out / MANIFEST).exists():
+        if (out / PLAN).exists():  # the earlier process was killed when it had finished
+            _require_same(out / PLAN, plan)
+        else:
+            logger.warning(
+                "%s is a complete pool: nothing is packed. Choose another --out for other images.",
+                out,
+            )
         return _complete(out)
     if (out / PLAN).exists():
         _require_same(out / PLAN, plan)
         logger.info("%s goes on behind its last finished shard.", out)
-    elif others := [path.name for path in out.iterdir() if path.name != _LOCK]:
+    elif others := {path.name for path in out.iterdir()} - {_LOCK, f"{PLAN}.part"}:
         raise RunError(f"{out} is not empty (it holds {min(others)}). Choose another --out.")
     else:
         write_json(out / PLAN, plan)
@@ -134,7 +147,8 @@ def _pack(
         raise DataError(f"No image of {described} can be packed: {shards.left_out[0]}.")
     refused = _lines(out / LEFT_OUT)
     # After a kill at this place, `refused` holds all of them.
-    lines = [*refused, *(line for record in writer.records for line in record.left_out)]
+    packed = (line for record in writer.records for line in record.left_out)
+    lines = [*refused, *packed, *shards.left_out]
     left_out = list(dict.fromkeys(lines))
     _write_lines(out / LEFT_OUT, left_out)
     writer.finish()
@@ -280,7 +294,10 @@ class _Shards:
             image = strip(content)
             decode_image(image, enough=_ENOUGH)
         except OSError as error:
-            return _Item(place, member, b"", f"{path} cannot be read ({error.strerror or error}).")
+            reason = f"{path} cannot be read ({error.strerror or error})."
+            if error.errno in _OF_DISK:  # as many others cannot, which are whole
+                raise RunError(f"{reason} Run the command again: finished shards stay.") from error
+            return _Item(place, member, b"", reason)
         except DataError as error:
             return _Item(place, member, b"", error.message)
         except Exception as error:  # broken bytes may raise any error in a decoder

@@ -2,8 +2,9 @@
 
 The first images of a shard are read by their byte ranges: whoever takes a sample of a large pool
 must not fetch all of it. A shard from which more is read is copied to `SEMISEG_CACHE/shards`. The
-folder takes as many megabytes as `SEMISEG_SHARD_CACHE_MB` names, 8192 or a quarter of the free disk
-without it; 0 switches the copies off. Shards that were not read for longest are removed first.
+folder takes as many megabytes as `SEMISEG_SHARD_CACHE_MB` names; 0 switches the copies off. Without
+it, these are 8192, and at most a quarter of the free disk. Shards that were not read for longest
+are removed first.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from semiseg.core.files import atomic_write, cache_folder, short_hash
+from semiseg.core.locks import locked
 from semiseg.data.pools.address import Address
 from semiseg.data.pools.metadata import Manifest
 from semiseg.data.pools.ranges import RangeReader, ReadError
@@ -30,6 +32,7 @@ _RANGES_BEFORE_COPY = 4
 _RANGES_BEFORE_RETRY = 1000  # where there is no room for a copy
 _DEFAULT_MB = 8192
 _MB = 1 << 20
+_IS_WRONG = "its content is not that of the manifest"
 
 
 class ShardCache:
@@ -51,6 +54,7 @@ class ShardCache:
         cache = cache_folder() if in_store else None
         self._folder = None if cache is None else cache / "shards"
         self._reads: Counter[int] = Counter()
+        self._wrong: set[int] = set()
         self._addresses: Recent[Address] = Recent()
         self._has_warned = False
         self._copies = copies
@@ -85,9 +89,15 @@ class ShardCache:
         return data
 
     def _copy(self, shard: int) -> Address | None:
-        """The copy of a shard on this disk; None where it has none, or needs none yet."""
+        """The copy of a shard on this disk; None where it has none, or needs none yet.
+
+        Raises:
+            ReadError: the shard cannot be read, or is not that of the manifest.
+        """
         if self._folder is None:
             return None
+        if shard in self._wrong:  # it would be fetched again for each of its images
+            raise ReadError(_IS_WRONG)
         file = self._folder / self._key(shard)
         size = int(self._manifest.sizes[shard])
         with suppress(OSError):
@@ -119,7 +129,7 @@ class ShardCache:
         """
         folder = file.parent
         (folder / "locks").mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "locks" / file.name[:2], timeout=0):
+        with locked(folder / "locks" / file.name[:2]):
             if not _make_room(folder, size):
                 return None
             digest = hashlib.sha256()
@@ -129,7 +139,8 @@ class ShardCache:
                     stream.write(chunk)
                 hashes = self._manifest.shard_hashes
                 if hashes and digest.hexdigest() != hashes[shard]:
-                    raise ReadError("its content is not that of the manifest")
+                    self._wrong.add(shard)
+                    raise ReadError(_IS_WRONG)
         return Address(str(file))
 
     def _key(self, shard: int) -> str:
@@ -173,5 +184,6 @@ def _limit(available: int) -> int:
         available: the bytes on the disk that are free or taken by copies.
     """
     requested = os.environ.get("SEMISEG_SHARD_CACHE_MB", "")
-    megabytes = int(requested) if requested.isdecimal() else _DEFAULT_MB
-    return min(megabytes * _MB, available // 4)
+    if requested.isdecimal():
+        return min(int(requested) * _MB, available)
+    return min(_DEFAULT_MB * _MB, available // 4)
