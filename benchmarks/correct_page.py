@@ -25,11 +25,12 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from semiseg.core.reading import AS_STORED
+from semiseg.correction.access import Access
 from semiseg.correction.loop import open_loop
 from semiseg.correction.masks import Masks
 from semiseg.correction.queue import States, read_queue
 from semiseg.correction.rounds import Content, Rounds
-from semiseg.correction.server import Access, Corrections, application
+from semiseg.correction.server import Corrections, application
 from semiseg.correction.train_on import TrainOn
 from semiseg.data.formats.masks import Classes, default_color
 

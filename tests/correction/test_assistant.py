@@ -11,8 +11,9 @@ from starlette.testclient import TestClient
 
 from semiseg.core.errors import ConfigError
 from semiseg.core.reading import AS_STORED
+from semiseg.correction.access import Access
 from semiseg.correction.assistant import Assistant, Click
-from semiseg.correction.server import Access, application
+from semiseg.correction.server import application
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -197,7 +198,7 @@ def test_other_files_are_refused_with_what_was_found(tmp_path):
 
 def test_the_page_asks_the_assistant(tmp_path, corrections, rounds):
     write_pair(tmp_path / "model", "sam")
-    assistant = Assistant(str(tmp_path / "model"), corrections.view.model.reading)
+    assistant = Assistant(str(tmp_path / "model"), corrections.content.view.model.reading)
     headers = {"Authorization": "Bearer secret"}
     address = "http://127.0.0.1:8123"
     corrections.assistant = assistant
@@ -206,7 +207,7 @@ def test_the_page_asks_the_assistant(tmp_path, corrections, rounds):
     assert client.get("/api/queue").json()["has_assistant"]
     answer = client.get("/api/assist/0?click=0.5,0.25,1&click=0.1,0.1,0")
     clicks = [Click(0.5, 0.25, True), Click(0.1, 0.1, False)]
-    expected = assistant.select(corrections.items[0].image, clicks)
+    expected = assistant.select(corrections.content.items[0].image, clicks)
     assert answer.content == expected.tobytes()
     for wrong in ("", "click=2,0,1", "click=0.5,0.5", "click=a,b,1", "click=0,0,1&" * 101):
         assert client.get(f"/api/assist/0?{wrong}").status_code == 400

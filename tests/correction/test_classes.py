@@ -11,9 +11,10 @@ from starlette.testclient import TestClient
 
 from semiseg.core.errors import DataError
 from semiseg.core.types import NOTHING_SAID
+from semiseg.correction.access import Access
 from semiseg.correction.classes import classes_in, file_of_new_classes, with_class
 from semiseg.correction.masks import Masks
-from semiseg.correction.server import Access, application
+from semiseg.correction.server import application
 from semiseg.data.classes.classes_file import read_yaml
 from semiseg.data.formats.masks import Classes, default_color, read_mask
 from semiseg.data.reader import load_dataset
@@ -123,8 +124,8 @@ def test_a_new_class_is_written_and_its_pixels_are_accepted(corrections, rounds,
     assert answer.json()["next_color"] != new["color"]
     assert read_yaml(folder / "classes.yaml").entries[-1].name == "gravel"
     assert client.put("/api/masks/0", content=content, headers=if_match).status_code == 204
-    stored = Image.open(corrections.items[0].mask)
-    assert stored.getpixel((0, 0)) == corrections.masks.classes.codes[-1]
+    stored = Image.open(corrections.content.items[0].mask)
+    assert stored.getpixel((0, 0)) == corrections.content.masks.classes.codes[-1]
     again = client.get("/api/masks/0")
     assert again.content == content
     assert again.headers["x-classes"] == str(count + 1)
@@ -134,23 +135,23 @@ def test_a_new_class_is_written_and_its_pixels_are_accepted(corrections, rounds,
 
 
 def test_a_class_that_cannot_be_written_does_not_count(corrections, folder):
-    names = corrections.masks.classes.names
+    names = corrections.content.masks.classes.names
     (folder / "classes.yaml.part").mkdir()  # in the way of the new file
     with pytest.raises(OSError, match=r"classes\.yaml"):
-        corrections.masks.add_class("gravel", (1, 2, 3))
-    assert corrections.masks.classes.names == names
+        corrections.content.masks.add_class("gravel", (1, 2, 3))
+    assert corrections.content.masks.classes.names == names
 
 
 def test_a_training_gets_the_new_class(corrections, rounds, folder, tiny_folder):
-    corrections.masks.add_class("gravel", (9, 9, 9))
-    item = corrections.items[0]
-    stored = corrections.masks.read(item.mask)
-    stored.labels[:5] = len(corrections.masks.classes) - 1
-    corrections.masks.write(item.mask, stored.labels, stored.revision)
-    corrections.states.set(item.name, "accepted")
+    corrections.content.masks.add_class("gravel", (9, 9, 9))
+    item = corrections.content.items[0]
+    stored = corrections.content.masks.read(item.mask)
+    stored.labels[:5] = len(corrections.content.masks.classes) - 1
+    corrections.content.masks.write(item.mask, stored.labels, stored.revision)
+    corrections.content.states.set(item.name, "accepted")
     assert "--classes" in rounds.next_steps()
     classes = rounds.content().masks.classes
-    assert classes == corrections.masks.classes
+    assert classes == corrections.content.masks.classes
     flags = NOTHING_SAID._replace(corrected=(folder,))
     data = load_dataset(tiny_folder, folder / "classes.yaml", flags=flags)
     assert data.class_list.names == classes.names

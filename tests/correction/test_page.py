@@ -141,10 +141,10 @@ def test_the_keyboard_suffices(page, corrections):
     assert np.array_equal(labels_of(corrections), expected)
     page.keys("Enter")
     page.shows("2 of 3")
-    assert corrections.states[corrections.items[0].name] == "accepted"
+    assert corrections.content.states[corrections.content.items[0].name] == "accepted"
     page.keys("s")
     page.shows("3 of 3")
-    assert corrections.states[corrections.items[1].name] == "skipped"
+    assert corrections.content.states[corrections.content.items[1].name] == "skipped"
 
 
 def test_keys_change_nothing_while_another_image_is_loaded(page, corrections):
@@ -179,8 +179,8 @@ def test_what_is_alike_is_painted(page, corrections, model):
     page.tab.locator("#alike").fill("128")
     page.keys("Enter")
     page.saved()
-    item = corrections.items[0]
-    alike = corrections.view.alike(item.image, 20.5 / 64, 12.5 / 48)
+    item = corrections.content.items[0]
+    alike = corrections.content.view.alike(item.image, 20.5 / 64, 12.5 / 48)
     assert (labels_of(corrections)[alike >= 128] == 2).all()
 
 
@@ -195,6 +195,14 @@ def test_it_contacts_its_own_server_only_and_hides_the_token(page, server):
 def test_a_second_tab_and_a_stopped_server_lose_nothing(browser, page, server, corrections, rounds):
     other = Page(browser, server)
     page.keys("2", "x")
+    page.saved()
+    other.keys("Enter")  # accepts what only the first tab has seen
+    other.tab.wait_for_selector("#problem[open]")
+    assert "another one" in other.tab.locator("#problem-title").inner_text()
+    other.tab.locator("#reload").click()
+    other.wait("Saved")
+    assert corrections.content.states[corrections.content.items[0].name] == "open"
+    page.keys("4", "1", "x")
     page.saved()
     other.keys("3", "x")
     other.tab.wait_for_selector("#problem[open]")
@@ -226,7 +234,7 @@ def test_axe_finds_nothing_serious_and_nothing_sticks_out(browser, server, width
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_read_again(page, corrections):
-    broken = corrections.items[1]
+    broken = corrections.content.items[1]
     image = broken.image.read_bytes()
     broken.image.write_bytes(b"no image")
     page.keys("n")
@@ -248,17 +256,19 @@ def test_an_image_that_cannot_be_read_is_left_out_and_read_again(page, correctio
 
 
 def test_a_mask_of_another_size_is_left_out_too(browser, server, corrections):
-    corrections.items[0].mask.write_bytes(corrections.items[1].image.read_bytes())
+    corrections.content.items[0].mask.write_bytes(corrections.content.items[1].image.read_bytes())
     opened = Page(browser, server)
     opened.shows("2 of 3")
-    assert str(corrections.items[0].mask) in opened.tab.locator("#unreadable li").inner_text()
+    assert (
+        str(corrections.content.items[0].mask) in opened.tab.locator("#unreadable li").inner_text()
+    )
     opened.tab.close()
 
 
 def test_a_new_class_is_added_by_the_keyboard_and_painted(page, corrections, server, browser):
     other = Page(browser, server)
     expected = labels_of(corrections)
-    names = list(corrections.masks.classes.names)
+    names = list(corrections.content.masks.classes.names)
     page.tab.locator("#add-class").focus()
     page.tab.keyboard.press("Enter")
     page.tab.keyboard.type(names[1])
@@ -270,7 +280,7 @@ def test_a_new_class_is_added_by_the_keyboard_and_painted(page, corrections, ser
     page.tab.locator("#class-name").fill("gravel")
     page.tab.keyboard.press("Enter")
     page.wait("New class gravel")
-    assert list(corrections.masks.classes.names) == [*names, "gravel"]
+    assert list(corrections.content.masks.classes.names) == [*names, "gravel"]
     page.set_brush(5)
     page.keys("x")
     disc(expected, 32, 24, 2.5, len(names))
@@ -332,6 +342,14 @@ def test_a_stroke_computes_its_own_pixels_and_no_others(page):
     page.keys("z")
     page.tab.evaluate(frame)
     assert page.tab.evaluate("window.pixels") - computed <= (8 * scale + 4) * (4 * scale + 4) * 2
+
+
+def test_a_tall_image_zooms_out_and_in(page):
+    fitting, smaller, larger = page.session(
+        "(view.labels = { width: 100, height: 6000, data: new Uint8Array(6e5) }, view.fit(),"
+        " [view.scale, (view.zoom(0.8), view.scale), (view.zoom(1.5), view.scale)])"
+    )
+    assert smaller < fitting < larger
 
 
 def test_strokes_of_any_direction_hold_the_pixels_near_their_line(page):

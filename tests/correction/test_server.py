@@ -19,11 +19,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.correction.access import Access
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import States, read_queue
 from semiseg.correction.serve import prepare_queue
-from semiseg.correction.server import Access, application
+from semiseg.correction.server import application
 from semiseg.data.corrected import DECISIONS
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.model.release import load_release
@@ -53,7 +54,7 @@ def test_the_queue_has_the_order_of_suggest_and_the_classes(client, folder, mode
 
 
 def test_a_mask_is_saved_byte_by_byte_and_keeps_its_format(client, folder, corrections, model):
-    item = corrections.items[1]
+    item = corrections.content.items[1]
     before = Image.open(item.mask)
     answer = client.get("/api/masks/1")
     width, height = (int(answer.headers[f"x-{name}"]) for name in ("width", "height"))
@@ -85,9 +86,21 @@ def test_two_pages_do_not_overwrite_each_other(client, corrections):
     assert client.put("/api/masks/0", content=theirs).status_code == 428
 
 
+def test_a_mask_that_another_page_has_changed_is_not_accepted(client, corrections):
+    before = client.get("/api/masks/0")
+    headers = {"If-Match": before.headers["etag"]}
+    other = bytes(len(before.content))
+    assert client.put("/api/masks/0", content=other, headers=headers).status_code == 204
+    assert client.put("/api/states/0?state=accepted", headers=headers).status_code == 412
+    assert client.get("/api/queue").json()["images"][0]["state"] == "open"
+    headers = {"If-Match": client.get("/api/masks/0").headers["etag"]}
+    assert client.put("/api/states/0?state=accepted", headers=headers).status_code == 204
+    assert client.get("/api/queue").json()["images"][0]["state"] == "accepted"
+
+
 @pytest.mark.parametrize("wrong", [b"", b"\0" * 10, b"\0" * (48 * 64 + 1), b"\xc8" * (48 * 64)])
 def test_a_mask_of_another_size_or_of_no_class_is_refused(client, corrections, wrong):
-    mask = corrections.items[0].mask
+    mask = corrections.content.items[0].mask
     before = mask.read_bytes()
     headers = {"If-Match": client.get("/api/masks/0").headers["etag"]}
     answer = client.put("/api/masks/0", content=wrong, headers=headers)
@@ -107,6 +120,19 @@ def test_decisions_survive_a_restart(client, folder, corrections):
         States(folder)
 
 
+def test_two_servers_forget_no_decision_and_no_class(folder, model):
+    one, other = States(folder), States(folder)
+    one.set("a", "accepted")
+    other.set("b", "skipped")
+    assert dict(one.items()) == dict(other.items()) == {"a": "accepted", "b": "skipped"}
+    mine, theirs = (Masks(model.classes, folder) for _ in range(2))
+    mine.add_class("gravel", (1, 2, 3))
+    theirs.add_class("reed", (4, 5, 6))
+    mine.read(read_queue(folder)[0].mask)
+    assert mine.classes == theirs.classes
+    assert mine.classes.names == (*model.classes.names, "gravel", "reed")
+
+
 def test_many_decisions_at_once_are_all_written(folder):
     names = [f"image{number}" for number in range(40)]
     states = States(folder)
@@ -121,7 +147,7 @@ def test_a_decision_that_is_not_written_does_not_count(client, corrections, fold
     response = client.put("/api/states/0?state=accepted")
     assert response.status_code == 507
     assert "cannot be read or written" in response.json()["error"]
-    assert corrections.states[corrections.items[0].name] == "open"
+    assert corrections.content.states[corrections.content.items[0].name] == "open"
 
 
 def test_a_pixel_is_most_like_itself(client, corrections):
@@ -167,7 +193,7 @@ def test_the_doubt_is_that_of_the_model(client, corrections, model):
     answer = client.get("/api/doubt/0")
     height, width = (int(answer.headers[f"x-{name}"]) for name in ("height", "width"))
     doubt, disagreement = np.frombuffer(answer.content, np.uint8).reshape(2, height, width)
-    prediction = model.predict(corrections.items[0].image, scale="fit")
+    prediction = model.predict(corrections.content.items[0].image, scale="fit")
     assert np.array_equal(doubt, ((1 - prediction.confidence) * 255).astype(np.uint8))
     assert np.array_equal(disagreement, prediction.nearest != prediction.mask)
 
@@ -201,10 +227,10 @@ def test_the_page_may_contact_its_own_server_only(client):
 
 def test_unknown_images_and_broken_files_are_no_traceback(client, corrections):
     assert client.get("/api/masks/99").status_code == 404
-    corrections.items[2].mask.write_bytes(b"no PNG")
+    corrections.content.items[2].mask.write_bytes(b"no PNG")
     answer = client.get("/api/masks/2")
     assert answer.status_code == 422
-    assert str(corrections.items[2].mask) in answer.json()["error"]
+    assert str(corrections.content.items[2].mask) in answer.json()["error"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")

@@ -7,18 +7,21 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from semiseg.core.errors import DataError, RunError
-from semiseg.correction.loop import LOOP_FILE, open_loop
+from semiseg.correction.access import Access
+from semiseg.correction.loop import LOOP_FILE, Training, open_loop
 from semiseg.correction.queue import States
 from semiseg.correction.rounds import Rounds
-from semiseg.correction.server import Access, Corrections, application
+from semiseg.correction.server import Corrections, application
 from semiseg.correction.train_on import BusyError, TrainOn, last_words, log_of
 from semiseg.data.reader import load_dataset
+from semiseg.training.run_lock import lock_run
 
 FAKE = """
 import json, shutil, signal, sys, time
@@ -227,6 +230,49 @@ def test_the_next_round_is_chosen_by_the_better_model(desk):
     steps = desk.rounds.next_steps()
     assert "first-2: mIoU" in steps
     assert "first-3: mIoU 0.0 %" in steps
+
+
+def test_a_new_class_is_in_the_next_round_of_an_older_model(desk):
+    new = {"name": "gravel", "color": "#010203"}
+    assert desk.client.post("/api/classes", json=new).status_code == 201
+    desk.accept(0)
+    desk.post("training")
+    assert desk.end(0.0)["best"] == str(desk.first)  # which does not know the class
+    desk.post("rounds")
+    names = [one["name"] for one in desk.client.get("/api/classes").json()["classes"]]
+    assert names[-1] == "gravel"
+    desk.post("training")
+    desk.until_ready()
+    words = desk.calls()[-1]
+    assert "gravel" in Path(words[words.index("--classes") + 1]).read_text()
+
+
+def test_what_two_servers_write_at_once_is_all_kept(desk):
+    mine = desk.rounds.loop
+    other = open_loop(desk.folder, desk.first, desk.images)
+    mine.begin_round(desk.folder.with_name("next-2"), desk.first)
+    training = Training("run", "first", "corrected", 1, ["train"])
+    other.begin_training(training)
+    mine.change_training(is_stopped=True)
+    other.reload()
+    assert mine.record == other.record
+    assert len(other.record.rounds) == 2
+    assert other.training == replace(training, is_stopped=True)
+
+
+def test_a_training_of_another_program_is_not_stopped(desk):
+    desk.accept(0)
+    desk.post("training")
+    desk.until_ready()
+    child = desk.trainer._child
+    desk.rounds.loop.change_training(pid=0)
+    desk.restart()
+    with lock_run(desk.first.with_name("first-2")):
+        assert desk.report()["state"] == "running"
+        assert "Stop it where it was started" in desk.post("training/stop", 409)["error"]
+    assert child.poll() is None
+    child.kill()
+    child.wait()
 
 
 def test_masks_that_are_accepted_later_are_in_the_printed_command(desk):

@@ -11,7 +11,8 @@ import numpy as np
 import uvicorn
 from scipy import ndimage
 
-from semiseg.correction.server import Access, application
+from semiseg.correction.access import Access
+from semiseg.correction.server import application
 from semiseg.data.formats.masks import read_mask
 
 
@@ -59,7 +60,9 @@ def place_of(box, x, y):
 
 
 def labels_of(corrections, number=0):
-    return np.array(read_mask(corrections.items[number].mask, corrections.masks.classes))
+    return np.array(
+        read_mask(corrections.content.items[number].mask, corrections.content.masks.classes)
+    )
 
 
 def disc(labels, x, y, radius, value):
@@ -103,7 +106,7 @@ def paint_fill_undo_accept_and_reload(person, corrections):
     check(expected)
     person.keys("Enter")
     person.shows("2 of 3, open")
-    assert corrections.states[corrections.items[0].name] == "accepted"
+    assert corrections.content.states[corrections.content.items[0].name] == "accepted"
     person.keys("p")
     person.shows("1 of 3, accepted")
     person.reload()

@@ -7,9 +7,10 @@ masks of all rounds, and the next round's masks come from the best model so far.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 from semiseg.core.errors import RunError
 from semiseg.core.files import atomic_write, read_json
@@ -85,6 +86,7 @@ class Loop:
     def __init__(self, file: Path, record: Record) -> None:
         self.file, self.record = file, record
         self._images = record.images
+        self._lock = Lock()
 
     def reload(self) -> None:
         """Read what another server may have written.
@@ -92,8 +94,8 @@ class Loop:
         Raises:
             RunError: the file cannot be read.
         """
-        if self.file.is_file():
-            self.record = replace(_read(self.file), images=self._images)
+        with self._lock:
+            self.record = self._newest()
 
     @property
     def folder(self) -> Path:
@@ -151,34 +153,49 @@ class Loop:
 
         Raises:
             OSError: the file cannot be written.
+            RunError: the file cannot be read.
         """
-        trainings = [*self.record.trainings, training]
-        self._write(replace(self.record, trainings=trainings))
+        self._change(lambda record: replace(record, trainings=[*record.trainings, training]))
 
     def change_training(self, **values: object) -> None:
         """Change the newest training.
 
         Raises:
             OSError: the file cannot be written.
+            RunError: the file cannot be read.
         """
-        *others, last = self.record.trainings
-        changed = replace(last, **values)  # type: ignore[arg-type]
-        self._write(replace(self.record, trainings=[*others, changed]))
+
+        def change(record: Record) -> Record:
+            *others, last = record.trainings
+            changed = replace(last, **values)  # type: ignore[arg-type]
+            return replace(record, trainings=[*others, changed])
+
+        self._change(change)
 
     def begin_round(self, folder: Path, run: Path) -> None:
         """Add a round.
 
         Raises:
             OSError: the file cannot be written.
+            RunError: the file cannot be read.
         """
         one = Round(str(folder.absolute()), str(run.absolute()))
-        self._write(replace(self.record, rounds=[*self.record.rounds, one]))
+        self._change(lambda record: replace(record, rounds=[*record.rounds, one]))
 
-    def _write(self, record: Record) -> None:
-        content = {"format": _FORMAT, **asdict(record)}
-        with atomic_write(self.file) as file:
-            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-        self.record = record
+    def _newest(self) -> Record:
+        """What the file says now; another server may have written it."""
+        if not self.file.is_file():
+            return self.record
+        return replace(_read(self.file), images=self._images)
+
+    def _change(self, change: Callable[[Record], Record]) -> None:
+        """Write the record anew; a round and a training may begin at the same time."""
+        with self._lock:
+            record = change(self._newest())
+            content = {"format": _FORMAT, **asdict(record)}
+            with atomic_write(self.file) as file:
+                file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            self.record = record
 
 
 def open_loop(out: Path, run: Path, images: Path | None) -> Loop:

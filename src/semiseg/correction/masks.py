@@ -15,7 +15,7 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.files import atomic_write
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.correction.classes import with_class, write_classes
+from semiseg.correction.classes import classes_in, with_class, write_classes
 from semiseg.data.formats.codes import Color
 from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.suggestion.data_writer import picture_of
@@ -71,7 +71,7 @@ class Masks:
             OSError: the file cannot be written; then there is no new class.
         """
         with self._lock:
-            classes = with_class(self.classes, name, color)
+            classes = with_class(self._newest_classes(), name, color)
             write_classes(classes, self._folder)
             self.classes = classes
 
@@ -82,6 +82,7 @@ class Masks:
             DataError: it cannot be read, or holds a code of no class.
         """
         with self._lock:
+            self.classes = self._newest_classes()
             revision = _revision(path)
             return StoredMask(np.array(read_mask(path, self.classes)), revision)
 
@@ -105,14 +106,30 @@ class Masks:
         stream = BytesIO()
         picture_of(labels, self.classes).save(stream, "PNG")
         with self._lock:
-            if _revision(path) != revision:
-                raise ChangedMeanwhileError(
-                    f"{path} was changed by another page or program since it was opened.",
-                    "Load it again; your changes since the last save are lost.",
-                )
+            self._check_revision(path, revision)
             with atomic_write(path) as file:
                 file.write(stream.getvalue())
             return _revision(path)
+
+    def check_revision(self, path: Path, revision: str) -> None:
+        """Make sure that a mask is still the one that a person saw.
+
+        Raises:
+            ChangedMeanwhileError: the file has another revision.
+        """
+        with self._lock:
+            self._check_revision(path, revision)
+
+    def _check_revision(self, path: Path, revision: str) -> None:
+        if _revision(path) != revision:
+            raise ChangedMeanwhileError(
+                f"{path} was changed by another page or program since it was opened.",
+                "Load it again; your changes since the last save are lost.",
+            )
+
+    def _newest_classes(self) -> Classes:
+        """The classes with those that another server has added to the folder."""
+        return classes_in(self._folder, self.classes)
 
     def _check(self, labels: NDArray[np.uint8]) -> None:
         """Refuse labels that the masks cannot hold."""

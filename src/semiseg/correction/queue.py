@@ -50,10 +50,11 @@ def read_queue(folder: Path) -> list[Item]:
     pairs = []
     for image in list_files(images, IMAGE_SUFFIXES) if images.is_dir() else []:
         relative = image.relative_to(images)
+        place = relative.as_posix()
         mask = (masks / relative).with_suffix(".png")
         if mask.is_file():
-            rank = next((i for i, line in enumerate(ranks) if line.endswith(f"/{relative}")), None)
-            order = (len(ranks) if rank is None else rank, relative.as_posix())
+            rank = next((i for i, line in enumerate(ranks) if line.endswith(f"/{place}")), None)
+            order = (len(ranks) if rank is None else rank, place)
             pairs.append((order, relative.with_suffix("").as_posix(), image, mask))
     if not pairs:
         raise DataError(
@@ -83,41 +84,46 @@ class States:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / DECISIONS
-        self._states: dict[str, State] = {}
         self._lock = Lock()
-        if not self._file.is_file():
-            return
-        try:
-            content = read_json(self._file)
-            if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
-                raise ValueError(f"it has no format {_FORMAT}")
-            for name, state in dict(content["states"]).items():
-                if state not in get_args(State):
-                    raise ValueError(f"the state of {name} is {state!r}")
-                self._states[str(name)] = state
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{self._file} cannot be read ({error}). Restore it, or remove it: then all masks "
-                "count as not yet seen."
-            ) from error
+        self._read()
 
     def __getitem__(self, name: str) -> State:
         """The state of an image by its name."""
-        return self._states.get(name, "open")
+        return self._read().get(name, "open")
 
     def items(self) -> list[tuple[str, State]]:
         """The images that a person decided about, with their states."""
-        return list(self._states.items())
+        return list(self._read().items())
 
     def set(self, name: str, state: State) -> None:
         """Change the state of an image, and write the file.
 
         Raises:
             OSError: the file cannot be written.
+            RunError: the file cannot be read.
         """
         with self._lock:
-            states = {**self._states, name: state}
+            states = {**self._read(), name: state}
             content = {"format": _FORMAT, "states": dict(sorted(states.items()))}
             with atomic_write(self._file) as file:
                 file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-            self._states = states
+
+    def _read(self) -> dict[str, State]:
+        """The contents of the file, which another server may have changed."""
+        if not self._file.is_file():
+            return {}
+        try:
+            content = read_json(self._file)
+            if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
+                raise ValueError(f"it has no format {_FORMAT}")
+            states: dict[str, State] = {}
+            for name, state in dict(content["states"]).items():
+                if state not in get_args(State):
+                    raise ValueError(f"the state of {name} is {state!r}")
+                states[str(name)] = state
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._file} cannot be read ({error}). Restore it, or remove it: then all masks "
+                "count as not yet seen."
+            ) from error
+        return states

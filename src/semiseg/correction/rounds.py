@@ -11,7 +11,7 @@ from semiseg.config.command_line import continue_command, shorten
 from semiseg.core import shell
 from semiseg.core.errors import DataError
 from semiseg.core.text import percent, plural
-from semiseg.correction.classes import classes_in, file_of_new_classes
+from semiseg.correction.classes import classes_in, file_of_new_classes, write_classes
 from semiseg.correction.loop import Loop, scores_of
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
@@ -118,6 +118,8 @@ class Rounds:
         number = 2
         while (folder := first.with_name(f"{first.name}-{number}")).exists():
             number += 1
+        own = load_release(run).metadata.classes
+        classes = classes_in(loop.folder, own)
         suggest(
             run,
             pool,
@@ -127,6 +129,8 @@ class Rounds:
             accelerator=self._accelerator,
             without=loop.decided_originals(),
         )
+        if classes != own:  # the best model may be older than a class that accepted masks hold
+            write_classes(classes, folder)
         loop.begin_round(folder, run)
 
     def can_go_on(self) -> bool:

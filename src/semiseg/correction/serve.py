@@ -96,7 +96,8 @@ def serve(
     try:
         import uvicorn
 
-        from semiseg.correction.server import Access, Corrections, application
+        from semiseg.correction.access import Access
+        from semiseg.correction.server import Corrections, application
     except ImportError as error:
         raise ConfigError(
             f"correct needs {error.name}, which is not installed: pip install 'semiseg[app]'."
@@ -126,5 +127,5 @@ def serve(
         # Threads share Pillow's limit. uvicorn stops at Ctrl-C, and then raises it again.
         with large_images(), suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
-    items, states = corrections.items, corrections.states
-    return sum(states[item.name] != "open" for item in items), len(items)
+    items, states = corrections.content.items, dict(corrections.content.states.items())
+    return sum(states.get(item.name, "open") != "open" for item in items), len(items)

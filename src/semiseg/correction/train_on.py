@@ -8,6 +8,7 @@ import subprocess  # nosec B404 - starts semiseg itself
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
@@ -116,12 +117,15 @@ class TrainOn:
         with self._lock:
             self.loop.reload()
             training = self.loop.training
-            if training is None or not training.pid or self._state() != "running":
+            if training is None or self._state() != "running":
                 raise BusyError("No training runs.")
+            is_child = self._child is not None and self._child.pid == training.pid
+            if not is_child and not _has_process(training.pid):
+                raise BusyError(
+                    "This training was not started by the page. Stop it where it was started."
+                )
             self.loop.change_training(is_stopped=True)
-            if self._child is not None and self._child.pid == training.pid:
-                self._child.terminate()
-            else:
+            with suppress(ProcessLookupError):  # it has just ended
                 os.kill(training.pid, signal.SIGTERM)
 
     def resume(self) -> None:

@@ -13,6 +13,9 @@ export class RequestError extends Error {
   }
 }
 
+// Answers of the server that the page acts on.
+export const EARLIER_ROUND = 409, CHANGED_MEANWHILE = 412, UNREADABLE = 422;
+
 let round = null; // of the images on the page; the server refuses requests about others
 
 async function ask(path, options = {}) {
@@ -72,7 +75,9 @@ export async function writeMask(number, data, revision) {
   return (await ask(`masks/${number}`, options)).headers.get("ETag");
 }
 
-export const writeState = (number, state) => ask(`states/${number}?state=${state}`, { method: "PUT" });
+// Accepts or skips the mask that has a revision.
+export const writeState = (number, state, revision) =>
+  ask(`states/${number}?state=${state}`, { method: "PUT", headers: { "If-Match": revision } });
 
 export async function readDoubt(number) {
   const both = await bytes(await ask(`doubt/${number}`));

@@ -5,11 +5,9 @@ import { setClasses } from "./choices.js";
 import { loadDoubt } from "./doubt.js";
 import { History } from "./history.js";
 import { Labels } from "./labels.js";
-import { discard, save } from "./saving.js";
+import { discard, save, showProblem } from "./saving.js";
 import { element, say, session, view } from "./session.js";
 import { endStroke, giveUp } from "./tools.js";
-
-const UNREADABLE = 422; // the server's answer about a file that it cannot read
 
 // Shows an image. One that cannot be read is noted, and the next in this direction is shown.
 export function show(number, direction = 1) {
@@ -31,10 +29,17 @@ async function showFirstOf(order) {
     }
     say("No further image can be read");
   } catch (error) {
-    say(error.message);
+    fail(error);
   } finally {
     session.isBusy = false;
   }
+}
+
+// Another tab may have gone on to the next round: then this one shows it, too.
+function fail(error) {
+  if (error.status === api.EARLIER_ROUND) location.reload();
+  else if (error.status === api.CHANGED_MEANWHILE) showProblem("The mask is another one by now", error);
+  else say(error.message);
 }
 
 // Returns whether the image can be read.
@@ -46,7 +51,7 @@ async function load(number) {
       api.readImage(number, element("stretched").checked), api.readMask(number),
     ]);
   } catch (error) {
-    if (error.status !== UNREADABLE) throw error;
+    if (error.status !== api.UNREADABLE) throw error;
     image.problem = error.message;
     showProblems();
     return false;
@@ -92,14 +97,14 @@ export function showFirst() {
 
 export async function decide(state) {
   const { queue, current } = session;
-  if (session.isBusy) return;
+  if (session.isBusy || !session.labels) return;
   if (session.stroke) endStroke();
   session.isBusy = true; // the state is that of the image on the page
   try {
     if (!(await save())) return;
-    await api.writeState(current, state);
+    await api.writeState(current, state, session.revision);
   } catch (error) {
-    return say(error.message);
+    return fail(error);
   } finally {
     session.isBusy = false;
   }

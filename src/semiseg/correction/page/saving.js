@@ -42,9 +42,7 @@ export function save() {
     } catch (error) {
       isChanged = true;
       say("Not saved");
-      element("problem-text").textContent = error.message;
-      element("retry").hidden = error.status === 412;
-      if (!element("problem").open) element("problem").showModal();
+      showProblem("The mask is not saved", error);
       return false;
     } finally {
       isSaving = false;
@@ -53,8 +51,16 @@ export function save() {
   return saving;
 }
 
+// Asks what to do about a mask that cannot be saved or accepted.
+export function showProblem(title, error) {
+  element("problem-title").textContent = title;
+  element("problem-text").textContent = error.message;
+  element("retry").hidden = error.status === api.CHANGED_MEANWHILE;
+  if (!element("problem").open) element("problem").showModal();
+}
+
 export function step(direction) {
-  if (session.stroke || session.isBusy) return;
+  if (session.stroke || session.isBusy || !session.history) return;
   const boxes = session.history[direction]();
   if (boxes) touch(boxes);
   else say(direction === "undo" ? "Nothing to undo" : "Nothing to redo");

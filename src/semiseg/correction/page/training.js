@@ -90,7 +90,7 @@ async function refresh() {
     element("training-status").textContent = error.message;
   }
   clearTimeout(timer);
-  if (report && !isAsking && report.round !== session.queue.round) location.reload();
+  if (report && !isAsking && report.round !== session.queue.round && await save()) location.reload();
   if (!report || report.state === "running" || report.is_choosing) timer = setTimeout(refresh, EVERY);
 }
 
@@ -113,13 +113,21 @@ async function tell(path, text) {
   }
 }
 
+async function openNextRound() {
+  if (session.isBusy) return;
+  session.isBusy = true; // what is changed from now on would be in neither round
+  try {
+    if (await tell("rounds", CHOOSING)) location.reload();
+  } finally {
+    session.isBusy = false;
+  }
+}
+
 export function watchTraining() {
   element("train").addEventListener("click", () => tell("training", "The training starts."));
   element("stop-training").addEventListener("click", () => tell("training/stop", "It stops after this step."));
   element("resume-training").addEventListener("click", () => tell("training/resume", "The training goes on."));
-  element("next-round").addEventListener("click", async () => {
-    if (await tell("rounds", CHOOSING)) location.reload();
-  });
+  element("next-round").addEventListener("click", openNextRound);
   document.addEventListener("decided", refresh);
   return refresh();
 }

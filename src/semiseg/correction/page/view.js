@@ -69,9 +69,14 @@ export class View {
     if (this.labels) this.fit();
   }
 
+  // The scale at which the whole image is visible.
+  get #fitting() {
+    return Math.min(this.canvas.width / this.labels.width, this.canvas.height / this.labels.height);
+  }
+
   fit() {
-    const { width, height } = this.canvas;
-    this.scale = Math.min(width / this.labels.width, height / this.labels.height);
+    if (!this.labels) return;
+    this.scale = this.#fitting;
     this.center(this.labels.width / 2, this.labels.height / 2);
   }
 
@@ -89,7 +94,8 @@ export class View {
 
   // Zooms about a point of the canvas, by default its center.
   zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
-    const smallest = Math.min(1, this.canvas.width / this.labels.width / 2);
+    if (!this.labels) return;
+    const smallest = Math.min(1, this.#fitting / 2);
     const scale = Math.min(MAX_SCALE, Math.max(smallest, this.scale * factor));
     this.left = x - ((x - this.left) * scale) / this.scale;
     this.top = y - ((y - this.top) * scale) / this.scale;
