@@ -82,8 +82,10 @@ def photograph_correction(run: Path, folder: Path, target: Path, width: int = 11
         expect(opened.locator("#status")).to_have_text("Saved", timeout=120_000)
         opened.keyboard.press("a")
         box = opened.locator("#canvas").bounding_box()
-        opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6)
+        stone = box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.2
+        opened.mouse.click(*stone)
         expect(opened.locator("#status")).to_contain_text("enter paints", timeout=120_000)
+        opened.locator("#alike").fill("215")
         opened.wait_for_timeout(1000)
         picture = Image.open(BytesIO(opened.screenshot()))
         browser.close()

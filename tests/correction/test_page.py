@@ -177,7 +177,7 @@ def test_what_is_alike_is_painted(page, corrections, model):
     page.tab.mouse.click(*page.place(20, 12))
     page.wait("Move the slider Alike; enter paints, escape gives up")
     page.tab.locator("#alike").fill("128")
-    page.keys("Enter")
+    page.tab.keyboard.press("Enter")  # on the slider
     page.saved()
     item = corrections.content.items[0]
     alike = corrections.content.view.alike(item.image, 20.5 / 64, 12.5 / 48)

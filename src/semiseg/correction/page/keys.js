@@ -69,7 +69,8 @@ function down(event) {
     return;
   }
   // Sliders, choices and buttons keep the keys that they understand.
-  if (inControl && (event.key.startsWith("Arrow") || event.key === "Enter")) return;
+  if (inControl && event.key.startsWith("Arrow")) return;
+  if (event.key === "Enter" && event.target.matches("button, summary")) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() !== "z") return;
   const action = patchAction(event) ?? ACTIONS[event.key];
   if (!action) return;
