@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "IMAGES": "/shared/my pool",
     "OUT": "/shared/masks",
     "SLURM_ARRAY_TASK_ID": "3",
-    "SLURM_ARRAY_TASK_COUNT": "64",
+    "SLURM_ARRAY_TASK_COUNT": "4",  # as when four shards run again
     "SLURM_CPUS_PER_TASK": "4",
     "JOB_COMPLETION_INDEX": "2",
 }

@@ -6,7 +6,8 @@ import pytest
 from filelock import Timeout
 
 from semiseg.core.locks import acquire_lock, locked
-from semiseg.inference.ledger import Header, open_ledger
+from semiseg.inference.ledger import open_ledger
+from semiseg.inference.ledger_file import Header
 
 
 def test_one_process_at_a_time_holds_a_lock(tmp_path):

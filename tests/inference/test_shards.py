@@ -14,7 +14,8 @@ from semiseg.config.shard import Shard, hash_name, parse_shard
 from semiseg.core.errors import ConfigError, DataError, RunError, SettingError
 from semiseg.inference import image_job
 from semiseg.inference.figures import Record, Tally
-from semiseg.inference.ledger import End, Header, ledger_file, open_ledger, read_ledger
+from semiseg.inference.ledger import open_ledger
+from semiseg.inference.ledger_file import End, Header, ledger_file, read_ledger
 from semiseg.inference.raster_prediction import model_sha256
 
 CPU = {"accelerator": "cpu"}

@@ -28,7 +28,8 @@ from semiseg.inference.delivery import (
 from semiseg.inference.figures import describe_failures
 from semiseg.inference.image_job import ImageOptions, predict_images
 from semiseg.inference.image_sources import select_images
-from semiseg.inference.ledger import Header, open_ledger
+from semiseg.inference.ledger import open_ledger
+from semiseg.inference.ledger_file import Header
 from semiseg.inference.ledger_table import Predictions, join_ledgers
 from semiseg.inference.load import check_order, load, local_model
 from semiseg.inference.polygons import (

@@ -17,11 +17,11 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.text import plural, table
 from semiseg.inference.figures import MAX_LISTED, Record, State, describe_failures
-from semiseg.inference.ledger import (
+from semiseg.inference.ledger import describe_settings
+from semiseg.inference.ledger_file import (
     FOLDER,
     End,
     Header,
-    describe_settings,
     find_ledgers,
     read_end,
     read_header,

@@ -12,7 +12,8 @@ from semiseg.core.console import progress
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.figures import MAX_LISTED, Record, State, shares_in
 from semiseg.inference.image_sources import Selection
-from semiseg.inference.ledger import End, Ledger
+from semiseg.inference.ledger import Ledger
+from semiseg.inference.ledger_file import End
 
 
 @dataclass

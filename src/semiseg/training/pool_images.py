@@ -112,7 +112,8 @@ class PoolDraws:
                 unreadable.append(str(error))
             index = self._other(index, self.key.child("instead", position, attempt))
         raise DataError(
-            f"{_MAX_ATTEMPTS} images of one shard cannot be read, the last is {unreadable[-1]}.",
+            f"In {_MAX_ATTEMPTS} attempts, no image of a shard could be read. The last one was "
+            f"{unreadable[-1]}.",
             "Pack the pool again without them.",
         )
 

@@ -25,7 +25,7 @@ from semiseg.commands.settings import PackSettings
 from semiseg.core.errors import DataError, RunError, SettingError
 from semiseg.core.files import file_sha256
 from semiseg.data.formats.images import read_image
-from semiseg.data.pools import metadata_writer, packing, packing_list
+from semiseg.data.pools import metadata_writer, packing, packing_list, shard_writer
 from semiseg.data.pools.metadata_writer import MetadataWriter
 from semiseg.data.pools.pool import open_pool
 
@@ -122,7 +122,7 @@ def test_an_interrupted_pool_is_continued(place, images, whole, tmp_path, monkey
         return original(*_arguments)
 
     target, name = {
-        "in a shard": (packing, "_header"),
+        "in a shard": (shard_writer, "_header"),
         "behind a shard": (MetadataWriter, "add"),
         "at the end": (packing, "_complete"),
     }[place]

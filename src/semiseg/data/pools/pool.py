@@ -12,12 +12,13 @@ from semiseg.core.errors import DataError
 from semiseg.core.text import printable
 from semiseg.data.formats.image_bytes import ImageBytes
 from semiseg.data.pools.address import Address, address_of
-from semiseg.data.pools.foreign import MAX_IMAGE_BYTES, TAR, index_tars, lists_tars, tars_in
+from semiseg.data.pools.foreign import MAX_IMAGE_BYTES, index_tars
 from semiseg.data.pools.member_names import clean, decoded_key, is_safe, split_suffix
 from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES, Manifest, Metadata, parse_manifest
 from semiseg.data.pools.ranges import RangeReader, ReadError, Retries
 from semiseg.data.pools.shard_cache import ShardCache
 from semiseg.data.pools.tar_members import BLOCK, parse_header
+from semiseg.data.pools.tar_places import TAR, lists_tars, tars_in
 
 _MAX_NAME = 100  # bytes of a name in a header; longer ones stand in a header before it
 
