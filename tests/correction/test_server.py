@@ -53,6 +53,18 @@ def test_the_queue_has_the_order_of_suggest_and_the_classes(client, folder, mode
     assert {image["state"] for image in content["images"]} == {"open"}
 
 
+def test_windows_of_rasters_keep_the_order_of_suggest(tmp_path):
+    windows = [f"field/x{x}-y0-w8-h8" for x in (16, 0, 8)]
+    for name in windows:
+        for kind in ("images", "masks"):
+            file = tmp_path / "train" / kind / f"{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    lines = [f"/maps/{name.replace('field', 'field.tif')}\n" for name in windows]
+    (tmp_path / "suggested.txt").write_text("".join(lines))
+    assert [item.name for item in read_queue(tmp_path)] == windows
+
+
 def test_a_mask_is_saved_byte_by_byte_and_keeps_its_format(client, folder, corrections, model):
     item = corrections.content.items[1]
     before = Image.open(item.mask)

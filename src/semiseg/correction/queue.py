@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Literal, NamedTuple, get_args
 
 from semiseg.core.errors import DataError, RunError
-from semiseg.core.files import atomic_write, read_json, read_text
-from semiseg.data.corrected import DECISIONS, ORIGINALS
+from semiseg.core.files import atomic_write, read_json
+from semiseg.data.corrected import DECISIONS, find_originals, list_originals
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.tree import list_files
 
@@ -46,30 +46,26 @@ def read_queue(folder: Path) -> list[Item]:
         DataError: no image has a mask.
     """
     images, masks = folder / "train" / "images", folder / "train" / "masks"
-    ranks = _ranks(folder / ORIGINALS)
-    pairs = []
+    pairs = {}
     for image in list_files(images, IMAGE_SUFFIXES) if images.is_dir() else []:
-        relative = image.relative_to(images)
-        place = relative.as_posix()
-        mask = (masks / relative).with_suffix(".png")
+        place = image.relative_to(images)
+        mask = (masks / place).with_suffix(".png")
         if mask.is_file():
-            rank = next((i for i, line in enumerate(ranks) if line.endswith(f"/{place}")), None)
-            order = (len(ranks) if rank is None else rank, place)
-            pairs.append((order, relative.with_suffix("").as_posix(), image, mask))
+            pairs[place.with_suffix("").as_posix()] = image, mask
     if not pairs:
         raise DataError(
             f"{folder} holds no image with a mask to correct.",
             f"`semiseg suggest RUN IMAGES --out {folder}` writes them.",
         )
-    return [Item(number, *pair[1:]) for number, pair in enumerate(sorted(pairs))]
+    ranks = {original: rank for rank, original in enumerate(list_originals(folder))}
+    originals = find_originals(folder, pairs)
 
+    def order(name: str) -> tuple[int, str]:
+        original = originals.get(name)
+        return len(ranks) if original is None else ranks[original], name
 
-def _ranks(file: Path) -> list[str]:
-    """The lines of the list of images, with `/` between folders; empty if it is missing."""
-    try:
-        return [line.replace("\\", "/") for line in read_text(file).splitlines()]
-    except (OSError, ValueError):
-        return []
+    names = sorted(pairs, key=order)
+    return [Item(number, name, *pairs[name]) for number, name in enumerate(names)]
 
 
 class States:

@@ -167,6 +167,15 @@ def _read_folder(folder: Path) -> tuple[list[Sample], int]:
     return accepted, len(labeled) - len(accepted)
 
 
+def list_originals(folder: Path) -> list[Path]:
+    """The images of the list of a folder, in its order; empty if the list is missing."""
+    try:
+        lines = read_text(folder / ORIGINALS).splitlines()
+    except (OSError, ValueError):
+        return []
+    return [Path(line) for line in lines if line]
+
+
 def find_originals(folder: Path, names: Collection[str]) -> dict[str, Path]:
     """The images that copies in a folder were made from, as far as its list says it.
 
@@ -177,11 +186,7 @@ def find_originals(folder: Path, names: Collection[str]) -> dict[str, Path]:
     Returns:
         The images by these names.
     """
-    try:
-        lines = read_text(folder / ORIGINALS).splitlines()
-    except (OSError, ValueError):
-        return {}
-    forms = {form: Path(line) for line in lines if line for form in _forms(Path(line))}
+    forms = {form: file for file in list_originals(folder) for form in _forms(file)}
     return {
         name: file
         for name in names
