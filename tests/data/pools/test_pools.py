@@ -140,14 +140,17 @@ def failing(server: RangeServer, **fault: object) -> Pool:
     return pool
 
 
-@pytest.mark.parametrize("fault", ["error", "cut", "short"])
-def test_a_request_that_fails_is_repeated_and_then_named(fault, server, folder, no_copies):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("error", "the server answered 500"), ("cut", "was cut short"), ("short", "bytes came")],
+)
+def test_a_request_that_fails_is_repeated_and_then_named(fault, reason, server, folder, no_copies):
     pool = failing(server, fault=fault, path=".tar")
     with pytest.raises(DataError) as error:
         pool.read(0)
     member = pool.file_name(0)
     assert f"{member} in {server.url}/POOL/000000.tar" in str(error.value)
-    assert "4 times" in str(error.value)
+    assert f"{reason}, 4 times" in str(error.value)
     assert len(of_tars(server)) == 4
     server.faults_left = 3
     assert pool.read(0) == open_pool(folder / "POOL").read(0)

@@ -275,6 +275,8 @@ def _reason(error: Exception) -> str:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return f"the server answered {status}"
+    if type(error).__name__ == "ClientPayloadError":  # of aiohttp, which few pools need
+        return "the answer of the server was cut short"
     text = ""
     with contextlib.suppress(IndexError):
         text = without_secrets(str(error)).splitlines()[0]
