@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from browser import axe, browser_fixture, playwright  # noqa: F401 - the fixture `browser`
+from chromium_page import Page
+from correction_page import Server
 
 from semiseg.correction.loop import open_loop
 from semiseg.correction.rounds import Rounds
 from semiseg.correction.server import Corrections
 from semiseg.correction.train_on import TrainOn
 from semiseg.inference.load import load
-from tests.correction.test_page import Page, Server
 
 TIMEOUT = 240_000  # milliseconds, for a busy machine
 
