@@ -42,6 +42,17 @@ def test_only_accepted_masks_join_the_others(tiny_folder, folder):
     assert len([s for s in load_dataset(tiny_folder, flags=flags_of(folder)).train if s.mask]) == 8
 
 
+def test_an_image_that_was_copied_and_corrected_counts_once(tiny_folder, folder):
+    copied = sorted((tiny_folder / "unlabeled").iterdir())[0]
+    shutil.copy(copied, folder / "train" / "images" / "0000.jpg")
+    (folder / "suggested.txt").write_text(f"{copied}\n")
+    data = load_dataset(tiny_folder, flags=flags_of(folder))
+    assert "next/0000" in {sample.name for sample in data.train if sample.mask}
+    assert copied not in {s.image for s in data.samples["unlabeled"]}
+    assert len(data.samples["unlabeled"]) == 3
+    assert "not-read" not in {finding.kind for finding in data.findings}
+
+
 def test_two_folders_of_one_name_get_two_names(tiny_folder, folder, tmp_path):
     other = shutil.copytree(folder, tmp_path / "more" / "next")
     data = load_dataset(tiny_folder, flags=flags_of(folder, other))

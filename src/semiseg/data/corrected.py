@@ -58,10 +58,12 @@ class Corrected(NamedTuple):
                 return False
             return sample.mask is not None or image not in self.originals
 
-        parts = {
-            split: replace(listing, samples=[s for s in listing.samples if is_left(s)])
-            for split, listing in listings.items()
-        }
+        def rest(listing: Listing) -> Listing:
+            others = [s.image for s in listing.samples if not is_left(s)]
+            samples = [s for s in listing.samples if is_left(s)]
+            return replace(listing, samples=samples, sources=[*listing.sources, *others])
+
+        parts = {split: rest(listing) for split, listing in listings.items()}
         train = parts["train"]
         findings = [*train.findings, *self.findings, *self._mixture(train.samples)]
         parts["train"] = replace(train, samples=[*train.samples, *self.samples], findings=findings)
