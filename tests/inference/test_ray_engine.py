@@ -177,6 +177,13 @@ def test_a_pool_is_handed_out_by_numbers(photos, tmp_path):
     ]
 
 
+def test_batches_are_small_until_there_would_be_too_many():
+    assert ray_engine._batch_size(10, actors=2) == 1
+    assert ray_engine._batch_size(2000, actors=2) == 125
+    assert ray_engine._batch_size(10**6, actors=2) == 128
+    assert ray_engine._batch_size(10**8, actors=1000) == 5000
+
+
 def test_the_address_of_a_client_is_refused(css_release, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(ConfigError, match="ray job submit"):

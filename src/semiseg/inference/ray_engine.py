@@ -49,6 +49,7 @@ _ENVIRONMENT = {
 }
 _BATCHES_PER_ACTOR = 8  # at least, so that all actors end at about the same time
 _MAX_BATCH = 128  # images; more of them make a task no cheaper
+_MAX_BATCHES = 20_000  # Ray keeps an object for each; of millions of images, batches are larger
 _MAX_TRIES = 2  # of an image alone, each of which ended the process
 _MEMORY = 1 << 30  # bytes of an actor, most of them for torch
 _STORE_MEMORY = 256 << 20  # bytes of Ray's memory for objects; ours are small
@@ -229,7 +230,7 @@ def _records(
     """The records of one batch after another, in the order in which they are finished."""
     cpus = unless_auto(task.threads, 1)
     on_gpu, actors = _actors(task.accelerator, cpus, is_cluster)
-    size = max(1, min(_MAX_BATCH, len(sources) // (actors * _BATCHES_PER_ACTOR)))
+    size = _batch_size(len(sources), actors)
     rows = [
         {"first": first, "images": _encoded(sources, first, min(first + size, len(sources)))}
         for first in range(0, len(sources), size)
@@ -250,6 +251,12 @@ def _records(
         if row["error"]:
             raise RunError(row["error"])
         yield [from_plain(Record, record) for record in json.loads(row["records"])]
+
+
+def _batch_size(images: int, actors: int) -> int:
+    """The number of images that an actor gets at a time."""
+    even = min(_MAX_BATCH, images // (actors * _BATCHES_PER_ACTOR))
+    return max(1, even, -(-images // _MAX_BATCHES))
 
 
 def _encoded(sources: Sequence[ImageSource], first: int, stop: int) -> str:
