@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from semiseg.core.errors import DataError, RunError
+from semiseg.correction.accepted import copy_accepted
 from semiseg.correction.access import Access
 from semiseg.correction.loop import LOOP_FILE, Training, open_loop
 from semiseg.correction.queue import States
@@ -134,7 +136,7 @@ def test_accepted_masks_train_on_and_the_data_stay_as_they_are(desk, tiny_folder
     assert "runs already" in desk.post("training", 409)["error"]
     desk.until_ready()
     (words,) = desk.calls()
-    corrected = desk.folder / "accepted-1"
+    (corrected,) = desk.folder.glob("accepted-first-2-*")
     second = desk.first.with_name("first-2")
     assert words == [
         *("train", "--config", str(desk.first / "config.yaml"), "--start-from", str(desk.first)),
@@ -152,7 +154,7 @@ def test_accepted_masks_train_on_and_the_data_stay_as_they_are(desk, tiny_folder
 def test_later_corrections_do_not_change_the_masks_of_a_training(desk):
     desk.accept(0)
     desk.post("training")
-    mask = next((desk.folder / "accepted-1" / "train" / "masks").rglob("*.png"))
+    mask = next(desk.folder.glob("accepted-*/train/masks/*.png"))
     before = mask.read_bytes()
     answer = desk.client.get("/api/masks/0")
     headers = {"If-Match": answer.headers["etag"]}
@@ -160,6 +162,20 @@ def test_later_corrections_do_not_change_the_masks_of_a_training(desk):
     assert desk.client.put("/api/masks/0", content=other, headers=headers).status_code == 204
     desk.accept(0, state="skipped")
     assert mask.read_bytes() == before
+
+
+def test_copies_of_other_masks_never_get_the_name_of_earlier_ones(desk, tmp_path):
+    run = tmp_path / "runs" / "first-2"
+    desk.accept(0)
+    before, _ = copy_accepted(desk.rounds.loop, run)
+    shutil.rmtree(before)
+    assert copy_accepted(desk.rounds.loop, run)[0] == before  # the same masks
+    shutil.rmtree(before)
+    mask = desk.rounds.content().items[0].mask
+    with Image.open(mask) as image:
+        flipped = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    flipped.save(mask)
+    assert copy_accepted(desk.rounds.loop, run)[0].name != before.name
 
 
 def test_a_new_server_finds_the_training_and_stops_and_resumes_it(desk):
@@ -224,9 +240,8 @@ def test_the_next_round_is_chosen_by_the_better_model(desk):
     assert desk.end(0.0)["best"] == second  # the third model is worse
     words = desk.calls()[-1]
     assert words[words.index("--start-from") + 1] == second
-    assert words[words.index("--corrected") + 1] == str(
-        desk.folder.with_name("next-2") / "accepted-1"
-    )
+    (corrected,) = desk.folder.with_name("next-2").glob("accepted-first-3-*")
+    assert words[words.index("--corrected") + 1] == str(corrected)
     steps = desk.rounds.next_steps()
     assert "first-2: mIoU" in steps
     assert "first-3: mIoU 0.0 %" in steps
@@ -303,7 +318,7 @@ def test_a_run_whose_settings_are_gone_is_not_trained_on(desk):
     desk.accept(0)
     (desk.first / "config.yaml").write_text("data: [")
     assert "cannot be read" in desk.post("training", 500)["error"]
-    assert not (desk.folder / "accepted-1").exists()
+    assert not list(desk.folder.glob("*accepted*"))
 
 
 @pytest.mark.parametrize("path", ["training", "training/stop", "training/resume", "rounds"])

@@ -101,7 +101,7 @@ class TrainOn:
                     f"{shorten(self.loop.folder)} --start-from {shorten(start_from)}`."
                 )
             out = _unused_run(first)
-            corrected, count = copy_accepted(self.loop)
+            corrected, count = copy_accepted(self.loop, out)
             classes = file_of_new_classes(corrected, load_release(start_from).metadata.classes)
             words = continue_words(start_from, config, (corrected,), self._data, classes)
             words += ["--out", str(out)]
