@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,14 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
+import semiseg
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.correction.access import Access
+from semiseg.correction.earlier import check_data, warn_of_lost_loop
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import States, read_queue
-from semiseg.correction.serve import prepare_queue
+from semiseg.correction.serve import open_port, prepare_queue
 from semiseg.correction.server import application
 from semiseg.data.corrected import DECISIONS
 from semiseg.data.formats.masks import Classes, read_mask
@@ -261,6 +264,47 @@ def test_after_ctrl_c_the_next_commands_are_printed(folder, tiny_run):
     assert process.returncode == 0
     assert output.startswith(f"1 of 3 masks in {folder} accepted or skipped")
     assert "semiseg train" in output
+    assert f"2 masks are left. Go on with: semiseg correct {tiny_run('css')}" in output
+
+
+def test_the_port_is_checked_before_images_are_chosen(tmp_path, tiny_run, tiny_folder):
+    arguments = {"out": tmp_path / "next", "browser": False}
+    with pytest.raises(ConfigError, match="from 0 to 65535"):
+        semiseg.correct(tiny_run("css"), tiny_folder, port=99999, **arguments)
+    with open_port(0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"The port {port} cannot be used"):
+            semiseg.correct(tiny_run("css"), tiny_folder, port=port, **arguments)
+    assert not (tmp_path / "next").exists()
+
+
+def test_data_that_are_gone_are_told_at_the_start(tmp_path, tiny_run, caplog):
+    with pytest.raises(ConfigError, match=r"There is no folder .*data\. Correct --data"):
+        check_data(tiny_run("css"), tmp_path / "data")
+    run = tmp_path / "run"
+    run.mkdir()
+    config = (tiny_run("css") / "config.yaml").read_text()
+    lines = [
+        f"data: {tmp_path / 'data'}" if x.startswith("data:") else x for x in config.split("\n")
+    ]
+    (run / "config.yaml").write_text("\n".join(lines))
+    check_data(run, None)
+    assert "--data FOLDER" in caplog.text
+
+
+def test_runs_of_a_loop_that_is_gone_are_named(tmp_path, tiny_run, caplog):
+    run, second = tmp_path / "first", tmp_path / "first-2"
+    second.mkdir()
+    shutil.copy(tiny_run("css") / "scores.json", second)
+    gone = tmp_path / "next" / "accepted-first-2-abcd"
+    config = (tiny_run("css") / "config.yaml").read_text()
+    (second / "config.yaml").write_text(config.replace("corrected: []", f"corrected: [{gone}]"))
+    warn_of_lost_loop(run, tmp_path / "next")
+    assert f"semiseg correct {second} IMAGES --out {tmp_path / 'next-2'}" in caplog.text
+    caplog.clear()
+    gone.mkdir(parents=True)
+    warn_of_lost_loop(run, tmp_path / "next")
+    assert not caplog.text
 
 
 def test_a_folder_without_masks_says_how_to_get_them(tmp_path):

@@ -207,7 +207,9 @@ def test_a_failure_is_told_in_the_words_of_the_program(desk):
     (desk.place / "broken").touch()
     desk.post("training")
     assert desk.until("failed")["error"] == "The memory is too small. Use a smaller --crop."
-    assert "failed; its messages are in" in desk.rounds.next_steps()
+    steps = desk.rounds.next_steps()
+    assert "failed; its messages are in" in steps
+    assert "The memory is too small." in steps
     (desk.place / "broken").unlink()
     desk.post("training/resume")
     desk.end(50.0)
@@ -296,10 +298,24 @@ def test_masks_that_are_accepted_later_are_in_the_printed_command(desk):
     steps = desk.rounds.next_steps()
     assert "1 accepted mask" in steps
     assert f"--corrected {desk.folder}" in steps
+    assert f"--out {desk.first}-2" in steps
+    assert "2 masks are left. Go on with: semiseg correct" in steps
     desk.post("training")
     assert "The training goes on in" in desk.rounds.next_steps()
     desk.end(50.0)
     assert "--corrected" not in desk.rounds.next_steps()
+
+
+def test_data_that_moved_are_named_in_the_commands_and_gone_ones_start_nothing(desk, tmp_path):
+    loop = desk.rounds.loop
+    moved = Rounds(loop, TrainOn(loop, tmp_path), n=1, data=tmp_path, accelerator="cpu")
+    assert f"--out {desk.folder} --data {tmp_path}" in moved.next_steps()
+    desk.accept(0)
+    with pytest.raises(DataError, match="--data FOLDER"):
+        TrainOn(loop, tmp_path / "gone").start()
+    assert not list(desk.folder.glob("accepted-*"))
+    shutil.rmtree(desk.folder)
+    assert "semiseg" not in desk.rounds.next_steps()
 
 
 def test_two_servers_start_one_training_and_show_one_round(desk):

@@ -10,7 +10,7 @@ from semiseg.commands.settings import CorrectSettings
 from semiseg.config.command_line import shorten
 from semiseg.core.text import plural
 from semiseg.correction.rounds import Rounds
-from semiseg.correction.serve import prepare_queue, serve
+from semiseg.correction.serve import open_port, prepare_queue, serve
 from semiseg.correction.train_on import TrainOn
 from semiseg.inference.load import check_order
 
@@ -56,22 +56,23 @@ def correct(settings: CorrectSettings) -> Corrected:
     run, out = settings.run, settings.out
     if settings.images is not None:
         check_order("correct", run, settings.images)
-    loop = prepare_queue(
-        run,
-        settings.images,
-        out,
-        n=settings.n,
-        data=settings.data,
-        accelerator=settings.accelerator,
-    )
-    trainer = TrainOn(loop, settings.data)
-    rounds = Rounds(
-        loop, trainer, n=settings.n, data=settings.data, accelerator=settings.accelerator
-    )
-    done, total = serve(
-        rounds,
-        port=settings.port,
-        open_browser=settings.browser,
-        assistant=settings.assistant,
-    )
+    with open_port(settings.port) as listener:  # before the images are chosen, which takes long
+        loop = prepare_queue(
+            run,
+            settings.images,
+            out,
+            n=settings.n,
+            data=settings.data,
+            accelerator=settings.accelerator,
+        )
+        trainer = TrainOn(loop, settings.data)
+        rounds = Rounds(
+            loop, trainer, n=settings.n, data=settings.data, accelerator=settings.accelerator
+        )
+        done, total = serve(
+            rounds,
+            listener,
+            open_browser=settings.browser,
+            assistant=settings.assistant,
+        )
     return Corrected(Path(shorten(loop.folder)), done, total, rounds.next_steps())

@@ -25,6 +25,7 @@ from semiseg.config.scale import Scale
 from semiseg.config.settings import (
     AUTO,
     Auto,
+    Bounds,
     Choices,
     Count,
     PlaceName,
@@ -335,7 +336,7 @@ class CorrectSettings(Settings):
     """The number of images to choose, if the folder holds none yet."""
     data: Path | None = None
     """The data folder of the run, if you moved it after the training."""
-    port: Count = 0
+    port: Annotated[int, Bounds(0, 65_535)] = 0
     """The port of the server on this machine. 0 takes a free one."""
     assistant: str | None = None
     """The ONNX files of an outside model that turns clicks into a selection, such as SAM: a folder

@@ -31,6 +31,7 @@ def continue_command(
     corrected: Sequence[Path],
     data: Path | None = None,
     classes: Path | None = None,
+    out: str = OTHER,
 ) -> str:
     """`semiseg train` with the settings of a run and from its model, on more masks.
 
@@ -40,12 +41,13 @@ def continue_command(
         corrected: folders of corrected masks, besides those of the run.
         data: the data folder, if it moved since the training.
         classes: the file of the classes, if the corrected masks hold new ones.
+        out: the folder of the new run.
     """
     earlier = () if config is None else config.data.corrected
     folders = [Path(shorten(folder)) for folder in (*earlier, *corrected)]
     config = None if config is None else config.replaced(corrected=())
     return shell.join(
-        ["semiseg", *continue_words(run, config, folders, data, classes), "--out", OTHER]
+        ["semiseg", *continue_words(run, config, folders, data, classes), "--out", out]
     )
 
 

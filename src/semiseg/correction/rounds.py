@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 from threading import Lock
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from semiseg.correction.loop import Loop, scores_of
 from semiseg.correction.masks import Masks
 from semiseg.correction.model_view import ModelView
 from semiseg.correction.queue import Item, States, read_queue
-from semiseg.correction.train_on import BusyError, TrainOn, log_of, settings_to_repeat
+from semiseg.correction.train_on import BusyError, TrainOn, log_of, settings_to_repeat, unused_run
 from semiseg.inference.device import torch_device
 from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
@@ -153,16 +155,29 @@ class Rounds:
         lines = [
             f"{run}: mIoU {percent(miou)} % on val" for run, miou in scores if miou is not None
         ]
-        lines += self._describe_training()
+        training = self._describe_training()
+        lines += training
+        if not self.loop.folder.is_dir():
+            return "\n".join([*lines, f"{shorten(self.loop.folder)} is gone with its masks."])
+        again = f"Go on with: {self._again()}"
         if not accepted:
-            return "\n".join([*lines, f"No mask is accepted yet. Go on with: {self._again()}"])
+            return "\n".join([*lines, f"No mask is accepted yet. {again}"])
         if accepted > trained:
             lines += [
                 f"Train on with {plural(accepted, 'accepted mask')} and your data, in the page or "
                 "by this command:",
                 f"  {self._command()}",
             ]
+        if not training and (left := self._count_open()):
+            lines.append(f"{plural(left, 'mask is', 'masks are')} left. {again}")
         return "\n".join(lines)
+
+    def _count_open(self) -> int:
+        """The masks of the newest round that nobody decided about."""
+        with suppress(DataError):  # a person removed all of them
+            items, states = read_queue(self.loop.folder), States(self.loop.folder)
+            return sum(states[item.name] == "open" for item in items)
+        return 0
 
     def _describe_training(self) -> list[str]:
         """What the newest training does, unless it has ended well."""
@@ -174,12 +189,17 @@ class Rounds:
             "running": f"The training goes on in {run}; its messages are in {log}.",
             "stopped": f"The training in {run} is stopped, and can be resumed in the page.",
         }.get(report.state, f"The training in {run} failed; its messages are in {log}.")
-        return [f"{sentence} To see it: {self._again()}"]
+        reason = [indent(report.error, "  ")] if report.error else []
+        if not self.loop.folder.is_dir():
+            return [sentence, *reason]
+        return [sentence, *reason, f"To see it: {self._again()}"]
 
     def _again(self) -> str:
         """The command that shows the page again."""
         first, folder = self.loop.runs()[0], self.loop.folder
-        return shell.join(["semiseg", "correct", shorten(first), "--out", shorten(folder)])
+        place = [] if self._data is None else ["--data", shorten(self._data)]
+        words = ["correct", shorten(first), "--out", shorten(folder), *place]
+        return shell.join(["semiseg", *words])
 
     def _command(self) -> str:
         """The command that trains on with the accepted masks of all rounds."""
@@ -189,4 +209,5 @@ class Rounds:
         place = data_of(first) if config is None and self._data is None else self._data
         classes = file_of_new_classes(self.loop.folder, load_release(best).metadata.classes)
         file = None if classes is None else Path(shorten(classes))
-        return continue_command(Path(shorten(best)), config, folders, place, file)
+        out = shorten(unused_run(first))
+        return continue_command(Path(shorten(best)), config, folders, place, file, out)

@@ -14,6 +14,7 @@ from semiseg.config.command_line import shorten
 from semiseg.core.errors import ConfigError
 from semiseg.core.text import plural
 from semiseg.correction.assistant import Assistant
+from semiseg.correction.earlier import check_data, warn_of_lost_loop
 from semiseg.correction.loop import Loop, open_loop
 from semiseg.correction.rounds import Rounds
 from semiseg.inference.large import large_images
@@ -41,7 +42,8 @@ def prepare_queue(
         accelerator: the device.
 
     Raises:
-        ConfigError: there is nothing to choose from, or the masks are LabelMe's shapes.
+        ConfigError: there is nothing to choose from, the masks are LabelMe's shapes, or there is no
+            folder `data`.
         DataError: there is no image to suggest.
         RunError: the model cannot be read, or the folder cannot be written.
 
@@ -54,7 +56,9 @@ def prepare_queue(
             f"{run} learned from shapes (of LabelMe, GeoJSON and the like), and correct changes "
             f"masks of pixels. `semiseg suggest {run} IMAGES` writes shapes to correct in LabelMe."
         )
+    check_data(run, data)
     if not written_kinds(out):
+        warn_of_lost_loop(run, out)
         if images is None:
             raise ConfigError(
                 f"{out} holds no masks yet. Name the images to choose from: semiseg correct {run} "
@@ -74,14 +78,39 @@ def prepare_queue(
     return loop
 
 
+def open_port(port: int) -> socket.socket:
+    """A port of this machine that listens.
+
+    Args:
+        port: its number; 0 for a free one.
+
+    Raises:
+        ConfigError: the port is in use.
+    """
+    listener = socket.socket()
+    if sys.platform == "win32":  # there, the other option lets two programs share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+        listener.listen()  # the browser may be faster than the server
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
+        ) from error
+    return listener
+
+
 def serve(
-    rounds: Rounds, *, port: int, open_browser: bool, assistant: str | None = None
+    rounds: Rounds, listener: socket.socket, *, open_browser: bool, assistant: str | None = None
 ) -> tuple[int, int]:
     """Serve the page until Ctrl-C.
 
     Args:
         rounds: the images and masks, and the trainings.
-        port: of the server; 0 for a free one.
+        listener: the port of the server.
         open_browser: whether to open the page.
         assistant: the ONNX files of an outside model that answers clicks; see `Assistant`.
 
@@ -89,7 +118,7 @@ def serve(
         The number of masks of the newest round that are accepted or skipped, and of all of them.
 
     Raises:
-        ConfigError: a package is missing, the port is in use, or the assistant cannot be used.
+        ConfigError: a package is missing, or the assistant cannot be used.
         DataError: the `classes.yaml` of the masks cannot be used.
         RunError: the model cannot be read.
     """
@@ -104,28 +133,16 @@ def serve(
         ) from error
     content = rounds.content()
     helper = Assistant(assistant, content.view.model.reading) if assistant else None
-    with socket.socket() as listener:
-        if sys.platform == "win32":  # there, the other option lets two programs share the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((_HOST, port))
-            listener.listen()  # the browser may be faster than the server
-        except OSError as error:
-            raise ConfigError(
-                f"The port {port} cannot be used ({error}). Choose another --port, or leave it out."
-            ) from error
-        access = Access(listener.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
-        corrections = Corrections(content, helper)
-        app = application(corrections, rounds, access)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-        logger.info("%s: %s", plural(len(content.items), "image"), access.address)
-        logger.info("Ctrl-C stops the server; every mask is saved as you go")
-        if open_browser:
-            webbrowser.open(access.address)
-        # Threads share Pillow's limit. uvicorn stops at Ctrl-C, and then raises it again.
-        with large_images(), suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+    access = Access(listener.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
+    corrections = Corrections(content, helper)
+    app = application(corrections, rounds, access)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+    logger.info("%s: %s", plural(len(content.items), "image"), access.address)
+    logger.info("Ctrl-C stops the server; every mask is saved as you go")
+    if open_browser:
+        webbrowser.open(access.address)
+    # Threads share Pillow's limit. uvicorn stops at Ctrl-C, and then raises it again.
+    with large_images(), suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
     items, states = corrections.content.items, dict(corrections.content.states.items())
     return sum(states.get(item.name, "open") != "open" for item in items), len(items)

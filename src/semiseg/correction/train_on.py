@@ -19,6 +19,7 @@ from semiseg.core import shell
 from semiseg.core.errors import DataError, RunError
 from semiseg.correction.accepted import copy_accepted
 from semiseg.correction.classes import file_of_new_classes
+from semiseg.correction.earlier import refuse_missing_data
 from semiseg.correction.loop import Loop, Training, scores_of
 from semiseg.correction.run_progress import RunProgress, read_progress
 from semiseg.model.release import load_release
@@ -85,7 +86,7 @@ class TrainOn:
 
         Raises:
             BusyError: a training runs.
-            DataError: no mask is accepted.
+            DataError: no mask is accepted, or the data folder is gone.
             RunError: a file cannot be written, or the process cannot be started.
         """
         with self._lock:
@@ -100,7 +101,8 @@ class TrainOn:
                     "can repeat them. Train on with `semiseg train DATA --corrected "
                     f"{shorten(self.loop.folder)} --start-from {shorten(start_from)}`."
                 )
-            out = _unused_run(first)
+            refuse_missing_data(self._data or config.data.data)
+            out = unused_run(first)
             corrected, count = copy_accepted(self.loop, out)
             classes = file_of_new_classes(corrected, load_release(start_from).metadata.classes)
             words = continue_words(start_from, config, (corrected,), self._data, classes)
@@ -133,6 +135,7 @@ class TrainOn:
 
         Raises:
             BusyError: there is none.
+            DataError: the data folder is gone.
             RunError: the process cannot be started.
         """
         with self._lock:
@@ -144,7 +147,10 @@ class TrainOn:
             words = training.words
             if exists(out):
                 config = config_of(out)
-                place = [] if config is None else [str(config.data.data)]
+                data = self._data or (None if config is None else config.data.data)
+                if data is not None:
+                    refuse_missing_data(data)
+                place = [] if data is None else [str(data)]
                 words = ["train", *place, "--out", str(out), "--resume"]
             self._begin(words, out, lambda: self.loop.change_training(is_stopped=False))
 
@@ -283,7 +289,7 @@ def _has_process(pid: int) -> bool:
     return True
 
 
-def _unused_run(first: Path) -> Path:
+def unused_run(first: Path) -> Path:
     """The folder of a new run: `first-2`, `first-3` and so on, beside the first one."""
     number = 2
     while (run := first.with_name(f"{first.name}-{number}")).exists() or log_of(run).exists():
