@@ -253,3 +253,40 @@ def test_the_assistant_takes_several_clicks(browser, corrections, rounds):
     assert [wanted for *_, wanted in asked[-1]] == [True, False, True]
     opened.tab.close()
     server.stop()
+
+
+def test_the_page_says_what_a_key_does_not_do(page, corrections):
+    before = labels_of(corrections)
+    page.keys("9")
+    page.wait("No class has the key 9: there are 6 classes")
+    page.keys("g")
+    page.wait("Click the corners; enter closes the polygon, escape gives it up")
+    page.click(10, 10)
+    page.click(20, 10)
+    page.keys("Enter")
+    page.wait("A polygon needs at least 3 corners: click more of them, or press escape")
+    assert page.session("view.polygon.length") == 2
+    page.keys("Escape")
+    page.tab.locator("#stretched").click()  # the keys do what they do on the canvas
+    assert page.tab.evaluate("document.activeElement.id") == "canvas"
+    page.tab.keyboard.press("Enter")
+    page.shows("1 accepted, 0 skipped of 3")
+    page.tab.locator("#stretched").focus()
+    page.tab.keyboard.press(" ")
+    assert page.tab.evaluate("document.activeElement.id") == "stretched"
+    assert np.array_equal(labels_of(corrections), before)
+
+
+def test_masks_without_a_value_for_ignored_pixels_say_so(browser, corrections, rounds, monkeypatch):
+    monkeypatch.setattr(type(corrections.content.masks), "can_ignore", False)
+    server = Server(corrections, rounds)
+    opened = Page(browser, server)
+    label = opened.tab.get_by_text("Ignore (e)")
+    for act in (lambda: opened.keys("e"), lambda: label.click(force=True)):
+        opened.keys("b", "9")
+        act()
+        status = playwright.expect(opened.tab.locator("#status"))
+        status.to_contain_text("no value for ignored pixels", timeout=TIMEOUT)
+    assert opened.session("session.tool") == "brush"
+    opened.tab.close()
+    server.stop()

@@ -2,18 +2,23 @@
 
 import * as api from "./api.js";
 import { element, say, session, view } from "./session.js";
-import { brushSize, giveUp, setSize, TOOLS } from "./tools.js";
+import { brushSize, giveUp, sayNoClass, setSize, TOOLS } from "./tools.js";
 
 const KEYS = 9; // the first classes have the keys 1 to 9
+const CORNERS = "Click the corners; enter closes the polygon, escape gives it up";
+const NO_IGNORING = "The masks have no value for ignored pixels. Add one to classes.yaml, such as ignore: [255], "
+  + "or ignore: ['#ffffff'] where masks hold colors, and train again.";
 
 export function choose(kind, choice) {
   const box = document.querySelector(`input[name="${kind}"][value="${choice}"]`);
-  if (!box || box.disabled) return;
+  if (!box) return sayNoClass(choice);
+  if (box.disabled) return say(NO_IGNORING);
   box.checked = true;
   if (kind === "tool") {
     session.tool = choice;
     setSize(brushSize());
     giveUp();
+    if (choice === "polygon") say(CORNERS);
   } else session.chosen = Number(choice);
 }
 
@@ -46,6 +51,10 @@ function radio(kind, choice, text, color, isChecked, isDisabled = false) {
     label.append(swatch);
   }
   label.append(text);
+  if (isDisabled) {
+    label.title = input.title = NO_IGNORING;
+    label.addEventListener("click", () => say(NO_IGNORING));
+  }
   return label;
 }
 

@@ -122,9 +122,10 @@ export async function decide(state) {
 
 function showPlace() {
   const { queue, current } = session, { name, state } = queue.images[current];
-  const done = queue.images.filter((image) => image.state !== "open").length;
+  const count = (wanted) => queue.images.filter((image) => image.state === wanted).length;
   const total = queue.images.length;
-  element("place").textContent = `${name} (${current + 1} of ${total}, ${state}); ${done} of ${total} done`;
+  element("place").textContent = `${name} (${current + 1} of ${total}, ${state}); `
+    + `${count("accepted")} accepted, ${count("skipped")} skipped of ${total}`;
 }
 
 // Lists the images that cannot be read, each with a button that tries again.

@@ -12,8 +12,8 @@ import {
 export const KEYS = [
   ["1 to 9", "choose a class; with shift, the patch under the cursor is of that class"], ["b e f g a", "brush, ignore, fill, polygon, alike"],
   ["[ ]", "smaller or larger brush"], ["arrow keys", "move the cursor; with shift ten times as far"],
-  ["x", "use the tool at the cursor; with shift: the selection must not hold it (assistant)"], ["c", "close the polygon"],
-  ["enter", "paint what is alike, or accept the mask and go on"], ["escape", "give up a selection"],
+  ["x", "use the tool at the cursor; with shift: the selection must not hold it (assistant)"], ["enter", "close the polygon, paint what is alike, or else accept the mask and go on"],
+  ["c", "close the polygon"], ["escape", "give up a polygon or a selection"],
   ["z, shift z or y", "undo, redo"], ["d", "go to the next doubtful patch"],
   ["n p s", "next image, previous image, skip the image"], ["space", "hold it and drag to move"],
   ["alt", "hold it to hide the mask"], ["+ - 0", "zoom in, zoom out, fit"], ["?", "show the keys"],

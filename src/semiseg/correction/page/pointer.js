@@ -44,7 +44,21 @@ function up(event) {
   if (session.stroke?.id === event.pointerId) endStroke();
 }
 
+// After a click or a drag on a choice or a slider, the canvas has the focus again, so that all keys
+// do what they do there. Keyboard users stay where they are.
+function returnFocus() {
+  const aside = document.querySelector("aside");
+  let isPointed = false;
+  aside.addEventListener("pointerdown", () => { isPointed = true; });
+  document.addEventListener("keydown", () => { isPointed = false; }, true);
+  const leave = ({ target }) => {
+    if (isPointed && target.matches("input")) view.canvas.focus();
+  };
+  for (const name of ["click", "change"]) aside.addEventListener(name, leave);
+}
+
 export function listenToPointers() {
+  returnFocus();
   view.canvas.addEventListener("pointerdown", down);
   view.canvas.addEventListener("pointermove", move);
   view.canvas.addEventListener("pointerup", up);

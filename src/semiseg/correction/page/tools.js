@@ -76,14 +76,21 @@ export function useAtCursor(isWanted = true) {
   endStroke();
 }
 
+export function sayNoClass(number) {
+  const { length } = session.classes;
+  say(`No class has the key ${number + 1}: there ${length === 1 ? "is 1 class" : `are ${length} classes`}`);
+}
+
 // Gives the connected patch under the cursor a class.
 export function nameThisPatch(number) {
   const pixel = pixelAt(view.cursor);
-  if (pixel && number < session.classes.length) changed(session.labels.fill(...pixel, number));
+  if (number >= session.classes.length) return sayNoClass(number);
+  if (pixel) changed(session.labels.fill(...pixel, number));
 }
 
 export function closePolygon() {
-  if (view.polygon.length > 2) changed(session.labels.polygon(view.polygon, session.chosen));
+  if (view.polygon.length < 3) return say("A polygon needs at least 3 corners: click more of them, or press escape");
+  changed(session.labels.polygon(view.polygon, session.chosen));
   view.polygon = [];
   view.draw();
 }

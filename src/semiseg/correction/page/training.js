@@ -7,7 +7,7 @@ import { element, session } from "./session.js";
 const CHOOSING = "The model looks at the images. This may take a few minutes.";
 const EVERY = 2000; // milliseconds between two questions while a training runs
 
-let report = null, timer = 0, isAsking = false, problem = "";
+let report = null, timer = 0, isAsking = false, isStopping = false, problem = "";
 
 const percent = (value) => `${value.toFixed(1)}\u00a0%`;
 const masks = (count) => (count === 1 ? "1 mask" : `${count} masks`);
@@ -45,11 +45,19 @@ function finished() {
   return lines;
 }
 
+// What the two buttons below an unfinished training do.
+function choices() {
+  const { run, accepted } = report;
+  const lines = [`Go on: continue ${run} from where it stands, with the masks that it began with.`];
+  if (accepted) lines.push("Train on: begin a new training with all masks that are accepted now.");
+  return lines;
+}
+
 function ended() {
   const { state, run, step, steps } = report;
   if (state === "finished") return finished();
-  if (state === "stopped") return [steps ? `${run} is stopped at step ${step} of ${steps}` : `${run} is stopped`];
-  if (state === "failed") return [`${run} ended early:`, report.error];
+  if (state === "stopped") return [steps ? `${run} is stopped at step ${step} of ${steps}.` : `${run} is stopped.`, ...choices()];
+  if (state === "failed") return [`${run} ended early:`, report.error, ...choices()];
   return report.accepted ? [] : ["Accept masks first; then train on with them."];
 }
 
@@ -57,10 +65,12 @@ const text = (parts) => parts.filter(Boolean).join("\n");
 
 function show() {
   const { state, accepted, step, steps, history, command } = report, isRunning = state === "running";
+  isStopping &&= isRunning;
   element("training-title").textContent = `Train on (round ${report.round})`;
   // A screen reader reads the status aloud, but not each step.
   element("training-step").textContent = isRunning ? text(running()) : "";
-  const lines = isRunning || isAsking ? [] : ended();
+  let lines = isRunning || isAsking ? [] : ended();
+  if (isStopping) lines = ["Stopping after this step"];
   element("training-status").textContent = text([...lines, problem]);
   const progress = element("training-progress");
   progress.hidden = !isRunning;
@@ -69,7 +79,9 @@ function show() {
   Object.assign(element("train"), {
     hidden: isRunning, disabled: !accepted || isAsking, textContent: `Train on with ${masks(accepted)}`,
   });
-  Object.assign(element("stop-training"), { hidden: !isRunning, disabled: isAsking });
+  Object.assign(element("stop-training"), {
+    hidden: !isRunning, disabled: isAsking || isStopping, textContent: isStopping ? "Stopping" : "Stop training",
+  });
   const canResume = state === "stopped" || state === "failed";
   Object.assign(element("resume-training"), { hidden: !canResume, disabled: isAsking });
   Object.assign(element("next-round"), { hidden: !report.can_go_on, disabled: isAsking || report.is_choosing });
@@ -113,6 +125,14 @@ async function tell(path, text) {
   }
 }
 
+// A step may take long; the button says at once that it was pressed.
+async function stop() {
+  isStopping = true;
+  if (await tell("training/stop", "")) return;
+  isStopping = false;
+  show();
+}
+
 async function openNextRound() {
   if (session.isBusy) return;
   session.isBusy = true; // what is changed from now on would be in neither round
@@ -125,7 +145,7 @@ async function openNextRound() {
 
 export function watchTraining() {
   element("train").addEventListener("click", () => tell("training", "The training starts."));
-  element("stop-training").addEventListener("click", () => tell("training/stop", "It stops after this step."));
+  element("stop-training").addEventListener("click", stop);
   element("resume-training").addEventListener("click", () => tell("training/resume", "The training goes on."));
   element("next-round").addEventListener("click", openNextRound);
   document.addEventListener("decided", refresh);

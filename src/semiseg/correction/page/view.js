@@ -231,7 +231,7 @@ export class View {
     for (const place of [...this.polygon, ...(this.cursor ? [this.cursor] : [])]) {
       this.context.lineTo(...this.#toScreen(place));
     }
-    this.#line();
+    this.#line(3);
   }
 
   // A plus where something is wanted, a minus where it is not.
@@ -264,12 +264,14 @@ export class View {
     this.#line();
   }
 
-  #line() {
+  // White with a dark edge, so that it is visible on every image.
+  #line(width = 1) {
     const { context } = this;
-    context.lineWidth = 3;
+    context.lineJoin = "round"; // a sharp corner would stick out of the box of the marks
+    context.lineWidth = width + 2;
     context.strokeStyle = "#000";
     context.stroke();
-    context.lineWidth = 1;
+    context.lineWidth = width;
     context.strokeStyle = "#fff";
     context.stroke();
   }
