@@ -17,6 +17,7 @@ from semiseg.core.types import NOTHING_SAID, Prediction
 from semiseg.data.formats.masks import default_color, read_mask
 from semiseg.data.reader import load_dataset
 from semiseg.model.release import load_release, save_release
+from semiseg.suggestion.mask_kinds import TOOL_FILES
 from tests.data.annotated import photograph
 from tests.suggestion.test_tool_files import NAMES, SIZE, classes_of, mask_of, submit, write
 
@@ -110,12 +111,28 @@ def test_ignored_pixels_get_a_color_of_their_own(tmp_path, run_with, log):
     white = replace(white, colors=((255, 255, 255), *COLORS.colors[1:]))
     out, expected = write(tmp_path, "coco", names=["a.jpg"])
     semiseg.convert(out, out=tmp_path / "masks", like=run_with(white))
-    assert "Ignored pixels have the color #fffffe" in log.text
+    assert "Ignored pixels have the color #fffffe. Add it to the classes.yaml of your" in log.text
     data = load_dataset(tmp_path / "masks")
     (sample,) = data.train
     (mask,) = expected.values()
     assert (mask == 255).any()
     np.testing.assert_array_equal(np.array(read_mask(sample.mask, data.classes)), mask)
+    run = run_with(white)
+    file = tmp_path / "own.yaml"
+    settings = {"data": str(out), "out": str(run), "classes": str(file)}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    semiseg.convert(out, out=tmp_path / "masks", like=run, overwrite=True)
+    assert f"#fffffe. Add it to {file}: ignore" in log.text
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "label-studio"])
+def test_without_the_export_of_the_tool_it_says_where_to_save_it(tmp_path, kind):
+    out, _ = write(tmp_path, kind, names=["a.jpg"])
+    file = out / "train" / TOOL_FILES[kind]
+    file.unlink()
+    with pytest.raises(DataError, match="but not its annotations") as error:
+        semiseg.convert(out, out=tmp_path / "masks")
+    assert str(file) in str(error.value)
 
 
 def test_images_without_shapes_are_counted(tmp_path, run_with, log):

@@ -22,6 +22,9 @@ from semiseg.data.reader import load_dataset
 from semiseg.data.tree import SPLITS
 from semiseg.model.release import load_release
 from semiseg.suggestion.data_writer import Folder, write_classes
+from semiseg.suggestion.mask_kinds import KIND_NAMES, TOOL_FILES, written_kinds
+from semiseg.suggestion.tool_files import TOOL_FILE_TYPES
+from semiseg.training.run_data import config_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +56,10 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
             f"{existing[0]} exists. Choose another --out, or replace its files (--overwrite)."
         )
     target = None if run is None else load_release(run).metadata.classes
-    data = load_dataset(root)
+    try:
+        data = load_dataset(root)
+    except DataError as error:
+        raise _missing_export(root) or error from error
     classes = _with_ignored_color(_with_ids(data.classes) if target is None else target)
     table = _match(data, classes, f"the run {run}")
     count = ignored = outside = pixels = 0
@@ -94,9 +100,10 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
         )
     if target is not None and classes != target and ignored:
         logger.warning(
-            "Ignored pixels have the color #%06x. Add it to the classes.yaml of your data: "
-            'ignore: ["#%06x"]',
-            *(2 * classes.ignored),
+            'Ignored pixels have the color #%06x. Add it to %s: ignore: ["#%06x"]',
+            classes.ignored[0],
+            _file_of_classes(run),
+            classes.ignored[0],
         )
     if outside:
         logger.warning(
@@ -120,6 +127,30 @@ def _with_ignored_color(classes: Classes) -> Classes:
         return classes
     codes = set(classes.indices)
     return replace(classes, ignored=(next(c for c in range(0xFFFFFF, 0, -1) if c not in codes),))
+
+
+def _missing_export(root: Path) -> DataError | None:
+    """The error of a folder that holds the labels of a tool, but not the file of its annotations.
+
+    None if the folder is another one.
+    """
+    tools = [kind for kind, tool in TOOL_FILE_TYPES.items() if (root / tool.labels_file).is_file()]
+    if not tools or written_kinds(root):
+        return None
+    labels = root / TOOL_FILE_TYPES[tools[0]].labels_file
+    places = [f"{KIND_NAMES[kind]} as {root / 'train' / TOOL_FILES[kind]}" for kind in tools]
+    return DataError(
+        f"{root} holds the labels of a tool ({labels}), but not its annotations.",
+        f"Export them from the tool: save {' or '.join(places)}.",
+    )
+
+
+def _file_of_classes(run: Path | None) -> str:
+    """The file that tells a training on the data of a run their classes."""
+    config = None if run is None else config_of(run)
+    if config is None or config.data.classes is None:
+        return "the classes.yaml of your data"
+    return str(config.data.classes)
 
 
 def _match(data: Dataset, classes: Classes, owner: str) -> NDArray[np.uint8]:
