@@ -23,6 +23,7 @@ from semiseg.correction.rounds import Rounds
 from semiseg.correction.server import Corrections, application
 from semiseg.correction.train_on import BusyError, TrainOn, last_words, log_of
 from semiseg.data.reader import load_dataset
+from semiseg.suggestion.suggest import suggest
 from semiseg.training.run_lock import lock_run
 
 FAKE = """
@@ -378,3 +379,15 @@ def test_the_queue_must_hold_accepted_masks(desk):
         desk.trainer.start()
     with pytest.raises(BusyError):
         desk.trainer.stop()
+
+
+def test_a_broken_image_of_the_data_is_told_before_a_training_stops_at_it(
+    tiny_run, tiny_folder, tmp_path, caplog
+):
+    data = Path(shutil.copytree(tiny_folder, tmp_path / "data"))
+    broken = data / "unlabeled" / "broken.jpg"
+    broken.write_bytes(b"no image")
+    suggest(tiny_run("css"), data, out=tmp_path / "next", n=1, data=data)
+    assert f"1 image of {data} cannot be read (the first is {broken})" in caplog.text
+    with pytest.raises(DataError):
+        load_dataset(data)

@@ -109,6 +109,8 @@ def suggest(
     suggestions = choose(candidates, [candidate.features for candidate in labeled_images], n)
     for error in errors:
         logger.info("%s", error)
+    if errors and folder is not None:
+        _warn_of_broken(set(unlabeled.values()) - {c.suggestion.image for c in candidates}, folder)
     if len(suggestions) < min(n, len(candidates)):
         logger.info(
             "%d of %d images differ; the others are like one of these or like a labeled image",
@@ -117,3 +119,16 @@ def suggest(
         )
     write_suggestions(suggestions, model, kind, out)
     return suggestions
+
+
+def _warn_of_broken(files: Collection[Path], data: Path) -> None:
+    """Warn of files of the data folder that cannot be read: a training refuses them."""
+    inside = sorted(file for file in files if file.absolute().is_relative_to(data.absolute()))
+    if inside:
+        logger.warning(
+            "%s of %s cannot be read (the first is %s). A training stops at such files until you "
+            "repair or remove them",
+            plural(len(inside), "image"),
+            data,
+            inside[0],
+        )
