@@ -134,11 +134,11 @@ def _missing_export(root: Path) -> DataError | None:
 
     None if the folder is another one.
     """
-    tools = [kind for kind, tool in TOOL_FILE_TYPES.items() if (root / tool.labels_file).is_file()]
+    tools = [tool for tool in TOOL_FILE_TYPES.values() if (root / tool.labels_file).is_file()]
     if not tools or written_kinds(root):
         return None
-    labels = root / TOOL_FILE_TYPES[tools[0]].labels_file
-    places = [f"{KIND_NAMES[kind]} as {root / 'train' / TOOL_FILES[kind]}" for kind in tools]
+    places = [f"{KIND_NAMES[t.kind]} as {root / 'train' / TOOL_FILES[t.kind]}" for t in tools]
+    labels = root / tools[0].labels_file
     return DataError(
         f"{root} holds the labels of a tool ({labels}), but not its annotations.",
         f"Export them from the tool: save {' or '.join(places)}.",
