@@ -290,3 +290,33 @@ def test_masks_without_a_value_for_ignored_pixels_say_so(browser, corrections, r
     assert opened.session("session.tool") == "brush"
     opened.tab.close()
     server.stop()
+
+
+def test_a_mask_that_is_gone_is_left_for_the_next_image(page, corrections):
+    path = corrections.content.items[0].mask
+    path.unlink()
+    page.keys("2", "x")
+    page.tab.wait_for_selector("#problem[open]")
+    assert str(path) in page.tab.locator("#problem-text").inner_text()
+    assert not page.tab.locator("#reload").is_visible()
+    page.tab.locator("#leave").click()
+    page.shows("2 of 3, open")
+    assert not path.exists()
+    page.messages.clear()  # the browser names the answer that is an error
+
+
+def test_the_brush_suits_the_size_of_the_image(page):
+    sizes = page.tab.evaluate("""async () => {
+      const { brushSize, fitSizes, setSize, stepSize } = await import("/page/tools.js");
+      const sizes = [brushSize()];
+      fitSizes({ width: 6000, height: 4800 });
+      sizes.push(brushSize());
+      stepSize(1);
+      sizes.push(brushSize());
+      setSize(5000);
+      sizes.push(brushSize());
+      fitSizes({ width: 100, height: 60 });
+      sizes.push(brushSize());
+      return sizes;
+    }""")
+    assert sizes == [5, 81, 97, 1199, 21]

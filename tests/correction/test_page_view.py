@@ -21,6 +21,7 @@ def test_a_stroke_computes_its_own_pixels_and_no_others(page):
         "})"
     )
     frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.tab.locator("#show-disagreement").check()
     while not page.session("view.layer.disagreement !== null"):  # it comes after the image
         page.tab.wait_for_timeout(50)
     page.set_brush(3)

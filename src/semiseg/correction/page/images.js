@@ -7,7 +7,7 @@ import { History } from "./history.js";
 import { Labels } from "./labels.js";
 import { discard, save, showProblem } from "./saving.js";
 import { element, say, session, view } from "./session.js";
-import { endStroke, giveUp } from "./tools.js";
+import { endStroke, fitSizes, giveUp } from "./tools.js";
 
 // Shows an image. One that cannot be read is noted, and the next in this direction is shown.
 export function show(number, direction = 1) {
@@ -25,6 +25,7 @@ async function showFirstOf(order) {
     if (!(await save())) return;
     for (const number of order) {
       say("Loading");
+      view.canvas.setAttribute("aria-busy", "true");
       if (await load(number)) return;
     }
     say("No further image can be read");
@@ -32,6 +33,7 @@ async function showFirstOf(order) {
     fail(error);
   } finally {
     session.isBusy = false;
+    view.canvas.removeAttribute("aria-busy");
   }
 }
 
@@ -39,6 +41,7 @@ async function showFirstOf(order) {
 function fail(error) {
   if (error.status === api.EARLIER_ROUND) location.reload();
   else if (error.status === api.CHANGED_MEANWHILE) showProblem("The mask is another one by now", error);
+  else if (error.status === api.UNREADABLE) showProblem("The mask cannot be read", error);
   else say(error.message);
 }
 
@@ -61,6 +64,7 @@ async function load(number) {
   const labels = new Labels(mask.width, mask.height, mask.data);
   giveUp();
   await view.setImage(bitmap, labels);
+  fitSizes(labels);
   Object.assign(session, { current: number, revision: mask.revision, labels, history: new History(labels) });
   discard();
   showPlace();
@@ -86,6 +90,13 @@ export async function showPicture() {
 export function reload() {
   discard();
   show(session.current);
+}
+
+// Goes on with the next image that can be read, without what was changed since the mask was saved.
+export function leave() {
+  discard();
+  const { length } = session.queue.images;
+  return showFirstOf(session.queue.images.map((_, i) => (session.current + 1 + i) % length));
 }
 
 // Shows the first image that is not done.

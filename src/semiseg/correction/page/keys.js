@@ -6,7 +6,7 @@ import { decide, show } from "./images.js";
 import { step } from "./saving.js";
 import { element, session, view } from "./session.js";
 import {
-  brushSize, closePolygon, giveUp, nameThisPatch, paintAlike, setSize, TOOLS, useAtCursor,
+  closePolygon, giveUp, nameThisPatch, paintAlike, stepSize, TOOLS, useAtCursor,
 } from "./tools.js";
 
 export const KEYS = [
@@ -39,7 +39,7 @@ const ACTIONS = {
   ArrowLeft: (event) => moveCursor(-1, 0, event), ArrowRight: (event) => moveCursor(1, 0, event),
   ArrowUp: (event) => moveCursor(0, -1, event), ArrowDown: (event) => moveCursor(0, 1, event),
   x: () => useAtCursor(), X: () => useAtCursor(false), c: closePolygon, Enter: enter, Escape: giveUp,
-  "[": () => setSize(brushSize() - 2), "]": () => setSize(brushSize() + 2),
+  "[": () => stepSize(-1), "]": () => stepSize(1),
   z: () => step("undo"), Z: () => step("redo"), y: () => step("redo"), d: goToDoubt,
   n: () => show(session.current + 1), p: () => show(session.current - 1, -1), s: () => decide("skipped"),
   "+": () => view.zoom(1.25), "-": () => view.zoom(0.8), 0: () => view.fit(),

@@ -3,6 +3,8 @@
 import { IGNORED } from "./labels.js";
 
 const LEAST_DOUBT = 12; // of 255; less is not shown
+// The doubt is a hatch of black and white lines, since any one color may be that of a class.
+const HATCH = [0x000000, 0x000000, 0xffffff, 0xffffff, null, null, null, null];
 
 export class Layer {
   constructor() {
@@ -28,7 +30,8 @@ export class Layer {
 
   // The pixels of a part of the canvas.
   //   rows, columns: the pixel of the mask for each row and column, and one more of each
-  paint(labels, rows, columns) {
+  //   left, top: where the part begins; the lines of a hatch go on from one part to the next
+  paint(labels, rows, columns, left, top) {
     const width = columns.length - 1, height = rows.length - 1, count = width * height;
     if (this.#buffer.byteLength < 4 * count) this.#buffer = new ArrayBuffer(4 * count);
     const pixels = new Uint32Array(this.#buffer, 0, count);
@@ -38,7 +41,12 @@ export class Layer {
       rows.map((y) => Math.floor(((y + 0.5) * map.height) / labels.height) * map.width),
       columns.map((x) => Math.floor(((x + 0.5) * map.width) / labels.width)),
     ];
-    if (doubt) each(doubt, ...cells(doubt), pixels, (value) => value > LEAST_DOUBT && ((value << 24) | 0x2828e0));
+    if (doubt) {
+      each(doubt, ...cells(doubt), pixels, (value, x, y) => {
+        const color = HATCH[(left + x + top + y) % HATCH.length];
+        return value > LEAST_DOUBT && color !== null && ((value << 24) | color);
+      });
+    }
     if (disagreement) outline(disagreement, 1, ...cells(disagreement), pixels, 0xffffffff);
     if (alike) {
       each(alike, ...cells(alike), pixels, (value) => value >= alikeLimit && 0xb000e5ff);
@@ -64,7 +72,7 @@ function each(map, starts, places, pixels, color) {
   const width = places.length - 1;
   for (let y = 0, at = 0; y + 1 < starts.length; y++) {
     for (let x = 0; x < width; x++, at++) {
-      const value = color(map.data[starts[y] + places[x]]);
+      const value = color(map.data[starts[y] + places[x]], x, y);
       if (value !== false) pixels[at] = value;
     }
   }

@@ -3,12 +3,12 @@
 import * as api from "./api.js";
 import { addClass, listTools, openNewClass, setClasses } from "./choices.js";
 import { goToDoubt, showLayers } from "./doubt.js";
-import { decide, reload, show, showFirst, showPicture } from "./images.js";
+import { decide, leave, reload, show, showFirst, showPicture } from "./images.js";
 import { KEYS, listenToKeys } from "./keys.js";
 import { listenToPointers } from "./pointer.js";
 import { save, step } from "./saving.js";
 import { element, say, session, view } from "./session.js";
-import { brushSize, setAlikeLimit, setSize } from "./tools.js";
+import { brushSize, chooseSize, setAlikeLimit } from "./tools.js";
 import { watchTraining } from "./training.js";
 
 const ASSISTANT_LIMIT = 128; // of 255: what the assistant holds for more likely than not
@@ -21,6 +21,7 @@ const CLICKS = {
   "add-class": openNewClass, "class-cancel": () => element("new-class").close(),
   "help-button": () => element("help").showModal(),
   retry: () => { element("problem").close(); save(); },
+  leave: () => { element("problem").close(); leave(); },
   reload: () => { element("problem").close(); reload(); },
 };
 
@@ -32,7 +33,7 @@ function connect() {
     element("keys").append(term, description);
   }
   for (const [id, action] of Object.entries(CLICKS)) element(id).addEventListener("click", action);
-  element("size").addEventListener("input", () => setSize(brushSize()));
+  element("size").addEventListener("input", () => chooseSize(brushSize()));
   element("opacity").addEventListener("input", (event) => {
     view.layer.opacity = event.target.value / 100;
     view.drawLayer();
@@ -65,7 +66,6 @@ async function start() {
   if (session.queue.has_assistant) element("alike").value = ASSISTANT_LIMIT;
   listTools();
   connect();
-  setSize(21);
   view.resize();
   watchTraining();
   await showFirst();

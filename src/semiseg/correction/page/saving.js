@@ -54,8 +54,13 @@ export function save() {
 // Asks what to do about a mask that cannot be saved or accepted.
 export function showProblem(title, error) {
   element("problem-title").textContent = title;
-  element("problem-text").textContent = error.message;
-  element("retry").hidden = error.status === api.CHANGED_MEANWHILE;
+  const isGone = error.status === api.UNREADABLE;
+  element("problem-text").textContent = isGone
+    ? `${error.message} It cannot be loaded again. Put the file back, or leave the image; its unsaved changes are lost then.`
+    : error.message;
+  element("retry").hidden = error.status === api.CHANGED_MEANWHILE || !isChanged;
+  element("reload").hidden = isGone;
+  element("leave").hidden = !isGone;
   if (!element("problem").open) element("problem").showModal();
 }
 

@@ -10,17 +10,33 @@ export const TOOLS = [
   ["polygon", "Polygon", "g"], ["alike", "Alike", "a"],
 ];
 
-let alikeRequest = 0;
+let alikeRequest = 0, isSizeChosen = false;
 
 const value = () => (session.tool === "erase" ? IGNORED : session.chosen);
 export const brushSize = () => Number(element("size").value);
 export const isBrush = () => session.tool === "brush" || session.tool === "erase";
 
 export function setSize(pixels) {
-  element("size").value = Math.min(200, Math.max(1, pixels));
+  element("size").value = pixels; // the slider keeps it in its range
   element("size-value").textContent = `${brushSize()} pixels`;
   view.radius = isBrush() ? brushSize() / 2 : 0;
   view.draw();
+}
+
+// A person chooses a size, which the next images keep.
+export function chooseSize(pixels) {
+  isSizeChosen = true;
+  setSize(pixels);
+}
+
+// One step of the keys, down (-1) or up (1).
+export const stepSize = (direction) => chooseSize(brushSize() + direction * Math.max(2, Math.round(brushSize() / 5)));
+
+// The sizes that suit an image.
+export function fitSizes({ width, height }) {
+  const side = Math.min(width, height);
+  element("size").max = Math.max(21, Math.round(side / 4));
+  setSize(isSizeChosen ? brushSize() : Math.max(5, Math.round(side / 60)));
 }
 
 // --- strokes

@@ -203,7 +203,7 @@ export class View {
   #paintLayer({ left, top, right, bottom }) {
     const columns = this.#places(right - left + 1, left - this.left, this.labels.width);
     const rows = this.#places(bottom - top + 1, top - this.top, this.labels.height);
-    this.#over.putImageData(this.layer.paint(this.labels, rows, columns), left, top);
+    this.#over.putImageData(this.layer.paint(this.labels, rows, columns, left, top), left, top);
   }
 
   // The pixel of the image for each of so many pixels of the canvas.
