@@ -55,7 +55,7 @@ _DECISIVE = (
 )
 """The settings of `predict` that decide about the bytes of its files."""
 
-_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 _MIN_SHARD, _MAX_SHARD = 10**4, 10**10
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -481,8 +481,8 @@ class PackSettings(Settings):
     @property
     def shard_bytes(self) -> int:
         """The size of a tar file in bytes."""
-        match = re.fullmatch(r"(\d{1,9})\s*([kMG])B?", self.shard_size.strip())
-        size = int(match[1]) * _UNITS[match[2]] if match else 0
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg])b?", self.shard_size.strip().lower())
+        size = round(float(match[1]) * _UNITS[match[2]]) if match else 0
         if not _MIN_SHARD <= size <= _MAX_SHARD:
             allowed = "a size from 10kB to 10GB, such as 128MB"
             raise SettingError("shard_size", self.shard_size, allowed=allowed, flag="--shard-size")

@@ -29,6 +29,7 @@ from typing import (
     get_type_hints,
 )
 
+from semiseg.core.addresses import is_url, without_secrets
 from semiseg.core.errors import SettingError, closest
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | None"
@@ -118,6 +119,11 @@ Positive: TypeAlias = Annotated[float, Bounds(0, low_open=True)]
 PlaceName: TypeAlias = Annotated[str, AnyPlace()]
 """A path or an address. A path object would lose a slash of `s3://`."""
 
+_NO_ADDRESS = (
+    "a path on this machine, not an address: copy from or to a store with its own program, such as "
+    "`aws s3 cp --recursive`"
+)
+
 FLAGS = {"value_range": "range", "file_format": "format"}
 """Settings whose flag has another name than the setting, since Python uses that name itself."""
 
@@ -147,7 +153,10 @@ class Settings:
             try:
                 object.__setattr__(self, name, convert(value, hint))
             except Mismatch as error:
-                raise SettingError(name, value, allowed=str(error), flag=flag(name)) from None
+                allowed = str(error)
+                if isinstance(value, str) and is_url(value) and Path in options(hint):
+                    value, allowed = without_secrets(value), _NO_ADDRESS
+                raise SettingError(name, value, allowed=allowed, flag=flag(name)) from None
         self.check()
 
     def check(self) -> None:
@@ -323,7 +332,7 @@ def _convert_to(value: object, hint: object) -> object:
         return value
     if hint is str and isinstance(value, (str, int, float, Path)):
         return str(value)
-    if hint is Path and isinstance(value, (str, Path)) and str(value):
+    if hint is Path and isinstance(value, (str, Path)) and str(value) and not is_url(value):
         return Path(value)
     raise Mismatch
 

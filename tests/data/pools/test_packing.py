@@ -319,13 +319,27 @@ def test_an_image_that_is_larger_than_a_shard_has_one_of_its_own(tmp_path):
     assert list(open_pool(tmp_path / "POOL").counts) == [1, 1]
 
 
-@pytest.mark.parametrize("size", ["128MB", "64 MB", "1G", "500kB"])
-def test_sizes_of_shards(size):
-    factor = {"k": 10**3, "M": 10**6, "G": 10**9}
-    settings = PackSettings("images", out="POOL", shard_size=size)
-    digits = "".join(c for c in size if c.isdecimal())
-    letter = next(c for c in size if c in factor)
-    assert settings.shard_bytes == int(digits) * factor[letter]
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        ("128MB", 128_000_000),
+        ("64 MB", 64_000_000),
+        ("1G", 10**9),
+        ("500kB", 500_000),
+        ("200KB", 200_000),
+        ("1.5gb", 1_500_000_000),
+    ],
+)
+def test_sizes_of_shards(size, count):
+    assert PackSettings("images", out="POOL", shard_size=size).shard_bytes == count
+
+
+@pytest.mark.parametrize("places", [("images", "s3://me:key@bkt/zz"), ("s3://bkt/zz", "POOL")])
+def test_an_address_is_no_folder_to_pack(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError, match=r"s3://bkt/zz is not allowed.*aws s3 cp --recursive"):
+        pack(places[0], out=places[1])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", ["", "128", "1kB", "99GB", "-5MB", "MB"])
