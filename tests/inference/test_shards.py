@@ -206,6 +206,16 @@ def test_a_merge_names_the_shards_to_run_again(plain_release, css_release, halve
     segment(plain_release, images, out, "2/2")
     assert merge(plain_release, images, out).table.states == {"written": 11}
     shutil.copy(images / "0.jpg", images / "new.jpg")
+    with pytest.raises(
+        DataError, match=r"(?s)2 of 2 .*list of images \(11, and there are now 12\)"
+    ):
+        merge(plain_release, images, out)
+    (images / "new.jpg").rename(images / "1.jpg")
+    (images / "0.jpg").rename(images.parent / "0.jpg")
+    with pytest.raises(DataError, match=r"(?s)2 of 2 .*\(some have other names\)"):
+        merge(plain_release, images, out)
+    (images.parent / "0.jpg").rename(images / "0.jpg")
+    (images / "1.jpg").rename(images / "new.jpg")
     number = Shard(hash_name("new") % 2 + 1, 2)
     segment(plain_release, images, out, str(number))
     with pytest.raises(DataError, match=r"(?s)1 of 2 shards.*another list of images"):

@@ -29,7 +29,7 @@ from semiseg.inference.figures import describe_failures
 from semiseg.inference.image_job import ImageOptions, predict_images
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.ledger import open_ledger
-from semiseg.inference.ledger_file import Header
+from semiseg.inference.ledger_file import End, Header
 from semiseg.inference.ledger_table import Predictions, join_ledgers
 from semiseg.inference.load import check_order, load, local_model
 from semiseg.inference.polygons import (
@@ -106,9 +106,14 @@ def predict(settings: PredictSettings) -> Masks:
     words = ("semiseg", "predict", str(run), without_secrets(images), "--out", str(output))
     call = shell.join(words)
     run = local_model(run)
-    if settings.merge and out is not None:
-        return Masks(out, (), table=join_ledgers(out, model_sha256(run), call))
     kinds = _kinds(settings)
+    if settings.merge and out is not None:
+
+        def listed() -> End:
+            every = select_images(images, out, kinds, ALL)
+            return End(every.images, every.names)
+
+        return Masks(out, (), table=join_ledgers(out, model_sha256(run), call, listed))
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
     lazily = uses_ray and len(kinds) == 1 and not settings.table
@@ -160,7 +165,9 @@ def predict(settings: PredictSettings) -> Masks:
             outcome = predict_selection(engine, selection, writer)
             writer.finish(selection)
         if settings.table:
-            table = join_ledgers(out, options.model, call)
+            table = join_ledgers(
+                out, options.model, call, lambda: End(selection.images, selection.names)
+            )
     _explain(outcome, len(selection.sources), output)
     if out is None:
         return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])

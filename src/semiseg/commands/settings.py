@@ -481,7 +481,8 @@ class PackSettings(Settings):
     @property
     def shard_bytes(self) -> int:
         """The size of a tar file in bytes."""
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg])b?", self.shard_size.strip().lower())
+        text = self.shard_size.strip().lower()
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg])b?", text)
         size = round(float(match[1]) * _UNITS[match[2]]) if match else 0
         if not _MIN_SHARD <= size <= _MAX_SHARD:
             allowed = "a size from 10kB to 10GB, such as 128MB"

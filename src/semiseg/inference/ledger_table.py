@@ -6,7 +6,7 @@ import csv
 import heapq
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,13 +80,14 @@ class Predictions:
         return "\n\n".join(parts)
 
 
-def join_ledgers(out: Path, model: str, call: str) -> Predictions:
+def join_ledgers(out: Path, model: str, call: str, listed: Callable[[], End]) -> Predictions:
     """Check that all shards are finished, and write their table.
 
     Args:
         out: the folder of the masks.
         model: the hash of the model that wrote them.
         call: the command that segments the images, without `--shard` and settings, for messages.
+        listed: counts and hashes the images as they are now; is asked when all shards are finished.
 
     Raises:
         DataError: a shard is missing or not finished, has another model or other images than the
@@ -109,7 +110,7 @@ def join_ledgers(out: Path, model: str, call: str) -> Predictions:
             f"The masks in {out} are those of another model. Name the run that wrote them in "
             "front of the images."
         )
-    problems = _unfinished(ledgers, headers, counts[0], model)
+    problems = _unfinished(ledgers, headers, counts[0], model, listed)
     if problems:
         raise _incomplete(out, problems, headers, call)
     try:
@@ -130,9 +131,17 @@ def join_ledgers(out: Path, model: str, call: str) -> Predictions:
 
 
 def _unfinished(
-    ledgers: Mapping[Shard, Path], headers: Mapping[Shard, Header], count: int, model: str
+    ledgers: Mapping[Shard, Path],
+    headers: Mapping[Shard, Header],
+    count: int,
+    model: str,
+    listed: Callable[[], End],
 ) -> dict[Shard, str]:
-    """What is wrong with shards, as predicates."""
+    """What is wrong with shards, as predicates.
+
+    Raises:
+        DataError: the images cannot be listed.
+    """
     problems: dict[Shard, str] = {}
     ends: dict[Shard, End] = {}
     for shard in (Shard(number, count) for number in range(1, count + 1)):
@@ -144,11 +153,13 @@ def _unfinished(
             ends[shard] = end
     if ends:
         (usual, _), *_ = Counter(ends.values()).most_common(1)
+        # A shard that has to be run anyhow sees the list as it is now.
+        right, others = (usual, "the others") if problems else (listed(), "there are now")
         for shard, end in ends.items():
-            if end != usual:
-                problems[shard] = (
-                    f"saw another list of images ({end.images:,}, and the others {usual.images:,})"
-                )
+            if end != right:
+                counted = f"({end.images:,}, and {others} {right.images:,})"
+                counted = counted if end.images != right.images else "(some have other names)"
+                problems[shard] = f"saw another list of images {counted}"
     settings = _usual_settings(headers)
     for shard, header in headers.items():
         if header.model != model:
