@@ -59,7 +59,9 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
     try:
         data = load_dataset(root)
     except DataError as error:
-        raise _missing_export(root) or error from error
+        if (missing := _missing_export(root)) is not None:
+            raise missing from error
+        raise
     classes = _with_ignored_color(_with_ids(data.classes) if target is None else target)
     table = _match(data, classes, f"the run {run}")
     count = ignored = outside = pixels = 0
