@@ -320,3 +320,21 @@ def test_the_brush_suits_the_size_of_the_image(page):
       return sizes;
     }""")
     assert sizes == [5, 81, 97, 1199, 21]
+
+
+def test_stopping_is_said_at_once_and_go_on_is_explained(page):
+    report = page.tab.evaluate(
+        "import('/page/api.js').then(({ readTraining }) => readTraining())"
+    ) | {"run": "runs/first-2", "step": 3, "steps": 9, "accepted": 4, "seconds_left": None}
+    state = ["running"]
+    page.tab.route("**/api/training", lambda r: r.fulfill(json=report | {"state": state[0]}))
+    page.tab.route("**/api/training/stop", lambda r: r.fulfill(json=report | {"state": "running"}))
+    page.reload()
+    stop, status = page.tab.locator("#stop-training"), page.tab.locator("#training-status")
+    stop.click(timeout=TIMEOUT)
+    playwright.expect(stop).to_have_text("Stopping")
+    playwright.expect(stop).to_be_disabled()
+    playwright.expect(status).to_have_text("Stopping after this step")
+    state[0] = "stopped"
+    playwright.expect(status).to_contain_text("Go on: continue runs/first-2", timeout=TIMEOUT)
+    playwright.expect(status).to_contain_text("Train on: begin a new training")
