@@ -132,8 +132,8 @@ def nearest(name: str, known: Iterable[str], title: str = "Known") -> str:
     names = sorted(set(known))
     close = closest(name, names)
     hint = "" if close is None else f"Did you mean '{close}'? "
-    others = f"{title}: {', '.join(names)}." if len(names) <= 20 else f"{len(names)} are known."
-    return hint + others
+    listed = ", ".join(names) if len(names) <= 20 else f"{len(names)} names"
+    return f"{hint}{title}: {listed}."
 
 
 def closest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:

@@ -24,7 +24,7 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.locks import acquire_lock
 from semiseg.core.reading import Reading
 from semiseg.data.pools.address import Address
-from semiseg.data.pools.ranges import FileSystem, ReadError, file_system
+from semiseg.data.pools.ranges import NO_KEYS, FileSystem, ReadError, file_system, lacks_keys
 from semiseg.inference.figures import Record
 from semiseg.inference.image_job import ImageOptions, ImageSource, predict_images
 from semiseg.inference.predictor import Predictor
@@ -312,6 +312,8 @@ def _open(address: Address) -> tuple[FileSystem, str]:
 
 
 def _cannot(verb: str, address: Address, error: Exception) -> RunError:
+    if lacks_keys(error):
+        return RunError(f"{address} cannot be written ({NO_KEYS}).")
     reason = without_secrets(str(error)).partition("\n")[0] or type(error).__name__
     return RunError(
         f"{address} cannot be {verb} ({reason}). Run the command again: finished masks are kept."

@@ -346,3 +346,15 @@ def test_an_address_is_no_folder_to_pack(places, tmp_path, monkeypatch):
 def test_a_size_that_cannot_be_meant_is_an_error(size):
     with pytest.raises(SettingError, match="--shard-size"):
         PackSettings("images", out="POOL", shard_size=size)
+
+
+def test_a_pool_without_images_leaves_nothing(tmp_path):
+    (tmp_path / "images").mkdir()
+    out = tmp_path / "POOL"
+    with pytest.raises(DataError, match="no image"):
+        pack(tmp_path / "images", out=out)
+    assert not out.exists()
+    (tmp_path / "images" / "broken.png").write_bytes(b"none")
+    with pytest.raises(DataError, match="can be packed"):
+        pack(tmp_path / "images", out=out)
+    assert not out.exists()

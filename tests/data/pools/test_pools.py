@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import tarfile
 from pathlib import Path
 
@@ -645,3 +646,27 @@ def test_a_pool_in_s3_is_the_same(folder, own_cache, monkeypatch):
     finally:
         store.stop()
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("name", [MANIFEST, INDEX, NAMES])
+def test_a_missing_file_of_a_pool_is_to_be_copied_again(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(DataError, match=rf"{re.escape(name)} .*Copy it again\."):
+        open_pool(copy)
+    assert not list(copy.glob(".semiseg-index*"))
+
+
+def test_a_store_without_keys_is_asked_once(folder, monkeypatch):
+    calls = []
+
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(address):
+        calls.append(address)
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr("semiseg.data.pools.ranges.file_system", refuse)
+    with pytest.raises(DataError, match=r"the store needs keys.*~/\.aws"):
+        open_pool("s3://bucket/pool", retries=NO_WAIT)
+    assert len(calls) == 1

@@ -16,6 +16,8 @@ from semiseg.data.pairing.roles import role_of
 from semiseg.data.pools.pool import is_pool
 from semiseg.data.tree import SPLITS, Tree
 
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
+
 
 class NamedTree(Tree):
     """A tree of folders that a person names: they may lie anywhere.
@@ -118,6 +120,11 @@ def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[
                 f"{origin}: {without_secrets(name)} is a pool, which cannot be joined with folders "
                 "of images.",
                 "Name it alone.",
+            )
+        if name.lower().endswith(_COMPRESSED):
+            raise DataError(
+                f"{origin}: {name} is compressed, so that single images cannot be read from it.",
+                "Make a tar of it (`gunzip FILE.tar.gz`), or unpack it into a folder.",
             )
     return [existing_folder(base, name, origin) for name in names]
 

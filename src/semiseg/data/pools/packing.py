@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ from filelock import Timeout
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
 from semiseg.core.locks import locked
-from semiseg.data.pools.metadata import INDEX, MANIFEST, Manifest, numbered, parse_manifest
-from semiseg.data.pools.metadata_writer import MetadataWriter, ShardRecord
+from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES, Manifest, numbered, parse_manifest
+from semiseg.data.pools.metadata_writer import JOURNAL, MetadataWriter, ShardRecord
 from semiseg.data.pools.packing_list import PackingList, Source, write_list
 from semiseg.data.pools.shard_writer import ShardWriter
 
@@ -61,6 +62,9 @@ def pack_images(
         with locked(out / _LOCK):
             packed = _pack(sources, out, described, shard_bytes)
         (out / _LOCK).unlink(missing_ok=True)
+    except DataError:
+        _forget(out)
+        raise
     except Timeout:
         raise RunError(f"Another process packs {out}. Wait until it is done.") from None
     except OSError as error:
@@ -112,6 +116,18 @@ def _pack(
     _write_lines(out / LEFT_OUT, left_out)
     writer.finish()
     return _complete(out)
+
+
+def _forget(out: Path) -> None:
+    """Remove the notes on a pool that got no shard, so that the next call looks anew."""
+    if (out / MANIFEST).exists() or (out / numbered(0)).exists():
+        return
+    parts = (f"{name}.part" for name in (INDEX, NAMES))
+    with suppress(OSError):
+        for name in (PLAN, LIST, LEFT_OUT, JOURNAL, *parts, _LOCK):
+            (out / name).unlink(missing_ok=True)
+        if not any(out.iterdir()):
+            out.rmdir()
 
 
 def _complete(out: Path) -> Packed:

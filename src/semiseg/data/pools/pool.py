@@ -170,6 +170,8 @@ def open_pool(address: str | Path, *, retries: Retries | None = None, copies: bo
     is_list = _is_pattern(place) or (place.is_local and place.path.is_file())
     manifest = None if is_list else _manifest(place, reader)
     if manifest is None:
+        if place.is_local and all((place.path / name).is_file() for name in (INDEX, NAMES)):
+            raise DataError(f"{place / MANIFEST} is missing.", "Copy it again.")
         shards, folder, manifest = index_tars(place, reader)
     else:
         shards = folder = place
@@ -221,7 +223,8 @@ def _check_size(file: Address, size: int, reader: RangeReader) -> None:
     try:
         actual = reader.size(file)
     except ReadError as error:
-        raise DataError(f"{file} cannot be read ({error}).") from None
+        remedy = "Copy it again." if error.is_missing else ""
+        raise DataError(f"{file} cannot be read ({error}).", remedy) from None
     if actual != size:
         raise DataError(
             f"{file} has {actual:,} bytes, not {size:,} as {MANIFEST} says.", "Copy it again."

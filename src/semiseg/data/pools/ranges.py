@@ -21,7 +21,10 @@ CHUNK = 16 << 20
 _EXTRAS = {"s3": "s3", "gs": "gs"}
 _RETRIED_STATUS = (408, 425, 429)  # of those below 500
 _PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_KEY_ERRORS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
 _SOCKET_SECONDS = 60
+NO_KEYS = "the store needs keys, which come from the environment or ~/.aws and not from the address"
+"""Why a store does not answer."""
 
 
 class ReadError(Exception):
@@ -257,10 +260,17 @@ def _read_fully(file: io.FileIO, length: int) -> bytes:
 
 def _may_pass(error: Exception) -> bool:
     """Whether another request may succeed."""
+    if lacks_keys(error):
+        return False
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status in _RETRIED_STATUS
     return not isinstance(error, _PERMANENT) and "pip install" not in str(error)
+
+
+def lacks_keys(error: Exception) -> bool:
+    """Whether a store was asked without keys; the packages of the stores need not be there."""
+    return type(error).__name__ in _KEY_ERRORS
 
 
 def _error(error: Exception, tries: str = "") -> ReadError:
@@ -270,6 +280,8 @@ def _error(error: Exception, tries: str = "") -> ReadError:
 
 def _reason(error: Exception) -> str:
     """An error in a few words, without a secret."""
+    if lacks_keys(error):
+        return NO_KEYS
     if isinstance(error, FileNotFoundError):
         return "it does not exist"
     status = getattr(error, "status", None)
