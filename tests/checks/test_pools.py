@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from tiny_pools import write_pool
 
 import semiseg
 from semiseg.comparison.tasks import list_tasks
 from semiseg.config.compare import CompareConfig
 from semiseg.config.train import TrainConfig
-from semiseg.core.errors import DataError
+from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.pools.pool import Pool, open_pool
 from semiseg.data.pools.pool_sample import sample_pool
 
@@ -73,6 +74,29 @@ def test_a_larger_sample_holds_the_smaller_one(tmp_path, reads):
     assert len(small) == 4
     assert small < large
     assert len(reads) == 9
+
+
+def test_a_damaged_copy_is_not_taken_for_the_pool_that_was_looked_at(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / f"{number}.png")
+    semiseg.pack(tmp_path / "images", out=tmp_path / "POOL")
+    sample_pool(open_pool(tmp_path / "POOL"))
+    shutil.copytree(tmp_path / "POOL", tmp_path / "copy")
+    (tmp_path / "copy" / "000000.tar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"copy.*Copy the shard again"):
+        sample_pool(open_pool(tmp_path / "copy"))
+    (tmp_path / "POOL" / "000000.tar").write_bytes(b"")
+    with pytest.raises(DataError, match="Copy the shard again"):
+        sample_pool(open_pool(tmp_path / "POOL"))
+
+
+def test_suggest_says_that_it_reads_no_pool(tmp_path):
+    pool = write_pool(tmp_path / "pool")
+    with pytest.raises(ConfigError, match="is a pool, and suggest reads folders"):
+        semiseg.suggest(pool)
+    with pytest.raises(ConfigError, match="is a pool, and suggest reads folders"):
+        semiseg.suggest(tmp_path / "run", pool)
 
 
 def test_without_a_cache_the_sample_lies_in_a_temporary_folder(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from semiseg.commands.settings import SuggestSettings
 from semiseg.config.bands import named_bands, reading_of
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError
+from semiseg.data.pools.pool import is_pool
 from semiseg.inference.device import use_threads
 from semiseg.inference.load import check_order, is_model
 from semiseg.suggestion.coverage import FirstImage, first_image_table
@@ -56,11 +57,17 @@ def suggest(settings: SuggestSettings) -> Suggestions:
 
     Raises:
         DataError: there is no image to suggest.
-        ConfigError: the model is an exported one, `data` are not the data of the run, or the
-            encoder cannot be used.
+        ConfigError: the images are a pool, the model is an exported one, `data` are not the data of
+            the run, or the encoder cannot be used.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
     use_threads(settings.threads)
+    place = settings.run if settings.images is None else settings.images
+    if is_pool(place):
+        raise ConfigError(
+            f"{place} is a pool, and suggest reads folders and lists of images. Give it a folder "
+            "of images."
+        )
     if settings.images is None:
         return _suggest_first(settings, settings.run)
     check_order("suggest", settings.run, settings.images)

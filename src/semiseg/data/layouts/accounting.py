@@ -106,7 +106,8 @@ FILE_KINDS = (
     FileKind(
         "Archives",
         (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"),
-        "If they hold images, unpack them.",
+        "If they hold images, unpack them. Tars of unlabeled images can stay: name their folder "
+        "with --unlabeled.",
     ),
     FileKind(
         "Vector files",

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from semiseg.core.console import track
-from semiseg.core.files import atomic_write, cache_folder, read_json
+from semiseg.core.files import atomic_write, cache_folder, read_json, short_hash
 from semiseg.core.records import from_plain
 from semiseg.core.rng import Key
 from semiseg.core.text import percent, plural, printable
@@ -186,12 +186,29 @@ def _write_names(folder: Path, names: Mapping[int, str]) -> None:
 
 def _folder(pool: Pool) -> Path:
     """The folder for the sample; where there is no cache, it lasts as long as this process."""
+    key = _key(pool)
     cache = cache_folder()
     if cache is not None:
         with suppress(OSError):
-            folder = cache / "pool-samples" / pool.fingerprint
+            folder = cache / "pool-samples" / key
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-    if pool.fingerprint not in _TEMPORARY:
-        _TEMPORARY[pool.fingerprint] = tempfile.TemporaryDirectory(prefix="semiseg-pool-")
-    return Path(_TEMPORARY[pool.fingerprint].name)
+    if key not in _TEMPORARY:
+        _TEMPORARY[key] = tempfile.TemporaryDirectory(prefix="semiseg-pool-")
+    return Path(_TEMPORARY[key].name)
+
+
+def _key(pool: Pool) -> str:
+    """What a sample was taken from: another copy of the same pool may be damaged."""
+    address = pool.address
+    if not address.is_local:
+        return short_hash(pool.fingerprint, str(address))
+    stamps = []
+    for shard in range(len(pool.counts)):
+        try:
+            status = (address / pool.manifest.shard_name(shard)).path.stat()
+        except OSError:
+            stamps.append("missing")
+        else:
+            stamps.append(f"{status.st_size} {status.st_mtime_ns}")
+    return short_hash(pool.fingerprint, str(address.path.absolute()), "\n".join(stamps))
