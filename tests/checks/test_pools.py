@@ -136,6 +136,12 @@ def test_a_pool_that_is_none_is_an_error(tiny_folder, tmp_path):
         semiseg.plan(tiny_folder, unlabeled=tmp_path / "empty.tar", out=tmp_path / "run")
 
 
+def test_a_compressed_tar_is_said_to_be_one(tiny_folder):
+    (finding,) = semiseg.check(tiny_folder, unlabeled="images.tar.gz").of("error")
+    assert "images.tar.gz is compressed" in finding.text
+    assert "gunzip" in finding.text
+
+
 def test_dataset_yaml_names_a_pool_in_the_data_folder(tiny_folder, tmp_path):
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     shutil.rmtree(data / "unlabeled")

@@ -29,7 +29,7 @@ from typing import (
     get_type_hints,
 )
 
-from semiseg.core.addresses import is_url, without_secrets
+from semiseg.core.addresses import is_url
 from semiseg.core.errors import SettingError, closest
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | None"
@@ -153,10 +153,7 @@ class Settings:
             try:
                 object.__setattr__(self, name, convert(value, hint))
             except Mismatch as error:
-                allowed = str(error)
-                if isinstance(value, str) and is_url(value) and Path in options(hint):
-                    value, allowed = without_secrets(value), _NO_ADDRESS
-                raise SettingError(name, value, allowed=allowed, flag=flag(name)) from None
+                raise SettingError(name, value, allowed=str(error), flag=flag(name)) from None
         self.check()
 
     def check(self) -> None:
@@ -242,6 +239,8 @@ def convert(value: object, hint: object) -> object:
             return _convert_to(value, option)
         except Mismatch:
             continue
+    if isinstance(value, str) and is_url(value) and Path in options(hint):
+        raise Mismatch(_NO_ADDRESS)
     allowed = describe(hint)
     choices = [str(c) for option in options(hint) for c in _choices(option)]
     close = closest(value, choices, likeness=0.6) if isinstance(value, str) else None

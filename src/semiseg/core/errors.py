@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from semiseg.core.addresses import without_secrets
+
 
 class SemisegError(Exception):
     """The base of all errors that a user can correct. The command line exits with status 2."""
@@ -73,7 +75,7 @@ class SettingError(ConfigError):
         value = (
             ",".join(map(str, self.value)) if isinstance(self.value, (tuple, list)) else self.value
         )
-        value = "''" if value == "" else value
+        value = "''" if value == "" else without_secrets(str(value))
         place = f" in {self.source}" if self.source else ""
         stop = "" if self.allowed.endswith("?") else "."
         return f"{self.flag} {value}{place} is not allowed. Allowed: {self.allowed}{stop}"

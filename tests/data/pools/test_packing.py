@@ -342,6 +342,16 @@ def test_an_address_is_no_folder_to_pack(places, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_command_line_refuses_an_address_in_the_same_words(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["pack", "images", "--out", "s3://me:key@bkt/zz"])
+    shown = capsys.readouterr().err
+    assert "s3://bkt/zz is not allowed" in shown
+    assert "aws s3 cp --recursive" in shown
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("size", ["", "128", "1kB", "99GB", "-5MB", "MB"])
 def test_a_size_that_cannot_be_meant_is_an_error(size):
     with pytest.raises(SettingError, match="--shard-size"):
