@@ -12,6 +12,7 @@ the processor, so that a busy machine does not count.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ from pathlib import Path
 SIZES = (10**3, 10**8)
 IN_SHARD = 1000
 REPEATS = 3
+_CHILD = "--start"
 
 
 def make(folder: Path, images: int) -> None:
@@ -88,6 +90,11 @@ def _memory() -> int:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=int, nargs="+", default=SIZES, help="thousands of images")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    a = parser.parse_args()
+
     from semiseg.scenes.draw import write_scenes
 
     with tempfile.TemporaryDirectory() as name:
@@ -95,16 +102,17 @@ def main() -> None:
         os.environ["SEMISEG_CACHE"] = str(root / "cache")
         write_scenes(root / "data", labeled=8, unlabeled=0, val=4, size=(48, 64))
         results: dict[int, list[list[float]]] = {}
-        for images in SIZES:
+        for images in a.images:
             make(root / str(images), images)
-        for repeat in range(REPEATS + 1):
-            for images in SIZES:  # in turns, so that other load on the machine counts for all
-                words = [sys.executable, __file__, str(root / "data"), str(root / str(images))]
+        for repeat in range(a.repeats + 1):
+            for images in a.images:  # in turns, so that other load on the machine counts for all
+                folders = [str(root / "data"), str(root / str(images))]
+                words = [sys.executable, __file__, _CHILD, *folders]
                 output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
                 if repeat:  # the first call fills the cache of scans
                     results.setdefault(images, []).append(json.loads(output.splitlines()[-1]))
-    base = [statistics.median(column) for column in zip(*results[SIZES[0]], strict=True)]
-    print("images       seconds  more than 10^3  memory more (MB)  pickled (MB)")
+    base = [statistics.median(column) for column in zip(*results[a.images[0]], strict=True)]
+    print("images       seconds   more than 1st  memory more (MB)  pickled (MB)")
     for images, rows in results.items():
         seconds, memory, size = (statistics.median(column) for column in zip(*rows, strict=True))
         print(
@@ -114,7 +122,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        start(*sys.argv[1:])
+    if sys.argv[1:2] == [_CHILD]:
+        start(*sys.argv[2:])
     else:
         main()

@@ -128,7 +128,7 @@ def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     assert {"mean", "std", "crop"} <= set(about["network"])
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 @pytest.mark.parametrize("encoder", [TINY_VIT, TINY_EVA])
 def test_positions_fit_images_of_any_size(encoder, tmp_path):
@@ -181,7 +181,7 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
     assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tmp_path, capsys):
     main(["export", str(plain_release), "--out", str(tmp_path)])
@@ -211,7 +211,7 @@ def test_files_that_are_no_model_are_reported(exported, tmp_path):
         semiseg.load(exported, accelerator="abacus")
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_a_decoder_that_onnx_cannot_express_is_one_sentence(tmp_path):
     save(tmp_path, "lcnet_035", "upernet")

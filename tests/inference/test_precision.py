@@ -13,7 +13,7 @@ from semiseg.core.errors import ConfigError
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exports
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def test_the_export_of_a_run_whose_data_are_gone_is_tested_on_a_drawn_scene(
     for name in ("model.json", "model.safetensors"):
         (tmp_path / "moved" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "moved" / name).write_bytes((run / name).read_bytes())
-    export = semiseg.export(tmp_path / "moved", out=tmp_path / "out", file_format="safetensors")
+    export = semiseg.export(tmp_path / "moved", out=tmp_path / "out", file_format="hub")
     assert (export.image, export.difference < 1e-3) == ("a drawn scene", True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +54,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(
+    data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    pictures_drawn: Callable[[], AbstractContextManager[None]],
+) -> Path:
     """A run of css on all bands."""
     out = tmp_path_factory.mktemp("run") / "css"
-    return semiseg.train(data, out=out, method="css", **SMALL).folder
+    with pictures_drawn():
+        return semiseg.train(data, out=out, method="css", **SMALL).folder
 
 
 def test_the_run_and_its_model_keep_bands_ranges_and_colors(run: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file
 
 import semiseg
@@ -107,8 +108,15 @@ def test_files_of_another_source_and_broken_ones_are_made_again(tmp_path: Path) 
     assert contents(tmp_path / "labels") == contents(tmp_path / "whole")
 
 
-def swap(folder: Path) -> None:
-    (folder / "000001.png").write_bytes((folder / "000002.png").read_bytes())
+def change_a_pixel(folder: Path) -> None:
+    """Change one pixel of one image's labels; the file still names its source."""
+    file = folder / "000001.png"
+    with Image.open(file) as picture:
+        pixels, text = np.array(picture), PngInfo()
+        for name, value in picture.info.items():
+            text.add_text(name, str(value))
+    pixels[0, 0, 1] ^= 1
+    Image.fromarray(pixels).save(file, pnginfo=text)
 
 
 def replace_all(folder: Path) -> None:
@@ -125,7 +133,7 @@ def forge(folder: Path) -> None:
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
-    r"000001\.png is not as it was written": swap,
+    r"000001\.png is not as it was written": change_a_pixel,
     r"000004\.png is not as it was written": lambda folder: (folder / "000004.png").unlink(),
     r"labels\.json is not as it was written": forge,
     r"labels\.json cannot be read": lambda folder: (folder / MANIFEST).write_text("{"),
@@ -295,7 +303,7 @@ def test_a_resumed_training_needs_its_labels_and_no_teacher(
     run = semiseg.train(tiny_folder, out=out, resume=True)
     assert run.scores.miou.released is not None
     changed = unfinished(distilled, tmp_path / "changed")
-    swap(changed / "labels")
+    change_a_pixel(changed / "labels")
     with pytest.raises(RunError, match="The stored labels have changed since they were made"):
         semiseg.train(tiny_folder, out=changed, resume=True)
     replace_all(changed / "labels")
