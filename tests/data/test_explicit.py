@@ -51,8 +51,8 @@ def messages(data: Dataset, severity: str = "error") -> str:
 
 
 def flags(**values: object) -> Arrangement:
-    paths = {k: Path(str(v)) for k, v in values.items() if k != "group"}
-    return Arrangement(**paths)  # type: ignore[arg-type]
+    places = {k: str(v) if k == "unlabeled" else Path(str(v)) for k, v in values.items()}
+    return Arrangement(**places)  # type: ignore[arg-type]
 
 
 # --- where the folders lie
