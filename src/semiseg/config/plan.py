@@ -269,8 +269,8 @@ def _architecture(encoder: str) -> str:
 
 
 def _entry(name: str, value: Value, reason: Reason) -> Entry:
-    shown = without_secrets(value) if isinstance(value, str) else value
-    return Entry(name, shown, reason.source, reason.text)
+    printable_value = without_secrets(value) if isinstance(value, str) else value
+    return Entry(name, printable_value, reason.source, reason.text)
 
 
 def _as_given(reason: Reason) -> Reason:

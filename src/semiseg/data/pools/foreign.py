@@ -160,12 +160,12 @@ def _index_tar(tars: Tars, number: int, reader: RangeReader) -> _Indexed:
     try:
         size = reader.size(address)
         step = _LOCAL_STEP if address.is_local else _REMOTE_STEP
-        found = list(members(_Window(reader, address, size, step).read, size))
+        entries = list(members(_Window(reader, address, size, step).read, size))
     except ReadError as error:
         raise DataError(f"{address} cannot be read ({error}).") from None
     except BrokenTarError as error:
         raise DataError(f"{address} {error}.", "Copy it again, or leave it out.") from None
-    files, left_out = _files(found)
+    files, left_out = _files(entries)
     chosen, others = choose_images([member.name for member in files])
     images = [files[place] for place in chosen.values()]
     record = ShardRecord(
@@ -179,11 +179,11 @@ def _index_tar(tars: Tars, number: int, reader: RangeReader) -> _Indexed:
     return _Indexed(record, places.reshape(-1, 2), list(chosen), left_out | others)
 
 
-def _files(found: Sequence[Member]) -> tuple[list[Member], dict[str, list[str]]]:
+def _files(entries: Sequence[Member]) -> tuple[list[Member], dict[str, list[str]]]:
     """The members that may be images, and the names of those that may not, by the reason."""
     files = []
     left_out: dict[str, list[str]] = {}
-    for member in found:
+    for member in entries:
         is_image = member.name.lower().endswith(IMAGE_SUFFIXES)
         if member.is_file and 0 < member.length <= MAX_IMAGE_BYTES:
             files.append(member)

@@ -213,15 +213,15 @@ class Metadata:
         """
         first = int(self._first[shard])
         if self.folder.is_local:
-            found, offset, length = self._mapped()[first + place].item()
+            number, offset, length = self._mapped()[first + place].item()
         else:
             block = self._entries.get(shard)
             if block is None:
                 count = int(self.manifest.counts[shard])
                 data = self._read(INDEX, first * ENTRY.itemsize, count * ENTRY.itemsize)
                 block = self._entries.put(shard, np.frombuffer(data, ENTRY))
-            found, offset, length = block[place].item()
-        if found != shard:
+            number, offset, length = block[place].item()
+        if number != shard:
             raise DataError(f"{self.folder / INDEX} contradicts {MANIFEST}: it is damaged.")
         return offset, length
 
