@@ -11,10 +11,11 @@ import semiseg
 from semiseg.config.shard import ALL
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.data.pools.address import Address
-from semiseg.inference.delivery import FolderOutput, StoreOutput, output_of, predict_into
-from semiseg.inference.image_job import ImageOptions
+from semiseg.inference.delivery import predict_into
+from semiseg.inference.image_request import ImageOptions
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.load import load
+from semiseg.inference.outputs import FolderOutput, StoreOutput, output_of
 
 KINDS = ("overlays", "probabilities", "")
 

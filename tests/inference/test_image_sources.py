@@ -13,7 +13,8 @@ from semiseg.config.shard import ALL, Shard
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.inference import survey as survey_module
 from semiseg.inference.figures import Record
-from semiseg.inference.image_job import ImageOptions, LocalImage, predict_images
+from semiseg.inference.image_job import predict_images
+from semiseg.inference.image_request import ImageOptions, LocalImage
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.survey import survey
 

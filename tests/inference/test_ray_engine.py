@@ -18,10 +18,10 @@ pytest.importorskip("ray", reason="Ray is not installed (pip install 'semiseg[ra
 pytest.importorskip("pyarrow", reason="Ray Data needs pyarrow")
 
 from semiseg.config.shard import ALL
-from semiseg.inference import ray_engine
-from semiseg.inference.delivery import FolderOutput
-from semiseg.inference.image_job import ImageOptions
+from semiseg.inference import ray_engine, ray_worker
+from semiseg.inference.image_request import ImageOptions
 from semiseg.inference.image_sources import PoolImages, select_images
+from semiseg.inference.outputs import FolderOutput
 
 pytestmark = pytest.mark.cluster
 
@@ -116,14 +116,14 @@ def test_an_interrupted_driver_leaves_no_process_behind(start, css_release, phot
 def task(files, reading, output, version=semiseg.__version__):
     """What an actor must know."""
     options = ImageOptions()
-    return ray_engine._Task(version, files, "cpu", "auto", reading, options, output, None)
+    return ray_worker.RayTask(version, files, "cpu", "auto", reading, options, output, None)
 
 
 class Counter:
     """Stands for the actor that counts; `begin.remote` gives the count itself."""
 
     def __init__(self):
-        tries = ray_engine._Tries()
+        tries = ray_worker.RayTries()
         self.begin = SimpleNamespace(remote=tries.begin)
         self.end = SimpleNamespace(remote=tries.end)
 
@@ -135,9 +135,9 @@ def test_an_image_that_ends_its_process_stops_no_others(css_release, photos, tmp
     reading = semiseg.load(css_release, "cpu").reading
     job = task(files, reading, output)
     counter = Counter()
-    monkeypatch.setattr(ray_engine.ray, "get", lambda value: value)
-    row = {"first": 0, "images": ray_engine._encoded(sources, 0, 3)}
-    predict_into = ray_engine.predict_into
+    monkeypatch.setattr(ray_worker.ray, "get", lambda value: value)
+    row = {"first": 0, "images": ray_worker.encode_images(sources, 0, 3)}
+    predict_into = ray_worker.predict_into
 
     def poisoned(model, sources, *rest):
         """As the system ends a process, which has no say in it."""
@@ -146,22 +146,22 @@ def test_an_image_that_ends_its_process_stops_no_others(css_release, photos, tmp
                 raise KeyboardInterrupt
             predict_into(model, [source], *rest)
 
-    monkeypatch.setattr(ray_engine, "predict_into", poisoned)
+    monkeypatch.setattr(ray_worker, "predict_into", poisoned)
     with output.prepared():
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt):
-                ray_engine._Worker(job, counter)(row)
-        monkeypatch.setattr(ray_engine, "predict_into", predict_into)
-        records = ray_engine._Worker(job, counter)(row)["records"]
+                ray_worker.RayWorker(job, counter)(row)
+        monkeypatch.setattr(ray_worker, "predict_into", predict_into)
+        records = ray_worker.RayWorker(job, counter)(row)["records"]
     assert records.count('"failed"') == 1
     assert f"{photos / '01.png'}: the process that segments this image ends" in records
     assert set(masks(tmp_path / "out")) == {"00.png", "02.png"}
 
 
 def test_a_machine_with_another_version_is_refused(css_release, monkeypatch):
-    monkeypatch.setattr(ray_engine.ray, "get", lambda value: value)
+    monkeypatch.setattr(ray_worker.ray, "get", lambda value: value)
     job = task({}, None, None, version="0.0")
-    answer = ray_engine._Worker(job, Counter())({"first": 0, "images": "[]"})
+    answer = ray_worker.RayWorker(job, Counter())({"first": 0, "images": "[]"})
     assert "Install the same version everywhere" in answer["error"]
 
 
@@ -169,9 +169,9 @@ def test_a_pool_is_handed_out_by_numbers(photos, tmp_path):
     semiseg.pack(photos, out=tmp_path / "pool")
     pool = PoolImages(str(tmp_path / "pool"))
     assert len(pool) == IMAGES - 1  # without the broken one
-    text = ray_engine._encoded(pool, 3, 5)
+    text = ray_worker.encode_images(pool, 3, 5)
     assert text == "[3, 5]"
-    assert [image.name for image in ray_engine._decoded(text, pool)] == [
+    assert [image.name for image in ray_worker.decode_images(text, pool)] == [
         pool.pool.name(3),
         pool.pool.name(4),
     ]

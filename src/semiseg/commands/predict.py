@@ -17,21 +17,16 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
-from semiseg.inference.delivery import (
-    FolderOutput,
-    Output,
-    PredictionJob,
-    StoreOutput,
-    output_of,
-    predict_all_into,
-)
+from semiseg.inference.delivery import PredictionJob, predict_all_into
 from semiseg.inference.figures import describe_failures
-from semiseg.inference.image_job import ImageOptions, predict_images
+from semiseg.inference.image_job import predict_images
+from semiseg.inference.image_request import ImageOptions
 from semiseg.inference.image_sources import select_images
 from semiseg.inference.ledger import open_ledger
 from semiseg.inference.ledger_file import End, Header
 from semiseg.inference.ledger_table import Predictions, join_ledgers
 from semiseg.inference.load import check_order, load, local_model
+from semiseg.inference.outputs import FolderOutput, Output, StoreOutput, output_of
 from semiseg.inference.polygons import (
     WrittenPolygons,
     check_polygons,

@@ -16,7 +16,7 @@ from semiseg.data.pools.address import Address, address_of
 from semiseg.data.pools.member_names import is_safe
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
 from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
-from semiseg.inference.image_job import ImageSource, LocalImage
+from semiseg.inference.image_request import ImageSource, LocalImage
 from semiseg.inference.sources import find_images, list_lines, name_results
 from semiseg.inference.targets import check_names, check_sources
 

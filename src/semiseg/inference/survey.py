@@ -15,12 +15,8 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.value_range import describe_depth
 from semiseg.inference.bands import reading_like
 from semiseg.inference.geotiff import place_of
-from semiseg.inference.image_job import (
-    ImageOptions,
-    ImageSource,
-    LocalImage,
-    describe_probabilities,
-)
+from semiseg.inference.image_job import describe_probabilities
+from semiseg.inference.image_request import ImageOptions, ImageSource, LocalImage
 from semiseg.inference.large import large_images
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.scale import choose_factors, explain
