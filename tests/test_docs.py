@@ -11,9 +11,17 @@ from semiseg import cli
 from semiseg.commands.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(file for file in (ROOT / "docs").rglob("*.md") if "_build" not in file.parts),
+]
 CHEAP = {"check", "plan", "evaluate", "predict", "suggest", "report"}
 FROM_A_RUN = CHEAP - {"check", "plan"}
+
+
+def name_of(page):
+    """The path of a page, as the name of its test."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def commands(page):
@@ -45,7 +53,7 @@ def test_there_are_commands():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_is_understood(page, tmp_path, monkeypatch):
     calls = []
 
@@ -82,9 +90,7 @@ def runnable(words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if any(map(runnable, commands(p)))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if any(map(runnable, commands(p)))], ids=name_of)
 def test_the_cheap_commands_run(page, reported, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(reported.data, "DATA")

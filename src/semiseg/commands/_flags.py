@@ -73,7 +73,7 @@ class Section:
                     Parameter(
                         name=names(field.name, self.method),
                         help=_sentence(texts[field.name], types[field.name]),
-                        show_default=_default(default),
+                        show_default=default_text(default),
                         show=self.shown is None or field.name in self.shown,
                         group=group,
                     ),
@@ -125,11 +125,11 @@ def _reading(field: str, hint: object, default: object) -> Parameter:
         allow_leading_hyphen=any(get_origin(o) is tuple for o in options(hint)),  # -1000,1000
         negative=(),
         show_choices=False,
-        metavar=_metavar(hint),
+        metavar=metavar(hint),
     )
 
 
-def _metavar(hint: object) -> str:
+def metavar(hint: object) -> str:
     """What stands for the value in the help, such as `PATH`."""
     option = next(o for o in options(hint) if o is not type(None))
     if option == PlaceName:
@@ -139,7 +139,7 @@ def _metavar(hint: object) -> str:
     if get_origin(option) is tuple:
         parts = get_args(option)
         if parts[-1] is Ellipsis:
-            return f"{_metavar(parts[0])},..."
+            return f"{metavar(parts[0])},..."
         return ",".join(letter for _, letter in zip(parts, "ABCD", strict=False))
     metavars: dict[object, str] = {int: "N", float: "X", Path: "PATH"}
     return metavars.get(option, "NAME")
@@ -157,7 +157,8 @@ def _sentence(text: str, hint: object) -> str:
     return " ".join((*text.split(), *(f"[{values}]" for values in ranges)))
 
 
-def _default(value: object) -> str | bool:
+def default_text(value: object) -> str | bool:
+    """A default as the help shows it; False where there is nothing to show."""
     if value is dataclasses.MISSING or value is None or value is False:
         return False
     if value is True:

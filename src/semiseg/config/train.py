@@ -64,7 +64,8 @@ class ArrangedData(Settings):
     """The folder of the images, where semiseg does not recognize it: relative to the data folder,
     or any path. It may hold the folders `train`, `val` and `test`. Needs --masks."""
     masks: Path | None = None
-    """The folder of the masks, likewise. Name the same one if masks lie beside their images."""
+    """The folder of the masks, relative to the data folder, or any path. Name the folder of
+    --images again if masks lie beside their images. Needs --images."""
     unlabeled: str | None = None
     """Further images without masks, instead of `unlabeled` in the data folder: a folder, or a pool
     of tar files in a folder or at an address such as `s3://bucket/pool`."""
@@ -73,9 +74,9 @@ class ArrangedData(Settings):
     such as `^(.*?)_`. semiseg keeps the images of one group in one split."""
 
     exif: Exif = AUTO
-    """Whether masks show photographs as the orientation in their EXIF data turns them. With `apply`
-    they do, and with `ignore` they show the stored pixels, so that semiseg turns them too. With
-    `auto`, semiseg finds it out from the sizes and from the areas of the masks."""
+    """How masks fit photographs that their EXIF data turn. With `apply`, the masks show the turned
+    photographs. With `ignore`, they show the stored pixels, and semiseg turns the masks too. With
+    `auto`, semiseg finds it out from the sizes and the areas of the masks."""
 
     tile: Count | Auto = AUTO
     """The side in pixels of the tiles in which semiseg reads large rasters; 0 reads each raster as
@@ -85,8 +86,8 @@ class ArrangedData(Settings):
     """The attribute of polygons (GeoPackage, GeoJSON) that holds their classes, where semiseg does
     not recognize it."""
     outside: Outside = AUTO
-    """What pixels are that no polygon of a vector file covers: `background`, or `ignore`. `auto`
-    means background, or ignored pixels if polygons are drawn around the background."""
+    """The meaning of pixels that no polygon of a vector file covers: `background`, or `ignore`.
+    `auto` means `background`, or `ignore` if polygons are drawn around the background."""
 
     @property
     def arrangement(self) -> Arrangement:
@@ -199,7 +200,9 @@ class ScheduleConfig(Settings):
     """How long the training is and how many images one step sees."""
 
     steps: PositiveInt | Auto = AUTO
-    """Optimizer steps. With `auto`, the plan decides: 1000 on a CPU; see `semiseg plan`."""
+    """The number of optimizer steps. `auto` means 1000 on a CPU (400 if a vision transformer is
+    trained there), and on a GPU 1000 at size 240 and more with the square of the size. If the plan
+    chooses `supervised` itself, it takes 2.7 times as many, which last as long as those of css."""
     budget: str | None = None
     """The time for the whole training, such as `10m`, `2h`, `1h30m` or `1d`. semiseg measures a few
     steps and chooses the image size, the number of steps and, on a GPU, the batch size that fit.
@@ -207,10 +210,11 @@ class ScheduleConfig(Settings):
     seed: Count = 0
     """The seed of all random draws except the choice of labeled images."""
     batch: PositiveInt | Auto = AUTO
-    """Labeled images in one batch, summed over all devices; each batch has the same number of
-    unlabeled images. `auto` means 4."""
+    """The number of labeled images in one batch, summed over all devices. Each batch has the same
+    number of unlabeled images. `auto` means 4, or two for each device where that is more; on a GPU,
+    a `--budget` may choose 8 or 16."""
     accumulate: PositiveInt = 1
-    """Batches in one optimizer step. Memory is needed for one batch only."""
+    """The number of batches in one optimizer step. They need the memory of one batch."""
 
     def check(self) -> None:
         """Batch norm needs two images, and a budget must be a time."""
@@ -231,14 +235,14 @@ class ViewConfig(Settings):
     """Which part of an image a step sees, and how its colors change."""
 
     size: Side | Auto = AUTO
-    """The short side, in pixels, that images are scaled to. With `auto`, the plan derives it from
-    the images and the device."""
+    """The short side, in pixels, that images are scaled to. `auto` means that of the images, but at
+    most 240 on a CPU and 512 on a GPU; with a `--budget`, at most 512 and 768."""
     crop: Side | Auto = AUTO
     """The side of the square training crops, in pixels. With `auto`, it is the largest multiple of
-    32 within the size."""
+    32 within the size; for a vision transformer, of its patch and 4."""
     scale: tuple[float, float] = (0.75, 1.5)
-    """The range of the random factor on the size. The paper's 0.5 would show a quarter image and
-    three quarters padding at laptop crops."""
+    """The range of the random factor on the size. The paper begins at 0.5; at the small crops of a
+    CPU, three quarters of such a view would be padding."""
     photometry: Photometry | Auto = AUTO
     """The color changes of unlabeled images: `mild`; those of the program of the CSS `paper`; the
     `strong` ones of ST++ and UniMatch, which may also turn an image gray; or one to three changes
@@ -262,10 +266,11 @@ class OptimizerConfig(Settings):
     optimizer: Optimizer = "adamw"
     """`adamw`, or `sgd` with Nesterov momentum."""
     lr: NonNegative | Auto = AUTO
-    """The learning rate of the decoder and the heads. With `auto`, the optimizer's usual rate."""
+    """The learning rate of the decoder and the heads. `auto` means 0.006 with AdamW, 0.002 beside a
+    vision transformer, and 0.01 with SGD."""
     encoder_lr: NonNegative | Auto = AUTO
-    """The learning rate of the encoder. With `auto`, the usual rate of the optimizer for such an
-    encoder and `--encoder-training`."""
+    """The learning rate of the encoder. `auto` means 0.001. For a vision transformer with AdamW, it
+    means 0.00005; with `--encoder-training last-N` 0.0001, and with `norms` or `lora` 0.001."""
     layer_decay: Annotated[float, Bounds(0, 1, low_open=True)] | Auto = AUTO
     """The factor on the encoder's learning rate from each block of a vision transformer, or stage
     of another encoder, to the one before; the last one has `--encoder-lr`. `auto` means 0.9 if a
@@ -312,8 +317,8 @@ class ValidationConfig(Settings):
     """The number of validations, evenly spread; the last one comes after the last step. `auto`
     means 5."""
     diagnostics: bool = True
-    """At each validation, measure the quality of the pseudo-labels of some unlabeled images (where
-    their masks are only hidden, against these masks), and draw them at the end."""
+    """At each validation, measure the quality of the pseudo-labels of some unlabeled images, and
+    draw them at the end. If their masks are only hidden, semiseg compares with these masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,18 +326,20 @@ class MachineConfig(Settings):
     """Where the training runs."""
 
     workers: Count | Auto = AUTO
-    """Processes that load images. With `auto`, the plan derives the number from the device."""
+    """The number of processes that load images. `auto` means 1 on a CPU and 8 on a GPU, but at most
+    one fewer than there are cores."""
     threads: PositiveInt | Auto = AUTO
-    """CPU threads of the network. With `auto`, PyTorch's own number."""
+    """CPU threads of the network. With `auto`, it is PyTorch's own number: that of the cores."""
     accelerator: str = AUTO
-    """Lightning's accelerator: `auto`, `cpu`, `gpu` or `mps`."""
+    """The device: `cpu`, `gpu`, `mps` or any accelerator of Lightning. `auto` takes a GPU if there
+    is one."""
     devices: PositiveInt = 1
-    """Devices of this machine that train together and share each batch."""
+    """The number of devices of this machine that train together and share each batch."""
     num_nodes: PositiveInt = 1
-    """Machines that train together, each with the same number of devices."""
+    """The number of machines that train together, each with the same number of devices."""
     precision: Precision | Auto = AUTO
-    """Lightning's precision. With `auto`, it is `bf16-mixed` on a GPU that computes with bfloat16,
-    and `32-true` elsewhere."""
+    """The precision of the computation. `auto` means `bf16-mixed` on a GPU that computes with
+    bfloat16, and `32-true` elsewhere."""
 
     @property
     def world(self) -> int:

@@ -1,0 +1,52 @@
+"""The pages of the commands and of the settings are what the code says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import reference_pages
+
+from semiseg.commands.verbs import COMMON, VERBS
+from semiseg.config.methods import METHODS
+from semiseg.config.settings import AUTO, help_texts
+from semiseg.config.train import GROUPS, group_of
+
+PAGES = reference_pages.pages()
+
+
+@pytest.mark.parametrize("file", PAGES, ids=str)
+def test_a_page_is_what_the_code_says(file):
+    text = (reference_pages.DOCS / file).read_text(encoding="utf-8")
+    assert text == PAGES[file], "run: python docs/reference_pages.py"
+
+
+def test_no_page_is_of_a_command_that_is_gone():
+    written = {file.stem for file in (reference_pages.DOCS / "commands").glob("*.md")}
+    assert written == {*VERBS, "index"}
+
+
+def test_every_setting_has_an_entry():
+    page = (reference_pages.DOCS / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in group_of() if f"### `{name}`\n" not in page] == []
+    methods = (reference_pages.DOCS / "method-settings.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"`{name}`" not in methods] == []
+
+
+def test_the_common_settings_come_first():
+    page = (reference_pages.DOCS / "settings.md").read_text(encoding="utf-8")
+    table, _, rest = page.partition("## Method:")
+    assert len(rest) > len(table)
+    for name in COMMON:
+        assert f"`--{name.replace('_', '-')}`" in table
+
+
+def test_a_setting_that_the_plan_decides_says_how():
+    groups = [*GROUPS.values(), *map(type, METHODS.values())]
+    silent = {
+        field.name
+        for group in groups
+        for field in dataclasses.fields(group)
+        if field.default == AUTO and "`auto`" not in help_texts(group)[field.name]
+    }
+    assert silent == set()
