@@ -31,7 +31,7 @@ RUN_FILES = {
     "`OUT/scores.json`, `OUT/confusion.csv`": "the scores and the confusion matrix on `val`",
     "`OUT/model.safetensors`, `OUT/model.json`": "the trained model",
     "`OUT/diagnostics/`": "the quality of the pseudo-labels, for methods that have some",
-    "`OUT/report.html`": "all of this as a page for your browser",
+    "`OUT/report.html`": "a page for your browser: the training while it runs, then its results",
 }
 
 NOTES = {
@@ -142,6 +142,15 @@ NOTES = {
         },
         "[The report](../report.md)",
         {"`RUN/report.html`, or the file of `--out`": "the page, with its pictures"},
+        {},
+    ),
+    "open": Notes(
+        {
+            "Show the report of a run, or watch a training that runs:": "semiseg open runs/css",
+            "Show the report of a comparison:": "semiseg open runs/comparison",
+        },
+        "[The report](../report.md)",
+        {},
         {},
     ),
     "suggest": Notes(

@@ -95,9 +95,10 @@ def _one_thread_side_by_side() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_reports() -> Iterator[None]:
-    """A training in the tests draws no report, which takes a second; their own tests draw them."""
+    """A training in the tests draws no pages, which takes a second; their own tests draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semiseg.commands.train.write_report", lambda *folders: None)
+        patch.setattr("semiseg.commands.train.write_report", lambda *folders: True)
+        patch.setattr("semiseg.commands.train.live_report", lambda: None)
         yield
 
 

@@ -409,6 +409,14 @@ class ReportSettings(Settings):
 
 
 @dataclass(frozen=True)
+class OpenSettings(Settings):
+    """Open the report of a run or a comparison in the browser, also while a run trains."""
+
+    run: Path
+    """The run folder, or the folder of a comparison."""
+
+
+@dataclass(frozen=True)
 class SplitSettings(ArrangedData):
     """Choose the labeled images of a data folder, and write the lists of their names."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from semiseg.commands.layers import configuration
 from semiseg.config.train import TrainConfig
+from semiseg.reporting.live import LiveReport
 from semiseg.reporting.report import write_report
 from semiseg.training.trainer import Run
 from semiseg.training.trainer import train as run_training
@@ -36,7 +37,19 @@ def train(
         Interrupted: Ctrl-C or SIGTERM stopped the training; `resume` continues it.
     """
     config = configuration(data, settings)
-    run = run_training(config, overwrite=overwrite, resume=resume)
+    live = live_report()
+    try:
+        run = run_training(config, overwrite=overwrite, resume=resume, watcher=live)
+    except BaseException:
+        if live is not None:
+            live.end("stopped")
+        raise
     # The report gets the data's place of now: a finished run may have been trained elsewhere.
-    write_report(run.folder, config.data.data)
+    if not write_report(run.folder, config.data.data) and live is not None:
+        live.end("done")
     return run
+
+
+def live_report() -> LiveReport | None:
+    """What shows the training in a browser while it runs; the tests need none."""
+    return LiveReport()

@@ -71,10 +71,15 @@ class Verb:
     run: Callable[[dict[str, object]], Result]
 
 
+_FUNCTIONS = {"open": "open_report"}
+"""The functions of commands whose own names are those of builtins."""
+
+
 def load_command(name: str) -> Callable[..., Result]:
     """The public function of a command; its module is imported now."""
+    word = _FUNCTIONS.get(name, name)
     function: Callable[..., Result] = getattr(
-        importlib.import_module(f"semiseg.commands.{name}"), name
+        importlib.import_module(f"semiseg.commands.{word}"), word
     )
     return function
 
@@ -185,6 +190,7 @@ VERBS = {
     "predict": _simple("predict", settings.PredictSettings),
     "compare": Verb(settings.CompareSettings.__doc__ or "", _compare, _run_compare),
     "report": _simple("report", settings.ReportSettings),
+    "open": _simple("open", settings.OpenSettings),
     "suggest": _simple("suggest", settings.SuggestSettings),
     "correct": _simple("correct", settings.CorrectSettings),
     "export": _simple("export", settings.ExportSettings),

@@ -11,9 +11,8 @@ from semiseg.comparison.text import text
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json
 from semiseg.core.records import from_plain
+from semiseg.core.run_names import COMPARISON as COMPARISON
 
-COMPARISON = "comparison.json"
-"""The file that makes a folder a comparison."""
 FORMAT = 1
 """The version of `comparison.json`; it grows when a key changes its meaning."""
 

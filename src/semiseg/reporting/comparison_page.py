@@ -27,11 +27,11 @@ from semiseg.config.methods import METHODS
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
+from semiseg.core.run_names import REPORT
 from semiseg.core.text import plural
 from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
-REPORT = "report.html"
 _MAX_IN_HEADLINE = 3
 
 

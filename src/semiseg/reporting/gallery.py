@@ -137,17 +137,10 @@ def _draw_layers(
     """The layers of one image, and the classes in it."""
     original = read_image(sample.image, model.reading)
     prediction = model.predict(original, scale="fit")
+    truth = _read_truth(sample, model)
     picture = original.convert("RGB")
+    layers = draw_masks(picture, truth, prediction.mask, colors)
     size = _page_size(picture)
-    image = picture.resize(size, Image.Resampling.LANCZOS)
-    truth = _shrink(_read_truth(sample, model), size)
-    labels = _shrink(prediction.mask, size)
-    layers = {
-        "image": embed_photo(image),
-        "truth": embed_flat(color_map(truth, colors)),
-        "prediction": embed_flat(color_map(labels, colors)),
-        "errors": embed_photo(draw_errors(image, truth, labels)),
-    }
     if prediction.nearest is None or prediction.similarity is None:
         confidence = draw_reliability(_shrink(prediction.confidence, size), None)
         layers["confidence"] = embed_photo(confidence)
@@ -156,8 +149,37 @@ def _draw_layers(
         disagreement = prediction.nearest != prediction.mask
         reliability = draw_reliability(_shrink(certainty, size), _shrink(disagreement, size))
         layers["reliability"] = embed_photo(reliability)
-    indices = {int(i) for mask in (truth, labels) for i in np.unique(mask)} - {IGNORE_INDEX}
-    return layers, indices
+    return layers, classes_in(truth, prediction.mask)
+
+
+def draw_masks(
+    picture: Image.Image,
+    truth: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    colors: Sequence[Color],
+) -> dict[str, Picture]:
+    """An image, its true mask, the predicted one and the errors, at the size for the page.
+
+    Args:
+        picture: RGB, of any size.
+        truth: `(H, W)` class indices, 255 where ignored.
+        labels: `(H, W)` predicted class indices.
+        colors: of the classes.
+    """
+    size = _page_size(picture)
+    image = picture.resize(size, Image.Resampling.LANCZOS)
+    truth, labels = _shrink(truth, size), _shrink(labels, size)
+    return {
+        "image": embed_photo(image),
+        "truth": embed_flat(color_map(truth, colors)),
+        "prediction": embed_flat(color_map(labels, colors)),
+        "errors": embed_photo(draw_errors(image, truth, labels)),
+    }
+
+
+def classes_in(*masks: NDArray[np.uint8]) -> set[int]:
+    """The classes that occur in some masks."""
+    return {int(i) for mask in masks for i in np.unique(mask)} - {IGNORE_INDEX}
 
 
 def _shrink(values: NDArray[Pixel], size: tuple[int, int]) -> NDArray[Pixel]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from semiseg.comparison.result import COMPARISON
 from semiseg.core.errors import RunError
 from semiseg.core.files import write_text
+from semiseg.core.run_names import REPORT
 from semiseg.plots.curves import figure_style
-from semiseg.reporting.comparison_page import REPORT, comparison_page
+from semiseg.reporting.comparison_page import comparison_page
+from semiseg.reporting.live_page import LIVE_MARK
 from semiseg.reporting.run_files import read_run
 from semiseg.reporting.run_page import run_page
 from semiseg.reporting.template import UndefinedError, render
@@ -69,12 +71,15 @@ def report(
     return target
 
 
-def write_report(folder: Path, data: Path | None = None) -> None:
+def write_report(folder: Path, data: Path | None = None) -> bool:
     """Write the report at the end of a training. A failure is reported and changes nothing else.
 
     Args:
         folder: of a run or a comparison.
         data: the data folder of a run; by default, the folder that the run used.
+
+    Returns:
+        Whether the report is written.
     """
     try:
         report(folder, data=data)
@@ -83,11 +88,14 @@ def write_report(folder: Path, data: Path | None = None) -> None:
         logger.warning(
             "The report of %s could not be written; all other files are there: %s", folder, message
         )
+        return False
+    return True
 
 
 def _shows_images(page: Path) -> bool:
-    """Whether a file is a report with validation images."""
+    """Whether a file is a report with validation images; the page of a training is none."""
     try:
-        return b'class="scene"' in page.read_bytes()
+        content = page.read_bytes()
     except OSError:
         return False
+    return b'class="scene"' in content and LIVE_MARK.encode() not in content

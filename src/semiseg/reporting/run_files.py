@@ -89,7 +89,7 @@ def read_run(folder: Path) -> RunFiles:
             config=config,
             classes=metadata.classes,
             weights=metadata.weights,
-            curves=_read_curves(folder / "metrics.csv"),
+            curves=read_curves(folder / "metrics.csv"),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
             plan=_read_plan(folder / PLAN),
@@ -124,7 +124,7 @@ def _read_plan(file: Path) -> Sequence[PlanEntry]:
     return from_plain(_Plan, read_yaml(file)).plan if file.is_file() else ()
 
 
-def _read_curves(file: Path) -> dict[str, Curve]:
+def read_curves(file: Path) -> dict[str, Curve]:
     """The columns of the metrics; none without the file."""
     curves: dict[str, Curve] = {}
     if not file.is_file():

@@ -160,7 +160,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
             **({} if run.weights is None else {"Encoder weights": run.weights.describe()}),
         },
         stages=run.stages,
-        curves=_draw_curves(run.curves),
+        curves=draw_curves(run.curves),
         classes=_class_rows(run),
         shapes=scores.shapes,
         confusion=_confusion(run),
@@ -197,7 +197,7 @@ def headline(scores: Scores) -> str:
     )
 
 
-def _draw_curves(columns: Mapping[str, Curve]) -> list[Captioned]:
+def draw_curves(columns: Mapping[str, Curve]) -> list[Captioned]:
     """The scores, the losses and the shares over the steps."""
     losses: dict[str, Curve] = {}
     shares: dict[str, Curve] = {}

@@ -23,3 +23,9 @@ if (choices.left) {
   for (const choice of Object.values(choices)) choice.addEventListener("change", all);
   all();
 }
+
+// The page of a training that was killed would wait for ever.
+const live = document.querySelector("[data-overdue]");
+if (live && Date.now() / 1000 > Number(live.dataset.overdue)) {
+  document.getElementById("overdue").hidden = false;
+}

@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from semiseg.core.text import percent
 from semiseg.reporting.comparison_page import ComparisonPage
+from semiseg.reporting.live_page import LivePage
 from semiseg.reporting.run_page import RunPage
 
 __all__ = ["UndefinedError", "render"]
 
 
-def render(template: str, page: ComparisonPage | RunPage) -> str:
+def render(template: str, page: ComparisonPage | RunPage | LivePage) -> str:
     """Fill in a template. Names of classes and files come from outside, so all is escaped.
 
     Args:

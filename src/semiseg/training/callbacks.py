@@ -16,6 +16,7 @@ from semiseg.inference.scenes import Scene
 from semiseg.training.checkpoint import is_validation_step
 from semiseg.training.diagnostics import Diagnostics
 from semiseg.training.module import TrainingModule
+from semiseg.training.watching import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Validations(Callback):
         count: the number of validations in the whole training.
         diagnostics: measures the pseudo-labels; None for no diagnostics.
         title: the stage of the training in words; empty for the only one.
+        watch: shows each validation to somebody who watches; None for nobody.
     """
 
     def __init__(
@@ -44,10 +46,16 @@ class Validations(Callback):
         count: int,
         diagnostics: Diagnostics | None,
         title: str = "",
+        watch: Watch | None = None,
     ) -> None:
         self.loader, self.count, self.diagnostics = loader, count, diagnostics
-        self.title = title
+        self.title, self.watch = title, watch
         self._last_warnings: set[tuple[bool, str]] = set()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show that the steps begin."""
+        if self.watch is not None and trainer.is_global_zero:
+            self.watch.begin(trainer.global_step)
 
     def on_train_batch_end(
         self,
@@ -87,18 +95,29 @@ class Validations(Callback):
         )
         measured = validation["pseudo_labels"]
         self._warn(measured["warnings"] if measured else [], early=2 * step <= pl_module.steps)
+        if self.watch is not None:
+            rest = self._remaining_seconds(pl_module, step)
+            validations = min(pl_module.steps - step, self.count - len(pl_module.validations))
+            self.watch.show(pl_module, rest, rest and rest / max(1, validations))
 
     def _remaining_time(self, module: TrainingModule, step: int) -> str:
-        """The expected time for the rest, since a log has no progress bar.
+        """The expected time for the rest in words, since a log has no progress bar."""
+        seconds = self._remaining_seconds(module, step)
+        return f"  about {duration(seconds)} left" if seconds else ""
 
-        Empty where no step was timed yet: after resuming, or with a validation after each step.
+    def _remaining_seconds(self, module: TrainingModule, step: int) -> float | None:
+        """The expected seconds of the rest; 0 after the last step.
+
+        None where no step was timed yet: after resuming, or with a validation after each step.
         """
         steps = module.steps - step
-        if not steps or not module.step_seconds:
-            return ""
+        if not steps:
+            return 0.0
+        if not module.step_seconds:
+            return None
         validations = min(steps, self.count - len(module.validations))
         timing = module.timing()
-        return f"  about {duration(steps * timing.step + validations * timing.validation)} left"
+        return steps * timing.step + validations * timing.validation
 
     def _warn(self, sentences: list[str], early: bool) -> None:
         """Log the warnings that the last validation did not have.

@@ -28,6 +28,7 @@ from semiseg.training.pool_images import PoolImages
 from semiseg.training.reliability import Snapshots
 from semiseg.training.stage import Stage
 from semiseg.training.unreadable_images import UnreadableImages
+from semiseg.training.watching import Watch, Watcher
 
 
 def fit(
@@ -37,6 +38,7 @@ def fit(
     module: TrainingModule,
     checkpoint: Path | None,
     start: int,
+    watcher: Watcher | None = None,
 ) -> None:
     """Train, validate at even intervals, and save checkpoints.
 
@@ -47,6 +49,7 @@ def fit(
         module: what is trained.
         checkpoint: the checkpoint to continue from, or None.
         start: the checkpoint's step, or 0.
+        watcher: is shown each validation.
 
     Raises:
         SemisegError: an image could not be read, or a checkpoint not written.
@@ -70,6 +73,7 @@ def fit(
             validations,
             _diagnostics(config, data),
             stage.title,
+            None if watcher is None else _watch(watcher, stage, data),
         ),
         *([Snapshots(config.out)] if stage.keeps_snapshots else []),
         *([UnreadableImages(decided(config.schedule.batch))] if from_pool else []),
@@ -108,4 +112,17 @@ def _diagnostics(config: TrainConfig, data: TrainingData) -> Diagnostics | None:
         config.data.reading,
         config.out,
         Key.of(config.schedule.seed, "diagnostics"),
+    )
+
+
+def _watch(watcher: Watcher, stage: Stage, data: TrainingData) -> Watch:
+    """What shows a watcher the validations of a stage."""
+    config = stage.config
+    return Watch(
+        watcher,
+        stage,
+        data.split.val,
+        data.folder.classes,
+        decided(config.views.size),
+        config.data.reading,
     )

@@ -36,6 +36,8 @@ from semiseg.config.train import FREE, MOVABLE, TrainConfig
 from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_text, read_yaml, write_json, write_text
+from semiseg.core.run_names import CONFIG as CONFIG
+from semiseg.core.run_names import SCORES as SCORES
 from semiseg.core.scores import Scores, read_scores
 from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
@@ -46,9 +48,7 @@ from semiseg.model.weights import is_path
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.stage import run_of_stage
 
-CONFIG = "config.yaml"
 PLAN = "plan.yaml"
-SCORES = "scores.json"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 

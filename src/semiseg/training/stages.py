@@ -24,12 +24,18 @@ from semiseg.training.second_stage import as_begun, settle
 from semiseg.training.stage import Stage
 from semiseg.training.stage_labels import images_of, label_for, labeling_seconds, open_stage_teacher
 from semiseg.training.stored_labels import prepare_labels, store_of
+from semiseg.training.watching import Watcher
 
 logger = logging.getLogger(__name__)
 
 
 def train_stages(
-    stages: Sequence[Stage], plan: Plan, place: Place, data: TrainingData, resume: bool
+    stages: Sequence[Stage],
+    plan: Plan,
+    place: Place,
+    data: TrainingData,
+    resume: bool,
+    watcher: Watcher | None = None,
 ) -> None:
     """Train the earlier stages of a run, all but those that are finished.
 
@@ -39,6 +45,7 @@ def train_stages(
         place: the device, and the rank of this process.
         data: the images of the run.
         resume: the run continues.
+        watcher: is shown each validation.
 
     Raises:
         SemisegError: an image could not be read, or a file not written.
@@ -48,12 +55,19 @@ def train_stages(
         if resume and run_folder.finished(stage.config.out) is not None:
             logger.info("%s is finished", stage.title)
         else:
-            _train_stage(stage, plan, place, data, resume)
+            _train_stage(stage, plan, place, data, resume, watcher)
     if stages[:-1]:
         logger.info("%s", stages[-1])
 
 
-def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, resume: bool) -> None:
+def _train_stage(
+    stage: Stage,
+    plan: Plan,
+    place: Place,
+    data: TrainingData,
+    resume: bool,
+    watcher: Watcher | None,
+) -> None:
     """Train one stage in its own run folder; its settings follow from those of the run."""
     logger.info("%s", stage)
     resume = resume and run_folder.exists(stage.config.out)
@@ -83,7 +97,7 @@ def _train_stage(stage: Stage, plan: Plan, place: Place, data: TrainingData, res
     module.labels_sha256 = label_for(stage, store, make_labels)
     if checkpoint is None and stage.goes_on:
         go_on_from(stage.before(), module)
-    fit(stage, place, own._replace(labels=store), module, checkpoint, start)
+    fit(stage, place, own._replace(labels=store), module, checkpoint, start, watcher)
     if first:
         release(config, own, module, second=stage.second_folder)
 

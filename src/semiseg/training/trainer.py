@@ -13,6 +13,7 @@ from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted, closest
+from semiseg.core.run_names import REPORT
 from semiseg.core.scores import Scores, Timing
 from semiseg.model.hub_models import pinned
 from semiseg.model.metadata import WeightsRecord
@@ -48,6 +49,7 @@ from semiseg.training.stage_notes import describe_start, log_middle_stages
 from semiseg.training.stages import release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
 from semiseg.training.stored_labels import prepare_labels, store_of
+from semiseg.training.watching import Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,17 @@ class Run(NamedTuple):
 
     def text(self) -> str:
         """The folder, the scores, and the report if there is one."""
-        page = self.folder / "report.html"
+        page = self.folder / REPORT
         return f"{self.folder}: {self.scores.summary()}" + f"; see {page}" * page.is_file()
 
 
-def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False) -> Run:
+def train(
+    config: TrainConfig,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> Run:
     """Train a segmentation model and write the run folder, all but its report.
 
     Args:
@@ -78,6 +86,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
         resume: continue a training that was stopped or killed, from its newest checkpoint and with
             its settings. On a CPU the result is that of an uninterrupted training, bit by bit.
             Without such a training, a new one starts.
+        watcher: is shown each validation.
 
     Raises:
         SemisegError: the data, a setting or the run folder cannot be used. The message says what
@@ -102,10 +111,12 @@ def train(config: TrainConfig, *, overwrite: bool = False, resume: bool = False)
     place = _choose_place(config)
     first = place.rank == 0
     with lock_run(config.out) if first else nullcontext():
-        return _train(config, place, overwrite, resume)
+        return _train(config, place, overwrite, resume, watcher)
 
 
-def _train(config: TrainConfig, place: Place, overwrite: bool, resume: bool) -> Run:
+def _train(
+    config: TrainConfig, place: Place, overwrite: bool, resume: bool, watcher: Watcher | None
+) -> Run:
     """Train in a run folder that no other process trains in; see `train`."""
     first = place.rank == 0
     if not first:
@@ -147,13 +158,13 @@ def _train(config: TrainConfig, place: Place, overwrite: bool, resume: bool) -> 
         judge = second_stages(config, place.kind, bool(data.unlabeled))
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
-            train_stages([*judge, *stages], plan, place, data, resume)
+            train_stages([*judge, *stages], plan, place, data, resume, watcher)
             module.labels_sha256 = label_for(stages[-1], store, make_labels)
             make_labels = None  # it holds the teacher's model
             if checkpoint is None and stages[-1].goes_on:
                 go_on_from(stages[-1].before(), module)
             data = data._replace(labels=store)
-            fit(stages[-1], place, data, module, checkpoint, start)
+            fit(stages[-1], place, data, module, checkpoint, start, watcher)
         scores = release_run(stages, data, module) if first else None
     if scores is None:  # this process was started for the training only
         raise SystemExit(0)

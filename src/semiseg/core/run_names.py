@@ -1,0 +1,13 @@
+"""The names of the files by which a run or a comparison is known; importing them needs no torch."""
+
+CONFIG = "config.yaml"
+"""The settings of a run, which each run folder has from its beginning."""
+
+SCORES = "scores.json"
+"""The scores of a finished run."""
+
+COMPARISON = "comparison.json"
+"""The result of a comparison with at least one finished run."""
+
+REPORT = "report.html"
+"""The report of a run or a comparison, and before it the page of the training."""
