@@ -36,12 +36,12 @@ class GalleryImage(NamedTuple):
 
     Attributes:
         name: of the image.
-        miou: mean IoU over the classes of this image, in percent.
+        miou: mean IoU over the classes of this image, in percent; None without true pixels.
         layers: pictures of one size, by their name.
     """
 
     name: str
-    miou: float
+    miou: float | None
     layers: dict[str, Picture]
 
 
