@@ -147,9 +147,18 @@ def flags_in(text):
     return re.findall(r"^│ [ *]*(?:[A-Z]+ )?(--[\w.-]+)", text, re.MULTILINE)
 
 
-def test_semiseg_alone_prints_the_help(help_of):
-    text = help_of()
-    assert text == help_of("--help")
+def test_semiseg_alone_says_what_to_do_first(capsys):
+    main([])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    lines = [re.search(r"semiseg [a-z]+( \S+)*", line) for line in text.splitlines()[1:]]
+    commands = [match[0].split() for match in lines if match]
+    assert {words[1] for words in commands} <= set(VERBS)
+    assert len(commands) == 7
+
+
+def test_the_help_names_each_command(help_of):
+    text = help_of("--help")
     for name, verb in VERBS.items():
         assert re.search(rf"^│ {name} +{re.escape(verb.summary)}", text, re.MULTILINE)
 

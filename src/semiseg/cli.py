@@ -23,6 +23,22 @@ from semiseg.core.errors import Interrupted, SemisegError
 
 HELP_FLAGS = ("--help", "-h", "--help-all")
 COMPLETION = "--install-completion"
+START = f"""\
+semiseg {__version__}: a segmentation model from few labeled and many unlabeled images.
+
+Try it, without data:     semiseg demo
+
+Your own images, in a folder DATA:
+  see how they are read   semiseg check DATA
+  train a model           semiseg train DATA --out runs/first
+  watch it, see results   semiseg open runs/first
+  segment more images     semiseg predict runs/first IMAGES --out masks --overlay
+
+No masks yet?             semiseg suggest DATA
+Something is missing?     semiseg doctor
+All commands:             semiseg --help
+One command:              semiseg train --help"""
+"""What `semiseg` alone prints."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _escape_what_cannot_be_printed()
+    if not words:
+        print(START)
+        return
     try:
         status = app(words)(words)
         sys.stdout.flush()  # here, so that a reader that is gone raises BrokenPipeError below
