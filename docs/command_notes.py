@@ -52,7 +52,7 @@ NOTES = {
             "Write down what semiseg finds:": "semiseg init DATA",
             "Name the folders first:": "semiseg init DATA --images photos --masks drawn",
         },
-        "[Say what lies where](../folders.md#write-it-down-once-dataset-yaml)",
+        "[Say what lies where](../folders.md#write-it-down-once-datasetyaml)",
         {
             "`DATA/dataset.yaml`": "the folders, the groups and the way to read the images",
             "`DATA/classes.yaml`": "the names, ids and colors of the classes",

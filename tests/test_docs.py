@@ -1,13 +1,12 @@
 """The commands of README and docs: each is understood, and the cheap ones are run."""
 
-import re
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from doc_commands import commands, exit_status
 
-from semiseg import cli
 from semiseg.commands.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -22,28 +21,6 @@ FROM_A_RUN = CHEAP - {"check", "plan"}
 def name_of(page):
     """The path of a page, as the name of its test."""
     return page.relative_to(ROOT).as_posix()
-
-
-def commands(page):
-    """The words of each line of the bash fences that calls semiseg, without its name."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    lists = []
-    for fence in re.findall(r"^ *```bash\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
-        for line in fence.splitlines():
-            for part in re.split(r"&&|;|\|", line):
-                words = shlex.split(part, comments=True)
-                if words[:1] == ["semiseg"]:
-                    lists.append(words[1:])
-    return lists
-
-
-def exit_status(words):
-    """What the shell would see."""
-    try:
-        cli.main(words)
-    except SystemExit as stop:
-        return stop.code or 0
-    return 0
 
 
 def test_there_are_commands():
