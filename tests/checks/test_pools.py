@@ -155,6 +155,29 @@ def test_dataset_yaml_names_a_pool_in_the_data_folder(tiny_folder, tmp_path):
     assert "s3://bucket/pool is a pool, which cannot be joined" in finding.text
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_the_folder_unlabeled_may_be_a_pool(tiny_folder, tmp_path, is_packed, log):
+    data = shutil.copytree(tiny_folder, tmp_path / "data")
+    pool = data / "unlabeled"
+    if is_packed:
+        pool.rename(tmp_path / "images")
+        semiseg.pack(tmp_path / "images", out=pool)
+    else:
+        shutil.rmtree(pool)
+        write_pool(pool)
+    count = len(open_pool(pool))
+    report = semiseg.check(data)
+    assert report.ok
+    assert report.counts["unlabeled"] == (0, count)
+    assert [f.kind for f in report.of("note") if f.kind == "pool"] == ["pool"]
+    assert not any(".tar" in finding.text for finding in report.findings)
+    semiseg.plan(data, labels="2", weights="none", accelerator="cpu", out=tmp_path / "run")
+    assert f"images with masks and {2 + count} without" in log.text
+    semiseg.init(data)
+    assert yaml.safe_load((data / "dataset.yaml").read_text())["unlabeled"] == "unlabeled"
+    assert semiseg.check(data).counts == report.counts
+
+
 def test_init_writes_the_pool_down(tiny_folder, tmp_path):
     data = shutil.copytree(tiny_folder, tmp_path / "data")
     write_pool(data / "pool")

@@ -107,6 +107,30 @@ def test_an_address_without_an_image_is_named(plain_release, memory, tmp_path):
         semiseg.predict(plain_release, f"{memory}/files/gone.png", out=tmp_path / "out", **CPU)
 
 
+def test_a_shard_that_is_cut_off_is_one_line(plain_release, photos, tmp_path):
+    semiseg.pack(photos, out=tmp_path / "pool")
+    shard = tmp_path / "pool" / "000000.tar"
+    size = shard.stat().st_size
+    with shard.open("rb+") as file:
+        file.truncate(600)
+    with pytest.raises(DataError) as error:
+        semiseg.predict(plain_release, tmp_path / "pool", out=tmp_path / "out", **CPU)
+    count, *lines = str(error.value).splitlines()
+    assert count == "3 of 3 images could not be read."
+    reason = f"the shard is cut off: {size - 600:,} of its bytes are missing at the end"
+    assert lines == [f"{shard} cannot be read ({reason}). Copy the shard again. (3 images)"]
+
+
+def test_a_name_that_no_disk_can_hold_stops_no_others(plain_release, photos, tmp_path):
+    long, longest = "n" * 300, "n" * 251  # with `.png`, 255 bytes
+    with tarfile.open(tmp_path / "pool.tar", "w") as tar:
+        for name in (long, longest, "a"):
+            tar.add(photos / NAMES[0], f"{name}.png")
+    with pytest.raises(DataError, match=r"(?s)1 of 3 .*n{40}\.\.\. would have a name of 304 bytes"):
+        semiseg.predict(plain_release, tmp_path / "pool.tar", out=tmp_path / "out", **CPU)
+    assert set(masks(tmp_path / "out")) == {f"{longest}.png", "a.png"}
+
+
 def test_shards_share_the_images_and_agree_on_their_list(photos, tmp_path):
     parts = [select_images(str(photos), tmp_path, ("",), Shard(n, 3)) for n in (1, 2, 3)]
     names = [source.name for part in parts for source in part.sources]

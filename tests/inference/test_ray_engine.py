@@ -44,7 +44,8 @@ def photos(tmp_path):
 
 
 def contents(folder):
-    files = [file for file in folder.rglob("*") if file.is_file()]
+    """All files but the ledger."""
+    files = [f for f in folder.rglob("*") if f.is_file() and f.parent.name != "ledger"]
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
@@ -100,6 +101,9 @@ def test_a_killed_driver_loses_nothing(start, css_release, photos, tmp_path):
     with pytest.raises(DataError, match=f"1 of {IMAGES}"):
         semiseg.predict(css_release, photos, out=plain, overlay=True, accelerator="cpu")
     assert contents(out) == contents(plain)
+    table = semiseg.predict(css_release, photos, out=out, merge=True).table
+    assert table.images == IMAGES
+    assert table.failures.count == 1
 
 
 def test_an_interrupted_driver_leaves_no_process_behind(start, css_release, photos, tmp_path):

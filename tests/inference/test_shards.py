@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from semiseg.cli import main
 from semiseg.config.shard import Shard, hash_name, parse_shard
 from semiseg.core.errors import ConfigError, DataError, RunError, SettingError
 from semiseg.inference import image_job
+from semiseg.inference.delivery import predict_all_into
 from semiseg.inference.figures import Record, Tally
-from semiseg.inference.ledger import open_ledger
+from semiseg.inference.image_sources import Selection
+from semiseg.inference.ledger import may_keep_ledger, open_ledger
 from semiseg.inference.ledger_file import End, Header, ledger_file, read_ledger
+from semiseg.inference.ledger_table import join_ledgers
 from semiseg.inference.raster_prediction import model_sha256
 
 CPU = {"accelerator": "cpu"}
@@ -233,6 +237,49 @@ def test_a_merge_needs_ledgers_and_the_model(plain_release, photos, tmp_path):
         merge(plain_release, photos, tmp_path / "out")
     with pytest.raises(RunError, match="gone is no model"):
         merge(tmp_path / "gone", photos, tmp_path / "out")
+
+
+def test_a_merge_warns_of_images_that_lie_elsewhere(plain_release, finished, halves, log):
+    images, out = halves
+    merge(plain_release, finished / "in", out)
+    assert "choose another --out" not in log.text
+    merge(plain_release, images, out)
+    assert f"show the images of {finished / 'in'}, and now {images} is named" in log.text
+
+
+def test_a_ledger_of_another_pool_is_refused(tmp_path, log):
+    header = Header(1, 1, "model", ("soil",), place="s3://a/pool", pool="a")
+    assert may_keep_ledger(tmp_path, header, overwrite=False)
+    with open_ledger(tmp_path, header, overwrite=False) as ledger:
+        ledger.finish([], End(0, "0"))
+    other = replace(header, pool="b")
+    with pytest.raises(ConfigError, match=r"the images of another pool \(a, not b\)"):
+        open_ledger(tmp_path, other, overwrite=False)
+    assert not may_keep_ledger(tmp_path, other, overwrite=False)
+    assert may_keep_ledger(tmp_path, other, overwrite=True)
+    assert not may_keep_ledger(tmp_path, replace(header, shards=2), overwrite=True)
+    selection = Selection([], 0, "0", {}, place="s3://b/pool", fingerprint="b")
+    with pytest.raises(DataError, match=r"saw another pool \(a, and b now\): add --overwrite"):
+        join_ledgers(tmp_path, "model", "call", lambda: selection)
+    same = replace(selection, fingerprint="a")
+    assert join_ledgers(tmp_path, "model", "call", lambda: same).images == 0
+    assert log.text == ""  # a pool may lie anywhere
+
+
+def test_ray_keeps_a_ledger_that_a_merge_reads(plain_release, photos, plain, tmp_path, monkeypatch):
+    """In this process, without Ray: what the command does with the records that Ray gives it."""
+
+    def segment_here(job, accelerator, threads, report, progress):
+        model = semiseg.load(job.run, accelerator="cpu")
+        predict_all_into(model, job.sources, job.output, job.options, report)
+
+    monkeypatch.setattr("semiseg.commands.predict._import_ray", lambda: segment_here)
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match="1 of 12 images could not be read"):
+        semiseg.predict(plain_release, photos, out=out, engine="ray", **CPU)
+    assert masks(out) == masks(plain)
+    assert merge(plain_release, photos, out).table.states == {"failed": 1, "written": 11}
+    assert rows(out) == rows(plain)
 
 
 def test_the_numbers_of_missing_shards_are_those_of_an_array_job(plain_release, tmp_path):

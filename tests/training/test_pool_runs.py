@@ -12,6 +12,7 @@ import pytest
 import torch
 from paused import Paused
 from range_server import serve
+from tiny_pool import NO_WAIT
 from tiny_pools import load, tensors, write_pool
 
 import semiseg
@@ -19,6 +20,7 @@ from semiseg.cli import main
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.types import Batch
 from semiseg.training.checkpoint import SafeCheckpointIO, newest_intact
+from semiseg.training.run_folder import read_config
 from semiseg.training.unreadable_images import UnreadableImages
 
 SETTINGS = {
@@ -27,6 +29,8 @@ SETTINGS = {
     # So little trained a network is sure of nothing.
     **{"accelerator": "cpu", "diagnostics": True, "confidence_threshold": 0.0},
 }
+
+TARS = "{000000..000002}.tar"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,13 @@ def unfinished(whole, tmp_path):
 
 def bits(run):
     return (run / "model.safetensors").read_bytes()
+
+
+def words_of(data, pool, out):
+    """The command that trains such a run."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    words = [word.replace("--diagnostics=True", "--diagnostics") for word in words]
+    return ["train", data, "--unlabeled", pool, "--out", out, *words]
 
 
 @pytest.mark.slow
@@ -88,9 +99,15 @@ def test_such_a_run_is_scored_and_reported_and_suggests(whole, tiny_folder, pool
 def test_a_copy_of_the_pool_elsewhere_serves_a_resumed_run(
     whole, unfinished, tiny_folder, pool, tmp_path
 ):
-    shutil.copytree(pool, tmp_path / "copy")
-    semiseg.train(tiny_folder, unlabeled=tmp_path / "copy", out=unfinished, resume=True)
+    copy = shutil.copytree(pool, tmp_path / "copy")
+    semiseg.train(tiny_folder, unlabeled=copy, out=unfinished, resume=True)
     assert bits(unfinished) == bits(whole)
+    # The next call need not name it.
+    assert read_config(unfinished).data.unlabeled == str(copy)
+    record, before = (
+        json.loads((run / "split" / "pool.json").read_text()) for run in (unfinished, whole)
+    )
+    assert record == {**before, "address": str(copy)}
 
 
 @pytest.mark.slow
@@ -122,6 +139,58 @@ def test_a_damaged_shard_ends_the_training_with_a_sentence_and_it_goes_on_to_the
     shard.write_bytes(content)
     semiseg.train(tiny_folder, out=out, resume=True)
     assert bits(out) == bits(whole)
+
+
+@pytest.mark.faults
+def test_a_killed_training_stops_at_a_shard_that_is_cut_off_until_it_is_whole_again(
+    whole, tiny_folder, pool, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SEMISEG_SHARD_CACHE_MB", "0")
+    monkeypatch.setattr("semiseg.data.pools.ranges.Retries", lambda: NO_WAIT)
+    copy, out = shutil.copytree(pool, tmp_path / "pool"), tmp_path / "run"
+    shard = copy / "000001.tar"
+    content = shard.read_bytes()
+    with serve(copy) as server:
+        Paused(words_of(tiny_folder, f"{server.url}/{TARS}", out), tmp_path, 1).kill()
+        shutil.rmtree(tmp_path / "cache" / "decoded")  # else it needs no shard any more
+        shard.write_bytes(content[:700])
+        server.requests.clear()
+        sentence = (
+            r"000\d.png in http.*/000001.tar cannot be read \(the shard is cut off: "
+            rf"{len(content) - 700:,} of its bytes are missing at the end\). Copy the shard again. "
+            "Go on with: semiseg train .* --resume"
+        )
+        with pytest.raises(DataError, match=sentence):
+            semiseg.train(tiny_folder, out=out, resume=True)
+        asked = [r.range for r in server.requests if r.path == "/000001.tar" and r.range]
+        assert len(asked) == 4
+        assert len(set(asked)) == 1  # no other image of the shard was tried
+        shard.write_bytes(content)
+        semiseg.train(tiny_folder, out=out, resume=True)
+    assert bits(out) == bits(whole)
+
+
+@pytest.mark.servers
+def test_a_comparison_reads_its_pool_from_a_server(tiny_folder, pool, tmp_path):
+    own = ("method", "confidence_threshold", "diagnostics", "steps", "validations")
+    settings = {name: value for name, value in SETTINGS.items() if name not in own}
+    settings |= {"steps": 2, "validations": 1, "same_time": False, "diagnostics": False}
+    with serve(pool) as server:
+        result = semiseg.compare(
+            tiny_folder,
+            unlabeled=f"{server.url}/{TARS}",
+            methods="supervised,fixmatch",
+            out=tmp_path / "out",
+            **settings,
+        )
+    assert result.failed == {}
+    assert {row.method for row in result.rows} == {"supervised", "fixmatch"}
+    runs = [tmp_path / "out" / f"{method}-2-0" for method in ("supervised", "fixmatch")]
+    records = [json.loads((run / "split" / "pool.json").read_text()) for run in runs]
+    assert records[0] == records[1]
+    assert records[0]["images"] == 12
+    assert "fixmatch" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow
@@ -173,9 +242,7 @@ def test_a_killed_training_from_a_pool_ends_as_if_it_had_not_been(
     whole, tiny_folder, pool, tmp_path, checkpoints
 ):
     out = tmp_path / "run"
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
-    words = [word.replace("--diagnostics=True", "--diagnostics") for word in words]
-    words = ["train", tiny_folder, "--unlabeled", pool, "--out", out, *words]
+    words = words_of(tiny_folder, pool, out)
     Paused([*words, "--workers", "1"], tmp_path, checkpoints).kill()
     assert len(list((out / "checkpoints").glob("*.ckpt"))) == checkpoints
     main([*map(str, words), "--resume", "--workers", "0"])

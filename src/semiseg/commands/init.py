@@ -24,6 +24,7 @@ from semiseg.data.classes.classes_writer import classes_text
 from semiseg.data.dataset import Dataset
 from semiseg.data.dataset_file import Content, read_dataset_file
 from semiseg.data.dataset_file_writer import Draft, dataset_text, infer_folders
+from semiseg.data.pools.pool import Pool
 from semiseg.data.reader import read_dataset
 from semiseg.data.tree import Tree
 
@@ -167,7 +168,7 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
     full = Draft(
         images=images,
         masks=masks,
-        unlabeled=pool if data.pool is None else _pool_name(settings.unlabeled, own.content),
+        unlabeled=pool if data.pool is None else _pool_name(settings, own.content, data.pool.pool),
         classes=classes_path.as_posix() if data.class_list else "",
         group=data.group,
         reading=own.complete(settings.reading, settings.arrangement),
@@ -188,9 +189,11 @@ def _drafts(settings: InitSettings, data: Dataset, own_classes: Path | None) -> 
         yield replace(draft, classes="")
 
 
-def _pool_name(flag: str | None, own: Content) -> str:
+def _pool_name(settings: InitSettings, own: Content, pool: Pool) -> str:
     """What a person calls the pool of unlabeled images, without a password."""
-    name = flag or own.unlabeled or ""
+    name = settings.unlabeled or own.unlabeled
+    if not name:  # it is the folder `unlabeled` of the data folder
+        return pool.address.path.relative_to(settings.data).as_posix()
     return without_secrets(name if isinstance(name, str) else name[0])
 
 

@@ -18,12 +18,11 @@ from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
 from semiseg.inference.delivery import PredictionJob, predict_all_into
-from semiseg.inference.figures import describe_failures
 from semiseg.inference.image_job import predict_images
 from semiseg.inference.image_request import ImageOptions
-from semiseg.inference.image_sources import select_images
-from semiseg.inference.ledger import open_ledger
-from semiseg.inference.ledger_file import End, Header
+from semiseg.inference.image_sources import MAX_NAMED, Selection, select_images
+from semiseg.inference.ledger import may_keep_ledger, open_ledger
+from semiseg.inference.ledger_file import Header
 from semiseg.inference.ledger_table import Predictions, join_ledgers
 from semiseg.inference.load import check_order, load, local_model
 from semiseg.inference.outputs import FolderOutput, Output, StoreOutput, output_of
@@ -103,12 +102,8 @@ def predict(settings: PredictSettings) -> Masks:
     run = local_model(run)
     kinds = _kinds(settings)
     if settings.merge and out is not None:
-
-        def listed() -> End:
-            every = select_images(images, out, kinds, ALL)
-            return End(every.images, every.names)
-
-        return Masks(out, (), table=join_ledgers(out, model_sha256(run), call, listed))
+        selected = partial(select_images, images, out, kinds, ALL)
+        return Masks(out, (), table=join_ledgers(out, model_sha256(run), call, selected))
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
     lazily = uses_ray and len(kinds) == 1 and not settings.table
@@ -149,20 +144,21 @@ def predict(settings: PredictSettings) -> Masks:
         engine = partial(predict_images, model, selection.sources, out, options)
     else:
         engine = partial(predict_all_into, model, selection.sources, output, options)
-    table = None
-    if out is None or (settings.shard is None and not settings.table):
+    table, classes = None, model.classes
+    header = Header(
+        *(shard.number, shard.count, options.model, classes.names, settings.decisive),
+        place=selection.place,
+        pool=selection.fingerprint,
+    )
+    if out is None or not _keeps_ledger(settings, out, selection, header):
         outcome = predict_selection(engine, selection)
     else:
-        classes = model.classes
-        header = Header(shard.number, shard.count, options.model, classes.names, settings.decisive)
         with open_ledger(out, header, settings.overwrite) as ledger:
             writer = LedgerWriter(ledger, out, classes)
             outcome = predict_selection(engine, selection, writer)
             writer.finish(selection)
         if settings.table:
-            table = join_ledgers(
-                out, options.model, call, lambda: End(selection.images, selection.names)
-            )
+            table = join_ledgers(out, options.model, call, lambda: selection)
     _explain(outcome, len(selection.sources), output)
     if out is None:
         return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])
@@ -189,6 +185,23 @@ def _import_ray() -> Callable[..., None]:
     return predict_on_ray
 
 
+def _keeps_ledger(
+    settings: PredictSettings, out: Path, selection: Selection, header: Header
+) -> bool:
+    """Whether a ledger says what became of each image, so that `merge` can make the table.
+
+    Ray sends the figures of all images here in any case.
+    """
+    if settings.shard is not None or settings.table:
+        return True
+    if settings.engine != "ray":
+        return False
+    if selection.images > MAX_NAMED:
+        logger.info("no ledger is kept of more than %s images; --table keeps one", f"{MAX_NAMED:,}")
+        return False
+    return may_keep_ledger(out, header, settings.overwrite)
+
+
 def _explain(outcome: Outcome, total: int, out: Output) -> None:
     """Say which images had files already.
 
@@ -200,7 +213,7 @@ def _explain(outcome: Outcome, total: int, out: Output) -> None:
         logger.info("%s", note)
     if failed := states["failed"]:
         others = f"The masks of the others are in {out}." if failed < total else ""
-        raise DataError(describe_failures(outcome.reasons, failed, total, others))
+        raise DataError(outcome.failures.describe(total, others))
 
 
 def _kinds(settings: PredictSettings) -> tuple[str, ...]:

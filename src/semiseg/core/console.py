@@ -8,14 +8,19 @@ Python's own `logging` decides: warnings appear, the rest does not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from semiseg.core.text import duration, percent
+
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -91,15 +96,50 @@ def silence() -> None:
     _logger.setLevel(logging.CRITICAL + 1)
 
 
+class ProgressLines:
+    """Logs how far something is, every few minutes: what a bar shows, for a file.
+
+    Args:
+        text: the words before the count.
+        period: the seconds between two lines.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self, text: str, period: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._text, self._period, self._clock = text, period, clock
+        self._start = self._last = clock()
+
+    def update(self, completed: float, total: int) -> None:
+        """Log a line if the last one is old enough.
+
+        Args:
+            completed: how many are done.
+            total: of how many.
+        """
+        now = self._clock()
+        if now - self._last < self._period or not 0 < completed < total:
+            return
+        self._last = now
+        left = (now - self._start) * (total - completed) / completed
+        logger.info(
+            "%s: %s of %s (%s %%), about %s left",
+            *(self._text, f"{completed:,.0f}", f"{total:,}"),
+            *(percent(100 * completed / total), duration(left)),
+        )
+
+
 class Bar:
     """A progress bar; without a terminal, or without `attached`, it shows nothing.
 
     Args:
         progress: rich's display, or None to show nothing.
+        lines: logs the progress instead; None for nothing.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress | None, lines: ProgressLines | None = None) -> None:
+        self._progress, self._lines = progress, lines
         self._task = None if progress is None else progress.add_task("", total=None)
 
     def update(
@@ -112,17 +152,20 @@ class Bar:
             total: of how many; None leaves it as it is.
             text: the words beside the bar; None leaves them as they are.
         """
+        if self._lines is not None and completed is not None and total is not None:
+            self._lines.update(completed, total)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=completed, total=total, description=text)
 
 
 @contextmanager
-def progress(text: str = "", unit: str = "") -> Iterator[Bar]:
+def progress(text: str = "", unit: str = "", lines: bool = False) -> Iterator[Bar]:
     """Show a progress bar on stderr while the block runs.
 
     Args:
         text: the words beside the bar.
         unit: the word before the count, such as `step`; without one the count is not shown.
+        lines: log a line each minute where stderr is a file, which shows no bar.
     """
     if not (_handler in _logger.handlers and _logger.isEnabledFor(logging.INFO)):
         yield Bar(None)
@@ -137,21 +180,25 @@ def progress(text: str = "", unit: str = "") -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     hidden = not _console.is_terminal
+    if hidden and lines:
+        yield Bar(None, ProgressLines(text))
+        return
     with Progress(*columns, console=_console, disable=hidden, transient=True) as display:
         bar = Bar(display)
         bar.update(text=text)
         yield bar
 
 
-def track(items: Iterable[T], text: str, total: int) -> Iterator[T]:
+def track(items: Iterable[T], text: str, total: int, lines: bool = False) -> Iterator[T]:
     """Go through items while a progress bar counts them.
 
     Args:
         items: the items.
         text: the words beside the bar.
         total: the number of items.
+        lines: as for `progress`.
     """
-    with progress(text) as bar:
+    with progress(text, lines=lines) as bar:
         for count, item in enumerate(items):
             bar.update(count, total)
             yield item

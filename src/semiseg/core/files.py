@@ -22,6 +22,7 @@ MAX_YAML_VALUES = 1_000_000
 HUB_PREFIX = "hf-hub:"
 """What stands before `OWNER/NAME` in the name of something on the Hugging Face hub."""
 
+_MAX_STEM = 230  # bytes of a name before `.part` and the letters that `mkstemp` adds
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -180,10 +181,11 @@ def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iter
         OSError: the file cannot be written; nothing is left behind.
     """
     if shared:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+        stem = part_name(path.name).removesuffix("part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=stem, suffix=".part")
         temporary, stream = Path(name), os.fdopen(handle, "wb")
     else:
-        temporary = path.with_name(f"{path.name}.part")
+        temporary = path.with_name(part_name(path.name))
         stream = temporary.open("wb")
     try:
         with stream:
@@ -195,6 +197,13 @@ def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iter
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def part_name(name: str) -> str:
+    """The name of a file that is not complete; a long one is cut, since disks allow 255 bytes."""
+    if len(os.fsencode(name)) > _MAX_STEM:
+        name = short_hash(name)
+    return f"{name}.part"
 
 
 def _rename(temporary: Path, path: Path, shared: bool) -> None:

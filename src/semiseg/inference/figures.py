@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ State: TypeAlias = Literal["written", "added", "existed", "failed"]
 all its files existed; or it cannot be read."""
 
 MAX_LISTED = 20
-"""The images that a message lists."""
+"""The reasons that a message lists, most of them of one image."""
 _BLOCK = 1 << 20  # pixels that are counted together
 _VALUES = 256
 _DIGITS = 6  # sums of bands of other heights differ behind them
@@ -61,20 +61,38 @@ class Record:
     reason: str = ""
 
 
-def describe_failures(reasons: Sequence[str], failed: int, total: int, others: str = "") -> str:
-    """A sentence that counts the images that cannot be read, and a line for each of the first ones.
+@dataclass
+class Failures:
+    """Why images cannot be read.
 
-    Args:
-        reasons: why, at least of the first ones.
-        failed: how many they are.
-        total: the number of images.
-        others: a sentence on the other images.
+    Attributes:
+        reasons: the first reasons, each with the number of its images: those of a shard that
+            cannot be read share one.
+        count: the number of images, also of those with other reasons.
     """
-    lines = [f"{failed:,} of {plural(total, 'image')} could not be read. {others}".rstrip()]
-    lines += reasons[:MAX_LISTED]
-    if failed > MAX_LISTED:
-        lines.append(f"and {failed - MAX_LISTED:,} more")
-    return "\n".join(lines)
+
+    reasons: dict[str, int] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, reason: str) -> None:
+        """Count an image."""
+        self.count += 1
+        if reason in self.reasons or len(self.reasons) < MAX_LISTED:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def describe(self, total: int, others: str = "") -> str:
+        """A sentence that counts the images, and a line for each of the first reasons.
+
+        Args:
+            total: the number of images, with those that can be read.
+            others: a sentence on the other images.
+        """
+        lines = [f"{self.count:,} of {plural(total, 'image')} could not be read. {others}".rstrip()]
+        for reason, images in self.reasons.items():
+            lines.append(reason if images == 1 else f"{reason} ({plural(images, 'image')})")
+        if more := self.count - sum(self.reasons.values()):
+            lines.append(f"and {more:,} more")
+        return "\n".join(lines)
 
 
 def shares_in(mask: Path, classes: Classes) -> tuple[float, ...] | None:

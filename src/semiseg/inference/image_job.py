@@ -19,6 +19,7 @@ from pathlib import Path
 from semiseg.core.errors import DataError
 from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage
+from semiseg.data.pools.pool import ShardError
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.band_files import band_files
 from semiseg.inference.bands import check_bands_of
@@ -205,7 +206,12 @@ def _prepare(
 
 
 def _failed(image: _Image) -> Record:
-    """The record of an image that cannot be read, whose reason names it as the user does."""
+    """The record of an image that cannot be read, whose reason names it as the user does.
+
+    All images of a shard that cannot be read have the same reason, so that it is listed once.
+    """
+    if isinstance(image.problem, ShardError):
+        return Record(image.source.name, "failed", reason=image.problem.about_shard)
     reason = str(image.problem)
     if image.scratch in image.file.parents:
         reason = reason.replace(str(image.file), str(image.source))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, overload
 
 from semiseg.config.shard import Shard, hash_name
@@ -13,13 +13,15 @@ from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError, RunError
 from semiseg.data.formats.image_formats import format_of
 from semiseg.data.pools.address import Address, address_of
-from semiseg.data.pools.member_names import is_safe
+from semiseg.data.pools.member_names import is_safe, split_suffix
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
 from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
 from semiseg.inference.image_request import ImageSource, LocalImage
 from semiseg.inference.sources import find_images, list_lines, name_results
 from semiseg.inference.targets import check_names, check_sources
 
+MAX_NAMED = 1_000_000
+"""The images of a pool whose names are looked at before the first one, if nothing needs them."""
 _LIST = ".txt"
 _MODULUS = 1 << 64
 
@@ -38,7 +40,12 @@ class PoolImage(NamedTuple):
     number: int
 
     def fetch(self, folder: Path) -> Path:
-        """A copy of the image."""
+        """A copy of the image.
+
+        Raises:
+            ShardError: its shard cannot be read.
+            DataError: it cannot be read for another reason.
+        """
         return _write(folder, self.pool.file_name(self.number), self.pool.read(self.number))
 
     def __str__(self) -> str:
@@ -106,6 +113,8 @@ class Selection:
         files: the files by the names of the results, of all shards; empty for other sources.
         notes: sentences on the files that are ignored.
         warnings: sentences on the files that may be images but are not read.
+        place: where the images lie, without secrets.
+        fingerprint: of the pool of the images; empty for other images.
     """
 
     sources: Sequence[ImageSource]
@@ -114,6 +123,8 @@ class Selection:
     files: dict[str, Path]
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    place: str = ""
+    fingerprint: str = ""
 
 
 def select_images(
@@ -133,12 +144,27 @@ def select_images(
         out: the folder of the results; None if they go elsewhere.
         kinds: of the files to write.
         shard: which images to select, by the hash of their names.
-        lazily: select all images of a pool, and look at no name before its turn.
+        lazily: of a pool with more than `MAX_NAMED` images, select all, and look at no name before
+            its turn.
         store: the folder of an object store that gets the results, which are no images.
 
     Raises:
         DataError: there are no images, or results would share a file or replace an image.
     """
+    place = str(address_of(images) if is_url(images) else Path(images).absolute())
+    selection = _find(images, out, kinds, shard, lazily, store)
+    return replace(selection, place=place)
+
+
+def _find(
+    images: str,
+    out: Path | None,
+    kinds: Sequence[str],
+    shard: Shard,
+    lazily: bool,
+    store: Address | None,
+) -> Selection:
+    """The images of a shard, without their place; see `select_images`."""
     path = Path(images)
     lines = list_lines(path) if path.suffix.lower() == _LIST and path.is_file() else []
     if is_url(images) and format_of(Path(address_of(images).name)) is not None:
@@ -150,9 +176,11 @@ def select_images(
             if not (addresses := _below(images, store)):
                 raise error from None
             return _select(_remote(addresses, images), out, kinds, shard)
-        if lazily:
-            return Selection(every, len(every), "", {})
-        return _select(every, out, kinds, shard)
+        if lazily and len(every) > MAX_NAMED:
+            return Selection(every, len(every), "", {}, fingerprint=every.pool.fingerprint)
+        selection = _select(every, out, kinds, shard)
+        sources = every if shard.count == 1 else selection.sources  # those need no memory
+        return replace(selection, sources=sources, fingerprint=every.pool.fingerprint)
     if any(is_url(text) for _, text in lines):
         return _select(_remote([text for _, text in lines], images), out, kinds, shard)
     files, notes, warnings = find_images(path, out)
@@ -160,7 +188,7 @@ def select_images(
         check_sources(files, out, kinds)
     local = (LocalImage(name, file) for name, file in files.items())
     selection = _select(local, out, kinds, shard)
-    return Selection(selection.sources, selection.images, selection.names, files, notes, warnings)
+    return replace(selection, files=files, notes=notes, warnings=warnings)
 
 
 def _select(
@@ -225,8 +253,8 @@ def _remote(addresses: Sequence[str], place: str) -> Iterator[RemoteImage]:
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:
-    """A file with this content."""
-    file = folder / PurePosixPath(name).name
+    """A file with this content, and with the suffix of a name, which may be too long for a disk."""
+    file = folder / f"image{split_suffix(name)[1]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -32,6 +33,8 @@ from semiseg.inference.ledger_file import (
     read_header,
     read_ledger,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -130,7 +133,7 @@ def open_ledger(out: Path, header: Header, overwrite: bool) -> Ledger:
         if not overwrite:
             before = [file] if file in others.values() else []
             for path in [*before, *(p for p in others.values() if p != file)][:2]:
-                _require_same(path, header)
+                _require_same(path, header, out)
             if before:
                 content = read_ledger(file)
                 records, size = content.records, content.size if content.header else 0
@@ -166,20 +169,66 @@ def difference(header: Header, other: Header) -> str:
     if header.settings != other.settings:
         flags, others = (describe_settings(h.settings) for h in (header, other))
         return f"other settings ({others or 'the defaults'}, not {flags or 'the defaults'})"
+    if header.pool and other.pool and header.pool != other.pool:
+        return f"the images of another pool ({other.pool}, not {header.pool})"
     return ""
 
 
-def _require_same(file: Path, header: Header) -> None:
-    """Refuse a ledger of another prediction.
+def other_place(header: Header, place: str, out: Path) -> str:
+    """A warning of masks whose images lay elsewhere; empty where they did not.
+
+    A pool has a fingerprint, so its place does not matter.
+
+    Args:
+        header: of the ledger of the masks.
+        place: of the images now.
+        out: the folder of the masks.
+    """
+    if header.pool or not header.place or not place or header.place == place:
+        return ""
+    return (
+        f"The masks in {out} show the images of {header.place}, and now {place} is named. If these "
+        "are other images with the same names, choose another --out, or --overwrite."
+    )
+
+
+def may_keep_ledger(out: Path, header: Header, overwrite: bool) -> bool:
+    """Whether a prediction that nobody divides can keep a ledger in a folder of masks.
+
+    It cannot where the folder has the ledgers of several shards, of another model or settings.
+
+    Args:
+        out: the folder of the masks.
+        header: the first line of the ledger.
+        overwrite: replace the masks and the ledger.
+
+    Raises:
+        RunError: a ledger cannot be read.
+    """
+    ledgers = find_ledgers(out)
+    if not ledgers:
+        return True
+    if list(ledgers) != [Shard(header.shard, header.shards)]:
+        return False
+    other = read_header(*ledgers.values())
+    return overwrite or other is None or not difference(header, other)
+
+
+def _require_same(file: Path, header: Header, out: Path) -> None:
+    """Refuse a ledger of another prediction, and warn of one whose images lay elsewhere.
 
     Raises:
         ConfigError: it is one.
     """
     other = read_header(file)
-    if other is not None and (clause := difference(header, other)):
+    if other is None:
+        return
+    if clause := difference(header, other):
         raise ConfigError(
             f"{file} was written with {clause}. Use the same ones, another --out, or --overwrite."
         )
+    if warning := other_place(other, header.place, out):
+        logger.warning("%s", warning)
 
 
 def _locked(file: Path, shard: Shard) -> FileLock | None:

@@ -40,6 +40,8 @@ class Header:
         settings: the settings that decide about the files, where they differ from their defaults.
         semiseg: the version that wrote it.
         format: see `FORMAT`.
+        place: of the images, without secrets; empty where an earlier version wrote the ledger.
+        pool: the fingerprint of the pool of the images; empty for other images.
     """
 
     shard: int
@@ -49,6 +51,8 @@ class Header:
     settings: Mapping[str, object] = field(default_factory=dict)
     semiseg: str = __version__
     format: int = FORMAT
+    place: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import io
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from semiseg.config.shard import Shard, hash_name
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.text import plural, table
-from semiseg.inference.figures import MAX_LISTED, Record, State, describe_failures
-from semiseg.inference.ledger import describe_settings
+from semiseg.inference.figures import MAX_LISTED, Failures, Record, State
+from semiseg.inference.image_sources import Selection
+from semiseg.inference.ledger import describe_settings, other_place
 from semiseg.inference.ledger_file import (
     FOLDER,
     End,
@@ -27,6 +29,8 @@ from semiseg.inference.ledger_file import (
     read_header,
     read_lines,
 )
+
+logger = logging.getLogger(__name__)
 
 TABLE = "predictions.csv"
 """The name of the table in the folder of the masks."""
@@ -42,7 +46,7 @@ class Predictions:
         states: the number of images of each state.
         shares: the mean share of each class over the images whose shares are known.
         lowest: the images of the lowest mean confidence, the lowest first.
-        failures: why images cannot be read; of many, only some.
+        failures: why images cannot be read.
         versions: the versions of semiseg that wrote the masks.
     """
 
@@ -50,7 +54,7 @@ class Predictions:
     states: Mapping[State, int]
     shares: Mapping[str, float]
     lowest: Sequence[Record]
-    failures: Sequence[str] = ()
+    failures: Failures
     versions: Sequence[str] = ()
 
     @property
@@ -61,7 +65,7 @@ class Predictions:
     @property
     def status(self) -> int:
         """The exit status of the command line: 2 if an image could not be read."""
-        return 2 if self.failures else 0
+        return 2 if self.failures.count else 0
 
     def text(self) -> str:
         """The counts, the classes, the lowest confidences and the failures."""
@@ -75,19 +79,21 @@ class Predictions:
             parts.append(table(["lowest confidence", "mean"], rows))
         if len(self.versions) > 1:
             parts.append(f"Several versions of semiseg wrote masks: {', '.join(self.versions)}.")
-        if self.failures:
-            parts.append(describe_failures(self.failures, self.states["failed"], self.images))
+        if self.failures.count:
+            parts.append(self.failures.describe(self.images))
         return "\n\n".join(parts)
 
 
-def join_ledgers(out: Path, model: str, call: str, listed: Callable[[], End]) -> Predictions:
+def join_ledgers(
+    out: Path, model: str, call: str, selected: Callable[[], Selection]
+) -> Predictions:
     """Check that all shards are finished, and write their table.
 
     Args:
         out: the folder of the masks.
         model: the hash of the model that wrote them.
         call: the command that segments the images, without `--shard` and settings, for messages.
-        listed: counts and hashes the images as they are now; is asked when all shards are finished.
+        selected: the images as they are now; is asked when all shards are finished.
 
     Raises:
         DataError: a shard is missing or not finished, has another model or other images than the
@@ -110,7 +116,7 @@ def join_ledgers(out: Path, model: str, call: str, listed: Callable[[], End]) ->
             f"The masks in {out} are those of another model. Name the run that wrote them in "
             "front of the images."
         )
-    problems = _unfinished(ledgers, headers, counts[0], model, listed)
+    problems = _unfinished(out, ledgers, headers, model, selected)
     if problems:
         raise _incomplete(out, problems, headers, call)
     try:
@@ -131,19 +137,21 @@ def join_ledgers(out: Path, model: str, call: str, listed: Callable[[], End]) ->
 
 
 def _unfinished(
+    out: Path,
     ledgers: Mapping[Shard, Path],
     headers: Mapping[Shard, Header],
-    count: int,
     model: str,
-    listed: Callable[[], End],
+    selected: Callable[[], Selection],
 ) -> dict[Shard, str]:
-    """What is wrong with shards, as predicates.
+    """What is wrong with shards, as predicates. Images that lie elsewhere are warned of.
 
     Raises:
         DataError: the images cannot be listed.
     """
     problems: dict[Shard, str] = {}
     ends: dict[Shard, End] = {}
+    count = next(iter(ledgers)).count
+    pools = {shard: header.pool for shard, header in headers.items()}
     for shard in (Shard(number, count) for number in range(1, count + 1)):
         if shard not in ledgers:
             problems[shard] = "has not begun"
@@ -154,7 +162,18 @@ def _unfinished(
     if ends:
         (usual, _), *_ = Counter(ends.values()).most_common(1)
         # A shard that has to be run anyhow sees the list as it is now.
-        right, others = (usual, "the others") if problems else (listed(), "there are now")
+        right, others = usual, "the others"
+        if not problems:
+            now = selected()
+            right, others = End(now.images, now.names), "there are now"
+            problems = {
+                shard: f"saw another pool ({pool}, and {now.fingerprint} now): add --overwrite"
+                for shard, pool in pools.items()
+                if pool and now.fingerprint and pool != now.fingerprint
+            }
+            warnings = {other_place(header, now.place, out) for header in headers.values()}
+            for warning in sorted(warnings - {""}):
+                logger.warning("%s", warning)
         for shard, end in ends.items():
             if end != right:
                 counted = f"({end.images:,}, and {others} {right.images:,})"
@@ -243,7 +262,7 @@ class _Joined:
     classes: Sequence[str]
     stream: io.TextIOWrapper
     states: Counter[State] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
     problems: dict[Shard, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -264,8 +283,8 @@ class _Joined:
             shard = Shard(hash_name(record.name) % count + 1, count)
             self.problems.setdefault(shard, f"lacks masks, such as {self.out / record.mask}")
         self.states[record.state] += 1
-        if record.state == "failed" and len(self.failures) < MAX_LISTED:
-            self.failures.append(record.reason)
+        if record.state == "failed":
+            self.failures.add(record.reason)
         if record.shares is not None:
             self._sums += record.shares
             self._counted += 1

@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.files import is_file
 from semiseg.core.locks import acquire_lock
 from semiseg.data.pools.address import Address
 from semiseg.data.pools.ranges import NO_KEYS, FileSystem, ReadError, file_system, lacks_keys
@@ -62,7 +63,7 @@ class FolderOutput(NamedTuple):
 
     def exists(self, file: str) -> bool:
         """See `Output`."""
-        return (self.folder / file).is_file()
+        return is_file(self.folder / file)
 
     def scratch(self) -> str | None:
         """A hidden folder on the same disk, since only there a rename is one step."""

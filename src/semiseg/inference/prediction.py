@@ -10,7 +10,7 @@ from typing import Protocol
 
 from semiseg.core.console import progress
 from semiseg.data.formats.masks import Classes
-from semiseg.inference.figures import MAX_LISTED, Record, State, shares_in
+from semiseg.inference.figures import Failures, Record, State, shares_in
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import Ledger
 from semiseg.inference.ledger_file import End
@@ -22,12 +22,12 @@ class Outcome:
 
     Attributes:
         masks: the masks that were written, as paths below the output.
-        reasons: why images cannot be read; of many, only some.
+        failures: why images cannot be read.
         states: the number of images of each state.
     """
 
     masks: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
     states: Counter[State] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
@@ -35,8 +35,8 @@ class Outcome:
         self.states[record.state] += 1
         if record.state == "written" and record.mask is not None:
             self.masks.append(record.mask)
-        elif record.state == "failed" and len(self.reasons) < MAX_LISTED:
-            self.reasons.append(record.reason)
+        elif record.state == "failed":
+            self.failures.add(record.reason)
 
 
 class Engine(Protocol):
@@ -71,7 +71,7 @@ def predict_selection(
         outcome.add(record)
         bar.update(outcome.states.total(), total)
 
-    with progress("predict") as bar:
+    with progress("predict", lines=True) as bar:
         engine(report, lambda share: bar.update(outcome.states.total() + share, total))
     return outcome
 

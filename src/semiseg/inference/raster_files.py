@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.core.files import atomic_write, sync_file
+from semiseg.core.files import atomic_write, part_name, sync_file
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.codes import TABLE_SIZE
 from semiseg.data.formats.masks import Classes
@@ -85,7 +85,7 @@ class RasterFiles:
         self._place, self._nodata = place, nodata_value(classes)
         self._contents = {kind: content_of(kind, classes) for kind in self._targets}
         last = next(reversed(self._targets.values()))
-        self.folder = last.with_name(f"{last.name}.part")
+        self.folder = last.with_name(part_name(last.name))
         self._waiting: dict[str, list[Rows]] = {kind: [] for kind in self._targets}
         self._written = 0
 

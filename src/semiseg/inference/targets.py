@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from posixpath import dirname
 
 from semiseg.core.errors import DataError
-from semiseg.core.files import resolved
+from semiseg.core.files import is_file, resolved
 from semiseg.core.text import plural
 from semiseg.data.formats.bands import INSTALL_GEO, can_read_bands
 from semiseg.data.formats.geo_tags import has_geo_tags
@@ -16,6 +17,8 @@ from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.voxels import VOXELS, VOXELS_SUFFIX, has_voxels
 from semiseg.inference.writers import OUTPUTS
 
+MAX_NAME_BYTES = 255
+"""The bytes that the name of a file or a folder may have on all usual disks."""
 _SAMPLE = 1024  # pixels of a side
 
 
@@ -56,16 +59,32 @@ def targets_of(
         out: the folder of the results.
         kinds: of the files.
         is_raster: whether the results are GeoTIFFs.
+
+    Raises:
+        DataError: a file would have a longer name than disks allow.
     """
     targets = {kind: out / kind / f"{name}{_suffix(kind, is_raster)}" for kind in kinds}
     if has_voxels(image):
         targets = {VOXELS: out / f"{name}{VOXELS_SUFFIX}", **targets}
+    for file in targets.values():
+        part = max(file.relative_to(out).parts, key=_bytes)
+        if _bytes(part) > MAX_NAME_BYTES:
+            raise DataError(
+                f"{image}: its result {part[:40]}... would have a name of {_bytes(part)} bytes, "
+                f"and disks allow {MAX_NAME_BYTES}.",
+                "Give the image a shorter name.",
+            )
     return targets
+
+
+def _bytes(name: str) -> int:
+    """The length of a name on a disk."""
+    return len(os.fsencode(name))
 
 
 def missing(targets: Mapping[str, Path]) -> dict[str, Path]:
     """The files of an image that do not exist yet."""
-    return {kind: file for kind, file in targets.items() if not file.is_file()}
+    return {kind: file for kind, file in targets.items() if not is_file(file)}
 
 
 def check_names(names: Collection[str], out: object, kinds: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from semiseg.core.text import printable
 from semiseg.core.types import Sample
 from semiseg.data.formats.images import reason
 from semiseg.data.pixel_cache import PixelCache
-from semiseg.data.pools.pool import Pool
+from semiseg.data.pools.pool import Pool, ShardError
 from semiseg.data.pools.pool_order import DEFAULT_WINDOW, PoolOrder
 
 _OF_MACHINE = (errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
@@ -149,7 +149,9 @@ class PoolDraws:
         try:
             content = pool.image(number)
         except DataError as error:
-            raise PoolError(error.message) from None
+            # How to go on with a training is said with the message, where its folder is known.
+            passes = isinstance(error, ShardError) and not error.is_damaged
+            raise PoolError(error.message, "" if passes else error.remedy) from None
         try:
             with warnings.catch_warnings():  # of odd metadata, which nobody can correct here
                 warnings.simplefilter("ignore")

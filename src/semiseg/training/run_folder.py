@@ -23,8 +23,9 @@ RUN/
 from __future__ import annotations
 
 import json
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -35,25 +36,25 @@ from semiseg.config.settings import flag
 from semiseg.config.train import FREE, MOVABLE, TrainConfig
 from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
-from semiseg.core.files import read_json, read_text, read_yaml, write_json, write_text
+from semiseg.core.files import read_json, read_text, read_yaml, write_text
 from semiseg.core.run_names import CONFIG as CONFIG
 from semiseg.core.run_names import SCORES as SCORES
 from semiseg.core.scores import Scores, read_scores
 from semiseg.core.types import Sample
 from semiseg.data.formats.masks import Classes
-from semiseg.data.pools.pool import Pool
-from semiseg.data.pools.pool_sample import PoolSample
 from semiseg.data.splits import Split
 from semiseg.model.weights import is_path
 from semiseg.training.checkpoint import newest_intact
+from semiseg.training.pool_record import check_pool, content_or_none, write_pool
 from semiseg.training.stage import run_of_stage
+
+logger = logging.getLogger(__name__)
 
 PLAN = "plan.yaml"
 CONFUSION = "confusion.csv"
 CHECKPOINTS = "checkpoints"
 
 _CLASSES = "classes.json"
-_POOL = "pool.json"
 _HEADER = "# semiseg "  # and the version that wrote the file
 
 
@@ -178,15 +179,15 @@ def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | N
         RunError: the images or the classes have changed since the run began.
     """
     file = out / "split" / _CLASSES
-    if _content(file, read_json) != classes.to_dict():
+    if content_or_none(file, read_json) != classes.to_dict():
         raise RunError(
             f"The classes are no longer those of {file}: masks or the file that names the classes "
             "have changed since the run began. Restore them, or start a new run."
         )
-    _check_pool(out, split.pool)
+    check_pool(out, split.pool)
     for name, samples in split.lists().items():
         file = out / "split" / f"{name}.txt"
-        if _content(file, read_text) != _listed(samples):
+        if content_or_none(file, read_text) != _listed(samples):
             raise RunError(
                 f"The {name} images are no longer those of {file}: images or masks were added or "
                 "removed since the run began. Restore them, or start a new run."
@@ -194,31 +195,31 @@ def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | N
     return newest_intact(out / CHECKPOINTS) or (None, 0)
 
 
-def _check_pool(out: Path, sample: PoolSample | None) -> None:
-    """Refuse to go on with other images than those of the pool that the run began with.
+def note_pool(config: TrainConfig, split: Split) -> None:
+    """Write down where the pool of a resumed run lies now, so that nobody has to name it again.
+
+    Args:
+        config: the settings of the run.
+        split: the images, which `find_checkpoint` has compared with those of the run.
 
     Raises:
-        RunError: there is another pool, or none, or one where there was none.
+        OSError: the run folder cannot be written.
     """
-    file = out / "split" / _POOL
-    before = _content(file, read_json) if file.exists() else None
-    earlier = before.get("fingerprint") if isinstance(before, Mapping) else None
-    pool = None if sample is None else sample.pool
-    if (file.exists() or pool is not None) and (pool is None or earlier != pool.fingerprint):
-        now = "there is none now" if pool is None else f"{pool.address} holds {pool.fingerprint}"
-        began = f"the pool {earlier}" if file.exists() else "no pool"
-        raise RunError(
-            f"{out} began with {began}, and {now}. Name the pool that it began with by "
-            "--unlabeled, or start a new run."
-        )
+    if split.pool is None:
+        return
+    pool, place = split.pool.pool, _shown_place(config)
+    content = read_yaml(config.out / CONFIG)
+    if isinstance(content, dict) and content.get("unlabeled") != place:
+        text = _yaml({**content, "unlabeled": place})
+        write_text(config.out / CONFIG, f"{_HEADER}{__version__}\n{text}")
+    if write_pool(config.out, pool):
+        logger.info("%s notes that its pool lies in %s now", config.out, pool.address)
 
 
-def _content(file: Path, read: Callable[[Path], object]) -> object:
-    """The content of a file of the run; None if it is missing or damaged."""
-    try:
-        return read(file)
-    except (OSError, ValueError):
-        return None
+def _shown_place(config: TrainConfig) -> str | None:
+    """Where the further unlabeled images lie, without what is secret in an address."""
+    place = config.data.unlabeled
+    return None if place is None else without_secrets(place)
 
 
 def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> None:
@@ -239,13 +240,12 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     (fresh / "split").mkdir(parents=True)
     # The run may be read from another working folder.
     settings = _with_absolute_weights(config).replaced(data=config.data.data.absolute()).values()
-    if config.data.unlabeled is not None:
-        settings["unlabeled"] = without_secrets(config.data.unlabeled)
+    settings["unlabeled"] = _shown_place(config)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
     if split.pool is not None:
-        write_json(fresh / "split" / _POOL, _pool_record(split.pool.pool))
+        write_pool(fresh, split.pool.pool)
     write_text(fresh / PLAN, _yaml(plan.record().to_dict()))
     write_text(fresh / CONFIG, f"{_HEADER}{__version__}\n{_yaml(settings)}")
     # Renamed as a whole: a run folder is complete or missing, whenever the process is killed.
@@ -255,16 +255,6 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
         out.rename(old)
     fresh.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _pool_record(pool: Pool) -> dict[str, object]:
-    """What `pool.json` says: where the pool lies, and the hash by which it is recognized."""
-    return {
-        "address": str(pool.address),
-        "fingerprint": pool.fingerprint,
-        "images": len(pool),
-        "shards": len(pool.counts),
-    }
 
 
 def _with_absolute_weights(config: TrainConfig) -> TrainConfig:

@@ -131,6 +131,8 @@ def _train(
         if resume:
             classes = data.folder.classes
             checkpoint, start = run_folder.find_checkpoint(config.out, data.split, classes)
+            if first:
+                run_folder.note_pool(config, data.split)
         else:
             _log_plan(plan)
         stages = stages_of(config, unlabeled=bool(data.unlabeled))

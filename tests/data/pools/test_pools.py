@@ -23,7 +23,7 @@ from semiseg.core.errors import DataError
 from semiseg.data.formats.images import read_image
 from semiseg.data.pools.address import Address, expand_braces
 from semiseg.data.pools.metadata import INDEX, MANIFEST, NAMES
-from semiseg.data.pools.pool import Pool, is_pool, open_pool
+from semiseg.data.pools.pool import Pool, ShardError, is_pool, open_pool
 from semiseg.data.pools.ranges import Retries
 from semiseg.data.pools.shard_cache import ShardCache, _limit
 
@@ -283,8 +283,26 @@ def test_a_truncated_shard_names_the_member(copy):
     pool = open_pool(copy)
     tar = copy / "000000.tar"
     tar.write_bytes(tar.read_bytes()[:700])
-    with pytest.raises(DataError, match=r"\.jpg in .*000000\.tar cannot be read \(it ends"):
+    missing = f"{pool.manifest.sizes[0] - 700:,} of its bytes are missing at the end"
+    sentence = rf"\.jpg in .*000000\.tar cannot be read \(the shard is cut off: {missing}\)"
+    with pytest.raises(ShardError, match=sentence) as error:
         pool.read(0)
+    assert error.value.remedy == "Copy the shard again."
+    with pytest.raises(ShardError, match=sentence) as other:
+        pool.read(1)
+    assert error.value.about_shard == other.value.about_shard
+    assert pool.file_name(0) not in error.value.about_shard
+
+
+def test_a_shard_that_is_cut_off_on_a_server_is_asked_four_times(copy, no_copies):
+    tar = copy / "000000.tar"
+    tar.write_bytes(tar.read_bytes()[:700])
+    with serve(copy) as running:
+        pool = open_pool(running.url, retries=NO_WAIT)
+        with pytest.raises(ShardError, match="the shard is cut off") as error:
+            pool.read(0)
+        assert len([text for text in of_tars(running) if text]) == 4
+    assert error.value.is_damaged
 
 
 def test_an_index_of_another_tar_is_noticed_at_the_first_image(copy):
@@ -412,11 +430,14 @@ def test_an_interrupted_index_is_continued(tmp_path, monkeypatch):
     assert calls == [3]
 
 
-def test_remote_tars_have_their_index_in_the_cache(tmp_path, own_cache, no_copies):
+def test_remote_tars_have_their_index_in_the_cache(tmp_path, own_cache, no_copies, log):
     write_tar(tmp_path / "tars" / "a-0.tar", sample("x", 0))
     write_tar(tmp_path / "tars" / "a-1.tar", sample("x", 1))
     with serve(tmp_path) as running:
         pool = open_pool(f"{running.url}/tars/a-{{0..1}}.tar", retries=NO_WAIT)
+        (line,) = [r.getMessage() for r in log.records if "semiseg reads 2 tars once" in r.message]
+        assert "/tars has no manifest.json" in line
+        assert "semiseg pack" in line
         assert contents(pool) == {"a-0/x.jpg": jpeg(0), "a-1/x.jpg": jpeg(1)}
         requests = len(running.requests)
         open_pool(f"{running.url}/tars/a-{{0..1}}.tar", retries=NO_WAIT)

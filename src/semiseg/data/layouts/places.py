@@ -12,6 +12,7 @@ from semiseg.core.addresses import is_url, without_secrets
 from semiseg.core.errors import DataError, nearest
 from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
+from semiseg.data.layouts.families import unlabeled_folders
 from semiseg.data.pairing.roles import role_of
 from semiseg.data.pools.pool import is_pool
 from semiseg.data.tree import SPLITS, Tree
@@ -96,8 +97,14 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
 
 
 def pool_place(root: Path, flags: Arrangement, file: DatasetFile) -> str | None:
-    """The path or the address of the pool of unlabeled images; None if none is named."""
+    """The path or the address of the pool of unlabeled images; None if there is none.
+
+    If nobody names unlabeled images, the folder `unlabeled` of the data folder may be a pool.
+    """
     named = _named_unlabeled(root, flags, file)
+    if not named.names:
+        folders = unlabeled_folders(Tree(root))
+        return str(folders[0]) if len(folders) == 1 and is_pool(folders[0]) else None
     if len(named.names) != 1:
         return None
     name = named.names[0]
@@ -106,7 +113,7 @@ def pool_place(root: Path, flags: Arrangement, file: DatasetFile) -> str | None:
 
 
 def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[Path]:
-    """The folders of unlabeled images that are named; none if a pool is.
+    """The folders of unlabeled images that are named; none if they are a pool.
 
     Raises:
         DataError: there is no such folder, or one of several is a pool.

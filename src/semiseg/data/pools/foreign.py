@@ -134,8 +134,14 @@ def _index(folder: Path, tars: Tars, reader: RangeReader) -> Manifest:
     start = len(writer.records)
     numbers = range(start, len(tars.names))
     threads = 1 if tars.folder.is_local else _THREADS
+    if not tars.folder.is_local and numbers:
+        logger.info(
+            "%s has no %s, so semiseg reads %s once to find their images, which takes about as "
+            "long as a copy. A pool that `semiseg pack` wrote opens at once.",
+            *(tars.folder, MANIFEST, plural(len(numbers), "tar")),
+        )
     results = read_ahead(lambda number: _index_tar(tars, number, reader), numbers, threads)
-    for result in track(results, f"indexing {tars.folder}", len(numbers)):
+    for result in track(results, f"indexing {tars.folder}", len(numbers), lines=True):
         writer.add(result.record, result.places, result.names)
         for reason, names in result.left_out.items():
             count, first = left_out.get(reason, (0, names[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,39 @@ from semiseg.data.pools.tar_members import BLOCK, parse_header
 from semiseg.data.pools.tar_places import TAR, lists_tars, tars_in
 
 _MAX_NAME = 100  # bytes of a name in a header; longer ones stand in a header before it
+
+
+class ShardError(DataError):
+    """An image cannot be read because its shard is damaged or cannot be reached.
+
+    Attributes:
+        about_shard: what is wrong with the shard and what to do, the same sentences for all of its
+            images.
+        is_damaged: whether the shard must be copied again; otherwise it may be read later.
+    """
+
+    about_shard, is_damaged = "", False
+
+    @classmethod
+    def of(cls, member: str, shard: Address, reason: str, is_damaged: bool) -> ShardError:
+        """The error for an image.
+
+        Args:
+            member: the name of the image in the shard.
+            shard: the file.
+            reason: a clause that says why it cannot be read.
+            is_damaged: see `ShardError`.
+        """
+        remedy = (
+            "Copy the shard again."
+            if is_damaged
+            else "Run the command again: semiseg goes on where it stopped."
+        )
+        # No constructor of its own: torch builds the error of a loader process from its message.
+        error = cls(f"{printable(member)} in {shard} cannot be read ({reason}).", remedy)
+        error.about_shard = f"{shard} cannot be read ({reason}). {remedy}"
+        error.is_damaged = is_damaged
+        return error
 
 
 class Pool:
@@ -85,8 +119,9 @@ class Pool:
 
         Raises:
             IndexError: the pool has fewer images.
-            DataError: it cannot be read, also after retries, or the index does not fit its shard.
-                The message names the shard and the member.
+            ShardError: it cannot be read, also after retries. The message names the shard and the
+                member.
+            DataError: the index does not fit the shard.
         """
         shard, place = self._metadata.locate(index)
         offset, length = self._metadata.entry(shard, place)
@@ -98,13 +133,7 @@ class Pool:
         try:
             data = self._cache.read(shard, offset - BLOCK, length + BLOCK)
         except ReadError as error:
-            member, file = self._metadata.name(shard, place), self._cache.address(shard)
-            raise DataError(
-                f"{printable(member)} in {file} cannot be read ({error}).",
-                "Run the command again: semiseg goes on where it stopped."
-                if not file.is_local
-                else "Copy the shard again.",
-            ) from None
+            raise self._shard_error(shard, self._metadata.name(shard, place), error) from None
         member = self._metadata.name(shard, place)
         header = parse_header(data[:BLOCK])
         if header is None or header.length != length or not _same_name(header.name, member):
@@ -142,6 +171,17 @@ class Pool:
         if len(self.counts) > 1:  # others number the members of each shard anew
             stem = f"{self.manifest.shard_name(shard).removesuffix('.tar')}/{stem}"
         return stem, suffix
+
+    def _shard_error(self, shard: int, member: str, error: ReadError) -> ShardError:
+        """The error for an image whose shard cannot be read; a truncated shard is called one."""
+        file, reason = self._cache.address(shard), str(error)
+        missing = 0
+        if error.is_short:
+            with suppress(ReadError):
+                missing = self._cache.missing_bytes(shard)
+        if missing > 0:
+            reason = f"the shard is cut off: {missing:,} of its bytes are missing at the end"
+        return ShardError.of(member, file, reason, is_damaged=file.is_local or missing > 0)
 
     def _damaged(self, name: str, what: str) -> DataError:
         return DataError(

@@ -20,6 +20,7 @@ CHUNK = 16 << 20
 """Bytes of one request when a whole file is copied: a broken connection repeats only these."""
 _EXTRAS = {"s3": "s3", "gs": "gs"}
 _RETRIED_STATUS = (408, 425, 429)  # of those below 500
+_RANGE_BEHIND_END = 416
 _PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _KEY_ERRORS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
 _SOCKET_SECONDS = 60
@@ -32,10 +33,11 @@ class ReadError(Exception):
 
     Attributes:
         is_missing: whether there is no such file.
+        is_short: whether the file ended before all bytes came.
     """
 
-    def __init__(self, message: str, *, is_missing: bool = False) -> None:
-        self.is_missing = is_missing
+    def __init__(self, message: str, *, is_missing: bool = False, is_short: bool = False) -> None:
+        self.is_missing, self.is_short = is_missing, is_short
         super().__init__(message)
 
 
@@ -145,7 +147,7 @@ class RangeReader:
             self._ignore_ranges.add(str(address.parent))
             data = data[offset : offset + length]
         if len(data) != length:
-            raise ReadError(f"only {len(data):,} of {length:,} bytes came")
+            raise ReadError(f"only {len(data):,} of {length:,} bytes came", is_short=True)
         return data
 
     def _retried(self, request: Callable[[], T]) -> T:
@@ -246,7 +248,7 @@ def _read_local(address: Address, offset: int, length: int) -> bytes:
     except OSError as error:
         raise _error(error) from None
     if len(data) != length:
-        raise ReadError(f"it ends {length - len(data):,} bytes too early")
+        raise ReadError(f"it ends {length - len(data):,} bytes too early", is_short=True)
     return data
 
 
@@ -275,7 +277,9 @@ def lacks_keys(error: Exception) -> bool:
 
 def _error(error: Exception, tries: str = "") -> ReadError:
     is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-    return ReadError(_reason(error) + tries, is_missing=is_missing)
+    is_behind_end = getattr(error, "status", None) == _RANGE_BEHIND_END
+    is_short = is_behind_end or (isinstance(error, ReadError) and error.is_short)
+    return ReadError(_reason(error) + tries, is_missing=is_missing, is_short=is_short)
 
 
 def _reason(error: Exception) -> str:

@@ -88,6 +88,14 @@ class ShardCache:
             )
         return data
 
+    def missing_bytes(self, shard: int) -> int:
+        """How many bytes a shard itself, not its copy, is shorter than the manifest says.
+
+        Raises:
+            ReadError: its size is not known.
+        """
+        return int(self._manifest.sizes[shard]) - self._reader.size(self.address(shard))
+
     def _copy(self, shard: int) -> Address | None:
         """The copy of a shard on this disk; None where it has none, or needs none yet.
 
