@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,17 @@ def test_the_current_folder_is_named(root: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_suggest_wrote_is_no_finding_in_its_own_folder(root: Path) -> None:
     put(root, "suggested.txt", "suggested.csv", "suggested.png")
     assert not findings(root)
+
+
+@pytest.mark.parametrize("place", ["next", "unlabeled/next", "train/images/next"])
+def test_the_copies_that_suggest_writes_are_no_further_images(root: Path, place: str) -> None:
+    (root / "unlabeled").mkdir()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(root / "unlabeled" / "c.png")
+    before = read_dataset(root)
+    copies = root / place / "train" / "images"
+    copies.mkdir(parents=True)
+    shutil.copy(root / "unlabeled" / "c.png", copies / "c.png")
+    (root / place / "suggested.csv").write_text("rank,image\n1,c.png\n")
+    after = read_dataset(root)
+    assert after.samples == before.samples
+    assert after.findings == before.findings

@@ -19,6 +19,7 @@ from semiseg.inference.image_sources import select_images
 from semiseg.inference.survey import survey
 
 CPU = {"accelerator": "cpu"}
+GDAL_NODATA = 42113  # the tag of a TIFF
 NAMES = ("cam/1.png", "cam/2.jpg", "3.png", "cam/broken.png")
 
 
@@ -131,6 +132,28 @@ def test_a_name_that_no_disk_can_hold_stops_no_others(plain_release, photos, tmp
     assert set(masks(tmp_path / "out")) == {f"{longest}.png", "a.png"}
 
 
+def test_pixels_without_data_have_no_class(plain_release, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(1, 256, (40, 56, 3), dtype=np.uint8)
+    pixels[5:12, 20:50] = 0
+    pixels[20, 3] = (0, 9, 0)  # has data
+    file, out = tmp_path / "map.tif", tmp_path / "out"
+    Image.fromarray(pixels).save(file, tiffinfo={GDAL_NODATA: "0"})
+    empty = (pixels == 0).all(axis=2)
+    table = semiseg.predict(plain_release, file, out=out, confidence=True, table=True, **CPU).table
+    mask, confidence = (
+        np.asarray(Image.open(out / name / "map.png")) for name in ("", "confidence")
+    )
+    np.testing.assert_array_equal(mask == 255, empty)
+    np.testing.assert_array_equal(confidence == 0, empty)
+    assert sum(table.shares.values()) == pytest.approx(1, abs=1e-4)  # of the pixels with data
+    prediction = semiseg.load(plain_release, accelerator="cpu").predict(file)
+    np.testing.assert_array_equal(prediction.mask == 255, empty)
+    np.testing.assert_array_equal(prediction.confidence == 0, empty)
+    monkeypatch.setattr("semiseg.inference.image_job.LARGE", 1000)  # it is written in bands
+    semiseg.predict(plain_release, file, out=tmp_path / "bands", **CPU)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "bands" / "map.png")), mask)
+
+
 def test_shards_share_the_images_and_agree_on_their_list(photos, tmp_path):
     parts = [select_images(str(photos), tmp_path, ("",), Shard(n, 3)) for n in (1, 2, 3)]
     names = [source.name for part in parts for source in part.sources]
@@ -201,7 +224,7 @@ def test_an_image_whose_probabilities_fill_the_memory_stops_no_others(
 ):
     model = semiseg.load(plain_release, accelerator="cpu")
     Image.new("RGB", (200, 200)).save(tmp_path / "large.png")
-    monkeypatch.setattr("semiseg.inference.image_job.MAX_PROBABILITIES", 100_000)
+    monkeypatch.setattr("semiseg.inference.large.MAX_PROBABILITIES", 100_000)
     sources = [
         LocalImage("large", tmp_path / "large.png"),
         LocalImage("small", photos / NAMES[0]),

@@ -369,7 +369,7 @@ def test_an_image_that_pillow_takes_for_a_bomb_is_read_up_to_a_limit(
 @pytest.mark.slow
 def test_probabilities_of_a_huge_image_are_refused(sized_release, tmp_path, monkeypatch):
     noise(100, 120).save(tmp_path / "a.png")
-    monkeypatch.setattr("semiseg.inference.image_job.MAX_PROBABILITIES", 1000)
+    monkeypatch.setattr("semiseg.inference.large.MAX_PROBABILITIES", 1000)
     with pytest.raises(ConfigError, match=r"--probabilities would take .* --confidence"):
         semiseg.predict(
             sized_release,

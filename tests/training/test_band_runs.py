@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def test_images_with_other_channels_are_refused_in_one_sentence(
     for name in ("few.tif", "photo.png"):
         with pytest.raises(DataError, match=name):
             model.predict(tmp_path / name)
+
+
+def test_files_with_more_bands_are_refused_until_the_bands_are_named(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    """By `evaluate` and in Python as by `predict`; the data folder of the training is as it was."""
+    expected = semiseg.evaluate(run, data, accelerator="cpu").miou
+    other = shutil.copytree(data, tmp_path / "data")
+    for file in (other / "val" / "images").iterdir():
+        with rasterio.open(file) as source:
+            bands = source.read()
+        write_image(file, np.concatenate([bands, bands[:1]]))
+    refusal = r"val\d\.tif has 6 bands, but the model was trained with 5: .*dataset\.yaml"
+    with pytest.raises(DataError, match=refusal):
+        semiseg.evaluate(run, other, accelerator="cpu")
+    (other / "dataset.yaml").write_text("bands: [1, 2, 3, 4, 5]\n")
+    assert semiseg.evaluate(run, other, accelerator="cpu").miou == expected
+    model, name = semiseg.load(run, accelerator="cpu"), "val/images/val0.tif"
+    same = model.predict(data / name)
+    with pytest.raises(DataError, match=refusal):
+        model.predict(other / name)
+    model.read_as(model.reading)
+    np.testing.assert_array_equal(model.predict(other / name).mask, same.mask)
 
 
 def test_onnx_gives_the_same_masks_from_the_same_bands(

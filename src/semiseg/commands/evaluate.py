@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -13,19 +13,24 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import EvaluateSettings
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
+from semiseg.core.reading import AS_STORED
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.classes.labels import read_labels
+from semiseg.data.dataset_file import read_dataset_file
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.images import read_image
+from semiseg.data.formats.raster_windows import file_of
 from semiseg.data.image_lists import list_hash
 from semiseg.data.read_ahead import read_ahead
+from semiseg.data.tree import Tree
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.score_masks import MaskCounter, ScoredMasks
+from semiseg.inference.bands import check_bands_of, reading_like
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import choose_factors, explain
-from semiseg.training.run_data import arrangement_of, scored_samples
+from semiseg.training.run_data import arrangement_of, data_of, scored_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     if flags == NOTHING_SAID:
         flags = arrangement_of(settings.run, settings.data)
     samples = scored_samples(settings.run, settings.data, settings.split, dataset, flags)
+    _read_bands(model, settings, samples)
     jobs = choose_factors([sample.image for sample in samples], model.metadata, settings.scale)
     for job in jobs:
         if job.problem:
@@ -105,6 +111,28 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         split=settings.split,
         hash=list_hash(samples),
     )
+
+
+def _read_bands(model: Predictor, settings: EvaluateSettings, samples: Sequence[Sample]) -> None:
+    """Read the bands that the data folder names, and refuse images whose bands are unclear.
+
+    The rule is that of `predict`. In the data folder of the training, the training chose the bands.
+
+    Raises:
+        ConfigError: the data folder names another number of bands than the model has.
+        DataError: the bands lie in another order, or there are more than the model has.
+    """
+    own_folder = data_of(settings.run)
+    if own_folder is not None and own_folder.resolve() == settings.data.resolve():
+        return
+    file = read_dataset_file(Tree(settings.data))
+    named = file.named(settings.arrangement, AS_STORED)
+    own = replace(AS_STORED, bands=file.complete(AS_STORED, settings.arrangement).bands)
+    trained, files = model.reading, list(dict.fromkeys(file_of(s.image) for s in samples))
+    reading = reading_like(trained, own, named, files)
+    model.read_as(reading)
+    for image in files:
+        check_bands_of(image, reading, trained, own, named)
 
 
 def _count(

@@ -37,7 +37,7 @@ def reading_like(
     reading = replace(trained, bands=own.bands or trained.bands, axes=axes)
     channels = trained.channels
     if own.bands is None:
-        _require_same_number(reading, files)
+        require_same_number(reading, files)
     if reading.channels != channels:
         given = plural(len(reading.bands or ()), "band")
         wanted = "one or three" if channels == RGB_CHANNELS else str(channels)
@@ -82,7 +82,7 @@ def check_bands_of(
     """
     if named == NO_NAMES:
         if own.bands is None:
-            _require_same_number(reading, [file])
+            require_same_number(reading, [file])
     elif count_bands(file, reading.axes) and reading_like(trained, own, named, [file]) != reading:
         raise DataError(
             f"The bands of {file} lie in another order than those of the first images.",
@@ -90,8 +90,14 @@ def check_bands_of(
         )
 
 
-def _require_same_number(reading: Reading, files: Sequence[Path]) -> None:
-    """Refuse files with more bands than a model that reads all bands from the first one on."""
+def require_same_number(reading: Reading, files: Sequence[Path]) -> None:
+    """Refuse files with more bands than a model that reads all bands from the first one on.
+
+    Nobody says whether the first bands of such files are those of the training.
+
+    Raises:
+        DataError: a file has more.
+    """
     bands = reading.bands or ()
     if reading.channels == RGB_CHANNELS or sorted(bands) != list(range(1, len(bands) + 1)):
         return
@@ -101,5 +107,6 @@ def _require_same_number(reading: Reading, files: Sequence[Path]) -> None:
             raise DataError(
                 f"{file} has {plural(count.bands, 'band')}, but the model was trained with "
                 f"{len(bands)}: name these in the order of the training, such as "
-                f"--bands {','.join(map(str, bands))}."
+                f"--bands {','.join(map(str, bands))} (`bands` in the dataset.yaml of a data "
+                "folder, `read_as` in Python)."
             )

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from semiseg.core.errors import DataError
 from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage
@@ -26,20 +29,29 @@ from semiseg.inference.bands import check_bands_of
 from semiseg.inference.figures import Figures, Record, State, Tally
 from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.image_request import ImageOptions, ImageSource
-from semiseg.inference.large import LARGE, large_images, read_large, read_picture
+from semiseg.inference.large import (
+    LARGE,
+    check_probabilities,
+    large_images,
+    read_large,
+    read_with_empty,
+)
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.raster_files import MASK
-from semiseg.inference.raster_prediction import Options, RasterJob, segment_raster
+from semiseg.inference.raster_prediction import PROBABILITIES, Options, RasterJob, segment_raster
 from semiseg.inference.scale import Header, factor_of, read_header
 from semiseg.inference.targets import missing, targets_of
 from semiseg.inference.voxels import VOXELS, save_voxels
-from semiseg.inference.writers import NO_IMAGE, OUTPUTS, SegmentedImage, mask_of, save_output
+from semiseg.inference.writers import (
+    NO_IMAGE,
+    OUTPUTS,
+    SegmentedImage,
+    mask_of,
+    save_output,
+    without_data,
+)
 
 logger = logging.getLogger(__name__)
-
-PROBABILITIES = "probabilities"
-MAX_PROBABILITIES = 2_000_000_000
-"""The bytes that the probabilities of one image may take."""
 
 
 @dataclass
@@ -57,6 +69,7 @@ class _Image:
         header: its header, or None if it cannot be read.
         factor: on its pixels before the network sees it; None for `fit`.
         picture: its pixels; None for one that is read part by part.
+        empty: `(H, W)`, True where the picture has no data; None for nowhere.
         problem: why it cannot be segmented, or None.
     """
 
@@ -70,6 +83,7 @@ class _Image:
     header: Header | None = None
     factor: float | None = None
     picture: AnyImage | None = None
+    empty: NDArray[np.bool_] | None = None
     problem: DataError | None = None
 
     def record(self, figures: Figures) -> Record:
@@ -148,27 +162,6 @@ def predict_images(
             shutil.rmtree(image.scratch, ignore_errors=True)
 
 
-def describe_probabilities(
-    kinds: Iterable[str], header: Header, classes: int, image: object
-) -> str:
-    """A sentence on probabilities that would fill the memory; empty if there are none.
-
-    Args:
-        kinds: of the files to write.
-        header: of the image.
-        classes: their number.
-        image: what the image is called.
-    """
-    size = 2 * classes * header.pixels
-    if PROBABILITIES not in kinds or size <= MAX_PROBABILITIES:
-        return ""
-    return (
-        f"--probabilities would take {size / 1e9:.1f} GB of memory for {image}, and "
-        f"{MAX_PROBABILITIES / 1e9:g} GB is the limit. Leave it out, or use --confidence, which "
-        "writes one value for each pixel."
-    )
-
-
 def _prepare(
     model: Predictor,
     out: Path,
@@ -192,12 +185,11 @@ def _prepare(
         check_bands_of(image.file, model.reading, options.trained, options.own, options.named)
         image.header = read_header(image.file, model.reading)
         if image.header is not None:
-            classes = len(model.classes)
-            if text := describe_probabilities(image.targets, image.header, classes, source):
-                raise DataError(text)
+            if PROBABILITIES in image.targets:
+                check_probabilities(image.header.pixels, len(model.classes), source)
             image.factor = factor_of(options.scale, model.metadata, image.header)
         if not is_raster and not image.is_large:
-            picture = read_picture(image.file, model.reading)
+            picture, image.empty = read_with_empty(image.file, model.reading)
             model.check_channels(picture)
             image.picture = picture
     except DataError as error:
@@ -229,9 +221,10 @@ def _write(
 ) -> None:
     """Write the files of an image that was segmented as a whole."""
     assert image.picture is not None  # nosec B101 - see `predict_images`
-    mask = mask_of(prediction, options.abstain)
     tally = Tally(len(model.classes))
-    tally.add(mask, prediction.confidence)
+    tally.add(mask_of(prediction, options.abstain), prediction.confidence, image.empty)
+    prediction = _without_data(model, prediction, image.empty)
+    mask = mask_of(prediction, options.abstain)
     segmented = SegmentedImage(image.picture, prediction, mask, model.classes)
     last = next(reversed(image.targets))
     for kind, target in image.targets.items():
@@ -241,6 +234,13 @@ def _write(
             save_voxels(model.classes.to_image(mask), image.file, target)
         else:
             save_output(segmented, OUTPUTS[kind], target)
+
+
+def _without_data(
+    model: Predictor, prediction: Prediction, empty: NDArray[np.bool_] | None
+) -> Prediction:
+    """The prediction as the files show it; where 255 is a class, no value means no data."""
+    return prediction if model.classes.ignored_value is None else without_data(prediction, empty)
 
 
 def _segment_parts(
@@ -286,9 +286,11 @@ def _write_bands(
     tally = Tally(len(classes))
     with band_files(image.targets, large, classes) as writer:
         for rows, prediction in bands:
+            empty = large.empty(rows)
+            tally.add(mask_of(prediction, options.abstain), prediction.confidence, empty)
+            prediction = _without_data(model, prediction, empty)
             mask = mask_of(prediction, options.abstain)
             # No file of this kind shows the image itself; the overlay is drawn at the end.
             writer.add(rows, SegmentedImage(NO_IMAGE, prediction, mask, classes))
-            tally.add(mask, prediction.confidence)
             yield rows.stop / height
         finished(tally.figures())

@@ -7,18 +7,30 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage, BandImage
-from semiseg.data.formats.images import decode_large, image_size, read_image
-from semiseg.data.formats.rasters import Values
+from semiseg.data.formats.images import (
+    decode_image,
+    decode_large,
+    image_size,
+    nodata_of,
+    read_image,
+)
+from semiseg.data.formats.rasters import Values, find_invalid
 
 MAX_PIXELS = 2_000_000_000
 """The pixels of an image that `predict` still reads: its own image of 44,000 x 44,000."""
 LARGE = 1 << 25
 """An image of more pixels is segmented and written band by band, by itself."""
+
+
+MAX_PROBABILITIES = 2_000_000_000
+"""The bytes that the probabilities of one image may take."""
 
 
 @contextmanager
@@ -82,6 +94,16 @@ class LargeImage:
         size = -(-image.width // step), -(-image.height // step)
         return image.resize(size, Image.Resampling.NEAREST).convert("RGB")
 
+    def empty(self, rows: slice) -> NDArray[np.bool_] | None:
+        """`(H, W)`, True where some rows have no data; None if they have data everywhere."""
+        decoded = self._decoded
+        nodata = nodata_of(self._reading, decoded.nodata)
+        if decoded.image is None:
+            return find_invalid(decoded.deep_values[rows], nodata)
+        if not (nodata and decoded.nodata):
+            return None
+        return find_invalid(np.asarray(self.crop((0, rows.start, self.size[0], rows.stop))), nodata)
+
     def _deep(self, values: Values) -> AnyImage:
         return replace(self._decoded, values=values).picture(self._reading, self._path)
 
@@ -104,6 +126,40 @@ def read_picture(path: Path, reading: Reading) -> AnyImage:
     """
     _check_size(path, reading)
     return read_image(path, reading)
+
+
+def read_with_empty(path: Path, reading: Reading) -> tuple[AnyImage, NDArray[np.bool_] | None]:
+    """Read an image as `read_picture` does, and find the pixels without data.
+
+    Returns:
+        The image; and `(H, W)`, True where it has no data, or None if it has data everywhere.
+
+    Raises:
+        DataError: as `read_picture`.
+    """
+    _check_size(path, reading)
+    decoded = decode_image(path, reading)
+    return decoded.picture(reading, path), decoded.invalid(reading)
+
+
+def check_probabilities(pixels: int, classes: int, image: object) -> None:
+    """Refuse probabilities that would fill the memory.
+
+    Args:
+        pixels: of the image.
+        classes: their number.
+        image: what the image is called.
+
+    Raises:
+        DataError: they take more than `MAX_PROBABILITIES`.
+    """
+    size = 2 * classes * pixels
+    if size > MAX_PROBABILITIES:
+        raise DataError(
+            f"--probabilities would take {size / 1e9:.1f} GB of memory for {image}, and "
+            f"{MAX_PROBABILITIES / 1e9:g} GB is the limit.",
+            "Leave it out, or use --confidence, which writes one value for each pixel.",
+        )
 
 
 def _check_size(path: Path, reading: Reading) -> None:

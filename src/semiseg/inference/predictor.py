@@ -19,12 +19,14 @@ from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.ground import ground_resolution
-from semiseg.data.formats.images import picture_of
+from semiseg.data.formats.images import picture_of, read_valid
+from semiseg.inference.bands import require_same_number
 from semiseg.inference.geotiff import place_of
 from semiseg.inference.large import large_images, read_picture
-from semiseg.inference.raster_image import RasterImage, raster_image
+from semiseg.inference.raster_image import RasterImage, find_empty, raster_image
 from semiseg.inference.scale import Header, describe_larger, factor_of
 from semiseg.inference.sliding import Segmenter
+from semiseg.inference.writers import without_data
 from semiseg.model.metadata import ModelMetadata
 
 _MAX_PILLOW_CHANNELS = 4
@@ -61,16 +63,21 @@ class Predictor:
         self.reading = metadata.reading
         self.segment = segment
         self.two_spaces = two_spaces
-        self._has_warned = False
+        self._has_warned, self._is_chosen = False, False
 
     def read_as(self, reading: Reading) -> None:
         """Read images from now on in another way than those of the training.
+
+        After this call, `predict` takes files that have more bands than the reading names.
+
+        Args:
+            reading: how they are read; `model.reading` says that the training's way is meant.
 
         Raises:
             ValueError: they would have another number of channels.
         """
         self.metadata = replace(self.metadata, reading=reading)
-        self.reading = reading
+        self.reading, self._is_chosen = reading, True
 
     def predict(
         self,
@@ -95,12 +102,13 @@ class Predictor:
             probabilities: return the probabilities of all classes too.
 
         Returns:
-            Class indices and their confidence, of the size of the image. A model with prototypes
-            adds the labels of representation space.
+            Class indices and their confidence, of the size of the image; 255 and 0 where a file
+            has no data. A model with prototypes adds the labels of representation space.
 
         Raises:
             DataError: the file cannot be read, or the image has another number of channels than
-                those of the training.
+                those of the training; or a file has more bands, so that it is unclear which ones
+                are meant (see `read_as`).
             ConfigError: `keep`, but the model does not know the size of its training images.
         """
         ground = None
@@ -124,6 +132,16 @@ class Predictor:
             if warning:
                 self._has_warned = True
                 logger.warning("%s", warning)
+        prediction = self._segment(picture, factor, tta, probabilities)
+        if not isinstance(image, (str, Path)):
+            return prediction
+        with large_images():
+            return without_data(prediction, self._empty(Path(image), header.size))
+
+    def _segment(
+        self, picture: AnyImage | RasterImage, factor: float | None, tta: bool, probabilities: bool
+    ) -> Prediction:
+        """Segment an image as a whole, or a raster in windows."""
         if isinstance(picture, RasterImage):
             if factor is not None:
                 return self.segment.at_scale(picture, factor, tta, probabilities)
@@ -131,8 +149,17 @@ class Predictor:
                 picture = picture.whole()
         return next(self.stream([Scaled(picture, factor)], tta, probabilities))
 
+    def _empty(self, path: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """`(H, W)`, True where a file has no data; None if it has data everywhere."""
+        if place_of(path) is not None:
+            return find_empty(path, self.reading, slice(0, size[1]), size[0])
+        valid = read_valid(path, self.reading)
+        return None if valid is None else ~valid
+
     def _read(self, path: Path) -> AnyImage | RasterImage:
         """An image; a GeoTIFF is read in windows, so that it may be larger than the memory."""
+        if not self._is_chosen:
+            require_same_number(self.reading, [path])
         place = place_of(path)
         image = None if place is None else raster_image(path, self.reading, place.size)
         return image if isinstance(image, RasterImage) else read_picture(path, self.reading)

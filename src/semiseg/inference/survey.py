@@ -15,10 +15,10 @@ from semiseg.core.errors import ConfigError, DataError
 from semiseg.data.value_range import describe_depth
 from semiseg.inference.bands import reading_like
 from semiseg.inference.geotiff import place_of
-from semiseg.inference.image_job import describe_probabilities
 from semiseg.inference.image_request import ImageOptions, ImageSource, LocalImage
-from semiseg.inference.large import large_images
+from semiseg.inference.large import check_probabilities, large_images
 from semiseg.inference.predictor import Predictor
+from semiseg.inference.raster_prediction import PROBABILITIES
 from semiseg.inference.scale import choose_factors, explain
 from semiseg.inference.targets import describe_lost_places, middle_of
 
@@ -59,11 +59,12 @@ def survey(
         except DataError as error:
             raise DataError(_renamed(str(error), names)) from error
         for file, header, *_ in jobs:
-            if header is None:
+            if header is None or PROBABILITIES not in options.kinds:
                 continue
-            classes = len(model.classes)
-            if text := describe_probabilities(options.kinds, header, classes, names[file]):
-                raise ConfigError(text)
+            try:
+                check_probabilities(header.pixels, len(model.classes), names[file])
+            except DataError as error:  # all others would fail, too
+                raise ConfigError(str(error)) from None
         if len(sources) > MAX_SURVEYED:
             logger.info(
                 "semiseg looked at %d of %d images before the first one is segmented",

@@ -129,6 +129,21 @@ def save_picture(picture: Image.Image, kind: OutputKind, file: IO[bytes]) -> Non
         picture.save(file, "PNG")
 
 
+def without_data(prediction: Prediction, empty: NDArray[np.bool_] | None) -> Prediction:
+    """A prediction that says 255, with no confidence, where an image has no data.
+
+    Args:
+        prediction: of the image.
+        empty: `(H, W)`, True where there is no data; None for nowhere.
+    """
+    if empty is None:
+        return prediction
+    return prediction._replace(
+        mask=np.where(empty, np.uint8(IGNORE_INDEX), prediction.mask),
+        confidence=np.where(empty, np.float32(0), prediction.confidence),
+    )
+
+
 @contextmanager
 def output_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears under its name when the block ends without an error.

@@ -268,8 +268,9 @@ def decode_large(path: ImageSource, reading: Reading = AS_STORED) -> Decoded:
                 image = picture_of(values, reading) if values.ndim == 3 else Image.fromarray(values)
                 return Decoded("8 bits", image, nodata=own)
             return Decoded(source.depth, None, values, own, source.window)
+        own = gdal_nodata(source.tag_v2) if isinstance(source, TiffImageFile) else ()
         ImageOps.exif_transpose(source, in_place=True)
-        return Decoded("8 bits", source)
+        return Decoded("8 bits", source, nodata=own)
 
 
 def read_valid(path: ImageSource, reading: Reading) -> NDArray[np.bool_] | None:
