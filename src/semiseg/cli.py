@@ -24,20 +24,20 @@ from semiseg.core.errors import Interrupted, SemisegError
 HELP_FLAGS = ("--help", "-h", "--help-all")
 COMPLETION = "--install-completion"
 START = f"""\
-semiseg {__version__}: a segmentation model from few labeled and many unlabeled images.
+semiseg {__version__}: segment images, from few labeled and many unlabeled ones.
 
-Try it, without data:     semiseg demo
+Try it, without data:    semiseg demo
 
 Your own images, in a folder DATA:
-  see how they are read   semiseg check DATA
-  train a model           semiseg train DATA --out runs/first
-  watch it, see results   semiseg open runs/first
-  segment more images     semiseg predict runs/first IMAGES --out masks --overlay
+  see how they are read  semiseg check DATA
+  train a model          semiseg train DATA --out runs/first
+  watch it, see results  semiseg open runs/first
+  segment more images    semiseg predict runs/first IMAGES --out masks --overlay
 
-No masks yet?             semiseg suggest DATA
-Something is missing?     semiseg doctor
-All commands:             semiseg --help
-One command:              semiseg train --help"""
+No masks yet?            semiseg suggest DATA
+Something is missing?    semiseg doctor
+All commands:            semiseg --help
+One command:             semiseg train --help"""
 """What `semiseg` alone prints."""
 
 
