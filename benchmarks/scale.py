@@ -32,10 +32,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _CLASSES = 11
 
 
-def write_model(folder: Path) -> None:
+def write_model(folder: Path, encoder: str = "tf_efficientnet_lite0", size: int = 240) -> None:
     Key.of(0, "benchmark").seed_globals()
-    network = Network(_CLASSES, "tf_efficientnet_lite0", weights="none")
-    network.set_crop(240)
+    network = Network(_CLASSES, encoder, weights="none")
+    network.set_crop(size)
     network.add_representation_head(256)
     tensors = {
         "prototypes": torch.nn.functional.normalize(torch.randn(_CLASSES, 256)),
@@ -45,7 +45,7 @@ def write_model(folder: Path) -> None:
     names = tuple(f"class {number}" for number in range(_CLASSES))
     colors = tuple((20 * number, 255 - 20 * number, 128) for number in range(_CLASSES))
     classes = Classes(names, colors, "ids", tuple(range(_CLASSES)))
-    metadata = ModelMetadata(network=network.spec, classes=classes, size=240, method="css")
+    metadata = ModelMetadata(network=network.spec, classes=classes, size=size, method="css")
     save_release(folder, Release(network.eval(), tensors, metadata))
 
 

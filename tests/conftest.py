@@ -34,7 +34,17 @@ from semiseg.scenes.draw import COLORS, NAMES, write_scenes
 if TYPE_CHECKING:
     from semiseg.methods import Method
 
-FOR_CI = ("browser", "cluster", "distributed", "exports", "faults", "gpu", "release", "servers")
+FOR_CI = (
+    "browser",
+    "cluster",
+    "distributed",
+    "exports",
+    "faults",
+    "gpu",
+    "programs",
+    "release",
+    "servers",
+)
 """Marks of tests that need more than Python; `ci` stands for all of them."""
 
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from semiseg.core.reading import AS_STORED
 from semiseg.data.reader import load_dataset
@@ -43,6 +44,7 @@ WORDS = {
         *("ROOT", "--sets", "SET", "--seeds", 0, "--out", "OUT"),
         *("--rows", "OUT/rows.jsonl", "--steps", 3, "--size", 48),
     ],
+    "gpu": ["--limit-minutes", 0, "--out", "OUT"],
     "growth": ["--tiny", "--repeats", 1, "--plot", "OUT.png"],
     "inference": ["RUN", "DATA", "--images", 1, "--repeats", 1, "--large", 160, 120],
     "labels": ["RUN", "DATA", "--second", "RUN", "--frozen", "lcnet_035=none"],
@@ -183,6 +185,88 @@ def script(monkeypatch):
     """Imports a script of `benchmarks/`."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
+
+
+TINY_GPU = [
+    *("--encoders", "lcnet_035", "--methods", "css", "--crop", "48", "--batch", "2"),
+    *("--steps", "2", "--images", "2", "--workers", "0", "--accelerator", "cpu"),
+    *("--backend", "eager"),
+]
+
+
+@pytest.fixture
+def run_gpu(script, monkeypatch, tmp_path):
+    """Runs `gpu.py`; `measure` takes the place of a process for each measurement."""
+    gpu = script("gpu")
+
+    def run(measure, *words):
+        out = tmp_path / "gpu.json"
+        monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", str(out), *TINY_GPU, *words])
+        monkeypatch.setattr(gpu, "in_process", measure)
+        gpu.main()
+        return json.loads(out.read_text())
+
+    monkeypatch.setenv("SEMISEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    yield gpu, run
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.programs
+def test_the_benchmark_of_gpus_measures_steps_prediction_and_a_resumed_training(run_gpu):
+    gpu, run = run_gpu
+
+    def measure(case, words, seconds):
+        arguments = gpu.parser().parse_args(words)
+        return {**case, "status": "ok", **gpu.measure(case, arguments), "seconds": 1.0}
+
+    record = run(measure)
+    assert record["complete"]
+    assert record["device"]["kind"]
+    assert record["versions"]["torch"] == torch.__version__
+    cases = {}
+    for result in record["results"]:
+        cases.setdefault(result["case"], []).append(result)
+        assert result["device"] == "cpu"
+    ways = [(one["precision"], one["compile"]) for one in cases["step"]]
+    assert ways == [("bf16-mixed", False), ("32-true", False), ("bf16-mixed", True)]
+    for step in cases["step"]:
+        assert step["steps"] == 2
+        assert step["images_per_step"] == 4
+        assert 0 < step["step_ms_without_loading"] <= step["step_ms"]
+        assert step["peak_mib"] > 100
+    (predict,) = cases["predict"]
+    assert predict["images"] == 2
+    assert predict["predict_images_per_second"] > 0
+    assert [one["deterministic"] for one in cases["resume"]] == [False, True]
+    for resume in cases["resume"]:
+        assert resume["resumed_from_step"] < resume["steps"]
+        assert resume["resumed_is_bit_exact"]
+        assert resume["largest_difference_resumed"] == 0
+
+
+@pytest.mark.programs
+def test_a_measurement_that_fails_or_takes_too_long_costs_only_itself(run_gpu):
+    gpu, run = run_gpu
+    in_process = gpu.in_process
+
+    def measure(case, words, seconds):
+        if case["precision"] == "32-true":
+            return in_process(case, words, 0.01)
+        return in_process({**case, "method": "csss"}, words, seconds)
+
+    record = run(measure, "--cases", "step")
+    assert not record["complete"]
+    assert [result["status"] for result in record["results"]] == ["failed", "cut", "failed"]
+    assert "csss" in record["results"][0]["error"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_gpus_leaves_out_what_the_time_does_not_allow(run_gpu):
+    _, run = run_gpu
+    record = run(None, "--limit-minutes", "0.1")
+    assert {result["status"] for result in record["results"]} == {"left out"}
+    assert not record["complete"]
 
 
 @pytest.mark.slow

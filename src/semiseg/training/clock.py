@@ -113,6 +113,6 @@ def run_steps(
 
 
 def _now(module: L.LightningModule) -> float:
-    if module.device.type == "cuda":
-        torch.cuda.synchronize(module.device)
+    if module.device.type != "cpu":
+        torch.accelerator.synchronize(module.device)
     return time.monotonic()
