@@ -1,34 +1,20 @@
-"""The parts of a field from above: soil, plants, stones, straw and beetles.
-
-A painter draws them on a canvas, and their class ids on a mask. A camera then turns the canvas into
-a photograph. Points and directions are complex numbers, x + iy in canvas pixels, so a rotation is a
-product.
-"""
+"""The parts of a field from above: soil, plants, stones, straw and beetles."""
 
 from __future__ import annotations
 
-import colorsys
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
 
 from semiseg.core.rng import Key
+from semiseg.scenes.canvas import DARK, TURN, Array, Canvas, Size, hsv, noise
 
 SOIL, CROP, WEED, STONE, STRAW, BEETLE = range(6)
-OVERSAMPLE = 2  # canvas pixels along the side of a photograph's pixel, for smooth edges
-TURN = 2 * np.pi
-
-Array = NDArray[np.floating]
-Points = NDArray[np.complex128]
-Size = tuple[int, int]  # height, width
 
 # Humus, loam, clay, dry silt and sand. The soil of a scene is a mixture of two of them.
 _SOILS = np.array(
     [(48, 38, 31), (92, 70, 51), (124, 86, 66), (138, 131, 120), (182, 158, 122)], np.float32
 )
-_DARK = np.array([8, 6, 14])
 _ALONG = np.linspace(0, 1, 17)  # positions along a leaf, from stalk to tip
 
 
@@ -53,24 +39,8 @@ _WEEDS = (
 )
 
 
-def _noise(rng: np.random.Generator, size: Size, cell: float, gain: float) -> Array:
-    """Fractal noise `(H, W)` of mean 0 and deviation 1; `cell` is the coarsest cell in pixels."""
-    total, weight = np.zeros(size, np.float32), 1.0
-    while cell >= 1.5 and weight > 0.02:
-        grid = rng.standard_normal((int(size[0] / cell) + 2, int(size[1] / cell) + 2), np.float32)
-        octave = Image.fromarray(grid).resize(size[::-1], Image.Resampling.BICUBIC)
-        total += weight * np.asarray(octave)
-        weight, cell = weight * gain, cell / 2
-    noise: Array = (total - total.mean()) / (total.std() + 1e-6)
-    return noise
-
-
-def _hsv(hue: float, sat: float, val: float) -> Array:
-    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, min(sat, 1), min(val, 1)))
-
-
-class Painter:
-    """Draws things on a canvas and their ids on the mask. Later things cover earlier ones.
+class Painter(Canvas):
+    """Draws the parts of a field.
 
     Args:
         key: the key of the random draws.
@@ -79,72 +49,31 @@ class Painter:
     """
 
     def __init__(self, key: Key, size: Size, every: bool) -> None:
-        self.rng, self.size, self.every = key.numpy(), size, every
+        super().__init__(key, size, every)
         r = self.rng
-        self.unit = float(np.sqrt(size[0] * size[1])) / 160  # all lengths are for a side of 160
-        self.zoom = float(np.exp(r.uniform(-0.3, 0.3)))  # larger for a nearer camera
-        self.light = np.exp(1j * r.uniform(0, TURN))  # towards the sun
-        self.sun = float(r.beta(1.2, 0.9))  # 0 overcast .. 1 clear
         first, second = _SOILS[r.choice(len(_SOILS), 2, replace=False)]
         self.soil = (first + r.uniform(0, 0.6) * (second - first)) * r.uniform(0.85, 1.15)
         hue = r.uniform(0.19, 0.4)
         dull = 2 * max(0.0, hue - 0.29)  # blue-green leaves are waxy, never vivid
         self.foliage = (hue, r.uniform(0.34, 0.66) - dull, r.uniform(0.36, 0.7))
-        self.image = self.ground()
-        self.ids = Image.new("L", size[::-1], SOIL)
-        self.pen, self.marker = ImageDraw.Draw(self.image, "RGBA"), ImageDraw.Draw(self.ids)
+        self.cover(self.ground(), SOIL)
 
-    def ground(self) -> Image.Image:
+    def ground(self) -> Array:
         """Bare soil: a relief with light from the side, moist and dry patches, maybe furrows."""
         r, unit = self.rng, self.unit
-        relief = _noise(r, self.size, r.uniform(8, 36) * unit, r.uniform(0.55, 0.8))
+        relief = noise(r, self.size, r.uniform(8, 36) * unit, r.uniform(0.55, 0.8))
         if r.random() < 0.4:
             y, x = np.mgrid[: self.size[0], : self.size[1]]
             across = np.exp(1j * r.uniform(0, TURN)) / (r.uniform(3, 9) * unit)
             relief += r.uniform(0.3, 1.0) * np.sin(x * across.real + y * across.imag + relief)
         down, right = np.gradient(relief)
         slope = right * self.light.real + down * self.light.imag
-        patches = _noise(r, self.size, 60 * unit, 0.5)
+        patches = noise(r, self.size, 60 * unit, 0.5)
         shade = 1 - (r.uniform(0.06, 0.11) + 0.08 * self.sun) * slope / (slope.std() + 1e-6)
         shade += r.uniform(0.02, 0.08) * relief + r.uniform(0.03, 0.13) * patches
         tint = 1 + 0.04 * patches[..., None] * np.array([1, 0, -1], np.float32)
-        soil = np.clip(self.soil * shade[..., None] * tint, 0, 255)
-        return Image.fromarray(soil.astype(np.uint8))
-
-    def some(self, low: int, high: int, chance: float = 1.0) -> range:
-        """A random number of things, from `low` to below `high`, or with some chance none."""
-        count = int(self.rng.integers(low, high))
-        return range(count if self.rng.random() < chance or self.every else 0)
-
-    def spot(self) -> complex:
-        """A random place for a thing, with a margin to the edge."""
-        down, right = self.rng.uniform(0.03, 0.97, 2) * self.size
-        return complex(right, down)
-
-    def long(self, low: float, high: float) -> float:
-        """A random length in canvas pixels; the range is for a scene with sides of 160 pixels."""
-        return float(self.rng.uniform(low, high)) * self.unit * self.zoom
-
-    def fill(self, outline: Points, color: Array, kind: int | None, alpha: int = 255) -> None:
-        """Draw a polygon of class `kind`; with None, the mask stays unchanged."""
-        points = outline.view(np.float64).tolist()
-        red, green, blue = (min(255, max(0, int(value))) for value in color.tolist())
-        self.pen.polygon(points, fill=(red, green, blue, alpha))
-        if kind is not None:
-            self.marker.polygon(points, fill=kind)
-
-    def shadow(self, outline: Points, height: float) -> None:
-        """Draw the shadow of a thing `height` pixels above ground; two layers soften its edge."""
-        for reach in (height, height / 2):
-            cast = outline - self.light * reach
-            self.fill(cast, _DARK, None, int(28 + 75 * self.sun))
-
-    def band(
-        self, way: Points, half: float, color: Array, kind: int | None, alpha: int = 255
-    ) -> None:
-        """Draw a band along `way`, `half` pixels to each side."""
-        across = 1j * half * (way[-1] - way[0]) / (abs(way[-1] - way[0]) + 1e-6)
-        self.fill(np.concatenate([way + across, (way - across)[::-1]]), color, kind, alpha)
+        soil: Array = self.soil * shade[..., None] * tint
+        return soil
 
     def leaf(self, base: complex, way: complex, half: Array, color: Array, kind: int) -> None:
         """Draw a leaf from `base` along `way`; `half` is its half width from stalk to tip."""
@@ -178,7 +107,7 @@ def _plant(p: Painter, species: _Species, at: complex, radius: float) -> None:
     """Draw a rosette of leaves, or of stems with leaflets: old ones below, young ones on top."""
     r, (hue, sat, val) = p.rng, p.foliage
     # Crop and weeds have the same distribution of colors, so color does not distinguish them.
-    color = _hsv(hue + r.normal(0, 0.02), sat * r.uniform(0.8, 1.2), val * r.uniform(0.85, 1.2))
+    color = hsv(hue + r.normal(0, 0.02), sat * r.uniform(0.8, 1.2), val * r.uniform(0.85, 1.2))
     count, start, wide = len(p.some(*species.leaves)), r.uniform(0, TURN), r.uniform(0.8, 1.2)
     for i in range(count):
         age = 1 - 0.5 * i / count
@@ -221,7 +150,7 @@ def _straw(p: Painter, at: complex, lean: float, color: Array) -> None:
     way = np.exp(1j * lean) * p.long(14, 46)
     spine = at + way * (_ALONG + 1j * p.rng.normal(0, 0.15) * (_ALONG - 0.5) ** 2)
     half = p.long(0.6, 1.4)
-    p.band(spine - p.light * 2 * p.unit, half, _DARK, None, int(40 + 80 * p.sun))
+    p.band(spine - p.light * 2 * p.unit, half, DARK, None, int(40 + 80 * p.sun))
     p.band(spine, half, color, STRAW)
     p.band(spine + p.light * 0.3 * half, 0.3 * half, color + 35, None, 130)
 
@@ -231,7 +160,7 @@ def _beetle(p: Painter, at: complex, radius: float) -> None:
     r = p.rng
     way, circle = np.exp(1j * r.uniform(0, TURN)) * radius, np.exp(1j * np.linspace(0, TURN, 32))
     hue = r.choice([0.0, 0.08, 0.4, 0.62, 0.75]) + r.normal(0, 0.03)
-    color = _hsv(hue, r.uniform(0.3, 0.9), r.uniform(0.12, 0.42))
+    color = hsv(hue, r.uniform(0.3, 0.9), r.uniform(0.12, 0.42))
     for share in (-0.4, 0.15, 0.65):
         for hand in (-1j, 1j):
             knee, foot = 1.4 * share + 0.85 * hand, 1.4 * share + np.sign(share) * 0.4 + 1.1 * hand
@@ -255,7 +184,7 @@ def paint_scene(p: Painter) -> None:
         p.fill(bit, p.soil * r.choice([0.55, 0.75, 1.3]), SOIL, 170)
     for _ in p.some(0, 14):
         _lump(p, SOIL, p.long(2, 7))
-    pale = _hsv(r.uniform(0.09, 0.15), r.uniform(0.22, 0.6), r.uniform(0.55, 0.88))
+    pale = hsv(r.uniform(0.09, 0.15), r.uniform(0.22, 0.6), r.uniform(0.55, 0.88))
     heap, spread, lean = p.spot(), p.long(20, 60), r.uniform(0, TURN)
     straws = [
         (heap + spread * complex(*r.normal(0, 1, 2)), r.normal(lean, 0.9))
@@ -288,24 +217,3 @@ def _rows(p: Painter) -> list[complex]:
         if (row, i) == (0, 0) or p.rng.random() < 0.8
     ]
     return [at for at in places if 0 <= at.imag < p.size[0] and 0 <= at.real < p.size[1]]
-
-
-def photograph(p: Painter) -> NDArray[np.uint8]:
-    """The canvas through a camera: uneven light, shade, blur, white balance and noise."""
-    r, small = p.rng, p.image.reduce(OVERSAMPLE)
-    if r.random() < 0.5:
-        small = small.filter(ImageFilter.GaussianBlur(r.uniform(0.2, 0.85) * p.unit / OVERSAMPLE))
-    image = np.asarray(small, np.float32) / 255
-    image *= 1 + 0.05 * r.standard_normal((*image.shape[:2], 1), np.float32)  # texture
-    y, x = np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j].astype(np.float32)
-    fall = p.light * r.uniform(0, 0.25)
-    light = 1 + fall.real * x + fall.imag * y
-    if r.random() < 0.35:
-        leaves = _noise(r, image.shape[:2], r.uniform(20, 40) * p.unit, 0.45) - r.uniform(-0.3, 1)
-        light *= 1 - r.uniform(0.3, 0.6) * p.sun / (1 + np.exp(-6 * leaves))
-    warmth = r.normal(0, 0.06)
-    balance = np.array([1 + warmth, 1, 1 - warmth], np.float32) * r.uniform(0.85, 1.2)
-    image = np.clip(image * light[..., None] * balance, 0, 1) ** r.uniform(0.8, 1.2)
-    image += r.uniform(0.004, 0.035) * r.standard_normal(image.shape, np.float32)
-    photograph: NDArray[np.uint8] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return photograph
