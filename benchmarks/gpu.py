@@ -265,6 +265,7 @@ def machine() -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:  # run from the sources
             versions[name] = semiseg.__version__ if name == "semiseg" else "missing"
+    versions["torch"] = torch.__version__  # with the CUDA that it was built for
     root = Path(__file__).parents[1]
     git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
