@@ -154,7 +154,7 @@ def test_semiseg_alone_says_what_to_do_first(capsys):
     lines = [re.search(r"semiseg [a-z]+( \S+)*", line) for line in text.splitlines()[1:]]
     commands = [match[0].split() for match in lines if match]
     assert {words[1] for words in commands} <= set(VERBS)
-    assert len(commands) == 7
+    assert len(commands) == 8
 
 
 def test_the_help_names_each_command(help_of):
