@@ -58,6 +58,7 @@ WORDS = {
     ],
     "pool": ["--images", 8, "--side", 16, "--small", 10, "--huge", 5000, "--repeats", 1],
     "pool_start": ["--images", 1000, 2000, "--repeats", 1],
+    "pool_suggest": ["--images", 300, "--width", 16],
     "raster": ["--size", 300],
     "scale": ["--images", 1, 2, "--size", 64, 48, "--engines", "local"],
     "screen": [

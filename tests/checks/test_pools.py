@@ -15,7 +15,7 @@ import semiseg
 from semiseg.comparison.tasks import list_tasks
 from semiseg.config.compare import CompareConfig
 from semiseg.config.train import TrainConfig
-from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.errors import DataError
 from semiseg.data.pools.pool import Pool, open_pool
 from semiseg.data.pools.pool_sample import sample_pool
 
@@ -89,14 +89,6 @@ def test_a_damaged_copy_is_not_taken_for_the_pool_that_was_looked_at(tmp_path):
     (tmp_path / "POOL" / "000000.tar").write_bytes(b"")
     with pytest.raises(DataError, match="Copy the shard again"):
         sample_pool(open_pool(tmp_path / "POOL"))
-
-
-def test_suggest_says_that_it_reads_no_pool(tmp_path):
-    pool = write_pool(tmp_path / "pool")
-    with pytest.raises(ConfigError, match="is a pool, and suggest reads folders"):
-        semiseg.suggest(pool)
-    with pytest.raises(ConfigError, match="is a pool, and suggest reads folders"):
-        semiseg.suggest(tmp_path / "run", pool)
 
 
 def test_without_a_cache_the_sample_lies_in_a_temporary_folder(tmp_path, monkeypatch):

@@ -257,12 +257,13 @@ class PredictSettings(Device):
 class SuggestSettings(Device):
     """Choose the images to label next, or first if there is no trained model yet."""
 
-    run: Path
+    run: PlaceName
     """The run folder. Without a trained model, leave it out and name the images alone: `semiseg
     suggest IMAGES`. Then semiseg chooses the images to label first."""
-    images: Path | None = None
-    """An image, a folder, a pattern in quotes, or a text file with one path on each line. semiseg
-    skips images that have masks, and those of `val` and `test`."""
+    images: PlaceName | None = None
+    """An image, a folder, a pattern in quotes, or a text file with one path on each line; or a pool
+    of images in tar files, which may lie at an address, such as `s3://bucket/pool`. semiseg skips
+    images that have masks, and those of `val` and `test`."""
     _: KW_ONLY
     out: Path | Auto = AUTO
     """The folder to write. `auto` means `next`, or `first` without a run. It gets the list
@@ -292,13 +293,28 @@ class SuggestSettings(Device):
     PNG files, or LabelMe files. `labelme` writes polygons, `coco` and `cvat` write one file with
     run-length codes, `label-studio` writes tasks with predictions. A choice without a run has no
     masks, and so no format."""
+    shard: str | None = None
+    """Compute only the features of a part of a pool's images, such as `3/64`: the third of 64 equal
+    parts, which as many processes or machines compute side by side into one folder `--out`. Nothing
+    is chosen before `--merge`."""
+    merge: bool = False
+    """Compute no features: check that all shards in `--out` are finished, and choose the images.
+    Repeat RUN and IMAGES of the shards."""
     overwrite: bool = False
-    """Replace the masks of an earlier call, even if you corrected them."""
+    """Replace the masks of an earlier call, even if you corrected them. The features of a pool stay
+    as they are."""
 
     def check(self) -> None:
         """The bands can be meant, and settings of a choice without a run stand alone."""
         check_bands(self.bands, self.rgb)
         check_axes(self.axes)
+        if self.shard is not None:
+            parse_shard(self.shard)
+            if self.merge:
+                raise ConfigError(
+                    f"--shard {self.shard} computes a part of the features, and --merge chooses "
+                    "when all parts are there. Leave one of the two out."
+                )
         if self.images is None:
             if self.file_format != AUTO:
                 raise ConfigError(
@@ -317,6 +333,18 @@ class SuggestSettings(Device):
     def folder(self) -> Path:
         """The folder to write."""
         return unless_auto(self.out, Path("first" if self.images is None else "next"))
+
+    @property
+    def decisive(self) -> dict[str, Value]:
+        """The settings that decide about the features of a pool, where they are not the defaults.
+
+        The bands and weights count by what they give, see `suggest_first_from_pool`.
+        """
+        names = ("encoder", "weights", "bands", "rgb", "axes")
+        defaults = {one.name: one.default for one in fields(self)}
+        return {
+            name: plain(value) for name in names if (value := getattr(self, name)) != defaults[name]
+        }
 
 
 @dataclass(frozen=True)

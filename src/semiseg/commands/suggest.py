@@ -9,7 +9,11 @@ from typing import NamedTuple
 from semiseg.commands._public import command
 from semiseg.commands.settings import SuggestSettings
 from semiseg.config.bands import named_bands, reading_of
+from semiseg.config.command_line import flag_words
 from semiseg.config.settings import AUTO
+from semiseg.config.shard import parse_shard
+from semiseg.core import shell
+from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError
 from semiseg.data.pools.pool import is_pool
 from semiseg.inference.device import use_threads
@@ -17,6 +21,8 @@ from semiseg.inference.load import check_order, is_model
 from semiseg.suggestion.coverage import FirstImage, first_image_table
 from semiseg.suggestion.first_images import suggest_first
 from semiseg.suggestion.next_steps import next_steps
+from semiseg.suggestion.pool_first import suggest_first_from_pool
+from semiseg.suggestion.pool_next import suggest_from_pool
 from semiseg.suggestion.ranking import Suggestion, suggestion_table
 from semiseg.suggestion.suggest import suggest as choose_images
 
@@ -25,9 +31,9 @@ class Suggestions(NamedTuple):
     """The images to label next.
 
     Attributes:
-        images: the images; begin with the first one.
+        images: the images; begin with the first one. None after a shard of a pool.
         next_steps: what to do with them: the commands that add their masks to your data, and train
-            or continue the training.
+            or continue the training. After a shard, the command that chooses.
     """
 
     images: Sequence[Suggestion] | Sequence[FirstImage]
@@ -37,6 +43,8 @@ class Suggestions(NamedTuple):
         """A table of the images with the reasons, and the next steps."""
         suggestions = [one for one in self.images if isinstance(one, Suggestion)]
         first = [one for one in self.images if isinstance(one, FirstImage)]
+        if not self.images:
+            return self.next_steps
         table = suggestion_table(suggestions) if suggestions else first_image_table(first)
         return f"{table}\n{self.next_steps}"
 
@@ -52,59 +60,119 @@ def suggest(settings: SuggestSettings) -> Suggestions:
     Without a run, `semiseg.suggest("IMAGES")` chooses images that stand for all others, by what a
     pretrained encoder sees in them. If some images have masks already, the choice complements them.
 
+    For a pool, the features of all images go into `OUT/features`. A killed call goes on there.
+
     Returns:
         The images, and what to do with them.
 
     Raises:
-        DataError: there is no image to suggest.
-        ConfigError: the images are a pool, the model is an exported one, `data` are not the data of
-            the run, or the encoder cannot be used.
+        DataError: there is no image to suggest, or a shard is not finished.
+        ConfigError: the model is an exported one, `data` are not the data of the run, the encoder
+            cannot be used, or the features in the output folder are those of another model or pool.
         RunError: the model cannot be read, or the output folder cannot be written.
     """
     use_threads(settings.threads)
-    place = settings.run if settings.images is None else settings.images
-    if is_pool(place):
+    images = settings.run if settings.images is None else settings.images
+    has_pool = is_pool(images)
+    if not has_pool and (settings.shard is not None or settings.merge):
+        name = "--merge" if settings.merge else f"--shard {settings.shard}"
         raise ConfigError(
-            f"{place} is a pool, and suggest reads folders and lists of images. Give it a folder "
-            "of images."
+            f"{name} is for a pool, and {images} is none. Leave {name} out, or pack the images: "
+            f"{shell.join(['semiseg', 'pack', images, '--out', 'POOL'])}"
         )
     if settings.images is None:
-        return _suggest_first(settings, settings.run)
-    check_order("suggest", settings.run, settings.images)
-    images = choose_images(
-        settings.run,
-        settings.images,
+        return _suggest_first(settings, has_pool)
+    run = Path(settings.run)
+    if not has_pool:
+        check_order("suggest", run, Path(images))
+        chosen = choose_images(
+            run,
+            Path(images),
+            out=settings.folder,
+            n=settings.n,
+            data=settings.data,
+            file_format=settings.file_format,
+            overwrite=settings.overwrite,
+            accelerator=settings.accelerator,
+        )
+        return Suggestions(chosen, next_steps(run, settings.folder, settings.data))
+    chosen = suggest_from_pool(
+        run,
+        images,
         out=settings.folder,
         n=settings.n,
         data=settings.data,
         file_format=settings.file_format,
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,
+        shard=None if settings.shard is None else parse_shard(settings.shard),
+        merge=settings.merge,
+        call=_call(settings),
     )
-    return Suggestions(images, next_steps(settings.run, settings.folder, settings.data))
+    if settings.shard is not None:
+        return _after_shard(settings)
+    return Suggestions(chosen, next_steps(run, settings.folder, settings.data))
 
 
-def _suggest_first(settings: SuggestSettings, images: Path) -> Suggestions:
+def _suggest_first(settings: SuggestSettings, has_pool: bool) -> Suggestions:
     """Choose without a run.
 
     Raises:
         ConfigError: the images are a run.
     """
-    if is_model(images):
+    images = settings.run
+    reading = reading_of(AUTO, settings.bands, settings.rgb, AUTO, settings.axes)
+    if has_pool:
+        first = suggest_first_from_pool(
+            images,
+            out=settings.folder,
+            n=settings.n,
+            data=settings.data,
+            encoder=settings.encoder,
+            weights=settings.weights,
+            reading=reading,
+            named=named_bands(settings.bands, settings.rgb),
+            overwrite=settings.overwrite,
+            accelerator=settings.accelerator,
+            shard=None if settings.shard is None else parse_shard(settings.shard),
+            merge=settings.merge,
+            call=_call(settings),
+        )
+        if settings.shard is not None:
+            return _after_shard(settings)
+        return Suggestions(first.images, first.next_steps)
+    if is_model(Path(images)):
         raise ConfigError(
             f"{images} holds a model, and suggest needs the images to choose from, too. Use "
             f"`semiseg suggest {images} IMAGES`."
         )
     first = suggest_first(
-        images,
+        Path(images),
         out=settings.folder,
         n=settings.n,
         data=settings.data,
         encoder=settings.encoder,
         weights=settings.weights,
-        reading=reading_of(AUTO, settings.bands, settings.rgb, AUTO, settings.axes),
+        reading=reading,
         named=named_bands(settings.bands, settings.rgb),
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,
     )
     return Suggestions(first.images, first.next_steps)
+
+
+def _after_shard(settings: SuggestSettings) -> Suggestions:
+    """What to do after a shard."""
+    return Suggestions(
+        (),
+        f"The features of shard {settings.shard} are in {settings.folder / 'features'}. When all "
+        f"shards are finished:\n  {_call(settings)} --merge -n {settings.n}",
+    )
+
+
+def _call(settings: SuggestSettings) -> str:
+    """The command without `--shard` and `--merge`."""
+    places = [settings.run] if settings.images is None else [settings.run, settings.images]
+    data = {} if settings.data is None else {"data": str(settings.data)}
+    flags = flag_words({"out": str(settings.folder), **data, **settings.decisive})
+    return shell.join(["semiseg", "suggest", *map(without_secrets, places), *flags])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semiseg.core.errors import SettingError
@@ -68,3 +69,19 @@ def parse_shard(text: str) -> Shard:
             return shard
     allowed = "the number of the shard and the number of all shards, such as 3/64, from 1/64 on"
     raise SettingError("shard", text, allowed=allowed, flag="--shard")
+
+
+def describe_numbers(numbers: Sequence[int]) -> str:
+    """Ascending numbers of shards as SLURM's `--array` takes them.
+
+    Example:
+        >>> describe_numbers([3, 7, 8, 9])
+        '3,7-9'
+    """
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)

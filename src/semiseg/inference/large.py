@@ -14,6 +14,7 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage, BandImage
+from semiseg.data.formats.image_bytes import ImageSource
 from semiseg.data.formats.images import (
     decode_image,
     decode_large,
@@ -118,8 +119,12 @@ def read_large(path: Path, reading: Reading) -> LargeImage:
     return LargeImage(path, reading)
 
 
-def read_picture(path: Path, reading: Reading) -> AnyImage:
+def read_picture(path: ImageSource, reading: Reading) -> AnyImage:
     """Read an image as `read_image` does, within `large_images`.
+
+    Args:
+        path: the file, or the content of one.
+        reading: how it is read.
 
     Raises:
         DataError: the file cannot be read, or has more than `MAX_PIXELS`.
@@ -162,7 +167,7 @@ def check_probabilities(pixels: int, classes: int, image: object) -> None:
         )
 
 
-def _check_size(path: Path, reading: Reading) -> None:
+def _check_size(path: ImageSource, reading: Reading) -> None:
     width, height = image_size(path, reading)
     if width * height > MAX_PIXELS:
         raise DataError(

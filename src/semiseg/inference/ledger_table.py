@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semiseg.config.shard import Shard, hash_name
+from semiseg.config.shard import Shard, describe_numbers, hash_name
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.text import plural, table
@@ -201,7 +201,7 @@ def _incomplete(
     if more := len(problems) - len(lines):
         lines.append(f"and {plural(more, 'shard')} more")
     count = next(iter(problems)).count
-    numbers = _ranges([shard.number for shard in problems])
+    numbers = describe_numbers([shard.number for shard in problems])
     return DataError(
         f"{len(problems)} of {plural(count, 'shard')} in {out} have to be run, or run again: "
         f"{numbers}\n" + "\n".join(lines)
@@ -212,17 +212,6 @@ def _usual_settings(headers: Mapping[Shard, Header]) -> str:
     """The flags of most ledgers."""
     flags = Counter(describe_settings(header.settings) for header in headers.values())
     return max(flags, key=lambda text: flags[text], default="")
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers as SLURM's `--array` takes them, such as `3,7-9`."""
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1] = ranges[-1][0], number
-        else:
-            ranges.append((number, number))
-    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
 
 
 def _records(ledger: tuple[Shard, Path]) -> Iterator[Record]:

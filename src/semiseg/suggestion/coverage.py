@@ -41,6 +41,39 @@ class FirstImage(NamedTuple):
     distance: float
 
 
+class Scaling(NamedTuple):
+    """Brings vectors to length 1, after each channel got the mean 0 and the deviation 1.
+
+    What all images have in common does not tell them apart, and a channel of large numbers must not
+    outweigh the others.
+
+    Attributes:
+        mean: of each channel that varies, `(C,)`.
+        spread: its deviation, `(C,)`.
+        varies: which channels of the vectors vary, `(D,)`.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    varies: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, vectors: _Vectors) -> Scaling:
+        """The scaling for some vectors `(N, D)`."""
+        spread = vectors.std(axis=0, dtype=np.float64)
+        varies = spread > _MIN_SPREAD * spread.max()
+        mean = vectors[:, varies].mean(axis=0, dtype=np.float64)
+        return cls(mean, spread[varies], varies)
+
+    def __call__(self, vectors: _Vectors) -> _Vectors:
+        """The vectors `(N, C + 1)` of length 1."""
+        scaled = (vectors[:, self.varies] - self.mean) / self.spread
+        length = np.linalg.norm(scaled, axis=1, keepdims=True)
+        is_mean = length < 1e-6  # such images are alike, which cosines of 0 would not show
+        normalized: _Vectors = np.hstack([scaled / np.where(is_mean, 1, length), is_mean])
+        return normalized.astype(np.float32)
+
+
 def choose_first(
     images: Mapping[str, Path],
     vectors: Mapping[str, Features],
@@ -60,22 +93,13 @@ def choose_first(
         The images; begin with the first one.
     """
     names = list(vectors)
-    every = _normalize(np.stack([*vectors.values(), *labeled.values()]))
+    every = np.stack([*vectors.values(), *labeled.values()])
+    every = Scaling.of(every)(every)
     own, others = every[: len(names)], every[len(names) :]
     to_labeled = np.full(len(own), np.inf, np.float32)
     if len(others):
         to_labeled = np.concatenate([1 - (part @ others.T).max(axis=1) for part in _blocks(own)])
-    nearest = to_labeled.clip(max=1)  # the mean of all images has the distance 1 to each
-    bounds = np.concatenate([_gains(part, own, nearest) for part in _blocks(own)])
-    distances: dict[int, float] = {}
-    while len(distances) < n:
-        bounds[nearest <= MIN_DISTANCE] = -1  # they are like a labeled or a chosen image
-        best = _best(bounds, own, nearest)
-        if best is None:
-            break
-        distances[best] = float(nearest[best])
-        nearest = np.minimum(nearest, 1 - own @ own[best])
-        nearest[best] = 0
+    distances = cover(own, to_labeled, n)
     if not distances:
         return []
     to_chosen = 1 - own @ own[list(distances)].T
@@ -87,27 +111,36 @@ def choose_first(
     ]
 
 
+def cover(own: _Vectors, to_labeled: _Vectors, n: int) -> dict[int, float]:
+    """Choose vectors that keep the mean distance to the nearest chosen or labeled one small.
+
+    Args:
+        own: the vectors to choose from, `(N, D)`, each of length 1.
+        to_labeled: the distance of each to the nearest labeled one, `(N,)`; infinite without any.
+        n: the largest number of vectors.
+
+    Returns:
+        The distance of each chosen vector to the nearest one that is labeled or was chosen before
+        it, 1 at most, by its place; in the order of the choice.
+    """
+    nearest = to_labeled.clip(max=1)  # the mean of all images has the distance 1 to each
+    bounds = np.concatenate([_gains(part, own, nearest) for part in _blocks(own)])
+    distances: dict[int, float] = {}
+    while len(distances) < n:
+        bounds[nearest <= MIN_DISTANCE] = -1  # they are like a labeled or a chosen image
+        best = _best(bounds, own, nearest)
+        if best is None:
+            break
+        distances[best] = float(nearest[best])
+        nearest = np.minimum(nearest, 1 - own @ own[best])
+        nearest[best] = 0
+    return distances
+
+
 def first_image_table(images: list[FirstImage]) -> str:
     """A table of the images with the reasons for their rank."""
     rows = [[one.name, f"{one.stands_for}", f"{one.distance:.2f}"] for one in images]
     return table(["image", "stands for", "distance"], rows)
-
-
-def _normalize(vectors: _Vectors) -> _Vectors:
-    """Vectors `(N, D)` of length 1, whose channels had the mean 0 and the deviation 1.
-
-    What all images have in common does not tell them apart, and a channel of large numbers must not
-    outweigh the others.
-    """
-    spread = vectors.std(axis=0, dtype=np.float64)
-    varies = spread > _MIN_SPREAD * spread.max()
-    scaled = (vectors[:, varies] - vectors[:, varies].mean(axis=0, dtype=np.float64)) / spread[
-        varies
-    ]
-    length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    is_mean = length < 1e-6  # such images are alike, which cosines of 0 would not show
-    normalized: _Vectors = np.hstack([scaled / np.where(is_mean, 1, length), is_mean])
-    return normalized.astype(np.float32)
 
 
 def _blocks(vectors: _Vectors) -> list[_Vectors]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semiseg.core.errors import RunError
-from semiseg.core.files import write_text
+from semiseg.core.files import write_bytes, write_text
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.classes.classes_file import unpack
 from semiseg.data.classes.classes_writer import classes_yaml
@@ -57,6 +57,23 @@ class Folder:
             remove_link(copy)
             shutil.copyfile(image, copy)
         return copy
+
+    def write_image(self, content: bytes, stem: str, suffix: str) -> Path:
+        """Write the content of an image file.
+
+        Args:
+            content: the encoded image.
+            stem: the path of the file below `images`, without a suffix.
+            suffix: its suffix, such as `.jpg`.
+
+        Returns:
+            The file.
+        """
+        file = self.images / f"{stem}{suffix}"
+        self._make(file.parent)
+        remove_link(file)
+        write_bytes(file, content)
+        return file
 
     def write_mask(self, mask: NDArray[np.uint8], classes: Classes, image: Path, stem: str) -> Path:
         """Write a mask as a person's masks of these classes are: LabelMe's shapes, ids or colors.
@@ -123,6 +140,24 @@ def write_classes(classes: Classes, out: Path) -> None:
     if classes.encoding == "labels":
         lines = (IGNORE, *_labelme_labels(classes))
         write_text(out / "labels.txt", "".join(f"{line}\n" for line in lines))
+
+
+def stem_of(name: str, suffix: str) -> str:
+    """The name of an image and its mask, without a suffix.
+
+    If another image differs only in its suffix, the suffix becomes a part of the name.
+
+    Args:
+        name: of the image, which has its suffix where another image differs only in it.
+        suffix: of the image.
+
+    Example:
+        >>> stem_of("a", ".jpg"), stem_of("a.jpg", ".jpg")
+        ('a', 'a_jpg')
+    """
+    if not suffix or not name.endswith(suffix):
+        return name
+    return f"{name.removesuffix(suffix)}_{suffix[1:]}"
 
 
 def remove_link(path: Path) -> None:

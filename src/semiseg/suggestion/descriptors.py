@@ -14,6 +14,7 @@ from torch import Tensor
 from semiseg.core.console import progress
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
+from semiseg.data.formats.image_bytes import ImageSource
 from semiseg.data.formats.images import read_image
 from semiseg.data.read_ahead import read_ahead
 from semiseg.model.network import Network
@@ -43,19 +44,36 @@ def describe_images(
     network = network.to(device).eval()
     vectors: dict[str, Features] = {}
     errors: list[DataError] = []
-    contents = read_ahead(
-        lambda file: _read_reduced(file, reading, network.stride), images.values()
-    )
-    with progress("suggest") as bar, torch.inference_mode():
+
+    def read(file: Path) -> NDArray[np.uint8] | DataError:
+        try:
+            return read_reduced(file, reading, network.stride)
+        except DataError as error:
+            return error
+
+    contents = read_ahead(read, images.values())
+    with progress("suggest") as bar:
         bar.update(total=len(images))
         for count, (name, pixels) in enumerate(zip(images, contents, strict=True), 1):
             bar.update(completed=count)
             if isinstance(pixels, DataError):
                 errors.append(pixels)
-                continue
-            image = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None] / 255
-            vectors[name] = _describe(network.encode(image)[-1])
+            else:
+                vectors[name] = describe_pixels(network, pixels, device)
     return vectors, errors
+
+
+@torch.inference_mode()
+def describe_pixels(network: Network, pixels: NDArray[np.uint8], device: str = "cpu") -> Features:
+    """The mean and the deviation of each channel of the encoder's last map, `(2 D,)`.
+
+    Args:
+        network: its encoder is used; in eval mode, on the device.
+        pixels: `(H, W, 3)`, from `read_reduced`.
+        device: the device, as torch names it.
+    """
+    image = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None] / 255
+    return _describe(network.encode(image)[-1])
 
 
 def _describe(last_map: Tensor) -> Features:
@@ -66,15 +84,20 @@ def _describe(last_map: Tensor) -> Features:
     return vector
 
 
-def _read_reduced(file: Path, reading: Reading, stride: int) -> NDArray[np.uint8] | DataError:
+def read_reduced(file: ImageSource, reading: Reading, stride: int) -> NDArray[np.uint8]:
     """The pixels `(H, W, 3)` of an image, whose sides are multiples of the stride.
 
     Padding would be a part of the means, so the image is stretched a little instead.
+
+    Args:
+        file: the image file, or its content.
+        reading: how images are read, see `read_image`.
+        stride: of the encoder, in pixels.
+
+    Raises:
+        DataError: the image cannot be read.
     """
-    try:
-        image = read_image(file, reading, enough=_SIDE).convert("RGB")
-    except DataError as error:
-        return error
+    image = read_image(file, reading, enough=_SIDE).convert("RGB")
     short = min(image.size)
     width, height = (
         stride * max(1, round(min(_MAX_RATIO, side / short) * _SIDE / stride))

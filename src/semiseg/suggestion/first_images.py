@@ -83,17 +83,13 @@ def suggest_first(
     root = data if data is not None else images
     if out.resolve() == root.resolve():
         raise ConfigError(f"--out {out} is the folder of the images. Choose another folder.")
-    if written_kinds(out) and not overwrite:
-        raise RunError(
-            f"{out / 'train'} exists and may hold masks that you drew. Choose another --out, or "
-            "write into it (--overwrite)."
-        )
+    refuse_drawn(out, overwrite)
     device = torch_device(accelerator)
     config = TrainConfig.from_values({"data": root, "encoder": encoder, "weights": weights})
-    name = choose_encoder(config, _place(device)).name
+    name = choose_encoder(config, place_of(device)).name
     check_encoder(config, name)
     pool = find_pool(images, out, data)
-    network = _build_network(name, weights)
+    network = build_network(name, weights)
     reading = infer_pool_reading(pool, reading, named)
     vectors, errors = describe_images(network, pool.images, reading, device)
     if not vectors:
@@ -126,7 +122,20 @@ def suggest_first(
     return FirstImages(first_images, first_steps(out, pool, first_images))
 
 
-def _place(device: str) -> Place:
+def refuse_drawn(out: Path, overwrite: bool) -> None:
+    """Refuse a folder with the masks that a person drew for an earlier call.
+
+    Raises:
+        RunError: it may hold some, and `overwrite` does not allow to write there.
+    """
+    if written_kinds(out) and not overwrite:
+        raise RunError(
+            f"{out / 'train'} exists and may hold masks that you drew. Choose another --out, or "
+            "write into it (--overwrite)."
+        )
+
+
+def place_of(device: str) -> Place:
     """The device as the choice of the encoder needs it."""
     place = Place(device, torch.get_num_threads(), rank=0, world=1)
     if device != "cuda":
@@ -137,7 +146,7 @@ def _place(device: str) -> Place:
     )
 
 
-def _build_network(encoder: str, weights: str) -> Network:
+def build_network(encoder: str, weights: str) -> Network:
     """A network with the pretrained encoder; what follows the encoder is not used.
 
     Raises:

@@ -54,7 +54,7 @@ def first_steps(out: Path, pool: Pool, chosen: Sequence[FirstImage]) -> str:
     else:
         save = f"save it in {out / 'train' / 'masks'} under the name of the image"
         parents = {file.absolute().parent for file in pool.images.values()}
-        unlabeled = os.path.commonpath(parents)
+        unlabeled = pool.address or os.path.commonpath(parents)
         lines = [shell.join(["semiseg", "train", str(out), "--unlabeled", unlabeled])]
         text = f"{draw}, and {save}.{_add_val(out)}train; the other images are the unlabeled ones:"
     return "\n".join([text, *(f"  {line}" for line in lines)])

@@ -26,7 +26,8 @@ from semiseg.inference.sources import find_images
 
 logger = logging.getLogger(__name__)
 
-_MAX_SCANNED = 64  # images that show which values are black and white
+MAX_SCANNED = 64
+"""The images that show which values are black and white."""
 
 
 class DataFolder(NamedTuple):
@@ -60,10 +61,12 @@ class Pool(NamedTuple):
     Attributes:
         images: the files by the name of their copies in the output folder, sorted.
         folder: the data folder; None if the images are no folder.
+        address: of the packed pool that the images come from; None for files.
     """
 
     images: Mapping[str, Path]
     folder: DataFolder | None
+    address: str | None = None
 
 
 def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
@@ -190,7 +193,7 @@ def infer_pool_reading(pool: Pool, reading: Reading, named: NamedBands) -> Readi
         raise DataError(error.text)
     reading = choice.reading
     order = Key.of(0, "suggest", "reading").numpy().permutation(len(paths))
-    sampled = [paths[i] for i in sorted(order[:_MAX_SCANNED])]
+    sampled = [paths[i] for i in sorted(order[:MAX_SCANNED])]
     scans: dict[Path, ImageScan] = {}
     for path in sampled:
         try:

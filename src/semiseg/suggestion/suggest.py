@@ -17,7 +17,7 @@ from semiseg.model.release import load_release
 from semiseg.suggestion.features import inspect_images
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
 from semiseg.suggestion.ranking import Suggestion, choose
-from semiseg.suggestion.unlabeled import find_run_images, find_unlabeled
+from semiseg.suggestion.unlabeled import RunImages, find_run_images, find_unlabeled
 from semiseg.suggestion.writer import write_suggestions
 from semiseg.training.run_data import data_of
 
@@ -69,29 +69,15 @@ def suggest(
         RunError: the model cannot be read, or the output folder cannot be written.
     """
     run, images, out = Path(run), Path(images), Path(out)
-    if n < 1:
-        raise ConfigError(f"--n {n} is too small. Use 1 or more.")
-    if format_of(run).suffix:
-        raise ConfigError(f"{run} is an exported model. suggest needs the run folder.")
-    folder = data_of(run) if data is None else Path(data)
-    if folder is not None and out.resolve() == folder.resolve():
-        raise ConfigError(f"--out {out} is the data folder of {run}. Choose another folder.")
-    if written_kinds(out) and not overwrite:
-        raise RunError(
-            f"{out / 'train'} exists and may hold masks that you corrected. Choose another --out, "
-            "or replace them (--overwrite)."
-        )
+    folder = check_places(run, out, n, data)
+    refuse_masks(out, overwrite)
     model = Model(load_release(run), torch_device(accelerator))
     kind = kind_of(file_format, model.classes)
     refuse_other_kind(out, kind)
     run_images = find_run_images(run, folder)
     if not run_images.labeled and folder is None and images.is_dir():
         run_images = find_run_images(run, images)  # the data themselves, moved
-    if data is not None and not run_images.labeled:
-        raise ConfigError(
-            f"--data {data} does not hold the images of {run}, which its split/ lists. Name the "
-            "folder that holds them now."
-        )
+    require_labeled(run, run_images, data)
     unlabeled = find_unlabeled(run, images, out, run_images, without)
     if not model.two_spaces:
         logger.info("%s has no prototypes, so only the doubt in logit space counts", run)
@@ -119,6 +105,57 @@ def suggest(
         )
     write_suggestions(suggestions, model, kind, out)
     return suggestions
+
+
+def check_places(run: Path, out: Path, n: int, data: Path | None) -> Path | None:
+    """Check what a person names, before anything is read.
+
+    Args:
+        run: the run folder.
+        out: the output folder.
+        n: the largest number of images.
+        data: the data folder, if it moved since the training.
+
+    Returns:
+        The data folder of the run; None if it is gone.
+
+    Raises:
+        ConfigError: `n` is too small, the model is an exported one, or `out` is the data folder.
+    """
+    if n < 1:
+        raise ConfigError(f"--n {n} is too small. Use 1 or more.")
+    if format_of(run).suffix:
+        raise ConfigError(f"{run} is an exported model. suggest needs the run folder.")
+    folder = data_of(run) if data is None else Path(data)
+    if folder is not None and out.resolve() == folder.resolve():
+        raise ConfigError(f"--out {out} is the data folder of {run}. Choose another folder.")
+    return folder
+
+
+def refuse_masks(out: Path, overwrite: bool) -> None:
+    """Refuse a folder with the masks of an earlier call.
+
+    Raises:
+        RunError: it holds some, and they are not to be replaced.
+    """
+    if written_kinds(out) and not overwrite:
+        raise RunError(
+            f"{out / 'train'} exists and may hold masks that you corrected. Choose another --out, "
+            "or replace them (--overwrite)."
+        )
+
+
+def require_labeled(run: Path, run_images: RunImages, data: Path | None) -> None:
+    """Refuse a data folder that is not that of the run.
+
+    Raises:
+        ConfigError: it holds no image that the run learned from.
+    """
+    if data is not None and not run_images.labeled:
+        raise ConfigError(
+            f"--data {data} does not hold the images of {run}, which its split/ lists. Name the "
+            "folder that holds them now."
+        )
 
 
 def _warn_of_broken(files: Collection[Path], data: Path) -> None:

@@ -19,7 +19,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.inference.predictor import Predictor
 from semiseg.plots.labeled_samples import draw_images, draw_samples
 from semiseg.suggestion.coverage import FirstImage
-from semiseg.suggestion.data_writer import Folder, remove_link, write_classes
+from semiseg.suggestion.data_writer import Folder, remove_link, stem_of, write_classes
 from semiseg.suggestion.mask_kinds import MaskKind
 from semiseg.suggestion.ranking import Suggestion
 from semiseg.suggestion.tool_files import TOOL_FILE_TYPES, ToolFile
@@ -42,7 +42,7 @@ def write_suggestions(
         RunError: the folder cannot be written.
     """
     folder = Folder(out)
-    with _writing(out), TemporaryDirectory() as scratch:
+    with writing(out), TemporaryDirectory() as scratch:
         if kind in TOOL_FILE_TYPES:
             tool_file = TOOL_FILE_TYPES[kind](model.classes)
             classes = with_indices(model.classes)
@@ -74,7 +74,7 @@ def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path
         RunError: the folder cannot be written.
     """
     folder = Folder(out)
-    with _writing(out):
+    with writing(out):
         for one in images:
             folder.copy_image(one.image, _stem(one))
         pictured = {one.name: one.image for one in images[:_MAX_PICTURED]}
@@ -116,18 +116,12 @@ def _write_sample(
 
 
 def _stem(one: Suggestion | FirstImage) -> str:
-    """The name of an image and its mask, without a suffix.
-
-    If another image differs only in its suffix, the suffix becomes a part of the name: `a_jpg`.
-    """
-    suffix = one.image.suffix
-    if not suffix or not one.name.endswith(suffix):
-        return one.name
-    return f"{one.name.removesuffix(suffix)}_{suffix[1:]}"
+    """The name of an image and its mask, without a suffix."""
+    return stem_of(one.name, one.image.suffix)
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: Path) -> Iterator[None]:
     """Create the output folder, and explain why it cannot be written.
 
     Raises:
