@@ -18,7 +18,8 @@ from semiseg.commands import compare as compare_command
 from semiseg.comparison import runs as comparison_runs
 from semiseg.comparison.intervals import Interval, mean_intervals
 from semiseg.comparison.plot import make_figure, save_figure
-from semiseg.comparison.records import Record, make_rows
+from semiseg.comparison.records import Record
+from semiseg.comparison.rows import make_rows
 from semiseg.comparison.text import markdown, statements, table_csv, text
 from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS, CssSettings, SupervisedSettings

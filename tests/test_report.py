@@ -17,7 +17,8 @@ from PIL import Image
 import semiseg
 from semiseg.cli import main
 from semiseg.commands.layers import read_config
-from semiseg.comparison.records import make_rows, read_records
+from semiseg.comparison.records import read_records
+from semiseg.comparison.rows import make_rows
 from semiseg.config.command_line import compare_command
 from semiseg.config.compare import CompareConfig
 from semiseg.config.settings import plain

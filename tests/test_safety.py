@@ -379,7 +379,8 @@ def test_names_of_a_stranger_are_text_in_the_card(css_release):
 
 
 def test_names_of_a_stranger_are_text_in_the_markdown_of_a_comparison(compared):
-    from semiseg.comparison.records import make_rows, read_records
+    from semiseg.comparison.records import read_records
+    from semiseg.comparison.rows import make_rows
     from semiseg.comparison.text import markdown
     from semiseg.config.methods import METHODS
 

@@ -41,7 +41,7 @@ def reads(monkeypatch):
 @pytest.fixture
 def small_sample(monkeypatch):
     sample = functools.partial(sample_pool, count=5)
-    monkeypatch.setattr("semiseg.data.reader.sample_pool", sample)
+    monkeypatch.setattr("semiseg.data.data_listing.sample_pool", sample)
 
 
 def test_a_sample_is_looked_at_once_and_the_report_says_so(

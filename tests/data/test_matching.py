@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semiseg.data.pairing.matching import Match, match_names
+from semiseg.data.pairing.match_state import Match
+from semiseg.data.pairing.matching import match_names
 
 NUMBERS = [f"{i:03d}" for i in range(8)]
 

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 import semiseg
 from semiseg.core.types import Arrangement
-from semiseg.data.formats.images import Header, read_header
+from semiseg.data.formats.decoded import Header
+from semiseg.data.formats.images import read_header
 from semiseg.data.formats.orientation import fit_mask, have_same_shape
 from semiseg.data.reader import read_dataset
 

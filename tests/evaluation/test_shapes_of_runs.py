@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from semiseg.comparison.records import SHAPE_NAMES, make_rows, read_records
+from semiseg.comparison.records import SHAPE_NAMES, read_records
+from semiseg.comparison.rows import make_rows
 from semiseg.comparison.text import markdown, table_csv, text
 from semiseg.core.scores import read_scores
 from semiseg.evaluation.shapes import count_shapes, shape_scores

@@ -22,8 +22,9 @@ from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
+from semiseg.data.formats.decoded import picture_of
 from semiseg.data.formats.ground import GroundResolution
-from semiseg.data.formats.images import picture_of, read_image
+from semiseg.data.formats.images import read_image
 from semiseg.inference.formats import FORMATS, Format
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement

@@ -9,7 +9,8 @@ from statistics import fmean
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from semiseg.comparison.records import ALL, BASELINE, Row
+from semiseg.comparison.records import ALL, BASELINE
+from semiseg.comparison.rows import Row
 from semiseg.plots.curves import line_color
 from semiseg.plots.palette import LINE_COLORS
 

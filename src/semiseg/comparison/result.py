@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.comparison.records import Row
+from semiseg.comparison.rows import Row
 from semiseg.comparison.text import text
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_json

@@ -20,8 +20,9 @@ from semiseg.comparison.pace import (
     whole_timing,
 )
 from semiseg.comparison.plot import save_figure
-from semiseg.comparison.records import BASELINE, SAME_TIME, Record, make_rows, read_records
+from semiseg.comparison.records import BASELINE, SAME_TIME, Record, read_records
 from semiseg.comparison.result import COMPARISON, Comparison
+from semiseg.comparison.rows import make_rows
 from semiseg.comparison.tasks import Task, list_tasks
 from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS

@@ -8,15 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from semiseg.comparison.intervals import Interval
-from semiseg.comparison.records import (
-    BASELINE,
-    SAME_TIME,
-    SCORE_NAMES,
-    SHAPE_NAMES,
-    SPLIT_LISTS,
-    Row,
-    Spread,
-)
+from semiseg.comparison.records import BASELINE, SAME_TIME, SCORE_NAMES, SHAPE_NAMES, SPLIT_LISTS
+from semiseg.comparison.rows import Row, Spread
 from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table

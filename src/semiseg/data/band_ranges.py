@@ -13,7 +13,8 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.core.rng import Key
 from semiseg.data.findings import Finding
-from semiseg.data.formats.images import decode_image, nodata_of
+from semiseg.data.formats.decoded import nodata_of
+from semiseg.data.formats.images import decode_image
 from semiseg.data.formats.rasters import Values, find_missing
 from semiseg.data.read_ahead import read_ahead
 

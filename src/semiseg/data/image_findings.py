@@ -9,7 +9,7 @@ from semiseg.core.text import percent
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding, Kind, Severity
-from semiseg.data.formats.images import Remark
+from semiseg.data.formats.decoded import Remark
 
 _REMARKS: dict[Remark, tuple[Kind, Severity, str, str]] = {
     "animated": (

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from semiseg.core.files import short_hash
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage
-from semiseg.data.formats.images import Header, Remark, decode_image, picture_of
+from semiseg.data.formats.decoded import Header, Remark, picture_of
+from semiseg.data.formats.images import decode_image
 from semiseg.data.formats.rasters import Depth, Values, to_bytes
 from semiseg.data.near_duplicates import thumbnail
 

@@ -18,7 +18,7 @@ from semiseg.core.types import Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.formats.codes import MaskScan
 from semiseg.data.formats.image_formats import MissingExtraError
-from semiseg.data.formats.images import reason
+from semiseg.data.formats.image_opening import reason
 from semiseg.data.formats.mask_rule import Encoding, MaskRule
 from semiseg.data.image_scan import ImageScan
 

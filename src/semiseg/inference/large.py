@@ -14,14 +14,9 @@ from PIL import Image
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage, BandImage
+from semiseg.data.formats.decoded import nodata_of
 from semiseg.data.formats.image_bytes import ImageSource
-from semiseg.data.formats.images import (
-    decode_image,
-    decode_large,
-    image_size,
-    nodata_of,
-    read_image,
-)
+from semiseg.data.formats.images import decode_image, decode_large, image_size, read_image
 from semiseg.data.formats.rasters import Values, find_invalid
 
 MAX_PIXELS = 2_000_000_000

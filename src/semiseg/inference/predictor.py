@@ -18,8 +18,9 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.types import Prediction
 from semiseg.data.formats.band_image import AnyImage, BandImage
+from semiseg.data.formats.decoded import picture_of
 from semiseg.data.formats.ground import ground_resolution
-from semiseg.data.formats.images import picture_of, read_valid
+from semiseg.data.formats.images import read_valid
 from semiseg.inference.bands import require_same_number
 from semiseg.inference.geotiff import place_of
 from semiseg.inference.large import large_images, read_picture

@@ -12,7 +12,8 @@ from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.data.formats.bands import open_raster
-from semiseg.data.formats.images import picture_of, read_image, read_valid
+from semiseg.data.formats.decoded import picture_of
+from semiseg.data.formats.images import read_image, read_valid
 from semiseg.data.formats.raster_windows import Window, window_path
 from semiseg.inference.large import LargeImage, read_large
 

@@ -15,12 +15,11 @@ from semiseg.comparison.records import (
     SCORE_NAMES,
     SHAPE_NAMES,
     SPLIT_LISTS,
-    Row,
     ShapeName,
-    make_rows,
     read_records,
 )
 from semiseg.comparison.result import read_failed
+from semiseg.comparison.rows import Row, make_rows
 from semiseg.comparison.text import split_lines, statements
 from semiseg.config.command_line import compare_command
 from semiseg.config.methods import METHODS

@@ -13,7 +13,7 @@ from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.scores import ClassScores, Scores, ShapeScores, SplitRecord
 from semiseg.core.text import duration, percent, plural
-from semiseg.data.formats.images import UNREADABLE, open_image, reason
+from semiseg.data.formats.image_opening import UNREADABLE, open_image, reason
 from semiseg.data.image_lists import list_hash
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord, Quality
 from semiseg.inference.card import describe_release

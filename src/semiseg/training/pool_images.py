@@ -20,7 +20,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.rng import Key
 from semiseg.core.text import printable
 from semiseg.core.types import Sample
-from semiseg.data.formats.images import reason
+from semiseg.data.formats.image_opening import reason
 from semiseg.data.pixel_cache import PixelCache
 from semiseg.data.pools.pool import Pool, ShardError
 from semiseg.data.pools.pool_order import DEFAULT_WINDOW, PoolOrder

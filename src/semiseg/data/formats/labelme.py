@@ -19,7 +19,7 @@ from semiseg.core.errors import DataError
 from semiseg.core.files import read_json
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.formats.images import UNREADABLE
+from semiseg.data.formats.image_opening import UNREADABLE
 from semiseg.data.formats.regions import MAX_PIXELS
 
 LABELME_SUFFIX = ".json"

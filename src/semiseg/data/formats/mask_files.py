@@ -22,7 +22,7 @@ from semiseg.data.formats.bands import (
     can_read_bands,
     raster_of_bands,
 )
-from semiseg.data.formats.images import UNREADABLE, open_image, reason
+from semiseg.data.formats.image_opening import UNREADABLE, open_image, reason
 from semiseg.data.formats.labelme import LABELME_SUFFIX, read_shapes
 from semiseg.data.formats.mask_rule import NO_DATA, TRANSPARENT, Encoding
 from semiseg.data.formats.matlab import MATLAB_SUFFIX, read_matrix

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.errors import DataError
-from semiseg.data.formats.images import reason
+from semiseg.data.formats.image_opening import reason
 
 MATLAB_SUFFIX = ".mat"
 _NAMES = ("S", "segmentation", "labelmap", "labels", "label", "mask", "masks", "gt", "groundtruth")

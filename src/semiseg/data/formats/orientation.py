@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from semiseg.data.formats.images import Header
+from semiseg.data.formats.decoded import Header
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -22,7 +22,7 @@ from semiseg.data.formats.annotations import (
 )
 from semiseg.data.formats.coco import THIN
 from semiseg.data.formats.codes import Color
-from semiseg.data.formats.images import UNREADABLE
+from semiseg.data.formats.image_opening import UNREADABLE
 from semiseg.data.formats.regions import (
     MAX_PIXELS,
     Area,

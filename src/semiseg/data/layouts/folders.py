@@ -8,91 +8,32 @@ that shows the readings.
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from semiseg.core import shell
 from semiseg.core.text import plural
-from semiseg.core.types import Sample
 from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.layouts.families import Family
-from semiseg.data.pairing.beside import PHOTOGRAPHS, masks_beside
+from semiseg.data.layouts.folder_pairs import FamilyPairs
+from semiseg.data.layouts.folder_readings import (
+    Choice,
+    Reading,
+    go_together,
+    goes_parallel,
+    is_primary,
+    lies_nearby,
+    names_same_split,
+    plainest,
+    with_own_names,
+)
 from semiseg.data.pairing.pairs import (
     Folders,
-    Matched,
-    duplicates,
-    find_masks,
-    has_shapes,
-    line_breaks,
     one_mask_each,
 )
-from semiseg.data.pairing.roles import Split, role_of
+from semiseg.data.pairing.roles import Split
 from semiseg.data.tree import SPLITS, Tree
-
-_KINDS = (
-    *("_labelTrainIds", "_labelIds", "_instanceIds", "_instanceTrainIds", "_color"),
-    *("_labelColor", "_invIds", "_invGray"),
-)
-_FIGURES = re.compile(
-    r"[\W_]+|(?<![0-9])0+(?=[0-9])"
-)  # parts of names that do not distinguish folders
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The images of a family, with the masks that belong to them.
-
-    Attributes:
-        images: the family of the images.
-        masks: the family of the masks; None if they lie beside their images.
-        samples: the images by their names, with their masks.
-        matched: which masks belong to which images, by which rules; None if there are no files.
-        errors: what makes the names ambiguous.
-    """
-
-    images: Family
-    masks: Family | None
-    samples: tuple[Sample, ...]
-    matched: Matched | None = None
-    errors: tuple[Finding, ...] = ()
-
-    @property
-    def labeled(self) -> list[Sample]:
-        """The images with masks."""
-        return [sample for sample in self.samples if sample.mask is not None]
-
-    @property
-    def example(self) -> tuple[Path, Path] | None:
-        """An image and one of its masks, as they lie in the data folder; None without masks."""
-        if self.matched is None or not self.matched.masks:
-            return None
-        name, masks = next(iter(self.matched.masks.items()))
-        return self.matched.images[name], masks[0]
-
-    @property
-    def pairs(self) -> int:
-        """How many images have masks; ambiguous names count as one."""
-        return len(self.labeled) or len(self.errors)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a split is read.
-
-    Attributes:
-        readings: what is read; several where folders go together, such as `images1` and `images2`.
-        problem: the error that shows the readings between which names do not decide.
-        passed_over: the families that may hold masks or images too, and are not read.
-    """
-
-    readings: tuple[Reading, ...] = ()
-    problem: Finding | None = None
-    passed_over: tuple[Family, ...] = ()
 
 
 class FolderSplits:
@@ -111,7 +52,7 @@ class FolderSplits:
         self._choices: dict[str, Choice] = {}
         self._proposals: dict[str, Choice] = {}
         self.class_names: tuple[str, ...] = ()
-        self._has_shapes = cache(has_shapes)
+        self._pairs = FamilyPairs(tree.root)
 
     def choice(self, split: str) -> Choice:
         """How a split is read.
@@ -237,25 +178,25 @@ class FolderSplits:
         if split == "train":
             return Choice()
         plain = [f for f in mine if f.content == "" and f.images]
-        return Choice(tuple(self._read(family, None) for family in plain[:1]))
+        return Choice(tuple(self._pairs.read(family, None) for family in plain[:1]))
 
     def _best(self, images: Family, masks: Sequence[Family]) -> Choice:
         """The masks of a family of images: those of the folder in which they have some."""
         masks = [family for family in masks if self._may_belong(images, family)]
-        attempts = [self._read(images, family) for family in masks]
+        attempts = [self._pairs.read(images, family) for family in masks]
         readings = [reading for reading in attempts if reading.labeled]
         readings = readings or [reading for reading in attempts if reading.pairs]
-        for prefer in (_nearby, _explicit, _parallel, _primary):
+        for prefer in (lies_nearby, names_same_split, goes_parallel, is_primary):
             preferred = [r for r in readings if r.masks and prefer(images, r.masks)]
             readings = preferred or readings
         if len(readings) > 1:
             return Choice(problem=self._ambiguous(readings, "masks"))
         if not readings:
-            beside = self._read(images, None)
+            beside = self._pairs.read(images, None)
             lonely = [
                 reading
                 for reading in attempts
-                if reading.masks and _explicit(images, reading.masks)
+                if reading.masks and names_same_split(images, reading.masks)
             ]
             return Choice((beside if beside.pairs or len(lonely) != 1 else lonely[0],))
         passed_over = [family for family in masks if family is not readings[0].masks]
@@ -276,86 +217,13 @@ class FolderSplits:
             readings = explicit
         primary = [reading for reading in readings if not reading.images.is_secondary]
         readings = primary or readings
-        if len({id(reading.masks) for reading in readings}) == 1 and not _go_together(readings):
+        if len({id(reading.masks) for reading in readings}) == 1 and not go_together(readings):
             masks = readings[0].masks
             parallel = [r for r in readings if masks and r.images.rests == masks.rests]
-            readings = parallel or _plainest(readings)  # images and masks, beside new_images
-        if len(readings) > 1 and not _go_together(readings):
+            readings = parallel or plainest(readings)  # images and masks, beside new_images
+        if len(readings) > 1 and not go_together(readings):
             return Choice(problem=self._ambiguous(readings, "images"))
-        return Choice(_with_own_names(readings), None, passed_over)
-
-    def _read(self, images: Family, masks: Family | None) -> Reading:
-        """The images of a family with the masks of another, or with those beside them."""
-        if masks is None:
-            return self._read_beside(images)
-        shapes = self._shapes(images)
-        mask_files = _main_kind(masks.images) + masks.json_files
-        if masks.images:
-            shapes = [path for path in shapes if self._has_shapes(path)]
-        elif masks.json_files and not self._has_shapes(masks.json_files[0]):
-            mask_files = []
-        everything = sorted([*mask_files, *shapes])
-        keep = images.images
-        reading = self._pair(images, masks, keep, everything)
-        if images.content or not reading.pairs:
-            return reading
-        folders = {s.image.parent for s in reading.labeled}  # others hold no images of this kind
-        keep = [path for path in keep if path.parent in folders]
-        return self._pair(images, masks, keep, everything)
-
-    def _read_beside(self, images: Family) -> Reading:
-        pictures = images.images
-        shapes = self._shapes(images)
-        labelme = [path for path in shapes if self._has_shapes(path)]
-        beside = masks_beside(pictures, labelme, with_png=True)
-        if not images.content:  # folders without any mask may hold anything
-            folders = {path.parent for path in (*beside, *labelme)}
-            pictures = [path for path in pictures if path.parent in folders] or pictures
-        shapes = labelme if beside or not images.content else shapes
-        others = sorted(set(pictures) - set(beside))
-        return self._pair(images, None, others, [*beside, *shapes])
-
-    def _shapes(self, images: Family) -> list[Path]:
-        """The JSON files beside images that are LabelMe's, or have an image's name."""
-        stems = {path.with_suffix("") for path in images.images}
-        return [
-            path
-            for path in images.json_files
-            if path.with_suffix("") in stems or self._has_shapes(path)
-        ]
-
-    def _pair(
-        self,
-        images: Family,
-        masks: Family | None,
-        image_files: Iterable[Path],
-        mask_files: Iterable[Path],
-    ) -> Reading:
-        """Pair files by their names below the folders with roles."""
-        root, wanted, wanted_masks = self.tree.root, set(image_files), set(mask_files)
-        own = len(images.common_inner())
-        names = {path: name for name, path in images.names(own) if path in wanted}
-        full_names = {path: name for name, path in images.names(own)}
-        if masks is not None:
-            own_masks = len(masks.common_inner())
-            full_names |= {path: name for name, path in masks.names(own_masks)}
-        reading = Reading(images, masks, ())
-        for image_skip, mask_skip in _attempts(images, masks):
-            by_name, repeated = _index(images.names(image_skip), wanted)
-            mask_names = [*masks.names(mask_skip)] if masks is not None else []
-            masks_by_name, more = _index([*mask_names, *images.names(image_skip)], wanted_masks)
-            errors = duplicates(root, {**repeated, **more})
-            errors = errors or line_breaks([*wanted, *wanted_masks])
-            matched = _without_strangers(find_masks(root, by_name, masks_by_name), full_names)
-            firsts = {name: paths[0] for name, paths in matched.masks.items()}
-            samples = sorted(
-                Sample(names[path], path, firsts.get(name)) for name, path in by_name.items()
-            )
-            errors = errors or matched.errors
-            reading = Reading(images, masks, tuple(samples), matched, tuple(errors))
-            if firsts:
-                break
-        return reading
+        return Choice(with_own_names(readings), None, passed_over)
 
     def _ambiguous(self, readings: Sequence[Reading], what: str) -> Finding:
         """The error that shows several readings, and how to choose one."""
@@ -406,181 +274,6 @@ class FolderSplits:
     def _pair_text(self, image: Path, mask: Path) -> str:
         names = [path.relative_to(self.tree.root) for path in (mask, image)]
         return " belongs to ".join(name.as_posix() for name in names)
-
-
-class Pool(NamedTuple):
-    """The images of the folders of images without masks.
-
-    Attributes:
-        samples: the images, sorted by name.
-        masks: the masks beside them, which are ignored.
-        findings: names that are ambiguous.
-    """
-
-    samples: list[Sample]
-    masks: list[Path]
-    findings: list[Finding]
-
-
-def find_pool(tree: Tree, families: Iterable[Family]) -> Pool:
-    """The images of `unlabeled` and the like; masks beside them (`07_mask.png`) are ignored."""
-    unlabeled_families = [f for f in families if f.split == "unlabeled"]
-    photographs = [family for family in unlabeled_families if family.content != "masks"]
-    files = [path for family in photographs for path in family.images]
-    masks = [path for path in masks_beside(files) if path.suffix.lower() not in PHOTOGRAPHS]
-    wanted = set(files) - set(masks)
-    by_name: dict[str, Path] = {}
-    for family in photographs:
-        for name, path in family.names(len(family.common_inner())):
-            if path in wanted:  # without masks, two files of one name are two images
-                free = (name, f"{name}{path.suffix}", path.relative_to(tree.root).as_posix())
-                by_name[next(text for text in free if text not in by_name)] = path
-    samples = [Sample(f"unlabeled/{name}", path, None) for name, path in sorted(by_name.items())]
-    masks += [
-        path for family in unlabeled_families if family.content == "masks" for path in family.images
-    ]
-    return Pool(samples, masks, line_breaks(sorted(wanted)))
-
-
-def _index(
-    names: Iterable[tuple[str, Path]], wanted: set[Path]
-) -> tuple[dict[str, Path], dict[Path, Path]]:
-    """The wanted files by name, sorted by it; and further files of a name with the first one."""
-    by_name: dict[str, Path] = {}
-    repeated: dict[Path, Path] = {}
-    for name, path in names:
-        if path in wanted and by_name.setdefault(name, path) != path:
-            repeated[path] = by_name[name]
-    return dict(sorted(by_name.items())), repeated
-
-
-def _attempts(images: Family, masks: Family | None) -> list[tuple[int, int]]:
-    """How many folders to leave out of the names of images and masks, one try after the other."""
-    own = [family.common_inner() for family in (images, masks) if family is not None]
-    shared = 0
-    for parts in zip(*own, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared += 1
-    attempts = [(shared, shared), (len(own[0]), len(own[-1]))]
-    if not images.content and masks is not None:  # the folder of the images has any name
-        attempts.append((1, len(own[-1])))
-    return list(dict.fromkeys(attempts))
-
-
-def _without_strangers(matched: Matched, names: Mapping[Path, str]) -> Matched:
-    """Pairs without those whose folders contradict each other: `good/000` and `crack/000_mask`.
-
-    Args:
-        matched: the pairs.
-        names: the files' names with the folders that say nothing.
-    """
-    by_image = {}
-    strangers = []
-    for image, paths in matched.masks.items():
-        full_name = names[matched.images[image]]
-        fitting = [path for path in paths if _fit(full_name, names[path])]
-        strangers += [path for path in paths if path not in fitting]
-        if fitting:
-            by_image[image] = fitting
-    if not strangers:
-        return matched
-    findings = matched.findings if by_image else []
-    unmatched = [*matched.unmatched, *strangers]
-    return matched._replace(masks=by_image, unmatched=unmatched, findings=findings)
-
-
-def _main_kind(masks: Sequence[Path]) -> list[Path]:
-    """The masks of classes, where Cityscapes' programs wrote several kinds for each image."""
-    by_kind: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
-    for path in masks:
-        kind = next((kind for kind in _KINDS if path.stem.endswith(kind)), None)
-        if kind is None:
-            return list(masks)
-        by_kind[kind].append(path)
-    return max(by_kind.values(), key=len) if masks else []
-
-
-def _fit(image: str, mask: str) -> bool:
-    """Whether the folders in two names may be the same; those of one side may be missing."""
-    folders = [
-        [
-            _FIGURES.sub("", folder.casefold())
-            for folder in name.split("/")[:-1]
-            if role_of(folder).content != content
-        ]  # a folder `rgb` of images has none of the same name among the masks
-        for name, content in ((image, "images"), (mask, "masks"))
-    ]
-    return not all(folders) or any(
-        a.startswith(b) or b.startswith(a) for a in folders[0] for b in folders[1]
-    )
-
-
-def _nearby(images: Family, masks: Family) -> bool:
-    """Whether both lie in one folder that says nothing, such as that of a site."""
-    return bool(images.common_inner()) and images.common_inner() == masks.common_inner()
-
-
-def _explicit(images: Family, masks: Family) -> bool:
-    return masks.split == images.split
-
-
-def _parallel(images: Family, masks: Family) -> bool:
-    """Whether masks go with images by what their names say besides their roles."""
-    return bool(images.rests) and masks.rests == images.rests
-
-
-def _primary(images: Family, masks: Family) -> bool:
-    return not masks.is_secondary
-
-
-def _go_together(readings: Sequence[Reading]) -> bool:
-    """Whether several readings are parts of one split, such as `images1` and `images2`."""
-    shapes = {_own_folders(reading) + tuple(sorted(reading.images.shape)) for reading in readings}
-    splits = {reading.images.split for reading in readings}
-    masks = {id(reading.masks) for reading in readings if reading.masks is not None}
-    return (
-        len(shapes) == len(readings)
-        and len(splits) == 1
-        and (len(masks) in (0, len(readings)) or (len(masks) == 1 and _are_apart(readings)))
-    )
-
-
-def _own_folders(reading: Reading) -> tuple[str, ...]:
-    """What tells the folders of a reading from those of others: a site, a number."""
-    return (*reading.images.common_inner(), *reading.images.rests)
-
-
-def _with_own_names(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Readings of one split; images of the same name are told apart by their folders."""
-    names = Counter(sample.name for reading in readings for sample in reading.samples)
-    if max(names.values(), default=1) == 1:
-        return tuple(readings)
-    return tuple(
-        replace(
-            reading,
-            samples=tuple(
-                sample._replace(name="/".join((*_own_folders(reading), sample.name)))
-                for sample in reading.samples
-            ),
-        )
-        for reading in readings
-    )
-
-
-def _plainest(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """The reading whose names say less than all others: `train`, not `train_ref`; or all."""
-    first, *others = sorted(readings, key=lambda reading: len(reading.images.rests))
-    rests = [set(reading.images.rests) for reading in others]
-    return [first] if all(rest > set(first.images.rests) for rest in rests) else readings
-
-
-def _are_apart(readings: Sequence[Reading]) -> bool:
-    """Whether each mask belongs to images of one reading only, all of which have masks."""
-    matches = [reading.matched for reading in readings if reading.matched]
-    files = [path for matched in matches for path in matched.files]
-    complete = all(len(reading.labeled) == len(reading.samples) for reading in readings)
-    return complete and len(set(files)) == len(files)
 
 
 def _beside_folder(images: Family, place: Path) -> Path:

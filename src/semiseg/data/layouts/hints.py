@@ -18,7 +18,8 @@ from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_header
 from semiseg.data.formats.stems import stem
 from semiseg.data.layouts.families import Family, Place
-from semiseg.data.layouts.folders import FolderSplits, Reading
+from semiseg.data.layouts.folder_readings import Reading
+from semiseg.data.layouts.folders import FolderSplits
 from semiseg.data.layouts.list_files import run_length_table
 from semiseg.data.pairing.beside import PHOTOGRAPHS
 from semiseg.data.tree import SPLITS, Tree

@@ -15,7 +15,7 @@ from semiseg.data.classes.class_sources import ClassFile, find_class_files
 from semiseg.data.findings import Finding, note
 from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.layouts.families import Family, find_families, unlabeled_folders
-from semiseg.data.layouts.folders import find_pool
+from semiseg.data.layouts.unlabeled_images import find_pool
 from semiseg.data.pairing.pairs import Folders
 from semiseg.data.tree import Tree
 

@@ -13,8 +13,10 @@ from semiseg.core.files import is_file
 from semiseg.core.types import Sample
 from semiseg.data.formats.stems import stem
 from semiseg.data.layouts.families import Family
-from semiseg.data.layouts.folders import FolderSplits, Reading, find_pool
+from semiseg.data.layouts.folder_readings import Reading
+from semiseg.data.layouts.folders import FolderSplits
 from semiseg.data.layouts.image_index import path_parts
+from semiseg.data.layouts.unlabeled_images import find_pool
 from semiseg.data.tree import SPLITS, Tree
 
 

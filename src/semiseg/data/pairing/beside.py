@@ -8,7 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from semiseg.data.pairing.matching import ROLE_WORDS, match_names
+from semiseg.data.pairing.inner_names import ROLE_WORDS
+from semiseg.data.pairing.matching import match_names
 from semiseg.data.pairing.name_forms import words
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".jfif", ".heic", ".heif")

@@ -17,7 +17,9 @@ from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.matlab import MATLAB_SUFFIX
 from semiseg.data.formats.vectors import VECTOR_SUFFIXES
 from semiseg.data.pairing.beside import masks_beside, role_affix
-from semiseg.data.pairing.matching import Rule, counts_from_another_number, match_names
+from semiseg.data.pairing.match_state import Rule
+from semiseg.data.pairing.matching import match_names
+from semiseg.data.pairing.number_series import counts_from_another_number
 from semiseg.data.pairing.united import United, unite
 from semiseg.data.tree import Tree
 

@@ -22,7 +22,7 @@ from semiseg.data.findings import Finding, note, on_files
 from semiseg.data.formats.codes import read_codes
 from semiseg.data.formats.mask_files import Codes
 from semiseg.data.formats.mask_rule import TRANSPARENT, MaskRule, channels
-from semiseg.data.pairing.matching import ROLE_WORDS
+from semiseg.data.pairing.inner_names import ROLE_WORDS
 
 BACKGROUND = "background"
 _BACKGROUNDS = (BACKGROUND, "bg", "backgrd")

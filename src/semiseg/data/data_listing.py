@@ -1,0 +1,107 @@
+"""The images of a data folder by split, the pool beside them, and the files that are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from semiseg.core.addresses import is_url
+from semiseg.core.errors import DataError
+from semiseg.core.types import Arrangement, Sample
+from semiseg.data.dataset_file import DatasetFile
+from semiseg.data.findings import Finding, Severity, error_of
+from semiseg.data.layout_registry import below, read_split
+from semiseg.data.layouts.accounting import account
+from semiseg.data.layouts.explicit import list_unlabeled_folders
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.layouts.places import pool_place
+from semiseg.data.pools.pool import open_pool
+from semiseg.data.pools.pool_sample import PoolSample, sample_pool
+from semiseg.data.tree import SPLITS
+
+SPLIT_ORDER = ("train", "unlabeled", "val", "test")
+
+
+def list_images(
+    root: Path, layout: Layout, flags: Arrangement, file: DatasetFile
+) -> dict[str, Listing]:
+    """The images by split, in the order of `SPLIT_ORDER`."""
+    listings = {split: read_split(layout, split) for split in SPLITS}
+    labeled = [sample for listing in listings.values() for sample in listing.samples]
+    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
+    return {split: listings[split] for split in SPLIT_ORDER}
+
+
+def image_names(listings: Mapping[str, Listing]) -> list[str]:
+    """The names of all images."""
+    return [sample.name for listing in listings.values() for sample in listing.samples]
+
+
+def listing_findings(root: Path, layout: Layout, listings: Mapping[str, Listing]) -> list[Finding]:
+    """What was noticed on names and folders, with paths below the data folder."""
+    findings = [finding for listing in listings.values() for finding in listing.findings]
+    if layout.tree.root == root:
+        return findings
+    return list(below(findings, layout.tree.root.relative_to(root).as_posix()))
+
+
+def _read_unlabeled(
+    root: Path,
+    layout: Layout,
+    flags: Arrangement,
+    file: DatasetFile,
+    samples: Sequence[Sample],
+) -> Listing:
+    """The images without masks beside those of the layout; an error becomes a finding.
+
+    A pool takes their place; its files are accounted for.
+    """
+    place = pool_place(root, flags, file)
+    if place is not None:
+        path = Path(place)
+        folder = path if path.is_dir() else path.parent
+        inside = not is_url(place) and folder.is_relative_to(root)
+        files = folder.rglob("*") if path.is_dir() else [path, *folder.glob("*.tar")]
+        return Listing(sources=list(files) if inside else [])
+    paths = {path for sample in samples for path in (sample.image, sample.mask) if path is not None}
+    try:
+        listing = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, paths)
+    except DataError as error:
+        return Listing(findings=[error_of(error)])
+    return listing or layout.unlabeled()
+
+
+def open_data_pool(
+    root: Path, flags: Arrangement, file: DatasetFile
+) -> tuple[PoolSample | None, list[Finding]]:
+    """The pool of unlabeled images with its sample; an error becomes a finding."""
+    place = pool_place(root, flags, file)
+    if place is None:
+        return None, []
+    try:
+        return sample_pool(open_pool(place)), []
+    except DataError as error:
+        return None, [error_of(error)]
+
+
+def account_files(
+    root: Path, layout: Layout, listings: Mapping[str, Listing], others: Sequence[Path]
+) -> list[Finding]:
+    """The findings on files that are not read; not on images where names are ambiguous.
+
+    Args:
+        root: the data folder.
+        layout: of the data folder.
+        listings: the images by split.
+        others: further files that are read.
+    """
+    findings = [finding for listing in listings.values() for finding in listing.findings]
+    samples = [sample for listing in listings.values() for sample in listing.samples]
+    paths = [path for sample in samples for path in (sample.image, sample.mask) if path is not None]
+    paths += [path for listing in listings.values() for path in listing.sources]
+    paths += [layout.tree.root / file for finding in findings for file in finding.files]
+    severity: Severity = "note" if layout.is_complete else "warning"
+    tree, texts = layout.tree.at(root), not layout.names_classes
+    if any(finding.severity == "error" for finding in findings):
+        paths, texts = [*paths, *tree.images(root)], False
+    return account(tree, [*paths, *others], layout.image_remedy(), severity, texts)
