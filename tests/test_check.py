@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.checks import examine, rules
+from semiseg.checks import class_rules, examine, rules
 from semiseg.checks.report import Report
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError, DataError, RunError
@@ -553,10 +553,10 @@ def test_masks_of_one_class_or_of_none(data: Path) -> None:
 def test_the_rule_of_the_walk_through_finds_masks_that_are_mostly_ignored(
     data: Path, walk_through: Callable[[str, str], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = dict(vars(rules))
+    names = dict(vars(class_rules))
     (code,) = walk_through("Add a check rule", "py")
-    exec(compile(code, "rules.py", "exec"), names)
-    (rule,) = names.keys() - vars(rules).keys()
+    exec(compile(code, "class_rules.py", "exec"), names)
+    (rule,) = names.keys() - vars(class_rules).keys()
     monkeypatch.setattr(examine, "RULES", (*rules.RULES, names[rule]))
     mostly = STRIPES.copy()
     mostly[: HEIGHT // 2 + 1] = 255

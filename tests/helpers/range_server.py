@@ -105,7 +105,8 @@ def _handler(state: RangeServer) -> type[BaseHTTPRequestHandler]:
                 first, last = int(match[1]), int(match[2] or len(content) - 1)
                 extra["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
                 content, status = content[first : last + 1], 206
-            body = content[: len(content) // 2] if fault in ("cut", "short") else content
+            is_cut = fault in ("cut", "short") and with_body
+            body = content[: len(content) // 2] if is_cut else content
             self.head(status, len(body) if fault == "short" else len(content), extra)
             if with_body:
                 self.wfile.write(body)
