@@ -16,13 +16,16 @@ author = "The semiseg authors"
 version = release = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery/nuclei", "gallery/runs"]
+nb_execution_mode = "off"  # the notebooks hold what docs/notebooks.py printed
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
 html_title = f"semiseg {release}"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
