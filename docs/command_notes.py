@@ -161,8 +161,12 @@ NOTES = {
             "Choose the next images, and draw their masks for CVAT:": (
                 "semiseg suggest runs/css IMAGES -n 20 --format cvat --out next"
             ),
+            "Choose 200 images of a pool of millions:": (
+                "semiseg suggest runs/css s3://bucket/pool -n 200 --out next"
+            ),
         },
         "[Choose images](../predict.md#choose-the-first-images-to-label), "
+        "[of a pool](../pools.md#choose-images-of-a-pool-to-label), "
         "[correct masks](../correct-masks.md)",
         {
             "`OUT/suggested.txt`": "the list of the images",
@@ -171,6 +175,7 @@ NOTES = {
             "`OUT/train/images/`": "copies of the images",
             "`OUT/train/masks/`": "the masks of the model, or an empty folder without a run",
             "`OUT/classes.yaml`": "the classes, if there is a run",
+            "`OUT/features/`": "the features of all images of a pool, with which a call goes on",
         },
         {},
     ),
