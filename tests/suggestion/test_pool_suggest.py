@@ -12,10 +12,14 @@ from tiny_pools import drawn
 
 import semiseg
 from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.reading import AS_STORED
 from semiseg.data.pools.pool import Pool, open_pool
+from semiseg.suggestion.descriptors import describe_images
+from semiseg.suggestion.feature_rows import PoolRows
 from semiseg.suggestion.features import Inspector
+from semiseg.suggestion.first_images import build_network
 
-FIRST = {"encoder": "auto", "threads": 1, "accelerator": "cpu"}
+FIRST = {"encoder": "lcnet_035", "weights": "none", "accelerator": "cpu"}
 BROKEN = "unlabeled/08.png"
 
 
@@ -115,6 +119,7 @@ def test_a_pool_gives_what_a_folder_of_its_images_gives_however_it_is_divided(
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_killed_call_goes_on_and_a_finished_one_computes_nothing(
     run_folder, pool, tmp_path, inspected, monkeypatch
 ):
@@ -173,23 +178,32 @@ def test_a_pool_of_broken_images_ends_with_a_sentence(run_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_first_images_of_a_pool_are_those_of_a_folder(pool, folder_of_images, tmp_path):
-    folder, whole, shards = (tmp_path / name for name in ("folder", "pool", "shards"))
-    right = semiseg.suggest(folder_of_images, out=folder, n=3, **FIRST).images
+def test_the_first_images_of_a_pool_have_the_features_of_files(pool, folder_of_images, tmp_path):
+    whole, shards = (tmp_path / name for name in ("pool", "shards"))
     first = semiseg.suggest(pool, out=whole, n=3, **FIRST)
-    assert [one.name for one in first.images] == [one.name for one in right]
-    assert [one.stands_for for one in first.images] == [one.stands_for for one in right]
-    assert files_below(whole) == files_below(folder)
+    assert len(first.images) == 3
+    assert sum(one.stands_for for one in first.images) == 11
     assert f"--unlabeled {pool}" in first.next_steps
+    images = {f"{n:02d}": folder_of_images / f"{n // 6}" / f"{n:02d}.png" for n in range(12)}
+    files, _ = describe_images(build_network("lcnet_035", "none"), images, AS_STORED)
+    rows = PoolRows([whole / "features" / "1-of-1.npy"]).features(np.array([0, 11]))
+    right = np.stack([files["00"], files["11"]])
+    np.testing.assert_allclose(rows, right, atol=1e-3 * np.abs(right).max())
+    copy = whole / "train" / "images" / f"{first.images[0].name}.png"
+    assert copy.read_bytes() == images[copy.stem].read_bytes()
     for number in (1, 2):
         semiseg.suggest(pool, out=shards, shard=f"{number}/2", **FIRST)
     merged = semiseg.suggest(pool, out=shards, n=3, merge=True, **FIRST)
     assert [one[2:] for one in merged.images] == [one[2:] for one in first.images]
+    assert files_below(shards) == files_below(whole)
+    other = {**FIRST, "encoder": "mobilenetv3_small_050"}
     with pytest.raises(ConfigError, match="features of another model"):
-        semiseg.suggest(pool, out=shards, shard="1/2", encoder="lcnet_035", weights="none")
+        semiseg.suggest(pool, out=shards, shard="1/2", **other)
 
 
-def test_shards_are_for_pools(folder_of_images, tmp_path):
+def test_shards_are_for_pools_and_a_pool_is_no_output(folder_of_images, pool, tmp_path):
+    with pytest.raises(ConfigError, match="is the pool"):
+        semiseg.suggest(pool, out=pool)
     with pytest.raises(ConfigError, match=r"--shard 1/2 is for a pool.*semiseg pack"):
         semiseg.suggest(folder_of_images, out=tmp_path / "out", shard="1/2")
     with pytest.raises(ConfigError, match="Leave one of the two out"):

@@ -336,10 +336,7 @@ class SuggestSettings(Device):
 
     @property
     def decisive(self) -> dict[str, Value]:
-        """The settings that decide about the features of a pool, where they are not the defaults.
-
-        The bands and weights count by what they give, see `suggest_first_from_pool`.
-        """
+        """The settings that decide about the features of a pool, if they are no defaults."""
         names = ("encoder", "weights", "bands", "rgb", "axes")
         defaults = {one.name: one.default for one in fields(self)}
         return {

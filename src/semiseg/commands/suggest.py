@@ -74,6 +74,8 @@ def suggest(settings: SuggestSettings) -> Suggestions:
     use_threads(settings.threads)
     images = settings.run if settings.images is None else settings.images
     has_pool = is_pool(images)
+    if has_pool and settings.folder.resolve() == Path(images).resolve():
+        raise ConfigError(f"--out {settings.folder} is the pool. Choose another folder.")
     if not has_pool and (settings.shard is not None or settings.merge):
         name = "--merge" if settings.merge else f"--shard {settings.shard}"
         raise ConfigError(

@@ -209,7 +209,8 @@ class PoolRows:
 
     def column(self, name: str) -> NDArray[np.float32]:
         """The state, the doubt or the disagreement of all images, `(N,)`."""
-        return np.concatenate([block[name] for _, block in self.blocks()])
+        # Copies: a view of one column would keep its whole block in memory.
+        return np.concatenate([block[name].copy() for _, block in self.blocks()])
 
 
 def _blocks(file: Path, rows: Rows) -> Iterator[tuple[int, NDArray[np.void]]]:
