@@ -151,6 +151,15 @@ def test_weights_from_a_file(form, tmp_path):
     assert norm.mean == (0.5, 0.5, 0.5)
 
 
+def test_a_checkpoint_of_smp_gives_its_encoder(tmp_path):
+    """What docs/coming-from/smp.md says: a model of smp, saved as a `state_dict`."""
+    model = smp.Unet("resnet18", encoder_weights=None, classes=2)
+    torch.save(model.state_dict(), tmp_path / "unet.pth")
+    network = Network(3, "resnet18", weights=str(tmp_path / "unet.pth"))
+    assert holds(network.encoder, model.encoder.state_dict())
+    assert network.weights_record.source == "the file unet.pth"
+
+
 def test_a_network_takes_the_file_s_weights_and_license(tmp_path):
     state = filled(lite0_encoder())
     save_file(state, tmp_path / "w.safetensors", {"license": "cc-by-nc-4.0"})

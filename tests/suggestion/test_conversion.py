@@ -140,7 +140,8 @@ def test_images_without_shapes_are_counted(tmp_path, run_with, log):
     out, _ = write(tmp_path, "cvat", names=["a.jpg", "b.jpg"], masks=[empty, mask_of(0)])
     result = semiseg.convert(out, out=tmp_path / "masks", like=run_with(classes_of()))
     assert result.images == 1
-    assert "1 image without shapes is left out (the first is train/images/a.jpg)" in log.text
+    assert "1 unlabeled image is left out (the first is train/images/a.jpg)" in log.text
+    assert "only background, draw a shape in it and label it background" in log.text
 
 
 def test_a_class_that_the_run_does_not_know_is_named(tmp_path, run_with):

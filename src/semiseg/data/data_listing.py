@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError
+from semiseg.core.text import plural
 from semiseg.core.types import Arrangement, Sample
 from semiseg.data.dataset_file import DatasetFile
-from semiseg.data.findings import Finding, Severity, error_of
+from semiseg.data.findings import Finding, Severity, error_of, note
 from semiseg.data.layout_registry import below, read_split
 from semiseg.data.layouts.accounting import account
 from semiseg.data.layouts.explicit import list_unlabeled_folders
 from semiseg.data.layouts.layout import Layout, Listing
-from semiseg.data.layouts.places import pool_place
+from semiseg.data.layouts.places import pool_place, unlabeled_places
 from semiseg.data.pools.pool import open_pool
 from semiseg.data.pools.pool_sample import PoolSample, sample_pool
 from semiseg.data.tree import SPLITS
@@ -25,10 +28,22 @@ SPLIT_ORDER = ("train", "unlabeled", "val", "test")
 def list_images(
     root: Path, layout: Layout, flags: Arrangement, file: DatasetFile
 ) -> dict[str, Listing]:
-    """The images by split, in the order of `SPLIT_ORDER`."""
+    """The images by split, in the order of `SPLIT_ORDER`.
+
+    A folder of unlabeled images that a person names takes its images without masks out of `val` and
+    `test`, as the folder `imagesTs` of nnU-Net.
+    """
     listings = {split: read_split(layout, split) for split in SPLITS}
-    labeled = [sample for listing in listings.values() for sample in listing.samples]
-    listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, labeled)
+    try:
+        folders = unlabeled_places(root, flags, file)
+    except DataError as error:
+        listings["unlabeled"] = Listing(findings=[error_of(error)])
+    else:
+        listings = {
+            split: _without_unlabeled(split, listing, folders)
+            for split, listing in listings.items()
+        }
+        listings["unlabeled"] = _read_unlabeled(root, layout, flags, file, listings, folders)
     return {split: listings[split] for split in SPLIT_ORDER}
 
 
@@ -50,12 +65,14 @@ def _read_unlabeled(
     layout: Layout,
     flags: Arrangement,
     file: DatasetFile,
-    samples: Sequence[Sample],
+    listings: Mapping[str, Listing],
+    folders: Sequence[Path],
 ) -> Listing:
     """The images without masks beside those of the layout; an error becomes a finding.
 
     A pool takes their place; its files are accounted for.
     """
+    samples = [sample for listing in listings.values() for sample in listing.samples]
     place = pool_place(root, flags, file)
     if place is not None:
         path = Path(place)
@@ -68,7 +85,36 @@ def _read_unlabeled(
         listing = list_unlabeled_folders(layout.tree.at(root), flags, file, layout, paths)
     except DataError as error:
         return Listing(findings=[error_of(error)])
-    return listing or layout.unlabeled()
+    if listing is None:
+        return layout.unlabeled()
+    scored = [s.image for split in SPLITS[1:] for s in listings[split].samples]
+    if not listing.samples and any(_lies_in(image, folders) for image in scored):
+        place = ", ".join(map(str, folders))
+        message = f"{place}: the images of this folder have masks and belong to val or test"
+        remedy = "Name a folder of images without masks with --unlabeled, or none."
+        return replace(listing, findings=[note(message, remedy, "error")])
+    return listing
+
+
+def _without_unlabeled(split: str, listing: Listing, folders: Sequence[Path]) -> Listing:
+    """The images of a split without those that a person calls unlabeled; a note counts them."""
+    moved = {
+        sample
+        for sample in listing.samples
+        if split != "train" and sample.mask is None and _lies_in(sample.image, folders)
+    }
+    if not moved:
+        return listing
+    samples = [sample for sample in listing.samples if sample not in moved]
+    place = ", ".join(map(str, folders))
+    count = plural(len(moved), f"image of {split} is", f"images of {split} are")
+    message = f"{count} unlabeled, because {place} is named as the folder of unlabeled images"
+    return replace(listing, samples=samples, findings=[*listing.findings, note(message)])
+
+
+def _lies_in(image: Path, folders: Sequence[Path]) -> bool:
+    path = Path(os.path.abspath(image))
+    return any(path.is_relative_to(os.path.abspath(folder)) for folder in folders)
 
 
 def open_data_pool(

@@ -44,6 +44,8 @@ class Dataset:
             groups.
         pool: the pool of unlabeled images; None without one. The images of its sample are those of
             `unlabeled`.
+        background_remedy: what to do with an image that holds only background, so that it does not
+            count as unlabeled; a sentence without its end.
         findings: what was noticed; errors make the folder unusable for a training.
     """
 
@@ -62,6 +64,7 @@ class Dataset:
     corrected: frozenset[Path] = frozenset()
     group: str | None = None
     pool: PoolSample | None = None
+    background_remedy: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property

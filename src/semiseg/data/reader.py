@@ -91,6 +91,7 @@ def read_dataset(
         warnings.simplefilter("ignore")
         listings = expand_listings(layout.tree.root, listings, tiles)
         own_masks = [s.mask for s in listings["train"].samples if s.mask is not None]
+        listed_masks = [s.mask for i in listings.values() for s in i.samples if s.mask is not None]
         corrected = read_corrected(flags.corrected, image_names(listings))
         listings = corrected.join(listings)
         everything = [sample for listing in listings.values() for sample in listing.samples]
@@ -147,6 +148,7 @@ def read_dataset(
         corrected=frozenset(sample.image for sample in corrected.samples),
         group=flags.group or file.content.group,
         pool=pool,
+        background_remedy=layout.background_remedy(listed_masks) if listed_masks else "",
     )
     images = [sample.image for sample in (*contents.train, *contents.val)]
     inferred = infer_reading(images, scans.images, reading)

@@ -94,11 +94,10 @@ def convert(root: Path, out: Path, run: Path | None = None, overwrite: bool = Fa
     bare = [s.image for split in SPLITS for s in data.samples[split] if s.mask is None]
     if bare:
         logger.warning(
-            "%s without shapes %s left out (the first is %s). If it is all background, submit its "
-            "task in Label Studio without regions; elsewhere draw a shape and label it background",
-            plural(len(bare), "image"),
-            "is" if len(bare) == 1 else "are",
+            "%s left out (the first is %s). If an image holds only background, %s",
+            plural(len(bare), "unlabeled image is", "unlabeled images are"),
             data.name(bare[0]),
+            data.background_remedy,
         )
     if target is not None and classes != target and ignored:
         logger.warning(

@@ -90,12 +90,15 @@ class AnnotationFormat:
         export: which export of which tool writes it.
         by_area: whether smaller areas lie above larger ones; otherwise later ones above earlier
             ones.
+        background_remedy: what a person does with an image that holds only background, so that it
+            does not count as unlabeled; a sentence without its end.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     export: ClassVar[str]
     by_area: ClassVar[bool] = False
+    background_remedy: ClassVar[str] = "draw a shape in it and label it background"
 
     @contextmanager
     def refusing(self, file: Path) -> Iterator[None]:

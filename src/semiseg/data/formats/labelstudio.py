@@ -52,6 +52,7 @@ class LabelStudioFormat(FileFormat):
     name = "label-studio"
     title = "Label Studio's JSON"
     export = "Label Studio: JSON"
+    background_remedy = "submit its task without regions"
 
     def recognizes(self, file: Path, head: JsonHead | None) -> bool:
         """By a list of tasks with `data` and `annotations` or `predictions`, or `annotation_id`."""

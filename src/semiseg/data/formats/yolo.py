@@ -209,6 +209,7 @@ class YoloFormat(AnnotationFormat):
         'CVAT ("Ultralytics YOLO Segmentation")'
     )
     by_area = True
+    background_remedy = "give it an empty label file"
 
     def read(
         self, pairs: Sequence[tuple[str, Path | None, str]], names: Mapping[int, str], source: Path

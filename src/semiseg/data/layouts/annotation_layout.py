@@ -104,6 +104,10 @@ class AnnotationLayout(Layout):
         sources += [*self.files.brushes, *self._images.lists]
         return Listing(samples, findings, self._mask_remedy(), sources)
 
+    def background_remedy(self, masks: Sequence[Path]) -> str:
+        """What the format of the annotations demands."""
+        return self._sources[0].format.background_remedy
+
     def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
         """The user's `classes.yaml`; other files of names belong to the annotations."""
         return [file for file in super().class_files(root, masks) if file.source.read is read_yaml]

@@ -13,6 +13,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.classes.class_sources import ClassFile, find_class_files
 from semiseg.data.findings import Finding, note
+from semiseg.data.formats.labelme import LABELME_SUFFIX
 from semiseg.data.formats.masks import Classes, default_color
 from semiseg.data.layouts.families import Family, find_families, unlabeled_folders
 from semiseg.data.layouts.unlabeled_images import find_pool
@@ -98,6 +99,16 @@ class Layout(ABC):
     def image_remedy(self) -> str:
         """What to do with images that are not read."""
         return ""
+
+    def background_remedy(self, masks: Sequence[Path]) -> str:
+        """What to do with an image that holds only background, so that it is not unlabeled.
+
+        Args:
+            masks: those of all splits.
+        """
+        if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks):
+            return "save it in LabelMe without shapes"
+        return "give it a mask of background"
 
     def classes(self, masks: Sequence[Path]) -> tuple[Classes, str] | None:
         """The classes and a phrase about them; None if a file or the masks decide.
