@@ -67,9 +67,11 @@ def test_convert_writes_its_masks(export, log):
 
 
 @pytest.mark.parametrize(
-    ("page", "folder"), [("nnunet", "imagesTs"), ("roboflow", "test/images")], ids=["nnunet", "yolo"]
+    ("page", "folder"),
+    [("nnunet", "imagesTs"), ("roboflow", "test/images")],
+    ids=["nnunet", "yolo"],
 )
-def test_the_images_of_a_test_set_without_masks_can_be_unlabeled(page, folder, tmp_path, monkeypatch):
+def test_images_of_test_without_masks_can_be_unlabeled(page, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     EXPORTS[page](Path("DATA"))
     data = read_dataset(Path("DATA"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
-from semiseg.core.types import Arrangement, Sample
+from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.findings import Finding, Severity, error_of, note
 from semiseg.data.layout_registry import below, read_split
@@ -113,8 +112,7 @@ def _without_unlabeled(split: str, listing: Listing, folders: Sequence[Path]) ->
 
 
 def _lies_in(image: Path, folders: Sequence[Path]) -> bool:
-    path = Path(os.path.abspath(image))
-    return any(path.is_relative_to(os.path.abspath(folder)) for folder in folders)
+    return any(image.absolute().is_relative_to(folder.absolute()) for folder in folders)
 
 
 def open_data_pool(
