@@ -219,7 +219,7 @@ NOTES = {
         {
             "`OUT/data/`": "the drawn scenes, as a data folder",
             "`OUT/runs/`": "the run folders of `supervised` and `css`",
-            "`OUT/demo.png`": "four scenes with the masks of both models",
+            "`OUT/demo.png`": "three scenes with the errors of both models",
         },
         {},
     ),
