@@ -11,7 +11,9 @@ from PIL import Image
 from semiseg.commands.check import check
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
+from semiseg.data.formats.masks import Classes
 from semiseg.scenes import DRAWINGS, draw_scene, write_scenes
+from semiseg.scenes.picture import ComparedScene, draw_chosen
 
 SIZE = (48, 72)
 SCENES = 12
@@ -130,3 +132,21 @@ def test_an_unknown_kind_of_scene_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no scenes called 'streets'. Did you mean 'street'"):
         write_scenes(tmp_path / "data", scene="streets")
     assert not (tmp_path / "data").exists()
+
+
+def test_the_picture_of_the_demo_shows_the_largest_gains_and_the_median():
+    """Each scene is as gray as its number, so the picture tells which ones it shows."""
+    truth = np.zeros((160, 160), np.uint8)
+    scenes = []
+    for i, (first, second) in enumerate([(40, 30), (30, 30), (70, 10), (20, 90), (60, 20)]):
+        masks = [(np.arange(160)[:, None] < 1.6 * n) + truth for n in (first, second)]
+        gray = Image.new("RGB", (160, 160), (i, i, i))
+        scenes.append(ComparedScene(gray, truth, masks, [100 * m.mean() for m in masks]))
+    classes = Classes(("soil", "crop"), ((0, 0, 0), (0, 158, 115)), "ids", (0, 1))
+    picture = np.array(draw_chosen(scenes, classes, ["supervised", "css"]))
+    columns = [[picture[y, 250 * x + 120].tolist() for y in range(54, 870)] for x in range(4)]
+    assert [[i, i, i] in columns[0] for i in range(5)] == [True, False, True, False, True]
+    red = [column.count([214, 0, 60]) for column in columns]
+    assert red[:2] == [0, 0]
+    assert red[2] == pytest.approx(240 * (0.7 + 0.6 + 0.4), abs=12)  # the edges are soft
+    assert red[3] == pytest.approx(240 * (0.1 + 0.2 + 0.3), abs=12)  # the edges are soft

@@ -92,5 +92,7 @@ def demo(settings: DemoSettings) -> Demo:
             overwrite=True,
         )
     picture = out / "demo.png"
-    draw_comparison(out / "data", [run.folder for run in runs.values()]).save(picture)
+    titles = {"supervised": "supervised: 8 masks", "css": "css: 8 masks, 120 images"}
+    folders = {titles[method]: run.folder for method, run in runs.items()}
+    draw_comparison(out / "data", folders).save(picture, optimize=True)
     return Demo(runs, picture)

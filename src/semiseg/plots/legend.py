@@ -20,12 +20,16 @@ PAPER, INK = "white", (60, 60, 60)
 _STRIPE_PERIOD = 8  # pixels
 
 
-def load_font() -> Font:
-    """The font of pictures: matplotlib's, since Pillow's own lacks letters with accents."""
+def load_font(size: int = FONT_SIZE) -> Font:
+    """The font of pictures: matplotlib's, since Pillow's own lacks letters with accents.
+
+    Args:
+        size: in pixels.
+    """
     import matplotlib  # half a second; pictures without text do not need it
 
     path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(path, FONT_SIZE)
+    return ImageFont.truetype(path, size)
 
 
 def stripes(size: tuple[int, int]) -> Image.Image:

@@ -57,7 +57,10 @@ def hatch_ignored(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
 
 
 def draw_errors(
-    image: Image.Image, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]
+    image: Image.Image,
+    truth: NDArray[np.uint8],
+    prediction: NDArray[np.uint8],
+    color: Color = VERMILION,
 ) -> Image.Image:
     """The image in pale gray, with wrong pixels in one strong color.
 
@@ -65,10 +68,11 @@ def draw_errors(
         image: RGB, of the size of the masks.
         truth: `(H, W)` class indices, 255 where unknown.
         prediction: `(H, W)` class indices.
+        color: of wrong pixels.
     """
     gray = image.convert("L").convert("RGB")
     values = np.array(Image.blend(gray, Image.new("RGB", image.size, "white"), _FADE))
-    values[(truth != prediction) & (truth != IGNORE_INDEX)] = VERMILION
+    values[(truth != prediction) & (truth != IGNORE_INDEX)] = color
     return Image.fromarray(values)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from semiseg.data.formats.images import read_image
-from semiseg.data.formats.masks import read_mask
+from semiseg.data.formats.masks import Classes, read_mask
 from semiseg.data.reader import read_samples
 from semiseg.inference.load import load
-from semiseg.plots.legend import GAP, INK, LINE, PAPER, load_font
+from semiseg.plots.legend import FONT_SIZE, GAP, INK, LINE, PAPER, draw_legend, load_font
 from semiseg.plots.overlay import draw_errors
 
-COMPARED_SCENES = 16
-"""The validation scenes among which the rule chooses, the first ones."""
 _TILE = 240  # pixels along the side of a scene in the picture
+_LARGE = 18  # pixels, the size of the letters to read first
+_ERROR = (214, 0, 60)  # no color of the scenes' classes
 
 
 class ComparedScene(NamedTuple):
@@ -34,13 +34,8 @@ class ComparedScene(NamedTuple):
 
     image: Image.Image
     truth: NDArray[np.uint8]
-    masks: tuple[NDArray[np.uint8], NDArray[np.uint8]]
-    wrong: tuple[float, float]
-
-    @property
-    def gain(self) -> float:
-        """How many more percent of the pixels the second model labels right."""
-        return self.wrong[0] - self.wrong[1]
+    masks: Sequence[NDArray[np.uint8]]
+    wrong: Sequence[float]
 
 
 def choose_scenes(gains: Sequence[float]) -> list[int]:
@@ -57,48 +52,65 @@ def choose_scenes(gains: Sequence[float]) -> list[int]:
     return [*ranking[:2], ranking[len(ranking) // 2]]
 
 
-def draw_comparison(data: Path, runs: Sequence[Path]) -> Image.Image:
+def draw_comparison(data: Path, runs: Mapping[str, Path]) -> Image.Image:
     """Three validation scenes: the image, the true mask, and the errors of two models.
 
-    Of the first 16 scenes, the first two rows are those in which the second model is ahead of the
-    first one by most pixels. The third row is the scene with the median difference.
+    The first two rows are the scenes in which the second model is ahead of the first one by most
+    pixels. The third row is the scene with the median difference.
 
     Args:
-        data: a data folder with three or more scenes in `val`, all with masks.
-        runs: the run folders of both models.
+        data: a data folder with three or more square scenes in `val`, all with masks.
+        runs: the run folders of both models, by the titles of their columns.
     """
-    first, second = (load(run) for run in runs)
+    first, second = (load(run) for run in runs.values())
     scenes = []
-    for sample in read_samples(data, "val")[:COMPARED_SCENES]:
+    for sample in read_samples(data, "val"):
         if sample.mask is None:
             continue
         image = read_image(sample.image).convert("RGB")
         truth = np.array(read_mask(sample.mask, first.classes))
-        masks = tuple(model.predict(image, scale="fit").mask for model in (first, second))
-        wrong = tuple(100 * float((mask != truth).mean()) for mask in masks)
-        scenes.append(ComparedScene(image, truth, (masks[0], masks[1]), (wrong[0], wrong[1])))
-    chosen = [scenes[i] for i in choose_scenes([scene.gain for scene in scenes])]
-    names = [f"errors of {model.metadata.method}" for model in (first, second)]
-    titles = ["image", "true mask", *names]
-    rows = ["the largest gain", "the second largest", "the median of all"]
-    step = _TILE + GAP
-    canvas = Image.new("RGB", (4 * step - GAP, LINE + 3 * (step + LINE) - GAP), PAPER)
-    pen, font = ImageDraw.Draw(canvas), load_font()
-    for column, title in enumerate(titles):
-        pen.text((column * step, 0), title, INK, font)
+        masks = [model.predict(image, scale="fit").mask for model in (first, second)]
+        wrong = [100 * float((mask != truth).mean()) for mask in masks]
+        scenes.append(ComparedScene(image, truth, masks, wrong))
+    return draw_chosen(scenes, first.classes, list(runs))
+
+
+def draw_chosen(
+    scenes: Sequence[ComparedScene], classes: Classes, names: Sequence[str]
+) -> Image.Image:
+    """The chosen scenes in rows, below the titles of the columns and above the legend.
+
+    Args:
+        scenes: all scenes, at least three.
+        classes: their classes.
+        names: of both models.
+    """
+    gains = [scene.wrong[0] - scene.wrong[1] for scene in scenes]
+    chosen = [scenes[i] for i in choose_scenes(gains)]
+    step, head = _TILE + GAP, 2 * LINE + GAP
+    width, bottom = 4 * step - GAP, head + 3 * (step + LINE + GAP)
+    canvas = Image.new("RGB", (width, bottom + LINE), PAPER)
+    pen, font, large = ImageDraw.Draw(canvas), load_font(), load_font(_LARGE)
+    totals = np.mean([scene.wrong for scene in scenes], axis=0)
+    titles = {"image": "", "true mask": ""}
+    for name, share in zip(names, totals, strict=True):
+        titles[name] = f"all {len(scenes)} scenes: {share:.1f} % wrong"
+    for column, (title, note) in enumerate(titles.items()):
+        pen.text((column * step, 0), title, INK, large)
+        pen.text((column * step, LINE + 4), note, INK, font)
+    rows = ("largest gain", "second largest gain", "median gain")
     for row, (name, scene) in enumerate(zip(rows, chosen, strict=True)):
-        top = LINE + row * (step + LINE)
-        image = scene.image.resize((_TILE, _TILE), Image.Resampling.LANCZOS)
-        truth = _enlarged(scene.truth)
-        tiles = [image, first.classes.to_rgb(truth)]
-        tiles += [draw_errors(image, truth, _enlarged(mask)) for mask in scene.masks]
-        notes = [name, "", *(f"{wrong:.0f} % of the pixels wrong" for wrong in scene.wrong)]
-        for column, (tile, note) in enumerate(zip(tiles, notes, strict=True)):
-            canvas.paste(tile, (column * step, top))
-            pen.text((column * step, top + _TILE + 2), note, INK, font)
+        top = head + row * (step + LINE + GAP)
+        tiles = [scene.image, classes.to_rgb(scene.truth)]
+        tiles += [draw_errors(scene.image, scene.truth, mask, _ERROR) for mask in scene.masks]
+        for column, tile in enumerate(tiles):
+            large_tile = tile.resize((_TILE, _TILE), Image.Resampling.LANCZOS)
+            canvas.paste(large_tile, (column * step, top))
+        pen.text((0, top + _TILE + 4), name, INK, font)
+        for column, share in enumerate(scene.wrong, start=2):
+            pen.text((column * step, top + _TILE + 2), f"{share:.0f} % wrong", _ERROR, large)
+    canvas.paste(draw_legend(range(len(classes)), classes, classes.colors, width), (0, bottom))
+    right = 3 * step
+    canvas.paste(Image.new("RGB", (FONT_SIZE, FONT_SIZE), _ERROR), (right, bottom + 2))
+    pen.text((right + FONT_SIZE + 6, bottom), "wrong pixels", INK, font)
     return canvas
-
-
-def _enlarged(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask at the size of a tile."""
-    return np.array(Image.fromarray(mask).resize((_TILE, _TILE), Image.Resampling.NEAREST))
