@@ -19,7 +19,7 @@ from semiseg.plots.overlay import draw_errors
 
 _TILE = 240  # pixels along the side of a scene in the picture
 _LARGE = 18  # pixels, the size of the letters to read first
-_ERROR = (214, 0, 60)  # no color of the scenes' classes
+_ONE_WRONG, _BOTH_WRONG = (214, 0, 60), (243, 178, 190)  # no colors of the scenes' classes
 
 
 class ComparedScene(NamedTuple):
@@ -89,7 +89,7 @@ def draw_chosen(
     chosen = [scenes[i] for i in choose_scenes(gains)]
     step, head = _TILE + GAP, 2 * LINE + GAP
     width, bottom = 4 * step - GAP, head + 3 * (step + LINE + GAP)
-    canvas = Image.new("RGB", (width, bottom + LINE), PAPER)
+    canvas = Image.new("RGB", (width, bottom + 2 * LINE), PAPER)
     pen, font, large = ImageDraw.Draw(canvas), load_font(), load_font(_LARGE)
     totals = np.mean([scene.wrong for scene in scenes], axis=0)
     titles = {"image": "", "true mask": ""}
@@ -102,15 +102,29 @@ def draw_chosen(
     for row, (name, scene) in enumerate(zip(rows, chosen, strict=True)):
         top = head + row * (step + LINE + GAP)
         tiles = [scene.image, classes.to_rgb(scene.truth)]
-        tiles += [draw_errors(scene.image, scene.truth, mask, _ERROR) for mask in scene.masks]
+        tiles += [draw_errors_beside(scene, model) for model in range(2)]
         for column, tile in enumerate(tiles):
             large_tile = tile.resize((_TILE, _TILE), Image.Resampling.LANCZOS)
             canvas.paste(large_tile, (column * step, top))
         pen.text((0, top + _TILE + 4), name, INK, font)
         for column, share in enumerate(scene.wrong, start=2):
-            pen.text((column * step, top + _TILE + 2), f"{share:.0f} % wrong", _ERROR, large)
-    canvas.paste(draw_legend(range(len(classes)), classes, classes.colors, width), (0, bottom))
-    right = 3 * step
-    canvas.paste(Image.new("RGB", (FONT_SIZE, FONT_SIZE), _ERROR), (right, bottom + 2))
-    pen.text((right + FONT_SIZE + 6, bottom), "wrong pixels", INK, font)
+            pen.text((column * step, top + _TILE + 2), f"{share:.0f} % wrong", INK, large)
+    legend = draw_legend(range(len(classes)), classes, classes.colors, 2 * step)
+    canvas.paste(legend, (0, bottom))
+    meanings = {_ONE_WRONG: "this model alone is wrong", _BOTH_WRONG: "both models are wrong"}
+    for column, (color, meaning) in enumerate(meanings.items(), start=2):
+        x = column * step
+        canvas.paste(Image.new("RGB", (FONT_SIZE, FONT_SIZE), color), (x, bottom + 2))
+        pen.text((x + FONT_SIZE + 6, bottom), meaning, INK, font)
     return canvas
+
+
+def draw_errors_beside(scene: ComparedScene, model: int) -> Image.Image:
+    """The wrong pixels of a model: strong where the other model is right, and pale elsewhere.
+
+    Both models are wrong along most edges. In one color, these pixels would hide the difference.
+    """
+    mask, other = scene.masks[model], scene.masks[1 - model]
+    values = np.array(draw_errors(scene.image, scene.truth, mask, _BOTH_WRONG))
+    values[(mask != scene.truth) & (other == scene.truth)] = _ONE_WRONG
+    return Image.fromarray(values)
