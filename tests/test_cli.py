@@ -547,6 +547,7 @@ def test_a_wrong_line_of_the_configuration_is_one_sentence_with_the_file(
         (["predict", "run", "images"], "--out is missing. See: semiseg predict --help"),
         (["evaluate", "run", "data", "--split", "exam"], "train, val or test"),
         (["suggest", "run", "images", "--out", "out", "-n", "0"], "of at least 1"),
+        (["suggest", "run", "pool", "--engine", "ray"], "use --shard 1/64, 2/64 and so on, then"),
     ],
     ids=" ".join,
 )

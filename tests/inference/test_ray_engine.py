@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_pools import write_pool
 
 import semiseg
 from semiseg.core.errors import ConfigError, DataError
@@ -179,6 +180,19 @@ def test_a_pool_is_handed_out_by_numbers(photos, tmp_path):
         pool.pool.name(3),
         pool.pool.name(4),
     ]
+
+
+def test_a_pool_on_ray_gets_the_masks_and_the_table_of_a_plain_prediction(css_release, tmp_path):
+    pool = write_pool(tmp_path / "pool", images=6, shards=2, broken=(4,))
+    folders = [tmp_path / engine for engine in ("local", "ray")]
+    for out in folders:
+        with pytest.raises(DataError, match="1 of 6 images could not be read"):
+            semiseg.predict(
+                css_release, pool, out=out, engine=out.name, table=True, accelerator="cpu"
+            )
+    assert contents(folders[0]) == contents(folders[1])
+    assert len(masks(folders[1])) == 5
+    assert (folders[1] / "predictions.csv").is_file()
 
 
 def test_batches_are_small_until_there_would_be_too_many():

@@ -101,12 +101,14 @@ def test_a_pool_gives_what_a_folder_of_its_images_gives_however_it_is_divided(
     assert files_below(whole) == files_below(folder)
     assert len(list((whole / "train" / "masks").rglob("*.png"))) == 5
     assert [r.getMessage() for r in caplog.records if BROKEN in r.getMessage()]
+    with pytest.raises(DataError, match=r"There are no features in .*--shard 1/2, then 2/2"):
+        semiseg.suggest(run_folder, pool, out=shards, merge=True)
     inspected.clear()
     for shard in ("1/3", "3/3"):
         result = semiseg.suggest(run_folder, pool, out=shards, shard=shard)
         assert result.images == ()
         assert "--merge" in result.text()
-    with pytest.raises(DataError, match=r"1 of 3 shards .* not finished: 2\.") as caught:
+    with pytest.raises(DataError, match=r"not have all 3 shards yet. Not finished: 2\.") as caught:
         semiseg.suggest(run_folder, pool, out=shards, n=5, merge=True)
     assert "--shard 2/3" in str(caught.value)
     semiseg.suggest(run_folder, pool, out=shards, shard="2/3")
@@ -116,6 +118,8 @@ def test_a_pool_gives_what_a_folder_of_its_images_gives_however_it_is_divided(
     assert files_below(shards) == files_below(whole)
     with pytest.raises(ConfigError, match="as many shards as before"):
         semiseg.suggest(run_folder, pool, out=shards, shard="1/2")
+    with pytest.raises(ConfigError, match=r"ledgers of 3 shards, such as 1/3\. .* add --merge"):
+        semiseg.suggest(run_folder, pool, out=shards, overwrite=True)
 
 
 @pytest.mark.slow
@@ -199,6 +203,23 @@ def test_the_first_images_of_a_pool_have_the_features_of_files(pool, folder_of_i
     other = {**FIRST, "encoder": "mobilenetv3_small_050"}
     with pytest.raises(ConfigError, match="features of another model"):
         semiseg.suggest(pool, out=shards, shard="1/2", **other)
+
+
+@pytest.mark.slow
+def test_a_data_folder_whose_unlabeled_images_are_a_pool_names_it(
+    run_folder, tiny_folder, tmp_path
+):
+    data = tmp_path / "data"
+    for kind in ("images", "masks"):
+        shutil.copytree(tiny_folder / "train" / kind, data / "train" / kind)
+    masked = {file.stem for file in (data / "train" / "masks").iterdir()}
+    for file in (data / "train" / "images").iterdir():
+        if file.stem not in masked:
+            file.unlink()
+    write_tar(data / "unlabeled" / "0.tar", {"a.png": drawn(1)})
+    for places in ((data,), (run_folder, data)):
+        with pytest.raises(DataError, match=r"Name the pool of its unlabeled.*data.unlabeled$"):
+            semiseg.suggest(*places, out=tmp_path / "out", **(FIRST if len(places) == 1 else {}))
 
 
 def test_shards_are_for_pools_and_a_pool_is_no_output(folder_of_images, pool, tmp_path):

@@ -19,6 +19,12 @@ from cyclopts import (
 
 from semiseg.core.errors import closest, nearest
 
+_INSTEAD = {
+    ("suggest", "--engine"): "suggest has no setting --engine, which is for `semiseg predict`. To "
+    "divide the images of a pool among processes, use --shard 1/64, 2/64 and so on, then --merge."
+}
+"""What to use instead of a flag that people expect, because another command has it."""
+
 
 def explain(error: CycloptsError, commands: Iterable[str]) -> str:
     """What is wrong with a command line, the nearest name, and where to read more.
@@ -37,6 +43,8 @@ def _sentence(error: CycloptsError, commands: Iterable[str]) -> str:
             return f"There is no command '{word}'. {nearest(word, commands)}"
         case UnknownOptionError(token=token, argument_collection=arguments):
             name = (token.keyword or token.value).partition("=")[0]
+            if text := _INSTEAD.get((" ".join(error.command_chain or ()), name)):
+                return text
             flags = [flag for argument in arguments for flag in argument.names]
             close = closest(name, flags, likeness=0.7)
             return f"There is no setting {name}." + (f" Did you mean {close}?" if close else "")

@@ -119,6 +119,11 @@ def open_ledger(out: Path, header: Header, overwrite: bool) -> Ledger:
     file = ledger_file(out, shard)
     others = find_ledgers(out)
     for other, path in others.items():
+        if other.count != shard.count and shard.count == 1:
+            raise ConfigError(
+                f"{file.parent} has the ledgers of {other.count} shards, such as {other}. Finish "
+                "all shards (--shard) and then add --merge, or use another --out."
+            )
         if other.count != shard.count:
             raise ConfigError(
                 f"{path} is the ledger of one of {other.count} shards, and {shard} is one of "

@@ -22,6 +22,7 @@ from semiseg.suggestion.descriptors import describe_images
 from semiseg.suggestion.first_steps import first_steps
 from semiseg.suggestion.mask_kinds import written_kinds
 from semiseg.suggestion.pool import find_pool, infer_pool_reading
+from semiseg.suggestion.ranking import describe_fewer
 from semiseg.suggestion.writer import write_first_images
 from semiseg.training.encoder import check_encoder, choose_encoder
 from semiseg.training.place import Place
@@ -107,12 +108,8 @@ def suggest_first(
         logger.info("the choice complements the %s", plural(len(labeled), "labeled image"))
     if len(vectors) < n:
         logger.info("there are only %s to choose from", plural(len(vectors), "image"))
-    if len(first_images) < min(n, len(vectors)):
-        logger.info(
-            "%d of %d images differ; the others are like one of these or like a labeled image",
-            len(first_images),
-            len(vectors),
-        )
+    if text := describe_fewer(len(first_images), n, len(vectors)):
+        logger.info("%s", text)
     if not first_images:
         raise DataError(
             f"{images} holds no image to choose from: all are like labeled images.",

@@ -19,6 +19,7 @@ from semiseg.data.formats.stems import stem
 from semiseg.data.image_scan import ImageScan, scan_image
 from semiseg.data.layout_registry import find_layout, read_split
 from semiseg.data.layouts.layout import Layout
+from semiseg.data.layouts.places import pool_place
 from semiseg.data.tiles.expand import TileSettings, expand_images, expand_listings
 from semiseg.data.tree import Tree
 from semiseg.data.value_range import infer_reading
@@ -99,10 +100,26 @@ def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
     if not candidates:
         raise DataError(
             f"{images} holds no image to choose from: there are {' and '.join(counts)} only.",
-            f"Put images without masks into {root / 'unlabeled'}, or name another folder.",
+            remedy_of(
+                images,
+                f"Put images without masks into {root / 'unlabeled'}, or name another folder.",
+            ),
         )
     names = _named_below(folder.images, candidates)
     return Pool(dict(sorted(names.items())), folder)
+
+
+def remedy_of(images: Path, otherwise: str) -> str:
+    """What to do if a place holds no image to choose from; its unlabeled images may be a pool.
+
+    Args:
+        images: the place.
+        otherwise: what to do if there is no pool.
+    """
+    if not images.is_dir():
+        return otherwise
+    place = pool_place(images, NOTHING_SAID, read_dataset_file(Tree(images)))
+    return otherwise if place is None else f"Name the pool of its unlabeled images instead: {place}"
 
 
 def leave_out_labeled(

@@ -172,20 +172,23 @@ def read_features(job: FeatureJob) -> tuple[PoolRows, Failures]:
     _require_same(job)
     ledgers = find_ledgers(job.folder)
     counts = sorted({shard.count for shard in ledgers})
-    if len(counts) != 1:
-        what = "of several numbers of shards" if counts else "of no shard"
+    if not counts:
         raise DataError(
-            f"{job.folder} holds the features {what}. Delete it, and compute them: {job.call} "
-            "--shard 1/2, and so on."
+            f"There are no features in {job.folder}.",
+            f"Compute them: {job.call} --shard 1/2, then 2/2; or leave --merge out.",
+        )
+    if len(counts) > 1:
+        raise DataError(
+            f"{job.folder} holds the features of {' and of '.join(map(str, counts))} shards.",
+            f"Delete it, and compute them again: {job.call} --shard 1/2, then 2/2.",
         )
     shards = [Shard(number, counts[0]) for number in range(1, counts[0] + 1)]
     unfinished = [s for s in shards if s not in ledgers or read_end(ledgers[s]) is None]
     if unfinished:
         numbers = describe_numbers([shard.number for shard in unfinished])
         raise DataError(
-            f"{len(unfinished)} of {plural(len(shards), 'shard')} in {job.folder} are not "
-            f"finished: {numbers}.",
-            f"Run each of them, such as: {job.call} --shard {unfinished[0]}",
+            f"{job.folder} does not have all {len(shards)} shards yet. Not finished: {numbers}.",
+            f"Run each of these: {job.call} --shard {unfinished[0]}",
         )
     rows = PoolRows([job.file(shard) for shard in shards])
     if len(rows) != len(job.pool):
@@ -198,7 +201,7 @@ def read_features(job: FeatureJob) -> tuple[PoolRows, Failures]:
         for record in read_ledger(file).records.values():
             if record.state == "failed":
                 failures.add(record.reason)
-    if not (rows.column("state") == COMPUTED).any():
+    if not any((block["state"] == COMPUTED).any() for _, block in rows.blocks()):
         raise DataError(failures.describe(len(rows)))
     return rows, failures
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiseg.core.text import plural
 from semiseg.data.pools.pool import open_pool
 from semiseg.data.read_ahead import read_ahead
 from semiseg.suggestion.data_writer import Folder, stem_of
@@ -40,19 +39,3 @@ def fetch_chosen(address: str, numbers: Sequence[int], out: Path) -> list[tuple[
             stem = stem_of(name, file.suffix)
             chosen.append((name, folder.write_image(content, stem, file.suffix)))
     return chosen
-
-
-def describe_fewer(chosen: int, wanted: int, total: int) -> str:
-    """That fewer images were chosen than wanted, in words; empty if they were not.
-
-    Args:
-        chosen: how many images were chosen.
-        wanted: how many were wanted.
-        total: from how many.
-    """
-    if chosen >= min(wanted, total):
-        return ""
-    return (
-        f"{chosen:,} of {plural(total, 'image')} differ; the others are like one of these or like "
-        "a labeled image"
-    )

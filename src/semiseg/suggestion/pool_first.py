@@ -27,8 +27,8 @@ from semiseg.suggestion.first_steps import first_steps
 from semiseg.suggestion.pool import MAX_SCANNED, Pool, infer_pool_reading, read_folder
 from semiseg.suggestion.pool_choice import choose_first_numbers
 from semiseg.suggestion.pool_features import FeatureJob, compute_features, read_features
-from semiseg.suggestion.pool_files import describe_fewer, fetch_chosen
-from semiseg.suggestion.ranking import Features
+from semiseg.suggestion.pool_files import fetch_chosen
+from semiseg.suggestion.ranking import Features, describe_fewer
 from semiseg.suggestion.writer import write_first_images
 from semiseg.training.encoder import check_encoder, choose_encoder
 

@@ -27,8 +27,8 @@ from semiseg.suggestion.features import Inspector, inspect_images
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind
 from semiseg.suggestion.pool_choice import choose_next
 from semiseg.suggestion.pool_features import FeatureJob, compute_features, read_features
-from semiseg.suggestion.pool_files import describe_fewer, fetch_chosen
-from semiseg.suggestion.ranking import Features, Suggestion
+from semiseg.suggestion.pool_files import fetch_chosen
+from semiseg.suggestion.ranking import Features, Suggestion, describe_fewer
 from semiseg.suggestion.suggest import check_places, refuse_masks, require_labeled
 from semiseg.suggestion.unlabeled import RunImages, find_run_images
 from semiseg.suggestion.writer import write_suggestions

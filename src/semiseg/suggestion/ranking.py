@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.core.text import percent, table
+from semiseg.core.text import percent, plural, table
 
 Features = NDArray[np.float32]
 """The mean features of the encoder for one image, `(D,)`."""
@@ -87,6 +87,22 @@ def choose(
         distance = np.minimum(distance, 1 - own @ own[best])
         distance[best] = 0
     return suggestions
+
+
+def describe_fewer(chosen: int, wanted: int, total: int) -> str:
+    """That fewer images were chosen than wanted, in words; empty if they were not.
+
+    Args:
+        chosen: how many images were chosen.
+        wanted: how many were wanted.
+        total: from how many.
+    """
+    if chosen >= min(wanted, total):
+        return ""
+    return (
+        f"{chosen:,} of {plural(total, 'image')} differ; the others are like one of these or like "
+        "a labeled image"
+    )
 
 
 def suggestion_table(suggestions: Sequence[Suggestion]) -> str:

@@ -16,7 +16,8 @@ from semiseg.inference.torch_model import Model
 from semiseg.model.release import load_release
 from semiseg.suggestion.features import inspect_images
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
-from semiseg.suggestion.ranking import Suggestion, choose
+from semiseg.suggestion.pool import remedy_of
+from semiseg.suggestion.ranking import Suggestion, choose, describe_fewer
 from semiseg.suggestion.unlabeled import RunImages, find_run_images, find_unlabeled
 from semiseg.suggestion.writer import write_suggestions
 from semiseg.training.run_data import data_of
@@ -88,7 +89,7 @@ def suggest(
             reason = f"{plural(len(errors), 'image')} cannot be read, and there are no others"
         raise DataError(
             f"{images} holds no image to suggest: {reason}.",
-            "Name a folder that holds images without masks, too.",
+            remedy_of(images, "Name a folder that holds images without masks, too."),
         )
     labeled = {sample.name: sample.image for sample in run_images.labeled}
     labeled_images, _ = inspect_images(model, labeled)
@@ -97,12 +98,8 @@ def suggest(
         logger.info("%s", error)
     if errors and folder is not None:
         _warn_of_broken(set(unlabeled.values()) - {c.suggestion.image for c in candidates}, folder)
-    if len(suggestions) < min(n, len(candidates)):
-        logger.info(
-            "%d of %d images differ; the others are like one of these or like a labeled image",
-            len(suggestions),
-            len(candidates),
-        )
+    if text := describe_fewer(len(suggestions), n, len(candidates)):
+        logger.info("%s", text)
     write_suggestions(suggestions, model, kind, out)
     return suggestions
 
