@@ -56,7 +56,13 @@ def photograph(page: Path, target: Path) -> None:
         opened.goto(page.resolve().as_uri())
         picture = Image.open(BytesIO(opened.screenshot()))
         browser.close()
-    picture.convert("RGB").quantize(128).save(target, optimize=True)
+    save_small(picture, target)
+
+
+def save_small(picture: Image.Image, target: Path) -> None:
+    """Write a picture with 256 colors, among them those of small areas, such as a class's box."""
+    colors = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    colors.save(target, optimize=True)
 
 
 def photograph_correction(run: Path, folder: Path, target: Path, width: int = 1100) -> None:
@@ -80,17 +86,18 @@ def photograph_correction(run: Path, folder: Path, target: Path, width: int = 11
         opened = browser.new_page(viewport={"width": width, "height": 800})
         opened.goto(address)
         expect(opened.locator("#status")).to_have_text("Saved", timeout=120_000)
+        opened.keyboard.press("4")
         opened.keyboard.press("a")
         box = opened.locator("#canvas").bounding_box()
         stone = box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.2
         opened.mouse.click(*stone)
         expect(opened.locator("#status")).to_contain_text("enter paints", timeout=120_000)
-        opened.locator("#alike").fill("215")
+        opened.locator("#alike").fill("244")
         opened.wait_for_timeout(1000)
         picture = Image.open(BytesIO(opened.screenshot()))
         browser.close()
         server.terminate()
-    picture.convert("RGB").quantize(128).save(target, optimize=True)
+    save_small(picture, target)
 
 
 if __name__ == "__main__":
