@@ -811,6 +811,7 @@ def test_no_val(data: Path, labeled: int, severity: str) -> None:
         (data / "train" / "masks" / f"{stem}.png").unlink()
     finding = only(check(data))
     assert (finding.severity, finding.kind) == (severity, "no-val")
+    assert ("about 1 of the 3 labeled images" in finding.text) == (severity == "note")
 
 
 def test_a_missing_folder_and_a_missing_classes_file_are_refused(data: Path) -> None:

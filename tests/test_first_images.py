@@ -253,7 +253,9 @@ def test_val_and_test_and_results_are_no_candidates(tiny_folder, tmp_path):
     names = {path.name for path in (tiny_folder / "unlabeled").iterdir()}
     unlabeled = {data / "unlabeled" / name for name in names}
     assert set(pool.images.values()) == {data / "train" / "images" / "0003.jpg", *unlabeled}
-    with pytest.raises(DataError, match=r"no image to choose from: there are \d images of val"):
+    with pytest.raises(
+        DataError, match=r"no image to choose from: there are only \d images of val"
+    ):
         find_pool(data / "val" / "images", tmp_path / "out", data)
 
 

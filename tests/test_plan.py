@@ -436,6 +436,9 @@ def test_a_budget_is_for_one_device():
 def test_a_budget_too_short_is_reported_with_a_sufficient_one(settings):
     with pytest.raises(ConfigError, match="is too short on this machine") as error:
         planned(PACE, budget="20s", **settings)
+    assert str(error.value).endswith(
+        "or --method supervised, which takes a quarter to a half of the time."
+    )
     least = str(error.value).partition("take --budget ")[2].partition(".")[0]
     assert planned(PACE, budget=least, **settings).value("steps") >= settings.get("steps", 100)
 

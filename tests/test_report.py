@@ -33,7 +33,8 @@ from semiseg.reporting.comparison_page import headline as comparison_headline
 from semiseg.reporting.embed import embed_svg
 from semiseg.reporting.gallery import make_gallery
 from semiseg.reporting.report import write_report
-from semiseg.reporting.run_page import headline
+from semiseg.reporting.run_files import read_run
+from semiseg.reporting.run_page import headline, run_page
 from semiseg.training.run_data import scored_samples
 
 
@@ -104,6 +105,18 @@ def test_the_report_says_what_the_run_found(reported):
         assert value in text
     for section in ("scenes", "classes", "confusion", "curves", "pseudo", "again"):
         assert f'id="{section}"' in text
+    shapes = read_scores(reported.run / "scores.json").shapes
+    assert ("Do not count objects" in text) == bool(shapes.count_warning())
+    assert "mostly chance" not in text  # val has 8 images
+
+
+@pytest.mark.slow
+def test_scores_on_few_images_are_warned_of_at_the_top(reported, tmp_path):
+    run = read_run(reported.run)
+    split = replace(run.scores.split, images={**run.scores.split.images, "val": 3})
+    run = replace(run, scores=replace(run.scores, split=split))
+    (warning,) = run_page(run, tmp_path, "cpu").warnings
+    assert warning.startswith("val has 3 images. A score on so few is mostly chance")
 
 
 @pytest.mark.slow

@@ -9,8 +9,10 @@ from semiseg.core.errors import RunError
 from semiseg.core.scores import (
     Adjustment,
     ClassScores,
+    ClassShapes,
     MeanIou,
     Scores,
+    ShapeScores,
     SplitRecord,
     Timing,
     read_scores,
@@ -41,6 +43,27 @@ SCORES = Scores(
     split=SplitRecord(0, "l", "u", "v", {"labeled": 3, "unlabeled": 4, "val": 2}),
     versions={"semiseg": "0"},
 )
+
+
+@pytest.mark.parametrize(
+    ("objects", "predicted", "end"),
+    [
+        (191, 74, "It finds 74 of b, and the masks hold 191"),
+        (10, 16, "It finds 16 of b, and the masks hold 10"),
+        (10, 15, ""),
+        (10, 5, ""),
+        (0, 3, ""),
+    ],
+)
+def test_a_wrong_number_of_objects_is_reported(objects, predicted, end):
+    soil, b = (
+        ClassShapes(*[None] * 2, 0, 0, None, n, m, 0, *[None] * 4)
+        for n, m in ((1, 9), (objects, predicted))
+    )
+    shapes = ShapeScores(("b",), *[None] * 5, {"soil": soil, "b": b})
+    assert shapes.count_warning().endswith(end)
+    assert bool(shapes.count_warning()) == bool(end)
+    assert ("Do not count objects" in shapes.text()) == bool(end)
 
 
 def test_what_is_written_is_read_again(tmp_path):

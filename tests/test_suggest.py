@@ -224,7 +224,7 @@ def test_masks_and_val_of_another_folder_are_not_suggested(run_folder, tiny_fold
     unlabeled = {full / "unlabeled" / path.name for path in (tiny_folder / "unlabeled").iterdir()}
     assert images
     assert {one.image for one in images} <= unlabeled
-    assert "2 images with masks are ignored" in log.text
+    assert "2 images that have masks already are left out" in log.text
     assert "4 images had masks in" in log.text
     shutil.rmtree(full / "unlabeled")
     with pytest.raises(DataError, match="all have masks, or belong to val or test"):
@@ -285,7 +285,7 @@ def test_a_run_without_prototypes_and_without_its_data_says_so(
     suggestion = semiseg.suggest(
         plain_release, images, out=tmp_path / "out", n=2, accelerator="cpu"
     ).images
-    assert "no prototypes" in log.text
+    assert "was trained without prototypes" in log.text
     assert "cannot find the data" in log.text
     assert "--data DATA" in log.text
     assert all(s.disagreement is None for s in suggestion)
@@ -337,6 +337,8 @@ def test_masks_of_labelme_are_corrected_in_labelme_and_join_the_others(tmp_path,
         assert np.array_equal(read_mask(beside, semiseg.load(run).classes), predicted)
     with pytest.raises(RunError, match="may hold masks that you corrected"):
         semiseg.suggest(run, photos, out=out, n=2, accelerator="cpu")
+    assert f"labelme {out}/train/images --labels {out}/labels.txt" in next_steps(run, out)
+    assert (out / "labels.txt").is_file()
     (train,) = commands(next_steps(run, out))
     assert shlex.split(train)[-4:-2] == ["--corrected", str(out)]
     together = joined(data, out)

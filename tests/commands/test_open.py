@@ -37,7 +37,7 @@ def test_without_a_display_the_path_is_printed(tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     main(["open", str(tmp_path)])
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'report.html'}\nNo browser")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'report.html'}\nThere is no display")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
 from semiseg.data.findings import Finding
 from semiseg.data.groups import Groups
+from semiseg.data.hold_out import HELD_OUT_SHARE
 from semiseg.data.pairing.beside import stem_of_image
 
 
@@ -46,12 +47,14 @@ def _no_val(data: Dataset) -> Iterator[Finding]:
     ambiguous = any(f.kind in ("layout", "duplicate-name") for f in data.errors())
     if labeled == 0 or data.val or ambiguous:  # there may be more masks than were matched
         return
-    message = "There is no val with masks, so a part of the labeled images is held out"
+    start = "There is no val with masks, so a training holds out"
     if labeled > 1:
-        yield Finding("no-val", "note", (), message)
+        count = max(1, round(HELD_OUT_SHARE * labeled))
+        message = f"{start} about {count} of the {labeled} labeled images. RUN/split/val.txt then "
+        yield Finding("no-val", "note", (), f"{message}lists them")
     else:
-        remedy = "Label one more image."
-        yield Finding("no-val", "error", (), f"{message}, but there is only one", remedy)
+        message = f"{start} a part of the labeled images, but there is only one"
+        yield Finding("no-val", "error", (), message, "Label one more image.")
 
 
 def _groups(data: Dataset) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ class Opened(NamedTuple):
         """The file, and how to see it where no browser was found."""
         if self.shown:
             return str(self.path)
-        return f"{self.path}\nNo browser was found here. Open this file in one."
+        return f"{self.path}\nThere is no display or no browser here. Open this file in a browser."
 
 
 @command(OpenSettings)

@@ -76,9 +76,9 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         "# Comparison",
         "mIoU on val in percent, mean ± standard deviation over the seeds. `last` is the student "
         "after the last step. `best` is the highest score of all validations and all adjustments "
-        "on all of val, which is optimistic. `released` is that of the release: each half of val "
-        "is scored with the model that the other half chose. Differences and shares refer to "
-        "`released`.",
+        "on all of val, which is optimistic. `released` is that of the release: val has two "
+        "halves, and one half chooses the model that scores the other half. Differences "
+        "and shares refer to `released`.",
         markdown_table(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labeled images](comparison.png)",
     ]

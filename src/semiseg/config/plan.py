@@ -299,9 +299,14 @@ def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
                 f"both encoders are {_architecture(second.encoder)}, so the second network errs "
                 "like the first one. Choose a --second-encoder of another kind"
             )
-    if facts.val < _FEW_VALIDATION_IMAGES:
-        warnings.append(
-            f"val has {plural(facts.val, 'image')}. A score on so few is mostly chance, and so is "
-            "every choice by it. Label more images, or add a val/ folder"
-        )
-    return [*warnings, *facts.method.warnings]
+    return [*warnings, *few_validation_images(facts.val), *facts.method.warnings]
+
+
+def few_validation_images(count: int) -> list[str]:
+    """A warning of scores on few images, without its full stop; empty for enough images."""
+    if count >= _FEW_VALIDATION_IMAGES:
+        return []
+    return [
+        f"val has {plural(count, 'image')}. A score on so few is mostly chance, and so is every "
+        "choice by it. Label more images, or add a val/ folder"
+    ]

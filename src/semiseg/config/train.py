@@ -166,7 +166,8 @@ class DataConfig(ReadData):
     """Which images and masks are used."""
 
     data: Path
-    """The data folder, with `train/images`, `train/masks`, `val/` and `unlabeled/`."""
+    """The data folder, as `semiseg check` reads it: images with masks or annotations beside them or
+    in folders of their own."""
     dataset: str = AUTO
     """The published data set in its official tree, such as `voc-blender` or `cityscapes`; `folder`
     for your own data. With `auto`, semiseg recognizes the tree."""

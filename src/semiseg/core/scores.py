@@ -116,7 +116,20 @@ class ShapeScores:
             ]
             for name, one in self.per_class.items()
         ]
-        return f"{table(head, rows)}\n{self.summary()}"
+        return "\n".join(filter(None, (table(head, rows), self.summary(), self.count_warning())))
+
+    def count_warning(self) -> str:
+        """A sentence if the number of objects of a class is wrong by more than a half."""
+        wrong = [
+            f"{one.predicted_objects:,} of {name}, and the masks hold {one.objects:,}"
+            for name in self.foreground
+            for one in (self.per_class[name],)
+            if abs(one.predicted_objects - one.objects) > one.objects / 2 > 0
+        ]
+        if not wrong:
+            return ""
+        others = f"; {plural(len(wrong) - 3, 'other class', 'other classes')}" if wrong[3:] else ""
+        return f"Do not count objects with this model. It finds {'; '.join(wrong[:3])}{others}"
 
     def summary(self) -> str:
         """The means over the foreground, as a sentence."""

@@ -12,7 +12,7 @@ from semiseg.core.types import Sample
 from semiseg.data.classes.class_cover import PixelCounts, classes_in, cover_classes
 from semiseg.data.groups import Groups
 
-_HELD_OUT_SHARE = 0.2  # of the labeled images
+HELD_OUT_SHARE = 0.2  # of the labeled images
 _DRAWS = 32  # of groups, of which the best counts; one draw is enough for single images
 
 
@@ -76,7 +76,7 @@ class HoldOut(NamedTuple):
             free: the images of each group that may be held out.
             total: the number of all groups.
         """
-        count = min(len(free), max(1, round(_HELD_OUT_SHARE * total)))
+        count = min(len(free), max(1, round(HELD_OUT_SHARE * total)))
         # One image stands for its group, with the classes of all of them.
         first = {name: min(samples) for name, samples in free.items()}
         pixels = {self._mask(first[name]): self._classes(free[name]) for name in free}
@@ -89,7 +89,7 @@ class HoldOut(NamedTuple):
             val_groups = {names[sample] for sample in _with_two_classes(list(names), train, pixels)}
             missing = len(classes_in(names, pixels)) - len(classes_in(train, pixels))
             share = sum(len(free[name]) for name in val_groups) / images
-            draws.append(((missing, abs(share - _HELD_OUT_SHARE)), val_groups))
+            draws.append(((missing, abs(share - HELD_OUT_SHARE)), val_groups))
         return min(draws, key=lambda draw: draw[0])[1]
 
     def _classes(self, samples: Iterable[Sample]) -> dict[int, int]:

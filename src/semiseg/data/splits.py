@@ -106,7 +106,8 @@ def make_split(
         masked = without_shared_ground(masked, val) or masked
         notes.append(
             f"{data.root} has no masks in val/, so {len(val)} of {labeled_count} labeled "
-            f"images are held out for validation{groups.count(val)}"
+            f"images are held out for validation{groups.count(val)}; split/val.txt of the run "
+            "lists them"
         )
     if label_list is not None:
         labeled = [sample for sample in label_list if sample not in val]

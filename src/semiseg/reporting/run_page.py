@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
+from semiseg.config.plan import few_validation_images
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.scores import ClassScores, Scores, ShapeScores, SplitRecord
@@ -100,6 +101,7 @@ class RunPage:
     Attributes:
         title: method and number of masks.
         headline: the main result in one or two sentences.
+        warnings: why the scores mean little; empty if they do not.
         facts: the most important values by name.
         stages: what each stage has reached; empty for a run with one stage.
         curves: the curves of the training.
@@ -118,6 +120,7 @@ class RunPage:
 
     title: str
     headline: str
+    warnings: Sequence[str]
     facts: Mapping[str, str]
     stages: Sequence[StageResult]
     curves: Sequence[Captioned]
@@ -147,13 +150,15 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
     return RunPage(
         title=f"{scores.method}, {plural(scores.labels, 'mask')}",
         headline=headline(scores),
+        warnings=few_validation_images(scores.split.images["val"]),
         facts={
             "Released model": describe_release(
                 scores.which, scores.adjustment.strength, scores.choice.is_first_stage
             )
             + ("" if scores.choice.is_first_stage else ", after the last step"),
-            "How val is scored": "each half with the model that the other half chose. The released "
-            f"model has {percent(scores.choice.miou)} % on all of val, which chose it",
+            "How val is scored": "in two halves. One half chooses the model that scores the other "
+            "half, so no image decides about its own score. The released model has "
+            f"{percent(scores.choice.miou)} % on all of val, which chose it",
             "mIoU of the student": f"{percent(scores.miou.last)} % after the last step",
             "Best mIoU": f"{percent(scores.miou.best)} % (chosen on val, so it is optimistic)",
             "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",

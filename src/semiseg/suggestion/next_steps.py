@@ -39,7 +39,7 @@ def next_steps(run: Path, out: Path, data: Path | None = None) -> str:
     folders = _folders(run, data)
     has_shapes = folders is not None and bool(_are_labelme(folders) - {False})
     if tool == "labelme" and has_shapes:
-        return _join(run, out, data, f"Correct the masks in {masks}. Then")
+        return _join(run, out, data, f"{tool_steps(tool, out)[0]}\nThen")
     steps = [f"{i}. {step}" for i, step in enumerate(tool_steps(tool, out), 1)]
     if folders is None:
         return "\n".join((*steps, _join(run, out, data, "Then")))

@@ -96,10 +96,10 @@ def find_pool(images: Path, out: Path, data: Path | None = None) -> Pool:
     }
     candidates, counts = leave_out_labeled(expand_images(root, rasters, folder.tiles), folder)
     if counts:
-        logger.info("%s are ignored", " and ".join(counts))
+        logger.info("%s are left out", " and ".join(counts))
     if not candidates:
         raise DataError(
-            f"{images} holds no image to choose from: there are {' and '.join(counts)} only.",
+            f"{images} holds no image to choose from: there are only {' and '.join(counts)}.",
             remedy_of(
                 images,
                 f"Put images without masks into {root / 'unlabeled'}, or name another folder.",
@@ -139,7 +139,7 @@ def leave_out_labeled(
     files = {name: file for name, file in images.items() if file.resolve() not in masks}
     scored = {name for name, file in files.items() if file.resolve() in folder.scored}
     masked = {name for name, file in files.items() if file.resolve() in labeled}
-    ignored = ((scored, "of val and test"), (masked, "with masks"))
+    ignored = ((scored, "of val and test"), (masked, "that have masks already"))
     counts = [f"{plural(len(names), 'image')} {kind}" for names, kind in ignored if names]
     return {name: f for name, f in files.items() if name not in scored | masked}, counts
 

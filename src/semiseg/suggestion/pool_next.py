@@ -28,7 +28,7 @@ from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind
 from semiseg.suggestion.pool_choice import choose_next
 from semiseg.suggestion.pool_features import FeatureJob, compute_features, read_features
 from semiseg.suggestion.pool_files import fetch_chosen
-from semiseg.suggestion.ranking import Features, Suggestion, describe_fewer
+from semiseg.suggestion.ranking import NO_PROTOTYPES, Features, Suggestion, describe_fewer
 from semiseg.suggestion.suggest import check_places, refuse_masks, require_labeled
 from semiseg.suggestion.unlabeled import RunImages, find_run_images
 from semiseg.suggestion.writer import write_suggestions
@@ -88,7 +88,7 @@ def suggest_from_pool(
     job = FeatureJob(open_pool(pool), out, shard or ALL, model_sha256(run), call=call)
     if not merge:
         if not model.two_spaces:
-            logger.info("%s has no prototypes, so only the doubt in logit space counts", run)
+            logger.info(NO_PROTOTYPES, run)
         with Inspector(model) as inspect:
 
             def row(image: AnyImage) -> Description:

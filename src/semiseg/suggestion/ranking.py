@@ -18,6 +18,13 @@ MIN_DISTANCE = 0.01
 """Images at a smaller distance are alike: one minus the cosine of their features."""
 
 
+NO_PROTOTYPES = (
+    "the model of %s was trained without prototypes, so the doubt of its classifier and the "
+    "distance between the images decide"
+)
+"""What `suggest` says of the model of a run that cannot disagree with itself."""
+
+
 class Suggestion(NamedTuple):
     """An image to label.
 

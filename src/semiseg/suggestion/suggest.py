@@ -17,7 +17,7 @@ from semiseg.model.release import load_release
 from semiseg.suggestion.features import inspect_images
 from semiseg.suggestion.mask_kinds import kind_of, refuse_other_kind, written_kinds
 from semiseg.suggestion.pool import remedy_of
-from semiseg.suggestion.ranking import Suggestion, choose, describe_fewer
+from semiseg.suggestion.ranking import NO_PROTOTYPES, Suggestion, choose, describe_fewer
 from semiseg.suggestion.unlabeled import RunImages, find_run_images, find_unlabeled
 from semiseg.suggestion.writer import write_suggestions
 from semiseg.training.run_data import data_of
@@ -81,7 +81,7 @@ def suggest(
     require_labeled(run, run_images, data)
     unlabeled = find_unlabeled(run, images, out, run_images, without)
     if not model.two_spaces:
-        logger.info("%s has no prototypes, so only the doubt in logit space counts", run)
+        logger.info(NO_PROTOTYPES, run)
     candidates, errors = inspect_images(model, unlabeled)
     if not candidates:
         reason = "all have masks, or belong to val or test"

@@ -87,7 +87,7 @@ def find_unlabeled(
     copies = _find_copies(run_images.files(), candidates)
     if copies:
         logger.info(
-            "%s had masks in %s or belong to its val or test and are ignored",
+            "%s had masks in %s or belong to its val or test, and are left out",
             plural(len(copies), "image"),
             run,
         )
@@ -156,7 +156,7 @@ def _without_masks_there(
     tiles = expand_images(images, candidates, folder.tiles)
     unlabeled, counts = leave_out_labeled(tiles, folder)
     if counts:
-        logger.info("%s are ignored", " and ".join(counts))
+        logger.info("%s are left out", " and ".join(counts))
     return unlabeled
 
 
@@ -176,7 +176,7 @@ def _without_names_of_val(run: Path, candidates: dict[str, Path]) -> dict[str, P
     others = {name: f for name, f in candidates.items() if not {f.name, f.stem} & names}
     if ignored := len(candidates) - len(others):
         logger.info(
-            "%s with names of validation images of %s are ignored", plural(ignored, "image"), run
+            "%s with names of validation images of %s are left out", plural(ignored, "image"), run
         )
     return others
 
