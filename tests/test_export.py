@@ -1,7 +1,9 @@
 """Exported models: the same answers, without Lightning or without torch."""
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +25,7 @@ from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.inference.formats import FORMATS, format_of
 from semiseg.scenes.draw import NAMES
 
+ROOT = Path(__file__).parents[1]
 BLOCKER = """
 import sys
 class Blocker:
@@ -174,6 +177,35 @@ def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos,
 
 @pytest.mark.slow
 @onnx_extra
+def test_a_program_of_one_s_own_writes_the_masks_of_predict(exported, photos, tmp_path):
+    folder = tmp_path / "images"
+    shutil.copytree(photos, folder)
+    turned = Image.open(photos / "b.png")
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(folder / "turned.jpg", exif=exif)
+    semiseg.predict(exported, folder, out=tmp_path / "masks", accelerator="cpu")
+    spec = importlib.util.spec_from_file_location("onnx_program", ROOT / "examples/onnx_program.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    model = semiseg.load(exported)
+    assert model.segment.window < 5 * model.segment.size  # c.png is segmented in windows
+    for file in sorted(folder.iterdir()):
+        program.main(str(exported), str(file), str(tmp_path / "mask.png"))
+        ours = np.array(Image.open(tmp_path / "mask.png"))
+        theirs = np.array(Image.open(tmp_path / "masks" / f"{file.stem}.png"))
+        assert ours.shape == theirs.shape
+        assert (ours == theirs).mean() > 0.9999, file.name  # BLAS may turn a tie
+
+
+def test_the_program_on_the_page_is_the_example():
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    program = (ROOT / "examples" / "onnx_program.py").read_text(encoding="utf-8")
+    assert f"```python\n{program}```" in page
+
+
+@pytest.mark.slow
+@onnx_extra
 def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, tiny_folder):
     ours, theirs = (
         semiseg.evaluate(m, tiny_folder, accelerator="cpu") for m in (exported, css_release)
@@ -307,8 +339,6 @@ def test_the_run_itself_is_no_place_for_its_export(css_release):
 
 
 def test_an_image_of_the_run_s_val_is_compared_on(css_release, tiny_folder, tmp_path):
-    import shutil
-
     run = shutil.copytree(css_release, tmp_path / "run")
     (run / "split").mkdir()
     (run / "split" / "labeled.txt").write_text("0000\n")

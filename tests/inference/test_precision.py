@@ -55,7 +55,11 @@ def test_the_command_prints_the_loss_and_keeps_one_file(
     monkeypatch.setattr("semiseg.inference.onnx_graph.write_onnx", copy)
     words = ["export", str(tiny_run("css")), "--out", str(tmp_path), "--precision", "int8"]
     main([*words, "--data", str(tiny_folder)])
-    output = capsys.readouterr().out
+    output, log = capsys.readouterr()
+    assert "on 2 images of val (with fewer than 20, the difference is mostly chance); " in output
+    steps = re.findall(r"^· ((?:writing|checking|measuring) .*)$", log, re.MULTILINE)
+    assert [step.split()[0] for step in steps] == ["writing", "checking", "writing", "measuring"]
+    assert steps[-1] == "measuring int8 and fp32 on 2 images of val"
     assert re.search(r"model\.onnx: mIoU [\d.]+ % with int8 and [\d.]+ % with fp32 \(", output)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
 
@@ -64,6 +68,9 @@ def test_the_words_say_whether_it_pays_here():
     fast, slow = Measured(60.0, 0.010, 4_000_000), Measured(61.0, 0.020, 16_000_000)
     text = PrecisionCost("int8", fast, slow, 40).text()
     assert text.startswith("mIoU 60.0 % with int8 and 61.0 % with fp32 (-1.0 points) on 40 images")
+    assert "on 40 images of val; " in text
+    assert "chance" not in PrecisionCost("int8", fast, slow, 20).text()
+    assert "chance" in PrecisionCost("int8", fast, slow, 19).text()
     assert text.endswith("10 ms and 20 ms an image on this CPU; 4.0 MB and 16.0 MB")
     same = PrecisionCost("int8", fast, slow._replace(miou=60.04), 40).text()
     assert "(+0.0 points)" in same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +23,14 @@ from semiseg.inference.onnx_precision import Reduced, write_fp16, write_int8
 from semiseg.inference.views import to_array
 from semiseg.training.run_data import samples_of
 
+logger = logging.getLogger(__name__)
+
 _MAX_CALIBRATION = 32
 """Images whose values give the ranges of the integers; more hardly change the ranges."""
 _MAX_MEASURED = 100
 """Validation images on which both models are compared."""
+_FEW = 20
+"""With fewer images, chance decides most of the difference of two mean IoUs."""
 
 
 class PrecisionImages(NamedTuple):
@@ -77,11 +82,14 @@ class PrecisionCost(NamedTuple):
         loss = ""
         if small.miou is not None and full.miou is not None:
             loss = f" ({round(small.miou - full.miou, 1) + 0.0:+.1f} points)"
+        few = ""
+        if loss and self.images < _FEW:
+            few = f" (with fewer than {_FEW}, the difference is mostly chance)"
         text = (
             f"mIoU {percent(small.miou)} % with {self.precision} and {percent(full.miou)} % with "
-            f"fp32{loss} on {plural(self.images, 'image')} of val; {small.seconds * 1e3:.0f} ms "
-            f"and {full.seconds * 1e3:.0f} ms an image on this CPU; {small.size / 1e6:.1f} MB and "
-            f"{full.size / 1e6:.1f} MB"
+            f"fp32{loss} on {plural(self.images, 'image')} of val{few}; "
+            f"{small.seconds * 1e3:.0f} ms and {full.seconds * 1e3:.0f} ms an image on this "
+            f"CPU; {small.size / 1e6:.1f} MB and {full.size / 1e6:.1f} MB"
         )
         if small.seconds >= full.seconds:
             others = "GPUs do" if self.precision == "fp16" else "CPUs with VNNI or other chips do"
@@ -127,6 +135,7 @@ def reduce_precision(source: Path, target: Path, images: PrecisionImages) -> Pre
         RunError: onnxruntime cannot run the model.
     """
     full = OnnxModel(source, "cpu")
+    logger.info("writing it in %s", images.precision)
     if images.precision == "fp16":
         write_fp16(source, target)
     else:
@@ -134,6 +143,7 @@ def reduce_precision(source: Path, target: Path, images: PrecisionImages) -> Pre
         pictures = (read_image(sample.image, full.reading) for sample in chosen)
         write_int8(source, target, (to_array(one, full.segment.size) for one in pictures))
     val = images.val[:_MAX_MEASURED]
+    logger.info("measuring %s and fp32 on %s of val", images.precision, plural(len(val), "image"))
     reduced, before = _measure([OnnxModel(target, "cpu"), full], val)
     return PrecisionCost(
         images.precision,

@@ -134,7 +134,9 @@ def _write(
     small = target.with_name(f"{target.stem}.small{form.suffix}")
     cost = None
     try:
+        logger.info("writing %s: torch translates the network, which may take minutes", target)
         form.write(model.release, part)
+        logger.info("checking on an image that it gives the labels of the run")
         if form.reader:
             result = differences(model, form.read(part, "cpu"), image)
         else:

@@ -97,7 +97,7 @@ def silence() -> None:
 
 
 class ProgressLines:
-    """Logs how far something is, every few minutes: what a bar shows, for a file.
+    """Logs how far something is, once a minute: what a bar shows, for a file or a pipe.
 
     Args:
         text: the words before the count.
@@ -165,7 +165,7 @@ def progress(text: str = "", unit: str = "", lines: bool = False) -> Iterator[Ba
     Args:
         text: the words beside the bar.
         unit: the word before the count, such as `step`; without one the count is not shown.
-        lines: log a line each minute where stderr is a file, which shows no bar.
+        lines: log a line each minute where stderr is a file or a pipe, which show no bar.
     """
     if not (_handler in _logger.handlers and _logger.isEnabledFor(logging.INFO)):
         yield Bar(None)
