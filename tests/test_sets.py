@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 import semiseg
+from semiseg import check
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.datasets import DATASETS, find_dataset
 from semiseg.data.formats.masks import read_mask
 from semiseg.data.reader import load_dataset, read_samples
+from semiseg.data.splits import make_split
 from semiseg.data.tree import Tree
 
 NEEDS = {"coco": "pycocotools"}
@@ -108,6 +110,40 @@ def test_voc_blender_teaches_the_rough_masks_and_scores_the_fine_ones(official_t
     assert {s.mask.parent.name for s in folder.train} == {"SegmentationClassAug"}
     assert len(folder.train) == 8
     assert {s.mask.parent.name for s in folder.val} == {"SegmentationClass"}
+
+
+def test_masks_that_a_list_names_elsewhere_are_not_passed_over_in_silence(official_tree, tmp_path):
+    root, path = official_tree("voc"), tmp_path / "labeled.txt"
+    stems = [f"2007_{i:06d}" for i in range(4)]
+    path.write_text("".join(f"JPEGImages/{s}.jpg SegmentationClassAug/{s}.png\n" for s in stems))
+    notes = " ".join(make_split(load_dataset(root), str(path), 0).notes)
+    assert (
+        "names masks in SegmentationClassAug, but semiseg reads those in SegmentationClass" in notes
+    )
+    blender = load_dataset(root, dataset="voc-blender")
+    assert "names masks" not in " ".join(make_split(blender, str(path), 0).notes)
+    path.write_text("JPEGImages/2007_000042.jpg SegmentationClassAug/2007_000042.png\n")
+    with pytest.raises(DataError, match=r"no labeled image JPEGImages/2007_000042\.jpg\.$"):
+        make_split(blender, str(path), 0)
+
+
+def test_no_mask_of_voc_counts_as_a_file_that_is_not_read(official_tree):
+    root = official_tree("voc")
+    for name in (None, "voc-blender"):
+        findings = load_dataset(root, dataset=name).findings
+        assert not [f for f in findings if f.kind == "not-read" and "Segmentation" in f.message]
+
+
+def test_many_absent_classes_of_a_recognized_set_are_a_warning(official_tree):
+    root = official_tree("voc")
+    finding = next(f for f in check(root).findings if f.kind == "absent-class")
+    assert finding.severity == "warning"
+    assert f"`semiseg init {root}`" in finding.remedy
+    named = next(f for f in check(root, dataset="voc").findings if f.kind == "absent-class")
+    assert (named.severity, named.remedy) == ("note", "")
+    semiseg.init(root)  # whoever has the file has seen the names
+    own = next(f for f in check(root).findings if f.kind == "absent-class")
+    assert own.severity == "note"
 
 
 def test_voc_is_found_below_the_folder_that_torchvision_makes(official_tree, tmp_path):

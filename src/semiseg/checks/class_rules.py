@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from semiseg.core import shell
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.classes.class_inference import thin_ids
@@ -19,6 +20,7 @@ from semiseg.data.tree import SPLITS
 _TOPS = (255, 65535)  # values that usually mean void
 _MAX_VOID = 0.01  # of the pixels; more of them are hardly noticed as void
 _MAX_SPELLED = 10  # classes that a remedy spells out
+_MAX_ABSENT = 1 / 3  # of the classes of a published data set
 _MIN_ISOLATED = 64  # ids from here on are no class number in a row, if the others are below
 
 
@@ -162,18 +164,31 @@ def occurrence(data: Dataset) -> Iterator[Finding]:
             train - val if val else set(),
             "" if len(val) > 1 else "Only one class is scored; add images of the others to val.",
         ),
-        (
-            "note",
-            "absent-class",
-            "Classes that occur neither in train nor in val",
-            set(range(len(classes))) - train - val,
-            "",
-        ),
+        _absent(data, classes, set(range(len(classes))) - train - val),
     ]
     for severity, kind, message, indices, remedy in rules:
         if indices:
             names = tuple(classes.names[i] for i in sorted(indices))
             yield Finding(kind, severity, (), message, remedy, classes=names)
+
+
+def _absent(
+    data: Dataset, classes: Classes, absent: set[int]
+) -> tuple[Severity, Kind, str, set[int], str]:
+    """The rule on classes that occur nowhere; many of a recognized data set are a warning."""
+    message = "Classes that occur neither in train nor in val"
+    without_background = 0 in absent and classes.names[0] == "background"
+    is_doubtful = without_background or len(absent) > _MAX_ABSENT * len(classes)
+    if not data.recognized or not is_doubtful:
+        return "note", "absent-class", message, absent, ""
+    remedy = (
+        f"semiseg recognized {data.recognized} by its folders and took its {len(classes)} class "
+        "names, so these names may be wrong. If the masks hold other classes, write classes.yaml, "
+        f"which `{shell.join(['semiseg', 'init', str(data.root)])}` begins for you, and give each "
+        "id its name. If these are images of that data set, nothing has to be done; --dataset "
+        "with its name says so."
+    )
+    return "warning", "absent-class", message, absent, remedy
 
 
 def _ignored(data: Dataset) -> list[int]:

@@ -33,6 +33,8 @@ class Dataset:
         problems: the other files.
         class_list: the classes and how masks spell them; None if they could not be settled.
         has_named_classes: whether a file or a published data set names the classes.
+        recognized: the title of the published data set whose tree was recognized, and whose classes
+            therefore count; empty where a person named the data set or the classes.
         inferred: how the classes were found, or why they could not be settled.
         counts: for each mask the pixels of each class index in it, 255 for ignored pixels. Masks
             with unknown codes are left out, and smeared ones unless the classes are named.
@@ -56,6 +58,7 @@ class Dataset:
     problems: Mapping[Path, Problem] = field(default_factory=dict)
     class_list: Classes | None = None
     has_named_classes: bool = False
+    recognized: str = ""
     inferred: str = ""
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)

@@ -69,12 +69,47 @@ def read_list(
         sample = sample or index.find(words, where)
         if sample is None:
             messages = [m for m, names in refused_indices.items() if names.find(words, where)]
-            reason = f"{words} {messages[0]}" if messages else f"there is no labeled image {words}"
+            image = _columns(words)[0]
+            reason = f"{image} {messages[0]}" if messages else f"there is no labeled image {image}"
             raise DataError(f"{where}{reason}.")
         entries[sample.name] = sample
     if not entries:
         raise DataError(f"{path} names no image.")
     return sorted(entries.values())
+
+
+def foreign_masks(path: Path, samples: Sequence[Sample]) -> str:
+    """The folder of masks that a list names in its second column, if semiseg reads others.
+
+    Args:
+        path: the list, with an image and a mask on each line, as UniMatch writes it.
+        samples: the labeled images.
+
+    Returns:
+        The name of the folder; empty if the list names no masks, those of the samples, or files
+        that do not exist above the images.
+    """
+    own = {sample.mask.parent.name for sample in samples if sample.mask is not None}
+    places = samples[0].image.parents if samples else ()
+    for line in read_text(path).splitlines():
+        columns = _columns(line.strip())
+        parts = path_parts(columns[1]) if len(columns) > 1 else ()
+        if len(parts) < 2 or parts[-2] in own:
+            continue
+        if any(place.joinpath(*parts).is_file() for place in places):
+            return parts[-2]
+    return ""
+
+
+def _columns(line: str) -> list[str]:
+    """The columns of a line: parted by tab, semicolon or comma, or by spaces before a path.
+
+    Spaces within a name part nothing.
+    """
+    columns = [column.strip().strip('"') for column in _COLUMN.split(line)]
+    words = line.split()
+    is_pair = len(columns) == 1 and len(words) == 2 and all("/" in word for word in words)
+    return words if is_pair else columns
 
 
 def list_hash(samples: Iterable[Sample]) -> str:

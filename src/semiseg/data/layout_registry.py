@@ -110,6 +110,7 @@ class PublishedLayout(Layout):
     def __init__(self, tree: Tree, dataset: PublishedDataset) -> None:
         super().__init__(tree)
         self.dataset = dataset
+        self.recognized = dataset.title if dataset.names else ""  # some files name the classes
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:

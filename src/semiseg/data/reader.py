@@ -84,6 +84,7 @@ def read_dataset(
             f"{classes_file} does not exist.",
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
+    is_named = (dataset or file.content.dataset) is not None
     pool, refusal = open_data_pool(root, flags, file)
     listings = list_images(root, layout, flags, file)
     tiles = TileSettings.of(flags, file, reading)
@@ -139,6 +140,7 @@ def read_dataset(
         problems=scans.problems,
         class_list=choice.classes,
         has_named_classes=meaning.has_names,
+        recognized=layout.recognized if not (is_named or user_files or class_files) else "",
         inferred=choice.inferred,
         counts=counts,
         unknown_codes=unknown,

@@ -16,7 +16,7 @@ from semiseg.data.classes.class_cover import classes_in, cover_classes
 from semiseg.data.dataset import Dataset
 from semiseg.data.groups import Groups
 from semiseg.data.hold_out import HoldOut
-from semiseg.data.image_lists import list_hash, read_list
+from semiseg.data.image_lists import foreign_masks, list_hash, read_list
 from semiseg.data.pools.pool_sample import PoolSample
 from semiseg.data.tiles.blocks import blocks_of, without_shared_ground
 
@@ -114,6 +114,13 @@ def make_split(
         notes.append(
             f"{labels} lists {len(label_list)} labeled images, hash {list_hash(label_list)}"
         )
+        if folder := foreign_masks(Path(labels), label_list):
+            read = {s.mask.parent.name for s in label_list if s.mask is not None}
+            notes.append(
+                f"{labels} names masks in {folder}, but semiseg reads those in "
+                f"{', '.join(sorted(read))}. To read the others: --dataset voc-blender in a tree "
+                "of Pascal VOC, --masks in another folder"
+            )
     else:
         count = _amount(labels, len(masked))
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from semiseg.core.types import Sample
 from semiseg.data.datasets.base import PublishedDataset, bit_colors, read_names
+from semiseg.data.layouts.layout import Listing
 from semiseg.data.tree import Tree
 
 _STEM = re.compile(r"20\d\d_\d{6}")  # year and number: what no one calls images of their own
@@ -67,6 +68,13 @@ class Voc(PublishedDataset):
         pool = set(self.files(tree, _ROUGH) or images) - set(listed["val"])
         names = {*listed[split], *(pool if split == "train" else ())}
         return self.paired(tree, images, own, names)
+
+    def listing(self, tree: Tree, split: str) -> Listing:
+        """The samples; the masks of the other setting are accounted for, too."""
+        masks = [
+            path for folder in (_FINE, _ROUGH) for path in self.files(_inner(tree), folder).values()
+        ]
+        return Listing(self.samples(tree, split), sources=masks)
 
     def download(self, folder: Path) -> Path | None:
         """Fetch it by torchvision."""

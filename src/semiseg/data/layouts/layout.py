@@ -55,6 +55,8 @@ class Layout(ABC):
         class_names: the classes, where the names of masks say them, by index; else empty.
         is_complete: whether the layout itself says which images count, so that it is no warning
             if others are not read.
+        recognized: the title of the published data set that the names of the tree show, where that
+            data set names the classes; else empty.
         remarks: how the layout was found, where that does not go without saying.
     """
 
@@ -67,6 +69,7 @@ class Layout(ABC):
         self.tree = tree
         self.remarks: Sequence[Finding] = ()
         self.class_names: tuple[str, ...] = ()
+        self.recognized = ""
 
     @cached_property
     def families(self) -> list[Family]:
