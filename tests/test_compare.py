@@ -18,8 +18,9 @@ from semiseg.commands import compare as compare_command
 from semiseg.comparison import runs as comparison_runs
 from semiseg.comparison.intervals import Interval, mean_intervals
 from semiseg.comparison.plot import make_figure, save_figure
-from semiseg.comparison.records import Record
+from semiseg.comparison.records import Record, used_share
 from semiseg.comparison.rows import make_rows
+from semiseg.comparison.run_settings import cautions, settings_table
 from semiseg.comparison.text import markdown, statements, table_csv, text
 from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS, CssSettings, SupervisedSettings
@@ -636,6 +637,66 @@ def test_text_and_page_show_every_row():
     assert "| 10 | css | +5.0 | +5.0 |" in page
     assert "steps 10" in page
     assert "lr" not in page.splitlines()[-1]
+
+
+def settled(record, used=None, **settings):
+    """The run with settings, as `config.yaml` holds them."""
+    config = TrainConfig.from_values({"data": "d", "method": record.method, **settings}).values()
+    return record._replace(config=config, used=used)
+
+
+def test_the_settings_stand_by_method_with_the_real_steps():
+    runs = [
+        settled(record("supervised", "10", 0, 50.0), crop=64),
+        settled(record("css", "10", 0, 55.0), crop=32, class_weights="none", steps=1000, anchors=8),
+    ]
+    rows = make_rows(runs, list(METHODS))
+    head, *lines = settings_table(rows)
+    cells = {name: values for name, *values in lines}
+    assert head == ["setting", "supervised", "css"]
+    assert cells["steps"] == ["10", "10"]  # of the runs, not of the settings
+    assert cells["crop"] == ["64", "32"]
+    assert cells["encoder"] == ["-", "-"]
+    assert cells["class_weights"] == ["sqrt", "none"]  # it differs
+    assert not {"dice", "data", "seed"} & cells.keys()
+    page = markdown(rows, {"steps": 1000, "equal": "time"})
+    assert "| class\\_weights | sqrt | none |" in page
+    assert "anchors 8" in page
+    assert "steps 1000" not in page
+    assert settings_table(several()) == []  # runs whose settings are unknown
+
+
+def test_cautions_name_few_steps_few_pixels_and_unequal_times():
+    def rows(steps, used, seconds):
+        runs = [
+            record(m, "10", 0, 50.0, seconds=s)
+            for m, s in zip(("supervised", "css"), seconds, strict=True)
+        ]
+        runs = [r._replace(scores=replace(r.scores, steps=steps)) for r in runs]
+        return make_rows([runs[0], runs[1]._replace(used=used)], list(METHODS))
+
+    assert cautions(rows(100, 0.5, (60.0, 70.0)), 60.0) == []
+    assert cautions(rows(100, None, (60.0, 90.0)), None) == []
+    (few,) = cautions(rows(99, None, (20.0, 20.0)), None)
+    assert few.startswith("This comparison says nothing about css with labels 10: ")
+    assert "99 steps" in few
+    (unused,) = cautions(rows(100, 0.004, (20.0, 20.0)), None)
+    assert "it used 0.4 % of the pixels of the unlabeled images" in unused
+    early, unequal = cautions(rows(100, 0.5, (60.0, 90.0)), 60.0, missing=3)
+    assert "preliminary: 3 runs must still finish" in early
+    assert "supervised 60 s, css 90 s" in unequal
+    page = markdown(rows(99, None, (20.0, 20.0)), {}, [few])
+    assert "## Caution\n\n- This comparison says nothing about css" in page
+    assert f"caution: {few}" in text(rows(99, None, (20.0, 20.0)), [few])
+
+
+def test_the_share_of_used_pixels_is_that_of_the_second_half(tmp_path):
+    file = tmp_path / "metrics.csv"
+    assert used_share(file) is None
+    file.write_text("step,train/used,val/miou\n9,0.9,\n11,,40\n19,0.8,\n29,0.02,\n39,0.04,\n")
+    assert used_share(file) == pytest.approx(0.03)
+    file.write_text("step,train/loss\n9,0.9\n")
+    assert used_share(file) is None
 
 
 def test_a_broken_run_is_reported(trained, tiny_folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 from unittest.mock import ANY
 
 import numpy as np
@@ -13,6 +14,8 @@ from safetensors.torch import load_file
 import semiseg
 from semiseg import train
 from semiseg.cli import main
+from semiseg.commands.layers import train_config
+from semiseg.config.compare import CompareConfig
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import (
     AS_GIVEN,
@@ -661,3 +664,26 @@ def test_the_report_shows_the_plan(reported):
     assert "Settings and their reasons" in page
     assert "settings of css are given: --anchors" in page
     assert "confidence_threshold" in page
+
+
+def test_a_recipe_and_a_comparison_are_not_taken_for_the_user():
+    config = train_config({"data": "data", "recipe": "camvid-cpu", "size": 96})
+    plan = make_plan(config, choose_method(config, FACTS))
+    steps = plan.entry("steps")
+    assert (steps.source, steps.reason) == ("recipe", "from the recipe camvid-cpu")
+    assert (plan.entry("size").source, plan.entry("method").source) == ("user", "recipe")
+    again = config.replaced(batch=2)  # as the training fills in what is open
+    assert again.origins == config.origins
+    compared = CompareConfig.from_values({"data": "data", "equal": "time", "time": "1m"})
+    run = compared.run("css", "2", 0, Path("out"), 31)
+    plan = make_plan(run, choose_method(run, FACTS))
+    steps = plan.entry("steps")
+    assert (steps.value, steps.source, steps.reason) == (31, "comparison", "equal time")
+    sentences = plan.summary()
+    assert any(s.startswith("from the comparison: ") and "steps 31" in s for s in sentences)
+
+
+def test_the_highest_similarity_is_that_of_the_classes_of_the_data():
+    """The softmax of cosines of 1 and -1 at 0.5: four classes reach 1 / (1 + 3 exp(-4))."""
+    expected = "at 0.5, with 4 classes, no similarity can exceed 0.95"
+    assert entry(planned(), "indicator_temperature").reason == expected

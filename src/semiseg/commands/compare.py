@@ -62,4 +62,4 @@ def compare(data: Path | str | CompareConfig, **settings: object) -> FinishedCom
         write_report(result.folder)
     for name, message in result.failed.items():
         logger.error("%s failed: %s", name, message)
-    return FinishedComparison(result.folder, result.rows, result.failed)
+    return FinishedComparison(result.folder, result.rows, result.failed, result.cautions)

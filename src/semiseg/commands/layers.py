@@ -55,7 +55,7 @@ def train_config(given: Mapping[str, object]) -> TrainConfig:
         settings = recipe(str(name), None if method is None else str(method))
         if values.get("budget") is not None:
             settings.pop("steps", None)  # the budget decides on them
-        layers.insert(0, Layer(settings, f"the recipe {name}"))
+        layers.insert(0, Layer(settings, f"the recipe {name}", str(name)))
     return TrainConfig.from_layers(*layers)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
 from semiseg.core.errors import RunError
@@ -35,12 +39,17 @@ class Record(NamedTuple):
         labels: its `--labels`, as written.
         seed: its seed.
         scores: its scores.
+        config: its settings, as `config.yaml` has them; empty if unknown.
+        used: the share of the pixels of unlabeled images that it learned from, as the mean over the
+            second half of the steps; None for a method that does not count them.
     """
 
     method: str
     labels: str
     seed: int
     scores: Scores
+    config: Mapping[str, object] = MappingProxyType({})
+    used: float | None = None
 
     @property
     def miou(self) -> float:
@@ -71,13 +80,32 @@ def read_records(folder: Path) -> list[Record]:
     records = []
     for file in sorted(folder.glob("*/scores.json")):
         try:
-            run = from_plain(_Settings, read_yaml(file.parent / "config.yaml"))
+            content = read_yaml(file.parent / "config.yaml")
+            run = from_plain(_Settings, content)
+            config = from_plain(dict[str, object], content)
             same_time = file.parent.name.startswith(f"{SAME_TIME_FOLDER}-")
             method = SAME_TIME if same_time else run.method
-            records.append(Record(method, run.labels, run.seed, read_scores(file)))
+            used = used_share(file.parent / "metrics.csv")
+            records.append(Record(method, run.labels, run.seed, read_scores(file), config, used))
         except (OSError, ValueError, RunError) as error:
             raise RunError(
                 f"The run in {file.parent} cannot be read ({error}). Remove that folder to train "
                 "the run again."
             ) from error
     return records
+
+
+def used_share(file: Path) -> float | None:
+    """The mean of `train/used` over the second half of the lines that have it; None without any.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it does not hold numbers.
+    """
+    if not file.is_file():  # the run has another logger
+        return None
+    with file.open(encoding="utf-8", newline="") as lines:
+        shares = [
+            float(line["train/used"]) for line in csv.DictReader(lines) if line.get("train/used")
+        ]
+    return fmean(shares[len(shares) // 2 :]) if shares else None

@@ -25,15 +25,17 @@ class Comparison:
         folder: the folder of the runs and of `comparison.md`, `.csv`, `.json` and `.png`.
         rows: a row for each method and number of labels, over all finished runs in the folder.
         failed: the errors of the runs that failed, by the name of the run.
+        cautions: what keeps the numbers from saying what they seem to say, as sentences.
     """
 
     folder: Path
     rows: tuple[Row, ...]
     failed: Mapping[str, str]
+    cautions: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The table, and how each method compares with `supervised`."""
-        return text(self.rows)
+        return text(self.rows, self.cautions)
 
     def to_dict(self, settings: Mapping[str, object]) -> dict[str, object]:
         """The content of `comparison.json`.
@@ -46,6 +48,7 @@ class Comparison:
             "settings": dict(settings),
             "rows": [row.to_dict() for row in self.rows],
             "failed": dict(self.failed),
+            "cautions": list(self.cautions),
         }
 
 

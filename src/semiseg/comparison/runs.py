@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from semiseg.comparison.plot import save_figure
 from semiseg.comparison.records import BASELINE, SAME_TIME, Record, read_records
 from semiseg.comparison.result import COMPARISON, Comparison
 from semiseg.comparison.rows import make_rows
+from semiseg.comparison.run_settings import cautions
 from semiseg.comparison.tasks import Task, list_tasks
 from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS
@@ -111,7 +113,7 @@ class Runner:
                 self.failed[task.name] = message
                 logger.warning("%s failed: %s", task.name, message)
                 continue
-            comparison = self._write()
+            comparison = self._write(len(missing) - number - 1)
             if number + 1 < len(missing):
                 logger.info("runs so far:\n%s", comparison.text())
         self._warn_of_slower_methods()
@@ -235,20 +237,31 @@ class Runner:
             t.trained_method: t for t in reversed(tasks) if t.trained_method not in self.timings
         }
         if unknown:
-            logger.info("measuring a few steps of each of: %s", ", ".join(sorted(unknown)))
-        for method, task in unknown.items():
-            if (timing := measure(self._config(task))) is not None:
+            logger.info(
+                "measuring a few steps and a validation of each of: %s. The first one shows how "
+                "long it takes",
+                ", ".join(sorted(unknown)),
+            )
+        started = time.monotonic()
+        for number, (method, task) in enumerate(unknown.items(), 1):
+            timing = measure(self._config(task))
+            left = (time.monotonic() - started) / number * (len(unknown) - number)
+            more = f"; about {duration(left)} left to measure the others" if left else ""
+            if timing is None:
+                logger.info("%s cannot be measured; its run will say why%s", method, more)
+            else:
                 self.timings[method] = timing
+                logger.info("%s: %.2f s for a step%s", method, timing.step, more)
 
     def _progress(self, tasks: Sequence[Task], number: int) -> str:
         """A bar over the runs, the next run, and the remaining time."""
         estimates = [self._estimate(task) for task in tasks[number:]]
         seconds = [estimate for estimate in estimates if estimate is not None]
         # A method that cannot be measured is assumed to be as fast as the others.
-        time = f", about {duration(fmean(seconds) * len(estimates))} left" if seconds else ""
+        rest = f", about {duration(fmean(seconds) * len(estimates))} left" if seconds else ""
         full = _BAR * number // len(tasks)
         bar = "━" * full + "─" * (_BAR - full)
-        return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{time}"
+        return f"{bar} run {number + 1} of {len(tasks)}: {tasks[number]}{rest}"
 
     def _estimate(self, task: Task) -> float | None:
         """The seconds of a run; None for a method that could not be measured."""
@@ -263,14 +276,19 @@ class Runner:
     def _records(self) -> list[Record]:
         return read_records(self.out)
 
-    def _write(self) -> Comparison:
-        """Write the tables and the figure of all finished runs in the folder."""
+    def _write(self, missing: int = 0) -> Comparison:
+        """Write the tables and the figure of all finished runs in the folder.
+
+        Args:
+            missing: the runs that have still to be trained.
+        """
         rows = make_rows(self._records(), list(METHODS))
-        comparison = Comparison(self.out, tuple(rows), dict(self.failed))
+        doubts = tuple(cautions(rows, self.config.equal_seconds, missing))
+        comparison = Comparison(self.out, tuple(rows), dict(self.failed), doubts)
         if rows:
             settings = self.config.common_values()
             content = json.dumps(comparison.to_dict(settings), indent=2) + "\n"
-            write_text(self.out / "comparison.md", comparison_text.markdown(rows, settings))
+            write_text(self.out / "comparison.md", comparison_text.markdown(rows, settings, doubts))
             write_text(self.out / "comparison.csv", comparison_text.table_csv(rows))
             write_text(self.out / COMPARISON, content)
             save_figure(rows, self.out / "comparison.png")

@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from semiseg.comparison.intervals import Interval
 from semiseg.comparison.records import BASELINE, SAME_TIME, SCORE_NAMES, SHAPE_NAMES, SPLIT_LISTS
 from semiseg.comparison.rows import Row, Spread
+from semiseg.comparison.run_settings import own_settings, settings_table
 from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
@@ -46,19 +47,23 @@ def class_table(runs: Mapping[str, Scores]) -> str:
     return table(["IoU on val, %", *runs], rows)
 
 
-def text(rows: Sequence[Row]) -> str:
-    """The scores as a table, and the statements below it."""
+def text(rows: Sequence[Row], cautions: Sequence[str] = ()) -> str:
+    """The scores as a table, and below it the statements and what to be careful about."""
     lines = [table(_HEAD, [_cells(row) for row in rows]), _COLUMNS]
     sentences = [sentence for row in rows for sentence in statements(row)]
+    sentences += [f"caution: {sentence}" for sentence in cautions]
     return "\n".join([*lines, "", *sentences] if sentences else lines)
 
 
-def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
+def markdown(
+    rows: Sequence[Row], settings: Mapping[str, object], cautions: Sequence[str] = ()
+) -> str:
     """The whole comparison as a page in Markdown.
 
     Args:
         rows: the rows.
         settings: the settings that all runs share.
+        cautions: what to be careful about, as sentences.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.per_class))
     gains = [
@@ -69,7 +74,7 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
     shared = [
         escape_markdown(f"{name} {','.join(map(str, v)) if isinstance(v, list) else v}")
         for name, v in settings.items()
-        if v not in (None, AUTO)
+        if v not in (None, AUTO) and not (name == "steps" and settings.get("equal") == "time")
     ]
     sentences = [f"- {sentence}" for row in rows for sentence in statements(row)]
     parts = [
@@ -82,6 +87,8 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         markdown_table(_HEAD, [_cells(row) for row in rows]),
         "![mIoU over the number of labeled images](comparison.png)",
     ]
+    if cautions:
+        parts += ["## Caution", "\n".join(f"- {escape_markdown(one)}" for one in cautions)]
     if sentences:
         parts += [f"## Comparison with {BASELINE}", "\n".join(sentences)]
     if gains:
@@ -105,10 +112,27 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, object]) -> str:
         "## Splits",
         "The first 16 digits of the SHA-256 of the sorted image names.",
         markdown_table(["labels", "seed", "split seed", *SPLIT_LISTS], split_lines(rows)),
+        *_settings_of_methods(rows),
         "## Settings",
         ", ".join(shared),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _settings_of_methods(rows: Sequence[Row]) -> list[str]:
+    """The settings by method, as paragraphs; none if the runs have no settings."""
+    lines = settings_table(rows)
+    if not lines:
+        return []
+    own = [f"- {method}: {escape_markdown(one)}" for method, one in own_settings(rows).items()]
+    paragraphs = [
+        "## Settings of the methods",
+        "As the runs used them. A slash stands between values that differ over labels or seeds.",
+        markdown_table(lines[0], lines[1:]),
+    ]
+    return (
+        [*paragraphs, "The settings that only a method has:", "\n".join(own)] if own else paragraphs
+    )
 
 
 def split_lines(rows: Sequence[Row]) -> list[list[str]]:

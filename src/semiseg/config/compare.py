@@ -10,7 +10,7 @@ from pathlib import Path
 from semiseg.config.grid import LISTS, GridConfig
 from semiseg.config.methods import METHODS, MethodSettings, default_settings
 from semiseg.config.settings import Mismatch, Positive, PositiveInt, Value, convert, flag
-from semiseg.config.train import FREE, MOVABLE, TrainConfig, group_of
+from semiseg.config.train import FREE, MOVABLE, Origin, TrainConfig, group_of, parse_duration
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
 
 _GRID = frozenset(field.name for field in dataclasses.fields(GridConfig))
@@ -117,6 +117,15 @@ class CompareConfig:
         values = {**grid, **{name: shared[name] for name in shared_settings()}}
         return {name: value for name, value in values.items() if name not in FREE}
 
+    @property
+    def equal_seconds(self) -> float | None:
+        """The seconds that each run should take; None with equal steps, or if it is unknown."""
+        if self.grid.equal == "steps":
+            return None
+        return (
+            self.run_seconds if self.grid.time is None else parse_duration(self.grid.time, "time")
+        )
+
     def changes(self) -> dict[str, Value]:
         """The settings that differ from their defaults; those of a method as `css.anchors`."""
         default = CompareConfig.from_values({"data": self.shared.data.data}).common_values()
@@ -148,9 +157,16 @@ class CompareConfig:
         """
         shared = self.shared
         split_seed = self.grid.split_seed_of[seed]
+        origins = {
+            name: Origin("comparison", "chosen by compare")
+            for name in ("out", "seed", "split_seed")
+        }
+        if steps is not None and (self.grid.equal == "time" or steps != self.grid.steps):
+            origins["steps"] = Origin("comparison", "equal time")
         steps = self.grid.steps if steps is None else steps
         return dataclasses.replace(
             shared,
+            origins=origins,
             method=method,
             settings=self.settings.get(method, default_settings(method)),
             data=dataclasses.replace(shared.data, labels=labels, split_seed=split_seed),

@@ -10,7 +10,7 @@ from semiseg.core.reading import Reading
 if TYPE_CHECKING:  # the help must not wait for numpy
     from semiseg.core.types import Likeness
 
-Source: TypeAlias = Literal["data", "device", "budget", "default", "user"]
+Source: TypeAlias = Literal["data", "device", "budget", "default", "recipe", "comparison", "user"]
 """What decided a value."""
 
 

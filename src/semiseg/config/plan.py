@@ -39,6 +39,12 @@ LAYER_DECAY, DROP_PATH = 0.9, 0.1
 """For a vision transformer that is trained as a whole."""
 
 _FEW_VALIDATION_IMAGES = 6
+_GIVERS: dict[Source, str] = {
+    "recipe": "from the recipe",
+    "comparison": "from the comparison",
+    "user": "as given",
+}
+"""Who may give a value, in the words of the summary."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Entry:
     Attributes:
         setting: the setting's name.
         value: its value.
-        source: what decided it: `data`, `device`, `budget`, `default` or `user`.
+        source: what decided it: `data`, `device`, `budget`, `default`, `recipe`, `comparison` or
+            `user`.
         reason: the reason, as half a sentence.
     """
 
@@ -104,10 +111,13 @@ class Plan:
         sentences = [
             f"{entry}: {entry.reason}"
             for entry in self.entries
-            if entry.source not in ("default", "user") and entry.setting != "workers"
+            if entry.source not in ("default", *_GIVERS) and entry.setting != "workers"
         ]
-        user_entries = [str(entry) for entry in self.entries if entry.source == "user"]
-        return [*sentences, f"as given: {', '.join(user_entries)}"] if user_entries else sentences
+        for source, words in _GIVERS.items():
+            entries = [str(entry) for entry in self.entries if entry.source == source]
+            if entries:
+                sentences.append(f"{words}: {', '.join(entries)}")
+        return sentences
 
     def text(self) -> str:
         """The settings with their reasons, the warnings and the time."""
@@ -235,8 +245,9 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     values = resolved.values()
     others = [name for name in values if name in explicit and name not in {*reasons, "budget"}]
     entries = [
-        _entry(name, values[name], _as_given(reason) if name in explicit else reason)
+        _entry(name, values[name], _given_by(config, name, reason) if is_given else reason)
         for name, reason in [*reasons.items(), *((name, AS_GIVEN) for name in others)]
+        for is_given in [name in explicit or reason == AS_GIVEN]
     ]
     if pace is not None:
         entries.insert(1, _entry("budget", config.schedule.budget, AS_GIVEN))
@@ -273,9 +284,11 @@ def _entry(name: str, value: Value, reason: Reason) -> Entry:
     return Entry(name, printable_value, reason.source, reason.text)
 
 
-def _as_given(reason: Reason) -> Reason:
-    """The reason of a value that the user gave, with what follows from the value."""
-    return Reason("user", f"as given: {reason.text}") if reason.is_consequence else AS_GIVEN
+def _given_by(config: TrainConfig, name: str, reason: Reason) -> Reason:
+    """Who gave a value, and what follows from the value."""
+    origin = config.origins.get(name, AS_GIVEN)
+    text = f"{origin.text}: {reason.text}" if reason.is_consequence else origin.text
+    return Reason(origin.source, text)
 
 
 def _warnings(config: TrainConfig, facts: Facts) -> list[str]:

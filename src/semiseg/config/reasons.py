@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from semiseg.config.facts import Facts, Pace, Reason
 from semiseg.config.methods import DEFAULT_METHOD
 from semiseg.config.settings import AUTO, decided
@@ -40,11 +42,11 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
     ("agreement", "both"): "a stored label is used where both spaces of the model agree, and class "
     "scores on the features of the pretrained encoder too",
     ("contrast_weight", 0.1): "no benefit was found from a larger weight",
-    ("indicator_temperature", 0.1): "at 0.5, with 21 classes, no similarity can exceed 0.73",
     ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
     ("class_balance", "labels"): "otherwise easy classes get more than their share of "
     "pseudo-labels",
 }
+_SHARP, _FLAT = 0.1, 0.5  # temperatures of the indicator: the default, and that of the program
 _SHARES = {  # of the steps
     "supervised_warmup": "the first {} steps use labeled images only: the earliest pseudo-labels "
     "are wrong",
@@ -250,9 +252,19 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         if name in _SHARES:
             text = _SHARES[name].format(round(value * last_steps(config, facts)))
             reasons[name] = Reason("default", text, is_consequence=True)
+        elif (name, value) == ("indicator_temperature", _SHARP):
+            count = len(facts.pixels)
+            highest = _highest_similarity(count, _FLAT)
+            text = f"at {_FLAT}, with {count} classes, no similarity can exceed {highest:.2f}"
+            reasons[name] = Reason("default", text)
         else:
             reasons[name] = _default_reason(name, value)
     return reasons
+
+
+def _highest_similarity(classes: int, temperature: float) -> float:
+    """The softmax of a cosine of 1 where those to all other prototypes are -1."""
+    return 1 / (1 + (classes - 1) * math.exp(-2 / temperature))
 
 
 def _default_reason(name: str, value: object) -> Reason:

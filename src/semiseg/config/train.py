@@ -365,10 +365,24 @@ class Layer(NamedTuple):
     Attributes:
         values: the values by name.
         source: the file or recipe in words; empty for the command line and Python.
+        recipe: the name of the recipe; empty for all others.
     """
 
     values: Mapping[str, object]
     source: str = ""
+    recipe: str = ""
+
+
+class Origin(NamedTuple):
+    """Who gave a setting that the user did not write.
+
+    Attributes:
+        source: a recipe, or a comparison that makes several runs.
+        text: the same in words, for the plan: `from the recipe voc-classic`, `equal time`.
+    """
+
+    source: Literal["recipe", "comparison"]
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,6 +408,9 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     machine: MachineConfig = field(default_factory=MachineConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    """Who gave the settings that the user did not write, by setting. Only the plan shows it; no
+    file holds it."""
 
     def __post_init__(self) -> None:
         """Fill in the method's settings and the run folder, and check what spans groups."""
@@ -475,6 +492,12 @@ class TrainConfig:
         """
         values = {name: value for layer in layers for name, value in layer.values.items()}
         sources = {name: layer.source for layer in layers for name in layer.values}
+        recipes = {name: layer.recipe for layer in layers for name in layer.values}
+        origins = {
+            name: Origin("recipe", f"from the recipe {recipe}")
+            for name, recipe in recipes.items()
+            if recipe
+        }
         method = str(values.pop("method", AUTO))
         if method == AUTO and values.get("teacher") is not None:
             method = "distill"
@@ -502,6 +525,7 @@ class TrainConfig:
             return cls(
                 method=method,
                 settings=dataclasses.replace(defaults, **own_values),
+                origins=origins,
                 **{name: GROUPS[name](**part) for name, part in parts.items()},  # type: ignore[arg-type]
             )
         except SettingError as error:
@@ -521,7 +545,8 @@ class TrainConfig:
 
     def replaced(self, **values: object) -> TrainConfig:
         """The same configuration with other values of some flat settings."""
-        return self.from_values({**self.values(), **values})
+        other = self.from_values({**self.values(), **values})
+        return dataclasses.replace(other, origins=self.origins)
 
     def given(self) -> dict[str, Value]:
         """The flat settings that differ from their defaults; `data` and `method` are left out."""

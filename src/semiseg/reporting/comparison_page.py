@@ -20,6 +20,7 @@ from semiseg.comparison.records import (
 )
 from semiseg.comparison.result import read_failed
 from semiseg.comparison.rows import Row, make_rows
+from semiseg.comparison.run_settings import cautions, settings_table
 from semiseg.comparison.text import split_lines, statements
 from semiseg.config.command_line import compare_command
 from semiseg.config.methods import METHODS
@@ -47,6 +48,8 @@ class ComparisonPage:
         split_lists: the names of the lists of images.
         split_lines: labels, seed, split seed and the hashes of these lists.
         plot: the figure.
+        cautions: what keeps the numbers from saying what they seem to say.
+        settings: the settings by method, below a head; empty if the runs have none.
         statements: how each method compares with `supervised`.
         class_names: the names of all classes.
         failed: the errors of the runs that failed, by the name of the run.
@@ -59,6 +62,8 @@ class ComparisonPage:
     headline: str
     rows: Sequence[Row]
     plot: Picture
+    cautions: Sequence[str]
+    settings: Sequence[Sequence[str]]
     statements: Sequence[str]
     class_names: Sequence[str]
     failed: Mapping[str, str]
@@ -103,6 +108,8 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
         headline=headline(rows),
         rows=rows,
         plot=embed_svg(make_figure(rows)),
+        cautions=cautions(rows, config.equal_seconds),
+        settings=settings_table(rows),
         statements=[sentence for row in rows for sentence in statements(row)],
         class_names=list(dict.fromkeys(name for row in rows for name in row.per_class)),
         failed=read_failed(folder),
