@@ -19,7 +19,7 @@ from semiseg.data.layouts.layout import Layout, Listing
 from semiseg.data.layouts.places import pool_place, unlabeled_places
 from semiseg.data.pools.pool import open_pool
 from semiseg.data.pools.pool_sample import PoolSample, sample_pool
-from semiseg.data.tree import SPLITS
+from semiseg.data.tree import SPLITS, Tree
 
 SPLIT_ORDER = ("train", "unlabeled", "val", "test")
 
@@ -34,7 +34,7 @@ def list_images(
     """
     listings = {split: read_split(layout, split) for split in SPLITS}
     try:
-        folders = unlabeled_places(root, flags, file)
+        folders = unlabeled_places(layout.tree.at(root), flags, file)
     except DataError as error:
         listings["unlabeled"] = Listing(findings=[error_of(error)])
     else:
@@ -72,7 +72,7 @@ def _read_unlabeled(
     A pool takes their place; its files are accounted for.
     """
     samples = [sample for listing in listings.values() for sample in listing.samples]
-    place = pool_place(root, flags, file)
+    place = pool_place(layout.tree.at(root), flags, file)
     if place is not None:
         path = Path(place)
         folder = path if path.is_dir() else path.parent
@@ -116,10 +116,10 @@ def _lies_in(image: Path, folders: Sequence[Path]) -> bool:
 
 
 def open_data_pool(
-    root: Path, flags: Arrangement, file: DatasetFile
+    tree: Tree, flags: Arrangement, file: DatasetFile
 ) -> tuple[PoolSample | None, list[Finding]]:
     """The pool of unlabeled images with its sample; an error becomes a finding."""
-    place = pool_place(root, flags, file)
+    place = pool_place(tree, flags, file)
     if place is None:
         return None, []
     try:

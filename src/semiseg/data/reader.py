@@ -85,7 +85,7 @@ def read_dataset(
             "--classes names a file such as classes.yaml, labelmap.txt, classes.txt or a table.",
         )
     is_named = (dataset or file.content.dataset) is not None
-    pool, refusal = open_data_pool(root, flags, file)
+    pool, refusal = open_data_pool(layout.tree.at(root), flags, file)
     listings = list_images(root, layout, flags, file)
     tiles = TileSettings.of(flags, file, reading)
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd

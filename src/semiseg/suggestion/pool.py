@@ -118,7 +118,8 @@ def remedy_of(images: Path, otherwise: str) -> str:
     """
     if not images.is_dir():
         return otherwise
-    place = pool_place(images, NOTHING_SAID, read_dataset_file(Tree(images)))
+    tree = Tree(images)
+    place = pool_place(tree, NOTHING_SAID, read_dataset_file(tree))
     return otherwise if place is None else f"Name the pool of its unlabeled images instead: {place}"
 
 

@@ -121,7 +121,7 @@ class ExplicitLayout(Layout):
     def _named_tree(self) -> Tree:
         """The files, where a folder that is named is no part of the folder around it."""
         folders = self.named_folders
-        pool = unlabeled_places(self.tree.root, self._flags, self._file)
+        pool = unlabeled_places(self.tree, self._flags, self._file)
         return NamedTree(
             self.tree, [*folders, *within(pool or unlabeled_folders(self.tree), folders)]
         )
@@ -249,7 +249,7 @@ def list_unlabeled_folders(
     Raises:
         DataError: there is no such folder, or it holds no images.
     """
-    folders = unlabeled_places(tree.root, flags, file)
+    folders = unlabeled_places(tree, flags, file)
     if not folders:
         return None
     layout_folders = layout.named_folders if isinstance(layout, ExplicitLayout) else []

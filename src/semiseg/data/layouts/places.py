@@ -14,7 +14,9 @@ from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.layouts.families import unlabeled_folders
 from semiseg.data.pairing.roles import role_of
+from semiseg.data.pools.metadata import MANIFEST
 from semiseg.data.pools.pool import is_pool
+from semiseg.data.pools.tar_places import TAR
 from semiseg.data.tree import SPLITS, Tree
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
@@ -96,15 +98,20 @@ def existing_folder(root: Path, name: str, origin: str) -> Path:
     raise DataError(f"{origin}: there is no folder {path}.", hint)
 
 
-def pool_place(root: Path, flags: Arrangement, file: DatasetFile) -> str | None:
+def pool_place(tree: Tree, flags: Arrangement, file: DatasetFile) -> str | None:
     """The path or the address of the pool of unlabeled images; None if there is none.
 
     If nobody names unlabeled images, the folder `unlabeled` of the data folder may be a pool.
+
+    Args:
+        tree: the data folder.
+        flags: what a person says on the command line.
+        file: what `dataset.yaml` says.
     """
-    named = _named_unlabeled(root, flags, file)
+    named = _named_unlabeled(tree.root, flags, file)
     if not named.names:
-        folders = unlabeled_folders(Tree(root))
-        return str(folders[0]) if len(folders) == 1 and is_pool(folders[0]) else None
+        folders = unlabeled_folders(tree)
+        return str(folders[0]) if len(folders) == 1 and _holds_pool(tree, folders[0]) else None
     if len(named.names) != 1:
         return None
     name = named.names[0]
@@ -112,15 +119,22 @@ def pool_place(root: Path, flags: Arrangement, file: DatasetFile) -> str | None:
     return place if is_pool(place) else None
 
 
-def unlabeled_places(root: Path, flags: Arrangement, file: DatasetFile) -> list[Path]:
+def _holds_pool(tree: Tree, folder: Path) -> bool:
+    """Whether a folder is a packed pool, or one of tars without images; lists nothing twice."""
+    if tree.is_file(folder / MANIFEST):
+        return True
+    return bool(tree.files(folder, (TAR,), deep=False)) and not tree.images(folder)
+
+
+def unlabeled_places(tree: Tree, flags: Arrangement, file: DatasetFile) -> list[Path]:
     """The folders of unlabeled images that are named; none if they are a pool.
 
     Raises:
         DataError: there is no such folder, or one of several is a pool.
     """
-    if pool_place(root, flags, file) is not None:
+    if pool_place(tree, flags, file) is not None:
         return []
-    names, base, origin = _named_unlabeled(root, flags, file)
+    names, base, origin = _named_unlabeled(tree.root, flags, file)
     for name in names:
         if is_url(name):
             raise DataError(
