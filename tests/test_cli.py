@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 import yaml
@@ -557,10 +558,17 @@ def test_a_wrong_command_is_one_sentence(capsys, words, expected):
     assert message.count("\n") == 1
 
 
-@pytest.fixture
-def settings_of(monkeypatch):
-    """A function that gives what a command would be called with."""
+@pytest.fixture(params=["alone", "beside pydantic"])
+def settings_of(request, monkeypatch):
+    """A function that gives what a command would be called with.
+
+    Where a program has imported pydantic, cyclopts checks all values with it too.
+    """
     calls = []
+    if request.param == "alone":
+        monkeypatch.delitem(sys.modules, "pydantic", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "pydantic", pydantic)
 
     def command(*args, **settings):
         calls.append((args[0].values() if args else {}) | settings)

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 
@@ -23,6 +23,13 @@ from semiseg.config.settings import (
     plain,
 )
 from semiseg.core.errors import SettingError
+
+_NOT_GIVEN = {bool: False}
+"""The default of a parameter by its type; None for other types.
+
+cyclopts passes on only what was given, so the default itself does not matter. Its type does: where
+a program has imported pydantic, cyclopts checks the default too.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +68,23 @@ class Section:
                 continue
             default = getattr(self.settings, field.name, dataclasses.MISSING)
             required = default is dataclasses.MISSING
+            hint: Any = types[field.name]
             yield inspect.Parameter(
                 identifier(field.name, self.method),
                 inspect.Parameter.KEYWORD_ONLY
                 if field.kw_only
                 else inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                # cyclopts passes on what was given, so the default itself does not matter.
-                default=inspect.Parameter.empty if required else None,
+                default=inspect.Parameter.empty if required else _NOT_GIVEN.get(hint),
                 annotation=Annotated[
-                    types[field.name],
+                    hint if required or hint in _NOT_GIVEN else hint | None,
                     Parameter(
                         name=names(field.name, self.method),
-                        help=_sentence(texts[field.name], types[field.name]),
+                        help=_sentence(texts[field.name], hint),
                         show_default=default_text(default),
                         show=self.shown is None or field.name in self.shown,
                         group=group,
                     ),
-                    _reading(field.name, types[field.name], default),
+                    _reading(field.name, hint, default),
                 ],
             )
 
