@@ -14,9 +14,7 @@ from semiseg.core.types import Arrangement
 from semiseg.data.dataset_file import DatasetFile
 from semiseg.data.layouts.families import unlabeled_folders
 from semiseg.data.pairing.roles import role_of
-from semiseg.data.pools.metadata import MANIFEST
 from semiseg.data.pools.pool import is_pool
-from semiseg.data.pools.tar_places import TAR
 from semiseg.data.tree import SPLITS, Tree
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
@@ -111,19 +109,12 @@ def pool_place(tree: Tree, flags: Arrangement, file: DatasetFile) -> str | None:
     named = _named_unlabeled(tree.root, flags, file)
     if not named.names:
         folders = unlabeled_folders(tree)
-        return str(folders[0]) if len(folders) == 1 and _holds_pool(tree, folders[0]) else None
+        return str(folders[0]) if len(folders) == 1 and is_pool(folders[0], tree) else None
     if len(named.names) != 1:
         return None
     name = named.names[0]
     place = name if is_url(name) else os.path.normpath(named.base / Path(name).expanduser())
     return place if is_pool(place) else None
-
-
-def _holds_pool(tree: Tree, folder: Path) -> bool:
-    """Whether a folder is a packed pool, or one of tars without images; lists nothing twice."""
-    if tree.is_file(folder / MANIFEST):
-        return True
-    return bool(tree.files(folder, (TAR,), deep=False)) and not tree.images(folder)
 
 
 def unlabeled_places(tree: Tree, flags: Arrangement, file: DatasetFile) -> list[Path]:

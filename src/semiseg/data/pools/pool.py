@@ -20,6 +20,7 @@ from semiseg.data.pools.ranges import RangeReader, ReadError, Retries
 from semiseg.data.pools.shard_cache import ShardCache
 from semiseg.data.pools.tar_members import BLOCK, parse_header
 from semiseg.data.pools.tar_places import TAR, lists_tars, tars_in
+from semiseg.data.tree import Tree
 
 _MAX_NAME = 100  # bytes of a name in a header; longer ones stand in a header before it
 
@@ -223,11 +224,15 @@ def open_pool(address: str | Path, *, retries: Retries | None = None, copies: bo
     return Pool(shards, Metadata(folder, manifest, reader), cache)
 
 
-def is_pool(address: str | Path) -> bool:
+def is_pool(address: str | Path, tree: Tree | None = None) -> bool:
     """Whether a text means a pool rather than a folder or list of images; reads no image.
 
     A pool is a URL, a tar, a pattern or a list of tars, a folder with the manifest of a pool, or
     one of tars without images.
+
+    Args:
+        address: the text.
+        tree: has listed the folder already, if it is one.
     """
     if is_url(address):
         return True
@@ -236,7 +241,8 @@ def is_pool(address: str | Path) -> bool:
         return True
     folder = place.path
     if folder.is_dir():
-        return (folder / MANIFEST).is_file() or bool(tars_in(folder))
+        tree = Tree(folder) if tree is None else tree
+        return tree.is_file(folder / MANIFEST) or bool(tars_in(folder, tree))
     return lists_tars(folder)
 
 

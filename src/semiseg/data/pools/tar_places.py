@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text
-from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.pools.address import Address, address_of, expand_braces
 from semiseg.data.pools.metadata import MANIFEST
 from semiseg.data.pools.ranges import RangeReader, ReadError
+from semiseg.data.tree import Tree
 
 TAR = ".tar"
 
@@ -32,31 +32,17 @@ class Tars(NamedTuple):
     stamps: Sequence[str]
 
 
-def tars_in(folder: Path) -> list[str]:
-    """The tars that lie in a local folder, sorted; none if images lie beside or below them."""
-    names, folders = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name.lower()
-                if name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    folders.append(entry.path)
-                elif name.endswith(IMAGE_SUFFIXES):
-                    return []
-                elif name.endswith(TAR):
-                    names.append(entry.name)
-    except OSError:
-        return []
+def tars_in(folder: Path, tree: Tree | None = None) -> list[str]:
+    """The tars that lie in a local folder, sorted; none if images lie beside or below them.
+
+    Args:
+        folder: there or not.
+        tree: has listed the folder already.
+    """
+    tree = Tree(folder) if tree is None else tree
+    names = [path.name for path in tree.files(folder, (TAR,), deep=False)]
     # A data set often lies beside the tar from which it was unpacked.
-    return [] if names and any(map(_holds_images, folders)) else sorted(names)
-
-
-def _holds_images(folder: str) -> bool:
-    """Whether an image lies below a folder."""
-    files = (name for _, _, names in os.walk(folder) for name in names)
-    return any(name.lower().endswith(IMAGE_SUFFIXES) for name in files)
+    return [] if names and tree.images(folder) else names
 
 
 def lists_tars(file: Path) -> bool:
