@@ -1,7 +1,7 @@
 """`pcr`: a second classifier of several prototypes a class (Xu et al., NeurIPS 2022).
 
 No training program was published. What is assembled here from its parts says so in
-`docs/methods.md`.
+`docs/published-programs.md`.
 """
 
 from __future__ import annotations
