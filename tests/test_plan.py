@@ -435,15 +435,81 @@ def test_a_budget_is_for_one_device():
         planned(PACE, budget="10m", devices=2)
 
 
-@pytest.mark.parametrize("settings", [{}, {"steps": 500}, {"size": 400}], ids=str)
-def test_a_budget_too_short_is_reported_with_a_sufficient_one(settings):
-    with pytest.raises(ConfigError, match="is too short on this machine") as error:
-        planned(PACE, budget="20s", **settings)
-    assert str(error.value).endswith(
-        "or --method supervised, which takes a quarter to a half of the time."
-    )
-    least = str(error.value).partition("take --budget ")[2].partition(".")[0]
-    assert planned(PACE, budget=least, **settings).value("steps") >= settings.get("steps", 100)
+@pytest.mark.parametrize(
+    "settings", [{}, {"steps": 500}, {"size": 400}, {"size": 400, "crop": 384}], ids=str
+)
+@pytest.mark.parametrize("budget", ["20s", "45s", "2m"])
+def test_whatever_a_short_budget_is_told_to_try_fits(settings, budget):
+    if {"budget": budget, **settings} == {"budget": "2m"}:
+        assert planned(PACE, budget=budget).value("size") == 128
+        return
+    with pytest.raises(BudgetError, match="is too short for css on this machine") as error:
+        planned(PACE, budget=budget, **settings)
+    ways = dict(way.split(maxsplit=1) for way in error.value.ways)
+    assert all(f"{flag} {value}" in str(error.value) for flag, value in ways.items())
+    for flag, value in ways.items():
+        name = flag.removeprefix("--")
+        number = value if name == "budget" else int(value)
+        planned(PACE, **{"budget": budget, **settings, name: number})
+    least = parse_duration(ways["--budget"])
+    assert least > parse_duration(budget)
+    with pytest.raises(BudgetError):
+        planned(PACE, budget=f"{round(0.8 * least)}s", **settings)
+    if budget == "2m":
+        assert ways.keys() > {"--budget"}
+
+
+def test_a_size_that_a_short_budget_names_is_the_largest_that_fits():
+    with pytest.raises(BudgetError) as error:
+        planned(PACE, budget="1m", size=320)
+    (size,) = (int(way.split()[1]) for way in error.value.ways if "--size" in way)
+    assert planned(PACE, budget="1m", size=size).seconds <= 60
+    with pytest.raises(BudgetError):
+        planned(PACE, budget="1m", size=size + 16)
+
+
+def test_no_smaller_size_is_named_where_none_fits():
+    with pytest.raises(BudgetError) as error:
+        planned(PACE._replace(step=Line(5.0, 0.0)), budget="2m")
+    assert [way.split()[0] for way in error.value.ways] == ["--budget"]
+
+
+def test_a_budget_that_went_into_the_measurement_is_enough_the_next_time():
+    slow = PACE._replace(spent=100.0, saved=95.0)
+    with pytest.raises(BudgetError, match=r"took 2 min.* the same command fits now") as error:
+        planned(slow, budget="2m")
+    assert not error.value.ways
+    assert planned(slow.of_next_try(), budget="2m").seconds <= 120
+
+
+@pytest.mark.parametrize(
+    ("light", "settings", "is_named"),
+    [
+        (0.01, {"method": "css"}, True),
+        (0.01, {}, True),
+        (60.0, {"method": "css"}, False),
+        (0.01, {"method": "css", "confidence_threshold": 0.4}, False),
+    ],
+    ids=str,
+)
+def test_supervised_is_named_only_where_it_was_measured_to_fit(
+    tiny_folder, light, settings, is_named
+):
+    measured = []
+
+    def measure(config, data, place, facts, started):
+        measured.append(config.method)
+        step = Line(0.0, (60.0 if config.method == "css" else light) / 224**2)
+        return PACE._replace(step=step, validation=Line(0.0, 1e-9), spent=0.0)
+
+    values = {"data": tiny_folder, "budget": "1m", "labels": "4", "weights": "none", **settings}
+    with pytest.raises(BudgetError) as error:
+        prepare(TrainConfig.from_values(values), Place("cpu", 1, 0, 1), measure=measure)
+    assert ("--method supervised" in error.value.ways) == is_named
+    assert measured == ["css", "supervised"][: 1 if "confidence_threshold" in settings else 2]
+    if is_named:
+        config = TrainConfig.from_values({**values, "method": "supervised"})
+        prepare(config, Place("cpu", 1, 0, 1), measure=measure)
 
 
 def test_validations_take_a_fifth_of_the_time_at_most():

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from tiny_vit import TINY_VIT
 
 import semiseg
+from semiseg.config.budget import total_seconds
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, MethodChoice, Pace
-from semiseg.config.sizing import Sizes, total_seconds
+from semiseg.config.sizing import Sizes
 from semiseg.config.stages import images_of_second
 from semiseg.config.train import TrainConfig
 from semiseg.core.choices import Candidate

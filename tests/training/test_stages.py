@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import semiseg
+from semiseg.config.budget import total_seconds
 from semiseg.config.facts import (
     AS_GIVEN,
     EncoderChoice,
@@ -26,7 +27,7 @@ from semiseg.config.facts import (
     Pace,
     Reason,
 )
-from semiseg.config.sizing import Sizes, total_seconds
+from semiseg.config.sizing import Sizes
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.reading import AS_STORED

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 
 from semiseg.config.background import find_background
 from semiseg.config.bands import numbers_of
+from semiseg.config.budget import sizes_within, total_seconds
 from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.reasons import explain
 from semiseg.config.settings import Value, unless_auto
-from semiseg.config.sizing import choose_sizes, total_seconds
+from semiseg.config.sizing import usual_sizes
 from semiseg.config.train import Optimizer, TrainConfig
 from semiseg.core.addresses import without_secrets
 from semiseg.core.reading import Reading
@@ -219,7 +220,10 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     """
     explicit = config.given()
     config = config.replaced(method=facts.method.name)
-    sizes = choose_sizes(config, facts, pace)
+    if pace is None or config.schedule.budget is None:
+        sizes = usual_sizes(config, facts)
+    else:
+        sizes = sizes_within(config, facts, pace)
     part = config.network.trained_part.part
     rate, encoder_rate = rates(config.optimizer.optimizer, facts.patch, part)
     whole_transformer = facts.patch is not None and part == "full"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from semiseg.config.budget import total_seconds
 from semiseg.config.facts import Facts, Pace, Reason
 from semiseg.config.methods import DEFAULT_METHOD
 from semiseg.config.settings import AUTO, decided
@@ -18,7 +19,6 @@ from semiseg.config.sizing import (
     crop_multiple,
     largest_size,
     reference_steps,
-    total_seconds,
 )
 from semiseg.config.stage_reasons import last_steps, stage_reasons, warmup_reason
 from semiseg.config.train import TrainConfig

@@ -97,7 +97,19 @@ class UnknownSettingError(ConfigError):
 
 
 class BudgetError(ConfigError):
-    """The time of a training is too short."""
+    """The time of a training is too short.
+
+    Attributes:
+        problem: what does not fit, as a sentence.
+        ways: what fits, each as a flag with its value; empty where nobody computed it.
+    """
+
+    def __init__(self, problem: str, ways: tuple[str, ...] = ()) -> None:
+        self.problem, self.ways = problem, ways
+        *others, last = ways or ("",)
+        choice = f"{', '.join(others)} or {last}" if others else last
+        verb = "Any of these fits" if others else "This fits"
+        super().__init__(f"{problem} {verb}: {choice}." if ways else problem)
 
 
 class HubError(ConfigError):

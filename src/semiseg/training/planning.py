@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
-from semiseg.config.methods import default_settings
+from semiseg.config.method_choice import choose_method
+from semiseg.config.methods import FALLBACK_METHOD, default_settings
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, early_decisions, make_plan
 from semiseg.config.settings import AUTO
@@ -27,6 +28,7 @@ from semiseg.training.encoder import (
 )
 from semiseg.training.place import Place
 from semiseg.training.run_data import held_out
+from semiseg.training.stage import with_method
 
 logger = logging.getLogger(__name__)
 
@@ -108,15 +110,53 @@ def _plan_within(
         BudgetError: the budget is too short.
         SemisegError: the steps cannot be taken.
     """
-    budget = config.schedule.budget
-    logger.info("measuring a few steps of %s for --budget %s", facts.encoder.name, budget)
     trial = config.replaced(**early_decisions(config, facts))
+    pace = measure(trial, data, place, facts, started)
     try:
-        return make_plan(config, facts, measure(trial, data, place, facts, started))
-    except BudgetError:
+        return make_plan(config, facts, pace)
+    except BudgetError as error:
         if config.network.encoder != AUTO or facts.encoder.name == LIGHT_ENCODER:
-            raise
-    reason = Reason("budget", f"--budget {budget} is too short for {facts.encoder.name}")
+            reading = pace.spent - pace.saved
+            ways = _faster_method(error, config, facts, data, place, measure, reading)
+            raise BudgetError(error.problem, (*error.ways, *ways)) from None
+    text = f"--budget {config.schedule.budget} is too short for {facts.encoder.name}"
     weights = expected_weights(config, LIGHT_ENCODER)
-    facts = facts._replace(encoder=EncoderChoice(LIGHT_ENCODER, reason, weights=weights))
+    encoder = EncoderChoice(LIGHT_ENCODER, Reason("budget", text), weights=weights)
+    facts = facts._replace(encoder=encoder)
     return _plan_within(config, facts, data, place, measure, started)
+
+
+def _faster_method(
+    error: BudgetError,
+    config: TrainConfig,
+    facts: Facts,
+    data: TrainingData,
+    place: Place,
+    measure: Measure,
+    reading: float,
+) -> tuple[str, ...]:
+    """The flag of `supervised`, if that is measured to fit where another method does not.
+
+    Args:
+        error: what is too short; without other ways out there is no need for this one.
+        config: the settings.
+        facts: the data and the device.
+        data: the images.
+        place: the device.
+        measure: measures the pace.
+        reading: the seconds that reading the data took.
+    """
+    config = config.replaced(method=facts.method.name)
+    usual = default_settings(config.method)
+    # With settings of its own method in it, the same command could not name another one.
+    if not (error.ways and usual.uses_unlabeled) or config.settings.changes(usual):
+        return ()
+    config = with_method(config, FALLBACK_METHOD)
+    facts = choose_method(config, facts._replace(second=None))
+    trial = config.replaced(**early_decisions(config, facts))
+    pace = measure(trial, data.labeled_only(), place, facts, time.monotonic() - reading)
+    try:
+        make_plan(config, facts, pace.of_next_try())
+    except BudgetError:
+        return ()
+    return (f"--method {FALLBACK_METHOD}",)

@@ -6,9 +6,11 @@ estimates of `compare`, and `cost.estimate_cost` for the dry run.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -21,15 +23,19 @@ from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
 from semiseg.config.stages import images_between, images_of_second
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
+from semiseg.core.text import duration
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.build import build
 from semiseg.training.clock import Clock, run_steps
 from semiseg.training.data import TrainingData, sample_size
 from semiseg.training.feature_cache import ProbeFeatures
 from semiseg.training.loaders import training_loader, validation_loader
+from semiseg.training.pace_memory import Measurement, key_of, memory_file, recall, remember
 from semiseg.training.place import Place
 from semiseg.training.second_stage import second_config
 from semiseg.training.stage import with_method
+
+logger = logging.getLogger(__name__)
 
 _SIZES_CPU, _SIZES_GPU = (128, 224), (256, 512)
 _STEPS = 5
@@ -44,7 +50,8 @@ def measure_pace(
 ) -> Pace:
     """Train random weights for a few steps at two sizes, and validate.
 
-    Nothing is written, and the training that follows is not influenced.
+    If such steps were measured within the last day, that measurement counts; see `pace_memory`.
+    Nothing else is written, and the training that follows is not influenced.
 
     Args:
         config: the settings, with the encoder and the precision of the plan.
@@ -54,6 +61,7 @@ def measure_pace(
         started: when reading the data began, by the monotonic clock.
     """
     views = choose_feature_views(config.network, facts, config.settings.uses_frozen_features)
+    what = f"{config.method} with {facts.encoder.name}"
     config = _trial(config, place, _STEPS).replaced(
         feature_views=views.labeled, unlabeled_feature_views=views.unlabeled
     )
@@ -61,17 +69,43 @@ def measure_pace(
     sizes = sorted({min(side, n) for n in (_SIZES_CPU if place.kind == "cpu" else _SIZES_GPU)})
     crops = [crop_of(size, crop_multiple(facts.patch)) for size in sizes]
     configs = [config.replaced(size=n, crop=crop) for n, crop in zip(sizes, crops, strict=True)]
-    pace = _pace_of(configs, [_measure_stages(one, data, place) for one in configs], place)
+    began, key, saved = time.monotonic(), key_of(configs, data, place), 0.0
+    remembered = recall(key)
+    if remembered is None:
+        logger.info("measuring a few steps of %s for the budget", what)
+        measurement = _measure_sizes(configs, data, place)
+        if remember(key, measurement):
+            saved = time.monotonic() - began
+    else:
+        measurement, age = remembered
+        logger.info(
+            "the speed of %s was measured %s ago and counts for a day. To measure it again, delete "
+            "%s",
+            *(what, duration(age), memory_file()),
+        )
+    pace = _pace_of(measurement, place)
+    return pace._replace(spent=time.monotonic() - started, saved=saved)
+
+
+def _measure_sizes(configs: Sequence[TrainConfig], data: TrainingData, place: Place) -> Measurement:
+    """Measure a few steps at several sizes, also of the second network if there is one.
+
+    Args:
+        configs: the settings of the steps, one for each size, the smallest first.
+        data: the images.
+        place: the device.
+    """
+    trials = [_measure_stages(one, data, place) for one in configs]
+    measurement = _through(configs, trials, place)
     seconds = [_trial_of_second(one, data, place) for one in configs]
     if others := [one for one in seconds if one is not None]:
         trials = [_measure(one, data.labeled_only(), place) for one in others]
-        second = _pace_of(others, trials, place)
-        pace = pace._replace(second=second, max_pixels=min(pace.max_pixels, second.max_pixels))
-    return pace._replace(spent=time.monotonic() - started)
+        measurement = replace(measurement, second=_through(others, trials, place))
+    return measurement
 
 
-def _pace_of(configs: Sequence[TrainConfig], trials: Sequence[_Trial], place: Place) -> Pace:
-    """The pace from trials at several sizes, without the seconds that they took.
+def _through(configs: Sequence[TrainConfig], trials: Sequence[_Trial], place: Place) -> Measurement:
+    """The lines through trials at several sizes.
 
     Args:
         configs: the settings of the trials.
@@ -80,18 +114,40 @@ def _pace_of(configs: Sequence[TrainConfig], trials: Sequence[_Trial], place: Pl
     """
     crops = [decided(config.views.crop) for config in configs]
     pixels = [decided(configs[0].schedule.batch) * crop**2 for crop in crops]
-    step = Line.through(*zip(pixels, [trial.step for trial in trials], strict=True))
-    image = [trial.validation for trial in trials]
     sizes = [decided(config.views.size) ** 2 for config in configs]
-    validation = Line.through(*zip(sizes, image, strict=True))
+    timed = [(crop**2, t.view) for crop, t in zip(crops, trials, strict=True) if t.view is not None]
+    peaks = list(zip(pixels, [trial.memory for trial in trials], strict=True))
+    return Measurement.of(
+        step=Line.through(*zip(pixels, [trial.step for trial in trials], strict=True)),
+        validation=Line.through(*zip(sizes, [trial.validation for trial in trials], strict=True)),
+        memory=Line.through(*peaks) if place.kind == "cuda" else None,
+        view=Line.through(*timed) if timed else None,
+    )
+
+
+def _pace_of(measurement: Measurement, place: Place) -> Pace:
+    """The pace that a measurement means now, without the seconds that were spent.
+
+    Args:
+        measurement: the lines.
+        place: the device, whose memory others may use as well.
+    """
     max_pixels = math.inf
-    if place.kind == "cuda":
-        memory = Line.through(*zip(pixels, [trial.memory for trial in trials], strict=True))
+    if place.kind == "cuda" and measurement.memory is not None:
+        memory = Line(*measurement.memory)
         free = _USABLE_MEMORY * torch.cuda.mem_get_info()[0]
         max_pixels = (free - memory.fixed) / memory.per_pixel
-    timed = [(crop**2, t.view) for crop, t in zip(crops, trials, strict=True) if t.view is not None]
-    view = Line.through(*timed) if timed else None
-    return Pace(step, validation, max_pixels, 0.0, view)
+    second = None if measurement.second is None else _pace_of(measurement.second, place)
+    if second is not None:
+        max_pixels = min(max_pixels, second.max_pixels)
+    return Pace(
+        Line(*measurement.step),
+        Line(*measurement.validation),
+        max_pixels,
+        0.0,
+        None if measurement.view is None else Line(*measurement.view),
+        second,
+    )
 
 
 def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Timing:
