@@ -151,8 +151,9 @@ def _faster_method(
     # With settings of its own method in it, the same command could not name another one.
     if not (error.ways and usual.uses_unlabeled) or config.settings.changes(usual):
         return ()
-    config = with_method(config, FALLBACK_METHOD)
+    slow, config = config.method, with_method(config, FALLBACK_METHOD)
     facts = choose_method(config, facts._replace(second=None))
+    logger.info("%s does not fit; semiseg tries whether %s does", slow, FALLBACK_METHOD)
     trial = config.replaced(**early_decisions(config, facts))
     pace = measure(trial, data.labeled_only(), place, facts, time.monotonic() - reading)
     try:
