@@ -2,8 +2,8 @@
 
 The measurements lie in one file of the cache (see `core.files.cache_folder`). Each has a key: a
 hash of the machine, of the versions of the libraries, of the images, and of the settings that a
-step depends on. A measurement counts for a day, since a machine may be busier on another one. A
-file that is missing, broken or of another format holds no measurement.
+step depends on. A measurement counts for an hour, since a machine may be busier later. A file that
+is missing, broken or of another format holds no measurement.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_MEASUREMENTS = 100
 """The file keeps so many, the newest ones."""
 _FORMAT = 1  # raise it when a measurement means something else
 _MAX_BYTES = 1_000_000  # no file of semiseg is larger
-_MAX_AGE = 86_400.0  # seconds
+_MAX_AGE = 3600.0  # seconds
 _LIBRARIES = (
     *("torch", "torchvision", "lightning", "timm", "segmentation-models-pytorch"),
     *("numpy", "scipy", "pillow"),
@@ -115,7 +115,7 @@ def memory_file() -> Path | None:
 
 
 def recall(key: str) -> tuple[Measurement, float] | None:
-    """A measurement of the last day, and the seconds since it was made; None without one.
+    """A measurement of the last hour, and the seconds since it was made; None without one.
 
     Args:
         key: see `key_of`.

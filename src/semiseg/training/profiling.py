@@ -50,7 +50,7 @@ def measure_pace(
 ) -> Pace:
     """Train random weights for a few steps at two sizes, and validate.
 
-    If such steps were measured within the last day, that measurement counts; see `pace_memory`.
+    If such steps were measured within the last hour, that measurement counts; see `pace_memory`.
     Nothing else is written, and the training that follows is not influenced.
 
     Args:
@@ -79,8 +79,8 @@ def measure_pace(
     else:
         measurement, age = remembered
         logger.info(
-            "the speed of %s was measured %s ago and counts for a day. To measure it again, delete "
-            "%s",
+            "the speed of %s was measured %s ago and counts for an hour. To measure it again, "
+            "delete %s",
             *(what, duration(age), memory_file()),
         )
     pace = _pace_of(measurement, place)
