@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -67,6 +68,28 @@ def test_rasters_and_photographs_are_segmented_side_by_side(
     assert "2 of 2 images had all their files" in log.text
 
 
+def test_the_table_gives_areas_in_the_units_of_the_map(run: Path, tmp_path: Path) -> None:
+    images, out = tmp_path / "in", tmp_path / "out"
+    write_scene(images / "field.tif", None, draw_field(0, (60, 40)))
+    Image.new("RGB", (60, 50)).save(images / "photo.png")
+    with rasterio.open(images / "field.tif") as file:
+        size = abs(file.transform.determinant)
+    semiseg.predict(run, images, out=out, table=True, min_area=20 * size, **CPU)
+    with (out / "predictions.csv").open(newline="", encoding="utf-8") as table:
+        first = list(csv.DictReader(table))
+    names = [column[7:] for column in first[0] if column.startswith("pixels_")]
+    for name in names:
+        assert float(first[0][f"area_{name}"]) == pytest.approx(
+            int(first[0][f"pixels_{name}"]) * size, rel=1e-4
+        )
+        assert first[1][f"area_{name}"] == ""
+    # A later call counts in the file of the mask, and finds the same.
+    semiseg.predict(run, images, out=out, table=True, **CPU)
+    semiseg.predict(run, images, out=out, table=True, min_area=20 * size, **CPU)
+    with (out / "predictions.csv").open(newline="", encoding="utf-8") as table:
+        assert list(csv.DictReader(table)) == first
+
+
 @pytest.mark.slow
 def test_without_the_extra_a_geotiff_is_a_plain_image(
     css_release: Path, tmp_path: Path, log: Any, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +128,7 @@ def test_polygons_of_all_rasters_are_written_also_where_the_masks_exist(
         semiseg.predict(run, images, out=out, polygons=areas, **CPU)
     with pytest.raises(SettingError, match=r"\.gpkg or \.geojson"):
         semiseg.predict(run, images, out=out, polygons="areas.shp", **CPU)
-    with pytest.raises(ConfigError, match="--min-area is for --polygons"):
+    with pytest.raises(ConfigError, match="--min-area is for the polygons"):
         semiseg.predict(run, images, out=out, min_area=3.0, **CPU)
 
 

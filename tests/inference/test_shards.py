@@ -376,7 +376,7 @@ def test_a_tally_goes_on_from_its_state():
     second = Tally(3, first.state())
     second.add(mask[17:], confidence[17:])
     assert second.figures() == whole.figures()
-    assert Tally(3).figures() == (None, None)
+    assert Tally(3).figures() == (None, None, (0, 0, 0), (0, 0, 0))
     empty = Tally(3)
     empty.add(mask, confidence, confidence > 0.5)
     assert empty.figures().confidence == pytest.approx(

@@ -158,8 +158,9 @@ class PredictSettings(Device):
     """Also write the polygons of all GeoTIFFs into this file: `.gpkg` or `.geojson`. Each has the
     attributes `source`, `class`, `class_id` and `area`."""
     min_area: Positive | None = None
-    """Polygons of a smaller area join those around them. The unit is that of the map, such as
-    square meters."""
+    """The smallest area that counts. Smaller objects are not counted in the table (`--table`,
+    `--shard`), and smaller polygons (`--polygons`) join those around them. The unit is that of the
+    map, such as square meters; for photographs, it is pixels."""
     scale: Scale = AUTO
     """How large the model sees an image. `fit` scales its short side to the size of the training:
     for photographs of the same scene, with any number of pixels. `keep` gives it the scale that the
@@ -185,9 +186,10 @@ class PredictSettings(Device):
     """Replace existing files. Without it, semiseg keeps them and skips images that have all their
     files."""
     table: bool = False
-    """Also write `predictions.csv`: for each image, what became of it, the mean confidence, and the
-    share of each class in its pixels. `ledger/` in the folder of the masks keeps the rows, so that
-    a killed call goes on."""
+    """Also write `predictions.csv`: for each image, what became of it, the mean confidence, and of
+    each class the share of the pixels, the number of objects and the area. An object is an area of
+    connected pixels. `ledger/` in the folder of the masks keeps the rows, so that a killed call
+    goes on."""
     shard: str | None = None
     """Segment only a part of the images, such as `3/64`: the third of 64 shards, which as many
     processes or machines segment side by side into one folder. The hash of its name decides where
@@ -208,8 +210,12 @@ class PredictSettings(Device):
         if self.polygons is not None and self.polygons.suffix.lower() not in VECTOR_SUFFIXES:
             allowed = f"a file that ends in {' or '.join(VECTOR_SUFFIXES)}"
             raise SettingError("polygons", self.polygons, allowed=allowed, flag="--polygons")
-        if self.min_area is not None and self.polygons is None:
-            raise ConfigError("--min-area is for --polygons. Leave it out, or add --polygons.")
+        counts = self.table or self.merge or self.shard is not None
+        if self.min_area is not None and self.polygons is None and not counts:
+            raise ConfigError(
+                "--min-area is for the polygons of GeoTIFFs and for counting objects. Leave it "
+                "out, or add --polygons FILE.gpkg or --table."
+            )
         if self.shard is not None:
             parse_shard(self.shard)
             for name in ("merge", "table", "polygons"):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from semiseg.core.text import plural
-from semiseg.data.formats.masks import Classes
-from semiseg.inference.large import large_images
+from semiseg.core.types import IGNORE_INDEX
+from semiseg.inference.objects import ObjectCounter
 
 State: TypeAlias = Literal["written", "added", "existed", "failed"]
 """What became of an image: its mask was written; its mask existed and other files were added to it;
@@ -33,10 +31,14 @@ class Figures(NamedTuple):
         confidence: the mean over its pixels, from 0 to 1; None if it is not known.
         shares: the share of each class in its pixels, from 0 to 1. They sum to less than 1 where
             the model abstains. None if they are not known.
+        pixels: the pixels of each class; None if they are not known.
+        objects: the objects of each class, see `ObjectCounter`; None if they are not known.
     """
 
     confidence: float | None = None
     shares: tuple[float, ...] | None = None
+    pixels: tuple[int, ...] | None = None
+    objects: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Record:
         confidence: see `Figures`.
         shares: see `Figures`.
         reason: why the image cannot be read; empty for others.
+        pixels: see `Figures`; None in a line of semiseg 0.2 and earlier.
+        objects: see `Figures`; None in such a line, too.
+        min_area: smaller objects were not counted; see `pixels_of`.
+        pixel_area: the area of a pixel in square units of the map; None for other images.
     """
 
     name: str
@@ -59,6 +65,10 @@ class Record:
     confidence: float | None = None
     shares: tuple[float, ...] | None = None
     reason: str = ""
+    pixels: tuple[int, ...] | None = None
+    objects: tuple[int, ...] | None = None
+    min_area: float | None = None
+    pixel_area: float | None = None
 
 
 @dataclass
@@ -95,53 +105,31 @@ class Failures:
         return "\n".join(lines)
 
 
-def shares_in(mask: Path, classes: Classes) -> tuple[float, ...] | None:
-    """The share of each class in a mask that `predict` wrote and a person may have corrected.
-
-    Args:
-        mask: a PNG file. The pixels without data of a GeoTIFF are not known.
-        classes: of the mask.
-
-    Returns:
-        None if the file holds something else.
-    """
-    if mask.suffix != ".png":
-        return None
-    try:
-        with large_images(), Image.open(mask) as file:
-            if file.mode not in ("P", "L", "I;16"):
-                return None
-            values = np.asarray(file).reshape(-1)
-    except (OSError, SyntaxError, ValueError):
-        return None
-    codes = classes.codes if classes.encoding == "ids" else range(len(classes))
-    counts = np.zeros(1 << 16, np.int64)
-    for start in range(0, values.size, _BLOCK):
-        counts += np.bincount(values[start : start + _BLOCK], minlength=counts.size)
-    shares = (counts[list(codes)] / max(1, values.size)).round(_DIGITS).tolist()
-    return tuple(shares)
-
-
 class Tally:
     """Counts the pixels of a mask, part by part. Pixels without data do not count.
 
     Args:
         classes: the number of classes.
         state: what `state` of an earlier tally gave; None for a new one.
+        min_pixels: objects of fewer pixels do not count; None counts no objects at all.
 
     Example:
         >>> tally = Tally(2)
         >>> tally.add(np.array([[0, 1, 1, 255]], np.uint8), np.full((1, 4), 0.5, np.float32))
         >>> tally.figures()
-        Figures(confidence=0.5, shares=(0.25, 0.5))
+        Figures(confidence=0.5, shares=(0.25, 0.5), pixels=(1, 2), objects=(1, 1))
     """
 
-    def __init__(self, classes: int, state: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, classes: int, state: Sequence[float] | None = None, min_pixels: int | None = 1
+    ) -> None:
         self._counts = np.zeros(classes, np.int64)
         self._pixels, self._confidence = 0, 0.0
         if state is not None:
             self._confidence, self._pixels = float(state[0]), int(state[1])
-            self._counts += np.array(state[2:], np.int64)
+            self._counts += np.array(state[2 : 2 + classes], np.int64)
+        objects = None if state is None else state[2 + classes :]
+        self._objects = None if min_pixels is None else ObjectCounter(classes, min_pixels, objects)
 
     def add(
         self,
@@ -156,6 +144,9 @@ class Tally:
             confidence: `(H, W)`, from 0 to 1.
             empty: `(H, W)`, True where there are no data; None for nowhere.
         """
+        if self._objects is not None:
+            no_class = np.uint8(IGNORE_INDEX)
+            self._objects.add(mask if empty is None else np.where(empty, no_class, mask))
         if empty is not None:
             mask, confidence = mask[~empty], confidence[~empty]
         self._pixels += mask.size
@@ -167,11 +158,16 @@ class Tally:
 
     def state(self) -> list[float]:
         """The numbers from which a tally goes on."""
-        return [self._confidence, self._pixels, *self._counts.tolist()]
+        counts = self._counts.tolist()
+        objects = [] if self._objects is None else self._objects.state()
+        return [self._confidence, self._pixels, *counts, *objects]
 
     def figures(self) -> Figures:
-        """The mean confidence and the shares; None each if no pixel was counted."""
+        """The figures of all rows. Without data, confidence and shares are None."""
+        pixels = tuple(self._counts.tolist())
+        objects = None if self._objects is None else self._objects.counts()
         if not self._pixels:
-            return Figures()
+            return Figures(pixels=pixels, objects=objects)
         shares = (self._counts / self._pixels).round(_DIGITS).tolist()
-        return Figures(round(self._confidence / self._pixels, _DIGITS), tuple(shares))
+        confidence = round(self._confidence / self._pixels, _DIGITS)
+        return Figures(confidence, tuple(shares), pixels, objects)

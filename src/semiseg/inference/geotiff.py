@@ -50,9 +50,9 @@ class Place:
     is_point: bool = False
 
     @property
-    def pixel_area(self) -> float:
-        """The area of a pixel in square units of the coordinates."""
-        return abs(float(self.transform.determinant))
+    def pixel_area(self) -> float | None:
+        """The area of a pixel in square units of the coordinates; None with control points."""
+        return None if self.gcps[0] else abs(float(self.transform.determinant))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from semiseg.data.pools.pool import ShardError
 from semiseg.data.read_ahead import read_ahead
 from semiseg.inference.band_files import band_files
 from semiseg.inference.bands import check_bands_of
-from semiseg.inference.figures import Figures, Record, State, Tally
+from semiseg.inference.figures import Figures, Record, Tally
 from semiseg.inference.geotiff import Place, place_of
 from semiseg.inference.image_request import ImageOptions, ImageSource
 from semiseg.inference.large import (
@@ -36,6 +36,7 @@ from semiseg.inference.large import (
     read_large,
     read_with_empty,
 )
+from semiseg.inference.objects import pixels_of
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.raster_files import MASK
 from semiseg.inference.raster_prediction import PROBABILITIES, Options, RasterJob, segment_raster
@@ -86,11 +87,28 @@ class _Image:
     empty: NDArray[np.bool_] | None = None
     problem: DataError | None = None
 
-    def record(self, figures: Figures) -> Record:
+    @property
+    def pixel_area(self) -> float | None:
+        """The area of a pixel in square units of the map; None without a map."""
+        return None if self.place is None else self.place.pixel_area
+
+    def min_pixels(self, options: ImageOptions) -> int | None:
+        """The fewest pixels of an object that counts; None if none are counted."""
+        if not options.objects:
+            return None
+        return pixels_of(options.min_area, self.pixel_area)
+
+    def record(self, figures: Figures, options: ImageOptions) -> Record:
         """What became of it, when its files are about to get their names."""
-        state: State = "added" if self.had_mask else "written"
-        shares = None if self.had_mask else figures.shares  # of a mask that is not the model's
-        return Record(self.source.name, state, self.mask, figures.confidence, shares)
+        if self.had_mask:  # it may not be the model's, and is counted in its file
+            return Record(self.source.name, "added", self.mask, figures.confidence)
+        return Record(
+            *(self.source.name, "written", self.mask, figures.confidence, figures.shares),
+            pixels=figures.pixels,
+            objects=figures.objects,
+            min_area=options.min_area,
+            pixel_area=self.pixel_area,
+        )
 
     @property
     def is_large(self) -> bool:
@@ -221,7 +239,7 @@ def _write(
 ) -> None:
     """Write the files of an image that was segmented as a whole."""
     assert image.picture is not None  # nosec B101 - see `predict_images`
-    tally = Tally(len(model.classes))
+    tally = Tally(len(model.classes), min_pixels=image.min_pixels(options))
     tally.add(mask_of(prediction, options.abstain), prediction.confidence, image.empty)
     prediction = _without_data(model, prediction, image.empty)
     mask = mask_of(prediction, options.abstain)
@@ -229,7 +247,7 @@ def _write(
     last = next(reversed(image.targets))
     for kind, target in image.targets.items():
         if kind == last:
-            report(image.record(tally.figures()))
+            report(image.record(tally.figures(), options))
         if kind == VOXELS:
             save_voxels(model.classes.to_image(mask), image.file, target)
         else:
@@ -256,11 +274,12 @@ def _segment_parts(
     """
 
     def finished(figures: Figures) -> None:
-        report(image.record(figures))
+        report(image.record(figures, options))
 
     if image.place is not None:
         job = RasterJob(image.file, image.place, image.factor, image.targets)
-        raster = Options(options.model, options.tta, options.abstain)
+        min_pixels = image.min_pixels(options)
+        raster = Options(options.model, options.tta, options.abstain, min_pixels)
         yield from segment_raster(model, job, raster, finished)
     else:
         yield from _write_bands(model, image, options, finished)
@@ -283,7 +302,7 @@ def _write_bands(
         bands = segment.fitted_bands(large.whole(), options.tta)
     else:
         bands = segment.windowed_bands(large, image.factor, options.tta)
-    tally = Tally(len(classes))
+    tally = Tally(len(classes), min_pixels=image.min_pixels(options))
     with band_files(image.targets, large, classes) as writer:
         for rows, prediction in bands:
             empty = large.empty(rows)

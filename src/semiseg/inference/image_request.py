@@ -63,6 +63,8 @@ class ImageOptions:
         tta: average over three scales, each with its mirror image.
         abstain: the mask is 255 where the confidence is below this value; None for nowhere.
         overwrite: replace existing files. Otherwise those that exist are kept.
+        objects: count the objects of each class.
+        min_area: objects of a smaller area do not count; see `pixels_of`.
         model: the hash of the model.
         trained: how the images of the training were read.
         own: what the user says of the reading of these images.
@@ -74,6 +76,8 @@ class ImageOptions:
     tta: bool = False
     abstain: float | None = None
     overwrite: bool = False
+    objects: bool = True
+    min_area: float | None = None
     model: str = ""
     trained: Reading = AS_STORED
     own: Reading = AS_STORED

@@ -25,6 +25,7 @@ FORMAT = 1
 """The version of the ledger; it grows when a key changes its meaning."""
 _NAME = re.compile(r"(\d+)-of-(\d+)\.jsonl")
 _MAX_END = 1 << 12  # bytes of the last line
+_MAP = b'"pixel_area": '  # no name holds it: JSON writes its quotes with backslashes
 _CHUNK = 1 << 16  # bytes that are read at a time of each of perhaps 1,000 ledgers; none stays open
 
 
@@ -144,6 +145,18 @@ def read_end(file: Path) -> End | None:
         raise RunError(f"{file} cannot be read ({error}).") from error
     except ValueError:
         return None
+
+
+def has_map(file: Path) -> bool:
+    """Whether an image of a ledger lies on a map, so that its pixels have an area.
+
+    Only the bytes are searched, which costs little where the lines of millions of images are read
+    again afterwards.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    return any(_MAP in text for text in _texts(file))
 
 
 class Line(NamedTuple):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semiseg.config.background import foreground
 from semiseg.config.shard import Shard, describe_numbers, hash_name
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
@@ -25,6 +26,7 @@ from semiseg.inference.ledger_file import (
     End,
     Header,
     find_ledgers,
+    has_map,
     read_end,
     read_header,
     read_lines,
@@ -48,6 +50,9 @@ class Predictions:
         lowest: the images of the lowest mean confidence, the lowest first.
         failures: why images cannot be read.
         versions: the versions of semiseg that wrote the masks.
+        objects: the number of objects of each class that is not the background, in all images whose
+            objects are known.
+        uncounted: the number of masks whose objects are not known.
     """
 
     file: Path
@@ -56,6 +61,8 @@ class Predictions:
     lowest: Sequence[Record]
     failures: Failures
     versions: Sequence[str] = ()
+    objects: Mapping[str, int] = field(default_factory=dict)
+    uncounted: int = 0
 
     @property
     def images(self) -> int:
@@ -72,8 +79,19 @@ class Predictions:
         counts = ", ".join(f"{count:,} {state}" for state, count in self.states.items())
         parts = [f"{plural(self.images, 'image')} in {self.file}: {counts}"]
         if self.shares:
-            rows = [[name, f"{100 * share:.1f}"] for name, share in self.shares.items()]
-            parts.append(table(["class", "mean share, %"], rows))
+            numbers = {name: f"{count:,}" for name, count in self.objects.items()}
+            rows = [
+                [name, f"{100 * share:.1f}", numbers.get(name, "")]
+                for name, share in self.shares.items()
+            ]
+            parts.append(table(["class", "mean share, %", "objects"], rows))
+        if self.uncounted:
+            parts.append(
+                f"The objects in {plural(self.uncounted, 'mask')} are not counted: an earlier "
+                "version of semiseg wrote their lines, or they are no PNG files or GeoTIFFs. Run "
+                "the command that wrote the masks again: it counts PNG files and GeoTIFFs, and "
+                "keeps all masks."
+            )
         if self.lowest:
             rows = [[one.name, f"{one.confidence:.3f}"] for one in self.lowest]
             parts.append(table(["lowest confidence", "mean"], rows))
@@ -85,7 +103,11 @@ class Predictions:
 
 
 def join_ledgers(
-    out: Path, model: str, call: str, selected: Callable[[], Selection]
+    out: Path,
+    model: str,
+    call: str,
+    selected: Callable[[], Selection],
+    min_area: float | None = None,
 ) -> Predictions:
     """Check that all shards are finished, and write their table.
 
@@ -94,10 +116,13 @@ def join_ledgers(
         model: the hash of the model that wrote them.
         call: the command that segments the images, without `--shard` and settings, for messages.
         selected: the images as they are now; is asked when all shards are finished.
+        min_area: the smallest area of an object that was counted; None for any, if all shards have
+            the same one.
 
     Raises:
         DataError: a shard is missing or not finished, has another model or other images than the
-            others, or a mask does not exist. The message gives the commands that remedy it.
+            others, counted objects of another smallest area, or a mask does not exist. The message
+            gives the commands that remedy it.
         RunError: a ledger is damaged, or the table cannot be written.
     """
     ledgers = find_ledgers(out)
@@ -123,11 +148,11 @@ def join_ledgers(
         with atomic_write(out / TABLE) as stream:
             text = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")
             classes = headers[Shard(1, counts[0])].classes
-            joined = _Joined(out, classes, text)
+            joined = _Joined(out, classes, text, any(map(has_map, ledgers.values())), min_area)
             for record in heapq.merge(*map(_records, ledgers.items()), key=lambda one: one.name):
                 joined.add(record, counts[0])
             if joined.problems:
-                raise _incomplete(out, joined.problems, headers, call)
+                raise _incomplete(out, joined.problems, headers, call + joined.flags)
             text.flush()
             text.detach()
     except OSError as error:
@@ -242,22 +267,36 @@ class _Joined:
         out: the folder of the masks.
         classes: their names.
         stream: the table.
+        has_areas: whether an image lies on a map, so that areas have its units.
+        min_area: as for `join_ledgers`.
         states: as in `Predictions`.
         failures: as in `Predictions`.
-        problems: shards whose masks do not exist.
+        problems: shards whose masks do not exist, or that counted other objects.
+        objects: the objects of each class.
+        uncounted: as in `Predictions`.
     """
 
     out: Path
     classes: Sequence[str]
     stream: io.TextIOWrapper
+    has_areas: bool = False
+    min_area: float | None = None
     states: Counter[State] = field(default_factory=Counter)
     failures: Failures = field(default_factory=Failures)
     problems: dict[Shard, str] = field(default_factory=dict)
+    uncounted: int = 0
 
     def __post_init__(self) -> None:
         self._writer = csv.writer(self.stream)
-        shares = [f"share_{name}" for name in self.classes]
-        self._writer.writerow(["name", "state", "mask", "confidence", *shares, "reason"])
+        self._foreground = foreground(self.classes)
+        self._is_counted = False
+        self.objects = np.zeros(len(self.classes), np.int64)
+        columns = [f"share_{name}" for name in self.classes]
+        columns += [f"objects_{self.classes[index]}" for index in self._foreground]
+        columns += [f"pixels_{name}" for name in self.classes]
+        if self.has_areas:
+            columns += [f"area_{name}" for name in self.classes]
+        self._writer.writerow(["name", "state", "mask", "confidence", *columns, "reason"])
         self._lowest: list[tuple[float, str, Record]] = []
         self._sums, self._counted = np.zeros(len(self.classes)), 0
 
@@ -274,6 +313,7 @@ class _Joined:
         self.states[record.state] += 1
         if record.state == "failed":
             self.failures.add(record.reason)
+        self._count(record, count)
         if record.shares is not None:
             self._sums += record.shares
             self._counted += 1
@@ -281,9 +321,35 @@ class _Joined:
             self._lowest.append((record.confidence, record.name, record))
             if len(self._lowest) > 100 * _LOWEST:
                 self._lowest = heapq.nsmallest(_LOWEST, self._lowest)
-        row = [record.name, record.state, record.mask or "", _cell(record.confidence)]
-        row += map(_cell, record.shares or [None] * len(self.classes))
+        nothing = [None] * len(self.classes)
+        objects, pixels = record.objects or nothing, record.pixels or nothing
+        cells = [record.confidence, *(record.shares or nothing)]
+        row = [record.name, record.state, record.mask or "", *map(_cell, cells)]
+        row += [_whole(objects[index]) for index in self._foreground]
+        row += map(_whole, pixels)
+        if self.has_areas:
+            size = record.pixel_area
+            row += [_cell(None if size is None or n is None else size * n) for n in pixels]
         self._writer.writerow([*row, record.reason])
+
+    def _count(self, record: Record, count: int) -> None:
+        """Add the objects of an image, and compare the area from which on they count."""
+        if record.objects is None:
+            self.uncounted += record.mask is not None
+            return
+        if not self._is_counted and self.min_area is None:
+            self.min_area = record.min_area
+        self._is_counted = True
+        self.objects += record.objects
+        if record.min_area != self.min_area:
+            shard = Shard(hash_name(record.name) % count + 1, count)
+            others = "all objects" if record.min_area is None else f"--min-area {record.min_area:g}"
+            self.problems.setdefault(shard, f"counted objects with another area ({others})")
+
+    @property
+    def flags(self) -> str:
+        """The smallest area as a flag, with a space in front of it; empty without one."""
+        return "" if self.min_area is None else f" --min-area {self.min_area:g}"
 
     def predictions(self, versions: Sequence[str]) -> Predictions:
         """What the table says in all."""
@@ -295,8 +361,14 @@ class _Joined:
             [record for _, _, record in heapq.nsmallest(_LOWEST, self._lowest)],
             self.failures,
             versions,
+            {self.classes[i]: int(self.objects[i]) for i in self._foreground if self._is_counted},
+            self.uncounted,
         )
 
 
 def _cell(number: float | None) -> str:
     return "" if number is None else f"{number:g}"
+
+
+def _whole(number: int | None) -> str:
+    return "" if number is None else str(number)

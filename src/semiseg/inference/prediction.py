@@ -10,10 +10,13 @@ from typing import Protocol
 
 from semiseg.core.console import progress
 from semiseg.data.formats.masks import Classes
-from semiseg.inference.figures import Failures, Record, State, shares_in
+from semiseg.inference.figures import Failures, Record, State
+from semiseg.inference.geotiff import place_of
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import Ledger
 from semiseg.inference.ledger_file import End
+from semiseg.inference.mask_figures import figures_in
+from semiseg.inference.objects import pixels_of
 
 
 @dataclass
@@ -84,15 +87,17 @@ class LedgerWriter:
         ledger: of the shard.
         out: the folder of the masks.
         classes: of the model.
+        min_area: objects of a smaller area do not count; see `pixels_of`.
     """
 
     ledger: Ledger
     out: Path
     classes: Classes
+    min_area: float | None = None
 
     def __call__(self, record: Record) -> None:
-        """Append the line of an image, if it has none."""
-        if line := _line_of(record, self.ledger, self.out, self.classes):
+        """Append the line of an image, if it has none that says what is asked for."""
+        if line := self._line_of(record):
             self.ledger.add(line)
 
     def finish(self, selection: Selection) -> None:
@@ -100,16 +105,34 @@ class LedgerWriter:
         names = [source.name for source in selection.sources]
         self.ledger.finish(names, End(selection.images, selection.names))
 
+    def _line_of(self, record: Record) -> Record | None:
+        """The record to append; None for an image that is finished and has its line.
 
-def _line_of(record: Record, ledger: Ledger, out: Path, classes: Classes) -> Record | None:
-    """The record to append; None for an image that is finished and has its line.
+        A mask without counts, which an earlier call wrote or a person corrected, is counted in its
+        file; its confidence is not known. So is one whose line holds no objects, because an earlier
+        version of semiseg wrote it, or those of another smallest area.
+        """
+        before = self.ledger.records.get(record.name)
+        if record.state != "existed" or before is None or before.state == "failed":
+            return self._counted(record)
+        if before.objects is not None and before.min_area == self.min_area:
+            return None
+        counted = self._counted(replace(before, pixels=None, objects=None))
+        return None if counted.objects is None else counted
 
-    The figures of a mask without a line, which an earlier call wrote or a person corrected, are
-    counted in its file; its confidence is not known.
-    """
-    before = ledger.records.get(record.name)
-    if record.state == "existed" and before is not None and before.state != "failed":
-        return None
-    if record.mask is not None and record.shares is None:
-        return replace(record, shares=shares_in(out / record.mask, classes))
-    return record
+    def _counted(self, record: Record) -> Record:
+        """A record with the counts of its mask, if they can be counted in its file."""
+        if record.mask is None or record.objects is not None:
+            return record
+        mask = self.out / record.mask
+        place = place_of(mask)
+        pixel_area = None if place is None else place.pixel_area
+        figures = figures_in(mask, self.classes, pixels_of(self.min_area, pixel_area))
+        return replace(
+            record,
+            shares=figures.shares if record.shares is None else record.shares,
+            pixels=figures.pixels,
+            objects=figures.objects,
+            min_area=self.min_area,
+            pixel_area=pixel_area,
+        )

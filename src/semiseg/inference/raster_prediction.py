@@ -43,11 +43,13 @@ class Options:
         model: a hash of the model.
         tta: average over three scales, each with its mirror image.
         abstain: the mask is 255 where the confidence is below this value; None for nowhere.
+        min_pixels: objects of fewer pixels do not count; None counts none.
     """
 
     model: str
     tta: bool = False
     abstain: float | None = None
+    min_pixels: int | None = 1
 
 
 class RasterJob(NamedTuple):
@@ -105,7 +107,7 @@ def segment_raster(
     targets = {kind: file for kind, file in job.targets.items() if kind != PROBABILITIES}
     files = RasterFiles(targets, job.place, model.classes)
     identity = _identity(model, job, options)
-    tally = Tally(len(model.classes))
+    tally = Tally(len(model.classes), min_pixels=options.min_pixels)
     image = raster_image(job.file, model.reading, job.place.size)
     pictures = image
     if "overlays" in targets:  # it is read in another order
@@ -124,7 +126,7 @@ def segment_raster(
         seam = files.start(identity)
         if seam.done:
             logger.info("%s goes on at row %d of %d", job.file, seam.done + 1, height)
-        tally = Tally(len(model.classes), files.tally)
+        tally = Tally(len(model.classes), files.tally, options.min_pixels)
 
         def store(seam: Seam) -> None:
             files.store(seam, identity, tally.state())
@@ -211,6 +213,13 @@ def _identity(model: Predictor, job: RasterJob, options: Options) -> str:
     status = job.file.stat()
     parts = [
         *(__version__, options.model, model.metadata.to_dict(), job.factor),
-        *(options.tta, options.abstain, job.file.name, status.st_size, status.st_mtime_ns),
+        *(
+            options.tta,
+            options.abstain,
+            options.min_pixels,
+            job.file.name,
+            status.st_size,
+            status.st_mtime_ns,
+        ),
     ]
     return text_sha256(json.dumps(parts))
