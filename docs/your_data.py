@@ -9,7 +9,6 @@ import inspect
 import re
 from pathlib import Path
 
-from semiseg.data import dataset_file
 from semiseg.data.datasets import DATASETS
 from semiseg.data.formats.image_formats import IMAGE_FORMATS
 from semiseg.data.layout_registry import LAYOUTS
@@ -22,69 +21,68 @@ INTRODUCTION = """# Your data
 
 <!-- python docs/your_data.py writes this page from the code. Change the code, or that script. -->
 
-semiseg reads most folders as they are. You need not rename or convert anything. Ask it what it
-reads:
+This page lists all layouts of folders, annotation files and image formats that semiseg reads. Most
+folders need no renaming and no conversion. Let semiseg show how it reads yours:
 
 ```bash
 semiseg check DATA
 ```
 
-`check` prints which folders hold the images and the masks, the rule that pairs them with an
-example, and the classes. It counts the files that it does not use, and says what to do with them
+`check` prints the folders of the images and the masks, the rule that pairs them with an example,
+and the classes. It counts the files that it does not use, and says what to do with them
 ([Files that are not read](#files-that-are-not-read)).
 
-If semiseg reads your folder in another way than you mean, say where things are, with flags or in a
-file:
+If semiseg reads your folder in the wrong way, or can read it in two ways, name the folders with
+flags or in a file:
 
 ```bash
 semiseg check DATA --images photos --masks drawn
 semiseg init DATA
 ```
 
-`init` writes `dataset.yaml` and `classes.yaml` with what semiseg found, ready to be edited. If a
-folder can be read in two ways, semiseg stops, shows both, and prints a command for each. Run one
-of them; `init`, `train` and the other commands take the same flags. Put names with spaces in
-quotes: `--masks 'Masks of Anna'`.
-[Say what lies where](folders.md) describes the flags, `dataset.yaml` and groups of images.
+[Say what lies where](folders.md) describes the flags, the file `dataset.yaml` that `init` writes,
+and groups of images.
 
 ## Layouts
 
-semiseg tries these layouts from top to bottom. The first one that fits reads the folder. A
-[published data set](datasets.md) comes before them if its tree, its file names and its values fit.
-One folder around everything does no harm.
+semiseg tries these layouts from top to bottom, and uses the first one that fits. Before them, it
+tries the [published data sets](datasets.md): their tree, their file names and their values must
+fit. Your data may lie in one more folder inside `DATA`.
 """
 NAMES = """## Names of masks
 
-A mask belongs to the image of its name. Where the names differ, their common part decides: semiseg
-looks for one rule that fits all masks, or nearly all of them, and prints it with an example.
+A mask belongs to the image with the same name. If the names differ, their common part decides:
+semiseg looks for one rule that fits all masks, or nearly all of them. `check` prints this rule with
+an example.
 
 | image | mask |
 |---|---|
-| `07.jpg` | `07_mask.png`, `07 gt.png`, `mask_07.png`, `07.jpg.png`, anything around the name |
+| `07.jpg` | `07_mask.png`, `07 gt.png`, `mask_07.png`, `07.jpg.png`: any text around the name |
 | `21_training.tif` | `21_manual1.gif`: both names have an ending of their own |
 | `img_7.jpg` | `mask_007.png`: the numbers are equal |
 | `cam1/007.jpg` | `cam1_007.png`, or `007.png` if no other camera has this image |
 
-Capital letters, separators and forms of Unicode may differ if the pair stays unique. semiseg never
-pairs files by their order. If a mask fits two images, semiseg stops and shows both.
+Upper and lower case, separators and forms of Unicode may differ if the pair is still unique.
+semiseg never pairs files by their order. If a mask fits two images, semiseg stops and shows both.
 
-- **Masks beside images.** Names tell them apart: `07_mask.png`, `gt_07.png`, LabelMe's `07.json`,
-  or PNG files beside JPEG files (`07.png` or `07_x.png` beside `07.jpg`).
+- **Masks beside images.** semiseg tells them apart by their names: `07_mask.png`, `gt_07.png`,
+  LabelMe's `07.json`, or PNG files beside JPEG files (`07.png` or `07_x.png` beside `07.jpg`).
 - **Several masks of one image.** semiseg unites masks of single objects (`07_mask_1.png`,
-  `07_mask_2.png`, or a folder of objects for each image), and says so in a warning. If all images
-  share the endings (`07_crop.png`, `07_weed.png`), these are the classes. Masks that cover the same
-  pixels look like the work of several people; semiseg stops and names both endings.
+  `07_mask_2.png`, or a folder of objects for each image), and warns you. If all images have masks
+  with the same endings (`07_crop.png`, `07_weed.png`), the endings are the classes. If such masks
+  cover the same pixels, they look like the work of several people: semiseg stops and names both
+  endings.
 - **Lists.** `train --labels FILE` understands the same lines as the lists of a data folder: names
-  without suffix, paths of any system, tables.
+  without suffix, paths of any system, and tables.
 """
 MASKS = """## Masks
 
-semiseg recognizes how masks are encoded from the values of all masks together, and `check` prints
-it. [Masks](getting-started.md#masks) lists the encodings: ids, palettes, colors, 0 and 255, 16
-bits, JPEG, instances. [Class names](getting-started.md#class-names) lists the files
-that name the classes.
+semiseg finds out how the masks are encoded from the values of all masks together. `check` prints
+the encoding. [Masks](getting-started.md#masks) lists all encodings: ids, palettes, colors, 0 and
+255, 16 bits, JPEG, instances. [Class names](getting-started.md#class-names) lists the files that
+name the classes.
 
-LabelMe's JSON files are masks as well, in a folder of masks or beside the images. semiseg draws
+LabelMe's JSON files are also masks, in a folder of masks or beside the images. semiseg draws
 polygons, rectangles, circles and stored masks in the order of the file, so later shapes cover
 earlier ones. Pixels outside all shapes belong to the class `_background_` with index 0. Pixels in a
 shape named `__ignore__` are ignored. One folder must not hold both JSON files and pixel masks.
@@ -93,37 +91,35 @@ shape named `__ignore__` are ignored. One folder must not hold both JSON files a
 
 ANNOTATIONS = """## Annotation files
 
-semiseg recognizes the files of annotation tools by their content, whatever their names and
-folders.
+semiseg recognizes the files of annotation tools by their content. Names and folders do not matter.
 
 - Class 0 is the background: all pixels outside of the areas. The classes of the file follow in
   its order. A class called `background` is class 0, and `__ignore__` is ignored.
-- semiseg finds the images by the paths in the file, and otherwise by their names in any
-  subfolder. An image that is missing, or whose name occurs twice, is an error.
+- semiseg finds the images by the paths in the file, or else by their names in any subfolder. A
+  missing image, or a name that occurs twice, is an error.
 - The name of a file or of its folder gives the split: `train.json` and `val.json`, `train/` and
   `valid/`. Otherwise lists such as `train.txt` give it, or the images' folders. Without any of
   these, all images are `train`.
 - semiseg skips boxes, lines and points, and counts them in a warning. A rectangle of VIA or
   LabelMe is an area; a box of COCO, YOLO, CVAT, Label Studio or Supervisely is not.
 - An image without areas is unlabeled, and so are images in the same folders that no file names.
-  Two files can say that an image holds nothing: an empty label file of YOLO, and a task of Label
-  Studio that was submitted without regions.
+  Only two formats can say that an image is all background: YOLO with an empty label file, and Label
+  Studio with a task that was submitted without regions.
 - If two files describe the same image, semiseg names both and stops. If images have masks too,
   semiseg reads the masks.
 - semiseg draws the masks once and stores them in its [cache](check.md#cache). It never writes
   into `DATA`.
-- Other formats, such as Pascal VOC's boxes, are named in an error, with the export that semiseg
-  reads.
+- For other formats, such as Pascal VOC's boxes, an error names an export that semiseg can read.
 """
 EXTRAS = """
-Some formats need an extra of semiseg; `semiseg doctor` shows what is missing. Without the extra,
+Some formats need an extra of semiseg. `semiseg doctor` shows what is missing. Without the extra,
 images with masks are an error. semiseg leaves out images without masks, and counts them in a
 warning.
 """
 UNREAD = """
-`check`, `train` and `predict` count them by suffix and folder, and say what to do. `check` also
-counts other texts, such as tables (`.csv`), in a note. semiseg says nothing about hidden files and
-about documents: spreadsheets (`.xlsx`, `.ods`), PDF and Word files, README files, `Thumbs.db`.
+`check`, `train` and `predict` count these files by suffix and folder, and say what to do. `check`
+also counts other text files, such as tables (`.csv`), in a note. semiseg does not mention hidden
+files and documents: spreadsheets (`.xlsx`, `.ods`), PDF and Word files, README files, `Thumbs.db`.
 """
 
 
@@ -169,7 +165,7 @@ def page() -> str:
     parts += [section(kind.title, kind) for kind in LAYOUTS]
     parts += [
         "## Words for folders",
-        "Words count in any case and together with others: `Train`, `val_masks`, `TrainImages`.",
+        "Upper and lower case are the same. A name may have several words: `Train`, `val_masks`.",
         words(),
         NAMES.rstrip(),
         MASKS.rstrip(),
@@ -206,8 +202,6 @@ def page() -> str:
                 for kind in FILE_KINDS
             ],
         ),
-        "## dataset.yaml",
-        document(dataset_file),
         "## Published data sets",
         table(
             ["`--dataset`", "data set"],

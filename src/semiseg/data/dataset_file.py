@@ -1,4 +1,4 @@
-"""`dataset.yaml`: where a person writes down what lies where in a data folder.
+"""`dataset.yaml`: a file in which a person says what lies where in a data folder.
 
 ```yaml
 images: photos              # or {train: photos/day1, val: photos/day2, test: ...}
@@ -18,7 +18,7 @@ outside: ignore             # pixels that no polygon covers; or: background
 dataset: folder             # or the name of a published data set in its official tree
 ```
 
-Every key may be left out; semiseg then recognizes what it says. Paths are relative to the folder of
+Every key is optional; without it, semiseg finds out by itself. Paths are relative to the folder of
 the file. `semiseg init` writes such a file.
 """
 

@@ -26,7 +26,7 @@ from semiseg.data.tree import Tree, split_lists
 
 
 class FolderLayout(Layout):
-    """The names of folders say what they hold; a mask has the name of its image, or most of it.
+    """The names of folders say what they hold. A mask has the name of its image, or most of it.
 
     ```
     DATA/
@@ -36,11 +36,11 @@ class FolderLayout(Layout):
       unlabeled/                   images without masks
     ```
 
-    Masks may also lie beside their images (`07_mask.png` beside `07.jpg`). Names count in any case
-    and in the common forms: imgs, img_dir, JPEGImages, labels, annotations, gt, ground_truth,
-    Training, valid, imagesTr, trainannot. Folders with other names, such as `day1` or `patient07`,
-    become part of the images' names, and may have masks beside them: `day1`, `day1_masks`, `day2`,
-    `day2_masks`.
+    Masks may also lie beside their images (`07_mask.png` beside `07.jpg`). semiseg knows the usual
+    names of folders, in upper or lower case: imgs, img_dir, JPEGImages, labels, annotations, gt,
+    ground_truth, Training, valid, imagesTr, trainannot. Folders with other names, such as `day1` or
+    `patient07`, become part of the images' names, and may have masks beside them: `day1`,
+    `day1_masks`, `day2`, `day2_masks`.
     """
 
     name = "folders"
@@ -129,7 +129,7 @@ class PublishedLayout(Layout):
 
 
 class ExportsLayout(Layout):
-    """Several exports of one kind side by side, such as the tasks of CVAT; they are read together.
+    """Several exports of one kind side by side, such as CVAT's tasks. semiseg reads them together.
 
     ```
     DATA/

@@ -24,22 +24,22 @@ THIN = "outline of fewer than three points"
 
 
 class CocoFormat(FileFormat):
-    """COCO's JSON of instances, whatever its name and place.
+    """COCO's JSON of instances, with any name and in any folder.
 
     ```
     DATA/
       annotations.json    or result.json, instances_default.json, labels.json, ...
-      images/*.jpg        anywhere below DATA; `file_name` may have folders or not
-    DATA/                 split by the names of the files, or of their folders
+      images/*.jpg        anywhere below DATA; `file_name` with or without folders
+    DATA/                 with splits, by the names of the files or of their folders
       annotations/instances_train.json  annotations/instances_val.json
       train/*.jpg  val/*.jpg
     ```
 
-    The classes are the categories in the order of their ids; one that only stands above others and
-    has no annotations is none. Outlines are polygons or run-length codes. Where instances overlap,
-    the smaller one is on top; crowds (`iscrowd`) are ignored, unless most areas are marked so, as
-    CVAT marks painted masks. An image without outlines is unlabeled: COCO cannot say that a person
-    looked at an image that holds nothing.
+    The classes are the categories in the order of their ids. A category that only groups others and
+    has no annotations is not a class. Outlines are polygons or run-length codes. Where instances
+    overlap, the smaller one is on top. semiseg ignores crowds (`iscrowd`), unless most areas are
+    crowds, as in painted masks of CVAT. An image without outlines is unlabeled: COCO cannot say
+    that a person looked at an image and found nothing.
     """
 
     name = "coco"

@@ -49,9 +49,9 @@ class CvatFormat(FileFormat):
     ```
 
     The classes are the labels of the task in their order. A shape with a higher `z_order` is on
-    top; of one order, the later shape. Boxes, polylines and points are skipped: a box of CVAT says
-    where an object is, not which pixels belong to it. An image without areas is unlabeled. Subsets
-    of a project (`Train`, `Validation`) are the splits.
+    top; with equal `z_order`, the later shape is. semiseg skips boxes, polylines and points: a box
+    of CVAT says where an object is, not which pixels belong to it. An image without areas is
+    unlabeled. Subsets of a project (`Train`, `Validation`) are the splits.
     """
 
     name = "cvat"

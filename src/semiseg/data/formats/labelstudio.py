@@ -42,10 +42,10 @@ class LabelStudioFormat(FileFormat):
       task-1-annotation-1-by-1-tag-crop-0.png   brush labels as PNG, if you exported them too
     ```
 
-    The JSON says which task belongs to which image, and holds the brush strokes, so that the PNG
-    files are not needed. Later regions lie above earlier ones; rectangles and key points are
-    skipped. If a task has several annotations, the one marked as ground truth counts, otherwise the
-    last one. A task that was submitted without regions is background; one without annotations is
+    The JSON says which task belongs to which image. It also holds the brush strokes, so semiseg
+    does not need the PNG files. Later regions cover earlier ones. semiseg skips rectangles and key
+    points. If a task has several annotations, the one marked as ground truth counts, otherwise the
+    last one. A task that was submitted without regions is background. A task without annotations is
     unlabeled.
     """
 

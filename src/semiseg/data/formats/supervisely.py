@@ -48,8 +48,8 @@ class SuperviselyFormat(AnnotationFormat):
       ds1/ann/07.jpg.json
     ```
 
-    The classes are those of `meta.json` in its order. Later objects lie above earlier ones;
-    rectangles, lines and points are skipped. An image without areas is unlabeled.
+    The classes are those of `meta.json` in its order. Later objects cover earlier ones. semiseg
+    skips rectangles, lines and points. An image without areas is unlabeled.
     """
 
     name = "supervisely"

@@ -29,10 +29,10 @@ class ViaFormat(FileFormat):
       val/via_region_data.json    val/*.jpg      above them; a project (`via_project.json`)
     ```
 
-    The class is the region attribute. If there are several, it is the one called `class`, `label`,
-    `name`, `type` or `category`. Regions without any attribute make one class, `object`. Later
-    regions lie above earlier ones; points and polylines are skipped. An image without areas is
-    unlabeled.
+    The class is the region attribute. If there are several attributes, it is the one called
+    `class`, `label`, `name`, `type` or `category`. Regions without an attribute are one class,
+    `object`. Later regions cover earlier ones. semiseg skips points and polylines. An image without
+    areas is unlabeled.
     """
 
     name = "via"
@@ -72,7 +72,7 @@ class ViaFormat(FileFormat):
 
 
 class ViaCsvFormat(ViaFormat):
-    """The CSV that VIA 2 exports, with a region a line; read as VIA's JSON is.
+    """The CSV that VIA 2 exports, with one region on a line. semiseg reads it as VIA's JSON.
 
     ```
     DATA/

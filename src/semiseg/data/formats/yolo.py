@@ -190,16 +190,16 @@ class YoloFormat(AnnotationFormat):
 
     ```
     DATA/
-      data.yaml                           the names of the classes, and where train and val lie
+      data.yaml                           the names of the classes, and the folders of the splits
       images/train/07.jpg  labels/train/07.txt    or train/images/07.jpg  train/labels/07.txt,
       images/val/12.jpg    labels/val/12.txt      or 07.txt beside 07.jpg
-      classes.txt                         the names, where there is no data.yaml; or obj.names
+      classes.txt                         the names without a data.yaml; or obj.names
     ```
 
-    A line of a label file is a class and the corners of a polygon. Lines of four numbers are boxes
-    and are skipped. An empty label file is an image of background; an image without a label file is
-    unlabeled, and so is one with boxes only. Smaller areas lie above larger ones, as in
-    Ultralytics' own masks. The classes are those of the file in its order, after the background.
+    A line of a label file is a class and the corners of a polygon. Lines of four numbers are boxes;
+    semiseg skips them. An image with an empty label file is all background. An image without a
+    label file is unlabeled, and so is an image with boxes only. Smaller areas cover larger ones, as
+    in Ultralytics' own masks. The classes are those of the file in its order, after the background.
     """
 
     name = "yolo"

@@ -42,7 +42,7 @@ _BOXES = (
 
 
 class AnnotationLayout(Layout):
-    """Annotation files say where the objects are.
+    """Annotation files hold the outlines of the objects.
 
     ```
     DATA/
@@ -50,10 +50,11 @@ class AnnotationLayout(Layout):
       images/*.jpg       anywhere below DATA; the files name them
     ```
 
-    Index 0 is the background, the pixels outside of all areas; then follow the classes in the order
-    of the file. The names of the files, of their folders or of the images' folders say the split
-    (`train`, `val`, `valid`, `test`); otherwise all is `train`. Images in the same folders that no
-    file lists are unlabeled. The masks are drawn once, into the cache (`SEMISEG_CACHE`).
+    Class 0 is the background: the pixels outside of all areas. The classes of the file follow in
+    its order. The names of the files, of their folders or of the images' folders give the split
+    (`train`, `val`, `valid`, `test`); otherwise all images are `train`. Images in the same folders
+    that no file lists are unlabeled. semiseg draws the masks once, into the cache
+    (`SEMISEG_CACHE`).
 
     Args:
         tree: the data folder.

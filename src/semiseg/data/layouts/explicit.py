@@ -37,13 +37,13 @@ _NO_FOLDER = ".no-masks"  # where masks lie beside their images, no folder holds
 
 
 class ExplicitLayout(Layout):
-    """Folders of images and masks that a person names, with flags or in `dataset.yaml`.
+    """You name the folders of images and masks, with flags or in `dataset.yaml`.
 
     ```
     DATA/
       dataset.yaml       images: photos, masks: annotated
-      photos/            any name and place; train/, val/ and test/ in it are the splits
-      annotated/         a mask belongs to the image of its name
+      photos/            any name and place; its folders train/, val/ and test/ are the splits
+      annotated/         a mask belongs to the image with the same name
     ```
 
     Args:

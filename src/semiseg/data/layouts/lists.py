@@ -46,18 +46,19 @@ _SUBSETS = {
 
 
 class ListLayout(Layout):
-    """Lists name the images of each split; no other file is read.
+    """Lists name the images of each split. semiseg reads no other images.
 
     ```
     DATA/
-      train.txt  an image a line, with its mask or without: day1/07.jpg  annotated/07.png
-      val.txt    optional, likewise test.txt
+      train.txt  one image on a line, with or without its mask: day1/07.jpg  annotated/07.png
+      val.txt    optional, and so is test.txt
     ```
 
-    If no line of a list has a mask, masks are found by their names, as without lists. A line may
-    also be a name without its suffix, or a path that begins above DATA. The lists may lie in a
-    folder `splits`, `lists` or `ImageSets`; there `labeled.txt` and `unlabeled.txt` are those to
-    train on. Tables are lists as well: `train.csv`, or one table with a column of splits:
+    If no line of a list has a mask, semiseg finds the masks by their names, as without lists. A
+    line may also be a name without its suffix, or a path that begins above DATA. The lists may lie
+    in a folder `splits`, `lists` or `ImageSets`; `labeled.txt` and `unlabeled.txt` in such a folder
+    name the images to train on. Tables work as lists, too: `train.csv`, or one table with a column
+    of splits:
 
     ```
     DATA/
@@ -323,14 +324,14 @@ def _columns(files: ListedFiles, text: str, where: str) -> list[str]:
 
 
 class VocLayout(Layout):
-    """VOC's layout, which CVAT exports as "Segmentation mask".
+    """The layout of VOC. CVAT exports it as "Segmentation mask".
 
     ```
     DATA/
       JPEGImages/         or images/
-      SegmentationClass/  masks of the images' names
+      SegmentationClass/  masks with the names of the images
       SegmentationClassPNG/  the masks, where SegmentationClass/ holds LabelMe's NumPy files
-      ImageSets/Segmentation/train.txt  optional: the names of each split; without it all is train
+      ImageSets/Segmentation/train.txt  optional: the names of each split; else all is train
       labelmap.txt        optional: the classes
     ```
     """

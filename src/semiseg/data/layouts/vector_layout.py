@@ -25,17 +25,18 @@ _ENDING = re.compile(rf"[ ._-]+({'|'.join(_WORDS)})$", re.IGNORECASE)
 
 
 class VectorLayout(Layout):
-    """Polygons say what rasters show: a file for each raster, or one for all of them.
+    """Polygons give the classes of rasters: one file for each raster, or one file for all of them.
 
     ```
     DATA/
-      images/field1.tif     with a place on earth; or train/ and val/
+      images/field1.tif     a GeoTIFF with coordinates; also in train/ and val/
       images/field2.tif
       labels.gpkg           for all rasters; or masks/field1.gpkg, or field1.geojson beside it
     ```
 
-    A file whose name is that of a raster, or `field1_labels`, belongs to it. One other file
-    belongs to all rasters that have no file of their own. Rasters without polygons are unlabeled.
+    A file with the name of a raster, such as `field1` or `field1_labels`, belongs to this raster.
+    One other file belongs to all rasters without a file of their own. Rasters without polygons are
+    unlabeled.
     """
 
     name = "vectors"
