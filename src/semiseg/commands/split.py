@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import SplitSettings
+from semiseg.config.label_list import label_list
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import RunError
 from semiseg.data.reader import load_dataset
@@ -49,7 +50,8 @@ def split(settings: SplitSettings) -> SplitLists:
     """
     out = settings.out
     dataset = None if settings.dataset == AUTO else settings.dataset
-    data = load_dataset(settings.data, settings.classes, dataset, settings.arrangement)
+    flags = settings.arrangement._replace(label_list=label_list(settings.labels))
+    data = load_dataset(settings.data, settings.classes, dataset, flags)
     result = make_split(data, settings.labels, settings.seed)
     for note in (*data.notes, *result.notes):
         logger.info("%s", note)

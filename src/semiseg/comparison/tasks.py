@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.comparison.records import ALL, BASELINE, SAME_TIME, SAME_TIME_FOLDER, Record
 from semiseg.config.compare import CompareConfig
 from semiseg.config.grid import GridConfig
+from semiseg.config.label_list import label_list
 from semiseg.core.errors import ConfigError
 from semiseg.data.splits import Split, make_split
 from semiseg.training.data import read_folder
@@ -64,13 +66,20 @@ def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record
     for finding in folder.findings:
         if finding.severity == "warning":
             logger.warning("%s", finding.text)
+    # A list may name other masks than those of the data folder.
+    folders = {
+        labels: folder
+        if label_list(labels) is None
+        else read_folder(replace(config.shared.data, labels=labels))
+        for labels in grid.labels
+    }
     split_seeds = config.grid.split_seed_of
     splits: dict[tuple[str, int], Split] = {}
     for seed in grid.seeds:
         for labels in grid.labels:
             key = (labels, split_seeds[seed])
             if key not in splits:
-                splits[key] = make_split(folder, *key)
+                splits[key] = make_split(folders[labels], *key)
                 _check_images(config, records, key, splits[key], bool(folder.val))
     if skipped := [method for method in grid.methods if method != BASELINE]:
         for labels in grid.labels:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from semiseg.config.bands import BandSettings, names_of
+from semiseg.config.label_list import label_list
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     AutoSettings,
@@ -173,7 +174,8 @@ class DataConfig(ReadData):
     for your own data. With `auto`, semiseg recognizes the tree."""
     labels: str = "all"
     """The masks to use; the others are hidden. `all`, a number, a share (`0.1`, `10%`, `1/8`), or a
-    file with one image name on each line."""
+    file with one image name on each line. A mask behind the image on its line is the mask that is
+    used, as in the lists of UniMatch."""
     split_seed: Count = 0
     """The seed for choosing labeled images and for holding out validation images."""
     classes: Path | None = None
@@ -186,8 +188,10 @@ class DataConfig(ReadData):
 
     @property
     def arrangement(self) -> Arrangement:
-        """Where the files lie, with the corrected ones."""
-        return super().arrangement._replace(corrected=self.corrected)
+        """Where the files lie, with the corrected ones and the masks that a list names."""
+        return super().arrangement._replace(
+            corrected=self.corrected, label_list=label_list(self.labels)
+        )
 
     def check(self) -> None:
         """Name the corrected folders so that a run can be read from anywhere."""

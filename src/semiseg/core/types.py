@@ -65,6 +65,7 @@ class Arrangement(NamedTuple):
             where a `Reading` has their numbers, or nobody chose.
         rgb: likewise, the bands that are shown as red, green and blue.
         corrected: folders outside of the data folder, whose images and masks join those of `train`.
+        label_list: a list of labeled images, which may name their masks; None without one.
     """
 
     images: Path | None = None
@@ -78,6 +79,7 @@ class Arrangement(NamedTuple):
     bands: tuple[int | str, ...] | None = None
     rgb: tuple[int | str, ...] | None = None
     corrected: tuple[Path, ...] = ()
+    label_list: Path | None = None
 
 
 NOTHING_SAID = Arrangement()

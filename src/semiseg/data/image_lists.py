@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import NamedTuple
 
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import read_text, text_sha256
 from semiseg.core.types import Sample
+from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.layouts.image_index import path_parts
 from semiseg.data.layouts.list_files import names_image_column, read_table
 
@@ -44,8 +46,9 @@ def read_list(
         DataError: the file cannot be read or is empty, or a line names an image that does not
             exist, that is refused, or whose name is ambiguous.
     """
+    index = NameIndex(samples)
     try:
-        lines = read_text(path).split("\n")
+        lines = list(list_lines(path, index))
     except OSError as error:
         raise ConfigError(
             f"--labels {path}: no such file can be read, and it is neither a number, a share "
@@ -53,23 +56,14 @@ def read_list(
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is not a text file ({error}).") from error
-    index = _NameIndex(samples)
-    refused_indices = {message: _NameIndex(others) for message, others in refused.items()}
+    refused_indices = {message: NameIndex(others) for message, others in refused.items()}
     entries: dict[str, Sample] = {}
-    if lines and names_image_column(path, lines[0]):
-        lines = [""] * len(lines)
-        for row in read_table(path, index.has).rows:
-            lines[row.number - 1] = row.image or ""
-    for number, line in enumerate(lines, 1):
-        words = line.strip()
-        where = f"{path}, line {number}: "
-        sample = index.by_name.get(line)  # semiseg writes such names, even if one starts with "#"
-        if sample is None and (not words or words.startswith("#")):
-            continue
-        sample = sample or index.find(words, where)
+    for line in lines:
+        where = f"{path}, line {line.number}: "
+        sample = index.by_name.get(line.words) or index.find(line.words, where)
         if sample is None:
-            messages = [m for m, names in refused_indices.items() if names.find(words, where)]
-            image = _columns(words)[0]
+            messages = [m for m, names in refused_indices.items() if names.find(line.words, where)]
+            image = _columns(line.words)[0]
             reason = f"{image} {messages[0]}" if messages else f"there is no labeled image {image}"
             raise DataError(f"{where}{reason}.")
         entries[sample.name] = sample
@@ -102,13 +96,13 @@ def foreign_masks(path: Path, samples: Sequence[Sample]) -> str:
 
 
 def _columns(line: str) -> list[str]:
-    """The columns of a line: parted by tab, semicolon or comma, or by spaces before a path.
+    """The columns of a line: parted by tab, semicolon or comma, or by a space between two paths.
 
     Spaces within a name part nothing.
     """
     columns = [column.strip().strip('"') for column in _COLUMN.split(line)]
     words = line.split()
-    is_pair = len(columns) == 1 and len(words) == 2 and all("/" in word for word in words)
+    is_pair = len(columns) == 1 and len(words) == 2 and all(map(_is_path, words))
     return words if is_pair else columns
 
 
@@ -117,7 +111,54 @@ def list_hash(samples: Iterable[Sample]) -> str:
     return text_sha256("".join(f"{name}\n" for name in sorted(s.name for s in samples)))[:16]
 
 
-class _NameIndex:
+class ListLine(NamedTuple):
+    """A line of a list that names an image.
+
+    Attributes:
+        number: of the line, from 1.
+        words: the line, or the cell of the image in a table.
+        mask: the path of a mask that the line names; empty if it names none.
+    """
+
+    number: int
+    words: str
+    mask: str
+
+
+def list_lines(path: Path, index: NameIndex) -> Iterator[ListLine]:
+    """The lines of a list that are neither empty nor comments.
+
+    Args:
+        path: the list, or a table with a header that names a column of images.
+        index: finds the images that it may name.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no text.
+        DataError: no column of a table names images.
+    """
+    lines = read_text(path).split("\n")
+    if lines and names_image_column(path, lines[0]):
+        for row in read_table(path, index.has).rows:
+            if row.image:
+                yield ListLine(row.number, row.image, row.mask if _is_path(row.mask) else "")
+        return
+    for number, line in enumerate(lines, 1):
+        words = line.strip()
+        if line in index.by_name:  # semiseg writes such names, even if one starts with "#"
+            yield ListLine(number, line, "")
+        elif words and not words.startswith("#"):
+            columns = _columns(words)
+            mask = columns[1] if len(columns) > 1 and _is_path(columns[1]) else ""
+            yield ListLine(number, words, mask)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text looks like the path of an image, and not like the number of a class."""
+    return any(sign in text for sign in "/\\") or text.lower().endswith(IMAGE_SUFFIXES)
+
+
+class NameIndex:
     """Finds samples by the names in lists.
 
     Attributes:
@@ -134,10 +175,14 @@ class _NameIndex:
 
     def has(self, words: str) -> bool:
         """Whether a text is the name of one sample."""
+        return self.lookup(words) is not None
+
+    def lookup(self, words: str) -> Sample | None:
+        """The sample that a line names; None if there is none, or several."""
         try:
-            return self.find(words, "") is not None
+            return self.by_name.get(words) or self.find(words, "")
         except DataError:
-            return False
+            return None
 
     def find(self, words: str, where: str) -> Sample | None:
         """Find the sample that a line names.

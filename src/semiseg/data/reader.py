@@ -37,7 +37,8 @@ from semiseg.data.defects import find_defects
 from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.image_findings import describe_images
 from semiseg.data.layout_registry import find_layout, read_split
-from semiseg.data.layouts.layout import Layout
+from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.listed_masks import use_listed_masks
 from semiseg.data.masks.meaning import count_all, read_meaning
 from semiseg.data.masks.orientations import find_turns
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
@@ -87,6 +88,7 @@ def read_dataset(
     is_named = (dataset or file.content.dataset) is not None
     pool, refusal = open_data_pool(layout.tree.at(root), flags, file)
     listings = list_images(root, layout, flags, file)
+    listings = use_listed_masks(root, layout, listings, flags.label_list)
     tiles = TileSettings.of(flags, file, reading)
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
         warnings.simplefilter("ignore")
@@ -203,6 +205,9 @@ def read_samples(
     settings = TileSettings.of(flags, file, file.complete(AS_STORED))
     # The vector files of all splits decide together what their polygons mean.
     listings = {name: read_split(layout, name) for name in dict.fromkeys([split, *SPLITS])}
+    if flags.label_list is not None:
+        listings = {"unlabeled": Listing(), **listings}
+        listings = use_listed_masks(root, layout, listings, flags.label_list)
     listings = expand_listings(layout.tree.root, listings, settings, [split])
     listing = listings[split]
     if split == "train":

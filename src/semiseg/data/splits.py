@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from semiseg.config.label_list import label_list
 from semiseg.core.errors import ConfigError, DataError
 from semiseg.core.files import file_sha256, text_sha256
 from semiseg.core.rng import Key
@@ -90,9 +91,8 @@ def make_split(
     masked = [sample for sample in data.train if sample.mask is not None]
     key = Key.of(split_seed, "split")
     notes: list[str] = []
-    label_list = (
-        None if labels == "all" or _is_amount(labels) else _read_labeled(Path(labels), data)
-    )
+    list_file = label_list(labels)
+    listed = None if list_file is None else _read_labeled(list_file, data)
     val = data.val
     groups = Groups(data.group, blocks_of(data.train), data.corrected)
     notes += groups.notes((*data.train, *val))
@@ -101,7 +101,7 @@ def make_split(
     if not val:
         labeled_count = len(masked)
         choice = HoldOut(groups, data.pixels, key.child("val"))
-        masked, val_samples = choice.choose(masked, label_list or [], held_out)
+        masked, val_samples = choice.choose(masked, listed or [], held_out)
         val = tuple(val_samples)
         masked = without_shared_ground(masked, val) or masked
         notes.append(
@@ -109,17 +109,15 @@ def make_split(
             f"images are held out for validation{groups.count(val)}; split/val.txt of the run "
             "lists them"
         )
-    if label_list is not None:
-        labeled = [sample for sample in label_list if sample not in val]
-        notes.append(
-            f"{labels} lists {len(label_list)} labeled images, hash {list_hash(label_list)}"
-        )
-        if folder := foreign_masks(Path(labels), label_list):
-            read = {s.mask.parent.name for s in label_list if s.mask is not None}
+    if listed is not None:
+        labeled = [sample for sample in listed if sample not in val]
+        notes.append(f"{labels} lists {len(listed)} labeled images, hash {list_hash(listed)}")
+        if folder := foreign_masks(Path(labels), listed):
+            read = {s.mask.parent.name for s in listed if s.mask is not None}
             notes.append(
                 f"{labels} names masks in {folder}, but semiseg reads those in "
-                f"{', '.join(sorted(read))}. To read the others: --dataset voc-blender in a tree "
-                "of Pascal VOC, --masks in another folder"
+                f"{', '.join(sorted(read))}, which may spell the classes in another way. To read "
+                "the others, add --images and --masks"
             )
     else:
         count = _amount(labels, len(masked))
@@ -156,9 +154,7 @@ def make_split(
         )
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden; their images are unlabeled")
-    source = (
-        {} if label_list is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
-    )
+    source = {} if listed is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source, data.pool)
 
 
@@ -190,10 +186,6 @@ def _read_labeled(path: Path, data: Dataset) -> list[Sample]:
         "belongs, or remove the line": maskless,
     }
     return read_list(path, masked, refused)
-
-
-def _is_amount(labels: str) -> bool:
-    return bool(labels) and all(c in "0123456789.%/-+" for c in labels)
 
 
 def _amount(labels: str, available: int) -> int:

@@ -86,7 +86,8 @@ def samples_of(run: Path, data: Path | None = None) -> tuple[list[Sample], list[
         validation = read_list(run / "split" / "val.txt", [s for s in val if s.mask] or train)
     except (SemisegError, OSError, ValueError):
         return [], []
-    return labeled, validation
+    # Without its list, which may have named masks, a run has fewer of them.
+    return [sample for sample in labeled if sample.mask is not None], validation
 
 
 def samples_of_test(run: Path, data: Path | None = None) -> list[Sample]:

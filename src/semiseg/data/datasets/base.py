@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +34,10 @@ class PublishedDataset(ABC):
         license: the terms of use.
         names: the class names; the position is the class index.
         colors: the usual color of each class.
+        mask_forms: the number of forms of its masks, with different ids for the same class.
+        mask_aliases: folders that published lists write, and those whose masks they mean where
+            theirs has none.
+        lists_mean: folders that published lists write, and the data set that reads such masks.
         own_lists: whether lists such as `train.txt` in the root are the data set's, not the user's.
     """
 
@@ -42,6 +47,9 @@ class PublishedDataset(ABC):
     license: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     colors: ClassVar[tuple[Color, ...]]
+    mask_forms: ClassVar[int] = 1
+    mask_aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    lists_mean: ClassVar[Mapping[str, str]] = MappingProxyType({})
     own_lists: ClassVar[bool] = False
 
     @abstractmethod

@@ -38,6 +38,7 @@ class Cityscapes(PublishedDataset):
 
     name = "cityscapes"
     title = "Cityscapes"
+    mask_forms = 2
     home = "https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest)"
     license = "Cityscapes license: non-commercial, after registration"
     names = (

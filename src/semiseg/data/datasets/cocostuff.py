@@ -62,6 +62,7 @@ class CocoStuff10k(PublishedDataset):
 
     name = "cocostuff10k"
     title = "COCO-Stuff 10K"
+    mask_forms = 2
     home = "https://github.com/nightrome/cocostuff10k (cocostuff-10k-v1.1.zip)"
     license = "annotations CC BY 4.0, images under Flickr's terms of use"
     names = tuple(" ".join(name.split()) for name in _NAMES.split(","))

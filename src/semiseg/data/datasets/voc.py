@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from semiseg.core.types import Sample
 from semiseg.data.datasets.base import PublishedDataset, bit_colors, read_names
@@ -35,6 +36,7 @@ class Voc(PublishedDataset):
 
     name = "voc"
     title = "Pascal VOC 2012 (classic)"
+    lists_mean = MappingProxyType({_FINE: "voc-blender"})
     home = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)"
     license = "images under Flickr's terms of use"
     names = (
@@ -102,6 +104,9 @@ class VocBlender(Voc):
 
     name = "voc-blender"
     title = "Pascal VOC 2012 (blender)"
+    # In UniMatch's download, SegmentationClass holds all masks.
+    mask_aliases = MappingProxyType({_FINE: _ROUGH})
+    lists_mean = MappingProxyType({})
     home = "http://home.bharathh.info/pubs/codes/SBD/ (SBD; SegmentationClassAug holds it as PNG)"
 
     def recognizes(self, tree: Tree) -> bool:

@@ -102,12 +102,21 @@ class ListLayout(Layout):
                     i: s._replace(mask=None) for i, s in part.samples.items() if i not in labeled
                 }
                 contents.append(part._replace(samples=rest))
+        _refuse_contradictions(contents)
         samples = {image: s for part in contents for image, s in part.samples.items()}
         if split == "train" and not samples:
             samples = self._unlisted()
         findings = self._notes(contents) if split == "train" else []
         ordered = sorted(samples.values())
         return Listing(ordered, findings, _MASK_REMEDY, sources=lists.paths)
+
+    def list_of_mask(self, image: Path) -> Path | None:
+        """The list in the data folder that names the mask of an image; None if none names it."""
+        for part in self._contents.values():
+            sample = None if part.is_paired else part.samples.get(image)
+            if sample is not None and sample.mask is not None:
+                return part.path
+        return None
 
     def unlabeled(self) -> Listing:
         """None: the lists decide which images count."""
@@ -253,6 +262,26 @@ def read_list_file(files: ListedFiles, path: Path, split: str) -> Listed:
             )
     _refuse_twins(path, entries)
     return Listed(path, {image: sample for image, (sample, _) in entries.items()}, is_paired)
+
+
+def _refuse_contradictions(lists: Sequence[Listed]) -> None:
+    """Refuse two lists that name different masks for one image.
+
+    Raises:
+        DataError: the first such image.
+    """
+    masks: dict[Path, tuple[Path, Path]] = {}
+    for part in lists:
+        for image, sample in part.samples.items():
+            if sample.mask is None or part.is_paired:
+                continue
+            mask, path = masks.setdefault(image, (sample.mask, part.path))
+            if mask != sample.mask:
+                raise DataError(
+                    f"{part.path} names the mask {sample.mask} for {image}, but {path} names "
+                    f"{mask}.",
+                    "Correct one of the lists, or remove it.",
+                )
 
 
 def _refuse_twins(path: Path, entries: Mapping[Path, tuple[Sample, int]]) -> None:
