@@ -158,7 +158,7 @@ def test_what_the_user_names_stays_and_css_gets_a_warning(name: str) -> None:
 
 def test_a_training_that_replaces_css_takes_as_long() -> None:
     assert planned(NONE).value("steps") == 1000 * CSS_STEP_COST == 2700
-    assert "to take as long as css" in planned(NONE).entry("steps").reason
+    assert "as long as 1000 steps of css" in planned(NONE).entry("steps").reason
     vit = EncoderChoice("vit", AS_GIVEN, patch=14)
     assert planned(NONE._replace(encoder=vit)).value("steps") == 1000
     gpu = NONE._replace(device="cuda", side=512)
@@ -205,7 +205,7 @@ def test_the_command_shows_the_method_first(
     main(["plan", str(labeled_folder), "--accelerator", "cpu"])
     output, messages = capsys.readouterr()
     assert output.splitlines()[1].split()[:3] == ["method", "supervised", "data"]
-    assert "supervised learns from 6 images with masks; 2 of val score it" in messages
+    assert "supervised learns from 6 images with masks; 2 images of val score it" in messages
     main(["train", "--help"])
     assert "[default: auto]" in capsys.readouterr().out
 

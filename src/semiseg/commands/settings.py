@@ -637,7 +637,9 @@ class Sources(Output):
     config: Path | None = None
     """A YAML file with settings, such as the `config.yaml` of a run."""
     recipe: str | None = None
-    """A recipe with settings, such as `camvid-cpu` or `voc-classic`."""
+    """A named set of settings that repeats an experiment. Those of the CSS paper are for GPUs:
+    `voc-classic`, `voc-blender`, `cityscapes`, `ade20k`, `cocostuff10k`. Our own are for a CPU:
+    `camvid-cpu`, `peanut-cpu`. Other flags win over the recipe."""
     print_config: bool = False
     """Print all settings as YAML for `--config`, and stop."""
 

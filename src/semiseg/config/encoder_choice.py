@@ -25,7 +25,7 @@ def encoder_for(
     if (preferred := config.settings.preferred_encoder) is not None:
         return preferred, Reason("default", f"the encoder that {config.method} was published with")
     if kind == "cpu":
-        text = "a step with a small vision transformer takes about five times as long on a CPU"
+        text = "a light network; on a CPU, a small vision transformer takes five times as long"
         return LIGHT_ENCODER, Reason("device", text)
     if kind != "cuda":
         text = "semiseg chooses a vision transformer on GPUs with CUDA only"

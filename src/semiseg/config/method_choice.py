@@ -66,7 +66,7 @@ def _choice(config: TrainConfig, facts: Facts) -> MethodChoice:
         name = DEFAULT_METHOD if config.method == AUTO else config.method
         return MethodChoice(name, _reason_of_settings(config), warnings=advice)
     if not facts.unlabeled:
-        reason = Reason("data", "there are no unlabeled images")
+        reason = Reason("data", "there are no unlabeled images; put some into DATA/unlabeled")
         return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST)
     if doubts:
         reason = Reason("data", ", and ".join(doubt.fact for doubt in doubts))

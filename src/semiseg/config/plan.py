@@ -39,6 +39,10 @@ PART_RATES: dict[TrainedPart, float] = {"last": 1e-4, "norms": 1e-3, "lora": 1e-
 LAYER_DECAY, DROP_PATH = 0.9, 0.1
 """For a vision transformer that is trained as a whole."""
 
+_HOW_TO_CHANGE = (
+    "To change a value, give train its flag: --size 160, or --lr-warmup 0.1 for lr_warmup. "
+    "`semiseg train --help-all` describes each setting."
+)
 _FEW_VALIDATION_IMAGES = 6
 _GIVERS: dict[Source, str] = {
     "recipe": "from the recipe",
@@ -128,12 +132,13 @@ class Plan:
         ]
         time = (
             "semiseg did not measure how long this takes. `semiseg train DATA --dry-run` takes one "
-            "step and estimates it; --budget 20m fits the plan into a time."
+            "step and estimates it; --budget 20m fits the plan into 20 minutes."
             if self.seconds is None
             else f"This takes about {duration(self.seconds)} on this machine."
         )
         warnings = [f"warning: {sentence}" for sentence in self.warnings]
-        return "\n\n".join([columns(["setting", "value", "from", "why"], rows), *warnings, time])
+        table = columns(["setting", "value", "from", "why"], rows)
+        return "\n\n".join([table, *warnings, _HOW_TO_CHANGE, time])
 
     def record(self) -> PlanRecord:
         """What `plan.yaml` holds."""

@@ -27,10 +27,12 @@ from semiseg.core.text import duration
 
 _EVEN = 2.0  # classes are about equally frequent up to this ratio of the most and least frequent
 _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
-    ("photometry", "mild"): "with threshold 0.95 one point better than strong colors on camvid",
-    ("scale", (0.75, 1.5)): "the paper's 0.5 would mostly show padding",
-    ("confidence_threshold", 0.95): "on camvid and peanut, 98 to 99 % of the kept pseudo-labels "
-    "were right",
+    ("photometry", "mild"): "how the colors of unlabeled images change; with mild changes, mIoU "
+    "on CamVid was one point better than with strong ones",
+    ("scale", (0.75, 1.5)): "each view enlarges or reduces its image by a random factor in this "
+    "range; below 0.75, much of a crop would be empty",
+    ("confidence_threshold", 0.95): "only pseudo-labels with at least this confidence are used; "
+    "98 to 99 % of them were right on CamVid and Peanut",
     (
         "confidence_threshold",
         0.5,
@@ -41,16 +43,19 @@ _EVIDENCE = {  # for these values; see docs/results.md and docs/css.md
     "pretrained encoder agree, which no training changes",
     ("agreement", "both"): "a stored label is used where both spaces of the model agree, and class "
     "scores on the features of the pretrained encoder too",
-    ("contrast_weight", 0.1): "no benefit was found from a larger weight",
-    ("class_prior", "loss"): "on camvid, the representation space is right on 5 points more",
-    ("class_balance", "labels"): "otherwise easy classes get more than their share of "
-    "pseudo-labels",
+    ("contrast_weight", 0.1): "how much the contrastive loss counts beside the others; a larger "
+    "weight did not help",
+    ("class_prior", "loss"): "the class prototypes expect frequent classes more often; on CamVid, "
+    "their labels are then right 5 points more often",
+    ("class_balance", "labels"): "pseudo-labels of each class count as its masks do; otherwise "
+    "easy classes would get more than their share",
 }
 _SHARP, _FLAT = 0.1, 0.5  # temperatures of the indicator: the default, and that of the program
 _SHARES = {  # of the steps
-    "supervised_warmup": "the first {} steps use labeled images only: the earliest pseudo-labels "
-    "are wrong",
-    "teacher_memory": "the average of the student covers about {} steps; a longer one lags behind",
+    "supervised_warmup": "the first {} steps use labeled images only, since the earliest "
+    "pseudo-labels are mostly wrong",
+    "teacher_memory": "the teacher is an average of the model that covers about {} steps; a longer "
+    "one lags behind",
 }
 _METHOD_SETTINGS = (
     *_SHARES,
@@ -124,17 +129,20 @@ def _size_reasons(
     larger = sizes.batch > BATCH and "batch" in open_settings
     batch = f"{sizes.batch} labeled{unlabeled} images in a step"
     if facts.labeled < sizes.steps * sizes.batch:
-        batch += "; they repeat"
+        batch += "; the training sees each image many times"
     if larger:
         batch += f"; the device has time for more than {BATCH}"
-    validations = Reason("default", "evenly spread, the last one after the last step")
+    text = "how often val scores the model, evenly spread; the last time is after the last step"
+    validations = Reason("default", text)
     if pace is not None and sizes.validations < VALIDATIONS:
-        validations = Reason("budget", "more would take over a fifth of the time")
+        text = "how often val scores the model; more would take over a fifth of the time"
+        validations = Reason("budget", text)
     return {
         "size": size,
         "crop": Reason(
             size.source if "size" in open_settings else "default",
-            f"the largest multiple of {crop_multiple(facts.patch)} within the size",
+            "a step sees squares of this side, in pixels; it is the largest multiple of "
+            f"{crop_multiple(facts.patch)} within the size",
         ),
         "batch": Reason("budget" if larger and pace else "default", batch),
         "steps": _steps_reason(config, sizes, facts, pace),
@@ -144,12 +152,12 @@ def _size_reasons(
 
 def _size_reason(sizes: Sizes, facts: Facts, budget: bool) -> Reason:
     limit = largest_size(facts, budget)
-    side = f"the short side of the images is {facts.side:g} pixels"
+    side = f"the short side of your images is {facts.side:g} pixels"
     if sizes.size < limit:
-        return Reason("budget", f"{side}; this many fit into the time")
+        return Reason("budget", f"{side}; scaled to this size, they fit into the time")
     if limit < round(facts.side):
-        place = "the CPU" if facts.device == "cpu" else "this device"
-        return Reason("device", f"{side}; the limit on {place} is {limit}")
+        place = "a CPU" if facts.device == "cpu" else "this device"
+        return Reason("device", f"{side}; on {place} they are scaled to {limit} at most")
     return Reason("data", side)
 
 
@@ -157,25 +165,24 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
     if pace is not None:
         step = pace.step.at(sizes.batch * sizes.crop**2) * config.schedule.accumulate
         total = duration(total_seconds(config, facts, pace, sizes))
-        text = f"a step takes {step:.2g} s as measured, the whole training about {total}"
+        text = f"a step takes {step:.2g} s, as measured, and the whole training about {total}"
         if sizes.steps == MAX_STEPS:
             text += "; more steps are not known to help, so it ends early"
         return Reason("budget", text)
     cost, same_time = facts.method.step_cost, ""
     if cost > 1:
-        same_time = f"; {cost:g} times as many, to take as long as {DEFAULT_METHOD}"
+        same_time = f"; times {cost:g}, to take as long as a training with {DEFAULT_METHOD}"
     if facts.device != "cpu":
-        text = f"{STEPS} at size {REFERENCE_SIZE}, more with the square of the size"
+        text = f"{STEPS} at size {REFERENCE_SIZE}, and more with the square of the size"
         return Reason("device", text + same_time)
     if reference_steps(config, facts) == VIT_STEPS_CPU:
         text = f"{VIT_STEPS_CPU} on a CPU, where a step with a vision transformer takes about five "
         return Reason("device", f"{text}times as long{same_time}")
     if same_time:
-        text = f"{cost:g} times {STEPS}, to take as long as {DEFAULT_METHOD}: "
+        text = f"they take as long as {STEPS} steps of {DEFAULT_METHOD}: "
         return Reason("default", f"{text}at size 240 half an hour on one core")
-    return Reason(
-        "default", "at size 240 about 10 minutes on one core, half an hour with a teacher"
-    )
+    time = "half an hour" if facts.unlabeled else "10 minutes"
+    return Reason("default", f"at size 240 they take about {time} on one core")
 
 
 def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
@@ -192,19 +199,19 @@ def _other_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         if facts.unlabeled:
             text = "the same for unlabeled images; together they take about as long"
             reasons["unlabeled_feature_views"] = Reason("device", text)
-    text = f"for decoder and heads with {optimizer.optimizer}; it falls to 0"
+    text = f"the learning rate of decoder and heads with {optimizer.optimizer}; it falls to 0"
     reasons["lr"] = Reason("default", text)
     if config.network.trained_part.part != "head":
-        text = "lower, since the encoder is pretrained"
+        text = "the learning rate of the encoder; it is lower, since the encoder is pretrained"
         reasons["encoder_lr"] = Reason("default", text)
-    shared = "they share the cores with the network" if facts.device == "cpu" else "they feed it"
+    shared = "share the cores with the network" if facts.device == "cpu" else "feed the network"
     return reasons | {
         "lr_warmup": Reason("default", warmup_reason(config, facts), is_consequence=True),
         "class_weights": Reason("default", _class_weights_reason(config, facts)),
-        "photometry": _default_reason("photometry", config.views.photometry),
+        "photometry": _photometry_reason(config, facts),
         "scale": _default_reason("scale", config.views.scale),
         "precision": _precision_reason(facts),
-        "workers": Reason("device", f"processes that load images; {shared}"),
+        "workers": Reason("device", f"this many processes load images and {shared}"),
     }
 
 
@@ -212,7 +219,14 @@ def _precision_reason(facts: Facts) -> Reason:
     if facts.bf16:
         text = "this GPU computes with bfloat16, which needs half the memory and is faster"
         return Reason("device", text)
-    return Reason("default", "single precision; bf16-mixed is for GPUs that compute with bfloat16")
+    text = "numbers of 32 bits; bf16-mixed is faster on GPUs that compute with bfloat16"
+    return Reason("default", text)
+
+
+def _photometry_reason(config: TrainConfig, facts: Facts) -> Reason:
+    if facts.unlabeled or config.views.photometry != "mild":
+        return _default_reason("photometry", config.views.photometry)
+    return Reason("default", "how much brightness and colors of the images change")
 
 
 def _transformer_reasons(config: TrainConfig) -> dict[str, Reason]:
@@ -234,9 +248,10 @@ def _class_weights_reason(config: TrainConfig, facts: Facts) -> str:
     if ratio <= _EVEN:
         return "the classes are about equally frequent, so all weights are about 1"
     rarest = min((n, name) for name, n in facts.pixels.items() if n)[1]
-    text = f"the most frequent class has {ratio:,.0f} times the pixels of '{rarest}'"
+    text = f"rare classes count more: the most frequent class has {ratio:,.0f} times the pixels of "
+    text += f"'{rarest}'"
     if config.balance.class_weights == "sqrt":
-        text += "; on camvid the weights gave 5 points of mIoU"
+        text += "; on CamVid, this gave 5 points of mIoU"
     return text
 
 
@@ -255,7 +270,8 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         elif (name, value) == ("indicator_temperature", _SHARP):
             count = len(facts.pixels)
             highest = _highest_similarity(count, _FLAT)
-            text = f"at {_FLAT}, with {count} classes, no similarity can exceed {highest:.2f}"
+            text = "how sharply css tells similar classes apart: "
+            text += f"at {_FLAT}, with {count} classes, no similarity can exceed {highest:.2f}"
             reasons[name] = Reason("default", text)
         else:
             reasons[name] = _default_reason(name, value)

@@ -24,8 +24,9 @@ def warmup_reason(config: TrainConfig, facts: Facts) -> str:
     share, parts = config.optimizer.lr_warmup, _steps_of_stages(config, facts)
     if parts[1:] and config.settings.goes_on:
         first, later = round(share * parts[0]), round(share * sum(parts[1:]))
-        return f"the rates rise over the first {first} steps of stage 1 and {later} of stage 2"
-    return f"the rates rise over the first {round(share * parts[-1])} steps"
+        parts_of_stages = f"{first} steps of stage 1 and {later} of stage 2"
+        return f"the learning rates rise over the first {parts_of_stages}"
+    return f"the learning rates rise over the first {round(share * parts[-1])} steps"
 
 
 def stage_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:

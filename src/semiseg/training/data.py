@@ -83,7 +83,8 @@ class TrainingData(NamedTuple):
         images = f"{plural(len(self.split.labeled), 'image')} with masks"
         if self.unlabeled:
             images += f" and {len(self.unlabeled):,} without"
-        return f"{method} learns from {images}; {len(self.split.val)} of val score it"
+        scored = plural(len(self.split.val), "image of val scores", "images of val score")
+        return f"{method} learns from {images}; {scored} it"
 
 
 def read_folder(data: DataConfig) -> Dataset:
