@@ -37,6 +37,7 @@ from semiseg.inference.predictor import Predictor
 from semiseg.inference.raster_prediction import model_sha256
 from semiseg.inference.survey import survey
 from semiseg.inference.targets import describe_skipped, find_places, is_finished
+from semiseg.training.named_images import RunImages
 
 logger = logging.getLogger(__name__)
 
@@ -101,15 +102,17 @@ def predict(settings: PredictSettings) -> Masks:
     call = shell.join(words)
     run = local_model(run)
     kinds = _kinds(settings)
+    named = RunImages(run, Path(images))
     if settings.merge and out is not None:
-        selected = partial(select_images, images, out, kinds, ALL)
+        selected = partial(select_images, images, out, kinds, ALL, named=named)
         joined = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
         return Masks(out, (), table=joined)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
     lazily = uses_ray and len(kinds) == 1 and not settings.table
     store = output.address if isinstance(output, StoreOutput) else None
-    selection = select_images(images, out, kinds, shard, lazily=lazily, store=store)
+    select = partial(select_images, lazily=lazily, store=store, named=named)
+    selection = select(images, out, kinds, shard)
     rasters = {} if settings.polygons is None else find_places(selection.files.values())
     check_polygons(settings.polygons, rasters, settings.overwrite)
     for note in selection.notes:

@@ -132,8 +132,9 @@ class PredictSettings(Device):
     such as `hf-hub:OWNER/NAME`."""
     images: PlaceName
     """An image, a folder (semiseg searches its subfolders, too), a pattern in quotes, or a text
-    file with one path on each line; or a pool of images in tar files, as for `train`. Images,
-    folders of images and pools may lie at addresses, such as `s3://bucket/pool`."""
+    file with one path on each line, or one name of an image of the run, such as
+    `RUN/split/unlabeled.txt`; or a pool of images in tar files, as for `train`. Images, folders of
+    images and pools may lie at addresses, such as `s3://bucket/pool`."""
     _: KW_ONLY
     out: PlaceName
     """The folder for the masks, or an address in an object store, such as `s3://bucket/masks`. It

@@ -17,7 +17,7 @@ from semiseg.data.pools.member_names import is_safe, split_suffix
 from semiseg.data.pools.pool import Pool, is_pool, open_pool
 from semiseg.data.pools.ranges import RangeReader, ReadError, file_system
 from semiseg.inference.image_request import ImageSource, LocalImage
-from semiseg.inference.sources import find_images, list_lines, name_results
+from semiseg.inference.sources import NamedImages, find_images, list_lines, name_results
 from semiseg.inference.targets import check_names, check_sources
 
 MAX_NAMED = 1_000_000
@@ -135,6 +135,7 @@ def select_images(
     *,
     lazily: bool = False,
     store: Address | None = None,
+    named: NamedImages | None = None,
 ) -> Selection:
     """Find the images of a shard. Only names are looked at, however many images there are.
 
@@ -147,12 +148,13 @@ def select_images(
         lazily: of a pool with more than `MAX_NAMED` images, select all, and look at no name before
             its turn.
         store: the folder of an object store that gets the results, which are no images.
+        named: as for `find_images`.
 
     Raises:
         DataError: there are no images, or results would share a file or replace an image.
     """
     place = str(address_of(images) if is_url(images) else Path(images).absolute())
-    selection = _find(images, out, kinds, shard, lazily, store)
+    selection = _find(images, out, kinds, shard, lazily, store, named)
     return replace(selection, place=place)
 
 
@@ -163,6 +165,7 @@ def _find(
     shard: Shard,
     lazily: bool,
     store: Address | None,
+    named: NamedImages | None,
 ) -> Selection:
     """The images of a shard, without their place; see `select_images`."""
     path = Path(images)
@@ -183,7 +186,7 @@ def _find(
         return replace(selection, sources=sources, fingerprint=every.pool.fingerprint)
     if any(is_url(text) for _, text in lines):
         return _select(_remote([text for _, text in lines], images), out, kinds, shard)
-    files, notes, warnings = find_images(path, out)
+    files, notes, warnings = find_images(path, out, named)
     if out is not None:
         check_sources(files, out, kinds)
     local = (LocalImage(name, file) for name, file in files.items())

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from semiseg.core.errors import DataError
 from semiseg.core.files import is_file, read_text, resolved
@@ -24,6 +24,16 @@ from semiseg.data.tree import Tree
 from semiseg.inference.large import read_picture
 
 
+class NamedImages(Protocol):
+    """Images that a list may name in another way than by their paths."""
+
+    def find(self, name: str) -> Path | None:
+        """The file of an image; None if there is none of this name."""
+
+    def describe(self) -> str:
+        """What was looked at in vain, as a sentence; may be empty."""
+
+
 class Sources(NamedTuple):
     """The images to segment.
 
@@ -38,7 +48,7 @@ class Sources(NamedTuple):
     warnings: list[str]
 
 
-def find_images(images: Path, out: Path | None) -> Sources:
+def find_images(images: Path, out: Path | None, named: NamedImages | None = None) -> Sources:
     """Find the images.
 
     The name is the path below the folder, below the fixed part of the pattern, or below the folder
@@ -53,6 +63,7 @@ def find_images(images: Path, out: Path | None) -> Sources:
             `photos/*.jpg`, or a text file with one path on each line. Such a path is relative to
             the folder of the text file or to the current folder.
         out: the folder of the results, whose files the search ignores; None for none.
+        named: images that a line of the text file may mean if there is no such path.
 
     Raises:
         DataError: there are no images, or two results would have the same name.
@@ -63,7 +74,7 @@ def find_images(images: Path, out: Path | None) -> Sources:
         root = images
         files, notes, warnings = _in_folder(images, out)
     elif images.suffix.lower() == ".txt" and images.is_file():
-        files = _listed(images)
+        files = _listed(images, named)
         root = _shared(files)
     elif images.is_file():
         root, files = images.parent, [images]
@@ -206,17 +217,22 @@ def list_lines(path: Path) -> list[tuple[int, str]]:
     return named
 
 
-def _listed(path: Path) -> list[Path]:
+def _listed(path: Path, named: NamedImages | None) -> list[Path]:
     """The images of a text file, absolute and without `..`, so that names stay below a folder."""
     files = []
     for number, text in list_lines(path):
         forms = dict.fromkeys((text, text.replace("\\", "/")))  # lists of Windows
         candidates = [folder / form for form in forms for folder in (path.parent, Path())]
         file = next((p for p in candidates if is_file(p)), None)
+        if file is None and named is not None:
+            file = named.find(text)
         if file is None:
+            looked = "" if named is None else named.describe()
             raise DataError(
                 f"{path}, line {number}: there is no file {text}, neither in {path.parent} nor in "
-                "the current folder. Correct the line. Each line holds one path."
+                f"the current folder. {looked} Correct the line. Each line holds one path.".replace(
+                    "  ", " "
+                )
             )
         files.append(Path(os.path.normpath(file.absolute())))
     return files
