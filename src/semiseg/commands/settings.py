@@ -300,6 +300,11 @@ class SuggestSettings(Device):
     PNG files, or LabelMe files. `labelme` writes polygons, `coco` and `cvat` write one file with
     run-length codes, `label-studio` writes tasks with predictions. A choice without a run has no
     masks, and so no format."""
+    min_area: Count | Auto = AUTO
+    """The smallest region of a proposed mask in pixels, for LabelMe and the other labeling tools.
+    Smaller ones, which are hardly objects, become what surrounds them; 0 keeps them all. `auto` is
+    the area of 4 x 4 pixels of the image as the model sees it: what is smaller, it cannot see. PNG
+    masks keep all regions."""
     shard: str | None = None
     """Compute only the features of a part of a pool's images, such as `3/64`: the third of 64 equal
     parts, which as many processes or machines compute side by side into one folder `--out`. Nothing
@@ -327,6 +332,11 @@ class SuggestSettings(Device):
                 raise ConfigError(
                     f"--format {self.file_format} is for the masks of a model, and a choice "
                     "without a run has none. Leave --format out, or name the run before the images."
+                )
+            if self.min_area != AUTO:
+                raise ConfigError(
+                    "--min-area is for the masks of a model, and a choice without a run has none. "
+                    "Leave it out, or name the run before the images."
                 )
             return
         for name in ("encoder", "weights", "bands", "rgb", "axes"):

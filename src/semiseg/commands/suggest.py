@@ -94,6 +94,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
             n=settings.n,
             data=settings.data,
             file_format=settings.file_format,
+            min_area=settings.min_area,
             overwrite=settings.overwrite,
             accelerator=settings.accelerator,
         )
@@ -105,6 +106,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
         n=settings.n,
         data=settings.data,
         file_format=settings.file_format,
+        min_area=settings.min_area,
         overwrite=settings.overwrite,
         accelerator=settings.accelerator,
         shard=None if settings.shard is None else parse_shard(settings.shard),

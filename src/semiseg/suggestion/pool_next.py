@@ -44,6 +44,7 @@ def suggest_from_pool(
     n: int = 20,
     data: Path | None = None,
     file_format: ToolFormat | Auto = AUTO,
+    min_area: int | Auto = AUTO,
     overwrite: bool = False,
     accelerator: str = AUTO,
     shard: Shard | None = None,
@@ -63,6 +64,7 @@ def suggest_from_pool(
         n: see `suggest`.
         data: see `suggest`.
         file_format: see `suggest`.
+        min_area: see `suggest`.
         overwrite: replace the masks of an earlier call; its features stay.
         accelerator: see `suggest`.
         shard: compute the features of a part of the images, and choose nothing.
@@ -125,7 +127,7 @@ def suggest_from_pool(
         Suggestion(name, file, one.score, one.doubt, one.disagreement, one.distance)
         for one, (name, file) in zip(chosen, files, strict=True)
     ]
-    write_suggestions(suggestions, model, kind, out)
+    write_suggestions(suggestions, model, kind, out, min_area)
     return suggestions
 
 

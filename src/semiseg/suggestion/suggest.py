@@ -33,6 +33,7 @@ def suggest(
     n: int = 20,
     data: Path | None = None,
     file_format: ToolFormat | Auto = AUTO,
+    min_area: int | Auto = AUTO,
     overwrite: bool = False,
     accelerator: str = AUTO,
     without: Collection[Path] = (),
@@ -54,6 +55,7 @@ def suggest(
             of the run are LabelMe's shapes, so are these, beside the images.
         file_format: a labeling tool whose files replace the masks. `labelme` writes shapes beside
             the images; the others write one file for all images, in `train`.
+        min_area: the pixels of the smallest region in such files; `auto` is `smallest_region`.
         n: the largest number of images.
         data: the data folder, if it moved since the training.
         overwrite: replace the masks of an earlier call, corrected or not.
@@ -100,7 +102,7 @@ def suggest(
         _warn_of_broken(set(unlabeled.values()) - {c.suggestion.image for c in candidates}, folder)
     if text := describe_fewer(len(suggestions), n, len(candidates)):
         logger.info("%s", text)
-    write_suggestions(suggestions, model, kind, out)
+    write_suggestions(suggestions, model, kind, out, min_area)
     return suggestions
 
 

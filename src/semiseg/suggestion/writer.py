@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.config.settings import AUTO, Auto, unless_auto
 from semiseg.core.errors import RunError
 from semiseg.core.reading import Reading
+from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.classes.tool_labels import with_indices, with_labels
 from semiseg.data.corrected import DECISIONS
@@ -22,13 +28,20 @@ from semiseg.suggestion.coverage import FirstImage
 from semiseg.suggestion.data_writer import Folder, remove_link, stem_of, write_classes
 from semiseg.suggestion.mask_kinds import MaskKind
 from semiseg.suggestion.ranking import Suggestion
+from semiseg.suggestion.specks import remove_specks, smallest_region
 from semiseg.suggestion.tool_files import TOOL_FILE_TYPES, ToolFile
+
+logger = logging.getLogger(__name__)
 
 _MAX_PICTURED = 24  # images in the picture
 
 
 def write_suggestions(
-    suggestions: Sequence[Suggestion], model: Predictor, kind: MaskKind, out: Path
+    suggestions: Sequence[Suggestion],
+    model: Predictor,
+    kind: MaskKind,
+    out: Path,
+    min_area: int | Auto = AUTO,
 ) -> None:
     """Write the lists, the picture and the data folder.
 
@@ -37,29 +50,33 @@ def write_suggestions(
         model: the trained model, which predicts the masks.
         kind: what the masks are.
         out: the output folder.
+        min_area: the pixels of the smallest region of a proposal with outlines; with `auto`, see
+            `smallest_region`. Masks of pixels keep all regions.
 
     Raises:
         RunError: the folder cannot be written.
     """
     folder = Folder(out)
+    proposals = _Proposals(model, min_area if kind in (*TOOL_FILE_TYPES, "labelme") else 0)
     with writing(out), TemporaryDirectory() as scratch:
         if kind in TOOL_FILE_TYPES:
             tool_file = TOOL_FILE_TYPES[kind](model.classes)
             classes = with_indices(model.classes)
             samples = [
-                _add_sample(one, model, tool_file, folder, classes, Path(scratch))
+                _add_sample(one, proposals, tool_file, folder, classes, Path(scratch))
                 for one in suggestions
             ]
             tool_file.write(out / "train", out)
         else:
             classes = with_labels(model.classes) if kind == "labelme" else model.classes
-            samples = [_write_sample(one, model, classes, folder) for one in suggestions]
+            samples = [_write_sample(one, proposals, classes, folder) for one in suggestions]
             write_classes(classes, out)
         # What a person decided about earlier masks does not hold for these.
         (out / DECISIONS).unlink(missing_ok=True)
         picture = draw_samples(samples[:_MAX_PICTURED], classes, model.reading)
         reasons = ("score", "doubt", "disagreement", "distance")
         _write_lists(suggestions, reasons, picture, out)
+    proposals.explain()
 
 
 def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path) -> None:
@@ -83,9 +100,42 @@ def write_first_images(images: Sequence[FirstImage], reading: Reading, out: Path
         folder.masks.mkdir(exist_ok=True)
 
 
+@dataclass
+class _Proposals:
+    """The masks that the model proposes.
+
+    Attributes:
+        model: the model.
+        min_area: as for `write_suggestions`.
+        specks: the number of regions that were left out.
+    """
+
+    model: Predictor
+    min_area: int | Auto
+    specks: int = 0
+
+    def mask(self, image: Path) -> NDArray[np.uint8]:
+        """`(H, W)` class indices."""
+        mask = self.model.predict(image, scale="fit").mask
+        height, width = mask.shape
+        default = smallest_region((width, height), self.model.metadata.size)
+        mask, specks = remove_specks(mask, unless_auto(self.min_area, default))
+        self.specks += specks
+        return mask
+
+    def explain(self) -> None:
+        """Say how many specks there were."""
+        if self.specks:
+            size = "" if self.min_area == AUTO else f" of fewer than {self.min_area} pixels"
+            logger.info(
+                "%s left out of the proposals; --min-area 0 keeps them",
+                plural(self.specks, f"speck{size} is", f"specks{size} are"),
+            )
+
+
 def _add_sample(
     suggestion: Suggestion,
-    model: Predictor,
+    proposals: _Proposals,
     tool_file: ToolFile,
     folder: Folder,
     classes: Classes,
@@ -96,7 +146,7 @@ def _add_sample(
     The sample has a mask of these classes' ids in the scratch folder, for the picture.
     """
     image = folder.copy_image(suggestion.image, _stem(suggestion))
-    prediction = model.predict(suggestion.image, scale="fit").mask
+    prediction = proposals.mask(suggestion.image)
     name = image.relative_to(folder.images).as_posix()
     tool_file.add(name, prediction, 1 - suggestion.doubt)
     mask = scratch / f"{_stem(suggestion)}.png"
@@ -106,12 +156,12 @@ def _add_sample(
 
 
 def _write_sample(
-    suggestion: Suggestion, model: Predictor, classes: Classes, folder: Folder
+    suggestion: Suggestion, proposals: _Proposals, classes: Classes, folder: Folder
 ) -> Sample:
     """Copy an image and write the predicted mask as the classes spell it."""
     stem = _stem(suggestion)
     image = folder.copy_image(suggestion.image, stem)
-    prediction = model.predict(suggestion.image, scale="fit").mask
+    prediction = proposals.mask(suggestion.image)
     return Sample(suggestion.name, image, folder.write_mask(prediction, classes, image, stem))
 
 
