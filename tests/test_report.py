@@ -232,6 +232,11 @@ def test_the_worst_and_the_best_images(reported):
     scores = [[scene.miou for scene in scenes] for scenes in gallery.groups.values()]
     assert max(scores[1]) <= min(scores[0]) <= max(scores[0]) <= min(scores[2])
     assert scores[1] == sorted(scores[1])
+    example = gallery.example
+    assert [scene.miou for scene in chain(*gallery.groups.values())].count(example.miou)
+    assert sum(scene.miou > example.miou for scene in chain(*gallery.groups.values())) <= 4
+    assert list(example.layers) == ["photograph", "true mask", "what the model predicts"]
+    assert len({picture.uri for picture in example.layers.values()}) == 3
     for scenes in gallery.groups.values():
         for scene in scenes:
             assert list(scene.layers)[-1] == gallery.certainty == "reliability"

@@ -74,7 +74,7 @@ def write(tmp_path, kind, classes=None, ignored=True, names=IMAGES, masks=None):
         stem = name.rsplit(".", 1)[0]
         suggestions.append(Suggestion(stem, path, 0.5, 0.25, None, 1.0))
         expected[out / "train" / "images" / name] = predicted[path]
-    write_suggestions(suggestions, Stub(classes or classes_of(), predicted), kind, out)
+    write_suggestions(suggestions, Stub(classes or classes_of(), predicted), kind, out, 0)
     return out, expected
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from semiseg.config.background import find_background
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.types import IGNORE_INDEX, Sample
@@ -19,7 +20,7 @@ from semiseg.data.formats.images import read_image
 from semiseg.data.read_ahead import read_ahead
 from semiseg.evaluation.metrics import confusion_matrix, scores
 from semiseg.inference.predictor import Predictor, Scaled
-from semiseg.plots.overlay import color_map, draw_errors, draw_reliability
+from semiseg.plots.overlay import color_map, draw_errors, draw_reliability, overlay
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.reporting.embed import Picture, embed_flat, embed_photo
 
@@ -49,6 +50,7 @@ class Gallery(NamedTuple):
     """The validation images that the report shows.
 
     Attributes:
+        example: the image of the median score: the photograph, and the masks laid over it.
         groups: images by the heading above them.
         legend: name and color of the classes in these images.
         certainty: the name of the last layer.
@@ -57,6 +59,7 @@ class Gallery(NamedTuple):
         images: the number of validation images.
     """
 
+    example: GalleryImage | None
     groups: dict[str, list[GalleryImage]]
     legend: list[tuple[str, str]]
     certainty: Certainty
@@ -104,7 +107,14 @@ def make_gallery(model: Predictor, samples: Sequence[Sample]) -> Gallery:
             image = GalleryImage(candidates[i].name, score, layers)
             groups.setdefault(heading, []).append(image)
             indices |= classes
+    example = None
+    if ranking:
+        score, i = ranking[len(ranking) // 2]
+        layers, classes = _draw_example(model, candidates[i], colors)
+        example = GalleryImage(candidates[i].name, score, layers)
+        indices |= classes
     return Gallery(
+        example=example,
         groups=groups,
         legend=[(model.classes.names[i], css_color(colors[i])) for i in sorted(indices)],
         certainty="reliability" if model.two_spaces else "confidence",
@@ -129,6 +139,31 @@ def _image_scores(model: Predictor, samples: Sequence[Sample]) -> Iterator[float
 
 def _read_truth(sample: Sample, model: Predictor) -> NDArray[np.uint8]:
     return np.array(read_labels(sample, model.classes, model.reading))
+
+
+def _draw_example(
+    model: Predictor, sample: Sample, colors: Sequence[Color]
+) -> tuple[dict[str, Picture], set[int]]:
+    """The photograph, and the true and the predicted mask over it; and the classes in them."""
+    original = read_image(sample.image, model.reading)
+    labels = model.predict(original, scale="fit").mask
+    truth = _read_truth(sample, model)
+    picture = original.convert("RGB")
+    size = _page_size(picture)
+    image = picture.resize(size, Image.Resampling.LANCZOS)
+    background = find_background(model.classes.names)
+    shades = [(0, 0, 0) if i == background else _not_black(c) for i, c in enumerate(colors)]
+    masks = {"true mask": truth, "what the model predicts": labels}
+    overlays = {
+        name: embed_photo(overlay(image, _shrink(mask, size), shades))
+        for name, mask in masks.items()
+    }
+    return {"photograph": embed_photo(image)} | overlays, classes_in(truth, labels)
+
+
+def _not_black(color: Color) -> Color:
+    """The color, but one that `overlay` draws; it leaves out black."""
+    return color if any(color) else (1, 1, 1)
 
 
 def _draw_layers(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.config.settings import AUTO, Auto, unless_auto
+from semiseg.config.settings import AUTO, Auto
 from semiseg.core.errors import RunError
 from semiseg.core.reading import Reading
 from semiseg.core.text import plural
@@ -117,9 +117,11 @@ class _Proposals:
     def mask(self, image: Path) -> NDArray[np.uint8]:
         """`(H, W)` class indices."""
         mask = self.model.predict(image, scale="fit").mask
-        height, width = mask.shape
-        default = smallest_region((width, height), self.model.metadata.size)
-        mask, specks = remove_specks(mask, unless_auto(self.min_area, default))
+        min_area = self.min_area
+        if min_area == AUTO:
+            height, width = mask.shape
+            min_area = smallest_region((width, height), self.model.metadata.size)
+        mask, specks = remove_specks(mask, min_area)
         self.specks += specks
         return mask
 
