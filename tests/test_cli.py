@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pydantic
@@ -54,6 +55,21 @@ def test_a_run_knows_its_data_from_wherever_it_is_read(tmp_path, tiny_folder, mo
     run("train", tiny_folder.name, "--method", "supervised", "--out", tmp_path / "run", *TINY)
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["data"] == str(tiny_folder)
+
+
+@pytest.mark.slow
+def test_a_run_knows_its_list_from_wherever_it_is_read(tmp_path, tiny_folder, monkeypatch):
+    name = sorted((tiny_folder / "train" / "images").iterdir())[0].name
+    (tmp_path / "few.txt").write_text(f"{name}\n")
+    monkeypatch.chdir(tmp_path)
+    words = ("--method", "supervised", "--labels", "few.txt", "--out", "run", *TINY)
+    run("train", tiny_folder, *words)
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["labels"] == str(
+        tmp_path / "few.txt"
+    )
+    run("train", tiny_folder, *words, "--resume")  # the same list, as it was named first
+    monkeypatch.chdir(tiny_folder)
+    run("train", tiny_folder, "--out", tmp_path / "run", "--resume")
 
 
 @pytest.mark.slow

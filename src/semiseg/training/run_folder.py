@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from pathlib import Path
 import yaml
 
 from semiseg._version import __version__
+from semiseg.config.label_list import label_list
 from semiseg.config.plan import Plan
 from semiseg.config.settings import flag
 from semiseg.config.train import FREE, MOVABLE, TrainConfig
@@ -154,7 +156,7 @@ def resumed_config(config: TrainConfig) -> TrainConfig:
         RunError: the run cannot be read, another version wrote it, or a setting contradicts it.
     """
     out = config.out
-    config = _with_absolute_weights(config)
+    config = _with_absolute_files(config)
     run = read_config(out)
     earlier = run.values()
     settings = config.given()
@@ -239,7 +241,7 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "split").mkdir(parents=True)
     # The run may be read from another working folder.
-    settings = _with_absolute_weights(config).replaced(data=config.data.data.absolute()).values()
+    settings = _with_absolute_files(config).replaced(data=config.data.data.absolute()).values()
     settings["unlabeled"] = _shown_place(config)
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
@@ -257,13 +259,16 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _with_absolute_weights(config: TrainConfig) -> TrainConfig:
-    """The settings with the absolute paths of the weights files that they name."""
+def _with_absolute_files(config: TrainConfig) -> TrainConfig:
+    """The settings with the absolute paths of the files that they name: weights, and a list."""
     second = config.settings.second_network
     sources = {"weights": config.network.weights}
     if second is not None:
         sources["second_weights"] = second.weights
     paths = {name: str(Path(w).absolute()) for name, w in sources.items() if is_path(w)}
+    listed = label_list(config.data.labels)
+    if listed is not None:
+        paths["labels"] = os.path.normpath(listed.absolute())
     return config.replaced(**paths) if paths else config
 
 
