@@ -405,7 +405,8 @@ def test_a_labeling_tool_gets_files_and_the_steps_to_import_them(
 ):
     out = tmp_path / "next"
     words = ["suggest", str(run_folder), str(tiny_folder / "unlabeled"), "-n", "2"]
-    main([*words, "--format", "cvat", "--out", str(out), "--accelerator", "cpu"])
+    every_region = ["--min-area", "0"]
+    main([*words, *every_region, "--format", "cvat", "--out", str(out), "--accelerator", "cpu"])
     text = capsys.readouterr().out
     assert f"1. Create a task of CVAT with the images of {out}/train/images. " in text
     (convert,) = commands(text)
