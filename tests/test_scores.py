@@ -48,10 +48,11 @@ SCORES = Scores(
 @pytest.mark.parametrize(
     ("objects", "predicted", "end"),
     [
-        (191, 74, "It finds 74 of b, and the masks hold 191"),
-        (10, 16, "It finds 16 of b, and the masks hold 10"),
-        (10, 15, ""),
-        (10, 5, ""),
+        (191, 74, "it finds 74 of b, and the masks hold 191"),
+        (10, 13, "it finds 13 of b, and the masks hold 10"),
+        (10, 12, ""),
+        (10, 8, ""),
+        (2, 3, ""),
         (0, 3, ""),
     ],
 )

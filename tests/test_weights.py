@@ -559,6 +559,14 @@ def test_a_run_tells_and_keeps_the_license_and_the_hash(trained):
     assert record.describe() in report
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "learned"), [("supervised", False), ("css", True)])
+def test_the_model_card_names_unlabeled_images_where_they_were_used(tiny_run, method, learned):
+    card = model_card(load_release(tiny_run(method)).metadata)
+    assert ("Unlabeled images" in card) == learned
+    assert ("semi-supervised-learning" in card) == learned
+
+
 def test_the_model_card_names_the_weights(trained):
     metadata = load_release(trained.run).metadata
     card = model_card(metadata)

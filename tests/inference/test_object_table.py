@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scipy.ndimage import label
 import semiseg
 from semiseg.config.shard import Shard
 from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.scores import ShapeScores
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.figures import Figures, Tally
 from semiseg.inference.ledger_file import ledger_file
@@ -53,6 +55,20 @@ def forget_counts(out: Path) -> None:
         for key in ("pixels", "objects", "min_area", "pixel_area"):
             line.pop(key, None)
     file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def test_the_table_of_a_model_that_miscounts_comes_with_a_warning(
+    tiny_run: Callable[[str], Path],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ShapeScores, "count_warning", lambda shapes: "It miscounts")
+    semiseg.predict(tiny_run("supervised"), photos, out=tmp_path, **CPU)
+    assert "It miscounts" not in log.text
+    semiseg.predict(tiny_run("supervised"), photos, out=tmp_path, table=True, **CPU)
+    assert log.text.count("It miscounts.") == 1
 
 
 def test_the_table_holds_the_objects_and_pixels_of_each_class(

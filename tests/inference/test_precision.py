@@ -1,5 +1,6 @@
 """Exports in lower precision: they run, and what is printed of them is measured."""
 
+import logging
 import re
 import shutil
 
@@ -11,6 +12,7 @@ from semiseg.cli import main
 from semiseg.commands._precision import Measured, PrecisionCost, images_of, reduce_precision
 from semiseg.core.errors import ConfigError
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.exports
@@ -29,7 +31,10 @@ def full(tiny_run, tmp_path_factory):
 def test_a_lower_precision_is_smaller_measured_and_nearly_the_same(
     precision, least, full, tiny_run, tiny_folder, tmp_path
 ):
-    images = images_of(tiny_run("css"), None, precision)
+    images, handlers = (
+        images_of(tiny_run("css"), None, precision),
+        set(logging.getLogger().handlers),
+    )
     cost = reduce_precision(full, tmp_path / "model.onnx", images)
     assert cost.reduced.size == (tmp_path / "model.onnx").stat().st_size
     assert least * cost.reduced.size < cost.full.size == full.stat().st_size
@@ -38,6 +43,9 @@ def test_a_lower_precision_is_smaller_measured_and_nearly_the_same(
     assert (cost.reduced.miou, cost.images) == (pytest.approx(scores.miou), scores.images)
     small, large = semiseg.load(tmp_path / "model.onnx"), semiseg.load(full)
     assert small.metadata == large.metadata
+    properties = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert properties["precision"] == precision
+    assert not set(logging.getLogger().handlers) - handlers
     assert small.two_spaces
     for shape in ((48, 64, 3), (50, 131, 3)):
         image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

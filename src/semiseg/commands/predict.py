@@ -13,7 +13,9 @@ from semiseg.commands.settings import PredictSettings
 from semiseg.config.shard import ALL, parse_shard
 from semiseg.core import shell
 from semiseg.core.addresses import is_url, without_secrets
-from semiseg.core.errors import ConfigError, DataError
+from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.run_names import SCORES
+from semiseg.core.scores import read_scores
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
@@ -106,6 +108,7 @@ def predict(settings: PredictSettings) -> Masks:
     if settings.merge and out is not None:
         selected = partial(select_images, images, out, kinds, ALL, named=named)
         joined = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
+        _warn_of_counts(run)
         return Masks(out, (), table=joined)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
@@ -166,6 +169,7 @@ def predict(settings: PredictSettings) -> Masks:
             writer.finish(selection)
         if settings.table:
             table = join_ledgers(out, options.model, call, lambda: selection, settings.min_area)
+            _warn_of_counts(run)
     _explain(outcome, len(selection.sources), output)
     if out is None:
         return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])
@@ -174,6 +178,19 @@ def predict(settings: PredictSettings) -> Masks:
         masks = masks_by_name(selection.files, out, rasters)
         polygons = write_polygons(settings.polygons, masks, model.classes, settings.min_area)
     return Masks(out, [out / mask for mask in outcome.masks], polygons, table)
+
+
+def _warn_of_counts(run: Path) -> None:
+    """Say so if the model miscounted the objects of the validation images."""
+    file = run / SCORES
+    if not file.is_file():  # an exported model
+        return
+    try:
+        shapes = read_scores(file).shapes
+    except RunError:
+        return
+    if shapes is not None and (warning := shapes.count_warning()):
+        logger.warning("%s.", warning)
 
 
 def _import_ray() -> Callable[..., None]:

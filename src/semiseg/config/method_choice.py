@@ -76,7 +76,7 @@ def _choice(config: TrainConfig, facts: Facts) -> MethodChoice:
         return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST, remedies)
     text = f"there are {facts.unlabeled} unlabeled images for {facts.labeled} labeled ones"
     if facts.likeness is not None:
-        text += ", and they look alike"
+        text += ", and both look alike"
     return MethodChoice(DEFAULT_METHOD, Reason("data", text))
 
 

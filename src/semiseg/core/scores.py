@@ -119,17 +119,23 @@ class ShapeScores:
         return "\n".join(filter(None, (table(head, rows), self.summary(), self.count_warning())))
 
     def count_warning(self) -> str:
-        """A sentence if the number of objects of a class is wrong by more than a half."""
+        """A sentence if the number of objects of a class is wrong by more than a fifth.
+
+        One object too many or too few is no reason.
+        """
         wrong = [
             f"{one.predicted_objects:,} of {name}, and the masks hold {one.objects:,}"
             for name in self.foreground
             for one in (self.per_class[name],)
-            if abs(one.predicted_objects - one.objects) > one.objects / 2 > 0
+            if abs(one.predicted_objects - one.objects) > max(one.objects / 5, 1) and one.objects
         ]
         if not wrong:
             return ""
         others = f"; {plural(len(wrong) - 3, 'other class', 'other classes')}" if wrong[3:] else ""
-        return f"Do not count objects with this model. It finds {'; '.join(wrong[:3])}{others}"
+        return (
+            "Do not count objects with this model. In the validation images it finds "
+            f"{'; '.join(wrong[:3])}{others}"
+        )
 
     def summary(self) -> str:
         """The means over the foreground, as a sentence."""

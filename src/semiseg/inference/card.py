@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from semiseg.config.methods import METHODS, default_settings
 from semiseg.core.choices import Choice
 from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
@@ -62,7 +63,8 @@ def model_card(metadata: ModelMetadata) -> str:
 def _header(metadata: ModelMetadata) -> str:
     """What the hub searches and shows beside the card, in YAML."""
     name, miou, split = metadata.method, metadata.miou, metadata.split
-    tags = ["semantic-segmentation", "semi-supervised-learning", *([name] if name else [])]
+    learning = ["semi-supervised-learning"] if _learned_from_unlabeled(metadata) else []
+    tags = ["semantic-segmentation", *learning, *([name] if name else [])]
     results = []
     if miou is not None and miou.released is not None:
         count = None if split is None else split.images.get("val")
@@ -103,6 +105,7 @@ def describe_release(which: str, strength: float, first_stage: bool = False) -> 
 def _training(metadata: ModelMetadata) -> str:
     network, split, which = metadata.network, metadata.split, metadata.which
     strength = 0.0 if metadata.adjustment is None else metadata.adjustment.strength
+    others = _count(split, "unlabeled") if _learned_from_unlabeled(metadata) else None
     facts = {
         "Method": metadata.method,
         "Network": f"{network.encoder}, {network.decoder}",
@@ -110,7 +113,7 @@ def _training(metadata: ModelMetadata) -> str:
         **_weights(metadata.second_weights, "second encoder"),
         "Steps": metadata.steps,
         "Labeled images": _count(split, "labeled"),
-        "Unlabeled images": _count(split, "unlabeled"),
+        "Unlabeled images": others,
         "Validation images": _count(split, "val"),
         "Released network": None if which is None else describe_release(which, strength),
         "semiseg": metadata.semiseg,
@@ -124,6 +127,12 @@ def _training(metadata: ModelMetadata) -> str:
         "\n\nThe hashes are those of the sorted image names.\n" if split and split.images else "\n"
     )
     return "## Training\n\n| | |\n|---|---|\n" + "\n".join(rows) + note
+
+
+def _learned_from_unlabeled(metadata: ModelMetadata) -> bool:
+    """Whether the method uses unlabeled images, as one that is not known here may do."""
+    method = metadata.method
+    return method not in METHODS or default_settings(method).uses_unlabeled
 
 
 def _weights(weights: WeightsRecord | None, encoder: str) -> dict[str, str | None]:

@@ -22,6 +22,26 @@ _QUANTIZED = ["Conv", "Gemm", "MatMul"]
 """The operators whose weights and inputs become integers: nearly all of the time passes in them."""
 
 
+PRECISION_KEY = "precision"
+"""The key of the precision in the metadata of the ONNX file."""
+
+
+@contextmanager
+def _quiet_root() -> Iterator[None]:
+    """Silence what the converters log to the root logger, and remove the handler that they add."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in [*root.handlers]:
+            if handler not in handlers:
+                root.removeHandler(handler)
+
+
+@_quiet_root()
 def write_fp16(source: Path, target: Path) -> None:
     """Write an ONNX model with weights and computations of 16 bits; inputs and outputs stay.
 
@@ -36,9 +56,10 @@ def write_fp16(source: Path, target: Path) -> None:
         model = OnnxModel(convert_float_to_float16(onnx.load(source), keep_io_types=True))
         model.topological_sort()  # the conversion appends its casts at the end
         onnx.checker.check_model(model.model)
-    onnx.save(model.model, target)
+    _save(model.model, target, onnx.load(source), "fp16")
 
 
+@_quiet_root()
 def write_int8(source: Path, target: Path, images: Iterable[NDArray[np.uint8]]) -> None:
     """Write an ONNX model whose convolutions and products of matrices are those of 8-bit integers.
 
@@ -74,7 +95,6 @@ def write_int8(source: Path, target: Path, images: Iterable[NDArray[np.uint8]]) 
             image = next(self._images, None)
             return None if image is None else {_INPUT: image}
 
-    properties = {p.key: p.value for p in onnx.load(source).metadata_props}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _explained("int8"):
         fused = Path(folder) / "fused.onnx"
         # Batch norm and activations join the convolutions before them. The sides of images are
@@ -91,8 +111,15 @@ def write_int8(source: Path, target: Path, images: Iterable[NDArray[np.uint8]]) 
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-    model = onnx.load(target)
-    onnx.helper.set_model_props(model, properties)
+    _save(onnx.load(target), target, onnx.load(source), "int8")
+
+
+def _save(model: Any, target: Path, source: Any, precision: Reduced) -> None:  # noqa: ANN401
+    """Write a `ModelProto` with the metadata of the one that it comes from, and its precision."""
+    import onnx
+
+    properties = {p.key: p.value for p in source.metadata_props}
+    onnx.helper.set_model_props(model, {**properties, PRECISION_KEY: precision})
     onnx.save(model, target)
 
 
@@ -129,14 +156,11 @@ def _nearest(nodes: list[Any], neighbors: Callable[[Any], list[Any]]) -> Iterato
 
 @contextmanager
 def _explained(precision: Reduced) -> Iterator[None]:
-    """Turn the errors of the converters into one sentence, and silence their notes.
+    """Turn the errors of the converters into one sentence, and silence their warnings.
 
     Raises:
         ConfigError: in place of any error inside.
     """
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)  # they log to the root logger
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -147,5 +171,3 @@ def _explained(precision: Reduced) -> Iterator[None]:
             f"onnxruntime cannot write this network in {precision} ({reason}). Leave --precision "
             "out."
         ) from error
-    finally:
-        root.setLevel(before)

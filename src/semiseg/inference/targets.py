@@ -171,8 +171,8 @@ def describe_skipped(complete: int, added: int, total: int, out: object) -> list
     notes = []
     if complete:
         notes.append(
-            f"{complete} of {plural(total, 'image')} had all their files in {out}; --overwrite "
-            "replaces them"
+            f"{complete} of {plural(total, 'image')} had all their files in {out}, and these are "
+            "kept, even if another model wrote them; --overwrite replaces them"
         )
     if added:
         notes.append(
