@@ -272,13 +272,34 @@ def test_a_folder_of_something_else_is_left_alone(trained, tiny_folder, tmp_path
 
 def test_two_lists_of_one_name_do_not_share_a_folder(trained, tiny_folder, tmp_path):
     names = sorted(p.stem for p in (tiny_folder / "train" / "masks").iterdir())
-    for folder in "ab":
-        (tmp_path / folder).mkdir()
+    for folder in ("a/23", "a/46", "b/23"):
+        (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "few.txt").write_text(names[0])
+    settings = {"methods": "supervised", "same_time": False, "steps": 6, "out": tmp_path / "out"}
+    semiseg.compare(
+        tiny_folder, labels=f"{tmp_path}/a/23/few.txt,{tmp_path}/a/46/few.txt", **settings
+    )
+    assert runs(trained) == ["supervised-23_few-0", "supervised-46_few-0"]
     with pytest.raises(ConfigError, match="would share the folder"):
-        semiseg.compare(
-            tiny_folder, labels=f"{tmp_path}/a/few.txt,{tmp_path}/b/few.txt", out=tmp_path / "out"
-        )
+        semiseg.compare(tiny_folder, labels=f"{tmp_path}/b/23/few.txt", **settings)
+
+
+def test_a_comparison_with_a_list_goes_on_from_wherever_it_is_called(
+    trained, tiny_folder, tmp_path, monkeypatch
+):
+    name = min(p.stem for p in (tiny_folder / "train" / "masks").iterdir())
+    (tmp_path / "23").mkdir()
+    (tmp_path / "23" / "few.txt").write_text(name)
+    settings = {"methods": "supervised", "same_time": False, "steps": 6, "out": tmp_path / "out"}
+    monkeypatch.chdir(tmp_path)
+    comparison = semiseg.compare(tiny_folder, labels="23/few.txt", **settings)
+    assert comparison.rows[0].labels == str(tmp_path / "23" / "few.txt")
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "| 23/few |" in text
+    assert str(tmp_path / "23") not in text
+    monkeypatch.chdir(tmp_path / "23")
+    semiseg.compare(tiny_folder, labels="few.txt", seeds="0,1", **settings)
+    assert runs(trained) == ["supervised-23_few-0", "supervised-23_few-1"]
 
 
 def test_a_run_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(
@@ -321,14 +342,16 @@ def test_equal_time_gives_all_methods_the_time_of_the_slowest(trained, tiny_fold
     assert stored["run_seconds"] == 6 * 2.5 + 2 * 3.0
 
 
-def test_a_time_is_given(trained, tiny_folder, tmp_path):
+def test_a_time_is_given(trained, tiny_folder, tmp_path, log):
     settings = {"labels": "2", "equal": "time", "time": "1m", "validations": 2}
     comparison = semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    assert "fewer than 100 steps say nothing about a method (css); that many" in log.text
+    assert "--time 256s" in log.text
     # 60 s without two validations of 3 s
     assert steps(trained) == {"supervised-2-0": 54, "css-2-0": 21}
     assert [row.seconds for row in comparison.rows] == [60.0, 58.5]
     for time, methods in (("5s", "supervised, css"), ("8s", "css")):
-        with pytest.raises(BudgetError, match=rf"too short for {methods}\. .* --time 9s\."):
+        with pytest.raises(BudgetError, match=rf"short for {methods}\. .* --time 9s, .* 256s\."):
             semiseg.compare(tiny_folder, out=tmp_path / "b", **{**settings, "time": time})
     assert not (tmp_path / "b").exists()
 
@@ -336,7 +359,7 @@ def test_a_time_is_given(trained, tiny_folder, tmp_path):
 def test_a_time_too_short_for_the_stages_of_a_method_is_refused(trained, tiny_folder, tmp_path):
     settings = {"methods": "st", "labels": "2", "equal": "time", "validations": 2}
     # Two validations of 3 s and a step for each of its two stages.
-    with pytest.raises(BudgetError, match=r"9 s is too short for st\. .* --time 10s\."):
+    with pytest.raises(BudgetError, match=r"9 s is too short for st\. .* --time 10s, "):
         semiseg.compare(tiny_folder, out=tmp_path / "out", time="9s", **settings)
 
 

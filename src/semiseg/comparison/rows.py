@@ -19,6 +19,7 @@ from semiseg.comparison.records import (
     ScoreName,
     ShapeName,
 )
+from semiseg.config.label_list import labels_name
 
 
 class Spread(NamedTuple):
@@ -60,6 +61,11 @@ class Row:
     gain: Interval | None = None
     gain_same_time: Interval | None = None
     closed: Interval | None = None
+
+    @property
+    def labels_name(self) -> str:
+        """The labels as tables show them."""
+        return labels_name(self.labels)
 
     @property
     def images(self) -> int:

@@ -18,7 +18,7 @@ _ALWAYS = (
 )
 """The settings that a description of an experiment needs, also where all methods share them."""
 _OF_THE_RUN = {*FREE, "data", "labels", "seed", "split_seed", "unlabeled", "start_from"}
-_FEW_STEPS = 100
+FEW_STEPS = 100
 _SMALL_SHARE = 0.01  # of the pixels of unlabeled images
 _OTHER_TIME = 0.2  # as a share of the time that each run should take
 
@@ -94,8 +94,8 @@ def _doubts(row: Row) -> list[str]:
     if row.method in (BASELINE, SAME_TIME):
         return []
     reasons = []
-    if row.steps < _FEW_STEPS:
-        reasons.append(f"its runs have {row.steps} steps, fewer than {_FEW_STEPS}")
+    if row.steps < FEW_STEPS:
+        reasons.append(f"its runs have {row.steps} steps, fewer than {FEW_STEPS}")
     shares = [record.used for record in row.records if record.used is not None]
     if shares and fmean(shares) < _SMALL_SHARE:
         share = percent(100 * fmean(shares))
@@ -103,7 +103,7 @@ def _doubts(row: Row) -> list[str]:
     if not reasons:
         return []
     return [
-        f"This comparison says nothing about {row.method} with labels {row.labels}: "
+        f"This comparison says nothing about {row.method} with labels {row.labels_name}: "
         f"{', and '.join(reasons)}. Give the runs more steps or more time."
     ]
 

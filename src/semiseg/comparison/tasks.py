@@ -12,7 +12,7 @@ from typing import NamedTuple
 from semiseg.comparison.records import ALL, BASELINE, SAME_TIME, SAME_TIME_FOLDER, Record
 from semiseg.config.compare import CompareConfig
 from semiseg.config.grid import GridConfig
-from semiseg.config.label_list import label_list
+from semiseg.config.label_list import label_list, labels_name
 from semiseg.core.errors import ConfigError
 from semiseg.data.splits import Split, make_split
 from semiseg.training.data import read_folder
@@ -42,13 +42,13 @@ class Task(NamedTuple):
     def name(self) -> str:
         """The name of the run's folder."""
         method = SAME_TIME_FOLDER if self.method == SAME_TIME else self.method
-        labels = Path(self.labels).stem if Path(self.labels).is_file() else self.labels
-        labels = labels.replace("/", "of").replace("%", "pct")
+        separator = "of" if label_list(self.labels) is None else "_"
+        labels = labels_name(self.labels).replace("/", separator).replace("%", "pct")
         return f"{method}-{re.sub(r'[^A-Za-z0-9_.]', '_', labels)}-{self.seed}"
 
     def __str__(self) -> str:
         """The run in words."""
-        return f"{self.method}, labels {self.labels}, seed {self.seed}"
+        return f"{self.method}, labels {labels_name(self.labels)}, seed {self.seed}"
 
 
 def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record]) -> list[Task]:
@@ -165,5 +165,5 @@ def _check_names(out: Path, records: Iterable[Record], tasks: Iterable[Task]) ->
         if other != task:
             raise ConfigError(
                 f"--labels {task.labels} and {other.labels} would share the folder "
-                f"{out / task.name}. Give one of the files another name."
+                f"{out / task.name}. Give one of the files or of their folders another name."
             )

@@ -67,7 +67,7 @@ def markdown(
     """
     names = list(dict.fromkeys(name for row in rows for name in row.per_class))
     gains = [
-        [row.labels, row.method, *(_signed(row.class_gains.get(n)) for n in names)]
+        [row.labels_name, row.method, *(_signed(row.class_gains.get(n)) for n in names)]
         for row in rows
         if row.gain is not None
     ]
@@ -95,11 +95,12 @@ def markdown(
         head = ["labels", "method", *names]
         parts += ["## Difference of IoU by class", markdown_table(head, gains)]
     shapes = [
-        [row.labels, row.method, *(_spread(row.shape(name)) for name in SHAPE_NAMES)]
+        [row.labels_name, row.method, *(_spread(row.shape(name)) for name in SHAPE_NAMES)]
         for row in rows
     ]
     biases = [
-        [row.labels, row.method, *(_signed(row.class_biases.get(n)) for n in names)] for row in rows
+        [row.labels_name, row.method, *(_signed(row.class_biases.get(n)) for n in names)]
+        for row in rows
     ]
     parts += [
         "## Areas, boundaries and objects",
@@ -141,7 +142,7 @@ def split_lines(rows: Sequence[Row]) -> list[list[str]]:
     for row in rows:
         for record in row.records:
             hashes = (record.scores.split.hash_of(name) for name in SPLIT_LISTS)
-            lines[row.labels, str(record.seed), str(record.split_seed), *hashes] = None
+            lines[row.labels_name, str(record.seed), str(record.split_seed), *hashes] = None
     return [list(line) for line in lines]
 
 
@@ -163,7 +164,7 @@ def table_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         by_class = (row.per_class, row.class_gains, row.class_biases)
         writer.writerow(
-            [row.labels, row.images, row.method, len(row.records)]
+            [row.labels_name, row.images, row.method, len(row.records)]
             + [" ".join(map(str, seeds)) for seeds in (row.seeds, row.split_seeds)]
             + [value for name in SCORE_NAMES for value in row.spread(name)]
             + [row.steps, round(row.seconds, 1), round(row.seconds_per_step, 4)]
@@ -179,13 +180,15 @@ def table_csv(rows: Sequence[Row]) -> str:
 def statements(row: Row) -> list[str]:
     """How a row compares with `supervised` with the same labels and seeds, as sentences."""
     sentences = [
-        f"{row.method} - {other}, labels {row.labels}: {_describe(gain, 1, '', '+z.1f')}"
+        f"{row.method} - {other}, labels {row.labels_name}: {_describe(gain, 1, '', '+z.1f')}"
         for other, gain in ((BASELINE, row.gain), (SAME_TIME, row.gain_same_time))
         if gain is not None
     ]
     if row.closed is not None:
         share = _describe(row.closed, 100, " %", "z.0f")
-        sentences.append(f"share of the gap closed by {row.method}, labels {row.labels}: {share}")
+        sentences.append(
+            f"share of the gap closed by {row.method}, labels {row.labels_name}: {share}"
+        )
     return sentences
 
 
@@ -213,7 +216,7 @@ def _rounded(p: float) -> str:
 
 def _cells(row: Row) -> list[str]:
     return [
-        row.labels,
+        row.labels_name,
         str(row.images),
         row.method,
         str(len(row.records)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from semiseg.config.label_list import absolute_labels
 from semiseg.config.methods import default_settings
 from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, flag
 from semiseg.config.sizing import STEPS
@@ -52,6 +53,7 @@ class GridConfig(Settings):
         for name in LISTS:
             if not getattr(self, name):
                 raise SettingError(name, "", allowed="one or more values", flag=flag(name))
+        object.__setattr__(self, "labels", tuple(map(absolute_labels, self.labels)))
         for method in self.methods:
             default_settings(method)
         if self.split_seeds != AUTO and len(self.split_seeds) not in (1, len(self.seeds)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -14,3 +15,20 @@ def label_list(labels: str) -> Path | None:
     """
     is_amount = bool(labels) and all(c in "0123456789.%/-+" for c in labels)
     return None if labels == "all" or is_amount else Path(labels)
+
+
+def absolute_labels(labels: str) -> str:
+    """`--labels` as it means the same from every working folder: a list by its absolute path."""
+    listed = label_list(labels)
+    return labels if listed is None else os.path.normpath(listed.absolute())
+
+
+def labels_name(labels: str) -> str:
+    """`--labels` as tables show it: of a list, the folder and the name.
+
+    Example:
+        >>> labels_name("1/8"), labels_name("/data/splits/23/labeled.txt")
+        ('1/8', '23/labeled')
+    """
+    listed = label_list(labels)
+    return labels if listed is None else "/".join((listed.parent.name, listed.stem)).lstrip("/")

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,7 +31,7 @@ from pathlib import Path
 import yaml
 
 from semiseg._version import __version__
-from semiseg.config.label_list import label_list
+from semiseg.config.label_list import absolute_labels
 from semiseg.config.plan import Plan
 from semiseg.config.settings import flag
 from semiseg.config.train import FREE, MOVABLE, TrainConfig
@@ -266,10 +265,7 @@ def _with_absolute_files(config: TrainConfig) -> TrainConfig:
     if second is not None:
         sources["second_weights"] = second.weights
     paths = {name: str(Path(w).absolute()) for name, w in sources.items() if is_path(w)}
-    listed = label_list(config.data.labels)
-    if listed is not None:
-        paths["labels"] = os.path.normpath(listed.absolute())
-    return config.replaced(**paths) if paths else config
+    return config.replaced(**paths, labels=absolute_labels(config.data.labels))
 
 
 def _yaml(content: object) -> str:
