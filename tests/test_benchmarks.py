@@ -128,7 +128,7 @@ def folders(tiny_run, tiny_folder, tmp_path):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.programs
 @pytest.mark.parametrize(
     "script",
     [
@@ -151,7 +151,7 @@ def test_a_benchmark_prints_its_table(script, folders, tmp_path, monkeypatch, ca
     assert any(character.isdigit() for character in output)
 
 
-@pytest.mark.slow
+@pytest.mark.programs
 def test_the_benchmarks_that_measure_processes_print_their_tables(tmp_path):
     calls = [(script, WORDS[script]) for script in FORKED]
     calls.append(("step", [*WORDS["step"], *VIT]))

@@ -695,7 +695,7 @@ def test_a_folder_without_a_model_is_one_sentence(capsys, tiny_folder, tmp_path)
     assert "model.safetensors" in message
 
 
-@pytest.mark.slow
+@pytest.mark.programs
 def test_the_demo_compares_both_methods_and_says_what_comes_next(capsys, tmp_path):
     run("demo", "--out", tmp_path / "demo", "--steps", 2)
     output = capsys.readouterr().out

@@ -102,7 +102,7 @@ def agree(ours, theirs):
     np.testing.assert_allclose(ours.similarity, theirs.similarity, atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_the_onnx_model_says_the_same_of_images_of_any_size(exported, css_release, photos):
     onnx, original = semiseg.load(exported), semiseg.load(css_release, accelerator="cpu")
@@ -112,7 +112,7 @@ def test_the_onnx_model_says_the_same_of_images_of_any_size(exported, css_releas
     agree(onnx.predict(photos / "b.png", tta=True), original.predict(photos / "b.png", tta=True))
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_batch_height_and_width_are_free_and_the_metadata_tell_all(exported):
     import onnxruntime

@@ -108,7 +108,7 @@ def test_css_where_there_are_many_unlabeled_images_that_look_alike() -> None:
     entry = plan.entries[0]
     assert (entry.setting, entry.value, entry.source) == ("method", "css", "data")
     assert entry.reason == (
-        "there are 344 unlabeled images for 23 labeled ones, and they look alike"
+        "there are 344 unlabeled images for 23 labeled ones, and both look alike"
     )
     assert plan.config.method == "css"
     assert plan.config.settings == CssSettings()

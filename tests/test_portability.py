@@ -52,6 +52,7 @@ FALLBACKS = {
     "training/failures.py os.getppid": "on Windows it never changes: the connection's end ends it",
     "training/feature_store.py fcntl": "not on Windows, which refuses to remove an open file",
     "training/feature_store.py os.utime": "without it, the file looks old; errors are ignored",
+    "training/pace_memory.py os.sched_getaffinity": "else the number of cores",
     "training/place.py ctypes.CDLL": "the name of the library is that of the system",
     "training/run_folder.py rename": "the old folder has another name by then",
 }

@@ -94,7 +94,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(whole, tiny_folder, tmp_pa
     assert ours == theirs
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(whole, tiny_folder, tmp_path):
     out = tmp_path / "run"
     training = Paused(["train", tiny_folder, "--out", out, *WORDS], tmp_path, checkpoints=1)
@@ -136,7 +136,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("start_method", ["fork", "forkserver"])
 def test_a_loader_process_ends_when_the_trainer_says_so(tmp_path, start_method):
     """Also where a fork server started it, as Python 3.14 does by default."""

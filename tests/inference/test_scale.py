@@ -419,7 +419,7 @@ def test_a_model_of_maps_keeps_the_scale_of_a_mosaic(tiny_folder, tiny_settings,
     assert "more than twice" not in log.text
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 def test_an_exported_model_keeps_the_scale_as_the_original_does(sized_release, request):
     pytest.importorskip("onnxruntime", reason="pip install 'semiseg[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install 'semiseg[onnx-export]'")

@@ -139,6 +139,7 @@ def test_files_with_more_bands_are_refused_until_the_bands_are_named(
     np.testing.assert_array_equal(model.predict(other / name).mask, same.mask)
 
 
+@pytest.mark.exports
 def test_onnx_gives_the_same_masks_from_the_same_bands(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
