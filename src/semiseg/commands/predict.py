@@ -104,17 +104,18 @@ def predict(settings: PredictSettings) -> Masks:
     call = shell.join(words)
     run = local_model(run)
     kinds = _kinds(settings)
-    named = RunImages(run, Path(images))
+    run_images = RunImages(run, Path(images))
+    table: Predictions | None = None
     if settings.merge and out is not None:
-        selected = partial(select_images, images, out, kinds, ALL, named=named)
-        joined = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
+        selected = partial(select_images, images, out, kinds, ALL, named=run_images)
+        table = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
         _warn_of_counts(run)
-        return Masks(out, (), table=joined)
+        return Masks(out, (), table=table)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
     # Without other files than masks, no two results of a pool can share a name.
     lazily = uses_ray and len(kinds) == 1 and not settings.table
     store = output.address if isinstance(output, StoreOutput) else None
-    select = partial(select_images, lazily=lazily, store=store, named=named)
+    select = partial(select_images, lazily=lazily, store=store, named=run_images)
     selection = select(images, out, kinds, shard)
     rasters = {} if settings.polygons is None else find_places(selection.files.values())
     check_polygons(settings.polygons, rasters, settings.overwrite)
@@ -154,7 +155,7 @@ def predict(settings: PredictSettings) -> Masks:
         engine = partial(predict_images, model, selection.sources, out, options)
     else:
         engine = partial(predict_all_into, model, selection.sources, output, options)
-    table, classes = None, model.classes
+    classes = model.classes
     header = Header(
         *(shard.number, shard.count, options.model, classes.names, settings.decisive),
         place=selection.place,

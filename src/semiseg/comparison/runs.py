@@ -168,15 +168,15 @@ class Runner:
         elif seconds is None:
             seconds = max(run_seconds(grid.steps, timing, count) for timing in timings.values())
         steps = {m: fitting_steps(seconds, timing, count) for m, timing in timings.items()}
-        useful = math.ceil(max(run_seconds(FEW_STEPS, timings[m], count) for m in timings))
+        enough_seconds = math.ceil(max(run_seconds(FEW_STEPS, timings[m], count) for m in timings))
         least = {task.method: least_steps(self._config(task).settings) for task in self.missing}
         if short := [method for method in timings if steps[method] < least[method]]:
             shortest = max(run_seconds(least[m], timings[m], count) for m in timings)
             raise BudgetError(
                 f"{duration(seconds)} is too short for {', '.join(short)}. The shortest time that "
                 f"fits the validations and the first step of every method is --time "
-                f"{math.ceil(shortest)}s, and {FEW_STEPS} steps of each take --time {useful}s. "
-                "Give one of these, a smaller --size, or fewer --validations."
+                f"{math.ceil(shortest)}s, and {FEW_STEPS} steps of each take --time "
+                f"{enough_seconds}s. Give one of these, a smaller --size, or fewer --validations."
             )
         for method, number in steps.items():
             logger.info("%s: %d steps fit into %s", method, number, duration(seconds))
@@ -184,7 +184,7 @@ class Runner:
             logger.warning(
                 "fewer than %d steps say nothing about a method (%s); that many steps of each take "
                 "--time %ds, or less with a smaller --size",
-                *(FEW_STEPS, ", ".join(few), useful),
+                *(FEW_STEPS, ", ".join(few), enough_seconds),
             )
         rows |= steps
         self.config = replace(self.config, row_steps=rows, run_seconds=seconds)

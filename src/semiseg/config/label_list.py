@@ -19,8 +19,8 @@ def label_list(labels: str) -> Path | None:
 
 def absolute_labels(labels: str) -> str:
     """`--labels` as it means the same from every working folder: a list by its absolute path."""
-    listed = label_list(labels)
-    return labels if listed is None else os.path.normpath(listed.absolute())
+    file = label_list(labels)
+    return labels if file is None else os.path.normpath(file.absolute())
 
 
 def labels_name(labels: str) -> str:
@@ -30,5 +30,5 @@ def labels_name(labels: str) -> str:
         >>> labels_name("1/8"), labels_name("/data/splits/23/labeled.txt")
         ('1/8', '23/labeled')
     """
-    listed = label_list(labels)
-    return labels if listed is None else "/".join((listed.parent.name, listed.stem)).lstrip("/")
+    file = label_list(labels)
+    return labels if file is None else "/".join(filter(None, (file.parent.name, file.stem)))

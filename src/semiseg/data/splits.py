@@ -92,7 +92,7 @@ def make_split(
     key = Key.of(split_seed, "split")
     notes: list[str] = []
     list_file = label_list(labels)
-    listed = None if list_file is None else _read_labeled(list_file, data)
+    list_samples = None if list_file is None else _read_labeled(list_file, data)
     val = data.val
     groups = Groups(data.group, blocks_of(data.train), data.corrected)
     notes += groups.notes((*data.train, *val))
@@ -101,7 +101,7 @@ def make_split(
     if not val:
         labeled_count = len(masked)
         choice = HoldOut(groups, data.pixels, key.child("val"))
-        masked, val_samples = choice.choose(masked, listed or [], held_out)
+        masked, val_samples = choice.choose(masked, list_samples or [], held_out)
         val = tuple(val_samples)
         masked = without_shared_ground(masked, val) or masked
         notes.append(
@@ -109,11 +109,13 @@ def make_split(
             f"images are held out for validation{groups.count(val)}; split/val.txt of the run "
             "lists them"
         )
-    if listed is not None:
-        labeled = [sample for sample in listed if sample not in val]
-        notes.append(f"{labels} lists {len(listed)} labeled images, hash {list_hash(listed)}")
-        if folder := foreign_masks(Path(labels), listed):
-            read = {s.mask.parent.name for s in listed if s.mask is not None}
+    if list_samples is not None:
+        labeled = [sample for sample in list_samples if sample not in val]
+        notes.append(
+            f"{labels} lists {len(list_samples)} labeled images, hash {list_hash(list_samples)}"
+        )
+        if folder := foreign_masks(Path(labels), list_samples):
+            read = {s.mask.parent.name for s in list_samples if s.mask is not None}
             notes.append(
                 f"{labels} names masks in {folder}, but semiseg reads those in "
                 f"{', '.join(sorted(read))}, which may spell the classes in another way. To read "
@@ -154,7 +156,9 @@ def make_split(
         )
     if len(labeled) < len(masked):
         notes.append(f"{len(masked) - len(labeled)} masks are hidden; their images are unlabeled")
-    source = {} if listed is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
+    source = (
+        {} if list_samples is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
+    )
     return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source, data.pool)
 
 

@@ -227,13 +227,13 @@ def _listed(path: Path, named: NamedImages | None) -> list[Path]:
         if file is None and named is not None:
             file = named.find(text)
         if file is None:
-            looked = "" if named is None else named.describe()
-            raise DataError(
+            sentences = (
                 f"{path}, line {number}: there is no file {text}, neither in {path.parent} nor in "
-                f"the current folder. {looked} Correct the line. Each line holds one path.".replace(
-                    "  ", " "
-                )
+                "the current folder.",
+                "" if named is None else named.describe(),
+                "Correct the line. Each line holds one path.",
             )
+            raise DataError(" ".join(filter(None, sentences)))
         files.append(Path(os.path.normpath(file.absolute())))
     return files
 
