@@ -116,6 +116,24 @@ Some formats need an extra of semiseg. `semiseg doctor` shows what is missing. W
 images with masks are an error. semiseg leaves out images without masks, and counts them in a
 warning.
 """
+BROKEN = """
+Before a training, semiseg decodes each image of the folder to its end, and remembers the result
+until the file changes. So it knows which images are cut off, empty or no images at all:
+
+| the image | `check` | `train`, `plan`, `compare` and `split` |
+|---|---|---|
+| has no mask | an error | name it in a warning, and go on without it |
+| has a mask, or the mask cannot be read | an error | stop, and name the file |
+
+`split/unreadable.txt` of the run lists the images that were left out. A resumed training leaves out
+the same images, even if you have replaced them since; so its result stays the same, bit by bit. A
+new run uses the new files. If an image breaks while a training runs, the training stops with its
+name: put the file back, and continue with `--resume`.
+
+The images of a [pool](pools.md) are too many to decode first: there another image takes the place
+of a broken one.
+"""
+
 UNREAD = """
 `check`, `train` and `predict` count these files by suffix and folder, and say what to do. `check`
 also counts other text files, such as tables (`.csv`), in a note. semiseg does not mention hidden
@@ -189,6 +207,8 @@ def page() -> str:
         "## Image formats",
         EXTRAS.strip(),
         table(["format", "suffixes", "needs", "remark"], formats),
+        "## Images that cannot be read",
+        BROKEN.strip(),
         "## Files that are not read",
         UNREAD.strip(),
         table(

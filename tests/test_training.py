@@ -126,11 +126,11 @@ def test_an_unknown_option_of_the_method_is_refused_with_the_nearest_name(tiny_f
         semiseg.train(tiny_folder, method="css", out=tmp_path / "run", anchor=3, **TINY)
 
 
-def test_a_broken_image_in_a_loader_process_is_reported_without_its_traceback(tmp_path):
+def test_an_unreadable_labeled_image_ends_a_training_without_a_traceback(tmp_path):
     from semiseg.scenes.draw import write_scenes
 
     root = write_scenes(tmp_path / "data", labeled=2, unlabeled=1, val=1, size=(48, 64))
-    broken = next((root / "unlabeled").iterdir())
+    broken = next((root / "train" / "images").iterdir())
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(semiseg.DataError) as error:
         semiseg.train(root, method="css", out=tmp_path / "run", **{**TINY, "workers": 1})

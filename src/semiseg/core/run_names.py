@@ -6,6 +6,9 @@ CONFIG = "config.yaml"
 SCORES = "scores.json"
 """The scores of a finished run."""
 
+LEFT_OUT = "split/unreadable.txt"
+"""The names of the images without masks that could not be read when a run began, if any."""
+
 COMPARISON = "comparison.json"
 """The result of a comparison with at least one finished run."""
 

@@ -48,6 +48,8 @@ class Dataset:
             `unlabeled`.
         background_remedy: what to do with an image that holds only background, so that it does not
             count as unlabeled; a sentence without its end.
+        left_out: images without masks that are in no split, since they cannot be read; see
+            `leave_out_unreadable`.
         findings: what was noticed; errors make the folder unusable for a training.
     """
 
@@ -68,6 +70,7 @@ class Dataset:
     group: str | None = None
     pool: PoolSample | None = None
     background_remedy: str = ""
+    left_out: tuple[Sample, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property

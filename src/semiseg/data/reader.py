@@ -38,6 +38,7 @@ from semiseg.data.formats.raster_windows import split_window
 from semiseg.data.image_findings import describe_images
 from semiseg.data.layout_registry import find_layout, read_split
 from semiseg.data.layouts.layout import Layout, Listing
+from semiseg.data.left_out import leave_out_unreadable
 from semiseg.data.listed_masks import use_listed_masks
 from semiseg.data.masks.meaning import count_all, read_meaning
 from semiseg.data.masks.orientations import find_turns
@@ -168,7 +169,7 @@ def load_dataset(
     dataset: str | None = None,
     flags: Arrangement = NOTHING_SAID,
 ) -> Dataset:
-    """Read a data folder that has to be usable.
+    """Read a data folder that has to be usable, without its unreadable images without masks.
 
     Args:
         root: as for `read_dataset`.
@@ -181,6 +182,7 @@ def load_dataset(
         ConfigError: there is no such published data set.
     """
     contents = read_dataset(root, classes_file=classes_file, dataset=dataset, flags=flags)
+    contents = leave_out_unreadable(contents)
     contents.raise_errors()
     return contents
 

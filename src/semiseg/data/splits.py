@@ -36,6 +36,7 @@ class Split:
         source: if a file listed the labeled images, its `file` and the first 16 hex digits of its
             `sha256`; else empty.
         pool: the pool of further unlabeled images; None without one.
+        left_out: the images without masks that cannot be read.
     """
 
     labeled: tuple[Sample, ...]
@@ -45,6 +46,7 @@ class Split:
     hidden: tuple[Sample, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
     pool: PoolSample | None = None
+    left_out: tuple[Sample, ...] = ()
 
     @property
     def unlabeled_files(self) -> tuple[Sample, ...]:
@@ -159,7 +161,9 @@ def make_split(
     source = (
         {} if list_samples is None else {"file": labels, "sha256": file_sha256(Path(labels))[:16]}
     )
-    return Split(tuple(labeled), unlabeled, val, tuple(notes), hidden, source, data.pool)
+    return Split(
+        tuple(labeled), unlabeled, val, tuple(notes), hidden, source, data.pool, data.left_out
+    )
 
 
 def _require_two_classes(data: Dataset, labeled: Sequence[Sample], labels: str) -> None:

@@ -22,6 +22,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.dataset import Dataset
+from semiseg.data.left_out import leave_out_unreadable, readable
 from semiseg.data.likeness import likeness
 from semiseg.data.pools.pool_sample import sample_pool
 from semiseg.data.scan import scan_files
@@ -87,8 +88,12 @@ class TrainingData(NamedTuple):
         return f"{method} learns from {images}; {scored} it"
 
 
-def read_folder(data: DataConfig) -> Dataset:
-    """Check and read a data folder.
+def read_folder(data: DataConfig, left_out: Collection[str] = ()) -> Dataset:
+    """Check and read a data folder, without its unreadable images without masks.
+
+    Args:
+        data: the settings.
+        left_out: names of images that an earlier call left out; they stay out.
 
     Raises:
         DataError: `check` finds an error; the sentence names the files.
@@ -98,21 +103,25 @@ def read_folder(data: DataConfig) -> Dataset:
         folder = examine(
             data.data, data.classes, data.reading, bar.update, dataset, data.arrangement
         )
+    folder = leave_out_unreadable(folder, left_out)
     folder.raise_errors()
     return folder
 
 
-def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingData:
+def read_data(
+    config: TrainConfig, held_out: Collection[str] = (), left_out: Collection[str] = ()
+) -> TrainingData:
     """Check and read the data folder of a training, and choose its images.
 
     Args:
         config: the settings.
         held_out: names of images that an earlier run held out for validation.
+        left_out: names of the images that could not be read when this run began.
 
     Raises:
         SemisegError: the data cannot be used.
     """
-    folder = read_folder(config.data)
+    folder = read_folder(config.data, left_out)
     split = make_split(folder, config.data.labels, config.data.split_seed, held_out)
     unlabeled, about_pool = _unlabeled_images(config.settings, folder, split)
     kinds = ("layout", "pool")
@@ -124,8 +133,20 @@ def read_data(config: TrainConfig, held_out: Collection[str] = ()) -> TrainingDa
         unlabeled,
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
-        (folder.class_note, *layout, *about_pool, *split.notes),
+        (folder.class_note, *layout, *about_pool, *split.notes, *_about_left_out(folder)),
         NoLabels() if config.settings.uses_stored_labels else None,
+    )
+
+
+def _about_left_out(folder: Dataset) -> tuple[str, ...]:
+    """That images stay out of a resumed run which a new run would use."""
+    repaired = readable(folder)
+    if not repaired:
+        return ()
+    images = plural(len(repaired), "image")
+    return (
+        f"{images} that could not be read when the run began will stay out of it, so that it goes "
+        "on as it began; a new run uses them",
     )
 
 

@@ -27,7 +27,7 @@ from semiseg.training.encoder import (
     expected_weights,
 )
 from semiseg.training.place import Place
-from semiseg.training.run_data import held_out
+from semiseg.training.run_data import held_out, read_left_out
 from semiseg.training.stage import with_method
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ def prepare(
         check_encoder(config, encoder.name)
         check_agreement(config)
         encoder = encoder._replace(weights=expected_weights(config, encoder.name))
-    data = read_data(config, held_out(config, resume))
+    left_out = read_left_out(config.out) if resume else []
+    data = read_data(config, held_out(config, resume), left_out)
     for sentence in data.warnings:
         logger.warning("%s", sentence)
     for sentence in data.notes:

@@ -9,6 +9,7 @@ from semiseg.config.train import TrainConfig
 from semiseg.core.addresses import is_url
 from semiseg.core.errors import DataError, RunError, SemisegError
 from semiseg.core.files import read_text, read_yaml
+from semiseg.core.run_names import LEFT_OUT
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
 from semiseg.data.image_lists import read_list
 from semiseg.data.reader import read_samples
@@ -151,8 +152,21 @@ def held_out(config: TrainConfig, resume: bool) -> list[str]:
         RunError: the list cannot be read.
     """
     run = config.out if resume else config.network.start_from or config.settings.earlier_run
-    file = None if run is None else run / "split" / "val.txt"
-    if file is None or not file.is_file():
+    return [] if run is None else _read_names(run / "split" / "val.txt")
+
+
+def read_left_out(run: Path) -> list[str]:
+    """The names of the images that could not be read when a run began.
+
+    Raises:
+        RunError: the list cannot be read.
+    """
+    return _read_names(run / LEFT_OUT)
+
+
+def _read_names(file: Path) -> list[str]:
+    """The names in a list of a run; none if there is no such list."""
+    if not file.is_file():
         return []
     try:
         return read_text(file).split("\n")

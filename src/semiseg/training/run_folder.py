@@ -5,7 +5,8 @@ RUN/
   config.yaml        every setting, as planned; `semiseg train --config` repeats the run
   plan.yaml          the important settings, each with its reason; see `semiseg.config.plan`
   split/             labeled.txt, unlabeled.txt, val.txt: the names of the images; classes.json;
-                     pool.json: which pool the other unlabeled images come from
+                     pool.json: which pool the other unlabeled images come from; unreadable.txt:
+                     the images without masks that could not be read, and take no part
   labels/            the labels that a teacher gave the unlabeled images; see `training.labeling`
   stages/            the earlier stages of the training, each a run folder, and the second network;
                      see `training.stage`
@@ -39,6 +40,7 @@ from semiseg.core.addresses import without_secrets
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_text, read_yaml, write_text
 from semiseg.core.run_names import CONFIG as CONFIG
+from semiseg.core.run_names import LEFT_OUT
 from semiseg.core.run_names import SCORES as SCORES
 from semiseg.core.scores import Scores, read_scores
 from semiseg.core.types import Sample
@@ -191,7 +193,8 @@ def find_checkpoint(out: Path, split: Split, classes: Classes) -> tuple[Path | N
         if content_or_none(file, read_text) != _listed(samples):
             raise RunError(
                 f"The {name} images are no longer those of {file}: images or masks were added or "
-                "removed since the run began. Restore them, or start a new run."
+                "removed since the run began, or an image can no longer be read. Restore them, or "
+                "start a new run."
             )
     return newest_intact(out / CHECKPOINTS) or (None, 0)
 
@@ -245,6 +248,8 @@ def create(config: TrainConfig, plan: Plan, split: Split, classes: Classes) -> N
     for name, samples in split.lists().items():
         (fresh / "split" / f"{name}.txt").write_text(_listed(samples), encoding="utf-8")
     write_text(fresh / "split" / _CLASSES, json.dumps(classes.to_dict(), indent=2) + "\n")
+    if split.left_out:
+        (fresh / LEFT_OUT).write_text(_listed(split.left_out), encoding="utf-8")
     if split.pool is not None:
         write_pool(fresh, split.pool.pool)
     write_text(fresh / PLAN, _yaml(plan.record().to_dict()))
