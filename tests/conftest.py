@@ -429,7 +429,9 @@ def sized_release(css_release: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("sized")
     (folder / "model.safetensors").symlink_to(css_release / "model.safetensors")
     content = json.loads((css_release / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(content | {"side": 96}))
+    references = {"scale": [0.5] * 10, "limit": 5.0, "images": ["1 " * 10, "-2 " * 10]}
+    more = {"side": 96, "references": references}
+    (folder / "model.json").write_text(json.dumps(content | more))
     return folder
 
 

@@ -71,6 +71,7 @@ WORDS = {
     ],
     "suggest": ["DATA", "--out", "OUT", "--first", 2, "--more", 1, "--seeds", 0, *SMALL],
     "thresholds": ["RUN", "DATA", "--folds", "FOLD"],
+    "unlike": ["DATA", "--references", 4, "--draws", 1, "--scenes", 4],
 }
 """The command line of each script. DATA, ROOT, RUN, FOLD, OUT: folders or files. SET: a set."""
 

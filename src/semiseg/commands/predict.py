@@ -109,6 +109,7 @@ def predict(settings: PredictSettings) -> Masks:
     if settings.merge and out is not None:
         selected = partial(select_images, images, out, kinds, ALL, named=run_images)
         table = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
+        _warn(table.unusual.warning())
         _warn_of_counts(run)
         return Masks(out, (), table=table)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
@@ -171,6 +172,7 @@ def predict(settings: PredictSettings) -> Masks:
         if settings.table:
             table = join_ledgers(out, options.model, call, lambda: selection, settings.min_area)
             _warn_of_counts(run)
+    _warn((outcome if table is None else table).unusual.warning())
     _explain(outcome, len(selection.sources), output)
     if out is None:
         return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])
@@ -179,6 +181,12 @@ def predict(settings: PredictSettings) -> Masks:
         masks = masks_by_name(selection.files, out, rasters)
         polygons = write_polygons(settings.polygons, masks, model.classes, settings.min_area)
     return Masks(out, [out / mask for mask in outcome.masks], polygons, table)
+
+
+def _warn(message: str) -> None:
+    """Log a warning, if there is one."""
+    if message:
+        logger.warning("%s", message)
 
 
 def _warn_of_counts(run: Path) -> None:

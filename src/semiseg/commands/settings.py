@@ -187,7 +187,8 @@ class PredictSettings(Device):
     """Replace existing files. Without it, semiseg keeps them and skips images that have all their
     files."""
     table: bool = False
-    """Also write `predictions.csv`: for each image, what became of it, the mean confidence, and of
+    """Also write `predictions.csv`: for each image, what became of it, the mean confidence, how
+    unlike the images of the training it is (1 is as far as the most unusual 1 % of them), and of
     each class the share of the pixels, the number of objects and the area. An object is an area of
     connected pixels. `ledger/` in the folder of the masks keeps the rows, so that a killed call
     goes on."""

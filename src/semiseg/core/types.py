@@ -274,6 +274,9 @@ class Prediction(NamedTuple):
             None for a model without prototypes.
         probabilities: `(C, H, W)` float16, the softmax of the logits, or None if you did not ask
             for it.
+        unlike: how unlike the images of the training the image is; 1 is as far as the most unusual
+            1 % of them. None where this is not known: for a model of an earlier version, for other
+            channels than red, green and blue, and for GeoTIFFs.
     """
 
     mask: NDArray[np.uint8]
@@ -281,6 +284,7 @@ class Prediction(NamedTuple):
     nearest: NDArray[np.uint8] | None = None
     similarity: NDArray[np.float32] | None = None
     probabilities: NDArray[np.float16] | None = None
+    unlike: float | None = None
 
     def doubtful(self, threshold: float) -> NDArray[np.bool_]:
         """Which pixels of the mask are unreliable, as `(H, W)` bool.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
+from semiseg.data.references import FAR
 from semiseg.inference.objects import ObjectCounter
 
 State: TypeAlias = Literal["written", "added", "existed", "failed"]
@@ -19,6 +20,7 @@ all its files existed; or it cannot be read."""
 
 MAX_LISTED = 20
 """The reasons that a message lists, most of them of one image."""
+_MAX_NAMED = 3
 _BLOCK = 1 << 20  # pixels that are counted together
 _VALUES = 256
 _DIGITS = 6  # sums of bands of other heights differ behind them
@@ -57,6 +59,7 @@ class Record:
         objects: see `Figures`; None in such a line, too.
         min_area: smaller objects were not counted; see `pixels_of`.
         pixel_area: the area of a pixel in square units of the map; None for other images.
+        unlike: how unlike the images of the training the image is; see `Prediction`.
     """
 
     name: str
@@ -69,6 +72,48 @@ class Record:
     objects: tuple[int, ...] | None = None
     min_area: float | None = None
     pixel_area: float | None = None
+    unlike: float | None = None
+
+
+@dataclass
+class Unusual:
+    """Images that are unlike those of the training.
+
+    Attributes:
+        images: the number of images of which it is known.
+        count: the number of those that are.
+        furthest: the most unusual ones: number and name, the highest number first.
+    """
+
+    images: int = 0
+    count: int = 0
+    furthest: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, record: Record) -> None:
+        """Count an image."""
+        if record.unlike is None:
+            return
+        self.images += 1
+        if record.unlike > FAR:
+            self.count += 1
+            ranked = sorted(
+                [*self.furthest, (record.unlike, record.name)], key=lambda x: (-x[0], x[1])
+            )
+            self.furthest = ranked[:_MAX_NAMED]
+
+    def warning(self) -> str:
+        """What to do about them; empty if there are none."""
+        if not self.count:
+            return ""
+        names = ", ".join(f"{name} ({number:g})" for number, name in self.furthest)
+        verb = "is" if self.images == 1 else "are"
+        return (
+            f"{self.count:,} of {plural(self.images, 'image')} {verb} unlike the images of the "
+            f"training in color and texture (above {FAR:g}, where 1 is as far as the most unusual "
+            f"1 % of those). The furthest: {names}. Their masks may be wrong where the confidence "
+            "is high. Look at them, label some of these images, and train again; `semiseg suggest` "
+            "helps to choose."
+        )
 
 
 @dataclass

@@ -52,6 +52,8 @@ from semiseg.inference.writers import (
     without_data,
 )
 
+_ENOUGH = 512  # pixels of a side, to compare an image of many megapixels with the training's
+
 logger = logging.getLogger(__name__)
 
 
@@ -71,6 +73,7 @@ class _Image:
         factor: on its pixels before the network sees it; None for `fit`.
         picture: its pixels; None for one that is read part by part.
         empty: `(H, W)`, True where the picture has no data; None for nowhere.
+        unlike: how unlike the images of the training it is, or None; see `Prediction`.
         problem: why it cannot be segmented, or None.
     """
 
@@ -85,6 +88,7 @@ class _Image:
     factor: float | None = None
     picture: AnyImage | None = None
     empty: NDArray[np.bool_] | None = None
+    unlike: float | None = None
     problem: DataError | None = None
 
     @property
@@ -101,13 +105,15 @@ class _Image:
     def record(self, figures: Figures, options: ImageOptions) -> Record:
         """What became of it, when its files are about to get their names."""
         if self.had_mask:  # it may not be the model's, and is counted in its file
-            return Record(self.source.name, "added", self.mask, figures.confidence)
+            name, confidence = self.source.name, figures.confidence
+            return Record(name, "added", self.mask, confidence, unlike=self.unlike)
         return Record(
             *(self.source.name, "written", self.mask, figures.confidence, figures.shares),
             pixels=figures.pixels,
             objects=figures.objects,
             min_area=options.min_area,
             pixel_area=self.pixel_area,
+            unlike=self.unlike,
         )
 
     @property
@@ -209,7 +215,7 @@ def _prepare(
         if not is_raster and not image.is_large:
             picture, image.empty = read_with_empty(image.file, model.reading)
             model.check_channels(picture)
-            image.picture = picture
+            image.picture, image.unlike = picture, model.unlike(picture)
     except DataError as error:
         image.problem = error
     return image
@@ -297,6 +303,8 @@ def _write_bands(
         DataError: the image cannot be read.
     """
     large = read_large(image.file, model.reading)
+    step = max(1, min(large.size) // _ENOUGH)
+    image.unlike = model.unlike(large.reduced(step))
     segment, classes, height = model.segment, model.classes, large.size[1]
     if image.factor is None:
         bands = segment.fitted_bands(large.whole(), options.tta)

@@ -18,7 +18,7 @@ from semiseg.config.shard import Shard, describe_numbers, hash_name
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.text import plural, table
-from semiseg.inference.figures import MAX_LISTED, Failures, Record, State
+from semiseg.inference.figures import MAX_LISTED, Failures, Record, State, Unusual
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import describe_settings, other_place
 from semiseg.inference.ledger_file import (
@@ -53,6 +53,7 @@ class Predictions:
         objects: the number of objects of each class that is not the background, in all images whose
             objects are known.
         uncounted: the number of masks whose objects are not known.
+        unusual: the images that are unlike those of the training.
     """
 
     file: Path
@@ -63,6 +64,7 @@ class Predictions:
     versions: Sequence[str] = ()
     objects: Mapping[str, int] = field(default_factory=dict)
     uncounted: int = 0
+    unusual: Unusual = field(default_factory=Unusual)
 
     @property
     def images(self) -> int:
@@ -274,6 +276,7 @@ class _Joined:
         problems: shards whose masks do not exist, or that counted other objects.
         objects: the objects of each class.
         uncounted: as in `Predictions`.
+        unusual: as in `Predictions`.
     """
 
     out: Path
@@ -285,6 +288,7 @@ class _Joined:
     failures: Failures = field(default_factory=Failures)
     problems: dict[Shard, str] = field(default_factory=dict)
     uncounted: int = 0
+    unusual: Unusual = field(default_factory=Unusual)
 
     def __post_init__(self) -> None:
         self._writer = csv.writer(self.stream)
@@ -296,7 +300,7 @@ class _Joined:
         columns += [f"pixels_{name}" for name in self.classes]
         if self.has_areas:
             columns += [f"area_{name}" for name in self.classes]
-        self._writer.writerow(["name", "state", "mask", "confidence", *columns, "reason"])
+        self._writer.writerow(["name", "state", "mask", "confidence", "unlike", *columns, "reason"])
         self._lowest: list[tuple[float, str, Record]] = []
         self._sums, self._counted = np.zeros(len(self.classes)), 0
 
@@ -313,6 +317,7 @@ class _Joined:
         self.states[record.state] += 1
         if record.state == "failed":
             self.failures.add(record.reason)
+        self.unusual.add(record)
         self._count(record, count)
         if record.shares is not None:
             self._sums += record.shares
@@ -323,7 +328,7 @@ class _Joined:
                 self._lowest = heapq.nsmallest(_LOWEST, self._lowest)
         nothing = [None] * len(self.classes)
         objects, pixels = record.objects or nothing, record.pixels or nothing
-        cells = [record.confidence, *(record.shares or nothing)]
+        cells = [record.confidence, record.unlike, *(record.shares or nothing)]
         row = [record.name, record.state, record.mask or "", *map(_cell, cells)]
         row += [_whole(objects[index]) for index in self._foreground]
         row += map(_whole, pixels)
@@ -363,6 +368,7 @@ class _Joined:
             versions,
             {self.classes[i]: int(self.objects[i]) for i in self._foreground if self._is_counted},
             self.uncounted,
+            self.unusual,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from semiseg.core.console import progress
 from semiseg.data.formats.masks import Classes
-from semiseg.inference.figures import Failures, Record, State
+from semiseg.inference.figures import Failures, Record, State, Unusual
 from semiseg.inference.geotiff import place_of
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import Ledger
@@ -27,15 +27,18 @@ class Outcome:
         masks: the masks that were written, as paths below the output.
         failures: why images cannot be read.
         states: the number of images of each state.
+        unusual: the images that are unlike those of the training.
     """
 
     masks: list[str] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
     states: Counter[State] = field(default_factory=Counter)
+    unusual: Unusual = field(default_factory=Unusual)
 
     def add(self, record: Record) -> None:
         """Count an image."""
         self.states[record.state] += 1
+        self.unusual.add(record)
         if record.state == "written" and record.mask is not None:
             self.masks.append(record.mask)
         elif record.state == "failed":

@@ -21,6 +21,7 @@ from semiseg.data.formats.band_image import AnyImage, BandImage
 from semiseg.data.formats.decoded import picture_of
 from semiseg.data.formats.ground import ground_resolution
 from semiseg.data.formats.images import read_valid
+from semiseg.data.references import unlike
 from semiseg.inference.bands import require_same_number
 from semiseg.inference.geotiff import place_of
 from semiseg.inference.large import large_images, read_picture
@@ -134,10 +135,19 @@ class Predictor:
                 self._has_warned = True
                 logger.warning("%s", warning)
         prediction = self._segment(picture, factor, tta, probabilities)
+        if not isinstance(picture, RasterImage):
+            prediction = prediction._replace(unlike=self.unlike(picture))
         if not isinstance(image, (str, Path)):
             return prediction
         with large_images():
             return without_data(prediction, self._empty(Path(image), header.size))
+
+    def unlike(self, image: AnyImage) -> float | None:
+        """How unlike the images of the training an image is; see `Prediction`."""
+        references = self.metadata.references
+        if references is None or isinstance(image, BandImage):
+            return None
+        return unlike(image, references)
 
     def _segment(
         self, picture: AnyImage | RasterImage, factor: float | None, tta: bool, probabilities: bool

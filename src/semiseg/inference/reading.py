@@ -225,7 +225,7 @@ def join(bands: Iterable[Band], target: tuple[int, int]) -> Prediction:
         bands: all bands.
         target: height and width `(H, W)` of the image.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for rows, prediction in bands:
         for name, part in prediction._asdict().items():
             if part is None:

@@ -17,6 +17,7 @@ from semiseg.core.records import from_plain
 from semiseg.core.scores import Adjustment, ClassScores, MeanIou, SplitRecord
 from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.masks import Classes
+from semiseg.data.references import References
 
 METADATA_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -167,6 +168,7 @@ class ModelMetadata:
         second_weights: those of the second encoder, whose network labeled images too, or None.
         band_names: the names of the bands in the training images, empty where a band has none; None
             without names.
+        references: what the model remembers of the images of its training, or None.
         license: the license of the model, as the Hugging Face hub abbreviates it, or None.
         sha256: the hash of `model.safetensors`, or None.
         semiseg: the version of semiseg that wrote the model.
@@ -194,6 +196,7 @@ class ModelMetadata:
     weights: WeightsRecord | None = None
     second_weights: WeightsRecord | None = None
     band_names: tuple[str, ...] | None = None
+    references: References | None = None
     license: str | None = None
     sha256: str | None = None
     semiseg: str = __version__

@@ -20,6 +20,7 @@ from semiseg.config.train import TrainConfig
 from semiseg.core.choices import Candidate
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_text, write_text
+from semiseg.core.reading import RGB_CHANNELS
 from semiseg.core.scores import (
     Adjustment,
     ClassScores,
@@ -31,6 +32,7 @@ from semiseg.core.scores import (
 )
 from semiseg.data.band_names import names_of_bands
 from semiseg.data.formats.ground import common_resolution
+from semiseg.data.references import References, read_references
 from semiseg.data.splits import Split
 from semiseg.evaluation.choice import cross_fit
 from semiseg.evaluation.logit_adjustment import offset
@@ -40,6 +42,7 @@ from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, Release, load_release, save_release
 from semiseg.training.data import TrainingData
 from semiseg.training.module import TrainingModule
+from semiseg.training.pool_images import PoolImages
 from semiseg.training.run_folder import CONFUSION, SCORES
 from semiseg.training.stage import run_of_stage
 from semiseg.training.val_counts import read_counts, write_counts
@@ -176,6 +179,7 @@ def _own_model(
         split=_split_record(config, data.split),
         weights=module.method.student.weights_record,
         band_names=names_of_bands(config.data.reading, images[:_MAX_HEADERS]),
+        references=_references(config, data),
         second_weights=None if second is None else load_release(second).metadata.weights,
     )
     tensors = {**module.method.released_tensors(candidate.strength), LOGIT_OFFSETS: added}
@@ -185,6 +189,16 @@ def _own_model(
         shape_scores(outcome.shapes, names, foreground(names)),
         _confusion_csv(names, outcome.confusion.tolist()),
     )
+
+
+def _references(config: TrainConfig, data: TrainingData) -> References | None:
+    """What the model remembers of its images; of a pool, those that lie in the data folder."""
+    if config.data.reading.channels != RGB_CHANNELS:
+        return None
+    unlabeled = data.unlabeled
+    files = unlabeled.files if isinstance(unlabeled, PoolImages) else unlabeled
+    labeled, others = ([s.image for s in part] for part in (data.split.labeled, files))
+    return read_references(labeled, others, config.data.reading)
 
 
 def _model_of_first_stage(folder: Path, scores: Scores) -> _Chosen:
