@@ -122,6 +122,9 @@ NOTES = {
                 "semiseg compare DATA --methods supervised,cutmix,css --labels 23,all "
                 "--seeds 0,1,2 --out runs/comparison"
             ),
+            "See the runs and their time first, and fit them into two hours:": (
+                "semiseg compare DATA --labels 23 --budget 2h --out runs/short --dry-run"
+            ),
             "Set something for one method:": (
                 "semiseg compare DATA --methods supervised,css --css.anchors 128 --out runs/anchors"
             ),

@@ -500,6 +500,86 @@ def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_pa
     assert "run 6 of 6: supervised (same time), labels 2, seed 1, about 4 min left" in log.text
 
 
+def test_the_total_time_stands_before_the_first_run(trained, tiny_folder, tmp_path, log):
+    length = {"steps": 100, "validations": 4}
+    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", **length)
+    total = log.text.index("6 runs to train: about 21 min in all.")
+    assert total < log.text.index("run 1 of 6")
+
+
+def test_a_dry_run_lists_the_runs_and_leaves_nothing_behind(trained, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    settings = {"labels": "2", "steps": 100, "validations": 4, "out": out}
+    planned = semiseg.compare(tiny_folder, seeds="0", dry_run=True, **settings)
+    assert not out.exists()
+    assert not trained
+    assert [(run.folder, run.steps, run.seconds, run.state) for run in planned.runs] == [
+        ("supervised-2-0", 100, 112.0, "new"),
+        ("css-2-0", 100, 262.0, "new"),
+        ("supervised_same_time-2-0", 250, 262.0, "new"),
+    ]
+    semiseg.compare(tiny_folder, seeds="0", **settings)
+    stored = (out / "compare.yaml").read_bytes()
+    words = ["compare", tiny_folder, "--labels", "2", "--seeds", "0,1", "--steps", "100"]
+    main([str(w) for w in [*words, "--validations", "4", "--out", out, "--dry-run"]])
+    text = capsys.readouterr().out
+    assert [line.split()[-2] for line in text.splitlines()[1:7]] == ["finished"] * 3 + ["new"] * 3
+    assert f"3 runs to train in {out}, 3 finished: about 11 min in all." in text
+    assert (out / "compare.yaml").read_bytes() == stored
+    assert len(trained) == 3
+
+
+def test_a_budget_is_divided_among_the_runs_once(trained, tiny_folder, tmp_path, log):
+    out = tmp_path / "out"
+    settings = {"labels": "2", "validations": 2, "out": out, "budget": "1h"}
+    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    stored = yaml.safe_load((out / "compare.yaml").read_text())
+    share = stored["run_seconds"]
+    # A quarter of 57 minutes, without two further validations, the start and the reading.
+    assert 800 < share < 0.95 * 3600 / 4 - 11
+    assert steps(trained) == {
+        f"{method}-2-{seed}": int((share - 6) / SECONDS[method])
+        for method in ("supervised", "css")
+        for seed in (0, 1)
+    }
+    assert (stored["equal"], stored["budget"]) == ("time", "1h")
+    semiseg.compare(tiny_folder, seeds="0,1,2", **settings)
+    assert yaml.safe_load((out / "compare.yaml").read_text())["run_seconds"] == share
+    assert len(trained) == 6
+
+
+def test_a_budget_that_is_too_short_is_refused_with_what_fits(
+    trained, tiny_folder, tmp_path, monkeypatch
+):
+    def timed(config):
+        size = config.views.size
+        part = 1.0 if size == "auto" else (size / 48) ** 2
+        return Timing(SECONDS[config.method] * part, 3.0 * part)
+
+    monkeypatch.setattr(comparison_runs, "time_training", timed)
+    monkeypatch.setattr(comparison_runs, "planned_size", lambda config: 480)
+    settings = {"labels": "2", "validations": 2, "out": tmp_path / "out", "seeds": "0,1,2"}
+    with pytest.raises(BudgetError) as error:
+        semiseg.compare(tiny_folder, budget="20m", **settings)
+    # 6 runs of 256 s for 100 steps of css and two validations, and some seconds for each start
+    assert error.value.ways[:2] == ("--budget 29m", "--seeds 0,1")
+    assert error.value.problem.startswith("--budget 20m is too short for 6 runs: each would get")
+    assert not (tmp_path / "out").exists()
+    semiseg.compare(tiny_folder, budget="29m", **settings)
+    assert min(steps(trained).values()) >= 100
+
+
+def test_a_budget_contradicts_steps_times_and_a_comparison_without_one(
+    trained, tiny_folder, tmp_path
+):
+    for others in ({"steps": 5}, {"time": "5m", "equal": "time"}):
+        with pytest.raises(ConfigError, match="the budget decides"):
+            semiseg.compare(tiny_folder, budget="1h", out=tmp_path / "out", **others)
+    semiseg.compare(tiny_folder, labels="2", steps=6, out=tmp_path / "out")
+    with pytest.raises(RunError, match=r"--budget 1h contradicts .* which has none"):
+        semiseg.compare(tiny_folder, labels="2", budget="1h", out=tmp_path / "out")
+
+
 def several():
     """`css` closes half of a gap of ten points with 10 labels; with 20 nothing is known."""
     supervised, ceiling = [50.0, 51.0, 52.0], [60.0, 61.2, 61.8]

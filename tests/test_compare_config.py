@@ -96,7 +96,6 @@ def test_the_flag_of_a_method_s_setting_has_the_method_s_name():
         ({"methods": "supervised,css-paper", "anchors": 4}, "--css-paper.anchors"),
         ({"seed": 4}, "semiseg train"),
         ({"split_seed": 4}, "--split-seeds"),
-        ({"budget": "1h"}, "semiseg train"),
         ({"start_from": "run"}, "semiseg train"),
         ({"css": {"anchor": 4}}, "'anchors'"),
     ],

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -740,6 +741,29 @@ def test_the_report_shows_the_plan(reported):
     assert "Settings and their reasons" in page
     assert "settings of css are given: --anchors" in page
     assert "confidence_threshold" in page
+
+
+def test_a_comparison_says_what_it_chose_itself():
+    usual = CompareConfig.from_values({"data": "DATA", "encoder": "resnet18"})
+    assert usual.shared.network.encoder == "resnet18"
+    given = CompareConfig.from_values(
+        {"data": "DATA", "methods": "css,cutmix", "steps": 7, "encoder": "resnet18"}
+    )
+    chosen = replace(given, shared=given.shared.with_origin("encoder", "the same for all runs"))
+    origins = [
+        config.run(method, "all", 0, Path("out")).origins
+        for config, method in [(usual, "css"), (given, "css"), (chosen, "supervised")]
+    ]
+    runs = {"out", "seed", "split_seed"}
+    assert [set(one) - runs for one in origins] == [
+        {"steps", "method"},
+        set(),
+        {"method", "encoder"},
+    ]
+    assert {one.source for one in origins[2].values()} == {"comparison"}
+    budget = CompareConfig.from_values({"data": "DATA", "budget": "2h"})
+    steps = budget.run("css", "all", 0, Path("out"), steps=31).origins["steps"]
+    assert steps.text == "its share of --budget 2h"
 
 
 def test_a_recipe_and_a_comparison_are_not_taken_for_the_user():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, overload
 
+from semiseg.comparison.planned import PlannedComparison
 from semiseg.comparison.result import Comparison
-from semiseg.comparison.runs import run_comparison
+from semiseg.comparison.runs import plan_comparison, run_comparison
 from semiseg.config.compare import CompareConfig
 from semiseg.core.errors import ConfigError
 from semiseg.reporting.report import write_report
@@ -29,7 +31,21 @@ class FinishedComparison(Comparison):
         return f"{super().text()}\n\nwritten to {self.folder}/comparison.md, .csv, .json, .png"
 
 
-def compare(data: Path | str | CompareConfig, **settings: object) -> FinishedComparison:
+@overload
+def compare(
+    data: Path | str | CompareConfig, *, dry_run: Literal[False] = False, **settings: object
+) -> FinishedComparison: ...
+
+
+@overload
+def compare(
+    data: Path | str | CompareConfig, *, dry_run: bool, **settings: object
+) -> FinishedComparison | PlannedComparison: ...
+
+
+def compare(
+    data: Path | str | CompareConfig, *, dry_run: bool = False, **settings: object
+) -> FinishedComparison | PlannedComparison:
     """Train several methods with several numbers of labels and seeds, and compare them.
 
     semiseg keeps the finished runs in the folder and resumes the unfinished ones. So the same
@@ -39,12 +55,14 @@ def compare(data: Path | str | CompareConfig, **settings: object) -> FinishedCom
 
     Args:
         data: the data folder, or a configuration with all settings.
+        dry_run: only list the runs, with their steps and their expected time.
         settings: the fields of `GridConfig`; further settings of `train`, for all runs; and the
             settings of a method as a mapping below its name (`css={"anchors": 128}`, on the
             command line `--css.anchors 128`).
 
     Returns:
-        The rows of all finished runs in the folder, and the runs that failed.
+        The rows of all finished runs in the folder, and the runs that failed; with `dry_run`, the
+        runs that the same call without it would make.
 
     Raises:
         SemisegError: the data, a setting or the folder cannot be used, and nothing was trained. An
@@ -57,6 +75,8 @@ def compare(data: Path | str | CompareConfig, **settings: object) -> FinishedCom
         raise ConfigError(
             f"A CompareConfig holds all settings, but {', '.join(settings)} was given beside it."
         )
+    if dry_run:
+        return plan_comparison(data)
     result = run_comparison(data, write_report)
     if result.rows:
         write_report(result.folder)

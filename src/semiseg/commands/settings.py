@@ -657,6 +657,15 @@ class Sources(Output):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareOptions(Output):
+    """What `compare` does besides a comparison."""
+
+    dry_run: bool = False
+    """Show the runs with their steps and their expected time, and stop. semiseg measures a few
+    steps of each method first, and remembers their speed for an hour. Nothing is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions(Sources):
     """What `train` does with a run folder that exists."""
 

@@ -139,7 +139,7 @@ def _compare(words: Sequence[str]) -> list[Section]:
             Section(f"Settings of {name}", own, None if full else (), method=name)
             for name, own in METHODS.items()
         ),
-        Section("Output", settings.Output),
+        Section("Output", settings.CompareOptions),
     ]
 
 
@@ -161,6 +161,7 @@ def _run_train(flags: dict[str, object]) -> Result:
 
 
 def _run_compare(flags: dict[str, object]) -> Result:
+    dry_run = bool(flags.pop("dry_run", False))
     options: dict[str, object] = {}
     methods: dict[str, dict[str, object]] = {}
     for name, value in flags.items():
@@ -170,7 +171,7 @@ def _run_compare(flags: dict[str, object]) -> Result:
         else:
             options[name] = value
     config = CompareConfig.from_values({**options, **methods})  # an error needs no torch
-    return load_command("compare")(config)
+    return load_command("compare")(config, dry_run=dry_run)
 
 
 VERBS = {

@@ -6,12 +6,13 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 from semiseg.comparison import text as comparison_text
+from semiseg.comparison.budget import Budget, smaller_side
 from semiseg.comparison.folder import read_config, write_config
 from semiseg.comparison.pace import (
     fitting_steps,
@@ -20,6 +21,7 @@ from semiseg.comparison.pace import (
     slowest,
     whole_timing,
 )
+from semiseg.comparison.planned import PlannedComparison, PlannedRun, expected_seconds
 from semiseg.comparison.plot import save_figure
 from semiseg.comparison.records import BASELINE, SAME_TIME, Record, read_records
 from semiseg.comparison.result import COMPARISON, Comparison
@@ -28,7 +30,7 @@ from semiseg.comparison.run_settings import FEW_STEPS, cautions
 from semiseg.comparison.tasks import Task, list_tasks
 from semiseg.config.compare import CompareConfig
 from semiseg.config.methods import METHODS
-from semiseg.config.settings import unless_auto
+from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.sizing import VALIDATIONS
 from semiseg.config.stages import least_steps
 from semiseg.config.train import TrainConfig, parse_duration
@@ -36,10 +38,12 @@ from semiseg.core.console import warning_once
 from semiseg.core.errors import BudgetError, Interrupted, RunError, SemisegError
 from semiseg.core.files import write_text
 from semiseg.core.scores import Timing
-from semiseg.core.text import duration
+from semiseg.core.text import duration, plural
 from semiseg.training import run_folder
+from semiseg.training.data import read_folder
+from semiseg.training.pace_memory import memory_file
 from semiseg.training.stage import stages_of
-from semiseg.training.trainer import time_training, train, with_encoder
+from semiseg.training.trainer import planned_size, time_training, train, with_encoder
 
 _BAR = 20  # characters
 _REPEATING = (
@@ -59,15 +63,20 @@ class Runner:
     Args:
         config: the settings of the comparison in the folder, all calls so far together.
         tasks: the runs of this call.
+        started: when the call began, by the monotonic clock; None for now.
     """
 
-    def __init__(self, config: CompareConfig, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, config: CompareConfig, tasks: Sequence[Task], started: float | None = None
+    ) -> None:
         self.config = config
         self.out = config.grid.out
         self.tasks = tasks
         self.missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
         self.failed: dict[str, str] = {}
         self.timings: dict[str, Timing] = {}
+        self.started = time.monotonic() if started is None else started
+        self.measuring = 0.0
 
     def prepare(self) -> None:
         """Measure what is not known yet, and decide the steps of the runs with equal time.
@@ -98,6 +107,12 @@ class Runner:
         """
         missing = self.missing
         logger.info("%d of %d runs are finished", len(self.tasks) - len(missing), len(self.tasks))
+        total = expected_seconds([self._estimate(task) for task in missing])
+        if total is not None:
+            advice = ". --dry-run lists them, and --budget TIME limits those of a new comparison"
+            advice = advice if self.config.grid.budget is None else ""
+            runs, time_in_all = plural(len(missing), "run"), duration(total)
+            logger.info("%s to train: about %s in all%s", runs, time_in_all, advice)
         for number, task in enumerate(missing):
             logger.info("%s", self._progress(missing, number))
             try:
@@ -163,7 +178,9 @@ class Runner:
         if not timings:
             return
         seconds = self.config.run_seconds
-        if grid.time is not None:
+        if grid.budget is not None and seconds is None:
+            seconds = self._divide_budget(grid.budget, timings)
+        elif grid.time is not None:
             seconds = parse_duration(grid.time, "time")
         elif seconds is None:
             seconds = max(run_seconds(grid.steps, timing, count) for timing in timings.values())
@@ -188,6 +205,85 @@ class Runner:
             )
         rows |= steps
         self.config = replace(self.config, row_steps=rows, run_seconds=seconds)
+
+    def _divide_budget(self, text: str, timings: Mapping[str, Timing]) -> float:
+        """The seconds of each missing run, where all of them share a budget.
+
+        Raises:
+            BudgetError: the budget is too short; the error names what fits.
+        """
+        tasks = {task.method: task for task in reversed(self.missing)}
+        began = time.monotonic()
+        read_folder(self.config.shared.data)  # as each run will
+        reading = time.monotonic() - began
+        budget = Budget(
+            text,
+            parse_duration(text),
+            len(self.missing),
+            tuple(dict.fromkeys(task.seed for task in self.missing)),
+            self._validations,
+            time.monotonic() - self.started,
+            self.measuring if memory_file() is not None else 0.0,
+            reading,
+        )
+        least = {m: max(FEW_STEPS, least_steps(self._config(tasks[m]).settings)) for m in timings}
+
+        def measure_smaller() -> tuple[int, int, Mapping[str, Timing]] | None:
+            return self._measure_smaller([tasks[method] for method in timings])
+
+        if (error := budget.too_short(timings, least, measure_smaller)) is not None:
+            raise error
+        return budget.run_seconds(timings.values())
+
+    def _measure_smaller(
+        self, tasks: Sequence[Task]
+    ) -> tuple[int, int, Mapping[str, Timing]] | None:
+        """The size of the images of these runs, a smaller one, and the timings there.
+
+        Returns:
+            None if the size is as small as it may be, or if the user decided on the crop.
+        """
+        if self.config.shared.views.crop != AUTO:
+            return None
+        size = planned_size(self._config(tasks[0]))
+        side = smaller_side(size)
+        if side is None:
+            return None
+        logger.info("the budget is too short; semiseg measures smaller images to say what fits")
+        timings = {task.method: measure(self._config(task).replaced(size=side)) for task in tasks}
+        return size, side, {method: one for method, one in timings.items() if one is not None}
+
+    def planned(self) -> PlannedComparison:
+        """The runs of this call, with their steps and their seconds."""
+        records = {(r.method, r.labels, r.seed): r.scores for r in self._records()}
+        runs = []
+        for task in self.tasks:
+            scores = records.get(task)
+            begun = scores is None and run_folder.exists(self.out / task.name)
+            seconds = self._estimate(task)
+            runs.append(
+                PlannedRun(
+                    *task,
+                    split_seed=self.config.grid.split_seed_of[task.seed],
+                    steps=self._planned_steps(task) if scores is None else scores.steps,
+                    seconds=seconds if scores is None else scores.seconds,
+                    folder=task.name,
+                    state="begun" if begun else "new" if scores is None else "finished",
+                )
+            )
+        return PlannedComparison(self.out, tuple(runs))
+
+    def _planned_steps(self, task: Task) -> int | None:
+        """The steps of a run as far as they are known; those of `SAME_TIME` are an estimate."""
+        grid = self.config.grid
+        if grid.equal == "steps" and task.method != SAME_TIME:
+            return grid.steps
+        if task.method in self.config.row_steps or grid.equal == "time":
+            return self.config.row_steps.get(task.method)
+        seconds, timing = self._estimate(task), self.timings.get(BASELINE)
+        if seconds is None or timing is None:
+            return None
+        return max(1, fitting_steps(seconds, timing, self._validations))
 
     def _fix_same_time(self, task: Task) -> None:
         """Decide the steps of `SAME_TIME` by the finished runs.
@@ -260,6 +356,7 @@ class Runner:
             else:
                 self.timings[method] = timing
                 logger.info("%s: %.2f s for a step%s", method, timing.step, more)
+        self.measuring = time.monotonic() - started
 
     def _progress(self, tasks: Sequence[Task], number: int) -> str:
         """A bar over the runs, the next run, and the remaining time."""
@@ -315,18 +412,42 @@ def run_comparison(call: CompareConfig, report: Callable[[Path], object]) -> Com
         SemisegError: the data, a setting or the folder cannot be used, and nothing was trained.
         Interrupted: Ctrl-C or SIGTERM stopped a training.
     """
+    # All runs read the same data folder, and nearly all have the same plan.
+    with warning_once(*_REPEATING):
+        runner = _prepare(call)
+        write_config(runner.config)
+        return runner.run(report)
+
+
+def plan_comparison(call: CompareConfig) -> PlannedComparison:
+    """The runs that `run_comparison` would make. A few steps of each method are timed.
+
+    Args:
+        call: as for `run_comparison`.
+
+    Raises:
+        SemisegError: the data, a setting or the folder cannot be used.
+    """
+    with warning_once(*_REPEATING):
+        return _prepare(call).planned()
+
+
+def _prepare(call: CompareConfig) -> Runner:
+    """The runs of a call, measured, with the steps of each; nothing is written."""
+    started = time.monotonic()
     earlier = read_config(call.grid.out, call.shared.data.data)
     if earlier is None:
         # All runs have one encoder, also those that a later call adds on another device.
-        config = replace(call, shared=with_encoder(call.shared))
+        shared = with_encoder(call.shared)
+        if call.shared.network.encoder == AUTO:
+            shared = shared.with_origin("encoder", "chosen by compare, the same for all runs")
+        config = replace(call, shared=shared)
     else:
         config = earlier.extended(call)
-    # All runs read the same data folder, and nearly all have the same plan.
-    with warning_once(*_REPEATING):
-        runner = Runner(config, list_tasks(config, call.grid, read_records(config.grid.out)))
-        runner.prepare()
-        write_config(runner.config)
-        return runner.run(report)
+    tasks = list_tasks(config, call.grid, read_records(config.grid.out))
+    runner = Runner(config, tasks, started)
+    runner.prepare()
+    return runner
 
 
 def measure(config: TrainConfig) -> Timing | None:

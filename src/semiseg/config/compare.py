@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semiseg.config.grid import LISTS, GridConfig
 from semiseg.config.methods import METHODS, MethodSettings, default_settings
-from semiseg.config.settings import Mismatch, Positive, PositiveInt, Value, convert, flag
+from semiseg.config.settings import AUTO, Mismatch, Positive, PositiveInt, Value, convert, flag
 from semiseg.config.train import FREE, MOVABLE, Origin, TrainConfig, group_of, parse_duration
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
 
@@ -157,12 +157,18 @@ class CompareConfig:
         """
         shared = self.shared
         split_seed = self.grid.split_seed_of[seed]
-        origins = {
-            name: Origin("comparison", "chosen by compare")
-            for name in ("out", "seed", "split_seed")
-        }
+        chosen = ["out", "seed", "split_seed"]
+        if self.grid.steps == GridConfig.steps:
+            chosen.append("steps")
+        if self.grid.methods == GridConfig.methods or method not in self.grid.methods:
+            chosen.append("method")
+        origins = {name: Origin("comparison", "chosen by compare") for name in chosen}
+        origins |= shared.origins
         if steps is not None and (self.grid.equal == "time" or steps != self.grid.steps):
             origins["steps"] = Origin("comparison", "equal time")
+            if self.grid.budget is not None:
+                text = f"its share of --budget {self.grid.budget}"
+                origins["steps"] = Origin("comparison", text)
         steps = self.grid.steps if steps is None else steps
         return dataclasses.replace(
             shared,
@@ -193,15 +199,18 @@ class CompareConfig:
             if not adds_runs and value != values[name]:
                 raise RunError(
                     f"{_flag(name)} {value} contradicts the comparison in {self.grid.out}, which "
-                    f"has {values[name]}. Leave it out to continue that comparison, or start "
-                    "another one with another --out."
+                    f"has {'none' if values[name] is None else values[name]}. Leave it out to "
+                    "continue that comparison, or start another one with another --out."
                 )
+        shared = self.shared
+        if call.shared.network.encoder == AUTO:
+            shared = shared.with_origin("encoder", "as in the earlier runs of the comparison")
         free = {name: value for name, value in call.shared.values().items() if name in FREE}
         free |= {name: value for name, value in call.changes().items() if name in MOVABLE}
         return dataclasses.replace(
             self,
             grid=self.grid.union(call.grid),
-            shared=self.shared.replaced(**free),
+            shared=shared.replaced(**free),
             settings={**call.settings, **self.settings},
         )
 

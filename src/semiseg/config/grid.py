@@ -35,6 +35,10 @@ class GridConfig(Settings):
     split_seeds: tuple[Count, ...] | Auto = AUTO
     """The seeds of the choice of the labeled images: one for each of the seeds, or one for all.
     With `auto`, it is the seed of the run, so each seed has other labeled images."""
+    budget: str | None = None
+    """The time for all runs together, such as `2h`. semiseg measures a few steps of each method
+    and divides the time: each run gets the same share (`--equal time`) and as many steps as fit
+    into it. It divides the time once; runs that a later call adds take as long each."""
     steps: PositiveInt = STEPS
     """Optimizer steps of each run; with `--equal time`, those of the slowest method."""
     equal: Equal = "steps"
@@ -63,6 +67,15 @@ class GridConfig(Settings):
                 allowed=f"one for each of the {len(self.seeds)} --seeds, or one for all",
                 flag="--split-seeds",
             )
+        if self.budget is not None:
+            parse_duration(self.budget, "budget")
+            if self.time is not None or self.steps != STEPS:
+                other = f"--steps {self.steps}" if self.time is None else f"--time {self.time}"
+                raise ConfigError(
+                    f"--budget {self.budget} and {other} contradict each other: the budget decides "
+                    "the time and the steps of each run. Leave one of them out."
+                )
+            object.__setattr__(self, "equal", "time")
         if self.time is not None:
             parse_duration(self.time, "time")
             if self.equal != "time":

@@ -552,6 +552,11 @@ class TrainConfig:
         other = self.from_values({**self.values(), **values})
         return dataclasses.replace(other, origins=self.origins)
 
+    def with_origin(self, name: str, text: str) -> TrainConfig:
+        """The same configuration, where a comparison gave a setting; `text` says why."""
+        origins = {**self.origins, name: Origin("comparison", text)}
+        return dataclasses.replace(self, origins=origins)
+
     def given(self) -> dict[str, Value]:
         """The flat settings that differ from their defaults; `data` and `method` are left out."""
         changes = self.settings.changes(self._default_settings())

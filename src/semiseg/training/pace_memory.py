@@ -1,4 +1,4 @@
-"""Remembers how fast a training is on this machine, so that the next `--budget` need not measure.
+"""Remembers how fast a training is on this machine, so that the next one need not measure.
 
 The measurements lie in one file of the cache (see `core.files.cache_folder`). Each has a key: a
 hash of the machine, of the versions of the libraries, of the images, and of the settings that a
@@ -26,6 +26,7 @@ from semiseg.config.facts import Line
 from semiseg.config.train import TrainConfig
 from semiseg.core.files import atomic_write, cache_folder, read_json, short_hash
 from semiseg.core.records import from_plain
+from semiseg.core.scores import Timing
 from semiseg.training.data import TrainingData
 from semiseg.training.place import Place
 
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_MEASUREMENTS = 100
 """The file keeps so many, the newest ones."""
-_FORMAT = 1  # raise it when a measurement means something else
+_FORMAT = 2  # raise it when a measurement means something else
 _MAX_BYTES = 1_000_000  # no file of semiseg is larger
 _MAX_AGE = 3600.0  # seconds
 _LIBRARIES = (
@@ -93,11 +94,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A measurement in the file, with its key and the seconds since 1970 when it was made."""
+    """What was measured, with its key and the seconds since 1970 when that was.
+
+    It is a `Measurement` for `--budget` of a training, or the `Timing` of a run for `compare`.
+    """
 
     key: str
     time: float
-    measurement: Measurement
+    measurement: Measurement | None = None
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,14 @@ def recall(key: str) -> tuple[Measurement, float] | None:
     Args:
         key: see `key_of`.
     """
-    now = time.time()
-    for entry in reversed(_read()):
-        if entry.key == key and 0 <= now - entry.time <= _MAX_AGE:
-            return entry.measurement, now - entry.time
-    return None
+    entry, age = _recall(key)
+    return None if entry is None or entry.measurement is None else (entry.measurement, age)
+
+
+def recall_timing(key: str) -> tuple[Timing, float] | None:
+    """The timing of a run that was measured in the last hour, and its age, as `recall`."""
+    entry, age = _recall(key)
+    return None if entry is None or entry.timing is None else (entry.timing, age)
 
 
 def remember(key: str, measurement: Measurement) -> bool:
@@ -137,11 +145,29 @@ def remember(key: str, measurement: Measurement) -> bool:
     Returns:
         Whether the next training will find it.
     """
+    return _remember(_Entry(key, time.time(), measurement))
+
+
+def remember_timing(key: str, timing: Timing) -> bool:
+    """Keep the timing of a run, as `remember`."""
+    return _remember(_Entry(key, time.time(), timing=timing))
+
+
+def _recall(key: str) -> tuple[_Entry | None, float]:
+    """The newest entry of the last hour with this key, and its age in seconds."""
+    now = time.time()
+    for entry in reversed(_read()):
+        if entry.key == key and 0 <= now - entry.time <= _MAX_AGE:
+            return entry, now - entry.time
+    return None, 0.0
+
+
+def _remember(entry: _Entry) -> bool:
+    """Keep an entry in place of an older one with its key; False if the file cannot be written."""
     path = memory_file()
     if path is None:
         return False
-    entries = [entry for entry in _read() if entry.key != key]
-    entries = [*entries, _Entry(key, time.time(), measurement)][-MAX_MEASUREMENTS:]
+    entries = [*(other for other in _read() if other.key != entry.key), entry][-MAX_MEASUREMENTS:]
     contents = asdict(_Contents(_FORMAT, tuple(entries)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,19 +191,23 @@ def _read() -> tuple[_Entry, ...]:
     return contents.entries if contents.format == _FORMAT else ()
 
 
-def key_of(configs: Sequence[TrainConfig], data: TrainingData, place: Place) -> str:
+def key_of(
+    configs: Sequence[TrainConfig], data: TrainingData, place: Place, purpose: str = ""
+) -> str:
     """What a measurement depends on, as a hash.
 
     Args:
         configs: the settings of the steps that are measured, one for each size.
         data: the images.
         place: the device.
+        purpose: tells measurements of another kind apart.
     """
     settings = [
         {name: str(value) for name, value in one.values().items() if name not in _WITHOUT_EFFECT}
         for one in configs
     ]
-    return short_hash(json.dumps([_machine(place), _versions(), _images(data), settings]))
+    parts = [_machine(place), _versions(), _images(data), settings, *([purpose] * bool(purpose))]
+    return short_hash(json.dumps(parts))
 
 
 def _machine(place: Place) -> list[object]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.config.plan import Plan, make_plan
-from semiseg.config.settings import AUTO
+from semiseg.config.settings import AUTO, decided
 from semiseg.config.train import TrainConfig
 from semiseg.core import console
 from semiseg.core.errors import ConfigError, HubError, Interrupted, closest
 from semiseg.core.run_names import REPORT
 from semiseg.core.scores import Scores, Timing
+from semiseg.core.text import duration
 from semiseg.model.hub_models import pinned
 from semiseg.model.metadata import WeightsRecord
 from semiseg.training import run_folder
@@ -33,6 +34,7 @@ from semiseg.training.feature_planning import plan_features
 from semiseg.training.fitting import fit
 from semiseg.training.loggers import check_loggers
 from semiseg.training.module import TrainingModule
+from semiseg.training.pace_memory import key_of, memory_file, recall_timing, remember_timing
 from semiseg.training.place import Place, part_of
 from semiseg.training.planning import prepare
 from semiseg.training.profiling import measure_pace, measure_timing
@@ -246,15 +248,45 @@ def with_encoder(config: TrainConfig) -> TrainConfig:
 def time_training(config: TrainConfig) -> Timing:
     """The seconds of a step and of a validation of a training, measured on a few steps.
 
+    What was measured within the last hour counts; see `pace_memory`.
+
     Raises:
         SemisegError: the data or a setting cannot be used.
     """
-    place = _choose_place(config)
     with explained_trial():
-        encoder = choose_encoder(config, place)
-        data = read_data(config)
-        plan = make_plan(config, gather_facts(config, data, place, encoder, resume=True))
-        return measure_timing(plan.config, data, place)
+        plan, data, place = _plan_quietly(config)
+        # Only a second network takes time that depends on the number of steps.
+        same = {} if config.settings.second_network is not None else {"steps": 1}
+        key = key_of([plan.config.replaced(**same)], data, place, "timing")
+        if (remembered := recall_timing(key)) is not None:
+            timing, age = remembered
+            logger.info(
+                "the speed of %s was measured %s ago and counts for an hour. To measure it again, "
+                "delete %s",
+                *(config.method, duration(age), memory_file()),
+            )
+            return timing
+        timing = measure_timing(plan.config, data, place)
+        remember_timing(key, timing)
+        return timing
+
+
+def planned_size(config: TrainConfig) -> int:
+    """The working size of the images of a training, as its plan chooses it, in pixels.
+
+    Raises:
+        SemisegError: the data or a setting cannot be used.
+    """
+    with explained_trial():
+        return decided(_plan_quietly(config)[0].config.views.size)
+
+
+def _plan_quietly(config: TrainConfig) -> tuple[Plan, TrainingData, Place]:
+    """The plan of one of several trainings, with its images; nothing is logged."""
+    place = _choose_place(config)
+    encoder = choose_encoder(config, place)
+    data = read_data(config)
+    return make_plan(config, gather_facts(config, data, place, encoder, resume=True)), data, place
 
 
 def _choose_place(config: TrainConfig) -> Place:
