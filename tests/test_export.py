@@ -20,10 +20,11 @@ from semiseg.cli import main
 from semiseg.commands.export import differences
 from semiseg.commands.settings import ExportSettings
 from semiseg.config.settings import help_texts
-from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.inference.formats import FORMATS, format_of
 from semiseg.scenes.draw import NAMES
+from semiseg.training.run_data import listed_samples
 
 ROOT = Path(__file__).parents[1]
 BLOCKER = """
@@ -211,6 +212,32 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
         semiseg.evaluate(m, tiny_folder, accelerator="cpu") for m in (exported, css_release)
     )
     assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
+
+
+@pytest.mark.slow
+@onnx_extra
+def test_evaluate_scores_the_images_of_a_list(exported, css_release, tiny_folder, tmp_path):
+    names = [path.stem for path in sorted((tiny_folder / "train" / "images").iterdir())][:2]
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    ours, theirs = (
+        semiseg.evaluate(m, tiny_folder, listed=tmp_path / "list.txt", accelerator="cpu")
+        for m in (exported, css_release)
+    )
+    assert (ours.images, ours.hash) == (2, theirs.hash)
+    assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
+    assert f"on 2 images of {tmp_path / 'list.txt'}" in ours.text()
+
+
+def test_a_list_of_images_to_score_names_images_with_masks(tiny_folder, tmp_path):
+    listed = tmp_path / "list.txt"
+    with pytest.raises(ConfigError, match="no such file"):
+        listed_samples(listed, tiny_folder, None)
+    listed.write_text("val\n")
+    with pytest.raises(DataError, match="line 1: there is no labeled image val"):
+        listed_samples(listed, tiny_folder, None)
+    image = next((tiny_folder / "val" / "images").iterdir())
+    listed.write_text(f"{image.name}\n")
+    assert [sample.image for sample in listed_samples(listed, tiny_folder, None)] == [image]
 
 
 @pytest.mark.exports

@@ -30,7 +30,7 @@ from semiseg.inference.bands import check_bands_of, reading_like
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import choose_factors, explain
-from semiseg.training.run_data import arrangement_of, data_of, scored_samples
+from semiseg.training.run_data import arrangement_of, data_of, listed_samples, scored_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Evaluation(ScoredMasks):
         reliability: for `confidence`, and for `similarity` if the model has prototypes, the
             calibration error and the accuracy as doubtful pixels are left out (see
             `Calibration.summary`); then also the `coverage` and the `accuracy` where both `agree`.
-        split: the split.
+        split: the split, or the file that lists the images.
         hash: the hash of the names of its images.
     """
 
@@ -76,15 +76,16 @@ class Evaluation(ScoredMasks):
 
 @command(EvaluateSettings)
 def evaluate(settings: EvaluateSettings) -> Evaluation:
-    """Score a trained model on all masks of one split, at the size of the images.
+    """Score a trained model on all masks of one split or list, at the size of the images.
 
     Returns:
         The scores.
 
     Raises:
         RunError: the model cannot be read.
-        DataError: the split has no masks, or they do not fit the classes of the model or the
-            images.
+        ConfigError: there is no such list.
+        DataError: the list names an image that has no mask; the split has no masks, or they do
+            not fit the classes of the model or the images.
     """
     check_order("evaluate", settings.run, settings.data)
     model = load(settings.run, settings.accelerator, settings.threads)
@@ -92,7 +93,10 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
     flags = settings.arrangement
     if flags == NOTHING_SAID:
         flags = arrangement_of(settings.run, settings.data)
-    samples = scored_samples(settings.run, settings.data, settings.split, dataset, flags)
+    if settings.listed is None:
+        samples = scored_samples(settings.run, settings.data, settings.split, dataset, flags)
+    else:
+        samples = listed_samples(settings.listed, settings.data, dataset, flags)
     _read_bands(model, settings, samples)
     jobs = choose_factors([sample.image for sample in samples], model.metadata, settings.scale)
     for job in jobs:
@@ -108,7 +112,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         shapes=result.shapes,
         images=result.images,
         reliability=reliability.summary(),
-        split=settings.split,
+        split=settings.split if settings.listed is None else str(settings.listed),
         hash=list_hash(samples),
     )
 

@@ -117,6 +117,10 @@ class EvaluateSettings(Device, ArrangedData):
     split: Split = "val"
     """The split to score. Where the data have no `val`, semiseg scores the images that the
     training held out."""
+    listed: Path | None = None
+    """A text file that names the images to score, in place of a split: one on each line, such as
+    `RUN/split/val.txt`. It lets you score an exported model on the images that its training held
+    out."""
     dataset: str = AUTO
     """The published data set in its official tree, as for `train`."""
     scale: Scale = AUTO

@@ -7,7 +7,7 @@ from pathlib import Path
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.addresses import is_url
-from semiseg.core.errors import DataError, RunError, SemisegError
+from semiseg.core.errors import ConfigError, DataError, RunError, SemisegError
 from semiseg.core.files import read_text, read_yaml
 from semiseg.core.run_names import LEFT_OUT
 from semiseg.core.types import NOTHING_SAID, Arrangement, Sample
@@ -132,7 +132,7 @@ def scored_samples(
         if split == "val" and not held_out.is_file():
             remedy += (
                 f" {run} does not say which images its training held out: to score those, name the "
-                "run folder of the training instead."
+                "run folder of the training instead, or add --listed RUN/split/val.txt."
             )
         raise DataError(
             f"{data} has no masks of {split} that belong to images, so semiseg cannot score the "
@@ -140,6 +140,30 @@ def scored_samples(
             remedy,
         )
     return samples
+
+
+def listed_samples(
+    file: Path, data: Path, dataset: str | None, flags: Arrangement = NOTHING_SAID
+) -> list[Sample]:
+    """The images with masks that a file lists, of all splits.
+
+    Args:
+        file: the list, with one name on each line.
+        data: the data folder.
+        dataset: the published data set, or None to recognize it.
+        flags: where images and masks lie.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: the file cannot be read, or names an image that does not exist or has no mask.
+    """
+    if not file.is_file():
+        raise ConfigError(f"--listed {file}: there is no such file.")
+    splits = [read_samples(data, split, dataset, flags) for split in ("train", "val", "test")]
+    samples = [sample for split in splits for sample in split]
+    maskless = [sample for sample in samples if sample.mask is None]
+    refused = {"is an image without a mask, and cannot be scored. Remove the line": maskless}
+    return read_list(file, [s for s in samples if s.mask is not None], refused)
 
 
 def held_out(config: TrainConfig, resume: bool) -> list[str]:
