@@ -44,12 +44,13 @@ FOR_CI = (
     "programs",
     "release",
     "servers",
+    "variants",
 )
-"""Marks of tests that need more than Python; `ci` stands for all of them."""
+"""Marks of tests that only `.ci/run` runs; `ci` stands for all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that is neither `slow` nor needs more than Python as `fast`."""
+    """Mark each test that is neither `slow` nor left to `.ci/run` as `fast`."""
     for item in items:
         if any(item.get_closest_marker(name) for name in FOR_CI):
             item.add_marker(pytest.mark.ci)

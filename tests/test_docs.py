@@ -66,7 +66,7 @@ def runnable(words):
     return words[0] in CHEAP and not strange and not elsewhere
 
 
-@pytest.mark.slow
+@pytest.mark.variants
 @pytest.mark.parametrize("page", [p for p in PAGES if any(map(runnable, commands(p)))], ids=name_of)
 def test_the_cheap_commands_run(page, reported, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -162,7 +162,7 @@ def test_dinov2_is_exported_with_its_real_weights(tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos, tmp_path):
     words = ["predict", str(exported), str(photos), "--out", str(tmp_path / "without")]
@@ -176,7 +176,7 @@ def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos,
         assert (tmp_path / "without" / "reliability" / file.name).is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_a_program_of_one_s_own_writes_the_masks_of_predict(exported, photos, tmp_path):
     folder = tmp_path / "images"
@@ -205,7 +205,7 @@ def test_the_program_on_the_page_is_the_example():
     assert f"```python\n{program}```" in page
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, tiny_folder):
     ours, theirs = (
@@ -251,7 +251,7 @@ def test_a_model_without_prototypes_is_exported_by_the_command(plain_release, tm
     assert model.predict(np.zeros((50, 60, 3), np.uint8)).nearest is None
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_files_that_are_no_model_are_reported(exported, tmp_path):
     import onnx
@@ -312,7 +312,7 @@ def test_the_flag_and_its_help_know_each_format(name):
         ExportSettings(Path("run"), out=Path("out"), file_format="abacus")
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.reader])
 def test_what_a_format_writes_is_loaded_by_it(name, exported, css_release, photos, tmp_path):

@@ -96,7 +96,7 @@ def test_a_method_is_built_by_its_name_with_its_default_settings(name):
     assert isinstance(method.settings.uses_unlabeled, bool)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in one_of_each()])
 def test_each_preset_takes_a_step(name):
     method = build(name, **small(name))
     losses = learn(method, labeled_batch(), unlabeled_batch(), at())
@@ -270,7 +270,9 @@ def test_crops_need_not_be_multiples_of_anything(method):
 HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-@pytest.mark.parametrize("precision", HALVES)
+@pytest.mark.parametrize(
+    "precision", ["bf16-mixed", pytest.param("16-mixed", marks=pytest.mark.variants)]
+)
 def test_mixed_precision_keeps_the_state_in_its_own(method, precision):
     """Both are settings of `train`."""
     for number in (0, 50):
@@ -284,7 +286,7 @@ def test_mixed_precision_keeps_the_state_in_its_own(method, precision):
         method.commit(losses)
 
 
-@pytest.mark.parametrize("number", [0, 50])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.variants), 50])
 def test_mixed_precision_changes_the_losses_little(method, number):
     """Also on the first step, when no class has a prototype.
 
@@ -484,10 +486,17 @@ def test_css_releases_its_prototypes():
 
 
 INDICATOR_NAMES = ["own", "confidence", "similarity"]
+VARIANTS = pytest.mark.variants
 
 
-@pytest.mark.parametrize("indicator", INDICATOR_NAMES)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "indicator"),
+    [
+        pytest.param(mode, name, marks=() if "mix" in mode or "own" in name else VARIANTS)
+        for mode in MODES
+        for name in INDICATOR_NAMES
+    ],
+)
 def test_css_each_cell_of_the_ablations_of_labels_and_indicators(mode, indicator):
     """Tab. 6 and 7: the label from each space or both, trusted by each indicator."""
     method = css(collaboration=mode, indicator=indicator)

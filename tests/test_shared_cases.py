@@ -78,7 +78,7 @@ def test_check_says_what_a_person_expects(name: str, folder: Path, comparison: M
     assert any(comparison.fits(want, status, data, text) for want in wanted), (wanted, text)
 
 
-@pytest.mark.slow
+@pytest.mark.variants
 @pytest.mark.parametrize("name", NAMES)
 def test_what_check_accepts_can_be_trained_on(
     name: str, folder: Path, tiny_settings: dict[str, object], tmp_path: Path

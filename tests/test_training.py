@@ -22,6 +22,7 @@ from semiseg.training.checkpoint import newest_intact
 from semiseg.training.module import TrainingModule
 
 TINY = {
+    "encoder": "lcnet_035",
     "weights": "none",
     "size": 48,
     "crop": 32,
@@ -190,7 +191,7 @@ def test_weak_and_strong_views_share_their_geometry(tiny_folder):
 
 
 def module(optimizer="adamw", **settings):
-    method = build_method("supervised", Network(3, weights="none"))
+    method = build_method("supervised", Network(3, "lcnet_035", weights="none"))
     values = {"lr": 1.0, "encoder_lr": 0.1, "layer_decay": 1.0, **settings}
     values = {"weight_decay": 0.5, "lr_warmup": 0.1, **values}
     rates = OptimizerConfig(optimizer=optimizer, **values)

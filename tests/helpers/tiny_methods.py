@@ -79,17 +79,44 @@ def unlabeled_batch(size=64, batch=2, seed=1):
 
 def build(name, **settings):
     """A method whose networks answer each pixel differently, as trained ones do."""
-    method = torch.load(io.BytesIO(_built(name, **settings)), weights_only=False)
+    key = (name, *sorted(settings.items()))
+    if key in _ASKED:
+        method = torch.load(io.BytesIO(_pickled(name, **settings)), weights_only=False)
+    else:  # most settings are those of one test, for which pickling would be in vain
+        _ASKED.add(key)
+        method = _built(name, **settings)
     torch.manual_seed(0)
     return method
 
 
-@functools.cache
-def _built(name, **settings):
+_ASKED = set()
+
+
+@functools.lru_cache(maxsize=32)
+def _pickled(name, **settings):
     """The method, pickled: that is read back three times as fast as it is copied."""
+    return _bytes(_built(name, **settings))
+
+
+def _bytes(module):
+    file = io.BytesIO()
+    torch.save(module, file)
+    return file.getvalue()
+
+
+@functools.cache
+def _network():
+    """A network, pickled, and the state of the random numbers after its weights."""
     torch.manual_seed(0)
+    return _bytes(Network(CLASSES, "lcnet_035", weights="none")), torch.get_rng_state()
+
+
+def _built(name, **settings):
+    content, random_state = _network()
+    network = torch.load(io.BytesIO(content), weights_only=False)
+    torch.set_rng_state(random_state)
     own = dataclasses.replace(default_settings(name), **settings)
-    method = build_method(name, Network(CLASSES, "lcnet_035", weights="none"), own).train()
+    method = build_method(name, network, own).train()
     students = torch.nn.ModuleList(method.students())
     norms = [m for m in students.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
@@ -101,9 +128,7 @@ def _built(name, **settings):
     for norm in norms:
         norm.momentum = 0.1
     method.after_step(0, 100)
-    file = io.BytesIO()
-    torch.save(method, file)
-    return file.getvalue()
+    return method
 
 
 def run(method, labeled, unlabeled, step):

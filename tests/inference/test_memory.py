@@ -75,7 +75,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.variants
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
 def test_a_raster_of_four_times_the_size_needs_hardly_more_memory(tmp_path):
     pytest.importorskip("rasterio", reason="pip install 'semiseg[geo]'")
@@ -89,7 +89,7 @@ def test_a_raster_of_four_times_the_size_needs_hardly_more_memory(tmp_path):
     assert peaks[1] - peaks[0] < 100
 
 
-@pytest.mark.slow
+@pytest.mark.variants
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
 def test_memory_grows_with_the_decoded_image_alone():
     peaks = []

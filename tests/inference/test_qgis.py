@@ -151,7 +151,7 @@ def test_geodeep_gives_the_labels_of_predict(side, step, is_deep, network, pixel
     assert agreement >= 0.98, agreement
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 def test_the_file_says_what_the_programs_ask_for(run, pixels, tmp_path, log):
     path = semiseg.export(run, out=tmp_path / "a.onnx", file_format="qgis").path
     assert [file.name for file in tmp_path.iterdir()] == ["a.onnx"]
@@ -277,7 +277,7 @@ def test_a_model_without_a_ground_resolution_is_refused(network, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 def test_the_flag_replaces_the_ground_resolution(run, tmp_path):
     words = ["--format", "qgis", "--out", str(tmp_path), "--ground-resolution"]
     main(["export", str(run), *words, "0.03"])

@@ -26,6 +26,10 @@ SETTINGS = {
 }
 CSS = {"method": "css", "supervised_warmup": 0.0, "confidence_threshold": 0.0, "anchors": 8}
 
+OTHERS = [name for name in one_of_each() if name != "css"]
+FIRST = {"supervised", "mean_teacher", "cps", "distill"}
+"""One of each kind: labels alone, a teacher, two networks, and another model's labels."""
+
 
 @pytest.fixture(autouse=True)
 def features(tmp_path, monkeypatch):
@@ -52,7 +56,10 @@ def files(features):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in one_of_each() if name != "css"])
+@pytest.mark.parametrize(
+    "name",
+    [n if n in FIRST else pytest.param(n, marks=pytest.mark.variants) for n in OTHERS],
+)
 def test_each_method_learns_from_cached_features(whole, tiny_folder, tmp_path, features, name):
     settings = SETTINGS | {"steps": 3, "accumulate": 1, "validations": 1}
     if name == "distill":

@@ -21,7 +21,13 @@ SIDE = 48
 LOOKS = np.array([[90, 70, 50], [60, 200, 60], [220, 60, 60], [60, 60, 220]])
 SETTINGS: Mapping[str, object] = {
     **{"weights": "none", "size": SIDE, "crop": 32, "batch": 4, "steps": 4, "validations": 1},
-    **{"workers": 0, "threads": 1, "accelerator": "cpu", "method": "supervised"},
+    **{
+        "workers": 0,
+        "threads": 1,
+        "accelerator": "cpu",
+        "method": "supervised",
+        "encoder": "lcnet_035",
+    },
 }
 
 
