@@ -311,10 +311,41 @@ def test_a_long_image_goes_through_in_windows(css_release, monkeypatch):
 
 
 def test_an_overlay_is_bare_where_it_would_only_darken():
-    """Ignored pixels, and a class drawn in black."""
+    """Ignored pixels, and a class drawn in black; also where they touch another class."""
     from semiseg.plots.overlay import overlay
 
     colors = ((0, 0, 0), (200, 0, 100))
-    image = Image.new("RGB", (3, 1), (100, 60, 20))
-    pixels = np.array(overlay(image, np.array([[0, 1, 255]], np.uint8), colors))
-    np.testing.assert_array_equal(pixels[0], [[100, 60, 20], [150, 30, 60], [100, 60, 20]])
+    image = Image.new("RGB", (7, 1), (100, 60, 20))
+    pixels = np.array(overlay(image, np.array([[0, 0, 1, 1, 1, 255, 255]], np.uint8), colors))
+    assert (pixels[0, [0, 1, 5, 6]] == (100, 60, 20)).all()
+
+
+def test_an_overlay_shows_the_image_inside_of_contours():
+    from semiseg.plots.overlay import contours, overlay
+
+    mask = np.zeros((12, 14), np.uint8)
+    mask[2:9, 3:] = 1
+    mask[5, 6] = 255
+    colors = ((0, 0, 0), (250, 0, 0))
+    pixels = np.array(overlay(Image.new("RGB", (14, 12), (100, 60, 20)), mask, colors))
+    line = contours(mask)
+    inside = (mask == 1) & ~line
+    # The border, the right edge of the image not, and the neighbors of the ignored pixel
+    assert line[2:9, 3].all()
+    assert line[[5, 5, 4, 6], [5, 7, 6, 6]].all()
+    assert not line[4, 12:].any()
+    assert inside.sum() > 20
+    assert abs(pixels[inside].astype(int) - (137, 45, 15)).max() <= 1  # a quarter of the color
+    assert (pixels[line & (mask == 1)][:, 0] > 220).all()
+    assert (pixels[mask != 1] == (100, 60, 20)).all()
+
+
+def test_contours_are_as_wide_as_asked_on_both_sides():
+    from semiseg.plots.overlay import contours
+
+    mask = np.zeros((1, 20), np.uint8)
+    mask[:, 10:] = 3
+    assert [np.flatnonzero(contours(mask, width)).tolist() for width in (1, 3)] == [
+        [9, 10],
+        [*range(7, 13)],
+    ]

@@ -26,6 +26,7 @@ from semiseg.inference.raster_prediction import Options, RasterJob, segment_rast
 from semiseg.inference.reading import Maps
 from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import ModelMetadata, NetworkSpec
+from semiseg.plots.overlay import overlay
 
 rasterio = pytest.importorskip("rasterio", reason="pip install 'semiseg[geo]'")
 READING = Reading(bands=(1, 2, 3, 4, 5, 6), ranges=((0.0, 3000.0),) * 6, rgb=(3, 2, 1))
@@ -124,9 +125,9 @@ def test_the_mask_has_the_place_the_colors_and_the_names(field: Path, tmp_path: 
             )
             assert file.count == bands
     shown = values(job.targets["overlays"], None).astype(int)
-    blend = (np.asarray(read_image(field, READING).convert("RGB")).transpose(2, 0, 1)) / 2
-    blend = blend + np.array(COLORS)[expected.mask].transpose(2, 0, 1) / 2
-    assert abs(shown - blend)[:, ~empty].mean() < 6
+    photograph = read_image(field, READING).convert("RGB")
+    drawn = np.asarray(overlay(photograph, expected.mask, COLORS)).transpose(2, 0, 1)
+    assert abs(shown - drawn.astype(int))[:, ~empty].mean() < 6
     assert not list((tmp_path / "out").rglob("*.part"))
 
 

@@ -148,7 +148,8 @@ class PredictSettings(Device):
     colors: bool = False
     """Also write `colors/NAME.png`: the mask in RGB."""
     overlay: bool = False
-    """Also write `overlays/NAME.jpg`: the colors of the mask over the image."""
+    """Also write `overlays/NAME.jpg`: the image with the contours of the classes in their colors,
+    and a light tint inside."""
     probabilities: bool = False
     """Also write `probabilities/NAME.npz`: the probabilities of all classes in half precision."""
     confidence: bool = False

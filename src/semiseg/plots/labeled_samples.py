@@ -19,7 +19,7 @@ from semiseg.data.dataset import Dataset
 from semiseg.data.formats.images import read_image
 from semiseg.data.formats.masks import Classes
 from semiseg.plots.legend import GAP, INK, LINE, PAPER, draw_legend, load_font, shorten
-from semiseg.plots.overlay import hatch_ignored, overlay
+from semiseg.plots.overlay import half_cover, hatch_ignored
 from semiseg.plots.palette import distinct_colors
 
 _MAX_SAMPLES = 12
@@ -106,7 +106,7 @@ def mask_overlay(
     Gray keeps the colors of the overlay close to those of the legend.
     """
     gray = image.convert("L").convert("RGB")
-    return hatch_ignored(overlay(gray, mask, colors), mask)
+    return hatch_ignored(half_cover(gray, mask, colors), mask)
 
 
 def _tile(images: Sequence[Image.Image]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.codes import Color
@@ -14,6 +15,8 @@ from semiseg.plots.legend import stripes
 from semiseg.plots.palette import IGNORED_GRAY, ORANGE, VERMILION
 
 _OPACITY = 0.5
+_TINT, _LINE = 0.25, 0.9  # the opacity of a class inside of its regions, and of their contours
+_LINES_PER_SIDE = 400  # a contour is this part of the short side wide, and a pixel at least
 _FADE = 0.55  # how far the image below errors fades to white
 
 
@@ -28,7 +31,7 @@ def color_map(mask: NDArray[np.uint8], colors: Sequence[Color]) -> Image.Image:
 
 
 def overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color]) -> Image.Image:
-    """The image under the classes' colors, half and half.
+    """The image with the contours of the classes, and a light tint of their colors inside.
 
     The image shows unchanged where the mask is 255 and where the color is black. Many tools draw
     the background in black, which would only darken the image.
@@ -38,13 +41,56 @@ def overlay(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color]
         mask: `(H, W)` class indices.
         colors: of the classes.
     """
+    width = max(1, round(min(mask.shape) / _LINES_PER_SIDE))
+    opacity = np.where(contours(mask, width), np.uint8(255 * _LINE), np.uint8(255 * _TINT))
+    return _covered(image, mask, colors, opacity)
+
+
+def half_cover(image: Image.Image, mask: NDArray[np.uint8], colors: Sequence[Color]) -> Image.Image:
+    """The image under the classes' colors, half and half: for small pictures, without contours.
+
+    Args:
+        image: as for `overlay`, and bare in the same places.
+        mask: as for `overlay`.
+        colors: as for `overlay`.
+    """
+    return _covered(image, mask, colors, np.full(mask.shape, round(255 * _OPACITY), np.uint8))
+
+
+def contours(mask: NDArray[np.uint8], width: int = 1) -> NDArray[np.bool_]:
+    """The pixels near another value, on both sides of each border.
+
+    Args:
+        mask: `(H, W)`.
+        width: of a contour on each side of a border, in pixels.
+
+    Returns:
+        `(H, W)`. The edge of the image is no contour.
+    """
+    near = np.zeros(mask.shape, np.uint8)
+    for axis in (0, 1):
+        values, marks = np.moveaxis(mask, axis, 0), np.moveaxis(near, axis, 0)
+        differs = values[1:] != values[:-1]
+        marks[1:] |= differs
+        marks[:-1] |= differs
+    if width > 1:
+        near = maximum_filter(near, 2 * width - 1, mode="constant")
+    return near.astype(bool)
+
+
+def _covered(
+    image: Image.Image,
+    mask: NDArray[np.uint8],
+    colors: Sequence[Color],
+    opacity: NDArray[np.uint8],
+) -> Image.Image:
+    """The image under the classes' colors; `opacity` is `(H, W)`, where 255 hides the image."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(colors)] = colors
-    bare = np.where(table.max(axis=1) > 0, np.uint8(0), np.uint8(255))
-    bare[IGNORE_INDEX] = 255
-    blended = Image.blend(image, _scaled(table[mask], image.size), _OPACITY)
-    blended.paste(image, mask=_scaled(bare[mask], image.size))
-    return blended
+    is_bare = table.max(axis=1) == 0
+    is_bare[IGNORE_INDEX] = True
+    cover = _scaled(np.where(is_bare[mask], np.uint8(0), opacity), image.size)
+    return Image.composite(_scaled(table[mask], image.size), image, cover)
 
 
 def hatch_ignored(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
