@@ -16,7 +16,7 @@ from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, make_plan
 from semiseg.config.recipes import recipe
 from semiseg.config.settings import AUTO
-from semiseg.config.sizing import CSS_STEP_COST
+from semiseg.config.sizing import DEFAULT_COST
 from semiseg.config.train import DataConfig, TrainConfig
 from semiseg.core.errors import ConfigError, UnknownSettingError
 from semiseg.core.reading import AS_STORED
@@ -157,7 +157,7 @@ def test_what_the_user_names_stays_and_css_gets_a_warning(name: str) -> None:
 
 
 def test_a_training_that_replaces_css_takes_as_long() -> None:
-    assert planned(NONE).value("steps") == 1000 * CSS_STEP_COST == 2700
+    assert planned(NONE).value("steps") == 1000 * DEFAULT_COST == 2700
     assert "as long as 1000 steps of css" in planned(NONE).entry("steps").reason
     vit = EncoderChoice("vit", AS_GIVEN, patch=14)
     assert planned(NONE._replace(encoder=vit)).value("steps") == 1000

@@ -11,6 +11,7 @@ from semiseg.commands._public import command
 from semiseg.commands.settings import DemoSettings
 from semiseg.commands.train import train
 from semiseg.comparison.text import class_table
+from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.core.errors import RunError
 from semiseg.scenes.draw import write_scenes
@@ -39,28 +40,29 @@ class Demo:
         """The scores, the difference, and what to do next."""
         scores = class_table({name: run.scores for name, run in self.runs.items()})
         released = {name: run.scores.miou.released or 0.0 for name, run in self.runs.items()}
-        gain = released["css"] - released["supervised"]
+        gain = released[DEFAULT_METHOD] - released[FALLBACK_METHOD]
         verdict = (
-            f"With 8 masks, css is {gain:.1f} points of mIoU above supervised."
+            f"With 8 masks, {DEFAULT_METHOD} is {gain:.1f} points of mIoU above supervised."
             if gain > 0
-            else f"This time css is {-gain:.1f} points of mIoU below supervised: the 120 unlabeled "
-            "scenes did not help."
+            else f"This time {DEFAULT_METHOD} is {-gain:.1f} points of mIoU below supervised: the "
+            "120 unlabeled scenes did not help."
         )
         return f"""{scores}
 
 {verdict}
-{self.picture} shows the errors of both: the two scenes in which css gains most, and the median one.
-The rest is in the report: semiseg open {self.runs["css"].folder}
+{self.picture} shows the errors of both: the two scenes in which {DEFAULT_METHOD} gains most, and
+the median one.
+The rest is in the report: semiseg open {self.runs[DEFAULT_METHOD].folder}
 
 Next, with your own images in DATA/train/images and some masks in DATA/train/masks:
-  semiseg train DATA --out runs/css
-  semiseg evaluate runs/css DATA
-  semiseg predict runs/css NEW_IMAGES --out masks --overlay"""
+  semiseg train DATA --out runs/first
+  semiseg evaluate runs/first DATA
+  semiseg predict runs/first NEW_IMAGES --out masks --overlay"""
 
 
 @command(DemoSettings)
 def demo(settings: DemoSettings) -> Demo:
-    """Draw scenes, train `supervised` and `css` on them, and compare the two models.
+    """Draw scenes, train `supervised` and the default method on them, and compare the two models.
 
     Returns:
         The two runs and the picture.
@@ -80,7 +82,7 @@ def demo(settings: DemoSettings) -> Demo:
     logger.info("drawing 8 labeled, 120 unlabeled and 40 validation scenes into %s", out / "data")
     write_scenes(out / "data", seed=settings.seed)
     runs: dict[str, Run] = {}
-    for method in ("supervised", "css"):
+    for method in (FALLBACK_METHOD, DEFAULT_METHOD):
         logger.info("training %s for %d steps", method, settings.steps)
         runs[method] = train(
             out / "data",
@@ -92,7 +94,10 @@ def demo(settings: DemoSettings) -> Demo:
             overwrite=True,
         )
     picture = out / "demo.png"
-    titles = {"supervised": "supervised: 8 masks", "css": "css: 8 masks, 120 images"}
+    titles = {
+        FALLBACK_METHOD: f"{FALLBACK_METHOD}: 8 masks",
+        DEFAULT_METHOD: f"{DEFAULT_METHOD}: 8 masks, 120 images",
+    }
     folders = {titles[method]: run.folder for method, run in runs.items()}
     draw_comparison(out / "data", folders).save(picture, optimize=True)
     return Demo(runs, picture)

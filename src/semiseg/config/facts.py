@@ -85,6 +85,7 @@ class Facts(NamedTuple):
         method: the method that the settings name, or that is chosen for the data.
         bf16: whether the device computes with bfloat16.
         second: the encoder of the network that labels images too; None without one.
+        is_pool: whether the unlabeled images are in a pool, of which no list exists.
     """
 
     side: float
@@ -101,6 +102,7 @@ class Facts(NamedTuple):
     method: MethodChoice
     bf16: bool = False
     second: EncoderChoice | None = None
+    is_pool: bool = False
 
     @property
     def patch(self) -> int | None:

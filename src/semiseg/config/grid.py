@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from semiseg.config.label_list import absolute_labels
-from semiseg.config.methods import default_settings
+from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, default_settings
 from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, flag
 from semiseg.config.sizing import STEPS
 from semiseg.config.train import parse_duration
@@ -25,7 +25,7 @@ Equal: TypeAlias = Literal["steps", "time"]
 class GridConfig(Settings):
     """Which runs a comparison makes: one for each method, choice of labels and seed."""
 
-    methods: tuple[str, ...] = ("supervised", "css")
+    methods: tuple[str, ...] = (FALLBACK_METHOD, DEFAULT_METHOD)
     """The methods, with commas between them."""
     labels: tuple[str, ...] = ("all",)
     """The masks to use, with commas between the choices, such as `23,46,all`. Each choice is as for

@@ -8,11 +8,12 @@ from semiseg.config.facts import AS_GIVEN, Facts, MethodChoice, Reason
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
-    AutoSettings,
+    ONLINE_METHOD,
     default_settings,
 )
-from semiseg.config.settings import AUTO, flag
-from semiseg.config.sizing import CSS_STEP_COST
+from semiseg.config.settings import AUTO, flag, unless_auto
+from semiseg.config.sizing import DEFAULT_COST, STEPS
+from semiseg.config.stages import least_steps
 from semiseg.config.train import TrainConfig
 
 if TYPE_CHECKING:  # the help must not wait for numpy
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # the help must not wait for numpy
 # Images of one data set are up to 0.80 apart, where the labeled ones are of one drive at dusk, and
 # those of different data sets mostly more than 0.9. See `Likeness` and docs/plan.md.
 _UNLIKE, _UNLIKE_RATIO = 0.9, 2.0
+_MAX_STORED = 1000
+"""The most unlabeled images that the default method labels, twice and each in four views. On a CPU
+that takes about ten minutes at the reference size."""
 
 
 class _Doubt(NamedTuple):
@@ -42,7 +46,7 @@ def choose_method(config: TrainConfig, facts: Facts) -> Facts:
 
     Args:
         config: the settings.
-        facts: the data and the device, with the unlabeled images that css would use.
+        facts: the data and the device, with all unlabeled images.
 
     Returns:
         The facts. If the method uses no unlabeled images, there are none in them.
@@ -61,31 +65,49 @@ def are_unlike(likeness: Likeness) -> bool:
 
 def _choice(config: TrainConfig, facts: Facts) -> MethodChoice:
     doubts = _doubts(facts)
-    if config.method != AUTO or not isinstance(config.settings, AutoSettings):
+    named = config.named_method
+    if named != AUTO:
         advice = tuple(f"{doubt.fact}. {doubt.advice}" for doubt in doubts)
-        name = DEFAULT_METHOD if config.method == AUTO else config.method
-        return MethodChoice(name, _reason_of_settings(config), warnings=advice)
+        return MethodChoice(named, _reason_of_settings(config), warnings=advice)
     if not facts.unlabeled:
         reason = Reason("data", "there are no unlabeled images; put some into DATA/unlabeled")
-        return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST)
+        return MethodChoice(FALLBACK_METHOD, reason, DEFAULT_COST)
     if doubts:
         reason = Reason("data", ", and ".join(doubt.fact for doubt in doubts))
         remedies = tuple(
             f"{doubt.fact}, so the training leaves them out. {doubt.remedy}" for doubt in doubts
         )
-        return MethodChoice(FALLBACK_METHOD, reason, CSS_STEP_COST, remedies)
+        return MethodChoice(FALLBACK_METHOD, reason, DEFAULT_COST, remedies)
     text = f"there are {facts.unlabeled} unlabeled images for {facts.labeled} labeled ones"
     if facts.likeness is not None:
         text += ", and both look alike"
+    online = _why_online(config, facts)
+    if online is not None:
+        return MethodChoice(ONLINE_METHOD, online)
     return MethodChoice(DEFAULT_METHOD, Reason("data", text))
 
 
+def _why_online(config: TrainConfig, facts: Facts) -> Reason | None:
+    """Why no labels should be stored between stages; None if nothing is against it."""
+    without = f"{ONLINE_METHOD} labels them in its steps"
+    if facts.is_pool:
+        return Reason("data", f"the unlabeled images are in a pool; {without}")
+    if facts.unlabeled > _MAX_STORED:
+        text = f"there are {facts.unlabeled} unlabeled images; {without}, and never all of them"
+        return Reason("data", text)
+    steps = unless_auto(config.schedule.steps, STEPS)
+    if steps < least_steps(default_settings(DEFAULT_METHOD)):
+        return Reason("default", f"--steps {steps} is too few for the stages of {DEFAULT_METHOD}")
+    return None
+
+
 def _reason_of_settings(config: TrainConfig) -> Reason:
-    """The reason for a method that the settings name, or that a setting of css means."""
+    """The reason for a method that the settings name, or mean with one of its own."""
     if config.method != AUTO:
         return AS_GIVEN
-    flags = ", ".join(map(flag, config.settings.changes(default_settings(DEFAULT_METHOD))))
-    return Reason("user", f"settings of {DEFAULT_METHOD} are given" + f": {flags}" * bool(flags))
+    name = config.named_method
+    flags = ", ".join(map(flag, config.settings.changes(default_settings(name))))
+    return Reason("user", f"settings of {name} are given" + f": {flags}" * bool(flags))
 
 
 def _doubts(facts: Facts) -> list[_Doubt]:

@@ -6,7 +6,7 @@ import math
 
 from semiseg.config.budget import total_seconds
 from semiseg.config.facts import Facts, Pace, Reason
-from semiseg.config.methods import DEFAULT_METHOD
+from semiseg.config.methods import DEFAULT_METHOD, default_settings
 from semiseg.config.settings import AUTO, decided
 from semiseg.config.sizing import (
     BATCH,
@@ -172,14 +172,17 @@ def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | 
     cost, same_time = facts.method.step_cost, ""
     if cost > 1:
         same_time = f"; times {cost:g}, to take as long as a training with {DEFAULT_METHOD}"
+    usual = default_settings(facts.method.name).usual_steps
+    if usual > 1:
+        same_time = f"; times {usual:g} for {facts.method.name}, whose steps take less time"
     if facts.device != "cpu":
         text = f"{STEPS} at size {REFERENCE_SIZE}, and more with the square of the size"
         return Reason("device", text + same_time)
     if reference_steps(config, facts) == VIT_STEPS_CPU:
         text = f"{VIT_STEPS_CPU} on a CPU, where a step with a vision transformer takes about five "
         return Reason("device", f"{text}times as long{same_time}")
-    if same_time:
-        text = f"they take as long as {STEPS} steps of {DEFAULT_METHOD}: "
+    if cost > 1:
+        text = f"they take as long as a training with {DEFAULT_METHOD}: "
         return Reason("default", f"{text}at size 240 half an hour on one core")
     time = "half an hour" if facts.unlabeled else "10 minutes"
     return Reason("default", f"at size 240 they take about {time} on one core")

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts
+from semiseg.config.methods import default_settings
 from semiseg.config.settings import unless_auto
 from semiseg.config.train import MIN_SIDE, TrainConfig
 from semiseg.core.types import STRIDE
@@ -22,9 +23,9 @@ size."""
 VIT_STEPS_CPU = 400
 """The same for a vision transformer on a CPU, whose step takes about five times as long; but not
 where only the head is trained."""
-CSS_STEP_COST = 2.7
-"""The time of a css step, in steps of `supervised`: with the default encoder on one core of a CPU,
-see the table in docs/performance.md."""
+DEFAULT_COST = 2.7
+"""The time of a training of the default method, or of css, as a multiple of that of `STEPS` steps
+of `supervised`: with the default encoder on one core of a CPU, see docs/performance.md."""
 MAX_STEPS = 20_000
 CROP_MULTIPLE = 32
 
@@ -72,8 +73,9 @@ def usual_sizes(config: TrainConfig, facts: Facts) -> Sizes:
     steps = reference_steps(config, facts)
     if facts.device != "cpu":
         steps = two_digits(max(steps, useful_steps(size, config, facts)))
-    if facts.method.step_cost > 1:
-        steps = two_digits(round(steps * facts.method.step_cost))
+    factor = facts.method.step_cost * default_settings(facts.method.name).usual_steps
+    if factor > 1:
+        steps = two_digits(round(steps * factor))
     return Sizes(
         size,
         unless_auto(config.views.crop, crop_of(size, crop_multiple(facts.patch))),

@@ -14,11 +14,11 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 from semiseg.config.bands import BandSettings, names_of
 from semiseg.config.label_list import label_list
 from semiseg.config.methods import (
-    DEFAULT_METHOD,
     AutoSettings,
     MethodSettings,
     default_settings,
     method_hint,
+    method_of_auto,
 )
 from semiseg.config.methods.base import Photometry
 from semiseg.config.network import NetworkConfig
@@ -399,10 +399,11 @@ class TrainConfig:
 
     method: str = AUTO
     """The training method, such as `supervised`, `cutmix` or `css`. With `auto`, the plan chooses
-    css, or supervised where it can see that css will not pay."""
+    css-stored, css for a pool or very many images, or supervised where it can see that unlabeled
+    images will not pay."""
     settings: MethodSettings = field(default_factory=MethodSettings)
-    """The method's own settings. With `auto`, there are none, or those of css, which then is the
-    method."""
+    """The method's own settings. With `auto`, there are none, or those of css-stored or css, which
+    then is the method."""
     data: DataConfig
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
@@ -434,10 +435,8 @@ class TrainConfig:
 
     def _default_settings(self) -> MethodSettings:
         """The defaults of the method's own settings."""
-        if self.method != AUTO:
-            return default_settings(self.method)
-        no_method = isinstance(self.settings, AutoSettings)
-        return self.settings if no_method else default_settings(DEFAULT_METHOD)
+        method = self.named_method
+        return self.settings if method == AUTO else default_settings(method)
 
     def _check_across(self) -> None:
         start, out = self.network.start_from, self.out
@@ -473,6 +472,13 @@ class TrainConfig:
             )
 
     @property
+    def named_method(self) -> str:
+        """The method that the settings name, or mean with one of its own; `auto` if it is open."""
+        if self.method != AUTO or isinstance(self.settings, AutoSettings):
+            return self.method
+        return method_of_auto(self.settings.values())
+
+    @property
     def out(self) -> Path:
         """The run folder."""
         return Path(self.run.out)
@@ -505,7 +511,7 @@ class TrainConfig:
         method = str(values.pop("method", AUTO))
         if method == AUTO and values.get("teacher") is not None:
             method = "distill"
-        defaults = default_settings(DEFAULT_METHOD if method == AUTO else method)
+        defaults = default_settings(method_of_auto(values) if method == AUTO else method)
         own = {f.name for f in dataclasses.fields(defaults)}
         names = {*group_of(), *own, "method"}
         for name in values:

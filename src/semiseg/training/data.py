@@ -49,7 +49,7 @@ class TrainingData(NamedTuple):
         warnings: what `check` warns about, as sentences.
         notes: what was inferred, as sentences.
         labels: the stored labels of the unlabeled images; none have a label until the training
-            stores them. None if the method uses none.
+            stores them. None if the method uses none, or before `used_by`.
     """
 
     folder: Dataset
@@ -72,8 +72,10 @@ class TrainingData(NamedTuple):
         return self.unlabeled
 
     def used_by(self, settings: MethodSettings) -> TrainingData:
-        """The images without those that a method does not use."""
-        return self if settings.uses_unlabeled else self.labeled_only()
+        """The images without those that a method does not use, and with labels if it has any."""
+        if not settings.uses_unlabeled:
+            return self.labeled_only()
+        return self._replace(labels=NoLabels() if settings.uses_stored_labels else None)
 
     def labeled_only(self) -> TrainingData:
         """The images without the unlabeled ones."""
@@ -134,7 +136,6 @@ def read_data(
         tuple(pixels),
         tuple(f.text for f in folder.findings if f.severity == "warning"),
         (folder.class_note, *layout, *about_pool, *split.notes, *_about_left_out(folder)),
-        NoLabels() if config.settings.uses_stored_labels else None,
     )
 
 
@@ -217,6 +218,7 @@ def gather_facts(
         encoder=encoder,
         method=MethodChoice(config.method, AS_GIVEN),
         bf16=place.bf16,
+        is_pool=data.folder.pool is not None,
     )
     return choose_method(config, facts)
 

@@ -285,7 +285,7 @@ def _plan_quietly(config: TrainConfig) -> tuple[Plan, TrainingData, Place]:
     """The plan of one of several trainings, with its images; nothing is logged."""
     place = _choose_place(config)
     encoder = choose_encoder(config, place)
-    data = read_data(config)
+    data = read_data(config).used_by(config.settings)
     return make_plan(config, gather_facts(config, data, place, encoder, resume=True)), data, place
 
 

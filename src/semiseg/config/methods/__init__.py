@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Iterable
 
 from semiseg.config.methods.augseg import AugSegSettings
-from semiseg.config.methods.auto import DEFAULT_METHOD, FALLBACK_METHOD, AutoSettings
+from semiseg.config.methods.auto import (
+    DEFAULT_METHOD,
+    FALLBACK_METHOD,
+    ONLINE_METHOD,
+    AutoSettings,
+)
 from semiseg.config.methods.base import (
     MethodSettings,
     PrototypicalSettings,
@@ -45,6 +50,7 @@ __all__ = [
     "DEFAULT_METHOD",
     "FALLBACK_METHOD",
     "METHODS",
+    "ONLINE_METHOD",
     "AugSegSettings",
     "AutoSettings",
     "CctSettings",
@@ -239,6 +245,24 @@ def default_settings(method: str) -> MethodSettings:
     return METHODS[method]
 
 
+def method_of_auto(names: Iterable[str]) -> str:
+    """The method that settings without a method mean.
+
+    Args:
+        names: the settings; those that all methods share do not count.
+
+    Returns:
+        The first of the methods of `auto` that has all of them, `DEFAULT_METHOD` if none has.
+    """
+    given = set(names) & {f.name for other in METHODS.values() for f in dataclasses.fields(other)}
+    fitting = (
+        method
+        for method in (DEFAULT_METHOD, ONLINE_METHOD)
+        if given <= {f.name for f in dataclasses.fields(METHODS[method])}
+    )
+    return next(fitting, DEFAULT_METHOD)
+
+
 def method_hint(name: str, method: str, known: Iterable[str]) -> str:
     """What to do about a setting that a method does not have, as a sentence.
 
@@ -251,6 +275,7 @@ def method_hint(name: str, method: str, known: Iterable[str]) -> str:
     if owners:
         listed = " or ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
         if method == AUTO:
-            method = f"{DEFAULT_METHOD} or {FALLBACK_METHOD}, unless you name a method"
+            choices = f"{DEFAULT_METHOD}, {ONLINE_METHOD} or {FALLBACK_METHOD}"
+            method = f"{choices}, unless you name a method"
         return f"It belongs to --method {listed}; this training uses {method}."
     return nearest(name, known)

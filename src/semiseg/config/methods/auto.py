@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from semiseg.config.methods.base import MethodSettings
 
-DEFAULT_METHOD = "css"
-"""The method that `auto` means, unless the plan can see that it will not pay."""
+DEFAULT_METHOD = "css-stored"
+"""The method that `auto` means for a folder of images."""
+ONLINE_METHOD = "css"
+"""The method that `auto` means where it would take too long to label all images between stages."""
 FALLBACK_METHOD = "supervised"
-"""The method that `auto` means then."""
+"""The method that `auto` means where the plan can see that unlabeled images will not pay."""
 
 
 @dataclass(frozen=True, kw_only=True)

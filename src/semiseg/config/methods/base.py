@@ -55,6 +55,7 @@ class MethodSettings(Settings):
             torch and the settings must not.
         uses_unlabeled: whether the method learns from unlabeled images.
         uses_stored_labels: whether these images are labeled before the training.
+        usual_steps: the steps that the plan gives it, as a multiple of the usual ones.
         preferred_encoder: the encoder where the user leaves it open; None for the one that suits
             the device.
         preferred_photometry: the color changes of unlabeled images where the user leaves them open.
@@ -63,6 +64,7 @@ class MethodSettings(Settings):
     implementation: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
     uses_stored_labels: ClassVar[bool] = False
+    usual_steps: ClassVar[float] = 1.0
     preferred_encoder: ClassVar[str | None] = None
     preferred_photometry: ClassVar[Photometry] = "mild"
 

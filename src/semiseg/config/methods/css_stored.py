@@ -19,6 +19,8 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     """The settings of `css-stored`: the labels of both spaces are stored before each stage."""
 
     implementation: ClassVar[str] = "semiseg.methods.css_stored:CssStored"
+    # With the labeling of 350 images, they take as long as the usual steps of css.
+    usual_steps: ClassVar[float] = 1.5
 
     confidence_threshold: Share = 0.95
     """The lowest confidence of a stored label that the student learns from (`delta_u`). Labels with
