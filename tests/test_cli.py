@@ -193,12 +193,12 @@ def test_the_whole_help_has_each_setting_once_with_its_text(help_of):
     text = help_of("train", "--help-all")
     flags = flags_in(text)
     assert len(flags) == len(set(flags))
-    for group in (*GROUPS.values(), type(METHODS["css"])):
+    for group in (*GROUPS.values(), type(METHODS["css-stored"])):
         for field in dataclasses.fields(group):
             assert flag(field.name) in flags
             if field.name != "data":
                 assert " ".join(help_texts(group)[field.name].split()) in text
-    assert re.findall(r"^╭─ (.*?) ─", text, re.MULTILINE)[-2:] == ["Settings of css", "Run"]
+    assert re.findall(r"^╭─ (.*?) ─", text, re.MULTILINE)[-2:] == ["Settings of css-stored", "Run"]
 
 
 def test_help_shows_the_settings_of_the_method(help_of):
@@ -697,14 +697,14 @@ def test_a_folder_without_a_model_is_one_sentence(capsys, tiny_folder, tmp_path)
 
 @pytest.mark.programs
 def test_the_demo_compares_both_methods_and_says_what_comes_next(capsys, tmp_path):
-    run("demo", "--out", tmp_path / "demo", "--steps", 2)
+    run("demo", "--out", tmp_path / "demo", "--steps", 4)
     output = capsys.readouterr().out
     assert "supervised" in output
-    assert "css" in output
+    assert "css-stored" in output
     assert "semiseg train DATA" in output
     with Image.open(tmp_path / "demo" / "demo.png") as picture:
         assert picture.width > picture.height / 4
-    for method in ("supervised", "css"):
+    for method in ("supervised", "css-stored"):
         assert (tmp_path / "demo" / "runs" / method / "scores.json").is_file()
     assert (tmp_path / "demo" / "data" / "classes.yaml").is_file()
 

@@ -17,15 +17,16 @@ from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSett
 
 
 def config(**values: object) -> CompareConfig:
-    return CompareConfig.from_values({"data": "DATA", **values})
+    return CompareConfig.from_values({"data": "DATA", "methods": "supervised,css", **values})
 
 
 def test_defaults_are_the_dataclasses_own():
     shared = TrainConfig(method="supervised", data=DataConfig(data=Path("DATA")))
     settings = CompareConfig(shared=shared)
-    assert settings == config()
-    assert settings.grid.methods == ("supervised", "css")
-    assert settings.settings == {"supervised": METHODS["supervised"], "css": CssSettings()}
+    assert settings == CompareConfig.from_values({"data": "DATA"})
+    methods = ("supervised", "css-stored")
+    assert settings.grid.methods == methods
+    assert settings.settings == {method: METHODS[method] for method in methods}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,9 @@ def test_a_preset_has_its_own_settings():
 )
 def test_a_value_out_of_its_range_is_refused_with_its_source(values, setting):
     with pytest.raises(SettingError) as caught:
-        CompareConfig.from_values({"data": "DATA", **values}, source="out/compare.yaml")
+        CompareConfig.from_values(
+            {"data": "DATA", "methods": "supervised,css", **values}, source="out/compare.yaml"
+        )
     assert (caught.value.setting, caught.value.source) == (setting, "out/compare.yaml")
 
 

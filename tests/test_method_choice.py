@@ -11,7 +11,7 @@ import semiseg
 from semiseg.cli import main
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, MethodChoice, Pace, Reason
 from semiseg.config.method_choice import choose_method
-from semiseg.config.methods import AutoSettings, CssSettings, CutMixSettings
+from semiseg.config.methods import AutoSettings, CssSettings, CssStoredSettings, CutMixSettings
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, make_plan
 from semiseg.config.recipes import recipe
@@ -58,14 +58,21 @@ def planned(facts: Facts, pace: Pace | None = None, **values: object) -> Plan:
 
 @pytest.mark.parametrize(
     ("values", "settings"),
-    [({}, AutoSettings()), ({"anchors": 9}, CssSettings(anchors=9)), ({"anchors": 256}, None)],
+    [
+        ({}, AutoSettings()),
+        ({"anchors": 9}, CssStoredSettings(anchors=9)),
+        ({"anchors": 256}, CssStoredSettings()),
+        ({"agreement": "both"}, CssStoredSettings(agreement="both")),
+        ({"collaboration": "cross"}, CssSettings(collaboration="cross")),
+    ],
+    ids=["none", "of both", "a default", "of css-stored", "of css"],
 )
-def test_auto_has_no_settings_or_those_of_css(
-    values: dict[str, object], settings: object | None
+def test_auto_has_no_settings_or_those_of_the_method_that_they_mean(
+    values: dict[str, object], settings: object
 ) -> None:
     one = config(**values)
-    assert (one.method, one.settings) == (AUTO, settings or CssSettings())
-    assert one.out == Path("runs/auto")  # also with a setting of css: a bare --resume finds the run
+    assert (one.method, one.settings) == (AUTO, settings)
+    assert one.out == Path("runs/auto")  # also with such a setting: a bare --resume finds the run
     assert TrainConfig.from_values(yaml.safe_load(yaml.safe_dump(one.values()))) == one
     assert config(method=AUTO, **values) == one
     assert one.given() == {name: value for name, value in values.items() if value != 256}
@@ -80,8 +87,9 @@ def test_a_teacher_means_distill() -> None:
 
 def test_a_setting_of_another_method_needs_that_method() -> None:
     with pytest.raises(UnknownSettingError) as caught:
-        config(stage_shares=(1, 2))
-    assert caught.value.hint.startswith("It belongs to --method st")
+        config(reliable_share=0.5)
+    assert caught.value.hint.startswith("It belongs to --method st-plus-plus")
+    assert "uses css-stored, css or supervised, unless you name a method" in caught.value.hint
     with pytest.raises(UnknownSettingError, match="'anchors'"):
         config(anchor=3)
     with pytest.raises(ConfigError, match="CutMixSettings"):
@@ -103,21 +111,41 @@ def test_a_comparison_names_its_methods() -> None:
 # --- the choice
 
 
-def test_css_where_there_are_many_unlabeled_images_that_look_alike() -> None:
+def test_css_stored_where_there_are_many_unlabeled_images_that_look_alike() -> None:
     plan = planned(FACTS)
     entry = plan.entries[0]
-    assert (entry.setting, entry.value, entry.source) == ("method", "css", "data")
+    assert (entry.setting, entry.value, entry.source) == ("method", "css-stored", "data")
     assert entry.reason == (
         "there are 344 unlabeled images for 23 labeled ones, and both look alike"
     )
-    assert plan.config.method == "css"
-    assert plan.config.settings == CssSettings()
+    assert plan.config.method == "css-stored"
+    assert plan.config.settings == CssStoredSettings()
     assert plan.warnings == ()
-    assert plan.value("steps") == 1000
+    assert plan.value("steps") == 1500
+    assert "half an hour" in plan.entry("steps").reason
     # With few labeled images, nobody can say whether they look alike.
     assert planned(FACTS._replace(likeness=None)).entries[0].reason.endswith("23 labeled ones")
     # As many unlabeled images as labeled ones are enough.
-    assert planned(FACTS._replace(unlabeled=23)).config.method == "css"
+    assert planned(FACTS._replace(unlabeled=23)).config.method == "css-stored"
+
+
+@pytest.mark.parametrize(
+    ("facts", "values", "reason"),
+    [
+        (FACTS._replace(unlabeled=1001), {}, "there are 1001 unlabeled images; css labels them in"),
+        (FACTS._replace(is_pool=True), {}, "the unlabeled images are in a pool"),
+        (FACTS, {"steps": 2}, "--steps 2 is too few for the stages of css-stored"),
+    ],
+    ids=["many", "pool", "few steps"],
+)
+def test_css_where_labels_should_not_be_stored(
+    facts: Facts, values: dict[str, object], reason: str
+) -> None:
+    plan = planned(facts, **values)
+    assert plan.config.method == "css"
+    assert plan.value("steps") == values.get("steps", 1000)
+    assert reason in plan.entries[0].reason
+    assert planned(facts, method="css-stored").config.method == "css-stored"
 
 
 @pytest.mark.parametrize(
@@ -139,26 +167,27 @@ def test_supervised_where_css_will_not_pay(name: str, reason: str) -> None:
     assert "unlabeled" not in plan.entry("batch").reason
     # What the user did not expect is a warning, with what to do.
     assert len(plan.warnings) == (0 if name == "none" else 1)
-    assert all("--method css" in warning for warning in plan.warnings)
+    assert all("--method css-stored" in warning for warning in plan.warnings)
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
-def test_what_the_user_names_stays_and_css_gets_a_warning(name: str) -> None:
-    for values in ({"method": "css"}, {"anchors": 9}, {"anchors": 256}):
+def test_what_the_user_names_stays_and_gets_a_warning(name: str) -> None:
+    for values in ({"method": "css"}, {"anchors": 9}, {"collaboration": "mix"}):
         plan = planned(DOUBTFUL[name], **values)
-        assert plan.config.method == "css"
+        method = "css-stored" if "anchors" in values else "css"
+        assert plan.config.method == method
         assert plan.entries[0].source == "user"
-        assert plan.value("steps") == 1000
+        assert plan.value("steps") == (1500 if method == "css-stored" else 1000)
         assert len(plan.warnings) == (0 if name == "none" else 1)
         assert all("--method supervised" in warning for warning in plan.warnings)
     assert planned(FACTS, method="cutmix").entries[0].reason == "as given"
     given = planned(UNLIKE, anchors=9, hard_threshold=0.7).entries[0].reason
-    assert given == "settings of css are given: --hard-threshold, --anchors"
+    assert given == "settings of css-stored are given: --hard-threshold, --anchors"
 
 
-def test_a_training_that_replaces_css_takes_as_long() -> None:
+def test_a_training_that_replaces_the_default_takes_as_long() -> None:
     assert planned(NONE).value("steps") == 1000 * DEFAULT_COST == 2700
-    assert "as long as 1000 steps of css" in planned(NONE).entry("steps").reason
+    assert "as long as a training with css-stored" in planned(NONE).entry("steps").reason
     vit = EncoderChoice("vit", AS_GIVEN, patch=14)
     assert planned(NONE._replace(encoder=vit)).value("steps") == 1000
     gpu = NONE._replace(device="cuda", side=512)
@@ -189,11 +218,11 @@ def labeled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_plan_reads_the_data(labeled_folder: Path, tiny_folder: Path) -> None:
     labels = {"labels": "2", "accelerator": "cpu"}
-    assert semiseg.plan(tiny_folder, **labels).config.method == "css"
+    assert semiseg.plan(tiny_folder, **labels).config.method == "css-stored"
     plan = semiseg.plan(labeled_folder, accelerator="cpu")
     assert plan.config.method == "supervised"
     assert "(1) than labeled ones (6)" in plan.entries[0].reason
-    assert semiseg.plan(labeled_folder, **labels).config.method == "css"
+    assert semiseg.plan(labeled_folder, **labels).config.method == "css-stored"
     kept = semiseg.plan(labeled_folder, accelerator="cpu", method="css")
     assert kept.config.method == "css"
     assert any("--method supervised" in warning for warning in kept.warnings)

@@ -277,7 +277,7 @@ def test_the_plan_of_a_vision_transformer(tiny_folder, capsys):
     assert rows["encoder"] == ["vit_small_patch14_dinov2", "you"]
     assert rows["decoder"] == ["detail", "default"]
     assert rows["crop"] == ["56", "data"]  # 28 pixels are too few
-    assert rows["steps"] == ["400", "device"]
+    assert rows["steps"] == ["600", "device"]  # 400, and 1.5 times as many for css-stored
     assert rows["encoder_lr"] == ["5e-05", "default"]
 
 
@@ -496,6 +496,7 @@ def test_a_budget_that_went_into_the_measurement_is_enough_the_next_time():
     ("light", "settings", "is_named"),
     [
         (0.01, {"method": "css"}, True),
+        (0.01, {"method": "css-stored"}, True),
         (0.01, {}, True),
         (60.0, {"method": "css"}, False),
         (0.01, {"method": "css", "confidence_threshold": 0.4}, False),
@@ -509,14 +510,15 @@ def test_supervised_is_named_only_where_it_was_measured_to_fit(
 
     def measure(config, data, place, facts, started):
         measured.append(config.method)
-        step = Line(0.0, (60.0 if config.method == "css" else light) / 224**2)
+        step = Line(0.0, (light if config.method == "supervised" else 60.0) / 224**2)
         return PACE._replace(step=step, validation=Line(0.0, 1e-9), spent=0.0)
 
     values = {"data": tiny_folder, "budget": "1m", "labels": "4", "weights": "none", **settings}
     with pytest.raises(BudgetError) as error:
         prepare(TrainConfig.from_values(values), Place("cpu", 1, 0, 1), measure=measure)
     assert ("--method supervised" in error.value.ways) == is_named
-    assert measured == ["css", "supervised"][: 1 if "confidence_threshold" in settings else 2]
+    method = settings.get("method", "css-stored")
+    assert measured == [method, "supervised"][: 1 if "confidence_threshold" in settings else 2]
     if is_named:
         config = TrainConfig.from_values({**values, "method": "supervised"})
         prepare(config, Place("cpu", 1, 0, 1), measure=measure)
@@ -698,7 +700,10 @@ def test_the_command_shows_values_sources_and_reasons(tiny_folder, tmp_path, mon
     words = ["plan", str(tiny_folder), "--labels", "4", "--accelerator", "cpu"]
     main([*words, "--batch", "2", "--anchors", "9", "--out", "run"])
     output, messages = capsys.readouterr()
-    assert "css learns from 4 images with masks and 4 without; 2 images of val score it" in messages
+    assert (
+        "css-stored learns from 4 images with masks and 4 without; 2 images of val score it"
+        in messages
+    )
     assert not any(line.endswith(" ") for line in output.splitlines())
     rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
     assert rows["setting"] == ["value", "from", "why"]
@@ -739,7 +744,7 @@ def test_what_cannot_be_planned_is_a_sentence(words, message, tiny_folder, capsy
 def test_the_report_shows_the_plan(reported):
     page = reported.page.read_text(encoding="utf-8")
     assert "Settings and their reasons" in page
-    assert "settings of css are given: --anchors" in page
+    assert "settings of css-stored are given: --anchors" in page
     assert "confidence_threshold" in page
 
 
