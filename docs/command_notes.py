@@ -70,13 +70,13 @@ NOTES = {
     ),
     "train": Notes(
         {
-            "Train with the settings of the plan:": "semiseg train DATA --out runs/css",
+            "Train with the settings of the plan:": "semiseg train DATA --out runs/first",
             "Use 23 masks, hide the others, and stop after two hours:": (
-                "semiseg train DATA --labels 23 --budget 2h --out runs/css"
+                "semiseg train DATA --labels 23 --budget 2h --out runs/first"
             ),
-            "Continue a training that was stopped:": "semiseg train DATA --out runs/css --resume",
+            "Continue a training that was stopped:": "semiseg train DATA --out runs/first --resume",
             "Go on from a finished model, with corrected masks:": (
-                "semiseg train --config runs/css/config.yaml --start-from runs/css "
+                "semiseg train --config runs/first/config.yaml --start-from runs/first "
                 "--corrected next --out runs/second"
             ),
         },
@@ -88,9 +88,9 @@ NOTES = {
     "evaluate": Notes(
         {
             "Score a model on `val`; `--split test` scores `test`:": (
-                "semiseg evaluate runs/css DATA --split val"
+                "semiseg evaluate runs/first DATA --split val"
             ),
-            "Print the scores for a program:": "semiseg evaluate runs/css DATA --json",
+            "Print the scores for a program:": "semiseg evaluate runs/first DATA --json",
         },
         "[Evaluate](../predict.md#evaluate), [the scores](../scores.md)",
         {},
@@ -98,12 +98,12 @@ NOTES = {
     ),
     "predict": Notes(
         {
-            "Write masks and overlays:": "semiseg predict runs/css IMAGES --out masks --overlay",
+            "Write masks and overlays:": "semiseg predict runs/first IMAGES --out masks --overlay",
             "Write 255 where the model is not sure, and a table of all images:": (
-                "semiseg predict runs/css IMAGES --out masks --abstain 0.8 --table"
+                "semiseg predict runs/first IMAGES --out masks --abstain 0.8 --table"
             ),
             "Segment the first of two parts, on one of two machines:": (
-                "semiseg predict runs/css IMAGES --out parts --shard 1/2"
+                "semiseg predict runs/first IMAGES --out parts --shard 1/2"
             ),
         },
         "[Predict](../predict.md), [rasters](../rasters.md)",
@@ -140,8 +140,8 @@ NOTES = {
     ),
     "report": Notes(
         {
-            "Write the report of a run again:": "semiseg report runs/css",
-            "The data have moved:": "semiseg report runs/css --data DATA --out page.html",
+            "Write the report of a run again:": "semiseg report runs/first",
+            "The data have moved:": "semiseg report runs/first --data DATA --out page.html",
         },
         "[The report](../report.md)",
         {"`RUN/report.html`, or the file of `--out`": "the page, with its pictures"},
@@ -149,7 +149,7 @@ NOTES = {
     ),
     "open": Notes(
         {
-            "Show the report of a run, or watch a training that runs:": "semiseg open runs/css",
+            "Show the report of a run, or watch a training that runs:": "semiseg open runs/first",
             "Show the report of a comparison:": "semiseg open runs/comparison",
         },
         "[The report](../report.md)",
@@ -162,10 +162,10 @@ NOTES = {
                 "semiseg suggest IMAGES -n 20 --out first"
             ),
             "Choose the next images, and draw their masks for CVAT:": (
-                "semiseg suggest runs/css IMAGES -n 20 --format cvat --out next"
+                "semiseg suggest runs/first IMAGES -n 20 --format cvat --out next"
             ),
             "Choose 200 images of a pool of millions:": (
-                "semiseg suggest runs/css s3://bucket/pool -n 200 --out next"
+                "semiseg suggest runs/first s3://bucket/pool -n 200 --out next"
             ),
         },
         "[Choose images](../predict.md#choose-the-first-images-to-label), "
@@ -185,9 +185,9 @@ NOTES = {
     "correct": Notes(
         {
             "Choose images and correct their masks in the browser:": (
-                "semiseg correct runs/css IMAGES --out next"
+                "semiseg correct runs/first IMAGES --out next"
             ),
-            "Go on with the masks that the folder holds:": "semiseg correct runs/css --out next",
+            "Go on with the masks that the folder holds:": "semiseg correct runs/first --out next",
         },
         "[Correct masks](../correct-masks.md#correct-in-the-browser)",
         {
@@ -199,12 +199,12 @@ NOTES = {
     ),
     "export": Notes(
         {
-            "Write an ONNX model:": "semiseg export runs/css --out model.onnx",
+            "Write an ONNX model:": "semiseg export runs/first --out model.onnx",
             "Write a smaller one, which is faster on many CPUs:": (
-                "semiseg export runs/css --precision int8 --out model.onnx"
+                "semiseg export runs/first --precision int8 --out model.onnx"
             ),
             "Write a folder for the Hugging Face hub:": (
-                "semiseg export runs/css --format hub --license cc-by-4.0 --out folder"
+                "semiseg export runs/first --format hub --license cc-by-4.0 --out folder"
             ),
         },
         "[Export a model](../export.md)",
@@ -230,7 +230,7 @@ NOTES = {
         {
             "Write the annotations of any tool as masks:": "semiseg convert DATA --out masks",
             "Write corrected annotations with the ids of a run:": (
-                "semiseg convert tool --like runs/css --out tool-corrected"
+                "semiseg convert tool --like runs/first --out tool-corrected"
             ),
         },
         "[In a labeling tool](../correct-masks.md#in-a-labeling-tool), "
