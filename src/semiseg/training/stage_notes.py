@@ -15,7 +15,7 @@ from semiseg.training.labeling.second import SECOND_ENCODER
 from semiseg.training.labeling.store import read_details
 from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
 from semiseg.training.stage import Stage
-from semiseg.training.stored_labels import LABELS
+from semiseg.training.stored_labels import LABELS, LabelsInUse, read_in_use
 from semiseg.training.val_counts import read_counts
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,14 @@ class StageResult(NamedTuple):
         steps: its optimizer steps.
         miou: the mean IoU of its model on all images of val, in percent; they took part in the
             choice of its network.
+        labels: the stored labels that it has learned; None for a stage on labeled images only.
     """
 
     number: int
     method: str
     steps: int
     miou: float | None
+    labels: LabelsInUse | None = None
 
     @property
     def title(self) -> str:
@@ -75,7 +77,13 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
     steps = scores.steps - sum(one.steps for one in earlier)
     reached.append((steps, scores.choice.miou if first is None else first.last_miou))
     own = (
-        StageResult(stage.number, stage_name(stage.config.method, stage.labeled_only), steps, miou)
+        StageResult(
+            stage.number,
+            stage_name(stage.config.method, stage.labeled_only),
+            steps,
+            miou,
+            read_in_use(stage.config.out),
+        )
         for stage, (steps, miou) in zip(stages, reached, strict=True)
     )
     return (*second, *own)

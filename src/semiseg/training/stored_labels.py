@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from semiseg.config.methods import DistillSettings, StagedSettings
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
+from semiseg.core.files import read_json, write_json
+from semiseg.core.records import from_plain
 from semiseg.core.rng import Key
 from semiseg.core.text import percent, plural
 from semiseg.core.types import IGNORE_INDEX
@@ -28,6 +31,7 @@ from semiseg.training.labeling.store import Labeler, LabelStore, Source, label_p
 
 LABELS = "labels"
 """The folder of the store in the run folder."""
+_IN_USE = "in_use.json"
 
 OpenTeacher: TypeAlias = Callable[[], tuple[Labeler, Source]]
 """Gives what labels images."""
@@ -37,7 +41,8 @@ _FEW = 1.0  # percent of the pixels; with fewer used labels, a run hardly learns
 logger = logging.getLogger(__name__)
 
 
-class LabelsInUse(NamedTuple):
+@dataclass(frozen=True)
+class LabelsInUse:
     """The stored labels that the student learns, in a sample of images.
 
     Attributes:
@@ -139,6 +144,7 @@ def prepare_labels(
         label_pool(labeler, store.samples, store.folder, source)
         if config.validation.diagnostics:
             in_use = measure_labels(config, data, store)
+            write_json(store.folder / _IN_USE, asdict(in_use))
             logger.info("%s", in_use.describe())
             if warning := in_use.warning(config):
                 logger.warning("%s", warning)
@@ -181,6 +187,22 @@ def measure_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -
         masks=len(masked),
         right=100 * float(labels.diagonal().sum() / labels.sum()) if labels.any() else None,
     )
+
+
+def read_in_use(run: Path) -> LabelsInUse | None:
+    """What is known of the stored labels of a run or of a stage.
+
+    Args:
+        run: its folder.
+
+    Returns:
+        None without such labels or without diagnostics, and where the training was stopped between
+        the labeling and the measurement.
+    """
+    try:
+        return from_plain(LabelsInUse, read_json(run / LABELS / _IN_USE))
+    except (OSError, ValueError):
+        return None
 
 
 def _threshold(config: TrainConfig) -> float:
