@@ -16,6 +16,7 @@ from semiseg.core.errors import Interrupted
 from semiseg.core.files import file_sha256, write_json
 from semiseg.core.scores import Adjustment, MeanIou, Scores, SplitRecord, Timing
 from semiseg.evaluation.choice import ImageCounts, cross_fit
+from semiseg.reporting.run_files import read_curves
 from semiseg.training.labeling import store
 from semiseg.training.labeling.store import ImageLabels, Source
 from semiseg.training.stage import Stage, stages_of
@@ -112,6 +113,23 @@ def test_the_results_need_the_folders_of_the_stages(tmp_path: Path) -> None:
     ]
     (stages[1].config.out / "scores.json").unlink()
     assert results_of_stages(stages, scores) == ()
+
+
+def test_the_report_knows_the_labels_and_the_curves_of_all_stages(tmp_path: Path) -> None:
+    stages = three_stages(tmp_path / "run")
+    scores, _ = finish(stages, (60, 80, 64))
+    for stage, step in zip(stages, (0, 3, 0), strict=True):
+        rows = f"step,train/loss,val/miou_student\n{step},0.5,\n{step + 1},,40\n"
+        (stage.config.out / "metrics.csv").write_text(rows)
+    curves = read_curves(stages)  # the stages have 1, 8 and 1 steps
+    assert curves["train/loss"] == [(0, 0.5), (4, 0.5), (9, 0.5)]
+    assert curves["val/miou_student"] == [(1, 40.0), (5, 40.0), (10, 40.0)]
+    assert stages[1].until_now() == stages[:2]
+    labels = stages[1].config.out / "labels"
+    labels.mkdir()
+    write_json(labels / "in_use.json", {"images": 4, "used": 61.5, "masks": 1, "right": 90.0})
+    expected = [None, LabelsInUse(4, 61.5, 1, 90.0), None]
+    assert [stage.labels for stage in results_of_stages(stages, scores)] == expected
 
 
 def test_a_resumed_run_names_its_stage_and_the_step_of_that_stage(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from semiseg.reporting.gallery import GalleryImage, classes_in, draw_masks
 from semiseg.reporting.run_files import read_curves
 from semiseg.reporting.run_page import Captioned, draw_curves
 from semiseg.training.checkpoint import how_to_resume
-from semiseg.training.loggers import METRICS
 from semiseg.training.watching import Progress
 
 LIVE_MARK = "data-live"
@@ -100,7 +99,7 @@ def live_page(progress: Progress, state: State) -> LivePage:
         reload=_reload(progress) if state == "training" else None,
         overdue=_overdue(progress) if state == "training" else None,
         facts=_facts(progress),
-        curves=draw_curves(read_curves(stage.config.out / METRICS)),
+        curves=draw_curves(read_curves(stage.until_now())),
         classes=[
             LiveClass(name, css_color(color), score["iou"])
             for (name, score), color in zip(per_class.items(), colors, strict=False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_yaml
@@ -18,11 +19,12 @@ from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
 from semiseg.model.metadata import METADATA_FILE, ModelMetadata, WeightsRecord
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_folder import CONFIG, CONFUSION, PLAN, SCORES
-from semiseg.training.stage import stages_of
+from semiseg.training.stage import Stage, stages_of
 from semiseg.training.stage_notes import StageResult, results_of_stages
 
 Curve = list[tuple[int, float]]
 """Steps and values."""
+_METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,19 @@ def read_run(folder: Path) -> RunFiles:
         scores = read_scores(folder / SCORES)
         config = TrainConfig.from_values(from_plain(dict[str, object], read_yaml(folder / CONFIG)))
         unlabeled = bool(scores.split.images["unlabeled"])
+        # The run may have been moved.
+        stages = stages_of(config.replaced(out=folder), unlabeled)
         return RunFiles(
             folder=folder,
             scores=scores,
             config=config,
             classes=metadata.classes,
             weights=metadata.weights,
-            curves=read_curves(folder / "metrics.csv"),
+            curves=read_curves(stages),
             confusion=_read_confusion(folder / CONFUSION),
             diagnostics=_read_diagnostics(folder / DIAGNOSTICS / "diagnostics.json"),
             plan=_read_plan(folder / PLAN),
-            # The run may have been moved.
-            stages=results_of_stages(stages_of(config.replaced(out=folder), unlabeled), scores),
+            stages=results_of_stages(stages, scores),
         )
     except (OSError, ValueError, LookupError, TypeError, csv.Error, ConfigError) as error:
         raise RunError(f"The run in {folder} cannot be read ({error}). Train it again.") from error
@@ -124,17 +127,27 @@ def _read_plan(file: Path) -> Sequence[PlanEntry]:
     return from_plain(_Plan, read_yaml(file)).plan if file.is_file() else ()
 
 
-def read_curves(file: Path) -> dict[str, Curve]:
-    """The columns of the metrics; none without the file."""
+def read_curves(stages: Sequence[Stage]) -> dict[str, Curve]:
+    """The columns of the metrics of stages, one after the other.
+
+    Args:
+        stages: the stages of a run in their order. One without metrics adds no points.
+
+    Returns:
+        By column, the points `(step, value)`; the steps count from the start of the first stage.
+    """
     curves: dict[str, Curve] = {}
-    if not file.is_file():
-        return curves
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            step = int(row.pop("step"))
-            for name, value in row.items():
-                if value and math.isfinite(float(value)):
-                    curves.setdefault(name, []).append((step, float(value)))
+    before = 0
+    for stage in stages:
+        file = stage.config.out / _METRICS
+        if file.is_file():
+            with file.open(encoding="utf-8", newline="") as lines:
+                for row in csv.DictReader(lines):
+                    step = before + int(row.pop("step"))
+                    for name, value in row.items():
+                        if value and math.isfinite(float(value)):
+                            curves.setdefault(name, []).append((step, float(value)))
+        before += decided(stage.config.schedule.steps)
     return curves
 
 

@@ -81,6 +81,12 @@ class Stage(NamedTuple):
         """The run folder of the stage before, or of the one that many stages before."""
         return stage_folder(self.run.out, self.number - count)
 
+    def until_now(self) -> tuple[Stage, ...]:
+        """The stages of the run before this one, and this one."""
+        if self.total == 1 or self.is_second:
+            return (self,)
+        return stages_of(self.run, unlabeled=True)[: self.number]
+
     @property
     def goes_on(self) -> bool:
         """Whether it goes on from the weights of the stage before."""
