@@ -151,13 +151,14 @@ def test_where_images_are_left_without_masks_every_method_gets_all_masks(
     trained, tiny_folder, tmp_path
 ):
     out = tmp_path / "out"
-    semiseg.compare(tiny_folder, labels="all", out=out)
+    semiseg.compare(tiny_folder, methods="supervised,css", labels="all", out=out)
     assert runs(trained) == ["supervised-all-0", "css-all-0", "supervised_same_time-all-0"]
 
 
 def test_all_runs_get_the_same_settings_and_each_method_its_own(trained, tiny_folder, tmp_path):
     semiseg.compare(
         tiny_folder,
+        methods="supervised,css",
         labels="1/2",
         out=tmp_path / "out",
         steps=7,
@@ -183,7 +184,9 @@ def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
     started.mkdir()
     (started / "config.yaml").write_text("method: css\n")
     trained.clear()
-    comparison = semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=out)
+    comparison = semiseg.compare(
+        tiny_folder, methods="supervised,css", labels="2", seeds="0,1", out=out
+    )
     same_time = [f"supervised_same_time-2-{seed}" for seed in (0, 1)]
     assert runs(trained) == ["css-2-0", same_time[0], "supervised-2-1", "css-2-1", same_time[1]]
     assert [call.resume for call in trained] == [True, *[False] * 4]
@@ -198,7 +201,7 @@ def test_finished_runs_are_kept_unfinished_ones_resumed_and_more_can_be_added(
         ("css", [0, 1]),
     ]
     trained.clear()
-    semiseg.compare(tiny_folder, labels="2", seeds="1,0", out=out)
+    semiseg.compare(tiny_folder, methods="supervised,css", labels="2", seeds="1,0", out=out)
     assert trained == []
 
 
@@ -228,7 +231,15 @@ def test_a_configuration_holds_all_settings(trained, tiny_folder, tmp_path):
 def test_runs_of_an_official_tree_go_on(trained, official_tree, tmp_path):
     root, out = official_tree("voc"), tmp_path / "out"
     for seeds in ("0", "0,1"):
-        semiseg.compare(root, dataset="voc-blender", labels="2", seeds=seeds, out=out, steps=6)
+        semiseg.compare(
+            root,
+            methods="supervised,css",
+            dataset="voc-blender",
+            labels="2",
+            seeds=seeds,
+            out=out,
+            steps=6,
+        )
     assert runs(trained)[:2] == ["supervised-2-0", "css-2-0"]
     assert len(runs(trained)) == 6
 
@@ -248,7 +259,7 @@ def test_settings_that_contradict_the_folder_are_refused(
     trained, tiny_folder, tmp_path, settings, message
 ):
     out = tmp_path / "out"
-    semiseg.compare(tiny_folder, labels="2", out=out, steps=6, size=48)
+    semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=out, steps=6, size=48)
     trained.clear()
     with pytest.raises((RunError, ConfigError), match=message):
         semiseg.compare(tiny_folder, **{"labels": "2", "seeds": "5", "out": out, **settings})
@@ -267,7 +278,7 @@ def test_a_refused_setting_leaves_nothing_behind(trained, tiny_folder, tmp_path,
 def test_a_folder_of_something_else_is_left_alone(trained, tiny_folder, tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
     with pytest.raises(RunError, match="is not a comparison"):
-        semiseg.compare(tiny_folder, out=tmp_path)
+        semiseg.compare(tiny_folder, methods="supervised,css", out=tmp_path)
 
 
 def test_two_lists_of_one_name_do_not_share_a_folder(trained, tiny_folder, tmp_path):
@@ -327,7 +338,7 @@ def test_an_interruption_says_how_to_go_on(trained, tiny_folder, tmp_path, monke
 
     monkeypatch.setattr(comparison_runs, "train", stopped)
     with pytest.raises(Interrupted, match=r"step 3 of 6.*the same semiseg compare command"):
-        semiseg.compare(tiny_folder, labels="2", out=tmp_path / "out")
+        semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=tmp_path / "out")
 
 
 def test_equal_time_gives_all_methods_the_time_of_the_slowest(trained, tiny_folder, tmp_path):
@@ -804,10 +815,10 @@ def test_the_share_of_used_pixels_is_that_of_the_second_half(tmp_path):
 
 def test_a_broken_run_is_reported(trained, tiny_folder, tmp_path):
     out = tmp_path / "out"
-    semiseg.compare(tiny_folder, labels="2", out=out)
+    semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=out)
     (out / "css-2-0" / "scores.json").write_text("{")
     with pytest.raises(RunError, match="css-2-0 cannot be read"):
-        semiseg.compare(tiny_folder, labels="2", out=out)
+        semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=out)
 
 
 @pytest.mark.slow
