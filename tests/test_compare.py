@@ -262,7 +262,11 @@ def test_settings_that_contradict_the_folder_are_refused(
     semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=out, steps=6, size=48)
     trained.clear()
     with pytest.raises((RunError, ConfigError), match=message):
-        semiseg.compare(tiny_folder, **{"labels": "2", "seeds": "5", "out": out, **settings})
+        semiseg.compare(
+            tiny_folder,
+            methods="supervised,css",
+            **{"labels": "2", "seeds": "5", "out": out, **settings},
+        )
     assert trained == []
 
 
@@ -270,7 +274,7 @@ def test_settings_that_contradict_the_folder_are_refused(
 def test_a_refused_setting_leaves_nothing_behind(trained, tiny_folder, tmp_path, settings):
     """`test_compare_config.py` lists what is refused."""
     with pytest.raises(ConfigError):
-        semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+        semiseg.compare(tiny_folder, methods="supervised,css", out=tmp_path / "out", **settings)
     assert trained == []
     assert not (tmp_path / "out").exists()
 
@@ -317,8 +321,9 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(
     trained, tiny_folder, tmp_path, capsys
 ):
     out = tmp_path / "out"
+    words = ["--methods=supervised,css", "--labels=2", "--seeds=13,1", f"--out={out}"]
     with pytest.raises(SystemExit) as stop:
-        main(["compare", str(tiny_folder), "--labels=2", "--seeds=13,1", f"--out={out}"])
+        main(["compare", str(tiny_folder), *words])
     assert stop.value.code == 2
     assert runs(trained) == [
         *("supervised-2-13", "css-2-13", "supervised-2-1", "css-2-1", "supervised_same_time-2-1")
@@ -355,7 +360,9 @@ def test_equal_time_gives_all_methods_the_time_of_the_slowest(trained, tiny_fold
 
 def test_a_time_is_given(trained, tiny_folder, tmp_path, log):
     settings = {"labels": "2", "equal": "time", "time": "1m", "validations": 2}
-    comparison = semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    comparison = semiseg.compare(
+        tiny_folder, methods="supervised,css", out=tmp_path / "out", **settings
+    )
     assert "fewer than 100 steps say nothing about a method (css); that many" in log.text
     assert "--time 256s" in log.text
     # 60 s without two validations of 3 s
@@ -363,7 +370,12 @@ def test_a_time_is_given(trained, tiny_folder, tmp_path, log):
     assert [row.seconds for row in comparison.rows] == [60.0, 58.5]
     for time, methods in (("5s", "supervised, css"), ("8s", "css")):
         with pytest.raises(BudgetError, match=rf"short for {methods}\. .* --time 9s, .* 256s\."):
-            semiseg.compare(tiny_folder, out=tmp_path / "b", **{**settings, "time": time})
+            semiseg.compare(
+                tiny_folder,
+                methods="supervised,css",
+                out=tmp_path / "b",
+                **{**settings, "time": time},
+            )
     assert not (tmp_path / "b").exists()
 
 
@@ -404,7 +416,7 @@ def test_the_steps_of_a_time_are_measured_once(trained, tiny_folder, tmp_path, m
     monkeypatch.setattr(
         comparison_runs, "time_training", lambda config: Timing(SECONDS[config.method] / 2, 3.0)
     )
-    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    semiseg.compare(tiny_folder, methods="supervised,css", seeds="0,1", **settings)
     assert steps(trained) == {
         **{"css-2-0": 6, "css-2-1": 6, "supervised-2-0": 30, "supervised-2-1": 30},
     }
@@ -420,7 +432,7 @@ def test_a_method_that_cannot_be_measured_fails_with_its_own_message(
 
     monkeypatch.setattr(comparison_runs, "time_training", timed)
     settings = {"labels": "2", "equal": "time", "steps": 6, "out": tmp_path / "out"}
-    comparison = semiseg.compare(tiny_folder, **settings)
+    comparison = semiseg.compare(tiny_folder, methods="supervised,css", **settings)
     assert steps(trained) == {"supervised-2-0": 6}
     assert comparison.failed == {"css-2-0": "css is on strike."}
 
@@ -470,12 +482,12 @@ def test_the_row_of_the_same_time_can_be_left_out(trained, tiny_folder, tmp_path
 
 def test_a_later_call_leaves_out_the_row_of_the_same_time(trained, tiny_folder, tmp_path):
     settings = {"labels": "2", "out": tmp_path / "out", "steps": 6}
-    semiseg.compare(tiny_folder, **settings)
+    semiseg.compare(tiny_folder, methods="supervised,css", **settings)
     trained.clear()
-    semiseg.compare(tiny_folder, seeds="0,1", same_time=False, **settings)
+    semiseg.compare(tiny_folder, methods="supervised,css", seeds="0,1", same_time=False, **settings)
     assert runs(trained) == ["supervised-2-1", "css-2-1"]
     trained.clear()
-    semiseg.compare(tiny_folder, seeds="0,1", **settings)
+    semiseg.compare(tiny_folder, methods="supervised,css", seeds="0,1", **settings)
     assert runs(trained) == ["supervised_same_time-2-1"]
 
 
@@ -490,7 +502,9 @@ def test_with_equal_time_supervised_is_always_a_row(trained, tiny_folder, tmp_pa
 
 def test_the_labeled_images_vary_with_the_seed(trained, tiny_folder, tmp_path):
     settings = {"labels": "2", "seeds": "0,1,2", "steps": 6}
-    comparison = semiseg.compare(tiny_folder, out=tmp_path / "out", **settings)
+    comparison = semiseg.compare(
+        tiny_folder, methods="supervised,css", out=tmp_path / "out", **settings
+    )
     split_seeds = [c.config.data.split_seed for c in trained]
     assert split_seeds == [c.config.schedule.seed for c in trained] == [0] * 3 + [1] * 3 + [2] * 3
     row = comparison.rows[0]
@@ -499,13 +513,22 @@ def test_the_labeled_images_vary_with_the_seed(trained, tiny_folder, tmp_path):
     # All methods have the same images with a seed, so their runs are paired.
     assert [r.gain.seeds for r in comparison.rows if r.method == "css"] == [3]
     trained.clear()
-    semiseg.compare(tiny_folder, out=tmp_path / "one", split_seeds="0", **settings)
+    semiseg.compare(
+        tiny_folder, methods="supervised,css", out=tmp_path / "one", split_seeds="0", **settings
+    )
     assert {call.config.data.split_seed for call in trained} == {0}
 
 
 def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_path, log):
     length = {"steps": 100, "validations": 4}
-    semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", **length)
+    semiseg.compare(
+        tiny_folder,
+        methods="supervised,css",
+        labels="2",
+        seeds="0,1",
+        out=tmp_path / "out",
+        **length,
+    )
     # 2 x (100 x 1 s + 4 x 3 s) + 4 x (100 x 2.5 s + 4 x 3 s) = 1272 s
     assert "run 1 of 6: supervised, labels 2, seed 0, about 21 min left" in log.text
     assert "run 6 of 6: supervised (same time), labels 2, seed 1, about 4 min left" in log.text
@@ -825,7 +848,7 @@ def test_a_broken_run_is_reported(trained, tiny_folder, tmp_path):
 def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
     out = tmp_path / "out"
     words = [f"--{name}={value}" for name, value in TINY.items()]
-    words += ["--labels", "2", "--steps", "2", "--css.anchors", "8"]
+    words += ["--methods", "supervised,css", "--labels", "2", "--steps", "2", "--css.anchors", "8"]
     main(["compare", str(masks_only), "--out", str(out), *words])
     output = capsys.readouterr().out
     assert "css - supervised, labels 2" in output
