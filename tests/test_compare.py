@@ -474,7 +474,7 @@ def test_too_few_steps_for_the_stages_of_a_method_end_before_any_run(
 
 def test_the_row_of_the_same_time_can_be_left_out(trained, tiny_folder, tmp_path):
     words = ["--labels=2", "--steps=6", "--no-same-time", f"--out={tmp_path / 'out'}"]
-    main(["compare", str(tiny_folder), *words])
+    main(["compare", str(tiny_folder), "--methods=supervised,css", *words])
     assert runs(trained) == ["supervised-2-0", "css-2-0"]
     semiseg.compare(tiny_folder, methods="supervised", out=tmp_path / "b", labels="2")
     assert runs(trained)[2:] == ["supervised-2-0"]  # which has no other method beside it
