@@ -5,6 +5,11 @@ number of images of `train`, drawn at random; the images are those of `val`, as 
 or of the other data. A data set of drawn scenes is added. From the root of the repository:
 
     python benchmarks/unlike.py ../shared/data/peanut ../shared/data/nuclei ../shared/data/camvid
+
+With `--run`, the table is that of a trained model instead, with its mean confidence. The first data
+are those of its training:
+
+    python benchmarks/unlike.py ../shared/data/peanut ../shared/data/nuclei --run runs/peanut
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
+import semiseg
 from semiseg.core.rng import Key
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_image
@@ -106,6 +112,27 @@ def read(file: Path) -> Image.Image:
     return read_image(file).convert("RGB")
 
 
+def ask(run: Path, data: list[Path], limit: int) -> None:
+    """Print what a trained model says of images as they are, changed ones, and other data."""
+    model = semiseg.load(run)
+    own, *others = (files_of(one / "val" / "images")[:limit] for one in data)
+    kinds = {name: [change(read(file)) for file in own] for name, change in CHANGES.items()}
+    kinds |= {
+        one.resolve().name: list(map(read, part))
+        for one, part in zip(data[1:], others, strict=True)
+    }
+    print("| images | mean confidence | median of unlike | above the limit, % |")
+    print("|---|---|---|---|")
+    for name, images in kinds.items():
+        predictions = [model.predict(image) for image in images]
+        confidence = np.mean([one.confidence.mean() for one in predictions])
+        numbers = [one.unlike for one in predictions if one.unlike is not None]
+        if not numbers:
+            raise SystemExit(f"{run} does not know the images of its training: train it again")
+        far = 100 * np.mean(np.array(numbers) > FAR)
+        print(f"| {name} | {confidence:.2f} | {np.median(numbers):.1f} | {far:.0f} |")
+
+
 def main() -> None:
     """Print a table in Markdown, and the time of a training's own references."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,7 +140,12 @@ def main() -> None:
     parser.add_argument("--references", nargs="+", type=int, default=[12, 40, 256])
     parser.add_argument("--draws", type=int, default=10, help="for each number of references")
     parser.add_argument("--scenes", type=int, default=120, help="drawn scenes without masks")
+    parser.add_argument("--run", type=Path, help="a trained model; prints only its table")
+    parser.add_argument("--images", type=int, default=40, help="of each kind, for --run")
     args = parser.parse_args()
+    if args.run is not None:
+        ask(args.run, args.data, args.images)
+        return
     with tempfile.TemporaryDirectory() as root:
         scenes = write_scenes(
             Path(root), labeled=8, unlabeled=args.scenes, val=max(1, args.scenes // 3)

@@ -153,6 +153,14 @@ def test_a_benchmark_prints_its_table(script, folders, tmp_path, monkeypatch, ca
 
 
 @pytest.mark.programs
+def test_the_benchmark_of_unlike_images_asks_a_model(script, folders, monkeypatch, capsys):
+    words = ["unlike.py", str(folders["DATA"]), "--run", str(folders["RUN"]), "--images", "1"]
+    monkeypatch.setattr(sys, "argv", words)
+    script("unlike").main()
+    assert "| gray | " in capsys.readouterr().out
+
+
+@pytest.mark.programs
 def test_the_benchmarks_that_measure_processes_print_their_tables(tmp_path):
     calls = [(script, WORDS[script]) for script in FORKED]
     calls.append(("step", [*WORDS["step"], *VIT]))

@@ -1,5 +1,6 @@
 """Prediction by Ray on this machine: whatever is killed, nothing is lost and nothing done twice."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -181,17 +182,18 @@ def test_a_pool_is_handed_out_by_numbers(photos, tmp_path):
     ]
 
 
-def test_a_pool_on_ray_gets_the_masks_and_the_table_of_a_plain_prediction(css_release, tmp_path):
+def test_a_pool_on_ray_gets_the_masks_and_the_table_of_a_plain_prediction(sized_release, tmp_path):
     pool = write_pool(tmp_path / "pool", images=6, shards=2, broken=(4,))
     folders = [tmp_path / engine for engine in ("local", "ray")]
     for out in folders:
         with pytest.raises(DataError, match="1 of 6 images could not be read"):
             semiseg.predict(
-                css_release, pool, out=out, engine=out.name, table=True, accelerator="cpu"
+                sized_release, pool, out=out, engine=out.name, table=True, accelerator="cpu"
             )
     assert contents(folders[0]) == contents(folders[1])
     assert len(list(folders[1].rglob("*.png"))) == 5
-    assert (folders[1] / "predictions.csv").is_file()
+    with (folders[1] / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        assert sum(bool(row["unlike"]) for row in csv.DictReader(file)) == 5
 
 
 def test_batches_are_small_until_there_would_be_too_many():
