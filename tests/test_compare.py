@@ -15,6 +15,7 @@ from PIL import Image
 import semiseg
 from semiseg.cli import main
 from semiseg.commands import compare as compare_command
+from semiseg.comparison import lengths as comparison_lengths
 from semiseg.comparison import runs as comparison_runs
 from semiseg.comparison.intervals import Interval, mean_intervals
 from semiseg.comparison.plot import make_figure, save_figure
@@ -115,7 +116,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(comparison_runs, "train", train)
     monkeypatch.setattr(
-        comparison_runs, "time_training", lambda config: Timing(SECONDS[config.method], 3.0)
+        comparison_lengths, "time_training", lambda config: Timing(SECONDS[config.method], 3.0)
     )
     monkeypatch.setattr(comparison_runs, "save_figure", lambda rows, path: None)  # the slowest part
     monkeypatch.setattr(compare_command, "write_report", lambda folder: None)
@@ -414,7 +415,7 @@ def test_the_steps_of_a_time_are_measured_once(trained, tiny_folder, tmp_path, m
     semiseg.compare(tiny_folder, methods="css", same_time=False, **settings)
     # Now the machine is twice as fast. The time stays, and so do the steps of css.
     monkeypatch.setattr(
-        comparison_runs, "time_training", lambda config: Timing(SECONDS[config.method] / 2, 3.0)
+        comparison_lengths, "time_training", lambda config: Timing(SECONDS[config.method] / 2, 3.0)
     )
     semiseg.compare(tiny_folder, methods="supervised,css", seeds="0,1", **settings)
     assert steps(trained) == {
@@ -430,7 +431,7 @@ def test_a_method_that_cannot_be_measured_fails_with_its_own_message(
             raise ConfigError("css is on strike.")
         return Timing(1.0, 3.0)
 
-    monkeypatch.setattr(comparison_runs, "time_training", timed)
+    monkeypatch.setattr(comparison_lengths, "time_training", timed)
     settings = {"labels": "2", "equal": "time", "steps": 6, "out": tmp_path / "out"}
     comparison = semiseg.compare(tiny_folder, methods="supervised,css", **settings)
     assert steps(trained) == {"supervised-2-0": 6}
@@ -590,8 +591,8 @@ def test_a_budget_that_is_too_short_is_refused_with_what_fits(
         part = 1.0 if size == "auto" else (size / 48) ** 2
         return Timing(SECONDS[config.method] * part, 3.0 * part)
 
-    monkeypatch.setattr(comparison_runs, "time_training", timed)
-    monkeypatch.setattr(comparison_runs, "planned_size", lambda config: 480)
+    monkeypatch.setattr(comparison_lengths, "time_training", timed)
+    monkeypatch.setattr(comparison_lengths, "planned_size", lambda config: 480)
     settings = {"labels": "2", "validations": 2, "out": tmp_path / "out", "seeds": "0,1,2"}
     with pytest.raises(BudgetError) as error:
         semiseg.compare(tiny_folder, budget="20m", **settings)
@@ -906,7 +907,7 @@ def test_points_of_one_number_of_masks_stay_together():
 def test_the_measurement_before_the_runs_says_nothing(tiny_folder, tmp_path, log, capfd):
     """Its warnings and its scores, after a few steps, would look like those of a run."""
     config = CompareConfig.from_values({"data": tiny_folder, "size": 48, "steps": 4, **TINY})
-    timing = comparison_runs.measure(config.run("css", "2", 0, tmp_path / "run"))
+    timing = comparison_lengths.measure(config.run("css", "2", 0, tmp_path / "run"))
     assert timing is not None
     assert timing.step > 0
     assert timing.validation > 0
@@ -930,4 +931,4 @@ def test_all_runs_of_a_comparison_have_the_encoder_of_the_first_call(
 
 def test_a_training_that_cannot_start_is_not_measured(tiny_folder, tmp_path):
     config = CompareConfig.from_values({"data": tiny_folder, **TINY, "encoder": "none_such"})
-    assert comparison_runs.measure(config.run("css", "2", 0, tmp_path / "run")) is None
+    assert comparison_lengths.measure(config.run("css", "2", 0, tmp_path / "run")) is None

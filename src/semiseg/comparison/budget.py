@@ -13,7 +13,7 @@ from semiseg.core.scores import Timing
 from semiseg.core.text import duration, plural
 
 _RESERVE = 0.05  # share of a budget for checkpoints, and a machine that gets busier
-_START = 5.0  # seconds of a run for its start and its report, beside reading the data
+_START = 8.0  # seconds of a run for its start and its report, beside reading the data
 _FURTHER_VALIDATIONS = 2  # the shapes of the released model, and the report, take as long as one
 _SIZE_GRID = 16
 _MIN_ADVISED_SIDE = 64  # smaller images show too little to be worth a training
