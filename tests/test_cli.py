@@ -260,7 +260,7 @@ def test_the_help_of_compare_has_the_settings_of_each_method_below_its_name(help
         flags_in(text)
     )
     assert "--batch" in flags_in(text)
-    assert "--budget" not in flags_in(text)
+    assert "--recipe" not in flags_in(text)
     assert "Settings of supervised" not in text
 
 
