@@ -536,7 +536,7 @@ def test_the_time_is_estimated_before_the_first_run(trained, tiny_folder, tmp_pa
 
 
 def test_the_total_time_stands_before_the_first_run(trained, tiny_folder, tmp_path, log):
-    length = {"steps": 100, "validations": 4}
+    length = {"methods": "supervised,css", "steps": 100, "validations": 4}
     semiseg.compare(tiny_folder, labels="2", seeds="0,1", out=tmp_path / "out", **length)
     total = log.text.index("6 runs to train: about 21 min in all.")
     assert total < log.text.index("run 1 of 6")
@@ -544,7 +544,8 @@ def test_the_total_time_stands_before_the_first_run(trained, tiny_folder, tmp_pa
 
 def test_a_dry_run_lists_the_runs_and_leaves_nothing_behind(trained, tiny_folder, tmp_path, capsys):
     out = tmp_path / "out"
-    settings = {"labels": "2", "steps": 100, "validations": 4, "out": out}
+    settings = {"methods": "supervised,css", "labels": "2", "steps": 100, "validations": 4}
+    settings["out"] = out
     planned = semiseg.compare(tiny_folder, seeds="0", dry_run=True, **settings)
     assert not out.exists()
     assert not trained
@@ -556,6 +557,7 @@ def test_a_dry_run_lists_the_runs_and_leaves_nothing_behind(trained, tiny_folder
     semiseg.compare(tiny_folder, seeds="0", **settings)
     stored = (out / "compare.yaml").read_bytes()
     words = ["compare", tiny_folder, "--labels", "2", "--seeds", "0,1", "--steps", "100"]
+    words += ["--methods", "supervised,css"]
     main([str(w) for w in [*words, "--validations", "4", "--out", out, "--dry-run"]])
     text = capsys.readouterr().out
     assert [line.split()[-2] for line in text.splitlines()[1:7]] == ["finished"] * 3 + ["new"] * 3
@@ -566,7 +568,8 @@ def test_a_dry_run_lists_the_runs_and_leaves_nothing_behind(trained, tiny_folder
 
 def test_a_budget_is_divided_among_the_runs_once(trained, tiny_folder, tmp_path, log):
     out = tmp_path / "out"
-    settings = {"labels": "2", "validations": 2, "out": out, "budget": "1h"}
+    settings = {"methods": "supervised,css", "labels": "2", "validations": 2, "out": out}
+    settings["budget"] = "1h"
     semiseg.compare(tiny_folder, seeds="0,1", **settings)
     stored = yaml.safe_load((out / "compare.yaml").read_text())
     share = stored["run_seconds"]
@@ -594,6 +597,7 @@ def test_a_budget_that_is_too_short_is_refused_with_what_fits(
     monkeypatch.setattr(comparison_lengths, "time_training", timed)
     monkeypatch.setattr(comparison_lengths, "planned_size", lambda config: 480)
     settings = {"labels": "2", "validations": 2, "out": tmp_path / "out", "seeds": "0,1,2"}
+    settings["methods"] = "supervised,css"
     with pytest.raises(BudgetError) as error:
         semiseg.compare(tiny_folder, budget="20m", **settings)
     # 6 runs of 256 s for 100 steps of css and two validations, and some seconds for each start
