@@ -124,7 +124,9 @@ def test_folders_are_read_as_drawn_or_the_advice_works(chunk: int, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 12, 46, 118, 205, 271])
+@pytest.mark.parametrize(
+    "seed", [3, 12, *(pytest.param(n, marks=pytest.mark.variants) for n in (46, 118, 205, 271))]
+)
 def test_a_training_learns_the_drawn_classes(
     seed: int, tiny_settings: dict[str, object], tmp_path: Path
 ) -> None:

@@ -228,7 +228,16 @@ def test_each_setting_takes_the_place_of_the_supervised_loss(batch, tiny_method)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", one_of_each())
+@pytest.mark.parametrize(
+    "method",
+    [
+        # One of each kind: labels alone, two spaces, two networks, and stages.
+        m
+        if m in {"supervised", "css", "cps", "st"}
+        else pytest.param(m, marks=pytest.mark.variants)
+        for m in one_of_each()
+    ],
+)
 def test_every_method_trains_with_them(method, tiny_folder, tmp_path, needed_settings):
     """And with SGD; the other tests train with the default, AdamW."""
     settings = {"class_weights": "effective", "dice": 1.0, "rare_crops": 0.5, "labels": "2"}

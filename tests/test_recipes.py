@@ -18,7 +18,7 @@ PAPER = ["ade20k", "cityscapes", "cocostuff10k", "voc-blender", "voc-classic"]
 SIBLINGS = {"camvid-cpu", "voc-classic"}
 # A recipe's own scale would take hours; the rest of its settings stay.
 SMALL = [
-    *("--encoder", "resnet18", "--weights", "none", "--size", "48", "--crop", "64"),
+    *("--encoder", "lcnet_035", "--weights", "none", "--size", "48", "--crop", "64"),
     *("--batch", "2", "--steps", "2", "--validations", "1", "--workers", "0", "--labels", "2"),
     *("--accelerator", "cpu", "--no-diagnostics"),
 ]
@@ -55,7 +55,7 @@ def test_a_recipe_trains_on_its_tree_and_its_settings_are_kept(name, official_tr
     for key, value in recipe(name).items():
         assert key in changed or config[key] == value, key
     assert config["steps"] == 2
-    assert config["encoder"] == "resnet18"
+    assert config["encoder"] == "lcnet_035"
     assert (tmp_path / "run" / "scores.json").is_file()
 
 
@@ -115,7 +115,7 @@ def test_a_dry_run_counts_what_the_parameters_take_and_shares_it_out(tiny_folder
 
 @pytest.mark.slow
 def test_a_dry_run_measures_a_step_with_unlabeled_images(tiny_folder, log):
-    settings = dict(encoder="resnet18", weights="none", size=48, crop=64, accelerator="cpu")
+    settings = dict(encoder="lcnet_035", weights="none", size=48, crop=64, accelerator="cpu")
     alone = semiseg.dry_run(tiny_folder, method="supervised", **settings)
     both = semiseg.dry_run(tiny_folder, method="css", supervised_warmup=0.5, **settings)
     assert both.operations > 2 * alone.operations
@@ -170,7 +170,7 @@ def test_another_method_takes_what_it_knows_of_a_recipe():
 @pytest.mark.slow
 def test_a_recipe_is_settings_of_train_from_python_too(official_tree, tmp_path):
     small = dict(
-        encoder="resnet18", weights="none", size=48, crop=64, batch=2, steps=1, validations=1,
+        encoder="lcnet_035", weights="none", size=48, crop=64, batch=2, steps=1, validations=1,
         workers=0, accelerator="cpu", out=tmp_path / "run", labels="2",
     )  # fmt: skip
     run = train(official_tree("voc"), **{**recipe("voc-classic", "supervised"), **small})
@@ -219,7 +219,7 @@ def test_what_cannot_be_built_is_refused(settings, message):
 @pytest.mark.slow
 def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, log):
     small = dict(
-        method="supervised", encoder="resnet18", weights="none", size=48, crop=64, batch=2,
+        method="supervised", encoder="lcnet_035", weights="none", size=48, crop=64, batch=2,
         steps=1, validations=1, workers=0, accelerator="cpu", labels="2",
     )  # fmt: skip
     root = official_tree("voc")

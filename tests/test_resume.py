@@ -187,7 +187,10 @@ def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--method", "css", "--anchors", "7", "--confidence-threshold", "0"],
+        pytest.param(
+            ["--method", "css", "--anchors", "7", "--confidence-threshold", "0"],
+            marks=pytest.mark.variants,
+        ),
         ["--method", "supervised"],
         ["--method", "css", "--accumulate", "2"],
     ],

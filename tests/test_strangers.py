@@ -121,7 +121,10 @@ def mixed_kinds(root):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
-    [flat, nested, listed, labelme, cvat, sixteen_bits, mixed_kinds],
+    [
+        *(cvat, sixteen_bits, mixed_kinds),
+        *(pytest.param(f, marks=pytest.mark.variants) for f in (flat, nested, listed, labelme)),
+    ],
     ids=lambda f: f.__name__,
 )
 def test_each_shape_is_checked_trained_scored_and_predicted(capsys, root, tmp_path, shape):

@@ -122,8 +122,19 @@ def joined(data, *corrected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["tree", "flat", "within"])
-@pytest.mark.parametrize("out", ["next", ".next", "more/it's next"])
+@pytest.mark.parametrize(
+    ("layout", "out"),
+    [
+        *(("tree", "next"), ("flat", ".next"), ("within", "more/it's next")),
+        *(
+            pytest.param(layout, out, marks=pytest.mark.variants)
+            for layout, out in [
+                *(("tree", ".next"), ("tree", "more/it's next"), ("flat", "next")),
+                *(("flat", "more/it's next"), ("within", "next"), ("within", ".next")),
+            ]
+        ),
+    ],
+)
 def test_the_advice_trains_on_the_masks_and_the_data_and_changes_neither(
     run_folder, tiny_folder, tmp_path, layout, out
 ):

@@ -80,7 +80,14 @@ def test_css_trains_with_each_optimizer(optimizer, tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decoder", ["fpn", "upernet", "segformer"])
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        "fpn",
+        pytest.param("upernet", marks=pytest.mark.variants),
+        pytest.param("segformer", marks=pytest.mark.variants),
+    ],
+)
 def test_other_decoders_train(decoder, tiny_folder, tmp_path):
     run = semiseg.train(
         tiny_folder, method="css", decoder=decoder, out=tmp_path / "run", **{**TINY, "crop": 64}

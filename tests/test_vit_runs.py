@@ -54,8 +54,8 @@ def photos(tmp_path_factory):
     [
         ("supervised", TINY_VIT),
         ("mean_teacher", TINY_EVA),
-        ("cutmix", TINY_VIT),
-        ("contrastive", TINY_EVA),
+        pytest.param("cutmix", TINY_VIT, marks=pytest.mark.variants),
+        pytest.param("contrastive", TINY_EVA, marks=pytest.mark.variants),
     ],
 )
 def test_the_other_methods_train(method, encoder, tiny_folder, tmp_path):

@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +31,7 @@ from semiseg.inference.outputs import FolderOutput
 pytestmark = pytest.mark.cluster
 
 IMAGES, BROKEN = 40, 23
+MARK = "SEMISEG_TEST_OF_RAY"  # a variable in the environment of what a test starts
 PATIENCE = 900  # seconds; Ray itself starts in three, or in a minute where others compute
 
 
@@ -52,6 +56,18 @@ def contents(folder):
 
 def masks(folder):
     return {file.name: file.stat().st_mtime_ns for file in folder.glob("*.png")}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_stays(monkeypatch):
+    """Ray's processes end when their driver does, but an actor that computes may miss that."""
+    mark = str(uuid.uuid4())
+    monkeypatch.setenv(MARK, mark)  # inherited by all that the test starts
+    yield
+    for folder in Path("/proc").glob("[0-9]*"):  # Linux alone has it
+        with suppress(OSError):  # it has ended, or is another user's
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 @pytest.fixture
