@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import gc
 import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -102,6 +105,33 @@ def _one_thread_side_by_side() -> Iterator[None]:
             patch.setenv("OMP_NUM_THREADS", "1")
             torch.set_num_threads(1)
         yield
+
+
+@pytest.fixture(scope="session")
+def _collected_at() -> list[float]:
+    """The memory in MiB after the last collection, first that of torch and the tests."""
+    return [_resident()]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_given_back(_collected_at: list[float]) -> Iterator[None]:
+    """After a file with large arrays, the C library keeps what they took: gigabytes in the end."""
+    yield
+    if _resident() < _collected_at[0] + 300:  # a collection takes a third of a second
+        return
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)
+    _collected_at[0] = _resident()
+
+
+def _resident() -> float:
+    """The memory in MiB that this process has now; 0 on a system that does not tell it."""
+    if sys.platform != "linux":
+        return 0.0
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @pytest.fixture(autouse=True, scope="session")
