@@ -541,7 +541,7 @@ def test_a_wrong_line_of_the_configuration_is_one_sentence_with_the_file(
     [
         (["trian", "x"], "Did you mean 'train'?"),
         (["train", "data", "--step", "5"], "Did you mean --steps?"),
-        (["compare", "data", "--budget", "5m"], "no setting --budget. See: semiseg compare"),
+        (["compare", "data", "--recipe", "x"], "no setting --recipe. See: semiseg compare"),
         (["compare", "data", "--seed", "1"], "Did you mean --seeds?"),
         (["compare", "data", "--css.anchor", "1"], "Did you mean --css.anchors?"),
         (["plan", "data", "--resume"], "no setting --resume."),
