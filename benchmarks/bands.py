@@ -85,7 +85,7 @@ def measure(
 ) -> Result:
     """Train, predict and compare."""
     masks, polygons = out / "masks", out / "polygons.gpkg"
-    train = ["train", data, "--out", out / "run", *settings]
+    train = ["train", data, "--method", "css", "--out", out / "run", *settings]
     predict = ["predict", out / "run", field, "--out", masks, "--polygons", polygons]
     seconds, commands = [], []
     for words in (train, predict):

@@ -55,7 +55,7 @@ FACTORS: dict[str, dict[str, Any]] = {
 def train(data: Path, run: Path, settings: dict[str, Any]) -> dict[str, float]:
     """The scores, in per cent, of a run that is trained if it is not finished."""
     if not (run / "scores.json").is_file():
-        semiseg.train(data, out=run, resume=True, **settings)
+        semiseg.train(data, out=run, resume=True, **{"method": "css", **settings})
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     return {**scores["miou"], "seconds": scores["seconds"]}
 

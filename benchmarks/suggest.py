@@ -37,7 +37,7 @@ class Trial:
         self, data: Path, folder: Path, seed: int, first: int, more: int, settings: dict[str, Any]
     ) -> None:
         self.data, self.folder, self.seed, self.more = data, folder, seed, more
-        self.settings = {**settings, "seed": seed, "split_seed": seed}
+        self.settings = {"method": "css", **settings, "seed": seed, "split_seed": seed}
         self.begun = folder / "first"
         self.train("first", str(first))
 

@@ -36,8 +36,8 @@ def main() -> None:
         folder = words.keep or Path(temporary)
         data = write_scenes(folder / "data", labeled=128, unlabeled=0, val=20)
         out = folder / "run"
-        settings = {"labels": "8", "steps": words.steps, "crop": 96, "validations": 6}
-        semiseg.train(data, out=out, overwrite=True, **settings)
+        settings = {"method": "css", "labels": "8", "steps": words.steps, "crop": 96}
+        semiseg.train(data, out=out, overwrite=True, validations=6, **settings)
         for source, target in (
             ("curves.png", "diagnostics-curves.png"),
             ("plane.png", "diagnostics-plane.png"),
