@@ -525,6 +525,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("compared")
     values = {"data": "my data", "labels": 8, "seeds": "0,1", "steps": 10, "out": folder}
+    values["methods"] = "supervised,css"
     write_config(CompareConfig.from_values({**values, "css": {"anchors": 128}}))
     for method, gain in (("supervised", 0.0), ("css", 3.0)):
         for seed in (0, 1):

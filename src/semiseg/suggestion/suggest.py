@@ -158,12 +158,12 @@ def require_labeled(run: Path, run_images: RunImages, data: Path | None) -> None
 
 
 def _warn_of_broken(files: Collection[Path], data: Path) -> None:
-    """Warn of files of the data folder that cannot be read: a training refuses them."""
+    """Warn of files of the data folder that cannot be read, so that no training uses them."""
     inside = sorted(file for file in files if file.absolute().is_relative_to(data.absolute()))
     if inside:
         logger.warning(
-            "%s of %s cannot be read (the first is %s). A training stops at such files until you "
-            "repair or remove them",
+            "%s of %s cannot be read (the first is %s). Trainings leave them out until you repair "
+            "them",
             plural(len(inside), "image"),
             data,
             inside[0],
