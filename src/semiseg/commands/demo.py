@@ -96,7 +96,7 @@ def demo(settings: DemoSettings) -> Demo:
     picture = out / "demo.png"
     titles = {
         FALLBACK_METHOD: f"{FALLBACK_METHOD}: 8 masks",
-        DEFAULT_METHOD: f"{DEFAULT_METHOD}: 8 masks, 120 images",
+        DEFAULT_METHOD: f"{DEFAULT_METHOD}: + 120 images",
     }
     folders = {titles[method]: run.folder for method, run in runs.items()}
     draw_comparison(out / "data", folders).save(picture, optimize=True)
