@@ -513,7 +513,7 @@ def reported(
     settings |= {"workers": 0, "accelerator": "cpu", "labels": 2, "scale": (0.5, 1.5)}
     settings |= {"encoder": "lcnet_035"}
     with pictures_drawn():
-        run = semiseg.train(data, out=root / "run", **settings, anchors=16).folder
+        run = semiseg.train(data, method="css", out=root / "run", **settings, anchors=16).folder
     return Reported(data, run, semiseg.report(run).path)
 
 

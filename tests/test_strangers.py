@@ -183,7 +183,7 @@ def no_images(root):
 
 
 def cut_off_image(root):
-    path = next((root / "unlabeled").iterdir())
+    path = next((root / "val" / "images").iterdir())
     path.write_bytes(path.read_bytes()[:400])
     return path.name
 

@@ -20,6 +20,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import IGNORE_INDEX
 from semiseg.data.formats.image_formats import format_of
 from semiseg.inference.delivery import PredictionJob, predict_all_into
+from semiseg.inference.figures import Unusual
 from semiseg.inference.image_job import predict_images
 from semiseg.inference.image_request import ImageOptions
 from semiseg.inference.image_sources import MAX_NAMED, Selection, select_images
@@ -109,7 +110,7 @@ def predict(settings: PredictSettings) -> Masks:
     if settings.merge and out is not None:
         selected = partial(select_images, images, out, kinds, ALL, named=run_images)
         table = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
-        _warn(table.unusual.warning())
+        _report_unusual(table.unusual)
         _warn_of_counts(run)
         return Masks(out, (), table=table)
     shard = ALL if settings.shard is None else parse_shard(settings.shard)
@@ -172,7 +173,7 @@ def predict(settings: PredictSettings) -> Masks:
         if settings.table:
             table = join_ledgers(out, options.model, call, lambda: selection, settings.min_area)
             _warn_of_counts(run)
-    _warn((outcome if table is None else table).unusual.warning())
+    _report_unusual((outcome if table is None else table).unusual)
     _explain(outcome, len(selection.sources), output)
     if out is None:
         return Masks(str(output), [f"{output}/{mask}" for mask in outcome.masks])
@@ -183,10 +184,12 @@ def predict(settings: PredictSettings) -> Masks:
     return Masks(out, [out / mask for mask in outcome.masks], polygons, table)
 
 
-def _warn(message: str) -> None:
-    """Log a warning, if there is one."""
-    if message:
-        logger.warning("%s", message)
+def _report_unusual(unusual: Unusual) -> None:
+    """Say whether images are unlike those of the training, if that is known."""
+    if warning := unusual.warning():
+        logger.warning("%s", warning)
+    elif summary := unusual.summary():
+        logger.info("%s", summary)
 
 
 def _warn_of_counts(run: Path) -> None:

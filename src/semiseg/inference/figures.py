@@ -83,23 +83,37 @@ class Unusual:
         images: the number of images of which it is known.
         count: the number of those that are.
         furthest: the most unusual ones: number and name, the highest number first.
+        highest: the number and the name of the image that is least like those of the training.
     """
 
     images: int = 0
     count: int = 0
     furthest: list[tuple[float, str]] = field(default_factory=list)
+    highest: tuple[float, str] = (-1.0, "")
 
     def add(self, record: Record) -> None:
         """Count an image."""
         if record.unlike is None:
             return
         self.images += 1
+        if record.unlike > self.highest[0]:
+            self.highest = (record.unlike, record.name)
         if record.unlike > FAR:
             self.count += 1
             ranked = sorted(
                 [*self.furthest, (record.unlike, record.name)], key=lambda x: (-x[0], x[1])
             )
             self.furthest = ranked[:_MAX_NAMED]
+
+    def summary(self) -> str:
+        """That none is unusual; empty if some are, or if it is not known."""
+        if self.count or not self.images:
+            return ""
+        number, name = self.highest
+        return (
+            f"none of {plural(self.images, 'image')} is unlike those of the training in color and "
+            f"texture (the furthest: {name}, {number:g}; above {FAR:g} is unlike)"
+        )
 
     def warning(self) -> str:
         """What to do about them; empty if there are none."""

@@ -39,11 +39,11 @@ def describe_first_stage(scores: Scores) -> str:
         )
     sentence = (
         f"the released model is that of the last stage: mIoU {percent(stage.last_miou)} on val, "
-        f"where stage 1 (labeled images only) has {percent(stage.miou)}"
+        f"where stage 1 (labeled images only, and fewer steps) has {percent(stage.miou)}"
     )
     if stage.standard_error is None:
         return sentence + "; with so few images, the two are not compared"
-    return sentence + f" (standard error {percent(stage.standard_error)})"
+    return sentence + f" (standard error of the difference {percent(stage.standard_error)})"
 
 
 def compare_with_start(start_from: Path, scores: Scores) -> str:
