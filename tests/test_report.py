@@ -174,6 +174,7 @@ def test_the_command_of_a_comparison():
     grid = {"labels": 8, "seeds": "0,1", "steps": 10, "equal": "time"}
     own = {"css": {"anchors": 8, "hard_threshold": 0.5}}
     shared = {"data": "my data", "ohem": 0.1, "class_weights": "none"}
+    grid["methods"] = "supervised,css"
     config = CompareConfig.from_values({**shared, **grid, **own})
     words = shlex.split(compare_command(config))
     assert words[:3] == ["semiseg", "compare", "my data"]

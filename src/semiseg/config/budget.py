@@ -110,7 +110,7 @@ def sizes_within(config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:
         steps = f"{_MIN_STEPS} steps" if given_steps == AUTO else f"your {given_steps} steps"
         problem = (
             f"--budget {text} is too short for {facts.method.name} on this machine: not even "
-            f"{steps} at size {best.size} fit"
+            f"{steps} at size {best.size} fit at the speed that it has now"
         )
         if _fits(parse_duration(text), config, facts, pace.of_next_try()):
             raise BudgetError(

@@ -133,7 +133,7 @@ class ShapeScores:
             return ""
         others = f"; {plural(len(wrong) - 3, 'other class', 'other classes')}" if wrong[3:] else ""
         return (
-            "Do not count objects with this model. In the validation images it finds "
+            "Do not count objects with this model. Where masks are known, it finds "
             f"{'; '.join(wrong[:3])}{others}"
         )
 
