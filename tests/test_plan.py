@@ -497,7 +497,6 @@ def test_a_budget_that_went_into_the_measurement_is_enough_the_next_time():
     [
         (0.01, {"method": "css"}, True),
         (0.01, {"method": "css-stored"}, True),
-        (0.01, {}, True),
         (60.0, {"method": "css"}, False),
         (0.01, {"method": "css", "confidence_threshold": 0.4}, False),
     ],
@@ -522,6 +521,30 @@ def test_supervised_is_named_only_where_it_was_measured_to_fit(
     if is_named:
         config = TrainConfig.from_values({**values, "method": "supervised"})
         prepare(config, Place("cpu", 1, 0, 1), measure=measure)
+
+
+@pytest.mark.parametrize("light", [0.01, 60.0], ids=["fits", "does not fit"])
+def test_a_budget_too_short_for_an_open_method_leaves_unlabeled_images_out(tiny_folder, light):
+    measured = []
+
+    def measure(config, data, place, facts, started):
+        measured.append((config.method, len(data.unlabeled)))
+        step = Line(0.0, (light if config.method == "supervised" else 60.0) / 224**2)
+        return PACE._replace(step=step, validation=Line(0.0, 1e-9), spent=0.0)
+
+    values = {"data": tiny_folder, "budget": "1m", "labels": "4", "weights": "none"}
+    config, place = TrainConfig.from_values(values), Place("cpu", 1, 0, 1)
+    if light > 1:
+        with pytest.raises(BudgetError, match="is too short for css-stored on this machine"):
+            prepare(config, place, measure=measure)
+        return
+    prepared = prepare(config, place, measure=measure)
+    assert measured == [("css-stored", 4), ("supervised", 0)]
+    assert (prepared.config.method, prepared.data.unlabeled) == ("supervised", ())
+    entry = prepared.plan.entry("method")
+    assert (entry.value, entry.source) == ("supervised", "budget")
+    (warning,) = (w for w in prepared.plan.warnings if "--budget 1m" in w)
+    assert "leaves the unlabeled images out. To use them, add --budget" in warning
 
 
 def test_validations_take_a_fifth_of_the_time_at_most():

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from semiseg.config.facts import EncoderChoice, Facts, Pace, Reason
+from semiseg.config.facts import EncoderChoice, Facts, MethodChoice, Pace, Reason
 from semiseg.config.method_choice import choose_method
 from semiseg.config.methods import FALLBACK_METHOD, default_settings
 from semiseg.config.network import LIGHT_ENCODER
@@ -94,6 +94,9 @@ def prepare(
         plan = make_plan(config, facts)
     else:
         plan = _plan_within(config, facts, data, place, measure, started)
+        if plan.config.method != facts.method.name:
+            data = data.used_by(plan.config.settings)
+            logger.info("%s", data.summary(plan.config.method))
     return Prepared(plan.config.replaced(threads=place.threads), place, data, plan)
 
 
@@ -107,6 +110,9 @@ def _plan_within(
 ) -> Plan:
     """The plan for a budget, with a light encoder where it is too short for that of the device.
 
+    If the method is open and the budget is too short for unlabeled images, the plan leaves them
+    out.
+
     Raises:
         BudgetError: the budget is too short.
         SemisegError: the steps cannot be taken.
@@ -117,6 +123,10 @@ def _plan_within(
         return make_plan(config, facts, pace)
     except BudgetError as error:
         if config.network.encoder != AUTO or facts.encoder.name == LIGHT_ENCODER:
+            if config.named_method == AUTO and error.ways:
+                plan = _without_unlabeled(error, config, facts, data, place, measure, started)
+                if plan is not None:
+                    return plan
             reading = pace.spent - pace.saved
             ways = _faster_method(error, config, facts, data, place, measure, reading)
             raise BudgetError(error.problem, (*error.ways, *ways)) from None
@@ -125,6 +135,48 @@ def _plan_within(
     encoder = EncoderChoice(LIGHT_ENCODER, Reason("budget", text), weights=weights)
     facts = facts._replace(encoder=encoder)
     return _plan_within(config, facts, data, place, measure, started)
+
+
+def _without_unlabeled(
+    error: BudgetError,
+    config: TrainConfig,
+    facts: Facts,
+    data: TrainingData,
+    place: Place,
+    measure: Measure,
+    started: float,
+) -> Plan | None:
+    """The plan of `supervised` for a budget that is too short for the method of the data.
+
+    Args:
+        error: what is too short, with what would fit.
+        config: the settings; their method is open.
+        facts: the data and the device.
+        data: the images.
+        place: the device.
+        measure: measures the pace.
+        started: when the budget began.
+
+    Returns:
+        None if the budget is too short for `supervised`, too, or has no other method.
+    """
+    slow = facts.method.name
+    if slow == FALLBACK_METHOD:
+        return None
+    text = f"--budget {config.schedule.budget} is too short for {slow}"
+    warning = (
+        f"{text} at the speed that this machine has now, so the training leaves the unlabeled "
+        f"images out. To use them, add {' or '.join(error.ways)}"
+    )
+    method = MethodChoice(FALLBACK_METHOD, Reason("budget", text), warnings=(warning,))
+    logger.info("%s; semiseg tries whether %s fits", text, FALLBACK_METHOD)
+    facts = facts._replace(method=method, unlabeled=0, validation_images=facts.val, second=None)
+    trial = config.replaced(**early_decisions(config, facts))
+    pace = measure(trial, data.labeled_only(), place, facts, started)
+    try:
+        return make_plan(config, facts, pace)
+    except BudgetError:
+        return None
 
 
 def _faster_method(
