@@ -30,6 +30,7 @@ def test_a_training_with_bfloat16_has_nearly_the_same_losses(
     monkeypatch.setattr(fitting, "LOG_EVERY", 1)
     settings = {**tiny_settings, "encoder": encoder, "steps": 2, "validations": 1}
     settings |= {"diagnostics": False, "supervised_warmup": 0.0, "confidence_threshold": 0.1}
+    settings["method"] = "css"
     runs = {
         precision: semiseg.train(
             tiny_folder, out=tmp_path / precision, precision=precision, **settings
