@@ -42,11 +42,11 @@ def test_a_notebook_was_executed_in_order_and_is_small(path):
 @pytest.mark.programs
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs(name, tmp_path, monkeypatch):
-    """With two steps, which train nothing; the cells are those of the docs."""
+    """With three steps, one for each stage, which train nothing; the cells are those of the docs."""
     pytest.importorskip("nbclient", reason="notebooks are executed with the extra docs")
     notebooks = importlib.import_module("notebooks")
     shutil.copytree(DOCS / "gallery" / "nuclei", tmp_path / "nuclei")
-    monkeypatch.setenv("SEMISEG_GALLERY_STEPS", "2")
+    monkeypatch.setenv("SEMISEG_GALLERY_STEPS", "3")
     notebook = notebooks.execute(DOCS / "gallery" / f"{name}.ipynb", tmp_path)
     assert list((tmp_path / "runs").rglob("report.html"))
     assert notebooks.pictures(notebook)
