@@ -42,7 +42,7 @@ def test_a_notebook_was_executed_in_order_and_is_small(path):
 @pytest.mark.programs
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs(name, tmp_path, monkeypatch):
-    """With three steps, one for each stage, which train nothing; the cells are those of the docs."""
+    """With one step for each stage, which trains nothing; the cells are those of the docs."""
     pytest.importorskip("nbclient", reason="notebooks are executed with the extra docs")
     notebooks = importlib.import_module("notebooks")
     shutil.copytree(DOCS / "gallery" / "nuclei", tmp_path / "nuclei")
