@@ -214,7 +214,7 @@ def test_evaluate_scores_an_onnx_model_as_the_original(exported, css_release, ti
     assert ours.miou == pytest.approx(theirs.miou, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.exports
 @onnx_extra
 def test_evaluate_scores_the_images_of_a_list(exported, css_release, tiny_folder, tmp_path):
     names = [path.stem for path in sorted((tiny_folder / "train" / "images").iterdir())][:2]
