@@ -81,7 +81,7 @@ def first_step(root: Path, crop: int) -> None:
     values = {
         **{"data": root / "data", "out": root / "run", "steps": 2, "size": crop, "crop": crop},
         **{"validations": 1, "diagnostics": False, "workers": 0, "accelerator": "cpu"},
-        **{"supervised_warmup": 0.0},
+        **{"method": "css", "supervised_warmup": 0.0},
     }
     config = TrainConfig.from_values(values)
     console.silence()
