@@ -603,7 +603,7 @@ class DemoSettings(Settings):
     _: KW_ONLY
     out: Path = Path("demo")
     """The folder to write: `data/`, `runs/` and `demo.png`."""
-    steps: PositiveInt = 300
+    steps: PositiveInt = 200
     """Optimizer steps of each training."""
     seed: Count = 0
     """The seed of the scenes and of the trainings."""
