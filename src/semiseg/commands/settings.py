@@ -20,7 +20,13 @@ from semiseg.config.bands import (
     named_bands,
     reading_of,
 )
-from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, METHODS, ONLINE_METHOD
+from semiseg.config.methods import (
+    DEFAULT_METHOD,
+    FALLBACK_METHOD,
+    MAX_STORED,
+    METHODS,
+    ONLINE_METHOD,
+)
 from semiseg.config.scale import Scale
 from semiseg.config.settings import (
     AUTO,
@@ -625,8 +631,8 @@ class MethodChoice(Settings):
         default=AUTO,
         metadata={
             "help": f"The method: {', '.join(f'`{name}`' for name in METHODS)}. With `auto`, it is "
-            f"`{DEFAULT_METHOD}`; `{ONLINE_METHOD}` for a pool or more than 1000 unlabeled images; "
-            f"or `{FALLBACK_METHOD}` where these are too few or too different to help. "
+            f"`{DEFAULT_METHOD}`; `{ONLINE_METHOD}` for a pool or more than {MAX_STORED} unlabeled "
+            f"images; or `{FALLBACK_METHOD}` where these are too few or too different to help. "
             "`--method NAME --help` lists its settings."
         },
     )

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 from semiseg.core.errors import RunError
 from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
+from semiseg.core.run_names import METRICS
 from semiseg.core.scores import Scores, read_scores
 
 BASELINE = "supervised"
@@ -85,7 +86,7 @@ def read_records(folder: Path) -> list[Record]:
             config = from_plain(dict[str, object], content)
             same_time = file.parent.name.startswith(f"{SAME_TIME_FOLDER}-")
             method = SAME_TIME if same_time else run.method
-            used = used_share(file.parent / "metrics.csv")
+            used = used_share(file.parent / METRICS)
             records.append(Record(method, run.labels, run.seed, read_scores(file), config, used))
         except (OSError, ValueError, RunError) as error:
             raise RunError(

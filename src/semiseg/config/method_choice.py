@@ -8,6 +8,7 @@ from semiseg.config.facts import AS_GIVEN, Facts, MethodChoice, Reason
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
+    MAX_STORED,
     ONLINE_METHOD,
     default_settings,
 )
@@ -22,9 +23,6 @@ if TYPE_CHECKING:  # the help must not wait for numpy
 # Images of one data set are up to 0.80 apart, where the labeled ones are of one drive at dusk, and
 # those of different data sets mostly more than 0.9. See `Likeness` and docs/plan.md.
 _UNLIKE, _UNLIKE_RATIO = 0.9, 2.0
-_MAX_STORED = 1000
-"""The most unlabeled images that the default method labels, twice and each in four views. On a CPU
-that takes about ten minutes at the reference size."""
 
 
 class _Doubt(NamedTuple):
@@ -92,7 +90,7 @@ def _why_online(config: TrainConfig, facts: Facts) -> Reason | None:
     without = f"{ONLINE_METHOD} labels them in its steps"
     if facts.is_pool:
         return Reason("data", f"the unlabeled images are in a pool; {without}")
-    if facts.unlabeled > _MAX_STORED:
+    if facts.unlabeled > MAX_STORED:
         text = f"there are {facts.unlabeled} unlabeled images; {without}, and never all of them"
         return Reason("data", text)
     steps = unless_auto(config.schedule.steps, STEPS)

@@ -6,6 +6,9 @@ CONFIG = "config.yaml"
 SCORES = "scores.json"
 """The scores of a finished run."""
 
+METRICS = "metrics.csv"
+"""Losses and scores by step, of a run or of a stage."""
+
 LEFT_OUT = "split/unreadable.txt"
 """The names of the images without masks that could not be read when a run began, if any."""
 

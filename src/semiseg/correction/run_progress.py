@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from semiseg.core.run_names import METRICS
 from semiseg.correction.loop import scores_of
 from semiseg.training.run_data import settings_of
 from semiseg.training.stage import STAGES
 
-_METRICS = "metrics.csv"
 _VALIDATIONS = "val/miou_"
 
 
@@ -40,7 +40,7 @@ def read_progress(run: Path) -> RunProgress:
     """
     settings = settings_of(run).get("steps")
     steps = settings if isinstance(settings, int) else 0
-    tables = [run / _METRICS, *sorted((run / STAGES).glob(f"*/{_METRICS}"))]
+    tables = [run / METRICS, *sorted((run / STAGES).glob(f"*/{METRICS}"))]
     rows = [_read_rows(table) for table in tables]
     step = sum(max(map(_steps_until, part), default=0) for part in rows)
     # The rows of the run itself are the newest, then those of the last stage.

@@ -13,6 +13,7 @@ from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import read_json, read_yaml
 from semiseg.core.records import from_plain
+from semiseg.core.run_names import METRICS
 from semiseg.core.scores import Scores, read_scores
 from semiseg.data.formats.masks import Classes
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord
@@ -24,7 +25,6 @@ from semiseg.training.stage_notes import StageResult, results_of_stages
 
 Curve = list[tuple[int, float]]
 """Steps and values."""
-_METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def read_curves(stages: Sequence[Stage]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     before = 0
     for stage in stages:
-        file = stage.config.out / _METRICS
+        file = stage.config.out / METRICS
         if file.is_file():
             with file.open(encoding="utf-8", newline="") as lines:
                 for row in csv.DictReader(lines):

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from semiseg.config.train import Logger as LoggerName
 from semiseg.core.errors import ConfigError
-
-METRICS = "metrics.csv"
+from semiseg.core.run_names import METRICS
 
 
 class MetricsTable(Logger):

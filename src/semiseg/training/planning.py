@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from semiseg.config.facts import EncoderChoice, Facts, MethodChoice, Pace, Reason
-from semiseg.config.method_choice import choose_method
+from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, MethodChoice, Pace, Reason
 from semiseg.config.methods import FALLBACK_METHOD, default_settings
 from semiseg.config.network import LIGHT_ENCODER
 from semiseg.config.plan import Plan, early_decisions, make_plan
@@ -137,6 +136,31 @@ def _plan_within(
     return _plan_within(config, facts, data, place, measure, started)
 
 
+def _measure_supervised(
+    config: TrainConfig,
+    facts: Facts,
+    method: MethodChoice,
+    data: TrainingData,
+    place: Place,
+    measure: Measure,
+    started: float,
+) -> tuple[Facts, Pace]:
+    """The facts and the pace of a training without the unlabeled images.
+
+    Args:
+        config: the settings.
+        facts: the data and the device, with another method.
+        method: `supervised`, with the reason for it.
+        data: the images.
+        place: the device.
+        measure: measures the pace.
+        started: when the time began that counts as spent.
+    """
+    facts = facts._replace(method=method, unlabeled=0, validation_images=facts.val, second=None)
+    trial = config.replaced(**early_decisions(config, facts))
+    return facts, measure(trial, data.labeled_only(), place, facts, started)
+
+
 def _without_unlabeled(
     error: BudgetError,
     config: TrainConfig,
@@ -170,9 +194,7 @@ def _without_unlabeled(
     )
     method = MethodChoice(FALLBACK_METHOD, Reason("budget", text), warnings=(warning,))
     logger.info("%s; semiseg tries whether %s fits", text, FALLBACK_METHOD)
-    facts = facts._replace(method=method, unlabeled=0, validation_images=facts.val, second=None)
-    trial = config.replaced(**early_decisions(config, facts))
-    pace = measure(trial, data.labeled_only(), place, facts, started)
+    facts, pace = _measure_supervised(config, facts, method, data, place, measure, started)
     try:
         return make_plan(config, facts, pace)
     except BudgetError:
@@ -205,10 +227,10 @@ def _faster_method(
     if not (error.ways and usual.uses_unlabeled) or config.settings.changes(usual):
         return ()
     slow, config = config.method, with_method(config, FALLBACK_METHOD)
-    facts = choose_method(config, facts._replace(second=None))
     logger.info("%s does not fit; semiseg tries whether %s does", slow, FALLBACK_METHOD)
-    trial = config.replaced(**early_decisions(config, facts))
-    pace = measure(trial, data.labeled_only(), place, facts, time.monotonic() - reading)
+    method = MethodChoice(FALLBACK_METHOD, AS_GIVEN)
+    started = time.monotonic() - reading
+    facts, pace = _measure_supervised(config, facts, method, data, place, measure, started)
     try:
         make_plan(config, facts, pace.of_next_try())
     except BudgetError:

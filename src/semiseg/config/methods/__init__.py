@@ -9,6 +9,7 @@ from semiseg.config.methods.augseg import AugSegSettings
 from semiseg.config.methods.auto import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
+    MAX_STORED,
     ONLINE_METHOD,
     AutoSettings,
 )
@@ -49,6 +50,7 @@ from semiseg.core.errors import ConfigError, nearest
 __all__ = [
     "DEFAULT_METHOD",
     "FALLBACK_METHOD",
+    "MAX_STORED",
     "METHODS",
     "ONLINE_METHOD",
     "AugSegSettings",
