@@ -731,7 +731,7 @@ def test_a_spoilt_folder_is_reported_or_read_as_it_is(tmp_path_factory, capsys, 
         again = read_list(lists / "labeled.txt", masked)
         assert list_hash(again) == list_hash(split.labeled)
         batches = TrainingBatches(
-            TrainingImages(split.labeled, split.unlabeled, data.classes),
+            TrainingImages(split.labeled, split.unlabeled, data.classes, data.reading),
             Views(16, 16),
             2,
             Key.of(0),
