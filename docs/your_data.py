@@ -122,7 +122,7 @@ until the file changes. So it knows which images are cut off, empty or no images
 
 | the image | `check` | `train`, `plan`, `compare` and `split` |
 |---|---|---|
-| has no mask | an error | name it in a warning, and go on without it |
+| has no mask | a warning | name it in a warning, and go on without it |
 | has a mask, or the mask cannot be read | an error | stop, and name the file |
 
 `split/unreadable.txt` of the run lists the images that were left out. A resumed training leaves out

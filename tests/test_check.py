@@ -199,7 +199,26 @@ def test_a_jpeg_that_is_cut_off_in_its_pixels(data: Path) -> None:
 def test_an_unreadable_unlabeled_image(data: Path) -> None:
     (data / "unlabeled").mkdir()
     scrawl(data / "unlabeled" / "u.jpg")
-    assert only(check(data)).items == ("unlabeled/u.jpg",)
+    photograph(data / "unlabeled" / "whole.jpg", 7)
+    report = check(data)
+    finding = only(report)
+    assert (finding.severity, finding.kind) == ("warning", "unreadable-image")
+    assert finding.items == ("unlabeled/u.jpg",)
+    assert "which a training leaves out" in finding.text
+    assert (report.ok, report.status) == (True, 0)
+    assert report.counts["unlabeled"] == (0, 1)
+
+
+def test_unreadable_images_with_and_without_masks_are_told_apart(data: Path) -> None:
+    scrawl(data / "train" / "images" / "a.png")
+    (data / "unlabeled").mkdir()
+    scrawl(data / "unlabeled" / "u.jpg")
+    report = check(data)
+    assert [(f.severity, f.kind, f.items) for f in report.findings] == [
+        ("error", "unreadable-image", ("train/images/a.png",)),
+        ("warning", "unreadable-image", ("unlabeled/u.jpg",)),
+    ]
+    assert report.status == 1
 
 
 def test_a_mask_of_numbers_that_are_no_ids(data: Path) -> None:
@@ -242,8 +261,8 @@ def test_no_file_ends_in_a_traceback(data: Path) -> None:
             content[place] = rng.integers(256)
         path.write_bytes(content)
     report = check(data)
-    assert not report.ok
-    assert {f.kind for f in report.findings} == {"unreadable-image"}
+    assert report.ok
+    assert {(f.severity, f.kind) for f in report.findings} == {("warning", "unreadable-image")}
 
 
 @pytest.mark.parametrize("error", [IndexError("list index"), struct.error("unpack"), MemoryError()])
@@ -254,9 +273,9 @@ def test_a_decoder_may_raise_anything(
         raise error
 
     monkeypatch.setattr(scan_cache, "scan_image", stumble)
-    finding = finding_of(check(data), "unreadable-image")
-    assert len(finding.items) == 6
-    assert (str(error) or "MemoryError") in finding.text
+    findings = [f for f in check(data).findings if f.kind == "unreadable-image"]
+    assert [(f.severity, len(f.items)) for f in findings] == [("error", 5), ("warning", 1)]
+    assert all((str(error) or "MemoryError") in f.text for f in findings)
 
 
 # --- masks that do not fit
@@ -1028,7 +1047,7 @@ def test_letters_with_accents_are_drawn() -> None:
 
 def test_an_empty_image_is_reported_as_empty(data: Path) -> None:
     (data / "train" / "images" / "hollow.png").write_bytes(b"")
-    (finding,) = check(data).of("error")
+    (finding,) = check(data).of("warning")
     assert "train/images/hollow.png: it is empty, 0 bytes" in finding.text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement
 from semiseg.data.dataset import Dataset
 from semiseg.data.findings import SEVERITIES, Finding
 from semiseg.data.formats.masks import Classes
+from semiseg.data.left_out import leave_out_unreadable
 from semiseg.data.reader import no_progress, read_dataset
 from semiseg.data.scan import Progress
 
@@ -34,8 +35,11 @@ def examine(
     progress: Progress = no_progress,
     dataset: str | None = None,
     flags: Arrangement = NOTHING_SAID,
+    left_out: Collection[str] = (),
 ) -> Dataset:
     """Read a data folder, with all findings: errors first, then warnings, then notes.
+
+    Unreadable images without masks are a warning and in no split, since a training leaves them out.
 
     Args:
         root: the folder.
@@ -44,6 +48,7 @@ def examine(
         progress: is called after each file with the number of files that are done, and of all.
         dataset: the name of a published data set, `folder` for none, or None to recognize one.
         flags: where images and masks lie and which belong together; it wins over `dataset.yaml`.
+        left_out: names of further images without masks that an earlier call left out.
 
     Raises:
         DataError: there is no such folder, or no such file of classes.
@@ -58,7 +63,8 @@ def examine(
         progress=progress,
     )
     findings = [*data.findings, *(finding for rule in RULES for finding in rule(data))]
-    return replace(data, findings=tuple(sort(findings)))
+    data = leave_out_unreadable(replace(data, findings=tuple(findings)), left_out)
+    return replace(data, findings=tuple(sort(data.findings)))
 
 
 def sort(findings: Iterable[Finding]) -> list[Finding]:

@@ -53,7 +53,7 @@ def _divided(finding: Finding, files: Collection[str]) -> list[Finding]:
     without = [pair for pair in pairs if pair[0] in files]
     others = [pair for pair in pairs if pair[0] not in files]
     reason = finding.message.removeprefix("Unreadable images")
-    message = f"Unreadable images without masks{reason}, which no training uses"
+    message = f"Unreadable images without masks{reason}, which a training leaves out"
     parts: list[tuple[list[tuple[str, str]], str, str, Severity]] = [
         (others, finding.message, finding.remedy, finding.severity),
         (without, message, "Replace the files to use them.", "warning"),

@@ -22,7 +22,7 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.dataset import Dataset
-from semiseg.data.left_out import leave_out_unreadable, readable
+from semiseg.data.left_out import readable
 from semiseg.data.likeness import likeness
 from semiseg.data.pools.pool_sample import sample_pool
 from semiseg.data.scan import scan_files
@@ -103,9 +103,8 @@ def read_folder(data: DataConfig, left_out: Collection[str] = ()) -> Dataset:
     dataset = None if data.dataset == AUTO else data.dataset
     with progress("reading the images and masks") as bar:
         folder = examine(
-            data.data, data.classes, data.reading, bar.update, dataset, data.arrangement
+            data.data, data.classes, data.reading, bar.update, dataset, data.arrangement, left_out
         )
-    folder = leave_out_unreadable(folder, left_out)
     folder.raise_errors()
     return folder
 
