@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from semiseg.commands._public import command
 from semiseg.commands.settings import EvaluateSettings
+from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
 from semiseg.core.reading import AS_STORED
+from semiseg.core.run_names import SCORES
+from semiseg.core.scores import read_scores
 from semiseg.core.text import percent, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.classes.labels import read_labels
@@ -30,7 +34,13 @@ from semiseg.inference.bands import check_bands_of, reading_like
 from semiseg.inference.load import check_order, load
 from semiseg.inference.predictor import Predictor, Scaled
 from semiseg.inference.scale import choose_factors, explain
-from semiseg.training.run_data import arrangement_of, data_of, listed_samples, scored_samples
+from semiseg.training.run_data import (
+    arrangement_of,
+    config_of,
+    data_of,
+    listed_samples,
+    scored_samples,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +53,14 @@ class Evaluation(ScoredMasks):
             `Calibration.summary`); then also the `coverage` and the `accuracy` where both `agree`.
         split: the split, or the file that lists the images.
         hash: the hash of the names of its images.
+        published: published scores beside this one, if these are the images of `val` that the run
+            was validated on, and semiseg knows such scores; else None.
     """
 
     reliability: ReliabilitySummary
     split: str
     hash: str
+    published: PublishedTable | None = None
 
     def text(self) -> str:
         """The scores of the classes, the mean IoU, and how reliable the confidence is."""
@@ -57,7 +70,10 @@ class Evaluation(ScoredMasks):
             mean += f", without {', '.join(unscored)}, of which no mask there holds a pixel"
         if self.split == "train":
             mean += "; the model was trained on some of these images, so the scores are too high"
-        return f"{self.class_table()}\n{mean}\n\n{self.shapes.text()}\n\n{self._reliability()}"
+        parts = [f"{self.class_table()}\n{mean}", self.shapes.text(), self._reliability()]
+        if self.published is not None:
+            parts.insert(1, self.published.text())
+        return "\n\n".join(parts)
 
     def _reliability(self) -> str:
         """The accuracy as doubtful pixels are left out, and the calibration errors."""
@@ -114,7 +130,23 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         reliability=reliability.summary(),
         split=settings.split if settings.listed is None else str(settings.listed),
         hash=list_hash(samples),
+        published=_published(settings.run, list_hash(samples), result.miou),
     )
+
+
+def _published(run: Path, images: str, miou: float | None) -> PublishedTable | None:
+    """Published scores beside that of a run on its own `val`; None if there are none.
+
+    Args:
+        run: the run folder, or a model elsewhere, whose training is unknown.
+        images: the hash of the names of the scored images.
+        miou: the mean IoU in percent.
+    """
+    config = config_of(run)
+    if config is None or not (run / SCORES).is_file():
+        return None
+    scores = read_scores(run / SCORES)
+    return beside_published(config, scores, miou) if images == scores.split.val else None
 
 
 def _read_bands(model: Predictor, settings: EvaluateSettings, samples: Sequence[Sample]) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
 from semiseg.config.plan import few_validation_images
+from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.scores import ClassScores, Scores, ShapeScores, SplitRecord
@@ -103,6 +104,7 @@ class RunPage:
         headline: the main result in one or two sentences.
         warnings: why the scores mean little; empty if they do not.
         facts: the most important values by name.
+        published: the run beside published scores; None if there are none for it.
         stages: what each stage has reached; empty for a run with one stage.
         curves: the curves of the training.
         classes: the classes, the most frequent first.
@@ -122,6 +124,7 @@ class RunPage:
     headline: str
     warnings: Sequence[str]
     facts: Mapping[str, str]
+    published: PublishedTable | None
     stages: Sequence[StageResult]
     curves: Sequence[Captioned]
     classes: Sequence[ClassRow]
@@ -164,6 +167,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
             "Training": f"{scores.steps:,} steps in {duration(scores.seconds)}",
             **({} if run.weights is None else {"Encoder weights": run.weights.describe()}),
         },
+        published=beside_published(run.config, scores, scores.miou.released),
         stages=run.stages,
         curves=draw_curves(run.curves),
         classes=_class_rows(run),
