@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from semiseg.checks.labeled_split import check_split
 from semiseg.checks.report import (
     BandRow,
     ClassCount,
@@ -15,6 +16,7 @@ from semiseg.checks.report import (
     Size,
     Sizes,
     SplitCount,
+    SplitSummary,
 )
 from semiseg.checks.rules import RULES
 from semiseg.core.reading import AS_STORED, Reading
@@ -26,6 +28,7 @@ from semiseg.data.formats.masks import Classes
 from semiseg.data.left_out import leave_out_unreadable
 from semiseg.data.reader import no_progress, read_dataset
 from semiseg.data.scan import Progress
+from semiseg.data.splits import Split
 
 
 def examine(
@@ -72,19 +75,31 @@ def sort(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def report(data: Dataset) -> Report:
-    """The counts, sizes and classes of a data folder with its findings."""
+def report(data: Dataset, labels: str = "", split_seed: int = 0) -> Report:
+    """The counts, sizes and classes of a data folder with its findings.
+
+    Args:
+        data: the folder, as `examine` gives it.
+        labels: the labeled images of a training, as for `train`, whose images are described, too;
+            empty for none.
+        split_seed: the seed of their choice.
+
+    Raises:
+        ConfigError: `labels` has no meaning, or asks for more masks than there are.
+    """
     classes = data.class_list
+    split, findings = check_split(data, labels, split_seed) if labels else (None, [])
     return Report(
         root=data.root,
         counts=_counts(data),
         sizes=_sizes([image.size for image in data.images.values()]),
         classes=classes.names if classes else (),
         inferred=data.inferred if classes else "",
-        histogram=_histograms(data, classes) if classes else {},
-        findings=data.findings,
+        histogram=_histograms(data, classes, split) if classes else {},
+        findings=tuple(sort([*data.findings, *findings])),
         bands=_bands(data),
         pool=_pool(data),
+        split=None if split is None else SplitSummary(labels, split_seed, **split.counts()),
     )
 
 
@@ -127,12 +142,15 @@ def _sizes(sizes: list[Size]) -> Sizes | None:
     return Sizes(ordered[0], ordered[len(ordered) // 2], ordered[-1], len(set(sizes)))
 
 
-def _histograms(data: Dataset, classes: Classes) -> dict[str, Histogram]:
-    counts = {
-        split: [data.counts[mask] for _, mask in data.labeled(split) if mask in data.counts]
-        for split in ("train", "val")
+def _histograms(data: Dataset, classes: Classes, split: Split | None) -> dict[str, Histogram]:
+    samples = {name: data.samples[name] for name in ("train", "val")}
+    if split is not None:
+        samples = {"train": samples["train"], "labeled": split.labeled, "val": split.val}
+    masks = {
+        name: [s.mask for s in part if s.mask in data.counts] for name, part in samples.items()
     }
-    return {split: _histogram(masks, classes) for split, masks in counts.items() if masks}
+    counts = {name: [data.counts[m] for m in part if m is not None] for name, part in masks.items()}
+    return {name: _histogram(part, classes) for name, part in counts.items() if part}
 
 
 def _histogram(masks: list[Mapping[int, int]], classes: Classes) -> Histogram:

@@ -96,6 +96,32 @@ class PoolSummary(NamedTuple):
     sampled: int
 
 
+class SplitSummary(NamedTuple):
+    """The images that a training would use.
+
+    Attributes:
+        labels: as `--labels` asks for them.
+        seed: the seed of the split.
+        labeled: how many images the training learns from with their masks.
+        unlabeled: how many without, those of a pool included.
+        val: how many score it.
+    """
+
+    labels: str
+    seed: int
+    labeled: int
+    unlabeled: int
+    val: int
+
+    def text(self) -> str:
+        """The same as a sentence."""
+        return (
+            f"With --labels {printable(self.labels)} --split-seed {self.seed}, a training has "
+            f"{plural(self.labeled, 'labeled image')}, {self.unlabeled:,} unlabeled and "
+            f"{self.val:,} for validation."
+        )
+
+
 @dataclass(frozen=True)
 class Report:
     """What `semiseg check` found.
@@ -106,11 +132,14 @@ class Report:
         sizes: of the images that can be read; None if there are none.
         classes: names of the classes; empty if they could not be settled.
         inferred: a phrase that says how the classes were found.
-        histogram: of `train` and `val`, if they have masks and the classes are settled.
+        histogram: of `train` and `val`, if they have masks and the classes are settled; also of the
+            `labeled` images of `split`, and its `val` if that is held out.
         findings: errors first, then warnings, then notes.
         bands: the bands that are read; empty for gray images and RGB.
         pool: the pool of the unlabeled images, of which only a sample was looked at; None without
             one.
+        split: the images of the training that was asked for; None if none was, or if it could not
+            begin.
     """
 
     root: Path
@@ -122,6 +151,7 @@ class Report:
     findings: tuple[Finding, ...]
     bands: tuple[BandRow, ...] = ()
     pool: PoolSummary | None = None
+    split: SplitSummary | None = None
 
     @property
     def ok(self) -> bool:
@@ -144,6 +174,7 @@ class Report:
             "ok": self.ok,
             "counts": {split: count._asdict() for split, count in self.counts.items()},
             "pool": None if self.pool is None else self.pool._asdict(),
+            "split": None if self.split is None else self.split._asdict(),
             "sizes": None if self.sizes is None else self.sizes._asdict(),
             "bands": [{**band._asdict(), "name": printable(band.name)} for band in self.bands],
             "classes": list(self.classes),
@@ -162,7 +193,8 @@ class Report:
         """Tables and sentences for the terminal."""
         findings = "\n".join(wrap(f.text, f"{f.severity:<9}") for f in self.findings)
         totals = ", ".join(plural(len(self.of(s)), s) for s in SEVERITIES if self.of(s))
-        parts = [self._counts(), self._sizes(), self._bands(), self._classes(), findings]
+        split = "" if self.split is None else wrap(self.split.text())
+        parts = [self._counts(), split, self._sizes(), self._bands(), self._classes(), findings]
         return "\n\n".join([p for p in parts if p] + [f"{totals or 'No problems found'}."])
 
     def _counts(self) -> str:

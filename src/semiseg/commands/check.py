@@ -9,6 +9,7 @@ from semiseg.checks.examine import examine, report, sort
 from semiseg.checks.report import Report
 from semiseg.commands._public import command
 from semiseg.commands.settings import CheckSettings
+from semiseg.config.label_list import label_list
 from semiseg.config.settings import AUTO
 from semiseg.core.console import progress
 from semiseg.core.errors import RunError
@@ -27,6 +28,7 @@ def check(settings: CheckSettings) -> Report:
 
     Raises:
         DataError: the folder or the file of classes does not exist.
+        ConfigError: `labels` cannot be understood, or asks for more masks than exist.
         RunError: the picture cannot be written.
     """
     dataset = None if settings.dataset == AUTO else settings.dataset
@@ -37,12 +39,13 @@ def check(settings: CheckSettings) -> Report:
             settings.reading,
             bar.update,
             dataset,
-            settings.arrangement,
+            settings.arrangement._replace(label_list=label_list(settings.labels or "all")),
         )
     notes = []
     if settings.picture is not None:
         notes = _write_picture(contents, settings.picture)
-    return report(replace(contents, findings=tuple(sort([*contents.findings, *notes]))))
+    contents = replace(contents, findings=tuple(sort([*contents.findings, *notes])))
+    return report(contents, settings.labels or "", settings.split_seed)
 
 
 def _write_picture(data: Dataset, picture: Path) -> list[Finding]:

@@ -93,6 +93,12 @@ class CheckSettings(ReadData):
     """A YAML file that names the classes. It replaces `classes.yaml` in the data folder."""
     picture: Path | None = None
     """An image file to write. It shows up to 12 labeled images with their masks over them."""
+    labels: str | None = None
+    """The masks that a training would use, as for `train`: a number, a share (`0.1`, `10%`, `1/8`),
+    `all`, or a file with one image name on each line. semiseg then also checks these images, and
+    names the classes that none of them holds."""
+    split_seed: Count = 0
+    """The seed for choosing these images, as for `train`."""
 
 
 @dataclass(frozen=True)

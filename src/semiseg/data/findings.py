@@ -28,6 +28,7 @@ Kind = Literal[
     "fourth-band",
     "ground-resolution",
     "group",
+    "hidden-class",
     "instances",
     "layout",
     "leak",
