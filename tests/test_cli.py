@@ -717,10 +717,17 @@ def test_the_demo_does_not_write_into_a_stranger_s_folder(capsys, tmp_path):
 @pytest.mark.slow
 def test_evaluate_reports_reliability(capsys, trained, tiny_folder):
     run("evaluate", trained, tiny_folder, "--json", "--accelerator", "cpu")
-    reliability = json.loads(capsys.readouterr().out)["reliability"]
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["device"] == "cpu"
+    assert evaluation["images_per_second"] * evaluation["seconds"] == pytest.approx(
+        evaluation["images"]
+    )
+    reliability = evaluation["reliability"]
     assert {"confidence", "similarity"} <= set(reliability)
     assert reliability["confidence"]["kept"][0]["coverage"] == 100
     run("evaluate", trained, tiny_folder, "--accelerator", "cpu")
     output = capsys.readouterr().out
     assert "calibration error: confidence" in output
+    assert " on cpu: " in output.splitlines()[-1]
+    assert "images per second" in output.splitlines()[-1]
     assert "pixels kept" in output

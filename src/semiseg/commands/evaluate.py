@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from semiseg.core.console import track
 from semiseg.core.reading import AS_STORED
 from semiseg.core.run_names import SCORES
 from semiseg.core.scores import read_scores
-from semiseg.core.text import percent, table
+from semiseg.core.text import duration, percent, plural, table
 from semiseg.core.types import NOTHING_SAID, Sample
 from semiseg.data.classes.labels import read_labels
 from semiseg.data.dataset_file import read_dataset_file
@@ -55,11 +56,17 @@ class Evaluation(ScoredMasks):
         hash: the hash of the names of its images.
         published: published scores beside this one, if these are the images of `val` that the run
             was validated on, and semiseg knows such scores; else None.
+        device: where the model ran: `cpu`, `cuda` or `mps`.
+        seconds: the time to read, segment and score the images, without loading the model.
+        images_per_second: how many images that makes in a second.
     """
 
     reliability: ReliabilitySummary
     split: str
     hash: str
+    device: str = field(compare=False)
+    seconds: float = field(compare=False)
+    images_per_second: float = field(compare=False)
     published: PublishedTable | None = None
 
     def text(self) -> str:
@@ -73,7 +80,7 @@ class Evaluation(ScoredMasks):
         parts = [f"{self.class_table()}\n{mean}", self.shapes.text(), self._reliability()]
         if self.published is not None:
             parts.insert(1, self.published.text())
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, self._speed()])
 
     def _reliability(self) -> str:
         """The accuracy as doubtful pixels are left out, and the calibration errors."""
@@ -88,6 +95,14 @@ class Evaluation(ScoredMasks):
             errors.append(f"nearest prototype {percent(similarity['ece'])} %")
         head = ["pixels kept, %", "accuracy, %", "confidence from"]
         return f"{table(head, rows)}\ncalibration error: {', '.join(errors)}"
+
+    def _speed(self) -> str:
+        """How long it took, and where."""
+        took = f"{self.seconds:.1f} s" if self.seconds < 10 else duration(self.seconds)
+        return (
+            f"{plural(self.images, 'image')} in {took} on {self.device}: "
+            f"{self.images_per_second:.3g} images per second, with reading and scoring"
+        )
 
 
 @command(EvaluateSettings)
@@ -119,7 +134,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         if job.problem:
             raise job.problem
     explain(settings.scale, model.metadata, jobs)
+    started = time.perf_counter()
     counter, reliability = _count(model, samples, [job.factor for job in jobs])
+    seconds = time.perf_counter() - started
     result = counter.scores()
     return Evaluation(
         miou=result.miou,
@@ -131,6 +148,9 @@ def evaluate(settings: EvaluateSettings) -> Evaluation:
         split=settings.split if settings.listed is None else str(settings.listed),
         hash=list_hash(samples),
         published=_published(settings.run, list_hash(samples), result.miou),
+        device=model.device,
+        seconds=seconds,
+        images_per_second=result.images / seconds,
     )
 
 

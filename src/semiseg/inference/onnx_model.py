@@ -59,7 +59,10 @@ class OnnxModel(Predictor):
             return Maps(outputs["logits"], outputs.get("similarity"))
 
         segment = Segmenter(forward, metadata.size, metadata.network.crop, stride)
-        super().__init__(metadata, segment, "similarity" in names)
+        # The session chose the first of its providers that works on this machine.
+        provider = session.get_providers()[0]
+        device = next(kind for kind, name in _PROVIDERS.items() if name == provider)
+        super().__init__(metadata, segment, "similarity" in names, device)
 
 
 def _open(path: Path, accelerator: str, threads: int | Auto) -> tuple[Any, ModelMetadata, int]:

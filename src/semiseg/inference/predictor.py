@@ -57,14 +57,18 @@ class Predictor:
         metadata: the contents of `model.json`: network, classes, method, scores and split.
         segment: runs the model.
         two_spaces: whether the model has prototypes, and so labels from representation space too.
+        device: where it runs: `cpu`, `cuda` or `mps`.
     """
 
-    def __init__(self, metadata: ModelMetadata, segment: Segmenter, two_spaces: bool) -> None:
+    def __init__(
+        self, metadata: ModelMetadata, segment: Segmenter, two_spaces: bool, device: str = "cpu"
+    ) -> None:
         self.metadata = metadata
         self.classes = metadata.classes
         self.reading = metadata.reading
         self.segment = segment
         self.two_spaces = two_spaces
+        self.device = device
         self._has_warned, self._is_chosen = False, False
 
     def read_as(self, reading: Reading) -> None:

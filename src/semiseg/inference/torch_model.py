@@ -31,11 +31,10 @@ class Model(Predictor, ModelHubMixin):
 
     def __init__(self, release: Release, device: str = "cpu") -> None:
         self.release = release
-        self.device = device
         self.network = release.network.to(device)
         segment = segmenter(self.network, release.metadata.size, release.tensors)
         two_spaces = prototypes_of(release.tensors)[0] is not None
-        super().__init__(release.metadata, segment, two_spaces)
+        super().__init__(release.metadata, segment, two_spaces, device)
         # The client writes this as config.json. semiseg itself reads model.json.
         self._hub_mixin_config = {"library_name": "semiseg", "version": __version__}
 
