@@ -811,6 +811,28 @@ def test_a_recipe_and_a_comparison_are_not_taken_for_the_user():
     assert any(s.startswith("from the comparison: ") and "steps 31" in s for s in sentences)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "method", "mixes"),
+    [
+        ("voc-classic", "unimatch-paper", True),
+        ("voc-classic", None, False),
+        ("voc-classic", "css-paper", False),
+        ("voc-classic", "supervised", False),  # the baseline of the paper
+        ("camvid-cpu", "unimatch-paper", False),  # a recipe of no paper
+    ],
+)
+def test_a_method_of_another_paper_than_the_recipe_is_a_warning(recipe, method, mixes):
+    given = {"data": "data", "recipe": recipe, "lr": 0.1}
+    config = train_config(given if method is None else {**given, "method": method})
+    plan = make_plan(config, choose_method(config, FACTS))
+    warnings = [w for w in plan.warnings if "neither paper" in w]
+    assert len(warnings) == mixes
+    for warning in warnings:
+        kept = warning.partition(": ")[2].partition(".")[0].split(", ")
+        assert {"optimizer", "photometry", "teacher_memory"} <= set(kept)
+        assert not {"lr", "method", "dataset"} & set(kept)  # the user's, the method, the data
+
+
 def test_the_highest_similarity_is_that_of_the_classes_of_the_data():
     """The softmax of cosines of 1 and -1 at 0.5: four classes reach 1 / (1 + 3 exp(-4))."""
     expected = "at 0.5, with 4 classes, no similarity can exceed 0.95"

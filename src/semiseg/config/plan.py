@@ -17,6 +17,7 @@ from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.reasons import explain
+from semiseg.config.recipes import mixed_papers
 from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import usual_sizes
 from semiseg.config.train import Optimizer, TrainConfig
@@ -301,8 +302,8 @@ def _given_by(config: TrainConfig, name: str, reason: Reason) -> Reason:
 
 
 def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
-    """Warnings about random weights that stay, few val images, and useless unlabeled ones."""
-    warnings = []
+    """Warnings: two papers, random weights that stay, few val images, useless unlabeled ones."""
+    warnings = mixed_papers(config)
     network = config.network
     if network.encoder_training != "full" and network.weights == "none" and not network.start_from:
         warnings.append(

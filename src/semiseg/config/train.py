@@ -383,10 +383,12 @@ class Origin(NamedTuple):
     Attributes:
         source: a recipe, or a comparison that makes several runs.
         text: the same in words, for the plan: `from the recipe voc-classic`, `equal time`.
+        recipe: the name of the recipe; empty for a comparison.
     """
 
     source: Literal["recipe", "comparison"]
     text: str
+    recipe: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -504,7 +506,7 @@ class TrainConfig:
         sources = {name: layer.source for layer in layers for name in layer.values}
         recipes = {name: layer.recipe for layer in layers for name in layer.values}
         origins = {
-            name: Origin("recipe", f"from the recipe {recipe}")
+            name: Origin("recipe", f"from the recipe {recipe}", recipe)
             for name, recipe in recipes.items()
             if recipe
         }
