@@ -14,28 +14,41 @@ RELOADS = 'http-equiv="refresh"'
 
 
 class Watched:
-    """A finished run, what a watcher was shown in it, and the page after each of these times."""
+    """A finished run, what a watcher was shown in it, and the page after each of these times.
 
-    def __init__(self, folder, shown, pages):
+    Beside that, the same for the steps between the validations.
+    """
+
+    def __init__(self, folder, shown, pages, steps, step_pages):
         self.folder, self.shown, self.pages = folder, shown, pages
+        self.steps, self.step_pages = steps, step_pages
 
 
 @pytest.fixture(scope="module")
 def watched(tiny_folder, tiny_settings, tmp_path_factory):
-    shown, pages = [], []
+    shown, pages, steps, step_pages = [], [], [], []
+
+    def page_of(progress):
+        return (progress.stage.run.out / "report.html").read_text(encoding="utf-8")
 
     class Kept(LiveReport):
         def show(self, progress):
             super().show(progress)
             shown.append(progress)
-            pages.append((progress.stage.run.out / "report.html").read_text(encoding="utf-8"))
+            pages.append(page_of(progress))
+
+        def advance(self, progress):
+            super().advance(progress)
+            steps.append(progress.step)
+            step_pages.append(page_of(progress))
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semiseg.training.watching.PERIOD", 0.0)
         patch.setattr("semiseg.commands.train.live_report", Kept)
         patch.setattr("semiseg.commands.train.write_report", write_report)
         out = tmp_path_factory.mktemp("live") / "run"
         run = semiseg.train(tiny_folder, method="css", out=out, **tiny_settings)
-    return Watched(run.folder, shown, pages)
+    return Watched(run.folder, shown, pages, steps, step_pages)
 
 
 @pytest.mark.slow
@@ -49,7 +62,7 @@ def test_each_validation_is_shown_and_the_report_comes_last(watched):
     assert [progress.step for progress in watched.shown] == [0, 2, 4]
     begun, middle, last = watched.pages
     assert all(LIVE_MARK in page and RELOADS in page for page in watched.pages)
-    assert "The first scores come with the next validation" in begun
+    assert "Step 0 of 4: the next scores come at step 2." in begun
     assert "<img" not in begun
     scores = watched.shown[1].scores
     assert f"Step 2 of 4: {watched.shown[1].network} has {scores['miou']:.1f}" in middle
@@ -60,6 +73,19 @@ def test_each_validation_is_shown_and_the_report_comes_last(watched):
     final = (watched.folder / "report.html").read_text(encoding="utf-8")
     assert LIVE_MARK not in final
     assert RELOADS not in final
+
+
+@pytest.mark.slow
+def test_steps_between_validations_are_shown_too(watched):
+    assert watched.steps == [1, 3]
+    first, second = watched.step_pages
+    assert "Step 1 of 4: the next scores come at step 2" in first
+    scores = watched.shown[1].scores
+    assert f"Step 3 of 4: {watched.shown[1].network} had {scores['miou']:.1f}" in second
+    assert "mIoU on val at step 2" in second
+    assert second.count("<img") == watched.pages[1].count("<img") > 0
+    assert RELOADS in first
+    assert RELOADS in second
 
 
 @pytest.mark.slow

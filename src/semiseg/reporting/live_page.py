@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -125,6 +125,22 @@ def live_page(progress: Progress, state: State) -> LivePage:
     )
 
 
+def at_step(page: LivePage, progress: Progress) -> LivePage:
+    """The page of a training at a newer step; curves, scores and images stay as they are.
+
+    Args:
+        page: the page of the last validation, or of the beginning.
+        progress: where the training stands.
+    """
+    return replace(
+        page,
+        headline=_headline(progress, "training"),
+        reload=_reload(progress),
+        overdue=_overdue(progress),
+        facts=_facts(progress),
+    )
+
+
 def _headline(progress: Progress, state: State) -> str:
     steps = progress.stage.config.schedule.steps
     stage = f" of {progress.stage.title}" if progress.stage.title else ""
@@ -134,8 +150,13 @@ def _headline(progress: Progress, state: State) -> str:
     if state == "done":
         return "The training is done, but its report could not be written."
     if progress.scores is None:
-        return f"The training has begun at {step}. The first scores come with the next validation."
-    score = f"{progress.network} has {percent(progress.scores['miou'])} % mIoU on val"
+        score = f"the next scores come at step {progress.next_validation:,}"
+        if progress.seconds_to_next:
+            score += f", in about {duration(progress.seconds_to_next)}"
+    else:
+        is_new = progress.step == progress.scored_step
+        verb, when = ("has", "") if is_new else ("had", f" at step {progress.scored_step:,}")
+        score = f"{progress.network} {verb} {percent(progress.scores['miou'])} % mIoU on val{when}"
     if progress.step == steps:
         return f"All steps are done: {score}. The report follows."
     rest = progress.seconds_left
@@ -164,6 +185,6 @@ def _reload(progress: Progress) -> int:
 
 def _overdue(progress: Progress) -> int | None:
     """The time from which a page without news means that the training is dead."""
-    if progress.seconds_to_next is None:
-        return None
+    if progress.seconds_to_next is None or progress.scores is None:
+        return None  # nobody knows yet how long a validation takes
     return round(time.time() + _OVERDUE * progress.seconds_to_next + _PATIENCE)

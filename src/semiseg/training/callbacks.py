@@ -13,7 +13,7 @@ from semiseg.core.console import Bar, progress
 from semiseg.core.text import duration, percent
 from semiseg.core.types import Batch
 from semiseg.inference.scenes import Scene
-from semiseg.training.checkpoint import is_validation_step
+from semiseg.training.checkpoint import is_validation_step, next_validation_step
 from semiseg.training.diagnostics import Diagnostics
 from semiseg.training.module import TrainingModule
 from semiseg.training.watching import Watch
@@ -37,7 +37,8 @@ class Validations(Callback):
         count: the number of validations in the whole training.
         diagnostics: measures the pseudo-labels; None for no diagnostics.
         title: the stage of the training in words; empty for the only one.
-        watch: shows each validation to somebody who watches; None for nobody.
+        watch: shows each validation, and the step now and then, to somebody who watches; None for
+            nobody.
     """
 
     def __init__(
@@ -54,8 +55,13 @@ class Validations(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show that the steps begin."""
-        if self.watch is not None and trainer.is_global_zero:
-            self.watch.begin(trainer.global_step)
+        if (
+            self.watch is not None
+            and trainer.is_global_zero
+            and isinstance(pl_module, TrainingModule)
+        ):
+            step = trainer.global_step
+            self.watch.begin(step, next_validation_step(step, pl_module.steps, self.count))
 
     def on_train_batch_end(
         self,
@@ -72,6 +78,8 @@ class Validations(Callback):
         ):
             return
         if not is_validation_step(step, pl_module.steps, self.count):
+            if self.watch is not None and trainer.is_global_zero and self.watch.is_due():
+                self._advance(self.watch, pl_module, step)
             return
         validation = pl_module.validate(self.loader, last=step == pl_module.steps)
         mean_iou = {name: scores["miou"] for name, scores in validation["networks"].items()}
@@ -98,7 +106,23 @@ class Validations(Callback):
         if self.watch is not None:
             rest = self._remaining_seconds(pl_module, step)
             validations = min(pl_module.steps - step, self.count - len(pl_module.validations))
-            self.watch.show(pl_module, rest, rest and rest / max(1, validations))
+            self.watch.show(
+                pl_module,
+                rest,
+                rest and rest / max(1, validations),
+                next_validation_step(step, pl_module.steps, self.count),
+            )
+
+    def _advance(self, watch: Watch, module: TrainingModule, step: int) -> None:
+        """Show a step between two validations."""
+        rest, to_next = None, None
+        if module.step_seconds:
+            timing = module.timing()
+            steps = next_validation_step(step, module.steps, self.count) - step
+            to_next = steps * timing.step + timing.validation
+        if module.validation_seconds:  # before, nobody knows how long the validations take
+            rest = self._remaining_seconds(module, step)
+        watch.advance(step, rest, to_next)
 
     def _remaining_time(self, module: TrainingModule, step: int) -> str:
         """The expected time for the rest in words, since a log has no progress bar."""

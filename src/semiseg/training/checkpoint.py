@@ -123,6 +123,17 @@ def is_validation_step(step: int, total: int, validations: int) -> bool:
     return step * validations // total != (step - 1) * validations // total
 
 
+def next_validation_step(step: int, total: int, validations: int) -> int:
+    """The step of the first validation after a step; the last step where there is none.
+
+    Example:
+        >>> [next_validation_step(step, 9, 4) for step in range(10)]
+        [3, 3, 3, 5, 5, 7, 7, 9, 9, 9]
+    """
+    due = step * validations // total + 1
+    return min(-(-due * total // validations), total)
+
+
 class Checkpoints(Callback):
     """Saves a checkpoint at each validation, once a minute, and before a signal ends the training.
 

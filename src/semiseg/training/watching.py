@@ -1,12 +1,14 @@
 """What a training shows to somebody who watches it: its place, its scores, and some masks.
 
-A `Watcher` gets a `Progress` when the steps begin and after each validation. It lies in a later
+A `Watcher` gets a `Progress` when the steps begin, after each validation, and now and then between
+them, where only the step and the times are new. It lies in a later
 package (`reporting.live`), so the caller of the training names it. It changes no bit of the
 training: it draws no random number, and its network is in eval mode.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -25,6 +27,8 @@ from semiseg.training.stage import Stage
 
 WATCHED_IMAGES = 3
 """Validation images whose masks a watcher gets; each costs one forward pass at a validation."""
+PERIOD = 10.0
+"""The seconds after which a watcher gets a newer step between two validations."""
 
 
 class WatchedImage(NamedTuple):
@@ -49,12 +53,15 @@ class Progress(NamedTuple):
     Attributes:
         stage: the stage that trains.
         step: the steps so far.
-        seconds_left: the expected seconds of the rest of the stage; None where no step was timed.
-        seconds_to_next: those to the next validation; None where no step was timed.
+        seconds_left: the expected seconds of the rest of the stage; None where no step or no
+            validation was timed.
+        seconds_to_next: those to the end of the next validation; None where no step was timed.
         network: the best network of the newest validation; empty before the first one.
         scores: its scores; None before the first validation.
         classes: the classes.
         images: validation images with the masks that this network predicts.
+        scored_step: the step of the newest validation; 0 before the first one.
+        next_validation: the step of the next validation; the last step after the last one.
     """
 
     stage: Stage
@@ -65,6 +72,8 @@ class Progress(NamedTuple):
     scores: MaskScores | None
     classes: Classes
     images: Sequence[WatchedImage]
+    scored_step: int
+    next_validation: int
 
 
 class Watcher(Protocol):
@@ -72,6 +81,9 @@ class Watcher(Protocol):
 
     def show(self, progress: Progress) -> None:
         """Show where the training stands. It must not raise: a training is worth more."""
+
+    def advance(self, progress: Progress) -> None:
+        """Show a newer step; scores and images are those of the last call. It must not raise."""
 
 
 class Watch:
@@ -99,24 +111,59 @@ class Watch:
         order = Key.of(0, "watched").numpy().permutation(len(val))[:WATCHED_IMAGES]
         self.scenes = Scenes([val[i] for i in sorted(order)], classes, size, reading)
         self._read: list[Scene] = []
+        self._newest: Progress | None = None
+        self._shown_time = 0.0
 
-    def begin(self, step: int) -> None:
-        """Show that the steps begin, at a step that is not 0 where a training was resumed."""
-        self.watcher.show(Progress(self.stage, step, None, None, "", None, self.scenes.classes, ()))
+    def begin(self, step: int, next_validation: int) -> None:
+        """Show that the steps begin.
+
+        Args:
+            step: the steps so far; not 0 where a training was resumed.
+            next_validation: the step of the next validation.
+        """
+        classes = self.scenes.classes
+        self._show(
+            Progress(self.stage, step, None, None, "", None, classes, (), 0, next_validation)
+        )
+
+    def is_due(self) -> bool:
+        """Whether what was shown last is old enough for `advance`."""
+        return self._newest is not None and time.monotonic() - self._shown_time >= PERIOD
+
+    def advance(self, step: int, seconds_left: float | None, seconds_to_next: float | None) -> None:
+        """Show a newer step between two validations; nothing before `begin`.
+
+        Args:
+            step: the steps so far.
+            seconds_left: the expected seconds of the rest of the stage.
+            seconds_to_next: those to the end of the next validation.
+        """
+        if self._newest is None:
+            return
+        self._newest = self._newest._replace(
+            step=step, seconds_left=seconds_left, seconds_to_next=seconds_to_next
+        )
+        self.watcher.advance(self._newest)
+        self._shown_time = time.monotonic()
 
     def show(
-        self, module: TrainingModule, seconds_left: float | None, seconds_to_next: float | None
+        self,
+        module: TrainingModule,
+        seconds_left: float | None,
+        seconds_to_next: float | None,
+        next_validation: int,
     ) -> None:
         """Show the newest validation.
 
         Args:
             module: what is trained.
             seconds_left: the expected seconds of the rest of the stage.
-            seconds_to_next: those to the next validation.
+            seconds_to_next: those to the end of the next validation.
+            next_validation: the step of the next validation.
         """
         networks = module.validations[-1]["networks"]
         best = max(networks, key=lambda name: networks[name]["miou"] or 0.0)
-        self.watcher.show(
+        self._show(
             Progress(
                 self.stage,
                 module.global_step,
@@ -126,8 +173,15 @@ class Watch:
                 networks[best],
                 self.scenes.classes,
                 self._predict(module, best),
+                module.global_step,
+                next_validation,
             )
         )
+
+    def _show(self, progress: Progress) -> None:
+        self._newest = progress
+        self.watcher.show(progress)
+        self._shown_time = time.monotonic()
 
     def _predict(self, module: TrainingModule, network: str) -> list[WatchedImage]:
         """The watched images with the masks that a network predicts now."""
