@@ -246,10 +246,18 @@ NOTES = {
         {
             "Choose a sixteenth of the masks:": (
                 "semiseg split DATA --labels 1/16 --seed 0 --out lists"
-            )
+            ),
+            "Reserve a fifth of the labeled images for a test:": (
+                "semiseg split DATA --test 0.2 --out lists"
+            ),
         },
-        "[Lists of labeled images](../datasets.md#lists-of-labeled-images)",
-        {"`OUT/labeled.txt`, `unlabeled.txt`, `val.txt`": "the names of the images, one a line"},
+        "[Lists of labeled images](../datasets.md#lists-of-labeled-images), "
+        "[A test set](../own-data.md#a-test-set)",
+        {
+            "`OUT/labeled.txt`, `unlabeled.txt`, `val.txt`": "the names of the images, one a line",
+            "`OUT/test.txt`": "with `--test`: the images with masks that score a model",
+            "`OUT/reserved.txt`": "with `--test`: all images that no training may use",
+        },
         {},
     ),
     "download": Notes(

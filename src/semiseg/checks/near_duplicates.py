@@ -24,7 +24,8 @@ def near_duplicates(data: Dataset) -> Iterator[Finding]:
     Where there is no `val`, any labeled image may be held out to be scored.
     """
     holds_out = not data.val
-    scored = [s for s, _ in data.labeled("train")] if holds_out else [*data.val, *data.test]
+    scored = [s for s, _ in data.labeled("train")] if holds_out else list(data.val)
+    scored += data.test
     pairs = _find(data, scored)
     if not pairs:
         return
@@ -33,6 +34,8 @@ def near_duplicates(data: Dataset) -> Iterator[Finding]:
     pool = sum(pair.other in unlabeled for pair in pairs)
     among = f" ({plural(pool, 'of these is', 'of these are')} unlabeled)" if pool else ""
     kind = "Labeled images, which may be held out," if holds_out else "Images of val or test"
+    if holds_out and {pair.image for pair in pairs} & {sample.image for sample in data.test}:
+        kind = "Labeled images, which may be held out, or images of test"
     least = f"; {MAX_QUERIES} were compared" if len(pairs) >= MAX_QUERIES else ""
     message = f"{kind} that are nearly the same as images that are trained on{among}, so that "
     message += f"scores are too good{least}"
@@ -43,12 +46,14 @@ def _find(data: Dataset, scored: Sequence[Sample]) -> list[NearDuplicate]:
     """The pairs; identical images are left to another rule."""
     scans, groups = data.images, Groups(data.group, corrected=data.corrected)
     samples = {sample.image: sample for sample in (*data.train, *scored)}
-    held_out = not data.val
+    held_out, test = not data.val, {sample.image for sample in data.test}
 
     def may_pair(one: Path, other: Path) -> bool:
         if one == other or scans[one].digest == scans[other].digest:
             return False
-        return not held_out or groups.of(samples[one]) != groups.of(samples[other])
+        # Groups are held out as a whole; those of test lie in a split already.
+        may_part = not held_out or one in test
+        return may_part or groups.of(samples[one]) != groups.of(samples[other])
 
     thumbnails = {
         path: Thumbnail(scans[path].thumbnail, scans[path].size)

@@ -39,7 +39,9 @@ def check(settings: CheckSettings) -> Report:
             settings.reading,
             bar.update,
             dataset,
-            settings.arrangement._replace(label_list=label_list(settings.labels or "all")),
+            settings.arrangement._replace(
+                label_list=label_list(settings.labels or "all"), reserved=settings.reserved
+            ),
         )
     notes = []
     if settings.picture is not None:

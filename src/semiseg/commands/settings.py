@@ -99,6 +99,8 @@ class CheckSettings(ReadData):
     names the classes that none of them holds."""
     split_seed: Count = 0
     """The seed for choosing these images, as for `train`."""
+    reserved: Path | None = None
+    """A list of images that take no part in a training, as for `train`."""
 
 
 @dataclass(frozen=True)
@@ -483,12 +485,18 @@ class SplitSettings(ArrangedData):
     data: Path
     """The data folder."""
     _: KW_ONLY
-    labels: str
+    labels: str = "all"
     """The masks to use: a number, a share (`0.1`, `10%`, `1/8`), `all`, or a file with one image
     name on each line."""
     out: Path
     """The folder to write: `labeled.txt`, `unlabeled.txt` and `val.txt`, with one name on each
     line. `train --labels OUT/labeled.txt` uses the same images."""
+    test: str | None = None
+    """The labeled images to reserve for a test: a number or a share. semiseg writes them to
+    `test.txt`; `reserved.txt` also holds the images without masks that resemble or belong to them.
+    `train --reserved OUT/reserved.txt` uses none of these."""
+    reserved: Path | None = None
+    """A list of images that take no part in a training, as for `train`."""
     seed: Count = 0
     """The seed of the choice. `train --split-seed` with the same seed makes the same choice."""
     dataset: str = AUTO

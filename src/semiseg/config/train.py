@@ -185,17 +185,24 @@ class DataConfig(ReadData):
     have commas between them. Their images and masks are added to those of the data folder, which
     stays as it is. Of masks that you saw in the browser, only the accepted ones are added. They
     never become validation images, and `--labels` does not count them."""
+    reserved: Path | None = None
+    """A list of images that take no part in the training, with masks or without: one name on each
+    line, such as `reserved.txt` of `semiseg split --test`. Those with masks are images of `test`,
+    which `semiseg evaluate RUN DATA --split test` scores."""
 
     @property
     def arrangement(self) -> Arrangement:
-        """Where the files lie, with the corrected ones and the masks that a list names."""
+        """Where the files lie, with the corrected ones, and what lists say."""
         return super().arrangement._replace(
-            corrected=self.corrected, label_list=label_list(self.labels)
+            corrected=self.corrected, label_list=label_list(self.labels), reserved=self.reserved
         )
 
     def check(self) -> None:
-        """Name the corrected folders so that a run can be read from anywhere."""
+        """Name the corrected folders and the list so that a run can be read from anywhere."""
         super().check()
+        if self.reserved is not None:
+            reserved = Path(os.path.normpath(self.reserved.absolute()))
+            object.__setattr__(self, "reserved", reserved)
         folders = (Path(os.path.normpath(folder.absolute())) for folder in self.corrected)
         object.__setattr__(self, "corrected", tuple(dict.fromkeys(folders)))
 

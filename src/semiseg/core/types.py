@@ -66,6 +66,7 @@ class Arrangement(NamedTuple):
         rgb: likewise, the bands that are shown as red, green and blue.
         corrected: folders outside of the data folder, whose images and masks join those of `train`.
         label_list: a list of labeled images, which may name their masks; None without one.
+        reserved: a list of images that no training uses; None without one.
     """
 
     images: Path | None = None
@@ -80,6 +81,7 @@ class Arrangement(NamedTuple):
     rgb: tuple[int | str, ...] | None = None
     corrected: tuple[Path, ...] = ()
     label_list: Path | None = None
+    reserved: Path | None = None
 
 
 NOTHING_SAID = Arrangement()

@@ -23,11 +23,13 @@ class HoldOut(NamedTuple):
         groups: the groups that stay together.
         pixels: the pixels of each class by mask.
         key: the key of the choice.
+        share: the share of the groups to hold out.
     """
 
     groups: Groups
     pixels: PixelCounts
     key: Key
+    share: float = HELD_OUT_SHARE
 
     def choose(
         self, masked: Sequence[Sample], label_list: Sequence[Sample], held_out: Collection[str]
@@ -70,13 +72,13 @@ class HoldOut(NamedTuple):
         return training, [sample for sample in masked if self.groups.of(sample) in val_groups]
 
     def _draw(self, free: Mapping[str, Sequence[Sample]], total: int) -> set[str]:
-        """Draw about a fifth of all groups from the free ones; the others hold all classes.
+        """Draw the share of all groups from the free ones; the others hold all classes.
 
         Args:
             free: the images of each group that may be held out.
             total: the number of all groups.
         """
-        count = min(len(free), max(1, round(HELD_OUT_SHARE * total)))
+        count = min(len(free), max(1, round(self.share * total)))
         # One image stands for its group, with the classes of all of them.
         first = {name: min(samples) for name, samples in free.items()}
         pixels = {self._mask(first[name]): self._classes(free[name]) for name in free}
@@ -89,7 +91,7 @@ class HoldOut(NamedTuple):
             val_groups = {names[sample] for sample in _with_two_classes(list(names), train, pixels)}
             missing = len(classes_in(names, pixels)) - len(classes_in(train, pixels))
             share = sum(len(free[name]) for name in val_groups) / images
-            draws.append(((missing, abs(share - HELD_OUT_SHARE)), val_groups))
+            draws.append(((missing, abs(share - self.share)), val_groups))
         return min(draws, key=lambda draw: draw[0])[1]
 
     def _classes(self, samples: Iterable[Sample]) -> dict[int, int]:

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from semiseg.core.errors import DataError
+from semiseg.core.files import is_file
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.types import IGNORE_INDEX, NOTHING_SAID, Arrangement, Sample
 from semiseg.data.band_choice import choose_bands
@@ -42,6 +43,7 @@ from semiseg.data.left_out import leave_out_unreadable
 from semiseg.data.listed_masks import use_listed_masks
 from semiseg.data.masks.meaning import count_all, read_meaning
 from semiseg.data.masks.orientations import find_turns
+from semiseg.data.reserved import reserve_listed
 from semiseg.data.scan import Progress, Scans, rescan_masks, scan_files
 from semiseg.data.tiles.expand import TileSettings, expand_listings
 from semiseg.data.tree import SPLITS, Tree
@@ -94,6 +96,7 @@ def read_dataset(
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
         warnings.simplefilter("ignore")
         listings = expand_listings(layout.tree.root, listings, tiles)
+        listings = reserve_listed(listings, flags.reserved)
         own_masks = [s.mask for s in listings["train"].samples if s.mask is not None]
         listed_masks = [s.mask for i in listings.values() for s in i.samples if s.mask is not None]
         corrected = read_corrected(flags.corrected, image_names(listings))
@@ -210,7 +213,11 @@ def read_samples(
     if flags.label_list is not None:
         listings = {"unlabeled": Listing(), **listings}
         listings = use_listed_masks(root, layout, listings, flags.label_list)
-    listings = expand_listings(layout.tree.root, listings, settings, [split])
+    if flags.reserved is not None and is_file(flags.reserved):
+        listings = expand_listings(layout.tree.root, listings, settings, SPLITS)
+        listings = reserve_listed(listings, flags.reserved)
+    else:
+        listings = expand_listings(layout.tree.root, listings, settings, [split])
     listing = listings[split]
     if split == "train":
         corrected = read_corrected(flags.corrected, image_names(listings))

@@ -124,7 +124,7 @@ def make_split(
                 "the others, add --images and --masks"
             )
     else:
-        count = _amount(labels, len(masked))
+        count = amount_of(labels, len(masked), "--labels")
         labeled = cover_classes(masked, count, data.pixels, key.child("labels"))
     if not data.val and groups.keep_together:
         corrected = groups.without(val, corrected)
@@ -192,32 +192,43 @@ def _read_labeled(path: Path, data: Dataset) -> list[Sample]:
         "is an image of val, and validation images must not train. Remove the line": data.val,
         "is an image without a mask here. Add the mask, name the --dataset to which the list "
         "belongs, or remove the line": maskless,
+        "is an image of test, which no training uses. Remove the line": data.samples["test"],
     }
     return read_list(path, masked, refused)
 
 
-def _amount(labels: str, available: int) -> int:
-    """The number of labeled images for `all`, a number or a share."""
-    if labels == "all":
+def amount_of(text: str, available: int, flag: str) -> int:
+    """The number of labeled images for `all`, a number or a share.
+
+    Args:
+        text: what a user wrote.
+        available: the number of masks that there are.
+        flag: where it was written, for messages.
+
+    Raises:
+        ConfigError: the text has no meaning, or asks for no mask or for more than there are.
+    """
+    if text == "all":
         return available
     try:
-        if labels.isdigit():
-            count = int(labels)
+        if text.isdigit():
+            count = int(text)
         else:
-            top, _, bottom = labels.removesuffix("%").partition("/")
-            share = float(top) / float(bottom or 1) / (100 if labels.endswith("%") else 1)
+            top, _, bottom = text.removesuffix("%").partition("/")
+            share = float(top) / float(bottom or 1) / (100 if text.endswith("%") else 1)
             if not 0 < share <= 1:
-                raise ValueError(labels)
+                raise ValueError(text)
             count = max(1, math.floor(share * available + 0.5))
     except (ValueError, ZeroDivisionError) as error:
+        others = ", nor a file, nor 'all'" if flag == "--labels" else ""
         raise ConfigError(
-            f"--labels {labels} is neither a number of masks, nor a share between 0 and 1 "
-            "(0.1, 10%, 1/8), nor a file, nor 'all'."
+            f"{flag} {text} is neither a number of masks, nor a share between 0 and 1 "
+            f"(0.1, 10%, 1/8){others}."
         ) from error
     if count < 1:
-        raise ConfigError("--labels 0 leaves no mask to learn from; ask for at least 1.")
+        raise ConfigError(f"{flag} 0 leaves no mask to learn from; ask for at least 1.")
     if count > available:
         raise ConfigError(
-            f"--labels {count} asks for more masks than there are to train on: {available}."
+            f"{flag} {text} asks for more masks than there are to train on: {available}."
         )
     return count
