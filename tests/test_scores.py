@@ -62,7 +62,7 @@ def test_a_wrong_number_of_objects_is_reported(objects, predicted, end):
         for n, m in ((1, 9), (objects, predicted))
     )
     shapes = ShapeScores(("b",), *[None] * 5, {"soil": soil, "b": b})
-    assert shapes.count_warning().endswith(end)
+    assert f"{end}. Objects that touch" in shapes.count_warning() or not end
     assert bool(shapes.count_warning()) == bool(end)
     assert ("Do not count objects" in shapes.text()) == bool(end)
 

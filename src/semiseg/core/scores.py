@@ -134,7 +134,8 @@ class ShapeScores:
         others = f"; {plural(len(wrong) - 3, 'other class', 'other classes')}" if wrong[3:] else ""
         return (
             "Do not count objects with this model. Where masks are known, it finds "
-            f"{'; '.join(wrong[:3])}{others}"
+            f"{'; '.join(wrong[:3])}{others}. Objects that touch are one object here: semiseg "
+            "check says how many did, where you labeled them one by one"
         )
 
     def summary(self) -> str:

@@ -39,6 +39,8 @@ class Dataset:
         counts: for each mask the pixels of each class index in it, 255 for ignored pixels. Masks
             with unknown codes are left out, and smeared ones unless the classes are named.
         unknown_codes: the codes that belong to no class, by mask.
+        outlines: the number of labeled objects of each code, by mask, where annotation files list
+            the objects of an image.
         reading: how images are read: as flags, `dataset.yaml` or the images themselves say.
         bands: the bands that are read, where the images have other than one or three.
         corrected: the images that folders of corrected masks added to `train`.
@@ -64,6 +66,7 @@ class Dataset:
     inferred: str = ""
     counts: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     unknown_codes: Mapping[Path, Sequence[int]] = field(default_factory=dict)
+    outlines: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     reading: Reading = AS_STORED
     bands: tuple[Band, ...] = ()
     corrected: frozenset[Path] = frozenset()

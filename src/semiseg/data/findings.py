@@ -60,6 +60,7 @@ Kind = Literal[
     "smeared-mask",
     "soft-mask",
     "tiles",
+    "touching-objects",
     "transparency",
     "unknown-value",
     "unlike-images",

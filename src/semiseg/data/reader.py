@@ -150,6 +150,7 @@ def read_dataset(
         inferred=choice.inferred,
         counts=counts,
         unknown_codes=unknown,
+        outlines=layout.outlines(),
         findings=tuple(dict.fromkeys(findings)),
         reading=reading,
         bands=bands.bands,

@@ -72,17 +72,7 @@ def read_shapes(path: Path) -> Shapes:
         DataError: the file is not JSON, does not come from LabelMe, has an area that is incomplete,
             or has shapes of which none covers an area.
     """
-    try:
-        content = read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as JSON ({error}). Save it in LabelMe again, or remove it."
-        ) from error
-    shapes = content.get("shapes") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(shapes, list):
-        raise DataError(
-            f"{path} is no LabelMe file: it has no list `shapes`. Remove it, or move it elsewhere."
-        )
+    content, shapes = _read(path)
     canvas = Image.new("I", _size(path, content), 0)
     labels = {0: BACKGROUND}
     skipped: Counter[str] = Counter()
@@ -105,6 +95,43 @@ def read_shapes(path: Path) -> Shapes:
             "rectangles or circles, or remove the file if nobody has annotated the image."
         )
     return Shapes(np.array(canvas, dtype=np.int32), labels, dict(skipped))
+
+
+def count_shapes(path: Path) -> dict[int, int]:
+    """The number of objects of each code in a LabelMe file that `read_shapes` reads.
+
+    Shapes of one label and one group (`group_id`) are parts of one object.
+
+    Raises:
+        DataError: the file is not JSON, or does not come from LabelMe.
+    """
+    objects = set[tuple[int, object]]()
+    for number, shape in enumerate(_read(path)[1]):
+        if isinstance(shape, dict) and shape.get("shape_type") not in _NO_AREA:
+            group = shape.get("group_id")
+            part = f"shape {number}" if group is None else f"group {group}"
+            objects.add((label_code(str(shape.get("label")).strip()), part))
+    return dict(Counter(code for code, _ in objects))
+
+
+def _read(path: Path) -> tuple[dict[str, object], list[object]]:
+    """The content of a LabelMe file, and its shapes.
+
+    Raises:
+        DataError: the file is not JSON, or does not come from LabelMe.
+    """
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as JSON ({error}). Save it in LabelMe again, or remove it."
+        ) from error
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(shapes, list):
+        raise DataError(
+            f"{path} is no LabelMe file: it has no list `shapes`. Remove it, or move it elsewhere."
+        )
+    return content, shapes
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

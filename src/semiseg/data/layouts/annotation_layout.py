@@ -70,6 +70,7 @@ class AnnotationLayout(Layout):
     ) -> None:
         super().__init__(tree)
         self.files = AnnotationFiles(tree, formats)
+        self._outlines: Mapping[Path, Mapping[int, int]] = {}
 
     @classmethod
     def recognizes(cls, tree: Tree) -> bool:
@@ -108,6 +109,10 @@ class AnnotationLayout(Layout):
     def background_remedy(self, masks: Sequence[Path]) -> str:
         """What the format of the annotations demands."""
         return self._sources[0].format.background_remedy
+
+    def outlines(self) -> Mapping[Path, Mapping[int, int]]:
+        """The number of regions of each class, by the mask; empty before the masks are drawn."""
+        return self._outlines
 
     def class_files(self, root: Path, masks: Sequence[Path]) -> list[ClassFile]:
         """The user's `classes.yaml`; other files of names belong to the annotations."""
@@ -197,7 +202,12 @@ class AnnotationLayout(Layout):
 
         detail = "\n".join([*self._names, *(str(entry.image) for entry in labeled)])
         folder = draw_masks(root, list(files), kind, draw_all, detail)
-        return {entry.image: path_of(entry.image, folder) for entry in labeled}
+        masks = {entry.image: path_of(entry.image, folder) for entry in labeled}
+        self._outlines = {
+            masks[entry.image]: Counter(values.get(r.label, 0) for r in entry.annotated.regions)
+            for entry in labeled
+        }
+        return masks
 
     def _notes(self, entries: Sequence[Entry], unlisted: Sequence[Path]) -> list[Finding]:
         """What is skipped, and which images are unlabeled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,13 @@ class Layout(ABC):
         if any(mask.suffix.lower() == LABELME_SUFFIX for mask in masks):
             return "save it in LabelMe without shapes"
         return "give it a mask of background"
+
+    def outlines(self) -> Mapping[Path, Mapping[int, int]]:
+        """The number of labeled objects of each code, by mask, after the splits were read.
+
+        Empty if no file lists objects.
+        """
+        return {}
 
     def classes(self, masks: Sequence[Path]) -> tuple[Classes, str] | None:
         """The classes and a phrase about them; None if a file or the masks decide.
