@@ -29,6 +29,11 @@ WORDS = {
         *("--crop", 32, "--encoder", "lcnet_035", "--weights", "none", "--workers", 0),
     ],
     "binary": ["DATA", "--classes", "crop", "--out", "OUT"],
+    "confirm": [
+        *("ROOT", "--sets", "SET", "--seeds", 0, "--out", "OUT", "--rows", "OUT/rows.jsonl"),
+        *("--variants", "supervised; supervised, same time; all masks"),
+        *("--steps", 2, "--size", 48),
+    ],
     "contrastive": ["--sides", 32, "--anchors", 4, "--draws", 300],
     "correct": ["RUN", "DATA", "--images", 2, "--rows", "OUT"],
     "correct_page": ["--width", 300, "--height", 200, "--repeats", 2],

@@ -370,7 +370,7 @@ def test_a_time_is_given(trained, tiny_folder, tmp_path, log):
     assert steps(trained) == {"supervised-2-0": 54, "css-2-0": 21}
     assert [row.seconds for row in comparison.rows] == [60.0, 58.5]
     for time, methods in (("5s", "supervised, css"), ("8s", "css")):
-        with pytest.raises(BudgetError, match=rf"short for {methods}\. .* --time 9s, .* 256s\."):
+        with pytest.raises(BudgetError, match=rf"short for {methods}: .* --time 9s, .* 256s\."):
             semiseg.compare(
                 tiny_folder,
                 methods="supervised,css",
@@ -383,7 +383,7 @@ def test_a_time_is_given(trained, tiny_folder, tmp_path, log):
 def test_a_time_too_short_for_the_stages_of_a_method_is_refused(trained, tiny_folder, tmp_path):
     settings = {"methods": "st", "labels": "2", "equal": "time", "validations": 2}
     # Two validations of 3 s and a step for each of its two stages.
-    with pytest.raises(BudgetError, match=r"9 s is too short for st\. .* --time 10s, "):
+    with pytest.raises(BudgetError, match=r"9 s is too short for st: .* --time 10s, "):
         semiseg.compare(tiny_folder, out=tmp_path / "out", time="9s", **settings)
 
 
@@ -603,6 +603,7 @@ def test_a_budget_that_is_too_short_is_refused_with_what_fits(
     # 6 runs of 256 s for 100 steps of css and two validations, and some seconds for each start
     assert error.value.ways[:2] == ("--budget 29m", "--seeds 0,1")
     assert error.value.problem.startswith("--budget 20m is too short for 6 runs: each would get")
+    assert "(100 steps of css take 4 min: the steps 4 min, 2 validations 6 s)" in str(error.value)
     assert not (tmp_path / "out").exists()
     semiseg.compare(tiny_folder, budget="29m", **settings)
     assert min(steps(trained).values()) >= 100

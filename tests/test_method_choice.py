@@ -132,11 +132,10 @@ def test_css_stored_where_there_are_many_unlabeled_images_that_look_alike() -> N
 @pytest.mark.parametrize(
     ("facts", "values", "reason"),
     [
-        (FACTS._replace(unlabeled=1001), {}, "there are 1001 unlabeled images; css labels them in"),
         (FACTS._replace(is_pool=True), {}, "the unlabeled images are in a pool"),
         (FACTS, {"steps": 2}, "--steps 2 is too few for the stages of css-stored"),
     ],
-    ids=["many", "pool", "few steps"],
+    ids=["pool", "few steps"],
 )
 def test_css_where_labels_should_not_be_stored(
     facts: Facts, values: dict[str, object], reason: str

@@ -455,6 +455,7 @@ def test_whatever_a_short_budget_is_told_to_try_fits(settings, budget):
         return
     with pytest.raises(BudgetError, match="is too short for css on this machine") as error:
         planned(PACE, budget=budget, **settings)
+    assert re.search(r"They take [^:]+: .*\d+ steps \d+ (s|min)", str(error.value))
     ways = dict(way.split(maxsplit=1) for way in error.value.ways)
     assert all(f"{flag} {value}" in str(error.value) for flag, value in ways.items())
     for flag, value in ways.items():

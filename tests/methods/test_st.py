@@ -11,7 +11,7 @@ import torch
 from tiny_methods import at, build, labeled_batch, run, unlabeled_batch
 
 from semiseg.config.methods import METHODS, StPlusPlusSettings, StSettings
-from semiseg.config.stages import divide_steps, images_between
+from semiseg.config.stages import Between, divide_steps, images_between, most_steps
 from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.types import IGNORE_INDEX, Unlabeled
@@ -218,11 +218,21 @@ def test_the_shares_are_one_for_each_stage() -> None:
 def test_what_is_done_between_the_stages_is_counted() -> None:
     """In images of a validation, which runs two networks."""
     settings = replace(StSettings(), label_scales=(0.5, 2.0))
-    assert settings.labeling_passes == 2 * (0.25 + 4)
-    assert images_between(settings, unlabeled=10, validated=3) == 2 * 3 + 10 * 4.25
-    again = replace(settings, stage_shares=(1, 1, 1))  # two labelings, and a further validation
-    assert images_between(again, unlabeled=10, validated=3) == 4 * 3 + 10 * 2 * 4.25
-    plus = replace(StPlusPlusSettings(), label_scales=(1.0,))
-    assert images_between(plus, unlabeled=10, validated=3) == 6 * 3 + 10 * 2.5
-    assert images_between(settings, unlabeled=0, validated=3) == 0
-    assert images_between(METHODS["cutmix"], unlabeled=10, validated=3) == 0
+    assert settings.passes_of_label == 2 * (0.25 + 4)
+    # A step draws 3 images, half of the steps learn from them, and each label serves 1.5 draws.
+    assert images_between(settings, 10, 3, 3) == (2 * 3, 10 * 4.25, 4.25)
+    again = replace(settings, stage_shares=(1, 1, 2))  # two labelings, and a further validation
+    assert images_between(again, 10, 3, 3) == (4 * 3, 10 * 2 * 4.25, 1.5 * 4.25)
+    plus = replace(StPlusPlusSettings(), label_scales=(1.0,), stage_shares=(2, 1, 1))
+    assert images_between(plus, 10, 3, 3) == (6 * 3 + 10 * 1.5, 10, 1)
+    assert images_between(settings, 0, 3, 3) == Between()
+    assert images_between(METHODS["cutmix"], 10, 3, 3) == Between()
+
+
+def test_a_short_training_labels_what_its_steps_draw() -> None:
+    between = Between(fixed=10, labeling=60, labeling_of_step=0.5)
+    assert [between.at(steps) for steps in (0, 20, 120, 1000)] == [10, 20, 70, 70]
+    assert most_steps(90, 1.0, between[1:]) == 60
+    assert most_steps(90, 1.0, (between.labeling, 1.0)) == 45
+    assert most_steps(190, 1.0, between[1:]) == 130
+    assert most_steps(190, 1.0, between[1:], (30, 0.1)) == pytest.approx(190 / 1.6)

@@ -31,7 +31,7 @@ from semiseg.training.stage_labels import open_judge
 
 SETTINGS = {
     **{"method": "css-stored", "representation_dim": 8, "anchors": 16, "encoder": "lcnet_035"},
-    **{"size": 48, "crop": 32, "batch": 2, "steps": 9, "validations": 1, "labels": "2"},
+    **{"size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 1, "labels": "2"},
     **{"workers": 0, "threads": 1, "accelerator": "cpu", "lr": 0.05, "encoder_lr": 0.02},
 }
 
@@ -225,7 +225,8 @@ def test_the_plan_names_the_judge_and_the_budget_counts_it(
             ).settings,
             10,
             4,
-        )
+            2,
+        ).labeling
         for agreement in ("representation", "frozen")
     ]
     # One pass of one network, before each of two stages; an image of val takes two passes.

@@ -18,7 +18,7 @@ import semiseg
 from semiseg.config.budget import total_seconds
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, MethodChoice, Pace
 from semiseg.config.sizing import Sizes
-from semiseg.config.stages import images_of_second
+from semiseg.config.stages import Between, images_of_second
 from semiseg.config.train import TrainConfig
 from semiseg.core.choices import Candidate
 from semiseg.core.errors import ConfigError, SettingError
@@ -42,7 +42,7 @@ from semiseg.training.val_counts import write_counts
 
 SETTINGS = {
     **{"method": "css-stored", "representation_dim": 8, "anchors": 16, "encoder": "lcnet_035"},
-    **{"size": 48, "crop": 32, "batch": 2, "steps": 9, "validations": 1, "labels": "2"},
+    **{"size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 1, "labels": "2"},
     **{"workers": 0, "threads": 1, "accelerator": "cpu", "lr": 0.05, "encoder_lr": 0.02},
     **{"weights": "none", "class_weights": "none", "second_encoder": TINY_VIT},
 }
@@ -285,15 +285,15 @@ def test_a_budget_counts_the_second_network() -> None:
     )
     second = Pace(Line(3, 0), Line(5, 0), float("inf"), 0.0, Line(7, 0))
     pace = Pace(Line(1, 0), Line(2, 0), float("inf"), 0.0)
-    sizes = Sizes(48, 32, 2, 10, 5)
+    sizes = Sizes(48, 32, 2, 20, 5)
     config = TrainConfig.from_values(
         {"data": "DATA", "method": "st", "second_encoder": TINY_VIT, "second_share": 0.5}
     )
-    assert images_of_second(config.settings, 10, 4) == 2 * 4 + 2 * 10
-    assert images_of_second(config.settings, 0, 4) == 0
+    assert images_of_second(config.settings, 10, 4, 3) == (2 * 4, 2 * 10, 2)
+    assert images_of_second(config.settings, 0, 4, 3) == Between()
     alone = total_seconds(config, facts, pace, sizes)
     both = total_seconds(config, facts, pace._replace(second=second), sizes)
-    assert both - alone == pytest.approx(10 * 0.5 * 3 + 5 * (2 * 4 + 2 * 10) + 7 * 2 * 32)
+    assert both - alone == pytest.approx(20 * 0.5 * 3 + 5 * (2 * 4 + 2 * 10) + 7 * 2 * 32)
 
 
 @pytest.mark.slow

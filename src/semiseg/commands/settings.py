@@ -23,7 +23,6 @@ from semiseg.config.bands import (
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
-    MAX_STORED,
     METHODS,
     ONLINE_METHOD,
 )
@@ -645,8 +644,8 @@ class MethodChoice(Settings):
         default=AUTO,
         metadata={
             "help": f"The method: {', '.join(f'`{name}`' for name in METHODS)}. With `auto`, it is "
-            f"`{DEFAULT_METHOD}`; `{ONLINE_METHOD}` for a pool or more than {MAX_STORED} unlabeled "
-            f"images; or `{FALLBACK_METHOD}` where these are too few or too different to help. "
+            f"`{DEFAULT_METHOD}`; `{ONLINE_METHOD}` for a pool; or `{FALLBACK_METHOD}` where "
+            "unlabeled images are too few or too different to help. "
             "`--method NAME --help` lists its settings."
         },
     )

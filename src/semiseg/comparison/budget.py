@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from semiseg.comparison.pace import fitting_steps, run_seconds
+from semiseg.comparison.pace import describe_run, fitting_steps, run_seconds
 from semiseg.config.facts import Line
 from semiseg.core.errors import BudgetError
 from semiseg.core.scores import Timing
@@ -70,6 +70,8 @@ class Budget:
             f"--budget {self.text} is too short for {plural(self.runs, 'run')}: each would "
             f"get {duration(max(0, share))}, and {steps} steps of {', '.join(short)} take longer"
         )
+        longest = max(short, key=lambda m: run_seconds(steps, timings[m], self.validations))
+        parts = describe_run(longest, steps, timings[longest], self.validations)
         needed = {m: run_seconds(least[m], t, self.validations) for m, t in timings.items()}
         spent = self.spent - self.saved
         if self._share(self.seconds, spent, self.runs, timings.values()) >= max(needed.values()):
@@ -78,7 +80,8 @@ class Budget:
                 "remembers the speed, so the same command fits now."
             )
         return BudgetError(
-            f"{problem}.", self._ways(timings, max(needed.values()), least, measure_smaller)
+            f"{problem} ({parts}).",
+            self._ways(timings, max(needed.values()), least, measure_smaller),
         )
 
     def _ways(
@@ -137,11 +140,7 @@ def _between(large: tuple[int, Timing], small: tuple[int, Timing], side: int) ->
     def at(low: float, high: float) -> float:
         return Line.through((squares[0], low), (squares[1], high)).at(side**2)
 
-    return Timing(
-        at(small[1].step, large[1].step),
-        at(small[1].validation, large[1].validation),
-        at(small[1].between, large[1].between),
-    )
+    return Timing(*map(at, astuple(small[1]), astuple(large[1])))
 
 
 def _spelled(seconds: float) -> str:

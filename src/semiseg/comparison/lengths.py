@@ -11,6 +11,7 @@ from dataclasses import replace
 from semiseg.comparison.budget import Budget, smaller_side
 from semiseg.comparison.folder import write_config
 from semiseg.comparison.pace import (
+    describe_run,
     fitting_steps,
     mean_timings,
     run_seconds,
@@ -177,19 +178,23 @@ class Lengths:
         least = {task.method: least_steps(self.run_config(task).settings) for task in self.missing}
         if short := [method for method in timings if steps[method] < least[method]]:
             shortest = max(run_seconds(least[m], timings[m], count) for m in timings)
+            longest = max(short, key=lambda m: run_seconds(FEW_STEPS, timings[m], count))
+            parts = describe_run(longest, FEW_STEPS, timings[longest], count)
             raise BudgetError(
-                f"{duration(seconds)} is too short for {', '.join(short)}. The shortest time that "
-                f"fits the validations and the first step of every method is --time "
-                f"{math.ceil(shortest)}s, and {FEW_STEPS} steps of each take --time "
+                f"{duration(seconds)} is too short for {', '.join(short)}: {parts}. The "
+                "shortest time that fits the validations and the first step of every method is "
+                f"--time {math.ceil(shortest)}s, and {FEW_STEPS} steps of each take --time "
                 f"{enough_seconds}s. Give one of these, a smaller --size, or fewer --validations."
             )
         for method, number in steps.items():
             logger.info("%s: %d steps fit into %s", method, number, duration(seconds))
         if few := [m for m, number in steps.items() if number < FEW_STEPS and m != BASELINE]:
+            longest = max(few, key=lambda m: run_seconds(FEW_STEPS, timings[m], count))
             logger.warning(
                 "fewer than %d steps say nothing about a method (%s); that many steps of each take "
-                "--time %ds, or less with a smaller --size",
+                "--time %ds, or less with a smaller --size or fewer --validations. %s",
                 *(FEW_STEPS, ", ".join(few), enough_seconds),
+                describe_run(longest, FEW_STEPS, timings[longest], count),
             )
         rows |= steps
         self.config = replace(self.config, row_steps=rows, run_seconds=seconds)

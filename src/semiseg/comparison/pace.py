@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from statistics import fmean, median
 
 from semiseg.comparison.records import BASELINE, SAME_TIME, Record
+from semiseg.config.stages import most_steps
 from semiseg.core.scores import Timing
+from semiseg.core.text import duration, parts_of_time, plural
 
 
 def run_seconds(steps: int, timing: Timing, validations: int) -> float:
     """The seconds of a run with its validations."""
-    return steps * timing.step + validations * timing.validation + timing.between
+    labeling = timing.whole_labeling(steps)
+    return steps * timing.step + validations * timing.validation + timing.between + labeling
 
 
 def fitting_steps(seconds: float, timing: Timing, validations: int) -> int:
     """The steps that fit into a time beside the validations; 0 or less if none does."""
-    steps = (seconds - validations * timing.validation - timing.between) / timing.step
+    rest = seconds - validations * timing.validation - timing.between
+    steps = most_steps(rest, timing.step, (timing.labeling, timing.labeling_of_step))
     return int(round(steps, 6))  # 6 steps in the time of 6 steps, whatever the rounding
+
+
+def describe_run(method: str, steps: int, timing: Timing, validations: int) -> str:
+    """What takes how long in a run of a comparison, as a sentence."""
+    parts = {
+        "the steps": steps * timing.step,
+        plural(validations, "validation"): validations * timing.validation,
+        "validations of earlier stages": timing.between,
+        "labels of unlabeled images": timing.whole_labeling(steps),
+    }
+    whole = duration(run_seconds(steps, timing, validations))
+    return f"{plural(steps, 'step')} of {method} take {whole}: {parts_of_time(parts)}"
 
 
 def mean_timings(records: Iterable[Record]) -> dict[str, Timing]:
@@ -27,11 +44,7 @@ def mean_timings(records: Iterable[Record]) -> dict[str, Timing]:
         method = BASELINE if record.method == SAME_TIME else record.method
         timings.setdefault(method, []).append(record.scores.timing)
     return {
-        method: Timing(
-            fmean(t.step for t in own),
-            fmean(t.validation for t in own),
-            fmean(t.between for t in own),
-        )
+        method: Timing(*map(fmean, zip(*map(astuple, own), strict=True)))
         for method, own in timings.items()
     }
 

@@ -23,10 +23,10 @@ from semiseg.config.sizing import (
     two_digits,
     useful_steps,
 )
-from semiseg.config.stages import images_between, images_of_second
+from semiseg.config.stages import Between, images_between, images_of_second, most_steps
 from semiseg.config.train import TrainConfig, parse_duration
 from semiseg.core.errors import BudgetError
-from semiseg.core.text import duration
+from semiseg.core.text import duration, parts_of_time
 
 _MIN_SIZE = 128
 _SIZE_GRID = 16
@@ -48,27 +48,27 @@ def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -
     step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
     steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
-    between = _seconds_between(config, facts, pace, sizes.size)
+    between = _seconds_between(config, facts, pace, sizes).at(sizes.steps)
     between += sizes.steps * _second_step(config, facts, pace, sizes)
     return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation + between
 
 
-def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, size: int) -> float:
+def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> Between:
     """The seconds of a training with stages that are no steps of it.
 
     These are the validations of the earlier stages, and the labeling between the stages; and all
     that the second network does besides its steps.
     """
-    images = images_between(config.settings, facts.unlabeled, facts.validation_images)
-    seconds = images * pace.validation.at(size**2)
+    draws = config.schedule.accumulate * sizes.batch
+    images = images_between(config.settings, facts.unlabeled, facts.validation_images, draws)
+    seconds = images.times(pace.validation.at(sizes.size**2))
     if pace.second is None or facts.second is None:
         return seconds
-    images = images_of_second(config.settings, facts.unlabeled, facts.val)
-    crop = crop_of(size, crop_multiple(facts.second.patch))
+    images = images_of_second(config.settings, facts.unlabeled, facts.val, draws)
+    crop = crop_of(sizes.size, crop_multiple(facts.second.patch))
     filling = 0.0 if pace.second.view is None else pace.second.view.at(crop**2)
-    return (
-        seconds + images * pace.second.validation.at(size**2) + AUTO_VIEWS * facts.labeled * filling
-    )
+    others = images.times(pace.second.validation.at(sizes.size**2))
+    return seconds.plus(others).plus(Between(AUTO_VIEWS * facts.labeled * filling))
 
 
 def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
@@ -117,10 +117,29 @@ def sizes_within(config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:
                 f"{problem} beside measuring its speed, which took {duration(pace.saved)}. semiseg "
                 "remembers the speed, so the same command fits now."
             )
-        raise BudgetError(f"{problem}.", _ways_out(config, facts, pace.of_next_try()))
+        least = best._replace(steps=_least_steps(config))
+        parts = f"{problem}. They take {_describe_parts(config, facts, pace, least)}."
+        raise BudgetError(parts, _ways_out(config, facts, pace.of_next_try()))
     if given_steps != AUTO:
         return best._replace(steps=given_steps)
     return best._replace(steps=min(MAX_STEPS, two_digits(best.steps)))
+
+
+def _describe_parts(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> str:
+    """What takes how long in a training."""
+    between = _seconds_between(config, facts, pace, sizes)
+    validation = pace.validation.at(sizes.size**2) * facts.validation_images
+    views = _filling_seconds(config, facts, pace, sizes)
+    seconds = total_seconds(config, facts, pace, sizes)
+    parts = {
+        "reading the data and measuring the speed": pace.spent,
+        "validations and the report": (sizes.validations + _FURTHER_VALIDATIONS) * validation,
+        "the features of frozen stages": views,
+        "validations of earlier stages": between.fixed,
+        "labels of unlabeled images": between.labeling_at(sizes.steps),
+    }
+    steps = {f"{sizes.steps} steps": seconds - sum(parts.values())}
+    return f"{duration(seconds)}: {parts_of_time(steps | parts)}"
 
 
 def _ways_out(config: TrainConfig, facts: Facts, pace: Pace) -> tuple[str, ...]:
@@ -249,16 +268,16 @@ class _Budget(NamedTuple):
             reserved = (validations + _FURTHER_VALIDATIONS) * validation
         least = (1 + _FURTHER_VALIDATIONS) * validation
         rest = (1 - _RESERVE) * self.seconds - pace.spent - max(reserved, least)
-        rest -= _seconds_between(config, self.facts, pace, size)
         sizes = Sizes(size, crop, batch, 0, validations)
+        between = _seconds_between(config, self.facts, pace, sizes)
+        rest -= between.fixed
         step = config.schedule.accumulate * pace.step.at(batch * crop**2)
         step += _second_step(config, self.facts, pace, sizes)
-        sizes = sizes._replace(steps=max(0, int(rest / step)))
-        if pace.view is None:
-            return sizes
-        # Either each step draws new views, or all views are cached at some time.
-        drawn = drawn_views(batch, self.facts.unlabeled, config.settings.strong_views)
-        new = config.schedule.accumulate * drawn
-        filling = _filling_seconds(config, self.facts, pace, sizes)
-        steps = max(rest / (step + new * pace.view.at(crop**2)), (rest - filling) / step)
-        return sizes._replace(steps=max(0, int(steps)))
+        growing = [(between.labeling, between.labeling_of_step)]
+        if pace.view is not None:
+            # Either each step draws new views, or all views are cached at some time.
+            drawn = drawn_views(batch, self.facts.unlabeled, config.settings.strong_views)
+            new = config.schedule.accumulate * drawn * pace.view.at(crop**2)
+            most = sizes._replace(steps=max(0, int(rest / step)))
+            growing.append((_filling_seconds(config, self.facts, pace, most), new))
+        return sizes._replace(steps=max(0, int(most_steps(rest, step, *growing))))

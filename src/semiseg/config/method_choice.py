@@ -8,7 +8,6 @@ from semiseg.config.facts import AS_GIVEN, Facts, MethodChoice, Reason
 from semiseg.config.methods import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
-    MAX_STORED,
     ONLINE_METHOD,
     default_settings,
 )
@@ -87,11 +86,8 @@ def _choice(config: TrainConfig, facts: Facts) -> MethodChoice:
 
 def _why_online(config: TrainConfig, facts: Facts) -> Reason | None:
     """Why no labels should be stored between stages; None if nothing is against it."""
-    without = f"{ONLINE_METHOD} labels them in its steps"
     if facts.is_pool:
-        return Reason("data", f"the unlabeled images are in a pool; {without}")
-    if facts.unlabeled > MAX_STORED:
-        text = f"there are {facts.unlabeled} unlabeled images; {without}, and never all of them"
+        text = f"the unlabeled images are in a pool; {ONLINE_METHOD} labels them in its steps"
         return Reason("data", text)
     steps = unless_auto(config.schedule.steps, STEPS)
     if steps < least_steps(default_settings(DEFAULT_METHOD)):

@@ -193,13 +193,21 @@ class Timing:
         step: median seconds from one step to the next; the mean of these over all stages.
         validation: median seconds of a validation.
         between: seconds of what a run with stages does besides the steps and the validations of its
-            last stage: the labeling, the validations of the earlier stages, and all of a second
-            network.
+            last stage: the validations of the earlier stages, and the training of a second network.
+            The labeling comes on top.
+        labeling: seconds of the labeling of all unlabeled images between the stages.
+        labeling_of_step: those for each step of the run, if they draw too few for all images.
     """
 
     step: float
     validation: float
     between: float = 0.0
+    labeling: float = 0.0
+    labeling_of_step: float = 0.0
+
+    def whole_labeling(self, steps: int) -> float:
+        """The seconds of the labeling in a run with so many steps."""
+        return min(self.labeling, steps * self.labeling_of_step)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 WIDTH = 100
 """Columns of the terminal that wrapped text fills."""
@@ -52,6 +52,17 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def parts_of_time(parts: Mapping[str, float]) -> str:
+    """What takes how long, the longest first; what takes less than a second is left out.
+
+    Example:
+        >>> parts_of_time({"the steps": 40.0, "the start": 0.2, "5 validations": 120.0})
+        '5 validations 2 min, the steps 40 s'
+    """
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in ordered if seconds >= 1)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
 from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
-from semiseg.config.stages import images_between, images_of_second
+from semiseg.config.stages import Between, images_between, images_of_second
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration
@@ -162,12 +162,14 @@ def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Tim
     images = len(data.split.val)
     if config.validation.diagnostics and data.unlabeled:
         images += sample_size(data.split)
-    between = images_between(config.settings, len(data.unlabeled), images) * trial.validation
-    between += _seconds_of_second(config, data, place)
-    return Timing(trial.step * config.schedule.accumulate, trial.validation * images, between)
+    draws = config.schedule.accumulate * decided(config.schedule.batch)
+    between = images_between(config.settings, len(data.unlabeled), images, draws)
+    seconds = between.times(trial.validation).plus(_seconds_of_second(config, data, place))
+    step = trial.step * config.schedule.accumulate
+    return Timing(step, trial.validation * images, *seconds)
 
 
-def _seconds_of_second(config: TrainConfig, data: TrainingData, place: Place) -> float:
+def _seconds_of_second(config: TrainConfig, data: TrainingData, place: Place) -> Between:
     """The seconds of the second network: its training, and its labels; 0 without one.
 
     Args:
@@ -178,15 +180,17 @@ def _seconds_of_second(config: TrainConfig, data: TrainingData, place: Place) ->
     short = _trial_of_second(_trial(config, place, _TIMING_STEPS), data, place)
     whole = second_config(config, place.kind)
     if short is None or whole is None:
-        return 0.0
+        return Between()
     trial = _measure(short, data.labeled_only(), place)
     steps = decided(whole.schedule.steps) * config.schedule.accumulate
     views = min(
         decided(whole.network.feature_views) * len(data.split.labeled),
         steps * decided(whole.schedule.batch),
     )
-    images = images_of_second(config.settings, len(data.unlabeled), len(data.split.val))
-    return steps * trial.step + views * (trial.view or 0.0) + images * trial.validation
+    draws = config.schedule.accumulate * decided(config.schedule.batch)
+    images = images_of_second(config.settings, len(data.unlabeled), len(data.split.val), draws)
+    training = steps * trial.step + views * (trial.view or 0.0)
+    return images.times(trial.validation).plus(Between(training))
 
 
 def _trial_of_second(config: TrainConfig, data: TrainingData, place: Place) -> TrainConfig | None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from semiseg._version import __version__
 from semiseg.config.background import foreground
 from semiseg.config.settings import decided
+from semiseg.config.stages import Between, images_between
 from semiseg.config.train import TrainConfig
 from semiseg.core.choices import Candidate
 from semiseg.core.errors import RunError
@@ -74,6 +75,7 @@ def release(
     module: TrainingModule,
     earlier: Sequence[Scores] = (),
     labeling: float = 0.0,
+    others: float = 0.0,
     first_stage: Path | None = None,
     second: Path | None = None,
 ) -> Scores:
@@ -88,6 +90,7 @@ def release(
         module: the trained module.
         earlier: the scores of the earlier stages, whose steps and seconds count too.
         labeling: the seconds of the labeling between the stages.
+        others: those of the training of a second network.
         first_stage: the run folder of a first stage on labeled images, whose model is a candidate;
             None without one.
         second: the run folder of a second network that labeled images too; None without one.
@@ -126,8 +129,10 @@ def release(
         labels=len(data.split.labeled),
         steps=module.steps + sum(stage.steps for stage in earlier),
         skipped_steps=module.guard.skipped + sum(stage.skipped_steps for stage in earlier),
-        seconds=round(module.seconds + labeling + sum(stage.seconds for stage in earlier), 1),
-        timing=_mean_timing(module, earlier, labeling),
+        seconds=round(
+            module.seconds + labeling + others + sum(stage.seconds for stage in earlier), 1
+        ),
+        timing=_mean_timing(config, data, module, earlier, Between(others, labeling)),
         split=_split_record(config, data.split),
         versions={
             "semiseg": __version__,
@@ -219,13 +224,37 @@ def _model_of_first_stage(folder: Path, scores: Scores) -> _Chosen:
     return _Chosen(load_release(folder), scores.adjustment, scores.shapes, confusion)
 
 
-def _mean_timing(module: TrainingModule, earlier: Sequence[Scores], labeling: float) -> Timing:
-    """The seconds of a step as the mean over all stages, and of a validation of the last one."""
+def _mean_timing(
+    config: TrainConfig,
+    data: TrainingData,
+    module: TrainingModule,
+    earlier: Sequence[Scores],
+    between: Between,
+) -> Timing:
+    """The seconds of a step as the mean over all stages, and of a validation of the last one.
+
+    Args:
+        config: the settings, as planned.
+        data: the images.
+        module: the trained module.
+        earlier: the scores of the earlier stages.
+        between: the seconds of the second network, and those of the labeling of this run.
+    """
     own = module.timing()
     stages = [(stage.steps, stage.timing.step) for stage in earlier] + [(module.steps, own.step)]
     seconds = sum(steps * step for steps, step in stages) / sum(steps for steps, _ in stages)
-    others = sum(max(0.0, s.seconds - s.steps * s.timing.step) for s in earlier)
-    return replace(own, step=round(seconds, 4), between=round(labeling + others, 3))
+    others = between.fixed + sum(max(0.0, s.seconds - s.steps * s.timing.step) for s in earlier)
+    draws = config.schedule.accumulate * decided(config.schedule.batch)
+    images = images_between(config.settings, len(data.unlabeled), len(data.split.val), draws)
+    labeled = images.labeling_at(sum(steps for steps, _ in stages))
+    label = between.labeling / labeled if labeled else 0.0
+    return replace(
+        own,
+        step=round(seconds, 4),
+        between=round(others, 3),
+        labeling=round(label * images.labeling, 3),
+        labeling_of_step=round(label * images.labeling_of_step, 4),
+    )
 
 
 def _split_record(config: TrainConfig, split: Split) -> SplitRecord:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from semiseg.config.methods import CssStoredSettings, StagedSettings, StPlusPlusSettings
 from semiseg.config.settings import decided
+from semiseg.config.stages import labeled_images
 from semiseg.config.train import TrainConfig
 from semiseg.core.files import read_json, text_sha256, write_json
 from semiseg.core.records import from_plain
+from semiseg.core.rng import Key
 from semiseg.core.text import percent, plural
 from semiseg.core.types import Sample
 from semiseg.model.hub_models import local_run
@@ -43,7 +47,10 @@ logger = logging.getLogger(__name__)
 
 
 def label_for(
-    stage: Stage, store: LabelStore | None, make_labels: Callable[[], str] | None
+    stage: Stage,
+    store: LabelStore | None,
+    make_labels: Callable[[], str] | None,
+    data: TrainingData,
 ) -> str | None:
     """Label the images of a stage in the first process, and wait for the labels in the others.
 
@@ -51,6 +58,7 @@ def label_for(
         stage: the stage that learns the labels.
         store: their store; None for a stage that learns no stored labels.
         make_labels: what labels the images; None in the other processes.
+        data: the images of the run.
 
     Returns:
         The hash of all labels; None in the other processes.
@@ -66,6 +74,12 @@ def label_for(
         if make_labels is None:
             _wait_until(store.is_complete)
             return None
+        count, total = len(store.samples), len(data.unlabeled)
+        if stage.total > 1 and count == labeled_images(_draws(stage), total) < total:
+            logger.info(
+                "%s draws %d unlabeled images, so %d of %d are labeled for it, chosen by chance",
+                *(stage.title, _draws(stage), count, total),
+            )
         with _timed(stage) if stage.total > 1 else nullcontext():
             return make_labels()
 
@@ -80,16 +94,47 @@ def images_of(stage: Stage, data: TrainingData, place: Place) -> TrainingData:
     """
     if stage.labeled_only:
         return data.labeled_only()
-    if not isinstance(stage.run.settings, StPlusPlusSettings) or stage.number == stage.total:
+    if stage.total == 1 or data.labels is None:
         return data
-    positions = _reliable(stage, data, place)
-    return data._replace(unlabeled=tuple(data.unlabeled_files[position] for position in positions))
+    images = data.unlabeled_files
+    if isinstance(stage.run.settings, StPlusPlusSettings) and stage.number < stage.total:
+        images = tuple(images[position] for position in _reliable(stage, data, place))
+    return data._replace(unlabeled=labeled_for(stage, images))
+
+
+def labeled_for(stage: Stage, images: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Those unlabeled images that are labeled for a stage: no more than its steps make use of.
+
+    They are chosen by chance, and for each stage others, as long as there are any.
+
+    Args:
+        stage: the stage.
+        images: the images that it may use.
+
+    Returns:
+        The images in their order.
+    """
+    before = sum(_draws(earlier) for earlier in stage.until_now()[:-1] if not earlier.labeled_only)
+    count = labeled_images(_draws(stage), len(images))
+    key = Key.of(stage.run.schedule.seed, "labeled images")
+    order = np.roll(key.numpy().permutation(len(images)), -before)
+    return tuple(images[position] for position in sorted(order[:count]))
+
+
+def _draws(stage: Stage) -> int:
+    """The unlabeled images that the steps of a stage draw."""
+    schedule = stage.config.schedule
+    return decided(schedule.steps) * schedule.accumulate * decided(schedule.batch)
 
 
 def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Source]:
     """The model of the stage before as what labels images.
 
     In the last of three stages, the images that the second one has used keep their labels.
+
+    Args:
+        stage: the stage that learns the labels.
+        data: the images of the run.
 
     Raises:
         RunError: the model or the labels cannot be read.
@@ -124,9 +169,8 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
         return labeler, source
     values = read_reliability(stage.before(2), len(data.unlabeled_files))
     positions = choose_reliable(values, settings.reliable_share)
-    own_labels = LabelStore(
-        run / LABELS, tuple(data.unlabeled_files[position] for position in positions)
-    )
+    reliable = [data.unlabeled_files[position] for position in positions]
+    own_labels = LabelStore(run / LABELS, labeled_for(stage.until_now()[-2], reliable))
     source = replace(source, sha256=text_sha256(f"{source.sha256} {own_labels.verify()}"))
     return partial(_labels_of_both, own_labels, labeler), source
 

@@ -81,7 +81,7 @@ def _train_stage(
     own = images_of(stage, data, place)
     store, make_labels = store_of(config, own), None
     if store is not None and first:
-        open_teacher = partial(open_stage_teacher, stage, own)
+        open_teacher = partial(open_stage_teacher, stage, data)
         make_labels = prepare_labels(
             config, own, store, resume, checkpoint is not None, open_teacher
         )
@@ -94,7 +94,7 @@ def _train_stage(
         config = stage.config
     if first and not resume:
         run_folder.create(config, _plan_of(stage, plan), data.split, data.folder.classes)
-    module.labels_sha256 = label_for(stage, store, make_labels)
+    module.labels_sha256 = label_for(stage, store, make_labels, data)
     if checkpoint is None and stage.goes_on:
         go_on_from(stage.before(), module)
     fit(stage, place, own._replace(labels=store), module, checkpoint, start, watcher)
@@ -133,15 +133,16 @@ def release_run(stages: Sequence[Stage], data: TrainingData, module: TrainingMod
     """
     config, first, second = stages[-1].run, stages[0], stages[-1].second_folder
     earlier = [read_scores(stage.config.out / run_folder.SCORES) for stage in stages[:-1]]
-    between = labeling_seconds(config.out)
+    between = 0.0
     if second is not None:
-        between += read_scores(second / run_folder.SCORES).seconds
+        between = read_scores(second / run_folder.SCORES).seconds
         remove_probabilities(second)
     return release(
         config,
         data,
         module,
         earlier,
+        labeling_seconds(config.out),
         between,
         first.config.out if first.labeled_only else None,
         second,

@@ -46,7 +46,7 @@ from semiseg.training.release_notes import (
 from semiseg.training.run_lock import lock_run
 from semiseg.training.second_stage import load_second, second_stages
 from semiseg.training.stage import stages_of
-from semiseg.training.stage_labels import label_for, open_stage_teacher
+from semiseg.training.stage_labels import images_of, label_for, open_stage_teacher
 from semiseg.training.stage_notes import describe_start, log_middle_stages
 from semiseg.training.stages import release_run, train_stages
 from semiseg.training.start_weights import confirm_weights, note_weights
@@ -138,12 +138,13 @@ def _train(
         else:
             _log_plan(plan)
         stages = stages_of(config, unlabeled=bool(data.unlabeled))
-        store, make_labels = store_of(config, data), None
+        own = images_of(stages[-1], data, place)
+        store, make_labels = store_of(config, own), None
         if store is not None and first:
             open_teacher = partial(open_stage_teacher, stages[-1], data) if stages[:-1] else None
             begun = checkpoint is not None
-            make_labels = prepare_labels(config, data, store, resume, begun, open_teacher)
-        module = _build(stages[-1].config, data, checkpoint)
+            make_labels = prepare_labels(config, own, store, resume, begun, open_teacher)
+        module = _build(stages[-1].config, own, checkpoint)
         if checkpoint is None:  # else it holds the weights
             weights = module.method.student.weights_record
             config = confirm_weights(config, weights)
@@ -163,12 +164,12 @@ def _train(
         # All processes know of a stop; the first one reports it.
         with nullcontext() if first else suppress(Interrupted):
             train_stages([*judge, *stages], plan, place, data, resume, watcher)
-            module.labels_sha256 = label_for(stages[-1], store, make_labels)
+            module.labels_sha256 = label_for(stages[-1], store, make_labels, data)
             make_labels = None  # it holds the teacher's model
             if checkpoint is None and stages[-1].goes_on:
                 go_on_from(stages[-1].before(), module)
-            data = data._replace(labels=store)
-            fit(stages[-1], place, data, module, checkpoint, start, watcher)
+            own = own._replace(labels=store)
+            fit(stages[-1], place, own, module, checkpoint, start, watcher)
         scores = release_run(stages, data, module) if first else None
     if scores is None:  # this process was started for the training only
         raise SystemExit(0)

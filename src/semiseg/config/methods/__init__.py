@@ -9,7 +9,6 @@ from semiseg.config.methods.augseg import AugSegSettings
 from semiseg.config.methods.auto import (
     DEFAULT_METHOD,
     FALLBACK_METHOD,
-    MAX_STORED,
     ONLINE_METHOD,
     AutoSettings,
 )
@@ -50,7 +49,6 @@ from semiseg.core.errors import ConfigError, nearest
 __all__ = [
     "DEFAULT_METHOD",
     "FALLBACK_METHOD",
-    "MAX_STORED",
     "METHODS",
     "ONLINE_METHOD",
     "AugSegSettings",

@@ -10,10 +10,7 @@ from semiseg.config.methods.base import MethodSettings
 DEFAULT_METHOD = "css-stored"
 """The method that `auto` means for a folder of images."""
 ONLINE_METHOD = "css"
-"""The method that `auto` means where it would take too long to label all images between stages."""
-MAX_STORED = 1000
-"""The most unlabeled images for which `auto` means the default method, which labels them twice and
-each in four views. On a CPU that takes about ten minutes at the reference size."""
+"""The method that `auto` means for a pool, and where the steps are too few for stages."""
 FALLBACK_METHOD = "supervised"
 """The method that `auto` means where the plan can see that unlabeled images will not pay."""
 

@@ -92,11 +92,18 @@ class MethodSettings(Settings):
         return False
 
     @property
-    def labeling_passes(self) -> float:
-        """What the labeling between the stages costs for each unlabeled image, in forward passes.
+    def passes_of_label(self) -> float:
+        """The forward passes of one network at working size for the stored label of an image."""
+        return 0.0
 
-        The passes are those of one network at working size.
-        """
+    @property
+    def labelings(self) -> int:
+        """How often an unlabeled image is labeled between the stages, at most."""
+        return 0
+
+    @property
+    def choosing_passes(self) -> float:
+        """The forward passes for each unlabeled image by which a stage chooses its images."""
         return 0.0
 
     @property

@@ -56,9 +56,9 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
             )
 
     @property
-    def passes_per_label(self) -> float:
+    def passes_of_label(self) -> float:
         """The frozen encoder sees each image once."""
-        return super().passes_per_label + (self.agreement != "representation")
+        return super().passes_of_label + (self.agreement != "representation")
 
     @property
     def earlier_stages(self) -> tuple[EarlierStage, ...]:

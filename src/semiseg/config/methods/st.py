@@ -68,9 +68,14 @@ class StPlusPlusSettings(StSettings):
         return (first, EarlierStage("st"))
 
     @property
-    def labeling_passes(self) -> float:
-        """Each image is labeled once, and three models of the first stage predict it once."""
-        return self.passes_per_label + 3
+    def labelings(self) -> int:
+        """Images of the second stage keep their labels in the third."""
+        return 1
+
+    @property
+    def choosing_passes(self) -> float:
+        """Three models of the first stage predict each image once."""
+        return 3.0
 
     def check(self) -> None:
         """There are three stages."""

@@ -72,14 +72,14 @@ class StagedSettings(StoredLabelSettings):
         return not self.restart
 
     @property
-    def passes_per_label(self) -> float:
+    def passes_of_label(self) -> float:
         """The forward passes for the label of an image; a view costs the square of its scale."""
         return 2 * sum(scale**2 for scale in self.label_scales)
 
     @property
-    def labeling_passes(self) -> float:
+    def labelings(self) -> int:
         """Each image is labeled once before each stage but the first."""
-        return (len(self.stage_shares) - 1) * self.passes_per_label
+        return len(self.stage_shares) - 1
 
     @property
     def second_network(self) -> SecondNetwork | None:
