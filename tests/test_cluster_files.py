@@ -53,6 +53,50 @@ def understood(monkeypatch):
     return parse
 
 
+@pytest.fixture
+def configured(monkeypatch):
+    """Gives the configuration that `train` or `compare` gets, and its further flags."""
+    calls = []
+    monkeypatch.setattr(
+        "semiseg.commands.verbs.load_command",
+        lambda name: lambda config, **flags: calls.append((name, config, flags)) or Done(),
+    )
+
+    def parse(words):
+        cli.main(words)
+        return calls.pop()
+
+    return parse
+
+
+def submit(file, folder, status, words=(), **environment):
+    """Run a batch file of Slurm with stand-ins for the programs that it calls.
+
+    Returns:
+        Its exit status, the words of semiseg, and those of scontrol.
+    """
+    programs = {
+        "semiseg": f'printf "%s\\n" "$@" > {folder}/semiseg.log; exit {status}',
+        "srun": '[ "$1" = --cpus-per-task=4 ] && shift && exec "$@"',
+        "scontrol": f'echo "$@" >> {folder}/scontrol.log',
+    }
+    for name, script in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+        (folder / f"{name}.log").unlink(missing_ok=True)
+    (folder / "scontrol.log").touch()
+    environment = {**ENVIRONMENT, "PATH": f"{folder}:/usr/bin:/bin", **environment}
+    result = subprocess.run(["bash", str(FILES / file), *words], env=environment)
+    logs = [(folder / f"{name}.log").read_text().splitlines() for name in ("semiseg", "scontrol")]
+    return result.returncode, *logs
+
+
+def options_of(file):
+    """The options in the head of a batch file."""
+    text = (FILES / file).read_text()
+    return dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", text, re.MULTILINE))
+
+
 def called(script, folder):
     """The words with which a script calls semiseg, without its name."""
     program = folder / "semiseg"
@@ -85,6 +129,58 @@ def test_the_array_of_slurm(understood, tmp_path):
     assert options["cpus-per-task"] == str(settings.threads)
     (merge,) = map(understood, in_comments("slurm-shards.sh"))
     assert merge.merge
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("status", "requeued"), [(0, []), (130, ["requeue 77"]), (143, []), (2, [])]
+)
+def test_a_training_on_slurm_goes_on_after_its_time_limit(configured, tmp_path, status, requeued):
+    own = {"DATA": "/shared/my data", "RUN": "/shared/run", "SLURM_JOB_ID": "77"}
+    code, words, scontrol = submit("slurm-train.sh", tmp_path, status, ["--labels", "23"], **own)
+    assert (code, scontrol) == (status, requeued)
+    name, config, flags = configured(words)
+    assert (name, config.data.labels) == ("train", "23")
+    assert (str(config.data.data), str(config.out)) == (own["DATA"], own["RUN"])
+    assert flags == {"overwrite": False, "resume": True}
+    options = options_of("slurm-train.sh")
+    assert options["signal"] == "INT@120"
+    assert {"requeue", "open-mode"} <= options.keys()
+
+
+@needs_bash
+def test_the_seeds_of_a_comparison_on_slurm(configured, tmp_path):
+    own = {"DATA": "/shared/data", "OUT": "/shared/compare", "SLURM_ARRAY_JOB_ID": "70"}
+    code, words, scontrol = submit("slurm-compare.sh", tmp_path, 130, **own)
+    assert (code, scontrol) == (130, ["requeue 70_3"])
+    name, config, _ = configured(words)
+    assert (name, config.grid.seeds, config.grid.methods) == (
+        "compare",
+        (3,),
+        ("supervised", "css-stored"),
+    )
+    code, words, scontrol = submit("slurm-compare.sh", tmp_path, 0, SEEDS="0,1,2", **own)
+    assert (code, scontrol) == (0, [])
+    last = configured(words)[1]
+    assert last.grid.seeds == (0, 1, 2)
+    assert last.shared == config.shared  # a job with other settings would be refused
+    assert {"signal", "requeue"} <= options_of("slurm-compare.sh").keys()
+    assert "array" not in options_of("slurm-compare.sh")  # the command line says which seeds
+
+
+@needs_bash
+@pytest.mark.parametrize("file", ["slurm-train.sh", "slurm-compare.sh"])
+def test_the_page_on_slurm_has_the_lines_of_the_files(file):
+    subprocess.run(["bash", "-n", str(FILES / file)], check=True)
+    page = (FILES.parents[1] / "docs" / "slurm.md").read_text()
+    script = (FILES / file).read_text()
+    heads = {line for line in page.splitlines() if line.startswith("#SBATCH")}
+    assert heads <= set((FILES / "slurm-train.sh").read_text().splitlines())
+    submitted = [line[1:].strip() for line in script.splitlines() if " sbatch " in f" {line} "]
+    submitted = [line for line in submitted if line.endswith(".sh")]
+    assert submitted
+    for line in submitted:
+        assert line in page
 
 
 @needs_bash

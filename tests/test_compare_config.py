@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,11 @@ def test_a_further_call_may_not_contradict(values, match):
 
 def test_no_shared_setting_is_named_like_a_method():
     assert not {name.replace("-", "_") for name in METHODS} & set(shared_settings())
+
+
+def test_jobs_of_a_cluster_may_write_the_settings_at_once(tmp_path):
+    jobs = [config(out=tmp_path, seeds=str(seed)) for seed in range(8)]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(write_config, jobs * 10))
+    assert read_config(tmp_path, Path("DATA")) in jobs
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]

@@ -70,6 +70,13 @@ def test_others_may_read_what_is_written(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
 
 
+def test_others_may_read_a_shared_text(tmp_path):
+    write_text(tmp_path / "usual", "text")
+    write_text(tmp_path / "shared", "text", shared=True)
+    assert (tmp_path / "shared").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["shared", "usual"]
+
+
 def test_text_and_json_come_back(tmp_path):
     write_text(tmp_path / "a.txt", "Ä\n")
     assert (tmp_path / "a.txt").read_bytes() == "Ä\n".encode()

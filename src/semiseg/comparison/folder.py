@@ -74,7 +74,7 @@ def write_config(config: CompareConfig) -> None:
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / FILE, f"{_HEADER}{__version__}\n{body}")
+        write_text(out / FILE, f"{_HEADER}{__version__}\n{body}", shared=True)
     except OSError as error:
         raise RunError(f"{out} cannot be written ({error}). Choose another --out.") from error
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from semiseg.comparison.records import ALL, BASELINE
 from semiseg.comparison.rows import Row
+from semiseg.core.files import atomic_write
 from semiseg.plots.curves import line_color
 from semiseg.plots.palette import LINE_COLORS
 
@@ -22,7 +23,8 @@ _MIN_HEIGHT = 4.0  # points of mIoU; otherwise a tenth of a point could fill the
 
 def save_figure(rows: Sequence[Row], path: Path) -> None:
     """Write the figure as PNG; see `make_figure`."""
-    make_figure(rows).savefig(path, dpi=150)
+    with atomic_write(path, shared=True, private=False) as file:
+        make_figure(rows).savefig(file, format="png", dpi=150)
 
 
 def make_figure(rows: Sequence[Row]) -> Figure:

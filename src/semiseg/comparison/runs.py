@@ -148,9 +148,13 @@ class Runner:
         if rows:
             settings = self.config.common_values()
             content = json.dumps(comparison.to_dict(settings), indent=2) + "\n"
-            write_text(self.out / "comparison.md", comparison_text.markdown(rows, settings, doubts))
-            write_text(self.out / "comparison.csv", comparison_text.table_csv(rows))
-            write_text(self.out / COMPARISON, content)
+            texts = {
+                "comparison.md": comparison_text.markdown(rows, settings, doubts),
+                "comparison.csv": comparison_text.table_csv(rows),
+                COMPARISON: content,
+            }
+            for name, text in texts.items():  # jobs of a cluster may train other seeds meanwhile
+                write_text(self.out / name, text, shared=True)
             save_figure(rows, self.out / "comparison.png")
         return comparison
 

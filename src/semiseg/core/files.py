@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +158,9 @@ def _count_values(value: object, counts: dict[int, float]) -> float:
 
 
 @contextmanager
-def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iterator[IO[bytes]]:
+def atomic_write(
+    path: Path, *, sync: bool = True, shared: bool = False, private: bool = True
+) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name as a whole or not at all.
 
     The content goes to `NAME.part` in the same folder, is synced to the disk and renamed. So a
@@ -175,25 +178,27 @@ def atomic_write(path: Path, *, sync: bool = True, shared: bool = False) -> Iter
         sync: wait until the content is on the disk. Without this, writing many small files is
             faster, and a power failure may leave an empty one.
         shared: several processes may write the file at once, as in a cache. Each of them then gets
-            a temporary file of its own, and only its owner may read the result.
+            a temporary file of its own.
+        private: only the owner may read a `shared` file. Other files get the usual rights.
 
     Raises:
         OSError: the file cannot be written; nothing is left behind.
     """
-    if shared:
+    if shared and private:
         stem = part_name(path.name).removesuffix("part")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=stem, suffix=".part")
         temporary, stream = Path(name), os.fdopen(handle, "wb")
     else:
-        temporary = path.with_name(part_name(path.name))
-        stream = temporary.open("wb")
+        own = f".{uuid.uuid4().hex[:8]}" if shared else ""
+        temporary = path.with_name(part_name(f"{path.name}{own}"))
+        stream = temporary.open("xb" if shared else "wb")
     try:
         with stream:
             yield stream
             if sync:
                 stream.flush()
                 os.fsync(stream.fileno())
-        _rename(temporary, path, shared)
+        _rename(temporary, path, shared and private)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -206,7 +211,7 @@ def part_name(name: str) -> str:
     return f"{name}.part"
 
 
-def _rename(temporary: Path, path: Path, shared: bool) -> None:
+def _rename(temporary: Path, path: Path, cached: bool) -> None:
     """Rename a file, also over an existing one.
 
     Windows refuses to replace a file that another process has open. In a cache, that file holds the
@@ -215,7 +220,7 @@ def _rename(temporary: Path, path: Path, shared: bool) -> None:
     try:
         temporary.replace(path)
     except PermissionError:
-        if not (shared and path.exists()):
+        if not (cached and path.exists()):
             raise
         temporary.unlink()
 
@@ -230,13 +235,19 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, shared: bool = False) -> None:
     """Write a text in UTF-8 as a whole or not at all; see `atomic_write`.
+
+    Args:
+        path: the file.
+        text: its content.
+        shared: several processes may write the file at once; the last one wins.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_bytes(path, text.encode())
+    with atomic_write(path, shared=shared, private=False) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: object) -> None:

@@ -63,7 +63,7 @@ def report(
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, text)
+        write_text(target, text, shared=(folder / COMPARISON).is_file())
     except OSError as error:
         raise RunError(f"{target} cannot be written ({error}). Choose another --out.") from error
     if no_gallery:
