@@ -61,7 +61,7 @@ def test_each_method_has_its_own_values(scores):
     cross = beside_published(config_of("voc-classic", collaboration="cross"), run, 1.0)
     assert [row[1] for row in cross.rows] == ["1.0", "67.03"]
     unimatch = TrainConfig.from_values({**recipe("voc-classic", "unimatch-paper"), "data": "d"})
-    assert [row[1] for row in beside_published(unimatch, run, 1.0).rows] == ["1.0", "75.2", "86"]
+    assert [row[1] for row in beside_published(unimatch, run, 1.0).rows] == ["1.0", "75.2", "86.0"]
 
 
 @pytest.mark.parametrize(("labels", "value"), [(1263, "32.55"), (1264, "32.55"), (10105, "40.85")])

@@ -133,7 +133,7 @@ def beside_published(
     for entry, value in matches:
         setting = _setting(entry.encoder, entry.crop, entry.steps)
         differences = ", ".join(_differences(entry, config, scores))
-        rows.append((entry.source, f"{value:g}", *setting, entry.images, differences))
+        rows.append((entry.source, _as_published(value), *setting, entry.images, differences))
     return PublishedTable(rows)
 
 
@@ -147,6 +147,11 @@ def _differences(entry: PublishedScore, config: TrainConfig, scores: Scores) -> 
         "labeled images": not scores.split.source,
     }
     return [name for name, different in differs.items() if different]
+
+
+def _as_published(miou: float) -> str:
+    """A score with one or two decimals, as papers print it."""
+    return f"{miou:.1f}" if round(miou, 1) == miou else f"{miou:.2f}"
 
 
 def _encoder(config: TrainConfig) -> str:
