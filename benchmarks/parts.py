@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from semiseg.config.encoder_training import parse_encoder_training
-from semiseg.config.train import OptimizerConfig
+from semiseg.config.groups import OptimizerConfig
 from semiseg.methods import build_method
 from semiseg.model.encoder_training import save_memory, train_part
 from semiseg.model.network import Network

@@ -17,7 +17,7 @@ from command_notes import NOTES, Notes
 from your_data import table
 
 from semiseg.commands._flags import Section, default_text, metavar
-from semiseg.commands.settings import MethodChoice
+from semiseg.commands.settings.options import MethodChoice
 from semiseg.commands.verbs import COMMON, TITLES, VERBS, Verb
 from semiseg.config.methods import METHODS
 from semiseg.config.settings import AUTO, PlaceName, describe, flag, help_texts, hints, options

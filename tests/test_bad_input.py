@@ -26,7 +26,8 @@ from PIL import Image
 from semiseg.cli import main
 from semiseg.commands.check import check
 from semiseg.commands.split import split as write_split
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.data import DataConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import SemisegError
 from semiseg.core.reading import AS_STORED, Reading
 from semiseg.core.rng import Key

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from semiseg import cli
-from semiseg.commands.settings import PredictSettings
+from semiseg.commands.settings.models import PredictSettings
 from semiseg.inference.figures import Record
 from semiseg.inference.ledger import open_ledger
 from semiseg.inference.ledger_file import End, Header

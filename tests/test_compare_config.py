@@ -11,9 +11,10 @@ import yaml
 
 from semiseg.comparison.folder import FILE, read_config, write_config
 from semiseg.config.compare import CompareConfig, shared_settings
+from semiseg.config.data import DataConfig
 from semiseg.config.grid import GridConfig
 from semiseg.config.methods import METHODS, CssSettings
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from semiseg.config.data import DataConfig
+from semiseg.config.durations import parse_duration
 from semiseg.config.methods import METHODS, AutoSettings, CutMixSettings
 from semiseg.config.recipes import names, recipe
 from semiseg.config.settings import AUTO, flag, help_texts, hints
-from semiseg.config.train import GROUPS, DataConfig, Layer, TrainConfig, group_of, parse_duration
+from semiseg.config.train import GROUPS, Layer, TrainConfig, group_of
 from semiseg.core.errors import ConfigError, SettingError, UnknownSettingError
 
 

@@ -11,7 +11,7 @@ import torch
 from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
-from semiseg.config.train import MachineConfig
+from semiseg.config.groups import MachineConfig
 from semiseg.core.errors import ConfigError, SemisegError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset

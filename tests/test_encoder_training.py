@@ -11,9 +11,10 @@ from tiny_vit import TINY_EVA, TINY_VIT
 
 import semiseg
 from semiseg.config.encoder_training import EncoderTraining, parse_encoder_training
+from semiseg.config.groups import OptimizerConfig
 from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
-from semiseg.config.train import OptimizerConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.methods import build_method
 from semiseg.model.ema import Teacher

@@ -18,7 +18,7 @@ from tiny_vit import TINY_EVA, TINY_VIT
 import semiseg
 from semiseg.cli import main
 from semiseg.commands.export import differences
-from semiseg.commands.settings import ExportSettings
+from semiseg.commands.settings.runs import ExportSettings
 from semiseg.config.settings import help_texts
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord

@@ -10,7 +10,7 @@ from tiny_methods import one_of_each
 import semiseg
 from semiseg.augment.focus import Focus
 from semiseg.augment.geometric import draw_view, view_mask
-from semiseg.config.train import BalanceConfig
+from semiseg.config.groups import BalanceConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from semiseg.augment.mixing import draw_boxes
-from semiseg.config.train import OptimizerConfig
+from semiseg.config.groups import OptimizerConfig
 from semiseg.losses.contrastive import (
     Draw,
     _other_class,

@@ -9,6 +9,7 @@ import yaml
 
 import semiseg
 from semiseg.cli import main
+from semiseg.config.data import DataConfig
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, Line, MethodChoice, Pace, Reason
 from semiseg.config.method_choice import choose_method
 from semiseg.config.methods import AutoSettings, CssSettings, CssStoredSettings, CutMixSettings
@@ -17,7 +18,7 @@ from semiseg.config.plan import Plan, make_plan
 from semiseg.config.recipes import recipe
 from semiseg.config.settings import AUTO
 from semiseg.config.sizing import DEFAULT_COST
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError, UnknownSettingError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.types import Likeness

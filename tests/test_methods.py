@@ -21,8 +21,8 @@ from tiny_methods import (
     values,
 )
 
+from semiseg.config.groups import BalanceConfig
 from semiseg.config.methods import METHODS, CssSettings
-from semiseg.config.train import BalanceConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.types import Inputs, Output
 from semiseg.data.formats.masks import Classes

@@ -18,6 +18,7 @@ from semiseg import train
 from semiseg.cli import main
 from semiseg.commands.layers import train_config
 from semiseg.config.compare import CompareConfig
+from semiseg.config.durations import parse_duration
 from semiseg.config.encoder_choice import encoder_for
 from semiseg.config.facts import (
     AS_GIVEN,
@@ -31,7 +32,7 @@ from semiseg.config.facts import (
 from semiseg.config.method_choice import choose_method
 from semiseg.config.network import BASE_VIT, LIGHT_ENCODER, SMALL_VIT
 from semiseg.config.plan import Entry, make_plan
-from semiseg.config.train import TrainConfig, parse_duration
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError, ConfigError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.rng import Key

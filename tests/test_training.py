@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import semiseg
-from semiseg.config.train import OptimizerConfig
+from semiseg.config.groups import OptimizerConfig
 from semiseg.core.rng import Key
 from semiseg.data.reader import load_dataset
 from semiseg.data.sample_order import SampleOrder

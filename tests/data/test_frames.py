@@ -6,7 +6,7 @@ from PIL import Image
 
 import semiseg
 from semiseg.cli import main
-from semiseg.commands.settings import FramesSettings
+from semiseg.commands.settings.writing import FramesSettings
 from semiseg.core.errors import ConfigError, DataError, SettingError
 from semiseg.data.formats.video import Frame, Spacing, read_frames
 from semiseg.data.frames import find_videos, write_frames

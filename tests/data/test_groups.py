@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from semiseg.checks.rules import RULES
-from semiseg.config.train import DataConfig
+from semiseg.config.data import DataConfig
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.types import Sample
 from semiseg.data.dataset import Dataset

@@ -16,7 +16,7 @@ import pytest
 from drawn_rasters import COLORS, NAMES, draw_field
 from numpy.typing import NDArray
 
-from semiseg.commands.settings import VECTOR_SUFFIXES
+from semiseg.commands.settings.models import VECTOR_SUFFIXES
 from semiseg.core.errors import ConfigError, DataError, RunError
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.geotiff import Content, Place, create_rows, write_rows

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from tiny_methods import CLASSES, at, build, labeled_batch, learn, run, unlabeled_batch, values
 
+from semiseg.config.groups import OptimizerConfig
 from semiseg.config.methods import METHODS, PrclSettings
-from semiseg.config.train import OptimizerConfig
 from semiseg.losses.contrastive import Comparisons, comparisons_of, draw_pixels, info_nce
 from semiseg.losses.gaussian import (
     compare_by,

@@ -8,7 +8,7 @@ from pathlib import Path
 from semiseg.checks.examine import examine, report, sort
 from semiseg.checks.report import Report
 from semiseg.commands._public import command
-from semiseg.commands.settings import CheckSettings
+from semiseg.commands.settings.folders import CheckSettings
 from semiseg.config.label_list import label_list
 from semiseg.config.settings import AUTO
 from semiseg.core.console import progress

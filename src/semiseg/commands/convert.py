@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import ConvertSettings
+from semiseg.commands.settings.folders import ConvertSettings
 from semiseg.core.text import plural
 from semiseg.suggestion.conversion import convert as write_masks
 from semiseg.suggestion.next_steps import steps_of_corrected

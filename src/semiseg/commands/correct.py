@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import CorrectSettings
+from semiseg.commands.settings.choosing import CorrectSettings
 from semiseg.config.command_line import shorten
 from semiseg.core.text import plural
 from semiseg.correction.rounds import Rounds

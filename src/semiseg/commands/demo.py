@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import DemoSettings
+from semiseg.commands.settings.runs import DemoSettings
 from semiseg.commands.train import train
 from semiseg.comparison.text import class_table
 from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD

@@ -9,7 +9,7 @@ from typing import TypeVar
 from semiseg.checks import machine
 from semiseg.checks.machine import Cache, Device, Extra, Problem
 from semiseg.commands._public import command
-from semiseg.commands.settings import DoctorSettings
+from semiseg.commands.settings.runs import DoctorSettings
 from semiseg.core.text import columns, printable, wrap
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import DownloadSettings
+from semiseg.commands.settings.folders import DownloadSettings
 from semiseg.core.errors import ConfigError, DataError, nearest
 from semiseg.data.datasets import DATASETS
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import EvaluateSettings
+from semiseg.commands.settings.runs import EvaluateSettings
 from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track

@@ -17,7 +17,7 @@ from semiseg.commands._precision import (
     reduce_precision,
 )
 from semiseg.commands._public import command
-from semiseg.commands.settings import ExportSettings
+from semiseg.commands.settings.runs import ExportSettings
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural

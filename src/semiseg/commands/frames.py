@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import FramesSettings
+from semiseg.commands.settings.writing import FramesSettings
 from semiseg.core.console import track
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural

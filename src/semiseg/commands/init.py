@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import InitSettings
+from semiseg.commands.settings.folders import InitSettings
 from semiseg.config.settings import AUTO
 from semiseg.core import shell
 from semiseg.core.addresses import without_secrets

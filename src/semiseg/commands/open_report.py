@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import OpenSettings
+from semiseg.commands.settings.runs import OpenSettings
 from semiseg.core.errors import RunError
 from semiseg.core.run_names import COMPARISON, CONFIG, REPORT, SCORES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import PackSettings
+from semiseg.commands.settings.writing import PackSettings
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.data.pools.packing import LEFT_OUT, pack_images

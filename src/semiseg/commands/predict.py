@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import PredictSettings
+from semiseg.commands.settings.models import PredictSettings
 from semiseg.config.shard import ALL, parse_shard
 from semiseg.core import shell
 from semiseg.core.addresses import is_url, without_secrets

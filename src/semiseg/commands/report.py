@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import ReportSettings
+from semiseg.commands.settings.runs import ReportSettings
 from semiseg.reporting.report import report as write_page
 
 

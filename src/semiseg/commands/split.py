@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import SplitSettings
+from semiseg.commands.settings.folders import SplitSettings
 from semiseg.config.label_list import label_list
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import ConfigError, RunError

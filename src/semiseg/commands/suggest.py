@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semiseg.commands._public import command
-from semiseg.commands.settings import SuggestSettings
+from semiseg.commands.settings.choosing import SuggestSettings
 from semiseg.config.bands import named_bands, reading_of
 from semiseg.config.command_line import flag_words
 from semiseg.config.settings import AUTO

@@ -10,9 +10,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
-from semiseg.commands import settings
 from semiseg.commands._flags import Section
 from semiseg.commands.layers import ConfigText, chosen_method, train_config
+from semiseg.commands.settings.choosing import CorrectSettings, SuggestSettings
+from semiseg.commands.settings.folders import (
+    CheckSettings,
+    ConvertSettings,
+    DownloadSettings,
+    InitSettings,
+    SplitSettings,
+)
+from semiseg.commands.settings.models import Device, PredictSettings
+from semiseg.commands.settings.options import (
+    CompareOptions,
+    JsonOutput,
+    MethodChoice,
+    Output,
+    Sources,
+    TrainData,
+    TrainOptions,
+)
+from semiseg.commands.settings.runs import (
+    CompareSettings,
+    DemoSettings,
+    DoctorSettings,
+    EvaluateSettings,
+    ExportSettings,
+    OpenSettings,
+    ReportSettings,
+)
+from semiseg.commands.settings.writing import FramesSettings, PackSettings
 from semiseg.config.compare import CompareConfig, shared_settings
 from semiseg.config.grid import GridConfig
 from semiseg.config.methods import DEFAULT_METHOD, METHODS
@@ -84,17 +111,17 @@ def load_command(name: str) -> Callable[..., Result]:
     return function
 
 
-def _simple(name: str, own: type, output: type = settings.Output) -> Verb:
+def _simple(name: str, own: type, output: type = Output) -> Verb:
     summary = (own.__doc__ or "").partition("\n")[0]
     sections = [Section("Settings", own), Section("Output", output)]
-    if issubclass(own, settings.Device):
-        shared = [field.name for field in fields(settings.Device)]
-        machine = Section("Machine", settings.Device)
+    if issubclass(own, Device):
+        shared = [field.name for field in fields(Device)]
+        machine = Section("Machine", Device)
         sections = [Section("Settings", own, omitted=shared), machine, sections[-1]]
     return Verb(summary, lambda words: sections, lambda given: load_command(name)(**given))
 
 
-def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[Section]:
+def _train(words: Sequence[str], options: type = TrainOptions) -> list[Section]:
     """The settings of a training; `--help-all` shows all, `--help` the most common ones."""
     full = "--help-all" in words
     name = chosen_method(words)
@@ -102,8 +129,8 @@ def _train(words: Sequence[str], options: type = settings.TrainOptions) -> list[
     common = None if full or method == name else ()
     others = {type(other): other for other in METHODS.values()}.values()
     return [
-        Section("Data" if full else "Common settings", settings.TrainData),
-        Section("Method" if full else "Common settings", settings.MethodChoice),
+        Section("Data" if full else "Common settings", TrainData),
+        Section("Method" if full else "Common settings", MethodChoice),
         Section("Method" if full else "Common settings", METHODS["distill"], omitted=_BUT_TEACHER),
         *_groups(full),
         Section(f"Settings of {method}", METHODS[method], common),
@@ -125,21 +152,21 @@ def _groups(full: bool, omitted: Sequence[str] = ()) -> list[Section]:
 
 
 def _plan(words: Sequence[str]) -> list[Section]:
-    return _train(words, settings.Sources)
+    return _train(words, Sources)
 
 
 def _compare(words: Sequence[str]) -> list[Section]:
     """The settings of a comparison, of all its runs, and of each method by its name."""
     full = "--help-all" in words
     return [
-        Section("Comparison", settings.CompareSettings),
+        Section("Comparison", CompareSettings),
         Section("Comparison", GridConfig),
         *_groups(full, [name for name in group_of() if name not in shared_settings()]),
         *(
             Section(f"Settings of {name}", own, None if full else (), method=name)
             for name, own in METHODS.items()
         ),
-        Section("Output", settings.CompareOptions),
+        Section("Output", CompareOptions),
     ]
 
 
@@ -175,8 +202,8 @@ def _run_compare(flags: dict[str, object]) -> Result:
 
 
 VERBS = {
-    "check": _simple("check", settings.CheckSettings, settings.JsonOutput),
-    "init": _simple("init", settings.InitSettings, settings.JsonOutput),
+    "check": _simple("check", CheckSettings, JsonOutput),
+    "init": _simple("init", InitSettings, JsonOutput),
     "plan": Verb(
         "Show what a training would do with a data folder, and why.",
         _plan,
@@ -187,20 +214,20 @@ VERBS = {
         _train,
         _run_train,
     ),
-    "evaluate": _simple("evaluate", settings.EvaluateSettings, settings.JsonOutput),
-    "predict": _simple("predict", settings.PredictSettings),
-    "compare": Verb(settings.CompareSettings.__doc__ or "", _compare, _run_compare),
-    "report": _simple("report", settings.ReportSettings),
-    "open": _simple("open", settings.OpenSettings),
-    "suggest": _simple("suggest", settings.SuggestSettings),
-    "correct": _simple("correct", settings.CorrectSettings),
-    "export": _simple("export", settings.ExportSettings),
-    "demo": _simple("demo", settings.DemoSettings),
-    "convert": _simple("convert", settings.ConvertSettings),
-    "split": _simple("split", settings.SplitSettings),
-    "download": _simple("download", settings.DownloadSettings),
-    "pack": _simple("pack", settings.PackSettings),
-    "frames": _simple("frames", settings.FramesSettings),
-    "doctor": _simple("doctor", settings.DoctorSettings, settings.JsonOutput),
+    "evaluate": _simple("evaluate", EvaluateSettings, JsonOutput),
+    "predict": _simple("predict", PredictSettings),
+    "compare": Verb(CompareSettings.__doc__ or "", _compare, _run_compare),
+    "report": _simple("report", ReportSettings),
+    "open": _simple("open", OpenSettings),
+    "suggest": _simple("suggest", SuggestSettings),
+    "correct": _simple("correct", CorrectSettings),
+    "export": _simple("export", ExportSettings),
+    "demo": _simple("demo", DemoSettings),
+    "convert": _simple("convert", ConvertSettings),
+    "split": _simple("split", SplitSettings),
+    "download": _simple("download", DownloadSettings),
+    "pack": _simple("pack", PackSettings),
+    "frames": _simple("frames", FramesSettings),
+    "doctor": _simple("doctor", DoctorSettings, JsonOutput),
 }
 """The commands by name, in the order of the help."""

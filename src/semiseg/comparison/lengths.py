@@ -23,10 +23,11 @@ from semiseg.comparison.records import BASELINE, SAME_TIME, Record, read_records
 from semiseg.comparison.run_settings import FEW_STEPS
 from semiseg.comparison.tasks import Task
 from semiseg.config.compare import CompareConfig
+from semiseg.config.durations import parse_duration
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.sizing import VALIDATIONS
 from semiseg.config.stages import least_steps
-from semiseg.config.train import TrainConfig, parse_duration
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError, Interrupted, RunError
 from semiseg.core.scores import Timing
 from semiseg.core.text import duration

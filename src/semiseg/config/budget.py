@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from semiseg.config.durations import parse_duration
 from semiseg.config.facts import Facts, Pace
 from semiseg.config.feature_views import AUTO_VIEWS, choose_feature_views, drawn_views
 from semiseg.config.settings import AUTO, unless_auto
@@ -24,7 +25,7 @@ from semiseg.config.sizing import (
     useful_steps,
 )
 from semiseg.config.stages import Between, images_between, images_of_second, most_steps
-from semiseg.config.train import TrainConfig, parse_duration
+from semiseg.config.train import TrainConfig
 from semiseg.core.errors import BudgetError
 from semiseg.core.text import duration, parts_of_time
 

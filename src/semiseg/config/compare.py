@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from semiseg.config.durations import parse_duration
 from semiseg.config.grid import LISTS, GridConfig
 from semiseg.config.methods import METHODS, MethodSettings, default_settings
 from semiseg.config.settings import AUTO, Mismatch, Positive, PositiveInt, Value, convert, flag
-from semiseg.config.train import FREE, MOVABLE, Origin, TrainConfig, group_of, parse_duration
+from semiseg.config.train import FREE, MOVABLE, Origin, TrainConfig, group_of
 from semiseg.core.errors import ConfigError, RunError, SettingError, UnknownSettingError, nearest
 
 _GRID = frozenset(field.name for field in dataclasses.fields(GridConfig))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from semiseg.config.durations import parse_duration
 from semiseg.config.label_list import absolute_labels
 from semiseg.config.methods import DEFAULT_METHOD, FALLBACK_METHOD, default_settings
 from semiseg.config.settings import AUTO, Auto, Count, PositiveInt, Settings, flag
 from semiseg.config.sizing import STEPS
-from semiseg.config.train import parse_duration
 from semiseg.core.errors import ConfigError, SettingError
 
 LISTS = ("methods", "labels", "seeds")

@@ -16,11 +16,12 @@ from semiseg.config.budget import sizes_within, total_seconds
 from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
+from semiseg.config.groups import Optimizer
 from semiseg.config.reasons import explain
 from semiseg.config.recipes import mixed_papers
 from semiseg.config.settings import Value, unless_auto
 from semiseg.config.sizing import usual_sizes
-from semiseg.config.train import Optimizer, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.addresses import without_secrets
 from semiseg.core.reading import Reading
 from semiseg.core.text import columns, duration, plural

@@ -9,9 +9,10 @@ import math
 from typing import NamedTuple
 
 from semiseg.config.facts import Facts
+from semiseg.config.groups import MIN_SIDE
 from semiseg.config.methods import default_settings
 from semiseg.config.settings import unless_auto
-from semiseg.config.train import MIN_SIDE, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.types import STRIDE
 
 BATCH, VALIDATIONS = 4, 5

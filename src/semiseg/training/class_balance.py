@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semiseg.augment.focus import Focus
-from semiseg.config.train import BalanceConfig, ClassWeights
+from semiseg.config.groups import BalanceConfig, ClassWeights
 from semiseg.losses.class_balance import (
     dice_loss,
     effective_weights,

@@ -11,11 +11,12 @@ from statistics import median
 from typing import NamedTuple
 
 from semiseg.checks.examine import examine
+from semiseg.config.data import DataConfig
 from semiseg.config.facts import AS_GIVEN, EncoderChoice, Facts, MethodChoice
 from semiseg.config.method_choice import choose_method
 from semiseg.config.methods import MethodSettings
 from semiseg.config.settings import AUTO
-from semiseg.config.train import DataConfig, TrainConfig
+from semiseg.config.train import TrainConfig
 from semiseg.core.console import progress
 from semiseg.core.rng import Key
 from semiseg.core.text import plural

@@ -20,8 +20,8 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from semiseg.config.groups import MachineConfig
 from semiseg.config.settings import AUTO
-from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
 from semiseg.training.place import Place
 

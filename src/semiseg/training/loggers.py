@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from semiseg.config.train import Logger as LoggerName
+from semiseg.config.groups import Logger as LoggerName
 from semiseg.core.errors import ConfigError
 from semiseg.core.run_names import METRICS
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from semiseg.config.train import OptimizerConfig
+from semiseg.config.groups import OptimizerConfig
 from semiseg.core.errors import RunError
 from semiseg.core.records import from_plain
 from semiseg.core.rng import Key

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from semiseg.config.groups import OptimizerConfig
 from semiseg.config.settings import decided
-from semiseg.config.train import OptimizerConfig
 from semiseg.methods.base import Method
 from semiseg.model.encoder_training import parameter_stages
 from semiseg.model.network import Network

@@ -8,8 +8,8 @@ import sys
 from importlib.metadata import version
 from typing import NamedTuple
 
+from semiseg.config.groups import MachineConfig
 from semiseg.config.settings import AUTO, unless_auto
-from semiseg.config.train import MachineConfig
 from semiseg.core.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from semiseg.commands.frames import frames
-from semiseg.commands.settings import FramesSettings
+from semiseg.commands.settings.writing import FramesSettings
 from semiseg.core.errors import DataError, SettingError
 from semiseg.core.reading import Reading
 from semiseg.data.formats import stacks

@@ -21,7 +21,7 @@ from tiny_pool import jpeg, picture, write_images
 
 from semiseg.cli import main
 from semiseg.commands.pack import pack
-from semiseg.commands.settings import PackSettings
+from semiseg.commands.settings.writing import PackSettings
 from semiseg.core.errors import DataError, RunError, SettingError
 from semiseg.core.files import file_sha256
 from semiseg.data.formats.images import read_image

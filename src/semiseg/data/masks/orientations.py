@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semiseg.config.train import Exif
+from semiseg.config.data import Exif
 from semiseg.core.errors import DataError
 from semiseg.core.reading import Reading
 from semiseg.core.types import Sample
