@@ -114,7 +114,7 @@ class DoctorSettings(Settings):
 
 @dataclass(frozen=True)
 class DemoSettings(Settings):
-    """Draw scenes, train `supervised` and the default method on them, and compare the two models."""
+    """Draw scenes, train `supervised` and the default method on them, and compare both models."""
 
     _: KW_ONLY
     out: Path = Path("demo")
