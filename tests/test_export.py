@@ -1,6 +1,5 @@
 """Exported models: the same answers, without Lightning or without torch."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -174,35 +173,6 @@ def test_predict_needs_no_torch_for_an_onnx_model(exported, css_release, photos,
         ours, theirs = (np.array(Image.open(tmp_path / x / file.name)) for x in ("without", "with"))
         assert (ours == theirs).mean() > 0.999
         assert (tmp_path / "without" / "reliability" / file.name).is_file()
-
-
-@pytest.mark.exports
-@onnx_extra
-def test_a_program_of_one_s_own_writes_the_masks_of_predict(exported, photos, tmp_path):
-    folder = tmp_path / "images"
-    shutil.copytree(photos, folder)
-    turned = Image.open(photos / "b.png")
-    exif = turned.getexif()
-    exif[0x0112] = 6
-    turned.save(folder / "turned.jpg", exif=exif)
-    semiseg.predict(exported, folder, out=tmp_path / "masks", accelerator="cpu")
-    spec = importlib.util.spec_from_file_location("onnx_program", ROOT / "examples/onnx_program.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    model = semiseg.load(exported)
-    assert model.segment.window < 5 * model.segment.size  # c.png is segmented in windows
-    for file in sorted(folder.iterdir()):
-        program.main(str(exported), str(file), str(tmp_path / "mask.png"))
-        ours = np.array(Image.open(tmp_path / "mask.png"))
-        theirs = np.array(Image.open(tmp_path / "masks" / f"{file.stem}.png"))
-        assert ours.shape == theirs.shape
-        assert (ours == theirs).mean() > 0.9999, file.name  # BLAS may turn a tie
-
-
-def test_the_program_on_the_page_is_the_example():
-    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    program = (ROOT / "examples" / "onnx_program.py").read_text(encoding="utf-8")
-    assert f"```python\n{program}```" in page
 
 
 @pytest.mark.exports

@@ -1,11 +1,9 @@
 """A trained model says which images are unlike those of its training."""
 
 import csv
-import importlib.util
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,7 +13,6 @@ from semiseg.inference import image_job
 from semiseg.inference.figures import Record, Unusual
 
 CPU = {"accelerator": "cpu"}
-EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_unlike.py"
 WARNING = "unlike the images of the training"
 
 
@@ -101,16 +98,6 @@ def test_a_folder_for_the_hub_has_the_numbers(run, photos, tmp_path):
     semiseg.export(run, file_format="hub", out=tmp_path / "hub")
     model, exported = (semiseg.load(path, **CPU) for path in (run, tmp_path / "hub"))
     assert exported.metadata.references == model.metadata.references
-
-
-@pytest.mark.slow
-def test_a_program_without_semiseg_computes_the_same_number(exported, photos, tmp_path):
-    spec = importlib.util.spec_from_file_location("onnx_unlike", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    semiseg.predict(exported, photos, out=tmp_path, table=True, **CPU)
-    for file in photos.iterdir():
-        assert module.main(str(exported), str(file)) == float(numbers(tmp_path)[file.stem])
 
 
 def test_the_most_unusual_images_are_named():
