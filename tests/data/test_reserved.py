@@ -110,8 +110,19 @@ def test_a_run_scores_its_reserved_images(data, tmp_path):
     assert [s.name for s in scored_samples(run, data, "test", None, flags)] == names
     assert [s.name for s in listed_samples(folder / "test.txt", data, None, flags)] == names
     assert not {s.name for s in read_samples(data, "train", flags=flags)} & set(names)
+    other = tmp_path / "other"
+    add(other, "train", names)
+    add(other, "test", ["other"])
+    # The list names the images of the run's data, and no others of the same names.
+    for place, expected in ((other, ["other"]), (data, names)):
+        found = scored_samples(run, place, "test", None, arrangement_of(run, place))
+        assert [s.name for s in found] == expected
+    data = data.rename(tmp_path / "moved")
+    flags = arrangement_of(run, data)
+    assert [s.name for s in scored_samples(run, data, "test", None, flags)] == names
     (folder / "reserved.txt").unlink()  # the scores of the other images need no list
     assert len(read_samples(data, "train", flags=flags)) == 10
+    assert [s.name for s in listed_samples(folder / "test.txt", data, None, flags)] == names
 
 
 def test_check_compares_the_reserved_images_with_new_ones(data, tmp_path):
@@ -176,3 +187,32 @@ def test_the_command_line(data, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "2 test, 2 reserved" in out
     assert "semiseg evaluate RUN DATA --split test" in out
+
+
+def test_a_reserved_image_without_a_mask_is_no_labeled_one_of_the_same_name(data, tmp_path):
+    add(data, "unlabeled", ["p3_0"], masks=False)
+    file = tmp_path / "mine.txt"
+    file.write_text("p0_0\nunlabeled/p3_0\n")
+    flags = Arrangement(reserved=file)
+    assert [s.name for s in load_dataset(data, flags=flags).test] == ["p0_0"]
+    assert [s.name for s in read_samples(data, "test", flags=flags)] == ["p0_0"]
+
+
+def test_a_corrected_copy_of_a_reserved_image_is_left_out(data, tmp_path):
+    corrected, file = tmp_path / "corrected", tmp_path / "mine.txt"
+    add(corrected, "train", ["p3_u", "p4_u"])
+    originals = [data / "unlabeled" / f"{name}.png" for name in ("p3_u", "p4_u")]
+    (corrected / "suggested.txt").write_text("".join(f"{image}\n" for image in originals))
+    file.write_text("p0_0\nunlabeled/p3_u\n")
+    contents = load_dataset(data, flags=Arrangement(reserved=file, corrected=(corrected,)))
+    names = {sample.name for sample in contents.train}
+    assert "corrected/p4_u" in names
+    assert not names & {"corrected/p3_u", "unlabeled/p3_u"}
+    assert any("1 mask is of reserved images, and left out" in f.text for f in contents.findings)
+
+
+def test_without_its_list_a_run_has_no_reserved_images_to_score(data, tmp_path):
+    add(data, "test", ["t"])
+    flags = Arrangement(reserved=tmp_path / "gone.txt")
+    with pytest.raises(DataError, match=r"gone\.txt: the list cannot be read"):
+        read_samples(data, "test", flags=flags)

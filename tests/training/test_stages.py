@@ -44,6 +44,8 @@ from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import LabelStore
 from semiseg.training.module import TrainingModule
 from semiseg.training.reliability import choose_reliable, read_reliability
+from semiseg.training.stage import stages_of
+from semiseg.training.stage_labels import labeled_for
 
 SETTINGS = {
     **{"weights": "none", "size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 2},
@@ -477,6 +479,17 @@ def test_a_short_training_labels_some_images_for_each_stage(
     timing = run.scores.timing
     # Two labelings of six images, of which four were made in four steps.
     assert timing.labeling == pytest.approx(12 * timing.labeling_of_step, abs=0.02)
+
+
+@pytest.mark.parametrize("batch", range(2, 9))
+def test_the_second_labeling_takes_the_images_that_the_first_left(batch: int) -> None:
+    """Also where the steps of a stage draw each image once, or a multiple of that."""
+    images = [Sample(str(i), Path(f"{i}.png"), None) for i in range(6)]
+    values = {**STORED, "data": "data", "batch": batch, "steps": 8, "stage_shares": "2,1,1"}
+    config = TrainConfig.from_values(values)
+    first, last = (set(labeled_for(one, images)) for one in stages_of(config, True)[1:])
+    assert len(first) == len(last) == min(6, -(-2 * batch * 2 // 3))
+    assert len(first | last) == min(6, 2 * len(first))
 
 
 @pytest.mark.slow

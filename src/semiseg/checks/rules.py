@@ -17,7 +17,6 @@ from semiseg.checks.class_rules import (
 from semiseg.checks.maps import neighboring_maps, unlike_resolutions
 from semiseg.checks.near_duplicates import near_duplicates
 from semiseg.checks.repeated_images import augmented_copies, contradicting_masks, identical_images
-from semiseg.checks.touching_objects import touching_objects
 from semiseg.checks.unlike_images import unlike_images
 from semiseg.data.dataset import Dataset
 from semiseg.data.defects import on_paths
@@ -96,7 +95,6 @@ RULES: tuple[Callable[[Dataset], Iterable[Finding]], ...] = (
     void_values,
     foreground,
     uniform_masks,
-    touching_objects,
     _groups,
     near_duplicates,
     unlike_images,

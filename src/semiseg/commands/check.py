@@ -7,6 +7,7 @@ from pathlib import Path
 
 from semiseg.checks.examine import examine, report, sort
 from semiseg.checks.report import Report
+from semiseg.checks.touching_objects import touching_objects
 from semiseg.commands._public import command
 from semiseg.commands.settings.folders import CheckSettings
 from semiseg.config.label_list import label_list
@@ -43,9 +44,9 @@ def check(settings: CheckSettings) -> Report:
                 label_list=label_list(settings.labels or "all"), reserved=settings.reserved
             ),
         )
-    notes = []
+    notes = [*touching_objects(contents)]  # reads masks again: a training need not wait for it
     if settings.picture is not None:
-        notes = _write_picture(contents, settings.picture)
+        notes += _write_picture(contents, settings.picture)
     contents = replace(contents, findings=tuple(sort([*contents.findings, *notes])))
     return report(contents, settings.labels or "", settings.split_seed)
 

@@ -55,14 +55,19 @@ def duration(seconds: float) -> str:
 
 
 def parts_of_time(parts: Mapping[str, float]) -> str:
-    """What takes how long, the longest first; what takes less than a second is left out.
+    """What takes how long, the longest first.
+
+    What takes less than a second is left out, unless all parts do; then the longest one stands.
 
     Example:
         >>> parts_of_time({"the steps": 40.0, "the start": 0.2, "5 validations": 120.0})
         '5 validations 2 min, the steps 40 s'
+        >>> parts_of_time({"the steps": 0.4, "the start": 0.2})
+        'the steps 0 s'
     """
     ordered = sorted(parts.items(), key=lambda part: -part[1])
-    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in ordered if seconds >= 1)
+    named = [part for part in ordered if part[1] >= 1] or ordered[:1]
+    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in named)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

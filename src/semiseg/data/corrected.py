@@ -86,14 +86,18 @@ class Corrected(NamedTuple):
 _KINDS = {True: "LabelMe's shapes", False: "masks of pixels"}
 
 
-def read_corrected(folders: Sequence[Path], names: Collection[str] = ()) -> Corrected:
+def read_corrected(
+    folders: Sequence[Path], names: Collection[str] = (), reserved: Collection[Path] = ()
+) -> Corrected:
     """Read folders of corrected masks. Nothing is raised: an error becomes a finding.
 
-    Of masks that `correct` showed, only those that a person accepted are taken.
+    Of masks that `correct` showed, only those that a person accepted are taken. Copies of reserved
+    images are left out.
 
     Args:
         folders: the folders.
         names: the names of the images of the data folder, which no corrected image gets.
+        reserved: the images that no training uses, as absolute paths.
     """
     samples: list[Sample] = []
     originals: set[Path] = set()
@@ -107,9 +111,14 @@ def read_corrected(folders: Sequence[Path], names: Collection[str] = ()) -> Corr
         except DataError as error:
             findings.append(error_of(error))
             continue
-        samples += [s._replace(name=f"{prefix}/{s.name}") for s in found]
-        originals |= set(find_originals(folder, [s.name for s in found]).values())
-        message = f"{plural(len(found), 'corrected mask')} of {folder} added to the data"
+        copied = find_originals(folder, [s.name for s in found])
+        originals |= set(copied.values())
+        taken = [s for s in found if copied.get(s.name) not in reserved]
+        samples += [s._replace(name=f"{prefix}/{s.name}") for s in taken]
+        message = f"{plural(len(taken), 'corrected mask')} of {folder} added to the data"
+        if len(taken) < len(found):
+            count = plural(len(found) - len(taken), "mask is", "masks are")
+            message += f"; {count} of reserved images, and left out"
         if left_out:
             message += f"; {plural(left_out, 'mask is', 'masks are')} not accepted in the browser"
         findings.append(note(message))

@@ -96,10 +96,10 @@ def read_dataset(
     with warnings.catch_warnings():  # Pillow warns about odd headers, and reading says what is odd
         warnings.simplefilter("ignore")
         listings = expand_listings(layout.tree.root, listings, tiles)
-        listings = reserve_listed(listings, flags.reserved)
+        listings, reserved = reserve_listed(listings, flags.reserved)
         own_masks = [s.mask for s in listings["train"].samples if s.mask is not None]
         listed_masks = [s.mask for i in listings.values() for s in i.samples if s.mask is not None]
-        corrected = read_corrected(flags.corrected, image_names(listings))
+        corrected = read_corrected(flags.corrected, image_names(listings), reserved)
         listings = corrected.join(listings)
         everything = [sample for listing in listings.values() for sample in listing.samples]
         images = [sample.image for sample in everything]
@@ -214,14 +214,15 @@ def read_samples(
     if flags.label_list is not None:
         listings = {"unlabeled": Listing(), **listings}
         listings = use_listed_masks(root, layout, listings, flags.label_list)
-    if flags.reserved is not None and is_file(flags.reserved):
+    reserved: frozenset[Path] = frozenset()
+    if flags.reserved is not None and (split == "test" or is_file(flags.reserved)):
         listings = expand_listings(layout.tree.root, listings, settings, SPLITS)
-        listings = reserve_listed(listings, flags.reserved)
-    else:
+        listings, reserved = reserve_listed(listings, flags.reserved)
+    else:  # the images of train and val can be read without the list
         listings = expand_listings(layout.tree.root, listings, settings, [split])
     listing = listings[split]
     if split == "train":
-        corrected = read_corrected(flags.corrected, image_names(listings))
+        corrected = read_corrected(flags.corrected, image_names(listings), reserved)
         listing = corrected.join(listings)[split]
     findings = [*file.findings, *listing.findings]
     error = next((f for f in findings if f.severity == "error"), None)

@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from semiseg.core.errors import DataError
 from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.findings import error_of, note
+from semiseg.data.groups import POOL
 from semiseg.data.image_lists import NameIndex, list_lines
 from semiseg.data.layouts.layout import Listing
 
 _TRAINED = ("train", "unlabeled")  # the splits whose images a training may use
 
 
-def reserve_listed(listings: Mapping[str, Listing], path: Path | None) -> dict[str, Listing]:
+class Reserved(NamedTuple):
+    """The images by split, where some are reserved.
+
+    Attributes:
+        listings: the images by split.
+        images: the files of the reserved images, as absolute paths.
+    """
+
+    listings: dict[str, Listing]
+    images: frozenset[Path] = frozenset()
+
+
+def reserve_listed(listings: Mapping[str, Listing], path: Path | None) -> Reserved:
     """The images by split, with the images of a list moved out of the training.
 
     Those with masks become images of `test`; the others are in no split.
@@ -27,15 +41,19 @@ def reserve_listed(listings: Mapping[str, Listing], path: Path | None) -> dict[s
         path: the list, with one name on each line; None without one.
 
     Returns:
-        The images by split. An error in the list is a finding of `train`.
+        The images by split. An error in the list is a finding of `train` and of `test`.
     """
     if path is None:
-        return dict(listings)
-    train = listings["train"]
+        return Reserved(dict(listings))
     try:
         reserved = _read(path, listings)
     except DataError as error:
-        return {**listings, "train": replace(train, findings=[*train.findings, error_of(error)])}
+        finding = error_of(error)
+        wrong = {
+            split: replace(listings[split], findings=[*listings[split].findings, finding])
+            for split in ("train", "test")
+        }
+        return Reserved({**listings, **wrong})
     parts = {
         split: replace(part, samples=[s for s in part.samples if s.image not in reserved])
         if split in _TRAINED
@@ -54,7 +72,7 @@ def reserve_listed(listings: Mapping[str, Listing], path: Path | None) -> dict[s
         findings=[*test.findings, note(f"{text}: no training uses them")],
         sources=[*test.sources, *others],
     )
-    return parts
+    return Reserved(parts, frozenset(image.absolute() for image in reserved))
 
 
 def _read(path: Path, listings: Mapping[str, Listing]) -> dict[Path, Sample]:
@@ -69,6 +87,8 @@ def _read(path: Path, listings: Mapping[str, Listing]) -> dict[Path, Sample]:
     reserved: dict[Path, Sample] = {}
     try:
         for line in list_lines(path, index):
+            if "unlabeled" not in listings and line.words.startswith(POOL):
+                continue  # a labeled image may have the same name but for the folder
             where = f"{path}, line {line.number}: "
             sample = index.by_name.get(line.words) or index.find(line.words, where)
             if sample is not None:
@@ -87,7 +107,7 @@ def _read(path: Path, listings: Mapping[str, Listing]) -> dict[Path, Sample]:
     except OSError as error:
         raise DataError(
             f"--reserved {path}: the list cannot be read ({error}).",
-            "Name a list such as reserved.txt of semiseg split --test.",
+            "Restore it, or name a list such as reserved.txt of semiseg split --test.",
         ) from error
     except ValueError as error:
         raise DataError(f"--reserved {path} is not a text file ({error}).") from error

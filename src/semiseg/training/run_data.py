@@ -55,7 +55,9 @@ def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
     Args:
         run: the run folder.
         data: the data folder; None for that of the run. In another folder, what the settings say
-            counts only if it has such folders; the folders of corrected masks always count.
+            counts only if it has such folders; the folders of corrected masks always count. The
+            list of reserved images names those of the run's data, so it counts only if these are
+            gone: then they were moved.
     """
     config = config_of(run)
     if config is None:
@@ -66,6 +68,8 @@ def arrangement_of(run: Path, data: Path | None = None) -> Arrangement:
     folders = [folder for folder in (flags.images, flags.masks) if folder is not None]
     if flags.unlabeled is not None and not is_url(flags.unlabeled):
         folders.append(Path(flags.unlabeled))
+    if root.is_dir():
+        flags = flags._replace(reserved=None)
     same = all(not f.is_absolute() and (data / f).is_dir() for f in folders)
     return flags if same else NOTHING_SAID._replace(corrected=flags.corrected)
 
@@ -159,6 +163,7 @@ def listed_samples(
     """
     if not file.is_file():
         raise ConfigError(f"--listed {file}: there is no such file.")
+    flags = flags._replace(reserved=None)  # reserved images may be listed too, as those of train
     splits = [read_samples(data, split, dataset, flags) for split in ("train", "val", "test")]
     samples = [sample for split in splits for sample in split]
     maskless = [sample for sample in samples if sample.mask is None]

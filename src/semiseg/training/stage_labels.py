@@ -114,7 +114,8 @@ def labeled_for(stage: Stage, images: Sequence[Sample]) -> tuple[Sample, ...]:
     Returns:
         The images in their order.
     """
-    before = sum(_draws(earlier) for earlier in stage.until_now()[:-1] if not earlier.labeled_only)
+    earlier = [one for one in stage.until_now()[:-1] if not one.labeled_only]
+    before = sum(labeled_images(_draws(one), len(images)) for one in earlier)
     count = labeled_images(_draws(stage), len(images))
     key = Key.of(stage.run.schedule.seed, "labeled images")
     order = np.roll(key.numpy().permutation(len(images)), -before)
