@@ -6,8 +6,8 @@ from PIL import Image, ImageFilter, ImageOps
 
 from semiseg.core.reading import Reading
 from semiseg.core.records import from_plain
+from semiseg.core.types import UNLIKE_LIMIT
 from semiseg.data.references import (
-    FAR,
     MAX_REFERENCES,
     References,
     describe_image,
@@ -50,25 +50,25 @@ def test_a_dozen_images_say_what_is_unlike_them(scenes, change):
     references = remember(scenes["train"])
     held_out = [unlike(image, references) for image in scenes["val"]]
     changed = [unlike(CHANGES[change](image), references) for image in scenes["val"]]
-    assert np.mean(np.array(held_out) > FAR) <= 0.1
-    assert np.mean(np.array(changed) > FAR) >= 0.8
+    assert np.mean(np.array(held_out) > UNLIKE_LIMIT) <= 0.1
+    assert np.mean(np.array(changed) > UNLIKE_LIMIT) >= 0.8
 
 
 def test_where_all_images_are_gray_a_color_one_is_unlike_them(scenes):
     references = remember([gray(number) for number in range(12)])
-    assert all(unlike(gray(number), references) < FAR for number in range(20, 30))
-    assert all(unlike(image, references) > FAR for image in scenes["val"])
+    assert all(unlike(gray(number), references) < UNLIKE_LIMIT for number in range(20, 30))
+    assert all(unlike(image, references) > UNLIKE_LIMIT for image in scenes["val"])
     image = np.asarray(gray(40)).copy()
     image[..., 0] += 40
-    assert unlike(Image.fromarray(image), references) > FAR
+    assert unlike(Image.fromarray(image), references) > UNLIKE_LIMIT
 
 
 def test_equal_images_have_a_limit_too(scenes):
     image = scenes["train"][0]
     references = remember([image] * 5)
     assert unlike(image, references) == 0
-    assert unlike(image.resize((200, 150)), references) < FAR
-    assert unlike(ImageOps.invert(image), references) > FAR
+    assert unlike(image.resize((200, 150)), references) < UNLIKE_LIMIT
+    assert unlike(ImageOps.invert(image), references) > UNLIKE_LIMIT
 
 
 def test_three_images_say_nothing(scenes):
@@ -105,8 +105,8 @@ def test_images_of_16_bits_are_compared_as_the_model_sees_them(tmp_path):
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(np.asarray(gray(number))[..., 0].astype(np.uint16) * 10).save(files[-1])
     seen = read_references(files[:6], [], Reading(value_range=(0, 2550)))
-    assert unlike(gray(7), seen) < FAR
-    assert unlike(gray(7).point(lambda value: value // 8), seen) > FAR
+    assert unlike(gray(7), seen) < UNLIKE_LIMIT
+    assert unlike(gray(7).point(lambda value: value // 8), seen) > UNLIKE_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from PIL import Image
 
 import semiseg
+from semiseg.core.errors import ConfigError
 from semiseg.inference import image_job
 from semiseg.inference.figures import Record, Unusual
 
@@ -68,6 +70,23 @@ def test_the_table_and_one_warning_name_the_images_that_are_unlike(run, photos, 
 def test_without_a_table_the_warning_is_the_same(run, photos, tmp_path, log):
     semiseg.predict(run, photos, out=tmp_path, **CPU)
     assert "2 of 6 images are" in log.text
+
+
+def test_a_limit_of_one_s_own_decides_about_the_warning(run, photos, tmp_path, log):
+    predict = partial(semiseg.predict, run, photos, out=tmp_path, **CPU)
+    predict(table=True, unlike_limit=5)
+    values = numbers(tmp_path)
+    assert "1 of 6 images are" in log.text  # the black one, and not the gray one
+    assert "(above 5, where" in log.text
+    log.clear()
+    predict(merge=True, unlike_limit=100)
+    assert WARNING not in log.text
+    assert "above 100 is unlike" in log.text
+    assert numbers(tmp_path) == values
+    predict(overwrite=True, unlike_limit=5)  # without the ledger
+    assert "1 of 6 images are" in log.text
+    with pytest.raises(ConfigError, match="unlike"):
+        predict(unlike_limit=0)
 
 
 def test_an_image_that_is_read_in_strips_has_a_number(run, photos, tmp_path, monkeypatch):

@@ -109,7 +109,8 @@ def predict(settings: PredictSettings) -> Masks:
     table: Predictions | None = None
     if settings.merge and out is not None:
         selected = partial(select_images, images, out, kinds, ALL, named=run_images)
-        table = join_ledgers(out, model_sha256(run), call, selected, settings.min_area)
+        limits = settings.min_area, settings.unlike_limit
+        table = join_ledgers(out, model_sha256(run), call, selected, *limits)
         _report_unusual(table.unusual)
         _warn_of_counts(run)
         return Masks(out, (), table=table)
@@ -164,14 +165,15 @@ def predict(settings: PredictSettings) -> Masks:
         pool=selection.fingerprint,
     )
     if out is None or not _keeps_ledger(settings, out, selection, header):
-        outcome = predict_selection(engine, selection)
+        outcome = predict_selection(engine, selection, unlike_limit=settings.unlike_limit)
     else:
         with open_ledger(out, header, settings.overwrite) as ledger:
             writer = LedgerWriter(ledger, out, classes, settings.min_area)
-            outcome = predict_selection(engine, selection, writer)
+            outcome = predict_selection(engine, selection, writer, settings.unlike_limit)
             writer.finish(selection)
         if settings.table:
-            table = join_ledgers(out, options.model, call, lambda: selection, settings.min_area)
+            limits = settings.min_area, settings.unlike_limit
+            table = join_ledgers(out, options.model, call, lambda: selection, *limits)
             _warn_of_counts(run)
     _report_unusual((outcome if table is None else table).unusual)
     _explain(outcome, len(selection.sources), output)

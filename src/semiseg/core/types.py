@@ -21,6 +21,9 @@ IGNORE_INDEX = 255
 STRIDE = 4
 """The stride of a network's output, in pixels of the image."""
 
+UNLIKE_LIMIT = 1.5
+"""An image whose `Prediction.unlike` is higher is clearly beyond the images of the training."""
+
 
 ColorChannels: TypeAlias = tuple[int, int, int] | None
 """The positions of red, green and blue among the channels of an image; None without colors."""

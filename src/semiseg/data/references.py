@@ -22,8 +22,6 @@ from semiseg.core.reading import AS_STORED, Reading
 from semiseg.data.formats.images import read_image
 from semiseg.data.read_ahead import read_ahead
 
-FAR = 1.5
-"""An image with a higher number is clearly beyond the images of the training."""
 MAX_REFERENCES = 256
 """The images of a training that a model remembers."""
 FEATURES = 10
@@ -104,7 +102,7 @@ def unlike(image: Image.Image, references: References) -> float:
         >>> seen = references_of(np.stack([describe_image(Image.fromarray(n)) for n in noise]))
         >>> unlike(Image.fromarray(noise[0]), seen)
         0.0
-        >>> unlike(Image.fromarray(noise[0]).convert("L").convert("RGB"), seen) > FAR
+        >>> unlike(Image.fromarray(noise[0]).convert("L").convert("RGB"), seen) > 1.5
         True
     """
     return references.compare(describe_image(image))

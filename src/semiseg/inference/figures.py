@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.core.text import plural
-from semiseg.core.types import IGNORE_INDEX
-from semiseg.data.references import FAR
+from semiseg.core.types import IGNORE_INDEX, UNLIKE_LIMIT
 from semiseg.inference.objects import ObjectCounter
 
 State: TypeAlias = Literal["written", "added", "existed", "failed"]
@@ -80,12 +79,14 @@ class Unusual:
     """Images that are unlike those of the training.
 
     Attributes:
+        limit: an image with a higher number counts.
         images: the number of images of which it is known.
         count: the number of those that are.
         furthest: the most unusual ones: number and name, the highest number first.
         highest: the number and the name of the image that is least like those of the training.
     """
 
+    limit: float = UNLIKE_LIMIT
     images: int = 0
     count: int = 0
     furthest: list[tuple[float, str]] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Unusual:
         self.images += 1
         if record.unlike > self.highest[0]:
             self.highest = (record.unlike, record.name)
-        if record.unlike > FAR:
+        if record.unlike > self.limit:
             self.count += 1
             ranked = sorted(
                 [*self.furthest, (record.unlike, record.name)], key=lambda x: (-x[0], x[1])
@@ -112,7 +113,7 @@ class Unusual:
         number, name = self.highest
         return (
             f"none of {plural(self.images, 'image')} is unlike those of the training in color and "
-            f"texture (the furthest: {name}, {number:g}; above {FAR:g} is unlike)"
+            f"texture (the furthest: {name}, {number:g}; above {self.limit:g} is unlike)"
         )
 
     def warning(self) -> str:
@@ -123,10 +124,10 @@ class Unusual:
         verb = "is" if self.images == 1 else "are"
         return (
             f"{self.count:,} of {plural(self.images, 'image')} {verb} unlike the images of the "
-            f"training in color and texture (above {FAR:g}, where 1 is as far as the most unusual "
-            f"1 % of those). The furthest: {names}. Their masks may be wrong where the confidence "
-            "is high. Look at them, label some of these images, and train again; `semiseg suggest` "
-            "helps to choose."
+            f"training in color and texture (above {self.limit:g}, where 1 is as far as the most "
+            f"unusual 1 % of those). The furthest: {names}. Their masks may be wrong where the "
+            "confidence is high. Look at them, label some of these images, and train again; "
+            "`semiseg suggest` helps to choose."
         )
 
 

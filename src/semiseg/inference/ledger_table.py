@@ -18,6 +18,7 @@ from semiseg.config.shard import Shard, describe_numbers, hash_name
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.files import atomic_write
 from semiseg.core.text import plural, table
+from semiseg.core.types import UNLIKE_LIMIT
 from semiseg.inference.figures import MAX_LISTED, Failures, Record, State, Unusual
 from semiseg.inference.image_sources import Selection
 from semiseg.inference.ledger import describe_settings, other_place
@@ -110,6 +111,7 @@ def join_ledgers(
     call: str,
     selected: Callable[[], Selection],
     min_area: float | None = None,
+    unlike_limit: float = UNLIKE_LIMIT,
 ) -> Predictions:
     """Check that all shards are finished, and write their table.
 
@@ -120,6 +122,7 @@ def join_ledgers(
         selected: the images as they are now; is asked when all shards are finished.
         min_area: the smallest area of an object that was counted; None for any, if all shards have
             the same one.
+        unlike_limit: images with a higher number are unlike those of the training.
 
     Raises:
         DataError: a shard is missing or not finished, has another model or other images than the
@@ -150,7 +153,10 @@ def join_ledgers(
         with atomic_write(out / TABLE) as stream:
             text = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")
             classes = headers[Shard(1, counts[0])].classes
-            joined = _Joined(out, classes, text, any(map(has_map, ledgers.values())), min_area)
+            joined = _Joined(
+                *(out, classes, text, any(map(has_map, ledgers.values())), min_area),
+                unusual=Unusual(unlike_limit),
+            )
             for record in heapq.merge(*map(_records, ledgers.items()), key=lambda one: one.name):
                 joined.add(record, counts[0])
             if joined.problems:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from semiseg.core.console import progress
+from semiseg.core.types import UNLIKE_LIMIT
 from semiseg.data.formats.masks import Classes
 from semiseg.inference.figures import Failures, Record, State, Unusual
 from semiseg.inference.geotiff import place_of
@@ -58,7 +59,10 @@ class Engine(Protocol):
 
 
 def predict_selection(
-    engine: Engine, selection: Selection, keep: Callable[[Record], None] = lambda record: None
+    engine: Engine,
+    selection: Selection,
+    keep: Callable[[Record], None] = lambda record: None,
+    unlike_limit: float = UNLIKE_LIMIT,
 ) -> Outcome:
     """Segment the images of a shard.
 
@@ -66,11 +70,12 @@ def predict_selection(
         engine: does it.
         selection: the images.
         keep: takes the record of each image, such as `LedgerWriter`.
+        unlike_limit: images with a higher number are unlike those of the training.
 
     Raises:
         RunError: a file cannot be written.
     """
-    outcome, total = Outcome(), len(selection.sources)
+    outcome, total = Outcome(unusual=Unusual(unlike_limit)), len(selection.sources)
 
     def report(record: Record) -> None:
         keep(record)

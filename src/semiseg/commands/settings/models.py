@@ -25,7 +25,7 @@ from semiseg.config.shard import parse_shard
 from semiseg.core.addresses import is_url
 from semiseg.core.errors import ConfigError, SettingError
 from semiseg.core.reading import Reading
-from semiseg.core.types import NamedBands
+from semiseg.core.types import UNLIKE_LIMIT, NamedBands
 from semiseg.inference.formats import FORMATS
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson")
@@ -91,6 +91,10 @@ class PredictSettings(Device):
     """The smallest area that counts. Smaller objects are not counted in the table (`--table`,
     `--shard`), and smaller polygons (`--polygons`) join those around them. The unit is that of the
     map, such as square meters; for photographs, it is pixels."""
+    unlike_limit: Positive = UNLIKE_LIMIT
+    """Above this number, an image counts as unlike the images of the training, and the warning
+    names it. 1 is as far as the most unusual 1 % of those images. A call that repeats another one
+    with `--table` or `--merge` applies a new limit to all rows, and segments nothing again."""
     scale: Scale = AUTO
     """How large the model sees an image. `fit` scales its short side to the size of the training:
     for photographs of the same scene, with any number of pixels. `keep` gives it the scale that the
