@@ -172,6 +172,7 @@ def test_a_reserved_image_cannot_be_labeled(data, tmp_path):
         ({"test": "0.9"}, "leaves too few of 10 labeled images. A training needs 2 of these"),
         ({"test": "0.8", "group": "^(p.)_"}, "which form 5 sets of images that belong together"),
         ({"test": "many"}, r"--test many is neither a number of masks, nor a share .*1/8\)\."),
+        ({"test": "0"}, "--test 0 asks for no mask; ask for at least 1"),
         ({"test": "11"}, "--test 11 asks for more masks than there are"),
         ({"test": "1", "reserved": "x.txt"}, "Give one of them"),
     ],

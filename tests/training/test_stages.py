@@ -46,6 +46,7 @@ from semiseg.training.module import TrainingModule
 from semiseg.training.reliability import choose_reliable, read_reliability
 from semiseg.training.stage import stages_of
 from semiseg.training.stage_labels import labeled_for
+from semiseg.training.stored_labels import read_in_use
 
 SETTINGS = {
     **{"weights": "none", "size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 2},
@@ -475,6 +476,10 @@ def test_a_short_training_labels_some_images_for_each_stage(
     second, last = (pool(one, tiny_folder) for one in (run.folder / "stages" / "2", run.folder))
     assert [len(second), len(last)] == [2, 2]
     assert not set(second) & set(last)
+    for one in (run.folder / "stages" / "2", run.folder):  # all are in the sample of the labels
+        in_use = read_in_use(one)
+        assert in_use is not None
+        assert in_use.images == 2
     assert "stage 3 of 3 draws 3 unlabeled images, so 2 of 6 are labeled for it" in log.text
     timing = run.scores.timing
     # Two labelings of six images, of which four were made in four steps.

@@ -226,7 +226,7 @@ def amount_of(text: str, available: int, flag: str) -> int:
             f"(0.1, 10%, 1/8){others}."
         ) from error
     if count < 1:
-        raise ConfigError(f"{flag} 0 leaves no mask to learn from; ask for at least 1.")
+        raise ConfigError(f"{flag} {text} asks for no mask; ask for at least 1.")
     if count > available:
         raise ConfigError(
             f"{flag} {text} asks for more masks than there are to train on: {available}."

@@ -237,13 +237,24 @@ def sample_size(split: Split) -> int:
     return min(_MAX_WATCHED, count, len(split.unlabeled_files))
 
 
-def choose_sample(split: Split, key: Key) -> tuple[Sample, ...]:
-    """Choose the unlabeled images to measure: those with a hidden mask first, then others."""
+def choose_sample(
+    split: Split, key: Key, among: Collection[Path] | None = None
+) -> tuple[Sample, ...]:
+    """Choose the unlabeled images to measure: those with a hidden mask first, then others.
+
+    Args:
+        split: the images.
+        key: the key of the choice.
+        among: the images that may be chosen; None for all unlabeled ones.
+    """
     size = sample_size(split)
-    masked = {sample.image for sample in split.hidden}
-    others = [sample for sample in split.unlabeled_files if sample.image not in masked]
+    hidden, others = list(split.hidden), list(split.unlabeled_files)
+    if among is not None:
+        hidden, others = ([s for s in part if s.image in among] for part in (hidden, others))
+    masked = {sample.image for sample in hidden}
+    others = [sample for sample in others if sample.image not in masked]
     result: list[Sample] = []
-    for name, samples in (("hidden", split.hidden), ("others", others)):
+    for name, samples in (("hidden", hidden), ("others", others)):
         order = key.child(name).numpy().permutation(len(samples))
         result += [samples[i] for i in order[: size - len(result)]]
     return tuple(result)

@@ -21,6 +21,7 @@ from semiseg.config.methods import default_settings
 from semiseg.config.settings import decided
 from semiseg.config.stages import divide_steps, stage_name
 from semiseg.config.train import TrainConfig, group_of
+from semiseg.core.text import plural
 
 STAGES = "stages"
 """The folder of the earlier stages in the run folder."""
@@ -56,7 +57,7 @@ class Stage(NamedTuple):
         name = stage_name(self.config.method, self.labeled_only)
         if self.is_second:
             name = f"the decoder on frozen features of {self.config.network.encoder}"
-        return f"{self.title}: {name}, {self.config.schedule.steps} steps"
+        return f"{self.title}: {name}, {plural(decided(self.config.schedule.steps), 'step')}"
 
     @property
     def title(self) -> str:

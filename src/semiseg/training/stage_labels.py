@@ -236,7 +236,7 @@ def _reliable(stage: Stage, data: TrainingData, place: Place) -> list[int]:
     positions = choose_reliable(values, settings.reliable_share)
     lowest = min(values[position] for position in positions)
     logger.info(
-        "%s learns from %d of %s, on which the snapshots of stage 1 agree most (mIoU %s or more)",
+        "%s may use the %d of %s on which the snapshots of stage 1 agree most (mIoU %s or more)",
         stage.title,
         len(positions),
         plural(len(values), "unlabeled image"),

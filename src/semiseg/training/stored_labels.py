@@ -167,8 +167,8 @@ def measure_labels(config: TrainConfig, data: TrainingData, store: LabelStore) -
     """
     threshold = _threshold(config)
     stored = {one.image for one in store.samples}
-    chosen = choose_sample(data.split, Key.of(config.schedule.seed, "diagnostics", "sample"))
-    sample = [one for one in chosen if one.image in stored]
+    key = Key.of(config.schedule.seed, "diagnostics", "sample")
+    sample = choose_sample(data.split, key, stored)
     count, used, pixels = len(data.folder.classes), 0, 0
     confusion = np.zeros((count, count + 1), dtype=np.int64)
     masked = [one for one in sample if one.mask is not None]
