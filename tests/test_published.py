@@ -1,5 +1,6 @@
 """Published scores: what stands beside the score of a run, and where."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -99,3 +100,11 @@ def test_the_report_and_evaluate_show_them(reported, monkeypatch, tmp_path):
     count = len(calls)
     assert semiseg.evaluate(reported.run, reported.data, split="train").published is None
     assert len(calls) == count
+
+
+def test_an_evaluation_needs_no_scores_of_the_training(tiny_run, tiny_folder, tmp_path):
+    run = shutil.copytree(tiny_run("supervised"), tmp_path / "run")
+    (run / "scores.json").write_text("{")
+    result = semiseg.evaluate(run, tiny_folder)
+    assert result.published is None
+    assert result.images > 0

@@ -217,3 +217,12 @@ def test_without_its_list_a_run_has_no_reserved_images_to_score(data, tmp_path):
     flags = Arrangement(reserved=tmp_path / "gone.txt")
     with pytest.raises(DataError, match=r"gone\.txt: the list cannot be read"):
         read_samples(data, "test", flags=flags)
+
+
+def test_images_of_a_pool_are_not_searched(data, tmp_path, log):
+    pool = semiseg.pack(data / "unlabeled", out=tmp_path / "pool")
+    assert pool.images == 5
+    semiseg.split(data, test="2", out=tmp_path / "one")
+    assert "of the pool" not in log.text
+    semiseg.split(data, test="2", unlabeled=str(tmp_path / "pool"), out=tmp_path / "two")
+    assert "images of the pool are not compared with the test" in log.text

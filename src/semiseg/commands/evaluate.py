@@ -16,6 +16,7 @@ from semiseg.commands.settings.runs import EvaluateSettings
 from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
+from semiseg.core.errors import RunError
 from semiseg.core.reading import AS_STORED
 from semiseg.core.run_names import SCORES
 from semiseg.core.scores import read_scores
@@ -165,7 +166,10 @@ def _published(run: Path, images: str, miou: float | None) -> PublishedTable | N
     config = config_of(run)
     if config is None or not (run / SCORES).is_file():
         return None
-    scores = read_scores(run / SCORES)
+    try:
+        scores = read_scores(run / SCORES)
+    except RunError:  # the scores of this evaluation need no others
+        return None
     return beside_published(config, scores, miou) if images == scores.split.val else None
 
 

@@ -74,6 +74,10 @@ def split(settings: SplitSettings) -> SplitLists:
         reservation = choose_test(data, settings.test, settings.seed)
         data = reservation.apply(data)
         notes.append(str(reservation))
+        if data.pool is not None:
+            logger.warning(
+                "images of the pool are not compared with the test: a training uses all of them"
+            )
         everything = tuple(sorted((*reservation.test, *reservation.others)))
         reserved_lists = {"test": reservation.test, "reserved": everything}
     result = make_split(data, settings.labels, settings.seed)
