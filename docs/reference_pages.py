@@ -176,7 +176,8 @@ def usage(name: str, sections: Iterable[Section]) -> str:
         for field in fields(section):
             default, hint = default_of(section.settings, field), hints(section.kind)[field.name]
             if not field.kw_only:
-                term = field.name.upper()
+                is_list = get_origin(hint) is tuple
+                term = field.name.upper() + " ..." * is_list
                 words.append(term if required(default) else f"[{term}]")
             elif required(default):
                 needed.append(usage_of(field.name, hint))

@@ -242,6 +242,42 @@ def test_masks_and_val_of_another_folder_are_not_suggested(run_folder, tiny_fold
         semiseg.suggest(run_folder, full, **choice | {"overwrite": True})
 
 
+def test_one_list_holds_the_best_images_of_several_folders(
+    run_folder, tiny_folder, tmp_path, capsys
+):
+    photos = sorted((tiny_folder / "unlabeled").iterdir())
+    folders = [tmp_path / place / "visit" for place in ("north", "south")]
+    for folder, files in zip(folders, (photos[:3], photos[3:6]), strict=True):
+        folder.mkdir(parents=True)
+        for number, file in enumerate(files):
+            shutil.copy(file, folder / f"{number}{file.suffix}")
+    out = tmp_path / "next"
+    words = ["suggest", str(run_folder), *map(str, folders), str(tmp_path), "-n", "6"]
+    main([*words, "--out", str(out)])
+    suggested = [Path(line) for line in (out / "suggested.txt").read_text().splitlines()]
+    assert {path.parent for path in suggested} == set(folders)
+    assert len(suggested) == len(set(suggested))
+    copies = {
+        file.parent.relative_to(out / "train/images") / file.stem: file
+        for file in (out / "train/images").rglob("*")
+        if file.is_file()
+    }
+    assert len(copies) == len(suggested)
+    table = capsys.readouterr().out
+    for path in suggested:
+        name = path.relative_to(tmp_path).with_suffix("")
+        assert copies[name].read_bytes() == path.read_bytes()
+        assert name.as_posix() in table
+
+
+def test_several_places_must_be_folders(run_folder, tmp_path):
+    (tmp_path / "list.txt").touch()
+    with pytest.raises(ConfigError, match=r"list\.txt is no folder"):
+        semiseg.suggest(run_folder, tmp_path, (str(tmp_path / "list.txt"),))
+    with pytest.raises(ConfigError, match="only the first word"):
+        semiseg.suggest(tmp_path, tmp_path, more=[str(run_folder)])
+
+
 def test_names_of_val_are_not_suggested_where_the_data_are_gone(
     run_folder, tiny_folder, tmp_path, log
 ):

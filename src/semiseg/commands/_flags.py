@@ -84,7 +84,7 @@ class Section:
                         show=self.shown is None or field.name in self.shown,
                         group=group,
                     ),
-                    _reading(field.name, hint, default),
+                    _reading(field.name, hint, default, is_positional=not field.kw_only),
                 ],
             )
 
@@ -112,24 +112,30 @@ def signature(sections: Sequence[Section]) -> inspect.Signature:
     return inspect.Signature(sorted(parameters.values(), key=lambda p: p.kind))
 
 
-def _reading(field: str, hint: object, default: object) -> Parameter:
-    """How cyclopts reads the words of a flag. Of a flag that is repeated, the last value counts."""
+def _reading(field: str, hint: object, default: object, is_positional: bool = False) -> Parameter:
+    """How cyclopts reads the words of a flag. Of a flag that is repeated, the last value counts.
+
+    A list without a flag in front of it takes all words that are left.
+    """
     if hint is bool:
         return Parameter(allow_repeating=True, negative=None if default is True else ())
 
+    is_list = any(get_origin(option) is tuple for option in options(hint))
+
     def converter(_type: object, tokens: Sequence[Token]) -> object:
         token = tokens[-1]
+        words = tuple(one.value for one in tokens)
         try:
-            return convert(token.value, hint)
+            return convert(words if is_list and token.keyword is None else token.value, hint)
         except Mismatch as error:
             name = token.keyword or field.upper()
             raise SettingError(field, token.value, allowed=str(error), flag=name) from None
 
     return Parameter(
         converter=converter,
-        n_tokens=1,
+        n_tokens=-1 if is_list and is_positional else 1,
         allow_repeating=True,
-        allow_leading_hyphen=any(get_origin(o) is tuple for o in options(hint)),  # -1000,1000
+        allow_leading_hyphen=is_list and not is_positional,  # -1000,1000
         negative=(),
         show_choices=False,
         metavar=metavar(hint),
@@ -166,7 +172,7 @@ def _sentence(text: str, hint: object) -> str:
 
 def default_text(value: object) -> str | bool:
     """A default as the help shows it; False where there is nothing to show."""
-    if value is dataclasses.MISSING or value is None or value is False:
+    if value is dataclasses.MISSING or value is None or value is False or value == ():
         return False
     if value is True:
         return "on"

@@ -76,6 +76,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
     has_pool = is_pool(images)
     if has_pool and settings.folder.resolve() == Path(images).resolve():
         raise ConfigError(f"--out {settings.folder} is the pool. Choose another folder.")
+    _check_folders(settings)
     if not has_pool and (settings.shard is not None or settings.merge):
         name = "--merge" if settings.merge else f"--shard {settings.shard}"
         raise ConfigError(
@@ -90,6 +91,7 @@ def suggest(settings: SuggestSettings) -> Suggestions:
         chosen = choose_images(
             run,
             Path(images),
+            more=[Path(folder) for folder in settings.more],
             out=settings.folder,
             n=settings.n,
             data=settings.data,
@@ -116,6 +118,26 @@ def suggest(settings: SuggestSettings) -> Suggestions:
     if settings.shard is not None:
         return _after_shard(settings)
     return Suggestions(chosen, next_steps(run, settings.folder, settings.data))
+
+
+def _check_folders(settings: SuggestSettings) -> None:
+    """Refuse several places that are no folders of images.
+
+    Raises:
+        ConfigError: one is none.
+    """
+    if not settings.more:
+        return
+    for place in (settings.images, *settings.more):
+        if place is None or is_pool(place) or not Path(place).is_dir():
+            problem = "is a pool" if place and is_pool(place) else "is no folder"
+            raise ConfigError(
+                f"{place} {problem}, and suggest takes several folders of images only. For other "
+                "places, write a text file with the path of one image on each line, and name it as "
+                "IMAGES."
+            )
+        if is_model(Path(place)):
+            raise ConfigError(f"{place} holds a model, and only the first word may name one.")
 
 
 def _suggest_first(settings: SuggestSettings, has_pool: bool) -> Suggestions:

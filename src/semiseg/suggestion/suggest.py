@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from semiseg.config.settings import AUTO, Auto
@@ -29,6 +29,7 @@ def suggest(
     run: Path,
     images: Path,
     *,
+    more: Sequence[Path] = (),
     out: Path,
     n: int = 20,
     data: Path | None = None,
@@ -49,6 +50,7 @@ def suggest(
         images: an image, a folder, a pattern in quotes, or a text file with one path on each line.
             Images of the run, copies of them, and images that have masks or belong to `val` or
             `test` are ignored.
+        more: further folders of images, if `images` is a folder.
         out: the folder to write: `suggested.txt` and `suggested.csv`, the list without and with
             the reasons; `suggested.png`, a picture of the images; and a data folder to correct with
             `train/images`, `train/masks` (predicted by the model) and `classes.yaml`. If the masks
@@ -78,10 +80,12 @@ def suggest(
     kind = kind_of(file_format, model.classes)
     refuse_other_kind(out, kind)
     run_images = find_run_images(run, folder)
-    if not run_images.labeled and folder is None and images.is_dir():
-        run_images = find_run_images(run, images)  # the data themselves, moved
+    places = (images, *more)
+    for place in places:
+        if not run_images.labeled and folder is None and place.is_dir():
+            run_images = find_run_images(run, place)  # the data themselves, moved
     require_labeled(run, run_images, data)
-    unlabeled = find_unlabeled(run, images, out, run_images, without)
+    unlabeled = find_unlabeled(run, places, out, run_images, without)
     if not model.two_spaces:
         logger.info(NO_PROTOTYPES, run)
     candidates, errors = inspect_images(model, unlabeled)
@@ -90,7 +94,8 @@ def suggest(
         if errors:
             reason = f"{plural(len(errors), 'image')} cannot be read, and there are no others"
         raise DataError(
-            f"{images} holds no image to suggest: {reason}.",
+            f"{' and '.join(map(str, places))} {'hold' if more else 'holds'} no image to suggest: "
+            f"{reason}.",
             remedy_of(images, "Name a folder that holds images without masks, too."),
         )
     labeled = {sample.name: sample.image for sample in run_images.labeled}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,11 @@ def find_run_images(run: Path, data: Path | None) -> RunImages:
 
 
 def find_unlabeled(
-    run: Path, images: Path, out: Path, run_images: RunImages, without: Collection[Path] = ()
+    run: Path,
+    places: Sequence[Path],
+    out: Path,
+    run_images: RunImages,
+    without: Collection[Path] = (),
 ) -> dict[str, Path]:
     """Find the images to choose from, by the name of their files in the output folder.
 
@@ -61,8 +65,9 @@ def find_unlabeled(
 
     Args:
         run: the run folder.
-        images: as for `find_images`. If it is a folder, its images that have masks there and those
-            of its `val` and `test` are left out.
+        places: one, as for `find_images`; or several folders, whose names then begin the names of
+            the images. Of a folder, the images that have masks there and those of its `val` and
+            `test` are left out.
         out: the output folder, whose files do not count.
         run_images: the images of the run.
         without: images that a person has seen already.
@@ -70,20 +75,16 @@ def find_unlabeled(
     Raises:
         DataError: there are no images.
     """
-    candidates, notes, warnings = find_images(images, out)
-    for note in notes:
-        logger.info("%s", note)
-    for warning in warnings:
-        logger.warning("%s", warning)
-    # PNG masks may lie beside JPEG images.
-    masks = run_images.masks()
-    candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
-    flags = arrangement_of(run)
-    if images.is_dir():
-        candidates = _without_masks_there(images, candidates, flags)
+    masks, flags = run_images.masks(), arrangement_of(run)
+    if len(places) == 1:
+        candidates = _find(places[0], out, masks, flags)
     else:
-        settings = TileSettings.of(flags, DatasetFile(), AS_STORED)
-        candidates = expand_images(images.parent, candidates, settings)
+        candidates = {}
+        folders = dict.fromkeys(place.resolve() for place in places)
+        for folder, prefix in zip(folders, short_names(list(folders)), strict=True):
+            files = set(candidates.values())  # a folder may lie in another one
+            found = _find(folder, out, masks, flags).items()
+            candidates |= {f"{prefix}/{name}": f for name, f in found if f not in files}
     copies = _find_copies(run_images.files(), candidates)
     if copies:
         logger.info(
@@ -100,6 +101,36 @@ def find_unlabeled(
     if not run_images.labeled:
         candidates = _without_names_of_val(run, candidates)
     return without_roles(candidates)
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the paths of folders, as many as tell them apart.
+
+    Example:
+        >>> short_names([Path("/a/north/photos"), Path("/a/south/photos")])
+        ['north/photos', 'south/photos']
+    """
+    parts = [folder.parts[1:] for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _find(place: Path, out: Path, masks: Collection[Path], flags: Arrangement) -> dict[str, Path]:
+    """The images of a place that have no masks there; see `find_unlabeled`."""
+    candidates, notes, warnings = find_images(place, out)
+    for note in notes:
+        logger.info("%s", note)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    # PNG masks may lie beside JPEG images.
+    candidates = {name: f for name, f in candidates.items() if f.resolve() not in masks}
+    if place.is_dir():
+        return _without_masks_there(place, candidates, flags)
+    settings = TileSettings.of(flags, DatasetFile(), AS_STORED)
+    return expand_images(place.parent, candidates, settings)
 
 
 def without_roles(images: Mapping[str, Path]) -> dict[str, Path]:

@@ -37,6 +37,9 @@ class SuggestSettings(Device):
     """An image, a folder, a pattern in quotes, or a text file with one path on each line; or a pool
     of images in tar files, which may lie at an address, such as `s3://bucket/pool`. semiseg skips
     images that have masks, and those of `val` and `test`."""
+    more: tuple[PlaceName, ...] = ()
+    """Further folders of images, with a run: `semiseg suggest RUN FOLDER1 FOLDER2`. semiseg chooses
+    the best images over all folders, and names them by their folder."""
     _: KW_ONLY
     out: Path | Auto = AUTO
     """The folder to write. `auto` means `next`, or `first` without a run. It gets the list
