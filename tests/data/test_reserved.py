@@ -226,3 +226,18 @@ def test_images_of_a_pool_are_not_searched(data, tmp_path, log):
     assert "of the pool" not in log.text
     semiseg.split(data, test="2", unlabeled=str(tmp_path / "pool"), out=tmp_path / "two")
     assert "images of the pool are not compared with the test" in log.text
+
+
+def test_masks_on_the_ground_of_the_test_are_scored_too(data, tmp_path, monkeypatch):
+    """As those of another map; what `split` calls the test is what a run scores."""
+    first = lines(semiseg.split(data, test="1", out=tmp_path / "first").folder / "test.txt")
+    shared = next(name for name in ("p0_0", "p1_0") if name not in first)
+    monkeypatch.setattr(
+        "semiseg.data.reservation.without_shared_ground",
+        lambda samples, test: [s for s in samples if s.name not in (shared, "unlabeled/p2_u")],
+    )
+    folder = semiseg.split(data, test="1", out=tmp_path / "second").folder
+    assert lines(folder / "test.txt") == sorted([*first, shared])
+    assert lines(folder / "reserved.txt") == sorted([*first, shared, "unlabeled/p2_u"])
+    flags = Arrangement(reserved=folder / "reserved.txt")
+    assert [s.name for s in read_samples(data, "test", flags=flags)] == lines(folder / "test.txt")

@@ -95,8 +95,11 @@ def choose_test(data: Dataset, amount: str, seed: int) -> Reservation:
     test = choice.choose(masked, (), ())[1]
     rest = together.without(test, data.train)
     rest_set = set(without_shared_ground(rest, test))
-    others = [s for s in data.train if s not in rest_set and s not in set(test)]
-    return Reservation(tuple(test), tuple(others), len(together.divide(test)))
+    related = [s for s in data.train if s not in rest_set and s not in set(test)]
+    # A list says of an image only that it is reserved, so a mask on the same ground is scored too.
+    test = sorted([*test, *(s for s in related if s.mask is not None)])
+    others = tuple(s for s in related if s.mask is None)
+    return Reservation(tuple(test), others, len(together.divide(test)))
 
 
 def _clusters(data: Dataset, groups: Groups) -> dict[Path, str]:
