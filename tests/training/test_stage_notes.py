@@ -15,12 +15,19 @@ from semiseg.core.choices import Candidate
 from semiseg.core.errors import Interrupted
 from semiseg.core.files import file_sha256, write_json
 from semiseg.core.scores import Adjustment, MeanIou, Scores, SplitRecord, Timing
+from semiseg.core.types import Sample
 from semiseg.evaluation.choice import ImageCounts, cross_fit
 from semiseg.reporting.run_files import read_curves
+from semiseg.reporting.run_page import headline
 from semiseg.training.labeling import store
 from semiseg.training.labeling.store import ImageLabels, Source
 from semiseg.training.stage import Stage, stages_of
-from semiseg.training.stage_notes import describe_start, log_middle_stages, results_of_stages
+from semiseg.training.stage_notes import (
+    describe_start,
+    log_middle_stages,
+    results_of_stages,
+    used_images,
+)
 from semiseg.training.stored_labels import LabelsInUse
 from semiseg.training.val_counts import write_counts
 
@@ -132,6 +139,32 @@ def test_the_report_knows_the_labels_and_the_curves_of_all_stages(tmp_path: Path
     assert [stage.labels for stage in results_of_stages(stages, scores)] == expected
 
 
+def test_the_report_counts_the_unlabeled_images_that_were_used(tmp_path: Path) -> None:
+    stages = three_stages(tmp_path / "run")
+    scores, _ = finish(stages, (60, 80, 64))
+
+    def say() -> str:
+        return headline(scores, results_of_stages(stages, scores)).split(", st")[0]
+
+    def label(stage: Stage, *names: str) -> None:
+        store.label_pool(
+            lambda samples: (store.no_labels() for _ in samples),
+            [Sample(name, tmp_path / str(i), None) for i, name in enumerate(names)],
+            stage.config.out / "labels",
+            Source(kind="model", sha256="0", size=1),
+        )
+
+    label(stages[1], "a", "b", "b")
+    assert say() == "With 2 masks and 6 unlabeled images"  # it does not know stage 3
+    label(stages[2], "b", "c")
+    results = results_of_stages(stages, scores)
+    assert [one.images for one in results] == [(), ("a", "b", "b"), ("b", "c")]
+    assert used_images(results) == 4
+    assert say() == "With 2 masks and 6 unlabeled images, of which 4 were used"
+    label(stages[2], "b", "c", "d", "e")
+    assert say() == "With 2 masks and 6 unlabeled images"
+
+
 def test_a_resumed_run_names_its_stage_and_the_step_of_that_stage(tmp_path: Path) -> None:
     stages = three_stages(tmp_path / "run")
     assert describe_start(stages) == "going on in stage 1 of 3 after step 0 of 1"
@@ -221,3 +254,4 @@ def test_ctrl_c_while_images_are_labeled_says_how_to_resume(
     assert 'id="stages"' in page
     assert '<tr><th scope="row">1</th><td>supervised</td><td class="number">2</td>' in page
     assert '<tr><th scope="row">2</th><td>st</td><td class="number">2</td>' in page
+    assert f'<td class="number">{len(list((out / "labels").glob("*.png")))} of ' in page

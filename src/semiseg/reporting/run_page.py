@@ -30,7 +30,7 @@ from semiseg.reporting.run_files import Curve, PlanEntry, RunFiles
 from semiseg.training.diagnostics import DIAGNOSTICS
 from semiseg.training.run_data import arrangement_of, scored_samples
 from semiseg.training.run_folder import CONFIG
-from semiseg.training.stage_notes import StageResult
+from semiseg.training.stage_notes import StageResult, used_images
 
 _SHARES = ("used", "agree", "hard")  # columns of the metrics that are shares of the pixels
 _MAX_TABLE_CLASSES = 25  # a confusion matrix of more classes is a picture
@@ -152,7 +152,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
     gallery, no_gallery = _make_gallery(run, data, accelerator)
     return RunPage(
         title=f"{scores.method}, {plural(scores.labels, 'mask')}",
-        headline=headline(scores),
+        headline=headline(scores, run.stages),
         warnings=few_validation_images(scores.split.images["val"]),
         facts={
             "Released model": describe_release(
@@ -184,11 +184,19 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
     )
 
 
-def headline(scores: Scores) -> str:
-    """The images and the mean IoU of a run, and its best and worst class."""
+def headline(scores: Scores, stages: Sequence[StageResult] = ()) -> str:
+    """The images and the mean IoU of a run, and its best and worst class.
+
+    Args:
+        scores: the scores of the run.
+        stages: what each stage has reached; empty for a run with one stage.
+    """
     images = f"With {plural(scores.labels, 'mask')}"
     if default_settings(scores.method).uses_unlabeled:
-        images += f" and {plural(scores.split.images['unlabeled'], 'unlabeled image')}"
+        unlabeled, used = scores.split.images["unlabeled"], used_images(stages)
+        images += f" and {plural(unlabeled, 'unlabeled image')}"
+        if 0 < used < unlabeled:
+            images += f", of which {used:,} {'was' if used == 1 else 'were'} used"
     miou = scores.miou.released
     if miou is None:
         return (

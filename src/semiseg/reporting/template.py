@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
-from semiseg.core.text import percent
+from semiseg.core.text import percent, plural
 from semiseg.reporting.comparison_page import ComparisonPage
 from semiseg.reporting.live_page import LivePage
 from semiseg.reporting.run_page import RunPage
@@ -36,6 +36,7 @@ def render(template: str, page: ComparisonPage | RunPage | LivePage) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["plural"] = plural
     script = (folder / "script.js").read_text(encoding="utf-8")
     style = (folder / "style.css").read_text(encoding="utf-8")
     # Both files are part of semiseg and hold no text from outside.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from semiseg.config.stages import stage_name
@@ -12,7 +13,7 @@ from semiseg.core.text import percent, plural
 from semiseg.evaluation.choice import ImageCounts, cross_fit
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.labeling.second import SECOND_ENCODER
-from semiseg.training.labeling.store import read_details
+from semiseg.training.labeling.store import read_details, read_names
 from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
 from semiseg.training.stage import Stage
 from semiseg.training.stored_labels import LABELS, LabelsInUse, read_in_use
@@ -31,6 +32,7 @@ class StageResult(NamedTuple):
         miou: the mean IoU of its model on all images of val, in percent; they took part in the
             choice of its network.
         labels: the stored labels that it has learned; None for a stage on labeled images only.
+        images: the names of the unlabeled images that were labeled for it.
     """
 
     number: int
@@ -38,6 +40,7 @@ class StageResult(NamedTuple):
     steps: int
     miou: float | None
     labels: LabelsInUse | None = None
+    images: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -83,10 +86,30 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
             steps,
             miou,
             read_in_use(stage.config.out),
+            read_names(stage.config.out / LABELS),
         )
         for stage, (steps, miou) in zip(stages, reached, strict=True)
     )
     return (*second, *own)
+
+
+def used_images(results: Iterable[StageResult]) -> int:
+    """The number of different unlabeled images that were labeled for the stages of a run.
+
+    Args:
+        results: what its stages have reached.
+
+    Returns:
+        0 for a run with one stage, and where the labels of a stage were removed.
+    """
+    results = [one for one in results if one.number > 1]  # stage 1 has labeled images only
+    if not all(one.images for one in results):
+        return 0
+    names: Counter[str] = Counter()
+    for one in results:
+        # Two images may have the same name. A store lists such a name twice.
+        names |= Counter(one.images)
+    return names.total()
 
 
 def _result_of_second(last: Stage) -> tuple[StageResult, ...]:

@@ -213,6 +213,22 @@ def read_details(folder: Path) -> Mapping[str, object]:
     return from_plain(dict[str, object], record.source["details"])
 
 
+def read_names(folder: Path) -> tuple[str, ...]:
+    """The names of the images that a finished store has labels of; empty without a manifest.
+
+    Args:
+        folder: the folder of the store.
+
+    Raises:
+        OSError: the manifest cannot be read.
+        ValueError: it is damaged.
+    """
+    if not (folder / MANIFEST).is_file():
+        return ()
+    record = from_plain(_Manifest, read_json(folder / MANIFEST))
+    return tuple(entry.name for entry in record.images)
+
+
 def label_pool(
     labeler: Labeler, samples: Sequence[Sample], folder: Path, source: Source
 ) -> LabelStore:
