@@ -1,7 +1,7 @@
 """Writes the pages of the commands and of the settings: `python docs/reference_pages.py`.
 
-It writes docs/commands/NAME.md, docs/commands/index.md, docs/settings.md and
-docs/method-settings.md from the code and from docs/command_notes.py. A test compares the pages with
+It writes docs/commands/NAME.md, docs/commands/index.md, docs/settings.md, docs/method-settings.md
+and docs/published.md from the code and from docs/command_notes.py. A test compares the pages with
 what this script would write.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
 from command_notes import NOTES, Notes
+from published_page import published_page
 from your_data import table
 
 from semiseg.commands._flags import Section, default_text, metavar
@@ -332,6 +333,7 @@ def pages() -> dict[Path, str]:
         **written,
         Path("settings.md"): settings_page(),
         Path("method-settings.md"): method_settings_page(),
+        Path("published.md"): published_page(MARK),
     }
 
 

@@ -9,6 +9,7 @@ import reference_pages
 
 from semiseg.commands.verbs import COMMON, VERBS
 from semiseg.config.methods import METHODS
+from semiseg.config.published import as_published, published_scores
 from semiseg.config.settings import AUTO, help_texts
 from semiseg.config.train import GROUPS, group_of
 
@@ -31,6 +32,17 @@ def test_every_setting_has_an_entry():
     assert [name for name in group_of() if f"### `{name}`\n" not in page] == []
     methods = (reference_pages.DOCS / "method-settings.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"`{name}`" not in methods] == []
+
+
+def test_every_published_score_stands_in_a_row_of_its_method_and_source():
+    page = (reference_pages.DOCS / "published.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    names = [*dict.fromkeys(entry.dataset for entry in published_scores())]
+    entries = sorted(published_scores(), key=lambda entry: names.index(entry.dataset))
+    for row, entry in zip(rows, entries, strict=True):
+        assert row[0].startswith(f"`{entry.method}`")
+        assert row[1:3] == [entry.source, entry.encoder]
+        assert [c for c in row[6:] if c != "-"] == [*map(as_published, entry.scores.values())]
 
 
 def test_the_common_settings_come_first():

@@ -28,7 +28,7 @@ _HEAD = (
     "labeled images",
     "differs from this run",
 )
-_CAUTION = (
+CAUTION = (
     "Published scores are those of the best validation on val, so they are optimistic; most are of "
     "a single run. Other labeled images alone can change a score by several points."
 )
@@ -83,7 +83,7 @@ class PublishedTable:
 
     rows: Sequence[Sequence[str]]
     head: Sequence[str] = field(default=_HEAD)
-    caution: str = _CAUTION
+    caution: str = CAUTION
 
     def text(self) -> str:
         """The table, and below it the caution."""
@@ -133,7 +133,7 @@ def beside_published(
     for entry, value in matches:
         setting = _setting(entry.encoder, entry.crop, entry.steps)
         differences = ", ".join(_differences(entry, config, scores))
-        rows.append((entry.source, _as_published(value), *setting, entry.images, differences))
+        rows.append((entry.source, as_published(value), *setting, entry.images, differences))
     return PublishedTable(rows)
 
 
@@ -149,7 +149,7 @@ def _differences(entry: PublishedScore, config: TrainConfig, scores: Scores) -> 
     return [name for name, different in differs.items() if different]
 
 
-def _as_published(miou: float) -> str:
+def as_published(miou: float) -> str:
     """A score with one or two decimals, as papers print it."""
     return f"{miou:.1f}" if round(miou, 1) == miou else f"{miou:.2f}"
 
