@@ -7,10 +7,12 @@ import pytest
 
 import semiseg
 from semiseg.config.methods import METHODS
-from semiseg.config.published import beside_published, published_scores
+from semiseg.config.published import published_scores
 from semiseg.config.recipes import names, recipe
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import read_scores
+from semiseg.data.datasets import DATASETS, other_classes
+from semiseg.evaluation.beside_published import beside_published
 from semiseg.reporting.run_files import read_run
 from semiseg.reporting.run_page import run_page
 
@@ -25,8 +27,12 @@ def config_of(name, **changes):
     return TrainConfig.from_values({**recipe(name), "data": "d", **changes})
 
 
-def with_labels(scores, labels, steps=40_000, **split):
-    return replace(scores, labels=labels, steps=steps, split=replace(scores.split, **split))
+def with_labels(scores, labels, steps=40_000, dataset="voc", **split):
+    """The scores as of a run on a published data set, all of whose classes were scored."""
+    one = next(one for one in scores.per_class.values() if one.iou is not None)
+    per_class = dict.fromkeys(DATASETS[dataset].names, one)
+    split = replace(scores.split, **split)
+    return replace(scores, labels=labels, steps=steps, per_class=per_class, split=split)
 
 
 def test_each_recipe_of_the_paper_has_its_scores():
@@ -67,7 +73,9 @@ def test_each_method_has_its_own_values(scores):
 
 @pytest.mark.parametrize(("labels", "value"), [(1263, "32.55"), (1264, "32.55"), (10105, "40.85")])
 def test_shares_are_counted(scores, labels, value):
-    table = beside_published(config_of("ade20k"), with_labels(scores, labels), 30.0)
+    table = beside_published(
+        config_of("ade20k"), with_labels(scores, labels, dataset="ade20k"), 30.0
+    )
     assert table.rows[1][1] == value
 
 
@@ -76,6 +84,26 @@ def test_where_nothing_was_published_there_is_no_table(scores):
     assert beside_published(config, with_labels(scores, 93), 1.0) is None
     own_data = config.replaced(dataset="auto")
     assert beside_published(own_data, with_labels(scores, 92), 1.0) is None
+
+
+def test_no_paper_stands_beside_a_run_on_other_classes(scores):
+    run, config = with_labels(scores, 92), config_of("voc-classic")
+    assert beside_published(config, run, 1.0) is not None
+    roads = {f"road {i}": one for i, one in enumerate([*run.per_class.values()][:11])}
+    assert beside_published(config, replace(run, per_class=roads), 1.0) is None
+    unscored = replace(next(iter(run.per_class.values())), iou=None)
+    few = {n: one if i < 11 else unscored for i, (n, one) in enumerate(run.per_class.items())}
+    assert beside_published(config, replace(run, per_class=few), 1.0) is None
+
+
+def test_a_data_set_has_its_own_classes():
+    voc = DATASETS["voc"].names
+    spelled = ["airplane" if name == "aeroplane" else name for name in voc]
+    assert other_classes("voc", voc, voc) == other_classes("voc", spelled, spelled[:15]) == ""
+    assert "11 classes" in other_classes("voc", voc[:11], voc[:11])
+    assert "names" in other_classes("voc", [f"road {i}" for i in range(21)], voc)
+    assert "10 of the 21" in other_classes("voc", voc, voc[:11])
+    assert {other_classes(name, ["road"], []) for name in ("auto", "folder", "coco")} == {""}
 
 
 @pytest.mark.slow

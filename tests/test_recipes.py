@@ -10,6 +10,7 @@ import yaml
 import semiseg
 from semiseg import train
 from semiseg.cli import main
+from semiseg.commands.layers import train_config
 from semiseg.config.recipes import names, recipe
 from semiseg.core.errors import ConfigError, RunError
 from semiseg.model.network import Network, rebuild
@@ -231,3 +232,14 @@ def test_a_run_with_other_heads_is_no_start(official_tree, tmp_path, log):
     again = train(root, **small, out=tmp_path / "again", heads="paper", start_from=paper.folder)
     assert again.scores.steps == 1
     assert "was trained at size 48, this run is at 64 (--size 48 keeps it)" in log.text
+
+
+def test_a_recipe_of_other_data_warns_that_the_classes_are_not_those(official_tree):
+    given = {"labels": "2", "accelerator": "cpu", "weights": "none", "recipe": "voc-classic"}
+    given = {**given, "data": official_tree("voc")}  # its masks hold three of the 21 classes
+    plan = semiseg.plan(train_config(given))
+    warning = next(w for w in plan.warnings if "18 of the 21 classes" in w)
+    assert "--dataset voc (from the recipe voc-classic)" in warning
+    assert "--dataset folder" in warning
+    plan = semiseg.plan(train_config({**given, "dataset": "folder"}))
+    assert not any("21 classes" in w for w in plan.warnings)

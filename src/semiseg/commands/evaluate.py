@@ -13,7 +13,6 @@ from PIL import Image
 
 from semiseg.commands._public import command
 from semiseg.commands.settings.runs import EvaluateSettings
-from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.console import track
 from semiseg.core.errors import RunError
@@ -30,6 +29,7 @@ from semiseg.data.formats.raster_windows import file_of
 from semiseg.data.image_lists import list_hash
 from semiseg.data.read_ahead import read_ahead
 from semiseg.data.tree import Tree
+from semiseg.evaluation.beside_published import PublishedTable, beside_published
 from semiseg.evaluation.calibration import Reliability, ReliabilitySummary
 from semiseg.evaluation.score_masks import MaskCounter, ScoredMasks
 from semiseg.inference.bands import check_bands_of, reading_like

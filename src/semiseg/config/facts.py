@@ -86,6 +86,8 @@ class Facts(NamedTuple):
         bf16: whether the device computes with bfloat16.
         second: the encoder of the network that labels images too; None without one.
         is_pool: whether the unlabeled images are in a pool, of which no list exists.
+        other_classes: how the classes differ from those of the published data set that the
+            settings name, as half a sentence; empty if they do not.
     """
 
     side: float
@@ -103,6 +105,7 @@ class Facts(NamedTuple):
     bf16: bool = False
     second: EncoderChoice | None = None
     is_pool: bool = False
+    other_classes: str = ""
 
     @property
     def patch(self) -> int | None:

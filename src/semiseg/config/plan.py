@@ -303,8 +303,16 @@ def _given_by(config: TrainConfig, name: str, reason: Reason) -> Reason:
 
 
 def _warnings(config: TrainConfig, facts: Facts) -> list[str]:
-    """Warnings: two papers, random weights that stay, few val images, useless unlabeled ones."""
+    """Warnings: two papers, other classes, random weights, too few images, useless ones."""
     warnings = mixed_papers(config)
+    if facts.other_classes:
+        name = config.data.dataset
+        giver = config.origins.get("dataset", AS_GIVEN)
+        origin = f" ({giver.text})" if giver.source == "recipe" else ""
+        warnings.append(
+            f"{facts.other_classes}. --dataset {name}{origin} is for that data set, so published "
+            "scores say nothing about these data. If they are your own, add --dataset folder"
+        )
     network = config.network
     if network.encoder_training != "full" and network.weights == "none" and not network.start_from:
         warnings.append(

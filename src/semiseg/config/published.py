@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 
 import yaml
 
-from semiseg.config.methods import METHODS
-from semiseg.config.methods.css import CssSettings
-from semiseg.config.settings import AUTO
-from semiseg.config.train import TrainConfig
 from semiseg.core.records import from_plain
-from semiseg.core.scores import Scores
-from semiseg.core.text import columns, percent
 
-_HEAD = (
-    "trained by",
-    "mIoU, %",
-    "encoder",
-    "crop",
-    "steps",
-    "labeled images",
-    "differs from this run",
-)
 CAUTION = (
     "Published scores are those of the best validation on val, so they are optimistic; most are of "
     "a single run. Other labeled images alone can change a score by several points."
@@ -71,25 +56,6 @@ class PublishedScore:
         return None
 
 
-@dataclass(frozen=True)
-class PublishedTable:
-    """A run beside the published scores of its method.
-
-    Attributes:
-        rows: the cells of each row, this run first.
-        head: the names of the columns.
-        caution: what to know before comparing, in sentences.
-    """
-
-    rows: Sequence[Sequence[str]]
-    head: Sequence[str] = field(default=_HEAD)
-    caution: str = CAUTION
-
-    def text(self) -> str:
-        """The table, and below it the caution."""
-        return f"{columns(self.head, self.rows)}\n{self.caution}"
-
-
 @cache
 def published_scores() -> tuple[PublishedScore, ...]:
     """All published scores that semiseg knows."""
@@ -100,66 +66,6 @@ def published_scores() -> tuple[PublishedScore, ...]:
     )
 
 
-def beside_published(
-    config: TrainConfig, scores: Scores, miou: float | None
-) -> PublishedTable | None:
-    """A run beside the published scores of its method with as many labeled images.
-
-    Args:
-        config: the settings of the run, as planned. They name the data set, as recipes do.
-        scores: the scores of the run.
-        miou: the mean IoU of the run on val, in percent.
-
-    Returns:
-        The table; None if no score of this method was published for the data set and this number
-        of labeled images, or semiseg does not know it.
-    """
-    method = config.method.removesuffix("-paper").removesuffix("-program")
-    variant = ""
-    if method == "css" and isinstance(config.settings, CssSettings):
-        variant = config.settings.collaboration
-    matches = [
-        (entry, value)
-        for entry in published_scores()
-        if (entry.dataset, entry.method, entry.variant) == (config.data.dataset, method, variant)
-        and (value := entry.score(scores.labels)) is not None
-    ]
-    if not matches:
-        return None
-    source = scores.split.source.get("file")
-    images = f"listed in {source}" if source else f"drawn with seed {scores.split.seed}"
-    own = ("this run", percent(miou), *_setting(_encoder(config), config.views.crop, scores.steps))
-    rows = [(*own, images, "")]
-    for entry, value in matches:
-        setting = _setting(entry.encoder, entry.crop, entry.steps)
-        differences = ", ".join(_differences(entry, config, scores))
-        rows.append((entry.source, as_published(value), *setting, entry.images, differences))
-    return PublishedTable(rows)
-
-
-def _differences(entry: PublishedScore, config: TrainConfig, scores: Scores) -> list[str]:
-    """What is known to differ between a published training and a run."""
-    differs = {
-        "settings of the method": f"{config.method}-paper" in METHODS,
-        "encoder": entry.encoder != _encoder(config),
-        "crop": entry.crop not in (None, config.views.crop),
-        "steps": entry.steps not in (None, scores.steps),
-        "labeled images": not scores.split.source,
-    }
-    return [name for name, different in differs.items() if different]
-
-
 def as_published(miou: float) -> str:
     """A score with one or two decimals, as papers print it."""
     return f"{miou:.1f}" if round(miou, 1) == miou else f"{miou:.2f}"
-
-
-def _encoder(config: TrainConfig) -> str:
-    """The encoder of a run, without the tag of its weights."""
-    return config.network.encoder.partition(".")[0]
-
-
-def _setting(encoder: str, crop: int | str | None, steps: int | None) -> tuple[str, str, str]:
-    """The cells of a setting; what is unknown is a dash."""
-    crop_text = "-" if crop is None or crop == AUTO else str(crop)
-    return encoder, crop_text, "-" if steps is None else f"{steps:,}"

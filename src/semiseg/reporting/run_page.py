@@ -10,13 +10,13 @@ from typing import NamedTuple
 from semiseg.config.command_line import train_command
 from semiseg.config.methods import default_settings
 from semiseg.config.plan import few_validation_images
-from semiseg.config.published import PublishedTable, beside_published
 from semiseg.config.settings import AUTO
 from semiseg.core.errors import DataError, RunError
 from semiseg.core.scores import ClassScores, Scores, ShapeScores, SplitRecord
 from semiseg.core.text import duration, percent, plural
 from semiseg.data.formats.image_opening import UNREADABLE, open_image, reason
 from semiseg.data.image_lists import list_hash
+from semiseg.evaluation.beside_published import PublishedTable, beside_published
 from semiseg.evaluation.pseudo_label_summary import PseudoLabelRecord, Quality
 from semiseg.inference.card import describe_release
 from semiseg.inference.load import load

@@ -23,11 +23,13 @@ from semiseg.core.text import plural
 from semiseg.core.types import Sample
 from semiseg.data.cache import ScanCache
 from semiseg.data.dataset import Dataset
+from semiseg.data.datasets import other_classes
 from semiseg.data.left_out import readable
 from semiseg.data.likeness import likeness
 from semiseg.data.pools.pool_sample import sample_pool
 from semiseg.data.scan import scan_files
 from semiseg.data.splits import Split, make_split
+from semiseg.data.tree import SPLITS
 from semiseg.training.labeling.store import Labels, NoLabels
 from semiseg.training.place import Place
 from semiseg.training.pool_images import PoolImages
@@ -203,13 +205,15 @@ def gather_facts(
     watched = config.validation.diagnostics and data.unlabeled
     sample = choose_sample(split, key) if watched else ()
     unlabeled = split.unlabeled_files if data.unlabeled else ()
+    names = data.folder.classes.names
+    occurring = {names[i] for part in SPLITS for i in data.folder.occurring(part)}
     facts = Facts(
         # Hidden masks count too, so that a comparison of label numbers trains at one size.
         side=median(min(data.folder.images[s.image].size) for s in (*split.labeled, *split.hidden)),
         labeled=len(split.labeled),
         unlabeled=len(data.unlabeled),
         validation_images=len(split.val) + len(sample),
-        pixels=dict(zip(data.folder.classes.names, data.pixels, strict=True)),
+        pixels=dict(zip(names, data.pixels, strict=True)),
         likeness=None if resume else likeness(split.labeled, unlabeled, key, reading),
         device=place.kind,
         world=place.world,
@@ -219,6 +223,7 @@ def gather_facts(
         method=MethodChoice(config.method, AS_GIVEN),
         bf16=place.bf16,
         is_pool=data.folder.pool is not None,
+        other_classes=other_classes(config.data.dataset, names, occurring),
     )
     return choose_method(config, facts)
 

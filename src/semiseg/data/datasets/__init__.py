@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from semiseg.core.errors import ConfigError, nearest
+from semiseg.core.text import plural
 from semiseg.data.datasets.ade20k import Ade20k
 from semiseg.data.datasets.base import PublishedDataset
 from semiseg.data.datasets.camvid import CamVid
@@ -17,6 +19,8 @@ from semiseg.data.tree import Tree, split_lists
 DATASETS: dict[str, PublishedDataset] = {
     kind.name: kind() for kind in (Voc, VocBlender, Cityscapes, Ade20k, CocoStuff10k, CamVid, Coco)
 }
+
+_MAX_ABSENT = 1 / 3  # of the classes; the papers' val holds all of them
 
 
 class Recognition(NamedTuple):
@@ -66,3 +70,34 @@ def recognize(tree: Tree, name: str | None = None) -> Recognition:
 def find_dataset(tree: Tree, name: str | None = None) -> PublishedDataset | None:
     """The data set of `recognize`, without a remark."""
     return recognize(tree, name).dataset
+
+
+def other_classes(name: str, classes: Sequence[str], occurring: Collection[str]) -> str:
+    """How the classes of a data folder differ from those of the data set that a setting names.
+
+    People keep data of their own in the folders of a published data set. Some other names are no
+    difference, since a `classes.yaml` may say `airplane` for `aeroplane`.
+
+    Args:
+        name: the setting, such as `voc`, `auto` or `folder`.
+        classes: the names of the classes of the folder.
+        occurring: those of them that some mask holds.
+
+    Returns:
+        Half a sentence. Empty if they do not differ, or if no data set with classes of its own is
+        named.
+    """
+    dataset = DATASETS.get(name)
+    if dataset is None or not dataset.names:  # the files name the classes
+        return ""
+    if len(classes) != len(dataset.names):
+        return (
+            f"the data have {plural(len(classes), 'class', 'classes')}, and {dataset.title} has "
+            f"{len(dataset.names)}"
+        )
+    if 2 * len({*classes} & {*dataset.names}) < len(classes):
+        return f"most of the {len(classes)} class names are not those of {dataset.title}"
+    absent = len(classes) - len({*occurring})
+    if absent > _MAX_ABSENT * len(classes):
+        return f"{absent} of the {len(classes)} classes of {dataset.title} occur in no mask"
+    return ""
