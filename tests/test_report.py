@@ -103,7 +103,7 @@ def test_the_report_says_what_the_run_found(reported):
     assert f"reaches {scores['miou']['released']:.1f}\u00a0% mIoU on val" in text
     for value in (*scores["versions"].values(), scores["split"]["val"], scores["split"]["labeled"]):
         assert value in text
-    for section in ("scenes", "classes", "confusion", "curves", "pseudo", "again"):
+    for section in ("scenes", "classes", "confusion", "curves", "pseudo", "cite", "again"):
         assert f'id="{section}"' in text
     shapes = read_scores(reported.run / "scores.json").shapes
     assert ("Do not count objects" in text) == bool(shapes.count_warning())
@@ -198,6 +198,7 @@ def test_a_comparison_is_reported_with_its_uncertainty(compared):
     assert "css is 3.1 points of mIoU above (95\u00a0% interval" in text
     assert "css - supervised, labels 8: +3.1 (95 % interval" in text
     assert 'href="css-8-1/report.html"' in text
+    assert "<li>css: Wang et al., &#34;Space Engage: " in text
     alone = [r for r in read_records(compared) if r.method == "css"]
     sentences = comparison_headline(make_rows(alone, ["css"]))
     assert sentences == "css with 8 masks reaches 43.6 % mIoU on val."

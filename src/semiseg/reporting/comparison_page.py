@@ -29,6 +29,7 @@ from semiseg.core.files import read_yaml
 from semiseg.core.records import from_plain
 from semiseg.core.run_names import REPORT
 from semiseg.core.text import plural
+from semiseg.reporting.citation import Citation, citations
 from semiseg.reporting.embed import Picture, embed_svg
 from semiseg.training.run_folder import CONFIG, SCORES
 
@@ -54,6 +55,7 @@ class ComparisonPage:
         class_names: the names of all classes.
         failed: the errors of the runs that failed, by the name of the run.
         reports: the paths of the reports of the runs, by the name of the run.
+        citations: what to cite.
         command: the command that repeats the comparison.
         versions: version numbers by name.
     """
@@ -69,6 +71,7 @@ class ComparisonPage:
     failed: Mapping[str, str]
     reports: Mapping[str, str]
     split_lines: Sequence[Sequence[str]]
+    citations: Sequence[Citation]
     command: str
     versions: Mapping[str, str]
     score_names: Sequence[str] = SCORE_NAMES
@@ -103,6 +106,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
             f"{folder} holds no finished run of a comparison. Run the same semiseg compare command "
             "again to continue it."
         )
+    versions = rows[0].records[0].scores.versions
     return ComparisonPage(
         title=f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
         headline=headline(rows),
@@ -119,8 +123,9 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
             if (run / REPORT).is_file()
         },
         split_lines=split_lines(rows),
+        citations=citations((row.method for row in rows if row.method in METHODS), versions),
         command=compare_command(config),
-        versions=rows[0].records[0].scores.versions,
+        versions=versions,
     )
 
 

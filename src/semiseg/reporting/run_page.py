@@ -24,6 +24,7 @@ from semiseg.plots.curves import draw_lines
 from semiseg.plots.matrices import draw_confusion, draw_plane
 from semiseg.plots.palette import accessible_colors, css_color
 from semiseg.plots.pseudo_labels import SOURCES, draw_pseudo_label_curves
+from semiseg.reporting.citation import Citation, citations
 from semiseg.reporting.embed import Picture, embed_photo, embed_svg
 from semiseg.reporting.gallery import Gallery, make_gallery
 from semiseg.reporting.run_files import Curve, PlanEntry, RunFiles
@@ -114,6 +115,7 @@ class RunPage:
         no_gallery: why there are no images; empty if there are.
         pseudo_labels: the diagnostics, or None.
         plan: the settings with their reasons.
+        citations: what to cite.
         command: the command that repeats the run.
         config_command: the same with the run's `config.yaml`.
         split: the images.
@@ -134,6 +136,7 @@ class RunPage:
     no_gallery: str
     pseudo_labels: PseudoLabels | None
     plan: Sequence[PlanEntry]
+    citations: Sequence[Citation]
     command: str
     config_command: str
     split: SplitRecord
@@ -177,6 +180,7 @@ def run_page(run: RunFiles, data: Path | None, accelerator: str) -> RunPage:
         no_gallery=no_gallery,
         pseudo_labels=_pseudo_labels(run),
         plan=run.plan,
+        citations=citations([scores.method], scores.versions),
         command=train_command(run.config),
         config_command=f"semiseg train --config {run.folder / CONFIG} --out OTHER",
         split=scores.split,

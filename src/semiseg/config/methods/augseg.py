@@ -14,6 +14,10 @@ class AugSegSettings(SemiSupervisedSettings):
     """The settings of `augseg`."""
 
     implementation: ClassVar[str] = "semiseg.methods.augseg:AugSeg"
+    paper: ClassVar[str] = (
+        'Zhao et al., "Augmentation Matters: A Simple-Yet-Effective Approach to '
+        'Semi-Supervised Semantic Segmentation", CVPR 2023'
+    )
     preferred_photometry: ClassVar[Photometry] = "random"
 
     confidence_threshold: Share = 0.95

@@ -53,6 +53,8 @@ class MethodSettings(Settings):
     Attributes:
         implementation: the method's class as `module:Class`. It is a string, since the class needs
             torch and the settings must not.
+        paper: the paper to cite, as `docs/methods.md` has it; empty if there is no single one.
+        own_form_of: the published method of that paper, if this one is a form of our own.
         uses_unlabeled: whether the method learns from unlabeled images.
         uses_stored_labels: whether these images are labeled before the training.
         usual_steps: the steps that the plan gives it, as a multiple of the usual ones.
@@ -62,6 +64,8 @@ class MethodSettings(Settings):
     """
 
     implementation: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    own_form_of: ClassVar[str] = ""
     uses_unlabeled: ClassVar[bool] = False
     uses_stored_labels: ClassVar[bool] = False
     usual_steps: ClassVar[float] = 1.0

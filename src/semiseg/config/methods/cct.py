@@ -21,6 +21,10 @@ class CctSettings(UnlabeledSettings):
     """
 
     implementation: ClassVar[str] = "semiseg.methods.cct:CCT"
+    paper: ClassVar[str] = (
+        'Ouali et al., "Semi-Supervised Semantic Segmentation with Cross-Consistency '
+        'Training", CVPR 2020, arXiv 2003.09005'
+    )
 
     noise_decoders: Count = 1
     """The auxiliary decoders whose features are multiplied with noise (F-Noise)."""

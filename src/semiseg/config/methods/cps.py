@@ -17,6 +17,10 @@ class CpsSettings(UnlabeledSettings):
     """The settings of `cps`."""
 
     implementation: ClassVar[str] = "semiseg.methods.cps:CPS"
+    paper: ClassVar[str] = (
+        'Chen et al., "Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision", '
+        "CVPR 2021, arXiv 2106.01226"
+    )
 
     box: MixedBox = "several"
     """The region of another image that is pasted into each unlabeled image (CutMix): `several`

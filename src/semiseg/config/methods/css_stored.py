@@ -19,6 +19,7 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     """The settings of `css-stored`: the labels of both spaces are stored before each stage."""
 
     implementation: ClassVar[str] = "semiseg.methods.css_stored:CssStored"
+    own_form_of: ClassVar[str] = "CSS"
     # With the labeling of 350 images, they take as long as the usual steps of css.
     usual_steps: ClassVar[float] = 1.5
 

@@ -14,6 +14,10 @@ class CutMixSettings(SemiSupervisedSettings):
     """The settings of `cutmix`."""
 
     implementation: ClassVar[str] = "semiseg.methods.cutmix:CutMix"
+    paper: ClassVar[str] = (
+        'French et al., "Semi-supervised semantic segmentation needs strong, varied '
+        'perturbations", BMVC 2020, arXiv 1906.01916'
+    )
 
     confidence_threshold: Share = 0.95
     """The lowest confidence of a pseudo-label that the student learns from."""

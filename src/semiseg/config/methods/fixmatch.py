@@ -17,6 +17,10 @@ class FixMatchSettings(SemiSupervisedSettings):
     """The settings of `fixmatch`."""
 
     implementation: ClassVar[str] = "semiseg.methods.fixmatch:FixMatch"
+    paper: ClassVar[str] = (
+        'Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and '
+        'Confidence", NeurIPS 2020, arXiv 2001.07685'
+    )
 
     confidence_threshold: Share = 0.95
     """The lowest confidence of a pseudo-label that the student learns from."""

@@ -14,6 +14,10 @@ class MeanTeacherSettings(SemiSupervisedSettings):
     """The settings of `mean_teacher`."""
 
     implementation: ClassVar[str] = "semiseg.methods.mean_teacher:MeanTeacher"
+    paper: ClassVar[str] = (
+        'Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, arXiv '
+        "1703.01780"
+    )
 
     consistency_weight: NonNegative = 5.0
     """The weight of the squared difference between student and teacher after its ramp-up."""

@@ -14,6 +14,10 @@ class PcrSettings(SemiSupervisedSettings):
     """The settings of `pcr`."""
 
     implementation: ClassVar[str] = "semiseg.methods.pcr:PCR"
+    paper: ClassVar[str] = (
+        'Xu et al., "Semi-supervised Semantic Segmentation with Prototype-based Consistency '
+        'Regularization", NeurIPS 2022'
+    )
 
     prototypes_per_class: PositiveInt = 3
     """The number of prototypes of each class (`K`)."""

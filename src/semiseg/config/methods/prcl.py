@@ -18,6 +18,10 @@ class PrclSettings(RecoSettings):
     """The settings of `prcl`: those of `reco`, and those of the variances."""
 
     implementation: ClassVar[str] = "semiseg.methods.prcl:PRCL"
+    paper: ClassVar[str] = (
+        'Xie et al., "Boosting Semi-Supervised Semantic Segmentation with Probabilistic '
+        'Representations", AAAI 2023, arXiv 2210.14670'
+    )
 
     hard_threshold: Share = 0.8
     """Pixels are hard if the student gives their class a lower probability. The contrastive loss

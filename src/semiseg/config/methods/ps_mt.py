@@ -14,6 +14,10 @@ class PsMtSettings(SemiSupervisedSettings):
     """The settings of `ps-mt`."""
 
     implementation: ClassVar[str] = "semiseg.methods.ps_mt:PSMT"
+    paper: ClassVar[str] = (
+        'Liu et al., "Perturbed and Strict Mean Teachers for Semi-supervised Semantic '
+        'Segmentation", CVPR 2022'
+    )
 
     switch_every: Share = 0.025
     """The share of the steps after which the other teacher follows the student. During the warm-up

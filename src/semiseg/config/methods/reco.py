@@ -16,6 +16,10 @@ class RecoSettings(SemiSupervisedSettings):
     """The settings of `reco`."""
 
     implementation: ClassVar[str] = "semiseg.methods.reco:ReCo"
+    paper: ClassVar[str] = (
+        'Liu, Zhi, Johns and Davison, "Bootstrapping Semantic Segmentation with Regional '
+        'Contrast", ICLR 2022, arXiv 2104.04465'
+    )
 
     representation_dim: PositiveInt = 64
     """The channels of the representation head (`D`)."""

@@ -16,6 +16,10 @@ class StSettings(StagedSettings):
     """The settings of `st`: a supervised model labels the images that the next stage learns."""
 
     implementation: ClassVar[str] = "semiseg.methods.st:ST"
+    paper: ClassVar[str] = (
+        'Yang et al., "ST++: Make Self-training Work Better for Semi-supervised Semantic '
+        'Segmentation", CVPR 2022, arXiv 2106.05095'
+    )
 
     confidence_threshold: Share = 0.0
     """The lowest confidence of a stored label that the student learns from; 0 uses all labels, as

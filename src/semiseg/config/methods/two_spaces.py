@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from semiseg.config.methods.base import PrototypicalSettings
 from semiseg.config.settings import NonNegative, Positive, PositiveInt, Share
@@ -18,6 +18,11 @@ class TwoSpacesSettings(PrototypicalSettings):
 
     Equation numbers are those of the paper of CSS; see `docs/css.md`.
     """
+
+    paper: ClassVar[str] = (
+        'Wang et al., "Space Engage: Collaborative Space Supervision for Contrastive-based '
+        'Semi-Supervised Semantic Segmentation", ICCV 2023, arXiv 2307.09755'
+    )
 
     confidence_threshold: Share = 0.95
     """The lowest indicator of a pseudo-label that the student learns from (`delta_u`)."""

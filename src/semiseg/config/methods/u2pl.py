@@ -17,6 +17,10 @@ class U2plSettings(SemiSupervisedSettings):
     """The settings of `u2pl`."""
 
     implementation: ClassVar[str] = "semiseg.methods.u2pl:U2PL"
+    paper: ClassVar[str] = (
+        'Wang et al., "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels", '
+        "CVPR 2022, arXiv 2203.03884"
+    )
 
     representation_dim: PositiveInt = 64
     """The channels of the representation head (`D`)."""

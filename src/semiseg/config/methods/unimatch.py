@@ -15,6 +15,10 @@ class UniMatchSettings(FixMatchSettings):
     """The settings of `unimatch`."""
 
     implementation: ClassVar[str] = "semiseg.methods.unimatch:UniMatch"
+    paper: ClassVar[str] = (
+        'Yang et al., "Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic '
+        'Segmentation", CVPR 2023, arXiv 2208.09910'
+    )
 
     strong_views: PositiveInt = 2
     """The number of strong views of an unlabeled image, each with its own colors and box. Each view

@@ -15,6 +15,10 @@ class UniMatchV2Settings(FixMatchSettings):
     """The settings of `unimatch-v2`."""
 
     implementation: ClassVar[str] = "semiseg.methods.unimatch_v2:UniMatchV2"
+    paper: ClassVar[str] = (
+        'Yang et al., "UniMatch V2: Pushing the Limit of Semi-Supervised Semantic '
+        'Segmentation", TPAMI 2025, arXiv 2410.10777'
+    )
 
     labels_from: LabelSource = "teacher"
     """The network that labels the weak views: the `student` itself, or its average, the `teacher`.
