@@ -546,7 +546,27 @@ def test_a_budget_too_short_for_an_open_method_leaves_unlabeled_images_out(tiny_
     entry = prepared.plan.entry("method")
     assert (entry.value, entry.source) == ("supervised", "budget")
     (warning,) = (w for w in prepared.plan.warnings if "--budget 1m" in w)
-    assert "leaves the unlabeled images out. To use them, add --budget" in warning
+    assert "it needs 400 steps to gain anything" in warning
+    assert "leaves them out. To use them, add --budget" in warning
+
+
+def test_a_budget_for_few_steps_leaves_unlabeled_images_out_unless_the_method_is_named(tiny_folder):
+    """300 steps of css-stored would fit; it gained nothing with so few."""
+
+    def measure(config, data, place, facts, started):
+        return PACE._replace(
+            step=Line(0.0, 0.18 / 128**2 / 4), validation=Line(0.0, 1e-9), spent=0.0
+        )
+
+    values = {"data": tiny_folder, "budget": "1m", "labels": "4", "weights": "none", "crop": 128}
+    methods = {}
+    for method in ("auto", "css-stored"):
+        config = TrainConfig.from_values({**values, "method": method})
+        plan = prepare(config, Place("cpu", 1, 0, 1), measure=measure).plan
+        methods[method] = (plan.config.method, plan.value("steps"))
+    assert methods["auto"][0] == "supervised"
+    assert methods["css-stored"][0] == "css-stored"
+    assert 100 <= methods["css-stored"][1] < 400
 
 
 def test_validations_take_a_fifth_of_the_time_at_most():

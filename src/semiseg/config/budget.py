@@ -107,8 +107,9 @@ def sizes_within(config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:
     """
     text, given_steps = str(config.schedule.budget), config.schedule.steps
     best = _best_sizes(parse_duration(text), config, facts, pace)
-    if best.steps < _least_steps(config):
-        steps = f"{_MIN_STEPS} steps" if given_steps == AUTO else f"your {given_steps} steps"
+    least = _least_steps(config, facts)
+    if best.steps < least:
+        steps = f"{least} steps" if given_steps == AUTO else f"your {given_steps} steps"
         problem = (
             f"--budget {text} is too short for {facts.method.name} on this machine: not even "
             f"{steps} at size {best.size} fit at the speed that it has now"
@@ -118,8 +119,8 @@ def sizes_within(config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:
                 f"{problem} beside measuring its speed, which took {duration(pace.saved)}. semiseg "
                 "remembers the speed, so the same command fits now."
             )
-        least = best._replace(steps=_least_steps(config))
-        parts = f"{problem}. They take {_describe_parts(config, facts, pace, least)}."
+        whole = best._replace(steps=least)
+        parts = f"{problem}. They take {_describe_parts(config, facts, pace, whole)}."
         raise BudgetError(parts, _ways_out(config, facts, pace.of_next_try()))
     if given_steps != AUTO:
         return best._replace(steps=given_steps)
@@ -203,11 +204,12 @@ def _smaller_training(
 
 def _fits(seconds: float, config: TrainConfig, facts: Facts, pace: Pace) -> bool:
     """Whether a training with these settings fits into a time."""
-    return _best_sizes(seconds, config, facts, pace).steps >= _least_steps(config)
+    return _best_sizes(seconds, config, facts, pace).steps >= _least_steps(config, facts)
 
 
-def _least_steps(config: TrainConfig) -> int:
-    return _MIN_STEPS if config.schedule.steps == AUTO else config.schedule.steps
+def _least_steps(config: TrainConfig, facts: Facts) -> int:
+    """The fewest steps that a budget may give, or those that the user asks for."""
+    return unless_auto(config.schedule.steps, max(_MIN_STEPS, facts.method.least_steps))
 
 
 def _best_sizes(seconds: float, config: TrainConfig, facts: Facts, pace: Pace) -> Sizes:

@@ -58,12 +58,14 @@ class MethodChoice(NamedTuple):
         step_cost: how many of its steps take as long as one of the method that it replaces. The
             training takes so many times the usual steps, if the plan decides on them.
         warnings: what the user should know about the unlabeled images, as sentences.
+        least_steps: the fewest steps for which the plan chooses it; 0 if any number will do.
     """
 
     name: str
     reason: Reason
     step_cost: float = 1.0
     warnings: tuple[str, ...] = ()
+    least_steps: int = 0
 
 
 class Facts(NamedTuple):
