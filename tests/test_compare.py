@@ -770,6 +770,24 @@ def test_the_headline_names_the_best_of_many():
     assert headline.endswith(f"; {len(METHODS) - 4} more methods below these.")
 
 
+def test_the_headline_says_that_times_were_not_equal():
+    rows = several()
+    took = rows[0].seconds
+    unequal = " The methods did not take equal time."
+    assert comparison_headline(rows, 2 * took) == comparison_headline(rows) + unequal
+    assert comparison_headline(rows, took) == comparison_headline(rows)
+
+
+def test_the_time_of_a_run_is_estimated_by_finished_runs(trained, tiny_folder, tmp_path):
+    settings = {"labels": "2", "equal": "time", "time": "1m", "validations": 2}
+    settings |= {"methods": "supervised,css", "out": tmp_path / "out"}
+    semiseg.compare(tiny_folder, seeds="0", **settings)
+    planned = semiseg.compare(tiny_folder, seeds="0,1", dry_run=True, **settings)
+    took = {run.method: run.seconds for run in planned.runs if run.state == "finished"}
+    expected = {run.method: run.seconds for run in planned.missing}
+    assert took == expected != {"supervised": 60.0, "css": 60.0}
+
+
 def test_text_and_page_show_every_row():
     rows = several()
     table = text(rows)

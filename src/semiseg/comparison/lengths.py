@@ -7,12 +7,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from semiseg.comparison.budget import Budget, smaller_side
 from semiseg.comparison.folder import write_config
 from semiseg.comparison.pace import (
     describe_run,
     fitting_steps,
+    mean_seconds,
     mean_timings,
     run_seconds,
     slowest,
@@ -52,6 +54,7 @@ class Lengths:
         config: the settings, with the steps that a time decides once they are known.
         missing: the runs that have not finished.
         timings: the seconds of a step and of a validation, by the method.
+        took: the mean seconds of the finished runs, by the method.
     """
 
     def __init__(self, config: CompareConfig, tasks: Sequence[Task], started: float) -> None:
@@ -60,6 +63,8 @@ class Lengths:
         self.tasks = tasks
         self.missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
         self.timings: dict[str, Timing] = {}
+        self.took: dict[str, float] = {}
+        self.records()
         self.started = started
         self.measuring = 0.0
 
@@ -101,9 +106,14 @@ class Lengths:
         return self.config.row_steps[task.method]
 
     def estimate(self, task: Task) -> float | None:
-        """The seconds of a run; None for a method that could not be measured."""
+        """The seconds of a run; None for a method that could not be measured.
+
+        Finished runs of the method say it best; with equal time, those of other methods, too.
+        """
+        if task.method in self.took:
+            return self.took[task.method]
         if self.config.grid.equal == "time":
-            return self.config.run_seconds
+            return fmean(self.took.values()) if self.took else self.config.run_seconds
         timings = [self.timings[task.method]] if task.method in self.timings else []
         if task.method == SAME_TIME:
             timings = [timing for method, timing in self.timings.items() if method != BASELINE]
@@ -117,7 +127,9 @@ class Lengths:
 
     def records(self) -> list[Record]:
         """The finished runs in the folder."""
-        return read_records(self.out)
+        records = read_records(self.out)
+        self.took = mean_seconds(records)
+        return records
 
     def planned(self) -> PlannedComparison:
         """The runs of this call, with their steps and their seconds."""
@@ -185,7 +197,8 @@ class Lengths:
                 f"{duration(seconds)} is too short for {', '.join(short)}: {parts}. The "
                 "shortest time that fits the validations and the first step of every method is "
                 f"--time {math.ceil(shortest)}s, and {FEW_STEPS} steps of each take --time "
-                f"{enough_seconds}s. Give one of these, a smaller --size, or fewer --validations."
+                f"{enough_seconds}s. Give one of these, or make shorter what takes long: a smaller "
+                "--size, or fewer --validations."
             )
         for method, number in steps.items():
             logger.info("%s: %d steps fit into %s", method, number, duration(seconds))
@@ -193,7 +206,7 @@ class Lengths:
             longest = max(few, key=lambda m: run_seconds(FEW_STEPS, timings[m], count))
             logger.warning(
                 "fewer than %d steps say nothing about a method (%s); that many steps of each take "
-                "--time %ds, or less with a smaller --size or fewer --validations. %s",
+                "--time %ds. %s",
                 *(FEW_STEPS, ", ".join(few), enough_seconds),
                 describe_run(longest, FEW_STEPS, timings[longest], count),
             )

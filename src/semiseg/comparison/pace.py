@@ -49,6 +49,14 @@ def mean_timings(records: Iterable[Record]) -> dict[str, Timing]:
     }
 
 
+def mean_seconds(records: Iterable[Record]) -> dict[str, float]:
+    """The mean seconds of finished runs, by the method of their row."""
+    seconds: dict[str, list[float]] = {}
+    for record in records:
+        seconds.setdefault(record.method, []).append(record.scores.seconds)
+    return {method: fmean(own) for method, own in seconds.items()}
+
+
 def whole_timing(records: Iterable[Record], validations: int) -> Timing | None:
     """The seconds of a step of `supervised`, with all that its runs do beside validations.
 

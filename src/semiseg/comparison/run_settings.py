@@ -78,15 +78,19 @@ def cautions(rows: Sequence[Row], seconds: float | None, missing: int = 0) -> li
             f"The result is preliminary: {plural(missing, 'run')} must still finish. The "
             "intervals are corrected only for the methods that have finished runs."
         )
-    if seconds is not None:
+    if seconds is not None and have_other_times(rows, seconds):
         times = {row.method: row.seconds for row in rows}
-        if any(abs(time - seconds) > _OTHER_TIME * seconds for time in times.values()):
-            real = ", ".join(f"{method} {time:.0f} s" for method, time in times.items())
-            sentences.append(
-                f"The methods did not take equal time: each run should take {seconds:.0f} s, "
-                f"but the means are {real}."
-            )
+        real = ", ".join(f"{method} {time:.0f} s" for method, time in times.items())
+        sentences.append(
+            f"The methods did not take equal time: each run should take {seconds:.0f} s, "
+            f"but the means are {real}."
+        )
     return [*sentences, *(sentence for row in rows for sentence in _doubts(row))]
+
+
+def have_other_times(rows: Sequence[Row], seconds: float) -> bool:
+    """Whether runs that should take so many seconds did not."""
+    return any(abs(row.seconds - seconds) > _OTHER_TIME * seconds for row in rows)
 
 
 def _doubts(row: Row) -> list[str]:

@@ -20,7 +20,7 @@ from semiseg.comparison.records import (
 )
 from semiseg.comparison.result import read_failed
 from semiseg.comparison.rows import Row, make_rows
-from semiseg.comparison.run_settings import cautions, settings_table
+from semiseg.comparison.run_settings import cautions, have_other_times, settings_table
 from semiseg.comparison.text import split_lines, statements
 from semiseg.config.command_line import compare_command
 from semiseg.config.methods import METHODS
@@ -109,7 +109,7 @@ def comparison_page(folder: Path, target: Path) -> ComparisonPage:
     versions = rows[0].records[0].scores.versions
     return ComparisonPage(
         title=f"Comparison of {', '.join(dict.fromkeys(row.method for row in rows))}",
-        headline=headline(rows),
+        headline=headline(rows, config.equal_seconds),
         rows=rows,
         plot=embed_svg(make_figure(rows)),
         cautions=cautions(rows, config.equal_seconds),
@@ -141,8 +141,13 @@ def _data_of(file: Path) -> Path:
         raise RunError(f"{file} cannot be read ({error}). Train the run again.") from error
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """The methods against `supervised`, with the fewest masks for which there is a comparison."""
+def headline(rows: Sequence[Row], seconds: float | None = None) -> str:
+    """The methods against `supervised`, with the fewest masks for which there is a comparison.
+
+    Args:
+        rows: the rows.
+        seconds: the time that each run should take; None with equal steps.
+    """
     compared = [row for row in rows if row.gain is not None and row.gain.estimate is not None]
     if not compared:
         best = max(rows, key=lambda row: row.spread("released").mean)
@@ -155,7 +160,10 @@ def headline(rows: Sequence[Row]) -> str:
     sentences = [_describe_gain(row) for row in leading]
     if others := len(fewest) - len(leading):
         sentences.append(f"{plural(others, 'more method')} below these")
-    return f"With {fewest[0].images} masks, compared with {BASELINE}: {'; '.join(sentences)}."
+    text = f"With {fewest[0].images} masks, compared with {BASELINE}: {'; '.join(sentences)}."
+    if seconds is not None and have_other_times(rows, seconds):
+        text += " The methods did not take equal time."
+    return text
 
 
 def _estimate(row: Row) -> float:
