@@ -138,7 +138,7 @@ def test_many_absent_classes_of_a_recognized_set_are_a_warning(official_tree):
     root = official_tree("voc")
     finding = next(f for f in check(root).findings if f.kind == "absent-class")
     assert finding.severity == "warning"
-    assert f"`semiseg init {root}`" in finding.remedy
+    assert f"`semiseg init {root} --dataset folder`" in finding.remedy
     named = next(f for f in check(root, dataset="voc").findings if f.kind == "absent-class")
     assert (named.severity, named.remedy) == ("note", "")
     semiseg.init(root)  # whoever has the file has seen the names

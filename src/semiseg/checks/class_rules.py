@@ -181,12 +181,14 @@ def _absent(
     is_doubtful = without_background or len(absent) > _MAX_ABSENT * len(classes)
     if not data.recognized or not is_doubtful:
         return "note", "absent-class", message, absent, ""
+    # Without --dataset folder, init would write the names of the data set.
+    command = shell.join(["semiseg", "init", str(data.root), "--dataset", "folder"])
     remedy = (
         f"semiseg recognized {data.recognized} by its folders and took its {len(classes)} class "
-        "names, so these names may be wrong. If the masks hold other classes, write classes.yaml, "
-        f"which `{shell.join(['semiseg', 'init', str(data.root)])}` begins for you, and give each "
-        "id its name. If these are images of that data set, nothing has to be done; --dataset "
-        "with its name says so."
+        "names, so these names may be wrong. If the masks hold other classes, add --dataset "
+        f"folder: semiseg then takes the classes from the masks. `{command}` writes this down, and "
+        "classes.yaml, in which you give each id its name. If these are images of that data set, "
+        "nothing has to be done; --dataset with its name says so."
     )
     return "warning", "absent-class", message, absent, remedy
 
