@@ -87,7 +87,9 @@ A variant such as `css-paper` is the same method with other values. The tables s
 
 def values(hint: object) -> str:
     """The allowed values of a type in words."""
-    return describe(hint).replace(" or auto", "").replace(" or none", "")
+    text = describe(hint).replace(" or auto", "")
+    # Where `none` is a name of its own, as in `--class-balance none`, it is a value to choose.
+    return text.replace(" or none", "") if type(None) in options(hint) else text
 
 
 def required(default: object) -> bool:

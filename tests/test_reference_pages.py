@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import reference_pages
@@ -43,6 +44,12 @@ def test_every_published_score_stands_in_a_row_of_its_method_and_source():
         assert row[0].startswith(f"`{entry.method}`")
         assert row[1:3] == [entry.source, entry.encoder]
         assert [c for c in row[6:] if c != "-"] == [*map(as_published, entry.scores.values())]
+
+
+def test_none_is_an_allowed_value_where_it_is_a_name_of_its_own():
+    assert reference_pages.values(Literal["labels", "none"]) == "labels or none"
+    assert reference_pages.values(Literal["first", "none"] | Literal["auto"]) == "first or none"
+    assert reference_pages.values(int | None) == "a whole number"
 
 
 def test_the_common_settings_come_first():

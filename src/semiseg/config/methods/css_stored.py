@@ -40,7 +40,7 @@ class CssStoredSettings(StagedSettings, TwoSpacesSettings):
     stage_shares: tuple[Positive, ...] = (49.0, 27.0, 24.0)
     """How `--steps` is divided among the stages, as relative numbers, one for each stage. The first
     stage learns from labeled images only. The default gives each stage about a third of the time,
-    since a step with unlabeled images takes about 1.9 times as long."""
+    since a step with unlabeled images takes about twice as long."""
     restart: bool = False
     """Start each stage again from the pretrained encoder. By default it goes on from the released
     weights and prototypes of the stage before, without their logit adjustment and with a new
